@@ -1,0 +1,117 @@
+"""Opens a database: durable, migrated to the newest form, or refused with what to do.
+
+SQLite is the embedded default. Every connection runs in WAL mode with
+``synchronous=FULL``, so that a commit that returned survives a power cut, and
+with ``recursive_triggers``, without which ``INSERT OR REPLACE`` would slip
+past the append-only triggers. Transactions begin IMMEDIATE: two writers queue
+instead of failing half-way.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from protocol.errors import StoreBroken, WorkspaceRefused
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+_BUSY_SECONDS = 30
+
+
+def open_database(path: Path, migrations: Path) -> Engine:
+    """Returns an engine on the SQLite file ``path``, migrated to the newest form.
+
+    Args:
+        path: the file; made, readable by its owner alone, when it does not exist.
+        migrations: the Alembic script folder that owns this database's tables.
+
+    Raises:
+        StoreBroken: the file is damaged, not a database, or newer than this software.
+        WorkspaceRefused: the file cannot be written.
+    """
+    if not path.exists():
+        _make_private(path)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    try:
+        _check(engine)
+        _migrate(engine, migrations)
+    except DatabaseError as error:
+        engine.dispose()
+        if isinstance(error, OperationalError) and "readonly" in str(error.orig):
+            raise WorkspaceRefused(f"{path.name} cannot be written: check its permissions") from error
+        raise StoreBroken(
+            f"{path.name} is not a readable database ({error.orig}): restore it from a backup"
+        ) from error
+    except StoreBroken:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _make_private(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise WorkspaceRefused(f"{path.name} cannot be made: {error.strerror}") from error
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's begin event opens transactions, not the driver
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "recursive_triggers=ON",
+        f"busy_timeout={_BUSY_SECONDS * 1000}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _check(engine: Engine) -> None:
+    with engine.connect() as connection:
+        verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+    if verdict != "ok":
+        raise StoreBroken(f"{engine.url.database} is damaged: restore it from a backup")
+
+
+def _migrate(engine: Engine, migrations: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    scripts = ScriptDirectory.from_config(config)
+    with engine.begin() as connection:
+        current = _current_revision(connection)
+        if current == scripts.get_current_head():
+            return
+        if current is not None and current not in {s.revision for s in scripts.walk_revisions()}:
+            raise StoreBroken(
+                "the database was written by newer software: upgrade collegium to open it"
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _current_revision(connection: Connection) -> str | None:
+    found = connection.execute(
+        text("SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'")
+    ).scalar()
+    if not found:
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return str(revision) if revision else None

@@ -1,0 +1,217 @@
+"""The Dossier: every fact about one run, frozen, from which pages and reports are made.
+
+A report is a function of a dossier and of nothing else, so that two reports of
+one run cannot disagree. Facts marked *simulation only* were computed from all
+hospitals' records in one place, which no real consortium can do; they are
+``None`` for a real run.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval:
+    """A released figure with its 95 % interval; ``value`` is None when not available."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SitePrivacy:
+    """What one hospital's patients paid, and to whom the claim holds.
+
+    ``epsilon`` is the claim for one training patient by PLD when the plan was
+    fixed beforehand; ``epsilon_two_hospitals`` that of a patient treated in
+    two of the hospitals; ``enforced_epsilon`` what the hospital's life-long
+    filter has booked so far, over all its runs. None where nothing is claimed.
+    """
+
+    unit: str
+    mode: str
+    epsilon: float | None
+    delta: float | None
+    epsilon_two_hospitals: float | None
+    epsilon_evaluation: float | None
+    noise_multiplier: float | None
+    sampling_rate: float
+    steps: int
+    clip: float | None
+    noise: str
+    budget_epsilon: float | None
+    enforced_epsilon: float | None
+    ledger_head: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFacts:
+    """One hospital in one run."""
+
+    site: str
+    declared_patients: int | None
+    privacy: SitePrivacy
+    released_accuracy: Interval | None
+    released_sensitivity: Interval | None
+    released_specificity: Interval | None
+    exact_auroc: float | None  # simulation only
+    exact_accuracy: float | None  # simulation only
+    train_patients: int | None  # simulation only
+    test_patients: int | None  # simulation only
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundFacts:
+    """One aggregation."""
+
+    number: int
+    attempt: int
+    purpose: str
+    state: str
+    context: str
+    survivors: tuple[str, ...]
+    dropped: tuple[str, ...]
+    model_digest: str | None
+    opened_at: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryFacts:
+    """One line of the audit log."""
+
+    index: int
+    time: str
+    type: str
+    payload: str
+    leaf_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The signed head of the consortium's log when the dossier was made."""
+
+    root: str
+    size: int
+    checkpoint: str
+    entries: tuple[EntryFacts, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dossier:
+    """One run, whole."""
+
+    run_id: str
+    state: str  # running | interrupted | finished | stopped | failed | refused
+    failure: str | None
+    simulation: bool
+    test_noise: bool
+    started_at: str
+    ended_at: str | None
+    seconds: float | None
+    seed: int
+    sweep: str | None
+    study_name: str
+    study_title: str
+    study_purpose: str
+    study_digest: str
+    study: dict[str, Any]  # the study document as registered
+    threshold: int
+    colluders: int
+    rounds_planned: int
+    rounds: tuple[RoundFacts, ...]
+    sites: tuple[SiteFacts, ...]
+    model_digest: str | None
+    snapshot: str | None
+    auroc_released: Interval | None
+    accuracy_released: Interval | None
+    exact_auroc: float | None  # simulation only
+    exact_accuracy: float | None  # simulation only
+    audit: Audit
+    environment: dict[str, str]
+
+    @property
+    def protected(self) -> bool:
+        """True when a patient-level differential privacy claim is made at all."""
+        return not self.test_noise and all(s.privacy.epsilon is not None for s in self.sites)
+
+    @property
+    def claim(self) -> str:
+        """The privacy claim in one plain sentence, for people who sign."""
+        if self.test_noise:
+            return "No privacy is claimed: this simulation used fixed test noise."
+        if not self.protected:
+            return "No privacy is claimed: this run trained without differential privacy."
+        worst = max(
+            max(s.privacy.epsilon or 0.0, s.privacy.epsilon_evaluation or 0.0) for s in self.sites
+        )
+        delta = max(s.privacy.delta or 0.0 for s in self.sites)
+        return (
+            f"Whatever anyone does with this run's outputs, one patient's records change the "
+            f"probability of any conclusion by a factor of at most exp({worst:.3g}), except with "
+            f"probability {delta:.1g}, at each hospital that treated the patient."
+        )
+
+
+def run_json(dossier: Dossier) -> dict[str, Any]:
+    """Returns the run as the ``--json`` of every command shows it."""
+    return {
+        "run_id": dossier.run_id,
+        "state": dossier.state,
+        "failure": dossier.failure,
+        "study": {
+            "name": dossier.study_name,
+            "title": dossier.study_title,
+            "digest": dossier.study_digest,
+        },
+        "seed": dossier.seed,
+        "sweep": dossier.sweep,
+        "simulation": dossier.simulation,
+        "test_noise": dossier.test_noise,
+        "claim": dossier.claim,
+        "started_at": dossier.started_at,
+        "ended_at": dossier.ended_at,
+        "seconds": dossier.seconds,
+        "rounds": len([r for r in dossier.rounds if r.purpose == "training" and r.model_digest]),
+        "rounds_planned": dossier.rounds_planned,
+        "model_digest": dossier.model_digest,
+        "snapshot": dossier.snapshot,
+        "auroc": dossier.exact_auroc,
+        "auroc_is": "exact, pooled over all test patients: simulation only",
+        "auroc_released": _interval(dossier.auroc_released),
+        "accuracy": dossier.exact_accuracy,
+        "accuracy_released": _interval(dossier.accuracy_released),
+        "epsilon": {
+            s.site: {
+                "epsilon": s.privacy.epsilon,
+                "delta": s.privacy.delta,
+                "unit": s.privacy.unit,
+                "mode": s.privacy.mode,
+                "evaluation_epsilon": s.privacy.epsilon_evaluation,
+                "two_hospitals_epsilon": s.privacy.epsilon_two_hospitals,
+                "enforced_epsilon": s.privacy.enforced_epsilon,
+                "budget_epsilon": s.privacy.budget_epsilon,
+            }
+            for s in dossier.sites
+        },
+        "sites": {
+            s.site: {
+                "auroc": s.exact_auroc,
+                "accuracy": s.exact_accuracy,
+                "accuracy_released": _interval(s.released_accuracy),
+                "sensitivity_released": _interval(s.released_sensitivity),
+                "specificity_released": _interval(s.released_specificity),
+                "train_patients": s.train_patients,
+                "test_patients": s.test_patients,
+            }
+            for s in dossier.sites
+        },
+        "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
+        "environment": dossier.environment,
+    }
+
+
+def _interval(interval: Interval | None) -> dict[str, Any] | None:
+    return None if interval is None else asdict(interval)

@@ -1,0 +1,217 @@
+"""The cohort contract: what a study expects of every hospital's records.
+
+Everything here is public and fixed before any record is read: column names,
+types, ranges, vocabularies, centre and scale. Encoding a record therefore
+never depends on another record, so nothing about one hospital's patients can
+leak through the way the data are prepared.
+"""
+
+import math
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+
+#: One entry of a vocabulary as a person writes it in YAML.
+Token: TypeAlias = StrictBool | int | float | str
+
+
+class Record(BaseModel):
+    """Base of the frozen records people write: unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
+
+
+def canonical_token(value: object) -> str:
+    """Returns the one spelling under which a vocabulary entry and a cell are compared.
+
+    ``1``, ``1.0``, ``"1"`` and ``" 1.00 "`` are the same entry; so are ``true`` and ``"True"``.
+
+    >>> canonical_token("1.0"), canonical_token(1), canonical_token(" F "), canonical_token(True)
+    ('1', '1', 'F', 'true')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value).strip()
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        return text
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def _distinct(values: tuple[Token, ...]) -> tuple[Token, ...]:
+    spelled = [canonical_token(value) for value in values]
+    repeated = sorted({entry for entry in spelled if spelled.count(entry) > 1})
+    if repeated:
+        raise ValueError(f"entries are repeated: {', '.join(repeated)}")
+    return values
+
+
+Vocabulary: TypeAlias = Annotated[
+    tuple[Token, ...], Field(min_length=1), AfterValidator(_distinct)
+]
+
+
+class NumberColumn(Record):
+    """A numeric feature, encoded as ``(value - centre) / scale``."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["number"]
+    range: tuple[float, float]
+    centre: float = 0.0
+    scale: float = Field(default=1.0, gt=0)
+    outside: Literal["refuse", "clip"] = "refuse"
+    impute: float | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NumberColumn":
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"range must rise, got [{low}, {high}]")
+        if self.impute is not None and not low <= self.impute <= high:
+            raise ValueError("impute lies outside the range")
+        return self
+
+
+class CategoryColumn(Record):
+    """A categorical feature, one-hot over its vocabulary without the first entry."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["category"]
+    values: Annotated[Vocabulary, Field(min_length=2)]
+    impute: Token | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CategoryColumn":
+        if self.impute is not None and canonical_token(self.impute) not in self.tokens:
+            raise ValueError("impute is not in the vocabulary")
+        return self
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The vocabulary in comparable spelling, in the order declared."""
+        return tuple(canonical_token(value) for value in self.values)
+
+
+class OtherColumn(Record):
+    """A column that is no feature: the label, the patient key, or simply unused."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["other"]
+
+
+Column: TypeAlias = Annotated[
+    NumberColumn | CategoryColumn | OtherColumn, Field(discriminator="kind")
+]
+
+
+class Label(Record):
+    """Which values of a column (or image label array) mean disease, and which do not."""
+
+    column: str | None = None
+    positive: Vocabulary
+    negative: Vocabulary
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Label":
+        both = {canonical_token(v) for v in self.positive} & {
+            canonical_token(v) for v in self.negative
+        }
+        if both:
+            raise ValueError(f"both positive and negative: {', '.join(sorted(both))}")
+        return self
+
+
+class _Cohort(Record):
+    patient_key: str = Field(min_length=1)
+    label: Label
+    min_patients: int = Field(default=10, ge=1)
+    allow_one_class: bool = False
+    max_records_per_patient: int = Field(default=8, ge=1, le=1024)
+
+
+class TableCohort(_Cohort):
+    """Records in a table: one row per record, several rows per patient allowed.
+
+    ``patient_key`` names the column that tells patients apart, or is ``row``,
+    which states that one row is one patient.
+    """
+
+    kind: Literal["table"]
+    header: bool = True
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan", "null")
+    on_missing: Literal["refuse", "drop_row"] = "refuse"
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TableCohort":
+        names = [column.name for column in self.columns]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"columns are declared twice: {', '.join(repeated)}")
+        if not self.features:
+            raise ValueError("no column is a feature (kind number or category)")
+        if self.label.column is None:
+            raise ValueError("label.column is missing: name the column that holds the label")
+        features = {column.name for column in self.features}
+        if self.label.column in features or self.patient_key in features:
+            raise ValueError("the label and the patient key must not be features as well")
+        if not self.header:
+            absent = {self.label.column, self.patient_key} - set(names) - {"row"}
+            if absent:
+                raise ValueError(
+                    f"a file without header needs every column declared; "
+                    f"missing: {', '.join(sorted(absent))}"
+                )
+        return self
+
+    @property
+    def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
+        """The columns that become model inputs, in the order declared."""
+        return tuple(c for c in self.columns if not isinstance(c, OtherColumn))
+
+    @property
+    def width(self) -> int:
+        """How many numbers one encoded record has."""
+        return sum(
+            1 if isinstance(column, NumberColumn) else len(column.values) - 1
+            for column in self.features
+        )
+
+
+class Image(Record):
+    """The form of one image, before the channel axis is added."""
+
+    shape: tuple[int, ...] = Field(min_length=2, max_length=3)
+    range: tuple[float, float]
+    centre: float
+    scale: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Image":
+        if any(not 1 <= side <= 4096 for side in self.shape):
+            raise ValueError("every side of the shape must be between 1 and 4096")
+        if not self.range[0] < self.range[1]:
+            raise ValueError("range must rise")
+        return self
+
+
+class ImageCohort(_Cohort):
+    """Images in an npz: ``<part>_images``, ``<part>_labels``, optionally ``<part>_<patient_key>``.
+
+    This is the MedMNIST layout. ``parts`` are read in order; a record's part
+    is visible to the split as a column called ``part``.
+    """
+
+    kind: Literal["images"]
+    image: Image
+    parts: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
+
+
+Cohort: TypeAlias = Annotated[TableCohort | ImageCohort, Field(discriminator="kind")]

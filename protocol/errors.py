@@ -1,0 +1,70 @@
+"""The one error tree: a class per decision the caller can take.
+
+::
+
+    FederationError                 something the platform refuses or cannot do
+    |-- StudyRefused                mend the study document
+    |-- CohortRefused               mend the hospital's records, or the contract
+    |-- WorkspaceRefused            choose another output folder, or repair this one
+    |-- PolicyRefused               the hospital does not allow it: ask its officers
+    |-- BudgetSpent                 the patients' privacy budget does not suffice
+    |-- MessageRefused              drop the message: malformed, unsigned, replayed, not for us
+    |   `-- OutOfOrder              drop the message: right form, wrong step
+    |-- UpdateRefused               the site's own update cannot be sent: sit this round out
+    |-- QuorumLost                  too few sites are left: a new attempt, later
+    |-- StoreBroken                 stop: a database or snapshot is damaged
+    |   `-- LedgerBroken            stop: the privacy ledger is damaged, or went back in time
+
+A caller's programming mistake is ``ValueError`` or ``TypeError``, not one of
+these. A message says what was expected, what came and what to do; it never
+holds a patient's value or a key. Across a hospital's border travel only the
+class name and the round; the message stays at home.
+"""
+
+
+class FederationError(Exception):
+    """Root of everything the platform refuses; catch it at a process's rim only."""
+
+
+class StudyRefused(FederationError):
+    """The study document is malformed or contradicts itself."""
+
+
+class CohortRefused(FederationError):
+    """The records at hand do not fit the study's cohort contract."""
+
+
+class WorkspaceRefused(FederationError):
+    """The output folder cannot be written, or already holds something else."""
+
+
+class PolicyRefused(FederationError):
+    """The hospital's own policy does not allow what was asked."""
+
+
+class BudgetSpent(FederationError):
+    """The remaining privacy budget of the hospital's patients does not suffice."""
+
+
+class MessageRefused(FederationError):
+    """A message from outside is malformed, not authentic, replayed or not for us."""
+
+
+class OutOfOrder(MessageRefused):
+    """A well-formed message arrived at a step that does not expect it."""
+
+
+class UpdateRefused(FederationError):
+    """A site's update cannot be encoded, so this site sits the round out."""
+
+
+class QuorumLost(FederationError):
+    """Fewer sites remain than the threshold of the round demands."""
+
+
+class StoreBroken(FederationError):
+    """A database, snapshot or log is damaged or contradicts itself."""
+
+
+class LedgerBroken(StoreBroken):
+    """The privacy ledger is damaged, incomplete, or older than it once was."""

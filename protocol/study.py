@@ -1,0 +1,391 @@
+"""The Study: the plan that hospitals agree to, as one frozen record.
+
+Rules the record keeps, whoever builds it:
+
+1. At least three sites, named once each; threshold t and colluders C obey
+   2t > n + C, t > C and t - C >= 2 (``secure-aggregation.md`` A.2).
+2. epsilon is finite and above zero, delta lies in (0, 1) and below 1/n for
+   every declared patient count.
+3. The masked sum cannot wrap: sites x bound x 2**frac_bits < 2**31.
+4. Canonical bytes (RFC 8785) and their SHA-256 name the study; any change
+   makes another study.
+"""
+
+import difflib
+import math
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
+from protocol.encoding import canonical, digest
+
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _stays_below(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/") or "\\" in path or "\0" in path:
+        raise ValueError("must be a relative path that stays inside its folder")
+    return path
+
+
+RelativePath: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=255), AfterValidator(_stays_below)
+]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
+
+#: The bundled records: 569 real patients that come with scikit-learn.
+BUNDLED = "bundled:breast-cancer-wisconsin"
+
+
+class Site(Record):
+    """One hospital's place in the study.
+
+    ``records`` says where a simulation finds this hospital's file below the
+    data folder; a real hospital configures its own source. ``patients`` is a
+    public, coarse count, declared by the hospital and used as its weight.
+    """
+
+    name: Name
+    records: RelativePath | None = None
+    value: Token | None = None
+    patients: int | None = Field(default=None, ge=1, le=10_000_000)
+
+
+class DealByColumn(Record):
+    """A simulation's dealing rule: the site is written in a column."""
+
+    rule: Literal["column"]
+    column: str = Field(min_length=1)
+
+
+class DealBySkew(Record):
+    """A simulation's dealing rule: unequal shares, with label skew.
+
+    For each class the shares are drawn from Dirichlet(concentration x shares);
+    a low concentration gives hospitals with very different prevalence. A
+    patient's records stay together.
+    """
+
+    rule: Literal["label_skew"]
+    shares: tuple[Annotated[float, Field(gt=0)], ...]
+    concentration: float = Field(default=8.0, gt=0, le=1e6)
+    seed: Seed
+
+
+class Deal(Record):
+    """How a simulation deals one set of records to the sites."""
+
+    records: RelativePath
+    how: Annotated[DealByColumn | DealBySkew, Field(discriminator="rule")]
+
+
+class KeyedHashSplit(Record):
+    """Patients are split by a keyed hash of their key; each hospital keeps its own key."""
+
+    method: Literal["keyed_hash"] = "keyed_hash"
+    test_fraction: float = Field(default=0.3, gt=0, lt=1)
+
+
+class ColumnSplit(Record):
+    """The part of a record is written in a column (``part`` for npz cohorts)."""
+
+    method: Literal["column"]
+    column: str = Field(min_length=1)
+    train: tuple[Token, ...] = Field(min_length=1)
+    test: tuple[Token, ...] = Field(min_length=1)
+
+
+class FileSplit(Record):
+    """The part of a record is written in an index file beside the study.
+
+    A CSV with the header ``site,row,part``: the row counts a site's records
+    from 0 as they stand in its file, part is ``train`` or ``test``. Records
+    that the file does not name are not used.
+    """
+
+    method: Literal["file"]
+    file: RelativePath
+    sha256: Digest | None = None
+
+
+Split: TypeAlias = Annotated[KeyedHashSplit | ColumnSplit | FileSplit, Field(discriminator="method")]
+
+
+class FullyConnected(Record):
+    """MONAI ``FullyConnectedNet``; without hidden layers it is logistic regression."""
+
+    name: Literal["FullyConnectedNet"]
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = ()
+    activation: Literal["relu", "tanh", "gelu", "prelu"] = "relu"
+
+
+class ConvClassifier(Record):
+    """MONAI ``Classifier``: a small convolutional network with instance norm."""
+
+    name: Literal["Classifier"]
+    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
+    strides: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(min_length=1)
+    kernel_size: int = Field(default=3, ge=1, le=15)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ConvClassifier":
+        if len(self.channels) != len(self.strides):
+            raise ValueError("channels and strides must have the same length")
+        return self
+
+
+Network: TypeAlias = Annotated[FullyConnected | ConvClassifier, Field(discriminator="name")]
+
+
+class Task(Record):
+    """What is learned, and with which network."""
+
+    kind: Literal["binary_classification"] = "binary_classification"
+    network: Network
+
+
+class Training(Record):
+    """How the hospitals train; what changes only speed is not part of a study.
+
+    ``micro_batch`` counts patients: fixed, so that a result never depends on
+    the machine.
+    """
+
+    strategy: Literal["fedavg"] = "fedavg"
+    rounds: int = Field(ge=1, le=10_000)
+    local_steps: int = Field(ge=1, le=10_000)
+    learning_rate: float = Field(gt=0)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    micro_batch: int = Field(default=64, ge=1, le=4096)
+
+    @property
+    def steps(self) -> int:
+        """Every gradient step a site takes: rounds x local steps."""
+        return self.rounds * self.local_steps
+
+
+class LocalPrivacy(Record):
+    """Mode L: every hospital runs DP-SGD on its own patients (``privacy.md`` C.1).
+
+    ``clip`` bounds the L2 norm of one patient's mean gradient. The noise
+    multiplier is calibrated from epsilon unless declared; a declared one is
+    refused when it does not keep the promised epsilon.
+    """
+
+    mode: Literal["local"]
+    unit: Literal["patient"] = "patient"
+    epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, lt=1)
+    clip: float = Field(default=1.0, gt=0)
+    sampling_rate: float = Field(gt=0, le=1)
+    noise_multiplier: float | None = Field(default=None, gt=0)
+    noise: Literal["exact"] = "exact"
+
+
+class NoPrivacy(Record):
+    """No differential privacy: allowed in a simulation only, and named in every report."""
+
+    mode: Literal["none"]
+    sampling_rate: float = Field(gt=0, le=1)
+
+
+Privacy: TypeAlias = Annotated[LocalPrivacy | NoPrivacy, Field(discriminator="mode")]
+
+
+class Aggregation(Record):
+    """Secure aggregation: t answers unmask, up to C silos may collude with the coordinator.
+
+    An update is shortened to the L2 norm ``bound`` and sent in units of
+    ``2**-frac_bits``.
+    """
+
+    threshold: int | None = Field(default=None, ge=2)
+    colluders: int = Field(default=1, ge=0)
+    min_cohort: int = Field(default=3, ge=3)
+    bound: float = Field(default=16.0, gt=0)
+    frac_bits: int = Field(default=20, ge=4, le=30)
+
+
+class Evaluation(Record):
+    """One final evaluation on the test patients, through the same secure sum.
+
+    Scores are counted in ``bins`` of equal width on the public logit grid
+    ``[-logit_range, logit_range]``. ``epsilon`` defaults to the training
+    epsilon: test patients are other patients, so each pays one of the two.
+    ``site_share`` is the part of that budget spent on each site's own
+    two-by-two table.
+    """
+
+    epsilon: float | None = Field(default=None, gt=0)
+    bins: int = Field(default=16, ge=8, le=256)
+    logit_range: float = Field(default=4.0, gt=0, le=50)
+    site_share: float = Field(default=0.2, gt=0, lt=1)
+
+
+class Seeds(Record):
+    """Public seeds. Noise and keys never come from a seed outside a marked simulation."""
+
+    model: Seed = 0
+    split: Seed = 0
+
+
+class Study(Record):
+    """The whole plan. Its digest is registered before any work."""
+
+    collegium: Literal[1]
+    name: Name
+    title: str = Field(min_length=1, max_length=200)
+    purpose: str = Field(min_length=1, max_length=2000)
+    cohort: Cohort
+    sites: tuple[Site, ...]
+    deal: Deal | None = None
+    split: Split = Field(default_factory=KeyedHashSplit)
+    task: Task
+    training: Training
+    privacy: Privacy
+    aggregation: Aggregation = Field(default_factory=Aggregation)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    seeds: Seeds = Field(default_factory=Seeds)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        for path, problem in _contradictions(self):
+            raise PydanticCustomError("study", "{problem}", {"problem": problem, "path": path})
+        return self
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        """The cohort's names, sorted: the order every protocol step uses."""
+        return tuple(sorted(site.name for site in self.sites))
+
+    @property
+    def threshold(self) -> int:
+        """t: how many sites must answer; floor(2n/3) + 1 unless declared."""
+        return self.aggregation.threshold or 2 * len(self.sites) // 3 + 1
+
+    @property
+    def evaluation_epsilon(self) -> float | None:
+        """What one test patient pays, or None when nothing is protected."""
+        if isinstance(self.privacy, NoPrivacy):
+            return None
+        return self.evaluation.epsilon or self.privacy.epsilon
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each site's public weight: its declared coarse count, else 1 for everybody."""
+        if any(site.patients is None for site in self.sites):
+            return {site.name: 1.0 for site in self.sites}
+        return {site.name: float(site.patients or 1) for site in self.sites}
+
+    def site(self, name: str) -> Site:
+        """Returns the site of that name; KeyError when the study has none."""
+        return {site.name: site for site in self.sites}[name]
+
+    @property
+    def canonical_bytes(self) -> bytes:
+        """The bytes that are hashed, signed and registered."""
+        return canonical(self.model_dump(mode="json"))
+
+    @property
+    def digest(self) -> str:
+        """The study's name for ever: SHA-256 of its canonical bytes."""
+        return digest(self.canonical_bytes)
+
+
+def _contradictions(study: Study) -> list[tuple[str, str]]:
+    """Returns (path, problem) pairs for rules that span several fields."""
+    return [
+        *_site_problems(study),
+        *_record_problems(study),
+        *_privacy_problems(study),
+        *_aggregation_problems(study),
+    ]
+
+
+def _site_problems(study: Study) -> list[tuple[str, str]]:
+    names = [site.name for site in study.sites]
+    problems = []
+    if len(names) < 3:
+        problems.append(
+            ("sites", f"at least three sites are needed, got {len(names)}: with two, the sum "
+                      "shows each the other's update")
+        )
+    if len(names) > 100:
+        problems.append(("sites", f"at most 100 sites, got {len(names)}"))
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        problems.append(("sites", f"site names are repeated: {', '.join(repeated)}"))
+    return problems
+
+
+def _record_problems(study: Study) -> list[tuple[str, str]]:
+    problems = []
+    if study.deal is not None:
+        how = study.deal.how
+        if isinstance(how, DealBySkew) and len(how.shares) != len(study.sites):
+            problems.append(
+                ("deal.how.shares", f"{len(study.sites)} sites need {len(study.sites)} shares, "
+                                    f"got {len(how.shares)}")
+            )
+    else:
+        without = [site.name for site in study.sites if site.records is None]
+        if without and len(without) < len(study.sites):
+            problems.append(("sites", f"sites without records: {', '.join(without)}"))
+    images = isinstance(study.cohort, ImageCohort)
+    if images != isinstance(study.task.network, ConvClassifier):
+        fitting = "Classifier" if images else "FullyConnectedNet"
+        problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
+    if isinstance(study.cohort, TableCohort) and isinstance(study.split, ColumnSplit):
+        if study.split.column in {c.name for c in study.cohort.features}:
+            problems.append(("split.column", "the split column must not be a feature"))
+    return problems
+
+
+def _privacy_problems(study: Study) -> list[tuple[str, str]]:
+    if isinstance(study.privacy, NoPrivacy):
+        return []
+    problems = []
+    for site in study.sites:
+        if site.patients is not None and study.privacy.delta >= 1 / site.patients:
+            problems.append(
+                ("privacy.delta", f"delta must be below 1/n; {site.name} declares "
+                                  f"{site.patients} patients, so below {1 / site.patients:.2g}")
+            )
+    return problems
+
+
+def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
+    n, t, colluders = len(study.sites), study.threshold, study.aggregation.colluders
+    problems = []
+    if t > n:
+        problems.append(("aggregation.threshold", f"threshold {t} exceeds the {n} sites"))
+    if not 2 * t > n + colluders or t - colluders < 2:
+        problems.append(
+            ("aggregation.threshold", f"threshold {t} is too low: 2t > n + C and t - C >= 2 must "
+                                      f"hold with n = {n} sites and C = {colluders} colluders")
+        )
+    if study.aggregation.min_cohort > n:
+        problems.append(
+            ("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites")
+        )
+    reach = n * math.ceil(study.aggregation.bound * 2**study.aggregation.frac_bits)
+    if reach >= 2**31:
+        problems.append(
+            ("aggregation.frac_bits", f"{n} sites x bound {study.aggregation.bound:g} x "
+                                      f"2^{study.aggregation.frac_bits} could wrap 32 bits: "
+                                      "lower frac_bits or bound")
+        )
+    return problems
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Returns a hint at the known word that was probably meant, or an empty string.
+
+    >>> nearest("epsilonn", ["epsilon", "delta"])
+    "; did you mean 'epsilon'?"
+    """
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

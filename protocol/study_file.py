@@ -1,0 +1,165 @@
+"""Reads a study document: YAML 1.2 text in, a ``Study`` out, or the line that is wrong.
+
+Why YAML 1.2 through ruamel: YAML 1.1 turns the country ``NO`` into false,
+``1e-5`` into text and ``12:30`` into a number, and keeps the last of two equal
+keys without a word.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+
+from protocol.errors import StudyRefused
+from protocol.study import Study, nearest
+
+#: A study is a page or two; anything larger is not a study.
+MAX_BYTES = 1 << 20
+_MOST_SHOWN = 4
+_DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode"})
+
+
+def read_study(text: str, source: str = "study") -> Study:
+    """Returns the study written in ``text``.
+
+    Args:
+        text: a YAML 1.2 document.
+        source: what to call it in messages, for example the file's name.
+
+    Raises:
+        StudyRefused: one line per problem, each ``source:line: key: what is
+            wrong``; at most four of them, and how many more there are.
+    """
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise StudyRefused(f"{source}: larger than {MAX_BYTES} bytes, so not a study")
+    try:
+        tree = _yaml().compose(text)
+        value = _yaml().load(text)
+    except MarkedYAMLError as error:
+        raise StudyRefused(_yaml_problem(source, error)) from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise StudyRefused(f"{source}: not YAML: {type(error).__name__}") from error
+    if not isinstance(value, dict):
+        raise StudyRefused(f"{source}:1: a study is a mapping of keys, see examples/")
+    try:
+        return Study.model_validate(value)
+    except ValidationError as error:
+        raise StudyRefused("\n".join(_lines(source, tree, error))) from error
+
+
+def _yaml() -> YAML:
+    return YAML(typ="safe", pure=True)
+
+
+def _yaml_problem(source: str, error: MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
+    problem = str(error.problem or error.context or "not YAML").splitlines()[0]
+    return f"{where}: {problem}"
+
+
+def _lines(source: str, tree: Node, error: ValidationError) -> Iterator[str]:
+    problems = error.errors(include_url=False)
+    for problem in problems[:_MOST_SHOWN]:
+        path = _written_path(tree, problem)
+        yield f"{source}:{_line_of(tree, path)}: {_named(path)}{_said(problem)}"
+    if len(problems) > _MOST_SHOWN:
+        yield f"{source}: and {len(problems) - _MOST_SHOWN} more"
+
+
+def _written_path(tree: Node, problem: Any) -> list[str | int]:
+    """Returns the keys as the person wrote them: without pydantic's union tags."""
+    if problem["type"] == "study":
+        return list(problem["ctx"]["path"].split("."))
+    path: list[str | int] = []
+    node: Node | None = tree
+    steps = problem["loc"]
+    for place, step in enumerate(steps):
+        last = place == len(steps) - 1
+        if isinstance(node, MappingNode):
+            if _is_tag(node, step) and not (last and _child(node, step)):
+                continue
+            path.append(step)
+        elif isinstance(node, SequenceNode) and isinstance(step, int):
+            path.append(step)
+        else:  # below a plain value there are only the names of the types it could have been
+            break
+        found = _child(node, step)
+        node = found[1] if found else None
+    return path
+
+
+def _is_tag(node: MappingNode, step: str | int) -> bool:
+    return any(key.value in _DISCRIMINATORS and value.value == step for key, value in node.value)
+
+
+def _named(path: Sequence[str | int]) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return f"{text}: " if text else ""
+
+
+def _said(problem: Any) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        return f"unknown key{nearest(key, _KEYS)}"
+    if kind == "missing":
+        return "this key is required and missing"
+    if kind == "union_tag_not_found":
+        return f"the key {context['discriminator']} is required, one of the documented kinds"
+    if kind == "union_tag_invalid":
+        return f"{context['discriminator']} is {context['tag']!r}, not one of {context['expected_tags']}"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    given = problem["input"]
+    if isinstance(given, str | int | float | bool) or given is None:
+        message += f", got {given!r:.60}"
+    return message
+
+
+def _line_of(tree: Node, path: Sequence[str | int]) -> int:
+    """Returns the line of the deepest node on the path that exists (1-based)."""
+    node, line = tree, tree.start_mark.line
+    for step in path:
+        found = _child(node, step)
+        if found is None:
+            break
+        key, node = found
+        line = (key if isinstance(step, str) else node).start_mark.line
+    return int(line) + 1
+
+
+def _child(node: Node, step: str | int) -> tuple[Node, Node] | None:
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            if str(key.value) == str(step):
+                return key, value
+    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
+
+
+def _models(model: type[BaseModel], seen: dict[str, type[BaseModel]]) -> dict[str, type[BaseModel]]:
+    if model.__name__ in seen:
+        return seen
+    seen[model.__name__] = model
+    for field in model.model_fields.values():
+        for part in _parts(field.annotation):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                _models(part, seen)
+    return seen
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _parts(inner)
+
+
+#: Every key a study may hold, to guess at the one that was meant.
+_KEYS = sorted({name for model in _models(Study, {}).values() for name in model.model_fields})
