@@ -50,7 +50,9 @@ def open_database(path: Path, migrations: Path) -> Engine:
     except DatabaseError as error:
         engine.dispose()
         if isinstance(error, OperationalError) and "readonly" in str(error.orig):
-            raise WorkspaceRefused(f"{path.name} cannot be written: check its permissions") from error
+            raise WorkspaceRefused(
+                f"{path.name} cannot be written: check its permissions"
+            ) from error
         raise StoreBroken(
             f"{path.name} is not a readable database ({error.orig}): restore it from a backup"
         ) from error

@@ -51,9 +51,7 @@ def _distinct(values: tuple[Token, ...]) -> tuple[Token, ...]:
     return values
 
 
-Vocabulary: TypeAlias = Annotated[
-    tuple[Token, ...], Field(min_length=1), AfterValidator(_distinct)
-]
+Vocabulary: TypeAlias = Annotated[tuple[Token, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class NumberColumn(Record):

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
-from protocol.encoding import canonical, digest
+from protocol.encoding import canonical, digest, digest_json
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -111,7 +111,9 @@ class FileSplit(Record):
     sha256: Digest | None = None
 
 
-Split: TypeAlias = Annotated[KeyedHashSplit | ColumnSplit | FileSplit, Field(discriminator="method")]
+Split: TypeAlias = Annotated[
+    KeyedHashSplit | ColumnSplit | FileSplit, Field(discriminator="method")
+]
 
 
 class FullyConnected(Record):
@@ -280,9 +282,47 @@ class Study(Record):
             return {site.name: 1.0 for site in self.sites}
         return {site.name: float(site.patients or 1) for site in self.sites}
 
+    def with_seed(self, seed: int) -> "Study":
+        """Returns this study with another model seed: another study, another digest."""
+        return self._replaced(seeds=self.seeds.model_copy(update={"model": seed}))
+
+    def with_epsilon(self, epsilon: float | None) -> "Study":
+        """Returns this study with another epsilon, or None for no privacy at all.
+
+        The noise multiplier and the evaluation's epsilon then follow from it.
+        """
+        if epsilon is None:
+            privacy: Privacy = NoPrivacy(mode="none", sampling_rate=self.privacy.sampling_rate)
+        elif isinstance(self.privacy, NoPrivacy):
+            raise ValueError("a study without privacy has no delta and clip to go with an epsilon")
+        else:
+            update = {"epsilon": epsilon, "noise_multiplier": None}
+            privacy = self.privacy.model_copy(update=update)
+        evaluation = self.evaluation.model_copy(update={"epsilon": None})
+        return self._replaced(privacy=privacy, evaluation=evaluation)
+
+    def _replaced(self, **update: object) -> "Study":
+        return Study.model_validate(self.model_copy(update=update).model_dump())
+
     def site(self, name: str) -> Site:
         """Returns the site of that name; KeyError when the study has none."""
         return {site.name: site for site in self.sites}[name]
+
+    def privacy_digest(self, purpose: str) -> str:
+        """What is released in a round of this purpose, and how it is protected, as a digest."""
+        return digest_json(
+            {
+                "purpose": purpose,
+                "privacy": self.privacy.model_dump(mode="json"),
+                "steps": self.training.steps,
+                "evaluation": self.evaluation.model_dump(mode="json"),
+            }
+        )
+
+    @property
+    def weights_digest(self) -> str:
+        """The public weights as a digest."""
+        return digest_json(self.weights)
 
     @property
     def canonical_bytes(self) -> bytes:
@@ -310,11 +350,16 @@ def _site_problems(study: Study) -> list[tuple[str, str]]:
     problems = []
     if len(names) < 3:
         problems.append(
-            ("sites", f"at least three sites are needed, got {len(names)}: with two, the sum "
-                      "shows each the other's update")
+            (
+                "sites",
+                f"at least three sites are needed, got {len(names)}: with two, the sum "
+                "shows each the other's update",
+            )
         )
     if len(names) > 100:
         problems.append(("sites", f"at most 100 sites, got {len(names)}"))
+    if "coordinator" in names:
+        problems.append(("sites", "no site may be called coordinator: that is another party's name"))
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         problems.append(("sites", f"site names are repeated: {', '.join(repeated)}"))
@@ -327,8 +372,11 @@ def _record_problems(study: Study) -> list[tuple[str, str]]:
         how = study.deal.how
         if isinstance(how, DealBySkew) and len(how.shares) != len(study.sites):
             problems.append(
-                ("deal.how.shares", f"{len(study.sites)} sites need {len(study.sites)} shares, "
-                                    f"got {len(how.shares)}")
+                (
+                    "deal.how.shares",
+                    f"{len(study.sites)} sites need {len(study.sites)} shares, "
+                    f"got {len(how.shares)}",
+                )
             )
     else:
         without = [site.name for site in study.sites if site.records is None]
@@ -351,8 +399,11 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
     for site in study.sites:
         if site.patients is not None and study.privacy.delta >= 1 / site.patients:
             problems.append(
-                ("privacy.delta", f"delta must be below 1/n; {site.name} declares "
-                                  f"{site.patients} patients, so below {1 / site.patients:.2g}")
+                (
+                    "privacy.delta",
+                    f"delta must be below 1/n; {site.name} declares "
+                    f"{site.patients} patients, so below {1 / site.patients:.2g}",
+                )
             )
     return problems
 
@@ -364,19 +415,23 @@ def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
         problems.append(("aggregation.threshold", f"threshold {t} exceeds the {n} sites"))
     if not 2 * t > n + colluders or t - colluders < 2:
         problems.append(
-            ("aggregation.threshold", f"threshold {t} is too low: 2t > n + C and t - C >= 2 must "
-                                      f"hold with n = {n} sites and C = {colluders} colluders")
+            (
+                "aggregation.threshold",
+                f"threshold {t} is too low: 2t > n + C and t - C >= 2 must "
+                f"hold with n = {n} sites and C = {colluders} colluders",
+            )
         )
     if study.aggregation.min_cohort > n:
-        problems.append(
-            ("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites")
-        )
+        problems.append(("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites"))
     reach = n * math.ceil(study.aggregation.bound * 2**study.aggregation.frac_bits)
     if reach >= 2**31:
         problems.append(
-            ("aggregation.frac_bits", f"{n} sites x bound {study.aggregation.bound:g} x "
-                                      f"2^{study.aggregation.frac_bits} could wrap 32 bits: "
-                                      "lower frac_bits or bound")
+            (
+                "aggregation.frac_bits",
+                f"{n} sites x bound {study.aggregation.bound:g} x "
+                f"2^{study.aggregation.frac_bits} could wrap 32 bits: "
+                "lower frac_bits or bound",
+            )
         )
     return problems
 

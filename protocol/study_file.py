@@ -113,7 +113,8 @@ def _said(problem: Any) -> str:
     if kind == "union_tag_not_found":
         return f"the key {context['discriminator']} is required, one of the documented kinds"
     if kind == "union_tag_invalid":
-        return f"{context['discriminator']} is {context['tag']!r}, not one of {context['expected_tags']}"
+        known = context["expected_tags"]
+        return f"{context['discriminator']} is {context['tag']!r}, not one of {known}"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = problem["input"]

@@ -53,7 +53,9 @@ def layout_of(tensors: Tensors) -> Layout:
 
 def flatten(tensors: Tensors) -> NDArray[np.float32]:
     """Returns all parameters as one (size,) vector; the inverse of ``unflatten``."""
-    parts = [np.ascontiguousarray(tensors[name], dtype="<f4").reshape(-1) for name in sorted(tensors)]
+    parts = [
+        np.ascontiguousarray(tensors[name], dtype="<f4").reshape(-1) for name in sorted(tensors)
+    ]
     return np.concatenate(parts) if parts else np.zeros(0, dtype="<f4")
 
 

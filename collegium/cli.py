@@ -1,0 +1,209 @@
+"""The ``collegium`` command.
+
+What people read goes to stderr, what machines read (``--json``) to stdout.
+Exit codes: 0 done; 2 something has to be mended first, and the message says
+what; 1 a run failed on its way; 130 stopped by the person at the keyboard.
+Everything heavy is imported inside the commands, so that help is immediate.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from protocol.errors import FederationError, QuorumLost
+
+app = typer.Typer(
+    name="collegium",
+    help="Hospitals train a model together; patient records, keys and the last word on privacy "
+    "stay inside each hospital.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+runs_app = typer.Typer(help="What was run.", no_args_is_help=True)
+audit_app = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
+report_app = typer.Typer(help="Reports for the compliance officer.", no_args_is_help=True)
+study_app = typer.Typer(help="Study documents.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+app.add_typer(audit_app, name="audit")
+app.add_typer(report_app, name="report")
+app.add_typer(study_app, name="study")
+
+Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder that holds the records the study names.")
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        help="Each simulated hospital's life-long privacy budget (epsilon). "
+        "Default: 10, or what the sweep needs.",
+    ),
+]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
+
+
+@app.command()
+def demo(out: Out = Path("demo-out"), as_json: AsJson = False) -> None:
+    """Four hospitals, 569 real patients, patient-level privacy, secure aggregation: one minute."""
+    from collegium.demo import run_demo
+
+    _emit(run_demo(out, _console()), as_json)
+
+
+@app.command()
+def simulate(
+    study: StudyFile,
+    out: Out,
+    data: Data = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Replaces the study's model seed.")
+    ] = None,
+    budget: Budget = None,
+    test_noise: Annotated[
+        bool,
+        typer.Option(
+            "--test-noise",
+            help="Repeatable noise derived from the seed, for tests: no privacy is claimed.",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a study with every hospital simulated on this machine."""
+    from collegium.simulation import Settings, simulate_study
+
+    settings = Settings(data=data, budget=budget, test_noise=test_noise)
+    _emit(simulate_study(_study(study, seed), study.parent, out, settings, _console()), as_json)
+
+
+@app.command()
+def sweep(
+    study: StudyFile,
+    out: Out,
+    epsilon: Annotated[str, typer.Option("--epsilon", help="For example 0.5,2,8 or 1,none.")],
+    seeds: Annotated[str, typer.Option("--seeds", help="For example 1,2,3.")] = "1",
+    data: Data = None,
+    budget: Budget = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a study at several epsilons and seeds: utility against privacy."""
+    from collegium.simulation import Settings
+    from collegium.sweep import parse_epsilons, parse_seeds, sweep_study
+
+    settings = Settings(data=data, budget=budget, test_noise=False)
+    grid = (parse_epsilons(epsilon), parse_seeds(seeds))
+    _emit(sweep_study(_study(study, None), study.parent, out, grid, settings, _console()), as_json)
+
+
+@runs_app.command("list")
+def runs_list(out: Out, as_json: AsJson = False) -> None:
+    """Lists the runs in a folder."""
+    from collegium.show import list_runs
+
+    _emit(list_runs(out, _console(), as_json=as_json), as_json)
+
+
+@runs_app.command("show")
+def runs_show(
+    run: Annotated[str, typer.Argument(metavar="RUN")], out: Out, as_json: AsJson = False
+) -> None:
+    """Shows one run whole."""
+    from collegium.show import show_run
+
+    _emit(show_run(out, run, _console(), as_json=as_json), as_json)
+
+
+@audit_app.command("verify")
+def audit_verify(out: Out, as_json: AsJson = False) -> None:
+    """Checks the log, its signatures, every snapshot and every hospital's ledger."""
+    from collegium.verify import verify_folder
+
+    _emit(verify_folder(out, _console()), as_json)
+
+
+@report_app.command("export")
+def report_export(
+    run: Annotated[str, typer.Argument(metavar="RUN")],
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    out: Out,
+    form: Annotated[str, typer.Option("--format", help="html, json or csv.")] = "html",
+) -> None:
+    """Writes the privacy statement, the run record and the audit entries of a run."""
+    from collegium.show import export_report
+
+    export_report(out, run, form, to, _console())
+
+
+@study_app.command("check")
+def study_check(study: StudyFile, as_json: AsJson = False) -> None:
+    """Checks a study document and says what it promises."""
+    from collegium.show import describe_study
+
+    _emit(describe_study(_study(study, None), _console()), as_json)
+
+
+@study_app.command("schema")
+def study_schema() -> None:
+    """Writes the JSON Schema of a study, for editors."""
+    from protocol.study import Study
+
+    schema = Study.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "A Collegium study"
+    sys.stdout.write(json.dumps(schema, indent=2, sort_keys=True) + "\n")
+
+
+@app.command()
+def dashboard(
+    out: Out, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501
+) -> None:
+    """Opens the dashboard on a folder of runs."""
+    from collegium.show import open_dashboard
+
+    open_dashboard(out, port, _console())
+
+
+def _study(path: Path, seed: int | None) -> Any:
+    from protocol.errors import StudyRefused
+    from protocol.study_file import read_study
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise StudyRefused(f"{path}: cannot be read: {reason}") from error
+    study = read_study(text, source=str(path))
+    return study if seed is None else study.with_seed(seed)
+
+
+def _console() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def _emit(value: Any, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def main(run: Callable[[], Any] = app) -> None:
+    """Runs the command; turns refusals into one or two lines and an exit code."""
+    try:
+        run()
+    except QuorumLost as error:
+        _console().print(f"collegium: the run failed: {error}", style="red", markup=False)
+        sys.exit(1)
+    except FederationError as error:
+        _console().print(f"collegium: {error}", style="red", markup=False)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _console().print("collegium: stopped; what was finished is kept", style="yellow")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)

@@ -1,0 +1,54 @@
+"""The demo: the bundled study once, then three epsilons at two seeds, in about a minute."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from collegium.progress import Progress
+from collegium.show import finish_folder, summarise
+from collegium.simulation import Settings, consortium, new_run_id, run_study
+from collegium.sweep import budget_for, run_all, variants
+from coordinator.workspace import Workspace
+from protocol.errors import WorkspaceRefused
+from protocol.study import Study
+from protocol.study_file import read_study
+
+EPSILONS = (0.5, 2.0, 8.0)
+SEEDS = (1, 2)
+
+
+def demo_study() -> Study:
+    """Returns the study that the demo runs."""
+    text = (files("collegium") / "studies" / "breast-cancer.yaml").read_text(encoding="utf-8")
+    return read_study(text, source="breast-cancer.yaml")
+
+
+def run_demo(out: Path, console: Console) -> dict[str, Any]:
+    """Runs the demo in a new folder; an earlier demo's folder gives way to a numbered one."""
+    study = demo_study()
+    sweep = variants(study, EPSILONS, SEEDS)
+    workspace = _fresh(out)
+    console.print(
+        f"[bold]Collegium[/bold]: {len(study.sites)} hospitals train together on 569 real "
+        "patients.\nEvery record, key and privacy budget stays in its hospital; the coordinator sees sums."
+    )
+    settings = Settings(budget=budget_for([study, *sweep]))
+    with Progress(console, study, runs=len(sweep)) as progress, workspace.at_work():
+        progress.say("starting the hospitals")
+        with consortium(workspace, study, settings) as hospitals:
+            run_id = run_study(hospitals, study, None, new_run_id(), None, progress)
+            progress.say(f"the same study at epsilon {', '.join(f'{e:g}' for e in EPSILONS)}")
+            run_all(hospitals, sweep, None, progress)
+    result = finish_folder(workspace, run_id)
+    summarise(result, workspace, console)
+    return result
+
+
+def _fresh(out: Path) -> Workspace:
+    """Makes the folder; a demo may be repeated, so an earlier one is left alone, not refused."""
+    for place in (out, *(out.with_name(f"{out.name}-{number}") for number in range(2, 100))):
+        if not place.exists() or not any(place.iterdir()):
+            return Workspace.create(place)
+    raise WorkspaceRefused(f"--out {out} and 98 numbered folders are taken: remove some")

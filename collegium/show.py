@@ -1,0 +1,237 @@
+"""What the commands show: runs as lists, tables, pages and reports."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
+from rich.console import Console
+from rich.table import Table
+
+from compliance.dossier import Dossier, Interval, run_json
+from coordinator.views import RunSummary, Views, open_views
+from coordinator.workspace import Workspace
+from protocol.errors import WorkspaceRefused
+from protocol.study import LocalPrivacy, Study
+
+_RENDERERS = {"html": render_html, "json": render_json, "csv": render_csv}
+
+
+def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """Writes the folder's page about a run and returns the run's JSON."""
+    views = open_views(workspace.root)
+    try:
+        dossier = views.dossier(run_id)
+        page = render_html(run_page(dossier, views.utility(dossier.study_name)))
+    finally:
+        views.close()
+    workspace.page.write_text(page, encoding="utf-8")
+    return run_json(dossier)
+
+
+def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> None:
+    """Prints what a run achieved, what it cost and what to do next."""
+    root = workspace.root
+    console.print(f"\n[bold]{run['study']['title']}[/bold]  run {run['run_id']}  {run['state']}")
+    console.print(
+        f"  AUROC     {_exact(run['auroc'])} exact (simulation only), "
+        f"released {_interval_text(run['auroc_released'])}"
+    )
+    console.print(
+        f"  accuracy  {_exact(run['accuracy'])} exact (simulation only), "
+        f"released {_interval_text(run['accuracy_released'])}"
+    )
+    console.print(_sites_table(run))
+    console.print(f"  {run['claim']}", markup=False)
+    console.print(
+        f"  model {run['model_digest'][:16]}  "
+        f"audit log {run['audit']['size']} entries, root {run['audit']['root'][:16]}"
+    )
+    console.print(f"\nThe page about it: {root / 'index.html'}\n\nTry next:", markup=False)
+    for command in next_commands(run["run_id"], root):
+        console.print(f"  {command}", markup=False, soft_wrap=True)
+
+
+def next_commands(run_id: str, out: Path) -> tuple[str, str, str]:
+    """Returns the three commands that a person wants after a run."""
+    return (
+        f"collegium audit verify --out {out}",
+        f"collegium report export {run_id} --format html --to report.html --out {out}",
+        f"collegium dashboard --out {out}",
+    )
+
+
+def summarise_sweep(runs: Sequence[dict[str, Any]], workspace: Workspace, console: Console) -> None:
+    """Prints a sweep: one line per run."""
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for heading in ("epsilon", "seed", "AUROC (simulation only)", "AUROC released", "run"):
+        table.add_column(heading)
+    for run in runs:
+        spent = [site["epsilon"] for site in run["epsilon"].values() if site["epsilon"] is not None]
+        table.add_row(
+            f"{max(spent):.3g}" if spent else "none",
+            str(run["seed"]),
+            _exact(run["auroc"]),
+            _interval_text(run["auroc_released"]),
+            run["run_id"],
+        )
+    console.print(table)
+    console.print(f"\nThe page about it: {workspace.page}", markup=False)
+
+
+def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, Any]]:
+    """Shows the runs of a folder; returns them for ``--json``."""
+    views = open_views(out)
+    try:
+        runs = views.runs()
+    finally:
+        views.close()
+    if not as_json:
+        console.print(_runs_table(runs) if runs else "no run yet")
+    return [
+        {
+            "run_id": run.run_id,
+            "study": run.study_name,
+            "state": run.state,
+            "started_at": run.started_at,
+            "seed": run.seed,
+            "epsilon": run.epsilon,
+            "auroc": run.exact_auroc,
+            "sweep": run.sweep,
+        }
+        for run in runs
+    ]
+
+
+def show_run(out: Path, run_id: str, console: Console, *, as_json: bool) -> dict[str, Any]:
+    """Shows one run whole; returns it for ``--json``."""
+    dossier = _dossier(out, run_id)
+    found = run_json(dossier)
+    if not as_json:
+        if dossier.model_digest:
+            summarise(found, Workspace(out), console)
+        else:
+            console.print(
+                f"{dossier.study_title}: run {dossier.run_id} is {dossier.state}, "
+                f"{found['rounds']} of {dossier.rounds_planned} rounds done"
+            )
+        if dossier.failure:
+            console.print(f"  why: {dossier.failure}", markup=False)
+    return found
+
+
+def export_report(out: Path, run_id: str, form: str, to: Path, console: Console) -> None:
+    """Writes the compliance report of a run to a file.
+
+    Raises:
+        WorkspaceRefused: an unknown format, or the file cannot be written.
+    """
+    if form not in _RENDERERS:
+        raise WorkspaceRefused(f"--format {form!r} is not one of {', '.join(_RENDERERS)}")
+    document = privacy_report(_dossier(out, run_id))
+    try:
+        to.write_text(_RENDERERS[form](document), encoding="utf-8", newline="")
+    except OSError as error:
+        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+    console.print(
+        f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
+    )
+
+
+def describe_study(study: Study, console: Console) -> dict[str, Any]:
+    """Shows what a study promises; returns it for ``--json``."""
+    privacy = study.privacy
+    console.print(f"[bold]{study.title}[/bold]: a valid study, digest {study.digest[:16]}")
+    console.print(
+        f"  {len(study.sites)} sites, {study.threshold} must answer, "
+        f"{study.aggregation.colluders} may collude; "
+        f"{study.training.rounds} rounds of {study.training.local_steps} steps"
+    )
+    if isinstance(privacy, LocalPrivacy):
+        console.print(
+            f"  each hospital: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, "
+            f"unit {privacy.unit}"
+        )
+    else:
+        console.print("  no differential privacy: a simulation only", style="yellow")
+    return {"name": study.name, "digest": study.digest, "sites": list(study.site_names)}
+
+
+def open_dashboard(out: Path, port: int, console: Console) -> None:
+    """Serves the dashboard on this machine until it is stopped.
+
+    Raises:
+        WorkspaceRefused: there is no run in the folder, or Streamlit is not installed.
+    """
+    Workspace.open(out)
+    try:
+        import dashboard.app as page
+        import streamlit  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise WorkspaceRefused(
+            f"{error.name} is not installed: pip install 'collegium[dashboard]'"
+        ) from error
+    console.print(f"the dashboard: http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    command = [
+        sys.executable, "-m", "streamlit", "run", str(Path(page.__file__)),
+        "--server.address=127.0.0.1", f"--server.port={port}", "--server.headless=true",
+        "--browser.gatherUsageStats=false", "--server.fileWatcherType=none",
+        "--client.toolbarMode=viewer", "--", "--out", str(out.resolve()),
+    ]  # fmt: skip
+    environment = os.environ | {"STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
+    subprocess.run(command, check=False, env=environment)  # noqa: S603  (our own command)
+
+
+def _dossier(out: Path, run_id: str) -> Dossier:
+    views: Views = open_views(out)
+    try:
+        return views.dossier(run_id)
+    finally:
+        views.close()
+
+
+def _runs_table(runs: Sequence[RunSummary]) -> Table:
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for heading in ("run", "study", "state", "epsilon", "seed", "AUROC (simulation only)"):
+        table.add_column(heading)
+    for run in runs:
+        epsilon = "none" if run.epsilon is None else f"{run.epsilon:g}"
+        table.add_row(
+            run.run_id, run.study_name, run.state, epsilon, str(run.seed), _exact(run.exact_auroc)
+        )
+    return table
+
+
+def _sites_table(run: dict[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for heading in ("  hospital", "AUROC*", "accuracy*", "accuracy released", "epsilon", "delta"):
+        table.add_column(heading)
+    for site, figures in run["sites"].items():
+        spent = run["epsilon"][site]
+        table.add_row(
+            f"  {site}",
+            _exact(figures["auroc"]),
+            _exact(figures["accuracy"]),
+            _interval_text(figures["accuracy_released"]),
+            "none" if spent["epsilon"] is None else f"{spent['epsilon']:.3f}",
+            "" if spent["delta"] is None else f"{spent['delta']:g}",
+        )
+    table.caption = "* exact, simulation only"
+    table.caption_justify = "left"
+    return table
+
+
+def _exact(value: float | None) -> str:
+    return "not available" if value is None else f"{value:.3f}"
+
+
+def _interval_text(interval: dict[str, Any] | Interval | None) -> str:
+    if isinstance(interval, Interval):
+        interval = vars(interval)
+    if interval is None or interval["value"] is None:
+        return f"not available ({interval['note']})" if interval else "not available"
+    note = f" ({interval['note']})" if interval["note"] else ""
+    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]{note}"

@@ -1,0 +1,330 @@
+"""Simulates a consortium on one machine: a local Ray, one actor per hospital.
+
+The same state machines and the same bytes as between real hospitals; only the
+link differs. Each run's coordinator is torch-free: the driver's process for a
+single run, a Ray task for a run of a sweep.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from protocol.identity import Member, Roster
+from rich.console import Console
+
+from collegium.exact import exact_figures
+from collegium.progress import Progress, Silent
+from compliance.audit_log import NewEntry
+from coordinator.ray_link import RayLink
+from coordinator.runner import Outcome, Runner, Watcher
+from coordinator.store import RunRow, Store, Transaction, now
+from coordinator.workspace import Workspace
+from protocol import errors
+from protocol.encoding import digest, digest_json
+from protocol.errors import FederationError, MessageRefused, PolicyRefused, StudyRefused
+from protocol.study import FileSplit, LocalPrivacy, Study
+from protocol.summary import Summary, open_summary
+from protocol.tensors import Tensors, decode_tensors, model_digest
+from silos.actor import Refused, SiloActor
+from silos.invitation import Invitation
+
+DEFAULT_BUDGET = 10.0
+DEFAULT_DELTA = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a simulation is told beside the study."""
+
+    data: Path | None = None
+    budget: float | None = None
+    test_noise: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consortium:
+    """The simulated hospitals and what they have in common; small enough to hand to a task."""
+
+    root: Path
+    actors: Mapping[str, Any]
+    roster: Roster
+    data: Path | None
+    test_noise: bool
+
+
+def simulate_study(
+    study: Study, folder: Path, out: Path, settings: Settings, console: Console
+) -> dict[str, Any]:
+    """Runs one study in a new output folder; returns the run's JSON.
+
+    Raises:
+        FederationError: see the tree; nothing that was finished is lost.
+    """
+    from collegium.show import finish_folder, summarise
+
+    workspace = Workspace.create(out)
+    with Progress(console, study) as progress, workspace.at_work():
+        progress.say("starting the hospitals")
+        with consortium(workspace, study, settings) as hospitals:
+            run_id = new_run_id()
+            run_study(hospitals, study, index_file(study, folder), run_id, None, progress)
+    result = finish_folder(workspace, run_id)
+    summarise(result, workspace, console)
+    return result
+
+
+@contextmanager
+def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterator[Consortium]:
+    """Starts Ray and one hospital per site, and ends both when the block ends."""
+    Store(workspace.database).close()  # made and migrated before anybody needs it
+    start_ray()
+    try:
+        actors = {
+            site: SiloActor.remote(site, workspace.silos.resolve() / site)  # type: ignore[attr-defined]
+            for site in study.site_names
+        }
+        delta = study.privacy.delta if isinstance(study.privacy, LocalPrivacy) else DEFAULT_DELTA
+        budget = settings.budget or DEFAULT_BUDGET
+        members: list[Member] = told(
+            {site: actor.open.remote(budget, delta) for site, actor in actors.items()}
+        )
+        for actor in actors.values():
+            actor.warm_up.remote()
+        yield Consortium(
+            root=workspace.root.resolve(),
+            actors=actors,
+            roster=Roster(members=tuple(sorted(members, key=lambda member: member.site))),
+            data=settings.data.resolve() if settings.data else None,
+            test_noise=settings.test_noise,
+        )
+    finally:
+        ray.shutdown()
+
+
+def start_ray() -> None:
+    """Starts a Ray that is this machine's own: loopback only, no dashboard, no telemetry."""
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        object_store_memory=256 * 1024 * 1024,
+    )
+
+
+def told(references: Mapping[str, Any]) -> list[Any]:
+    """Returns what every hospital said, or raises the first refusal with its reason.
+
+    A simulation sits inside every hospital, so it may read the reason.
+    """
+    answers = dict(zip(references, ray.get(list(references.values())), strict=True))
+    refusals = [answer for answer in answers.values() if isinstance(answer, Refused)]
+    if refusals:
+        shown = "\n".join(refusal.reason for refusal in refusals[:2])
+        more = f"\n(and {len(refusals) - 2} more sites)" if len(refusals) > 2 else ""
+        raise as_error(refusals[0].kind)(shown + more)
+    return list(answers.values())
+
+
+def as_error(kind: str) -> type[FederationError]:
+    """Returns the class of the error tree that has this name."""
+    found = getattr(errors, kind, FederationError)
+    return (
+        found if isinstance(found, type) and issubclass(found, FederationError) else FederationError
+    )
+
+
+def new_run_id() -> str:
+    """Returns a run's name: its time and four random digits, so that names sort by time."""
+    stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
+    return f"{stamp}-{os.urandom(2).hex()}"
+
+
+def index_file(study: Study, folder: Path) -> bytes | None:
+    """Returns the bytes of the split's index file, which lies beside the study document.
+
+    Raises:
+        StudyRefused: the study names one and it cannot be read.
+    """
+    if not isinstance(study.split, FileSplit):
+        return None
+    path = folder / study.split.file
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StudyRefused(f"split.file: {path} cannot be read: {error.strerror}") from error
+
+
+def run_study(
+    hospitals: Consortium,
+    study: Study,
+    index: bytes | None,
+    run_id: str,
+    sweep: str | None,
+    watcher: Watcher,
+) -> str:
+    """Runs one study on started hospitals, remembering everything; returns the run's id."""
+    workspace = Workspace.open(hospitals.root)
+    store = Store(workspace.database)
+    record = RunRecord(store, workspace, hospitals, study, run_id)
+    try:
+        record.begin(sweep)
+        summaries = record.join(index)
+        initial = _agreed_model(hospitals, run_id)
+        runner = Runner(
+            run_id=run_id,
+            study=study,
+            roster=hospitals.roster,
+            key=workspace.signing_key(),
+            store=store,
+            link=RayLink(hospitals.actors),
+            shelf=workspace,
+            watcher=watcher,
+        )
+        outcome = runner.run(initial, summaries)
+        record.finish(outcome)
+    except BaseException as error:  # also Ctrl-C: the run's state is written, then it goes on
+        record.end(error)
+        raise
+    finally:
+        store.close()
+    return run_id
+
+
+class RunRecord:
+    """Writes down one run: what began, who joined, how it ended."""
+
+    def __init__(
+        self, store: Store, workspace: Workspace, hospitals: Consortium, study: Study, run_id: str
+    ) -> None:
+        self._store = store
+        self._key = workspace.signing_key()
+        self._hospitals = hospitals
+        self._study = study
+        self._run_id = run_id
+
+    def begin(self, sweep: str | None) -> None:
+        """Registers the study's digest before any work (preregistration)."""
+        study, roster = self._study, self._hospitals.roster
+        with self._store.transaction() as transaction:
+            new = transaction.register(study.digest, study.name, study.canonical_bytes)
+            transaction.add(
+                RunRow(
+                    id=self._run_id,
+                    study_digest=study.digest,
+                    state="running",
+                    simulation=True,
+                    test_noise=self._hospitals.test_noise,
+                    seed=study.seeds.model,
+                    sweep=sweep,
+                    started_at=now(),
+                    sites_json="{}",
+                    environment_json=json.dumps(environment(), sort_keys=True),
+                )
+            )
+            if new:
+                self._log(transaction, "study-registered", study.digest)
+            self._log(transaction, "roster", roster.digest)
+            self._log(transaction, "run-started", study.digest)
+
+    def join(self, index: bytes | None) -> dict[str, Summary]:
+        """Lets every hospital approve, check its records and reserve; returns their words."""
+        workspace = Workspace(self._hospitals.root)
+        invitation = Invitation(
+            run_id=self._run_id,
+            study=self._study,
+            roster=self._hospitals.roster,
+            coordinator_public=workspace.public_key(),
+            data=self._hospitals.data,
+            index_file=index,
+            fixed_noise_seed=self._study.seeds.model if self._hospitals.test_noise else None,
+        )
+        actors = self._hospitals.actors
+        signed = told({site: actor.join.remote(invitation) for site, actor in actors.items()})
+        return self._keep("approvals", signed)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Settles every ledger, adds the simulation's exact figures and closes the run."""
+        actors = self._hospitals.actors
+        exact = ray.get(exact_figures.remote(dict(actors), self._run_id, dict(outcome.model)))
+        signed = told({site: actor.leave.remote(self._run_id) for site, actor in actors.items()})
+        self._keep("settlements", signed)
+        with self._store.transaction() as transaction:
+            row = transaction.run(self._run_id)
+            row.state, row.ended_at = "finished", now()
+            row.exact_json = json.dumps(exact, sort_keys=True)
+            row.environment_json = json.dumps(environment(), sort_keys=True)
+            self._log(transaction, "run-finished", outcome.model_digest)
+
+    def end(self, error: BaseException) -> None:
+        """Writes down why a run ended early; the hospitals' reasons stay in their own logs."""
+        stopped = not isinstance(error, FederationError)
+        with self._store.transaction() as transaction:
+            row = transaction.run(self._run_id)
+            if row.state == "running":
+                row.state = "stopped" if stopped else "failed"
+                row.failure = type(error).__name__ if stopped else f"{error}"
+                row.ended_at = now()
+                self._log(transaction, f"run-{row.state}", digest(type(error).__name__.encode()))
+
+    def _keep(self, kind: str, signed: Sequence[Any]) -> dict[str, Summary]:
+        roster = self._hospitals.roster
+        summaries = {}
+        for member, word in zip(roster.members, signed, strict=True):
+            summary = open_summary(word, bytes.fromhex(member.public_key))
+            if summary.site != member.site or summary.run_id != self._run_id:
+                raise MessageRefused(f"{member.site} signed another site's or run's summary")
+            summaries[member.site] = summary
+        words = {site: word.data.decode() for site, word in zip(summaries, signed, strict=True)}
+        with self._store.transaction() as transaction:
+            transaction.run(self._run_id).sites_json = json.dumps(words, sort_keys=True)
+            self._log(transaction, kind, digest_json(words))
+        return summaries
+
+    def _log(self, transaction: Transaction, kind: str, payload: str) -> None:
+        entry = NewEntry(type=kind, run_id=self._run_id, payload=payload)
+        transaction.log([entry], self._key)
+
+
+def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:
+    """Returns the initial parameters, which every hospital built alike (ruling 26)."""
+    proposals = told(
+        {site: actor.initial_model.remote(run_id) for site, actor in hospitals.actors.items()}
+    )
+    models = [decode_tensors(proposal) for proposal in proposals]
+    if len({model_digest(model) for model in models}) != 1:
+        raise PolicyRefused(
+            "the hospitals built different initial models from one seed: their software differs"
+        )
+    return models[0]
+
+
+def environment() -> dict[str, str]:
+    """Returns what this run was made with; whether torch is in this process is measured."""
+    from importlib.metadata import version
+
+    facts = {
+        name: version(name)
+        for name in ("torch", "monai", "opacus", "ray", "dp-accounting", "numpy", "cryptography")
+    }
+    facts["python"] = sys.version.split()[0]
+    facts["collegium"] = version("collegium")
+    facts["torch in the coordinator's process"] = "yes" if "torch" in sys.modules else "no"
+    return facts
+
+
+def with_budget(settings: Settings, budget: float) -> Settings:
+    """Returns the settings with a budget, unless one was given."""
+    return settings if settings.budget is not None else replace(settings, budget=budget)
+
+
+SILENT: Watcher = Silent()

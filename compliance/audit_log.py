@@ -1,0 +1,151 @@
+"""The consortium's audit log: canonical entries, an RFC 6962 tree, signed heads.
+
+Rules:
+
+1. An entry is one canonical JSON object; its leaf is the RFC 6962 hash of
+   exactly those bytes. Numbers start at 0 and have no gap.
+2. An entry holds digests, never a patient's data and never a site's metric.
+3. Every append ends in a C2SP checkpoint signed with the log's key; a later
+   head extends every earlier one.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protocol.encoding import Json, canonical, parse_canonical
+from protocol.errors import MessageRefused, StoreBroken
+from protocol.identity import SigningKey
+from protocol.merkle import Frontier, leaf_hash
+from protocol.note import checkpoint_text, open_note, parse_checkpoint, sign_note
+
+ORIGIN = "collegium/audit/v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewEntry:
+    """Something worth remembering: what happened, in which run, and the digest of its details."""
+
+    type: str
+    run_id: str | None
+    payload: str
+    round: int | None = None
+    attempt: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedEntry:
+    """One line of the log as stored."""
+
+    index: int
+    leaf_hash: bytes
+    data: bytes
+
+    @property
+    def content(self) -> dict[str, Json]:
+        """The entry's fields.
+
+        Raises:
+            StoreBroken: the bytes are not a canonical entry.
+        """
+        try:
+            value = parse_canonical(self.data)
+        except MessageRefused as error:
+            raise StoreBroken(f"audit entry {self.index} is damaged: {error}") from error
+        if not isinstance(value, dict):
+            raise StoreBroken(f"audit entry {self.index} is damaged: not an object")
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """A signed head: how many entries, under which root, and what the next append needs."""
+
+    size: int
+    root: bytes
+    note: bytes
+    frontier: tuple[bytes, ...]
+
+
+def extend(
+    head: Head | None, entries: Sequence[NewEntry], time: str, signer: SigningKey
+) -> tuple[list[LoggedEntry], Head]:
+    """Returns the logged form of new entries and the signed head after them.
+
+    Cost: O(log n) hashes for each entry, whatever the log's size.
+    """
+    frontier = Frontier(size=head.size, hashes=head.frontier) if head else Frontier.empty()
+    logged = []
+    for new in entries:
+        index = frontier.size
+        data = canonical(
+            {
+                "v": 1,
+                "seq": index,
+                "time": time,
+                "type": new.type,
+                "run": new.run_id,
+                "round": new.round,
+                "attempt": new.attempt,
+                "payload": new.payload,
+            }
+        )
+        entry = LoggedEntry(index=index, leaf_hash=leaf_hash(data), data=data)
+        frontier = frontier.append(entry.leaf_hash)
+        logged.append(entry)
+    root = frontier.root
+    note = sign_note(checkpoint_text(ORIGIN, frontier.size, root), ORIGIN, signer)
+    return logged, Head(size=frontier.size, root=root, note=note, frontier=frontier.hashes)
+
+
+def verify_log(
+    entries: Sequence[LoggedEntry], heads: Sequence[tuple[int, bytes, bytes]], public: bytes
+) -> bytes:
+    """Checks a whole log against its signed heads; returns the newest root.
+
+    Args:
+        entries: every entry, in order.
+        heads: (size, root, signed note) of every stored head, in order of size.
+        public: the log's public key.
+
+    Raises:
+        StoreBroken: an entry was changed, removed, inserted or moved, a head
+            does not match the entries, a signature is wrong, or there is no
+            head at all (nothing to check is not success).
+    """
+    if not heads:
+        raise StoreBroken("the audit log has no signed head: nothing can be verified")
+    by_size = {size: (root, note) for size, root, note in heads}
+    frontier = Frontier.empty()
+    for place, entry in enumerate(entries):
+        if entry.index != place or entry.content.get("seq") != place:
+            raise StoreBroken(f"audit entry {place} is missing or out of place")
+        if leaf_hash(entry.data) != entry.leaf_hash:
+            raise StoreBroken(f"audit entry {place} was changed: its hash does not match")
+        frontier = frontier.append(entry.leaf_hash)
+        if frontier.size in by_size:
+            root, note = by_size.pop(frontier.size)
+            _verify_head(frontier.size, frontier.root, root, note, public)
+    if by_size:
+        raise StoreBroken(
+            f"the audit log was truncated: a signed head covers {max(by_size)} entries, "
+            f"{len(entries)} are there"
+        )
+    if heads[-1][0] != len(entries):
+        raise StoreBroken("the newest audit entries are not covered by a signed head")
+    return frontier.root
+
+
+def _verify_head(size: int, computed: bytes, stored: bytes, note: bytes, public: bytes) -> None:
+    if computed != stored:
+        raise StoreBroken(
+            f"the audit log was rewritten: {size} entries hash to "
+            f"{base64.b64encode(computed).decode()}, the signed head says "
+            f"{base64.b64encode(stored).decode()}"
+        )
+    try:
+        checkpoint = parse_checkpoint(open_note(note, ORIGIN, public))
+    except MessageRefused as error:
+        raise StoreBroken(f"the head of size {size} is not signed by the log: {error}") from error
+    if (checkpoint.size, checkpoint.root) != (size, computed):
+        raise StoreBroken(f"the signed checkpoint of size {size} names another root")

@@ -1,0 +1,676 @@
+"""The hospital's privacy ledger: reserve before work, SENT before the first byte leaves.
+
+Rules (``privacy.md`` C.8; rulings 16 to 19, 29, 30):
+
+1. One budget for the hospital's population, for life. It cannot be changed.
+2. A run reserves its whole plan before anything is computed. What is reserved
+   and not released counts as spent, so two runs cannot jointly overrun.
+3. Training and evaluation patients are disjoint: each partition has the whole
+   budget, and a patient's cost is the larger of the two, not the sum.
+4. A release is durably SENT before its first byte leaves, and then it is paid
+   for, whatever happens next. SENT shares never exceed their reservation.
+5. State changes are new rows: RESERVED, SENT, then SETTLED and RELEASED.
+   Nothing is updated or deleted. Each row holds the hash of the row before it;
+   the first holds the hash of the budget.
+6. rho is booked as a whole number of picorho, each step rounded up and the
+   capacity down, so that shares of a plan add up to the plan exactly.
+
+This file decides; ``store.py`` keeps the rows and makes a transaction durable.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Literal, Protocol, TypeAlias, get_args
+
+from compliance.accounting import Filter, SampledGaussian, enforced_epsilon, rdp
+from protocol.encoding import canonical, digest_json, parse_canonical
+from protocol.errors import BudgetSpent, LedgerBroken, MessageRefused, PolicyRefused, UpdateRefused
+
+Partition: TypeAlias = Literal["training", "evaluation"]
+PARTITIONS: tuple[Partition, ...] = get_args(Partition)
+PICO = 10**12
+#: The head of a ledger whose budget was never opened.
+UNOPENED = "0" * 64
+
+
+class State(StrEnum):
+    """What a row of the ledger says."""
+
+    RESERVED = "RESERVED"
+    SENT = "SENT"
+    SETTLED = "SETTLED"
+    RELEASED = "RELEASED"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a hospital allows each of its patients, for life; unit patient, adjacency zero-out.
+
+    ``order`` and ``capacity`` (picorho) are computed once, when it is opened,
+    and then read, so that no later version of a library can shift them.
+    """
+
+    epsilon_max: float
+    delta: float
+    order: float
+    capacity: int
+    signed_by: str
+    opened_at: str
+    hash: str = ""
+
+    @classmethod
+    def of(cls, filter: Filter, *, signed_by: str, opened_at: str) -> "Budget":
+        """Returns the sealed budget that a filter enforces."""
+        budget = cls(
+            epsilon_max=filter.epsilon_max,
+            delta=filter.delta,
+            order=filter.order,
+            capacity=math.floor(filter.capacity * PICO),
+            signed_by=signed_by,
+            opened_at=opened_at,
+        )
+        return replace(budget, hash=budget.computed_hash)
+
+    def price(self, event: SampledGaussian) -> int | None:
+        """Returns what the event books in picorho, or None when it has no finite price."""
+        if event.is_nothing:
+            return 0
+        step = rdp(replace(event, steps=1), self.order)
+        return math.ceil(step * PICO) * event.steps if math.isfinite(step) else None
+
+    def epsilon_of(self, picorho: float) -> float:
+        """Returns the enforced epsilon of what is booked."""
+        return enforced_epsilon(picorho / PICO, self.order, self.delta)
+
+    @property
+    def computed_hash(self) -> str:
+        """What ``hash`` must be; the first entry follows it."""
+        return digest_json(
+            {
+                "v": 1,
+                "unit": "patient",
+                "adjacency": "zero-out",
+                "epsilon_max": repr(self.epsilon_max),
+                "delta": repr(self.delta),
+                "order": repr(self.order),
+                "capacity": str(self.capacity),
+                "signed_by": self.signed_by,
+                "opened_at": self.opened_at,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One row. ``parent`` is the reservation it belongs to; ``rho`` counts picorho.
+
+    ``context`` and ``blob_sha256`` name what was sent and are empty otherwise.
+    """
+
+    state: State
+    study: str
+    run: str
+    partition: Partition
+    purpose: str
+    event_json: str
+    rho: int
+    parent: int | None = None
+    context: str = ""
+    blob_sha256: str = ""
+    number: int = 0
+    created_at: str = ""
+    prev_hash: str = ""
+    hash: str = ""
+
+    @property
+    def computed_hash(self) -> str:
+        """What ``hash`` must be: SHA-256 over every other field."""
+        return digest_json(
+            {
+                "v": 1,
+                "number": self.number,
+                "state": self.state.value,
+                "parent": self.parent,
+                "study": self.study,
+                "run": self.run,
+                "partition": self.partition,
+                "purpose": self.purpose,
+                "context": self.context,
+                "blob_sha256": self.blob_sha256,
+                "event": self.event_json,
+                "rho": str(self.rho),
+                "created_at": self.created_at,
+                "prev_hash": self.prev_hash,
+            }
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reservation:
+    """A plan that was admitted; ``rho`` is what it booked at the filter's order."""
+
+    number: int
+    study: str
+    run: str
+    partition: Partition
+    purpose: str
+    event: SampledGaussian
+    rho: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentToken:
+    """Proof that a release was booked; who sends bytes demands it first."""
+
+    number: int
+    context: str
+    blob_sha256: str
+    entry_hash: str
+
+    @property
+    def head(self) -> str:
+        """The ledger's head right after the booking, for the signed message (ruling 18)."""
+        return self.entry_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionSummary:
+    """One partition's rho and enforced epsilon; ``committed`` is spent plus reserved."""
+
+    partition: Partition
+    spent: float
+    reserved: float
+    remaining: float
+    epsilon_spent: float
+    epsilon_committed: float
+
+    @property
+    def committed(self) -> float:
+        """rho that new work can no longer have."""
+        return self.spent + self.reserved
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerSummary:
+    """Where the budget stands, for people and reports."""
+
+    epsilon_max: float
+    delta: float
+    order: float
+    capacity: float
+    head: str
+    num_entries: int
+    partitions: tuple[PartitionSummary, ...]
+
+    @property
+    def epsilon_spent(self) -> float:
+        """Enforced epsilon of what was sent: the larger of the disjoint partitions."""
+        return max(part.epsilon_spent for part in self.partitions)
+
+    @property
+    def enforced_epsilon(self) -> float:
+        """Enforced epsilon of all that is booked: what is reserved counts as spent."""
+        return max(part.epsilon_committed for part in self.partitions)
+
+    def of(self, partition: Partition) -> PartitionSummary:
+        """Returns one partition's line."""
+        return {part.partition: part for part in self.partitions}[partition]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a plan would cost, and what the budget would look like afterwards."""
+
+    rho: float
+    remaining: float
+    epsilon_before: float
+    epsilon_after: float
+    fits: bool
+
+
+class Book(Protocol):
+    """The rows, inside one transaction."""
+
+    def budget(self) -> Budget | None:
+        """Returns the budget, or None before it was opened."""
+
+    def save_budget(self, budget: Budget) -> None:
+        """Writes the budget."""
+
+    def last(self) -> Entry | None:
+        """Returns the newest entry."""
+
+    def entries(self, parent: int | None = None) -> Sequence[Entry]:
+        """Returns all entries in order, or those of one reservation, itself included."""
+
+    def sent(self, context: str) -> Entry | None:
+        """Returns the SENT entry of a context."""
+
+    def total(self, partition: Partition, state: State) -> int:
+        """Returns the sum of rho over a partition's entries in a state."""
+
+    def append(self, entry: Entry) -> None:
+        """Writes an entry."""
+
+
+class LedgerStorage(Protocol):
+    """Where the rows are kept: by the hospital's database, or by a test's fake."""
+
+    def transaction(self) -> AbstractContextManager[Book]:
+        """Returns a transaction that excludes every other one from its start.
+
+        Left normally it is durable; left by an exception nothing happened.
+        """
+
+    def now(self) -> str:
+        """Returns the time as text, for the record only: no rule reads it."""
+
+
+class Ledger:
+    """The rules over a storage. Several processes may hold a ledger on one storage."""
+
+    def __init__(self, storage: LedgerStorage) -> None:
+        self._storage = storage
+
+    def open_budget(self, *, epsilon_max: float, delta: float, signed_by: str) -> Filter:
+        """Opens the budget of this hospital's patients, for life; returns its filter.
+
+        Opening it again with the same figures changes nothing.
+
+        Raises:
+            PolicyRefused: it was opened with other figures.
+            ValueError: figures that no filter accepts, or nobody signed.
+        """
+        if not signed_by.strip():
+            raise ValueError("signed_by must name who opens the budget")
+        wanted = Filter(epsilon_max=float(epsilon_max), delta=float(delta))
+        with self._storage.transaction() as book:
+            if book.budget() is None and book.last() is None:
+                book.save_budget(
+                    Budget.of(wanted, signed_by=signed_by, opened_at=self._storage.now())
+                )
+            budget = _require_budget(book)
+        if (budget.epsilon_max, budget.delta) != (wanted.epsilon_max, wanted.delta):
+            raise PolicyRefused(
+                f"this hospital's budget was opened for life with epsilon {budget.epsilon_max:g} "
+                f"at delta {budget.delta:g}; it cannot become epsilon {wanted.epsilon_max:g} at "
+                f"delta {wanted.delta:g}"
+            )
+        return wanted
+
+    def reserve(
+        self, *, study: str, run: str, partition: Partition, purpose: str, event: SampledGaussian
+    ) -> Reservation:
+        """Books a whole plan, or refuses it; to be called before any work.
+
+        Asking again for what this run has open returns the same reservation,
+        so that a restarted hospital does not pay twice.
+
+        Raises:
+            BudgetSpent: the filter has no room; nothing was booked.
+            PolicyRefused: no budget was opened, or the run has another plan open.
+            LedgerBroken: the chain is damaged.
+            ValueError: unknown partition, or an event that releases nothing.
+        """
+        _require_partition(partition)
+        with self._storage.transaction() as book:
+            budget = _require_budget(book)
+            entries = _verify(book)
+            same = _open_reservation(entries, (study, run, partition, purpose))
+            if same is not None:
+                if _stored_event(same) != event:
+                    raise PolicyRefused(f"run {run} has another {purpose} plan open: settle it")
+                return _reservation(same)
+            plan = Entry(
+                state=State.RESERVED,
+                study=study,
+                run=run,
+                partition=partition,
+                purpose=purpose,
+                event_json=_event_text(event),
+                rho=_admit(book, budget, partition, event),
+            )
+            entry = self._append(book, plan)
+        return _reservation(entry)
+
+    def mark_sent(
+        self, reservation: Reservation, *, context: str, event: SampledGaussian, blob_sha256: str
+    ) -> SentToken:
+        """Books one release of a reservation, durably; returns what the sender demands.
+
+        Args:
+            reservation: the run's plan.
+            context: digest of the round's context; one release for each.
+            event: this release's share of the plan.
+            blob_sha256: digest of the bytes that will leave.
+
+        Guarantee: when it returns, a crash or power cut cannot undo the booking.
+        The same context with the same bytes is booked once: bytes may be re-sent.
+
+        Raises:
+            UpdateRefused: other bytes were sent in this context.
+            BudgetSpent: the reservation does not hold this share, or is settled.
+            LedgerBroken: the reservation or the newest entry is not as booked.
+            ValueError: a share that releases nothing.
+        """
+        with self._storage.transaction() as book:
+            budget = _require_budget(book)
+            parent, children = _family(book, reservation)
+            before = book.sent(context)
+            if before is not None:
+                _require_same_bytes(before, parent, blob_sha256)
+                return _token(before)
+            release = replace(
+                _child(parent, State.SENT, _price_of_share(budget, parent, event)),
+                context=context,
+                blob_sha256=blob_sha256,
+                event_json=_event_text(event),
+            )
+            _require_room(parent, children, release.rho)
+            entry = self._append(book, release)
+        return _token(entry)
+
+    def confirm(self, token: SentToken) -> None:
+        """Checks that a token is this ledger's; senders call it before the first byte.
+
+        Raises:
+            UpdateRefused: this ledger has not booked what the token says.
+        """
+        with self._storage.transaction() as book:
+            entry = book.sent(token.context)
+            if entry is None or _token(entry) != token:
+                raise UpdateRefused("the ledger has not booked this release: it must not be sent")
+
+    def settle(self, reservation: Reservation) -> None:
+        """Closes a plan: what was sent stays paid, the unused rest becomes free again.
+
+        Nothing that was SENT is refunded, even if its round failed. Settling
+        twice changes nothing.
+
+        Raises:
+            LedgerBroken: the reservation is not as booked.
+        """
+        with self._storage.transaction() as book:
+            parent, children = _family(book, reservation)
+            if _is_closed(children):
+                return
+            sent = _sum(children, State.SENT)
+            if sent:
+                self._append(book, _child(parent, State.SETTLED, sent))
+            if parent.rho > sent or not sent:
+                self._append(book, _child(parent, State.RELEASED, parent.rho - sent))
+
+    def forecast(self, event: SampledGaussian, partition: Partition = "training") -> Forecast:
+        """Returns what a plan would cost; books nothing.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        _require_partition(partition)
+        with self._storage.transaction() as book:
+            budget = _require_budget(book)
+            committed = _committed(book, partition)
+        price = budget.price(event)
+        after = math.inf if price is None else committed + price
+        return Forecast(
+            rho=(after - committed) / PICO,
+            remaining=(budget.capacity - committed) / PICO,
+            epsilon_before=budget.epsilon_of(committed),
+            epsilon_after=budget.epsilon_of(after),
+            fits=after <= budget.capacity,
+        )
+
+    @property
+    def head(self) -> str:
+        """The hash of the newest entry; of the budget, when there is none; else ``UNOPENED``."""
+        with self._storage.transaction() as book:
+            return _head(book)
+
+    def summary(self) -> LedgerSummary:
+        """Returns spent, reserved and remaining, for each partition.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget = _require_budget(book)
+            last = book.last()
+            return LedgerSummary(
+                epsilon_max=budget.epsilon_max,
+                delta=budget.delta,
+                order=budget.order,
+                capacity=budget.capacity / PICO,
+                head=_head(book),
+                num_entries=last.number if last else 0,
+                partitions=tuple(_summarise(book, budget, part) for part in PARTITIONS),
+            )
+
+    def verify(self, *, remembered: Iterable[str] = ()) -> str:
+        """Checks the whole chain; returns its head.
+
+        Args:
+            remembered: heads that others hold of this ledger (the consortium's
+                log, signed messages); each must lie on the chain.
+
+        Raises:
+            LedgerBroken: names the first entry that was changed, removed,
+                inserted or moved, or says that the ledger went back in time.
+        """
+        with self._storage.transaction() as book:
+            chain = _chain(book)
+        known = {UNOPENED, *chain}
+        missing = [head for head in remembered if head not in known]
+        if missing:
+            raise LedgerBroken(
+                f"the ledger went back in time: it once had the head {missing[0][:16]}, which is "
+                "not on its chain. Restore the newest copy before any further release"
+            )
+        return chain[-1]
+
+    def _append(self, book: Book, draft: Entry) -> Entry:
+        """Numbers, dates, chains and writes a row; the row before must be intact."""
+        last = book.last()
+        if last is not None and last.hash != last.computed_hash:
+            raise _broken(last.number, "was changed")
+        unsealed = replace(
+            draft,
+            number=last.number + 1 if last else 1,
+            created_at=self._storage.now(),
+            prev_hash=_head(book),
+        )
+        entry = replace(unsealed, hash=unsealed.computed_hash)
+        book.append(entry)
+        return entry
+
+
+def _require_partition(partition: str) -> None:
+    if partition not in PARTITIONS:
+        raise ValueError(f"partition must be one of {', '.join(PARTITIONS)}: {partition!r}")
+
+
+def _require_budget(book: Book) -> Budget:
+    budget = book.budget()
+    if budget is None and book.last() is not None:
+        raise LedgerBroken("the ledger has entries but no budget: restore it from a backup")
+    if budget is None:
+        raise PolicyRefused("this hospital has not opened a privacy budget: open one first")
+    if budget.hash != budget.computed_hash:
+        raise LedgerBroken("the budget was changed after it was opened: restore it from a backup")
+    return budget
+
+
+def _head(book: Book) -> str:
+    last = book.last()
+    if last is not None:
+        return last.hash
+    return UNOPENED if book.budget() is None else _require_budget(book).hash
+
+
+def _chain(book: Book) -> list[str]:
+    """Returns every hash of an intact ledger, the budget's first."""
+    if book.budget() is None and book.last() is None:
+        return [UNOPENED]
+    return [_require_budget(book).hash, *(entry.hash for entry in _verify(book))]
+
+
+def _broken(number: int, what: str) -> LedgerBroken:
+    return LedgerBroken(
+        f"ledger entry {number} {what}: nothing may be released on it. Restore the newest intact "
+        "copy"
+    )
+
+
+def _verify(book: Book) -> Sequence[Entry]:
+    """Returns all entries, after checking that each follows the one before."""
+    previous = _require_budget(book).hash
+    entries = book.entries()
+    for place, entry in enumerate(entries, start=1):
+        if entry.number != place:
+            raise _broken(place, "is missing")
+        if entry.hash != entry.computed_hash:
+            raise _broken(place, "was changed")
+        if entry.prev_hash != previous:
+            raise _broken(place, "does not follow the entry before it")
+        previous = entry.hash
+    return entries
+
+
+def _admit(book: Book, budget: Budget, partition: Partition, event: SampledGaussian) -> int:
+    """Returns the price of a plan that fits; the filter's decision."""
+    if event.is_nothing:
+        raise ValueError("a plan without steps or without patients releases nothing")
+    committed = _committed(book, partition)
+    price = budget.price(event)
+    if price is None:
+        raise BudgetSpent(
+            f"the plan protects {partition} patients with no finite epsilon: raise its noise"
+        )
+    if committed + price > budget.capacity:
+        raise BudgetSpent(
+            f"the {partition} patients' budget does not suffice: with this plan they would have "
+            f"spent epsilon {budget.epsilon_of(committed + price):.3g} of "
+            f"{budget.epsilon_max:g} at delta {budget.delta:g} (the plan needs rho "
+            f"{price / PICO:.4g}, {max(0, budget.capacity - committed) / PICO:.4g} of "
+            f"{budget.capacity / PICO:.4g} remain). Ask for a smaller epsilon or fewer rounds, or "
+            "settle runs that have ended"
+        )
+    return price
+
+
+def _committed(book: Book, partition: Partition) -> int:
+    return book.total(partition, State.RESERVED) - book.total(partition, State.RELEASED)
+
+
+def _summarise(book: Book, budget: Budget, partition: Partition) -> PartitionSummary:
+    committed = _committed(book, partition)
+    spent = book.total(partition, State.SENT)
+    return PartitionSummary(
+        partition=partition,
+        spent=spent / PICO,
+        reserved=(committed - spent) / PICO,
+        remaining=(budget.capacity - committed) / PICO,
+        epsilon_spent=budget.epsilon_of(spent),
+        epsilon_committed=budget.epsilon_of(committed),
+    )
+
+
+def _open_reservation(
+    entries: Sequence[Entry], owner: tuple[str, str, Partition, str]
+) -> Entry | None:
+    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.RELEASED)}
+    for entry in entries:
+        same = (entry.study, entry.run, entry.partition, entry.purpose) == owner
+        if same and entry.state is State.RESERVED and entry.number not in closed:
+            return entry
+    return None
+
+
+def _family(book: Book, reservation: Reservation) -> tuple[Entry, list[Entry]]:
+    """Returns the reservation's own row and the rows that belong to it."""
+    rows = book.entries(reservation.number)
+    parent = next((row for row in rows if row.number == reservation.number), None)
+    if parent is None or parent.state is not State.RESERVED:
+        raise _broken(reservation.number, "is not a reservation")
+    if parent.hash != parent.computed_hash:
+        raise _broken(parent.number, "was changed")
+    if _reservation(parent) != reservation:
+        raise _broken(parent.number, "holds another plan than the one at hand")
+    return parent, [row for row in rows if row is not parent]
+
+
+def _child(parent: Entry, state: State, rho: int) -> Entry:
+    return replace(parent, state=state, parent=parent.number, rho=rho, event_json="")
+
+
+def _price_of_share(budget: Budget, parent: Entry, event: SampledGaussian) -> int:
+    if event.is_nothing:
+        raise ValueError("a release without steps or without patients is no release")
+    plan = _stored_event(parent)
+    if replace(plan, steps=event.steps) == event:  # a part of the plan costs exactly its part
+        return parent.rho // plan.steps * event.steps
+    price = budget.price(event)
+    if price is None:
+        raise BudgetSpent("this release has no finite epsilon: it must not be sent")
+    return price
+
+
+def _require_room(parent: Entry, children: Sequence[Entry], price: int) -> None:
+    if _is_closed(children):
+        raise BudgetSpent(f"the plan of run {parent.run} is settled: reserve a new one")
+    rest = parent.rho - _sum(children, State.SENT)
+    if price > rest:
+        raise BudgetSpent(
+            f"the plan of run {parent.run} does not hold this release: it needs rho "
+            f"{price / PICO:.4g}, {rest / PICO:.4g} of {parent.rho / PICO:.4g} remain. Reserve "
+            "what is missing first"
+        )
+
+
+def _require_same_bytes(before: Entry, parent: Entry, blob_sha256: str) -> None:
+    if before.hash != before.computed_hash:
+        raise _broken(before.number, "was changed")
+    if before.parent != parent.number or before.blob_sha256 != blob_sha256:
+        raise UpdateRefused("other bytes were sent in this round already: sit this round out")
+
+
+def _is_closed(children: Iterable[Entry]) -> bool:
+    return any(child.state in (State.SETTLED, State.RELEASED) for child in children)
+
+
+def _sum(children: Iterable[Entry], state: State) -> int:
+    return sum(child.rho for child in children if child.state is state)
+
+
+def _token(entry: Entry) -> SentToken:
+    return SentToken(
+        number=entry.number,
+        context=entry.context,
+        blob_sha256=entry.blob_sha256,
+        entry_hash=entry.hash,
+    )
+
+
+def _event_text(event: SampledGaussian) -> str:
+    return canonical(event.to_json()).decode()
+
+
+def _stored_event(entry: Entry) -> SampledGaussian:
+    try:
+        return SampledGaussian.from_json(parse_canonical(entry.event_json.encode()))
+    except MessageRefused as error:
+        raise _broken(entry.number, "holds an unreadable event") from error
+
+
+def _reservation(entry: Entry) -> Reservation:
+    return Reservation(
+        number=entry.number,
+        study=entry.study,
+        run=entry.run,
+        partition=entry.partition,
+        purpose=entry.purpose,
+        event=_stored_event(entry),
+        rho=entry.rho / PICO,
+    )

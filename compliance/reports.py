@@ -1,0 +1,260 @@
+"""What the compliance officer signs, and the page a run leaves behind for everybody.
+
+Both are functions of one frozen dossier and nothing else, so that two reports
+of one run cannot disagree. Contents: ``privacy.md`` C.0 and C.9, after NIST
+SP 800-226. A report supports a review; it never certifies.
+"""
+
+from collections.abc import Sequence
+
+from compliance import sections
+from compliance.charts import site_claim
+from compliance.documents import (
+    Bullets,
+    Commands,
+    Document,
+    Fact,
+    Facts,
+    Form,
+    Highlight,
+    Highlights,
+    Paragraph,
+    Section,
+    Tone,
+    show,
+)
+from compliance.dossier import Dossier
+from compliance.renderers import render_csv, render_html, render_json
+from compliance.utility import UtilityPoint
+
+__all__ = ["privacy_report", "render_csv", "render_html", "render_json", "run_page"]
+
+SUPPORTS = (
+    "This report supports a compliance review; it never certifies. It states what the software "
+    "recorded and what follows from it. Whether that satisfies a law, a contract or an ethics "
+    "board is for the people who sign to judge."
+)
+
+
+def privacy_report(dossier: Dossier) -> Document:
+    """Returns the privacy statement, run record and audit entries for the compliance officer."""
+    return Document(
+        kind="privacy-report",
+        title="Privacy statement and run record",
+        subtitle=dossier.study_title,
+        banner=sections.banner(dossier),
+        sections=(
+            _identity(dossier),
+            _statement(dossier),
+            _per_hospital(dossier),
+            _not_covered(dossier),
+            _aggregation(dossier),
+            sections.figures_section(dossier),
+            sections.fairness_section(dossier),
+            sections.rounds_section(dossier),
+            sections.audit_section(dossier),
+            sections.environment_section(dossier),
+        ),
+        footer=(SUPPORTS, _made_from(dossier)),
+    )
+
+
+def run_page(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Document:
+    """Returns the page a run leaves behind: what it achieved, what it cost, what to do next.
+
+    Args:
+        dossier: the run.
+        sweep_points: every finished run of the same study, this one included.
+    """
+    return Document(
+        kind="run-page",
+        title=dossier.study_title,
+        subtitle=dossier.study_purpose,
+        banner=sections.banner(dossier),
+        sections=(
+            _hero(dossier),
+            sections.utility_section(sweep_points),
+            sections.fairness_section(dossier),
+            sections.budget_section(dossier),
+            sections.rounds_section(dossier),
+            sections.audit_section(dossier),
+            _next_steps(dossier),
+        ),
+        footer=(_made_from(dossier),),
+    )
+
+
+def _made_from(dossier: Dossier) -> str:
+    version = dossier.environment.get("collegium", "")
+    return (
+        f"Made by Collegium {version} from run {dossier.run_id} and the audit log of "
+        f"{dossier.audit.size:,} entries. The same records give the same document, byte for byte."
+    ).replace("  ", " ")
+
+
+def _identity(dossier: Dossier) -> Section:
+    network = dossier.study.get("task", {}).get("network", {}).get("name")
+    rows = (
+        Fact(label="Study", value=f"{dossier.study_title} ({dossier.study_name})"),
+        Fact(label="Purpose", value=dossier.study_purpose),
+        Fact(label="Study digest, registered before any work", value=dossier.study_digest,
+             form=Form.CODE),
+        Fact(label="Run", value=dossier.run_id, form=Form.CODE),
+        Fact(label="State", value=dossier.state),
+        Fact(label="Started", value=dossier.started_at, form=Form.TIME),
+        Fact(label="Ended", value=dossier.ended_at, form=Form.TIME),
+        Fact(label="Took", value=dossier.seconds, form=Form.SECONDS),
+        Fact(label="Hospitals", value=", ".join(s.site for s in dossier.sites) or None),
+        Fact(label="Network", value=network),
+        Fact(label="Public model seed", value=str(dossier.seed)),
+        Fact(label="Model digest", value=dossier.model_digest, form=Form.CODE),
+    )  # fmt: skip
+    return Section(key="identity", title="What was run", blocks=(Facts(title="Run", rows=rows),))
+
+
+def _statement(dossier: Dossier) -> Section:
+    said = sections.claim(dossier)
+    plain = Paragraph(text=f"{said.text} {said.detail}")
+    if said.tone is Tone.BAD:
+        return Section(key="claim", title="The privacy claim", blocks=(plain,))
+    units = sorted({s.privacy.unit for s in dossier.sites})
+    definition = Bullets(
+        items=(
+            ("Unit", f"One {' or '.join(units)}: all records of one patient at one hospital."),
+            ("Adjacency", "Zero-out: the patient's records are replaced by nothing, while the "
+             "hospital's patient count stays a public constant. Not replace-one, whose ε "
+             "would be about twice as large."),
+            ("δ", "The probability with which the bound may fail; stated beside every ε, and "
+             "below one over the number of patients."),
+            ("Mechanism", "DP-SGD inside each hospital: patients drawn by Poisson sampling, one "
+             "clipped gradient per patient, integers of exactly bounded norm, discrete "
+             "Gaussian noise."),
+            ("Accounting", "The claim is by privacy loss distributions (PLD), valid because the "
+             "plan was fixed before the run. The enforced value is that of a fixed-order Rényi "
+             "filter, valid for studies chosen one after another."),
+            ("Trust, training", "Every hospital adds its full noise before anything leaves it "
+             "(mode L), so the claim holds against the coordinator, the other hospitals and "
+             "the public together. It needs no cryptographic assumption."),
+            ("Trust, evaluation", "Every hospital adds its full noise to its own counts too, so "
+             "this claim also holds without trusting the secure sum."),
+            ("Two groups", "A patient is used either for training or for testing, so a patient "
+             "pays the larger of the two ε, not their sum."),
+        )
+    )  # fmt: skip
+    return Section(key="claim", title="The privacy claim", blocks=(plain, definition))
+
+
+def _per_hospital(dossier: Dossier) -> Section:
+    if not dossier.sites:
+        return Section(
+            key="hospitals",
+            title="Privacy at each hospital",
+            blocks=(Paragraph(text="No hospital had given its word when the run ended."),),
+        )
+    budget = sections.budget_section(dossier)
+    return Section(
+        key="hospitals",
+        title="Privacy at each hospital",
+        blocks=(sections.privacy_table(dossier), *budget.blocks),
+    )
+
+
+def _not_covered(dossier: Dossier) -> Section:
+    items = [
+        ("Participation and timing", "Who takes part, who drops out and how long each step takes "
+         "are visible to the coordinator and the network."),
+        ("The model's form", "Architecture, layer sizes and training settings are public."),
+        ("Declared counts", "Coarse patient counts that hospitals declare as weights are public."),
+        ("Patients of several hospitals", "The ε of a hospital is for its own records. A patient "
+         "of two hospitals pays the figure in its own column; with more hospitals it grows "
+         "further."),
+        ("Families and groups", "The unit is one patient; records about relatives count as other "
+         "patients'."),
+        ("Refusals of records", "Whether a hospital's records fit the study's contract is not "
+         "noised: a refusal says that something did not fit."),
+        ("What the model teaches", "That a disease goes with an age or a finding, learned from "
+         "everybody, is no loss of privacy in this sense, also where it applies to a patient."),
+    ]  # fmt: skip
+    if dossier.simulation:
+        items.insert(0, ("Figures marked simulation only", "They are exact, without noise, and "
+                         "outside every claim."))  # fmt: skip
+    return Section(
+        key="not-covered", title="What is not covered", blocks=(Bullets(items=tuple(items)),)
+    )
+
+
+def _aggregation(dossier: Dossier) -> Section:
+    declared = dossier.study.get("sites")
+    number = len(declared) if declared else len(dossier.sites)
+    drops = sum(len(r.dropped) for r in dossier.rounds)
+    facts = Facts(
+        title="Secure aggregation",
+        rows=(
+            Fact(label="Hospitals n", value=number, form=Form.COUNT),
+            Fact(label="Answers needed t", value=dossier.threshold, form=Form.COUNT),
+            Fact(label="Hospitals C that may collude with the coordinator",
+                 value=dossier.colluders, form=Form.COUNT),
+            Fact(label="Rounds opened", value=len(dossier.rounds), form=Form.COUNT),
+            Fact(label="Drop-outs over all rounds", value=drops, form=Form.COUNT),
+        ),
+    )  # fmt: skip
+    text = Paragraph(
+        text="The coordinator receives masked vectors and learns only their sum over the "
+        "hospitals that answered. Up to C hospitals may tell it all they know without any other "
+        "hospital's update becoming visible. The privacy claim above does not depend on this: "
+        "secure aggregation removes what need not be seen. Drop-outs per round are in the run "
+        "record below."
+    )
+    return Section(key="aggregation", title="Secure aggregation", blocks=(facts, text))
+
+
+def _hero(dossier: Dossier) -> Section:
+    epsilons = [e for s in dossier.sites if (e := site_claim(s)) is not None]
+    delta = max((s.privacy.delta or 0.0 for s in dossier.sites), default=0.0)
+    claimed = dossier.protected and bool(epsilons)
+    completed = [r for r in dossier.rounds if r.purpose == "training" and r.model_digest]
+    items = [
+        Highlight(label="AUROC, released", value=_middle(dossier), form=Form.RATIO,
+                  note=_interval_note(dossier)),
+        Highlight(label="ε for one patient", form=Form.EPSILON,
+                  value=max(epsilons) if claimed else "none",
+                  note=_delta_note(delta) if claimed else "no privacy claimed"),
+        Highlight(label="hospitals", value=len(dossier.sites), form=Form.COUNT,
+                  note=f"{dossier.threshold} must answer, {dossier.colluders} may collude"),
+        Highlight(label="training rounds", value=len(completed), form=Form.COUNT,
+                  note=f"of {dossier.rounds_planned} planned"),
+    ]  # fmt: skip
+    if dossier.simulation:
+        exact = Highlight(label="AUROC, exact", value=dossier.exact_auroc, form=Form.RATIO,
+                          note="simulation only")  # fmt: skip
+        items.insert(0, exact)
+    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)),))
+
+
+def _delta_note(delta: float) -> str:
+    return f"δ = {show(delta, Form.SMALL)}, per hospital"
+
+
+def _middle(dossier: Dossier) -> float | None:
+    return None if dossier.auroc_released is None else dossier.auroc_released.value
+
+
+def _interval_note(dossier: Dossier) -> str:
+    released = dossier.auroc_released
+    if released is None:
+        return "nothing released"
+    if released.value is None or released.low is None or released.high is None:
+        return released.note or "not available"
+    return f"95 %: {released.low:.3f} to {released.high:.3f}"
+
+
+def _next_steps(dossier: Dossier) -> Section:
+    run = dossier.run_id
+    lines = (
+        ("collegium audit verify --out .", "check the log, its signatures and the model"),
+        (f"collegium report export {run} --format html --to report.html --out .",
+         "the report for the compliance officer; also json and csv"),
+        ("collegium dashboard --out .", "compare runs, hospitals and budgets in the browser"),
+    )  # fmt: skip
+    where = Paragraph(text="In the folder of this page:")
+    return Section(key="next", title="What to try next", blocks=(where, Commands(lines=lines)))

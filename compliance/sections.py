@@ -1,0 +1,369 @@
+"""The parts that reports and pages are made of: each a function of one dossier.
+
+Rules:
+
+1. A figure computed from all hospitals' records in one place is called
+   *simulation only* wherever it stands.
+2. What is not known is a dash or a sentence, never a zero.
+3. Nothing is claimed that the dossier does not claim.
+"""
+
+from collections.abc import Sequence
+
+from compliance import charts
+from compliance.documents import (
+    Block,
+    Bullets,
+    Column,
+    Fact,
+    Facts,
+    Figure,
+    Form,
+    Paragraph,
+    Section,
+    Statement,
+    Table,
+    Tone,
+    show,
+)
+from compliance.dossier import Dossier
+from compliance.utility import UtilityPoint, utility_levels
+
+_STATES = {
+    "finished": ("The run finished.", Tone.GOOD),
+    "running": ("The run is still at work: its figures are not final.", Tone.CAUTION),
+    "interrupted": ("The run was interrupted: its process ended before the run did.", Tone.BAD),
+    "stopped": ("The run was stopped by a person before its end.", Tone.CAUTION),
+    "failed": ("The run failed: it yielded no model to use.", Tone.BAD),
+    "refused": ("The run was refused before any work.", Tone.BAD),
+}
+
+
+def claim(dossier: Dossier) -> Statement:
+    """Returns the privacy claim, or the statement that there is none."""
+    if not dossier.sites:
+        return Statement(
+            text="No privacy is claimed: no hospital had given its word.",
+            detail="The run ended, or stands, before a hospital reserved budget for it.",
+            tone=Tone.BAD,
+        )
+    if dossier.protected:
+        return Statement(text="Patient-level differential privacy.", detail=dossier.claim)
+    reason = dossier.claim.removeprefix("No privacy is claimed: ")
+    return Statement(
+        text="No privacy is claimed.",
+        detail=f"{reason[:1].upper()}{reason[1:]} Its model and figures may reveal what is in "
+        "single patients' records.",
+        tone=Tone.BAD,
+    )
+
+
+def banner(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns what must be read first: the state, the claim, and whether this is a simulation."""
+    text, tone = _STATES.get(dossier.state, (f"The run is {dossier.state}.", Tone.CAUTION))
+    took = "" if dossier.seconds is None else f", took {show(dossier.seconds, Form.SECONDS)}"
+    when = f"Run {dossier.run_id}, started {show(dossier.started_at, Form.TIME)}{took}."
+    why = f"{dossier.failure}. " if dossier.failure else ""
+    state = Statement(text=text, detail=why + when, tone=tone)
+    simulated = Statement(
+        text="A simulation on one machine.",
+        detail="The hospitals ran side by side over an in-memory link. Figures marked simulation "
+        "only are exact and unprotected; a real consortium could not compute them.",
+    )
+    return (state, claim(dossier), *((simulated,) if dossier.simulation else ()))
+
+
+def utility_table(points: Sequence[UtilityPoint]) -> Table:
+    """Returns mean and range over seeds for each epsilon and kind of figure."""
+    return Table(
+        title="Utility against epsilon",
+        columns=(
+            Column(title="ε", form=Form.EPSILON),
+            Column(title="Figure"),
+            Column(title="Runs", form=Form.COUNT),
+            Column(title="AUROC, mean", form=Form.RATIO),
+            Column(title="AUROC, lowest", form=Form.RATIO),
+            Column(title="AUROC, highest", form=Form.RATIO),
+        ),
+        rows=tuple(
+            (
+                "none: no privacy" if level.epsilon is None else level.epsilon,
+                level.kind,
+                level.num_runs,
+                level.mean,
+                level.low,
+                level.high,
+            )
+            for level in utility_levels(points)
+        ),
+    )
+
+
+def utility_section(points: Sequence[UtilityPoint]) -> Section:
+    """Returns utility against epsilon over all finished runs of the study."""
+    blocks: tuple[Block, ...]
+    if points:
+        blocks = (
+            Figure(
+                title="Utility against epsilon",
+                svg=charts.to_svg(charts.utility_against_epsilon(points)),
+                alt=charts.describe_utility(points),
+                caption="Each mark is a run; the line is the mean, the band the range over seeds. "
+                "Released figures carry the noise that protects test patients, and their 95 % "
+                "interval.",
+                table=utility_table(points),
+            ),
+        )
+    else:
+        blocks = (Paragraph(text="No finished run of this study has an AUROC to show yet."),)
+    return Section(key="utility", title="Utility against ε", blocks=blocks)
+
+
+def figures_section(dossier: Dossier) -> Section:
+    """Returns the run's own figures on its test patients, released and exact."""
+    exact = (
+        Fact(label="AUROC, exact (simulation only)", value=dossier.exact_auroc, form=Form.RATIO),
+        Fact(
+            label="Accuracy, exact (simulation only)",
+            value=dossier.exact_accuracy,
+            form=Form.RATIO,
+        ),
+    )
+    released = (
+        Fact(label="AUROC, released", value=dossier.auroc_released, form=Form.RATIO),
+        Fact(label="Accuracy, released", value=dossier.accuracy_released, form=Form.RATIO),
+    )
+    rows = released + (exact if dossier.simulation else ())
+    note = Paragraph(
+        text="Released figures come out of the secure sum with noise; their 95 % intervals cover "
+        "both the sampling of patients and the noise."
+    )
+    facts = Facts(title="All test patients together", rows=rows)
+    return Section(key="figures", title="Utility", blocks=(facts, note))
+
+
+def sites_table(dossier: Dossier) -> Table:
+    """Returns each hospital's figures; the exact ones only for a simulation."""
+    columns = [
+        Column(title="Hospital"),
+        Column(title="Accuracy, released", form=Form.RATIO),
+        Column(title="Sensitivity, released", form=Form.RATIO),
+        Column(title="Specificity, released", form=Form.RATIO),
+    ]
+    if dossier.simulation:
+        columns += [
+            Column(title="Accuracy, exact (simulation only)", form=Form.RATIO),
+            Column(title="AUROC, exact (simulation only)", form=Form.RATIO),
+            Column(title="Training patients (simulation only)", form=Form.COUNT),
+            Column(title="Test patients (simulation only)", form=Form.COUNT),
+        ]
+    rows = []
+    for s in dossier.sites:
+        row = [s.site, s.released_accuracy, s.released_sensitivity, s.released_specificity]
+        exact = [s.exact_accuracy, s.exact_auroc, s.train_patients, s.test_patients]
+        rows.append((*row, *(exact if dossier.simulation else ())))
+    return Table(title="Figures at each hospital", columns=tuple(columns), rows=tuple(rows))
+
+
+def fairness_section(dossier: Dossier) -> Section:
+    """Returns how the model does at each hospital, worst and best in sight."""
+    table = sites_table(dossier)
+    known = any(s.released_accuracy or s.exact_accuracy is not None for s in dossier.sites)
+    blocks: tuple[Block, ...]
+    if not known:
+        blocks = (Paragraph(text="No figure of any hospital is available for this run."),)
+    else:
+        blocks = (
+            Figure(
+                title="Accuracy at each hospital",
+                svg=charts.to_svg(charts.site_metrics(dossier.sites)),
+                alt=charts.describe_sites(dossier.sites),
+                caption="Bars are 95 % intervals. Where they overlap, a difference may be chance "
+                "and noise alone: a wide bar tells of few patients, not of unfair treatment.",
+                table=table,
+            ),
+        )
+    return Section(key="fairness", title="Fairness across hospitals", blocks=blocks)
+
+
+def privacy_table(dossier: Dossier) -> Table:
+    """Returns what each hospital's patients pay in this run, and by which mechanism."""
+    return Table(
+        title="Privacy of this run at each hospital",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="ε, training patient", form=Form.EPSILON),
+            Column(title="ε, test patient", form=Form.EPSILON),
+            Column(title="ε, patient of two hospitals", form=Form.EPSILON),
+            Column(title="δ", form=Form.SMALL),
+            Column(title="Noise multiplier", form=Form.EPSILON),
+            Column(title="Sampling rate q", form=Form.EPSILON),
+            Column(title="Steps", form=Form.COUNT),
+            Column(title="Clip", form=Form.EPSILON),
+            Column(title="Noise"),
+        ),
+        rows=tuple(
+            (
+                s.site,
+                s.privacy.epsilon,
+                s.privacy.epsilon_evaluation,
+                s.privacy.epsilon_two_hospitals,
+                s.privacy.delta,
+                s.privacy.noise_multiplier,
+                s.privacy.sampling_rate,
+                s.privacy.steps,
+                s.privacy.clip,
+                s.privacy.noise,
+            )
+            for s in dossier.sites
+        ),
+    )
+
+
+def budget_table(dossier: Dossier) -> Table:
+    """Returns what each hospital has booked over all its runs, against its budget for life."""
+    return Table(
+        title="Budget for life at each hospital",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="ε of this run", form=Form.EPSILON),
+            Column(title="ε enforced so far, all runs", form=Form.EPSILON),
+            Column(title="ε budget for life", form=Form.EPSILON),
+            Column(title="Share used", form=Form.RATIO),
+            Column(title="Head of the hospital's ledger", form=Form.CODE),
+        ),
+        rows=tuple(
+            (
+                s.site,
+                charts.site_claim(s),
+                s.privacy.enforced_epsilon,
+                s.privacy.budget_epsilon,
+                _share(s.privacy.enforced_epsilon, s.privacy.budget_epsilon),
+                s.privacy.ledger_head,
+            )
+            for s in dossier.sites
+        ),
+        note="Enforced ε is the value of the hospital's life-long filter, which holds however "
+        "later studies are chosen; it is larger than the claim of a plan fixed beforehand.",
+    )
+
+
+def budget_section(dossier: Dossier) -> Section:
+    """Returns the privacy spent per hospital, or why there is nothing to draw."""
+    blocks: tuple[Block, ...]
+    spends = [s for s in dossier.sites if s.privacy.budget_epsilon is not None]
+    if not spends:
+        statement = claim(dossier)
+        blocks = (Paragraph(text=f"{statement.text} {statement.detail}"),)
+    else:
+        blocks = (
+            Figure(
+                title="Privacy spent at each hospital",
+                svg=charts.to_svg(charts.privacy_spent(dossier.sites)),
+                alt=charts.describe_privacy(dossier.sites),
+                caption="The pale bar is what the hospital allows for life, the blue bar what its "
+                "ledger has booked over all runs, the dark line what this run claims.",
+                table=budget_table(dossier),
+            ),
+        )
+    return Section(key="budget", title="Privacy spent", blocks=blocks)
+
+
+def rounds_table(dossier: Dossier) -> Table:
+    """Returns every round: who took part, who dropped out, which model came of it."""
+    return Table(
+        title="Rounds",
+        columns=(
+            Column(title="Round", form=Form.COUNT),
+            Column(title="Attempt", form=Form.COUNT),
+            Column(title="Purpose"),
+            Column(title="State"),
+            Column(title="Opened at", form=Form.TIME),
+            Column(title="Took", form=Form.SECONDS),
+            Column(title="In the sum"),
+            Column(title="Dropped out"),
+            Column(title="Context", form=Form.CODE),
+            Column(title="Model after it", form=Form.CODE),
+        ),
+        rows=tuple(
+            (
+                r.number,
+                r.attempt + 1,
+                r.purpose,
+                r.state,
+                r.opened_at,
+                r.seconds,
+                ", ".join(r.survivors) or None,
+                ", ".join(r.dropped) or None,
+                r.context,
+                r.model_digest,
+            )
+            for r in dossier.rounds
+        ),
+    )
+
+
+def rounds_section(dossier: Dossier) -> Section:
+    """Returns the run's rounds as a drawing with its table."""
+    blocks: tuple[Block, ...] = (
+        Paragraph(text=f"No round was opened; {dossier.rounds_planned} were planned."),
+    )
+    if dossier.rounds:
+        blocks = (
+            Figure(
+                title="Time per round",
+                svg=charts.to_svg(charts.rounds_timeline(dossier.rounds)),
+                alt=charts.describe_rounds(dossier.rounds),
+                caption=f"{dossier.rounds_planned} training rounds were planned. A number above a "
+                "bar counts hospitals that dropped out of that round.",
+                table=rounds_table(dossier),
+            ),
+        )
+    return Section(key="rounds", title="Rounds", blocks=blocks)
+
+
+def audit_section(dossier: Dossier) -> Section:
+    """Returns the signed head of the log and this run's entries."""
+    audit = dossier.audit
+    head = Facts(
+        title="Signed head of the consortium's log",
+        rows=(
+            Fact(label="Root", value=audit.root or None, form=Form.CODE),
+            Fact(label="Entries", value=audit.size, form=Form.COUNT),
+            Fact(label="Checkpoint", value=audit.checkpoint or None, form=Form.CODE),
+        ),
+    )
+    entries = Table(
+        title="Audit entries of this run",
+        columns=(
+            Column(title="Index", form=Form.COUNT),
+            Column(title="Time", form=Form.TIME),
+            Column(title="Type"),
+            Column(title="Digest of the details", form=Form.CODE),
+        ),
+        rows=tuple((e.index, e.time, e.type, e.payload) for e in audit.entries),
+        note="The log holds digests only: no patient's data, no hospital's figures.",
+    )
+    how = Bullets(
+        items=(
+            (
+                "To check",
+                "collegium audit verify --out FOLDER recomputes the root from every entry of the "
+                "log and checks the signature on its head.",
+            ),
+        )
+    )
+    return Section(key="audit", title="Audit trail", blocks=(head, entries, how))
+
+
+def environment_section(dossier: Dossier) -> Section:
+    """Returns what the run was made with."""
+    rows = tuple(Fact(label=name, value=text) for name, text in sorted(dossier.environment.items()))
+    blocks: tuple[Block, ...] = (Facts(title="Software and machine", rows=rows),)
+    if not rows:
+        blocks = (Paragraph(text="The environment of this run was not recorded."),)
+    return Section(key="environment", title="Environment", blocks=blocks)
+
+
+def _share(spent: float | None, budget: float | None) -> float | None:
+    return None if spent is None or not budget else spent / budget

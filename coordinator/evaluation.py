@@ -1,0 +1,107 @@
+"""Reads the released figures out of a secure evaluation sum.
+
+Everything here is arithmetic on a sum that is already noisy, so it costs no
+privacy. Intervals are 95 % and cover both the sampling of patients and the
+noise; where the noise drowns the patients the figure is not available, and
+says why.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.dossier import Interval
+from compliance.released_metrics import auroc_from_histogram
+from protocol.evaluation_vector import EvaluationVector
+
+_Z95 = 1.959963984540054
+_WIDEST = 0.25
+TOO_FEW = "too few patients for this epsilon"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleasedSite:
+    """What one hospital's own table says, with its noise."""
+
+    accuracy: Interval
+    sensitivity: Interval
+    specificity: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """What the evaluation round yields."""
+
+    auroc: Interval
+    accuracy: Interval
+    sites: Mapping[str, ReleasedSite]
+
+
+def released_metrics(
+    total: NDArray[np.int64],
+    vector: EvaluationVector,
+    pooled_deviation: float,
+    table_deviations: Mapping[str, float],
+    survivors: tuple[str, ...],
+) -> Released:
+    """Returns the figures in an evaluation sum.
+
+    Args:
+        total: (vector.size,) the secure sum, in count units.
+        vector: the layout both sides agreed on.
+        pooled_deviation: noise deviation in patients of each pooled count.
+        table_deviations: noise deviation in patients of each site's table cells.
+        survivors: the sites whose counts are in the sum.
+    """
+    counts, tables = vector.read(total)
+    estimate = auroc_from_histogram(counts, pooled_deviation)
+    sites = {site: _site(tables[site], table_deviations[site]) for site in survivors}
+    pooled = np.sum([tables[site] for site in survivors], axis=0)
+    pooled_noise = math.sqrt(sum(table_deviations[site] ** 2 for site in survivors))
+    return Released(
+        auroc=Interval(
+            value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note
+        ),
+        accuracy=_site(pooled, pooled_noise).accuracy,
+        sites=sites,
+    )
+
+
+def _site(table: NDArray[np.float64], deviation: float) -> ReleasedSite:
+    (true_negative, false_positive), (false_negative, true_positive) = table
+    return ReleasedSite(
+        accuracy=proportion(
+            true_negative + true_positive, false_positive + false_negative, deviation * math.sqrt(2)
+        ),
+        sensitivity=proportion(true_positive, false_negative, deviation),
+        specificity=proportion(true_negative, false_positive, deviation),
+    )
+
+
+def proportion(successes: float, failures: float, deviation: float) -> Interval:
+    """Returns successes / (successes + failures) with a 95 % interval.
+
+    Args:
+        successes, failures: counts, each with independent noise of standard
+            deviation ``deviation``; they may be negative.
+        deviation: in patients; 0 when nothing was added.
+
+    The variance adds binomial sampling (with Wilson's centre, so that 0 and 1
+    keep a width) and, by the delta method, the noise of the ratio.
+    """
+    count = successes + failures
+    if count <= max(1e-9, 2 * deviation * math.sqrt(2)):
+        note = TOO_FEW if deviation else "no patients"
+        return Interval(value=None, low=None, high=None, note=note)
+    value = min(1.0, max(0.0, successes / count))
+    centre = (value * count + _Z95**2 / 2) / (count + _Z95**2)
+    sampling = centre * (1 - centre) / (count + _Z95**2)
+    noise = deviation**2 * (value**2 + (1 - value) ** 2) / count**2
+    half = _Z95 * math.sqrt(sampling + noise)
+    middle = centre if not deviation else value
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    note = TOO_FEW if half > _WIDEST and deviation else ""
+    return Interval(value=value, low=min(low, value), high=max(high, value), note=note)

@@ -1,0 +1,255 @@
+"""What the consortium remembers: studies, runs, rounds, releases, snapshots and the audit log.
+
+Rules:
+
+1. A round's model, its record and its audit entries are committed in one
+   transaction: after a crash either all of them are there or none.
+2. Audit entries and checkpoints are only ever added (triggers refuse the rest).
+3. The hospitals' budgets are not here; only the summaries they chose to sign.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from protocol.identity import SigningKey
+from sqlalchemy import (
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    select,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
+from compliance.database import NAMING_CONVENTION, open_database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Base(DeclarativeBase):
+    """Base of the consortium's tables."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class StudyRow(Base):
+    """A study document, registered before any work."""
+
+    __tablename__ = "study"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(63), index=True)
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    registered_at: Mapped[str] = mapped_column(String(32))
+
+
+class RunRow(Base):
+    """One execution of a study."""
+
+    __tablename__ = "run"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    study_digest: Mapped[str] = mapped_column(ForeignKey("study.digest"), index=True)
+    state: Mapped[str] = mapped_column(String(16))
+    failure: Mapped[str | None] = mapped_column(Text)
+    simulation: Mapped[bool]
+    test_noise: Mapped[bool]
+    seed: Mapped[int]
+    sweep: Mapped[str | None] = mapped_column(String(32), index=True)
+    started_at: Mapped[str] = mapped_column(String(32))
+    ended_at: Mapped[str | None] = mapped_column(String(32))
+    sites_json: Mapped[str] = mapped_column(Text)
+    exact_json: Mapped[str | None] = mapped_column(Text)
+    environment_json: Mapped[str] = mapped_column(Text)
+    model_digest: Mapped[str | None] = mapped_column(String(64))
+
+
+class RoundRow(Base):
+    """One aggregation: training or evaluation."""
+
+    __tablename__ = "round"
+    __table_args__ = (UniqueConstraint("run_id", "purpose", "number", "attempt"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    purpose: Mapped[str] = mapped_column(String(16))
+    number: Mapped[int]
+    attempt: Mapped[int]
+    state: Mapped[str] = mapped_column(String(16))
+    context: Mapped[str] = mapped_column(String(64))
+    survivors_json: Mapped[str] = mapped_column(Text)
+    dropped_json: Mapped[str] = mapped_column(Text)
+    model_digest: Mapped[str | None] = mapped_column(String(64))
+    opened_at: Mapped[str] = mapped_column(String(32))
+    closed_at: Mapped[str | None] = mapped_column(String(32))
+
+
+class ReleaseRow(Base):
+    """A figure that left the protocol: what was released, by which round."""
+
+    __tablename__ = "release"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    payload_json: Mapped[str] = mapped_column(Text)
+    released_at: Mapped[str] = mapped_column(String(32))
+
+
+class SnapshotRow(Base):
+    """A model state that was kept; the bytes lie beside the database, named by digest."""
+
+    __tablename__ = "snapshot"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    round_number: Mapped[int]
+    model_digest: Mapped[str] = mapped_column(String(64), index=True)
+    manifest_json: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[str] = mapped_column(String(32))
+
+
+class EntryRow(Base):
+    """One line of the audit log, as the canonical bytes whose hash is the leaf."""
+
+    __tablename__ = "audit_entry"
+    idx: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[str | None] = mapped_column(String(32), index=True)
+    leaf_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    entry: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class CheckpointRow(Base):
+    """A signed head of the log (C2SP checkpoint)."""
+
+    __tablename__ = "audit_checkpoint"
+    size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    root: Mapped[bytes] = mapped_column(LargeBinary(32))
+    note: Mapped[bytes] = mapped_column(LargeBinary)
+    frontier: Mapped[bytes] = mapped_column(LargeBinary)  # what the next append needs, 32 B each
+
+
+Index("ix_release_run_kind", ReleaseRow.run_id, ReleaseRow.kind)
+
+
+def now() -> str:
+    """Returns the time in UTC, to the millisecond, as the store writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Store:
+    """The consortium's database."""
+
+    def __init__(self, path: Path) -> None:
+        self._engine = open_database(path, MIGRATIONS)
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(self) -> Iterator["Transaction"]:
+        """Yields a transaction that is committed whole, or not at all."""
+        with Session(self._engine) as session, session.begin():
+            yield Transaction(session)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Yields a session for queries."""
+        with Session(self._engine) as session:
+            yield session
+
+
+class Transaction:
+    """One atomic step of the consortium's memory."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, *rows: Base) -> None:
+        """Adds rows."""
+        self._session.add_all(rows)
+        self._session.flush()
+
+    def run(self, run_id: str) -> RunRow:
+        """Returns a run's row, to be changed within this transaction."""
+        return self._session.get_one(RunRow, run_id)
+
+    def round(self, run_id: str, purpose: str, number: int, attempt: int) -> RoundRow:
+        """Returns a round's row, to be changed within this transaction."""
+        return self._session.scalars(
+            select(RoundRow).filter_by(
+                run_id=run_id, purpose=purpose, number=number, attempt=attempt
+            )
+        ).one()
+
+    def register(self, digest: str, name: str, document: bytes) -> bool:
+        """Records a study; returns whether it was new."""
+        if self._session.get(StudyRow, digest) is not None:
+            return False
+        self.add(StudyRow(digest=digest, name=name, document=document, registered_at=now()))
+        return True
+
+    def release(self, run_id: str, kind: str, payload: dict[str, Any]) -> None:
+        """Records a released figure."""
+        text = json.dumps(payload, sort_keys=True, allow_nan=False)
+        self.add(ReleaseRow(run_id=run_id, kind=kind, payload_json=text, released_at=now()))
+
+    def log(self, entries: Sequence[NewEntry], signer: SigningKey) -> Head:
+        """Appends entries to the audit log and signs the new head.
+
+        The entries' numbers are gap-free because every transaction holds the
+        write lock from its first statement.
+        """
+        logged, head = extend(newest_head(self._session), entries, now(), signer)
+        for new, entry in zip(entries, logged, strict=True):
+            self._session.add(
+                EntryRow(
+                    idx=entry.index, run_id=new.run_id, leaf_hash=entry.leaf_hash, entry=entry.data
+                )
+            )
+        self._session.add(_checkpoint_row(head))
+        self._session.flush()
+        return head
+
+
+_HASH = 32
+
+
+def _checkpoint_row(head: Head) -> CheckpointRow:
+    return CheckpointRow(
+        size=head.size, root=head.root, note=head.note, frontier=b"".join(head.frontier)
+    )
+
+
+def _head(row: CheckpointRow) -> Head:
+    hashes = tuple(row.frontier[i : i + _HASH] for i in range(0, len(row.frontier), _HASH))
+    return Head(size=row.size, root=row.root, note=row.note, frontier=hashes)
+
+
+def newest_head(session: Session) -> Head | None:
+    """Returns the newest signed head of the log, or None when nothing is logged yet."""
+    row = session.scalars(
+        select(CheckpointRow).order_by(CheckpointRow.size.desc()).limit(1)
+    ).first()
+    return None if row is None else _head(row)
+
+
+def signed_heads(session: Session) -> list[tuple[int, bytes, bytes]]:
+    """Returns (size, root, signed note) of every head, in order of size."""
+    rows = session.scalars(select(CheckpointRow).order_by(CheckpointRow.size))
+    return [(row.size, row.root, row.note) for row in rows]
+
+
+def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEntry]:
+    """Returns the log's entries in order; those of one run when it is named."""
+    query = select(EntryRow).order_by(EntryRow.idx)
+    if run_id is not None:
+        query = query.filter_by(run_id=run_id)
+    return [
+        LoggedEntry(index=row.idx, leaf_hash=row.leaf_hash, data=row.entry)
+        for row in session.scalars(query)
+    ]

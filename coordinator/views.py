@@ -1,0 +1,298 @@
+"""Read-only views of the consortium's memory: what pages, reports and commands show."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.audit_log import LoggedEntry
+from compliance.dossier import (
+    Audit,
+    Dossier,
+    EntryFacts,
+    Interval,
+    RoundFacts,
+    SiteFacts,
+    SitePrivacy,
+)
+from compliance.utility import UtilityPoint
+from coordinator.store import (
+    ReleaseRow,
+    RoundRow,
+    RunRow,
+    Store,
+    StudyRow,
+    logged_entries,
+    newest_head,
+)
+from coordinator.workspace import Workspace
+from protocol.errors import StoreBroken, WorkspaceRefused
+from protocol.study import LocalPrivacy, Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """One line about a run."""
+
+    run_id: str
+    study_name: str
+    state: str
+    started_at: str
+    seed: int
+    epsilon: float | None
+    exact_auroc: float | None
+    auroc_released: Interval | None
+    sweep: str | None
+
+
+class Views:
+    """Answers questions about one consortium's runs.
+
+    Args:
+        store: the consortium's database.
+        at_work: whether some process is running studies in it now; a run that
+            says "running" while nobody works was interrupted.
+    """
+
+    def __init__(self, store: Store, *, at_work: bool) -> None:
+        self._store = store
+        self._at_work = at_work
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._store.close()
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Returns every run, newest first."""
+        with self._store.read() as session:
+            rows = session.scalars(select(RunRow).order_by(RunRow.started_at.desc())).all()
+            return tuple(self._summary(session, row) for row in rows)
+
+    def dossier(self, run_id: str) -> Dossier:
+        """Returns everything about one run; a unique beginning of its id is enough.
+
+        Raises:
+            WorkspaceRefused: there is no such run, or several begin so.
+            StoreBroken: what is stored about it cannot be read.
+        """
+        with self._store.read() as session:
+            row = _find(session, run_id)
+            try:
+                return self._dossier(session, row)
+            except (ValueError, KeyError, TypeError) as error:
+                raise StoreBroken(
+                    f"run {row.id} cannot be read: its record is damaged; restore a backup"
+                ) from error
+
+    def utility(self, study_name: str) -> tuple[UtilityPoint, ...]:
+        """Returns a point for every finished run of a study: utility against epsilon."""
+        points = []
+        for run in self.runs():
+            if run.study_name != study_name or run.state != "finished":
+                continue
+            if run.exact_auroc is not None:
+                points.append(_point(run, "exact (simulation only)", run.exact_auroc, None, None))
+            released = run.auroc_released
+            if released is not None and released.value is not None:
+                points.append(_point(run, "released", released.value, released.low, released.high))
+        return tuple(points)
+
+    def _state(self, row: RunRow) -> str:
+        return "interrupted" if row.state == "running" and not self._at_work else row.state
+
+    def _summary(self, session: Session, row: RunRow) -> RunSummary:
+        study = _study(session, row)
+        released = _released(session, row.id)
+        exact = json.loads(row.exact_json) if row.exact_json else {}
+        return RunSummary(
+            run_id=row.id,
+            study_name=study.name,
+            state=self._state(row),
+            started_at=row.started_at,
+            seed=row.seed,
+            epsilon=study.privacy.epsilon if isinstance(study.privacy, LocalPrivacy) else None,
+            exact_auroc=exact.get("auroc"),
+            auroc_released=Interval(**released["auroc"]) if released else None,
+            sweep=row.sweep,
+        )
+
+    def _dossier(self, session: Session, row: RunRow) -> Dossier:
+        study = _study(session, row)
+        released = _released(session, row.id)
+        exact = json.loads(row.exact_json) if row.exact_json else {}
+        return Dossier(
+            run_id=row.id,
+            state=self._state(row),
+            failure=row.failure,
+            simulation=row.simulation,
+            test_noise=row.test_noise,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            seconds=_seconds(row.started_at, row.ended_at),
+            seed=row.seed,
+            sweep=row.sweep,
+            study_name=study.name,
+            study_title=study.title,
+            study_purpose=study.purpose,
+            study_digest=row.study_digest,
+            study=study.model_dump(mode="json"),
+            threshold=study.threshold,
+            colluders=study.aggregation.colluders,
+            rounds_planned=study.training.rounds,
+            rounds=_rounds(session, row.id),
+            sites=_sites(row, study, exact, released),
+            model_digest=row.model_digest,
+            snapshot=f"snapshots/{row.model_digest}.safetensors" if row.model_digest else None,
+            auroc_released=Interval(**released["auroc"]) if released else None,
+            accuracy_released=Interval(**released["accuracy"]) if released else None,
+            exact_auroc=exact.get("auroc"),
+            exact_accuracy=exact.get("accuracy"),
+            audit=_audit(session, row.id),
+            environment=json.loads(row.environment_json),
+        )
+
+
+def _find(session: Session, run_id: str) -> RunRow:
+    rows = session.scalars(
+        select(RunRow).where(RunRow.id.startswith(run_id, autoescape=True))
+    ).all()
+    exact = [row for row in rows if row.id == run_id]
+    if len(exact or rows) == 1:
+        return (exact or list(rows))[0]
+    if not rows:
+        raise WorkspaceRefused(f"there is no run {run_id!r} here: collegium runs list shows them")
+    raise WorkspaceRefused(f"{len(rows)} runs begin with {run_id!r}: give more of the name")
+
+
+def _study(session: Session, row: RunRow) -> Study:
+    document = session.get_one(StudyRow, row.study_digest).document
+    return Study.model_validate_json(document)
+
+
+def _released(session: Session, run_id: str) -> dict[str, Any] | None:
+    row = session.scalars(select(ReleaseRow).filter_by(run_id=run_id, kind="evaluation")).first()
+    found: dict[str, Any] | None = json.loads(row.payload_json) if row else None
+    return found
+
+
+def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
+    rows = session.scalars(select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id))
+    return tuple(
+        RoundFacts(
+            number=row.number,
+            attempt=row.attempt,
+            purpose=row.purpose,
+            state=row.state,
+            context=row.context,
+            survivors=tuple(json.loads(row.survivors_json)),
+            dropped=tuple(json.loads(row.dropped_json)),
+            model_digest=row.model_digest,
+            opened_at=row.opened_at,
+            seconds=_seconds(row.opened_at, row.closed_at),
+        )
+        for row in rows
+    )
+
+
+def _sites(
+    row: RunRow, study: Study, exact: Mapping[str, Any], released: Mapping[str, Any] | None
+) -> tuple[SiteFacts, ...]:
+    words = {site: json.loads(word) for site, word in json.loads(row.sites_json).items()}
+    return tuple(
+        _site(site, words[site], study, exact, released)
+        for site in study.site_names
+        if site in words
+    )
+
+
+def _site(
+    site: str,
+    word: Mapping[str, Any],
+    study: Study,
+    exact: Mapping[str, Any],
+    released: Mapping[str, Any] | None,
+) -> SiteFacts:
+    figures = (released or {}).get("sites", {}).get(site, {})
+    own = exact.get("sites", {}).get(site, {})
+
+    def interval(name: str) -> Interval | None:
+        return Interval(**figures[name]) if name in figures else None
+
+    return SiteFacts(
+        site=site,
+        declared_patients=study.site(site).patients,
+        privacy=SitePrivacy(
+            unit=word["unit"],
+            mode=word["mode"],
+            epsilon=word["epsilon"],
+            delta=word["delta"],
+            epsilon_two_hospitals=word["epsilon_two_hospitals"],
+            epsilon_evaluation=word["evaluation_epsilon"],
+            noise_multiplier=word["noise_multiplier"],
+            sampling_rate=word["sampling_rate"],
+            steps=word["steps"],
+            clip=word["clip"],
+            noise=word["noise"],
+            budget_epsilon=word["budget_epsilon"],
+            enforced_epsilon=word["enforced_epsilon"],
+            ledger_head=word["ledger_head"],
+        ),
+        released_accuracy=interval("accuracy"),
+        released_sensitivity=interval("sensitivity"),
+        released_specificity=interval("specificity"),
+        exact_auroc=own.get("auroc"),
+        exact_accuracy=own.get("accuracy"),
+        train_patients=own.get("train_patients"),
+        test_patients=own.get("test_patients"),
+    )
+
+
+def _audit(session: Session, run_id: str) -> Audit:
+    head = newest_head(session)
+    return Audit(
+        root=head.root.hex() if head else "",
+        size=head.size if head else 0,
+        checkpoint=head.note.decode() if head else "",
+        entries=tuple(_entry(entry) for entry in logged_entries(session, run_id)),
+    )
+
+
+def _entry(entry: LoggedEntry) -> EntryFacts:
+    content = entry.content
+    return EntryFacts(
+        index=entry.index,
+        time=str(content["time"]),
+        type=str(content["type"]),
+        payload=str(content["payload"]),
+        leaf_hash=entry.leaf_hash.hex(),
+    )
+
+
+def _seconds(begin: str, end: str | None) -> float | None:
+    if end is None:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
+
+
+def _point(
+    run: RunSummary, kind: str, auroc: float, low: float | None, high: float | None
+) -> UtilityPoint:
+    return UtilityPoint(
+        epsilon=run.epsilon, seed=run.seed, auroc=auroc, kind=kind, low=low, high=high
+    )
+
+
+def open_views(out: Path) -> Views:
+    """Returns the views of an output folder.
+
+    Raises:
+        WorkspaceRefused: there is no run in it.
+        StoreBroken: its database is damaged.
+    """
+    workspace = Workspace.open(out)
+    return Views(Store(workspace.database), at_work=workspace.is_at_work)

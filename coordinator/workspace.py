@@ -1,0 +1,174 @@
+"""The output folder: one consortium's database, keys, snapshots and simulated hospitals.
+
+::
+
+    OUT/
+      collegium.db            the coordinator's memory
+      coordinator.key         its signing key (mode 0600), coordinator.pub beside it
+      snapshots/<digest>.safetensors, <digest>.json
+      silos/<site>/           what lies inside each simulated hospital
+      index.html              the page for people
+
+A lock file says whether a run is at work in the folder, so that a run whose
+process was killed is shown as interrupted, not as running.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from protocol.identity import SigningKey
+
+from protocol.encoding import digest
+from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.tensors import Tensors, decode_tensors, encode_tensors, model_digest
+
+
+class Workspace:
+    """Paths of one output folder; ``create`` makes a new one, ``open`` finds one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.database = root / "collegium.db"
+        self.key_file = root / "coordinator.key"
+        self.public_file = root / "coordinator.pub"
+        self.snapshots = root / "snapshots"
+        self.silos = root / "silos"
+        self.page = root / "index.html"
+
+    @classmethod
+    def create(cls, root: Path) -> "Workspace":
+        """Makes the folder and the coordinator's key.
+
+        Raises:
+            WorkspaceRefused: it cannot be written, or holds something already.
+        """
+        if root.exists() and not root.is_dir():
+            raise WorkspaceRefused(f"--out {root} is a file: name a folder")
+        if root.exists() and any(root.iterdir()):
+            what = "another run" if (root / "collegium.db").exists() else "other files"
+            raise WorkspaceRefused(
+                f"--out {root} already holds {what}: choose an empty or new folder"
+            )
+        workspace = cls(root)
+        try:
+            workspace.snapshots.mkdir(parents=True)
+            workspace.silos.mkdir()
+            _write_key(workspace)
+        except OSError as error:
+            raise WorkspaceRefused(
+                f"--out {root} cannot be written ({error.strerror}): choose another folder"
+            ) from error
+        return workspace
+
+    @classmethod
+    def open(cls, root: Path) -> "Workspace":
+        """Returns an existing folder's workspace.
+
+        Raises:
+            WorkspaceRefused: there is no run in it.
+        """
+        workspace = cls(root)
+        if not workspace.database.is_file():
+            raise WorkspaceRefused(f"--out {root} holds no run: collegium simulate makes one")
+        return workspace
+
+    def signing_key(self) -> SigningKey:
+        """Returns the coordinator's key.
+
+        Raises:
+            StoreBroken: the key file is missing or damaged.
+        """
+        try:
+            return SigningKey.from_bytes(bytes.fromhex(self.key_file.read_text().strip()))
+        except (OSError, ValueError) as error:
+            raise StoreBroken("coordinator.key is missing or damaged: restore it") from error
+
+    def public_key(self) -> bytes:
+        """Returns the key that the audit log is verified with.
+
+        Raises:
+            StoreBroken: the file is missing or damaged.
+        """
+        try:
+            public = bytes.fromhex(self.public_file.read_text().strip())
+        except (OSError, ValueError) as error:
+            raise StoreBroken("coordinator.pub is missing or damaged: restore it") from error
+        if len(public) != 32:
+            raise StoreBroken("coordinator.pub is damaged: restore it")
+        return public
+
+    def keep_snapshot(self, model: Tensors, manifest: dict[str, Any]) -> str:
+        """Writes a model and its manifest, named by the model's digest; returns the digest."""
+        name = model_digest(model)
+        data = encode_tensors(model)
+        manifest = manifest | {"model_digest": name, "file_sha256": digest(data)}
+        text = json.dumps(manifest, sort_keys=True, indent=2, allow_nan=False)
+        _write_whole(self.snapshots / f"{name}.safetensors", data)
+        _write_whole(self.snapshots / f"{name}.json", text.encode())
+        return name
+
+    def read_snapshot(self, name: str) -> Tensors:
+        """Returns a kept model, checked against its name.
+
+        Raises:
+            StoreBroken: missing, truncated or changed.
+        """
+        try:
+            model = decode_tensors((self.snapshots / f"{name}.safetensors").read_bytes())
+        except OSError as error:
+            raise StoreBroken(f"snapshot {name[:12]} is missing: restore it") from error
+        except MessageRefused as error:
+            raise StoreBroken(f"snapshot {name[:12]} is damaged ({error}): restore it") from error
+        if model_digest(model) != name:
+            raise StoreBroken(
+                f"snapshot {name[:12]} was changed: its parameters have another digest"
+            )
+        return model
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Holds the folder's lock: ended by the system even when the process is killed."""
+        with (self.root / ".at-work").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise WorkspaceRefused(
+                    f"--out {self.root} is in use by another collegium process: wait for it"
+                ) from error
+            yield
+
+    @property
+    def is_at_work(self) -> bool:
+        """True while some process runs a study in this folder."""
+        lock = self.root / ".at-work"
+        if not lock.exists():
+            return False
+        with lock.open("r") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+
+def _write_key(workspace: Workspace) -> None:
+    key = SigningKey.generate()
+    handle = os.open(workspace.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(key.to_bytes().hex() + "\n")
+    workspace.public_file.write_text(key.public.hex() + "\n")
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Writes a file so that a crash leaves the old one or the new one, never half of it."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,1 @@
+"""The medicine: cohort, networks, per-patient gradients and metrics."""

@@ -1,0 +1,100 @@
+"""The cohort: a hospital's records, read and encoded by the study's contract.
+
+Rules:
+
+1. Whatever does not fit the contract is refused with site, column and line (or
+   array and entry), what is wrong and what to do; never with a patient's value.
+2. A cohort too small to protect, or without anything to learn from, is refused
+   before any work.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.images import load_images
+from pipelines.records import Records
+from pipelines.tables import encode_table, read_bundled, read_csv
+from protocol.contract import Cohort, ImageCohort
+from protocol.errors import CohortRefused
+from protocol.study import BUNDLED, ColumnSplit, Deal, DealByColumn, Split
+
+__all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
+
+
+def load_cohort(
+    cohort: Cohort, source: str | Path, *, site: str, keep: Sequence[str] = ()
+) -> Records:
+    """Returns the records of one source, encoded by the contract.
+
+    Args:
+        cohort: the contract: a table or images.
+        source: a CSV or npz file, or ``study.BUNDLED``.
+        site: whose records these are, for messages.
+        keep: columns that split or deal will look at, see ``columns_to_keep``.
+
+    Guarantee: the encoding of a record depends on the contract and on that
+    record only.
+
+    Raises:
+        CohortRefused: the source cannot be read, or does not fit the contract.
+    """
+    if isinstance(cohort, ImageCohort):
+        if source == BUNDLED:
+            raise CohortRefused(f"site {site}: the bundled records are a table, not images")
+        return load_images(Path(source), cohort, site=site, keep=keep)
+    if source == BUNDLED:
+        table = read_bundled(cohort, site=site, keep=keep)
+    else:
+        table = read_csv(Path(source), cohort, site=site, keep=keep)
+    return encode_table(table, cohort, keep=keep)
+
+
+def columns_to_keep(split: Split, deal: Deal | None = None) -> tuple[str, ...]:
+    """Returns the columns that a study's split and deal look at, to hand to ``load_cohort``."""
+    names = [split.column] if isinstance(split, ColumnSplit) else []
+    if deal is not None and isinstance(deal.how, DealByColumn):
+        names.append(deal.how.column)
+    return tuple(dict.fromkeys(names))
+
+
+def check_cohort(
+    train: Records, test: Records, cohort: Cohort, *, site: str, delta: float | None
+) -> None:
+    """Refuses a cohort that cannot be protected, trained on or evaluated.
+
+    Args:
+        train: the training part of one hospital's records.
+        test: its test part; no patient is in both.
+        cohort: the contract, with the minimum number of patients.
+        site: whose records these are, for messages.
+        delta: the study's delta, or None when nothing is protected.
+
+    Raises:
+        CohortRefused: no records in a part, fewer patients than the minimum,
+            one class only in training, or delta not below 1/n.
+    """
+    if not len(train) + len(test):
+        raise CohortRefused(
+            f"site {site}: no records; check the source and what the contract drops"
+        )
+    patients = train.num_patients + test.num_patients
+    if patients < cohort.min_patients:
+        raise CohortRefused(
+            f"site {site}: {patients} patients, the study's minimum is {cohort.min_patients}; "
+            "leave this site out, or amend cohort.min_patients"
+        )
+    for part, records in (("training", train), ("test", test)):
+        if not len(records):
+            raise CohortRefused(f"site {site}: the {part} part is empty; amend the study's split")
+    if not cohort.allow_one_class and len(np.unique(train.labels)) < 2:
+        raise CohortRefused(
+            f"site {site}: the training part holds one class only; leave this site out, or set "
+            "cohort.allow_one_class"
+        )
+    if delta is not None and not delta < 1 / patients:
+        raise CohortRefused(
+            f"site {site}: delta {delta:g} must be below 1/n = {1 / patients:.2g} for its "
+            f"{patients} patients; lower privacy.delta"
+        )

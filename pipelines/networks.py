@@ -1,0 +1,145 @@
+"""Networks: MONAI architectures, built ready for per-patient gradients.
+
+Rules:
+
+1. One logit comes out. No layer mixes records (no batch norm), works in place
+   or draws random numbers in training: each would make per-patient gradients
+   wrong.
+2. Initial parameters are a function of the study's seed (zeros for logistic
+   regression); building a network leaves torch's global generator as it was.
+3. MONAI takes seconds to import and is imported when the first network is built.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from protocol.contract import Cohort, ImageCohort, TableCohort
+from protocol.errors import MessageRefused, StudyRefused
+from protocol.study import ConvClassifier, FullyConnected, Network, Task
+
+#: As many as ``protocol.tensors`` reads.
+_MAX_PARAMETERS = 10**8
+
+
+def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
+    """Returns the study's network with its initial parameters.
+
+    The module maps (records, width) or (records, 1, \\*shape) float32 to
+    (records, 1) logits. Guarantee: equal arguments give equal parameters.
+
+    Raises:
+        StudyRefused: the network does not fit the cohort's records.
+    """
+    builder = BUILDERS[type(task.network)]
+    with torch.device("meta"):  # sizes only, so that a giant is refused before it takes memory
+        size = sum(parameter.numel() for parameter in builder(task.network, cohort).parameters())
+    if size > _MAX_PARAMETERS:
+        raise StudyRefused(
+            f"task.network: {size} parameters, at most {_MAX_PARAMETERS} are allowed; use smaller "
+            "layers"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = builder(task.network, cohort)
+    _prepare(module)
+    return module
+
+
+def parameters_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
+    """Returns a copy of the named parameters, for ``protocol.tensors``."""
+    return {
+        name: parameter.detach().cpu().numpy().astype("<f4", copy=True)
+        for name, parameter in module.named_parameters()
+    }
+
+
+def load_parameters(module: nn.Module, tensors: Mapping[str, NDArray[np.float32]]) -> None:
+    """Overwrites the module's parameters; names and shapes must be exactly its own.
+
+    Raises:
+        MessageRefused: another layout; the module is left as it was.
+    """
+    own = dict(module.named_parameters())
+    if sorted(own) != sorted(tensors):
+        odd = sorted(set(own) ^ set(tensors))
+        raise MessageRefused(f"not this network's parameters: {odd[0]!r} is missing or unknown")
+    for name, parameter in own.items():
+        if tuple(parameter.shape) != tuple(tensors[name].shape):
+            raise MessageRefused(
+                f"parameter {name!r} has shape {tuple(tensors[name].shape)}, "
+                f"expected {tuple(parameter.shape)}"
+            )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(torch.from_numpy(np.array(tensors[name], dtype=np.float32)))
+
+
+def _fully_connected(network: Network, cohort: Cohort) -> nn.Module:
+    from monai.networks.nets.fullyconnectednet import FullyConnectedNet
+
+    if not isinstance(network, FullyConnected) or not isinstance(cohort, TableCohort):
+        raise StudyRefused("task.network: FullyConnectedNet needs a cohort of kind table")
+    act: tuple[str, dict[str, bool]] | str = network.activation
+    if network.activation == "relu":
+        act = ("relu", {"inplace": False})
+    module = FullyConnectedNet(
+        in_channels=cohort.width, out_channels=1, hidden_channels=network.hidden, act=act
+    )
+    if not network.hidden:
+        # Logistic regression has one optimum and needs no random start; under noise a
+        # random start would survive to the end as an error of its own.
+        for parameter in module.parameters():
+            nn.init.zeros_(parameter)
+    return module
+
+
+def _classifier(network: Network, cohort: Cohort) -> nn.Module:
+    from monai.networks.nets.classifier import Classifier
+
+    if not isinstance(network, ConvClassifier) or not isinstance(cohort, ImageCohort):
+        raise StudyRefused("task.network: Classifier needs a cohort of kind images")
+    _check_sides(network, cohort.image.shape)
+    return Classifier(
+        in_shape=(1, *cohort.image.shape),
+        classes=1,
+        channels=network.channels,
+        strides=network.strides,
+        kernel_size=network.kernel_size,
+        num_res_units=0,
+        act=("relu", {"inplace": False}),
+        norm="instance",
+    )
+
+
+def _check_sides(network: ConvClassifier, shape: tuple[int, ...]) -> None:
+    if network.kernel_size % 2 == 0:
+        raise StudyRefused(f"task.network.kernel_size: must be odd, got {network.kernel_size}")
+    sides = shape
+    for layer, stride in enumerate(network.strides, start=1):
+        sides = tuple(-(-side // stride) for side in sides)
+        area = int(np.prod(sides))
+        if area < 2:  # instance norm over a single pixel is always zero
+            raise StudyRefused(
+                f"task.network.strides: after layer {layer} images of {shape} are down to one "
+                "pixel; use fewer or smaller strides"
+            )
+
+
+def _prepare(module: nn.Module) -> None:
+    """Repairs what can be repaired for per-patient gradients and refuses the rest."""
+    for name, layer in module.named_modules():
+        if getattr(layer, "inplace", False):
+            layer.inplace = False
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            raise StudyRefused(f"task.network: layer {name!r} mixes the patients of a batch")
+
+
+#: The table of networks: a study's record of one to the function that builds it.
+BUILDERS: dict[type[Network], Callable[[Network, Cohort], nn.Module]] = {
+    FullyConnected: _fully_connected,
+    ConvClassifier: _classifier,
+}

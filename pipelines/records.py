@@ -1,0 +1,111 @@
+"""Records: one hospital's patients as arrays, with every record tied to its patient.
+
+Rules:
+
+1. Patients are counted 0..P-1 without gaps, in order of first appearance.
+2. A record never loses its patient and its row: ``take`` keeps both.
+3. Patient keys and rows stay inside the hospital.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Key = TypeVar("Key", np.int64, np.str_)
+
+_WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Records:
+    """Encoded records and whose they are.
+
+    Attributes:
+        features: (records, width) or (records, 1, \\*shape) float32.
+        labels: (records,) float32, 0 or 1.
+        patients: (records,) int64, the patient of each record.
+        patient_keys: the hospital's key of each patient; never leaves it.
+        rows: (records,) int64, the record's place in its source, counted from 0.
+        columns: comparable spellings of the columns that split or deal need.
+    """
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.float32]
+    patients: NDArray[np.int64]
+    patient_keys: tuple[str, ...]
+    rows: NDArray[np.int64]
+    columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.features), len(self.labels), len(self.patients), len(self.rows)}
+        lengths |= {len(values) for values in self.columns.values()}
+        if len(lengths) != 1:
+            raise ValueError(f"arrays of one cohort differ in length: {sorted(lengths)}")
+        if not np.array_equal(number_patients(self.patients)[0], self.patients):
+            raise ValueError("patients must be counted from 0 in order of first appearance")
+        if len(self.patient_keys) != self.num_patients:
+            raise ValueError(f"{len(self.patient_keys)} keys for {self.num_patients} patients")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def num_patients(self) -> int:
+        """How many different patients the records belong to."""
+        return int(self.patients.max()) + 1 if len(self.patients) else 0
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over features, labels and patients: what training can depend on."""
+        state = hashlib.sha256(repr(self.features.shape).encode())
+        state.update(np.ascontiguousarray(self.features, dtype="<f4").tobytes())
+        state.update(np.ascontiguousarray(self.labels, dtype="<f4").tobytes())
+        state.update(np.ascontiguousarray(self.patients, dtype="<i8").tobytes())
+        return state.hexdigest()
+
+    def take(self, selection: NDArray[np.bool_] | NDArray[np.int64]) -> "Records":
+        """Returns the selected records (a mask, or places), patients counted anew."""
+        patients, kept = number_patients(self.patients[selection])
+        return Records(
+            features=self.features[selection],
+            labels=self.labels[selection],
+            patients=patients,
+            patient_keys=tuple(self.patient_keys[patient] for patient in kept.tolist()),
+            rows=self.rows[selection],
+            columns={name: values[selection] for name, values in self.columns.items()},
+        )
+
+
+def number_patients(keys: NDArray[Key]) -> tuple[NDArray[np.int64], NDArray[Key]]:
+    """Returns each record's patient number, and the key that each number stands for.
+
+    >>> numbers, keys = number_patients(np.array([7, 3, 7]))
+    >>> numbers.tolist(), keys.tolist()
+    ([0, 1, 0], [7, 3])
+    """
+    found, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first, kind="stable")
+    place = np.empty(len(found), dtype=np.int64)
+    place[order] = np.arange(len(found))
+    return place[inverse], found[order]
+
+
+def patient_token(cell: str) -> str:
+    """Returns the one spelling of a patient key.
+
+    ``12``, ``012`` and ``12.0`` (which is what a spreadsheet makes of a key
+    beside an empty cell) are one patient: to see one patient as two would
+    weaken the privacy promised, to see two as one would not. Unlike a
+    vocabulary entry no key passes through a float, so long ones stay distinct.
+
+    >>> patient_token(" 0012.0 "), patient_token("1e5"), patient_token("A-07")
+    ('12', '1e5', 'A-07')
+    """
+    text = cell.strip()
+    whole = _WHOLE_NUMBER.fullmatch(text)
+    return (whole.group(1).lstrip("0") or "0") if whole else text

@@ -1,0 +1,26 @@
+"""The one form in which a hospital is asked and answers: bytes out, bytes back.
+
+A refusal's reason stays in the hospital; only the class name crosses. Nothing
+per-site is sent in clear beside the masked vector.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What one site is asked: a signed message, and the model where the step needs one."""
+
+    run_id: str
+    step: str
+    message: bytes
+    blob: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What one site answered: a signed message and a masked blob, or its refusal's class name."""
+
+    message: bytes = b""
+    blob: bytes | None = None
+    refusal: str | None = None

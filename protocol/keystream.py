@@ -1,0 +1,117 @@
+"""One key, one stream of uniform bits: AES-256 in counter mode.
+
+Rules:
+
+1. A key has 256 bits, comes from the operating system or from HKDF, and makes
+   one stream. Whoever needs a second stream derives a second key.
+2. Words are the stream's bytes, little-endian: every word is equally likely,
+   there is nothing to reject and no modulus bias.
+3. Whoever does not hold the key cannot tell the stream from uniform bits.
+"""
+
+import secrets
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import DTypeLike, NDArray
+
+Bytes: TypeAlias = bytes
+Words: TypeAlias = NDArray[np.unsignedinteger]
+
+#: Bytes in every key of the protocol.
+KEY_BYTES = 32
+#: The stream is made in pieces of this size, so that they stay in the processor's cache.
+CHUNK_BYTES = 1 << 18
+_ZEROS = memoryview(bytes(CHUNK_BYTES))
+_WORD_TYPES = (np.dtype(np.uint32), np.dtype(np.uint64))
+
+
+class Keystream:
+    """AES-256-CTR over zeros, from a zero counter; successive calls continue the stream.
+
+    >>> Keystream(bytes(32)).bytes(8).hex()
+    'dc95c078a2408989'
+    >>> [hex(word) for word in Keystream(bytes(32)).words(2, np.uint32)]
+    ['0x78c095dc', '0x898940a2']
+
+    Raises:
+        ValueError: the key does not have 32 bytes.
+
+    Source: NIST SP 800-38A, section 6.5.
+    """
+
+    def __init__(self, key: Bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes, got {len(key)}")
+        self._cipher = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+
+    def bytes(self, count: int) -> Bytes:
+        """Returns the next ``count`` bytes."""
+        return self.words(count, np.uint8).tobytes()
+
+    def words(self, count: int, dtype: DTypeLike = np.uint32) -> Words:
+        """Returns the next (count,) words of an unsigned type, usually uint32 or uint64."""
+        words: Words = np.empty(count, dtype=np.dtype(dtype).newbyteorder("<"))
+        if words.dtype.kind != "u":
+            raise ValueError(f"words are unsigned integers, not {words.dtype}")
+        self._fill(words.view(np.uint8))
+        return words.astype(np.dtype(dtype), copy=False)
+
+    def add_to(self, vector: Words, buffer: NDArray[np.uint8] | None = None) -> None:
+        """Adds the stream to a vector in place, modulo the word's size.
+
+        Args:
+            vector: (size,) uint32 or uint64, contiguous and writable.
+            buffer: ``scratch()`` of an earlier call; saves making one.
+        """
+        for part, stream in self._pieces(vector, buffer):
+            np.add(part, stream, out=part)
+
+    def subtract_from(self, vector: Words, buffer: NDArray[np.uint8] | None = None) -> None:
+        """Undoes ``add_to`` of an equal stream."""
+        for part, stream in self._pieces(vector, buffer):
+            np.subtract(part, stream, out=part)
+
+    def _pieces(
+        self, vector: Words, buffer: NDArray[np.uint8] | None
+    ) -> Iterator[tuple[Words, Words]]:
+        if vector.dtype not in _WORD_TYPES:
+            raise ValueError(f"expected a vector of uint32 or uint64, got {vector.dtype}")
+        raw = scratch() if buffer is None else buffer
+        words = raw.view(vector.dtype.newbyteorder("<"))
+        for start in range(0, len(vector), len(words)):
+            part = vector[start : start + len(words)]
+            self._fill(raw[: part.nbytes])
+            yield part, words[: len(part)]
+
+    def _fill(self, target: NDArray[np.uint8]) -> None:
+        for start in range(0, len(target), CHUNK_BYTES):
+            part = target[start : start + CHUNK_BYTES]
+            self._cipher.update_into(_ZEROS[: len(part)], memoryview(part))
+
+
+def scratch() -> NDArray[np.uint8]:
+    """Returns a buffer of one chunk, to be handed to ``add_to`` and ``subtract_from``."""
+    return np.empty(CHUNK_BYTES, dtype=np.uint8)
+
+
+def derive_key(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
+    """Returns the 32-byte key that belongs to a secret, a context and a purpose.
+
+    Guarantee: another secret, salt or info gives an independent key.
+
+    >>> derive_key(b"secret", salt=b"context", info=b"purpose").hex()[:16]
+    '6ebc2cfc88ae3a41'
+
+    Source: HKDF-SHA256, RFC 5869, sections 2.2 and 2.3.
+    """
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=salt, info=info).derive(secret)
+
+
+def fresh_key() -> bytes:
+    """Returns 32 bytes from the operating system's generator."""
+    return secrets.token_bytes(KEY_BYTES)

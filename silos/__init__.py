@@ -1,0 +1,1 @@
+"""One hospital: its keys, its ledger, its trainer and its side of every round."""

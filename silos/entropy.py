@@ -1,0 +1,76 @@
+"""Where a silo's protecting randomness comes from.
+
+Rules (rulings 20 and 21):
+
+1. A real silo draws every key from the operating system, uses it once and
+   never stores it.
+2. Fixed noise exists for tests of a simulation only. It is derived from the
+   seed and from everything the noise must never be reused across: site,
+   round, attempt, step, data and model. Whoever uses it claims no privacy.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol.keystream import Keystream, derive_key, fresh_key
+
+from protocol.encoding import canonical
+from protocol.errors import PolicyRefused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """What one draw of randomness belongs to."""
+
+    use: str
+    site: str
+    purpose: str
+    round: int
+    attempt: int
+    step: int
+    dataset: str
+    model: str
+
+
+class Entropy(Protocol):
+    """Hands out keystreams, each to be used for one purpose."""
+
+    def stream(self, moment: Moment) -> Keystream:
+        """Returns a keystream for this moment and no other."""
+
+
+class SecretEntropy:
+    """Fresh keys from the operating system; the moment does not matter."""
+
+    def stream(self, moment: Moment) -> Keystream:
+        """Returns a keystream nobody can repeat."""
+        return Keystream(fresh_key())
+
+
+class FixedEntropy:
+    """Repeatable keys for a simulation's tests: no privacy is claimed.
+
+    Raises:
+        PolicyRefused: asked for outside a simulation.
+    """
+
+    def __init__(self, seed: int, *, simulated: bool) -> None:
+        if not simulated:
+            raise PolicyRefused("fixed test noise protects nobody: a real silo does not use it")
+        self._secret = canonical({"seed": seed})
+
+    def stream(self, moment: Moment) -> Keystream:
+        """Returns the same keystream for the same moment and seed."""
+        info = canonical(
+            {
+                "use": moment.use,
+                "site": moment.site,
+                "purpose": moment.purpose,
+                "round": moment.round,
+                "attempt": moment.attempt,
+                "step": moment.step,
+                "dataset": moment.dataset,
+                "model": moment.model,
+            }
+        )
+        return Keystream(derive_key(self._secret, salt=b"collegium test noise", info=info))

@@ -1,0 +1,25 @@
+"""What a hospital needs to join a run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.identity import Roster
+
+from protocol.study import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invitation:
+    """A run to join, as given to the hospital by its own people.
+
+    ``data`` is the folder in which a simulation finds the records; a
+    ``fixed_noise_seed`` is for tests of a simulation only.
+    """
+
+    run_id: str
+    study: Study
+    roster: Roster
+    coordinator_public: bytes
+    data: Path | None
+    index_file: bytes | None
+    fixed_noise_seed: int | None = None

@@ -1,0 +1,314 @@
+"""One hospital's part in one run: what it agreed to, and what it will not do.
+
+Rules, whoever the coordinator claims to be:
+
+1. It answers only in a context that is the one it computes itself: its study,
+   roster, cohort, threshold, layout, weights and privacy plan, and the digest
+   of the very model bytes it was sent.
+2. Training rounds come in order, each once; the evaluation comes once, last.
+   An attempt is never repeated with new data under old masks.
+3. The ledger holds SENT, durably, before the masked bytes exist outside this
+   object; the envelope carries the ledger's head (ruling 18).
+"""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from protocol.agreed_context import round_context
+from protocol.context import RoundContext
+from protocol.fixed_point import encode, encode_counts
+from protocol.identity import Roster, SigningKey
+from protocol.silo_round import OnceBook, SiloRound, opened_context
+
+from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
+from compliance.ledger import Ledger, Reservation
+from compliance.noise import DiscreteGaussian
+from protocol.encoding import digest
+from protocol.errors import OutOfOrder, PolicyRefused, StudyRefused
+from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
+from protocol.exchange import Reply, Request
+from protocol.study import LocalPrivacy, Study
+from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of
+from silos.entropy import Entropy, Moment
+
+
+class LocalTrainer(Protocol):
+    """What a participation needs of the medicine."""
+
+    dataset_digest: str
+
+    def initial_model(self) -> Tensors:
+        """Returns the parameters that the study's seed gives."""
+
+    def update(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        """Returns this hospital's (size,) change of the model, already noised."""
+
+    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns (2, bins) score counts and a (2, 2) table of the test patients."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyPlan:
+    """What a run costs: the whole training and the one evaluation, priced beforehand."""
+
+    delta: float
+    training: SampledGaussian
+    evaluation: SampledGaussian
+    epsilon: float
+    epsilon_two_hospitals: float
+    evaluation_epsilon: float
+    training_reservation: Reservation | None = None
+    evaluation_reservation: Reservation | None = None
+
+    @classmethod
+    def of(cls, study: Study, privacy: LocalPrivacy) -> "PrivacyPlan":
+        """Prices a study.
+
+        Raises:
+            StudyRefused: the declared noise multiplier does not keep the promised epsilon.
+        """
+        event = SampledGaussian(
+            noise_multiplier=privacy.noise_multiplier
+            or calibrate(
+                epsilon=privacy.epsilon,
+                delta=privacy.delta,
+                sampling_rate=privacy.sampling_rate,
+                steps=study.training.steps,
+            ),
+            sampling_rate=privacy.sampling_rate,
+            steps=study.training.steps,
+        )
+        spent = epsilon(event, privacy.delta)
+        if not spent <= privacy.epsilon:
+            raise StudyRefused(
+                f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon {spent:.3g}, "
+                f"more than the {privacy.epsilon:g} promised: raise it, or leave it out"
+            )
+        target = study.evaluation_epsilon or privacy.epsilon
+        counting = SampledGaussian(
+            noise_multiplier=calibrate(
+                epsilon=target, delta=privacy.delta, sampling_rate=1.0, steps=1
+            ),
+            sampling_rate=1.0,
+            steps=1,
+        )
+        return cls(
+            delta=privacy.delta,
+            training=event,
+            evaluation=counting,
+            epsilon=spent,
+            epsilon_two_hospitals=epsilon_for_hospitals(event, privacy.delta, 2),
+            evaluation_epsilon=epsilon(counting, privacy.delta),
+        )
+
+    def reserved(self, ledger: Ledger, study: str, run_id: str) -> "PrivacyPlan":
+        """Returns the plan with its whole cost reserved.
+
+        Raises:
+            BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
+        """
+        training = ledger.reserve(
+            study=study, run=run_id, partition="training", purpose="training", event=self.training
+        )
+        evaluation = ledger.reserve(
+            study=study,
+            run=run_id,
+            partition="evaluation",
+            purpose="evaluation",
+            event=self.evaluation,
+        )
+        return replace(self, training_reservation=training, evaluation_reservation=evaluation)
+
+
+class Participation:
+    """Answers one run's rounds for one hospital."""
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        run_id: str,
+        study: Study,
+        roster: Roster,
+        coordinator_public: bytes,
+        key: SigningKey,
+        book: OnceBook,
+        ledger: Ledger,
+        plan: PrivacyPlan | None,
+        trainer: LocalTrainer,
+        entropy: Entropy,
+    ) -> None:
+        self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
+        self.trainer = trainer
+        self._roster = roster
+        self._coordinator = coordinator_public
+        self._key = key
+        self._book = book
+        self._ledger = ledger
+        self._entropy = entropy
+        self._layout = layout_of(trainer.initial_model())
+        self._round: SiloRound | None = None
+        self._model: Tensors | None = None
+        self._sent_rounds = 0
+        self._evaluated = False
+
+    def initial_model(self) -> bytes:
+        """Returns the safetensors bytes of the parameters that the study's seed gives."""
+        return encode_tensors(self.trainer.initial_model())
+
+    def answer(self, request: Request) -> Reply:
+        """Returns the reply to one step of a round.
+
+        Raises:
+            FederationError: the step is refused; the reason must stay in the hospital.
+        """
+        if request.step == "advertise":
+            return Reply(message=self._open(request))
+        if self._round is None:
+            raise OutOfOrder(f"step {request.step} came before a round was opened")
+        if request.step == "share":
+            return Reply(message=self._round.share(request.message))
+        if request.step == "masked":
+            return self._contribute(self._round, request.message)
+        if request.step == "consistency":
+            return Reply(message=self._round.confirm(request.message))
+        if request.step == "unmask":
+            return Reply(message=self._round.reveal(request.message))
+        raise OutOfOrder(f"there is no step {request.step!r}")
+
+    def settle(self) -> None:
+        """Closes the reservations: what was not sent becomes free again, what was sent never."""
+        if self.plan is None:
+            return
+        for reservation in (self.plan.training_reservation, self.plan.evaluation_reservation):
+            if reservation is not None:
+                self._ledger.settle(reservation)
+
+    def _open(self, request: Request) -> bytes:
+        context = opened_context(request.message, self._coordinator)
+        model = decode_tensors(request.blob or b"")
+        self._check(context, model)
+        self._round = SiloRound(
+            context=context,
+            site=self.site,
+            key=self._key,
+            roster=self._roster,
+            coordinator_public=self._coordinator,
+            book=self._book,
+        )
+        self._model = model
+        return self._round.advertise()
+
+    def _check(self, context: RoundContext, model: Tensors) -> None:
+        """Refuses any context but the one this hospital would have written."""
+        if context.purpose == "training" and (
+            context.round != self._sent_rounds or self._evaluated
+        ):
+            raise OutOfOrder(f"training round {self._sent_rounds} is next, not {context.round}")
+        if context.purpose == "evaluation" and self._evaluated:
+            raise OutOfOrder("this run was evaluated already")
+        if context.round >= self.study.training.rounds + 1:
+            raise PolicyRefused("the study has no such round")
+        if layout_of(model) != self._layout:
+            raise PolicyRefused("the model sent has another layout than the study's network")
+        expected = round_context(  # only which round it is, and the log's root, are the claim's
+            self.study,
+            run_id=self.run_id,
+            roster_digest=self._roster.digest,
+            purpose=context.purpose,
+            number=context.round,
+            attempt=context.attempt,
+            log_root=context.log_root,
+            model=model,
+        )
+        if context != expected:
+            wrong = [
+                name for name, value in vars(expected).items() if value != getattr(context, name)
+            ]
+            raise PolicyRefused(f"the round's context is not the study's: {', '.join(wrong)}")
+
+    def _contribute(self, silo_round: SiloRound, delivery: bytes) -> Reply:
+        silo_round.accept_shares(delivery)
+        context = silo_round.context
+        if self._model is None:
+            raise OutOfOrder("no model was received")
+        if context.purpose == "training":
+            vector = self._training_vector(context, self._model)
+        else:
+            vector = self._evaluation_vector(context, self._model)
+        blob = silo_round.mask(vector)
+        head = self._charge(context, digest(blob))
+        if context.purpose == "training":
+            self._sent_rounds += 1
+        else:
+            self._evaluated = True
+        return Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
+
+    def _charge(self, context: RoundContext, blob_sha256: str) -> str:
+        """Makes SENT durable and returns the ledger's head after it."""
+        if self.plan is None:
+            return self._ledger.head
+        if context.purpose == "training":
+            reservation = self.plan.training_reservation
+            event = replace(self.plan.training, steps=self.study.training.local_steps)
+        else:
+            reservation, event = self.plan.evaluation_reservation, self.plan.evaluation
+        if reservation is None:
+            raise PolicyRefused("nothing is reserved for this run: nothing may be sent")
+        token = self._ledger.mark_sent(
+            reservation, context=context.digest, event=event, blob_sha256=blob_sha256
+        )
+        return token.head
+
+    def _training_vector(self, context: RoundContext, model: Tensors) -> NDArray[np.uint32]:
+        noise_multiplier = self.plan.training.noise_multiplier if self.plan else None
+        update = self.trainer.update(
+            model, context.round, context.attempt, noise_multiplier, self._entropy
+        )
+        weights = self.study.weights
+        aggregation = self.study.aggregation
+        return encode(
+            update,
+            weight=weights[self.site] / max(weights.values()),
+            bound=aggregation.bound,
+            frac_bits=aggregation.frac_bits,
+        )
+
+    def _evaluation_vector(self, context: RoundContext, model: Tensors) -> NDArray[np.uint32]:
+        layout = EvaluationVector(sites=self.study.site_names, bins=self.study.evaluation.bins)
+        counts, table = self.trainer.counts(model)
+        vector = layout.place(self.site, counts, table)
+        if self.plan is not None:
+            vector += self._evaluation_noise(layout, context)
+        return encode_counts(vector)
+
+    def _evaluation_noise(
+        self, layout: EvaluationVector, context: RoundContext
+    ) -> NDArray[np.int64]:
+        """Full noise on the pooled block and on this site's own table; none on the others'."""
+        if self.plan is None:
+            raise PolicyRefused("an unprotected evaluation has no noise")
+        pooled, table = noise_deviations(
+            self.plan.evaluation.noise_multiplier, self.study.evaluation.site_share
+        )
+        moment = Moment(
+            use="pooled", site=self.site, purpose="evaluation", round=context.round,
+            attempt=context.attempt, step=0, dataset=self.trainer.dataset_digest,
+            model=context.model_hash,
+        )  # fmt: skip
+        noise = np.zeros(layout.size, dtype=np.int64)
+        shared, own = slice(0, 2 * layout.bins), layout.block(self.site)
+        for place, deviation in ((shared, pooled), (own, table)):
+            use = replace(moment, use="pooled" if place is shared else "table")
+            sampler = DiscreteGaussian(deviation * COUNT_UNITS)
+            noise[place] = sampler.sample(self._entropy.stream(use), place.stop - place.start)
+        return noise

@@ -1,0 +1,205 @@
+"""The hospital: identity, ledger, records, and its part in each run it joined.
+
+Two kinds of caller, and two kinds of answer. The hospital's own people join a
+run and read why something was refused. The coordinator only ever reaches
+``answer``: signed bytes in, signed bytes out, or the class of a refusal.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from protocol.identity import Member, SigningKey
+
+from compliance.ledger import Ledger
+from compliance.store import Hospital, open_hospital
+from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
+from pipelines.dealing import deal
+from pipelines.splits import split
+from protocol.encoding import digest
+from protocol.errors import CohortRefused, FederationError, PolicyRefused, StudyRefused
+from protocol.exchange import Reply, Request
+from protocol.study import BUNDLED, LocalPrivacy, Study
+from protocol.summary import SignedSummary, Summary, sign_summary
+from silos.entropy import Entropy, FixedEntropy, SecretEntropy
+from silos.invitation import Invitation
+from silos.participation import LocalTrainer, Participation, PrivacyPlan
+
+log = logging.getLogger("collegium.silo")
+
+MakeTrainer = Callable[[Study, str, Records, Records], LocalTrainer]
+
+
+class Silo:
+    """One hospital, whatever process it lives in."""
+
+    def __init__(
+        self, site: str, home: Path, make_trainer: MakeTrainer, *, simulated: bool
+    ) -> None:
+        self.site = site
+        self._home: Hospital = open_hospital(home / "hospital.db", site=site)
+        self._ledger = Ledger(self._home)
+        self._ledger.verify()
+        self._key = SigningKey.from_bytes(self._home.identity_key)
+        self._make_trainer = make_trainer
+        self._simulated = simulated
+        self._runs: dict[str, Participation] = {}
+        self._reasons: dict[str, str] = {}
+
+    @property
+    def member(self) -> Member:
+        """This hospital's name and public identity key."""
+        return Member(site=self.site, public_key=self._key.public.hex())
+
+    def grant(self, epsilon_max: float, delta: float) -> None:
+        """Opens the life-long budget of this hospital's patients; once, by the hospital."""
+        self._ledger.open_budget(epsilon_max=epsilon_max, delta=delta, signed_by=self.site)
+
+    def join(self, invitation: Invitation) -> SignedSummary:
+        """Approves a study, reserves its whole cost and gets ready to train.
+
+        Nothing is computed on a patient before the reservation stands.
+
+        Raises:
+            FederationError: the records, the policy or the budget do not allow it.
+        """
+        study, run_id = invitation.study, invitation.run_id
+        if run_id in self._runs:
+            raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
+        entropy = self._entropy(invitation)
+        train, test = self._records(invitation)
+        plan = self._plan(study)
+        if plan is not None:
+            plan = plan.reserved(self._ledger, study.digest, run_id)
+        trainer = self._make_trainer(study, self.site, train, test)
+        self._runs[run_id] = Participation(
+            site=self.site,
+            run_id=run_id,
+            study=study,
+            roster=invitation.roster,
+            coordinator_public=invitation.coordinator_public,
+            key=self._key,
+            book=self._home.once_book(),
+            ledger=self._ledger,
+            plan=plan,
+            trainer=trainer,
+            entropy=entropy,
+        )
+        return self._summary(run_id, study, plan)
+
+    def initial_model(self, run_id: str) -> bytes:
+        """Returns the safetensors bytes of the parameters that the study's seed gives."""
+        return self._joined(run_id).initial_model()
+
+    def answer(self, request: Request) -> Reply:
+        """Answers the coordinator; a refusal crosses as its class name only."""
+        try:
+            return self._joined(request.run_id).answer(request)
+        except FederationError as error:
+            self._reasons[request.run_id] = str(error)
+            log.warning("run %s, step %s refused: %s", request.run_id, request.step, error)
+            return Reply(refusal=type(error).__name__)
+
+    def reason(self, run_id: str) -> str | None:
+        """Returns why this hospital last refused in a run: for its own people."""
+        return self._reasons.get(run_id)
+
+    def leave(self, run_id: str) -> SignedSummary:
+        """Settles the ledger to what was really sent and forgets the run's data."""
+        participation = self._joined(run_id)
+        participation.settle()
+        del self._runs[run_id]
+        return self._summary(run_id, participation.study, participation.plan)
+
+    def simulated_part(self, run_id: str) -> LocalTrainer:
+        """Returns the trainer itself, for exact figures that only a simulation may compute.
+
+        Raises:
+            PolicyRefused: this is a real hospital.
+        """
+        if not self._simulated:
+            raise PolicyRefused("exact figures never leave a hospital")
+        return self._joined(run_id).trainer
+
+    def _joined(self, run_id: str) -> Participation:
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            raise PolicyRefused(f"site {self.site} has not joined run {run_id}") from None
+
+    def _entropy(self, invitation: Invitation) -> Entropy:
+        if invitation.fixed_noise_seed is None:
+            return SecretEntropy()
+        return FixedEntropy(invitation.fixed_noise_seed, simulated=self._simulated)
+
+    def _records(self, invitation: Invitation) -> tuple[Records, Records]:
+        study = invitation.study
+        privacy = study.privacy
+        own = self._source(invitation)
+        train, test = split(
+            own,
+            study.split,
+            key=self._split_key(study),
+            site=self.site,
+            index_file=invitation.index_file,
+        )
+        delta = privacy.delta if isinstance(privacy, LocalPrivacy) else None
+        check_cohort(train, test, study.cohort, site=self.site, delta=delta)
+        return train, test
+
+    def _source(self, invitation: Invitation) -> Records:
+        study = invitation.study
+        keep = columns_to_keep(study.split, study.deal)
+        named = study.site(self.site).records if study.deal is None else study.deal.records
+        if named is None:
+            raise StudyRefused(f"sites: {self.site} names no records; add its file")
+        if named == BUNDLED:
+            source: Path | str = BUNDLED
+        elif invitation.data is None:
+            raise CohortRefused(f"site {self.site}: --data is missing: name the folder of {named}")
+        else:
+            source = invitation.data / named
+        records = load_cohort(study.cohort, source, site=self.site, keep=keep)
+        return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
+
+    def _split_key(self, study: Study) -> bytes:
+        """The hospital's own key for life; a simulation's follows from the public split seed."""
+        if self._simulated:
+            return bytes.fromhex(digest(f"split/{study.seeds.split}/{self.site}".encode()))
+        return self._home.split_key
+
+    def _plan(self, study: Study) -> PrivacyPlan | None:
+        privacy = study.privacy
+        if not isinstance(privacy, LocalPrivacy):
+            if not self._simulated:
+                raise PolicyRefused("a study without differential privacy is for simulations only")
+            return None
+        return PrivacyPlan.of(study, privacy)
+
+    def _summary(self, run_id: str, study: Study, plan: PrivacyPlan | None) -> SignedSummary:
+        privacy = study.privacy
+        summary = self._ledger.summary()
+        protected = plan is not None and isinstance(privacy, LocalPrivacy)
+        return sign_summary(
+            Summary(
+                site=self.site,
+                run_id=run_id,
+                study_digest=study.digest,
+                unit="patient",
+                mode=privacy.mode,
+                noise=privacy.noise if isinstance(privacy, LocalPrivacy) else "none",
+                epsilon=plan.epsilon if plan else None,
+                delta=plan.delta if plan else None,
+                epsilon_two_hospitals=plan.epsilon_two_hospitals if plan else None,
+                evaluation_epsilon=plan.evaluation_epsilon if plan else None,
+                noise_multiplier=plan.training.noise_multiplier if plan else None,
+                evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
+                sampling_rate=privacy.sampling_rate,
+                steps=study.training.steps,
+                clip=privacy.clip if isinstance(privacy, LocalPrivacy) else None,
+                budget_epsilon=summary.epsilon_max if protected else None,
+                enforced_epsilon=summary.enforced_epsilon if protected else None,
+                ledger_head=self._ledger.head,
+            ),
+            self._key,
+        )

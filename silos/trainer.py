@@ -1,0 +1,172 @@
+"""Trains one hospital's model: DP-SGD with the patient as the unit, and exact noise.
+
+One step (``privacy.md`` C.1, C.2, C.5; rulings 2, 11, 22):
+
+1. Poisson-sample patients with a cryptographic generator.
+2. For each patient, the mean of its records' gradients, clipped once to C and
+   truncated to integers whose norm is at most ``units`` exactly.
+3. Sum the integers; add exact discrete Gaussian noise of z x units.
+4. Divide by the *expected* batch, a public constant, and step.
+
+An empty batch is a step like any other: it is noised and applied. The sum is
+an integer sum and micro-batches are fixed by the study, so the result does not
+depend on who computed which part, or in what order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from protocol.keystream import Keystream
+
+from compliance.noise import DiscreteGaussian, poisson_sample
+from pipelines.cohort import Records
+from pipelines.gradients import ENGINES, clip_to_integers, scores, units_for
+from pipelines.metrics import histogram, per_patient, two_by_two
+from pipelines.networks import build, load_parameters, parameters_of
+from protocol.study import LocalPrivacy, Study
+from protocol.tensors import Tensors, flatten, layout_of, model_digest, unflatten
+from silos.entropy import Entropy, Moment
+
+
+class Trainer:
+    """Holds one hospital's records for one study, and its network."""
+
+    def __init__(self, study: Study, site: str, train: Records, test: Records) -> None:
+        torch.set_num_threads(1)  # one thread per worker, so that sums have one order (ruling 22)
+        self._study = study
+        self._site = site
+        self._train = train
+        self._test = test
+        self._records_of = _records_by_patient(train)
+        self._module = build(study.task, study.cohort, study.seeds.model)
+        self._layout = layout_of(parameters_of(self._module))
+        self._gradients = ENGINES["opacus"]()
+        self.dataset_digest = train.digest
+
+    @property
+    def num_train_patients(self) -> int:
+        """How many patients may be sampled."""
+        return self._train.num_patients
+
+    @property
+    def num_test_patients(self) -> int:
+        """How many patients the evaluation counts."""
+        return self._test.num_patients
+
+    def initial_model(self) -> Tensors:
+        """Returns the parameters that the study's seed gives."""
+        return parameters_of(build(self._study.task, self._study.cohort, self._study.seeds.model))
+
+    def update(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        """Returns how this hospital would change the model: (size,) parameters after - before.
+
+        Args:
+            model: the round's global model.
+            number, attempt: the round that all randomness belongs to.
+            noise_multiplier: z; None trains without privacy.
+            entropy: where sampling and noise come from.
+
+        Guarantee: with z, the returned vector is a function of local_steps
+        sampled Gaussian mechanisms with multiplier z and of public values only.
+        """
+        training = self._study.training
+        start = flatten(model).astype(np.float64)
+        parameters, velocity = start.copy(), np.zeros_like(start)
+        moment = Moment(
+            use="", site=self._site, purpose="training", round=number, attempt=attempt,
+            step=0, dataset=self.dataset_digest, model=model_digest(model),
+        )  # fmt: skip
+        for step in range(training.local_steps):
+            gradient = self._step(parameters, replace(moment, step=step), noise_multiplier, entropy)
+            velocity = training.momentum * velocity + gradient
+            parameters -= training.learning_rate * velocity
+        return parameters - start
+
+    def _step(
+        self,
+        parameters: NDArray[np.float64],
+        moment: Moment,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        privacy = self._study.privacy
+        sampling = entropy.stream(replace(moment, use="sample"))
+        chosen = np.flatnonzero(
+            poisson_sample(sampling, privacy.sampling_rate, self._train.num_patients)
+        )
+        load_parameters(self._module, unflatten(self._layout, parameters))
+        expected = privacy.sampling_rate * self._train.num_patients
+        batches = self._batches(chosen, sampling)
+        if noise_multiplier is None or not isinstance(privacy, LocalPrivacy):
+            total = np.zeros(parameters.size)
+            for gradients in batches:
+                total += gradients.sum(axis=0, dtype=np.float64)
+            return total / expected
+        units = units_for(parameters.size)
+        summed = np.zeros(parameters.size, dtype=np.int64)
+        for gradients in batches:
+            summed += clip_to_integers(gradients, clip=privacy.clip, units=units)[0]
+        noise = DiscreteGaussian(noise_multiplier * units)
+        summed += noise.sample(entropy.stream(replace(moment, use="noise")), parameters.size)
+        return summed * (privacy.clip / units / expected)
+
+    def _batches(
+        self, chosen: NDArray[np.int64], sampling: Keystream
+    ) -> Iterator[NDArray[np.float32]]:
+        """Yields (patients, size) gradients of the chosen patients, a micro-batch at a time."""
+        size = self._study.training.micro_batch
+        most = self._study.cohort.max_records_per_patient
+        for begin in range(0, len(chosen), size):
+            records, owners = [], []
+            for place, patient in enumerate(chosen[begin : begin + size]):
+                own = _at_most(self._records_of[patient], most, sampling)
+                records.append(own)
+                owners.append(np.full(len(own), place))
+            index = np.concatenate(records)
+            yield self._gradients(
+                self._module,
+                torch.from_numpy(self._train.features[index]),
+                torch.from_numpy(self._train.labels[index]),
+                torch.from_numpy(np.concatenate(owners)),
+            )
+
+    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns (2, bins) score counts and the (2, 2) decision table of the test patients.
+
+        Guarantee: one patient changes one cell of each by one (a patient with
+        several records counts once, with its mean logit and its highest label).
+        """
+        evaluation = self._study.evaluation
+        logits, labels = self.patient_scores(model)
+        counted = histogram(logits, labels, evaluation.bins, evaluation.logit_range)
+        return counted, two_by_two(logits, labels)
+
+    def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns each test patient's mean logit and highest label; they stay in the hospital."""
+        load_parameters(self._module, model)
+        logits = scores(self._module, self._test.features)
+        return per_patient(logits, self._test.labels, self._test.patients)
+
+
+def _records_by_patient(records: Records) -> list[NDArray[np.int64]]:
+    order = np.argsort(records.patients, kind="stable")
+    edges = np.searchsorted(records.patients[order], np.arange(1, records.num_patients))
+    return np.split(order, edges)
+
+
+def _at_most(own: NDArray[np.int64], most: int, sampling: Keystream) -> NDArray[np.int64]:
+    """Returns the patient's records, or a fresh random choice of ``most`` of them."""
+    if len(own) <= most:
+        return own
+    ranks = sampling.words(len(own), np.uint64)
+    return own[np.sort(np.argsort(ranks, kind="stable")[:most])]

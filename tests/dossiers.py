@@ -1,0 +1,226 @@
+"""Sample dossiers: a finished run, one without privacy, a failed one, one at work."""
+
+import base64
+import hashlib
+from dataclasses import replace
+
+from compliance.dossier import (
+    Audit,
+    Dossier,
+    EntryFacts,
+    Interval,
+    RoundFacts,
+    SiteFacts,
+    SitePrivacy,
+)
+from compliance.utility import EXACT, RELEASED, UtilityPoint
+
+SITES = ("east", "north", "south", "west")
+TOO_FEW = "too few patients for this epsilon"
+
+
+def digest(text: str) -> str:
+    """Returns a digest that stands for ``text``."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def interval(value: float, half: float) -> Interval:
+    """Returns a released figure with a symmetric interval."""
+    return Interval(value=value, low=value - half, high=min(1.0, value + half))
+
+
+def site_privacy(site: str, epsilon: float | None = 1.0) -> SitePrivacy:
+    """Returns what one hospital pays; with ``epsilon`` None, nothing is claimed."""
+    claims = epsilon is not None
+    return SitePrivacy(
+        unit="patient",
+        mode="local" if claims else "none",
+        epsilon=epsilon,
+        delta=1e-4 if claims else None,
+        epsilon_two_hospitals=1.52 if claims else None,
+        epsilon_evaluation=epsilon,
+        noise_multiplier=8.312 if claims else None,
+        sampling_rate=1.0,
+        steps=4 * 5,
+        clip=1.0 if claims else None,
+        noise="exact" if claims else "none",
+        budget_epsilon=10.0 if claims else None,
+        enforced_epsilon=2.31 if claims else None,
+        ledger_head=digest(f"ledger of {site}"),
+    )
+
+
+def site_facts(site: str, accuracy: float | None, half: float = 0.05, **more: object) -> SiteFacts:
+    """Returns one hospital; ``accuracy`` None means too few patients to say."""
+    none = Interval(value=None, low=None, high=None, note=TOO_FEW)
+    released = none if accuracy is None else interval(accuracy, half)
+    facts = SiteFacts(
+        site=site,
+        declared_patients=200,
+        privacy=site_privacy(site),
+        released_accuracy=released,
+        released_sensitivity=released,
+        released_specificity=released,
+        exact_auroc=0.9,
+        exact_accuracy=0.84,
+        train_patients=172,
+        test_patients=104,
+    )
+    return replace(facts, **more)  # type: ignore[arg-type]
+
+
+def round_facts(number: int, purpose: str = "training", **more: object) -> RoundFacts:
+    """Returns one finished round."""
+    facts = RoundFacts(
+        number=number,
+        attempt=0,
+        purpose=purpose,
+        state="finished",
+        context=digest(f"context {purpose} {number}"),
+        survivors=SITES,
+        dropped=(),
+        model_digest=digest(f"model {number}") if purpose == "training" else None,
+        opened_at=f"2026-11-21T10:00:0{number % 10}.000Z",
+        seconds=1.4 + 0.1 * (number % 3),
+    )
+    return replace(facts, **more)  # type: ignore[arg-type]
+
+
+def audit(types: tuple[str, ...]) -> Audit:
+    """Returns a log whose entries really hash to its root."""
+    entries = tuple(
+        EntryFacts(
+            index=index,
+            time=f"2026-11-21T10:00:0{index % 10}.000Z",
+            type=kind,
+            payload=digest(f"{kind} {index}"),
+            leaf_hash=digest(f"leaf {index}"),
+        )
+        for index, kind in enumerate(types)
+    )
+    top = root([bytes.fromhex(entry.leaf_hash) for entry in entries])
+    return Audit(root=top.hex(), size=len(entries), checkpoint=_note(top, len(entries)),
+                 entries=entries)  # fmt: skip
+
+
+def root(leaves: list[bytes]) -> bytes:
+    """Returns the tree's root as RFC 6962 section 2.1 writes it down."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1 << ((len(leaves) - 1).bit_length() - 1)
+    return hashlib.sha256(b"\x01" + root(leaves[:half]) + root(leaves[half:])).digest()
+
+
+def _note(top: bytes, size: int) -> str:
+    text = f"collegium/audit/v1\n{size}\n{base64.b64encode(top).decode()}\n"
+    return f"{text}\n— collegium/audit/v1 {base64.b64encode(bytes(68)).decode()}\n"
+
+
+def finished() -> Dossier:
+    """Returns a run that finished under patient-level privacy."""
+    return Dossier(
+        run_id="20261121-100000-a1b2c3",
+        state="finished",
+        failure=None,
+        simulation=True,
+        test_noise=False,
+        started_at="2026-11-21T10:00:00.000Z",
+        ended_at="2026-11-21T10:00:09.600Z",
+        seconds=9.6,
+        seed=7,
+        sweep=None,
+        study_name="heart-disease",
+        study_title="Heart disease at four hospitals",
+        study_purpose="Estimate the presence of coronary disease from routine examination.",
+        study_digest=digest("study"),
+        study={
+            "sites": [{"name": s} for s in SITES],
+            "task": {"network": {"name": "FullyConnectedNet"}},
+        },
+        threshold=3,
+        colluders=1,
+        rounds_planned=4,
+        rounds=(
+            round_facts(0),
+            round_facts(1, dropped=("west",), survivors=SITES[:3]),
+            round_facts(2),
+            round_facts(3),
+            round_facts(4, "evaluation"),
+        ),
+        sites=(
+            site_facts("east", 0.821, 0.05),
+            site_facts("north", 0.874, 0.04),
+            site_facts("south", 0.702, 0.09),
+            site_facts("west", None, exact_accuracy=0.75, test_patients=16, exact_auroc=None),
+        ),
+        model_digest=digest("model 3"),
+        snapshot=f"snapshots/{digest('model 3')}.safetensors",
+        auroc_released=interval(0.868, 0.031),
+        accuracy_released=interval(0.803, 0.027),
+        exact_auroc=0.8812,
+        exact_accuracy=0.8104,
+        audit=audit(("study-registered", "roster", "run-started", "approvals", "round-opened",
+                     "survivors", "masked-blobs", "ledger-heads", "result", "snapshot",
+                     "run-finished")),
+        environment={"collegium": "0.1.0", "python": "3.11.7", "torch": "2.13.0+cpu",
+                     "platform": "Linux x86_64"},
+    )  # fmt: skip
+
+
+def without_privacy() -> Dossier:
+    """Returns a run that trained without differential privacy."""
+    whole = finished()
+    sites = tuple(replace(s, privacy=site_privacy(s.site, None)) for s in whole.sites)
+    return replace(whole, run_id="20261121-110000-d4e5f6", sites=sites)
+
+
+def failed() -> Dossier:
+    """Returns a run that lost its quorum in the second round."""
+    whole = finished()
+    lost = round_facts(1, state="failed", model_digest=None, survivors=(), dropped=SITES[2:])
+    return replace(
+        whole,
+        run_id="20261121-120000-778899",
+        state="failed",
+        failure="QuorumLost: round 1 has 2 answers, 3 are needed",
+        rounds=(round_facts(0), lost),
+        sites=tuple(
+            replace(s, released_accuracy=None, released_sensitivity=None, exact_auroc=None,
+                    released_specificity=None, exact_accuracy=None) for s in whole.sites
+        ),
+        model_digest=None,
+        snapshot=None,
+        auroc_released=None,
+        accuracy_released=None,
+        exact_auroc=None,
+        exact_accuracy=None,
+    )  # fmt: skip
+
+
+def running() -> Dossier:
+    """Returns a run that has only just begun: no hospital's word, no round, no figure."""
+    return replace(
+        failed(),
+        run_id="20261121-130000-aabbcc",
+        state="running",
+        failure=None,
+        ended_at=None,
+        seconds=None,
+        rounds=(),
+        sites=(),
+    )
+
+
+def sweep() -> tuple[UtilityPoint, ...]:
+    """Returns three epsilons and a reference without privacy, two seeds each."""
+    points = []
+    for epsilon, auroc in ((0.5, 0.82), (2.0, 0.87), (8.0, 0.884), (None, 0.889)):
+        for seed, shift in ((1, -0.008), (2, 0.006)):
+            exact = auroc + shift
+            points.append(UtilityPoint(epsilon=epsilon, seed=seed, auroc=exact, kind=EXACT))
+            noised = exact + 2 * shift
+            points.append(
+                UtilityPoint(epsilon=epsilon, seed=seed, auroc=noised, kind=RELEASED,
+                             low=noised - 0.04, high=min(1.0, noised + 0.04))
+            )  # fmt: skip
+    return tuple(points)

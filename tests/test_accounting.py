@@ -1,0 +1,346 @@
+"""Prices: against published figures, direct integration, dp-accounting and closed forms."""
+
+import doctest
+import math
+from dataclasses import replace
+
+import dp_accounting
+import mpmath
+import pytest
+from dp_accounting.pld import PLDAccountant
+from dp_accounting.rdp import RdpAccountant
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compliance import accounting
+from compliance.accounting import (
+    Filter,
+    SampledGaussian,
+    calibrate,
+    conversion,
+    epsilon,
+    epsilon_for_hospitals,
+    rdp,
+    rdp_epsilon,
+)
+from protocol.errors import MessageRefused
+
+
+def event(
+    noise_multiplier: float = 2.0, sampling_rate: float = 0.032, steps: int = 1000
+) -> SampledGaussian:
+    return SampledGaussian(
+        noise_multiplier=noise_multiplier, sampling_rate=sampling_rate, steps=steps
+    )
+
+
+EVENTS = st.builds(
+    event,
+    noise_multiplier=st.floats(0.4, 50),
+    sampling_rate=st.floats(1e-6, 1),
+    steps=st.integers(1, 5000),
+)
+
+
+@pytest.mark.parametrize(
+    ("noise_multiplier", "epochs", "by_pld", "by_rdp"),
+    [(1.3, 15, 0.834, 0.922), (1.1, 60, 2.296, 2.503), (0.7, 45, 5.431, 6.094)],
+)
+def test_published_figures_reproduce(
+    noise_multiplier: float, epochs: int, by_pld: float, by_rdp: float
+) -> None:
+    plan = event(noise_multiplier, 0.004, 250 * epochs)
+    assert epsilon(plan, 1e-5) == pytest.approx(by_pld, rel=1e-3)
+    assert rdp_epsilon(plan, 1e-5) == pytest.approx(by_rdp, rel=1e-2)
+
+
+def test_rdp_epsilon_equals_dp_accounting_over_its_default_orders() -> None:
+    accountant = RdpAccountant()
+    step = dp_accounting.PoissonSampledDpEvent(0.004, dp_accounting.GaussianDpEvent(1.1))
+    theirs = accountant.compose(step, 15_000).get_epsilon(1e-5)
+    assert rdp_epsilon(event(1.1, 0.004, 15_000), 1e-5) == pytest.approx(theirs, rel=2e-3)
+
+
+def direct_rho(noise_multiplier: float, rate: float, order: float) -> float:
+    """Mironov et al. 2019, section 3, by adaptive quadrature with 40 digits."""
+    with mpmath.workdps(40):
+        s, q, a = mpmath.mpf(noise_multiplier), mpmath.mpf(rate), mpmath.mpf(order)
+
+        def excess(x: mpmath.mpf) -> mpmath.mpf:
+            u = q * (mpmath.exp((2 * x - 1) / (2 * s * s)) - 1)
+            density = mpmath.exp(-x * x / (2 * s * s)) / mpmath.sqrt(2 * mpmath.pi * s * s)
+            return density * ((1 + u) ** a - 1 - a * u)
+
+        pieces = [-14 * s + i * (a + 28 * s) / 30 for i in range(31)]
+        return float(mpmath.log1p(mpmath.quad(excess, pieces)) / (a - 1))
+
+
+@pytest.mark.parametrize(
+    ("noise_multiplier", "rate", "order"),
+    [
+        (2.0, 0.3, 5.25),
+        (100.0, 0.3, 1.25),
+        (0.3, 0.03, 1.25),
+        (1.0, 1e-6, 17.75),
+        (0.5, 0.9999, 7.5),
+        (100.0, 1e-6, 100.5),
+    ],
+)
+def test_rdp_equals_direct_integration(noise_multiplier: float, rate: float, order: float) -> None:
+    exact = direct_rho(noise_multiplier, rate, order)
+    found = rdp(event(noise_multiplier, rate, 1), order)
+    assert exact < found < exact * (1 + 3e-9)
+
+
+@given(st.floats(0.4, 50), st.floats(1e-6, 0.999))
+def test_rdp_of_order_two_equals_its_closed_form(noise_multiplier: float, rate: float) -> None:
+    closed = math.log1p(rate**2 * math.expm1(noise_multiplier**-2))
+    assert rdp(event(noise_multiplier, rate, 1), 2) == pytest.approx(closed, rel=1e-8)
+
+
+@given(EVENTS, st.sampled_from([1.25, 4.0, 17.75]))
+def test_rdp_is_amplified_by_sampling_and_proportional_to_steps(
+    plan: SampledGaussian, order: float
+) -> None:
+    whole = replace(plan, sampling_rate=1.0)
+    assert 0 < rdp(plan, order) <= rdp(whole, order) * (1 + 1e-8)
+    assert rdp(plan, order) == plan.steps * rdp(replace(plan, steps=1), order)
+    assert rdp(whole, order) == pytest.approx(
+        plan.steps * order / (2 * plan.noise_multiplier**2), rel=1e-8
+    )
+
+
+@pytest.mark.parametrize("order", [1.0, 0.5, math.nan, math.inf])
+def test_rdp_refuses_an_order_not_above_one(order: float) -> None:
+    with pytest.raises(ValueError, match="order must be finite and above 1"):
+        rdp(event(), order)
+
+
+def test_rdp_that_cannot_be_computed_is_infinite() -> None:
+    assert rdp(event(1e-5, 0.5, 1), 4.0) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("plan", "expected"),
+    [
+        (event(noise_multiplier=0.0), math.inf),
+        (event(steps=0), 0.0),
+        (event(sampling_rate=0.0), 0.0),
+        (event(noise_multiplier=0.0, steps=0), 0.0),
+    ],
+)
+def test_epsilon_at_the_edges(plan: SampledGaussian, expected: float) -> None:
+    assert epsilon(plan, 1e-5) == rdp_epsilon(plan, 1e-5) == expected
+    assert rdp(plan, 4.0) == expected
+
+
+@pytest.mark.parametrize(("noise_multiplier", "steps"), [(2.0, 1), (17.45, 30), (0.7, 2)])
+def test_epsilon_without_sampling_equals_gaussian_pld(noise_multiplier: float, steps: int) -> None:
+    accountant = PLDAccountant(dp_accounting.NeighboringRelation.REPLACE_SPECIAL)
+    accountant.compose(dp_accounting.GaussianDpEvent(noise_multiplier), steps)
+    found = epsilon(event(noise_multiplier, 1.0, steps), 1e-5)
+    assert found == pytest.approx(accountant.get_epsilon(1e-5), rel=1e-3)
+
+
+def test_epsilon_vanishes_with_the_sampling_rate() -> None:
+    prices = [epsilon(event(1.0, rate, 10), 1e-5) for rate in (1e-2, 1e-4, 1e-7)]
+    assert prices[0] > prices[1] > prices[2] >= 0
+    assert prices[2] < 1e-4
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(0.8, 8), st.floats(1e-3, 0.2), st.integers(1, 500))
+def test_epsilon_lies_between_its_half_and_the_rdp_bound(
+    noise_multiplier: float, rate: float, steps: int
+) -> None:
+    plan = event(noise_multiplier, rate, steps)
+    bound = rdp_epsilon(plan, 1e-6)
+    assert bound / 2 < epsilon(plan, 1e-6) <= bound
+
+
+def test_delta_too_small_for_pld_is_priced_by_rdp() -> None:
+    assert epsilon(event(), 1e-13) == rdp_epsilon(event(), 1e-13) > epsilon(event(), 1e-9)
+
+
+@pytest.mark.parametrize("delta", [0.0, 1.0, -1e-5, math.nan])
+def test_delta_outside_its_range_is_refused(delta: float) -> None:
+    for refused in (
+        lambda: epsilon(event(), delta),
+        lambda: rdp_epsilon(event(), delta),
+        lambda: Filter(epsilon_max=1.0, delta=delta),
+        lambda: calibrate(epsilon=1.0, delta=delta, sampling_rate=0.1, steps=10),
+    ):
+        with pytest.raises(ValueError, match="delta must lie in"):
+            refused()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("noise_multiplier", math.nan),
+        ("noise_multiplier", -1.0),
+        ("noise_multiplier", math.inf),
+        ("sampling_rate", math.nan),
+        ("sampling_rate", 1.01),
+        ("steps", -1),
+        ("steps", 1.5),
+        ("steps", True),
+    ],
+)
+def test_event_refuses_figures_outside_their_range(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{field} must be|{field} must lie"):
+        replace(event(), **{field: value})  # type: ignore[arg-type]
+
+
+@given(EVENTS)
+def test_event_survives_its_stored_form(plan: SampledGaussian) -> None:
+    stored = plan.to_json()
+    assert SampledGaussian.from_json(stored) == plan
+    assert SampledGaussian.from_json(stored).digest == plan.digest
+
+
+def test_stored_form_never_changes() -> None:
+    assert event(2, 0.032, 1000).to_json() == {
+        "event": "sampled-gaussian",
+        "v": 1,
+        "noise_multiplier": "2.0",
+        "sampling_rate": "0.032",
+        "steps": "1000",
+    }
+    assert event().digest == "71e98bf6c8ab1fdcf1c2da7f35fd1fd2ebfb1a5dd4fbd2f56b9d0be86d33d8f2"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"event": "gaussian"}, "not a privacy event"),
+        ({"v": 2}, "known in version 1 only"),
+        ({"noise_multiplier": "2"}, "not in its one stored form"),
+        ({"noise_multiplier": 2.0}, "not in its one stored form"),
+        ({"noise_multiplier": "nan"}, "malformed: noise_multiplier"),
+        ({"steps": "ten"}, "malformed: invalid literal"),
+        ({"extra": "1"}, "not in its one stored form"),
+    ],
+)
+def test_another_stored_form_is_refused(change: dict[str, str], message: str) -> None:
+    with pytest.raises(MessageRefused, match=message):
+        SampledGaussian.from_json(event().to_json() | change)
+
+
+@pytest.mark.parametrize("value", [None, [], "sampled-gaussian", {}])
+def test_what_is_no_event_is_refused(value: object) -> None:
+    with pytest.raises(MessageRefused, match="not a privacy event"):
+        SampledGaussian.from_json(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("hospitals", [1, 2, 3])
+def test_patient_of_several_hospitals_pays_for_all(hospitals: int) -> None:
+    found = epsilon_for_hospitals(event(steps=100), 1e-5, hospitals)
+    assert found == epsilon(event(steps=100 * hospitals), 1e-5)
+
+
+def test_patient_of_no_hospital_is_refused() -> None:
+    with pytest.raises(ValueError, match="hospitals must be at least 1"):
+        epsilon_for_hospitals(event(), 1e-5, 0)
+
+
+@pytest.mark.parametrize(
+    ("target", "delta", "rate", "steps"),
+    [(2.0, 1e-5, 0.032, 1000), (1.0, 1e-4, 1.0, 30), (0.1, 1e-6, 0.01, 1000), (3.0, 1e-6, 0.2, 1)],
+)
+def test_calibration_is_the_least_four_digit_figure(
+    target: float, delta: float, rate: float, steps: int
+) -> None:
+    found = calibrate(epsilon=target, delta=delta, sampling_rate=rate, steps=steps)
+    less = accounting._figure_at(accounting._place_of(found) - 1)
+    assert found == float(f"{found:.4g}")
+    assert epsilon(event(found, rate, steps), delta) <= target
+    assert epsilon(event(less, rate, steps), delta) > target
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(0.01, 50), st.floats(1e-9, 1e-3), st.integers(1, 10_000))
+def test_calibration_without_sampling_keeps_its_epsilon_closely(
+    target: float, delta: float, steps: int
+) -> None:
+    found = calibrate(epsilon=target, delta=delta, sampling_rate=1.0, steps=steps)
+    assert 0.995 * target < epsilon(event(found, 1.0, steps), delta) <= target
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, math.nan, math.inf])
+def test_calibration_refuses_an_epsilon_that_is_no_promise(target: float) -> None:
+    with pytest.raises(ValueError, match="epsilon must be finite and above zero"):
+        calibrate(epsilon=target, delta=1e-5, sampling_rate=0.1, steps=10)
+
+
+@pytest.mark.parametrize(("rate", "steps"), [(0.0, 10), (1.1, 10), (math.nan, 10), (0.1, 0)])
+def test_calibration_refuses_to_release_nothing(rate: float, steps: int) -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        calibrate(epsilon=1.0, delta=1e-5, sampling_rate=rate, steps=steps)
+
+
+def test_calibration_refuses_an_epsilon_out_of_reach() -> None:
+    with pytest.raises(ValueError, match="no noise multiplier below"):
+        calibrate(epsilon=1e-7, delta=1e-9, sampling_rate=1.0, steps=10_000)
+
+
+@given(st.integers(-40_000, 60_000))
+def test_four_digit_figures_count_in_order(place: int) -> None:
+    figure = accounting._figure_at(place)
+    assert accounting._place_of(figure * (1 - 1e-9)) == place
+    assert figure < accounting._figure_at(place + 1) < figure * 1.0011
+
+
+@pytest.mark.parametrize(
+    ("epsilon_max", "order", "capacity"),
+    [(1, 17.75, 0.542), (2, 10.25, 1.110), (3, 7.5, 1.682), (5, 5.25, 2.893), (8, 4.0, 4.912)],
+)
+def test_order_and_capacity_table_reproduces(
+    epsilon_max: float, order: float, capacity: float
+) -> None:
+    budget = Filter(epsilon_max=epsilon_max, delta=1e-5)
+    assert budget.order == order
+    assert budget.capacity == pytest.approx(capacity, abs=6e-4)
+    assert budget.epsilon_of(budget.capacity) == pytest.approx(epsilon_max)
+
+
+def test_filter_books_a_single_run_a_little_above_its_pld_price() -> None:
+    budget = Filter(epsilon_max=2.3, delta=1e-5)
+    plan = event(2.184)
+    assert epsilon(plan, 1e-5) == pytest.approx(2.0, abs=0.002)
+    assert 2.15 < budget.epsilon_of(budget.rho_of(plan)) < 2.26
+
+
+@given(st.floats(0.05, 20), st.floats(1e-9, 1e-3))
+def test_filter_holds_what_a_plain_gaussian_of_its_epsilon_costs(
+    epsilon_max: float, delta: float
+) -> None:
+    budget = Filter(epsilon_max=epsilon_max, delta=delta)
+    noise_multiplier = math.sqrt(budget.order / (2 * budget.capacity)) * (1 + 1e-6)
+    plan = event(noise_multiplier, 1.0, 1)
+    assert budget.rho_of(plan) <= budget.capacity
+    assert epsilon(plan, delta) <= epsilon_max
+
+
+def test_filter_shows_zero_for_nothing_and_refuses_less() -> None:
+    budget = Filter(epsilon_max=8.0, delta=1e-5)
+    assert budget.epsilon_of(0.0) == 0.0
+    assert budget.epsilon_of(1e-9) == pytest.approx(conversion(4.0, 1e-5), abs=1e-6)
+    for rho in (-1e-9, math.nan):
+        with pytest.raises(ValueError, match="rho must be >= 0"):
+            budget.epsilon_of(rho)
+
+
+@pytest.mark.parametrize("epsilon_max", [0.0, -1.0, math.nan, math.inf])
+def test_filter_refuses_an_epsilon_that_is_no_budget(epsilon_max: float) -> None:
+    with pytest.raises(ValueError, match="epsilon_max must be finite and above zero"):
+        Filter(epsilon_max=epsilon_max, delta=1e-5)
+
+
+def test_filter_refuses_a_budget_that_no_order_holds() -> None:
+    with pytest.raises(ValueError, match="too small"):
+        Filter(epsilon_max=1e-4, delta=1e-9)
+
+
+def test_examples_in_the_docstrings_hold() -> None:
+    assert doctest.testmod(accounting).failed == 0

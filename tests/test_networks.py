@@ -1,0 +1,137 @@
+"""Networks are functions of the seed, ready for per-patient gradients, and strictly loaded."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
+from protocol.contract import Image, ImageCohort, Label, NumberColumn, TableCohort
+from protocol.errors import MessageRefused, StudyRefused
+from protocol.study import ConvClassifier, FullyConnected, Task
+from protocol.tensors import flatten, layout_of, model_digest, unflatten
+
+LABEL = Label(column="y", positive=(1,), negative=(0,))
+TABLE = TableCohort(
+    kind="table",
+    patient_key="row",
+    columns=tuple(NumberColumn(name=f"x{i}", kind="number", range=(-9, 9)) for i in range(5)),
+    label=LABEL,
+)
+HIDDEN = Task(network=FullyConnected(name="FullyConnectedNet", hidden=(7,)))
+
+
+def images(*shape):
+    return ImageCohort(
+        kind="images",
+        patient_key="row",
+        label=LABEL,
+        image=Image(shape=shape, range=(0, 1), centre=0, scale=1),
+    )
+
+
+def convolution(channels=(4, 8), strides=(2, 2), kernel_size=3):
+    network = ConvClassifier(
+        name="Classifier", channels=channels, strides=strides, kernel_size=kernel_size
+    )
+    return Task(network=network)
+
+
+CASES = [(HIDDEN, TABLE, (5,)), (convolution(), images(28, 28), (1, 28, 28))]
+CASES.append((convolution(), images(8, 9, 10), (1, 8, 9, 10)))
+
+
+@pytest.mark.parametrize(("task", "cohort", "shape"), CASES)
+def test_network_gives_one_logit_per_record(task, cohort, shape):
+    module = build(task, cohort, seed=1)
+    assert module(torch.zeros(3, *shape)).shape == (3, 1)
+
+
+@pytest.mark.parametrize(("task", "cohort", "shape"), CASES)
+def test_initial_parameters_follow_from_the_seed_alone(task, cohort, shape):
+    torch.manual_seed(99)
+    digests = [model_digest(parameters_of(build(task, cohort, seed))) for seed in (5, 5, 6)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_building_leaves_the_global_generator_alone():
+    torch.manual_seed(4)
+    expected = torch.rand(3)
+    torch.manual_seed(4)
+    build(HIDDEN, TABLE, seed=2**53 - 1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_logistic_regression_starts_from_zero():
+    task = Task(network=FullyConnected(name="FullyConnectedNet"))
+    tensors = parameters_of(build(task, TABLE, seed=7))
+    assert layout_of(tensors).size == TABLE.width + 1
+    assert not flatten(tensors).any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "prelu"])
+def test_networks_have_nothing_that_breaks_per_patient_gradients(activation):
+    network = FullyConnected(name="FullyConnectedNet", hidden=(4, 3), activation=activation)
+    for module in (
+        build(Task(network=network), TABLE, 1),
+        build(convolution(), images(28, 28), 1),
+    ):
+        assert not [m for m in module.modules() if getattr(m, "inplace", False)]
+        assert not [m for m in module.modules() if isinstance(m, nn.Dropout | nn.BatchNorm2d)]
+        assert not list(module.buffers())
+
+
+def test_batch_norm_is_refused(monkeypatch):
+    monkeypatch.setitem(BUILDERS, FullyConnected, lambda *_: nn.Sequential(nn.BatchNorm1d(5)))
+    with pytest.raises(StudyRefused, match="mixes the patients of a batch"):
+        build(HIDDEN, TABLE, seed=1)
+
+
+@pytest.mark.parametrize(("task", "cohort", "shape"), CASES)
+def test_load_is_the_inverse_of_read(task, cohort, shape):
+    module, other = build(task, cohort, 1), build(task, cohort, 2)
+    tensors = parameters_of(other)
+    vector = flatten(tensors)
+    load_parameters(module, unflatten(layout_of(tensors), vector))
+    assert np.array_equal(flatten(parameters_of(module)), vector)
+
+
+def test_read_parameters_are_a_copy():
+    module = build(HIDDEN, TABLE, 1)
+    tensors = parameters_of(module)
+    for tensor in tensors.values():
+        tensor += 1
+    assert not np.array_equal(flatten(parameters_of(module)), flatten(tensors))
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown", "shape"])
+def test_other_layout_is_refused_and_changes_nothing(change):
+    module = build(HIDDEN, TABLE, 1)
+    before = flatten(parameters_of(module))
+    tensors = {name: tensor + 1 for name, tensor in parameters_of(module).items()}
+    name = sorted(tensors)[-1]
+    if change == "missing":
+        del tensors[name]
+    elif change == "unknown":
+        tensors["extra"] = np.zeros(1, np.float32)
+    else:
+        tensors[name] = tensors[name].reshape(1, *tensors[name].shape)
+    with pytest.raises(MessageRefused, match="missing or unknown|expected"):
+        load_parameters(module, tensors)
+    assert np.array_equal(flatten(parameters_of(module)), before)
+
+
+@pytest.mark.parametrize(
+    ("task", "cohort", "message"),
+    [
+        (convolution((4,) * 5, (2,) * 5), images(16, 16), "after layer 4 images of .* one pixel"),
+        (convolution((4,), (8,)), images(5, 8), "down to one pixel"),
+        (convolution(kernel_size=4), images(28, 28), "kernel_size: must be odd, got 4"),
+        (convolution(), TABLE, "Classifier needs a cohort of kind images"),
+        (HIDDEN, images(28, 28), "FullyConnectedNet needs a cohort of kind table"),
+        (convolution((4096, 4096), (1, 1)), images(64, 64), "1.* parameters, at most 100000000"),
+    ],
+)
+def test_network_that_does_not_fit_is_refused(task, cohort, message):
+    with pytest.raises(StudyRefused, match=message):
+        build(task, cohort, seed=1)
