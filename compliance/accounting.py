@@ -167,15 +167,16 @@ def _epsilon(event: SampledGaussian, delta: float, coarseness: int) -> float:
     bound = rdp_epsilon(event, delta)
     if delta < _PLD_SMALLEST_DELTA or math.isinf(bound):
         return bound
-    return min(bound, _pld_epsilon(event, delta, coarseness * _pld_interval(bound)))
+    return min(bound, _pld_epsilon(event, delta, coarseness * _pld_interval(bound, event.noise_multiplier)))
 
 
-def _pld_interval(bound: float) -> float:
+def _pld_interval(bound: float, noise_multiplier: float) -> float:
     """Returns how finely losses are counted: finer where epsilon is small, never too long a list.
 
     1e-4 from epsilon 1 to 10, the interval at which ``privacy.md`` was computed.
+    One step's losses reach about 10 / noise_multiplier, so 2e5 of them at most.
     """
-    return max(min(1e-4, bound * 1e-4), bound * 1e-5)
+    return max(min(1e-4, bound * 1e-4), bound * 1e-5, 5e-5 / noise_multiplier)
 
 
 def _pld_epsilon(event: SampledGaussian, delta: float, interval: float) -> float:
@@ -395,7 +396,7 @@ def _figure_at(place: int) -> float:
 
 def _place_of(value: float) -> int:
     """Returns the place of the least four-digit number that is not below the value."""
-    exact = Decimal(value)
+    exact = Decimal(repr(value))
     exponent = exact.adjusted()
     return exponent * 9000 + math.ceil(exact.scaleb(3 - exponent)) - 1000
 

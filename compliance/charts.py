@@ -289,7 +289,7 @@ def _site_axis(names: list[str]) -> alt.Y:
 
 def _margin_text(rows: Rows, y: alt.Y, **style: Any) -> alt.Chart:
     marks = _data(rows).mark_text(align="left", dx=10, fontSize=12, color=MUTED, **style)
-    placed: alt.Chart = marks.encode(x=alt.value(_WIDTH), y=y, text="text:N")
+    placed: alt.Chart = marks.encode(x=alt.value("width"), y=y, text="text:N")
     return placed
 
 
@@ -312,26 +312,28 @@ def _unit_domain(values: Sequence[float]) -> list[float]:
 
 
 def _band_and_mean(levels: Sequence[UtilityLevel], x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    rows = [
-        {"epsilon": lv.epsilon, "auroc": lv.mean, "low": lv.low, "high": lv.high, "what": lv.kind}
-        for lv in levels
+    rows: dict[str, Rows] = {EXACT: [], RELEASED: []}
+    for level in levels:
+        rows[level.kind].append(
+            {
+                "epsilon": level.epsilon,
+                "auroc": level.mean,
+                "low": level.low,
+                "high": level.high,
+                "what": level.kind,
+            }
+        )
+    low = alt.Y("low:Q", title=_AUROC)
+    band = _data(rows[EXACT]).mark_area(opacity=0.16)
+    solid, dashed = (
+        _data(rows[kind]).mark_line(strokeWidth=2.5, strokeDash=dash)
+        for kind, dash in ((EXACT, [1, 0]), (RELEASED, [6, 4]))
+    )
+    return [
+        band.encode(x=x, y=low, y2="high:Q", color=_kind_colour()),
+        solid.encode(x=x, y=y, color=_kind_colour()),
+        dashed.encode(x=x, y=y, color=_kind_colour()),
     ]
-    for row in rows:
-        row["dash"] = row["what"]  # under its own name, or the legend would take it up
-    dash = alt.StrokeDash("dash:N", legend=None).scale(
-        domain=[EXACT, RELEASED], range=[[1, 0], [6, 4]]
-    )
-    band = (
-        _data([row for row in rows if row["what"] == EXACT])
-        .mark_area(opacity=0.16)
-        .encode(x=x, y=alt.Y("low:Q", title=_AUROC), y2="high:Q", color=_kind_colour())
-    )
-    mean = (
-        _data(rows)
-        .mark_line(strokeWidth=2.5)
-        .encode(x=x, y=y, color=_kind_colour(), strokeDash=dash)
-    )
-    return [band, mean]
 
 
 def _run_marks(points: Sequence[UtilityPoint], x: alt.X, y: alt.Y) -> list[alt.Chart]:

@@ -102,7 +102,10 @@ def utility_table(points: Sequence[UtilityPoint]) -> Table:
 def utility_section(points: Sequence[UtilityPoint]) -> Section:
     """Returns utility against epsilon over all finished runs of the study."""
     blocks: tuple[Block, ...]
-    if points:
+    if points and all(point.epsilon is None for point in points):
+        text = "Every finished run of this study trained without privacy; collegium sweep adds ε."
+        blocks = (Paragraph(text=text), utility_table(points))
+    elif points:
         blocks = (
             Figure(
                 title="Utility against epsilon",

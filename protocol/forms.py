@@ -15,7 +15,6 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_type_hints
 
 from protocol.encoding import Json
@@ -145,6 +144,29 @@ def from_json(record: type[R], value: Json) -> R:
         MessageRefused: a key is unknown or missing, a field has another form,
             or the record refuses itself. The message names the field, not its value.
     """
+    fields = _read(record, value)
+    try:
+        return record(**fields)
+    except ValueError as error:
+        raise MessageRefused(str(error)) from error
+
+
+def require_forms(record: Any) -> None:
+    """Checks that every field of a record has its form, so that it can be written and read back.
+
+    Raises:
+        ValueError: a field has another type or is out of its form's range.
+    """
+    try:
+        again = _read(type(record), to_json(record))
+    except (MessageRefused, AttributeError, TypeError) as error:
+        raise ValueError(f"{type(record).__name__}: {error}") from error
+    wrong = [name for name, value in again.items() if value != getattr(record, name)]
+    if wrong:
+        raise ValueError(f"{type(record).__name__}: {', '.join(wrong)} has another type")
+
+
+def _read(record: type, value: Json) -> dict[str, Any]:
     forms = _forms(record)
     if not isinstance(value, dict) or value.keys() != forms.keys():
         raise MessageRefused(f"expected exactly the fields {', '.join(sorted(forms))}")
@@ -154,15 +176,17 @@ def from_json(record: type[R], value: Json) -> R:
             fields[name] = form.read(value[name])
         except MessageRefused as error:
             raise MessageRefused(f"{name}: {error}") from error
-    try:
-        return record(**fields)
-    except ValueError as error:
-        raise MessageRefused(str(error)) from error
+    return fields
 
 
-@cache
 def _forms(record: type) -> dict[str, Form[Any]]:
     """Returns the form of every field, in the order declared."""
+    if record not in _FORMS:
+        _FORMS[record] = _read_forms(record)
+    return _FORMS[record]
+
+
+def _read_forms(record: type) -> dict[str, Form[Any]]:
     forms = {}
     for name, hint in get_type_hints(record, include_extras=True).items():
         found = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Form)]
@@ -176,6 +200,8 @@ def _forms(record: type) -> dict[str, Form[Any]]:
 def _is_hex(value: str, length: int) -> bool:
     return len(value) == length and not value.strip("0123456789abcdef")
 
+
+_FORMS: dict[type, dict[str, Form[Any]]] = {}
 
 SITE_NAME = text(r"[a-z0-9][a-z0-9._-]{0,62}")
 DIGEST = text(r"[0-9a-f]{64}")

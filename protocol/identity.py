@@ -33,6 +33,7 @@ from protocol.forms import (
     map_of,
     nested,
     optional,
+    require_forms,
     text,
     to_json,
 )
@@ -131,10 +132,9 @@ class Member:
     public_key: Annotated[str, _PUBLIC_KEY]
 
     def __post_init__(self) -> None:
+        require_forms(self)
         if self.site == COORDINATOR:
             raise ValueError(f"no hospital may be called {COORDINATOR!r}")
-        if len(bytes.fromhex(self.public_key)) != 32:
-            raise ValueError("a public key has 32 bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +149,7 @@ class Roster:
     previous: Annotated[str | None, optional(DIGEST)] = None
 
     def __post_init__(self) -> None:
+        require_forms(self)
         names = [member.site for member in self.members]
         if not names or names != sorted(set(names)):
             raise ValueError("members must be sorted by site, each named once")

@@ -442,5 +442,5 @@ def nearest(word: str, known: list[str]) -> str:
     >>> nearest("epsilonn", ["epsilon", "delta"])
     "; did you mean 'epsilon'?"
     """
-    close = difflib.get_close_matches(word, known, n=1)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"; did you mean {close[0]!r}?" if close else ""

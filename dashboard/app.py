@@ -1,0 +1,194 @@
+"""One Streamlit page over a folder of runs: utility, fairness, privacy, rounds, audit trail.
+
+::
+
+    streamlit run dashboard/app.py -- --out FOLDER
+
+The page only reads, only through the coordinator's views, and asks no other
+host for anything. What it says is in ``presentation``; this file only places it.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+
+from compliance import charts, sections
+from compliance.documents import Form, Statement, Table, Tone, show
+from compliance.dossier import Dossier
+from compliance.reports import privacy_report, render_csv, render_html, render_json
+from coordinator.views import open_views
+from dashboard import presentation
+from dashboard.presentation import VerifiesLog, Views
+from protocol.errors import FederationError
+
+_FORMATS = {
+    "html": (render_html, "text/html"),
+    "json": (render_json, "application/json"),
+    "csv": (render_csv, "text/csv"),
+}
+_BOXES = {Tone.GOOD: st.success, Tone.PLAIN: st.info, Tone.CAUTION: st.warning, Tone.BAD: st.error}
+
+
+def main(views: Views) -> None:
+    """Draws the page about the runs that ``views`` knows."""
+    st.title("Collegium")
+    runs = presentation.ordered(views.runs())
+    if not runs:
+        st.info("No run yet. Start one with: collegium demo --out FOLDER")
+        return
+    labels = {run.run_id: presentation.run_label(run) for run in runs}
+    chosen = st.selectbox("Run", list(labels), format_func=lambda run_id: labels[run_id])
+    dossier = views.dossier(chosen)
+    _head(dossier)
+    _headlines(dossier)
+    _utility(views, dossier)
+    _fairness(dossier)
+    _privacy(dossier)
+    _rounds(dossier)
+    _audit(views, dossier)
+    _downloads(dossier)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Opens the folder named by ``--out`` and draws its page; a refusal becomes a sentence."""
+    st.set_page_config(page_title="Collegium", page_icon=":material/lan:", layout="wide")
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--out", type=Path, default=Path("demo-out"))
+    options, _ = parser.parse_known_args(list(arguments))
+    try:
+        views = open_views(options.out)
+    except FederationError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    try:
+        main(views)
+    except FederationError as error:
+        st.error(str(error), icon=":material/error:")
+    finally:
+        views.close()
+
+
+def _head(dossier: Dossier) -> None:
+    st.header(dossier.study_title)
+    st.caption(dossier.study_purpose)
+    for statement in sections.banner(dossier):
+        _box(statement)
+    if dossier.state == "running":
+        st.button("Look again", icon=":material/refresh:", help="Reads the folder anew.")
+
+
+def _box(statement: Statement) -> None:
+    # Plain text, not Markdown: what a study's author wrote must not become a link or a picture.
+    box = _BOXES[statement.tone]("")
+    with box.container():
+        st.text(f"{statement.text} {statement.detail}".strip())
+
+
+def _headlines(dossier: Dossier) -> None:
+    claims = [claim for s in dossier.sites if (claim := charts.site_claim(s)) is not None]
+    claimed = dossier.protected and claims
+    items = [
+        ("AUROC, released", presentation.figure(dossier.auroc_released),
+         presentation.interval_note(dossier.auroc_released)),
+        ("Accuracy, released", presentation.figure(dossier.accuracy_released),
+         presentation.interval_note(dossier.accuracy_released)),
+        ("ε for one patient", show(max(claims), Form.EPSILON) if claimed else "none",
+         "the worst hospital's claim" if claimed else "no privacy claimed"),
+        ("Rounds", str(len(dossier.rounds)), f"{dossier.rounds_planned} of training planned"),
+    ]  # fmt: skip
+    if dossier.simulation:
+        exact = presentation.figure(dossier.exact_auroc)
+        items.insert(0, ("AUROC, exact", exact, "simulation only"))
+    for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
+        column.metric(label, value)
+        column.caption(note)
+
+
+def _utility(views: Views, dossier: Dossier) -> None:
+    st.subheader("Utility against ε")
+    points = views.utility(dossier.study_name)
+    if not points:
+        st.info("No finished run of this study has an AUROC to show yet.")
+        return
+    _chart(charts.utility_against_epsilon(points), sections.utility_table(points))
+
+
+def _fairness(dossier: Dossier) -> None:
+    st.subheader("Fairness across hospitals")
+    known = [s for s in dossier.sites if s.released_accuracy or s.exact_accuracy is not None]
+    if not known:
+        st.info("No figure of any hospital is available for this run.")
+        return
+    _chart(charts.site_metrics(dossier.sites), sections.sites_table(dossier))
+
+
+def _privacy(dossier: Dossier) -> None:
+    st.subheader("Privacy budget at each hospital")
+    if not dossier.protected or not dossier.sites:
+        st.warning(sections.claim(dossier).text)
+        return
+    _chart(charts.privacy_spent(dossier.sites), sections.budget_table(dossier))
+
+
+def _rounds(dossier: Dossier) -> None:
+    st.subheader("Rounds")
+    if not dossier.rounds:
+        st.info(f"No round was opened yet; {dossier.rounds_planned} are planned.")
+        return
+    _chart(charts.rounds_timeline(dossier.rounds), sections.rounds_table(dossier))
+
+
+def _chart(chart: charts.Chart, table: Table) -> None:
+    st.altair_chart(chart, theme=None, width="stretch")
+    with st.expander("The numbers behind this chart"):
+        st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
+
+
+def _audit(views: Views, dossier: Dossier) -> None:
+    st.subheader("Audit trail")
+    _box(presentation.head_state(dossier.audit))
+    if isinstance(views, VerifiesLog) and st.button("Verify the whole log now"):
+        _verify(views)
+    words = st.text_input("Search the entries of this run", placeholder="for example: result")
+    found = presentation.found_entries(dossier.audit.entries, words)
+    st.caption(f"{len(found)} of {len(dossier.audit.entries)} entries; root {dossier.audit.root}")
+    rows = [
+        {"Index": e.index, "Time": e.time, "Type": e.type, "Digest of the details": e.payload,
+         "Leaf": e.leaf_hash} for e in found
+    ]  # fmt: skip
+    st.dataframe(rows, hide_index=True, width="stretch")
+
+
+def _verify(views: VerifiesLog) -> None:
+    try:
+        checked = views.verify_log()
+    except FederationError as error:
+        st.error(f"Not verified: {error}", icon=":material/gpp_bad:")
+        return
+    st.success(
+        f"Verified: {checked:,} entries hash to the signed root.", icon=":material/verified:"
+    )
+
+
+def _downloads(dossier: Dossier) -> None:
+    st.subheader("Report for the compliance officer")
+    document = partial(privacy_report, dossier)
+    for column, (name, (render, mime)) in zip(
+        st.columns(len(_FORMATS)), _FORMATS.items(), strict=True
+    ):
+        column.download_button(
+            f"Download as {name.upper()}",
+            data=lambda render=render: render(document()),
+            file_name=f"collegium-{dossier.run_id}.{name}",
+            mime=mime,
+            on_click="ignore",
+            width="stretch",
+        )
+
+
+if __name__ == "__main__":
+    run(sys.argv[1:])

@@ -1,0 +1,146 @@
+"""What the dashboard says, apart from how Streamlit draws it: no Streamlit here.
+
+The two interfaces at the top are all that the page asks of the coordinator.
+"""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from compliance.documents import Cell, Form, Statement, Table, Tone, show
+from compliance.dossier import Audit, Dossier, EntryFacts, Interval
+from compliance.utility import UtilityPoint
+
+_ORDER = {"finished": 0, "running": 1}
+
+
+class RunLine(Protocol):
+    """One line about a run, as the views give it."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's name."""
+
+    @property
+    def study_name(self) -> str:
+        """The study it executes."""
+
+    @property
+    def state(self) -> str:
+        """running, finished, failed, ..."""
+
+    @property
+    def started_at(self) -> str:
+        """ISO 8601, UTC."""
+
+    @property
+    def seed(self) -> int:
+        """The public model seed."""
+
+    @property
+    def epsilon(self) -> float | None:
+        """What the study promises one patient."""
+
+
+class Views(Protocol):
+    """What the page asks of the consortium's memory."""
+
+    def runs(self) -> Sequence[RunLine]:
+        """Every run."""
+
+    def dossier(self, run_id: str) -> Dossier:
+        """Everything about one run."""
+
+    def utility(self, study_name: str) -> Sequence[UtilityPoint]:
+        """Every finished run of a study."""
+
+
+@runtime_checkable
+class VerifiesLog(Protocol):
+    """Views that can also check the whole log against its signed heads."""
+
+    def verify_log(self) -> int:
+        """Returns how many entries were checked; StoreBroken when one is not genuine."""
+
+
+def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
+    """Returns the runs as the chooser offers them: finished ones first, newest first."""
+    newest = sorted(runs, key=lambda run: run.started_at, reverse=True)
+    return tuple(sorted(newest, key=lambda run: _ORDER.get(run.state, 2)))
+
+
+def run_label(run: RunLine) -> str:
+    """Returns one line that tells a run from the others."""
+    privacy = "no privacy" if run.epsilon is None else f"ε = {run.epsilon:g}"
+    when = show(run.started_at, Form.TIME)
+    return f"{run.study_name} · {privacy} · seed {run.seed} · {run.state} · {when} · {run.run_id}"
+
+
+def interval_note(interval: Interval | None) -> str:
+    """Returns what stands below a released figure: its interval, or why there is none."""
+    if interval is None:
+        return "nothing released"
+    if interval.value is None or interval.low is None or interval.high is None:
+        return interval.note or "not available"
+    return f"95 %: {interval.low:.3f} to {interval.high:.3f}"
+
+
+def readable(table: Table) -> list[dict[str, str]]:
+    """Returns a table's rows as texts under their column titles."""
+    return [
+        {c.title: show(cell, c.form) for c, cell in zip(table.columns, row, strict=True)}
+        for row in table.rows
+    ]
+
+
+def found_entries(entries: Sequence[EntryFacts], words: str) -> tuple[EntryFacts, ...]:
+    """Returns the entries that hold every word, in any field, whatever the case."""
+    wanted = words.lower().split()
+
+    def holds(entry: EntryFacts) -> bool:
+        text = f"{entry.index} {entry.time} {entry.type} {entry.payload} {entry.leaf_hash}".lower()
+        return all(word in text for word in wanted)
+
+    return tuple(entry for entry in entries if holds(entry))
+
+
+def head_state(audit: Audit) -> Statement:
+    """Says what the page itself can tell about the log's head, and what it cannot.
+
+    Only that the checkpoint's text names this root and size is checked here;
+    signatures and entries need the whole log.
+    """
+    if not audit.size:
+        return Statement(text="The audit log is empty: nothing can be verified.", tone=Tone.CAUTION)
+    if not _names_head(audit):
+        return Statement(
+            text="The checkpoint does not name this root and size.",
+            detail="Stop, keep a copy of the folder, and run: collegium audit verify --out FOLDER",
+            tone=Tone.BAD,
+        )
+    return Statement(
+        text=f"A head of {audit.size:,} entries; {len(audit.entries):,} are of this run.",
+        detail="Not yet verified here: verify the whole log with the button below, or with "
+        "collegium audit verify --out FOLDER.",
+    )
+
+
+def _names_head(audit: Audit) -> bool:
+    lines = audit.checkpoint.split("\n")
+    try:
+        return lines[1] == str(audit.size) and _decoded(lines[2]) == bytes.fromhex(audit.root)
+    except (IndexError, ValueError):
+        return False
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("not base64") from error
+
+
+def figure(value: Cell, form: Form = Form.RATIO) -> str:
+    """Returns a headline's figure; an interval gives its middle."""
+    return show(value.value if isinstance(value, Interval) else value, form)

@@ -1,0 +1,145 @@
+"""The context of one round: everything that coordinator and silos must agree on, as one digest.
+
+Rules:
+
+1. The digest salts every key of the round, is authenticated with every share
+   and stands in every signed message. Who differs in a single field derives
+   other masks, and the sum is noise.
+2. The threshold t, the number n of sites and C colluders obey 2t > n + C and
+   t - C >= 2, with n >= 3. Then at most one set of survivors can gather t
+   signatures, and at least two honest updates hide each other.
+3. In training the sum of n shortened updates cannot wrap the ring.
+4. A repeated attempt has another number and so another context: one masked
+   vector for each context.
+
+Source: ``secure-aggregation.md`` A.2; Bonawitz et al. 2017 (CCS), section 6.2.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from functools import cached_property
+
+from protocol.encoding import Json, digest_json
+from protocol.fixed_point import require_no_wrap
+from protocol.forms import (
+    MAX_SITES,
+    SITE_NAME,
+    Digest,
+    from_json,
+    integer,
+    list_of,
+    require_forms,
+    text,
+    to_json,
+)
+
+PROTOCOL = "sa1"
+#: Suite 1: X25519, Ed25519, HKDF-SHA256, AES-256-CTR, AES-256-GCM.
+SUITE = 1
+#: What ``bound`` says when the vector holds counts, which are not shortened.
+COUNTS = "counts"
+#: The largest vector of a round: 10**8 parameters.
+MAX_DIM = 10**8
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundContext:
+    """One round of one run, as both institutions write it.
+
+    ``bound`` is the L2 norm to which updates are shortened, written as Python's
+    shortest decimal (``"16.0"``), or ``"counts"``. Digests are 64 hexadecimal
+    digits. ``round`` and ``attempt`` count from 0.
+
+    Raises:
+        ValueError: a rule above is broken.
+    """
+
+    proto: Annotated[str, text(PROTOCOL)] = PROTOCOL
+    suite: Annotated[int, integer(SUITE, SUITE)] = SUITE
+    study_digest: Digest
+    run_id: Annotated[str, text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")]
+    purpose: Annotated[str, text("training|evaluation")]
+    round: Annotated[int, integer(0, 2**31)]
+    attempt: Annotated[int, integer(0, 2**31)]
+    log_root: Digest
+    roster_digest: Digest
+    cohort: Annotated[tuple[str, ...], list_of(SITE_NAME, MAX_SITES)]
+    threshold: Annotated[int, integer(2, MAX_SITES)]
+    colluders: Annotated[int, integer(0, MAX_SITES)]
+    model_hash: Digest
+    layout_hash: Digest
+    dim: Annotated[int, integer(1, MAX_DIM)]
+    ring_bits: Annotated[int, integer(32, 64)]
+    frac_bits: Annotated[int, integer(0, 60)]
+    bound: Annotated[str, text(r"counts|[0-9.e+-]{1,32}")]
+    weights_hash: Digest
+    dp_event_hash: Digest
+
+    def __post_init__(self) -> None:
+        require_forms(self)
+        self._check_threshold()
+        if self.ring_bits not in (32, 64):
+            raise ValueError(f"the ring has 32 or 64 bits, not {self.ring_bits}")
+        if self.bound != COUNTS:
+            require_no_wrap(
+                sites=len(self.cohort),
+                bound=_real(self.bound),
+                frac_bits=self.frac_bits,
+                ring_bits=self.ring_bits,
+            )
+
+    def _check_threshold(self) -> None:
+        n, t, colluders = len(self.cohort), self.threshold, self.colluders
+        if n < 3 or list(self.cohort) != sorted(set(self.cohort)):
+            raise ValueError("the cohort has at least three sites, sorted, each named once")
+        if t > n or not 2 * t > n + colluders or t - colluders < 2:
+            raise ValueError(
+                f"threshold {t} with {n} sites and {colluders} colluders: "
+                "t <= n, 2t > n + C and t - C >= 2 must hold"
+            )
+
+    @cached_property
+    def digest(self) -> str:
+        """The context's name: SHA-256 of its canonical bytes, 64 hexadecimal digits."""
+        return digest_json(to_json(self))
+
+    @property
+    def salt(self) -> bytes:
+        """The digest's 32 bytes, as keys are salted with it."""
+        return bytes.fromhex(self.digest)
+
+    @property
+    def slot(self) -> str:
+        """Which round of which run this is: a silo takes part in one context for each slot."""
+        return f"{self.run_id}/{self.purpose}/{self.round}/{self.attempt}"
+
+    @property
+    def blob_bytes(self) -> int:
+        """How many bytes one masked vector has."""
+        return self.dim * self.ring_bits // 8
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns the fields as JSON, without floating-point numbers."""
+        return to_json(self)
+
+    @classmethod
+    def from_json(cls, value: Json) -> "RoundContext":
+        """Returns the context that a JSON value holds; the inverse of ``to_json``.
+
+        Raises:
+            MessageRefused: the form is wrong or a rule is broken.
+        """
+        return from_json(cls, value)
+
+    def coordinate_of(self, site: str) -> int:
+        """Returns the site's x-coordinate for Shamir's shares: its place in the cohort, from 1."""
+        return self.cohort.index(site) + 1
+
+
+def _real(written: str) -> float:
+    """Returns the number that is written in its one canonical spelling."""
+    value = float(written)
+    if repr(value) != written:
+        raise ValueError(f"bound {written!r} is not the canonical spelling {value!r}")
+    return value

@@ -1,0 +1,157 @@
+"""Real updates as integers modulo 2**32 or 2**64, so that masks cancel exactly.
+
+Rules:
+
+1. A coordinate x of an update becomes round(x * weight * 2**frac_bits), halves
+   to even, in two's complement. The update is shortened to the L2 norm
+   ``bound`` first: an honest site's bugs cannot spoil the sum. It is no
+   defence against a dishonest site (ruling 8).
+2. n sites x bound x 2**frac_bits stays below half the ring: a sum that wraps
+   is impossible, not just unlikely.
+3. Integer counts travel as they are.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.errors import UpdateRefused
+
+_SIGNED = {np.dtype(np.uint32): np.int32, np.dtype(np.uint64): np.int64}
+_UNSIGNED = {32: np.dtype(np.uint32), 64: np.dtype(np.uint64)}
+#: Updates are encoded in pieces of this many coordinates: no whole-vector temporaries.
+_CHUNK = 1 << 16
+
+
+def encode(
+    update: NDArray[np.floating],
+    *,
+    weight: float,
+    bound: float,
+    frac_bits: int,
+    ring_bits: int = 32,
+) -> NDArray[np.unsignedinteger]:
+    """Returns a weighted update as ring elements; ``decode`` of a sum is the inverse.
+
+    >>> encode(np.array([0.5, -0.25]), weight=1.0, bound=1.0, frac_bits=2)
+    array([         2, 4294967295], dtype=uint32)
+
+    Args:
+        update: (size,) float32 or float64.
+        weight: the site's public share, in (0, 1].
+        bound: the L2 norm to which the update is shortened; finite, above zero.
+        frac_bits: an update is sent in units of ``2**-frac_bits``.
+        ring_bits: 32 or 64.
+
+    Returns:
+        (size,) uint32 or uint64. Guarantee: read as signed, no entry exceeds
+        ``ceil(bound * 2**frac_bits)`` in magnitude.
+
+    Raises:
+        UpdateRefused: an entry is NaN or infinite.
+        ValueError: weight, bound or ring are out of range.
+    """
+    if not 0 < weight <= 1:  # written so that NaN is refused too
+        raise ValueError(f"weight must lie in (0, 1], got {weight!r}")
+    require_no_wrap(sites=1, bound=bound, frac_bits=frac_bits, ring_bits=ring_bits)
+    norm = _norm(update)
+    factor = weight * 2.0**frac_bits * (bound / norm if norm > bound else 1.0)
+    limit = float(math.ceil(bound * 2.0**frac_bits))
+    encoded = np.empty(len(update), dtype=_UNSIGNED[ring_bits])
+    signed = encoded.view(_SIGNED[encoded.dtype])
+    for start in range(0, len(update), _CHUNK):
+        part = np.rint(update[start : start + _CHUNK].astype(np.float64) * factor)
+        signed[start : start + _CHUNK] = np.clip(part, -limit, limit)
+    return encoded
+
+
+def decode(total: NDArray[np.unsignedinteger], *, frac_bits: int) -> NDArray[np.float64]:
+    """Returns the weighted sum of updates that a sum of ring elements stands for.
+
+    >>> decode(np.array([2, 4294967295], dtype=np.uint32), frac_bits=2)
+    array([ 0.5 , -0.25])
+    """
+    return _as_signed(total).astype(np.float64) * 2.0**-frac_bits
+
+
+def encode_counts(
+    counts: NDArray[np.int64], *, ring_bits: int = 32, sites: int = 1
+) -> NDArray[np.unsignedinteger]:
+    """Returns signed integers as ring elements; ``decode_counts`` of a sum is the inverse.
+
+    >>> encode_counts(np.array([3, -1]))
+    array([         3, 4294967295], dtype=uint32)
+
+    Args:
+        counts: (size,) integers.
+        ring_bits: 32 or 64.
+        sites: how many such vectors are summed; each gets an equal share of the ring.
+
+    Raises:
+        UpdateRefused: a count lies outside the ring's share.
+    """
+    limit = 2 ** (ring_bits - 1) // sites
+    if counts.dtype.kind != "i":
+        raise ValueError(f"counts are signed integers, not {counts.dtype}")
+    if counts.size and not (-limit <= int(counts.min()) and int(counts.max()) < limit):
+        raise UpdateRefused(f"a count lies outside the {ring_bits}-bit ring's share")
+    unsigned: NDArray[np.unsignedinteger] = counts.astype(_UNSIGNED[ring_bits])
+    return unsigned
+
+
+def decode_counts(total: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
+    """Returns the sum of counts that a sum of ring elements stands for.
+
+    >>> decode_counts(np.array([3, 4294967295], dtype=np.uint32))
+    array([ 3, -1])
+    """
+    return _as_signed(total).astype(np.int64)
+
+
+def require_no_wrap(*, sites: int, bound: float, frac_bits: int, ring_bits: int) -> None:
+    """Checks that the sum of ``sites`` encoded updates cannot leave the ring.
+
+    >>> require_no_wrap(sites=100, bound=16.0, frac_bits=20, ring_bits=32)
+
+    Raises:
+        ValueError: sites x ceil(bound x 2**frac_bits) reaches 2**(ring_bits - 1),
+            or a number is out of its range.
+    """
+    if ring_bits not in _UNSIGNED or frac_bits < 0 or sites < 1:
+        raise ValueError("the ring has 32 or 64 bits; frac_bits and sites are not negative")
+    if not 0 < bound < math.inf:
+        raise ValueError(f"bound must be finite and positive, got {bound!r}")
+    if sites * math.ceil(bound * 2.0**frac_bits) >= 2 ** (ring_bits - 1):
+        raise ValueError(
+            f"{sites} sites x bound {bound:g} x 2^{frac_bits} could wrap {ring_bits} bits"
+        )
+
+
+def _norm(update: NDArray[np.floating]) -> float:
+    """Returns the L2 norm, in float64 and without overflow.
+
+    Raises:
+        UpdateRefused: an entry is NaN or infinite.
+    """
+    if update.ndim != 1:
+        raise ValueError(f"an update is one vector, got shape {update.shape}")
+    largest = max(float(update.max()), -float(update.min())) if update.size else 0.0
+    if not math.isfinite(largest):
+        raise UpdateRefused("the update holds a value that is not finite")
+    if largest == 0.0:
+        return 0.0
+    total = 0.0
+    for start in range(0, len(update), _CHUNK):
+        part = update[start : start + _CHUNK].astype(np.float64) / largest
+        total += float(part @ part)
+    norm = largest * math.sqrt(total)
+    if not math.isfinite(norm):
+        raise UpdateRefused("the update's norm is not finite")
+    return norm
+
+
+def _as_signed(total: NDArray[np.unsignedinteger]) -> NDArray[np.signedinteger]:
+    if total.dtype not in _SIGNED:
+        raise ValueError(f"expected uint32 or uint64, got {total.dtype}")
+    return total.view(_SIGNED[total.dtype])

@@ -1,0 +1,46 @@
+"""Study documents for tests: one small valid study as text, and ways to change it."""
+
+from protocol.study import Study
+from protocol.study_file import read_study
+
+TABLE_STUDY = """\
+collegium: 1
+name: small
+title: A small study
+purpose: To be tested.
+cohort:
+  kind: table
+  patient_key: patient
+  label: {column: ill, positive: [1], negative: [0]}
+  min_patients: 4
+  columns:
+    - {name: age, kind: number, range: [0, 120], centre: 50, scale: 20}
+    - {name: ward, kind: category, values: [A, B, C]}
+    - {name: patient, kind: other}
+    - {name: ill, kind: other}
+sites:
+  - {name: east, records: east.csv, patients: 30}
+  - {name: north, records: north.csv, patients: 30}
+  - {name: south, records: south.csv, patients: 30}
+  - {name: west, records: west.csv, patients: 30}
+split: {method: keyed_hash, test_fraction: 0.3}
+task:
+  network: {name: FullyConnectedNet, hidden: [4]}
+training: {rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}
+privacy: {mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}
+aggregation: {threshold: 3, colluders: 1}
+evaluation: {bins: 8}
+seeds: {model: 1, split: 1}
+"""
+
+
+def changed(old: str, new: str) -> str:
+    """Returns the small study's text with one passage replaced; it must be there."""
+    if old not in TABLE_STUDY:
+        raise ValueError(f"the small study has no {old!r}")
+    return TABLE_STUDY.replace(old, new, 1)
+
+
+def small_study() -> Study:
+    """Returns the small study."""
+    return read_study(TABLE_STUDY)

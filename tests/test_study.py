@@ -1,0 +1,89 @@
+"""The Study keeps its rules whoever builds it, and its digest names it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from protocol.study import LocalPrivacy, NoPrivacy, Study
+from protocol.study_file import read_study
+from tests.studies import changed, small_study
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_digest_does_not_depend_on_how_the_document_is_written() -> None:
+    spaced = changed("clip: 1.0", "clip:    1")
+    assert read_study(spaced).digest == small_study().digest
+
+
+def test_any_change_makes_another_study() -> None:
+    assert read_study(changed("clip: 1.0", "clip: 1.01")).digest != small_study().digest
+
+
+def test_canonical_bytes_read_back_to_the_same_study() -> None:
+    study = small_study()
+    assert Study.model_validate_json(study.canonical_bytes).digest == study.digest
+
+
+def test_a_study_cannot_be_changed_in_place() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        small_study().name = "other"  # type: ignore[misc]
+
+
+def test_another_seed_is_another_study_that_differs_in_the_seed_only() -> None:
+    study = small_study()
+    other = study.with_seed(9)
+    assert other.digest != study.digest
+    assert other.with_seed(study.seeds.model) == study
+
+
+def test_another_epsilon_drops_the_noise_that_belonged_to_the_old_one() -> None:
+    study = read_study(changed("clip: 1.0", "clip: 1.0, noise_multiplier: 50"))
+    privacy = study.with_epsilon(2.0).privacy
+    assert isinstance(privacy, LocalPrivacy)
+    assert (privacy.epsilon, privacy.noise_multiplier) == (2.0, None)
+    assert isinstance(study.with_epsilon(None).privacy, NoPrivacy)
+
+
+@given(st.integers(3, 100))
+def test_the_default_threshold_obeys_the_rule_for_every_size(n: int) -> None:
+    sites = [{"name": f"s{place}"} for place in range(n)]
+    document = small_study().model_dump() | {"sites": sites, "deal": None}
+    document["aggregation"] = {"colluders": 1 if n < 5 else 2}
+    study = Study.model_validate(document)
+    assert 2 * study.threshold > n + study.aggregation.colluders
+
+
+def test_a_sum_that_could_wrap_is_refused() -> None:
+    with pytest.raises(ValidationError, match="could wrap 32 bits"):
+        Study.model_validate(small_study().model_dump() | {"aggregation": {"bound": 1000.0}})
+
+
+def test_weights_are_equal_unless_every_site_declares_a_count() -> None:
+    assert set(small_study().weights.values()) == {30.0}
+    undeclared = read_study(changed("east.csv, patients: 30", "east.csv"))
+    assert set(undeclared.weights.values()) == {1.0}
+
+
+def test_the_schema_for_editors_is_the_one_in_docs() -> None:
+    stored = json.loads((ROOT / "docs" / "study.schema.json").read_text())
+    fresh = json.loads(json.dumps(Study.model_json_schema()))
+    assert stored["properties"] == fresh["properties"]
+    assert stored["$defs"] == fresh["$defs"]
+
+
+def test_every_example_is_a_valid_study() -> None:
+    examples = sorted(ROOT.glob("examples/*/*.yaml"))
+    assert len(examples) >= 3
+    for path in examples:
+        assert read_study(path.read_text(), source=path.name).collegium == 1
+
+
+def test_the_document_in_docs_is_a_valid_study() -> None:
+    text = (ROOT / "docs" / "study.md").read_text()
+    document = text.split("```yaml\n")[1].split("```")[0]
+    assert read_study(document).name == "readmission"
