@@ -92,7 +92,10 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
         delta = study.privacy.delta if isinstance(study.privacy, LocalPrivacy) else DEFAULT_DELTA
         budget = settings.budget or DEFAULT_BUDGET
         members: list[Member] = told(
-            {site: actor.open.remote(budget, delta) for site, actor in actors.items()}
+            {
+                site: actor.open.remote(budget, delta, simulated_split_key(study, site))
+                for site, actor in actors.items()
+            }
         )
         for actor in actors.values():
             actor.warm_up.remote()
@@ -105,6 +108,12 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
         )
     finally:
         ray.shutdown()
+
+
+def simulated_split_key(study: Study, site: str) -> bytes:
+    """Returns what stands for a hospital's own secret key: it follows the public split seed."""
+    secret = f"split/{study.seeds.split}/{site}".encode()
+    return bytes.fromhex(digest(secret))
 
 
 def start_ray() -> None:

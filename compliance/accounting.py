@@ -167,7 +167,9 @@ def _epsilon(event: SampledGaussian, delta: float, coarseness: int) -> float:
     bound = rdp_epsilon(event, delta)
     if delta < _PLD_SMALLEST_DELTA or math.isinf(bound):
         return bound
-    return min(bound, _pld_epsilon(event, delta, coarseness * _pld_interval(bound, event.noise_multiplier)))
+    return min(
+        bound, _pld_epsilon(event, delta, coarseness * _pld_interval(bound, event.noise_multiplier))
+    )
 
 
 def _pld_interval(bound: float, noise_multiplier: float) -> float:

@@ -2,8 +2,8 @@
 
 Rules:
 
-1. A chart is a function of facts. Each has a ``describe_...`` twin that says
-   the same in words, and that text travels inside the drawing.
+1. A chart is a function of facts. Its twin in ``chart_words`` says the same
+   in words, and that text travels inside the drawing.
 2. Colours are Okabe and Ito's, told apart by the colour-blind; a second sign
    (shape, dash, word) always repeats what a colour says.
 3. ``to_svg`` needs no network and always gives the same bytes: the font is one
@@ -20,7 +20,17 @@ from typing import Any, TypeAlias
 import altair as alt
 import vl_convert
 
-from compliance.dossier import Interval, RoundFacts, SiteFacts
+from compliance.chart_words import (
+    TOO_FEW,
+    UNFINISHED,
+    describe_privacy,
+    describe_rounds,
+    describe_sites,
+    describe_utility,
+    site_claim,
+    spent_of_budget,
+)
+from compliance.dossier import RoundFacts, SiteFacts
 from compliance.utility import EXACT, RELEASED, UtilityLevel, UtilityPoint, utility_levels
 
 Chart: TypeAlias = alt.LayerChart
@@ -30,9 +40,6 @@ BLUE, VERMILLION, GREY = "#0072b2", "#d55e00", "#8a949c"
 PALE, INK, MUTED, GRID = "#dfe5ea", "#1f2a33", "#5d6b76", "#e8ecef"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 
-TOO_FEW = "too few patients for this ε"
-#: A round in one of these states yielded nothing.
-UNFINISHED = frozenset({"open", "running", "interrupted", "stopped", "failed", "refused"})
 
 _WIDTH = 600
 _ROW_HEIGHT = 40
@@ -40,6 +47,8 @@ _MOST_BARS = 120
 #: Room on the right for figures, also where a browser has only a wider font.
 _PADDING = {"left": 8, "top": 8, "bottom": 8, "right": 24}
 _VEGA_LITE = "6.4"
+#: A name inside a drawing, where it is given and where it is used.
+_NAME = re.compile(r'(\bid="|url\(#|href="#)([\w-]+)')
 _AUROC = "AUROC of the test patients"
 
 
@@ -72,19 +81,6 @@ def utility_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
     return _finished(layers, describe_utility(points), height=300)
 
 
-def describe_utility(points: Sequence[UtilityPoint]) -> str:
-    """Says in words what ``utility_against_epsilon`` draws."""
-    parts = []
-    for level in utility_levels(points):
-        where = "without privacy" if level.epsilon is None else f"at ε = {level.epsilon:g}"
-        runs = "1 run" if level.num_runs == 1 else f"{level.num_runs} runs"
-        parts.append(
-            f"{where}, {level.kind}: mean {level.mean:.3f} over {runs}, "
-            f"from {level.low:.3f} to {level.high:.3f}"
-        )
-    return "AUROC against ε. " + "; ".join(parts) + "."
-
-
 def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
     """Draws the accuracy at each hospital, best first, with 95 % intervals.
 
@@ -98,6 +94,7 @@ def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
         raise ValueError("accuracy at each hospital needs at least one hospital")
     ranked = sorted(sites, key=lambda site: (-(_accuracy(site) or -1.0), site.site))
     rows = _site_rows(ranked)
+    kinds = sorted({row["what"] for row in rows})
     values = [row[key] for row in rows for key in ("value", "low", "high") if key in row]
     x = (
         alt.X("value:Q", title="accuracy on the hospital's test patients")
@@ -108,33 +105,17 @@ def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
     layers = [
         _data([r for r in rows if r["what"] == RELEASED and "low" in r])
         .mark_rule(strokeWidth=3, strokeCap="round", opacity=0.55)
-        .encode(x=x, x2="high:Q", y=y, color=_kind_colour())
+        .encode(x=x, x2="high:Q", y=y, color=_kind_colour(kinds))
         .transform_calculate(value="datum.low"),
         _data([r for r in rows if r["what"] == RELEASED])
         .mark_point(filled=True, size=110, opacity=1)
-        .encode(x=x, y=y, color=_kind_colour(), shape=_kind_shape()),
+        .encode(x=x, y=y, color=_kind_colour(kinds), shape=_kind_shape(kinds)),
         _data([r for r in rows if r["what"] == EXACT])
         .mark_point(filled=False, size=90, strokeWidth=2, opacity=1)
-        .encode(x=x, y=y, color=_kind_colour(), shape=_kind_shape()),
+        .encode(x=x, y=y, color=_kind_colour(kinds), shape=_kind_shape(kinds)),
         *_site_notes(ranked, y),
     ]
     return _finished(layers, describe_sites(sites), height=_ROW_HEIGHT * len(sites))
-
-
-def describe_sites(sites: Sequence[SiteFacts]) -> str:
-    """Says in words what ``site_metrics`` draws."""
-    parts = []
-    for site in sites:
-        released, exact = site.released_accuracy, site.exact_accuracy
-        said = []
-        if released is not None and released.value is not None:
-            said.append(f"released {_span(released)}")
-        elif released is not None:
-            said.append(released.note or TOO_FEW)
-        if exact is not None:
-            said.append(f"exact {exact:.3f} (simulation only)")
-        parts.append(f"{site.site}: {', '.join(said) or 'not available'}")
-    return "Accuracy at each hospital. " + "; ".join(parts) + "."
 
 
 def privacy_spent(sites: Sequence[SiteFacts]) -> Chart:
@@ -157,19 +138,9 @@ def privacy_spent(sites: Sequence[SiteFacts]) -> Chart:
         budget.mark_bar(size=24, cornerRadiusEnd=3),
         enforced.mark_bar(size=12, cornerRadiusEnd=2),
         claim.mark_tick(size=30, thickness=3),
-        _margin_text([{"site": s.site, "text": _share(s)} for s in sites], y),
+        _margin_text([{"site": s.site, "text": spent_of_budget(s)} for s in sites], y),
     ]
     return _finished(layers, describe_privacy(sites), height=_ROW_HEIGHT * len(sites))
-
-
-def describe_privacy(sites: Sequence[SiteFacts]) -> str:
-    """Says in words what ``privacy_spent`` draws."""
-    parts = []
-    for site in sites:
-        claim = site_claim(site)
-        said = "no privacy claimed" if claim is None else f"this run ε = {claim:.3g}"
-        parts.append(f"{site.site}: {said}, enforced {_share(site)}")
-    return "Privacy spent at each hospital. " + "; ".join(parts) + "."
 
 
 def rounds_timeline(rounds: Sequence[RoundFacts]) -> Chart:
@@ -210,41 +181,29 @@ def rounds_timeline(rounds: Sequence[RoundFacts]) -> Chart:
     return _finished([bars, drops], describe_rounds(rounds), height=150)
 
 
-def describe_rounds(rounds: Sequence[RoundFacts]) -> str:
-    """Says in words what ``rounds_timeline`` draws."""
-    completed = [r for r in rounds if r.state not in UNFINISHED]
-    dropped = sum(len(r.dropped) for r in rounds)
-    seconds = sum(r.seconds or 0.0 for r in rounds)
-    training = sum(r.purpose == "training" for r in completed)
-    return (
-        f"{len(rounds)} rounds in {seconds:.1f} seconds: {training} of training and "
-        f"{len(completed) - training} of evaluation completed, {len(rounds) - len(completed)} "
-        f"not completed; sites dropped out {dropped} times."
-    )
-
-
 def to_svg(chart: Chart) -> str:
     """Returns a chart as SVG: offline, deterministic, read aloud by its description.
 
-    Guarantee: equal charts give equal bytes. Names inside the drawing begin
+    Guarantee: equal charts give equal bytes. Names inside the drawing are
+    numbered afresh (the converter counts on from drawing to drawing) and begin
     with its own digest, so that several drawings can stand in one page.
     """
     document = chart.to_dict()
-    svg = vl_convert.vegalite_to_svg(document, vl_version=_VEGA_LITE, allowed_base_urls=[])
-    own = hashlib.sha256(svg.encode()).hexdigest()[:8]
-    svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>c{own}-", svg)
+    drawn = vl_convert.vegalite_to_svg(document, vl_version=_VEGA_LITE, allowed_base_urls=[])
+    svg = _renamed(drawn)
     label = html.escape(str(document.get("description", "")), quote=True)
     return re.sub(r"^<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 
-def site_claim(site: SiteFacts) -> float | None:
-    """Returns what this run claims for any one patient of a hospital, or None.
+def _renamed(svg: str) -> str:
+    places: dict[str, int] = {}
 
-    Training and test patients are different people, so it is the larger of the
-    two epsilons, not their sum.
-    """
-    claims = [site.privacy.epsilon, site.privacy.epsilon_evaluation]
-    return max((c for c in claims if c is not None), default=None)
+    def numbered(match: re.Match[str]) -> str:
+        return f"{match[1]}{places.setdefault(match[2], len(places))}"
+
+    svg = _NAME.sub(numbered, svg)
+    own = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    return _NAME.sub(rf"\g<1>c{own}-\g<2>", svg)
 
 
 def _data(rows: Rows) -> alt.Chart:
@@ -271,15 +230,16 @@ def _finished(layers: Sequence[alt.Chart], description: str, height: int) -> Cha
     return finished
 
 
-def _kind_colour() -> alt.Color:
-    kinds, colours = [EXACT, RELEASED], [VERMILLION, BLUE]
-    return alt.Color("what:N", title=None).scale(domain=kinds, range=colours)
+def _kind_colour(kinds: Sequence[str]) -> alt.Color:
+    colours = {EXACT: VERMILLION, RELEASED: BLUE}
+    scale = alt.Scale(domain=list(kinds), range=[colours[kind] for kind in kinds])
+    return alt.Color("what:N", title=None, scale=scale)
 
 
-def _kind_shape() -> alt.Shape:
-    return alt.Shape("what:N", title=None).scale(
-        domain=[EXACT, RELEASED], range=["diamond", "circle"]
-    )
+def _kind_shape(kinds: Sequence[str]) -> alt.Shape:
+    shapes = {EXACT: "diamond", RELEASED: "circle"}
+    scale = alt.Scale(domain=list(kinds), range=[shapes[kind] for kind in kinds])
+    return alt.Shape("what:N", title=None, scale=scale)
 
 
 def _site_axis(names: list[str]) -> alt.Y:
@@ -312,6 +272,7 @@ def _unit_domain(values: Sequence[float]) -> list[float]:
 
 
 def _band_and_mean(levels: Sequence[UtilityLevel], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    kinds = sorted({level.kind for level in levels})
     rows: dict[str, Rows] = {EXACT: [], RELEASED: []}
     for level in levels:
         rows[level.kind].append(
@@ -330,21 +291,22 @@ def _band_and_mean(levels: Sequence[UtilityLevel], x: alt.X, y: alt.Y) -> list[a
         for kind, dash in ((EXACT, [1, 0]), (RELEASED, [6, 4]))
     )
     return [
-        band.encode(x=x, y=low, y2="high:Q", color=_kind_colour()),
-        solid.encode(x=x, y=y, color=_kind_colour()),
-        dashed.encode(x=x, y=y, color=_kind_colour()),
+        band.encode(x=x, y=low, y2="high:Q", color=_kind_colour(kinds)),
+        solid.encode(x=x, y=y, color=_kind_colour(kinds)),
+        dashed.encode(x=x, y=y, color=_kind_colour(kinds)),
     ]
 
 
 def _run_marks(points: Sequence[UtilityPoint], x: alt.X, y: alt.Y) -> list[alt.Chart]:
     rows = _dodged(points)
+    kinds = sorted({point.kind for point in points})
     return [
         _data([row for row in rows if "low" in row])
         .mark_rule(strokeWidth=1.5, opacity=0.5)
-        .encode(x=x, y=alt.Y("low:Q", title=_AUROC), y2="high:Q", color=_kind_colour()),
+        .encode(x=x, y=alt.Y("low:Q", title=_AUROC), y2="high:Q", color=_kind_colour(kinds)),
         _data(rows)
         .mark_point(filled=True, size=46, opacity=0.9)
-        .encode(x=x, y=y, color=_kind_colour(), shape=_kind_shape()),
+        .encode(x=x, y=y, color=_kind_colour(kinds), shape=_kind_shape(kinds)),
     ]
 
 
@@ -428,12 +390,6 @@ def _absence(site: SiteFacts) -> str:
     return "nothing released" if site.released_accuracy is None else TOO_FEW
 
 
-def _span(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.3f}"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
-
-
 def _spent_rows(sites: Sequence[SiteFacts], kind: str) -> Rows:
     figure = {
         "budget for life": lambda site: site.privacy.budget_epsilon,
@@ -446,12 +402,6 @@ def _spent_rows(sites: Sequence[SiteFacts], kind: str) -> Rows:
         for name, epsilon in found
         if epsilon is not None and math.isfinite(epsilon)
     ]
-
-
-def _share(site: SiteFacts) -> str:
-    spent, budget = site.privacy.enforced_epsilon, site.privacy.budget_epsilon
-    said = "nothing booked" if spent is None else f"{spent:.3g}"
-    return said if budget is None else f"{said} of {budget:.3g}"
 
 
 def _has(rows: Rows, kind: str) -> bool:

@@ -7,6 +7,7 @@ past the append-only triggers. Transactions begin IMMEDIATE: two writers queue
 instead of failing half-way.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,32 @@ def open_database(path: Path, migrations: Path) -> Engine:
         WorkspaceRefused: the file cannot be written.
     """
     if not path.exists():
-        _make_private(path)
+        _make(path, migrations)
+    return _opened(path, migrations)
+
+
+def _make(path: Path, migrations: Path) -> None:
+    """Makes and migrates the database beside its place, then links it there: whole or not at all.
+
+    A process that is killed half-way leaves no database, and of two that make
+    one at once the first wins.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        _opened(partial, migrations).dispose()
+        os.link(partial, path)
+    except FileExistsError:
+        return  # another process made it meanwhile
+    except OSError as error:
+        raise WorkspaceRefused(f"{path.name} cannot be made: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _opened(path: Path, migrations: Path) -> Engine:
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
@@ -60,14 +86,6 @@ def open_database(path: Path, migrations: Path) -> Engine:
         engine.dispose()
         raise
     return engine
-
-
-def _make_private(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    except OSError as error:
-        raise WorkspaceRefused(f"{path.name} cannot be made: {error.strerror}") from error
 
 
 def _prepare(connection: Any, _record: object) -> None:

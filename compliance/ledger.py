@@ -243,8 +243,14 @@ class Book(Protocol):
     def last(self) -> Entry | None:
         """Returns the newest entry."""
 
-    def entries(self, parent: int | None = None) -> Sequence[Entry]:
-        """Returns all entries in order, or those of one reservation, itself included."""
+    def entries(self) -> Sequence[Entry]:
+        """Returns all entries in order."""
+
+    def entry(self, number: int) -> Entry | None:
+        """Returns one entry."""
+
+    def booked(self, reservation: int, state: State) -> int:
+        """Returns the sum of rho over a reservation's own entries in a state."""
 
     def sent(self, context: str) -> Entry | None:
         """Returns the SENT entry of a context."""
@@ -358,7 +364,7 @@ class Ledger:
         """
         with self._storage.transaction() as book:
             budget = _require_budget(book)
-            parent, children = _family(book, reservation)
+            parent = _require_reservation(book, reservation)
             before = book.sent(context)
             if before is not None:
                 _require_same_bytes(before, parent, blob_sha256)
@@ -369,7 +375,7 @@ class Ledger:
                 blob_sha256=blob_sha256,
                 event_json=_event_text(event),
             )
-            _require_room(parent, children, release.rho)
+            _require_room(book, parent, release.rho)
             entry = self._append(book, release)
         return _token(entry)
 
@@ -394,10 +400,10 @@ class Ledger:
             LedgerBroken: the reservation is not as booked.
         """
         with self._storage.transaction() as book:
-            parent, children = _family(book, reservation)
-            if _is_closed(children):
+            parent = _require_reservation(book, reservation)
+            if _is_closed(book, parent):
                 return
-            sent = _sum(children, State.SENT)
+            sent = book.booked(parent.number, State.SENT)
             if sent:
                 self._append(book, _child(parent, State.SETTLED, sent))
             if parent.rho > sent or not sent:
@@ -588,17 +594,16 @@ def _open_reservation(
     return None
 
 
-def _family(book: Book, reservation: Reservation) -> tuple[Entry, list[Entry]]:
-    """Returns the reservation's own row and the rows that belong to it."""
-    rows = book.entries(reservation.number)
-    parent = next((row for row in rows if row.number == reservation.number), None)
-    if parent is None or parent.state is not State.RESERVED:
+def _require_reservation(book: Book, reservation: Reservation) -> Entry:
+    """Returns the reservation's own row, after checking that it says the same."""
+    row = book.entry(reservation.number)
+    if row is None or row.state is not State.RESERVED:
         raise _broken(reservation.number, "is not a reservation")
-    if parent.hash != parent.computed_hash:
-        raise _broken(parent.number, "was changed")
-    if _reservation(parent) != reservation:
-        raise _broken(parent.number, "holds another plan than the one at hand")
-    return parent, [row for row in rows if row is not parent]
+    if row.hash != row.computed_hash:
+        raise _broken(row.number, "was changed")
+    if _reservation(row) != reservation:
+        raise _broken(row.number, "holds another plan than the one at hand")
+    return row
 
 
 def _child(parent: Entry, state: State, rho: int) -> Entry:
@@ -617,10 +622,10 @@ def _price_of_share(budget: Budget, parent: Entry, event: SampledGaussian) -> in
     return price
 
 
-def _require_room(parent: Entry, children: Sequence[Entry], price: int) -> None:
-    if _is_closed(children):
+def _require_room(book: Book, parent: Entry, price: int) -> None:
+    if _is_closed(book, parent):
         raise BudgetSpent(f"the plan of run {parent.run} is settled: reserve a new one")
-    rest = parent.rho - _sum(children, State.SENT)
+    rest = parent.rho - book.booked(parent.number, State.SENT)
     if price > rest:
         raise BudgetSpent(
             f"the plan of run {parent.run} does not hold this release: it needs rho "
@@ -636,12 +641,8 @@ def _require_same_bytes(before: Entry, parent: Entry, blob_sha256: str) -> None:
         raise UpdateRefused("other bytes were sent in this round already: sit this round out")
 
 
-def _is_closed(children: Iterable[Entry]) -> bool:
-    return any(child.state in (State.SETTLED, State.RELEASED) for child in children)
-
-
-def _sum(children: Iterable[Entry], state: State) -> int:
-    return sum(child.rho for child in children if child.state is state)
+def _is_closed(book: Book, parent: Entry) -> bool:
+    return any(book.booked(parent.number, end) > 0 for end in (State.SETTLED, State.RELEASED))
 
 
 def _token(entry: Entry) -> SentToken:

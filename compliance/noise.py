@@ -81,12 +81,17 @@ class DiscreteGaussian:
 @lru_cache(maxsize=64)
 def _parts(sigma: float) -> tuple[int, tuple["_Table", ...]]:
     """Returns k and the tables of X1 and X2 (or of X alone, k unused)."""
-    variance = Fraction(sigma) ** 2
     if sigma <= _ONE_TABLE:
-        return 1, (_table(variance),)
-    k = round(math.sqrt(sigma / _SMOOTH))
+        return 1, (_table(Fraction(sigma) ** 2),)
+    k, first, second = _split(sigma)
+    return k, (_table(first), _table(second))
+
+
+def _split(sigma: float) -> tuple[int, Fraction, Fraction]:
+    """Returns k and the variances of X1 and X2, so that k * X1 + X2 has exactly sigma^2."""
+    k = round(math.sqrt(sigma / _SMOOTH))  # makes both tables about equally long
     second = Fraction(_SMOOTH * k) ** 2
-    return k, (_table((variance - second) / k**2), _table(second))
+    return k, (Fraction(sigma) ** 2 - second) / k**2, second
 
 
 @dataclass(frozen=True)

@@ -163,6 +163,8 @@ def _csv_lines(document: Document) -> Iterator[list[Cell]]:
     yield ["document", document.kind, "title", document.title, document.subtitle]
     for number, statement in enumerate(document.banner, start=1):
         yield ["document", "statements", str(number), statement.text, statement.detail]
+    for number, text in enumerate(document.footer, start=1):
+        yield ["document", "notes", str(number), text]
     for section, table in tables(document):
         wide = _holds_interval(table)
         yield [section.title, table.title, "title", *_csv_titles(table.columns, wide)]

@@ -8,7 +8,7 @@ SP 800-226. A report supports a review; it never certifies.
 from collections.abc import Sequence
 
 from compliance import sections
-from compliance.charts import site_claim
+from compliance.chart_words import site_claim
 from compliance.documents import (
     Bullets,
     Commands,

@@ -11,6 +11,13 @@ Rules:
 from collections.abc import Sequence
 
 from compliance import charts
+from compliance.chart_words import (
+    describe_privacy,
+    describe_rounds,
+    describe_sites,
+    describe_utility,
+    site_claim,
+)
 from compliance.documents import (
     Block,
     Bullets,
@@ -33,7 +40,7 @@ _STATES = {
     "finished": ("The run finished.", Tone.GOOD),
     "running": ("The run is still at work: its figures are not final.", Tone.CAUTION),
     "interrupted": ("The run was interrupted: its process ended before the run did.", Tone.BAD),
-    "stopped": ("The run was stopped by a person before its end.", Tone.CAUTION),
+    "stopped": ("The run was stopped before its end.", Tone.CAUTION),
     "failed": ("The run failed: it yielded no model to use.", Tone.BAD),
     "refused": ("The run was refused before any work.", Tone.BAD),
 }
@@ -44,7 +51,7 @@ def claim(dossier: Dossier) -> Statement:
     if not dossier.sites:
         return Statement(
             text="No privacy is claimed: no hospital had given its word.",
-            detail="The run ended, or stands, before a hospital reserved budget for it.",
+            detail="The record holds no hospital's signed word on budget and mechanism.",
             tone=Tone.BAD,
         )
     if dossier.protected:
@@ -110,7 +117,7 @@ def utility_section(points: Sequence[UtilityPoint]) -> Section:
             Figure(
                 title="Utility against epsilon",
                 svg=charts.to_svg(charts.utility_against_epsilon(points)),
-                alt=charts.describe_utility(points),
+                alt=describe_utility(points),
                 caption="Each mark is a run; the line is the mean, the band the range over seeds. "
                 "Released figures carry the noise that protects test patients, and their 95 % "
                 "interval.",
@@ -180,7 +187,7 @@ def fairness_section(dossier: Dossier) -> Section:
             Figure(
                 title="Accuracy at each hospital",
                 svg=charts.to_svg(charts.site_metrics(dossier.sites)),
-                alt=charts.describe_sites(dossier.sites),
+                alt=describe_sites(dossier.sites),
                 caption="Bars are 95 % intervals. Where they overlap, a difference may be chance "
                 "and noise alone: a wide bar tells of few patients, not of unfair treatment.",
                 table=table,
@@ -238,7 +245,7 @@ def budget_table(dossier: Dossier) -> Table:
         rows=tuple(
             (
                 s.site,
-                charts.site_claim(s),
+                site_claim(s),
                 s.privacy.enforced_epsilon,
                 s.privacy.budget_epsilon,
                 _share(s.privacy.enforced_epsilon, s.privacy.budget_epsilon),
@@ -263,7 +270,7 @@ def budget_section(dossier: Dossier) -> Section:
             Figure(
                 title="Privacy spent at each hospital",
                 svg=charts.to_svg(charts.privacy_spent(dossier.sites)),
-                alt=charts.describe_privacy(dossier.sites),
+                alt=describe_privacy(dossier.sites),
                 caption="The pale bar is what the hospital allows for life, the blue bar what its "
                 "ledger has booked over all runs, the dark line what this run claims.",
                 table=budget_table(dossier),
@@ -316,7 +323,7 @@ def rounds_section(dossier: Dossier) -> Section:
             Figure(
                 title="Time per round",
                 svg=charts.to_svg(charts.rounds_timeline(dossier.rounds)),
-                alt=charts.describe_rounds(dossier.rounds),
+                alt=describe_rounds(dossier.rounds),
                 caption=f"{dossier.rounds_planned} training rounds were planned. A number above a "
                 "bar counts hospitals that dropped out of that round.",
                 table=rounds_table(dossier),

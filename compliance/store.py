@@ -14,6 +14,7 @@ The rules of the budget are in ``ledger.py``; this file only keeps rows.
 
 import os
 import secrets
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
@@ -24,6 +25,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     Engine,
     ForeignKey,
     Index,
@@ -33,7 +35,6 @@ from sqlalchemy import (
     Text,
     delete,
     func,
-    or_,
     select,
     text,
 )
@@ -47,6 +48,8 @@ from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, Workspace
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _KEY_BYTES = 32
+#: Alembic keeps its context in one place of the process, so databases open one after another.
+_OPENING = threading.Lock()
 
 
 class Base(DeclarativeBase):
@@ -90,6 +93,7 @@ class EntryRow(Base):
     __tablename__ = "ledger_entry"
     __table_args__ = (
         CheckConstraint("rho >= 0", name="rho"),
+        Index("ix_ledger_entry_parent", "parent", "state", "rho"),
         Index("ix_ledger_entry_partition", "partition", "state", "rho"),
         Index(
             "ix_ledger_entry_sent",
@@ -102,7 +106,7 @@ class EntryRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     budget_id: Mapped[int] = mapped_column(ForeignKey("budget.id"))
     state: Mapped[str] = mapped_column(String(8))
-    parent: Mapped[int | None] = mapped_column(ForeignKey("ledger_entry.number"), index=True)
+    parent: Mapped[int | None] = mapped_column(ForeignKey("ledger_entry.number"))
     study: Mapped[str] = mapped_column(String(64))
     run: Mapped[str] = mapped_column(String(64))
     partition: Mapped[str] = mapped_column(String(16))
@@ -165,7 +169,8 @@ def open_hospital(
         raise ValueError(f"a split key has {_KEY_BYTES} bytes, got {len(split_key)}")
     try:
         _require_content(path)
-        engine = open_database(path, MIGRATIONS)
+        with _OPENING:
+            engine = open_database(path, MIGRATIONS)
         hospital = Hospital(engine, path, clock)
         try:
             _settle_identity(hospital, site, split_key)
@@ -228,7 +233,6 @@ class Hospital:
         """
         try:
             with Session(self._engine) as session, session.begin():
-                session.connection()  # takes the lock now, not at the first statement
                 yield session
         except DatabaseError as error:
             raise StoreBroken(
@@ -374,12 +378,19 @@ class SqlBook:
         row = self._session.scalars(query).one_or_none()
         return None if row is None else _entry(row)
 
-    def entries(self, parent: int | None = None) -> Sequence[Entry]:
-        """Returns all entries in order, or those of one reservation, itself included."""
+    def entries(self) -> Sequence[Entry]:
+        """Returns all entries in order."""
         query = select(EntryRow).order_by(EntryRow.number)
-        if parent is not None:
-            query = query.where(or_(EntryRow.parent == parent, EntryRow.number == parent))
         return [_entry(row) for row in self._session.scalars(query)]
+
+    def entry(self, number: int) -> Entry | None:
+        """Returns one entry."""
+        row = self._session.get(EntryRow, number)
+        return None if row is None else _entry(row)
+
+    def booked(self, reservation: int, state: State) -> int:
+        """Returns the sum of rho over a reservation's own entries in a state."""
+        return self._total(EntryRow.parent == reservation, EntryRow.state == state.value)
 
     def sent(self, context: str) -> Entry | None:
         """Returns the SENT entry of a context."""
@@ -389,9 +400,10 @@ class SqlBook:
 
     def total(self, partition: Partition, state: State) -> int:
         """Returns the sum of rho over a partition's entries in a state."""
-        query = select(func.coalesce(func.sum(EntryRow.rho), 0)).where(
-            EntryRow.partition == partition, EntryRow.state == state.value
-        )
+        return self._total(EntryRow.partition == partition, EntryRow.state == state.value)
+
+    def _total(self, *where: ColumnElement[bool]) -> int:
+        query = select(func.coalesce(func.sum(EntryRow.rho), 0)).where(*where)
         return int(self._session.scalar(query) or 0)
 
     def append(self, entry: Entry) -> None:

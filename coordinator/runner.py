@@ -119,7 +119,12 @@ class Runner:
     def _round(self, purpose: str, number: int, model: Tensors, layout: Layout) -> Sum:
         context = self._context(purpose, number, model, layout)
         self._open(purpose, number, context)
-        sum_round = SumRound(context=context, roster=self._roster, key=self._key)
+        sum_round = SumRound(
+            context=context,
+            roster=self._roster,
+            key=self._key,
+            min_cohort=self._study.aggregation.min_cohort,
+        )
         try:
             return aggregate(
                 sum_round,

@@ -10,14 +10,15 @@ host for anything. What it says is in ``presentation``; this file only places it
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import streamlit as st
 
 from compliance import charts, sections
-from compliance.documents import Form, Statement, Table, Tone, show
+from compliance.chart_words import site_claim
+from compliance.documents import Document, Form, Statement, Table, Tone, show
 from compliance.dossier import Dossier
 from compliance.reports import privacy_report, render_csv, render_html, render_json
 from coordinator.views import open_views
@@ -33,9 +34,13 @@ _FORMATS = {
 _BOXES = {Tone.GOOD: st.success, Tone.PLAIN: st.info, Tone.CAUTION: st.warning, Tone.BAD: st.error}
 
 
+_CHART_HEIGHT = 330  # pixels, axes and legend included
+_ROW_HEIGHT = 30
+
+
 def main(views: Views) -> None:
     """Draws the page about the runs that ``views`` knows."""
-    st.title("Collegium")
+    st.markdown(":primary[**COLLEGIUM**]")
     runs = presentation.ordered(views.runs())
     if not runs:
         st.info("No run yet. Start one with: collegium demo --out FOLDER")
@@ -45,36 +50,42 @@ def main(views: Views) -> None:
     dossier = views.dossier(chosen)
     _head(dossier)
     _headlines(dossier)
-    _utility(views, dossier)
-    _fairness(dossier)
-    _privacy(dossier)
-    _rounds(dossier)
+    first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
+    with first[0]:
+        _utility(views, dossier)
+    with first[1]:
+        _fairness(dossier)
+    with second[0]:
+        _privacy(dossier)
+    with second[1]:
+        _rounds(dossier)
     _audit(views, dossier)
     _downloads(dossier)
 
 
 def run(arguments: Sequence[str]) -> None:
     """Opens the folder named by ``--out`` and draws its page; a refusal becomes a sentence."""
-    st.set_page_config(page_title="Collegium", page_icon=":material/lan:", layout="wide")
+    # No page icon: Streamlit would fetch it from another host.
+    st.set_page_config(page_title="Collegium", layout="wide")
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--out", type=Path, default=Path("demo-out"))
     options, _ = parser.parse_known_args(list(arguments))
     try:
         views = open_views(options.out)
     except FederationError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(presentation.plain(str(error)), icon=":material/error:")
         return
     try:
         main(views)
     except FederationError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(presentation.plain(str(error)), icon=":material/error:")
     finally:
         views.close()
 
 
 def _head(dossier: Dossier) -> None:
-    st.header(dossier.study_title)
-    st.caption(dossier.study_purpose)
+    st.title(presentation.plain(dossier.study_title))
+    st.caption(presentation.plain(dossier.study_purpose))
     for statement in sections.banner(dossier):
         _box(statement)
     if dossier.state == "running":
@@ -82,14 +93,12 @@ def _head(dossier: Dossier) -> None:
 
 
 def _box(statement: Statement) -> None:
-    # Plain text, not Markdown: what a study's author wrote must not become a link or a picture.
-    box = _BOXES[statement.tone]("")
-    with box.container():
-        st.text(f"{statement.text} {statement.detail}".strip())
+    detail = f" {presentation.plain(statement.detail)}" if statement.detail else ""
+    _BOXES[statement.tone](f"**{presentation.plain(statement.text)}**{detail}")
 
 
 def _headlines(dossier: Dossier) -> None:
-    claims = [claim for s in dossier.sites if (claim := charts.site_claim(s)) is not None]
+    claims = [claim for s in dossier.sites if (claim := site_claim(s)) is not None]
     claimed = dossier.protected and claims
     items = [
         ("AUROC, released", presentation.figure(dossier.auroc_released),
@@ -137,13 +146,14 @@ def _privacy(dossier: Dossier) -> None:
 def _rounds(dossier: Dossier) -> None:
     st.subheader("Rounds")
     if not dossier.rounds:
-        st.info(f"No round was opened yet; {dossier.rounds_planned} are planned.")
+        st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
         return
     _chart(charts.rounds_timeline(dossier.rounds), sections.rounds_table(dossier))
 
 
 def _chart(chart: charts.Chart, table: Table) -> None:
-    st.altair_chart(chart, theme=None, width="stretch")
+    fitting = chart.properties(height=max(_CHART_HEIGHT, _ROW_HEIGHT * len(table.rows)))
+    st.altair_chart(fitting, theme=None, width="stretch")
     with st.expander("The numbers behind this chart"):
         st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
 
@@ -157,9 +167,15 @@ def _audit(views: Views, dossier: Dossier) -> None:
     found = presentation.found_entries(dossier.audit.entries, words)
     st.caption(f"{len(found)} of {len(dossier.audit.entries)} entries; root {dossier.audit.root}")
     rows = [
-        {"Index": e.index, "Time": e.time, "Type": e.type, "Digest of the details": e.payload,
-         "Leaf": e.leaf_hash} for e in found
-    ]  # fmt: skip
+        {
+            "Index": entry.index,
+            "Time": show(entry.time, Form.TIME),
+            "Type": entry.type,
+            "Digest of the details": entry.payload,
+            "Leaf": entry.leaf_hash,
+        }
+        for entry in found
+    ]
     st.dataframe(rows, hide_index=True, width="stretch")
 
 
@@ -167,7 +183,7 @@ def _verify(views: VerifiesLog) -> None:
     try:
         checked = views.verify_log()
     except FederationError as error:
-        st.error(f"Not verified: {error}", icon=":material/gpp_bad:")
+        st.error(f"Not verified: {presentation.plain(str(error))}", icon=":material/gpp_bad:")
         return
     st.success(
         f"Verified: {checked:,} entries hash to the signed root.", icon=":material/verified:"
@@ -176,18 +192,21 @@ def _verify(views: VerifiesLog) -> None:
 
 def _downloads(dossier: Dossier) -> None:
     st.subheader("Report for the compliance officer")
-    document = partial(privacy_report, dossier)
     for column, (name, (render, mime)) in zip(
         st.columns(len(_FORMATS)), _FORMATS.items(), strict=True
     ):
         column.download_button(
             f"Download as {name.upper()}",
-            data=lambda render=render: render(document()),
+            data=partial(_rendered, dossier, render),
             file_name=f"collegium-{dossier.run_id}.{name}",
             mime=mime,
             on_click="ignore",
             width="stretch",
         )
+
+
+def _rendered(dossier: Dossier, render: Callable[[Document], str]) -> bytes:
+    return render(privacy_report(dossier)).encode()
 
 
 if __name__ == "__main__":

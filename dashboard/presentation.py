@@ -3,15 +3,17 @@
 The two interfaces at the top are all that the page asks of the coordinator.
 """
 
-import base64
-import binascii
+import re
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from compliance.documents import Cell, Form, Statement, Table, Tone, show
 from compliance.dossier import Audit, Dossier, EntryFacts, Interval
 from compliance.utility import UtilityPoint
+from protocol.errors import MessageRefused
+from protocol.note import parse_checkpoint
 
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")
 _ORDER = {"finished": 0, "running": 1}
 
 
@@ -121,24 +123,29 @@ def head_state(audit: Audit) -> Statement:
         )
     return Statement(
         text=f"A head of {audit.size:,} entries; {len(audit.entries):,} are of this run.",
-        detail="Not yet verified here: verify the whole log with the button below, or with "
-        "collegium audit verify --out FOLDER.",
+        detail="Its signature and the entries below it are not checked until the whole log is "
+        "verified: collegium audit verify --out FOLDER.",
     )
 
 
 def _names_head(audit: Audit) -> bool:
-    lines = audit.checkpoint.split("\n")
+    text, separator, _ = audit.checkpoint.partition("\n\n")
     try:
-        return lines[1] == str(audit.size) and _decoded(lines[2]) == bytes.fromhex(audit.root)
-    except (IndexError, ValueError):
+        checkpoint = parse_checkpoint(text + "\n")
+    except MessageRefused:
         return False
+    return (checkpoint.size, checkpoint.root.hex()) == (audit.size, audit.root)
 
 
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("not base64") from error
+def plain(text: str) -> str:
+    """Returns text for a place that reads Markdown: no link, picture or formatting comes of it.
+
+    A study's author must not be able to make the page fetch something.
+
+    >>> plain("![x](http://a) *b*")
+    '\\\\!\\\\[x\\\\]\\\\(http\\\\://a\\\\) \\\\*b\\\\*'
+    """
+    return _MARKDOWN.sub(r"\\\1", text)
 
 
 def figure(value: Cell, form: Form = Form.RATIO) -> str:

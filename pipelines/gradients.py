@@ -177,11 +177,16 @@ def _clip_block(
     shortened = units * (1 - _MARGIN) / np.maximum(lengths, 1.0)
     scale = np.where(norms > clip * (1 - _MARGIN), shortened, as_they_are)
     integers = np.trunc(rows * scale[:, None]).astype(np.int64)
+    return _shorten(integers, units), int(((norms <= clip) & finite).sum())
+
+
+def _shorten(integers: NDArray[np.int64], units: int) -> NDArray[np.int64]:
+    """Returns the rows, those with an exact norm above ``units`` truncated until it is not."""
     while True:
-        squares = np.einsum("ij,ij->i", integers, integers)
+        squares = np.einsum("ij,ij->i", integers, integers)  # exact: entries are below 2**26
         over = squares > units * units
         if not over.any():
-            return integers, int(((norms <= clip) & finite).sum())
+            return integers
         shrink = units / np.sqrt(squares[over].astype(np.float64)) * (1 - _MARGIN)
         integers[over] = np.trunc(integers[over] * shrink[:, None]).astype(np.int64)
 

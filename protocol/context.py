@@ -16,9 +16,8 @@ Source: ``secure-aggregation.md`` A.2; Bonawitz et al. 2017 (CCS), section 6.2.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
-
 from functools import cached_property
+from typing import Annotated
 
 from protocol.encoding import Json, digest_json
 from protocol.fixed_point import require_no_wrap

@@ -12,14 +12,17 @@ Rules:
 """
 
 import math
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from protocol.errors import UpdateRefused
 
-_SIGNED = {np.dtype(np.uint32): np.int32, np.dtype(np.uint64): np.int64}
-_UNSIGNED = {32: np.dtype(np.uint32), 64: np.dtype(np.uint64)}
+Words: TypeAlias = NDArray[np.unsignedinteger]
+
+_UNSIGNED: dict[int, DTypeLike] = {32: np.uint32, 64: np.uint64}
+_SIGNED: dict[int, DTypeLike] = {32: np.int32, 64: np.int64}
 #: Updates are encoded in pieces of this many coordinates: no whole-vector temporaries.
 _CHUNK = 1 << 16
 
@@ -31,7 +34,7 @@ def encode(
     bound: float,
     frac_bits: int,
     ring_bits: int = 32,
-) -> NDArray[np.unsignedinteger]:
+) -> Words:
     """Returns a weighted update as ring elements; ``decode`` of a sum is the inverse.
 
     >>> encode(np.array([0.5, -0.25]), weight=1.0, bound=1.0, frac_bits=2)
@@ -58,15 +61,15 @@ def encode(
     norm = _norm(update)
     factor = weight * 2.0**frac_bits * (bound / norm if norm > bound else 1.0)
     limit = float(math.ceil(bound * 2.0**frac_bits))
-    encoded = np.empty(len(update), dtype=_UNSIGNED[ring_bits])
-    signed = encoded.view(_SIGNED[encoded.dtype])
+    encoded: Words = np.empty(len(update), dtype=_UNSIGNED[ring_bits])
+    signed = _as_signed(encoded)
     for start in range(0, len(update), _CHUNK):
         part = np.rint(update[start : start + _CHUNK].astype(np.float64) * factor)
         signed[start : start + _CHUNK] = np.clip(part, -limit, limit)
     return encoded
 
 
-def decode(total: NDArray[np.unsignedinteger], *, frac_bits: int) -> NDArray[np.float64]:
+def decode(total: Words, *, frac_bits: int) -> NDArray[np.float64]:
     """Returns the weighted sum of updates that a sum of ring elements stands for.
 
     >>> decode(np.array([2, 4294967295], dtype=np.uint32), frac_bits=2)
@@ -75,9 +78,7 @@ def decode(total: NDArray[np.unsignedinteger], *, frac_bits: int) -> NDArray[np.
     return _as_signed(total).astype(np.float64) * 2.0**-frac_bits
 
 
-def encode_counts(
-    counts: NDArray[np.int64], *, ring_bits: int = 32, sites: int = 1
-) -> NDArray[np.unsignedinteger]:
+def encode_counts(counts: NDArray[np.int64], *, ring_bits: int = 32, sites: int = 1) -> Words:
     """Returns signed integers as ring elements; ``decode_counts`` of a sum is the inverse.
 
     >>> encode_counts(np.array([3, -1]))
@@ -96,11 +97,11 @@ def encode_counts(
         raise ValueError(f"counts are signed integers, not {counts.dtype}")
     if counts.size and not (-limit <= int(counts.min()) and int(counts.max()) < limit):
         raise UpdateRefused(f"a count lies outside the {ring_bits}-bit ring's share")
-    unsigned: NDArray[np.unsignedinteger] = counts.astype(_UNSIGNED[ring_bits])
+    unsigned: Words = counts.astype(_UNSIGNED[ring_bits])
     return unsigned
 
 
-def decode_counts(total: NDArray[np.unsignedinteger]) -> NDArray[np.int64]:
+def decode_counts(total: Words) -> NDArray[np.int64]:
     """Returns the sum of counts that a sum of ring elements stands for.
 
     >>> decode_counts(np.array([3, 4294967295], dtype=np.uint32))
@@ -151,7 +152,9 @@ def _norm(update: NDArray[np.floating]) -> float:
     return norm
 
 
-def _as_signed(total: NDArray[np.unsignedinteger]) -> NDArray[np.signedinteger]:
-    if total.dtype not in _SIGNED:
-        raise ValueError(f"expected uint32 or uint64, got {total.dtype}")
-    return total.view(_SIGNED[total.dtype])
+def _as_signed(words: Words) -> NDArray[np.signedinteger]:
+    bits = 8 * words.dtype.itemsize
+    if words.dtype.kind != "u" or bits not in _SIGNED:
+        raise ValueError(f"expected uint32 or uint64, got {words.dtype}")
+    signed: NDArray[np.signedinteger] = words.view(_SIGNED[bits])
+    return signed

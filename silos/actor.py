@@ -35,7 +35,7 @@ class SiloActor:
         self._home = home
         self._silo: Any = None
 
-    def open(self, epsilon_max: float, delta: float) -> Any:
+    def open(self, epsilon_max: float, delta: float, split_key: bytes) -> Any:
         """Opens the hospital and grants its patients' budget; returns its member record."""
 
         def work() -> Any:
@@ -43,7 +43,9 @@ class SiloActor:
 
             self._home.mkdir(parents=True, exist_ok=True)
             _log_at_home(self._home / "silo.log")
-            self._silo = Silo(self._site, self._home, _make_trainer, simulated=True)
+            self._silo = Silo(
+                self._site, self._home, _make_trainer, simulated=True, split_key=split_key
+            )
             self._silo.grant(epsilon_max, delta)
             return self._silo.member
 

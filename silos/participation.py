@@ -11,6 +11,7 @@ Rules, whoever the coordinator claims to be:
    object; the envelope carries the ledger's head (ruling 18).
 """
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -20,18 +21,20 @@ from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.fixed_point import encode, encode_counts
 from protocol.identity import Roster, SigningKey
-from protocol.silo_round import OnceBook, SiloRound, opened_context
+from protocol.silo_round import SiloRound, opened_context
 
 from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
 from compliance.ledger import Ledger, Reservation
 from compliance.noise import DiscreteGaussian
-from protocol.encoding import digest
-from protocol.errors import OutOfOrder, PolicyRefused, StudyRefused
+from compliance.store import Hospital
+from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused, StudyRefused
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
 from protocol.study import LocalPrivacy, Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of
 from silos.entropy import Entropy, Moment
+
+log = logging.getLogger("collegium.silo")
 
 
 class LocalTrainer(Protocol):
@@ -141,8 +144,7 @@ class Participation:
         roster: Roster,
         coordinator_public: bytes,
         key: SigningKey,
-        book: OnceBook,
-        ledger: Ledger,
+        home: Hospital,
         plan: PrivacyPlan | None,
         trainer: LocalTrainer,
         entropy: Entropy,
@@ -152,8 +154,9 @@ class Participation:
         self._roster = roster
         self._coordinator = coordinator_public
         self._key = key
-        self._book = book
-        self._ledger = ledger
+        self._home = home
+        self._book = home.once_book()
+        self._ledger = home.ledger
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
         self._round: SiloRound | None = None
@@ -204,6 +207,7 @@ class Participation:
             roster=self._roster,
             coordinator_public=self._coordinator,
             book=self._book,
+            min_cohort=self.study.aggregation.min_cohort,
         )
         self._model = model
         return self._round.advertise()
@@ -237,7 +241,11 @@ class Participation:
             raise PolicyRefused(f"the round's context is not the study's: {', '.join(wrong)}")
 
     def _contribute(self, silo_round: SiloRound, delivery: bytes) -> Reply:
-        silo_round.accept_shares(delivery)
+        try:
+            silo_round.accept_shares(delivery)
+        except MessageRefused as error:
+            log.warning("run %s: %s", self.run_id, error)
+            return Reply(message=silo_round.complaint())  # OutOfOrder when nobody can be named
         context = silo_round.context
         if self._model is None:
             raise OutOfOrder("no model was received")
@@ -246,7 +254,7 @@ class Participation:
         else:
             vector = self._evaluation_vector(context, self._model)
         blob = silo_round.mask(vector)
-        head = self._charge(context, digest(blob))
+        head = self._charge(context, self._home.keep_blob(context.digest, blob))
         if context.purpose == "training":
             self._sent_rounds += 1
         else:

@@ -11,13 +11,11 @@ from pathlib import Path
 
 from protocol.identity import Member, SigningKey
 
-from compliance.ledger import Ledger
 from compliance.store import Hospital, open_hospital
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.splits import split
-from protocol.encoding import digest
-from protocol.errors import CohortRefused, FederationError, PolicyRefused, StudyRefused
+from protocol.errors import BudgetSpent, CohortRefused, FederationError, PolicyRefused, StudyRefused
 from protocol.exchange import Reply, Request
 from protocol.study import BUNDLED, LocalPrivacy, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
@@ -34,11 +32,19 @@ class Silo:
     """One hospital, whatever process it lives in."""
 
     def __init__(
-        self, site: str, home: Path, make_trainer: MakeTrainer, *, simulated: bool
+        self,
+        site: str,
+        home: Path,
+        make_trainer: MakeTrainer,
+        *,
+        simulated: bool,
+        split_key: bytes | None = None,
     ) -> None:
+        if split_key is not None and not simulated:
+            raise PolicyRefused("a real hospital draws its split key itself and shows it to nobody")
         self.site = site
-        self._home: Hospital = open_hospital(home / "hospital.db", site=site)
-        self._ledger = Ledger(self._home)
+        self._home: Hospital = open_hospital(home / "hospital.db", site=site, split_key=split_key)
+        self._ledger = self._home.ledger
         self._ledger.verify()
         self._key = SigningKey.from_bytes(self._home.identity_key)
         self._make_trainer = make_trainer
@@ -70,7 +76,10 @@ class Silo:
         train, test = self._records(invitation)
         plan = self._plan(study)
         if plan is not None:
-            plan = plan.reserved(self._ledger, study.digest, run_id)
+            try:
+                plan = plan.reserved(self._ledger, study.digest, run_id)
+            except BudgetSpent as error:
+                raise BudgetSpent(f"site {self.site}: {error}") from error
         trainer = self._make_trainer(study, self.site, train, test)
         self._runs[run_id] = Participation(
             site=self.site,
@@ -79,8 +88,7 @@ class Silo:
             roster=invitation.roster,
             coordinator_public=invitation.coordinator_public,
             key=self._key,
-            book=self._home.once_book(),
-            ledger=self._ledger,
+            home=self._home,
             plan=plan,
             trainer=trainer,
             entropy=entropy,
@@ -139,7 +147,7 @@ class Silo:
         train, test = split(
             own,
             study.split,
-            key=self._split_key(study),
+            key=self._home.split_key,
             site=self.site,
             index_file=invitation.index_file,
         )
@@ -162,12 +170,6 @@ class Silo:
         records = load_cohort(study.cohort, source, site=self.site, keep=keep)
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
 
-    def _split_key(self, study: Study) -> bytes:
-        """The hospital's own key for life; a simulation's follows from the public split seed."""
-        if self._simulated:
-            return bytes.fromhex(digest(f"split/{study.seeds.split}/{self.site}".encode()))
-        return self._home.split_key
-
     def _plan(self, study: Study) -> PrivacyPlan | None:
         privacy = study.privacy
         if not isinstance(privacy, LocalPrivacy):
@@ -178,8 +180,7 @@ class Silo:
 
     def _summary(self, run_id: str, study: Study, plan: PrivacyPlan | None) -> SignedSummary:
         privacy = study.privacy
-        summary = self._ledger.summary()
-        protected = plan is not None and isinstance(privacy, LocalPrivacy)
+        spent = self._ledger.summary() if plan else None
         return sign_summary(
             Summary(
                 site=self.site,
@@ -197,8 +198,8 @@ class Silo:
                 sampling_rate=privacy.sampling_rate,
                 steps=study.training.steps,
                 clip=privacy.clip if isinstance(privacy, LocalPrivacy) else None,
-                budget_epsilon=summary.epsilon_max if protected else None,
-                enforced_epsilon=summary.enforced_epsilon if protected else None,
+                budget_epsilon=spent.epsilon_max if spent else None,
+                enforced_epsilon=spent.enforced_epsilon if spent else None,
                 ledger_head=self._ledger.head,
             ),
             self._key,

@@ -24,7 +24,7 @@ from protocol.keystream import Keystream
 from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
 from pipelines.gradients import ENGINES, clip_to_integers, scores, units_for
-from pipelines.metrics import histogram, per_patient, two_by_two
+from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
 from protocol.study import LocalPrivacy, Study
 from protocol.tensors import Tensors, flatten, layout_of, model_digest, unflatten
@@ -154,8 +154,14 @@ class Trainer:
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's mean logit and highest label; they stay in the hospital."""
         load_parameters(self._module, model)
-        logits = scores(self._module, self._test.features)
-        return per_patient(logits, self._test.labels, self._test.patients)
+        logits = scores(self._module, self._test.features).astype(np.float64)
+        patients, count = self._test.patients, self._test.num_patients
+        means = np.bincount(patients, weights=logits, minlength=count) / np.bincount(
+            patients, minlength=count
+        )
+        labels = np.zeros(count)
+        np.maximum.at(labels, patients, self._test.labels)
+        return means, labels
 
 
 def _records_by_patient(records: Records) -> list[NDArray[np.int64]]:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipelines.gradients import ENGINES, clip_to_integers, scores, units_for
+from pipelines.gradients import ENGINES, _shorten, clip_to_integers, scores, units_for
 from pipelines.networks import build, parameters_of
 from protocol.contract import ImageCohort, Label, NumberColumn, TableCohort
 from protocol.study import ConvClassifier, FullyConnected, Task
@@ -140,6 +140,24 @@ ADVERSARIAL = {
 def test_adversarial_vector_keeps_the_exact_norm(name, units):
     total, _ = clip_to_integers(ADVERSARIAL[name][None], clip=1.0, units=units)
     assert exact_norm_squared(total) <= units**2
+
+
+@given(
+    rows=arrays(np.int64, (3, 6), elements=st.integers(-(2**22), 2**22)),
+    units=st.integers(1, 2**20),
+)
+def test_exact_check_alone_brings_any_integers_within_the_bound(rows, units):
+    shortened = _shorten(rows.copy(), units)
+    for before, after in zip(rows, shortened, strict=True):
+        assert exact_norm_squared(after) <= units**2
+        if exact_norm_squared(before) <= units**2:
+            assert np.array_equal(before, after)
+
+
+def test_exact_check_sees_a_single_unit_too_much():
+    rows = np.array([[3, 4, 0], [3, 4, 1]])
+    assert np.array_equal(_shorten(rows.copy(), 5)[0], rows[0])
+    assert exact_norm_squared(_shorten(rows.copy(), 5)[1]) <= 25
 
 
 def test_vectors_on_the_bound_lose_almost_nothing():

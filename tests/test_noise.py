@@ -81,9 +81,8 @@ def test_table_is_within_2_to_minus_100_of_the_exact_distribution(sigma: float) 
 
 @pytest.mark.parametrize("sigma", [601.0, 131072.0 * 2.184])
 def test_sum_of_two_tables_has_the_shape_of_one_gaussian(sigma: float) -> None:
-    k, (_, _) = noise._parts(sigma)
-    second = 8 * k
-    first = (Fraction(sigma) ** 2 - second**2) / k**2
+    k, first, second = noise._split(sigma)
+    assert k * k * first + second == Fraction(sigma) ** 2
     values = [0, 1, k // 2, k, int(sigma), int(3 * sigma) + 1]
     found = pmf_of_sum(first, second, k, values)
     with mpmath.workprec(400):

@@ -17,12 +17,12 @@ def pmf(sigma: float, reach: int) -> dict[int, mpmath.mpf]:
         return {x: half[abs(x)] / total for x in range(-reach, reach + 1)}
 
 
-def pmf_of_sum(first: Fraction, second: int, k: int, values: list[int]) -> list[mpmath.mpf]:
+def pmf_of_sum(first: Fraction, second: Fraction, k: int, values: list[int]) -> list[mpmath.mpf]:
     """Returns P[k X1 + X2 = x] for each x, up to one common factor.
 
     Args:
         first: variance of X1.
-        second: standard deviation of X2.
+        second: variance of X2, a whole number.
         k: the factor.
         values: where to look.
     """
@@ -33,7 +33,9 @@ def pmf_of_sum(first: Fraction, second: int, k: int, values: list[int]) -> list[
             around = range(x // k - 300, x // k + 301)
             found.append(
                 mpmath.fsum(
-                    mpmath.exp(-j * j / (2 * variance) - mpmath.mpf(x - k * j) ** 2 / 2 / second**2)
+                    mpmath.exp(
+                        -j * j / (2 * variance) - mpmath.mpf(x - k * j) ** 2 / (2 * int(second))
+                    )
                     for j in around
                 )
             )

@@ -31,9 +31,9 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, nullable=False),
         sa.Column("unit", sa.String(16), nullable=False),
         sa.Column("adjacency", sa.String(16), nullable=False),
-        sa.Column("epsilon_max", sa.Float, nullable=False),
-        sa.Column("delta", sa.Float, nullable=False),
-        sa.Column("order", sa.Float, nullable=False),
+        sa.Column("epsilon_max", sa.Double, nullable=False),
+        sa.Column("delta", sa.Double, nullable=False),
+        sa.Column("order", sa.Double, nullable=False),
         sa.Column("capacity", sa.BigInteger, nullable=False),
         sa.Column("signed_by", sa.String(200), nullable=False),
         sa.Column("opened_at", sa.String(32), nullable=False),
@@ -79,7 +79,7 @@ def _create_ledger() -> None:
         sa.UniqueConstraint("prev_hash", name="uq_ledger_entry_prev_hash"),
         sa.CheckConstraint("rho >= 0", name="ck_ledger_entry_rho"),
     )
-    op.create_index("ix_ledger_entry_parent", "ledger_entry", ["parent"])
+    op.create_index("ix_ledger_entry_parent", "ledger_entry", ["parent", "state", "rho"])
     op.create_index("ix_ledger_entry_partition", "ledger_entry", ["partition", "state", "rho"])
     op.create_index(
         "ix_ledger_entry_sent",

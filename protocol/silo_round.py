@@ -1,0 +1,386 @@
+"""One silo's side of one secure sum: verified bytes in, signed bytes out, no I/O.
+
+Order: ``advertise``, ``share``, ``accept_shares``, ``mask`` and
+``masked_message``, ``confirm``, ``reveal``.
+
+Rules, whoever the coordinator claims to be:
+
+1. A silo takes part in one context for each round and attempt of a run.
+2. In a context it makes one advert, one set of shares, one masked vector, one
+   signature on who is in the round, and one reveal. What it made is durable
+   in the ``OnceBook`` before it leaves; a restarted silo therefore drops out.
+3. It accepts one U1 (adverts), one U2 (senders of shares) and one U3
+   (survivors), each inside the one before it and never below the threshold or
+   the silo's own minimum. Every advert and header is signed by a pinned member.
+4. It reveals only after t members of U3 have signed exactly what it signed
+   itself: the share of b for a survivor, of z for any other sender, never both.
+5. Its secrets are fresh, live in memory and are dropped once they have served.
+
+Source: Bonawitz et al. 2017 (CCS), figure 4 with the consistency check;
+``secure-aggregation.md`` A.2 and A.3, rulings 1 and 3.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from protocol.context import RoundContext
+from protocol.encoding import digest, digest_json
+from protocol.errors import MessageRefused, OutOfOrder
+from protocol.forms import to_json
+from protocol.identity import COORDINATOR, Roster, SigningKey
+from protocol.keystream import Words
+from protocol.masking import apply_masks, word_type
+from protocol.messages import (
+    HASH_BYTES,
+    Advertise,
+    AdvertList,
+    Complaint,
+    Consistency,
+    DeliveredShare,
+    M,
+    Masked,
+    Message,
+    Origin,
+    Reveal,
+    RoundOpen,
+    ShareBundle,
+    ShareDelivery,
+    ShareHeader,
+    SignatureList,
+    SurvivorList,
+    digest_of_blobs,
+    digest_of_messages,
+    encode_bundle,
+    open_message,
+    pieces,
+    sign_message,
+)
+from protocol.sealed_shares import Dealt, Openings, SiloSecrets, deal_shares, open_entry
+
+T = TypeVar("T")
+
+#: A sum over fewer sites shows each of them too much of the others.
+LEAST_COHORT = 3
+
+
+class OnceBook(Protocol):
+    """What a silo did once and may never do differently; kept by the hospital, durably."""
+
+    def record(self, context: str, slot: str, digest: str) -> None:
+        """Records a digest for a slot of a context; the same digest again is fine.
+
+        Raises:
+            MessageRefused: another digest stands there already.
+        """
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Adverts:
+    """U1: everybody's public keys, and the digest of the signed adverts."""
+
+    digest: str
+    by_site: Mapping[str, Advertise]
+
+    @property
+    def sites(self) -> list[str]:
+        return sorted(self.by_site)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Survivors:
+    """U3, and the statement that this silo signs about the whole round."""
+
+    sites: tuple[str, ...]
+    statement: Consistency
+
+
+def opened_context(wire: bytes, coordinator_public: bytes) -> RoundContext:
+    """Returns the context that the coordinator opens a round with.
+
+    Raises:
+        MessageRefused: it is malformed, not the coordinator's, or breaks the
+            rules of a context.
+    """
+    origin = Origin(sender=COORDINATOR, public=coordinator_public, context=None)
+    context = open_message(wire, RoundOpen, origin).context
+    # The envelope must name the very context that it carries.
+    origin = Origin(sender=COORDINATOR, public=coordinator_public, context=context.digest)
+    return open_message(wire, RoundOpen, origin).context
+
+
+class SiloRound:
+    """The state machine of one silo in one context.
+
+    A refused message changes nothing: the right one may still come. A repeated
+    request gets the same bytes again.
+
+    Raises:
+        MessageRefused: this silo, its key, or a member of the cohort does not
+            stand in the pinned roster, or the context names another roster.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: RoundContext,
+        site: str,
+        key: SigningKey,
+        roster: Roster,
+        coordinator_public: bytes,
+        book: OnceBook,
+        min_cohort: int = LEAST_COHORT,
+    ) -> None:
+        if roster.digest != context.roster_digest:
+            raise MessageRefused("the context names another roster than the pinned one")
+        if site not in context.cohort:
+            raise MessageRefused(f"site {site} is not in this cohort")
+        self._publics = {member: roster.key_of(member) for member in context.cohort}
+        if self._publics[site] != key.public:
+            raise MessageRefused(f"the roster holds another key for site {site}")
+        self.context, self.site = context, site
+        self._key, self._coordinator, self._book = key, coordinator_public, book
+        self._least = max(context.threshold, min_cohort, LEAST_COHORT)
+        self._secrets: SiloSecrets | None = None
+        self._advert: bytes | None = None
+        self._adverts: _Adverts | None = None
+        self._dealt: Dealt | None = None
+        self._header: bytes | None = None
+        self._bundle: bytes | None = None
+        self._senders: tuple[str, ...] | None = None
+        self._senders_digest = ""
+        self._openings: Mapping[str, Openings] = {}
+        self._culprit: str | None = None
+        self._blob_sha256: str | None = None
+        self._survivors: _Survivors | None = None
+        self._revealed: bytes | None = None
+
+    def advertise(self) -> bytes:
+        """Returns the signed public keys of this context.
+
+        Raises:
+            MessageRefused: this silo has begun this round and attempt before,
+                in another context or before a restart.
+        """
+        if self._advert is None:
+            self._book.record(self.context.slot, "context", self.context.digest)
+            own = SiloSecrets.fresh(self.context, self.site)
+            advert = self._sign(own.advert())
+            self._once("advert", digest(advert))
+            self._secrets, self._advert = own, advert
+        return self._advert
+
+    def share(self, adverts: bytes) -> bytes:
+        """Returns this silo's secrets, shared and sealed for every member of U1.
+
+        Raises:
+            MessageRefused: an advert is not its member's, a key is used twice,
+                or U1 is too small or not the one accepted before.
+        """
+        own_advert = _needed(self._advert, "advertise")
+        request = self._from_coordinator(adverts, AdvertList).adverts
+        named = digest_of_messages(request)
+        if self._adverts is None:
+            self._require("U1", request, within=self.context.cohort)
+            if request[self.site] != own_advert:
+                raise MessageRefused("U1 holds another advert than this silo's own")
+            found = {site: self._from_site(site, wire, Advertise) for site, wire in request.items()}
+            _require_distinct_keys(found)
+            dealt = deal_shares(_needed(self._secrets, "advertise"), found)
+            self._once("adverts", named)
+            self._adverts, self._dealt = _Adverts(digest=named, by_site=found), dealt
+            self._header, self._bundle = self._bundled(named, dealt)
+        if named != self._adverts.digest:
+            raise MessageRefused("another U1 was accepted before")
+        return _needed(self._bundle, "share")
+
+    def accept_shares(self, delivery: bytes) -> None:
+        """Takes the shares that every member of U2 made for this silo.
+
+        Raises:
+            MessageRefused: a member's header, ciphertext or commitment is
+                wrong (the message names it and ``complaint`` accuses it), or
+                U2 is too small or not the one accepted before.
+        """
+        adverts = _needed(self._adverts, "share")
+        request = self._from_coordinator(delivery, ShareDelivery).shares
+        named = digest_of_messages({site: part.header for site, part in request.items()})
+        if self._senders is None:
+            self._require("U2", request, within=adverts.sites)
+            if request[self.site].header != self._header:
+                raise MessageRefused("U2 holds another header than this silo's own")
+            openings = {}
+            for owner in sorted(request):
+                with self._blaming(owner):
+                    openings[owner] = self._opened(owner, request[owner], adverts)
+            self._once("senders", named)
+            self._senders, self._senders_digest = tuple(openings), named
+            self._openings, self._dealt = openings, None
+        if named != self._senders_digest:
+            raise MessageRefused("another U2 was accepted before")
+
+    def complaint(self) -> bytes:
+        """Returns the signed accusation of the member whose shares were refused.
+
+        Raises:
+            OutOfOrder: there is nobody to accuse.
+        """
+        return self._sign(Complaint(against=_needed(self._culprit, "a refused delivery")))
+
+    def mask(self, vector: Words) -> bytes:
+        """Returns the one masked blob of this context: little-endian words.
+
+        The vector is not changed. The secrets are dropped: whoever has to send
+        the blob again must keep these bytes.
+
+        Args:
+            vector: (dim,) words of the context's ring.
+
+        Raises:
+            OutOfOrder: the shares were not accepted yet, or a vector was masked already.
+            ValueError: the vector has another type or length.
+        """
+        senders, adverts = _needed(self._senders, "accept_shares"), _needed(self._adverts, "share")
+        if self._secrets is None:
+            raise OutOfOrder("a vector was masked already in this context")
+        words = word_type(self.context)
+        if vector.dtype != words or vector.shape != (self.context.dim,):
+            raise ValueError(f"expected ({self.context.dim},) {words}, got {vector.shape}")
+        own, self._secrets = self._secrets, None
+        add, subtract = own.mask_keys({peer: adverts.by_site[peer] for peer in senders})
+        masked = vector.astype(words)
+        apply_masks(masked, add=add, subtract=subtract)
+        blob = masked.tobytes()
+        blob_sha256 = digest(blob)
+        self._once("masked", blob_sha256)
+        self._blob_sha256 = blob_sha256
+        return blob
+
+    def masked_message(self, *, ledger_head: str) -> bytes:
+        """Returns the signed name of the blob, with the head of the ledger after SENT (ruling 18).
+
+        Raises:
+            MessageRefused: another head was signed before.
+        """
+        blob_sha256 = _needed(self._blob_sha256, "mask")
+        message = self._sign(Masked(blob_sha256=blob_sha256, ledger_head=ledger_head))
+        self._once("masked-message", digest(message))
+        return message
+
+    def confirm(self, survivors: bytes) -> bytes:
+        """Returns this silo's one signature on who is in the round.
+
+        Raises:
+            MessageRefused: U3 is too small, not inside U2, lacks this silo or
+                its blob, or another U3 was signed before.
+        """
+        blob_sha256, senders = _needed(self._blob_sha256, "mask"), _needed(self._senders, "share")
+        request = self._from_coordinator(survivors, SurvivorList).blobs
+        self._require("U3", request, within=senders)
+        if request[self.site] != blob_sha256:
+            raise MessageRefused("U3 names another blob than the one this silo sent")
+        statement = Consistency(
+            adverts=_needed(self._adverts, "share").digest,
+            senders=self._senders_digest,
+            survivors=digest_of_blobs(request),
+        )
+        self._once("consistency", digest_json(to_json(statement)))
+        self._survivors = _Survivors(sites=tuple(sorted(request)), statement=statement)
+        return self._sign(statement)
+
+    def reveal(self, signatures: bytes) -> bytes:
+        """Returns the shares that unmask the sum; the shares are dropped then.
+
+        Raises:
+            MessageRefused: fewer than t members of U3 have signed exactly what
+                this silo signed, or a signature is not its member's.
+        """
+        survivors = _needed(self._survivors, "confirm")
+        request = self._from_coordinator(signatures, SignatureList).signatures
+        for site, wire in request.items():
+            if site not in survivors.sites:
+                raise MessageRefused(f"site {site} signed but is not in U3")
+            if self._from_site(site, wire, Consistency) != survivors.statement:
+                raise MessageRefused(f"site {site} signed another U1, U2 or U3")
+        if len(request) < self.context.threshold:
+            raise MessageRefused(
+                f"{len(request)} signatures on U3, {self.context.threshold} are needed"
+            )
+        if self._revealed is None:
+            revealed = self._sign(_shares_to_reveal(self._openings, survivors.sites))
+            self._once("reveal", digest(revealed))
+            self._revealed, self._openings = revealed, {}
+        return self._revealed
+
+    def _bundled(self, adverts_digest: str, dealt: Dealt) -> tuple[bytes, bytes]:
+        """Returns the signed header over the entries, and the bundle of both."""
+        named = b"".join(bytes.fromhex(digest(entry)) for entry in dealt.entries)
+        header = self._sign(ShareHeader(adverts=adverts_digest, entries=named))
+        self._once("share", digest(header))
+        return header, encode_bundle(ShareBundle(header=header, entries=b"".join(dealt.entries)))
+
+    def _opened(self, owner: str, part: DeliveredShare, adverts: _Adverts) -> Openings:
+        """Returns the checked openings that one owner made for this silo."""
+        header = self._from_site(owner, part.header, ShareHeader)
+        if header.adverts != adverts.digest:
+            raise MessageRefused("it used other adverts")
+        named = pieces(header.entries, HASH_BYTES, len(adverts.sites))
+        if named[adverts.sites.index(self.site)].hex() != digest(part.entry):
+            raise MessageRefused("its entry is not the one it signed")
+        dealt = _needed(self._dealt, "share")
+        if owner == self.site:
+            return dealt.own
+        key = dealt.receive_keys[owner]
+        return open_entry(part.entry, key, self.context, owner=owner, holder=self.site)
+
+    def _require(self, name: str, found: Collection[str], *, within: Collection[str]) -> None:
+        strangers = sorted(set(found) - set(within))
+        if strangers:
+            raise MessageRefused(f"{name} names {strangers[0]}, which was not in the step before")
+        if self.site not in found:
+            raise MessageRefused(f"{name} leaves this silo out")
+        if len(found) < self._least:
+            raise MessageRefused(f"{name} has {len(found)} sites, {self._least} are needed")
+
+    @contextmanager
+    def _blaming(self, site: str) -> Iterator[None]:
+        try:
+            yield
+        except MessageRefused as error:
+            self._culprit = site
+            raise MessageRefused(f"site {site}: {error}") from error
+
+    def _once(self, slot: str, named: str) -> None:
+        self._book.record(self.context.digest, slot, named)
+
+    def _sign(self, message: Message) -> bytes:
+        return sign_message(message, context=self.context.digest, sender=self.site, key=self._key)
+
+    def _from_coordinator(self, wire: bytes, kind: type[M]) -> M:
+        origin = Origin(sender=COORDINATOR, public=self._coordinator, context=self.context.digest)
+        return open_message(wire, kind, origin)
+
+    def _from_site(self, site: str, wire: bytes, kind: type[M]) -> M:
+        origin = Origin(sender=site, public=self._publics[site], context=self.context.digest)
+        return open_message(wire, kind, origin)
+
+
+def _shares_to_reveal(openings: Mapping[str, Openings], survivors: Collection[str]) -> Reveal:
+    """For every sender exactly one of the two shares."""
+    return Reveal(
+        self_shares={s: part.self_share for s, part in openings.items() if s in survivors},
+        pair_shares={s: part.pair_share for s, part in openings.items() if s not in survivors},
+    )
+
+
+def _require_distinct_keys(adverts: Mapping[str, Advertise]) -> None:
+    publics = [key for a in adverts.values() for key in (a.mask_public, a.share_public)]
+    if len(set(publics)) != len(publics):
+        raise MessageRefused("two adverts hold the same public key")
+
+
+def _needed(value: T | None, step: str) -> T:
+    if value is None:
+        raise OutOfOrder(f"{step} comes first")
+    return value

@@ -1,0 +1,342 @@
+"""The coordinator's side of one secure sum: who is in, what was signed, and only the sum.
+
+Five steps, each a request to some sites, their answers, and a decision who is
+in (``Step``). A site that does not answer, or whose answer is refused, has
+dropped out of the step; the round goes on while the threshold allows.
+
+Rules:
+
+1. An answer counts only with its site's signature in this context.
+2. A masked blob is added to one running vector as it arrives; its bytes are
+   not kept here. Nothing but the sum is ever unmasked.
+3. A revealed share counts only if it opens the commitment that its owner
+   signed. What t shares give must match what the owner advertised.
+4. Whoever answered wrongly is named in ``culprits``.
+
+Source: Bonawitz et al. 2017 (CCS), figure 4, server side.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import MappingProxyType
+
+import numpy as np
+
+from protocol.context import RoundContext
+from protocol.encoding import digest
+from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
+from protocol.identity import COORDINATOR, Roster, SigningKey
+from protocol.keystream import Words
+from protocol.masking import apply_masks, require_usable, word_type
+from protocol.messages import (
+    ENTRY_BYTES,
+    Advertise,
+    AdvertList,
+    Complaint,
+    Consistency,
+    DeliveredShare,
+    M,
+    Masked,
+    Message,
+    Origin,
+    Reveal,
+    RoundOpen,
+    ShareDelivery,
+    ShareHeader,
+    SignatureList,
+    SurvivorList,
+    digest_of_blobs,
+    digest_of_messages,
+    open_message,
+    parse_bundle,
+    peek_type,
+    pieces,
+    sign_message,
+)
+from protocol.silo_round import LEAST_COHORT
+from protocol.unmasking import Shared, check_reveal, mask_keys, rebuild
+
+
+class Step(Enum):
+    """The steps of a round, in order."""
+
+    ADVERTISE = "advertise"
+    SHARE = "share"
+    MASKED = "masked"
+    CONSISTENCY = "consistency"
+    UNMASK = "unmask"
+
+
+_STEPS = (*Step, None)
+
+
+class SumRound:
+    """The state machine of the coordinator in one context.
+
+    For each step: ``request`` for every site in ``asked``, ``receive`` what
+    comes, ``close``; after the last, ``total``.
+
+    Raises:
+        MessageRefused: a member of the cohort is not in the roster, or the
+            context names another roster.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: RoundContext,
+        roster: Roster,
+        key: SigningKey,
+        min_cohort: int = LEAST_COHORT,
+    ) -> None:
+        if roster.digest != context.roster_digest:
+            raise MessageRefused("the context names another roster")
+        self.context = context
+        self._publics = {site: roster.key_of(site) for site in context.cohort}
+        self._key = key
+        self._least = max(context.threshold, min_cohort, LEAST_COHORT)
+        self._step: Step | None = Step.ADVERTISE
+        self._asked: tuple[str, ...] = context.cohort
+        self._answers: dict[str, bytes] = {}  # of this step, as they came
+        self._common: bytes | None = None  # this step's request, where all sites get the same
+        self._culprits: dict[str, str] = {}
+        self._adverts: dict[str, Advertise] = {}
+        self._adverts_digest = ""
+        self._headers: dict[str, bytes] = {}
+        self._entries: dict[str, dict[str, bytes]] = {}
+        self._senders_digest = ""
+        self._blobs: dict[str, str] = {}
+        self._ledger_heads: dict[str, str] = {}
+        self._survivors: tuple[str, ...] = ()
+        self._reveals: dict[str, Reveal] = {}
+        self._sum: Words = np.zeros(context.dim, dtype=word_type(context))
+        self._finished = False
+        self._common = self._sign(RoundOpen(context=context))
+        self._take: Mapping[Step, Callable[[str, bytes, bytes | None], None]] = {
+            Step.ADVERTISE: self._take_advert,
+            Step.SHARE: self._take_shares,
+            Step.MASKED: self._take_masked,
+            Step.CONSISTENCY: self._take_consistency,
+            Step.UNMASK: self._take_reveal,
+        }
+
+    @property
+    def survivors(self) -> tuple[str, ...]:
+        """U3: the sites whose vectors are in the sum, sorted; empty before it is known."""
+        return self._survivors
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The sites of the cohort that are not in the sum, sorted."""
+        return tuple(sorted(set(self.context.cohort) - set(self._survivors)))
+
+    @property
+    def blob_hashes(self) -> Mapping[str, str]:
+        """The SHA-256 of every blob in the sum, by site."""
+        return MappingProxyType(self._blobs)
+
+    @property
+    def ledger_heads(self) -> Mapping[str, str]:
+        """The ledger head that each site signed with its blob."""
+        return MappingProxyType(self._ledger_heads)
+
+    @property
+    def culprits(self) -> Mapping[str, str]:
+        """Who answered wrongly, or is accused by a member's signature, and of what."""
+        return MappingProxyType(self._culprits)
+
+    def asked(self, step: Step) -> tuple[str, ...]:
+        """Returns the sites that this step is about.
+
+        Raises:
+            OutOfOrder: it is not this step's turn.
+        """
+        self._require_turn(step)
+        return self._asked
+
+    def request(self, step: Step, site: str) -> bytes:
+        """Returns what to send a site in this step.
+
+        Raises:
+            OutOfOrder: it is not this step's turn, or the site is not in it.
+        """
+        self._require_asked(step, site)
+        if step is Step.MASKED:
+            return self._sign(self._delivery(site))
+        if self._common is None:
+            raise OutOfOrder(f"step {step.value} has no request")
+        return self._common
+
+    def receive(self, step: Step, site: str, envelope: bytes, blob: bytes | None = None) -> None:
+        """Takes a site's answer; the same answer again changes nothing.
+
+        Raises:
+            OutOfOrder: it is not this step's turn, or the site is not in it.
+            MessageRefused: the answer is wrong or a complaint; the site has
+                dropped out unless a right answer comes before the step closes.
+        """
+        self._require_asked(step, site)
+        if site in self._answers:
+            if self._answers[site] != envelope:
+                raise MessageRefused(f"site {site} has answered step {step.value} differently")
+            return
+        if step is Step.MASKED and peek_type(envelope) == Complaint.type:
+            self._hear(site, envelope)
+        try:
+            self._take[step](site, envelope, blob)
+        except OutOfOrder:
+            raise
+        except MessageRefused as error:
+            self._culprits.setdefault(site, str(error))
+            raise MessageRefused(f"site {site}: {error}") from error
+        self._answers[site] = envelope
+
+    def close(self, step: Step) -> None:
+        """Decides who is in: no more answers to this step, on to the next.
+
+        Raises:
+            OutOfOrder: it is not this step's turn.
+            QuorumLost: too few sites are left, or a site's shares cannot
+                unmask the sum; the round is over, its blobs stay masked.
+        """
+        self._require_turn(step)
+        inside = tuple(sorted(self._answers))
+        signing = step in (Step.CONSISTENCY, Step.UNMASK)
+        least = self.context.threshold if signing else self._least
+        self._step = None
+        if len(inside) < least:
+            raise QuorumLost(
+                f"step {step.value}: {len(inside)} of {len(self.context.cohort)} sites are left, "
+                f"{least} are needed"
+            )
+        self._common = self._next_request(step, inside)
+        self._asked, self._answers = inside, {}
+        self._step = _STEPS[_STEPS.index(step) + 1]
+
+    def total(self) -> Words:
+        """Returns the (dim,) sum of the survivors' vectors, modulo the ring.
+
+        Raises:
+            OutOfOrder: the last step is not closed.
+        """
+        if not self._finished:
+            raise OutOfOrder("the sum is still masked")
+        return self._sum
+
+    def _next_request(self, step: Step, inside: tuple[str, ...]) -> bytes | None:
+        """Fixes who is in after a step; returns what all sites are sent in the next."""
+        if step is Step.ADVERTISE:
+            self._adverts_digest = digest_of_messages(self._answers)
+            return self._sign(AdvertList(adverts=self._answers))
+        if step is Step.SHARE:
+            self._senders_digest = digest_of_messages(self._headers)
+        if step is Step.MASKED:
+            self._survivors = inside
+            return self._sign(SurvivorList(blobs=self._blobs))
+        if step is Step.CONSISTENCY:
+            return self._sign(SignatureList(signatures=self._answers))
+        if step is Step.UNMASK:
+            self._unmask()
+        return None
+
+    def _unmask(self) -> None:
+        rebuilt = rebuild(self._reveals, self._shared)
+        for site in rebuilt.liars:
+            self._culprits[site] = "it dealt shares that do not give what it advertised"
+        if rebuilt.liars:
+            raise QuorumLost(
+                f"the shares of {', '.join(rebuilt.liars)} do not unmask the sum: "
+                "leave it out of the next attempt"
+            )
+        keys = mask_keys(rebuilt, self._shared)
+        apply_masks(self._sum, add=keys.add, subtract=keys.subtract)
+        self._reveals, self._finished = {}, True
+
+    @property
+    def _shared(self) -> Shared:
+        return Shared(
+            context=self.context,
+            adverts=self._adverts,
+            entries=self._entries,
+            survivors=self._survivors,
+        )
+
+    def _take_advert(self, site: str, wire: bytes, _blob: bytes | None) -> None:
+        advert = self._open(site, wire, Advertise)
+        publics = (advert.mask_public, advert.share_public)
+        taken = {key for a in self._adverts.values() for key in (a.mask_public, a.share_public)}
+        if len({*publics} - taken) != len(publics):
+            raise MessageRefused("it advertises a key that is already taken")
+        for public in publics:
+            require_usable(public)
+        self._adverts[site] = advert
+
+    def _take_shares(self, site: str, wire: bytes, _blob: bytes | None) -> None:
+        bundle = parse_bundle(wire)
+        header = self._open(site, bundle.header, ShareHeader)
+        if header.adverts != self._adverts_digest:
+            raise MessageRefused("it used other adverts")
+        holders = sorted(self._adverts)
+        entries = pieces(bundle.entries, ENTRY_BYTES, len(holders))
+        if b"".join(bytes.fromhex(digest(entry)) for entry in entries) != header.entries:
+            raise MessageRefused("its entries are not the ones it signed")
+        self._headers[site] = bundle.header
+        self._entries[site] = dict(zip(holders, entries, strict=True))
+
+    def _take_masked(self, site: str, wire: bytes, blob: bytes | None) -> None:
+        message = self._open(site, wire, Masked)
+        size = self.context.blob_bytes
+        if blob is None or len(blob) != size:
+            raise MessageRefused(f"expected a blob of {size} bytes")
+        if digest(blob) != message.blob_sha256:
+            raise MessageRefused("its blob is not the one it signed")
+        self._sum += np.frombuffer(blob, dtype=self._sum.dtype)
+        self._blobs[site] = message.blob_sha256
+        self._ledger_heads[site] = message.ledger_head
+
+    def _take_consistency(self, site: str, wire: bytes, _blob: bytes | None) -> None:
+        expected = Consistency(
+            adverts=self._adverts_digest,
+            senders=self._senders_digest,
+            survivors=digest_of_blobs(self._blobs),
+        )
+        if self._open(site, wire, Consistency) != expected:
+            raise MessageRefused("it signed another U1, U2 or U3")
+
+    def _take_reveal(self, site: str, wire: bytes, _blob: bytes | None) -> None:
+        reveal = self._open(site, wire, Reveal)
+        check_reveal(reveal, site, self._shared)
+        self._reveals[site] = reveal
+
+    def _hear(self, site: str, wire: bytes) -> None:
+        """Remembers whom a site accuses; the accuser itself takes no part."""
+        against = self._open(site, wire, Complaint).against
+        if against not in self._headers or against == site:
+            raise MessageRefused(f"site {site} complains about nobody who sent it shares")
+        self._culprits.setdefault(against, f"site {site} could not use its shares")
+        raise MessageRefused(f"site {site} takes no part: it complains about {against}")
+
+    def _delivery(self, site: str) -> ShareDelivery:
+        return ShareDelivery(
+            shares={
+                owner: DeliveredShare(header=header, entry=self._entries[owner][site])
+                for owner, header in self._headers.items()
+            }
+        )
+
+    def _sign(self, message: Message) -> bytes:
+        return sign_message(message, context=self.context.digest, sender=COORDINATOR, key=self._key)
+
+    def _open(self, site: str, wire: bytes, kind: type[M]) -> M:
+        origin = Origin(sender=site, public=self._publics[site], context=self.context.digest)
+        return open_message(wire, kind, origin)
+
+    def _require_turn(self, step: Step) -> None:
+        if step is not self._step:
+            now = self._step.value if self._step else "over"
+            raise OutOfOrder(f"step {step.value} is not due: the round is at {now}")
+
+    def _require_asked(self, step: Step, site: str) -> None:
+        self._require_turn(step)
+        if site not in self._asked:
+            raise OutOfOrder(f"site {site} has no part in step {step.value}")

@@ -1,0 +1,194 @@
+"""A whole consortium in memory: real silos, real coordinator, a link that can misbehave.
+
+Only the medicine is simplified: ``LinearTrainer`` needs no torch, so a
+federation of four hospitals runs in a fraction of a second.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.noise import DiscreteGaussian
+from coordinator.runner import Outcome, Runner
+from coordinator.store import RunRow, Store, now
+from coordinator.workspace import Workspace
+from pipelines.metrics import histogram, two_by_two
+from pipelines.records import Records
+from protocol.exchange import Reply, Request
+from protocol.identity import Roster
+from protocol.study import Study
+from protocol.summary import Summary, open_summary
+from protocol.tensors import Tensors, decode_tensors
+from silos.entropy import Entropy, Moment
+from silos.invitation import Invitation
+from silos.silo import Silo
+
+UNITS = 2**17
+
+
+class LinearTrainer:
+    """Logistic regression by hand: one full-batch step a round, clipped, noised like the real one."""
+
+    def __init__(self, study: Study, site: str, train: Records, test: Records) -> None:
+        self._study, self._site, self._train, self._test = study, site, train, test
+        self.dataset_digest = train.digest
+
+    def initial_model(self) -> Tensors:
+        width = self._train.features.shape[1]
+        return {
+            "weight": np.zeros(width, dtype=np.float32),
+            "bias": np.full(1, self._study.seeds.model / 100, dtype=np.float32),
+        }
+
+    def update(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        errors = self._train.labels - 1 / (1 + np.exp(-self._logits(model, self._train)))
+        gradients = np.column_stack([errors, errors[:, None] * self._train.features])
+        norms = np.maximum(1.0, np.linalg.norm(gradients, axis=1, keepdims=True) * 1.001)
+        total = np.trunc(gradients / norms * UNITS).astype(np.int64).sum(axis=0)
+        if noise_multiplier is not None:
+            moment = Moment(
+                use="noise", site=self._site, purpose="training", round=number, attempt=attempt,
+                step=0, dataset=self.dataset_digest, model="",
+            )  # fmt: skip
+            total += DiscreteGaussian(noise_multiplier * UNITS).sample(
+                entropy.stream(moment), len(total)
+            )
+        return total / UNITS / self._train.num_patients
+
+    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        evaluation = self._study.evaluation
+        logits = self._logits(model, self._test)
+        counted = histogram(logits, self._test.labels, evaluation.bins, evaluation.logit_range)
+        return counted, two_by_two(logits, self._test.labels)
+
+    def _logits(self, model: Tensors, records: Records) -> NDArray[np.float64]:
+        return records.features @ model["weight"].astype(np.float64) + model["bias"][0]
+
+
+def write_hospitals(folder: Path, study: Study, patients: int = 40) -> None:
+    """Writes one CSV for each site of the small study: ill patients are older."""
+    for place, site in enumerate(study.site_names):
+        generator = np.random.default_rng(place)
+        lines = ["age,ward,patient,ill"]
+        for patient in range(patients):
+            ill = int(generator.random() < 0.5)
+            age = np.clip(generator.normal(65 if ill else 40, 12), 1, 110)
+            lines.append(f"{age:.1f},{'ABC'[patient % 3]},{site}-{patient},{ill}")
+        (folder / f"{site}.csv").write_text("\n".join(lines) + "\n")
+
+
+Fault = Callable[[str, Request], bool]
+
+
+@dataclass
+class MemoryLink:
+    """Carries bytes to silos in one process; records what left; order and losses are the test's."""
+
+    silos: Mapping[str, Silo]
+    order: Callable[[list[str]], list[str]] = sorted
+    lost: Fault = lambda _site, _request: False  # noqa: E731
+    seen: list[tuple[str, str, Reply]] = field(default_factory=list)
+
+    def exchange(
+        self, requests: Mapping[str, Request], timeout: float
+    ) -> Iterator[tuple[str, Reply]]:
+        for site in self.order(list(requests)):
+            request = requests[site]
+            if self.lost(site, request):
+                continue
+            reply = self.silos[site].answer(request)
+            self.seen.append((site, request.step, reply))
+            yield site, reply
+
+
+class Watch:
+    """Remembers which rounds were finished."""
+
+    def __init__(self) -> None:
+        self.rounds: list[tuple[str, int, tuple[str, ...]]] = []
+
+    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+        self.rounds.append((purpose, number, survivors))
+
+
+class Federation:
+    """Four hospitals that joined one run of a study, and their coordinator."""
+
+    def __init__(
+        self,
+        folder: Path,
+        study: Study,
+        *,
+        fixed_noise: int | None = None,
+        budget: float = 20.0,
+        run_id: str = "run-1",
+    ) -> None:
+        self.study, self.run_id = study, run_id
+        self.data = folder / "data"
+        self.data.mkdir(exist_ok=True)
+        write_hospitals(self.data, study)
+        self.workspace = Workspace.create(folder / "out")
+        self.store = Store(self.workspace.database)
+        self.silos = {site: self._silo(site, budget) for site in study.site_names}
+        self.roster = Roster(members=tuple(silo.member for silo in self.silos.values()))
+        self.invitation = Invitation(
+            run_id=run_id,
+            study=study,
+            roster=self.roster,
+            coordinator_public=self.workspace.public_key(),
+            data=self.data,
+            index_file=None,
+            fixed_noise_seed=fixed_noise,
+        )
+        self.link = MemoryLink(self.silos)
+        self.watch = Watch()
+
+    def _silo(self, site: str, budget: float) -> Silo:
+        home = self.workspace.silos / site
+        home.mkdir()
+        silo = Silo(site, home, LinearTrainer, simulated=True, split_key=site.encode().ljust(32))
+        silo.grant(budget, 1e-3)
+        return silo
+
+    def join(self) -> dict[str, Summary]:
+        return {
+            site: open_summary(silo.join(self.invitation), self.roster.key_of(site))
+            for site, silo in self.silos.items()
+        }
+
+    def run(self) -> Outcome:
+        """Joins, trains and evaluates."""
+        summaries = self.join()
+        with self.store.transaction() as transaction:
+            transaction.register(self.study.digest, self.study.name, self.study.canonical_bytes)
+            transaction.add(
+                RunRow(
+                    id=self.run_id, study_digest=self.study.digest, state="running",
+                    simulation=True, test_noise=False, seed=self.study.seeds.model,
+                    started_at=now(), sites_json="{}", environment_json="{}",
+                )
+            )  # fmt: skip
+        first = next(iter(self.silos.values()))
+        return self.runner().run(decode_tensors(first.initial_model(self.run_id)), summaries)
+
+    def runner(self) -> Runner:
+        return Runner(
+            run_id=self.run_id,
+            study=self.study,
+            roster=self.roster,
+            key=self.workspace.signing_key(),
+            store=self.store,
+            link=self.link,
+            shelf=self.workspace,
+            watcher=self.watch,
+        )

@@ -1,0 +1,209 @@
+"""The charts: what they show, what they say, and that they are the same bytes every time."""
+
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compliance import charts
+from compliance.chart_words import (
+    TOO_FEW,
+    describe_privacy,
+    describe_rounds,
+    describe_sites,
+    describe_utility,
+    site_claim,
+)
+from compliance.utility import EXACT, RELEASED, UtilityPoint, utility_levels
+from tests import dossiers
+
+_UNIT = st.floats(min_value=0, max_value=1)
+_POINTS = st.builds(
+    UtilityPoint,
+    epsilon=st.sampled_from([None, 0.5, 1.0, 8.0]),
+    seed=st.integers(0, 5),
+    auroc=_UNIT,
+    kind=st.sampled_from([EXACT, RELEASED]),
+)
+
+
+def _texts(svg: str) -> list[str]:
+    root = ElementTree.fromstring(svg)  # noqa: S314 -- our own drawing
+    return [node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_drawing_is_the_same_bytes_every_time() -> None:
+    whole = dossiers.finished()
+    for draw, facts in (
+        (charts.utility_against_epsilon, dossiers.sweep()),
+        (charts.site_metrics, whole.sites),
+        (charts.privacy_spent, whole.sites),
+        (charts.rounds_timeline, whole.rounds),
+    ):
+        assert charts.to_svg(draw(facts)) == charts.to_svg(draw(facts))  # type: ignore[operator]
+
+
+def test_drawing_fetches_nothing_and_runs_nothing() -> None:
+    svg = charts.to_svg(charts.site_metrics(dossiers.finished().sites))
+    assert set(re.findall(r"https?://[^\"\s]+", svg)) == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "<script" not in svg and "<image" not in svg
+
+
+def test_drawing_is_read_aloud_by_its_description() -> None:
+    rounds = dossiers.finished().rounds
+    root = ElementTree.fromstring(charts.to_svg(charts.rounds_timeline(rounds)))  # noqa: S314
+    assert root.get("role") == "img"
+    assert root.get("aria-label") == describe_rounds(rounds)
+
+
+def test_names_inside_two_drawings_never_clash() -> None:
+    whole = dossiers.finished()
+    drawings = [charts.privacy_spent(whole.sites), charts.rounds_timeline(whole.rounds)]
+    names = [set(re.findall(r'id="([^"]+)"', charts.to_svg(drawing))) for drawing in drawings]
+    assert names[0] and names[1] and not names[0] & names[1]
+
+
+def test_every_name_used_inside_a_drawing_is_given_there() -> None:
+    svg = charts.to_svg(charts.privacy_spent(dossiers.finished().sites))
+    assert set(re.findall(r"url\(#([^)]+)\)", svg)) == set(re.findall(r'id="([^"]+)"', svg))
+
+
+def test_site_name_cannot_break_out_of_a_drawing() -> None:
+    site = dossiers.site_facts('a"><script>x</script>', 0.8)
+    svg = charts.to_svg(charts.site_metrics([site]))
+    assert "<script>" not in svg
+    assert 'a"><script>x</script>' in _texts(svg)
+
+
+def test_levels_are_mean_and_range_over_seeds() -> None:
+    levels = [level for level in utility_levels(dossiers.sweep()) if level.kind == EXACT]
+    assert [level.epsilon for level in levels] == [0.5, 2.0, 8.0, None]
+    assert (levels[0].mean, levels[0].low, levels[0].high) == pytest.approx((0.819, 0.812, 0.826))
+
+
+def test_runs_without_privacy_become_a_line_and_not_an_epsilon() -> None:
+    drawing = charts.utility_against_epsilon(dossiers.sweep())
+    ticks = [t for t in _texts(charts.to_svg(drawing)) if t in ("0.5", "2", "8")]
+    assert ticks == ["0.5", "2", "8"]
+    assert "without privacy: 0.888" in _texts(charts.to_svg(drawing))
+
+
+def test_exact_figures_are_marked_in_the_legend() -> None:
+    svg = charts.to_svg(charts.utility_against_epsilon(dossiers.sweep()))
+    assert {"exact (simulation only)", "released"} <= set(_texts(svg))
+
+
+def test_one_run_alone_can_be_drawn() -> None:
+    alone = charts.utility_against_epsilon(dossiers.sweep()[:1])
+    assert "0.5" in _texts(charts.to_svg(alone))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(_POINTS, min_size=1, max_size=8))
+def test_any_runs_can_be_drawn_and_every_level_is_described(points: list[UtilityPoint]) -> None:
+    svg = charts.to_svg(charts.utility_against_epsilon(points))
+    assert svg.startswith('<svg role="img"')
+    said = describe_utility(points)
+    assert all(f"mean {level.mean:.3f}" in said for level in utility_levels(points))
+
+
+def test_worst_and_best_hospital_are_named() -> None:
+    texts = _texts(charts.to_svg(charts.site_metrics(dossiers.finished().sites)))
+    assert "0.874 highest" in texts
+    assert "0.702 lowest" in texts
+
+
+def test_hospitals_are_ranked_best_first() -> None:
+    texts = _texts(charts.to_svg(charts.site_metrics(dossiers.finished().sites)))
+    names = [text for text in texts if text in dossiers.SITES]
+    assert names == ["north", "east", "west", "south"]
+
+
+def test_hospital_with_too_few_patients_stays_greyed_in_the_chart() -> None:
+    svg = charts.to_svg(charts.site_metrics(dossiers.finished().sites))
+    assert TOO_FEW in _texts(svg)
+    assert re.search(rf'fill="{charts.GREY}"[^>]*>{TOO_FEW}', svg)
+    assert "west: too few patients for this epsilon" in describe_sites(dossiers.finished().sites)
+
+
+def test_equal_hospitals_are_neither_highest_nor_lowest() -> None:
+    sites = [dossiers.site_facts(name, 0.8) for name in ("a", "b", "c")]
+    texts = _texts(charts.to_svg(charts.site_metrics(sites)))
+    assert not [text for text in texts if "highest" in text or "lowest" in text]
+
+
+def test_exact_figures_are_absent_from_a_real_run() -> None:
+    site = dossiers.site_facts("a", 0.8, exact_accuracy=None)
+    assert "simulation only" not in describe_sites([site])
+
+
+def test_hospitals_without_any_figure_are_still_all_named() -> None:
+    sites = [dossiers.site_facts(name, None, exact_accuracy=None) for name in ("a", "b")]
+    texts = _texts(charts.to_svg(charts.site_metrics(sites)))
+    assert texts.count(TOO_FEW) == 2
+    assert {"a", "b"} <= set(texts)
+
+
+def test_claim_is_the_larger_of_training_and_evaluation() -> None:
+    site = dossiers.site_facts("a", 0.8)
+    dearer = replace(site, privacy=replace(site.privacy, epsilon=1.0, epsilon_evaluation=1.7))
+    assert site_claim(dearer) == 1.7
+
+
+def test_privacy_chart_shows_spent_of_budget() -> None:
+    sites = dossiers.finished().sites
+    assert _texts(charts.to_svg(charts.privacy_spent(sites))).count("2.31 of 10") == len(sites)
+    assert "east: this run ε = 1, enforced 2.31 of 10" in describe_privacy(sites)
+
+
+def test_budget_without_bound_leaves_the_other_bars_readable() -> None:
+    site = dossiers.site_facts("a", 0.8)
+    endless = replace(site, privacy=replace(site.privacy, budget_epsilon=float("inf")))
+    assert "2.31 of inf" in _texts(charts.to_svg(charts.privacy_spent([endless])))
+
+
+def test_failed_round_and_drop_outs_are_marked() -> None:
+    texts = _texts(charts.to_svg(charts.rounds_timeline(dossiers.failed().rounds)))
+    assert "not completed" in texts
+    assert "−2" in texts
+
+
+def test_ten_thousand_rounds_are_drawn_in_groups() -> None:
+    rounds = [dossiers.round_facts(number, seconds=1.0) for number in range(10_000)]
+    svg = charts.to_svg(charts.rounds_timeline(rounds))
+    assert len([text for text in _texts(svg) if "–" in text]) <= 120
+    assert svg.count(f'fill="{charts.BLUE}"') < 130
+    assert describe_rounds(rounds).startswith("10000 rounds in 10000.0 seconds")
+
+
+@pytest.mark.parametrize(
+    ("draw", "what"),
+    [
+        (charts.utility_against_epsilon, "at least one run"),
+        (charts.site_metrics, "at least one hospital"),
+        (charts.privacy_spent, "at least one hospital"),
+        (charts.rounds_timeline, "at least one round"),
+    ],
+)
+def test_nothing_to_draw_is_refused(draw, what) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=what):
+        draw(())
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan"), float("inf")])
+def test_point_refuses_an_epsilon_that_is_none(epsilon: float) -> None:
+    with pytest.raises(ValueError, match="epsilon must be finite and positive"):
+        UtilityPoint(epsilon=epsilon, seed=1, auroc=0.8, kind=EXACT)
+
+
+def test_point_refuses_an_unknown_kind_and_a_figure_that_is_none() -> None:
+    with pytest.raises(ValueError, match="kind must be 'exact"):
+        UtilityPoint(epsilon=1.0, seed=1, auroc=0.8, kind="guessed")
+    with pytest.raises(ValueError, match="finite number, got nan"):
+        UtilityPoint(epsilon=1.0, seed=1, auroc=float("nan"), kind=EXACT)

@@ -1,0 +1,437 @@
+"""The ledger's rules, on a fake storage in memory and on the hospital's real database."""
+
+import itertools
+import math
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compliance.accounting import SampledGaussian, conversion, rdp
+from compliance.ledger import (
+    UNOPENED,
+    Budget,
+    Entry,
+    Ledger,
+    LedgerStorage,
+    Partition,
+    Reservation,
+    SentToken,
+    State,
+)
+from compliance.store import open_hospital
+from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, UpdateRefused
+
+
+class FakeStorage:
+    """Rows in a list; what a transaction did is undone when it is left by an exception."""
+
+    def __init__(self) -> None:
+        self.rows: list[Entry] = []
+        self.opened: Budget | None = None
+        self._lock = threading.Lock()
+        self._clock = itertools.count()
+
+    def now(self) -> str:
+        return f"2026-01-01T00:00:{next(self._clock):06d}Z"
+
+    @contextmanager
+    def transaction(self) -> Iterator["FakeStorage"]:
+        with self._lock:
+            before = list(self.rows), self.opened
+            try:
+                yield self
+            except BaseException:
+                self.rows, self.opened = before
+                raise
+
+    def budget(self) -> Budget | None:
+        return self.opened
+
+    def save_budget(self, budget: Budget) -> None:
+        self.opened = budget
+
+    def last(self) -> Entry | None:
+        return self.rows[-1] if self.rows else None
+
+    def entries(self) -> Sequence[Entry]:
+        return list(self.rows)
+
+    def entry(self, number: int) -> Entry | None:
+        return self.rows[number - 1] if number <= len(self.rows) else None
+
+    def booked(self, reservation: int, state: State) -> int:
+        own = (row for row in self.rows if (row.parent, row.state) == (reservation, state))
+        return sum(row.rho for row in own)
+
+    def sent(self, context: str) -> Entry | None:
+        found = [row for row in self.rows if row.state is State.SENT and row.context == context]
+        return found[0] if found else None
+
+    def total(self, partition: Partition, state: State) -> int:
+        same = (row for row in self.rows if (row.partition, row.state) == (partition, state))
+        return sum(row.rho for row in same)
+
+    def append(self, entry: Entry) -> None:
+        self.rows.append(entry)
+
+
+@pytest.fixture(params=["fake", "sqlite"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LedgerStorage]:
+    if request.param == "fake":
+        yield FakeStorage()
+        return
+    hospital = open_hospital(tmp_path / "north.db", site="north")
+    yield hospital
+    hospital.close()
+
+
+@pytest.fixture
+def ledger(storage: LedgerStorage) -> Ledger:
+    opened = Ledger(storage)
+    opened.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="data protection officer")
+    return opened
+
+
+def event(steps: int = 100, noise_multiplier: float = 10.0) -> SampledGaussian:
+    """Books 0.02 rho a step at order 4 by default; the budget holds 4.912."""
+    return SampledGaussian(noise_multiplier=noise_multiplier, sampling_rate=1.0, steps=steps)
+
+
+def reserve(
+    ledger: Ledger, steps: int = 100, run: str = "run-1", partition: Partition = "training"
+) -> Reservation:
+    return ledger.reserve(
+        study="s" * 64, run=run, partition=partition, purpose=partition, event=event(steps)
+    )
+
+
+def send(
+    ledger: Ledger, plan: Reservation, steps: int = 10, context: str = "c1", blob: str = "b1"
+) -> SentToken:
+    return ledger.mark_sent(plan, context=context, event=event(steps), blob_sha256=blob)
+
+
+def test_budget_opens_once_for_life(ledger: Ledger) -> None:
+    head = ledger.head
+    again = ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="somebody else")
+    assert (again.order, round(again.capacity, 3), ledger.head) == (4.0, 4.912, head)
+    with pytest.raises(PolicyRefused, match=r"for life with epsilon 8 .* cannot become epsilon 9"):
+        ledger.open_budget(epsilon_max=9.0, delta=1e-5, signed_by="officer")
+
+
+@pytest.mark.parametrize(
+    ("epsilon_max", "delta", "signed_by", "message"),
+    [
+        (math.nan, 1e-5, "officer", "epsilon_max must be finite"),
+        (8.0, 0.0, "officer", "delta must lie in"),
+        (8.0, 1e-5, "  ", "signed_by must name"),
+    ],
+)
+def test_budget_refuses_figures_that_are_none(
+    storage: LedgerStorage, epsilon_max: float, delta: float, signed_by: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Ledger(storage).open_budget(epsilon_max=epsilon_max, delta=delta, signed_by=signed_by)
+    assert Ledger(storage).head == UNOPENED
+
+
+def test_nothing_is_reserved_without_a_budget(storage: LedgerStorage) -> None:
+    with pytest.raises(PolicyRefused, match="has not opened a privacy budget"):
+        reserve(Ledger(storage))
+    assert Ledger(storage).verify() == UNOPENED
+
+
+def test_reservation_books_the_whole_plan(ledger: Ledger) -> None:
+    plan = reserve(ledger, steps=100)
+    line = ledger.summary().of("training")
+    assert plan.rho == pytest.approx(2.0)
+    assert (line.spent, line.reserved) == (0.0, plan.rho)
+    assert line.remaining == pytest.approx(4.912138 - 2.0, abs=1e-5)
+
+
+def test_study_over_budget_is_refused_and_books_nothing(ledger: Ledger) -> None:
+    reserve(ledger, steps=200)
+    head = ledger.head
+    with pytest.raises(BudgetSpent, match=r"would have spent epsilon .* of 8 .* needs rho 2\.?0*,"):
+        reserve(ledger, steps=100, run="run-2")
+    assert ledger.head == head
+
+
+def test_budget_is_spendable_to_its_last_step(ledger: Ledger) -> None:
+    reserve(ledger, steps=245)  # 4.90 of 4.912
+    with pytest.raises(BudgetSpent, match="remain"):
+        reserve(ledger, steps=1, run="run-2")
+
+
+def test_partitions_have_a_budget_each(ledger: Ledger) -> None:
+    reserve(ledger, steps=200, partition="training")
+    reserve(ledger, steps=100, partition="evaluation")
+    summary = ledger.summary()
+    assert summary.of("evaluation").reserved == pytest.approx(2.0)
+    assert summary.enforced_epsilon == summary.of("training").epsilon_committed
+    assert summary.enforced_epsilon == pytest.approx(4.0 + conversion(4.0, 1e-5))
+
+
+def test_event_without_finite_price_is_refused(ledger: Ledger) -> None:
+    with pytest.raises(BudgetSpent, match="no finite epsilon"):
+        ledger.reserve(study="s", run="r", partition="training", purpose="x", event=event(1, 0.0))
+
+
+def test_event_that_releases_nothing_is_a_mistake(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="releases nothing"):
+        reserve(ledger, steps=0)
+    with pytest.raises(ValueError, match="is no release"):
+        send(ledger, reserve(ledger), steps=0)
+
+
+def test_unknown_partition_is_a_mistake(ledger: Ledger) -> None:
+    with pytest.raises(ValueError, match="partition must be one of training, evaluation"):
+        reserve(ledger, partition="test")  # type: ignore[arg-type]
+
+
+def test_restarted_run_finds_its_reservation_again(ledger: Ledger) -> None:
+    assert reserve(ledger) == reserve(ledger)
+    assert ledger.summary().num_entries == 1
+    with pytest.raises(PolicyRefused, match="run-1 has another training plan open"):
+        reserve(ledger, steps=99)
+
+
+def test_sent_is_booked_and_chained(ledger: Ledger) -> None:
+    token = send(ledger, reserve(ledger))
+    assert (token.context, token.blob_sha256) == ("c1", "b1")
+    assert token.head == token.entry_hash == ledger.head
+    assert ledger.summary().of("training").spent == pytest.approx(0.2)
+
+
+def test_same_bytes_are_sent_again_without_a_charge(ledger: Ledger) -> None:
+    plan = reserve(ledger)
+    first = send(ledger, plan)
+    send(ledger, plan, context="c2")
+    assert send(ledger, plan) == first
+    assert ledger.summary().of("training").spent == pytest.approx(0.4)
+
+
+def test_other_bytes_in_one_context_are_refused(ledger: Ledger) -> None:
+    plan = reserve(ledger)
+    send(ledger, plan)
+    with pytest.raises(UpdateRefused, match="other bytes were sent in this round already"):
+        send(ledger, plan, blob="b2")
+
+
+def test_context_of_another_plan_is_refused(ledger: Ledger) -> None:
+    send(ledger, reserve(ledger))
+    with pytest.raises(UpdateRefused, match="other bytes were sent in this round already"):
+        send(ledger, reserve(ledger, run="run-2"))
+
+
+def test_shares_add_up_to_the_plan_exactly_and_no_further(ledger: Ledger) -> None:
+    awkward = SampledGaussian(noise_multiplier=7.3, sampling_rate=0.31, steps=70)
+    share = replace(awkward, steps=1)
+    plan = ledger.reserve(study="s", run="r", partition="training", purpose="t", event=awkward)
+    for number in range(70):
+        ledger.mark_sent(plan, context=f"c{number}", event=share, blob_sha256="b")
+    assert ledger.summary().of("training").reserved == 0.0
+    with pytest.raises(BudgetSpent, match="does not hold this release"):
+        ledger.mark_sent(plan, context="one more", event=share, blob_sha256="b")
+
+
+def test_booked_price_is_never_below_the_exact_one(ledger: Ledger) -> None:
+    for number in range(20):
+        plan = SampledGaussian(noise_multiplier=9 + number / 7, sampling_rate=0.31, steps=3)
+        booked = ledger.forecast(plan).rho
+        assert 0 < rdp(plan, 4.0) <= booked < rdp(plan, 4.0) + 4e-12
+
+
+def test_dearer_share_than_planned_is_priced_as_it_is(ledger: Ledger) -> None:
+    plan = reserve(ledger, steps=100)
+    louder = event(1, noise_multiplier=1.0)  # as dear as 100 steps of the plan
+    ledger.mark_sent(plan, context="c1", event=louder, blob_sha256="b")
+    with pytest.raises(BudgetSpent, match=r"needs rho 0.02, \S+ of 2 remain"):
+        send(ledger, plan, steps=1, context="c2")
+
+
+def test_settling_frees_the_rest_and_never_what_was_sent(ledger: Ledger) -> None:
+    plan = reserve(ledger, steps=100)
+    send(ledger, plan, steps=30)
+    ledger.settle(plan)
+    line = ledger.summary().of("training")
+    assert line.spent == pytest.approx(0.6) and line.reserved == 0.0
+    reserve(ledger, steps=215, run="run-2")  # 0.6 + 4.3 of 4.912
+
+
+def test_settling_twice_changes_nothing(ledger: Ledger) -> None:
+    plan = reserve(ledger)
+    send(ledger, plan)
+    ledger.settle(plan)
+    head = ledger.head
+    ledger.settle(plan)
+    assert ledger.head == head
+
+
+def test_settled_plan_sends_no_more_but_re_sends(ledger: Ledger) -> None:
+    plan = reserve(ledger)
+    token = send(ledger, plan)
+    ledger.settle(plan)
+    assert send(ledger, plan) == token
+    with pytest.raises(BudgetSpent, match="plan of run run-1 is settled"):
+        send(ledger, plan, context="c2")
+
+
+def test_plan_of_which_nothing_was_sent_is_released(ledger: Ledger) -> None:
+    plan = reserve(ledger)
+    ledger.settle(plan)
+    assert ledger.summary().of("training").committed == 0.0
+    assert reserve(ledger).number != plan.number
+
+
+def test_reservation_that_was_not_booked_is_refused(ledger: Ledger) -> None:
+    plan = reserve(ledger)
+    with pytest.raises(LedgerBroken, match="entry 1 holds another plan"):
+        send(ledger, replace(plan, rho=4.0))
+    with pytest.raises(LedgerBroken, match="entry 7 is not a reservation"):
+        send(ledger, replace(plan, number=7))
+
+
+def test_sender_accepts_booked_tokens_only(ledger: Ledger) -> None:
+    token = send(ledger, reserve(ledger))
+    ledger.confirm(token)
+    for forged in (replace(token, blob_sha256="b2"), replace(token, context="c2")):
+        with pytest.raises(UpdateRefused, match="has not booked this release"):
+            ledger.confirm(forged)
+
+
+def test_forecast_books_nothing_and_foretells_the_summary(ledger: Ledger) -> None:
+    reserve(ledger, steps=100)
+    head = ledger.head
+    forecast = ledger.forecast(event(50))
+    assert forecast.rho == pytest.approx(1.0) and forecast.fits and ledger.head == head
+    assert forecast.remaining == pytest.approx(2.912138, abs=1e-5)
+    reserve(ledger, steps=50, run="run-2")
+    assert ledger.summary().enforced_epsilon == pytest.approx(forecast.epsilon_after)
+
+
+@pytest.mark.parametrize("plan", [event(300), event(1, 0.0)])
+def test_forecast_says_when_a_plan_does_not_fit(ledger: Ledger, plan: SampledGaussian) -> None:
+    assert not ledger.forecast(plan).fits
+
+
+def test_intact_chain_verifies_and_knows_its_earlier_heads(ledger: Ledger) -> None:
+    heads = [UNOPENED, ledger.head]
+    plan = reserve(ledger)
+    heads += [ledger.head, send(ledger, plan).head]
+    ledger.settle(plan)
+    assert ledger.verify(remembered=heads) == ledger.head
+
+
+def test_ledger_that_went_back_in_time_is_broken(ledger: Ledger) -> None:
+    reserve(ledger)
+    with pytest.raises(LedgerBroken, match="went back in time: it once had the head aaaaaaaa"):
+        ledger.verify(remembered=["a" * 64])
+
+
+def tampered(change: str) -> Ledger:
+    storage = FakeStorage()
+    ledger = Ledger(storage)
+    ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
+    plan = reserve(ledger)
+    for number in range(3):
+        send(ledger, plan, context=f"c{number}")
+    rows = storage.rows
+    if change == "edit":
+        rows[1] = replace(rows[1], rho=1)
+    elif change == "edit and reseal":
+        rows[1] = replace(rows[1], rho=1)
+        rows[1] = replace(rows[1], hash=rows[1].computed_hash)
+    elif change == "remove":
+        del rows[1]
+    elif change == "swap":
+        rows[1], rows[2] = rows[2], rows[1]
+    elif change == "budget" and storage.opened:
+        storage.opened = replace(storage.opened, capacity=10**15)
+    elif change == "no budget":
+        storage.opened = None
+    return ledger
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("edit", "entry 2 was changed"),
+        ("edit and reseal", "entry 3 does not follow"),
+        ("remove", "entry 2 is missing"),
+        ("swap", "entry 2 is missing"),
+        ("budget", "budget was changed"),
+        ("no budget", "entries but no budget"),
+    ],
+)
+def test_tampering_is_found_and_stops_new_work(change: str, message: str) -> None:
+    ledger = tampered(change)
+    with pytest.raises(LedgerBroken, match=message):
+        ledger.verify()
+    with pytest.raises(LedgerBroken, match=message):
+        reserve(ledger, run="run-2")
+
+
+def test_nothing_is_appended_to_a_changed_row() -> None:
+    storage = FakeStorage()
+    ledger = Ledger(storage)
+    ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
+    plan = reserve(ledger)
+    send(ledger, plan)
+    storage.rows[-1] = replace(storage.rows[-1], rho=0)
+    with pytest.raises(LedgerBroken, match="entry 2 was changed"):
+        send(ledger, plan, context="c2")
+
+
+def test_filter_and_order_are_read_not_recomputed() -> None:
+    opened = FakeStorage()
+    Ledger(opened).open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
+    budget = opened.opened
+    assert budget is not None
+    shifted = replace(budget, order=5.0, capacity=1)
+    opened.opened = replace(shifted, hash=shifted.computed_hash)
+    with pytest.raises(BudgetSpent, match="remain"):
+        reserve(Ledger(opened), steps=1)
+
+
+STEPS = st.integers(1, 120)
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("reserve"), st.integers(1, 4), STEPS),
+        st.tuples(st.just("send"), st.integers(1, 4), STEPS),
+        st.tuples(st.just("settle"), st.integers(1, 4), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ACTIONS, st.sampled_from(["training", "evaluation"]))
+def test_no_order_of_work_overruns_or_refunds(
+    actions: list[tuple[str, int, int]], partition: Partition
+) -> None:
+    ledger = Ledger(FakeStorage())
+    capacity = ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer").capacity
+    plans: dict[int, Reservation] = {}
+    released = 0.0
+    for number, (verb, run, steps) in enumerate(actions):
+        try:
+            if verb == "reserve":
+                plans[run] = reserve(ledger, steps, f"run-{run}", partition)
+            elif verb == "send" and run in plans:
+                send(ledger, plans[run], steps, context=f"c{number}")
+                released += 0.02 * steps
+            elif verb == "settle" and run in plans:
+                ledger.settle(plans[run])
+        except (BudgetSpent, PolicyRefused):
+            pass
+        line = ledger.summary().of(partition)
+        assert line.spent == pytest.approx(released) and line.committed <= capacity
+        assert line.spent <= line.committed + 1e-12
+    ledger.verify()

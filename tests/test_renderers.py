@@ -1,0 +1,188 @@
+"""The document model and its renderings: escaped, reproducible, whole."""
+
+import csv
+import io
+import json
+import math
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compliance.documents import (
+    Column,
+    Document,
+    Fact,
+    Facts,
+    Form,
+    Section,
+    Statement,
+    Table,
+    show,
+    tables,
+)
+from compliance.dossier import Interval
+from compliance.renderers import render_csv, render_html, render_json
+
+_CELLS = st.one_of(st.none(), st.integers(-(2**53), 2**53), st.floats(), st.text(max_size=12))
+_ROWS = st.lists(st.tuples(_CELLS, _CELLS), max_size=6)
+
+
+def _document(*rows: tuple[object, ...], title: str = "A title") -> Document:
+    columns = (Column(title="Name"), Column(title="Figure", form=Form.RATIO))
+    table = Table(title="A table", columns=columns, rows=rows)  # type: ignore[arg-type]
+    return Document(
+        kind="sample",
+        title=title,
+        subtitle="A subtitle",
+        banner=(Statement(text="Read this first."),),
+        sections=(Section(key="part", title="A part", blocks=(table,)),),
+        footer=("A footer",),
+    )
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def _read(page: str) -> _Reader:
+    reader = _Reader()
+    reader.feed(page)
+    return reader
+
+
+def _csv(document: Document) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(render_csv(document), newline="")))
+
+
+@settings(max_examples=15, deadline=None)
+@given(_ROWS)
+def test_every_rendering_is_the_same_bytes_twice(rows: list[tuple[object, ...]]) -> None:
+    for render in (render_html, render_json, render_csv):
+        assert render(_document(*rows)) == render(_document(*rows))
+
+
+def test_page_escapes_what_a_study_author_wrote() -> None:
+    page = render_html(_document(("<img src=x onerror=alert(1)>", 1), title="<script>1</script>"))
+    reader = _read(page)
+    assert not {"script", "img"} & set(reader.tags)
+    assert "<img src=x onerror=alert(1)>" in reader.text
+
+
+def test_page_forbids_every_request_and_script() -> None:
+    page = render_html(_document())
+    assert "default-src 'none'; style-src 'unsafe-inline'" in page
+    assert not {"script", "link", "img", "iframe"} & set(_read(page).tags)
+    assert "url(" not in page and "@import" not in page
+
+
+def test_page_serves_dark_screens_and_paper() -> None:
+    page = render_html(_document())
+    assert "prefers-color-scheme: dark" in page
+    assert "@media print" in page
+
+
+def test_empty_table_says_so() -> None:
+    assert "Nothing to show." in _read(render_html(_document())).text
+
+
+@settings(max_examples=60, deadline=None)
+@given(_ROWS)
+def test_json_is_strict_and_keeps_every_cell(rows: list[tuple[object, ...]]) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    found = json.loads(render_json(_document(*rows)), parse_constant=refuse)
+    got = found["sections"][0]["blocks"][0]["rows"]
+    want = [
+        [str(c) if isinstance(c, float) and not math.isfinite(c) else c for c in row]
+        for row in rows
+    ]
+    assert got == want
+
+
+def test_json_has_sorted_keys_and_names_its_schema() -> None:
+    text = render_json(_document(("a", 1)))
+    assert text == json.dumps(json.loads(text), sort_keys=True, indent=2) + "\n"
+    assert json.loads(text)["schema"] == "collegium/document/1"
+
+
+@settings(max_examples=60, deadline=None)
+@given(_ROWS)
+def test_csv_has_one_width_and_reads_back(rows: list[tuple[object, ...]]) -> None:
+    lines = _csv(_document(*rows))
+    assert len({len(line) for line in lines}) == 1
+    got = [line[3:5] for line in lines if line[:2] == ["A part", "A table"] and line[2] != "title"]
+    assert len(got) == len(rows)
+    for cells, row in zip(got, rows, strict=True):
+        for text, cell in zip(cells, row, strict=True):
+            assert text.removeprefix("'") == ("" if cell is None else str(cell)).removeprefix("'")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(alphabet=" \t\r\n=+-@＝＋－＠ax", max_size=6))
+def test_csv_cell_never_begins_a_formula(text: str) -> None:
+    (line,) = [line for line in _csv(_document((text, 1))) if line[1:3] == ["A table", "1"]]
+    first = line[3].lstrip(" \t\r\n")[:1]
+    assert line[3].startswith("'") or first not in tuple("=+-@＝＋－＠") or not first
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1"])
+def test_csv_marks_a_text_that_looks_like_a_formula(text: str) -> None:
+    assert ["'" + text, "0.5"] in [line[3:5] for line in _csv(_document((text, 0.5)))]
+
+
+def test_csv_leaves_negative_numbers_alone() -> None:
+    assert ["x", "-0.25"] in [line[3:5] for line in _csv(_document(("x", -0.25)))]
+
+
+def test_csv_gives_an_interval_four_fields() -> None:
+    interval = Interval(value=0.8, low=0.7, high=0.9, note="ok")
+    lines = _csv(_document(("x", interval), ("y", None)))
+    assert ["Name", "Figure", "Figure: low", "Figure: high", "Figure: note"] in [
+        line[3:8] for line in lines
+    ]
+    assert ["x", "0.8", "0.7", "0.9", "ok"] in [line[3:8] for line in lines]
+    assert ["y", "", "", "", ""] in [line[3:8] for line in lines]
+
+
+def test_csv_lines_end_as_rfc_4180_says() -> None:
+    text = render_csv(_document(("two\nlines", 1)))
+    assert text.endswith("\r\n")
+    assert '"two\nlines"' in text
+
+
+def test_missing_figure_is_never_shown_as_zero() -> None:
+    assert show(None, Form.RATIO) == "—"
+    assert show(Interval(value=None, low=None, high=None), Form.RATIO) == "not available"
+    assert show(float("nan"), Form.EPSILON) == "not available"
+    assert show(float("inf"), Form.EPSILON) == "without bound"
+
+
+def test_table_refuses_a_row_of_another_length() -> None:
+    with pytest.raises(ValueError, match="row 1 of 'T' has 2 cells, 1 columns are declared"):
+        Table(title="T", columns=(Column(title="A"),), rows=(("a",), ("a", "b")))
+
+
+def test_facts_refuse_a_repeated_label() -> None:
+    with pytest.raises(ValueError, match="labels of 'T' are repeated: A"):
+        Facts(title="T", rows=(Fact(label="A", value=1), Fact(label="A", value=2)))
+
+
+def test_facts_are_tables_too() -> None:
+    facts = Facts(title="T", rows=(Fact(label="A", value=1),))
+    document = _document()
+    whole = Document(**{**vars(document), "sections": (
+        Section(key="k", title="S", blocks=(facts,)),)})  # fmt: skip
+    ((section, table),) = tables(whole)
+    assert (section.key, table.rows) == ("k", (("A", 1),))

@@ -1,0 +1,261 @@
+"""The compliance report and the run's page: complete, honest, the same everywhere."""
+
+import csv
+import html
+import io
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from compliance.documents import Document, Tone, tables
+from compliance.dossier import Dossier, run_json
+from compliance.reports import (
+    SUPPORTS,
+    privacy_report,
+    render_csv,
+    render_html,
+    render_json,
+    run_page,
+)
+from tests import dossiers
+
+ALL = [dossiers.finished, dossiers.without_privacy, dossiers.failed, dossiers.running]
+RENDERERS = [render_html, render_json, render_csv]
+NO_CLAIM = "No privacy is claimed."
+
+
+def _text(page: str) -> str:
+    body = page.partition("</style>")[2]
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", body)))
+
+
+def _report(dossier: Dossier) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(render_json(privacy_report(dossier)))
+    return found
+
+
+def _table(document: Document, title: str) -> list[dict[str, Any]]:
+    (table,) = [table for _, table in tables(document) if table.title == title]
+    names = [column.title for column in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in table.rows]
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("render", RENDERERS)
+def test_two_reports_of_one_run_are_the_same_bytes(
+    make: Callable[[], Dossier], render: Callable[[Document], str]
+) -> None:
+    assert render(privacy_report(make())) == render(privacy_report(make()))
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_page_about_any_run_stands_alone(make: Callable[[], Dossier]) -> None:
+    page = render_html(run_page(make(), ()))
+    assert set(re.findall(r"https?://[^\"\s<]+", page)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert not re.search(r"<(script|link|img|iframe|object)\b", page)
+
+
+@pytest.mark.parametrize("render", RENDERERS)
+def test_report_without_privacy_says_so_first(render: Callable[[Document], str]) -> None:
+    document = privacy_report(dossiers.without_privacy())
+    assert document.banner[1].tone is Tone.BAD
+    assert NO_CLAIM in render(document)
+
+
+def test_fixed_test_noise_claims_no_privacy_though_noise_was_added() -> None:
+    document = privacy_report(replace(dossiers.finished(), test_noise=True))
+    said = document.banner[1]
+    assert (said.text, said.tone) == (NO_CLAIM, Tone.BAD)
+    assert said.detail.startswith("This simulation used fixed test noise.")
+
+
+def test_report_without_privacy_defines_no_claim() -> None:
+    text = _text(render_html(privacy_report(dossiers.without_privacy())))
+    assert "Zero-out" not in text
+    assert "whatever anyone does" not in text.lower()
+
+
+def test_failed_run_is_prominent_with_its_reason() -> None:
+    said = privacy_report(dossiers.failed()).banner[0]
+    assert said.tone is Tone.BAD
+    assert said.text.startswith("The run failed")
+    assert "QuorumLost: round 1 has 2 answers, 3 are needed" in said.detail
+
+
+def test_failed_run_still_states_what_its_patients_paid() -> None:
+    rows = _table(privacy_report(dossiers.failed()), "Privacy of this run at each hospital")
+    assert [row["ε, training patient"] for row in rows] == [1.0] * 4
+
+
+def test_run_before_any_hospital_spoke_claims_nothing() -> None:
+    said = privacy_report(dossiers.running()).banner
+    assert "still at work" in said[0].text
+    assert said[1].text == "No privacy is claimed: no hospital had given its word."
+
+
+def test_unknown_state_is_repeated_and_not_praised() -> None:
+    said = privacy_report(replace(dossiers.finished(), state="paused")).banner[0]
+    assert (said.text, said.tone) == ("The run is paused.", Tone.CAUTION)
+
+
+@pytest.fixture(scope="module")
+def finished_text() -> str:
+    """The words of a finished run's report."""
+    return _text(render_html(privacy_report(dossiers.finished())))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "One patient: all records of one patient at one hospital.",
+        "Zero-out",
+        "patient count stays a public constant",
+        "It needs no cryptographic assumption.",
+        "Every hospital adds its full noise to its own counts too",
+        "privacy loss distributions (PLD)",
+        "fixed-order Rényi filter",
+        "Participation and timing",
+        "Architecture, layer sizes",
+        "Patients of several hospitals",
+        "Refusals of records",
+        "Hospitals C that may collude with the coordinator",
+        "2.13.0+cpu",
+    ],
+)
+def test_report_states(words: str, finished_text: str) -> None:
+    assert words in finished_text
+
+
+@pytest.mark.parametrize("render", RENDERERS)
+def test_report_supports_and_never_certifies(render: Callable[[Document], str]) -> None:
+    assert SUPPORTS in render(privacy_report(dossiers.finished()))
+
+
+def test_hospital_row_holds_claim_mechanism_and_noise() -> None:
+    rows = _table(privacy_report(dossiers.finished()), "Privacy of this run at each hospital")
+    assert rows[0] == {
+        "Hospital": "east",
+        "ε, training patient": 1.0,
+        "ε, test patient": 1.0,
+        "ε, patient of two hospitals": 1.52,
+        "δ": 1e-4,
+        "Noise multiplier": 8.312,
+        "Sampling rate q": 1.0,
+        "Steps": 20,
+        "Clip": 1.0,
+        "Noise": "exact",
+    }
+
+
+def test_budget_row_holds_enforced_epsilon_and_share_used() -> None:
+    row = _table(privacy_report(dossiers.finished()), "Budget for life at each hospital")[1]
+    assert row["ε enforced so far, all runs"] == 2.31
+    assert row["Share used"] == pytest.approx(0.231)
+    assert row["Head of the hospital's ledger"] == dossiers.digest("ledger of north")
+
+
+def test_round_record_names_who_dropped_out() -> None:
+    rows = _table(privacy_report(dossiers.finished()), "Rounds")
+    assert rows[1]["Dropped out"] == "west"
+    assert rows[1]["In the sum"] == "east, north, south"
+    assert (rows[0]["Attempt"], rows[4]["Purpose"]) == (1, "evaluation")
+
+
+def test_audit_entries_and_head_are_whole() -> None:
+    dossier = dossiers.finished()
+    document = privacy_report(dossier)
+    entries = _table(document, "Audit entries of this run")
+    assert [row["Digest of the details"] for row in entries] == [
+        entry.payload for entry in dossier.audit.entries
+    ]
+    head = {r["Fact"]: r["Value"] for r in _table(document, "Signed head of the consortium's log")}
+    assert head == {
+        "Root": dossier.audit.root,
+        "Entries": dossier.audit.size,
+        "Checkpoint": dossier.audit.checkpoint,
+    }
+
+
+def test_real_run_has_no_place_for_exact_figures() -> None:
+    sites = tuple(
+        replace(site, exact_auroc=None, exact_accuracy=None, train_patients=None,
+                test_patients=None) for site in dossiers.finished().sites
+    )  # fmt: skip
+    real = replace(dossiers.finished(), simulation=False, sites=sites, exact_auroc=None,
+                   exact_accuracy=None)  # fmt: skip
+    for render in RENDERERS:
+        assert "simulation" not in render(privacy_report(real))
+        assert "simulation" not in render(run_page(real, ()))
+
+
+def test_numbers_agree_in_page_report_and_json_of_the_run() -> None:
+    dossier = dossiers.finished()
+    said = run_json(dossier)
+    page = _text(render_html(run_page(dossier, dossiers.sweep())))
+    facts = {r["Fact"]: r["Value"] for r in _table(privacy_report(dossier),
+                                                  "All test patients together")}  # fmt: skip
+    assert facts["AUROC, exact (simulation only)"] == said["auroc"]
+    assert facts["AUROC, released"].value == said["auroc_released"]["value"]
+    assert f"{said['auroc']:.3f}" in page
+    assert "0.868 95 %: 0.837 to 0.899" in page
+    assert said["audit"]["root"] in page
+
+
+def test_csv_and_json_hold_the_same_tables() -> None:
+    document = privacy_report(dossiers.finished())
+    lines = list(csv.reader(io.StringIO(render_csv(document), newline="")))
+    titles = {line[1] for line in lines[1:] if line[2] == "title" and line[0] != "document"}
+    assert titles == {table.title for _, table in tables(document)}
+
+
+def test_page_draws_utility_fairness_privacy_and_rounds() -> None:
+    page = render_html(run_page(dossiers.finished(), dossiers.sweep()))
+    assert page.count('<svg role="img" aria-label="') == 4
+
+
+def test_page_with_runs_without_privacy_only_draws_no_epsilon() -> None:
+    points = [point for point in dossiers.sweep() if point.epsilon is None]
+    text = _text(render_html(run_page(dossiers.without_privacy(), points)))
+    assert "Every finished run of this study trained without privacy" in text
+    assert "ε for one patient none no privacy claimed" in text
+
+
+def test_page_of_a_run_at_work_says_what_is_not_there_yet() -> None:
+    text = _text(render_html(run_page(dossiers.running(), ())))
+    assert "No finished run of this study has an AUROC to show yet." in text
+    assert "No round was opened; 4 were planned." in text
+    assert "No figure of any hospital is available" in text
+
+
+def test_page_says_what_to_try_next() -> None:
+    text = _text(render_html(run_page(dossiers.finished(), ())))
+    run_id = dossiers.finished().run_id
+    assert f"collegium report export {run_id} --format html --to report.html --out ." in text
+    assert "collegium audit verify --out ." in text
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_study_author_cannot_write_into_the_page(make: Callable[[], Dossier]) -> None:
+    hostile = replace(make(), study_title="<svg onload=x>", failure="</div><script>x</script>")
+    page = render_html(privacy_report(hostile))
+    assert "<svg onload" not in page and "<script>" not in page
+
+
+def test_report_of_a_mended_dossier_differs() -> None:
+    changed = replace(dossiers.finished(), exact_auroc=0.8813)
+    assert render_json(privacy_report(changed)) != render_json(privacy_report(dossiers.finished()))
+
+
+def test_report_reads_no_clock_and_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = render_html(privacy_report(dossiers.finished()))
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert render_html(privacy_report(dossiers.finished())) == before
+    assert _report(dossiers.finished())["kind"] == "privacy-report"
