@@ -8,6 +8,7 @@ instead of failing half-way.
 """
 
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def _make(path: Path, migrations: Path) -> None:
     A process that is killed half-way leaves no database, and of two that make
     one at once the first wins.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)

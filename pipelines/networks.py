@@ -83,11 +83,11 @@ def _fully_connected(network: Network, cohort: Cohort) -> nn.Module:
 
     if not isinstance(network, FullyConnected) or not isinstance(cohort, TableCohort):
         raise StudyRefused("task.network: FullyConnectedNet needs a cohort of kind table")
-    act: tuple[str, dict[str, bool]] | str = network.activation
-    if network.activation == "relu":
-        act = ("relu", {"inplace": False})
     module = FullyConnectedNet(
-        in_channels=cohort.width, out_channels=1, hidden_channels=network.hidden, act=act
+        in_channels=cohort.width,
+        out_channels=1,
+        hidden_channels=network.hidden,
+        act=network.activation,
     )
     if not network.hidden:
         # Logistic regression has one optimum and needs no random start; under noise a
@@ -110,7 +110,7 @@ def _classifier(network: Network, cohort: Cohort) -> nn.Module:
         strides=network.strides,
         kernel_size=network.kernel_size,
         num_res_units=0,
-        act=("relu", {"inplace": False}),
+        act="relu",
         norm="instance",
     )
 

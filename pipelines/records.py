@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Key = TypeVar("Key", np.int64, np.str_)
 
-_WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -27,7 +27,7 @@ from protocol.study import ColumnSplit, FileSplit, KeyedHashSplit, Split
 
 #: An index file of a million records is about 30 MB.
 MAX_INDEX_BYTES = 10**8
-_ROW = re.compile(r"0|[1-9][0-9]{0,14}", re.ASCII)
+_ROW = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 def split(

@@ -29,7 +29,7 @@ from protocol.study import nearest
 
 #: Larger tables belong into a database; the file is held in memory as text.
 MAX_BYTES = 2 * 10**9
-_NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _INFINITE = frozenset({"inf", "infinity", "nan"})
 
 

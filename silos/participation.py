@@ -27,7 +27,13 @@ from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_f
 from compliance.ledger import Ledger, Reservation
 from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
-from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused, StudyRefused
+from protocol.errors import (
+    FederationError,
+    MessageRefused,
+    OutOfOrder,
+    PolicyRefused,
+    StudyRefused,
+)
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
 from protocol.study import LocalPrivacy, Study
@@ -122,13 +128,17 @@ class PrivacyPlan:
         training = ledger.reserve(
             study=study, run=run_id, partition="training", purpose="training", event=self.training
         )
-        evaluation = ledger.reserve(
-            study=study,
-            run=run_id,
-            partition="evaluation",
-            purpose="evaluation",
-            event=self.evaluation,
-        )
+        try:
+            evaluation = ledger.reserve(
+                study=study,
+                run=run_id,
+                partition="evaluation",
+                purpose="evaluation",
+                event=self.evaluation,
+            )
+        except FederationError:
+            ledger.settle(training)  # nothing was sent, so all of it becomes free again
+            raise
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
 
 

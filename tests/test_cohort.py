@@ -66,7 +66,7 @@ def test_encoding_of_a_record_does_not_depend_on_the_others(tmp_path):
 
 
 def test_column_order_blank_lines_byte_order_mark_and_spare_columns_do_not_matter(tmp_path):
-    text = "\ufeffnote,ill,sex,id,age\r\nx,yes,F,p1,60.0\r\n\r\n,no, M ,p2,4e1\r\nz,no,X,p1,50\r\n"
+    text = "\ufeffill,note,sex,id,age\r\nyes,x,F,p1,60.0\r\n\r\nno,, M ,p2,4e1\r\nno,z,X,p1,50\r\n"
     assert load(tmp_path, text).digest == load(tmp_path, GOOD).digest
 
 

@@ -167,6 +167,11 @@ def test_vectors_on_the_bound_lose_almost_nothing():
     assert np.allclose(total / 2**20, row[0], atol=3e-6)
 
 
+def test_truncation_goes_toward_zero_so_that_no_norm_grows():
+    total, _ = clip_to_integers(np.array([[0.19, -0.19, 0.05]]), clip=1.0, units=10)
+    assert total.tolist() == [1, -1, 0]
+
+
 def test_clipping_keeps_the_direction_of_a_long_vector():
     row = np.random.default_rng(0).normal(size=(1, 50)) * 1e6
     total, unclipped = clip_to_integers(row, clip=2.0, units=2**20)
