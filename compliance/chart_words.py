@@ -3,9 +3,11 @@
 Each ``describe_...`` is the twin of a chart; its text travels inside the drawing.
 """
 
+import math
 from collections.abc import Sequence
 
-from compliance.dossier import Interval, RoundFacts, SiteFacts
+from compliance.documents import Form, show
+from compliance.dossier import RoundFacts, SiteFacts
 from compliance.utility import UtilityPoint, utility_levels
 
 TOO_FEW = "too few patients for this ε"
@@ -32,10 +34,8 @@ def describe_sites(sites: Sequence[SiteFacts]) -> str:
     for site in sites:
         released, exact = site.released_accuracy, site.exact_accuracy
         said = []
-        if released is not None and released.value is not None:
-            said.append(f"released {_span(released)}")
-        elif released is not None:
-            said.append(released.note or TOO_FEW)
+        if released is not None:
+            said.append(f"released {show(released, Form.RATIO)}")
         if exact is not None:
             said.append(f"exact {exact:.3f} (simulation only)")
         parts.append(f"{site.site}: {', '.join(said) or 'not available'}")
@@ -47,7 +47,9 @@ def describe_privacy(sites: Sequence[SiteFacts]) -> str:
     parts = []
     for site in sites:
         claim = site_claim(site)
-        said = "no privacy claimed" if claim is None else f"this run ε = {claim:.3g}"
+        said = (
+            "no privacy claimed" if claim is None else f"this run ε = {show(claim, Form.EPSILON)}"
+        )
         parts.append(f"{site.site}: {said}, enforced {spent_of_budget(site)}")
     return "Privacy spent at each hospital. " + "; ".join(parts) + "."
 
@@ -78,11 +80,13 @@ def site_claim(site: SiteFacts) -> float | None:
 def spent_of_budget(site: SiteFacts) -> str:
     """Returns what a hospital has booked over all its runs, and of how much."""
     spent, budget = site.privacy.enforced_epsilon, site.privacy.budget_epsilon
-    said = "nothing booked" if spent is None else f"{spent:.3g}"
-    return said if budget is None else f"{said} of {budget:.3g}"
+    said = "nothing booked" if spent is None else show(spent, Form.EPSILON)
+    if budget is not None and math.isinf(budget):
+        return f"{said}, no limit"
+    return said if budget is None else f"{said} of {show(budget, Form.NUMBER)}"
 
 
-def _span(interval: Interval) -> str:
-    if interval.low is None or interval.high is None:
-        return f"{interval.value:.3f}"
-    return f"{interval.value:.3f} ({interval.low:.3f} to {interval.high:.3f})"
+def released_value(site: SiteFacts) -> float | None:
+    """Returns a hospital's released accuracy, or None when it says too little to be shown."""
+    released = site.released_accuracy
+    return None if released is None or released.note else released.value

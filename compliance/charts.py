@@ -27,6 +27,7 @@ from compliance.chart_words import (
     describe_rounds,
     describe_sites,
     describe_utility,
+    released_value,
     site_claim,
     spent_of_budget,
 )
@@ -345,18 +346,16 @@ def _reference(levels: Sequence[UtilityLevel], y: alt.Y) -> list[alt.Chart]:
 
 
 def _accuracy(site: SiteFacts) -> float | None:
-    released = site.released_accuracy
-    if released is not None and released.value is not None:
-        return released.value
-    return site.exact_accuracy
+    released = released_value(site)
+    return site.exact_accuracy if released is None else released
 
 
 def _site_rows(sites: Sequence[SiteFacts]) -> Rows:
     rows: Rows = []
     for site in sites:
-        released = site.released_accuracy
-        if released is not None and released.value is not None:
-            row: dict[str, Any] = {"site": site.site, "what": RELEASED, "value": released.value}
+        released, value = site.released_accuracy, released_value(site)
+        if released is not None and value is not None:
+            row: dict[str, Any] = {"site": site.site, "what": RELEASED, "value": value}
             if released.low is not None and released.high is not None:
                 row |= {"low": released.low, "high": released.high}
             rows.append(row)
@@ -366,7 +365,7 @@ def _site_rows(sites: Sequence[SiteFacts]) -> Rows:
 
 
 def _site_notes(ranked: Sequence[SiteFacts], y: alt.Y) -> list[alt.Chart]:
-    values = {site.site: value for site in ranked if (value := _released_value(site)) is not None}
+    values = {site.site: value for site in ranked if (value := released_value(site)) is not None}
     best, worst = max(values.values(), default=None), min(values.values(), default=None)
     notes: Rows = []
     for name, value in values.items():
@@ -380,10 +379,6 @@ def _site_notes(ranked: Sequence[SiteFacts], y: alt.Y) -> list[alt.Chart]:
         _margin_text(notes, y, fontWeight="bold"),
         grey.encode(x=alt.value(0), y=y, text="text:N"),
     ]
-
-
-def _released_value(site: SiteFacts) -> float | None:
-    return None if site.released_accuracy is None else site.released_accuracy.value
 
 
 def _absence(site: SiteFacts) -> str:

@@ -8,6 +8,7 @@ the same in every rendering and a machine gets it whole.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from typing import TypeAlias
 
@@ -26,8 +27,9 @@ class Form(Enum):
     CODE = "code"  # digests, heads, commands: never shortened, one width for each character
     COUNT = "count"
     RATIO = "ratio"  # a share or an AUROC: three decimals
-    EPSILON = "epsilon"  # a privacy loss or a multiplier: three significant digits
-    SMALL = "small"  # a probability such as delta
+    EPSILON = "epsilon"  # a privacy loss: three significant digits, rounded up
+    SMALL = "small"  # a probability such as delta: three significant digits, rounded up
+    NUMBER = "number"  # a setting such as a noise multiplier: four significant digits
     SECONDS = "seconds"
     TIME = "time"  # a moment in ISO 8601, UTC
 
@@ -186,10 +188,14 @@ class Document:
 def show(value: Cell, form: Form = Form.TEXT) -> str:
     """Returns a value as a person reads it; a missing one is never shown as zero.
 
+    An interval with a note (too few patients) shows the note, not the figure.
+
     >>> show(0.84321, Form.RATIO), show(1e-4, Form.SMALL), show(12345, Form.COUNT)
     ('0.843', '1e-4', '12,345')
     >>> show(Interval(value=0.8, low=0.71, high=0.89), Form.RATIO)
     '0.800 (0.710 to 0.890)'
+    >>> show(2.001, Form.EPSILON), show(1.99979, Form.EPSILON), show(2.0, Form.EPSILON)
+    ('2.01', '2', '2')
     >>> show(None), show(Interval(value=None, low=None, high=None, note="too few patients"))
     ('—', 'too few patients')
     >>> show("2026-11-21T10:00:09.600Z", Form.TIME)
@@ -226,7 +232,7 @@ def _facts_table(facts: Facts) -> Table:
 
 
 def _show_interval(interval: Interval, form: Form) -> str:
-    if interval.value is None:
+    if interval.value is None or interval.note:
         return interval.note or _NOT_AVAILABLE
     text = _show_number(interval.value, form)
     if interval.low is None or interval.high is None:
@@ -243,7 +249,9 @@ def _show_number(value: float, form: Form) -> str:
         case Form.RATIO:
             return f"{value:.3f}"
         case Form.EPSILON:
-            return f"{value:.3g}"
+            return f"{_rounded_up(value):g}"
+        case Form.NUMBER:
+            return f"{value:.4g}"
         case Form.SMALL:
             return _scientific(value)
         case Form.SECONDS:
@@ -258,5 +266,12 @@ def _show_time(moment: str) -> str:
 
 
 def _scientific(value: float) -> str:
-    digits, exponent = f"{value:.2e}".split("e")
+    digits, exponent = f"{_rounded_up(value):.2e}".split("e")
     return f"{float(digits):g}e{int(exponent)}" if value else "0"
+
+
+def _rounded_up(value: float) -> float:
+    """Returns the next number of three significant digits: a claim never reads stronger."""
+    exact = Decimal(repr(value))
+    step = Decimal((0, (1,), exact.adjusted() - 2)) if exact else Decimal(1)
+    return float(exact.quantize(step, rounding=ROUND_CEILING))

@@ -236,14 +236,15 @@ def _delta_note(delta: float) -> str:
 
 
 def _middle(dossier: Dossier) -> float | None:
-    return None if dossier.auroc_released is None else dossier.auroc_released.value
+    released = dossier.auroc_released
+    return None if released is None or released.note else released.value
 
 
 def _interval_note(dossier: Dossier) -> str:
     released = dossier.auroc_released
     if released is None:
         return "nothing released"
-    if released.value is None or released.low is None or released.high is None:
+    if released.note or released.low is None or released.high is None:
         return released.note or "not available"
     return f"95 %: {released.low:.3f} to {released.high:.3f}"
 

@@ -206,10 +206,10 @@ def privacy_table(dossier: Dossier) -> Table:
             Column(title="ε, test patient", form=Form.EPSILON),
             Column(title="ε, patient of two hospitals", form=Form.EPSILON),
             Column(title="δ", form=Form.SMALL),
-            Column(title="Noise multiplier", form=Form.EPSILON),
-            Column(title="Sampling rate q", form=Form.EPSILON),
+            Column(title="Noise multiplier", form=Form.NUMBER),
+            Column(title="Sampling rate q", form=Form.NUMBER),
             Column(title="Steps", form=Form.COUNT),
-            Column(title="Clip", form=Form.EPSILON),
+            Column(title="Clip", form=Form.NUMBER),
             Column(title="Noise"),
         ),
         rows=tuple(

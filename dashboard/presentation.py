@@ -83,7 +83,7 @@ def interval_note(interval: Interval | None) -> str:
     """Returns what stands below a released figure: its interval, or why there is none."""
     if interval is None:
         return "nothing released"
-    if interval.value is None or interval.low is None or interval.high is None:
+    if interval.note or interval.value is None or interval.low is None or interval.high is None:
         return interval.note or "not available"
     return f"95 %: {interval.low:.3f} to {interval.high:.3f}"
 
@@ -149,5 +149,7 @@ def plain(text: str) -> str:
 
 
 def figure(value: Cell, form: Form = Form.RATIO) -> str:
-    """Returns a headline's figure; an interval gives its middle."""
-    return show(value.value if isinstance(value, Interval) else value, form)
+    """Returns a headline's figure; an interval gives its middle, or a dash when it has a note."""
+    if isinstance(value, Interval):
+        return show(None if value.note else value.value, form)
+    return show(value, form)

@@ -17,6 +17,7 @@ from compliance.chart_words import (
     describe_utility,
     site_claim,
 )
+from compliance.dossier import Interval
 from compliance.utility import EXACT, RELEASED, UtilityPoint, utility_levels
 from tests import dossiers
 
@@ -129,7 +130,18 @@ def test_hospital_with_too_few_patients_stays_greyed_in_the_chart() -> None:
     svg = charts.to_svg(charts.site_metrics(dossiers.finished().sites))
     assert TOO_FEW in _texts(svg)
     assert re.search(rf'fill="{charts.GREY}"[^>]*>{TOO_FEW}', svg)
-    assert "west: too few patients for this epsilon" in describe_sites(dossiers.finished().sites)
+    assert "west: released too few patients for this epsilon" in describe_sites(
+        dossiers.finished().sites
+    )
+
+
+def test_vacuous_interval_is_too_few_patients_and_no_figure() -> None:
+    vacuous = Interval(value=1.0, low=0.3, high=1.0, note="too few patients for this epsilon")
+    sites = [dossiers.site_facts(name, 0.8 + 0.01 * n) for n, name in enumerate("ab")]
+    sites.append(dossiers.site_facts("c", 0.9, released_accuracy=vacuous))
+    texts = _texts(charts.to_svg(charts.site_metrics(sites)))
+    assert "0.810 highest" in texts and TOO_FEW in texts
+    assert not [text for text in texts if text.startswith("1.000")]
 
 
 def test_equal_hospitals_are_neither_highest_nor_lowest() -> None:
@@ -165,7 +177,7 @@ def test_privacy_chart_shows_spent_of_budget() -> None:
 def test_budget_without_bound_leaves_the_other_bars_readable() -> None:
     site = dossiers.site_facts("a", 0.8)
     endless = replace(site, privacy=replace(site.privacy, budget_epsilon=float("inf")))
-    assert "2.31 of inf" in _texts(charts.to_svg(charts.privacy_spent([endless])))
+    assert "2.31, no limit" in _texts(charts.to_svg(charts.privacy_spent([endless])))
 
 
 def test_failed_round_and_drop_outs_are_marked() -> None:

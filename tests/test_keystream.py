@@ -12,7 +12,7 @@ KEY = bytes(range(32))
 
 
 def test_stream_is_aes_256_of_the_counter() -> None:
-    # FIPS 197, C.3 has this key; block 0 under the all-zero key is NIST's AESAVS vector.
+    # The all-zero block under the all-zero key, from NIST's AESAVS.
     assert Keystream(bytes(32)).bytes(16).hex() == "dc95c078a2408989ad48a21492842087"
     assert Keystream(KEY).words(9, np.uint32).tolist() == keystream_words(KEY, 9, 32)
     assert Keystream(KEY).words(5, np.uint64).tolist() == keystream_words(KEY, 5, 64)

@@ -169,6 +169,13 @@ def test_missing_figure_is_never_shown_as_zero() -> None:
     assert show(float("inf"), Form.EPSILON) == "without bound"
 
 
+@settings(deadline=None)
+@given(st.floats(min_value=1e-9, max_value=1e4))
+def test_shown_privacy_loss_is_never_smaller_than_the_claim(claim: float) -> None:
+    for form in (Form.EPSILON, Form.SMALL):
+        assert claim <= float(show(claim, form)) <= claim * 1.0101
+
+
 def test_table_refuses_a_row_of_another_length() -> None:
     with pytest.raises(ValueError, match="row 1 of 'T' has 2 cells, 1 columns are declared"):
         Table(title="T", columns=(Column(title="A"),), rows=(("a",), ("a", "b")))
