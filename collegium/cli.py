@@ -192,6 +192,9 @@ def _emit(value: Any, as_json: bool) -> None:
         sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
+_INTERRUPTED = 130
+
+
 def main(run: Callable[[], Any] = app) -> None:
     """Runs the command; turns refusals into one or two lines and an exit code."""
     try:
@@ -202,8 +205,9 @@ def main(run: Callable[[], Any] = app) -> None:
     except FederationError as error:
         _console().print(f"collegium: {error}", style="red", markup=False)
         sys.exit(2)
-    except KeyboardInterrupt:
-        _console().print("collegium: stopped; what was finished is kept", style="yellow")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:  # typer turns Ctrl-C into this
+            _console().print("collegium: stopped; what was finished is kept", style="yellow")
+        raise
     except BrokenPipeError:
         sys.exit(141)

@@ -32,7 +32,8 @@ def run_demo(out: Path, console: Console) -> dict[str, Any]:
     workspace = _fresh(out)
     console.print(
         f"[bold]Collegium[/bold]: {len(study.sites)} hospitals train together on 569 real "
-        "patients.\nEvery record, key and privacy budget stays in its hospital; the coordinator sees sums."
+        "patients.\n"
+        "Every record, key and privacy budget stays in its hospital; the coordinator sees sums."
     )
     settings = Settings(budget=budget_for([study, *sweep]))
     with Progress(console, study, runs=len(sweep)) as progress, workspace.at_work():

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
 from rich.console import Console
 from rich.table import Table
 
 from compliance.dossier import Dossier, Interval, run_json
+from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
 from coordinator.views import RunSummary, Views, open_views
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
@@ -168,8 +168,9 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
     """
     Workspace.open(out)
     try:
-        import dashboard.app as page
         import streamlit  # noqa: F401
+
+        import dashboard.app as page
     except ModuleNotFoundError as error:
         raise WorkspaceRefused(
             f"{error.name} is not installed: pip install 'collegium[dashboard]'"

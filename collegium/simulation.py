@@ -6,6 +6,7 @@ single run, a Ray task for a run of a sweep.
 """
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from protocol.identity import Member, Roster
 from rich.console import Console
 
 from collegium.exact import exact_figures
@@ -28,6 +28,7 @@ from coordinator.workspace import Workspace
 from protocol import errors
 from protocol.encoding import digest, digest_json
 from protocol.errors import FederationError, MessageRefused, PolicyRefused, StudyRefused
+from protocol.identity import Member, Roster
 from protocol.study import FileSplit, LocalPrivacy, Study
 from protocol.summary import Summary, open_summary
 from protocol.tensors import Tensors, decode_tensors, model_digest
@@ -125,7 +126,7 @@ def start_ray() -> None:
         address="local",
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         object_store_memory=256 * 1024 * 1024,
     )
 
@@ -139,7 +140,7 @@ def told(references: Mapping[str, Any]) -> list[Any]:
     refusals = [answer for answer in answers.values() if isinstance(answer, Refused)]
     if refusals:
         shown = "\n".join(refusal.reason for refusal in refusals[:2])
-        more = f"\n(and {len(refusals) - 2} more sites)" if len(refusals) > 2 else ""
+        more = f" (and {len(refusals) - 2} more sites)" if len(refusals) > 2 else ""
         raise as_error(refusals[0].kind)(shown + more)
     return list(answers.values())
 
@@ -275,13 +276,18 @@ class RunRecord:
             self._log(transaction, "run-finished", outcome.model_digest)
 
     def end(self, error: BaseException) -> None:
-        """Writes down why a run ended early; the hospitals' reasons stay in their own logs."""
-        stopped = not isinstance(error, FederationError)
+        """Writes down why a run ended early, and lets every hospital settle what it reserved.
+
+        The hospitals' reasons stay in their own logs.
+        """
+        actors = self._hospitals.actors.values()
+        ray.wait([actor.leave.remote(self._run_id) for actor in actors], num_returns=len(actors))
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
         with self._store.transaction() as transaction:
             row = transaction.run(self._run_id)
             if row.state == "running":
                 row.state = "stopped" if stopped else "failed"
-                row.failure = type(error).__name__ if stopped else f"{error}"
+                row.failure = _told_as(error)
                 row.ended_at = now()
                 self._log(transaction, f"run-{row.state}", digest(type(error).__name__.encode()))
 
@@ -302,6 +308,12 @@ class RunRecord:
     def _log(self, transaction: Transaction, kind: str, payload: str) -> None:
         entry = NewEntry(type=kind, run_id=self._run_id, payload=payload)
         transaction.log([entry], self._key)
+
+
+def _told_as(error: BaseException) -> str:
+    if isinstance(error, FederationError):
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__  # its text might hold anything
 
 
 def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:

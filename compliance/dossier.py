@@ -7,6 +7,7 @@ hospitals' records in one place, which no real consortium can do; they are
 """
 
 from dataclasses import asdict, dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 
@@ -37,6 +38,7 @@ class SitePrivacy:
     epsilon_two_hospitals: float | None
     epsilon_evaluation: float | None
     noise_multiplier: float | None
+    evaluation_noise_multiplier: float | None
     sampling_rate: float
     steps: int
     clip: float | None
@@ -64,7 +66,7 @@ class SiteFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundFacts:
-    """One aggregation."""
+    """One aggregation; ``number`` counts from 1."""
 
     number: int
     attempt: int
@@ -135,13 +137,19 @@ class Dossier:
     @property
     def protected(self) -> bool:
         """True when a patient-level differential privacy claim is made at all."""
-        return not self.test_noise and all(s.privacy.epsilon is not None for s in self.sites)
+        return (
+            bool(self.sites)
+            and not self.test_noise
+            and all(s.privacy.epsilon is not None for s in self.sites)
+        )
 
     @property
     def claim(self) -> str:
         """The privacy claim in one plain sentence, for people who sign."""
         if self.test_noise:
             return "No privacy is claimed: this simulation used fixed test noise."
+        if not self.sites:
+            return "No privacy is claimed: no hospital has joined this run."
         if not self.protected:
             return "No privacy is claimed: this run trained without differential privacy."
         worst = max(
@@ -150,9 +158,20 @@ class Dossier:
         delta = max(s.privacy.delta or 0.0 for s in self.sites)
         return (
             f"Whatever anyone does with this run's outputs, one patient's records change the "
-            f"probability of any conclusion by a factor of at most exp({worst:.3g}), except with "
-            f"probability {delta:.1g}, at each hospital that treated the patient."
+            f"probability of any conclusion by a factor of at most exp({_upwards(worst)}), "
+            f"except with probability {_upwards(delta)}, at each hospital that treated the patient."
         )
+
+
+def _upwards(value: float) -> str:
+    """Returns a figure with three digits that is never smaller than the figure itself.
+
+    >>> _upwards(1.2341), _upwards(2.0), _upwards(1e-4)
+    ('1.24', '2', '0.0001')
+    """
+    exact = Decimal(repr(value))
+    step = Decimal(1).scaleb(exact.adjusted() - 2)
+    return f"{float(exact.quantize(step, rounding=ROUND_CEILING)):g}"
 
 
 def run_json(dossier: Dossier) -> dict[str, Any]:

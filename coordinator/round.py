@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from protocol.sum_round import Step, SumRound
 
 from coordinator.links import SiloLink
 from protocol.errors import MessageRefused, QuorumLost
 from protocol.exchange import Reply, Request
+from protocol.sum_round import Step, SumRound
 
 
 @dataclass(frozen=True, kw_only=True)

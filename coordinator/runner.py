@@ -13,10 +13,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from protocol.context import RoundContext
-from protocol.fixed_point import decode, decode_counts
-from protocol.identity import Roster, SigningKey
-from protocol.sum_round import SumRound
 
 from compliance.audit_log import NewEntry
 from coordinator.evaluation import Released, released_metrics
@@ -25,10 +21,14 @@ from coordinator.round import Sum, aggregate
 from coordinator.store import RoundRow, SnapshotRow, Store, newest_head, now
 from coordinator.strategies import STRATEGIES, ServerState
 from protocol.agreed_context import round_context
+from protocol.context import RoundContext
 from protocol.encoding import digest, digest_json
 from protocol.errors import FederationError
 from protocol.evaluation_vector import EvaluationVector, noise_deviations
+from protocol.fixed_point import decode, decode_counts
+from protocol.identity import Roster, SigningKey
 from protocol.study import Study
+from protocol.sum_round import SumRound
 from protocol.summary import Summary
 from protocol.tensors import (
     Layout,

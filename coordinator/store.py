@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from protocol.identity import SigningKey
 from sqlalchemy import (
     ForeignKey,
     Index,
@@ -30,6 +29,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
 from compliance.database import NAMING_CONVENTION, open_database
+from protocol.errors import StoreBroken
+from protocol.identity import SigningKey
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -249,7 +250,11 @@ def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEn
     query = select(EntryRow).order_by(EntryRow.idx)
     if run_id is not None:
         query = query.filter_by(run_id=run_id)
-    return [
-        LoggedEntry(index=row.idx, leaf_hash=row.leaf_hash, data=row.entry)
-        for row in session.scalars(query)
-    ]
+    return [_logged(row) for row in session.scalars(query)]
+
+
+def _logged(row: EntryRow) -> LoggedEntry:
+    # SQLite keeps whatever type was written, so a changed row may hold text for bytes.
+    if not isinstance(row.entry, bytes) or not isinstance(row.leaf_hash, bytes):
+        raise StoreBroken(f"audit entry {row.idx} was changed: it no longer holds bytes")
+    return LoggedEntry(index=row.idx, leaf_hash=row.leaf_hash, data=row.entry)

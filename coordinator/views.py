@@ -1,7 +1,7 @@
 """Read-only views of the consortium's memory: what pages, reports and commands show."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.audit_log import LoggedEntry
+from compliance.audit_log import LoggedEntry, verify_log
 from compliance.dossier import (
     Audit,
     Dossier,
@@ -29,6 +29,7 @@ from coordinator.store import (
     StudyRow,
     logged_entries,
     newest_head,
+    signed_heads,
 )
 from coordinator.workspace import Workspace
 from protocol.errors import StoreBroken, WorkspaceRefused
@@ -55,12 +56,14 @@ class Views:
 
     Args:
         store: the consortium's database.
+        public_key: reads the key that the log's heads are signed with.
         at_work: whether some process is running studies in it now; a run that
             says "running" while nobody works was interrupted.
     """
 
-    def __init__(self, store: Store, *, at_work: bool) -> None:
+    def __init__(self, store: Store, *, public_key: Callable[[], bytes], at_work: bool) -> None:
         self._store = store
+        self._public_key = public_key
         self._at_work = at_work
 
     def close(self) -> None:
@@ -101,6 +104,17 @@ class Views:
             if released is not None and released.value is not None:
                 points.append(_point(run, "released", released.value, released.low, released.high))
         return tuple(points)
+
+    def verify_log(self) -> int:
+        """Checks the whole log against its signed heads; returns how many entries it has.
+
+        Raises:
+            StoreBroken: an entry, a head or a signature is not genuine.
+        """
+        with self._store.read() as session:
+            entries = logged_entries(session)
+            verify_log(entries, signed_heads(session), self._public_key())
+        return len(entries)
 
     def _state(self, row: RunRow) -> str:
         return "interrupted" if row.state == "running" and not self._at_work else row.state
@@ -184,7 +198,7 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
     rows = session.scalars(select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id))
     return tuple(
         RoundFacts(
-            number=row.number,
+            number=row.number + 1,  # people count from one
             attempt=row.attempt,
             purpose=row.purpose,
             state=row.state,
@@ -234,6 +248,7 @@ def _site(
             epsilon_two_hospitals=word["epsilon_two_hospitals"],
             epsilon_evaluation=word["evaluation_epsilon"],
             noise_multiplier=word["noise_multiplier"],
+            evaluation_noise_multiplier=word["evaluation_noise_multiplier"],
             sampling_rate=word["sampling_rate"],
             steps=word["steps"],
             clip=word["clip"],
@@ -295,4 +310,5 @@ def open_views(out: Path) -> Views:
         StoreBroken: its database is damaged.
     """
     workspace = Workspace.open(out)
-    return Views(Store(workspace.database), at_work=workspace.is_at_work)
+    store = Store(workspace.database)
+    return Views(store, public_key=workspace.public_key, at_work=workspace.is_at_work)

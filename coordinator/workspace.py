@@ -21,10 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from protocol.identity import SigningKey
-
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.identity import SigningKey
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 
 

@@ -62,7 +62,10 @@ def columns_to_keep(split: Split, deal: Deal | None = None) -> tuple[str, ...]:
 def check_cohort(
     train: Records, test: Records, cohort: Cohort, *, site: str, delta: float | None
 ) -> None:
-    """Refuses a cohort that cannot be protected, trained on or evaluated.
+    """Refuses a cohort that cannot be protected or trained on.
+
+    A small hospital's split may leave it without test patients; it then trains
+    with the others and adds nothing to the evaluation.
 
     Args:
         train: the training part of one hospital's records.
@@ -72,7 +75,7 @@ def check_cohort(
         delta: the study's delta, or None when nothing is protected.
 
     Raises:
-        CohortRefused: no records in a part, fewer patients than the minimum,
+        CohortRefused: no records to train on, fewer patients than the minimum,
             one class only in training, or delta not below 1/n.
     """
     if not len(train) + len(test):
@@ -85,9 +88,8 @@ def check_cohort(
             f"site {site}: {patients} patients, the study's minimum is {cohort.min_patients}; "
             "leave this site out, or amend cohort.min_patients"
         )
-    for part, records in (("training", train), ("test", test)):
-        if not len(records):
-            raise CohortRefused(f"site {site}: the {part} part is empty; amend the study's split")
+    if not len(train):
+        raise CohortRefused(f"site {site}: the training part is empty; amend the study's split")
     if not cohort.allow_one_class and len(np.unique(train.labels)) < 2:
         raise CohortRefused(
             f"site {site}: the training part holds one class only; leave this site out, or set "

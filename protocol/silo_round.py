@@ -28,7 +28,7 @@ from typing import Protocol, TypeVar
 from protocol.context import RoundContext
 from protocol.encoding import digest, digest_json
 from protocol.errors import MessageRefused, OutOfOrder
-from protocol.forms import to_json
+from protocol.forms import require_forms, to_json
 from protocol.identity import COORDINATOR, Roster, SigningKey
 from protocol.keystream import Words
 from protocol.masking import apply_masks, word_type
@@ -262,9 +262,12 @@ class SiloRound:
 
         Raises:
             MessageRefused: another head was signed before.
+            ValueError: the head is not 64 hexadecimal digits.
         """
         blob_sha256 = _needed(self._blob_sha256, "mask")
-        message = self._sign(Masked(blob_sha256=blob_sha256, ledger_head=ledger_head))
+        masked = Masked(blob_sha256=blob_sha256, ledger_head=ledger_head)
+        require_forms(masked)
+        message = self._sign(masked)
         self._once("masked-message", digest(message))
         return message
 

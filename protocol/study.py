@@ -359,7 +359,7 @@ def _site_problems(study: Study) -> list[tuple[str, str]]:
     if len(names) > 100:
         problems.append(("sites", f"at most 100 sites, got {len(names)}"))
     if "coordinator" in names:
-        problems.append(("sites", "no site may be called coordinator: that is another party's name"))
+        problems.append(("sites", "no site may be called coordinator: another party is"))
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         problems.append(("sites", f"site names are repeated: {', '.join(repeated)}"))

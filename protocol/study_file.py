@@ -115,7 +115,7 @@ def _said(problem: Any) -> str:
     if kind == "union_tag_invalid":
         known = context["expected_tags"]
         return f"{context['discriminator']} is {context['tag']!r}, not one of {known}"
-    message = problem["msg"].removeprefix("Value error, ")
+    message: str = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     given = problem["input"]
     if isinstance(given, str | int | float | bool) or given is None:

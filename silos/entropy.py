@@ -12,10 +12,9 @@ Rules (rulings 20 and 21):
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocol.keystream import Keystream, derive_key, fresh_key
-
 from protocol.encoding import canonical
 from protocol.errors import PolicyRefused
+from protocol.keystream import Keystream, derive_key, fresh_key
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.identity import Roster
-
 from protocol.study import Study
 
 

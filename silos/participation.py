@@ -17,16 +17,13 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from protocol.agreed_context import round_context
-from protocol.context import RoundContext
-from protocol.fixed_point import encode, encode_counts
-from protocol.identity import Roster, SigningKey
-from protocol.silo_round import SiloRound, opened_context
 
 from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
 from compliance.ledger import Ledger, Reservation
 from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
+from protocol.agreed_context import round_context
+from protocol.context import RoundContext
 from protocol.errors import (
     FederationError,
     MessageRefused,
@@ -36,6 +33,9 @@ from protocol.errors import (
 )
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
+from protocol.fixed_point import encode, encode_counts
+from protocol.identity import Roster, SigningKey
+from protocol.silo_round import SiloRound, opened_context
 from protocol.study import LocalPrivacy, Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of
 from silos.entropy import Entropy, Moment

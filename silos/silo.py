@@ -9,14 +9,13 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from protocol.identity import Member, SigningKey
-
 from compliance.store import Hospital, open_hospital
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.splits import split
 from protocol.errors import BudgetSpent, CohortRefused, FederationError, PolicyRefused, StudyRefused
 from protocol.exchange import Reply, Request
+from protocol.identity import Member, SigningKey
 from protocol.study import BUNDLED, LocalPrivacy, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.entropy import Entropy, FixedEntropy, SecretEntropy

@@ -19,13 +19,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from protocol.keystream import Keystream
 
 from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
 from pipelines.gradients import ENGINES, clip_to_integers, scores, units_for
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
+from protocol.keystream import Keystream
 from protocol.study import LocalPrivacy, Study
 from protocol.tensors import Tensors, flatten, layout_of, model_digest, unflatten
 from silos.entropy import Entropy, Moment
@@ -111,14 +111,14 @@ class Trainer:
             total = np.zeros(parameters.size)
             for gradients in batches:
                 total += gradients.sum(axis=0, dtype=np.float64)
-            return total / expected
+            return np.asarray(total / expected)
         units = units_for(parameters.size)
         summed = np.zeros(parameters.size, dtype=np.int64)
         for gradients in batches:
             summed += clip_to_integers(gradients, clip=privacy.clip, units=units)[0]
         noise = DiscreteGaussian(noise_multiplier * units)
         summed += noise.sample(entropy.stream(replace(moment, use="noise")), parameters.size)
-        return summed * (privacy.clip / units / expected)
+        return np.asarray(summed * (privacy.clip / units / expected))
 
     def _batches(
         self, chosen: NDArray[np.int64], sampling: Keystream
@@ -156,9 +156,9 @@ class Trainer:
         load_parameters(self._module, model)
         logits = scores(self._module, self._test.features).astype(np.float64)
         patients, count = self._test.patients, self._test.num_patients
-        means = np.bincount(patients, weights=logits, minlength=count) / np.bincount(
-            patients, minlength=count
-        )
+        means: NDArray[np.float64] = np.bincount(
+            patients, weights=logits, minlength=count
+        ) / np.bincount(patients, minlength=count)
         labels = np.zeros(count)
         np.maximum.at(labels, patients, self._test.labels)
         return means, labels

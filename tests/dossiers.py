@@ -40,6 +40,7 @@ def site_privacy(site: str, epsilon: float | None = 1.0) -> SitePrivacy:
         epsilon_two_hospitals=1.52 if claims else None,
         epsilon_evaluation=epsilon,
         noise_multiplier=8.312 if claims else None,
+        evaluation_noise_multiplier=3.1 if claims else None,
         sampling_rate=1.0,
         steps=4 * 5,
         clip=1.0 if claims else None,

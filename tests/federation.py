@@ -30,7 +30,7 @@ UNITS = 2**17
 
 
 class LinearTrainer:
-    """Logistic regression by hand: one full-batch step a round, clipped, noised like the real one."""
+    """Logistic regression by hand: one full-batch step a round, clipped and noised."""
 
     def __init__(self, study: Study, site: str, train: Records, test: Records) -> None:
         self._study, self._site, self._train, self._test = study, site, train, test
@@ -96,7 +96,7 @@ class MemoryLink:
 
     silos: Mapping[str, Silo]
     order: Callable[[list[str]], list[str]] = sorted
-    lost: Fault = lambda _site, _request: False  # noqa: E731
+    lost: Fault = lambda _site, _request: False
     seen: list[tuple[str, str, Reply]] = field(default_factory=list)
 
     def exchange(

@@ -364,12 +364,12 @@ def check(train, test, delta=1e-5, **changes):
 def test_sound_cohort_is_accepted():
     check(cohort_of([0, 1]), cohort_of([1]), min_patients=3)
     check(cohort_of([1, 1]), cohort_of([1]), allow_one_class=True, delta=None)
+    check(cohort_of([0, 1, 1]), cohort_of([]), min_patients=3)
 
 
 CHECKS = {
     "no records": ([], [], {}, "no records"),
     "training empty": ([], [0, 1], {}, "the training part is empty"),
-    "test empty": ([0, 1], [], {}, "the test part is empty"),
     "minimum": ([0, 1], [1], {"min_patients": 4}, "3 patients, the study's minimum is 4"),
     "one class": ([1, 1], [0], {}, "the training part holds one class only"),
     "delta": ([0, 1], [0, 1], {"delta": 0.25}, "delta 0.25 must be below 1/n = 0.25"),

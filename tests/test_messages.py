@@ -99,7 +99,9 @@ def test_message_survives_the_wire(message: Message) -> None:
 def test_unknown_and_missing_fields_are_refused(message: Message) -> None:
     body = to_json(message)
     first = sorted(body)[0]
-    for wrong in ({**body, "x": 1}, {k: v for k, v in body.items() if k != first}, {}, [], None):
+    less = {name: value for name, value in body.items() if name != first}
+    wrongs: tuple[Json, ...] = ({**body, "x": 1}, less, {}, [], None)
+    for wrong in wrongs:
         with pytest.raises(MessageRefused, match="expected exactly the fields"):
             open_message(signed(message, body=wrong), type(message), ORIGIN)
 

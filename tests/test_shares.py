@@ -121,7 +121,8 @@ def test_commitment_binds_every_part() -> None:
     )
     commitments = {commit(*base)}
     for place, other in enumerate(others):
-        commitments.add(commit(*base[:place], other, *base[place + 1 :]))
+        changed = (*base[:place], other, *base[place + 1 :])
+        commitments.add(commit(*changed))
     assert len(commitments) == 7
 
 

@@ -1,0 +1,5 @@
+"""``python -m collegium`` is the ``collegium`` command."""
+
+from collegium.cli import main
+
+main()

@@ -1,0 +1,62 @@
+"""``python -m tests.bench --out DIR [--quick] [--only AREA]``: measures, prints, writes JSON."""
+
+import argparse
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from threadpoolctl import threadpool_limits
+
+from tests.bench import gradients, noise, secure_sum, simulation, whole_round
+from tests.bench.measurement import Row
+from tests.bench.report import machine, print_table, write_report
+
+_AREAS = ("secure-sum", "noise", "gradients", "round", "simulation")
+
+
+def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
+    """Yields the rows of the areas, the short or the full form."""
+    turns = 5 if quick else 15
+    if "simulation" in areas:
+        yield from simulation.rows(jobs=1 if quick else 3)
+    if "round" in areas:
+        yield from whole_round.rows(jobs=2 if quick else 5, rounds=10)
+    if "gradients" in areas:
+        yield from gradients.rows(turns)
+    if "noise" in areas:
+        yield from noise.rows(turns)
+    if "secure-sum" in areas:
+        dims = (10**5, 10**6) if quick else (10**5, 10**6, 7 * 10**6)
+        yield from secure_sum.rows(dims, (4, 8, 32), turns)
+
+
+def main() -> None:
+    """Runs the benchmark as the command line asks."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("bench-out"))
+    parser.add_argument("--quick", action="store_true", help="the short form: under a minute")
+    parser.add_argument("--only", action="append", choices=_AREAS, help="one area; may be repeated")
+    chosen = parser.parse_args()
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        console.width = 130
+    warnings.filterwarnings("ignore", module="opacus|torch")
+    torch.set_num_threads(1)
+    console.print(f"Measuring on {machine()} ...", highlight=False)
+    started, rows = time.perf_counter(), []
+    with threadpool_limits(1):  # numpy's BLAS too: one thread, unless a row says otherwise
+        for row in measured(chosen.only or list(_AREAS), quick=chosen.quick):
+            rows.append(row)
+            console.print(f"  {row.area}: {row.what}, {row.case}", style="dim")
+    seconds = time.perf_counter() - started
+    print_table(rows, console)
+    form = "quick" if chosen.quick else "full"
+    path = write_report(rows, chosen.out, form=form, seconds=seconds)
+    console.print(f"{len(rows)} rows in {seconds:.0f} s, written to {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""What secure aggregation costs a silo and the coordinator, without disk and network.
+
+One honest round is carried through the real state machines. Its n silos give
+up to eight samples of a silo's work; its recorded answers are then given to
+new coordinators, again and again. The books are in memory: what durability
+costs stands in the row of the whole round.
+"""
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from protocol.fixed_point import encode
+from protocol.keystream import fresh_key
+from protocol.masking import apply_masks
+from protocol.sum_round import Step, SumRound
+from tests.bench import baseline
+from tests.bench.measurement import CPU, OURS, Row, Target, milliseconds, row_of, take_turns
+from tests.sum_federation import Federation
+
+AREA = "secure sum"
+BASELINE, PLAIN = "baseline", "plaintext sum"
+FRAC_BITS, BOUND = 20, 16.0
+#: Distinct vectors for the plaintext sum: enough that no cache holds them.
+_DISTINCT = 8
+_SAMPLED_SILOS = 8
+
+Answers = dict[tuple[Step, str], tuple[bytes, bytes | None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """A finished round: every answer, and the milliseconds of the sampled silos by step."""
+
+    federation: Federation
+    answers: Answers
+    silo: Mapping[str, list[float]] = field(default_factory=dict)
+
+
+def rows(dims: Sequence[int], counts: Sequence[int], turns: int) -> Iterator[Row]:
+    """Yields the rows of every size: masks, silo, coordinator with 0 and 1 drop."""
+    _record(np.zeros(1000), 4, lost=None)  # the first of everything is slow
+    for dim in dims:
+        update = np.random.default_rng(1).normal(0, 1e-3, dim)
+        for count in counts:
+            yield from _rows(update, count, _fewer(turns, dim * count))
+
+
+def _fewer(turns: int, words: int) -> int:
+    """Large sizes vary less and take long."""
+    return max(3, turns // 3) if words > 30_000_000 else turns
+
+
+def _rows(update: np.ndarray, count: int, turns: int) -> Iterator[Row]:
+    case = f"d={len(update):.0e} n={count}".replace("e+0", "e")
+    vectors = [baseline.encode(update, FRAC_BITS) for _ in range(min(count, _DISTINCT))]
+    plain = partial(_plaintext_sum, vectors, count)
+    yield _masks(update, case, count, plain, turns)
+    whole = _record(update, count, lost=None)
+    yield _silo(whole, case)
+    yield _coordinator(whole, f"{case}, 0 drop", plain, turns)
+    del whole
+    dropped = _record(update, count, lost=f"site-{count - 1:02d}")
+    yield _coordinator(dropped, f"{case}, 1 drop", plain, turns)
+
+
+def _plaintext_sum(vectors: Sequence[np.ndarray], count: int) -> np.ndarray:
+    total = np.zeros_like(vectors[0])
+    for place in range(count):
+        total += vectors[place % len(vectors)]
+    return total
+
+
+def _keys(count: int) -> tuple[list[bytes], list[bytes]]:
+    """Returns the keys of a site in the middle: self and half of the peers, the other half."""
+    peers = [fresh_key() for _ in range(count - 1)]
+    return [fresh_key(), *peers[::2]], peers[1::2]
+
+
+def _masks(update: np.ndarray, case: str, count: int, plain: partial, turns: int) -> Row:
+    add, subtract = _keys(count)
+    words = baseline.encode(update, FRAC_BITS)
+    works = {
+        OURS: lambda: apply_masks(words, add=add, subtract=subtract),
+        BASELINE: lambda: baseline.mask(words, add, subtract),
+        PLAIN: plain,
+    }
+    target = Target(most=1.3, against=BASELINE)
+    return row_of(AREA, "masks of one vector", case, take_turns(works, turns), target=target)
+
+
+def _record(update: np.ndarray, count: int, *, lost: str | None) -> Recorded:
+    """Carries one round; a ``lost`` site is silent from its vector on."""
+    federation = Federation(count, {"dim": len(update)})
+    add, subtract = _keys(count)
+    upload = partial(baseline.upload, update, FRAC_BITS, add, subtract)
+    sampled = federation.sites[:_SAMPLED_SILOS]
+    taken: dict[str, dict[str, float]] = {site: {} for site in sampled}
+    answers: Answers = {}
+    encode_update = partial(encode, update, weight=1.0, bound=BOUND, frac_bits=FRAC_BITS)
+    vector = encode_update()
+    for step in Step:
+        for site in federation.coordinator.asked(step):
+            if site == lost and step is Step.MASKED:
+                continue
+            request = federation.coordinator.request(step, site)
+            started = CPU()
+            answers[step, site] = federation.answer(step, site, request, vector)
+            if site in taken:
+                taken[site][step.value] = (CPU() - started) * 1000
+            federation.coordinator.receive(step, site, *answers[step, site])
+            if site in taken and step is Step.MASKED:
+                taken[site]["encode"] = milliseconds(encode_update)
+                taken[site][BASELINE] = milliseconds(upload)
+        federation.coordinator.close(step)
+    _check(federation, vector)
+    names = taken[sampled[0]]
+    silo = {name: [taken[site].get(name, 0.0) for site in sampled] for name in names}
+    return Recorded(federation=federation, answers=answers, silo=silo)
+
+
+def _check(federation: Federation, vector: np.ndarray) -> None:
+    expected = vector * np.uint32(len(federation.coordinator.survivors))
+    if not np.array_equal(federation.coordinator.total(), expected):
+        raise ValueError("the measured round gave a wrong sum")
+
+
+def _silo(recorded: Recorded, case: str) -> Row:
+    steps = {name: values for name, values in recorded.silo.items() if name != BASELINE}
+    ours = [sum(values) for values in zip(*steps.values(), strict=True)]
+    return row_of(
+        AREA,
+        "whole round of one silo",
+        case,
+        {OURS: ours, BASELINE: recorded.silo[BASELINE]},
+        target=Target(most=1.3, against=BASELINE),
+        parts={name: statistics.median(values) for name, values in steps.items()},
+    )
+
+
+def _coordinator(recorded: Recorded, case: str, plain: partial, turns: int) -> Row:
+    federation, answers = recorded.federation, recorded.answers
+    blobs = [blob for (_, _), (_, blob) in answers.items() if blob is not None]
+    lost = len(federation.sites) - len(blobs)
+    keys = [fresh_key() for _ in range(len(blobs) * (1 + lost))]
+    taking: dict[str, list[float]] = {step.value: [] for step in Step}
+    works = {
+        OURS: lambda: _replay(federation, answers, taking),
+        BASELINE: lambda: baseline.unmasked_sum(blobs, federation.context.dim, keys),
+        PLAIN: plain,
+    }
+    taken = take_turns(works, turns)
+    parts = {name: statistics.median(values) for name, values in taking.items()}
+    target = Target(most=1.3, against=BASELINE)
+    return row_of(AREA, "whole round of the server", case, taken, target=target, parts=parts)
+
+
+def _replay(federation: Federation, answers: Answers, taking: dict[str, list[float]]) -> None:
+    """Gives a new coordinator the answers of the round: keys and signatures are deterministic."""
+    coordinator = SumRound(
+        context=federation.context, roster=federation.roster, key=federation.coordinator_key
+    )
+    for step in Step:
+        started = CPU()
+        for site in coordinator.asked(step):
+            coordinator.request(step, site)
+            if (step, site) in answers:
+                coordinator.receive(step, site, *answers[step, site])
+        coordinator.close(step)
+        taking[step.value].append((CPU() - started) * 1000)

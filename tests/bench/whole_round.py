@@ -1,0 +1,203 @@
+"""A federated tabular round with everything on, beside the bare loop, and where its time goes.
+
+Four hospitals and the coordinator share one process and one thread; messages
+are the real ones, the link is a function call. Everything durable is on: each
+hospital's ledger and once-book, the kept blobs, the coordinator's store and
+audit log. The clock is the wall's, for fsync sleeps.
+"""
+
+import os
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compliance.ledger import Ledger
+from compliance.noise import DiscreteGaussian
+from compliance.store import Hospital, SqlOnceBook
+from coordinator.store import Store
+from protocol.study import Study
+from silos.silo import Silo
+from silos.trainer import Trainer
+from tests.bench import studies
+from tests.bench.bare_loop import BareLoop
+from tests.bench.measurement import OURS, WALL, Row, Target, milliseconds, row_of
+from tests.federation import Federation
+
+AREA = "federated round"
+FLOOR = "bare loop"
+_BUDGET = 50.0
+
+
+class TrainedFederation(Federation):
+    """The tests' federation with the real medicine in its silos."""
+
+    def _silo(self, site: str, budget: float) -> Silo:
+        home = self.workspace.silos / site
+        home.mkdir()
+        key = site.encode().ljust(32)
+        silo = Silo(site, home, Trainer, simulated=True, split_key=key)
+        silo.grant(budget, 1e-3)
+        return silo
+
+
+class Stopwatch:
+    """Watches a run: when each round was committed, by the wall clock."""
+
+    def __init__(self) -> None:
+        self.training: list[float] = []
+
+    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+        """Remembers the time of a training round's end."""
+        if purpose == "training":
+            self.training.append(WALL())
+
+
+class Spans:
+    """Adds up the time spent in named parts, a part inside another counted once."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.calls: dict[str, int] = {}
+        self._open: list[list[float]] = []
+
+    @contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """Times a block, less what its own parts take."""
+        inside = [0.0]
+        self._open.append(inside)
+        started = WALL()
+        try:
+            yield
+        finally:
+            whole = WALL() - started
+            self._open.pop()
+            if self._open:
+                self._open[-1][0] += whole
+            self.seconds[name] = self.seconds.get(name, 0.0) + whole - inside[0]
+            self.calls[name] = self.calls.get(name, 0) + 1
+
+    @contextmanager
+    def watch(self, owner: type, method: str, name: str) -> Iterator[None]:
+        """Times a method of a class while the block lasts."""
+        original: Callable[..., Any] = getattr(owner, method)
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            with self.span(name):
+                return original(*args, **kwargs)
+
+        setattr(owner, method, timed)
+        try:
+            yield
+        finally:
+            setattr(owner, method, original)
+
+    @contextmanager
+    def watch_block(self, owner: type, method: str, name: str) -> Iterator[None]:
+        """Times the blocks of a method that returns a context manager."""
+        original: Callable[..., AbstractContextManager[Any]] = getattr(owner, method)
+
+        @contextmanager
+        def timed(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            with self.span(name), original(*args, **kwargs) as value:
+                yield value
+
+        setattr(owner, method, timed)
+        try:
+            yield
+        finally:
+            setattr(owner, method, original)
+
+
+def rows(jobs: int, rounds: int) -> Iterator[Row]:
+    """Yields the round and the whole job in one process."""
+    study = studies.tabular(rounds=rounds)
+    ours_rounds, ours_jobs, bare_rounds, bare_jobs = [], [], [], []
+    bare = BareLoop(study)
+    bare.run()  # the first optimizer costs a second of imports
+    _federate(study)
+    for _ in range(jobs):
+        job, gaps = _federate(study)
+        ours_jobs.append(job)
+        ours_rounds.append(statistics.median(gaps))
+        job, gaps = bare.run()
+        bare_jobs.append(job)
+        bare_rounds.append(statistics.median(gaps))
+    case = f"4 silos, 5 steps of about 32 patients, {rounds} rounds"
+    yield row_of(
+        AREA, "one training round", case, {OURS: ours_rounds, FLOOR: bare_rounds},
+        target=Target(most=60.0), parts=_breakdown(study), clock="wall",
+    )  # fmt: skip
+    yield row_of(
+        AREA, "join, train, evaluate; one process, no Ray", case,
+        {OURS: ours_jobs, FLOOR: bare_jobs}, clock="wall",
+    )  # fmt: skip
+
+
+def _federate(study: Study, spans: Spans | None = None) -> tuple[float, list[float]]:
+    """Returns the milliseconds of a whole job and of its rounds but the first."""
+    with tempfile.TemporaryDirectory(prefix="collegium-bench-") as folder, ExitStack() as stack:
+        started = WALL()
+        federation = TrainedFederation(Path(folder), study, budget=_BUDGET)
+        studies.write_hospitals(federation.data, study)  # in place of the tests' own records
+        federation.watch = stopwatch = Stopwatch()  # type: ignore[assignment]
+        if spans is not None:
+            _instrument(spans, stack)
+        federation.run()
+        job = (WALL() - started) * 1000
+    return job, [float(gap) * 1000 for gap in np.diff(stopwatch.training)]
+
+
+def _instrument(spans: Spans, stack: ExitStack) -> None:
+    stack.enter_context(spans.watch(Trainer, "update", "training"))
+    stack.enter_context(spans.watch(DiscreteGaussian, "sample", "noise"))
+    stack.enter_context(spans.watch(SqlOnceBook, "record", "once-book"))
+    stack.enter_context(spans.watch(Ledger, "mark_sent", "ledger"))
+    stack.enter_context(spans.watch(Hospital, "keep_blob", "kept blob"))
+    stack.enter_context(spans.watch(Silo, "answer", "protocol, silos"))
+    stack.enter_context(spans.watch_block(Store, "transaction", "coordinator's store"))
+    stack.enter_context(spans.watch_block(Store, "read", "coordinator's store"))
+
+
+def _breakdown(study: Study) -> dict[str, float]:
+    """Returns milliseconds per training round by part, from a run of their own."""
+    spans = Spans()
+    marks: list[tuple[dict[str, float], dict[str, int]]] = []
+    original = Stopwatch.round_finished
+
+    def marked(self: Stopwatch, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+        original(self, purpose, number, survivors)
+        if purpose == "training":
+            marks.append((dict(spans.seconds), dict(spans.calls)))
+
+    Stopwatch.round_finished = marked  # type: ignore[method-assign]
+    try:
+        _, gaps = _federate(study, spans)
+    finally:
+        Stopwatch.round_finished = original  # type: ignore[method-assign]
+    count = len(marks) - 1
+    parts = {
+        name: (marks[-1][0][name] - marks[0][0].get(name, 0.0)) * 1000 / count
+        for name in sorted(marks[-1][0])
+    }
+    parts["protocol, coordinator"] = sum(gaps) / count - sum(parts.values())
+    for name in ("once-book", "ledger", "kept blob", "coordinator's store"):
+        calls = (marks[-1][1][name] - marks[0][1].get(name, 0)) / count
+        parts[f"{name}, calls"] = calls
+    parts["one write and fsync of 4 KiB"] = _fsync()
+    return parts
+
+
+def _fsync() -> float:
+    """Returns the milliseconds that this disk takes to make 4 KiB durable."""
+    with tempfile.NamedTemporaryFile() as file:
+
+        def write() -> None:
+            os.pwrite(file.fileno(), bytes(4096), 0)
+            os.fsync(file.fileno())
+
+        return statistics.median(milliseconds(write, clock=WALL) for _ in range(50))

@@ -1,0 +1,261 @@
+"""The real command with real Ray, torch and Opacus: what it prints, leaves behind and survives."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from collegium.progress import Silent
+from collegium.simulation import Consortium, Settings, consortium, new_run_id, run_study
+from coordinator.workspace import Workspace
+from protocol.errors import BudgetSpent, CohortRefused, FederationError
+from protocol.study_file import read_study
+from tests.federation import write_hospitals
+from tests.studies import TABLE_STUDY, changed, small_study
+
+COMMAND = [sys.executable, "-m", "collegium"]
+pytestmark = [
+    pytest.mark.timeout(240),
+    # Ray's own start-up leaves sockets and files to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the small study and its four hospitals' records."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "study.yaml").write_text(TABLE_STUDY)
+    (folder / "data").mkdir()
+    write_hospitals(folder / "data", small_study())
+    return folder
+
+
+def collegium(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=200, check=False
+    )
+
+
+def simulate(home: Path, out: str, *options: object) -> subprocess.CompletedProcess[str]:
+    where = ("--data", home / "data", "--out", home / out)
+    return collegium("simulate", home / "study.yaml", *where, *options)
+
+
+@pytest.fixture(scope="module")
+def finished(home: Path) -> tuple[Path, dict[str, object]]:
+    """One finished run: its folder and its JSON."""
+    done = simulate(home, "finished", "--json")
+    assert done.returncode == 0, done.stderr
+    return home / "finished", json.loads(done.stdout)
+
+
+def test_the_json_of_a_run_carries_what_was_promised(
+    finished: tuple[Path, dict[str, object]],
+) -> None:
+    _, run = finished
+    assert {"run_id", "model_digest", "auroc", "auroc_released", "accuracy", "sites"} <= set(run)
+    assert set(run["auroc_released"]) == {"value", "low", "high", "note"}  # type: ignore[call-overload]
+    for site in ("east", "north", "south", "west"):
+        spent = run["epsilon"][site]  # type: ignore[index]
+        assert 0 < spent["epsilon"] <= 4
+        assert (spent["unit"], spent["delta"]) == ("patient", 1e-3)
+        assert 0 <= run["sites"][site]["accuracy"] <= 1  # type: ignore[index]
+    assert run["audit"]["size"] > 10  # type: ignore[index]
+    assert len(run["audit"]["root"]) == 64  # type: ignore[index]
+
+
+def test_the_run_can_be_listed_shown_verified_and_exported(
+    finished: tuple[Path, dict[str, object]], tmp_path: Path
+) -> None:
+    out, run = finished
+    listed = json.loads(collegium("runs", "list", "--out", out, "--json").stdout)
+    assert [line["run_id"] for line in listed] == [run["run_id"]]
+    shown = json.loads(collegium("runs", "show", run["run_id"], "--out", out, "--json").stdout)
+    assert shown == run
+    verified = json.loads(collegium("audit", "verify", "--out", out, "--json").stdout)
+    assert (verified["root"], verified["ledgers"]) == (run["audit"]["root"], 4)  # type: ignore[index]
+    for form in ("html", "json", "csv"):
+        to = tmp_path / f"report.{form}"
+        arguments = ("--format", form, "--to", to, "--out", out)
+        done = collegium("report", "export", run["run_id"], *arguments)
+        assert done.returncode == 0, done.stderr
+        assert str(run["model_digest"]) in to.read_text()
+
+
+def test_a_changed_byte_anywhere_is_found(finished: tuple[Path, dict[str, object]]) -> None:
+    out, run = finished
+    snapshot = out / "snapshots" / f"{run['model_digest']}.safetensors"
+    whole = snapshot.read_bytes()
+    snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    try:
+        done = collegium("audit", "verify", "--out", out)
+        assert done.returncode == 2
+        assert "was changed: its parameters have another digest" in done.stderr
+    finally:
+        snapshot.write_bytes(whole)
+
+
+def test_a_rewritten_log_is_found(finished: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
+    out, _ = finished
+    copy = tmp_path / "copy"
+    subprocess.run(["cp", "-r", out, copy], check=True)
+    with sqlite3.connect(copy / "collegium.db") as connection:
+        connection.execute("DROP TRIGGER audit_entry_no_update")
+        connection.execute(
+            "UPDATE audit_entry SET entry = CAST(replace(entry, 'roster', 'rooster') AS BLOB)"
+        )
+    connection.close()
+    done = collegium("audit", "verify", "--out", copy)
+    assert done.returncode == 2
+    assert "audit entry 1 was changed" in done.stderr
+
+
+def test_fixed_noise_gives_the_same_model_twice_and_claims_nothing(home: Path) -> None:
+    runs = []
+    for out in ("fixed-1", "fixed-2"):
+        done = simulate(home, out, "--test-noise", "--seed", 5, "--json")
+        assert done.returncode == 0, done.stderr
+        runs.append(json.loads(done.stdout))
+    assert runs[0]["model_digest"] == runs[1]["model_digest"]
+    assert runs[0]["auroc"] == runs[1]["auroc"]
+    assert runs[0]["claim"].startswith("No privacy is claimed")
+
+
+def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None:
+    program = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from collegium.simulation import Settings, simulate_study
+from tests.studies import small_study
+home = Path(sys.argv[1])
+settings, out = Settings(data=home / "data"), home / "modules"
+simulate_study(small_study(), home, out, settings, Console(stderr=True))
+heavy = {"torch", "monai", "opacus"} & {name.split(".")[0] for name in sys.modules}
+print("heavy modules:", sorted(heavy))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(home)],
+        capture_output=True, text=True, timeout=200, check=False,
+        cwd=Path(__file__).parent.parent,
+    )  # fmt: skip
+    assert done.stdout.strip() == "heavy modules: []", done.stderr
+
+
+def started(home: Path, out: str, rounds: int) -> subprocess.Popen[str]:
+    """Starts a long run and returns when its second round is done."""
+    study = home / f"{out}.yaml"
+    study.write_text(changed("rounds: 2", f"rounds: {rounds}").replace("epsilon: 4", "epsilon: 9"))
+    where = ("--data", str(home / "data"), "--out", str(home / out), "--budget", "60")
+    process = subprocess.Popen(
+        [*COMMAND, "simulate", str(study), *where], stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr or ():
+        if f"round 2 of {rounds}" in line:
+            return process
+    pytest.fail("the run ended before its second round")
+
+
+def sent_and_finished(out: Path) -> tuple[list[int], int]:
+    """Returns how many releases each ledger holds as SENT, and how many rounds were finished."""
+    sent = []
+    for path in sorted(out.glob("silos/*/hospital.db")):
+        with sqlite3.connect(path) as connection:
+            query = "SELECT count(*) FROM ledger_entry WHERE state = 'SENT'"
+            sent.append(connection.execute(query).fetchone()[0])
+        connection.close()
+    with sqlite3.connect(out / "collegium.db") as connection:
+        query = "SELECT count(*) FROM round WHERE state = 'finished'"
+        rounds = connection.execute(query).fetchone()[0]
+    connection.close()
+    return sent, rounds
+
+
+def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path) -> None:
+    process = started(home, "killed", 400)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait(timeout=30)
+    assert process.stderr is not None
+    process.stderr.close()
+    time.sleep(1)  # the kernel ends the orphaned hospitals
+    sent, rounds = sent_and_finished(home / "killed")
+    assert len(sent) == 4
+    assert min(sent) >= rounds >= 2
+    listed = json.loads(collegium("runs", "list", "--out", home / "killed", "--json").stdout)
+    assert [line["state"] for line in listed] == ["interrupted"]
+    verified = collegium("audit", "verify", "--out", home / "killed")
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_ctrl_c_stops_a_run_and_says_so(home: Path) -> None:
+    process = started(home, "stopped", 400)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    assert process.wait(timeout=60) == 130
+    process.stderr.close()
+    assert "Traceback" not in said
+    assert "what was finished is kept" in said
+    listed = json.loads(collegium("runs", "list", "--out", home / "stopped", "--json").stdout)
+    assert [line["state"] for line in listed] == ["stopped"]
+    sent, rounds = sent_and_finished(home / "stopped")
+    assert min(sent) >= rounds >= 2
+
+
+@pytest.fixture(scope="module")
+def hospitals(home: Path) -> Iterator[Consortium]:
+    """Four started hospitals for many small runs."""
+    workspace = Workspace.create(home / "many")
+    with consortium(workspace, small_study(), Settings(data=home / "data", budget=8.0)) as started:
+        yield started
+
+
+FAULTS = {
+    "a missing column": (lambda t: t.replace("age,ward", "years,ward"), "east.*'?age"),
+    "text in a numeric column": (lambda t: t.replace("\n", "\nold", 1), "east.*age.*line 2"),
+    "not a number": (lambda t: t.replace("\n", "\nNaN,A,p,1\n", 1), "east.*age.*line 2"),
+    "outside the vocabulary": (lambda t: t.replace(",A,", ",Z,", 1), "east.*ward.*line 2"),
+    "no patient key": (lambda t: t.replace("east-0", "", 1), "east.*patient.*line 2"),
+    "a label of no meaning": (lambda t: t.replace(",1\n", ",7\n", 1), "east.*ill.*line"),
+    "no rows": (lambda t: t.splitlines()[0] + "\n", "east.*no rec|east.*empty"),
+    "too few patients": (lambda t: "\n".join(t.splitlines()[:3]) + "\n", "east: 2 patients"),
+    "one class only": (lambda t: t.replace(",1\n", ",0\n"), "east.*one class only"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_records_that_do_not_fit_are_refused(
+    hospitals: Consortium, home: Path, tmp_path: Path, name: str
+) -> None:
+    change, said = FAULTS[name]
+    for path in (home / "data").iterdir():
+        text = path.read_text()
+        (tmp_path / path.name).write_text(change(text) if path.name == "east.csv" else text)
+    elsewhere = replace(hospitals, data=tmp_path)
+    with pytest.raises(CohortRefused, match=said) as refusal:
+        run_study(elsewhere, small_study(), None, new_run_id() + name[:3], None, Silent())
+    assert len(str(refusal.value).splitlines()) <= 2
+    assert str(tmp_path) not in str(refusal.value)
+
+
+def test_a_study_that_costs_too_much_is_refused(hospitals: Consortium) -> None:
+    costly = read_study(changed("epsilon: 4", "epsilon: 40"))
+    with pytest.raises(BudgetSpent, match="site east: .*does not suffice"):
+        run_study(hospitals, costly, None, new_run_id() + "x", None, Silent())
+
+
+def test_a_delta_above_one_over_n_is_refused(hospitals: Consortium) -> None:
+    text = changed("delta: 1e-3", "delta: 0.03").replace(", patients: 30", "")
+    with pytest.raises(FederationError, match="delta 0.03 must be below 1/n"):
+        run_study(hospitals, read_study(text), None, new_run_id() + "y", None, Silent())
