@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha2
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo test check bench dashboard lock schema clean-demo
+.PHONY: help demo test check bench dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in about a minute"
@@ -48,6 +48,11 @@ bench: $(STAMP)
 
 dashboard: $(STAMP)
 	@$(BIN)/collegium dashboard --out $(OUT)
+
+# The README's picture, drawn from what the demo left behind.
+picture: $(STAMP)
+	@mkdir -p docs/images
+	@$(BIN)/collegium report chart --out $(OUT) --to docs/images/utility.svg
 
 schema: $(STAMP)
 	@$(BIN)/collegium study schema > docs/study.schema.json

@@ -141,6 +141,16 @@ def report_export(
     export_report(out, run, form, to, _console())
 
 
+@report_app.command("chart")
+def report_chart(
+    to: Annotated[Path, typer.Option("--to", help="The SVG file to write.")], out: Out
+) -> None:
+    """Draws utility against epsilon over all runs of the newest study."""
+    from collegium.show import export_chart
+
+    export_chart(out, to, _console())
+
+
 @study_app.command("check")
 def study_check(study: StudyFile, as_json: AsJson = False) -> None:
     """Checks a study document and says what it promises."""
@@ -184,12 +194,17 @@ def _study(path: Path, seed: int | None) -> Any:
 
 
 def _console() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    width = None if sys.stderr.isatty() else 140  # a log file is as wide as it needs to be
+    return Console(stderr=True, highlight=False, width=width)
 
 
 def _emit(value: Any, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _complain(what: str) -> None:
+    _console().print(f"collegium: {what}", style="red", markup=False, soft_wrap=True)
 
 
 _INTERRUPTED = 130
@@ -200,10 +215,10 @@ def main(run: Callable[[], Any] = app) -> None:
     try:
         run()
     except QuorumLost as error:
-        _console().print(f"collegium: the run failed: {error}", style="red", markup=False)
+        _complain(f"the run failed: {error}")
         sys.exit(1)
     except FederationError as error:
-        _console().print(f"collegium: {error}", style="red", markup=False)
+        _complain(str(error))
         sys.exit(2)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:  # typer turns Ctrl-C into this

@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from compliance.dossier import Dossier, Interval, run_json
+from compliance.charts import to_svg, utility_against_epsilon
+from compliance.dossier import Dossier, run_json
 from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
 from coordinator.views import RunSummary, Views, open_views
 from coordinator.workspace import Workspace
@@ -44,8 +45,10 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
         f"  accuracy  {_exact(run['accuracy'])} exact (simulation only), "
         f"released {_interval_text(run['accuracy_released'])}"
     )
+    console.print()
     console.print(_sites_table(run))
-    console.print(f"  {run['claim']}", markup=False)
+    console.print("  * exact, simulation only; released figures carry their 95 % interval\n")
+    console.print(f"  {run['claim']}", markup=False, soft_wrap=True)
     console.print(
         f"  model {run['model_digest'][:16]}  "
         f"audit log {run['audit']['size']} entries, root {run['audit']['root'][:16]}"
@@ -66,9 +69,7 @@ def next_commands(run_id: str, out: Path) -> tuple[str, str, str]:
 
 def summarise_sweep(runs: Sequence[dict[str, Any]], workspace: Workspace, console: Console) -> None:
     """Prints a sweep: one line per run."""
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for heading in ("epsilon", "seed", "AUROC (simulation only)", "AUROC released", "run"):
-        table.add_column(heading)
+    table = _table("epsilon", "seed", "AUROC (simulation only)", "AUROC released", "run")
     for run in runs:
         spent = [site["epsilon"] for site in run["epsilon"].values() if site["epsilon"] is not None]
         table.add_row(
@@ -132,13 +133,28 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
     if form not in _RENDERERS:
         raise WorkspaceRefused(f"--format {form!r} is not one of {', '.join(_RENDERERS)}")
     document = privacy_report(_dossier(out, run_id))
-    try:
-        to.write_text(_RENDERERS[form](document), encoding="utf-8", newline="")
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+    _write(to, _RENDERERS[form](document))
     console.print(
         f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
     )
+
+
+def export_chart(out: Path, to: Path, console: Console) -> None:
+    """Writes utility against epsilon, over the folder's newest study, as an SVG file.
+
+    Raises:
+        WorkspaceRefused: no run is finished, or the file cannot be written.
+    """
+    views = open_views(out)
+    try:
+        finished = [run for run in views.runs() if run.state == "finished"]
+        points = views.utility(finished[0].study_name) if finished else ()
+    finally:
+        views.close()
+    if not points:
+        raise WorkspaceRefused(f"--out {out} holds no finished run: nothing to draw")
+    _write(to, to_svg(utility_against_epsilon(points)))
+    console.print(f"wrote {to}: {finished[0].study_name}, {len(points)} points", markup=False)
 
 
 def describe_study(study: Study, console: Console) -> dict[str, Any]:
@@ -186,6 +202,13 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
     subprocess.run(command, check=False, env=environment)  # noqa: S603  (our own command)
 
 
+def _write(to: Path, text: str) -> None:
+    try:
+        to.write_text(text, encoding="utf-8", newline="")
+    except OSError as error:
+        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+
+
 def _dossier(out: Path, run_id: str) -> Dossier:
     views: Views = open_views(out)
     try:
@@ -195,9 +218,7 @@ def _dossier(out: Path, run_id: str) -> Dossier:
 
 
 def _runs_table(runs: Sequence[RunSummary]) -> Table:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for heading in ("run", "study", "state", "epsilon", "seed", "AUROC (simulation only)"):
-        table.add_column(heading)
+    table = _table("run", "study", "state", "epsilon", "seed", "AUROC (simulation only)")
     for run in runs:
         epsilon = "none" if run.epsilon is None else f"{run.epsilon:g}"
         table.add_row(
@@ -207,9 +228,7 @@ def _runs_table(runs: Sequence[RunSummary]) -> Table:
 
 
 def _sites_table(run: dict[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for heading in ("  hospital", "AUROC*", "accuracy*", "accuracy released", "epsilon", "delta"):
-        table.add_column(heading)
+    table = _table("  hospital", "AUROC*", "accuracy*", "accuracy released", "epsilon", "delta")
     for site, figures in run["sites"].items():
         spent = run["epsilon"][site]
         table.add_row(
@@ -220,8 +239,6 @@ def _sites_table(run: dict[str, Any]) -> Table:
             "none" if spent["epsilon"] is None else f"{spent['epsilon']:.3f}",
             "" if spent["delta"] is None else f"{spent['delta']:g}",
         )
-    table.caption = "* exact, simulation only"
-    table.caption_justify = "left"
     return table
 
 
@@ -229,10 +246,15 @@ def _exact(value: float | None) -> str:
     return "not available" if value is None else f"{value:.3f}"
 
 
-def _interval_text(interval: dict[str, Any] | Interval | None) -> str:
-    if isinstance(interval, Interval):
-        interval = vars(interval)
-    if interval is None or interval["value"] is None:
-        return f"not available ({interval['note']})" if interval else "not available"
-    note = f" ({interval['note']})" if interval["note"] else ""
-    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]{note}"
+def _interval_text(interval: dict[str, Any] | None) -> str:
+    if interval is None or interval["value"] is None or interval["note"]:
+        note = interval["note"] if interval else ""
+        return note or "not available"
+    return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    return table

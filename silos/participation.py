@@ -170,6 +170,7 @@ class Participation:
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
         self._round: SiloRound | None = None
+        self._masked: Reply | None = None
         self._model: Tensors | None = None
         self._sent_rounds = 0
         self._evaluated = False
@@ -191,7 +192,9 @@ class Participation:
         if request.step == "share":
             return Reply(message=self._round.share(request.message))
         if request.step == "masked":
-            return self._contribute(self._round, request.message)
+            if self._masked is None:
+                self._masked = self._contribute(self._round, request.message)
+            return self._masked  # asked again, the same bytes again
         if request.step == "consistency":
             return Reply(message=self._round.confirm(request.message))
         if request.step == "unmask":
@@ -219,7 +222,7 @@ class Participation:
             book=self._book,
             min_cohort=self.study.aggregation.min_cohort,
         )
-        self._model = model
+        self._model, self._masked = model, None
         return self._round.advertise()
 
     def _check(self, context: RoundContext, model: Tensors) -> None:
@@ -307,7 +310,7 @@ class Participation:
         vector = layout.place(self.site, counts, table)
         if self.plan is not None:
             vector += self._evaluation_noise(layout, context)
-        return encode_counts(vector)
+        return encode_counts(vector, sites=len(layout.sites))
 
     def _evaluation_noise(
         self, layout: EvaluationVector, context: RoundContext

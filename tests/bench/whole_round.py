@@ -45,18 +45,6 @@ class TrainedFederation(Federation):
         return silo
 
 
-class Stopwatch:
-    """Watches a run: when each round was committed, by the wall clock."""
-
-    def __init__(self) -> None:
-        self.training: list[float] = []
-
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
-        """Remembers the time of a training round's end."""
-        if purpose == "training":
-            self.training.append(WALL())
-
-
 class Spans:
     """Adds up the time spent in named parts, a part inside another counted once."""
 
@@ -113,6 +101,28 @@ class Spans:
             setattr(owner, method, original)
 
 
+class Stopwatch:
+    """Watches a run: when each training round was committed, and what the parts had taken then."""
+
+    def __init__(self, spans: Spans) -> None:
+        self._spans = spans
+        self.ends: list[float] = []
+        self.seconds: list[dict[str, float]] = []
+        self.calls: list[dict[str, int]] = []
+
+    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+        """Remembers the end of a training round."""
+        if purpose == "training":
+            self.ends.append(WALL())
+            self.seconds.append(dict(self._spans.seconds))
+            self.calls.append(dict(self._spans.calls))
+
+    @property
+    def rounds(self) -> list[float]:
+        """The milliseconds of every round but the first."""
+        return [float(gap) * 1000 for gap in np.diff(self.ends)]
+
+
 def rows(jobs: int, rounds: int) -> Iterator[Row]:
     """Yields the round and the whole job in one process."""
     study = studies.tabular(rounds=rounds)
@@ -121,12 +131,12 @@ def rows(jobs: int, rounds: int) -> Iterator[Row]:
     bare.run()  # the first optimizer costs a second of imports
     _federate(study)
     for _ in range(jobs):
-        job, gaps = _federate(study)
+        job, watched = _federate(study)
         ours_jobs.append(job)
-        ours_rounds.append(statistics.median(gaps))
-        job, gaps = bare.run()
+        ours_rounds.append(statistics.median(watched.rounds))
+        job, bare_gaps = bare.run()
         bare_jobs.append(job)
-        bare_rounds.append(statistics.median(gaps))
+        bare_rounds.append(statistics.median(bare_gaps))
     case = f"4 silos, 5 steps of about 32 patients, {rounds} rounds"
     yield row_of(
         AREA, "one training round", case, {OURS: ours_rounds, FLOOR: bare_rounds},
@@ -138,18 +148,20 @@ def rows(jobs: int, rounds: int) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def _federate(study: Study, spans: Spans | None = None) -> tuple[float, list[float]]:
-    """Returns the milliseconds of a whole job and of its rounds but the first."""
+def _federate(study: Study, *, instrumented: bool = False) -> tuple[float, Stopwatch]:
+    """Returns the milliseconds of a whole job, and what was watched of its rounds."""
+    spans = Spans()
+    stopwatch = Stopwatch(spans)
     with tempfile.TemporaryDirectory(prefix="collegium-bench-") as folder, ExitStack() as stack:
         started = WALL()
         federation = TrainedFederation(Path(folder), study, budget=_BUDGET)
         studies.write_hospitals(federation.data, study)  # in place of the tests' own records
-        federation.watch = stopwatch = Stopwatch()  # type: ignore[assignment]
-        if spans is not None:
+        federation.watch = stopwatch  # type: ignore[assignment]
+        if instrumented:
             _instrument(spans, stack)
         federation.run()
         job = (WALL() - started) * 1000
-    return job, [float(gap) * 1000 for gap in np.diff(stopwatch.training)]
+    return job, stopwatch
 
 
 def _instrument(spans: Spans, stack: ExitStack) -> None:
@@ -164,30 +176,13 @@ def _instrument(spans: Spans, stack: ExitStack) -> None:
 
 
 def _breakdown(study: Study) -> dict[str, float]:
-    """Returns milliseconds per training round by part, from a run of their own."""
-    spans = Spans()
-    marks: list[tuple[dict[str, float], dict[str, int]]] = []
-    original = Stopwatch.round_finished
-
-    def marked(self: Stopwatch, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
-        original(self, purpose, number, survivors)
-        if purpose == "training":
-            marks.append((dict(spans.seconds), dict(spans.calls)))
-
-    Stopwatch.round_finished = marked  # type: ignore[method-assign]
-    try:
-        _, gaps = _federate(study, spans)
-    finally:
-        Stopwatch.round_finished = original  # type: ignore[method-assign]
-    count = len(marks) - 1
-    parts = {
-        name: (marks[-1][0][name] - marks[0][0].get(name, 0.0)) * 1000 / count
-        for name in sorted(marks[-1][0])
-    }
-    parts["protocol, coordinator"] = sum(gaps) / count - sum(parts.values())
+    """Returns milliseconds per training round by part, from a run of its own."""
+    _, watched = _federate(study, instrumented=True)
+    first, last, count = watched.seconds[0], watched.seconds[-1], len(watched.rounds)
+    parts = {name: (last[name] - first[name]) * 1000 / count for name in sorted(first)}
+    parts["protocol, coordinator"] = sum(watched.rounds) / count - sum(parts.values())
     for name in ("once-book", "ledger", "kept blob", "coordinator's store"):
-        calls = (marks[-1][1][name] - marks[0][1].get(name, 0)) / count
-        parts[f"{name}, calls"] = calls
+        parts[f"{name}, calls"] = (watched.calls[-1][name] - watched.calls[0][name]) / count
     parts["one write and fsync of 4 KiB"] = _fsync()
     return parts
 
