@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
+from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.show import finish_folder, summarise
 from collegium.simulation import Settings, consortium, new_run_id, run_study
-from collegium.sweep import budget_for, run_all, variants
+from collegium.sweep import run_all, variants
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from protocol.study import Study

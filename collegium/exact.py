@@ -9,7 +9,7 @@ from typing import Any
 import ray
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, resources={"exact figures": 1})  # one such process is enough
 def exact_figures(actors: dict[str, Any], run_id: str, model: Any) -> dict[str, Any]:
     """Returns the pooled and per-site AUROC and accuracy, and patient counts."""
     import numpy as np

@@ -128,6 +128,8 @@ def start_ray() -> None:
         log_to_driver=False,
         logging_level=logging.ERROR,
         object_store_memory=256 * 1024 * 1024,
+        # A task that waits gives its CPU back, and more would start; these it keeps.
+        resources={"coordinator": os.cpu_count() or 1, "exact figures": 1},
     )
 
 
@@ -208,6 +210,19 @@ def run_study(
     finally:
         store.close()
     return run_id
+
+
+@ray.remote(
+    num_cpus=0, resources={"coordinator": 1}, max_retries=0
+)  # a repeated run would be charged twice
+def run_task(
+    hospitals: Consortium, study: Study, index: bytes | None, run_id: str, sweep: str
+) -> str | FederationError:
+    """Runs one study of a sweep in a process of its own; a refusal comes back as a value."""
+    try:
+        return run_study(hospitals, study, index, run_id, sweep, SILENT)
+    except FederationError as error:
+        return error
 
 
 class RunRecord:

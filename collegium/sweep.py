@@ -12,34 +12,22 @@ from typing import Any
 import ray
 from rich.console import Console
 
+from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.simulation import (
-    SILENT,
     Consortium,
     Settings,
     consortium,
     index_file,
     new_run_id,
-    run_study,
+    run_task,
     with_budget,
 )
-from compliance.accounting import Filter, SampledGaussian, rdp
 from coordinator.workspace import Workspace
 from protocol.errors import FederationError, StudyRefused
-from protocol.study import LocalPrivacy, NoPrivacy, Study
-from silos.participation import PrivacyPlan
+from protocol.study import NoPrivacy, Study
 
 _MOST_RUNS = 400
-
-
-@ray.remote(num_cpus=1, max_retries=0)  # a repeated run would be charged twice
-def _one(
-    hospitals: Consortium, study: Study, index: bytes | None, run_id: str, sweep: str
-) -> str | FederationError:
-    try:
-        return run_study(hospitals, study, index, run_id, sweep, SILENT)
-    except FederationError as error:
-        return error
 
 
 def parse_epsilons(text: str) -> tuple[float | None, ...]:
@@ -132,7 +120,7 @@ def run_all(
     """
     sweep = new_run_id()
     waiting = {
-        _one.remote(hospitals, study, index, f"{sweep}-{place:03d}", sweep): place
+        run_task.remote(hospitals, study, index, f"{sweep}-{place:03d}", sweep): place
         for place, study in enumerate(studies)
     }
     ended: dict[int, str | FederationError] = {}
@@ -144,31 +132,3 @@ def run_all(
     if failures:
         raise failures[0]
     return [str(ended[place]) for place in sorted(ended)]
-
-
-def budget_for(studies: Sequence[Study]) -> float:
-    """Returns a life-long epsilon that suffices for all of these studies on the same patients.
-
-    A sweep asks what each alternative would give; a simulation's stand-in
-    patients pay for all of them, and the report shows what that came to.
-    """
-    protected = [study for study in studies if isinstance(study.privacy, LocalPrivacy)]
-    if not protected:
-        return 10.0
-    events = [event for study in protected for event in _events(study)]
-    delta = min(
-        study.privacy.delta for study in protected if isinstance(study.privacy, LocalPrivacy)
-    )
-    budget = 1.0
-    while True:
-        limit = Filter(epsilon_max=budget, delta=delta)
-        if sum(rdp(event, limit.order) for event in events) <= limit.capacity:
-            return float(math.ceil(budget))
-        budget *= 1.25
-
-
-def _events(study: Study) -> list[SampledGaussian]:
-    if not isinstance(study.privacy, LocalPrivacy):
-        return []
-    plan = PrivacyPlan.of(study, study.privacy)
-    return [plan.training, plan.evaluation]

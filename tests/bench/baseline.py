@@ -2,7 +2,7 @@
 
 Fixed point in uint32 and AES-256-CTR masks, one thread, no temporaries of a
 vector's size. Keys fall from the sky: no agreement, shares, signatures,
-contexts, norm bound or books.
+contexts, norm bound or books, and what it fills was made before.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,12 +16,10 @@ ZEROS = memoryview(bytes(CHUNK))
 STEP = CHUNK // 4
 
 
-def encode(update: NDArray[np.float64], frac_bits: int) -> NDArray[np.uint32]:
-    words = np.empty(len(update), dtype=np.uint32)
+def encode(update: NDArray[np.float64], frac_bits: int, words: NDArray[np.uint32]) -> None:
     signed, factor = words.view(np.int32), 2.0**frac_bits
     for start in range(0, len(update), STEP):
         signed[start : start + STEP] = np.rint(update[start : start + STEP] * factor)
-    return words
 
 
 def mask(words: NDArray[np.uint32], add: Sequence[bytes], subtract: Sequence[bytes]) -> None:
@@ -37,17 +35,8 @@ def mask(words: NDArray[np.uint32], add: Sequence[bytes], subtract: Sequence[byt
             (np.add if place < len(add) else np.subtract)(part, stream, out=part)
 
 
-def upload(
-    update: NDArray[np.float64], frac_bits: int, add: Sequence[bytes], subtract: Sequence[bytes]
-) -> NDArray[np.uint32]:
-    words = encode(update, frac_bits)
-    mask(words, add, subtract)
-    return words
-
-
-def unmasked_sum(blobs: Iterable[bytes], dim: int, keys: Sequence[bytes]) -> NDArray[np.uint32]:
-    total = np.zeros(dim, dtype=np.uint32)
+def unmask_sum(blobs: Iterable[bytes], keys: Sequence[bytes], total: NDArray[np.uint32]) -> None:
+    total.fill(0)
     for blob in blobs:
         total += np.frombuffer(blob, dtype=np.uint32)
     mask(total, (), keys)
-    return total

@@ -26,7 +26,7 @@ def rows(turns: int) -> Iterator[Row]:
     yield _micro_batch("MLP 13-32-1", tabular(), 256, turns)
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 16, turns)
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 64, turns)
-    yield _step("MLP 13-32-1", tabular(steps=1, micro_batch=32, rate=1.0), turns)
+    yield _step("MLP 13-32-1", tabular(steps=1, micro_batch=64, rate=1.0), turns)
     yield _step("MLP 13-32-1", tabular(steps=1, micro_batch=256, rate=1.0), turns)
     yield _step("Classifier 28x28", small_images(micro_batch=64), turns)
 

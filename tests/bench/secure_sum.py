@@ -56,8 +56,8 @@ def _fewer(turns: int, words: int) -> int:
 
 def _rows(update: np.ndarray, count: int, turns: int) -> Iterator[Row]:
     case = f"d={len(update):.0e} n={count}".replace("e+0", "e")
-    vectors = [baseline.encode(update, FRAC_BITS) for _ in range(min(count, _DISTINCT))]
-    plain = partial(_plaintext_sum, vectors, count)
+    vectors = [_encoded(update) for _ in range(min(count, _DISTINCT))]
+    plain = partial(_plaintext_sum, vectors, count, np.zeros_like(vectors[0]))
     yield _masks(update, case, count, plain, turns)
     whole = _record(update, count, lost=None)
     yield _silo(whole, case)
@@ -67,11 +67,16 @@ def _rows(update: np.ndarray, count: int, turns: int) -> Iterator[Row]:
     yield _coordinator(dropped, f"{case}, 1 drop", plain, turns)
 
 
-def _plaintext_sum(vectors: Sequence[np.ndarray], count: int) -> np.ndarray:
-    total = np.zeros_like(vectors[0])
+def _encoded(update: np.ndarray) -> np.ndarray:
+    words = np.zeros(len(update), dtype=np.uint32)
+    baseline.encode(update, FRAC_BITS, words)
+    return words
+
+
+def _plaintext_sum(vectors: Sequence[np.ndarray], count: int, total: np.ndarray) -> None:
+    total.fill(0)
     for place in range(count):
         total += vectors[place % len(vectors)]
-    return total
 
 
 def _keys(count: int) -> tuple[list[bytes], list[bytes]]:
@@ -82,7 +87,7 @@ def _keys(count: int) -> tuple[list[bytes], list[bytes]]:
 
 def _masks(update: np.ndarray, case: str, count: int, plain: partial, turns: int) -> Row:
     add, subtract = _keys(count)
-    words = baseline.encode(update, FRAC_BITS)
+    words = _encoded(update)
     works = {
         OURS: lambda: apply_masks(words, add=add, subtract=subtract),
         BASELINE: lambda: baseline.mask(words, add, subtract),
@@ -96,7 +101,12 @@ def _record(update: np.ndarray, count: int, *, lost: str | None) -> Recorded:
     """Carries one round; a ``lost`` site is silent from its vector on."""
     federation = Federation(count, {"dim": len(update)})
     add, subtract = _keys(count)
-    upload = partial(baseline.upload, update, FRAC_BITS, add, subtract)
+    words = _encoded(update)
+
+    def upload() -> None:
+        baseline.encode(update, FRAC_BITS, words)
+        baseline.mask(words, add, subtract)
+
     sampled = federation.sites[:_SAMPLED_SILOS]
     taken: dict[str, dict[str, float]] = {site: {} for site in sampled}
     answers: Answers = {}
@@ -147,9 +157,10 @@ def _coordinator(recorded: Recorded, case: str, plain: partial, turns: int) -> R
     lost = len(federation.sites) - len(blobs)
     keys = [fresh_key() for _ in range(len(blobs) * (1 + lost))]
     taking: dict[str, list[float]] = {step.value: [] for step in Step}
+    total = np.zeros(federation.context.dim, dtype=np.uint32)
     works = {
         OURS: lambda: _replay(federation, answers, taking),
-        BASELINE: lambda: baseline.unmasked_sum(blobs, federation.context.dim, keys),
+        BASELINE: lambda: baseline.unmask_sum(blobs, keys, total),
         PLAIN: plain,
     }
     taken = take_turns(works, turns)

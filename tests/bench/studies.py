@@ -24,13 +24,13 @@ seeds: {{model: 1, split: 1}}
 
 
 def tabular(
-    *, rounds: int = 10, steps: int = 5, micro_batch: int = 32, rate: float = 0.25
+    *, rounds: int = 10, steps: int = 5, micro_batch: int = 64, rate: float = 0.25
 ) -> Study:
     """Returns the study of ``tabular_text``."""
     return read_study(tabular_text(rounds=rounds, steps=steps, micro_batch=micro_batch, rate=rate))
 
 
-def tabular_text(*, rounds: int, steps: int = 5, micro_batch: int = 32, rate: float = 0.25) -> str:
+def tabular_text(*, rounds: int, steps: int = 5, micro_batch: int = 64, rate: float = 0.25) -> str:
     """Returns four hospitals of 160 patients with 13 numbers each, and the MLP 13-32-1."""
     columns = "\n".join(
         f"    - {{name: x{place}, kind: number, range: [-100, 100]}}" for place in range(FEATURES)

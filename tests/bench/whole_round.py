@@ -25,7 +25,7 @@ from silos.silo import Silo
 from silos.trainer import Trainer
 from tests.bench import studies
 from tests.bench.bare_loop import BareLoop
-from tests.bench.measurement import OURS, WALL, Row, Target, milliseconds, row_of
+from tests.bench.measurement import CPU, OURS, WALL, Clock, Row, Target, milliseconds, row_of
 from tests.federation import Federation
 
 AREA = "federated round"
@@ -48,7 +48,8 @@ class TrainedFederation(Federation):
 class Spans:
     """Adds up the time spent in named parts, a part inside another counted once."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.seconds: dict[str, float] = {}
         self.calls: dict[str, int] = {}
         self._open: list[list[float]] = []
@@ -58,11 +59,11 @@ class Spans:
         """Times a block, less what its own parts take."""
         inside = [0.0]
         self._open.append(inside)
-        started = WALL()
+        started = self.clock()
         try:
             yield
         finally:
-            whole = WALL() - started
+            whole = self.clock() - started
             self._open.pop()
             if self._open:
                 self._open[-1][0] += whole
@@ -113,7 +114,7 @@ class Stopwatch:
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Remembers the end of a training round."""
         if purpose == "training":
-            self.ends.append(WALL())
+            self.ends.append(self._spans.clock())
             self.seconds.append(dict(self._spans.seconds))
             self.calls.append(dict(self._spans.calls))
 
@@ -148,16 +149,16 @@ def rows(jobs: int, rounds: int) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def _federate(study: Study, *, instrumented: bool = False) -> tuple[float, Stopwatch]:
+def _federate(study: Study, *, parts_by: Clock | None = None) -> tuple[float, Stopwatch]:
     """Returns the milliseconds of a whole job, and what was watched of its rounds."""
-    spans = Spans()
+    spans = Spans(parts_by or WALL)
     stopwatch = Stopwatch(spans)
     with tempfile.TemporaryDirectory(prefix="collegium-bench-") as folder, ExitStack() as stack:
         started = WALL()
         federation = TrainedFederation(Path(folder), study, budget=_BUDGET)
         studies.write_hospitals(federation.data, study)  # in place of the tests' own records
         federation.watch = stopwatch  # type: ignore[assignment]
-        if instrumented:
+        if parts_by is not None:
             _instrument(spans, stack)
         federation.run()
         job = (WALL() - started) * 1000
@@ -176,14 +177,27 @@ def _instrument(spans: Spans, stack: ExitStack) -> None:
 
 
 def _breakdown(study: Study) -> dict[str, float]:
-    """Returns milliseconds per training round by part, from a run of its own."""
-    _, watched = _federate(study, instrumented=True)
+    """Returns milliseconds per training round by part, and how often the disk was asked."""
+    parts = _parts(study, WALL)
+    cpu = _parts(study, CPU)
+    asked = {name: value for name, value in parts.items() if name.endswith("calls")}
+    return {
+        **{name: value for name, value in parts.items() if name not in asked},
+        **{f"{name}, cpu": value for name, value in cpu.items() if name not in asked},
+        **asked,
+        "one write and fsync of 4 KiB": _fsync(),
+    }
+
+
+def _parts(study: Study, clock: Clock) -> dict[str, float]:
+    """Returns milliseconds of this clock per training round, from a run of its own."""
+    _, watched = _federate(study, parts_by=clock)
     first, last, count = watched.seconds[0], watched.seconds[-1], len(watched.rounds)
     parts = {name: (last[name] - first[name]) * 1000 / count for name in sorted(first)}
     parts["protocol, coordinator"] = sum(watched.rounds) / count - sum(parts.values())
+    parts["whole round"] = sum(watched.rounds) / count
     for name in ("once-book", "ledger", "kept blob", "coordinator's store"):
         parts[f"{name}, calls"] = (watched.calls[-1][name] - watched.calls[0][name]) / count
-    parts["one write and fsync of 4 KiB"] = _fsync()
     return parts
 
 

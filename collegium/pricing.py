@@ -1,0 +1,41 @@
+"""What a set of studies costs the same patients, and the budget that suffices for it."""
+
+import math
+from collections.abc import Sequence
+
+from collegium.simulation import DEFAULT_BUDGET
+from compliance.accounting import Filter, SampledGaussian, rdp
+from protocol.study import LocalPrivacy, Study
+from silos.participation import PrivacyPlan
+
+
+def budget_for(studies: Sequence[Study]) -> float:
+    """Returns a life-long epsilon that suffices for all of these studies on the same patients.
+
+    A sweep asks what each alternative would give; a simulation's stand-in
+    patients pay for all of them, and the report shows what that came to.
+    """
+    plans = [
+        PrivacyPlan.of(study, study.privacy)
+        for study in studies
+        if isinstance(study.privacy, LocalPrivacy)
+    ]
+    if not plans:
+        return DEFAULT_BUDGET
+    delta = min(plan.delta for plan in plans)
+    budget = 1.0
+    while not _suffices(budget, delta, plans):
+        budget *= 1.25
+    return float(math.ceil(budget))
+
+
+def _suffices(epsilon: float, delta: float, plans: Sequence[PrivacyPlan]) -> bool:
+    """Whether a budget holds all plans; training and test patients are different people."""
+    limit = Filter(epsilon_max=epsilon, delta=delta)
+
+    def booked(events: Sequence[SampledGaussian]) -> float:
+        return sum(rdp(event, limit.order) for event in events)
+
+    training = booked([plan.training for plan in plans])
+    evaluation = booked([plan.evaluation for plan in plans])
+    return max(training, evaluation) * 1.0001 <= limit.capacity
