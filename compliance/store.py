@@ -42,7 +42,8 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from compliance.database import NAMING_CONVENTION, open_database
-from compliance.ledger import Budget, Entry, Ledger, Partition, State
+from compliance.ledger import Ledger
+from compliance.ledger_records import Budget, Entry, Partition, State
 from protocol.encoding import digest
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, WorkspaceRefused
 

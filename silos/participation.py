@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
-from compliance.ledger import Ledger, Reservation
+from compliance.ledger import Ledger
+from compliance.ledger_records import Reservation
 from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
 from protocol.agreed_context import round_context

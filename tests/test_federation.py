@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from compliance.ledger import State
+from compliance.ledger_records import State
 from protocol.errors import BudgetSpent, CohortRefused, PolicyRefused, QuorumLost
 from protocol.exchange import Request
 from protocol.study_file import read_study

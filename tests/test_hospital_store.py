@@ -14,7 +14,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from compliance.accounting import SampledGaussian
-from compliance.ledger import UNOPENED, Ledger, Reservation
+from compliance.ledger import Ledger
+from compliance.ledger_records import UNOPENED, Reservation
 from compliance.store import Base, Hospital, open_hospital
 from protocol.encoding import digest
 from protocol.errors import (

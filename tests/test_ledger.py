@@ -13,12 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.accounting import SampledGaussian, conversion, rdp
-from compliance.ledger import (
+from compliance.ledger import Ledger, LedgerStorage
+from compliance.ledger_records import (
     UNOPENED,
     Budget,
     Entry,
-    Ledger,
-    LedgerStorage,
     Partition,
     Reservation,
     SentToken,
