@@ -147,6 +147,7 @@ def test_hospital_row_holds_claim_mechanism_and_noise() -> None:
         "ε, patient of two hospitals": 1.52,
         "δ": 1e-4,
         "Noise multiplier": 8.312,
+        "Noise multiplier, evaluation": 3.1,
         "Sampling rate q": 1.0,
         "Steps": 20,
         "Clip": 1.0,

@@ -157,7 +157,7 @@ def _federate(study: Study, *, parts_by: Clock | None = None) -> tuple[float, St
         started = WALL()
         federation = TrainedFederation(Path(folder), study, budget=_BUDGET)
         studies.write_hospitals(federation.data, study)  # in place of the tests' own records
-        federation.watch = stopwatch  # type: ignore[assignment]
+        federation.watch = stopwatch
         if parts_by is not None:
             _instrument(spans, stack)
         federation.run()

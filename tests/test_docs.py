@@ -1,0 +1,54 @@
+"""The README and the documents are kept true."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from collegium.cli import app
+from protocol import errors
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(
+    [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
+)
+
+
+def commands() -> list[tuple[str, list[str]]]:
+    """Every collegium command that a document shows, with its words."""
+    found = []
+    for path in DOCUMENTS:
+        text = path.read_text().replace("\\\n", " ")
+        for line in re.findall(r"^\s*(?:\$ )?(collegium [a-z].*)$", text, re.MULTILINE):
+            words = shlex.split(line.split("#")[0].split("`")[0])
+            found.append((f"{path.name}: {line.strip()[:60]}", words[1:]))
+    return found
+
+
+@pytest.mark.parametrize(("where", "words"), commands(), ids=[w for w, _ in commands()])
+def test_every_command_in_the_documents_exists_with_its_options(
+    where: str, words: list[str]
+) -> None:
+    names = [word for word in words[:2] if re.fullmatch(r"[a-z]+", word)]
+    help_text = CliRunner().invoke(app, [*names, "--help"])
+    if help_text.exit_code:
+        names = names[:1]
+        help_text = CliRunner().invoke(app, [*names, "--help"])
+    assert help_text.exit_code == 0, where
+    for option in (word for word in words if word.startswith("--")):
+        assert option in help_text.output, f"{where} has no {option}"
+
+
+def test_every_link_to_a_file_leads_somewhere() -> None:
+    for path in DOCUMENTS + sorted(ROOT.glob("docs/adr/*.md")) + [ROOT / "CONTRIBUTING.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name} points to {target}"
+
+
+def test_every_error_stands_in_the_tree_that_is_drawn() -> None:
+    tree = errors.__doc__ or ""
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert re.search(rf"\b{name}\b", tree), name

@@ -1,0 +1,45 @@
+"""A hospital's signed word: nobody else's, and nothing else in it."""
+
+from dataclasses import asdict
+
+import pytest
+
+from protocol.encoding import canonical
+from protocol.errors import MessageRefused
+from protocol.identity import SigningKey
+from protocol.summary import SignedSummary, Summary, open_summary, sign_summary
+
+KEY = SigningKey.from_bytes(bytes(32))
+SUMMARY = Summary(
+    site="east", run_id="run-1", study_digest="0" * 64, unit="patient", mode="local",
+    noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=1.0,
+    noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,
+    budget_epsilon=10.0, enforced_epsilon=1.2, ledger_head="0" * 64,
+)  # fmt: skip
+
+
+def test_a_signed_summary_is_read_back() -> None:
+    assert open_summary(sign_summary(SUMMARY, KEY), KEY.public) == SUMMARY
+
+
+def test_another_hospitals_signature_is_refused() -> None:
+    signed = sign_summary(SUMMARY, SigningKey.generate())
+    with pytest.raises(MessageRefused, match="signature"):
+        open_summary(signed, KEY.public)
+
+
+def test_a_changed_promise_is_refused() -> None:
+    signed = sign_summary(SUMMARY, KEY)
+    cheaper = SignedSummary(
+        data=signed.data.replace(b'"epsilon":1', b'"epsilon":0'), signature=signed.signature
+    )
+    with pytest.raises(MessageRefused, match="signature"):
+        open_summary(cheaper, KEY.public)
+
+
+@pytest.mark.parametrize("change", [{"patients": 300}, {"site": None}])
+def test_a_summary_with_other_fields_is_refused(change: dict[str, object]) -> None:
+    fields = {k: v for k, v in (asdict(SUMMARY) | change).items() if change.get(k, 0) is not None}
+    data = canonical(fields)
+    with pytest.raises(MessageRefused, match="other fields"):
+        open_summary(SignedSummary(data=data, signature=KEY.sign("summary", data)), KEY.public)
