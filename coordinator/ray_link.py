@@ -36,5 +36,5 @@ class RayLink:
                 site = waiting.pop(reference)
                 try:
                     yield site, ray.get(reference)
-                except ray.exceptions.RayActorError:
+                except ray.exceptions.RayError:
                     continue  # the hospital is gone: the round treats it as dropped

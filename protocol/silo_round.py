@@ -212,8 +212,7 @@ class SiloRound:
                 raise MessageRefused("U2 holds another header than this silo's own")
             openings = {}
             for owner in sorted(request):
-                with self._blaming(owner):
-                    openings[owner] = self._opened(owner, request[owner], adverts)
+                openings[owner] = self._opened(owner, request[owner], adverts)
             self._once("senders", named)
             self._senders, self._senders_digest = tuple(openings), named
             self._openings, self._dealt = openings, None
@@ -327,15 +326,16 @@ class SiloRound:
         """Returns the checked openings that one owner made for this silo."""
         header = self._from_site(owner, part.header, ShareHeader)
         if header.adverts != adverts.digest:
-            raise MessageRefused("it used other adverts")
+            raise MessageRefused(f"site {owner}: it used other adverts")
         named = pieces(header.entries, HASH_BYTES, len(adverts.sites))
         if named[adverts.sites.index(self.site)].hex() != digest(part.entry):
-            raise MessageRefused("its entry is not the one it signed")
+            raise MessageRefused(f"site {owner}: its entry is not the one it signed")
         dealt = _needed(self._dealt, "share")
         if owner == self.site:
             return dealt.own
         key = dealt.receive_keys[owner]
-        return open_entry(part.entry, key, self.context, owner=owner, holder=self.site)
+        with self._blaming(owner):  # only now: what came before, the coordinator may have swapped
+            return open_entry(part.entry, key, self.context, owner=owner, holder=self.site)
 
     def _require(self, name: str, found: Collection[str], *, within: Collection[str]) -> None:
         strangers = sorted(set(found) - set(within))

@@ -159,7 +159,7 @@ class Training(Record):
     strategy: Literal["fedavg"] = "fedavg"
     rounds: int = Field(ge=1, le=10_000)
     local_steps: int = Field(ge=1, le=10_000)
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, le=1e6)
     momentum: float = Field(default=0.0, ge=0, lt=1)
     micro_batch: int = Field(default=64, ge=1, le=4096)
 

@@ -6,10 +6,10 @@ Rules (rulings 20 and 21):
    never stores it.
 2. Fixed noise exists for tests of a simulation only. It is derived from the
    seed and from everything the noise must never be reused across: site,
-   round, attempt, step, data and model. Whoever uses it claims no privacy.
+   round, attempt, step, study, data, model and sample. Whoever uses it claims no privacy.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Protocol
 
 from protocol.encoding import canonical
@@ -22,6 +22,7 @@ class Moment:
     """What one draw of randomness belongs to."""
 
     use: str
+    study: str
     site: str
     purpose: str
     round: int
@@ -29,10 +30,15 @@ class Moment:
     step: int
     dataset: str
     model: str
+    sample: str
 
 
 class Entropy(Protocol):
     """Hands out keystreams, each to be used for one purpose."""
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether nobody can repeat what is drawn."""
 
     def stream(self, moment: Moment) -> Keystream:
         """Returns a keystream for this moment and no other."""
@@ -40,6 +46,8 @@ class Entropy(Protocol):
 
 class SecretEntropy:
     """Fresh keys from the operating system; the moment does not matter."""
+
+    is_secret = True
 
     def stream(self, moment: Moment) -> Keystream:
         """Returns a keystream nobody can repeat."""
@@ -53,6 +61,8 @@ class FixedEntropy:
         PolicyRefused: asked for outside a simulation.
     """
 
+    is_secret = False
+
     def __init__(self, seed: int, *, simulated: bool) -> None:
         if not simulated:
             raise PolicyRefused("fixed test noise protects nobody: a real silo does not use it")
@@ -60,16 +70,5 @@ class FixedEntropy:
 
     def stream(self, moment: Moment) -> Keystream:
         """Returns the same keystream for the same moment and seed."""
-        info = canonical(
-            {
-                "use": moment.use,
-                "site": moment.site,
-                "purpose": moment.purpose,
-                "round": moment.round,
-                "attempt": moment.attempt,
-                "step": moment.step,
-                "dataset": moment.dataset,
-                "model": moment.model,
-            }
-        )
+        info = canonical(asdict(moment))
         return Keystream(derive_key(self._secret, salt=b"collegium test noise", info=info))

@@ -5,8 +5,9 @@ Rules, whoever the coordinator claims to be:
 1. It answers only in a context that is the one it computes itself: its study,
    roster, cohort, threshold, layout, weights and privacy plan, and the digest
    of the very model bytes it was sent.
-2. Training rounds come in order, each once; the evaluation comes once, last.
-   An attempt is never repeated with new data under old masks.
+2. Training rounds only go forward, from the study's own first parameters; a
+   missed one is missed. The evaluation comes once, last. Whatever is repeated
+   is answered with the same bytes, or is another attempt and pays again.
 3. The ledger holds SENT, durably, before the masked bytes exist outside this
    object; the envelope carries the ledger's head (ruling 18).
 """
@@ -23,7 +24,7 @@ from compliance.ledger import Ledger
 from compliance.ledger_records import Reservation
 from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
-from protocol.agreed_context import round_context
+from protocol.agreed_context import RING_BITS, round_context
 from protocol.context import RoundContext
 from protocol.errors import (
     FederationError,
@@ -38,10 +39,13 @@ from protocol.fixed_point import encode, encode_counts
 from protocol.identity import Roster, SigningKey
 from protocol.silo_round import SiloRound, opened_context
 from protocol.study import LocalPrivacy, Study
-from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of
+from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
 from silos.entropy import Entropy, Moment
 
 log = logging.getLogger("collegium.silo")
+
+#: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
+_MOST_NOISE = 1000.0
 
 
 class LocalTrainer(Protocol):
@@ -97,6 +101,12 @@ class PrivacyPlan:
             sampling_rate=privacy.sampling_rate,
             steps=study.training.steps,
         )
+        if event.noise_multiplier > _MOST_NOISE:
+            raise StudyRefused(
+                f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "
+                f"{event.noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer "
+                "steps"
+            )
         spent = epsilon(event, privacy.delta)
         if not spent <= privacy.epsilon:
             raise StudyRefused(
@@ -119,6 +129,12 @@ class PrivacyPlan:
             epsilon_two_hospitals=epsilon_for_hospitals(event, privacy.delta, 2),
             evaluation_epsilon=epsilon(counting, privacy.delta),
         )
+
+    def settle(self, ledger: Ledger) -> None:
+        """Closes the reservations: what was not sent becomes free again, what was sent never."""
+        for reservation in (self.training_reservation, self.evaluation_reservation):
+            if reservation is not None:
+                ledger.settle(reservation)
 
     def reserved(self, ledger: Ledger, study: str, run_id: str) -> "PrivacyPlan":
         """Returns the plan with its whole cost reserved.
@@ -173,8 +189,14 @@ class Participation:
         self._round: SiloRound | None = None
         self._masked: Reply | None = None
         self._model: Tensors | None = None
-        self._sent_rounds = 0
+        self._last_sent = -1
         self._evaluated = False
+        self._kept: str | None = None
+
+    @property
+    def is_secret(self) -> bool:
+        """False when the noise is a test's and can be repeated by whoever knows the seed."""
+        return self._entropy.is_secret
 
     def initial_model(self) -> bytes:
         """Returns the safetensors bytes of the parameters that the study's seed gives."""
@@ -193,9 +215,7 @@ class Participation:
         if request.step == "share":
             return Reply(message=self._round.share(request.message))
         if request.step == "masked":
-            if self._masked is None:
-                self._masked = self._contribute(self._round, request.message)
-            return self._masked  # asked again, the same bytes again
+            return self._masked or self._contribute(self._round, request.message)
         if request.step == "consistency":
             return Reply(message=self._round.confirm(request.message))
         if request.step == "unmask":
@@ -204,17 +224,17 @@ class Participation:
 
     def settle(self) -> None:
         """Closes the reservations: what was not sent becomes free again, what was sent never."""
-        if self.plan is None:
-            return
-        for reservation in (self.plan.training_reservation, self.plan.evaluation_reservation):
-            if reservation is not None:
-                self._ledger.settle(reservation)
+        self._drop_kept()
+        if self.plan is not None:
+            self.plan.settle(self._ledger)
 
     def _open(self, request: Request) -> bytes:
         context = opened_context(request.message, self._coordinator)
+        if self._round is not None and self._round.context == context:
+            return self._round.advertise()  # asked again, the same bytes again
         model = decode_tensors(request.blob or b"")
         self._check(context, model)
-        self._round = SiloRound(
+        opened = SiloRound(
             context=context,
             site=self.site,
             key=self._key,
@@ -223,19 +243,22 @@ class Participation:
             book=self._book,
             min_cohort=self.study.aggregation.min_cohort,
         )
-        self._model, self._masked = model, None
-        return self._round.advertise()
+        advert = opened.advertise()  # refused when this round was begun before a restart
+        self._drop_kept()
+        self._round, self._model, self._masked = opened, model, None
+        return advert
 
     def _check(self, context: RoundContext, model: Tensors) -> None:
         """Refuses any context but the one this hospital would have written."""
-        if context.purpose == "training" and (
-            context.round != self._sent_rounds or self._evaluated
-        ):
-            raise OutOfOrder(f"training round {self._sent_rounds} is next, not {context.round}")
-        if context.purpose == "evaluation" and self._evaluated:
+        rounds = self.study.training.rounds
+        if self._evaluated:
             raise OutOfOrder("this run was evaluated already")
-        if context.round >= self.study.training.rounds + 1:
-            raise PolicyRefused("the study has no such round")
+        if context.purpose == "training" and not self._last_sent < context.round < rounds:
+            raise OutOfOrder(f"training round {context.round} is past, or not in the study")
+        if context.purpose == "evaluation" and context.round != rounds:
+            raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
+        if context.purpose == "training" and context.round == 0:
+            self._check_initial(model)
         if layout_of(model) != self._layout:
             raise PolicyRefused("the model sent has another layout than the study's network")
         expected = round_context(  # only which round it is, and the log's root, are the claim's
@@ -254,12 +277,25 @@ class Participation:
             ]
             raise PolicyRefused(f"the round's context is not the study's: {', '.join(wrong)}")
 
+    def _check_initial(self, model: Tensors) -> None:
+        if model_digest(model) != model_digest(self.trainer.initial_model()):
+            raise PolicyRefused("the first round does not start from the study's own parameters")
+
+    def _drop_kept(self) -> None:
+        """Forgets the masked bytes of a round that can no longer be asked for."""
+        if self._kept is not None:
+            self._home.drop_blob(self._kept)
+            self._kept = None
+
     def _contribute(self, silo_round: SiloRound, delivery: bytes) -> Reply:
         try:
             silo_round.accept_shares(delivery)
         except MessageRefused as error:
             log.warning("run %s: %s", self.run_id, error)
-            return Reply(message=silo_round.complaint())  # OutOfOrder when nobody can be named
+            try:
+                return Reply(message=silo_round.complaint())
+            except OutOfOrder:  # nobody can be named
+                raise error from None
         context = silo_round.context
         if self._model is None:
             raise OutOfOrder("no model was received")
@@ -268,12 +304,14 @@ class Participation:
         else:
             vector = self._evaluation_vector(context, self._model)
         blob = silo_round.mask(vector)
+        self._kept = context.digest
         head = self._charge(context, self._home.keep_blob(context.digest, blob))
         if context.purpose == "training":
-            self._sent_rounds += 1
+            self._last_sent = context.round
         else:
             self._evaluated = True
-        return Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
+        self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
+        return self._masked
 
     def _charge(self, context: RoundContext, blob_sha256: str) -> str:
         """Makes SENT durable and returns the ledger's head after it."""
@@ -311,6 +349,9 @@ class Participation:
         vector = layout.place(self.site, counts, table)
         if self.plan is not None:
             vector += self._evaluation_noise(layout, context)
+        share = 2 ** (RING_BITS - 1) // len(layout.sites)
+        # Saturated, not refused: a refusal would tell something about the patients, uncharged.
+        np.clip(vector, -share, share - 1, out=vector)
         return encode_counts(vector, sites=len(layout.sites))
 
     def _evaluation_noise(
@@ -323,9 +364,9 @@ class Participation:
             self.plan.evaluation.noise_multiplier, self.study.evaluation.site_share
         )
         moment = Moment(
-            use="pooled", site=self.site, purpose="evaluation", round=context.round,
-            attempt=context.attempt, step=0, dataset=self.trainer.dataset_digest,
-            model=context.model_hash,
+            use="pooled", study=self.study.digest, site=self.site, purpose="evaluation",
+            round=context.round, attempt=context.attempt, step=0,
+            dataset=self.trainer.dataset_digest, model=context.model_hash, sample="",
         )  # fmt: skip
         noise = np.zeros(layout.size, dtype=np.int64)
         shared, own = slice(0, 2 * layout.bins), layout.block(self.site)

@@ -13,10 +13,18 @@ from compliance.store import Hospital, open_hospital
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.splits import split
-from protocol.errors import BudgetSpent, CohortRefused, FederationError, PolicyRefused, StudyRefused
+from protocol.encoding import digest, digest_json
+from protocol.errors import (
+    BudgetSpent,
+    CohortRefused,
+    FederationError,
+    MessageRefused,
+    PolicyRefused,
+    StudyRefused,
+)
 from protocol.exchange import Reply, Request
 from protocol.identity import Member, SigningKey
-from protocol.study import BUNDLED, LocalPrivacy, Study
+from protocol.study import BUNDLED, FileSplit, LocalPrivacy, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.entropy import Entropy, FixedEntropy, SecretEntropy
 from silos.invitation import Invitation
@@ -71,28 +79,29 @@ class Silo:
         study, run_id = invitation.study, invitation.run_id
         if run_id in self._runs:
             raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
+        if self.site not in study.site_names:
+            raise PolicyRefused(f"site {self.site} is not in study {study.name}")
         entropy = self._entropy(invitation)
         train, test = self._records(invitation)
-        plan = self._plan(study)
-        if plan is not None:
-            try:
-                plan = plan.reserved(self._ledger, study.digest, run_id)
-            except BudgetSpent as error:
-                raise BudgetSpent(f"site {self.site}: {error}") from error
-        trainer = self._make_trainer(study, self.site, train, test)
-        self._runs[run_id] = Participation(
-            site=self.site,
-            run_id=run_id,
-            study=study,
-            roster=invitation.roster,
-            coordinator_public=invitation.coordinator_public,
-            key=self._key,
-            home=self._home,
-            plan=plan,
-            trainer=trainer,
-            entropy=entropy,
-        )
-        return self._summary(run_id, study, plan)
+        plan = self._reserved(study, run_id)
+        try:
+            self._runs[run_id] = Participation(
+                site=self.site,
+                run_id=run_id,
+                study=study,
+                roster=invitation.roster,
+                coordinator_public=invitation.coordinator_public,
+                key=self._key,
+                home=self._home,
+                plan=plan,
+                trainer=self._make_trainer(study, self.site, train, test),
+                entropy=entropy,
+            )
+        except BaseException:
+            if plan is not None:
+                plan.settle(self._ledger)  # nothing was sent, so all of it becomes free again
+            raise
+        return self._summary(run_id)
 
     def initial_model(self, run_id: str) -> bytes:
         """Returns the safetensors bytes of the parameters that the study's seed gives."""
@@ -106,6 +115,10 @@ class Silo:
             self._reasons[request.run_id] = str(error)
             log.warning("run %s, step %s refused: %s", request.run_id, request.step, error)
             return Reply(refusal=type(error).__name__)
+        except Exception as error:
+            self._reasons[request.run_id] = f"site {self.site}: {type(error).__name__}, see its log"
+            log.exception("run %s, step %s failed", request.run_id, request.step)
+            return Reply(refusal=FederationError.__name__)
 
     def reason(self, run_id: str) -> str | None:
         """Returns why this hospital last refused in a run: for its own people."""
@@ -113,10 +126,10 @@ class Silo:
 
     def leave(self, run_id: str) -> SignedSummary:
         """Settles the ledger to what was really sent and forgets the run's data."""
-        participation = self._joined(run_id)
-        participation.settle()
+        self._joined(run_id).settle()
+        word = self._summary(run_id)
         del self._runs[run_id]
-        return self._summary(run_id, participation.study, participation.plan)
+        return word
 
     def simulated_part(self, run_id: str) -> LocalTrainer:
         """Returns the trainer itself, for exact figures that only a simulation may compute.
@@ -143,6 +156,7 @@ class Silo:
         study = invitation.study
         privacy = study.privacy
         own = self._source(invitation)
+        self._bind_split(study, own, invitation.index_file)
         train, test = split(
             own,
             study.split,
@@ -158,6 +172,8 @@ class Silo:
         study = invitation.study
         keep = columns_to_keep(study.split, study.deal)
         named = study.site(self.site).records if study.deal is None else study.deal.records
+        if not self._simulated and (study.deal is not None or named == BUNDLED):
+            raise PolicyRefused("dealt and bundled records stand in for hospitals in simulations")
         if named is None:
             raise StudyRefused(f"sites: {self.site} names no records; add its file")
         if named == BUNDLED:
@@ -169,6 +185,43 @@ class Silo:
         records = load_cohort(study.cohort, source, site=self.site, keep=keep)
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
 
+    def _bind_split(self, study: Study, own: Records, index_file: bytes | None) -> None:
+        """Holds this hospital to one way of telling training from test patients, for life.
+
+        The ledger counts the larger of what training and test patients paid.
+        That is right only while no patient is ever in both groups, so the
+        first study's rule is the hospital's rule. Where a patient's key is the
+        row number the rows themselves are part of the rule.
+        """
+        if (
+            isinstance(study.split, FileSplit)
+            and study.split.sha256 is None
+            and not self._simulated
+        ):
+            raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
+        rule = {
+            "split": study.split.model_dump(mode="json"),
+            "patient_key": study.cohort.patient_key,
+            "index": digest(index_file) if index_file is not None else None,
+            "rows": digest(own.labels.tobytes()) if study.cohort.patient_key == "row" else None,
+        }
+        try:
+            self._home.once_book().record("split", "for life", digest_json(rule))
+        except MessageRefused as error:
+            raise PolicyRefused(
+                f"site {self.site}: an earlier study split these patients by another rule; a "
+                "patient could then pay both as training and as test patient: use the same split"
+            ) from error
+
+    def _reserved(self, study: Study, run_id: str) -> PrivacyPlan | None:
+        plan = self._plan(study)
+        if plan is None:
+            return None
+        try:
+            return plan.reserved(self._ledger, study.digest, run_id)
+        except BudgetSpent as error:
+            raise BudgetSpent(f"site {self.site}: {error}") from error
+
     def _plan(self, study: Study) -> PrivacyPlan | None:
         privacy = study.privacy
         if not isinstance(privacy, LocalPrivacy):
@@ -177,9 +230,11 @@ class Silo:
             return None
         return PrivacyPlan.of(study, privacy)
 
-    def _summary(self, run_id: str, study: Study, plan: PrivacyPlan | None) -> SignedSummary:
-        privacy = study.privacy
-        spent = self._ledger.summary() if plan else None
+    def _summary(self, run_id: str) -> SignedSummary:
+        joined = self._joined(run_id)
+        study, plan, privacy = joined.study, joined.plan, joined.study.privacy
+        claimed = plan if joined.is_secret else None  # fixed test noise protects nobody
+        spent = self._ledger.summary() if claimed else None
         return sign_summary(
             Summary(
                 site=self.site,
@@ -187,11 +242,11 @@ class Silo:
                 study_digest=study.digest,
                 unit="patient",
                 mode=privacy.mode,
-                noise=privacy.noise if isinstance(privacy, LocalPrivacy) else "none",
-                epsilon=plan.epsilon if plan else None,
-                delta=plan.delta if plan else None,
-                epsilon_two_hospitals=plan.epsilon_two_hospitals if plan else None,
-                evaluation_epsilon=plan.evaluation_epsilon if plan else None,
+                noise="none" if plan is None else "exact" if claimed else "fixed test noise",
+                epsilon=claimed.epsilon if claimed else None,
+                delta=claimed.delta if claimed else None,
+                epsilon_two_hospitals=claimed.epsilon_two_hospitals if claimed else None,
+                evaluation_epsilon=claimed.evaluation_epsilon if claimed else None,
                 noise_multiplier=plan.training.noise_multiplier if plan else None,
                 evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
                 sampling_rate=privacy.sampling_rate,

@@ -22,9 +22,11 @@ from numpy.typing import NDArray
 
 from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
-from pipelines.gradients import ENGINES, clip_to_integers, scores, units_for
+from pipelines.gradients import ENGINES, clip_to_integers, units_for
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
+from pipelines.steady import SteadyGradients, steady_scores
+from protocol.encoding import digest, digest_json
 from protocol.keystream import Keystream
 from protocol.study import LocalPrivacy, Study
 from protocol.tensors import Tensors, flatten, layout_of, model_digest, unflatten
@@ -43,8 +45,8 @@ class Trainer:
         self._records_of = _records_by_patient(train)
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._layout = layout_of(parameters_of(self._module))
-        self._gradients = ENGINES["opacus"]()
-        self.dataset_digest = train.digest
+        self._gradients = SteadyGradients(ENGINES["opacus"]())
+        self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property
     def num_train_patients(self) -> int:
@@ -83,8 +85,9 @@ class Trainer:
         start = flatten(model).astype(np.float64)
         parameters, velocity = start.copy(), np.zeros_like(start)
         moment = Moment(
-            use="", site=self._site, purpose="training", round=number, attempt=attempt,
-            step=0, dataset=self.dataset_digest, model=model_digest(model),
+            use="", study=self._study.digest, site=self._site, purpose="training", round=number,
+            attempt=attempt, step=0, dataset=self.dataset_digest, model=model_digest(model),
+            sample="",
         )  # fmt: skip
         for step in range(training.local_steps):
             gradient = self._step(parameters, replace(moment, step=step), noise_multiplier, entropy)
@@ -117,28 +120,45 @@ class Trainer:
         for gradients in batches:
             summed += clip_to_integers(gradients, clip=privacy.clip, units=units)[0]
         noise = DiscreteGaussian(noise_multiplier * units)
-        summed += noise.sample(entropy.stream(replace(moment, use="noise")), parameters.size)
+        drawn = replace(moment, use="noise", sample=digest(chosen.tobytes()))
+        summed += noise.sample(entropy.stream(drawn), parameters.size)
         return np.asarray(summed * (privacy.clip / units / expected))
 
     def _batches(
         self, chosen: NDArray[np.int64], sampling: Keystream
     ) -> Iterator[NDArray[np.float32]]:
-        """Yields (patients, size) gradients of the chosen patients, a micro-batch at a time."""
+        """Yields (patients, size) gradients of the chosen patients, a micro-batch at a time.
+
+        Patients with equally many records share micro-batches, which are
+        always full: empty places are filled with zeros. So every call has the
+        same form whoever was sampled, and a patient's gradient is a function of
+        that patient alone, bit for bit (see ``pipelines.steady``).
+        """
         size = self._study.training.micro_batch
         most = self._study.cohort.max_records_per_patient
-        for begin in range(0, len(chosen), size):
-            records, owners = [], []
-            for place, patient in enumerate(chosen[begin : begin + size]):
-                own = _at_most(self._records_of[patient], most, sampling)
-                records.append(own)
-                owners.append(np.full(len(own), place))
-            index = np.concatenate(records)
-            yield self._gradients(
-                self._module,
-                torch.from_numpy(self._train.features[index]),
-                torch.from_numpy(self._train.labels[index]),
-                torch.from_numpy(np.concatenate(owners)),
-            )
+        by_count: dict[int, list[NDArray[np.int64]]] = {}
+        for patient in chosen:
+            own = _at_most(self._records_of[patient], most, sampling)
+            by_count.setdefault(len(own), []).append(own)
+        for _, patients in sorted(by_count.items()):
+            for begin in range(0, len(patients), size):
+                yield self._gradients(self._module, *self._filled(patients[begin : begin + size]))
+
+    def _filled(
+        self, patients: list[NDArray[np.int64]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
+        """Returns a micro-batch's features and labels with every place filled, and how many are."""
+        size, count = self._study.training.micro_batch, len(patients[0])
+        index = np.concatenate(patients)
+        features = np.zeros((size * count, *self._train.features.shape[1:]), dtype=np.float32)
+        labels = np.zeros(size * count, dtype=np.float32)
+        features[: len(index)] = self._train.features[index]
+        labels[: len(index)] = self._train.labels[index]
+        return (
+            features.reshape(size, count, *features.shape[1:]),
+            labels.reshape(size, count),
+            len(patients),
+        )
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns (2, bins) score counts and the (2, 2) decision table of the test patients.
@@ -154,7 +174,7 @@ class Trainer:
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's mean logit and highest label; they stay in the hospital."""
         load_parameters(self._module, model)
-        logits = scores(self._module, self._test.features).astype(np.float64)
+        logits = steady_scores(self._module, self._test.features).astype(np.float64)
         patients, count = self._test.patients, self._test.num_patients
         means: NDArray[np.float64] = np.bincount(
             patients, weights=logits, minlength=count

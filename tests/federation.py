@@ -17,6 +17,7 @@ from coordinator.store import RunRow, Store, now
 from coordinator.workspace import Workspace
 from pipelines.metrics import histogram, two_by_two
 from pipelines.records import Records
+from protocol.encoding import digest_json
 from protocol.exchange import Reply, Request
 from protocol.identity import Roster
 from protocol.study import Study
@@ -34,7 +35,7 @@ class LinearTrainer:
 
     def __init__(self, study: Study, site: str, train: Records, test: Records) -> None:
         self._study, self._site, self._train, self._test = study, site, train, test
-        self.dataset_digest = train.digest
+        self.dataset_digest = digest_json([train.digest, test.digest])
 
     def initial_model(self) -> Tensors:
         width = self._train.features.shape[1]
@@ -57,8 +58,9 @@ class LinearTrainer:
         total = np.trunc(gradients / norms * UNITS).astype(np.int64).sum(axis=0)
         if noise_multiplier is not None:
             moment = Moment(
-                use="noise", site=self._site, purpose="training", round=number, attempt=attempt,
-                step=0, dataset=self.dataset_digest, model="",
+                use="noise", study=self._study.digest, site=self._site, purpose="training",
+                round=number, attempt=attempt, step=0, dataset=self.dataset_digest, model="",
+                sample="",
             )  # fmt: skip
             total += DiscreteGaussian(noise_multiplier * UNITS).sample(
                 entropy.stream(moment), len(total)

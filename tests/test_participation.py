@@ -1,0 +1,245 @@
+"""What a hospital refuses and survives, whoever the coordinator claims to be."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from protocol.agreed_context import round_context
+from protocol.context import RoundContext
+from protocol.encoding import digest
+from protocol.errors import FederationError, PolicyRefused, StudyRefused
+from protocol.exchange import Reply, Request
+from protocol.fixed_point import decode_counts
+from protocol.identity import COORDINATOR
+from protocol.messages import DeliveredShare, ShareDelivery, peek_type, sign_message
+from protocol.study import Study
+from protocol.study_file import read_study
+from protocol.sum_round import Step, SumRound
+from protocol.tensors import Tensors, decode_tensors, encode_tensors
+from silos.silo import Silo
+from tests.federation import Federation, LinearTrainer
+from tests.studies import TABLE_STUDY, changed, small_study
+
+Replies = Mapping[str, Reply]
+
+
+class Attack:
+    """A coordinator in the attacker's hands, and four honest hospitals that joined a run."""
+
+    def __init__(self, folder: Path, study: Study | None = None, join: bool = True) -> None:
+        self.federation = Federation(folder, study or small_study())
+        if join:
+            self.federation.join()
+        self.east = self.federation.silos["east"]
+        self.key = self.federation.workspace.signing_key()
+
+    def initial(self) -> Tensors:
+        return decode_tensors(self.east.initial_model("run-1"))
+
+    def context(
+        self, number: int = 0, purpose: str = "training", model: Tensors | None = None
+    ) -> RoundContext:
+        return round_context(
+            self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
+            purpose=purpose, number=number, attempt=0, log_root=digest(b""),
+            model=model or self.initial(),
+        )  # fmt: skip
+
+    def round(self, context: RoundContext) -> SumRound:
+        return SumRound(context=context, roster=self.federation.roster, key=self.key)
+
+    def ask(self, site: str, step: Step, message: bytes, model: Tensors | None = None) -> Reply:
+        blob = encode_tensors(model or self.initial()) if step is Step.ADVERTISE else None
+        request = Request(run_id="run-1", step=step.value, message=message, blob=blob)
+        return self.federation.silos[site].answer(request)
+
+    def drive(self, context: RoundContext, until: Step | None = None) -> tuple[SumRound, Replies]:
+        """Goes through the steps of a round; returns the machine and the last step's replies."""
+        machine, replies = self.round(context), {}
+        for step in Step:
+            for site in machine.asked(step):
+                replies[site] = self.ask(site, step, machine.request(step, site))
+                if replies[site].refusal is None:
+                    machine.receive(step, site, replies[site].message, replies[site].blob)
+            if step is until:
+                break
+            machine.close(step)
+        return machine, replies
+
+
+def test_a_site_that_missed_a_round_is_back_in_the_next(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 4")))
+    missed: list[str] = []
+
+    def lost(site: str, request: Request) -> bool:
+        first = request.step == "masked" and len(missed) < 1 and site == "west"
+        missed.extend([site] if first else [])
+        return first
+
+    federation.link.lost = lost
+    federation.run()
+    assert ["west" in survivors for _, _, survivors in federation.watch.rounds] == [
+        False, True, True, True, True
+    ]  # fmt: skip
+
+
+def test_a_repeated_opening_gets_the_same_bytes_and_loses_nothing(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    context = attack.context()
+    opening = attack.round(context).request(Step.ADVERTISE, "east")
+    first = attack.ask("east", Step.ADVERTISE, opening)
+    machine, _ = attack.drive(context, until=Step.SHARE)
+    machine.close(Step.SHARE)
+    assert attack.ask("east", Step.ADVERTISE, opening) == first
+    request = machine.request(Step.MASKED, "east")
+    masked = attack.ask("east", Step.MASKED, request)
+    assert masked.refusal is None
+    assert attack.ask("east", Step.MASKED, request) == masked
+
+
+def test_no_round_beyond_the_study_and_none_twice(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    attack.drive(attack.context(0))
+    for number in (0, 2, 5):
+        opening = attack.round(attack.context(number)).request(Step.ADVERTISE, "east")
+        replies = [attack.ask("east", Step.ADVERTISE, opening) for _ in range(2)]
+        assert number == 0 or {reply.refusal for reply in replies} == {"OutOfOrder"}
+    again = replace(attack.context(0), attempt=1)
+    opening = attack.round(again).request(Step.ADVERTISE, "east")
+    assert attack.ask("east", Step.ADVERTISE, opening).refusal == "OutOfOrder"
+
+
+def test_the_evaluation_comes_last_and_once(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    early = attack.round(attack.context(0, "evaluation")).request(Step.ADVERTISE, "east")
+    assert attack.ask("east", Step.ADVERTISE, early).refusal == "OutOfOrder"
+    attack.drive(attack.context(2, "evaluation"))
+    late = attack.round(attack.context(1)).request(Step.ADVERTISE, "east")
+    assert attack.ask("east", Step.ADVERTISE, late).refusal == "OutOfOrder"
+
+
+def test_the_first_round_starts_from_the_studys_own_parameters(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    crafted = {name: value + np.float32(1e12) for name, value in attack.initial().items()}
+    opening = attack.round(attack.context(model=crafted)).request(Step.ADVERTISE, "east")
+    assert attack.ask("east", Step.ADVERTISE, opening, crafted).refusal == "PolicyRefused"
+    assert "does not start from" in str(attack.east.reason("run-1"))
+
+
+@pytest.mark.parametrize("field", ["threshold", "bound", "weights_hash", "dp_event_hash"])
+def test_any_other_context_than_the_studys_is_refused(tmp_path: Path, field: str) -> None:
+    attack = Attack(tmp_path)
+    value: object = {"threshold": 4, "bound": "8.0"}.get(field, "0" * 64)
+    forged = replace(attack.context(), **{field: value})  # type: ignore[arg-type]
+    opening = attack.round(forged).request(Step.ADVERTISE, "east")
+    assert attack.ask("east", Step.ADVERTISE, opening).refusal == "PolicyRefused"
+    assert field in str(attack.east.reason("run-1"))
+
+
+def test_a_swapped_share_accuses_nobody_and_the_right_one_still_works(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    context = attack.context()
+    machine, _ = attack.drive(context, until=Step.SHARE)
+    machine.close(Step.SHARE)
+    shares = dict(machine._delivery("east").shares)
+    honest = shares["west"]
+    shares["west"] = DeliveredShare(header=honest.header, entry=bytes(len(honest.entry)))
+    swapped = sign_message(
+        ShareDelivery(shares=shares), context=context.digest, sender=COORDINATOR, key=attack.key
+    )
+    assert attack.ask("east", Step.MASKED, swapped).refusal == "MessageRefused"
+    right = attack.ask("east", Step.MASKED, machine.request(Step.MASKED, "east"))
+    assert peek_type(right.message) == "masked"
+
+
+def test_only_refusals_by_name_cross_the_border(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+
+    def leaky(*_: object) -> None:
+        raise ValueError("row 7: age 83 of patient east-7")
+
+    attack.east.simulated_part("run-1").update = leaky  # type: ignore[method-assign,assignment]
+    _, replies = attack.drive(attack.context(), until=Step.MASKED)
+    assert replies["east"] == Reply(refusal="FederationError")
+    assert "83" not in str(attack.east.reason("run-1"))
+
+
+def test_counts_beyond_the_ring_are_saturated_and_charged_not_refused(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    trainer = attack.east.simulated_part("run-1")
+    crowd = np.full((2, 8), 2**40, dtype=np.int64)
+    trainer.counts = lambda model: (crowd, np.zeros((2, 2), np.int64))  # type: ignore[method-assign]
+    machine, replies = attack.drive(attack.context(2, "evaluation"))
+    assert replies["east"].refusal is None
+    assert decode_counts(machine.total())[:16].min() > 2**28
+    assert attack.east._ledger.summary().of("evaluation").spent > 0
+
+
+def test_a_join_that_fails_late_gives_back_what_it_reserved(tmp_path: Path) -> None:
+    attack = Attack(tmp_path, join=False)
+
+    def broken(*_: object) -> LinearTrainer:
+        raise StudyRefused("task.network: too large")
+
+    attack.east._make_trainer = broken
+    with pytest.raises(StudyRefused, match="too large"):
+        attack.east.join(attack.federation.invitation)
+    for partition in ("training", "evaluation"):
+        assert attack.east._ledger.summary().of(partition).committed == 0  # type: ignore[arg-type]
+
+
+def test_a_patient_cannot_be_trained_on_by_one_study_and_tested_by_another(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    other = read_study(changed("test_fraction: 0.3", "test_fraction: 0.7"))
+    again = replace(attack.federation.invitation, study=other, run_id="run-2")
+    with pytest.raises(PolicyRefused, match="split these patients by another rule"):
+        attack.east.join(again)
+    same = small_study().with_seed(9)
+    attack.east.join(replace(attack.federation.invitation, study=same, run_id="run-3"))
+
+
+def test_a_study_that_needs_absurd_noise_is_refused_before_it_begins(tmp_path: Path) -> None:
+    text = changed("epsilon: 4", "epsilon: 0.02").replace(
+        "rounds: 2, local_steps: 2", "rounds: 1000, local_steps: 20"
+    )
+    attack = Attack(tmp_path, read_study(text), join=False)
+    with pytest.raises(StudyRefused, match="nothing could be learned"):
+        attack.east.join(attack.federation.invitation)
+
+
+def test_a_study_without_this_hospital_is_refused(tmp_path: Path) -> None:
+    attack = Attack(tmp_path, join=False)
+    other = read_study(changed("name: east", "name: eastern"))
+    with pytest.raises(PolicyRefused, match="site east is not in study small"):
+        attack.east.join(replace(attack.federation.invitation, study=other))
+
+
+def test_a_summary_of_fixed_noise_claims_nothing(tmp_path: Path) -> None:
+    summary = Federation(tmp_path, small_study(), fixed_noise=3).join()["east"]
+    assert (summary.epsilon, summary.evaluation_epsilon) == (None, None)
+    assert summary.noise == "fixed test noise"
+
+
+def test_masked_bytes_are_forgotten_when_nobody_can_ask_for_them(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, small_study())
+    federation.run()
+    blobs = federation.workspace.silos / "east" / "hospital-blobs"
+    assert len(list(blobs.iterdir())) == 1
+    federation.silos["east"].leave("run-1")
+    assert list(blobs.iterdir()) == []
+
+
+def test_a_real_hospital_refuses_records_that_stand_in_for_hospitals(tmp_path: Path) -> None:
+    attack = Attack(tmp_path, join=False)
+    text = TABLE_STUDY.replace(
+        "split: {",
+        "deal: {records: east.csv, how: {rule: label_skew, shares: [1, 1, 1, 1], seed: 1}}\n"
+        "split: {",
+    )
+    real = Silo("east", tmp_path / "real", LinearTrainer, simulated=False)
+    real.grant(20.0, 1e-3)
+    with pytest.raises(FederationError, match="stand in for hospitals"):
+        real.join(replace(attack.federation.invitation, study=read_study(text)))
