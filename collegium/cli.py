@@ -9,6 +9,7 @@ Everything heavy is imported inside the commands, so that help is immediate.
 import json
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,7 +45,7 @@ Budget = Annotated[
     typer.Option(
         "--budget",
         help="Each simulated hospital's life-long privacy budget (epsilon). "
-        "Default: 10, or what the sweep needs.",
+        "Default: 10, or what the study or sweep needs if that is more.",
     ),
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
@@ -55,7 +56,9 @@ def demo(out: Out = Path("demo-out"), as_json: AsJson = False) -> None:
     """Four hospitals, 569 real patients, patient-level privacy, secure aggregation: one minute."""
     from collegium.demo import run_demo
 
-    _emit(run_demo(out, _console()), as_json)
+    with redirect_stdout(sys.stderr):  # Ray prints what it likes; stdout is for --json alone
+        run = run_demo(out, _console())
+    _emit(run, as_json)
 
 
 @app.command()
@@ -80,7 +83,9 @@ def simulate(
     from collegium.simulation import Settings, simulate_study
 
     settings = Settings(data=data, budget=budget, test_noise=test_noise)
-    _emit(simulate_study(_study(study, seed), study.parent, out, settings, _console()), as_json)
+    with redirect_stdout(sys.stderr):
+        run = simulate_study(_study(study, seed), study.parent, out, settings, _console())
+    _emit(run, as_json)
 
 
 @app.command()
@@ -99,7 +104,9 @@ def sweep(
 
     settings = Settings(data=data, budget=budget, test_noise=False)
     grid = (parse_epsilons(epsilon), parse_seeds(seeds))
-    _emit(sweep_study(_study(study, None), study.parent, out, grid, settings, _console()), as_json)
+    with redirect_stdout(sys.stderr):
+        runs = sweep_study(_study(study, None), study.parent, out, grid, settings, _console())
+    _emit(runs, as_json)
 
 
 @runs_app.command("list")
@@ -152,11 +159,15 @@ def report_chart(
 
 
 @study_app.command("check")
-def study_check(study: StudyFile, as_json: AsJson = False) -> None:
-    """Checks a study document and says what it promises."""
-    from collegium.show import describe_study
+def study_check(study: StudyFile, data: Data = None, as_json: AsJson = False) -> None:
+    """Checks a study and says what it promises; with --data, every site's records as well."""
+    from collegium.preflight import check_records, describe_study
 
-    _emit(describe_study(_study(study, None), _console()), as_json)
+    checked = _study(study, None)
+    promise = describe_study(checked, _console())
+    if data is not None:
+        promise |= check_records(checked, study.parent, data, _console())
+    _emit(promise, as_json)
 
 
 @study_app.command("schema")

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Sequence
 
-from collegium.simulation import DEFAULT_BUDGET
 from compliance.accounting import Filter, SampledGaussian, rdp
 from protocol.study import LocalPrivacy, Study
 from silos.participation import PrivacyPlan
+
+DEFAULT_BUDGET = 10.0
 
 
 def budget_for(studies: Sequence[Study]) -> float:
     """Returns a life-long epsilon that suffices for all of these studies on the same patients.
 
     A sweep asks what each alternative would give; a simulation's stand-in
-    patients pay for all of them, and the report shows what that came to.
+    patients pay for all of them, and the report shows what that came to. It is
+    at least ``DEFAULT_BUDGET``.
     """
     plans = [
         PrivacyPlan.of(study, study.privacy)
@@ -23,7 +25,7 @@ def budget_for(studies: Sequence[Study]) -> float:
     if not plans:
         return DEFAULT_BUDGET
     delta = min(plan.delta for plan in plans)
-    budget = 1.0
+    budget = DEFAULT_BUDGET
     while not _suffices(budget, delta, plans):
         budget *= 1.25
     return float(math.ceil(budget))

@@ -1,7 +1,7 @@
 """What the commands show: runs as lists, tables, pages and reports."""
 
 import os
-import subprocess
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,6 @@ from compliance.reports import privacy_report, render_csv, render_html, render_j
 from coordinator.views import RunSummary, Views, open_views
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
-from protocol.study import LocalPrivacy, Study
 
 _RENDERERS = {"html": render_html, "json": render_json, "csv": render_csv}
 
@@ -60,20 +59,22 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
 
 def next_commands(run_id: str, out: Path) -> tuple[str, str, str]:
     """Returns the three commands that a person wants after a run."""
+    # Outside an activated environment the command is only found by its path.
+    program = "collegium" if shutil.which("collegium") else os.path.relpath(sys.argv[0])
     return (
-        f"collegium audit verify --out {out}",
-        f"collegium report export {run_id} --format html --to report.html --out {out}",
-        f"collegium dashboard --out {out}",
+        f"{program} audit verify --out {out}",
+        f"{program} report export {run_id} --format html --to report.html --out {out}",
+        f"{program} dashboard --out {out}",
     )
 
 
 def summarise_sweep(runs: Sequence[dict[str, Any]], workspace: Workspace, console: Console) -> None:
     """Prints a sweep: one line per run."""
-    table = _table("epsilon", "seed", "AUROC (simulation only)", "AUROC released", "run")
+    table = _table("epsilon", "seed", "AUROC*", "AUROC released", "run")
     for run in runs:
         spent = [site["epsilon"] for site in run["epsilon"].values() if site["epsilon"] is not None]
         table.add_row(
-            f"{max(spent):.3g}" if spent else "none",
+            f"{max(spent):.2g}" if spent else "none",
             str(run["seed"]),
             _exact(run["auroc"]),
             _interval_text(run["auroc_released"]),
@@ -157,25 +158,6 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
     console.print(f"wrote {to}: {finished[0].study_name}, {len(points)} points", markup=False)
 
 
-def describe_study(study: Study, console: Console) -> dict[str, Any]:
-    """Shows what a study promises; returns it for ``--json``."""
-    privacy = study.privacy
-    console.print(f"[bold]{study.title}[/bold]: a valid study, digest {study.digest[:16]}")
-    console.print(
-        f"  {len(study.sites)} sites, {study.threshold} must answer, "
-        f"{study.aggregation.colluders} may collude; "
-        f"{study.training.rounds} rounds of {study.training.local_steps} steps"
-    )
-    if isinstance(privacy, LocalPrivacy):
-        console.print(
-            f"  each hospital: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, "
-            f"unit {privacy.unit}"
-        )
-    else:
-        console.print("  no differential privacy: a simulation only", style="yellow")
-    return {"name": study.name, "digest": study.digest, "sites": list(study.site_names)}
-
-
 def open_dashboard(out: Path, port: int, console: Console) -> None:
     """Serves the dashboard on this machine until it is stopped.
 
@@ -199,7 +181,7 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
         "--client.toolbarMode=viewer", "--", "--out", str(out.resolve()),
     ]  # fmt: skip
     environment = os.environ | {"STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
-    subprocess.run(command, check=False, env=environment)  # noqa: S603  (our own command)
+    os.execvpe(command[0], command, environment)  # noqa: S606  (so that signals reach it)
 
 
 def _write(to: Path, text: str) -> None:
@@ -218,7 +200,7 @@ def _dossier(out: Path, run_id: str) -> Dossier:
 
 
 def _runs_table(runs: Sequence[RunSummary]) -> Table:
-    table = _table("run", "study", "state", "epsilon", "seed", "AUROC (simulation only)")
+    table = _table("run", "study", "state", "epsilon", "seed", "AUROC*")
     for run in runs:
         epsilon = "none" if run.epsilon is None else f"{run.epsilon:g}"
         table.add_row(
@@ -256,5 +238,6 @@ def _interval_text(interval: dict[str, Any] | None) -> str:
 def _table(*headings: str) -> Table:
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for heading in headings:
-        table.add_column(heading, no_wrap=True)
+        # A run's name is what the next command needs: it is never cut.
+        table.add_column(heading, no_wrap=True, min_width=24 if heading == "run" else None)
     return table

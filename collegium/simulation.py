@@ -7,8 +7,11 @@ single run, a Ray task for a run of a sweep.
 
 import json
 import logging
+import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +22,7 @@ import ray
 from rich.console import Console
 
 from collegium.exact import exact_figures
+from collegium.pricing import DEFAULT_BUDGET, budget_for
 from collegium.progress import Progress, Silent
 from compliance.audit_log import NewEntry
 from coordinator.ray_link import RayLink
@@ -26,26 +30,54 @@ from coordinator.runner import Outcome, Runner, Watcher
 from coordinator.store import RunRow, Store, Transaction, now
 from coordinator.workspace import Workspace
 from protocol import errors
-from protocol.encoding import digest, digest_json
-from protocol.errors import FederationError, MessageRefused, PolicyRefused, StudyRefused
+from protocol.encoding import digest
+from protocol.errors import (
+    CohortRefused,
+    FederationError,
+    MessageRefused,
+    PolicyRefused,
+    StudyRefused,
+    WorkspaceRefused,
+)
 from protocol.identity import Member, Roster
-from protocol.study import FileSplit, LocalPrivacy, Study
-from protocol.summary import Summary, open_summary
+from protocol.study import BUNDLED, FileSplit, LocalPrivacy, Study
+from protocol.summary import Summary, open_summary, signed_words
 from protocol.tensors import Tensors, decode_tensors, model_digest
 from silos.actor import Refused, SiloActor
 from silos.invitation import Invitation
 
-DEFAULT_BUDGET = 10.0
 DEFAULT_DELTA = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a simulation is told beside the study."""
+    """What a simulation is told beside the study.
+
+    Raises:
+        WorkspaceRefused: the budget is not a number above zero.
+    """
 
     data: Path | None = None
     budget: float | None = None
     test_noise: bool = False
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
+
+    def require_sources(self, study: Study) -> None:
+        """Refuses at once what would otherwise be found only when the hospitals have started.
+
+        Raises:
+            CohortRefused: ``--data`` or a file in it is missing.
+        """
+        named = [study.deal.records] if study.deal else [site.records for site in study.sites]
+        files = [name for name in named if name is not None and name != BUNDLED]
+        if files and self.data is None:
+            raise CohortRefused(f"--data is missing: name the folder that holds {files[0]}")
+        for name in files:
+            if self.data is not None and not (self.data / name).is_file():
+                raise CohortRefused(f"--data {self.data} holds no file {name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,15 +101,37 @@ def simulate_study(
     """
     from collegium.show import finish_folder, summarise
 
-    workspace = Workspace.create(out)
-    with Progress(console, study) as progress, workspace.at_work():
+    settings.require_sources(study)
+    index = index_file(study, folder)
+    priced = with_budget(settings, budget_for([study]))
+    with fresh_workspace(out) as workspace, Progress(console, study) as progress:
         progress.say("starting the hospitals")
-        with consortium(workspace, study, settings) as hospitals:
-            run_id = new_run_id()
-            run_study(hospitals, study, index_file(study, folder), run_id, None, progress)
+        with consortium(workspace, study, priced) as hospitals:
+            run_id = run_study(hospitals, study, index, new_run_id(), None, progress)
     result = finish_folder(workspace, run_id)
     summarise(result, workspace, console)
     return result
+
+
+@contextmanager
+def fresh_workspace(out: Path) -> Iterator[Workspace]:
+    """Yields a new output folder, at work; takes it away again if nothing was ever begun in it.
+
+    A study that was refused before its first round leaves nothing behind, so
+    the same command can be given again when the mistake is mended.
+    """
+    existed = out.exists()
+    workspace = Workspace.create(out)
+    try:
+        with workspace.at_work():
+            yield workspace
+    except FederationError:
+        store = Store(workspace.database)
+        begun = store.has_rounds()
+        store.close()
+        if not begun:
+            workspace.discard(keep_folder=existed)
+        raise
 
 
 @contextmanager
@@ -131,6 +185,12 @@ def start_ray() -> None:
         # A task that waits gives its CPU back, and more would start; these it keeps.
         resources={"coordinator": os.cpu_count() or 1, "exact figures": 1},
     )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)  # Ray's own handler would end us without a word
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def told(references: Mapping[str, Any]) -> list[Any]:
@@ -141,9 +201,9 @@ def told(references: Mapping[str, Any]) -> list[Any]:
     answers = dict(zip(references, ray.get(list(references.values())), strict=True))
     refusals = [answer for answer in answers.values() if isinstance(answer, Refused)]
     if refusals:
-        shown = "\n".join(refusal.reason for refusal in refusals[:2])
-        more = f" (and {len(refusals) - 2} more sites)" if len(refusals) > 2 else ""
-        raise as_error(refusals[0].kind)(shown + more)
+        reasons = list(dict.fromkeys(refusal.reason for refusal in refusals))
+        more = f" (and {len(reasons) - 2} more sites)" if len(reasons) > 2 else ""
+        raise as_error(refusals[0].kind)("\n".join(reasons[:2]) + more)
     return list(answers.values())
 
 
@@ -252,6 +312,7 @@ class RunRecord:
                     seed=study.seeds.model,
                     sweep=sweep,
                     started_at=now(),
+                    roster_json=roster.canonical_bytes.decode(),
                     sites_json="{}",
                     environment_json=json.dumps(environment(), sort_keys=True),
                 )
@@ -287,6 +348,7 @@ class RunRecord:
             row = transaction.run(self._run_id)
             row.state, row.ended_at = "finished", now()
             row.exact_json = json.dumps(exact, sort_keys=True)
+            self._log(transaction, "exact-figures", digest(row.exact_json.encode()))
             row.environment_json = json.dumps(environment(), sort_keys=True)
             self._log(transaction, "run-finished", outcome.model_digest)
 
@@ -314,10 +376,10 @@ class RunRecord:
             if summary.site != member.site or summary.run_id != self._run_id:
                 raise MessageRefused(f"{member.site} signed another site's or run's summary")
             summaries[member.site] = summary
-        words = {site: word.data.decode() for site, word in zip(summaries, signed, strict=True)}
+        words = signed_words(dict(zip(summaries, signed, strict=True)))
         with self._store.transaction() as transaction:
-            transaction.run(self._run_id).sites_json = json.dumps(words, sort_keys=True)
-            self._log(transaction, kind, digest_json(words))
+            transaction.run(self._run_id).sites_json = words
+            self._log(transaction, kind, digest(words.encode()))
         return summaries
 
     def _log(self, transaction: Transaction, kind: str, payload: str) -> None:
@@ -328,6 +390,8 @@ class RunRecord:
 def _told_as(error: BaseException) -> str:
     if isinstance(error, FederationError):
         return f"{type(error).__name__}: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped by the user"
     return type(error).__name__  # its text might hold anything
 
 

@@ -18,12 +18,12 @@ from collegium.simulation import (
     Consortium,
     Settings,
     consortium,
+    fresh_workspace,
     index_file,
     new_run_id,
     run_task,
     with_budget,
 )
-from coordinator.workspace import Workspace
 from protocol.errors import FederationError, StudyRefused
 from protocol.study import NoPrivacy, Study
 
@@ -99,12 +99,13 @@ def sweep_study(
     from collegium.show import finish_folder, summarise_sweep
 
     studies = variants(study, *grid)
-    workspace = Workspace.create(out)
-    with Progress(console, study, runs=len(studies)) as progress, workspace.at_work():
+    settings.require_sources(study)
+    index = index_file(study, folder)
+    priced = with_budget(settings, budget_for(studies))
+    with fresh_workspace(out) as workspace, Progress(console, study, runs=len(studies)) as progress:
         progress.say("starting the hospitals")
-        priced = with_budget(settings, budget_for(studies))
         with consortium(workspace, study, priced) as hospitals:
-            runs = run_all(hospitals, studies, index_file(study, folder), progress)
+            runs = run_all(hospitals, studies, index, progress)
     results = [finish_folder(workspace, run_id) for run_id in runs]
     summarise_sweep(results, workspace, console)
     return {"study": study.name, "runs": results}

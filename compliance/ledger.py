@@ -373,7 +373,7 @@ def _admit(book: Book, budget: Budget, partition: Partition, event: SampledGauss
             f"{budget.epsilon_max:g} at delta {budget.delta:g} (the plan needs rho "
             f"{price / PICO:.4g}, {max(0, budget.capacity - committed) / PICO:.4g} of "
             f"{budget.capacity / PICO:.4g} remain). Ask for a smaller epsilon or fewer rounds, or "
-            "settle runs that have ended"
+            "ask the hospital for a larger budget (in a simulation: --budget)"
         )
     return price
 

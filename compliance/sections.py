@@ -239,7 +239,7 @@ def budget_table(dossier: Dossier) -> Table:
         columns=(
             Column(title="Hospital"),
             Column(title="ε of this run", form=Form.EPSILON),
-            Column(title="ε enforced so far, all runs", form=Form.EPSILON),
+            Column(title="ε booked by all runs when this one ended", form=Form.EPSILON),
             Column(title="ε budget for life", form=Form.EPSILON),
             Column(title="Share used", form=Form.RATIO),
             Column(title="Head of the hospital's ledger", form=Form.CODE),

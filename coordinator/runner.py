@@ -193,16 +193,16 @@ class Runner:
         name = model_digest(unflatten(layout, state.parameters))
         with self._store.transaction() as transaction:
             self._close(transaction.round(self._run_id, "training", number, 0), total, name)
-            transaction.log(self._results(number, total, name), self._key)
+            entries = [*self._results(number, total), self._entry("result", number, name)]
+            transaction.log(entries, self._key)
         self._watcher.round_finished("training", number, total.survivors)
 
-    def _results(self, number: int, total: Sum, result: str) -> list[NewEntry]:
-        """What a finished round leaves in the log: who was in it, what they sent, what came out."""
+    def _results(self, number: int, total: Sum) -> list[NewEntry]:
+        """What a finished round leaves in the log: who was in it, and what they sent."""
         return [
             self._entry("survivors", number, digest_json(list(total.survivors))),
             self._entry("masked-blobs", number, digest_json(dict(total.blob_hashes))),
             self._entry("ledger-heads", number, digest_json(dict(total.ledger_heads))),
-            self._entry("result", number, result),
         ]
 
     def _evaluate(
@@ -214,9 +214,9 @@ class Runner:
         payload = released_json(released)
         with self._store.transaction() as transaction:
             self._close(transaction.round(self._run_id, "evaluation", number, 0), total, None)
-            transaction.release(self._run_id, "evaluation", payload)
-            figures = digest(json.dumps(payload, sort_keys=True).encode())
-            transaction.log(self._results(number, total, figures), self._key)
+            figures = digest(transaction.release(self._run_id, "evaluation", payload).encode())
+            entries = [*self._results(number, total), self._entry("release", number, figures)]
+            transaction.log(entries, self._key)
         self._watcher.round_finished("evaluation", number, total.survivors)
         return released
 

@@ -65,7 +65,8 @@ class RunRow(Base):
     sweep: Mapped[str | None] = mapped_column(String(32), index=True)
     started_at: Mapped[str] = mapped_column(String(32))
     ended_at: Mapped[str | None] = mapped_column(String(32))
-    sites_json: Mapped[str] = mapped_column(Text)
+    roster_json: Mapped[str] = mapped_column(Text)
+    sites_json: Mapped[str] = mapped_column(Text)  # each hospital's signed summary
     exact_json: Mapped[str | None] = mapped_column(Text)
     environment_json: Mapped[str] = mapped_column(Text)
     model_digest: Mapped[str | None] = mapped_column(String(64))
@@ -151,6 +152,11 @@ class Store:
         """Lets go of the database."""
         self._engine.dispose()
 
+    def has_rounds(self) -> bool:
+        """True when a round was ever opened: then there is something to keep."""
+        with self.read() as session:
+            return session.scalars(select(RoundRow.id).limit(1)).first() is not None
+
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
         """Yields a transaction that is committed whole, or not at all."""
@@ -194,10 +200,11 @@ class Transaction:
         self.add(StudyRow(digest=digest, name=name, document=document, registered_at=now()))
         return True
 
-    def release(self, run_id: str, kind: str, payload: dict[str, Any]) -> None:
-        """Records a released figure."""
+    def release(self, run_id: str, kind: str, payload: dict[str, Any]) -> str:
+        """Records a released figure; returns the text whose digest belongs into the log."""
         text = json.dumps(payload, sort_keys=True, allow_nan=False)
         self.add(ReleaseRow(run_id=run_id, kind=kind, payload_json=text, released_at=now()))
+        return text
 
     def log(self, entries: Sequence[NewEntry], signer: SigningKey) -> Head:
         """Appends entries to the audit log and signs the new head.

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.audit_log import LoggedEntry, verify_log
+from compliance.audit_log import LoggedEntry
 from compliance.dossier import (
     Audit,
     Dossier,
@@ -29,11 +29,12 @@ from coordinator.store import (
     StudyRow,
     logged_entries,
     newest_head,
-    signed_heads,
 )
+from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
-from protocol.errors import StoreBroken, WorkspaceRefused
+from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study import LocalPrivacy, Study
+from protocol.summary import read_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,7 @@ class Views:
             row = _find(session, run_id)
             try:
                 return self._dossier(session, row)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, MessageRefused) as error:
                 raise StoreBroken(
                     f"run {row.id} cannot be read: its record is damaged; restore a backup"
                 ) from error
@@ -106,15 +107,13 @@ class Views:
         return tuple(points)
 
     def verify_log(self) -> int:
-        """Checks the whole log against its signed heads; returns how many entries it has.
+        """Checks the whole log, and all records against it; returns how many entries it has.
 
         Raises:
             StoreBroken: an entry, a head or a signature is not genuine.
         """
         with self._store.read() as session:
-            entries = logged_entries(session)
-            verify_log(entries, signed_heads(session), self._public_key())
-        return len(entries)
+            return verify_records(session, self._public_key()).size
 
     def _state(self, row: RunRow) -> str:
         return "interrupted" if row.state == "running" and not self._at_work else row.state
@@ -216,7 +215,7 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
 def _sites(
     row: RunRow, study: Study, exact: Mapping[str, Any], released: Mapping[str, Any] | None
 ) -> tuple[SiteFacts, ...]:
-    words = {site: json.loads(word) for site, word in json.loads(row.sites_json).items()}
+    words = {site: json.loads(word.data) for site, word in read_words(row.sites_json).items()}
     return tuple(
         _site(site, words[site], study, exact, released)
         for site in study.site_names

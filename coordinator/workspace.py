@@ -16,6 +16,7 @@ process was killed is shown as interrupted, not as running.
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,13 @@ class Workspace:
         if not workspace.database.is_file():
             raise WorkspaceRefused(f"--out {root} holds no run: collegium simulate makes one")
         return workspace
+
+    def discard(self, *, keep_folder: bool) -> None:
+        """Removes all that a refused start left, and the folder itself unless it was there."""
+        for path in self.root.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if not keep_folder:
+            self.root.rmdir()
 
     def signing_key(self) -> SigningKey:
         """Returns the coordinator's key.

@@ -5,9 +5,10 @@ the privacy claim and the head of the hospital's ledger; no count of patients,
 no metric.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 
-from protocol.encoding import canonical, parse_canonical
+from protocol.encoding import Json, canonical, parse_canonical
 from protocol.errors import MessageRefused
 from protocol.identity import SigningKey, verify
 
@@ -51,6 +52,39 @@ class SignedSummary:
 
     data: bytes
     signature: bytes
+
+
+def signed_words(summaries: Mapping[str, SignedSummary]) -> str:
+    """Returns the signed summaries of a run as one JSON text, by site; undone by ``read_words``."""
+    words = {
+        site: {"data": word.data.decode(), "signature": word.signature.hex()}
+        for site, word in summaries.items()
+    }
+    return canonical(words).decode()
+
+
+def read_words(text: str) -> dict[str, SignedSummary]:
+    """Returns the signed summaries held in a JSON text; their signatures are not checked yet.
+
+    Raises:
+        MessageRefused: the form is wrong.
+    """
+    value = parse_canonical(text.encode())
+    if not isinstance(value, dict):
+        raise MessageRefused("not a set of signed summaries")
+    return {site: _read_word(word) for site, word in value.items()}
+
+
+def _read_word(word: Json) -> SignedSummary:
+    data, signature = (
+        (word.get("data"), word.get("signature")) if isinstance(word, dict) else (None, None)
+    )
+    if not isinstance(data, str) or not isinstance(signature, str):
+        raise MessageRefused("not a signed summary")
+    try:
+        return SignedSummary(data=data.encode(), signature=bytes.fromhex(signature))
+    except ValueError as error:
+        raise MessageRefused("a signature is not hexadecimal") from error
 
 
 def sign_summary(summary: Summary, key: SigningKey) -> SignedSummary:

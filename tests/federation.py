@@ -177,7 +177,7 @@ class Federation:
                 RunRow(
                     id=self.run_id, study_digest=self.study.digest, state="running",
                     simulation=True, test_noise=False, seed=self.study.seeds.model,
-                    started_at=now(), sites_json="{}", environment_json="{}",
+                    started_at=now(), roster_json="{}", sites_json="{}", environment_json="{}",
                 )
             )  # fmt: skip
         first = next(iter(self.silos.values()))

@@ -12,7 +12,8 @@ from collegium.sweep import parse_epsilons, parse_seeds
 from coordinator.store import Store
 from coordinator.workspace import Workspace
 from protocol.errors import StudyRefused
-from tests.studies import TABLE_STUDY, changed
+from tests.federation import write_hospitals
+from tests.studies import TABLE_STUDY, changed, small_study
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -28,6 +29,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def study(tmp_path: Path) -> Path:
     path = tmp_path / "study.yaml"
     path.write_text(TABLE_STUDY)
+    (tmp_path / "records").mkdir()
+    write_hospitals(tmp_path / "records", small_study())
     return path
 
 
@@ -77,6 +80,32 @@ def test_a_bad_study_is_refused_before_ray_starts(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("budget", ["nan", "-1", "0", "inf"])
+def test_a_budget_that_makes_no_sense_is_refused(
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    budget: str,
+) -> None:
+    where = ("--out", tmp_path / "out", f"--budget={budget}")
+    message = refused(monkeypatch, capsys, "simulate", study, *where)
+    assert "give a number above zero" in message
+
+
+def test_records_that_are_not_there_are_refused_before_ray_starts(
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = ("--out", tmp_path / "out")
+    assert "--data is missing" in refused(monkeypatch, capsys, "simulate", study, *out)
+    message = refused(monkeypatch, capsys, "simulate", study, *out, "--data", tmp_path)
+    assert "holds no file east.csv" in message
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_study_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,7 +123,8 @@ def test_a_folder_that_holds_another_run_is_refused_and_untouched(
     out = tmp_path / "out"
     Store(Workspace.create(out).database).close()
     before = sorted(path.name for path in out.iterdir())
-    message = refused(monkeypatch, capsys, "simulate", study, "--out", out)
+    data = ("--data", tmp_path / "records")
+    message = refused(monkeypatch, capsys, "simulate", study, "--out", out, *data)
     assert "already holds another run: choose an empty or new folder" in message
     assert sorted(path.name for path in out.iterdir()) == before
 
@@ -106,9 +136,10 @@ def test_a_folder_that_cannot_be_written_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").write_text("x")
-    message = refused(monkeypatch, capsys, "simulate", study, "--out", tmp_path / "file" / "out")
+    where = ("simulate", study, "--data", tmp_path / "records", "--out")
+    message = refused(monkeypatch, capsys, *where, tmp_path / "file" / "out")
     assert "cannot be written" in message
-    message = refused(monkeypatch, capsys, "simulate", study, "--out", tmp_path / "file")
+    message = refused(monkeypatch, capsys, *where, tmp_path / "file")
     assert "is a file: name a folder" in message
 
 

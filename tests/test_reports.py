@@ -157,7 +157,7 @@ def test_hospital_row_holds_claim_mechanism_and_noise() -> None:
 
 def test_budget_row_holds_enforced_epsilon_and_share_used() -> None:
     row = _table(privacy_report(dossiers.finished()), "Budget for life at each hospital")[1]
-    assert row["ε enforced so far, all runs"] == 2.31
+    assert row["ε booked by all runs when this one ended"] == 2.31
     assert row["Share used"] == pytest.approx(0.231)
     assert row["Head of the hospital's ledger"] == dossiers.digest("ledger of north")
 

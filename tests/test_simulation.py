@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import pytest
 
 from collegium.progress import Silent
 from collegium.simulation import Consortium, Settings, consortium, new_run_id, run_study
+from coordinator.store import Store
+from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
-from protocol.errors import BudgetSpent, CohortRefused, FederationError
+from protocol.errors import BudgetSpent, CohortRefused, FederationError, StoreBroken
 from protocol.study_file import read_study
 from tests.federation import write_hospitals
 from tests.studies import TABLE_STUDY, changed, small_study
@@ -121,6 +125,75 @@ def test_a_rewritten_log_is_found(finished: tuple[Path, dict[str, object]], tmp_
     assert "audit entry 1 was changed" in done.stderr
 
 
+FORGERIES = {
+    "a privacy claim": "UPDATE run SET sites_json = replace(sites_json, '1e-03', '1e-09') || ' '",
+    "exact figures": "UPDATE run SET exact_json = replace(exact_json, '0.', '0.9')",
+    "a released figure": "UPDATE release SET payload_json = replace(payload_json, '0.', '0.9')",
+    "a state": "UPDATE run SET state = 'failed'",
+    "a round removed": "DELETE FROM round WHERE number = 1",
+    "a round's model": "UPDATE round SET model_digest = 'x' WHERE number = 0",
+    "who took part": "UPDATE round SET survivors_json = '[]' WHERE number = 0",
+    "a study": "UPDATE study SET document = CAST(replace(document, '0.5', '0.6') AS BLOB)",
+    "a roster": "UPDATE run SET roster_json = replace(roster_json, 'east', 'west')",
+    "a run removed": "DELETE FROM run",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_record_that_is_not_what_was_logged_is_found(
+    finished: tuple[Path, dict[str, object]], tmp_path: Path, forgery: str
+) -> None:
+    database = tmp_path / "collegium.db"
+    shutil.copy(finished[0] / "collegium.db", database)
+    with closing(sqlite3.connect(database)) as connection, connection:
+        assert connection.execute(FORGERIES[forgery]).rowcount > 0
+    store = Store(database)
+    public = Workspace(finished[0]).public_key()
+    with pytest.raises(StoreBroken, match="run|study"), store.read() as session:
+        verify_records(session, public)
+    store.close()
+
+
+def test_a_ledger_that_went_back_or_is_gone_is_found(
+    finished: tuple[Path, dict[str, object]], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[0], copy)
+    with closing(sqlite3.connect(copy / "silos" / "east" / "hospital.db")) as connection:
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("DELETE FROM ledger_entry WHERE number > 3")
+        connection.commit()
+    done = collegium("audit", "verify", "--out", copy)
+    assert done.returncode == 2
+    assert "the ledger went back in time" in done.stderr
+    shutil.rmtree(copy / "silos" / "east")
+    done = collegium("audit", "verify", "--out", copy)
+    assert done.returncode == 2
+    assert "the ledger of hospital east is missing" in done.stderr
+
+
+def test_a_refused_study_leaves_its_folder_free(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home / "data", tmp_path / "data")
+    text = (tmp_path / "data" / "east.csv").read_text()
+    (tmp_path / "data" / "east.csv").write_text(text.replace("\n", "\nold", 1))
+    where = ("--data", tmp_path / "data", "--out", tmp_path / "out")
+    done = collegium("simulate", home / "study.yaml", *where, "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "site east" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_records_can_be_checked_before_anything_starts(home: Path) -> None:
+    done = collegium("study", "check", home / "study.yaml", "--data", home / "data", "--json")
+    assert done.returncode == 0, done.stderr
+    east = json.loads(done.stdout)["sites"]["east"]
+    assert east["train_patients"] + east["test_patients"] == 40
+
+
 def test_fixed_noise_gives_the_same_model_twice_and_claims_nothing(home: Path) -> None:
     runs = []
     for out in ("fixed-1", "fixed-2"):
@@ -198,18 +271,20 @@ def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path)
     assert verified.returncode == 0, verified.stderr
 
 
-def test_ctrl_c_stops_a_run_and_says_so(home: Path) -> None:
-    process = started(home, "stopped", 400)
-    process.send_signal(signal.SIGINT)
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_so(home: Path, how: signal.Signals) -> None:
+    out = f"stopped-{how.name.lower()}"
+    process = started(home, out, 400)
+    process.send_signal(how)
     assert process.stderr is not None
     said = process.stderr.read()
     assert process.wait(timeout=60) == 130
     process.stderr.close()
     assert "Traceback" not in said
     assert "what was finished is kept" in said
-    listed = json.loads(collegium("runs", "list", "--out", home / "stopped", "--json").stdout)
+    listed = json.loads(collegium("runs", "list", "--out", home / out, "--json").stdout)
     assert [line["state"] for line in listed] == ["stopped"]
-    sent, rounds = sent_and_finished(home / "stopped")
+    sent, rounds = sent_and_finished(home / out)
     assert min(sent) >= rounds >= 2
 
 

@@ -36,7 +36,7 @@ def test_a_sweep_without_end_is_refused() -> None:
 
 
 def test_the_budget_of_a_sweep_holds_all_its_runs_and_little_more() -> None:
-    studies = variants(small_study(), (0.5, 2.0), (1, 2))
+    studies = variants(small_study(), (4.0, 8.0), (1, 2))
     budget = budget_for(studies)
     plans = [PrivacyPlan.of(study, study.privacy) for study in studies]  # type: ignore[arg-type]
 

@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("sweep", sa.String(length=32), nullable=True),
         sa.Column("started_at", sa.String(length=32), nullable=False),
         sa.Column("ended_at", sa.String(length=32), nullable=True),
+        sa.Column("roster_json", sa.Text(), nullable=False),
         sa.Column("sites_json", sa.Text(), nullable=False),
         sa.Column("exact_json", sa.Text(), nullable=True),
         sa.Column("environment_json", sa.Text(), nullable=False),

@@ -1,0 +1,99 @@
+"""What can be known before anything starts: what a study promises, whether the records fit.
+
+It runs where the records are, in seconds, without Ray or torch, and prints
+counts only.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from collegium.simulation import Settings, index_file, simulated_split_key
+from compliance.accounting import Filter, rdp
+from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
+from pipelines.dealing import deal
+from pipelines.splits import split
+from protocol.errors import CohortRefused
+from protocol.study import BUNDLED, LocalPrivacy, Study
+from silos.participation import PrivacyPlan
+
+
+def describe_study(study: Study, console: Console) -> dict[str, Any]:
+    """Shows what a study promises; returns it for ``--json``."""
+    privacy = study.privacy
+    console.print(f"[bold]{study.title}[/bold]: a valid study, digest {study.digest[:16]}")
+    console.print(
+        f"  {len(study.sites)} sites, {study.threshold} must answer, "
+        f"{study.aggregation.colluders} may collude; "
+        f"{study.training.rounds} rounds of {study.training.local_steps} steps"
+    )
+    if isinstance(privacy, LocalPrivacy):
+        console.print(
+            f"  each hospital: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, "
+            f"unit {privacy.unit}"
+        )
+        plan = PrivacyPlan.of(study, privacy)
+        console.print(
+            f"  noise multiplier {plan.training.noise_multiplier:g}; a hospital's life-long ledger "
+            f"books it as epsilon {_forecast(privacy, plan):.2g} or a little less"
+        )
+    else:
+        console.print("  no differential privacy: a simulation only", style="yellow")
+    return {"name": study.name, "digest": study.digest, "sites": list(study.site_names)}
+
+
+def check_records(study: Study, folder: Path, data: Path, console: Console) -> dict[str, Any]:
+    """Checks every site's records against the contract, as the hospitals would.
+
+    Raises:
+        CohortRefused: what does not fit, for up to two sites, and how many more.
+    """
+    Settings(data=data).require_sources(study)
+    index = index_file(study, folder)
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for heading in ("  site", "records", "training patients", "test patients"):
+        table.add_column(heading, no_wrap=True)
+    found, refused = {}, []
+    for site, records in _records(study, data).items():
+        try:
+            train, test = split(
+                records,
+                study.split,
+                key=simulated_split_key(study, site),
+                site=site,
+                index_file=index,
+            )
+            delta = study.privacy.delta if isinstance(study.privacy, LocalPrivacy) else None
+            check_cohort(train, test, study.cohort, site=site, delta=delta)
+        except CohortRefused as error:
+            refused.append(str(error))
+            continue
+        counts = {"train_patients": train.num_patients, "test_patients": test.num_patients}
+        found[site] = {"records": len(records)} | counts
+        table.add_row(f"  {site}", str(len(records)), *map(str, counts.values()))
+    if refused:
+        more = f" (and {len(refused) - 2} more sites)" if len(refused) > 2 else ""
+        raise CohortRefused("\n".join(refused[:2]) + more)
+    console.print(table)
+    return {"sites": found}
+
+
+def _records(study: Study, data: Path) -> dict[str, Records]:
+    keep = columns_to_keep(study.split, study.deal)
+
+    def load(named: str, site: str) -> Records:
+        source = named if named == BUNDLED else data / named
+        return load_cohort(study.cohort, source, site=site, keep=keep)
+
+    if study.deal is not None:
+        return deal(load(study.deal.records, "all"), study.deal, study.sites)
+    return {site.name: load(site.records or "", site.name) for site in study.sites}
+
+
+def _forecast(privacy: LocalPrivacy, plan: PrivacyPlan) -> float:
+    """What a hospital's filter would book for the dearer of the two groups, as an epsilon."""
+    limit = Filter(epsilon_max=max(1.0, privacy.epsilon), delta=privacy.delta)
+    dearer = max(rdp(plan.training, limit.order), rdp(plan.evaluation, limit.order))
+    return limit.epsilon_of(dearer)

@@ -1,0 +1,162 @@
+"""Holds what the database says against what the signed log says, row by row.
+
+The log keeps digests only. So everything a report prints about a run must hash
+to something that was logged, and everything logged must still be there: a
+changed, added or deleted row is found either way.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.audit_log import LoggedEntry, verify_log
+from coordinator.store import (
+    ReleaseRow,
+    RoundRow,
+    RunRow,
+    SnapshotRow,
+    StudyRow,
+    logged_entries,
+    signed_heads,
+)
+from protocol.encoding import Json, digest, digest_json
+from protocol.errors import MessageRefused, StoreBroken
+from protocol.identity import parse_roster
+from protocol.summary import Summary, open_summary, read_words
+
+#: The log's last word on a run's state, by the type of the entry that says it.
+_ENDS = {"run-finished": "finished", "run-failed": "failed", "run-stopped": "stopped"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verified:
+    """What was checked and found genuine."""
+
+    root: bytes
+    size: int
+    studies: int
+    runs: int
+    models: tuple[str, ...]
+    summaries: tuple[Summary, ...]
+
+
+def verify_records(session: Session, public: bytes) -> Verified:
+    """Checks log, studies, runs, rounds, releases, snapshots and the hospitals' signed words.
+
+    Raises:
+        StoreBroken: names the first thing that is not what was logged.
+    """
+    entries = logged_entries(session)
+    root = verify_log(entries, signed_heads(session), public)
+    logged = _by_run(entries)
+    studies = _check_studies(session, entries)
+    runs = session.scalars(select(RunRow)).all()
+    missing = sorted(set(logged) - {row.id for row in runs})
+    if missing:
+        raise StoreBroken(f"run {missing[0]} is in the log, but was removed from the database")
+    summaries: list[Summary] = []
+    for row in runs:
+        kinds = logged.get(row.id)
+        if kinds is None:
+            raise StoreBroken(f"run {row.id} was never logged")
+        _check_state(row, kinds)
+        _check_figures(session, row, kinds)
+        _check_rounds(session, row, kinds)
+        summaries += _check_words(row, kinds)
+    return Verified(
+        root=root,
+        size=len(entries),
+        studies=studies,
+        runs=len(runs),
+        models=_check_models(session, runs, logged),
+        summaries=tuple(summaries),
+    )
+
+
+Kinds = Mapping[str, Sequence[Mapping[str, Json]]]
+
+
+def _by_run(entries: Sequence[LoggedEntry]) -> dict[str, Kinds]:
+    runs: dict[str, dict[str, list[Mapping[str, Json]]]] = defaultdict(lambda: defaultdict(list))
+    for entry in entries:
+        content = entry.content
+        runs[str(content["run"])][str(content["type"])].append(content)
+    return dict(runs)
+
+
+def _payloads(kinds: Kinds, kind: str) -> list[str]:
+    return [str(content["payload"]) for content in kinds.get(kind, ())]
+
+
+def _check_studies(session: Session, entries: Sequence[LoggedEntry]) -> int:
+    registered = {e.content["payload"] for e in entries if e.content["type"] == "study-registered"}
+    found = {row.digest: row.document for row in session.scalars(select(StudyRow))}
+    for name, document in found.items():
+        if digest(document) != name or name not in registered:
+            raise StoreBroken(f"study {name[:16]} is not the document that was registered")
+    if len(found) != len(registered):
+        raise StoreBroken("a registered study was removed from the database")
+    return len(found)
+
+
+def _check_state(row: RunRow, kinds: Kinds) -> None:
+    ends = [state for kind, state in _ENDS.items() if kind in kinds]
+    expected = ends[0] if ends else "running"
+    if row.state != expected or row.study_digest not in _payloads(kinds, "run-started"):
+        raise StoreBroken(f"run {row.id} says {row.state}, the log says {expected}")
+
+
+def _check_figures(session: Session, row: RunRow, kinds: Kinds) -> None:
+    releases = session.scalars(select(ReleaseRow).filter_by(run_id=row.id)).all()
+    stored = [digest(release.payload_json.encode()) for release in releases]
+    if sorted(stored) != sorted(_payloads(kinds, "release")):
+        raise StoreBroken(f"run {row.id}: a released figure is not the one in the log")
+    exact = [] if row.exact_json is None else [digest(row.exact_json.encode())]
+    if exact != _payloads(kinds, "exact-figures"):
+        raise StoreBroken(f"run {row.id}: its exact figures are not the ones in the log")
+
+
+def _check_rounds(session: Session, row: RunRow, kinds: Kinds) -> None:
+    rounds = session.scalars(select(RoundRow).filter_by(run_id=row.id)).all()
+    opened = {(c["round"], c["payload"]) for c in kinds.get("round-opened", ())}
+    if {(r.number, r.context) for r in rounds} != opened:
+        raise StoreBroken(f"run {row.id}: its rounds are not the ones in the log")
+    finished = [r for r in rounds if r.state == "finished"]
+    survivors = {(c["round"], c["payload"]) for c in kinds.get("survivors", ())}
+    if {(r.number, digest_json(json.loads(r.survivors_json))) for r in finished} != survivors:
+        raise StoreBroken(f"run {row.id}: who took part in a round is not what the log says")
+    results = {(c["round"], c["payload"]) for c in kinds.get("result", ())}
+    trained = {(r.number, r.model_digest) for r in rounds if r.model_digest is not None}
+    if trained != results:
+        raise StoreBroken(f"run {row.id}: the model of a round is not the one in the log")
+
+
+def _check_words(row: RunRow, kinds: Kinds) -> list[Summary]:
+    logged = [*_payloads(kinds, "approvals"), *_payloads(kinds, "settlements")]
+    if not logged and row.sites_json == "{}":
+        return []
+    if not logged or digest(row.sites_json.encode()) != logged[-1]:
+        raise StoreBroken(f"run {row.id}: what the hospitals signed is not what was logged")
+    try:
+        roster = parse_roster(row.roster_json.encode())
+        if roster.digest not in _payloads(kinds, "roster"):
+            raise StoreBroken(f"run {row.id}: its roster is not the one in the log")
+        words = read_words(row.sites_json)
+        return [open_summary(word, roster.key_of(site)) for site, word in words.items()]
+    except MessageRefused as error:
+        raise StoreBroken(f"run {row.id}: a hospital's word is not genuine: {error}") from error
+
+
+def _check_models(
+    session: Session, runs: Sequence[RunRow], logged: Mapping[str, Kinds]
+) -> tuple[str, ...]:
+    kept = {(row.run_id, row.model_digest) for row in session.scalars(select(SnapshotRow))}
+    claimed = {(row.id, row.model_digest) for row in runs if row.model_digest is not None}
+    known = {(run, name) for run, kinds in logged.items() for name in _payloads(kinds, "snapshot")}
+    for run, name in sorted(kept ^ known) + sorted(claimed ^ known):
+        raise StoreBroken(f"run {run}: its model {str(name)[:16]} is not the one in the log")
+    return tuple(sorted({name for _, name in known}))
