@@ -80,7 +80,8 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Runs a study with every hospital simulated on this machine."""
-    from collegium.simulation import Settings, simulate_study
+    from collegium.consortium import Settings
+    from collegium.simulation import simulate_study
 
     settings = Settings(data=data, budget=budget, test_noise=test_noise)
     with redirect_stdout(sys.stderr):
@@ -99,7 +100,7 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Runs a study at several epsilons and seeds: utility against privacy."""
-    from collegium.simulation import Settings
+    from collegium.consortium import Settings
     from collegium.sweep import parse_epsilons, parse_seeds, sweep_study
 
     settings = Settings(data=data, budget=budget, test_noise=False)

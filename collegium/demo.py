@@ -6,10 +6,11 @@ from typing import Any
 
 from rich.console import Console
 
+from collegium.consortium import Settings, consortium
 from collegium.pricing import budget_for
 from collegium.progress import Progress
+from collegium.runs import new_run_id, run_study
 from collegium.show import finish_folder, summarise
-from collegium.simulation import Settings, consortium, new_run_id, run_study
 from collegium.sweep import run_all, variants
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from collegium.simulation import Settings, index_file, simulated_split_key
+from collegium.consortium import Settings, index_file, simulated_split_key
 from compliance.accounting import Filter, rdp
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal

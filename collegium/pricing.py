@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from collegium.consortium import DEFAULT_BUDGET
 from compliance.accounting import Filter, SampledGaussian, rdp
 from protocol.study import LocalPrivacy, Study
 from silos.participation import PrivacyPlan
-
-DEFAULT_BUDGET = 10.0
 
 
 def budget_for(studies: Sequence[Study]) -> float:

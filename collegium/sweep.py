@@ -12,18 +12,11 @@ from typing import Any
 import ray
 from rich.console import Console
 
+from collegium.consortium import Consortium, Settings, consortium, index_file
 from collegium.pricing import budget_for
 from collegium.progress import Progress
-from collegium.simulation import (
-    Consortium,
-    Settings,
-    consortium,
-    fresh_workspace,
-    index_file,
-    new_run_id,
-    run_task,
-    with_budget,
-)
+from collegium.runs import new_run_id, run_task
+from collegium.simulation import fresh_workspace, with_budget
 from protocol.errors import FederationError, StudyRefused
 from protocol.study import NoPrivacy, Study
 

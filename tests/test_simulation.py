@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from collegium.consortium import Consortium, Settings, consortium
 from collegium.progress import Silent
-from collegium.simulation import Consortium, Settings, consortium, new_run_id, run_study
+from collegium.runs import new_run_id, run_study
 from coordinator.store import Store
 from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
@@ -210,7 +211,8 @@ def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None
 import sys
 from pathlib import Path
 from rich.console import Console
-from collegium.simulation import Settings, simulate_study
+from collegium.consortium import Settings
+from collegium.simulation import simulate_study
 from tests.studies import small_study
 home = Path(sys.argv[1])
 settings, out = Settings(data=home / "data"), home / "modules"

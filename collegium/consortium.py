@@ -1,0 +1,170 @@
+"""The simulated consortium: a local Ray, one actor per hospital, and what they have in common."""
+
+import logging
+import math
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from coordinator.store import Store
+from coordinator.workspace import Workspace
+from protocol import errors
+from protocol.encoding import digest
+from protocol.errors import (
+    CohortRefused,
+    FederationError,
+    StudyRefused,
+    WorkspaceRefused,
+)
+from protocol.identity import Member, Roster
+from protocol.study import BUNDLED, FileSplit, LocalPrivacy, Study
+from silos.actor import Refused, SiloActor
+
+#: A simulated hospital's life-long epsilon, and its delta where a study declares none.
+DEFAULT_BUDGET = 10.0
+DEFAULT_DELTA = 1e-5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a simulation is told beside the study.
+
+    Raises:
+        WorkspaceRefused: the budget is not a number above zero.
+    """
+
+    data: Path | None = None
+    budget: float | None = None
+    test_noise: bool = False
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
+
+    def require_sources(self, study: Study) -> None:
+        """Refuses at once what would otherwise be found only when the hospitals have started.
+
+        Raises:
+            CohortRefused: ``--data`` or a file in it is missing.
+        """
+        named = [study.deal.records] if study.deal else [site.records for site in study.sites]
+        files = [name for name in named if name is not None and name != BUNDLED]
+        if files and self.data is None:
+            raise CohortRefused(f"--data is missing: name the folder that holds {files[0]}")
+        for name in files:
+            if self.data is not None and not (self.data / name).is_file():
+                raise CohortRefused(f"--data {self.data} holds no file {name}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consortium:
+    """The simulated hospitals and what they have in common; small enough to hand to a task."""
+
+    root: Path
+    actors: Mapping[str, Any]
+    roster: Roster
+    data: Path | None
+    test_noise: bool
+
+
+def index_file(study: Study, folder: Path) -> bytes | None:
+    """Returns the bytes of the split's index file, which lies beside the study document.
+
+    Raises:
+        StudyRefused: the study names one and it cannot be read.
+    """
+    if not isinstance(study.split, FileSplit):
+        return None
+    path = folder / study.split.file
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StudyRefused(f"split.file: {path} cannot be read: {error.strerror}") from error
+
+
+@contextmanager
+def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterator[Consortium]:
+    """Starts Ray and one hospital per site, and ends both when the block ends."""
+    Store(workspace.database).close()  # made and migrated before anybody needs it
+    start_ray()
+    try:
+        actors = {
+            site: SiloActor.remote(site, workspace.silos.resolve() / site)  # type: ignore[attr-defined]
+            for site in study.site_names
+        }
+        delta = study.privacy.delta if isinstance(study.privacy, LocalPrivacy) else DEFAULT_DELTA
+        budget = settings.budget or DEFAULT_BUDGET
+        members: list[Member] = told(
+            {
+                site: actor.open.remote(budget, delta, simulated_split_key(study, site))
+                for site, actor in actors.items()
+            }
+        )
+        for actor in actors.values():
+            actor.warm_up.remote()
+        yield Consortium(
+            root=workspace.root.resolve(),
+            actors=actors,
+            roster=Roster(members=tuple(sorted(members, key=lambda member: member.site))),
+            data=settings.data.resolve() if settings.data else None,
+            test_noise=settings.test_noise,
+        )
+    finally:
+        ray.shutdown()
+
+
+def simulated_split_key(study: Study, site: str) -> bytes:
+    """Returns what stands for a hospital's own secret key: it follows the public split seed."""
+    secret = f"split/{study.seeds.split}/{site}".encode()
+    return bytes.fromhex(digest(secret))
+
+
+def start_ray() -> None:
+    """Starts a Ray that is this machine's own: loopback only, no dashboard, no telemetry."""
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=256 * 1024 * 1024,
+        # A task that waits gives its CPU back, and more would start; these it keeps.
+        resources={"coordinator": os.cpu_count() or 1, "exact figures": 1},
+    )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _stop)  # Ray's own handler would end us without a word
+
+
+def _stop(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def told(references: Mapping[str, Any]) -> list[Any]:
+    """Returns what every hospital said, or raises the first refusal with its reason.
+
+    A simulation sits inside every hospital, so it may read the reason.
+    """
+    answers = dict(zip(references, ray.get(list(references.values())), strict=True))
+    refusals = [answer for answer in answers.values() if isinstance(answer, Refused)]
+    if refusals:
+        reasons = list(dict.fromkeys(refusal.reason for refusal in refusals))
+        more = f" (and {len(reasons) - 2} more sites)" if len(reasons) > 2 else ""
+        raise as_error(refusals[0].kind)("\n".join(reasons[:2]) + more)
+    return list(answers.values())
+
+
+def as_error(kind: str) -> type[FederationError]:
+    """Returns the class of the error tree that has this name."""
+    found = getattr(errors, kind, FederationError)
+    return (
+        found if isinstance(found, type) and issubclass(found, FederationError) else FederationError
+    )
