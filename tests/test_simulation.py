@@ -233,6 +233,8 @@ def started(home: Path, out: str, rounds: int) -> subprocess.Popen[str]:
     study = home / f"{out}.yaml"
     study.write_text(changed("rounds: 2", f"rounds: {rounds}").replace("epsilon: 4", "epsilon: 9"))
     where = ("--data", str(home / "data"), "--out", str(home / out), "--budget", "60")
+    # A shell without job control starts us deaf to Ctrl-C, and the command would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [*COMMAND, "simulate", str(study), *where], stderr=subprocess.PIPE, text=True
     )
