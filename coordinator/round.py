@@ -52,7 +52,7 @@ def aggregate(
                 run_id=run_id,
                 step=step.value,
                 message=sum_round.request(step, site),
-                blob=model if step is Step.ADVERTISE else None,
+                blob=model if step is Step.ADVERTISE else sum_round.attachment(step, site),
             )
             for site in sum_round.asked(step)
         }

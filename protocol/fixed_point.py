@@ -24,7 +24,9 @@ Words: TypeAlias = NDArray[np.unsignedinteger]
 _UNSIGNED: dict[int, DTypeLike] = {32: np.uint32, 64: np.uint64}
 _SIGNED: dict[int, DTypeLike] = {32: np.int32, 64: np.int64}
 #: Updates are encoded in pieces of this many coordinates: no whole-vector temporaries.
-_CHUNK = 1 << 16
+_CHUNK = 1 << 15
+#: Below this a sum of squares has lost digits to underflow, and is taken again in larger units.
+_SMALLEST_SQUARE = 1e-280
 
 
 def encode(
@@ -63,9 +65,14 @@ def encode(
     limit = float(math.ceil(bound * 2.0**frac_bits))
     encoded: Words = np.empty(len(update), dtype=_UNSIGNED[ring_bits])
     signed = _as_signed(encoded)
+    buffer = np.empty(min(_CHUNK, len(update)))
     for start in range(0, len(update), _CHUNK):
-        part = np.rint(update[start : start + _CHUNK].astype(np.float64) * factor)
-        signed[start : start + _CHUNK] = np.clip(part, -limit, limit)
+        part = update[start : start + _CHUNK]
+        scaled = np.multiply(part, factor, out=buffer[: len(part)], dtype=np.float64)
+        np.rint(scaled, out=scaled)
+        # Rounding may carry a coordinate past the bound, by less than one unit in 2**50.
+        np.minimum(np.maximum(scaled, -limit, out=scaled), limit, out=scaled)
+        signed[start : start + _CHUNK] = scaled
     return encoded
 
 
@@ -137,19 +144,29 @@ def _norm(update: NDArray[np.floating]) -> float:
     """
     if update.ndim != 1:
         raise ValueError(f"an update is one vector, got shape {update.shape}")
+    total = _sum_of_squares(update, 1.0)
+    if _SMALLEST_SQUARE < total < math.inf:
+        return math.sqrt(total)
     largest = max(float(update.max()), -float(update.min())) if update.size else 0.0
     if not math.isfinite(largest):
         raise UpdateRefused("the update holds a value that is not finite")
     if largest == 0.0:
         return 0.0
-    total = 0.0
-    for start in range(0, len(update), _CHUNK):
-        part = update[start : start + _CHUNK].astype(np.float64) / largest
-        total += float(part @ part)
-    norm = largest * math.sqrt(total)
+    norm = largest * math.sqrt(_sum_of_squares(update, largest))  # squares that left the range
     if not math.isfinite(norm):
         raise UpdateRefused("the update's norm is not finite")
     return norm
+
+
+def _sum_of_squares(update: NDArray[np.floating], unit: float) -> float:
+    """Returns the sum of (coordinate / unit)**2; infinite or NaN when it leaves the range."""
+    total = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(update), _CHUNK):
+            part = update[start : start + _CHUNK].astype(np.float64, copy=False)
+            part = part if unit == 1.0 else part / unit
+            total += float(part @ part)
+    return total
 
 
 def _as_signed(words: Words) -> NDArray[np.signedinteger]:

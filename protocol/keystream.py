@@ -24,6 +24,8 @@ Words: TypeAlias = NDArray[np.unsignedinteger]
 
 #: Bytes in every key of the protocol.
 KEY_BYTES = 32
+#: A block of AES; the counter counts these.
+BLOCK_BYTES = 16
 #: The stream is made in pieces of this size, so that they stay in the processor's cache.
 CHUNK_BYTES = 1 << 18
 _ZEROS = memoryview(bytes(CHUNK_BYTES))
@@ -33,21 +35,29 @@ _WORD_TYPES = (np.dtype(np.uint32), np.dtype(np.uint64))
 class Keystream:
     """AES-256-CTR over zeros, from a zero counter; successive calls continue the stream.
 
+    ``skip`` starts a whole number of 16-byte blocks further on: several threads
+    can each make their own part of one stream.
+
     >>> Keystream(bytes(32)).bytes(8).hex()
     'dc95c078a2408989'
     >>> [hex(word) for word in Keystream(bytes(32)).words(2, np.uint32)]
     ['0x78c095dc', '0x898940a2']
+    >>> Keystream(bytes(32), skip=16).bytes(4) == Keystream(bytes(32)).bytes(20)[16:]
+    True
 
     Raises:
-        ValueError: the key does not have 32 bytes.
+        ValueError: the key does not have 32 bytes, or ``skip`` is not whole blocks.
 
     Source: NIST SP 800-38A, section 6.5.
     """
 
-    def __init__(self, key: Bytes) -> None:
+    def __init__(self, key: Bytes, *, skip: int = 0) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a key has {KEY_BYTES} bytes, got {len(key)}")
-        self._cipher = Cipher(algorithms.AES(key), modes.CTR(bytes(16))).encryptor()
+        if skip < 0 or skip % BLOCK_BYTES:
+            raise ValueError(f"expected a multiple of {BLOCK_BYTES} bytes to skip, got {skip}")
+        counter = (skip // BLOCK_BYTES).to_bytes(BLOCK_BYTES, "big")
+        self._cipher = Cipher(algorithms.AES(key), modes.CTR(counter)).encryptor()
 
     def bytes(self, count: int) -> Bytes:
         """Returns the next ``count`` bytes."""

@@ -24,6 +24,7 @@ Source: Bonawitz et al. 2017 (CCS), section 4; RFC 7748, section 6.1.
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -36,6 +37,15 @@ from protocol.keystream import CHUNK_BYTES, Keystream, Words, derive_key, scratc
 
 _NONCE = bytes(12)
 _LABEL = "collegium/sa1"
+#: Fewer bytes of keystream than this are made before a second thread has started.
+_WORTH_THREADS = 1 << 22
+#: p of Curve25519, and the X25519 inputs (with their last bit clear) that give the all-zero secret.
+_P = 2**255 - 19
+_ORDER_8 = (
+    325606250916557431795983626356110631294008115727848805560023387167927233504,
+    39382357235489614581723060781553021112529911719440698176882885853963445705823,
+)
+_SMALL_ORDER = frozenset((0, 1, *_ORDER_8, _P - 1, _P, _P + 1))
 
 
 def mask_private_key(secret: bytes, context: RoundContext) -> X25519PrivateKey:
@@ -83,8 +93,13 @@ def require_usable(public: bytes) -> None:
 
     Raises:
         MessageRefused: it has small order, or another length than 32 bytes.
+
+    Source: RFC 7748, section 5 (the last bit is ignored); the points of order 1,
+    2, 4 and 8, Bernstein's list at cr.yp.to/ecdh.html.
     """
-    _exchange(X25519PrivateKey.generate(), public)
+    point = int.from_bytes(public, "little") & ((1 << 255) - 1)
+    if len(public) != 32 or point in _SMALL_ORDER:
+        raise MessageRefused("an X25519 public key is not a usable point")
 
 
 def seal(key: bytes, context: RoundContext, sender: str, receiver: str, data: bytes) -> bytes:
@@ -104,11 +119,15 @@ def unseal(key: bytes, context: RoundContext, sender: str, receiver: str, data: 
         raise MessageRefused("the sealed shares cannot be opened") from error
 
 
-def apply_masks(vector: Words, *, add: Sequence[bytes], subtract: Sequence[bytes]) -> None:
+def apply_masks(
+    vector: Words, *, add: Sequence[bytes], subtract: Sequence[bytes], threads: int = 1
+) -> None:
     """Adds and subtracts the streams of keys, in place, modulo the word's size.
 
     One chunk of the vector takes all streams before the next one does: the
     chunk stays in the processor's cache, and no second vector is ever made.
+    Threads take equal stretches of the vector; the result is the same for any
+    number of them.
 
     >>> vector = np.zeros(3, dtype=np.uint32)
     >>> apply_masks(vector, add=[bytes(32)], subtract=[])
@@ -116,12 +135,31 @@ def apply_masks(vector: Words, *, add: Sequence[bytes], subtract: Sequence[bytes
     >>> vector
     array([0, 0, 0], dtype=uint32)
     """
-    added = [Keystream(key) for key in add]
-    subtracted = [Keystream(key) for key in subtract]
+    if threads == 1 or vector.nbytes * (len(add) + len(subtract)) < _WORTH_THREADS:
+        _mask_stretch(vector, add, subtract, 0)
+        return
+    stretch = -(-vector.nbytes // threads // CHUNK_BYTES) * CHUNK_BYTES // vector.itemsize
+    starts = range(0, len(vector), stretch)
+    with ThreadPoolExecutor(threads) as pool:
+        masked = [
+            pool.submit(_mask_stretch, vector[start : start + stretch], add, subtract, start)
+            for start in starts
+        ]
+        for done in masked:
+            done.result()
+
+
+def _mask_stretch(
+    vector: Words, add: Sequence[bytes], subtract: Sequence[bytes], start: int
+) -> None:
+    """Masks the words of a longer vector that begin at ``start``."""
+    skip = start * vector.itemsize
+    added = [Keystream(key, skip=skip) for key in add]
+    subtracted = [Keystream(key, skip=skip) for key in subtract]
     buffer = scratch()
     step = CHUNK_BYTES // vector.dtype.itemsize
-    for start in range(0, len(vector), step):
-        chunk = vector[start : start + step]
+    for place in range(0, len(vector), step):
+        chunk = vector[place : place + step]
         for stream in added:
             stream.add_to(chunk, buffer)
         for stream in subtracted:

@@ -14,18 +14,20 @@ Rules:
 2. A message of another step is ``OutOfOrder``; anything else that does not
    fit is ``MessageRefused``. No other error leaves the decoder.
 3. Vectors are not messages: they are blobs of little-endian words, named by
-   their SHA-256.
+   their BLAKE3. Sealed shares are not messages either: their owner's signed
+   header names each.
 
 Every step has a request of the coordinator and an answer of the silo:
 
     advertise     RoundOpen        -> Advertise
     share         AdvertList       -> ShareBundle (a signed ShareHeader and its entries)
-    masked        ShareDelivery    -> Masked and a blob, or Complaint
+    masked        SenderList, with the silo's entries -> Masked and a blob, or Complaint
     consistency   SurvivorList     -> Consistency
     unmask        SignatureList    -> Reveal
 """
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Protocol, TypeAlias, TypeVar
 
@@ -45,7 +47,7 @@ from protocol.forms import (
     to_json,
 )
 from protocol.identity import SigningKey, verify
-from protocol.shares import OPENING_BYTES, Opening
+from protocol.shares import OPENING_BYTES, Kind
 
 VERSION = 1
 SIGNATURE_BYTES = 64
@@ -129,6 +131,10 @@ class ShareEntry:
         """Both commitments, 64 bytes."""
         return self.self_commitment + self.pair_commitment
 
+    def commitment(self, kind: Kind) -> bytes:
+        """The commitment to one of the two shares, 32 bytes."""
+        return self.self_commitment if kind is Kind.SELF else self.pair_commitment
+
     def to_bytes(self) -> bytes:
         """Returns the entry's 276 bytes; the inverse of ``parse_entry``."""
         return self.commitments + self.sealed
@@ -146,20 +152,16 @@ class ShareBundle:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeliveredShare:
-    """One owner's signed header and its entry for the silo that reads this."""
+class SenderList:
+    """Coordinator: the signed headers of U2, by site, the same to all.
 
-    header: Annotated[bytes, base64_bytes(2 * _HEADER)]
-    entry: Annotated[bytes, base64_bytes(ENTRY_BYTES)]
+    Beside it travel the entries that U2 made for the silo that reads this, in
+    sorted order of U2: unsigned, for the headers name each.
+    """
 
-
-@dataclass(frozen=True, kw_only=True)
-class ShareDelivery:
-    """Coordinator: U2, and what each of them made for this silo."""
-
-    type: ClassVar[str] = "share-delivery"
+    type: ClassVar[str] = "sender-list"
     most_bytes: ClassVar[int] = 1 << 23
-    shares: Annotated[Mapping[str, DeliveredShare], map_of(nested(DeliveredShare), MAX_SITES)]
+    headers: Annotated[Mapping[str, bytes], map_of(base64_bytes(2 * _HEADER), MAX_SITES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +170,7 @@ class Masked:
 
     type: ClassVar[str] = "masked"
     most_bytes: ClassVar[int] = _SMALL
-    blob_sha256: Digest
+    blob: Digest
     ledger_head: Digest
 
 
@@ -212,12 +214,16 @@ class SignatureList:
 
 @dataclass(frozen=True, kw_only=True)
 class Reveal:
-    """Silo: its shares of b for each survivor, of z for each other sender; never both for one."""
+    """Silo: its shares of b for each survivor, of z for each other sender; never both for one.
+
+    98 bytes for each (``protocol.shares.Opening``), in sorted order of U3 and
+    of U2 without U3.
+    """
 
     type: ClassVar[str] = "reveal"
-    most_bytes: ClassVar[int] = 1 << 18
-    self_shares: Annotated[Mapping[str, Opening], map_of(nested(Opening), MAX_SITES)]
-    pair_shares: Annotated[Mapping[str, Opening], map_of(nested(Opening), MAX_SITES)]
+    most_bytes: ClassVar[int] = 1 << 16
+    self_shares: Annotated[bytes, base64_bytes(OPENING_BYTES * MAX_SITES)]
+    pair_shares: Annotated[bytes, base64_bytes(OPENING_BYTES * MAX_SITES)]
 
 
 _MESSAGES: tuple[type[Message], ...] = (
@@ -225,7 +231,7 @@ _MESSAGES: tuple[type[Message], ...] = (
     Advertise,
     AdvertList,
     ShareHeader,
-    ShareDelivery,
+    SenderList,
     Masked,
     Complaint,
     SurvivorList,
@@ -336,6 +342,11 @@ def pieces(data: bytes, size: int, count: int) -> list[bytes]:
     if len(data) != size * count:
         raise MessageRefused(f"expected {count} pieces of {size} bytes, got {len(data)} bytes")
     return [data[start : start + size] for start in range(0, len(data), size)]
+
+
+def header_of(entries: Iterable[bytes]) -> bytes:
+    """Returns what a header says of its entries: the SHA-256 of each, in order."""
+    return b"".join(hashlib.sha256(entry).digest() for entry in entries)
 
 
 def digest_of_messages(messages: Mapping[str, bytes]) -> str:

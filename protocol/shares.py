@@ -13,14 +13,13 @@ Source: Shamir 1979 (CACM 22, 11); the prime is the Mersenne prime M521.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from typing import Annotated
 
 from protocol.errors import MessageRefused
-from protocol.forms import hex_bytes
 
 PRIME = 2**521 - 1
 SECRET_BYTES = 32
@@ -42,8 +41,8 @@ class Kind(Enum):
 class Opening:
     """One share (66 bytes, big-endian, below p) and the salt of its commitment."""
 
-    share: Annotated[bytes, hex_bytes(SHARE_BYTES)]
-    salt: Annotated[bytes, hex_bytes(SALT_BYTES)]
+    share: bytes
+    salt: bytes
 
     def __repr__(self) -> str:  # a share in a log would be one share less to find
         return "Opening(...)"
@@ -122,14 +121,11 @@ def lagrange(xs: tuple[int, ...]) -> Mapping[int, int]:
     >>> lagrange((1, 2)) == {1: 2, 2: PRIME - 1}
     True
     """
+    product = math.prod(xs)
     factors = {}
     for x in xs:
-        numerator = denominator = 1
-        for other in xs:
-            if other != x:
-                numerator = numerator * other % PRIME
-                denominator = denominator * (other - x) % PRIME
-        factors[x] = numerator * pow(denominator, -1, PRIME) % PRIME
+        below = x * math.prod(other - x for other in xs if other != x)
+        factors[x] = product * pow(below, -1, PRIME) % PRIME
     return factors
 
 

@@ -23,36 +23,38 @@ Source: Bonawitz et al. 2017 (CCS), figure 4 with the consistency check;
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from protocol.context import RoundContext
-from protocol.encoding import digest, digest_json
+from protocol.encoding import blob_digest, digest, digest_json
 from protocol.errors import MessageRefused, OutOfOrder
 from protocol.forms import require_forms, to_json
 from protocol.identity import COORDINATOR, Roster, SigningKey
 from protocol.keystream import Words
 from protocol.masking import apply_masks, word_type
 from protocol.messages import (
+    ENTRY_BYTES,
     HASH_BYTES,
     Advertise,
     AdvertList,
     Complaint,
     Consistency,
-    DeliveredShare,
     M,
     Masked,
     Message,
     Origin,
     Reveal,
     RoundOpen,
+    SenderList,
     ShareBundle,
-    ShareDelivery,
     ShareHeader,
     SignatureList,
     SurvivorList,
     digest_of_blobs,
     digest_of_messages,
     encode_bundle,
+    header_of,
     open_message,
     pieces,
     sign_message,
@@ -83,9 +85,10 @@ class _Adverts:
     digest: str
     by_site: Mapping[str, Advertise]
 
-    @property
-    def sites(self) -> list[str]:
-        return sorted(self.by_site)
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Where each holder stands in every header and bundle."""
+        return {site: place for place, site in enumerate(sorted(self.by_site))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +155,7 @@ class SiloRound:
         self._senders_digest = ""
         self._openings: Mapping[str, Openings] = {}
         self._culprit: str | None = None
-        self._blob_sha256: str | None = None
+        self._blob: str | None = None
         self._survivors: _Survivors | None = None
         self._revealed: bytes | None = None
 
@@ -195,8 +198,12 @@ class SiloRound:
             raise MessageRefused("another U1 was accepted before")
         return _needed(self._bundle, "share")
 
-    def accept_shares(self, delivery: bytes) -> None:
+    def accept_shares(self, senders: bytes, entries: bytes) -> None:
         """Takes the shares that every member of U2 made for this silo.
+
+        Args:
+            senders: the coordinator's signed list of U2.
+            entries: what each of U2 made for this silo, in sorted order.
 
         Raises:
             MessageRefused: a member's header, ciphertext or commitment is
@@ -204,15 +211,18 @@ class SiloRound:
                 U2 is too small or not the one accepted before.
         """
         adverts = _needed(self._adverts, "share")
-        request = self._from_coordinator(delivery, ShareDelivery).shares
-        named = digest_of_messages({site: part.header for site, part in request.items()})
+        headers = self._from_coordinator(senders, SenderList).headers
+        named = digest_of_messages(headers)
         if self._senders is None:
-            self._require("U2", request, within=adverts.sites)
-            if request[self.site].header != self._header:
+            self._require("U2", headers, within=adverts.places)
+            if headers[self.site] != self._header:
                 raise MessageRefused("U2 holds another header than this silo's own")
-            openings = {}
-            for owner in sorted(request):
-                openings[owner] = self._opened(owner, request[owner], adverts)
+            owners = sorted(headers)
+            parts = pieces(entries, ENTRY_BYTES, len(owners))
+            openings = {
+                owner: self._opened(owner, headers[owner], part, adverts)
+                for owner, part in zip(owners, parts, strict=True)
+            }
             self._once("senders", named)
             self._senders, self._senders_digest = tuple(openings), named
             self._openings, self._dealt = openings, None
@@ -227,14 +237,15 @@ class SiloRound:
         """
         return self._sign(Complaint(against=_needed(self._culprit, "a refused delivery")))
 
-    def mask(self, vector: Words) -> bytes:
+    def mask(self, vector: Words, *, threads: int = 1) -> bytes:
         """Returns the one masked blob of this context: little-endian words.
 
-        The vector is not changed. The secrets are dropped: whoever has to send
-        the blob again must keep these bytes.
+        The vector itself is masked: what it held in clear is gone. So are the
+        secrets: whoever has to send the blob again must keep these bytes.
 
         Args:
             vector: (dim,) words of the context's ring.
+            threads: how many may make keystream; the blob is the same for any.
 
         Raises:
             OutOfOrder: the shares were not accepted yet, or a vector was masked already.
@@ -248,13 +259,21 @@ class SiloRound:
             raise ValueError(f"expected ({self.context.dim},) {words}, got {vector.shape}")
         own, self._secrets = self._secrets, None
         add, subtract = own.mask_keys({peer: adverts.by_site[peer] for peer in senders})
-        masked = vector.astype(words)
-        apply_masks(masked, add=add, subtract=subtract)
-        blob = masked.tobytes()
-        blob_sha256 = digest(blob)
-        self._once("masked", blob_sha256)
-        self._blob_sha256 = blob_sha256
+        apply_masks(vector, add=add, subtract=subtract, threads=threads)
+        blob = vector.tobytes()
+        named = blob_digest(blob, threads)
+        self._once("masked", named)
+        self._blob = named
         return blob
+
+    @property
+    def blob(self) -> str:
+        """The digest of the masked blob.
+
+        Raises:
+            OutOfOrder: nothing was masked yet.
+        """
+        return _needed(self._blob, "mask")
 
     def masked_message(self, *, ledger_head: str) -> bytes:
         """Returns the signed name of the blob, with the head of the ledger after SENT (ruling 18).
@@ -263,8 +282,7 @@ class SiloRound:
             MessageRefused: another head was signed before.
             ValueError: the head is not 64 hexadecimal digits.
         """
-        blob_sha256 = _needed(self._blob_sha256, "mask")
-        masked = Masked(blob_sha256=blob_sha256, ledger_head=ledger_head)
+        masked = Masked(blob=self.blob, ledger_head=ledger_head)
         require_forms(masked)
         message = self._sign(masked)
         self._once("masked-message", digest(message))
@@ -277,10 +295,10 @@ class SiloRound:
             MessageRefused: U3 is too small, not inside U2, lacks this silo or
                 its blob, or another U3 was signed before.
         """
-        blob_sha256, senders = _needed(self._blob_sha256, "mask"), _needed(self._senders, "share")
+        blob, senders = self.blob, _needed(self._senders, "share")
         request = self._from_coordinator(survivors, SurvivorList).blobs
         self._require("U3", request, within=senders)
-        if request[self.site] != blob_sha256:
+        if request[self.site] != blob:
             raise MessageRefused("U3 names another blob than the one this silo sent")
         statement = Consistency(
             adverts=_needed(self._adverts, "share").digest,
@@ -317,25 +335,24 @@ class SiloRound:
 
     def _bundled(self, adverts_digest: str, dealt: Dealt) -> tuple[bytes, bytes]:
         """Returns the signed header over the entries, and the bundle of both."""
-        named = b"".join(bytes.fromhex(digest(entry)) for entry in dealt.entries)
-        header = self._sign(ShareHeader(adverts=adverts_digest, entries=named))
+        header = self._sign(ShareHeader(adverts=adverts_digest, entries=header_of(dealt.entries)))
         self._once("share", digest(header))
         return header, encode_bundle(ShareBundle(header=header, entries=b"".join(dealt.entries)))
 
-    def _opened(self, owner: str, part: DeliveredShare, adverts: _Adverts) -> Openings:
+    def _opened(self, owner: str, wire: bytes, entry: bytes, adverts: _Adverts) -> Openings:
         """Returns the checked openings that one owner made for this silo."""
-        header = self._from_site(owner, part.header, ShareHeader)
+        header = self._from_site(owner, wire, ShareHeader)
         if header.adverts != adverts.digest:
             raise MessageRefused(f"site {owner}: it used other adverts")
-        named = pieces(header.entries, HASH_BYTES, len(adverts.sites))
-        if named[adverts.sites.index(self.site)].hex() != digest(part.entry):
+        named = pieces(header.entries, HASH_BYTES, len(adverts.places))
+        if named[adverts.places[self.site]].hex() != digest(entry):
             raise MessageRefused(f"site {owner}: its entry is not the one it signed")
         dealt = _needed(self._dealt, "share")
         if owner == self.site:
             return dealt.own
         key = dealt.receive_keys[owner]
         with self._blaming(owner):  # only now: what came before, the coordinator may have swapped
-            return open_entry(part.entry, key, self.context, owner=owner, holder=self.site)
+            return open_entry(entry, key, self.context, owner=owner, holder=self.site)
 
     def _require(self, name: str, found: Collection[str], *, within: Collection[str]) -> None:
         strangers = sorted(set(found) - set(within))
@@ -371,9 +388,11 @@ class SiloRound:
 
 def _shares_to_reveal(openings: Mapping[str, Openings], survivors: Collection[str]) -> Reveal:
     """For every sender exactly one of the two shares."""
+    inside = [part.self_share for site, part in sorted(openings.items()) if site in survivors]
+    lost = [part.pair_share for site, part in sorted(openings.items()) if site not in survivors]
     return Reveal(
-        self_shares={s: part.self_share for s, part in openings.items() if s in survivors},
-        pair_shares={s: part.pair_share for s, part in openings.items() if s not in survivors},
+        self_shares=b"".join(opening.to_bytes() for opening in inside),
+        pair_shares=b"".join(opening.to_bytes() for opening in lost),
     )
 
 

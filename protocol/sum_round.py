@@ -6,7 +6,8 @@ dropped out of the step; the round goes on while the threshold allows.
 
 Rules:
 
-1. An answer counts only with its site's signature in this context.
+1. An answer counts only with its site's signature in this context; a reveal
+   also by what it opens, which nobody but its site and the shares' owners could.
 2. A masked blob is added to one running vector as it arrives; its bytes are
    not kept here. Nothing but the sum is ever unmasked.
 3. A revealed share counts only if it opens the commitment that its owner
@@ -18,12 +19,13 @@ Source: Bonawitz et al. 2017 (CCS), figure 4, server side.
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 
 from protocol.context import RoundContext
-from protocol.encoding import digest
+from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
 from protocol.identity import COORDINATOR, Roster, SigningKey
 from protocol.keystream import Words
@@ -34,19 +36,19 @@ from protocol.messages import (
     AdvertList,
     Complaint,
     Consistency,
-    DeliveredShare,
     M,
     Masked,
     Message,
     Origin,
     Reveal,
     RoundOpen,
-    ShareDelivery,
+    SenderList,
     ShareHeader,
     SignatureList,
     SurvivorList,
     digest_of_blobs,
     digest_of_messages,
+    header_of,
     open_message,
     parse_bundle,
     peek_type,
@@ -54,7 +56,7 @@ from protocol.messages import (
     sign_message,
 )
 from protocol.silo_round import LEAST_COHORT
-from protocol.unmasking import Shared, check_reveal, mask_keys, rebuild
+from protocol.unmasking import Revealed, Shared, check_reveal, mask_keys, rebuild
 
 
 class Step(Enum):
@@ -88,12 +90,14 @@ class SumRound:
         roster: Roster,
         key: SigningKey,
         min_cohort: int = LEAST_COHORT,
+        threads: int = 1,
     ) -> None:
         if roster.digest != context.roster_digest:
             raise MessageRefused("the context names another roster")
         self.context = context
         self._publics = {site: roster.key_of(site) for site in context.cohort}
         self._key = key
+        self._threads = threads
         self._least = max(context.threshold, min_cohort, LEAST_COHORT)
         self._step: Step | None = Step.ADVERTISE
         self._asked: tuple[str, ...] = context.cohort
@@ -108,7 +112,7 @@ class SumRound:
         self._blobs: dict[str, str] = {}
         self._ledger_heads: dict[str, str] = {}
         self._survivors: tuple[str, ...] = ()
-        self._reveals: dict[str, Reveal] = {}
+        self._reveals: dict[str, Revealed] = {}
         self._sum: Words = np.zeros(context.dim, dtype=word_type(context))
         self._finished = False
         self._common = self._sign(RoundOpen(context=context))
@@ -161,11 +165,20 @@ class SumRound:
             OutOfOrder: it is not this step's turn, or the site is not in it.
         """
         self._require_asked(step, site)
-        if step is Step.MASKED:
-            return self._sign(self._delivery(site))
         if self._common is None:
             raise OutOfOrder(f"step {step.value} has no request")
         return self._common
+
+    def attachment(self, step: Step, site: str) -> bytes | None:
+        """Returns what travels beside the request: the entries that U2 sealed for a site.
+
+        Raises:
+            OutOfOrder: it is not this step's turn, or the site is not in it.
+        """
+        self._require_asked(step, site)
+        if step is not Step.MASKED:
+            return None
+        return b"".join(self._entries[owner][site] for owner in sorted(self._headers))
 
     def receive(self, step: Step, site: str, envelope: bytes, blob: bytes | None = None) -> None:
         """Takes a site's answer; the same answer again changes nothing.
@@ -230,6 +243,7 @@ class SumRound:
             return self._sign(AdvertList(adverts=self._answers))
         if step is Step.SHARE:
             self._senders_digest = digest_of_messages(self._headers)
+            return self._sign(SenderList(headers=self._headers))
         if step is Step.MASKED:
             self._survivors = inside
             return self._sign(SurvivorList(blobs=self._blobs))
@@ -249,11 +263,12 @@ class SumRound:
                 "leave it out of the next attempt"
             )
         keys = mask_keys(rebuilt, self._shared)
-        apply_masks(self._sum, add=keys.add, subtract=keys.subtract)
+        apply_masks(self._sum, add=keys.add, subtract=keys.subtract, threads=self._threads)
         self._reveals, self._finished = {}, True
 
-    @property
+    @cached_property
     def _shared(self) -> Shared:
+        """What is public once U3 is known; not to be asked for before."""
         return Shared(
             context=self.context,
             adverts=self._adverts,
@@ -278,7 +293,7 @@ class SumRound:
             raise MessageRefused("it used other adverts")
         holders = sorted(self._adverts)
         entries = pieces(bundle.entries, ENTRY_BYTES, len(holders))
-        if b"".join(bytes.fromhex(digest(entry)) for entry in entries) != header.entries:
+        if header_of(entries) != header.entries:
             raise MessageRefused("its entries are not the ones it signed")
         self._headers[site] = bundle.header
         self._entries[site] = dict(zip(holders, entries, strict=True))
@@ -288,10 +303,10 @@ class SumRound:
         size = self.context.blob_bytes
         if blob is None or len(blob) != size:
             raise MessageRefused(f"expected a blob of {size} bytes")
-        if digest(blob) != message.blob_sha256:
+        if blob_digest(blob, self._threads) != message.blob:
             raise MessageRefused("its blob is not the one it signed")
         self._sum += np.frombuffer(blob, dtype=self._sum.dtype)
-        self._blobs[site] = message.blob_sha256
+        self._blobs[site] = message.blob
         self._ledger_heads[site] = message.ledger_head
 
     def _take_consistency(self, site: str, wire: bytes, _blob: bytes | None) -> None:
@@ -304,9 +319,7 @@ class SumRound:
             raise MessageRefused("it signed another U1, U2 or U3")
 
     def _take_reveal(self, site: str, wire: bytes, _blob: bytes | None) -> None:
-        reveal = self._open(site, wire, Reveal)
-        check_reveal(reveal, site, self._shared)
-        self._reveals[site] = reveal
+        self._reveals[site] = check_reveal(self._open(site, wire, Reveal), site, self._shared)
 
     def _hear(self, site: str, wire: bytes) -> None:
         """Remembers whom a site accuses; the accuser itself takes no part."""
@@ -315,14 +328,6 @@ class SumRound:
             raise MessageRefused(f"site {site} complains about nobody who sent it shares")
         self._culprits.setdefault(against, f"site {site} could not use its shares")
         raise MessageRefused(f"site {site} takes no part: it complains about {against}")
-
-    def _delivery(self, site: str) -> ShareDelivery:
-        return ShareDelivery(
-            shares={
-                owner: DeliveredShare(header=header, entry=self._entries[owner][site])
-                for owner, header in self._headers.items()
-            }
-        )
 
     def _sign(self, message: Message) -> bytes:
         return sign_message(message, context=self.context.digest, sender=COORDINATOR, key=self._key)

@@ -12,12 +12,13 @@ Source: Bonawitz et al. 2017 (CCS), figure 4, round 4.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from protocol.context import RoundContext
 from protocol.errors import MessageRefused
 from protocol.masking import mask_private_key, pair_key, self_commitment, self_key
-from protocol.messages import Advertise, Reveal, parse_entry
-from protocol.shares import Kind, Opening, combine, commit
+from protocol.messages import Advertise, Reveal, parse_entry, pieces
+from protocol.shares import OPENING_BYTES, SHARE_BYTES, Kind, combine, commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +34,18 @@ class Shared:
     entries: Mapping[str, Mapping[str, bytes]]
     survivors: tuple[str, ...]
 
-    @property
+    @cached_property
     def lost(self) -> tuple[str, ...]:
         """The senders of shares that are not in the sum."""
         return tuple(sorted(set(self.entries) - set(self.survivors)))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Revealed:
+    """One holder's shares, by owner, each the one that its owner committed to."""
+
+    self_shares: Mapping[str, int]
+    pair_shares: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -60,26 +69,33 @@ class MaskKeys:
     subtract: tuple[bytes, ...]
 
 
-def check_reveal(reveal: Reveal, holder: str, shared: Shared) -> None:
-    """Checks every share of one holder.
+def check_reveal(reveal: Reveal, holder: str, shared: Shared) -> Revealed:
+    """Returns the shares of one holder, after checking every one of them.
 
     Raises:
         MessageRefused: a share is missing, too many, or does not open its commitment.
     """
-    if set(reveal.self_shares) != set(shared.survivors):
-        raise MessageRefused("it must reveal a share of b for every survivor and nobody else")
-    if set(reveal.pair_shares) != set(shared.lost):
-        raise MessageRefused("it must reveal a share of z for every lost sender and nobody else")
-    for kind, shares in ((Kind.SELF, reveal.self_shares), (Kind.PAIR, reveal.pair_shares)):
-        for owner, opening in shares.items():
-            entry = parse_entry(shared.entries[owner][holder])
-            promised = entry.self_commitment if kind is Kind.SELF else entry.pair_commitment
-            context = shared.context.digest
-            if commit(opening.salt, context, owner, holder, kind, opening.share) != promised:
-                raise MessageRefused(f"its share of site {owner} does not match the commitment")
+    return Revealed(
+        self_shares=_checked(reveal.self_shares, Kind.SELF, shared.survivors, holder, shared),
+        pair_shares=_checked(reveal.pair_shares, Kind.PAIR, shared.lost, holder, shared),
+    )
 
 
-def rebuild(reveals: Mapping[str, Reveal], shared: Shared) -> Rebuilt:
+def _checked(
+    openings: bytes, kind: Kind, owners: tuple[str, ...], holder: str, shared: Shared
+) -> Mapping[str, int]:
+    """Returns one share for each owner, by owner."""
+    shares = {}
+    for owner, part in zip(owners, pieces(openings, OPENING_BYTES, len(owners)), strict=True):
+        share, salt = part[:SHARE_BYTES], part[SHARE_BYTES:]
+        promised = parse_entry(shared.entries[owner][holder]).commitment(kind)
+        if commit(salt, shared.context.digest, owner, holder, kind, share) != promised:
+            raise MessageRefused(f"its share of site {owner} does not match the commitment")
+        shares[owner] = int.from_bytes(share, "big")
+    return shares
+
+
+def rebuild(reveals: Mapping[str, Revealed], shared: Shared) -> Rebuilt:
     """Returns the secrets that checked reveals give.
 
     Args:
@@ -128,9 +144,9 @@ def mask_keys(rebuilt: Rebuilt, shared: Shared) -> MaskKeys:
     return MaskKeys(add=tuple(add), subtract=tuple(subtract))
 
 
-def _combined(shares: Mapping[str, Opening], context: RoundContext) -> bytes | None:
+def _combined(shares: Mapping[str, int], context: RoundContext) -> bytes | None:
     try:
-        return combine({context.coordinate_of(h): part.value for h, part in shares.items()})
+        return combine({context.coordinate_of(h): share for h, share in shares.items()})
     except MessageRefused:
         return None
 

@@ -215,7 +215,7 @@ class Participation:
         if request.step == "share":
             return Reply(message=self._round.share(request.message))
         if request.step == "masked":
-            return self._masked or self._contribute(self._round, request.message)
+            return self._masked or self._contribute(self._round, request)
         if request.step == "consistency":
             return Reply(message=self._round.confirm(request.message))
         if request.step == "unmask":
@@ -287,9 +287,9 @@ class Participation:
             self._home.drop_blob(self._kept)
             self._kept = None
 
-    def _contribute(self, silo_round: SiloRound, delivery: bytes) -> Reply:
+    def _contribute(self, silo_round: SiloRound, delivery: Request) -> Reply:
         try:
-            silo_round.accept_shares(delivery)
+            silo_round.accept_shares(delivery.message, delivery.blob or b"")
         except MessageRefused as error:
             log.warning("run %s: %s", self.run_id, error)
             try:

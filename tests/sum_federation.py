@@ -97,8 +97,8 @@ class Federation:
         """Returns what an honest silo answers to a step."""
         silo = self.silos[site]
         if step is Step.MASKED:
-            silo.accept_shares(request)
-            blob = self.blobs[site] = silo.mask(vector)
+            silo.accept_shares(request, self.entries(site))
+            blob = self.blobs[site] = silo.mask(vector.copy())
             return silo.masked_message(ledger_head=LEDGER_HEAD), blob
         act = {
             Step.ADVERTISE: lambda _: silo.advertise(),
@@ -107,6 +107,10 @@ class Federation:
             Step.UNMASK: silo.reveal,
         }
         return act[step](request), None
+
+    def entries(self, site: str = FIRST) -> bytes:
+        """Returns what the coordinator delivers to a site beside U2."""
+        return self.coordinator.attachment(Step.MASKED, site) or b""
 
     def play(
         self,

@@ -31,14 +31,13 @@ from protocol.messages import (
     AdvertList,
     Complaint,
     Consistency,
-    DeliveredShare,
     Masked,
     Message,
     Origin,
     Reveal,
     RoundOpen,
+    SenderList,
     ShareBundle,
-    ShareDelivery,
     ShareHeader,
     SignatureList,
     SurvivorList,
@@ -50,28 +49,26 @@ from protocol.messages import (
     pieces,
     sign_message,
 )
-from protocol.shares import Opening
+from protocol.shares import OPENING_BYTES
 from tests.contexts import context_of
 
 KEY = SigningKey.from_bytes(bytes(32))
 CTX = "c" * 64
 ORIGIN = Origin(sender="lyon", public=KEY.public, context=CTX)
-MASKED = Masked(blob_sha256="a" * 64, ledger_head="b" * 64)
-OPENING = Opening(share=bytes(66), salt=bytes(range(32)))
-SHARE = DeliveredShare(header=b"header", entry=bytes(ENTRY_BYTES))
+MASKED = Masked(blob="a" * 64, ledger_head="b" * 64)
 
 EVERY_MESSAGE: list[Message] = [
     RoundOpen(context=context_of(4)),
     Advertise(mask_public=bytes(32), share_public=b"\1" * 32, self_commitment=b"\2" * 32),
     AdvertList(adverts={"lyon": b"signed", "oslo": b""}),
     ShareHeader(adverts="d" * 64, entries=bytes(64)),
-    ShareDelivery(shares={"lyon": SHARE, "oslo": SHARE}),
+    SenderList(headers={"lyon": b"header", "oslo": b"header"}),
     MASKED,
     Complaint(against="oslo"),
     SurvivorList(blobs={"lyon": "e" * 64}),
     Consistency(adverts="1" * 64, senders="2" * 64, survivors="3" * 64),
     SignatureList(signatures={"lyon": b"signed"}),
-    Reveal(self_shares={"lyon": OPENING}, pair_shares={"oslo": OPENING}),
+    Reveal(self_shares=bytes(OPENING_BYTES), pair_shares=b"\1" * OPENING_BYTES),
 ]
 
 
@@ -192,17 +189,16 @@ def test_largest_messages_fit_their_limits() -> None:
     advert = sign_message(EVERY_MESSAGE[1], context=CTX, sender=names[0], key=KEY)
     header = ShareHeader(adverts="d" * 64, entries=bytes(32 * MAX_SITES))
     signed_header = sign_message(header, context=CTX, sender=names[0], key=KEY)
-    share = DeliveredShare(header=signed_header, entry=bytes(ENTRY_BYTES))
     half = MAX_SITES // 2
     for message in (
         AdvertList(adverts=dict.fromkeys(names, advert)),
         header,
-        ShareDelivery(shares=dict.fromkeys(names, share)),
+        SenderList(headers=dict.fromkeys(names, signed_header)),
         SurvivorList(blobs=dict.fromkeys(names, "e" * 64)),
         SignatureList(signatures=dict.fromkeys(names, advert)),
         Reveal(
-            self_shares=dict.fromkeys(names[:half], OPENING),
-            pair_shares=dict.fromkeys(names[half:], OPENING),
+            self_shares=bytes(half * OPENING_BYTES),
+            pair_shares=bytes((MAX_SITES - half) * OPENING_BYTES),
         ),
     ):
         wire = sign_message(message, context=CTX, sender="lyon", key=KEY)
@@ -301,4 +297,4 @@ def test_record_without_forms_is_a_mistake() -> None:
 
 def test_record_that_could_not_be_read_back_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="Masked: ledger_head: expected text"):
-        require_forms(Masked(blob_sha256="a" * 64, ledger_head="none"))
+        require_forms(Masked(blob="a" * 64, ledger_head="none"))

@@ -13,8 +13,7 @@ from protocol.encoding import digest
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import decode_counts
-from protocol.identity import COORDINATOR
-from protocol.messages import DeliveredShare, ShareDelivery, peek_type, sign_message
+from protocol.messages import ENTRY_BYTES, peek_type
 from protocol.study import Study
 from protocol.study_file import read_study
 from protocol.sum_round import Step, SumRound
@@ -51,8 +50,16 @@ class Attack:
     def round(self, context: RoundContext) -> SumRound:
         return SumRound(context=context, roster=self.federation.roster, key=self.key)
 
-    def ask(self, site: str, step: Step, message: bytes, model: Tensors | None = None) -> Reply:
-        blob = encode_tensors(model or self.initial()) if step is Step.ADVERTISE else None
+    def ask(
+        self,
+        site: str,
+        step: Step,
+        message: bytes,
+        model: Tensors | None = None,
+        blob: bytes | None = None,
+    ) -> Reply:
+        if step is Step.ADVERTISE:
+            blob = encode_tensors(model or self.initial())
         request = Request(run_id="run-1", step=step.value, message=message, blob=blob)
         return self.federation.silos[site].answer(request)
 
@@ -61,7 +68,8 @@ class Attack:
         machine, replies = self.round(context), {}
         for step in Step:
             for site in machine.asked(step):
-                replies[site] = self.ask(site, step, machine.request(step, site))
+                blob = machine.attachment(step, site)
+                replies[site] = self.ask(site, step, machine.request(step, site), blob=blob)
                 if replies[site].refusal is None:
                     machine.receive(step, site, replies[site].message, replies[site].blob)
             if step is until:
@@ -94,10 +102,10 @@ def test_a_repeated_opening_gets_the_same_bytes_and_loses_nothing(tmp_path: Path
     machine, _ = attack.drive(context, until=Step.SHARE)
     machine.close(Step.SHARE)
     assert attack.ask("east", Step.ADVERTISE, opening) == first
-    request = machine.request(Step.MASKED, "east")
-    masked = attack.ask("east", Step.MASKED, request)
+    request, entries = machine.request(Step.MASKED, "east"), machine.attachment(Step.MASKED, "east")
+    masked = attack.ask("east", Step.MASKED, request, blob=entries)
     assert masked.refusal is None
-    assert attack.ask("east", Step.MASKED, request) == masked
+    assert attack.ask("east", Step.MASKED, request, blob=entries) == masked
 
 
 def test_no_round_beyond_the_study_and_none_twice(tmp_path: Path) -> None:
@@ -144,14 +152,11 @@ def test_a_swapped_share_accuses_nobody_and_the_right_one_still_works(tmp_path: 
     context = attack.context()
     machine, _ = attack.drive(context, until=Step.SHARE)
     machine.close(Step.SHARE)
-    shares = dict(machine._delivery("east").shares)
-    honest = shares["west"]
-    shares["west"] = DeliveredShare(header=honest.header, entry=bytes(len(honest.entry)))
-    swapped = sign_message(
-        ShareDelivery(shares=shares), context=context.digest, sender=COORDINATOR, key=attack.key
-    )
-    assert attack.ask("east", Step.MASKED, swapped).refusal == "MessageRefused"
-    right = attack.ask("east", Step.MASKED, machine.request(Step.MASKED, "east"))
+    request = machine.request(Step.MASKED, "east")
+    honest = machine.attachment(Step.MASKED, "east") or b""
+    swapped = honest[:-ENTRY_BYTES] + bytes(ENTRY_BYTES)  # the last entry is west's
+    assert attack.ask("east", Step.MASKED, request, blob=swapped).refusal == "MessageRefused"
+    right = attack.ask("east", Step.MASKED, request, blob=honest)
     assert peek_type(right.message) == "masked"
 
 

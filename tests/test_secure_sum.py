@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
-from protocol.encoding import digest
+from protocol.encoding import blob_digest
 from protocol.errors import QuorumLost
 from protocol.keystream import Words
 from protocol.sum_round import Step
@@ -72,7 +72,7 @@ def test_coordinator_learns_hashes_and_ledger_heads_of_the_survivors() -> None:
     federation.run(federation.vectors(), lost={FIRST: Step.MASKED})
     coordinator = federation.coordinator
     assert coordinator.survivors == site_names(4)[1:]
-    assert coordinator.blob_hashes == {s: digest(b) for s, b in federation.blobs.items()}
+    assert coordinator.blob_hashes == {s: blob_digest(b) for s, b in federation.blobs.items()}
     assert coordinator.ledger_heads == dict.fromkeys(coordinator.survivors, LEDGER_HEAD)
 
 

@@ -5,16 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from protocol.encoding import digest, digest_json
+from protocol.encoding import blob_digest, digest, digest_json
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost, StoreBroken
 from protocol.forms import to_json
 from protocol.identity import COORDINATOR, SigningKey
 from protocol.messages import (
+    ENTRY_BYTES,
     AdvertList,
     Consistency,
-    DeliveredShare,
     Reveal,
-    ShareDelivery,
+    SenderList,
     ShareHeader,
     SignatureList,
     SurvivorList,
@@ -22,6 +22,7 @@ from protocol.messages import (
     sign_message,
 )
 from protocol.sealed_shares import SiloSecrets
+from protocol.shares import OPENING_BYTES
 from protocol.silo_round import SiloRound, opened_context
 from protocol.sum_round import Step
 from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryBook, reached
@@ -99,61 +100,65 @@ def test_silo_accepts_one_u1_and_seals_once() -> None:
     assert silo.share(federation.request(Step.SHARE)) == bundle
 
 
-def deliveries_of(federation: Federation) -> dict[str, DeliveredShare]:
-    return dict(federation.opened_request(Step.MASKED, ShareDelivery).shares)
+def headers_of(federation: Federation) -> dict[str, bytes]:
+    return dict(federation.opened_request(Step.MASKED, SenderList).headers)
+
+
+def swap(entries: bytes, first: int, second: int) -> bytes:
+    """Returns the entries with one in the place of another."""
+    parts = [entries[i : i + ENTRY_BYTES] for i in range(0, len(entries), ENTRY_BYTES)]
+    parts[first] = parts[second]
+    return b"".join(parts)
 
 
 def test_silo_refuses_shares_made_for_another_or_left_out() -> None:
     federation = reached(Step.MASKED)
-    silo, shares = federation.silos[FIRST], deliveries_of(federation)
-    swapped = {**shares, "site-01": replace(shares["site-01"], entry=shares["site-02"].entry)}
-    few = {site: shares[site] for site in federation.sites[:3]}
-    for wrong, message in (
-        (swapped, "site site-01: its entry is not the one it signed"),
-        (few, "U2 has 3 sites, 4 are needed"),
+    silo, headers, entries = federation.silos[FIRST], headers_of(federation), federation.entries()
+    few = {site: headers[site] for site in federation.sites[:3]}
+    for named, delivered, message in (
+        (headers, swap(entries, 1, 2), "site site-01: its entry is not the one it signed"),
+        (headers, entries[:-1], "expected 5 pieces of 276 bytes"),
+        (headers, entries + bytes(ENTRY_BYTES), "expected 5 pieces of 276 bytes"),
+        (few, entries[: 3 * ENTRY_BYTES], "U2 has 3 sites, 4 are needed"),
     ):
         with pytest.raises(MessageRefused, match=message):
-            silo.accept_shares(federation.from_coordinator(ShareDelivery(shares=wrong)))
+            silo.accept_shares(federation.from_coordinator(SenderList(headers=named)), delivered)
 
 
 def test_silo_refuses_a_second_header_of_its_own() -> None:
     federation = reached(Step.MASKED)
-    shares = deliveries_of(federation)
-    header = federation.opened_answer(shares[FIRST].header, ShareHeader, FIRST)
+    headers = headers_of(federation)
+    header = federation.opened_answer(headers[FIRST], ShareHeader, FIRST)
     other = federation.from_site(FIRST, replace(header, entries=bytes(160)))
-    wrong = {**shares, FIRST: replace(shares[FIRST], header=other)}
+    wrong = federation.from_coordinator(SenderList(headers={**headers, FIRST: other}))
     with pytest.raises(MessageRefused, match="another header than this silo's own"):
-        federation.silos[FIRST].accept_shares(
-            federation.from_coordinator(ShareDelivery(shares=wrong))
-        )
+        federation.silos[FIRST].accept_shares(wrong, federation.entries())
 
 
 def test_silo_refuses_shares_of_a_member_that_was_told_another_u1() -> None:
     federation = reached(Step.MASKED)
-    shares = deliveries_of(federation)
-    header = federation.opened_answer(shares["site-01"].header, ShareHeader, "site-01")
+    headers = headers_of(federation)
+    header = federation.opened_answer(headers["site-01"], ShareHeader, "site-01")
     other = federation.from_site("site-01", replace(header, adverts="0" * 64))
-    wrong = {**shares, "site-01": replace(shares["site-01"], header=other)}
+    wrong = federation.from_coordinator(SenderList(headers={**headers, "site-01": other}))
     with pytest.raises(MessageRefused, match="site site-01: it used other adverts"):
-        federation.silos[FIRST].accept_shares(
-            federation.from_coordinator(ShareDelivery(shares=wrong))
-        )
+        federation.silos[FIRST].accept_shares(wrong, federation.entries())
 
 
 def test_silo_accepts_one_u2() -> None:
     federation = reached(Step.MASKED)
-    silo, shares = federation.silos[FIRST], deliveries_of(federation)
-    silo.accept_shares(federation.request(Step.MASKED))
-    fewer = {site: shares[site] for site in federation.sites[:4]}
+    silo, headers, entries = federation.silos[FIRST], headers_of(federation), federation.entries()
+    silo.accept_shares(federation.request(Step.MASKED), entries)
+    fewer = SenderList(headers={site: headers[site] for site in federation.sites[:4]})
     with pytest.raises(MessageRefused, match="another U2 was accepted before"):
-        silo.accept_shares(federation.from_coordinator(ShareDelivery(shares=fewer)))
-    silo.accept_shares(federation.request(Step.MASKED))
+        silo.accept_shares(federation.from_coordinator(fewer), entries[: 4 * ENTRY_BYTES])
+    silo.accept_shares(federation.request(Step.MASKED), entries)
 
 
 def test_silo_masks_one_vector() -> None:
     federation = reached(Step.MASKED)
     silo, vector = federation.silos[FIRST], federation.vectors()[FIRST]
-    silo.accept_shares(federation.request(Step.MASKED))
+    silo.accept_shares(federation.request(Step.MASKED), federation.entries())
     silo.mask(vector)
     with pytest.raises(OutOfOrder, match="a vector was masked already"):
         silo.mask(vector)
@@ -253,8 +258,8 @@ def test_reveal_holds_one_share_for_every_sender_and_never_changes() -> None:
     silo, request = federation.silos[FIRST], federation.request(Step.UNMASK)
     wire = silo.reveal(request)
     reveal = federation.opened_answer(wire, Reveal, FIRST)
-    assert set(reveal.self_shares) == set(federation.sites[:4])
-    assert set(reveal.pair_shares) == {"site-04"}
+    assert len(reveal.self_shares) == 4 * OPENING_BYTES
+    assert len(reveal.pair_shares) == 1 * OPENING_BYTES
     assert silo.reveal(request) == wire
 
 
@@ -333,7 +338,8 @@ def test_book_holds_the_digest_of_what_left() -> None:
     booked = set(federation.books[FIRST].entries.values())
     advert, bundle, masked, blob, consistency, reveal = (part for part in sent if part)
     header = parse_bundle(bundle).header
-    assert {digest(part) for part in (advert, header, masked, blob, reveal)} <= booked
+    assert {digest(part) for part in (advert, header, masked, reveal)} <= booked
+    assert blob_digest(blob) in booked
     statement = federation.opened_answer(consistency, Consistency, FIRST)
     assert digest_json(to_json(statement)) in booked
 
@@ -372,7 +378,7 @@ def test_steps_out_of_order_are_refused() -> None:
     silo, vector = federation.silos[FIRST], federation.vectors()[FIRST]
     for act, first in (
         (lambda: silo.share(b""), "advertise"),
-        (lambda: silo.accept_shares(b""), "share"),
+        (lambda: silo.accept_shares(b"", b""), "share"),
         (lambda: silo.mask(vector), "accept_shares"),
         (lambda: silo.masked_message(ledger_head=LEDGER_HEAD), "mask"),
         (lambda: silo.confirm(b""), "mask"),
@@ -393,7 +399,7 @@ def test_message_of_another_step_is_refused() -> None:
 def test_vector_of_another_form_is_a_mistake() -> None:
     federation = reached(Step.MASKED)
     silo = federation.silos[FIRST]
-    silo.accept_shares(federation.request(Step.MASKED))
+    silo.accept_shares(federation.request(Step.MASKED), federation.entries())
     for vector in (np.zeros(4, np.uint32), np.zeros(5, np.uint64), np.zeros((1, 5), np.uint32)):
         with pytest.raises(ValueError, match=r"expected \(5,\) uint32"):
             silo.mask(vector)
