@@ -8,7 +8,8 @@ Rules (``privacy.md`` C.8; rulings 16 to 19, 29, 30):
 3. Training and evaluation patients are disjoint: each partition has the whole
    budget, and a patient's cost is the larger of the two, not the sum.
 4. A release is durably SENT before its first byte leaves, and then it is paid
-   for, whatever happens next. SENT shares never exceed their reservation.
+   for, whatever happens next. SENT shares never exceed their reservation. The
+   same noised vector under another mask is the same release: paid once (ruling 4).
 5. State changes are new rows: RESERVED, SENT, then SETTLED and RELEASED.
    Nothing is updated or deleted. Each row holds the hash of the row before it;
    the first holds the hash of the budget.
@@ -66,6 +67,9 @@ class Book(Protocol):
 
     def sent(self, context: str) -> Entry | None:
         """Returns the SENT entry of a context."""
+
+    def released(self, reservation: int, content: str) -> bool:
+        """Whether a reservation holds a SENT entry of this noised vector."""
 
     def total(self, partition: Partition, state: State) -> int:
         """Returns the sum of rho over a partition's entries in a state."""
@@ -155,7 +159,13 @@ class Ledger:
         return _reservation(entry)
 
     def mark_sent(
-        self, reservation: Reservation, *, context: str, event: SampledGaussian, blob_sha256: str
+        self,
+        reservation: Reservation,
+        *,
+        context: str,
+        event: SampledGaussian,
+        blob: str,
+        content: str,
     ) -> SentToken:
         """Books one release of a reservation, durably; returns what the sender demands.
 
@@ -163,10 +173,12 @@ class Ledger:
             reservation: the run's plan.
             context: digest of the round's context; one release for each.
             event: this release's share of the plan.
-            blob_sha256: digest of the bytes that will leave.
+            blob: digest of the masked bytes that will leave.
+            content: digest of the noised vector under the mask.
 
         Guarantee: when it returns, a crash or power cut cannot undo the booking.
         The same context with the same bytes is booked once: bytes may be re-sent.
+        The same content in another context is booked at no cost.
 
         Raises:
             UpdateRefused: other bytes were sent in this context.
@@ -179,12 +191,14 @@ class Ledger:
             parent = _require_reservation(book, reservation)
             before = book.sent(context)
             if before is not None:
-                _require_same_bytes(before, parent, blob_sha256)
+                _require_same_bytes(before, parent, blob)
                 return _token(before)
+            again = book.released(parent.number, content)
             release = replace(
-                _child(parent, State.SENT, _price_of_share(budget, parent, event)),
+                _child(parent, State.SENT, 0 if again else _price_of_share(budget, parent, event)),
                 context=context,
-                blob_sha256=blob_sha256,
+                blob=blob,
+                content=content,
                 event_json=_event_text(event),
             )
             _require_room(book, parent, release.rho)
@@ -446,10 +460,10 @@ def _require_room(book: Book, parent: Entry, price: int) -> None:
         )
 
 
-def _require_same_bytes(before: Entry, parent: Entry, blob_sha256: str) -> None:
+def _require_same_bytes(before: Entry, parent: Entry, blob: str) -> None:
     if before.hash != before.computed_hash:
         raise _broken(before.number, "was changed")
-    if before.parent != parent.number or before.blob_sha256 != blob_sha256:
+    if before.parent != parent.number or before.blob != blob:
         raise UpdateRefused("other bytes were sent in this round already: sit this round out")
 
 
@@ -461,7 +475,7 @@ def _token(entry: Entry) -> SentToken:
     return SentToken(
         number=entry.number,
         context=entry.context,
-        blob_sha256=entry.blob_sha256,
+        blob=entry.blob,
         entry_hash=entry.hash,
     )
 

@@ -90,7 +90,10 @@ class Budget:
 class Entry:
     """One row. ``parent`` is the reservation it belongs to; ``rho`` counts picorho.
 
-    ``context`` and ``blob_sha256`` name what was sent and are empty otherwise.
+    ``context``, ``blob`` and ``content`` name the round in which something was
+    sent, the masked bytes, and the noised vector under the mask; they are empty
+    otherwise. ``version`` says which fields the row's hash covers: an old row is
+    never re-interpreted.
     """
 
     state: State
@@ -102,7 +105,9 @@ class Entry:
     rho: int
     parent: int | None = None
     context: str = ""
-    blob_sha256: str = ""
+    blob: str = ""
+    content: str = ""
+    version: int = 2
     number: int = 0
     created_at: str = ""
     prev_hash: str = ""
@@ -111,9 +116,15 @@ class Entry:
     @property
     def computed_hash(self) -> str:
         """What ``hash`` must be: SHA-256 over every other field."""
+        sent = (
+            {"blob_sha256": self.blob}
+            if self.version == 1
+            else {"blob": self.blob, "content": self.content}
+        )
         return digest_json(
             {
-                "v": 1,
+                "v": self.version,
+                **sent,
                 "number": self.number,
                 "state": self.state.value,
                 "parent": self.parent,
@@ -122,7 +133,6 @@ class Entry:
                 "partition": self.partition,
                 "purpose": self.purpose,
                 "context": self.context,
-                "blob_sha256": self.blob_sha256,
                 "event": self.event_json,
                 "rho": str(self.rho),
                 "created_at": self.created_at,
@@ -150,7 +160,7 @@ class SentToken:
 
     number: int
     context: str
-    blob_sha256: str
+    blob: str
     entry_hash: str
 
     @property

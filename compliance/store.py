@@ -44,7 +44,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from compliance.database import NAMING_CONVENTION, open_database
 from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Partition, State
-from protocol.encoding import digest
+from protocol.encoding import blob_digest
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, WorkspaceRefused
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -96,6 +96,7 @@ class EntryRow(Base):
         CheckConstraint("rho >= 0", name="rho"),
         Index("ix_ledger_entry_parent", "parent", "state", "rho"),
         Index("ix_ledger_entry_partition", "partition", "state", "rho"),
+        Index("ix_ledger_entry_content", "parent", "content"),
         Index(
             "ix_ledger_entry_sent",
             "context",
@@ -113,7 +114,9 @@ class EntryRow(Base):
     partition: Mapped[str] = mapped_column(String(16))
     purpose: Mapped[str] = mapped_column(String(64))
     context: Mapped[str] = mapped_column(String(64))
-    blob_sha256: Mapped[str] = mapped_column(String(64))
+    blob: Mapped[str] = mapped_column(String(64))
+    content: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
     event_json: Mapped[str] = mapped_column(Text)
     rho: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[str] = mapped_column(String(32))
@@ -135,7 +138,7 @@ class BlobRow(Base):
 
     __tablename__ = "masked_blob"
     context: Mapped[str] = mapped_column(String(64), primary_key=True)
-    sha256: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[str] = mapped_column(String(32))
 
@@ -281,24 +284,22 @@ class Hospital:
         """Returns the book of what this hospital signs and reveals only once."""
         return SqlOnceBook(self)
 
-    def keep_blob(self, context: str, blob: bytes) -> str:
-        """Keeps a masked vector durably, to be sent again after a crash; returns its digest.
+    def keep_blob(self, context: str, blob: bytes, name: str) -> None:
+        """Keeps a masked vector durably under its digest, to be sent again after a crash.
 
         Raises:
             MessageRefused: another vector was kept for this context.
             StoreBroken: it cannot be written.
         """
-        name = digest(blob)
         self._write(name, blob)
         with self.session() as session:
             row = session.get(BlobRow, context)
             if row is None:
                 session.add(
-                    BlobRow(context=context, sha256=name, size=len(blob), created_at=self.now())
+                    BlobRow(context=context, name=name, size=len(blob), created_at=self.now())
                 )
-            elif row.sha256 != name:
+            elif row.name != name:
                 raise MessageRefused("another masked vector was made in this context already")
-        return name
 
     def blob(self, context: str) -> bytes | None:
         """Returns the masked vector of a context, or None when none is kept.
@@ -307,23 +308,23 @@ class Hospital:
             StoreBroken: it was kept, but its bytes are lost or changed.
         """
         with self.session() as session:
-            name = session.scalar(select(BlobRow.sha256).where(BlobRow.context == context))
+            name = session.scalar(select(BlobRow.name).where(BlobRow.context == context))
         if name is None:
             return None
         try:
             kept = (self._blobs / name).read_bytes()
         except OSError as error:
             raise StoreBroken(f"masked vector {name[:16]} is lost: {error.strerror}") from error
-        if digest(kept) != name:
+        if blob_digest(kept) != name:
             raise StoreBroken(f"masked vector {name[:16]} was changed: do not send it")
         return kept
 
     def drop_blob(self, context: str) -> None:
         """Forgets the masked vector of a context that can no longer ask for it."""
         with self.session() as session:
-            name = session.scalar(select(BlobRow.sha256).where(BlobRow.context == context))
+            name = session.scalar(select(BlobRow.name).where(BlobRow.context == context))
             session.execute(delete(BlobRow).where(BlobRow.context == context))
-            used = session.scalar(select(BlobRow.context).where(BlobRow.sha256 == name).limit(1))
+            used = session.scalar(select(BlobRow.context).where(BlobRow.name == name).limit(1))
         if name is not None and used is None:
             (self._blobs / name).unlink(missing_ok=True)
 
@@ -398,6 +399,15 @@ class SqlBook:
         query = select(EntryRow).where(EntryRow.context == context, EntryRow.state == State.SENT)
         row = self._session.scalars(query).one_or_none()
         return None if row is None else _entry(row)
+
+    def released(self, reservation: int, content: str) -> bool:
+        """Whether a reservation holds a SENT entry of this noised vector."""
+        query = select(EntryRow.number).where(
+            EntryRow.parent == reservation,
+            EntryRow.state == State.SENT,
+            EntryRow.content == content,
+        )
+        return self._session.scalars(query.limit(1)).first() is not None
 
     def total(self, partition: Partition, state: State) -> int:
         """Returns the sum of rho over a partition's entries in a state."""

@@ -6,13 +6,12 @@ refuses any other. Only which round it is, and the log's root, come from the
 coordinator.
 """
 
-from protocol.context import RoundContext
+from protocol.context import COUNTS, RoundContext
 from protocol.encoding import digest_json
 from protocol.evaluation_vector import EvaluationVector
+from protocol.no_wrap import least_ring_bits, most_of_counts, most_of_updates
 from protocol.study import Study
 from protocol.tensors import Tensors, layout_of, model_digest
-
-RING_BITS = 32
 
 
 def round_context(
@@ -29,7 +28,13 @@ def round_context(
     """Returns the one context in which this round may take place."""
     layout = layout_of(model)
     evaluation = EvaluationVector(sites=study.site_names, bins=study.evaluation.bins)
-    training = purpose == "training"
+    training, aggregation = purpose == "training", study.aggregation
+    sites = len(study.site_names)
+    most = (
+        most_of_updates(sites=sites, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
+        if training
+        else most_of_counts(sites=sites)
+    )
     return RoundContext(
         study_digest=study.digest,
         run_id=run_id,
@@ -40,15 +45,15 @@ def round_context(
         roster_digest=roster_digest,
         cohort=study.site_names,
         threshold=study.threshold,
-        colluders=study.aggregation.colluders,
+        colluders=aggregation.colluders,
         model_hash=model_digest(model),
         layout_hash=layout.digest
         if training
         else digest_json({"sites": list(evaluation.sites), "bins": evaluation.bins}),
         dim=layout.size if training else evaluation.size,
-        ring_bits=RING_BITS,
-        frac_bits=study.aggregation.frac_bits if training else 0,
-        bound=f"{study.aggregation.bound!r}" if training else "counts",
+        ring_bits=least_ring_bits(most),
+        frac_bits=aggregation.frac_bits if training else 0,
+        bound=f"{aggregation.bound!r}" if training else COUNTS,
         weights_hash=study.weights_digest,
         dp_event_hash=study.privacy_digest(purpose),
     )

@@ -8,7 +8,7 @@ Rules:
 2. The threshold t, the number n of sites and C colluders obey 2t > n + C and
    t - C >= 2, with n >= 3. Then at most one set of survivors can gather t
    signatures, and at least two honest updates hide each other.
-3. In training the sum of n shortened updates cannot wrap the ring.
+3. The sum of what n sites contribute cannot wrap the ring (``no_wrap``).
 4. A repeated attempt has another number and so another context: one masked
    vector for each context.
 
@@ -20,7 +20,6 @@ from functools import cached_property
 from typing import Annotated
 
 from protocol.encoding import Json, digest_json
-from protocol.fixed_point import require_no_wrap
 from protocol.forms import (
     MAX_SITES,
     SITE_NAME,
@@ -31,6 +30,14 @@ from protocol.forms import (
     require_forms,
     text,
     to_json,
+)
+from protocol.no_wrap import (
+    Words,
+    fits,
+    most_of_counts,
+    most_of_updates,
+    require_sum_of_counts,
+    require_sum_of_updates,
 )
 
 PROTOCOL = "sa1"
@@ -78,14 +85,10 @@ class RoundContext:
     def __post_init__(self) -> None:
         require_forms(self)
         self._check_threshold()
-        if self.ring_bits not in (32, 64):
-            raise ValueError(f"the ring has 32 or 64 bits, not {self.ring_bits}")
-        if self.bound != COUNTS:
-            require_no_wrap(
-                sites=len(self.cohort),
-                bound=_real(self.bound),
-                frac_bits=self.frac_bits,
-                ring_bits=self.ring_bits,
+        if not fits(self.most, self.ring_bits):
+            raise ValueError(
+                f"{len(self.cohort)} sites x bound {self.bound} x 2^{self.frac_bits} could wrap "
+                f"{self.ring_bits} bits"
             )
 
     def _check_threshold(self) -> None:
@@ -96,6 +99,27 @@ class RoundContext:
             raise ValueError(
                 f"threshold {t} with {n} sites and {colluders} colluders: "
                 "t <= n, 2t > n + C and t - C >= 2 must hold"
+            )
+
+    @property
+    def most(self) -> int:
+        """The largest magnitude that a coordinate of the sum can have."""
+        sites = len(self.cohort)
+        if self.bound == COUNTS:
+            return most_of_counts(sites=sites)
+        return most_of_updates(sites=sites, bound=_real(self.bound), frac_bits=self.frac_bits)
+
+    def require_sum(self, total: Words, sites: int) -> None:
+        """Checks that a sum is one that this many honest sites can give.
+
+        Raises:
+            SumRefused: it is not.
+        """
+        if self.bound == COUNTS:
+            require_sum_of_counts(total, sites=sites)
+        else:
+            require_sum_of_updates(
+                total, sites=sites, bound=_real(self.bound), frac_bits=self.frac_bits
             )
 
     @cached_property

@@ -99,12 +99,16 @@ def _is_plain(value: Any) -> bool:
     if kind is str:
         return bool(value.isascii())
     if kind is dict:
-        return all(type(k) is str and k.isascii() and _is_plain(v) for k, v in value.items())
+        return all(map(_is_plain_key, value)) and all(map(_is_plain, value.values()))
     if kind is list or kind is tuple:
         return all(map(_is_plain, value))
     if kind is int:
         return -_MOST_INTEGER <= int(value) <= _MOST_INTEGER
     return value is None or kind is bool
+
+
+def _is_plain_key(key: Any) -> bool:
+    return type(key) is str and key.isascii()
 
 
 def _refuse_constant(name: str) -> None:

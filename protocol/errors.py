@@ -12,6 +12,7 @@
     |   `-- OutOfOrder              drop the message: right form, wrong step
     |-- UpdateRefused               the site's own update cannot be sent: sit this round out
     |-- QuorumLost                  too few sites are left: a new attempt, later
+    |-- SumRefused                  a site's mask or vector is wrong: an attempt without one of them
     |-- StoreBroken                 stop: a database or snapshot is damaged
     |   `-- LedgerBroken            stop: the privacy ledger is damaged, or went back in time
 
@@ -60,6 +61,10 @@ class UpdateRefused(FederationError):
 
 class QuorumLost(FederationError):
     """Fewer sites remain than the threshold of the round demands."""
+
+
+class SumRefused(FederationError):
+    """The unmasked sum is none that honest sites can give; nobody can be named from it alone."""
 
 
 class StoreBroken(FederationError):

@@ -6,9 +6,7 @@ Rules:
    to even, in two's complement. The update is shortened to the L2 norm
    ``bound`` first: an honest site's bugs cannot spoil the sum. It is no
    defence against a dishonest site (ruling 8).
-2. n sites x bound x 2**frac_bits stays below half the ring: a sum that wraps
-   is impossible, not just unlikely.
-3. Integer counts travel as they are.
+2. Integer counts travel as they are. How large either can become: ``no_wrap``.
 """
 
 import math
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from protocol.errors import UpdateRefused
+from protocol.no_wrap import COUNT_LIMIT, fits, most_of_updates
 
 Words: TypeAlias = NDArray[np.unsignedinteger]
 
@@ -59,7 +58,8 @@ def encode(
     """
     if not 0 < weight <= 1:  # written so that NaN is refused too
         raise ValueError(f"weight must lie in (0, 1], got {weight!r}")
-    require_no_wrap(sites=1, bound=bound, frac_bits=frac_bits, ring_bits=ring_bits)
+    if not fits(most_of_updates(sites=1, bound=bound, frac_bits=frac_bits), ring_bits):
+        raise ValueError(f"bound {bound:g} x 2^{frac_bits} could wrap {ring_bits} bits")
     norm = _norm(update)
     factor = weight * 2.0**frac_bits * (bound / norm if norm > bound else 1.0)
     limit = float(math.ceil(bound * 2.0**frac_bits))
@@ -85,55 +85,30 @@ def decode(total: Words, *, frac_bits: int) -> NDArray[np.float64]:
     return _as_signed(total).astype(np.float64) * 2.0**-frac_bits
 
 
-def encode_counts(counts: NDArray[np.int64], *, ring_bits: int = 32, sites: int = 1) -> Words:
-    """Returns signed integers as ring elements; ``decode_counts`` of a sum is the inverse.
+def encode_counts(counts: NDArray[np.int64]) -> Words:
+    """Returns signed integers as elements of the 64-bit ring; the inverse is ``decode_counts``.
 
     >>> encode_counts(np.array([3, -1]))
-    array([         3, 4294967295], dtype=uint32)
-
-    Args:
-        counts: (size,) integers.
-        ring_bits: 32 or 64.
-        sites: how many such vectors are summed; each gets an equal share of the ring.
+    array([                   3, 18446744073709551615], dtype=uint64)
 
     Raises:
-        UpdateRefused: a count lies outside the ring's share.
+        UpdateRefused: a count lies beyond ``COUNT_LIMIT``.
     """
-    limit = 2 ** (ring_bits - 1) // sites
     if counts.dtype.kind != "i":
         raise ValueError(f"counts are signed integers, not {counts.dtype}")
-    if counts.size and not (-limit <= int(counts.min()) and int(counts.max()) < limit):
-        raise UpdateRefused(f"a count lies outside the {ring_bits}-bit ring's share")
-    unsigned: Words = counts.astype(_UNSIGNED[ring_bits])
+    if counts.size and not (-COUNT_LIMIT <= int(counts.min()) and int(counts.max()) <= COUNT_LIMIT):
+        raise UpdateRefused("a count lies beyond what any hospital counts")
+    unsigned: Words = counts.astype(np.uint64)
     return unsigned
 
 
 def decode_counts(total: Words) -> NDArray[np.int64]:
     """Returns the sum of counts that a sum of ring elements stands for.
 
-    >>> decode_counts(np.array([3, 4294967295], dtype=np.uint32))
+    >>> decode_counts(np.array([3, 2**64 - 1], dtype=np.uint64))
     array([ 3, -1])
     """
     return _as_signed(total).astype(np.int64)
-
-
-def require_no_wrap(*, sites: int, bound: float, frac_bits: int, ring_bits: int) -> None:
-    """Checks that the sum of ``sites`` encoded updates cannot leave the ring.
-
-    >>> require_no_wrap(sites=100, bound=16.0, frac_bits=20, ring_bits=32)
-
-    Raises:
-        ValueError: sites x ceil(bound x 2**frac_bits) reaches 2**(ring_bits - 1),
-            or a number is out of its range.
-    """
-    if ring_bits not in _UNSIGNED or frac_bits < 0 or sites < 1:
-        raise ValueError("the ring has 32 or 64 bits; frac_bits and sites are not negative")
-    if not 0 < bound < math.inf:
-        raise ValueError(f"bound must be finite and positive, got {bound!r}")
-    if sites * math.ceil(bound * 2.0**frac_bits) >= 2 ** (ring_bits - 1):
-        raise ValueError(
-            f"{sites} sites x bound {bound:g} x 2^{frac_bits} could wrap {ring_bits} bits"
-        )
 
 
 def _norm(update: NDArray[np.floating]) -> float:

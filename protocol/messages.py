@@ -20,8 +20,8 @@ Rules:
 Every step has a request of the coordinator and an answer of the silo:
 
     advertise     RoundOpen        -> Advertise
-    share         AdvertList       -> ShareBundle (a signed ShareHeader and its entries)
-    masked        SenderList, with the silo's entries -> Masked and a blob, or Complaint
+    share         AdvertList       -> ShareHeader, and the entries that it names
+    masked        SenderList, and the entries for the silo -> Masked and a blob, or Complaint
     consistency   SurvivorList     -> Consistency
     unmask        SignatureList    -> Reveal
 """
@@ -106,7 +106,8 @@ class ShareHeader:
     """Silo: which adverts it used, and the digest of each entry it made.
 
     ``entries`` holds 32 bytes for each site of U1, in sorted order: its
-    signature therefore covers every commitment and every ciphertext.
+    signature therefore covers every commitment and every ciphertext. The
+    entries themselves travel beside it.
     """
 
     type: ClassVar[str] = "share"
@@ -131,24 +132,9 @@ class ShareEntry:
         """Both commitments, 64 bytes."""
         return self.self_commitment + self.pair_commitment
 
-    def commitment(self, kind: Kind) -> bytes:
-        """The commitment to one of the two shares, 32 bytes."""
-        return self.self_commitment if kind is Kind.SELF else self.pair_commitment
-
     def to_bytes(self) -> bytes:
         """Returns the entry's 276 bytes; the inverse of ``parse_entry``."""
         return self.commitments + self.sealed
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShareBundle:
-    """Silo: the signed header, and the entries it names, in sorted order of U1.
-
-    Not signed itself; the header's digests vouch for the entries.
-    """
-
-    header: Annotated[bytes, base64_bytes(2 * _HEADER)]
-    entries: Annotated[bytes, base64_bytes(ENTRY_BYTES * MAX_SITES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,21 +302,9 @@ def parse_entry(data: bytes) -> ShareEntry:
     )
 
 
-def encode_bundle(bundle: ShareBundle) -> bytes:
-    """Returns a bundle's canonical bytes; the inverse of ``parse_bundle``."""
-    return canonical(to_json(bundle))
-
-
-def parse_bundle(wire: bytes) -> ShareBundle:
-    """Returns the bundle held in canonical bytes; its header is not verified yet.
-
-    Raises:
-        MessageRefused: it is too large or malformed.
-    """
-    most = 2 * (2 * _HEADER + ENTRY_BYTES * MAX_SITES)
-    if len(wire) > most:
-        raise MessageRefused(f"a share bundle of {len(wire)} bytes is too long")
-    return from_json(ShareBundle, parse_canonical(wire))
+def commitment_in(entry: bytes, kind: Kind) -> bytes:
+    """Returns the 32-byte commitment to one of the two shares that an entry's bytes hold."""
+    return entry[:HASH_BYTES] if kind is Kind.SELF else entry[HASH_BYTES : 2 * HASH_BYTES]
 
 
 def pieces(data: bytes, size: int, count: int) -> list[bytes]:

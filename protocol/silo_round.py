@@ -47,13 +47,11 @@ from protocol.messages import (
     Reveal,
     RoundOpen,
     SenderList,
-    ShareBundle,
     ShareHeader,
     SignatureList,
     SurvivorList,
     digest_of_blobs,
     digest_of_messages,
-    encode_bundle,
     header_of,
     open_message,
     pieces,
@@ -150,7 +148,7 @@ class SiloRound:
         self._adverts: _Adverts | None = None
         self._dealt: Dealt | None = None
         self._header: bytes | None = None
-        self._bundle: bytes | None = None
+        self._entries: bytes | None = None
         self._senders: tuple[str, ...] | None = None
         self._senders_digest = ""
         self._openings: Mapping[str, Openings] = {}
@@ -174,8 +172,10 @@ class SiloRound:
             self._secrets, self._advert = own, advert
         return self._advert
 
-    def share(self, adverts: bytes) -> bytes:
+    def share(self, adverts: bytes) -> tuple[bytes, bytes]:
         """Returns this silo's secrets, shared and sealed for every member of U1.
+
+        The signed header comes first, then the entries that it names.
 
         Raises:
             MessageRefused: an advert is not its member's, a key is used twice,
@@ -193,10 +193,11 @@ class SiloRound:
             dealt = deal_shares(_needed(self._secrets, "advertise"), found)
             self._once("adverts", named)
             self._adverts, self._dealt = _Adverts(digest=named, by_site=found), dealt
-            self._header, self._bundle = self._bundled(named, dealt)
+            self._header = self._headed(named, dealt)
+            self._entries = b"".join(dealt.entries)
         if named != self._adverts.digest:
             raise MessageRefused("another U1 was accepted before")
-        return _needed(self._bundle, "share")
+        return _needed(self._header, "share"), _needed(self._entries, "share")
 
     def accept_shares(self, senders: bytes, entries: bytes) -> None:
         """Takes the shares that every member of U2 made for this silo.
@@ -333,11 +334,11 @@ class SiloRound:
             self._revealed, self._openings = revealed, {}
         return self._revealed
 
-    def _bundled(self, adverts_digest: str, dealt: Dealt) -> tuple[bytes, bytes]:
-        """Returns the signed header over the entries, and the bundle of both."""
+    def _headed(self, adverts_digest: str, dealt: Dealt) -> bytes:
+        """Returns the signed header over the entries."""
         header = self._sign(ShareHeader(adverts=adverts_digest, entries=header_of(dealt.entries)))
         self._once("share", digest(header))
-        return header, encode_bundle(ShareBundle(header=header, entries=b"".join(dealt.entries)))
+        return header
 
     def _opened(self, owner: str, wire: bytes, entry: bytes, adverts: _Adverts) -> Openings:
         """Returns the checked openings that one owner made for this silo."""

@@ -12,7 +12,6 @@ Rules the record keeps, whoever builds it:
 """
 
 import difflib
-import math
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -20,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
 from protocol.encoding import canonical, digest, digest_json
+from protocol.no_wrap import fits, most_of_updates
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -201,7 +201,10 @@ class Aggregation(Record):
     """Secure aggregation: t answers unmask, up to C silos may collude with the coordinator.
 
     An update is shortened to the L2 norm ``bound`` and sent in units of
-    ``2**-frac_bits``.
+    ``2**-frac_bits``; 32 bits for each parameter, or 64 where the sum could wrap
+    them. A round is begun ``attempts`` times at most. The coordinator keeps the
+    masked vectors of the last ``keep_rounds`` rounds, so that anybody can
+    recompute their sums.
     """
 
     threshold: int | None = Field(default=None, ge=2)
@@ -209,6 +212,8 @@ class Aggregation(Record):
     min_cohort: int = Field(default=3, ge=3)
     bound: float = Field(default=16.0, gt=0)
     frac_bits: int = Field(default=20, ge=4, le=30)
+    attempts: int = Field(default=3, ge=1, le=20)
+    keep_rounds: int = Field(default=2, ge=0, le=1000)
 
 
 class Evaluation(Record):
@@ -218,13 +223,15 @@ class Evaluation(Record):
     ``[-logit_range, logit_range]``. ``epsilon`` defaults to the training
     epsilon: test patients are other patients, so each pays one of the two.
     ``site_share`` is the part of that budget spent on each site's own
-    two-by-two table.
+    two-by-two table. Counting again after counts were sent needs new noise:
+    ``attempts`` such releases are paid for beforehand.
     """
 
     epsilon: float | None = Field(default=None, gt=0)
     bins: int = Field(default=16, ge=8, le=256)
     logit_range: float = Field(default=4.0, gt=0, le=50)
     site_share: float = Field(default=0.2, gt=0, lt=1)
+    attempts: int = Field(default=1, ge=1, le=5)
 
 
 class Seeds(Record):
@@ -423,13 +430,12 @@ def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
         )
     if study.aggregation.min_cohort > n:
         problems.append(("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites"))
-    reach = n * math.ceil(study.aggregation.bound * 2**study.aggregation.frac_bits)
-    if reach >= 2**31:
+    bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
+    if not fits(most_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
         problems.append(
             (
                 "aggregation.frac_bits",
-                f"{n} sites x bound {study.aggregation.bound:g} x "
-                f"2^{study.aggregation.frac_bits} could wrap 32 bits: "
+                f"{n} sites x bound {bound:g} x 2^{frac_bits} could wrap 64 bits: "
                 "lower frac_bits or bound",
             )
         )

@@ -13,6 +13,8 @@ Rules:
 3. A revealed share counts only if it opens the commitment that its owner
    signed. What t shares give must match what the owner advertised.
 4. Whoever answered wrongly is named in ``culprits``.
+5. A wrong mask makes the whole sum noise, and shows nowhere else: a sum longer
+   than honest updates can be is refused.
 
 Source: Bonawitz et al. 2017 (CCS), figure 4, server side.
 """
@@ -50,7 +52,6 @@ from protocol.messages import (
     digest_of_messages,
     header_of,
     open_message,
-    parse_bundle,
     peek_type,
     pieces,
     sign_message,
@@ -211,6 +212,7 @@ class SumRound:
             OutOfOrder: it is not this step's turn.
             QuorumLost: too few sites are left, or a site's shares cannot
                 unmask the sum; the round is over, its blobs stay masked.
+            SumRefused: the sum is none that honest sites can give.
         """
         self._require_turn(step)
         inside = tuple(sorted(self._answers))
@@ -264,7 +266,9 @@ class SumRound:
             )
         keys = mask_keys(rebuilt, self._shared)
         apply_masks(self._sum, add=keys.add, subtract=keys.subtract, threads=self._threads)
-        self._reveals, self._finished = {}, True
+        self._reveals = {}
+        self.context.require_sum(self._sum, len(self._survivors))
+        self._finished = True
 
     @cached_property
     def _shared(self) -> Shared:
@@ -286,16 +290,15 @@ class SumRound:
             require_usable(public)
         self._adverts[site] = advert
 
-    def _take_shares(self, site: str, wire: bytes, _blob: bytes | None) -> None:
-        bundle = parse_bundle(wire)
-        header = self._open(site, bundle.header, ShareHeader)
+    def _take_shares(self, site: str, wire: bytes, blob: bytes | None) -> None:
+        header = self._open(site, wire, ShareHeader)
         if header.adverts != self._adverts_digest:
             raise MessageRefused("it used other adverts")
         holders = sorted(self._adverts)
-        entries = pieces(bundle.entries, ENTRY_BYTES, len(holders))
+        entries = pieces(blob or b"", ENTRY_BYTES, len(holders))
         if header_of(entries) != header.entries:
             raise MessageRefused("its entries are not the ones it signed")
-        self._headers[site] = bundle.header
+        self._headers[site] = wire
         self._entries[site] = dict(zip(holders, entries, strict=True))
 
     def _take_masked(self, site: str, wire: bytes, blob: bytes | None) -> None:

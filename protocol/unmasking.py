@@ -17,7 +17,7 @@ from functools import cached_property
 from protocol.context import RoundContext
 from protocol.errors import MessageRefused
 from protocol.masking import mask_private_key, pair_key, self_commitment, self_key
-from protocol.messages import Advertise, Reveal, parse_entry, pieces
+from protocol.messages import Advertise, Reveal, commitment_in, pieces
 from protocol.shares import OPENING_BYTES, SHARE_BYTES, Kind, combine, commit
 
 
@@ -88,7 +88,7 @@ def _checked(
     shares = {}
     for owner, part in zip(owners, pieces(openings, OPENING_BYTES, len(owners)), strict=True):
         share, salt = part[:SHARE_BYTES], part[SHARE_BYTES:]
-        promised = parse_entry(shared.entries[owner][holder]).commitment(kind)
+        promised = commitment_in(shared.entries[owner][holder], kind)
         if commit(salt, shared.context.digest, owner, holder, kind, share) != promised:
             raise MessageRefused(f"its share of site {owner} does not match the commitment")
         shares[owner] = int.from_bytes(share, "big")

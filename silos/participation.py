@@ -6,9 +6,12 @@ Rules, whoever the coordinator claims to be:
    roster, cohort, threshold, layout, weights and privacy plan, and the digest
    of the very model bytes it was sent.
 2. Training rounds only go forward, from the study's own first parameters; a
-   missed one is missed. The evaluation comes once, last. Whatever is repeated
-   is answered with the same bytes, or is another attempt and pays again.
-3. The ledger holds SENT, durably, before the masked bytes exist outside this
+   missed one is missed. The evaluation comes last.
+3. A repeated request gets the same bytes. Another attempt of the newest
+   training round gets the same noised update under another mask, at no charge;
+   one that has lost it sits the round out. Another attempt of the evaluation
+   gets new noise and pays again, as often as the study has planned (ruling 4).
+4. The ledger holds SENT, durably, before the masked bytes exist outside this
    object; the envelope carries the ledger's head (ruling 18).
 """
 
@@ -24,8 +27,9 @@ from compliance.ledger import Ledger
 from compliance.ledger_records import Reservation
 from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
-from protocol.agreed_context import RING_BITS, round_context
+from protocol.agreed_context import round_context
 from protocol.context import RoundContext
+from protocol.encoding import blob_digest
 from protocol.errors import (
     FederationError,
     MessageRefused,
@@ -37,6 +41,8 @@ from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_devi
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode, encode_counts
 from protocol.identity import Roster, SigningKey
+from protocol.keystream import Words
+from protocol.no_wrap import COUNT_LIMIT
 from protocol.silo_round import SiloRound, opened_context
 from protocol.study import LocalPrivacy, Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
@@ -116,10 +122,13 @@ class PrivacyPlan:
         target = study.evaluation_epsilon or privacy.epsilon
         counting = SampledGaussian(
             noise_multiplier=calibrate(
-                epsilon=target, delta=privacy.delta, sampling_rate=1.0, steps=1
+                epsilon=target,
+                delta=privacy.delta,
+                sampling_rate=1.0,
+                steps=study.evaluation.attempts,
             ),
             sampling_rate=1.0,
-            steps=1,
+            steps=study.evaluation.attempts,
         )
         return cls(
             delta=privacy.delta,
@@ -159,6 +168,15 @@ class PrivacyPlan:
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
 
 
+@dataclass(frozen=True, kw_only=True, repr=False)
+class _Released:
+    """The newest update that left: noised, so that it may be masked again."""
+
+    number: int
+    model_hash: str
+    update: NDArray[np.float64]
+
+
 class Participation:
     """Answers one run's rounds for one hospital."""
 
@@ -175,8 +193,10 @@ class Participation:
         plan: PrivacyPlan | None,
         trainer: LocalTrainer,
         entropy: Entropy,
+        threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
+        self._threads = threads
         self.trainer = trainer
         self._roster = roster
         self._coordinator = coordinator_public
@@ -189,8 +209,8 @@ class Participation:
         self._round: SiloRound | None = None
         self._masked: Reply | None = None
         self._model: Tensors | None = None
-        self._last_sent = -1
-        self._evaluated = False
+        self._released: _Released | None = None
+        self._num_evaluations = 0
         self._kept: str | None = None
 
     @property
@@ -213,7 +233,8 @@ class Participation:
         if self._round is None:
             raise OutOfOrder(f"step {request.step} came before a round was opened")
         if request.step == "share":
-            return Reply(message=self._round.share(request.message))
+            header, entries = self._round.share(request.message)
+            return Reply(message=header, blob=entries)
         if request.step == "masked":
             return self._masked or self._contribute(self._round, request)
         if request.step == "consistency":
@@ -251,10 +272,10 @@ class Participation:
     def _check(self, context: RoundContext, model: Tensors) -> None:
         """Refuses any context but the one this hospital would have written."""
         rounds = self.study.training.rounds
-        if self._evaluated:
+        if context.purpose == "training":
+            self._check_number(context)
+        elif self._num_evaluations >= self.study.evaluation.attempts:
             raise OutOfOrder("this run was evaluated already")
-        if context.purpose == "training" and not self._last_sent < context.round < rounds:
-            raise OutOfOrder(f"training round {context.round} is past, or not in the study")
         if context.purpose == "evaluation" and context.round != rounds:
             raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
         if context.purpose == "training" and context.round == 0:
@@ -276,6 +297,18 @@ class Participation:
                 name for name, value in vars(expected).items() if value != getattr(context, name)
             ]
             raise PolicyRefused(f"the round's context is not the study's: {', '.join(wrong)}")
+
+    def _check_number(self, context: RoundContext) -> None:
+        """Rounds go forward; the newest may be tried again from the same model."""
+        if self._num_evaluations:
+            raise OutOfOrder("this run was evaluated already")
+        if not context.round < self.study.training.rounds:
+            raise OutOfOrder(f"training round {context.round} is not in the study")
+        last = self._released
+        if last is None or last.number < context.round:
+            return
+        if (last.number, last.model_hash) != (context.round, context.model_hash):
+            raise OutOfOrder(f"training round {context.round} is past")
 
     def _check_initial(self, model: Tensors) -> None:
         if model_digest(model) != model_digest(self.trainer.initial_model()):
@@ -300,20 +333,22 @@ class Participation:
         if self._model is None:
             raise OutOfOrder("no model was received")
         if context.purpose == "training":
-            vector = self._training_vector(context, self._model)
+            released = self._update(context, self._model)
+            vector = self._training_vector(context, released.update)
         else:
+            released = None
             vector = self._evaluation_vector(context, self._model)
-        blob = silo_round.mask(vector)
+        content = blob_digest(memoryview(vector).cast("B"), self._threads)
+        blob = silo_round.mask(vector, threads=self._threads)
         self._kept = context.digest
-        head = self._charge(context, self._home.keep_blob(context.digest, blob))
-        if context.purpose == "training":
-            self._last_sent = context.round
-        else:
-            self._evaluated = True
+        self._home.keep_blob(context.digest, blob, silo_round.blob)
+        head = self._charge(context, silo_round.blob, content)
+        self._released = released
+        self._num_evaluations += released is None
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
 
-    def _charge(self, context: RoundContext, blob_sha256: str) -> str:
+    def _charge(self, context: RoundContext, blob: str, content: str) -> str:
         """Makes SENT durable and returns the ledger's head after it."""
         if self.plan is None:
             return self._ledger.head
@@ -321,19 +356,27 @@ class Participation:
             reservation = self.plan.training_reservation
             event = replace(self.plan.training, steps=self.study.training.local_steps)
         else:
-            reservation, event = self.plan.evaluation_reservation, self.plan.evaluation
+            reservation = self.plan.evaluation_reservation
+            event = replace(self.plan.evaluation, steps=1)
         if reservation is None:
             raise PolicyRefused("nothing is reserved for this run: nothing may be sent")
         token = self._ledger.mark_sent(
-            reservation, context=context.digest, event=event, blob_sha256=blob_sha256
+            reservation, context=context.digest, event=event, blob=blob, content=content
         )
         return token.head
 
-    def _training_vector(self, context: RoundContext, model: Tensors) -> NDArray[np.uint32]:
+    def _update(self, context: RoundContext, model: Tensors) -> _Released:
+        """Returns this round's noised update: the one that left before, if any, or a new one."""
+        last = self._released
+        if last is not None and last.number == context.round:
+            return last
         noise_multiplier = self.plan.training.noise_multiplier if self.plan else None
         update = self.trainer.update(
             model, context.round, context.attempt, noise_multiplier, self._entropy
         )
+        return _Released(number=context.round, model_hash=context.model_hash, update=update)
+
+    def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> Words:
         weights = self.study.weights
         aggregation = self.study.aggregation
         return encode(
@@ -341,18 +384,18 @@ class Participation:
             weight=weights[self.site] / max(weights.values()),
             bound=aggregation.bound,
             frac_bits=aggregation.frac_bits,
+            ring_bits=context.ring_bits,
         )
 
-    def _evaluation_vector(self, context: RoundContext, model: Tensors) -> NDArray[np.uint32]:
+    def _evaluation_vector(self, context: RoundContext, model: Tensors) -> Words:
         layout = EvaluationVector(sites=self.study.site_names, bins=self.study.evaluation.bins)
         counts, table = self.trainer.counts(model)
         vector = layout.place(self.site, counts, table)
         if self.plan is not None:
             vector += self._evaluation_noise(layout, context)
-        share = 2 ** (RING_BITS - 1) // len(layout.sites)
         # Saturated, not refused: a refusal would tell something about the patients, uncharged.
-        np.clip(vector, -share, share - 1, out=vector)
-        return encode_counts(vector, sites=len(layout.sites))
+        np.clip(vector, -COUNT_LIMIT, COUNT_LIMIT, out=vector)
+        return encode_counts(vector)
 
     def _evaluation_noise(
         self, layout: EvaluationVector, context: RoundContext

@@ -84,11 +84,13 @@ class Federation:
         )
 
     def vectors(self, seed: int = 0) -> dict[str, Words]:
-        """Returns uniform vectors of the context's ring."""
+        """Returns random vectors as honest sites send them, none longer than the bound."""
         generator = np.random.default_rng(seed)
-        words, top = word_type(self.context), 2**self.context.ring_bits
+        words, dim = word_type(self.context), self.context.dim
+        most = int(float(self.context.bound) * 2**self.context.frac_bits / dim**0.5)
         return {
-            site: generator.integers(0, top, self.context.dim, dtype=words) for site in self.sites
+            site: generator.integers(-most, most, dim, endpoint=True).astype(words)
+            for site in self.sites
         }
 
     def answer(
@@ -100,9 +102,10 @@ class Federation:
             silo.accept_shares(request, self.entries(site))
             blob = self.blobs[site] = silo.mask(vector.copy())
             return silo.masked_message(ledger_head=LEDGER_HEAD), blob
+        if step is Step.SHARE:
+            return silo.share(request)
         act = {
             Step.ADVERTISE: lambda _: silo.advertise(),
-            Step.SHARE: silo.share,
             Step.CONSISTENCY: silo.confirm,
             Step.UNMASK: silo.reveal,
         }

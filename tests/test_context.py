@@ -119,7 +119,10 @@ def test_wider_ring_allows_what_the_narrow_one_refuses() -> None:
 
 
 def test_counts_need_no_bound() -> None:
-    assert context_of(4, purpose="evaluation", bound="counts", frac_bits=0).bound == "counts"
+    assert (
+        context_of(4, purpose="evaluation", bound="counts", frac_bits=0, ring_bits=64).bound
+        == "counts"
+    )
 
 
 @pytest.mark.parametrize("change", [{"x": 1}, {"dim": None}, {"suite": "1"}, {"threshold": 2}])

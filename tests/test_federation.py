@@ -1,6 +1,5 @@
 """What a whole run does, over the real interfaces: silos, link, coordinator, store."""
 
-import hashlib
 import random
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 from scipy.stats import chi2
 
 from compliance.ledger_records import State
+from protocol.encoding import blob_digest
 from protocol.errors import BudgetSpent, CohortRefused, PolicyRefused, QuorumLost
 from protocol.exchange import Request
 from protocol.study_file import read_study
@@ -70,7 +70,7 @@ def test_what_leaves_a_silo_is_uniform(tmp_path: Path) -> None:
     study = read_study(changed("bins: 8", "bins: 256"))
     federation = Federation(tmp_path, study)
     federation.run()
-    blobs = [reply.blob for _, _, reply in federation.link.seen if reply.blob is not None]
+    blobs = [reply.blob or b"" for _, step, reply in federation.link.seen if step == "masked"]
     assert len(blobs) == 12
     counts = np.bincount(np.frombuffer(b"".join(blobs), dtype=np.uint8), minlength=256)
     expected = counts.sum() / 256
@@ -82,7 +82,7 @@ def test_nothing_but_signed_messages_and_masked_blobs_leaves_a_silo(tmp_path: Pa
     outcome = federation.run()
     updates = encode_tensors(outcome.model)
     for _, step, reply in federation.link.seen:
-        assert (reply.blob is not None) == (step == "masked")
+        assert (reply.blob is not None) == (step in ("share", "masked"))
         assert updates not in reply.message
         assert len(reply.message) < 5000
 
@@ -92,12 +92,12 @@ def test_every_blob_that_left_was_sent_in_the_ledger_before(tmp_path: Path) -> N
     federation.run()
     for site, silo in federation.silos.items():
         left = {
-            hashlib.sha256(reply.blob).hexdigest()
-            for where, _, reply in federation.link.seen
-            if where == site and reply.blob is not None
+            blob_digest(reply.blob or b"")
+            for where, step, reply in federation.link.seen
+            if where == site and step == "masked"
         }
         with silo._home.transaction() as book:
-            sent = {entry.blob_sha256 for entry in book.entries() if entry.state is State.SENT}
+            sent = {entry.blob for entry in book.entries() if entry.state is State.SENT}
         assert left == sent
 
 

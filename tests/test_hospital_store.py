@@ -17,7 +17,7 @@ from compliance.accounting import SampledGaussian
 from compliance.ledger import Ledger
 from compliance.ledger_records import UNOPENED, Reservation
 from compliance.store import Base, Hospital, open_hospital
-from protocol.encoding import digest
+from protocol.encoding import blob_digest
 from protocol.errors import (
     BudgetSpent,
     LedgerBroken,
@@ -127,7 +127,7 @@ def test_database_of_another_hospital_is_refused(hospital: Hospital, path: Path)
 
 def test_ledger_survives_reopening(hospital: Hospital, path: Path) -> None:
     plan = reserve(hospital.ledger)
-    token = hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob_sha256="b")
+    token = hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob="b", content="c")
     hospital.close()
     again = open_hospital(path, site="north")
     assert again.ledger.verify(remembered=[token.head]) == token.head
@@ -172,7 +172,7 @@ def test_refused_write_is_a_broken_ledger_and_changes_nothing(
         "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END",
     )
     with pytest.raises(LedgerBroken, match=r"disk is full.*nothing was changed. Check disk space"):
-        hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob_sha256="b")
+        hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob="b", content="c")
     assert hospital.ledger.head == head
 
 
@@ -237,7 +237,7 @@ def test_many_writers_leave_one_chain(path: Path) -> None:
     def work(number: int) -> None:
         for place in range(5):
             hospitals[number].ledger.mark_sent(
-                plan, context=f"c{number}.{place}", event=SHARE, blob_sha256="b"
+                plan, context=(name := f"c{number}.{place}"), event=SHARE, blob="b", content=name
             )
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(3)]
@@ -261,7 +261,7 @@ event = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
 hospital.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
 plan = hospital.ledger.reserve(
     study="s" * 64, run="run-1", partition="training", purpose="training", event=event)
-token = hospital.ledger.mark_sent(plan, context="c1", event=event, blob_sha256="b")
+token = hospital.ledger.mark_sent(plan, context="c1", event=event, blob="b", content="c1")
 print(token.head, flush=True)
 with hospital.transaction() as book:
     row = book.last()
@@ -329,7 +329,8 @@ def test_once_book_binds_one_of_two_racing_digests(path: Path) -> None:
 
 def test_masked_blob_comes_back_byte_for_byte(hospital: Hospital, path: Path) -> None:
     blob = os.urandom(4000)
-    assert hospital.keep_blob("c", blob) == hospital.keep_blob("c", blob) == digest(blob)
+    for _ in range(2):
+        hospital.keep_blob("c", blob, blob_digest(blob))
     again = open_hospital(path, site="north")
     assert (again.blob("c"), again.blob("unknown")) == (blob, None)
     again.close()
@@ -338,14 +339,15 @@ def test_masked_blob_comes_back_byte_for_byte(hospital: Hospital, path: Path) ->
 
 
 def test_second_masked_blob_of_a_context_is_refused(hospital: Hospital) -> None:
-    hospital.keep_blob("c", b"first")
+    hospital.keep_blob("c", b"first", blob_digest(b"first"))
     with pytest.raises(MessageRefused, match="another masked vector was made"):
-        hospital.keep_blob("c", b"second")
+        hospital.keep_blob("c", b"second", blob_digest(b"second"))
     assert hospital.blob("c") == b"first"
 
 
 def test_changed_or_lost_blob_is_not_sent(hospital: Hospital, path: Path) -> None:
-    file = path.parent / "north-blobs" / hospital.keep_blob("c", b"masked")
+    hospital.keep_blob("c", b"masked", blob_digest(b"masked"))
+    file = path.parent / "north-blobs" / blob_digest(b"masked")
     file.write_bytes(b"changed")
     with pytest.raises(StoreBroken, match="was changed: do not send it"):
         hospital.blob("c")
@@ -355,8 +357,8 @@ def test_changed_or_lost_blob_is_not_sent(hospital: Hospital, path: Path) -> Non
 
 
 def test_dropped_blob_is_gone_but_not_another_contexts(hospital: Hospital, path: Path) -> None:
-    hospital.keep_blob("c1", b"shared")
-    hospital.keep_blob("c2", b"shared")
+    hospital.keep_blob("c1", b"shared", blob_digest(b"shared"))
+    hospital.keep_blob("c2", b"shared", blob_digest(b"shared"))
     hospital.drop_blob("c1")
     assert (hospital.blob("c1"), hospital.blob("c2")) == (None, b"shared")
     hospital.drop_blob("c2")

@@ -72,6 +72,10 @@ class FakeStorage:
         found = [row for row in self.rows if row.state is State.SENT and row.context == context]
         return found[0] if found else None
 
+    def released(self, reservation: int, content: str) -> bool:
+        own = (row for row in self.rows if (row.parent, row.state) == (reservation, State.SENT))
+        return any(row.content == content for row in own)
+
     def total(self, partition: Partition, state: State) -> int:
         same = (row for row in self.rows if (row.partition, row.state) == (partition, state))
         return sum(row.rho for row in same)
@@ -113,7 +117,7 @@ def reserve(
 def send(
     ledger: Ledger, plan: Reservation, steps: int = 10, context: str = "c1", blob: str = "b1"
 ) -> SentToken:
-    return ledger.mark_sent(plan, context=context, event=event(steps), blob_sha256=blob)
+    return ledger.mark_sent(plan, context=context, event=event(steps), blob=blob, content=context)
 
 
 def test_budget_opens_once_for_life(ledger: Ledger) -> None:
@@ -203,7 +207,7 @@ def test_restarted_run_finds_its_reservation_again(ledger: Ledger) -> None:
 
 def test_sent_is_booked_and_chained(ledger: Ledger) -> None:
     token = send(ledger, reserve(ledger))
-    assert (token.context, token.blob_sha256) == ("c1", "b1")
+    assert (token.context, token.blob) == ("c1", "b1")
     assert token.head == token.entry_hash == ledger.head
     assert ledger.summary().of("training").spent == pytest.approx(0.2)
 
@@ -234,10 +238,10 @@ def test_shares_add_up_to_the_plan_exactly_and_no_further(ledger: Ledger) -> Non
     share = replace(awkward, steps=1)
     plan = ledger.reserve(study="s", run="r", partition="training", purpose="t", event=awkward)
     for number in range(70):
-        ledger.mark_sent(plan, context=f"c{number}", event=share, blob_sha256="b")
+        ledger.mark_sent(plan, context=f"c{number}", event=share, blob="b", content=f"c{number}")
     assert ledger.summary().of("training").reserved == 0.0
     with pytest.raises(BudgetSpent, match="does not hold this release"):
-        ledger.mark_sent(plan, context="one more", event=share, blob_sha256="b")
+        ledger.mark_sent(plan, context="one more", event=share, blob="b", content="one more")
 
 
 def test_booked_price_is_never_below_the_exact_one(ledger: Ledger) -> None:
@@ -250,7 +254,7 @@ def test_booked_price_is_never_below_the_exact_one(ledger: Ledger) -> None:
 def test_dearer_share_than_planned_is_priced_as_it_is(ledger: Ledger) -> None:
     plan = reserve(ledger, steps=100)
     louder = event(1, noise_multiplier=1.0)  # as dear as 100 steps of the plan
-    ledger.mark_sent(plan, context="c1", event=louder, blob_sha256="b")
+    ledger.mark_sent(plan, context="c1", event=louder, blob="b", content="c1")
     with pytest.raises(BudgetSpent, match=r"needs rho 0.02, \S+ of 2 remain"):
         send(ledger, plan, steps=1, context="c2")
 
@@ -300,7 +304,7 @@ def test_reservation_that_was_not_booked_is_refused(ledger: Ledger) -> None:
 def test_sender_accepts_booked_tokens_only(ledger: Ledger) -> None:
     token = send(ledger, reserve(ledger))
     ledger.confirm(token)
-    for forged in (replace(token, blob_sha256="b2"), replace(token, context="c2")):
+    for forged in (replace(token, blob="b2"), replace(token, context="c2")):
         with pytest.raises(UpdateRefused, match="has not booked this release"):
             ledger.confirm(forged)
 

@@ -25,7 +25,6 @@ from protocol.forms import (
 )
 from protocol.identity import COORDINATOR, SigningKey
 from protocol.messages import (
-    ENTRY_BYTES,
     SIGNATURE_BYTES,
     Advertise,
     AdvertList,
@@ -37,13 +36,10 @@ from protocol.messages import (
     Reveal,
     RoundOpen,
     SenderList,
-    ShareBundle,
     ShareHeader,
     SignatureList,
     SurvivorList,
-    encode_bundle,
     open_message,
-    parse_bundle,
     parse_entry,
     peek_type,
     pieces,
@@ -203,8 +199,6 @@ def test_largest_messages_fit_their_limits() -> None:
     ):
         wire = sign_message(message, context=CTX, sender="lyon", key=KEY)
         assert open_message(wire, type(message), ORIGIN) == message
-    bundle = ShareBundle(header=signed_header, entries=bytes(ENTRY_BYTES * MAX_SITES))
-    assert parse_bundle(encode_bundle(bundle)) == bundle
 
 
 def test_map_of_too_many_sites_is_refused() -> None:
@@ -223,8 +217,6 @@ def test_random_bytes_are_refused_and_nothing_else(data: bytes) -> None:
     for kind in (RoundOpen, Advertise, Masked, Reveal):
         with pytest.raises(MessageRefused):
             open_message(data, kind, ORIGIN)
-    with pytest.raises(MessageRefused):
-        parse_bundle(data)
     assert peek_type(data) is None
 
 

@@ -115,9 +115,12 @@ def test_no_round_beyond_the_study_and_none_twice(tmp_path: Path) -> None:
         opening = attack.round(attack.context(number)).request(Step.ADVERTISE, "east")
         replies = [attack.ask("east", Step.ADVERTISE, opening) for _ in range(2)]
         assert number == 0 or {reply.refusal for reply in replies} == {"OutOfOrder"}
-    again = replace(attack.context(0), attempt=1)
+    other = {name: value + np.float32(1) for name, value in attack.initial().items()}
+    again = replace(attack.context(1, model=other), attempt=1)
+    attack.drive(attack.context(1))
     opening = attack.round(again).request(Step.ADVERTISE, "east")
-    assert attack.ask("east", Step.ADVERTISE, opening).refusal == "OutOfOrder"
+    assert attack.ask("east", Step.ADVERTISE, opening, other).refusal == "OutOfOrder"
+    assert "is past" in str(attack.east.reason("run-1"))
 
 
 def test_the_evaluation_comes_last_and_once(tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from protocol.messages import (
     ShareHeader,
     SignatureList,
     SurvivorList,
-    parse_bundle,
     sign_message,
 )
 from protocol.sealed_shares import SiloSecrets
@@ -336,8 +335,7 @@ def test_book_holds_the_digest_of_what_left() -> None:
 
     federation.run(federation.vectors(), tamper=watch)
     booked = set(federation.books[FIRST].entries.values())
-    advert, bundle, masked, blob, consistency, reveal = (part for part in sent if part)
-    header = parse_bundle(bundle).header
+    advert, header, _, masked, blob, consistency, reveal = (part for part in sent if part)
     assert {digest(part) for part in (advert, header, masked, reveal)} <= booked
     assert blob_digest(blob) in booked
     statement = federation.opened_answer(consistency, Consistency, FIRST)

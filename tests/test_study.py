@@ -59,8 +59,8 @@ def test_the_default_threshold_obeys_the_rule_for_every_size(n: int) -> None:
 
 
 def test_a_sum_that_could_wrap_is_refused() -> None:
-    with pytest.raises(ValidationError, match="could wrap 32 bits"):
-        Study.model_validate(small_study().model_dump() | {"aggregation": {"bound": 1000.0}})
+    with pytest.raises(ValidationError, match="could wrap 64 bits"):
+        Study.model_validate(small_study().model_dump() | {"aggregation": {"bound": 1e13}})
 
 
 def test_weights_are_equal_unless_every_site_declares_a_count() -> None:

@@ -15,11 +15,8 @@ from protocol.messages import (
     Consistency,
     Masked,
     Reveal,
-    ShareBundle,
     ShareHeader,
     digest_of_blobs,
-    encode_bundle,
-    parse_bundle,
 )
 from protocol.shares import OPENING_BYTES, SHARE_BYTES
 from protocol.sum_round import Step, SumRound
@@ -80,8 +77,7 @@ def test_unsigned_answer_is_refused_and_its_site_named(step: Step) -> None:
 def spoilt_header(
     _step: Step, _site: str, wire: bytes, blob: bytes | None
 ) -> tuple[bytes, bytes | None]:
-    bundle = parse_bundle(wire)
-    return encode_bundle(replace(bundle, header=bytes(64) + bundle.header[64:])), blob
+    return bytes(64) + wire[64:], blob
 
 
 def sealed_garbage(federation: Federation, victim: str) -> Tamper:
@@ -90,8 +86,8 @@ def sealed_garbage(federation: Federation, victim: str) -> Tamper:
     def change(
         _step: Step, site: str, wire: bytes, blob: bytes | None
     ) -> tuple[bytes, bytes | None]:
-        bundle = parse_bundle(wire)
-        entries = [bundle.entries[i : i + 276] for i in range(0, len(bundle.entries), 276)]
+        assert blob is not None
+        entries = [blob[i : i + 276] for i in range(0, len(blob), 276)]
         place = federation.sites.index(victim)
         entries[place] = entries[place][:64] + secrets.token_bytes(212)
         silo = federation.silos[site]
@@ -101,7 +97,7 @@ def sealed_garbage(federation: Federation, victim: str) -> Tamper:
             entries=b"".join(bytes.fromhex(digest(entry)) for entry in entries),
         )
         silo._header = federation.from_site(site, header)
-        return encode_bundle(ShareBundle(header=silo._header, entries=b"".join(entries))), blob
+        return silo._header, b"".join(entries)
 
     return change
 
@@ -219,14 +215,15 @@ def test_header_over_other_adverts_is_refused() -> None:
     federation = Federation(4)
     vectors = federation.vectors()
     federation.play(Step.ADVERTISE, vectors)
-    bundle = parse_bundle(federation.silos[FIRST].share(federation.request(Step.SHARE)))
-    header = ShareHeader(adverts="0" * 64, entries=bytes(32 * 4))
-    wrong = replace(bundle, header=federation.from_site(FIRST, header))
+    header, entries = federation.silos[FIRST].share(federation.request(Step.SHARE))
+    wrong = federation.from_site(FIRST, ShareHeader(adverts="0" * 64, entries=bytes(32 * 4)))
     with pytest.raises(MessageRefused, match="site site-00: it used other adverts"):
-        federation.coordinator.receive(Step.SHARE, FIRST, encode_bundle(wrong))
-    swapped = replace(bundle, entries=bundle.entries[276:] + bundle.entries[:276])
+        federation.coordinator.receive(Step.SHARE, FIRST, wrong, entries)
+    swapped = entries[276:] + entries[:276]
     with pytest.raises(MessageRefused, match="its entries are not the ones it signed"):
-        federation.coordinator.receive(Step.SHARE, FIRST, encode_bundle(swapped))
+        federation.coordinator.receive(Step.SHARE, FIRST, header, swapped)
+    with pytest.raises(MessageRefused, match="expected 4 pieces of 276 bytes, got 0 bytes"):
+        federation.coordinator.receive(Step.SHARE, FIRST, header)
 
 
 def test_second_answer_that_differs_is_refused() -> None:

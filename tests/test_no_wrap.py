@@ -1,0 +1,119 @@
+"""No sum wraps: certain limits, limits that fail with a stated chance, and sums that are noise."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom
+
+from protocol.errors import SumRefused
+from protocol.fixed_point import decode, encode, encode_counts
+from protocol.no_wrap import (
+    COUNT_LIMIT,
+    FAILURE,
+    Batch,
+    fits,
+    least_ring_bits,
+    most_in_batch,
+    most_of_batches,
+    most_of_counts,
+    most_of_updates,
+    require_sum_of_counts,
+    require_sum_of_updates,
+)
+
+
+@given(st.integers(1, 100), st.floats(0.1, 15.9))
+def test_largest_sum_that_is_allowed_does_not_wrap(sites: int, bound: float) -> None:
+    assert fits(most_of_updates(sites=sites, bound=bound, frac_bits=20), 32)
+    worst = encode(np.array([1e9]), weight=1.0, bound=bound, frac_bits=20)
+    total = sum(int(worst[0]) for _ in range(sites)) % 2**32
+    summed = decode(np.array([total], dtype=np.uint32), frac_bits=20)[0]
+    assert summed == pytest.approx(sites * bound, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("sites", "bound", "frac_bits", "bits"),
+    [(127, 16.0, 20, 32), (128, 16.0, 20, 64), (1, 2.0**31, 0, 64), (4, 1000.0, 20, 64)],
+)
+def test_ring_has_64_bits_where_32_could_wrap(
+    sites: int, bound: float, frac_bits: int, bits: int
+) -> None:
+    most = most_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
+    assert least_ring_bits(most) == bits
+
+
+@pytest.mark.parametrize("bound", [float("nan"), float("inf"), 0.0, -1.0])
+def test_bound_that_is_no_length_is_a_mistake(bound: float) -> None:
+    with pytest.raises(ValueError, match="finite and positive"):
+        most_of_updates(sites=3, bound=bound, frac_bits=20)
+
+
+def test_sum_that_could_wrap_64_bits_is_refused() -> None:
+    with pytest.raises(ValueError, match="could wrap 64 bits"):
+        least_ring_bits(most_of_updates(sites=4, bound=2.0**41, frac_bits=20))
+    with pytest.raises(ValueError, match="32 or 64 bits"):
+        fits(1, 16)
+
+
+@given(st.integers(1, 3000), st.floats(0.001, 1.0), st.sampled_from([0.05, 1e-6, 1e-12]))
+@settings(max_examples=200)
+def test_batches_exceed_their_limit_no_more_often_than_stated(
+    patients: int, rate: float, failure: float
+) -> None:
+    most = most_in_batch(Batch(patients=patients, rate=rate), failure)
+    assert binom.sf(most, patients, rate) <= failure * (1 + 1e-9)
+    exact = binom.isf(failure, patients, rate)  # Chernoff costs a few patients, not a multiple
+    assert most <= exact + 2 + 0.6 * (exact - patients * rate)
+
+
+def test_real_batches_and_noise_stay_within_the_limit() -> None:
+    generator = np.random.default_rng(1)
+    batches = [Batch(patients=500, rate=0.1), Batch(patients=80, rate=0.4)]
+    failure, clip, deviation, dim = 1e-3, 1000, 20_000.0, 50
+    most = most_of_batches(batches, clip=clip, deviation=deviation, dim=dim, failure=failure)
+    drawn = sum(generator.binomial(b.patients, b.rate, 4000) for b in batches) * clip
+    noise = np.abs(generator.normal(0, deviation, (4000, dim))).max(axis=1)
+    assert (drawn + noise > most).mean() <= failure
+    assert most < 3 * np.median(drawn + noise)
+
+
+def test_less_failure_more_noise_and_more_coordinates_need_more_room() -> None:
+    batches = [Batch(patients=1000, rate=0.1)] * 4
+    usual = most_of_batches(batches, clip=1024, deviation=1e5, dim=1000)
+    assert most_of_batches(batches, clip=1024, deviation=2e5, dim=1000) > usual
+    assert most_of_batches(batches, clip=1024, deviation=1e5, dim=10**7) > usual
+    assert most_of_batches(batches, clip=1024, deviation=1e5, dim=1000, failure=1e-3) < usual
+    assert FAILURE == 2.0**-64
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.1, float("nan")])
+def test_batch_that_cannot_be_drawn_is_a_mistake(rate: float) -> None:
+    with pytest.raises(ValueError, match="at a rate in"):
+        Batch(patients=10, rate=rate)
+
+
+# --- a sum that is noise ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [np.uint32, np.uint64])
+def test_uniform_sum_is_refused_and_the_longest_honest_one_is_not(words: type) -> None:
+    bits = 8 * np.dtype(words).itemsize
+    noise = np.random.default_rng(2).integers(0, 2**bits, 40, dtype=words)
+    with pytest.raises(SumRefused, match="longer than its updates can be"):
+        require_sum_of_updates(noise, sites=4, bound=16.0, frac_bits=20)
+    update = np.full(40, 16.0 / 40**0.5)
+    one = encode(update, weight=1.0, bound=16.0, frac_bits=20, ring_bits=bits)
+    longest = one * words(4)
+    require_sum_of_updates(longest, sites=4, bound=16.0, frac_bits=20)
+    with pytest.raises(SumRefused):
+        require_sum_of_updates(longest, sites=3, bound=16.0, frac_bits=20)
+
+
+def test_uniform_counts_are_refused_and_the_largest_honest_ones_are_not() -> None:
+    noise = np.random.default_rng(3).integers(0, 2**64, 40, dtype=np.uint64)
+    with pytest.raises(SumRefused, match="more patients than there are"):
+        require_sum_of_counts(noise, sites=256)
+    largest = encode_counts(np.array([COUNT_LIMIT, -COUNT_LIMIT])) * np.uint64(256)
+    require_sum_of_counts(largest, sites=256)
+    assert fits(most_of_counts(sites=256), 64)
