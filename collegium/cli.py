@@ -136,6 +136,23 @@ def audit_verify(out: Out, as_json: AsJson = False) -> None:
     _emit(verify_folder(out, _console()), as_json)
 
 
+@audit_app.command("recompute")
+def audit_recompute(
+    wanted: Annotated[
+        str, typer.Argument(metavar="ROUND", help="A training round's number, or: evaluation.")
+    ],
+    out: Out,
+    run: Annotated[
+        str | None, typer.Option("--run", help="Which run; the newest when left out.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Computes a kept round's sum again from what the hospitals sent, bit by bit."""
+    from collegium.verify import recompute_round
+
+    _emit(recompute_round(out, wanted, run, _console()), as_json)
+
+
 @report_app.command("export")
 def report_export(
     run: Annotated[str, typer.Argument(metavar="RUN")],

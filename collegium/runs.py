@@ -15,6 +15,7 @@ from collegium.consortium import Consortium, told
 from collegium.exact import exact_figures
 from collegium.progress import Silent
 from compliance.audit_log import NewEntry
+from coordinator.evidence import RoundShelf
 from coordinator.ray_link import RayLink
 from coordinator.runner import Outcome, Runner, Watcher
 from coordinator.store import RunRow, Store, Transaction, now
@@ -63,6 +64,7 @@ def run_study(
             store=store,
             link=RayLink(hospitals.actors),
             shelf=workspace,
+            evidence=RoundShelf(workspace.rounds),
             watcher=watcher,
         )
         outcome = runner.run(initial, summaries)

@@ -6,7 +6,8 @@ hospitals' records in one place, which no real consortium can do; they are
 ``None`` for a real run.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
@@ -75,6 +76,7 @@ class RoundFacts:
     context: str
     survivors: tuple[str, ...]
     dropped: tuple[str, ...]
+    culprits: Mapping[str, str] = field(default_factory=dict)
     model_digest: str | None
     opened_at: str
     seconds: float | None

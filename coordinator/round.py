@@ -6,31 +6,46 @@ the round goes on while the threshold allows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
+from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, QuorumLost
 from protocol.exchange import Reply, Request
 from protocol.sum_round import Step, SumRound
+from protocol.transcript import Transcript
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """What a round yields: the sum, and who is in it."""
+    """What a round yields: the sum, who is in it, and from what it can be recomputed."""
 
     total: NDArray[np.unsignedinteger]
     survivors: tuple[str, ...]
     dropped: tuple[str, ...]
     blob_hashes: Mapping[str, str]
     ledger_heads: Mapping[str, str]
-    refusals: Mapping[str, str] = field(default_factory=dict)
+    culprits: Mapping[str, str]
+    transcript: Transcript
+
+    @property
+    def digest(self) -> str:
+        """The digest of the sum's bytes."""
+        return blob_digest(self.total.view(np.uint8).data)
 
 
 def aggregate(
-    sum_round: SumRound, link: SiloLink, *, run_id: str, model: bytes, timeout: float
+    sum_round: SumRound,
+    link: SiloLink,
+    *,
+    run_id: str,
+    model: bytes,
+    timeout: float,
+    shelf: RoundShelf | None = None,
 ) -> Sum:
     """Returns the sum of what the sites contributed.
 
@@ -40,12 +55,15 @@ def aggregate(
         run_id: the run that the sites have joined.
         model: the global model's safetensors bytes, sent with the opening.
         timeout: seconds that one step may take.
+        shelf: where masked vectors are kept as they arrive.
 
     Raises:
         QuorumLost: fewer sites than the threshold are left; the message names
             the class of each refusal, never its reason.
+        SumRefused: the sum is none that honest sites can give.
     """
     refusals: dict[str, str] = {}
+    counted: dict[Step, dict[str, tuple[bytes, bytes | None]]] = {step: {} for step in Step}
     for step in Step:
         requests = {
             site: Request(
@@ -60,6 +78,10 @@ def aggregate(
             refusal = _take(sum_round, step, site, reply)
             if refusal is not None:
                 refusals[site] = refusal
+                continue
+            counted[step][site] = reply.message, reply.blob if step is Step.SHARE else None
+            if step is Step.MASKED and shelf is not None:
+                shelf.keep_vector(sum_round.context, sum_round.blob_hashes[site], reply.blob or b"")
         try:
             sum_round.close(step)
         except QuorumLost as error:
@@ -67,11 +89,12 @@ def aggregate(
             raise QuorumLost(f"{error}{f' ({named})' if named else ''}") from error
     return Sum(
         total=sum_round.total(),
-        survivors=tuple(sum_round.survivors),
-        dropped=tuple(sorted(set(sum_round.context.cohort) - set(sum_round.survivors))),
+        survivors=sum_round.survivors,
+        dropped=sum_round.dropped,
         blob_hashes=sum_round.blob_hashes,
         ledger_heads=sum_round.ledger_heads,
-        refusals=refusals,
+        culprits=sum_round.culprits,
+        transcript=Transcript.of(sum_round.context, counted),
     )
 
 

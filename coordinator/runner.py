@@ -2,28 +2,33 @@
 
 The runner decides nothing about privacy. It opens rounds, hands sums to the
 strategy and writes down what happened: model, round and audit entries of a
-round are one transaction, so a crash leaves the last finished round.
+round are one transaction, so a crash leaves the last finished round. A round
+that fails is tried again (``attempts``); every attempt has its own context.
 """
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compliance.audit_log import NewEntry
+from coordinator.attempts import Attempts
 from coordinator.evaluation import Released, released_metrics
+from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
 from coordinator.round import Sum, aggregate
-from coordinator.store import RoundRow, SnapshotRow, Store, newest_head, now
+from coordinator.round_book import RoundBook
+from coordinator.store import SnapshotRow, Store, newest_head, now
 from coordinator.strategies import STRATEGIES, ServerState
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
-from protocol.encoding import digest, digest_json
-from protocol.errors import FederationError
+from protocol.encoding import digest
+from protocol.errors import QuorumLost, SumRefused
 from protocol.evaluation_vector import EvaluationVector, noise_deviations
 from protocol.fixed_point import decode, decode_counts
 from protocol.identity import Roster, SigningKey
@@ -42,6 +47,8 @@ from protocol.tensors import (
 
 #: The root that a log without entries has: SHA-256 of nothing (RFC 6962 section 2.1).
 _EMPTY_ROOT = digest(b"")
+#: What is said of a site without which a sum that was noise is honest.
+SUSPECTED = "suspected: with it the sum was noise, without it the sum is honest"
 
 
 class Watcher(Protocol):
@@ -80,18 +87,25 @@ class Runner:
         store: Store,
         link: SiloLink,
         shelf: SnapshotShelf,
+        evidence: RoundShelf,
         watcher: Watcher,
         step_timeout: float = 600.0,
+        threads: int = 1,
     ) -> None:
         self._run_id = run_id
         self._study = study
         self._roster = roster
         self._key = key
         self._store = store
+        self._book = RoundBook(store, key, run_id)
         self._link = link
         self._shelf = shelf
+        self._evidence = evidence
         self._watcher = watcher
         self._timeout = step_timeout
+        self._threads = threads
+        self._suspects: set[str] = set()
+        self._kept: deque[str] = deque()
 
     def run(self, initial: Tensors, summaries: Mapping[str, Summary]) -> Outcome:
         """Returns the trained model and its released figures.
@@ -108,36 +122,64 @@ class Runner:
         state = strategy.init(flatten(initial))
         for number in range(self._study.training.rounds):
             model = unflatten(layout, state.parameters)
-            total = self._round("training", number, model, layout)
-            state = strategy.apply(state, self._mean(total))
-            self._commit_training(number, total, layout, state)
+            total = self._round("training", number, model)
+            state = strategy.apply(state, mean_update(self._study, total.survivors, total.total))
+            self._commit_training(total, layout, state)
         model = unflatten(layout, state.parameters)
-        released = self._evaluate(model, layout, summaries)
+        released = self._evaluate(model, summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
 
-    def _round(self, purpose: str, number: int, model: Tensors, layout: Layout) -> Sum:
-        context = self._context(purpose, number, model, layout)
-        self._open(purpose, number, context)
-        sum_round = SumRound(
-            context=context,
-            roster=self._roster,
-            key=self._key,
-            min_cohort=self._study.aggregation.min_cohort,
+    def _round(self, purpose: str, number: int, model: Tensors) -> Sum:
+        aggregation = self._study.aggregation
+        attempts = Attempts(
+            self._study.site_names,
+            least=max(self._study.threshold, aggregation.min_cohort),
+            most=aggregation.attempts,
+            suspects=self._suspects,
         )
-        try:
-            return aggregate(
-                sum_round,
-                self._link,
-                run_id=self._run_id,
-                model=encode_tensors(model),
-                timeout=self._timeout,
+        while True:
+            sum_round = SumRound(
+                context=self._context(purpose, number, attempts.number, model),
+                roster=self._roster,
+                key=self._key,
+                min_cohort=aggregation.min_cohort,
+                without=attempts.without,
+                threads=self._threads,
             )
-        except FederationError as error:
-            self._fail(purpose, number, type(error).__name__)
-            raise type(error)(f"{purpose} round {number + 1}: {error}") from error
+            try:
+                total = self._attempt(sum_round, encode_tensors(model))
+            except (QuorumLost, SumRefused) as error:
+                self._evidence.drop(sum_round.context.digest)
+                self._book.fail(sum_round, error)
+                again = attempts.fail(
+                    error, survivors=sum_round.survivors, culprits=sum_round.culprits
+                )
+                if not again:
+                    raise type(error)(f"{purpose} round {number + 1}: {error}") from error
+                continue
+            if attempts.suspect is not None:
+                self._suspects.add(attempts.suspect)
+                total = replace(total, culprits={**total.culprits, attempts.suspect: SUSPECTED})
+            return total
 
-    def _context(self, purpose: str, number: int, model: Tensors, layout: Layout) -> RoundContext:
+    def _attempt(self, sum_round: SumRound, model: bytes) -> Sum:
+        self._book.open(sum_round.context)
+        keeps = self._study.aggregation.keep_rounds > 0
+        total = aggregate(
+            sum_round,
+            self._link,
+            run_id=self._run_id,
+            model=model,
+            timeout=self._timeout,
+            shelf=self._evidence if keeps else None,
+        )
+        if keeps:
+            self._evidence.keep_round(total.transcript, model)
+            self._kept.append(sum_round.context.digest)
+        return total
+
+    def _context(self, purpose: str, number: int, attempt: int, model: Tensors) -> RoundContext:
         with self._store.read() as session:
             head = newest_head(session)
         return round_context(
@@ -146,77 +188,36 @@ class Runner:
             roster_digest=self._roster.digest,
             purpose=purpose,
             number=number,
-            attempt=0,
+            attempt=attempt,
             log_root=head.root.hex() if head else _EMPTY_ROOT,
             model=model,
         )
 
-    def _mean(self, total: Sum) -> NDArray[np.float64]:
-        """Returns the weighted mean update of the sites that are in the sum."""
-        weights = self._study.weights
-        share = sum(weights[site] for site in total.survivors) / max(weights.values())
-        return decode(total.total, frac_bits=self._study.aggregation.frac_bits) / share
-
-    def _open(self, purpose: str, number: int, context: RoundContext) -> None:
-        with self._store.transaction() as transaction:
-            transaction.add(
-                RoundRow(
-                    run_id=self._run_id,
-                    purpose=purpose,
-                    number=number,
-                    attempt=context.attempt,
-                    state="open",
-                    context=context.digest,
-                    survivors_json="[]",
-                    dropped_json="[]",
-                    model_digest=None,
-                    opened_at=now(),
-                    closed_at=None,
-                )
-            )
-            transaction.log([self._entry("round-opened", number, context.digest)], self._key)
-
-    def _close(self, row: RoundRow, total: Sum, model_name: str | None) -> None:
-        row.state = "finished"
-        row.survivors_json = json.dumps(total.survivors)
-        row.dropped_json = json.dumps(total.dropped)
-        row.model_digest = model_name
-        row.closed_at = now()
-
-    def _fail(self, purpose: str, number: int, kind: str) -> None:
-        with self._store.transaction() as transaction:
-            row = transaction.round(self._run_id, purpose, number, 0)
-            row.state, row.closed_at = "failed", now()
-            transaction.log([self._entry("round-failed", number, digest(kind.encode()))], self._key)
-
-    def _commit_training(self, number: int, total: Sum, layout: Layout, state: ServerState) -> None:
+    def _commit_training(self, total: Sum, layout: Layout, state: ServerState) -> None:
         name = model_digest(unflatten(layout, state.parameters))
+        context = total.transcript.context
         with self._store.transaction() as transaction:
-            self._close(transaction.round(self._run_id, "training", number, 0), total, name)
-            entries = [*self._results(number, total), self._entry("result", number, name)]
-            transaction.log(entries, self._key)
-        self._watcher.round_finished("training", number, total.survivors)
+            entries = self._book.close(transaction, total, name)
+            transaction.log([*entries, self._book.entry(context, "result", name)], self._key)
+        self._forget()
+        self._watcher.round_finished("training", context.round, total.survivors)
 
-    def _results(self, number: int, total: Sum) -> list[NewEntry]:
-        """What a finished round leaves in the log: who was in it, and what they sent."""
-        return [
-            self._entry("survivors", number, digest_json(list(total.survivors))),
-            self._entry("masked-blobs", number, digest_json(dict(total.blob_hashes))),
-            self._entry("ledger-heads", number, digest_json(dict(total.ledger_heads))),
-        ]
+    def _forget(self) -> None:
+        """Drops the evidence of rounds that are older than the study wants."""
+        while len(self._kept) > self._study.aggregation.keep_rounds:
+            self._evidence.drop(self._kept.popleft())
 
-    def _evaluate(
-        self, model: Tensors, layout: Layout, summaries: Mapping[str, Summary]
-    ) -> Released:
+    def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
         number = self._study.training.rounds
-        total = self._round("evaluation", number, model, layout)
+        total = self._round("evaluation", number, model)
         released = self._read(total, summaries)
         payload = released_json(released)
+        context = total.transcript.context
         with self._store.transaction() as transaction:
-            self._close(transaction.round(self._run_id, "evaluation", number, 0), total, None)
+            entries = self._book.close(transaction, total, None)
             figures = digest(transaction.release(self._run_id, "evaluation", payload).encode())
-            entries = [*self._results(number, total), self._entry("release", number, figures)]
-            transaction.log(entries, self._key)
+            transaction.log([*entries, self._book.entry(context, "release", figures)], self._key)
+        self._forget()
         self._watcher.round_finished("evaluation", number, total.survivors)
         return released
 
@@ -254,11 +255,24 @@ class Runner:
                 )
             )
             transaction.run(self._run_id).model_digest = name
-            transaction.log([self._entry("snapshot", self._study.training.rounds, name)], self._key)
+            kept = NewEntry(
+                type="snapshot",
+                run_id=self._run_id,
+                payload=name,
+                round=self._study.training.rounds,
+                attempt=0,
+            )
+            transaction.log([kept], self._key)
         return name
 
-    def _entry(self, kind: str, number: int, payload: str) -> NewEntry:
-        return NewEntry(type=kind, run_id=self._run_id, payload=payload, round=number, attempt=0)
+
+def mean_update(
+    study: Study, survivors: Collection[str], total: NDArray[np.unsignedinteger]
+) -> NDArray[np.float64]:
+    """Returns the weighted mean update of the sites that are in a sum."""
+    weights = study.weights
+    share = sum(weights[site] for site in survivors) / max(weights.values())
+    return decode(total, frac_bits=study.aggregation.frac_bits) / share
 
 
 def released_json(released: Released) -> dict[str, Any]:

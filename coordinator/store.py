@@ -29,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
 from compliance.database import NAMING_CONVENTION, open_database
+from protocol.context import RoundContext
 from protocol.errors import StoreBroken
 from protocol.identity import SigningKey
 
@@ -86,6 +87,7 @@ class RoundRow(Base):
     context: Mapped[str] = mapped_column(String(64))
     survivors_json: Mapped[str] = mapped_column(Text)
     dropped_json: Mapped[str] = mapped_column(Text)
+    culprits_json: Mapped[str] = mapped_column(Text)
     model_digest: Mapped[str | None] = mapped_column(String(64))
     opened_at: Mapped[str] = mapped_column(String(32))
     closed_at: Mapped[str | None] = mapped_column(String(32))
@@ -185,11 +187,14 @@ class Transaction:
         """Returns a run's row, to be changed within this transaction."""
         return self._session.get_one(RunRow, run_id)
 
-    def round(self, run_id: str, purpose: str, number: int, attempt: int) -> RoundRow:
-        """Returns a round's row, to be changed within this transaction."""
+    def round(self, context: RoundContext) -> RoundRow:
+        """Returns the row of a round's attempt, to be changed within this transaction."""
         return self._session.scalars(
             select(RoundRow).filter_by(
-                run_id=run_id, purpose=purpose, number=number, attempt=attempt
+                run_id=context.run_id,
+                purpose=context.purpose,
+                number=context.round,
+                attempt=context.attempt,
             )
         ).one()
 

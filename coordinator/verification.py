@@ -129,6 +129,10 @@ def _check_rounds(session: Session, row: RunRow, kinds: Kinds) -> None:
     survivors = {(c["round"], c["payload"]) for c in kinds.get("survivors", ())}
     if {(r.number, digest_json(json.loads(r.survivors_json))) for r in finished} != survivors:
         raise StoreBroken(f"run {row.id}: who took part in a round is not what the log says")
+    accused = {(c["round"], c["attempt"], c["payload"]) for c in kinds.get("culprits", ())}
+    named = [r for r in rounds if r.culprits_json != "{}"]
+    if {(r.number, r.attempt, digest(r.culprits_json.encode())) for r in named} != accused:
+        raise StoreBroken(f"run {row.id}: who answered wrongly in a round is not what the log says")
     results = {(c["round"], c["payload"]) for c in kinds.get("result", ())}
     trained = {(r.number, r.model_digest) for r in rounds if r.model_digest is not None}
     if trained != results:

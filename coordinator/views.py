@@ -85,7 +85,7 @@ class Views:
             StoreBroken: what is stored about it cannot be read.
         """
         with self._store.read() as session:
-            row = _find(session, run_id)
+            row = find_run(session, run_id)
             try:
                 return self._dossier(session, row)
             except (ValueError, KeyError, TypeError, MessageRefused) as error:
@@ -170,7 +170,12 @@ class Views:
         )
 
 
-def _find(session: Session, run_id: str) -> RunRow:
+def find_run(session: Session, run_id: str) -> RunRow:
+    """Returns the one run whose id begins so.
+
+    Raises:
+        WorkspaceRefused: there is no such run, or several begin so.
+    """
     rows = session.scalars(
         select(RunRow).where(RunRow.id.startswith(run_id, autoescape=True))
     ).all()
@@ -204,6 +209,7 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
             context=row.context,
             survivors=tuple(json.loads(row.survivors_json)),
             dropped=tuple(json.loads(row.dropped_json)),
+            culprits=json.loads(row.culprits_json),
             model_digest=row.model_digest,
             opened_at=row.opened_at,
             seconds=_seconds(row.opened_at, row.closed_at),

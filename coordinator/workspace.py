@@ -6,6 +6,7 @@
       collegium.db            the coordinator's memory
       coordinator.key         its signing key (mode 0600), coordinator.pub beside it
       snapshots/<digest>.safetensors, <digest>.json
+      rounds/<context>/       what the newest rounds can be recomputed from
       silos/<site>/           what lies inside each simulated hospital
       index.html              the page for people
 
@@ -37,6 +38,7 @@ class Workspace:
         self.key_file = root / "coordinator.key"
         self.public_file = root / "coordinator.pub"
         self.snapshots = root / "snapshots"
+        self.rounds = root / "rounds"
         self.silos = root / "silos"
         self.page = root / "index.html"
 
@@ -115,8 +117,8 @@ class Workspace:
         data = encode_tensors(model)
         manifest = manifest | {"model_digest": name, "file_sha256": digest(data)}
         text = json.dumps(manifest, sort_keys=True, indent=2, allow_nan=False)
-        _write_whole(self.snapshots / f"{name}.safetensors", data)
-        _write_whole(self.snapshots / f"{name}.json", text.encode())
+        write_whole(self.snapshots / f"{name}.safetensors", data)
+        write_whole(self.snapshots / f"{name}.json", text.encode())
         return name
 
     def read_snapshot(self, name: str) -> Tensors:
@@ -171,7 +173,7 @@ def _write_key(workspace: Workspace) -> None:
     workspace.public_file.write_text(key.public.hex() + "\n")
 
 
-def _write_whole(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Writes a file so that a crash leaves the old one or the new one, never half of it."""
     partial = path.with_suffix(path.suffix + ".partial")
     with partial.open("wb") as file:

@@ -19,7 +19,7 @@ Rules:
 Source: Bonawitz et al. 2017 (CCS), figure 4, server side.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
@@ -77,7 +77,8 @@ class SumRound:
     """The state machine of the coordinator in one context.
 
     For each step: ``request`` for every site in ``asked``, ``receive`` what
-    comes, ``close``; after the last, ``total``.
+    comes, ``close``; after the last, ``total``. Sites in ``without`` are treated
+    as dropped from the start.
 
     Raises:
         MessageRefused: a member of the cohort is not in the roster, or the
@@ -91,6 +92,7 @@ class SumRound:
         roster: Roster,
         key: SigningKey,
         min_cohort: int = LEAST_COHORT,
+        without: Collection[str] = (),
         threads: int = 1,
     ) -> None:
         if roster.digest != context.roster_digest:
@@ -101,7 +103,7 @@ class SumRound:
         self._threads = threads
         self._least = max(context.threshold, min_cohort, LEAST_COHORT)
         self._step: Step | None = Step.ADVERTISE
-        self._asked: tuple[str, ...] = context.cohort
+        self._asked = tuple(site for site in context.cohort if site not in without)
         self._answers: dict[str, bytes] = {}  # of this step, as they came
         self._common: bytes | None = None  # this step's request, where all sites get the same
         self._culprits: dict[str, str] = {}

@@ -338,7 +338,7 @@ class Participation:
         else:
             released = None
             vector = self._evaluation_vector(context, self._model)
-        content = blob_digest(memoryview(vector).cast("B"), self._threads)
+        content = blob_digest(vector.view(np.uint8).data, self._threads)
         blob = silo_round.mask(vector, threads=self._threads)
         self._kept = context.digest
         self._home.keep_blob(context.digest, blob, silo_round.blob)

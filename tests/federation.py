@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.noise import DiscreteGaussian
+from coordinator.evidence import RoundShelf
 from coordinator.runner import Outcome, Runner
 from coordinator.store import RunRow, Store, now
 from coordinator.workspace import Workspace
@@ -177,7 +178,8 @@ class Federation:
                 RunRow(
                     id=self.run_id, study_digest=self.study.digest, state="running",
                     simulation=True, test_noise=False, seed=self.study.seeds.model,
-                    started_at=now(), roster_json="{}", sites_json="{}", environment_json="{}",
+                    started_at=now(), roster_json=self.roster.canonical_bytes.decode(),
+                    sites_json="{}", environment_json="{}",
                 )
             )  # fmt: skip
         first = next(iter(self.silos.values()))
@@ -192,5 +194,6 @@ class Federation:
             store=self.store,
             link=self.link,
             shelf=self.workspace,
+            evidence=RoundShelf(self.workspace.rounds),
             watcher=self.watch,
         )

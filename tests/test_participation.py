@@ -39,11 +39,15 @@ class Attack:
         return decode_tensors(self.east.initial_model("run-1"))
 
     def context(
-        self, number: int = 0, purpose: str = "training", model: Tensors | None = None
+        self,
+        number: int = 0,
+        purpose: str = "training",
+        model: Tensors | None = None,
+        attempt: int = 0,
     ) -> RoundContext:
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
-            purpose=purpose, number=number, attempt=0, log_root=digest(b""),
+            purpose=purpose, number=number, attempt=attempt, log_root=digest(b""),
             model=model or self.initial(),
         )  # fmt: skip
 
