@@ -15,7 +15,7 @@ from protocol.identity import COORDINATOR, Member, Roster, SigningKey
 from protocol.keystream import Words
 from protocol.masking import word_type
 from protocol.messages import M, Message, Origin, open_message, sign_message
-from protocol.silo_round import SiloRound
+from protocol.silo_round import LEAST_COHORT, SiloRound
 from protocol.sum_round import Step, SumRound
 from tests.contexts import context_of, site_names
 
@@ -72,7 +72,7 @@ class Federation:
         self.blobs: dict[str, bytes] = {}
         self.refusals: dict[str, str] = {}
 
-    def silo(self, site: str) -> SiloRound:
+    def silo(self, site: str, *, min_cohort: int = LEAST_COHORT) -> SiloRound:
         """Returns a new state machine for a site, as after a restart."""
         return SiloRound(
             context=self.context,
@@ -81,6 +81,7 @@ class Federation:
             roster=self.roster,
             coordinator_public=self.coordinator_key.public,
             book=self.books[site],
+            min_cohort=min_cohort,
         )
 
     def vectors(self, seed: int = 0) -> dict[str, Words]:
@@ -100,7 +101,7 @@ class Federation:
         silo = self.silos[site]
         if step is Step.MASKED:
             silo.accept_shares(request, self.entries(site))
-            blob = self.blobs[site] = silo.mask(vector.copy())
+            blob = self.blobs[site] = bytes(silo.mask(vector.copy()))
             return silo.masked_message(ledger_head=LEDGER_HEAD), blob
         if step is Step.SHARE:
             return silo.share(request)
@@ -186,8 +187,8 @@ class Federation:
         return sign_message(message, context=self.context.digest, sender=sender, key=key)
 
 
-def reached(step: Step, count: int = 5) -> Federation:
+def reached(step: Step, count: int = 5, **changes: object) -> Federation:
     """Returns a federation in which everybody has answered all steps before this one."""
-    federation = Federation(count)
+    federation = Federation(count, changes)
     federation.run_until(step, federation.vectors())
     return federation
