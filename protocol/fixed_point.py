@@ -35,6 +35,7 @@ def encode(
     bound: float,
     frac_bits: int,
     ring_bits: int = 32,
+    out: Words | None = None,
 ) -> Words:
     """Returns a weighted update as ring elements; ``decode`` of a sum is the inverse.
 
@@ -47,6 +48,7 @@ def encode(
         bound: the L2 norm to which the update is shortened; finite, above zero.
         frac_bits: an update is sent in units of ``2**-frac_bits``.
         ring_bits: 32 or 64.
+        out: where to write: a vector of an earlier round, whose memory is used again.
 
     Returns:
         (size,) uint32 or uint64. Guarantee: read as signed, no entry exceeds
@@ -63,7 +65,9 @@ def encode(
     norm = _norm(update)
     factor = weight * 2.0**frac_bits * (bound / norm if norm > bound else 1.0)
     limit = float(math.ceil(bound * 2.0**frac_bits))
-    encoded: Words = np.empty(len(update), dtype=_UNSIGNED[ring_bits])
+    encoded: Words = np.empty(len(update), _UNSIGNED[ring_bits]) if out is None else out
+    if encoded.shape != update.shape or encoded.dtype != _UNSIGNED[ring_bits]:
+        raise ValueError(f"expected ({len(update)},) uint{ring_bits} to write to")
     signed = _as_signed(encoded)
     buffer = np.empty(min(_CHUNK, len(update)))
     for start in range(0, len(update), _CHUNK):
@@ -140,7 +144,7 @@ def _sum_of_squares(update: NDArray[np.floating], unit: float) -> float:
         for start in range(0, len(update), _CHUNK):
             part = update[start : start + _CHUNK].astype(np.float64, copy=False)
             part = part if unit == 1.0 else part / unit
-            total += float(part @ part)
+            total += float(np.einsum("i,i->", part, part))  # BLAS would wake other threads
     return total
 
 

@@ -146,7 +146,7 @@ def require_sum_of_updates(total: Words, *, sites: int, bound: float, frac_bits:
     squares = 0.0
     for start in range(0, len(signed), _CHUNK):
         part = signed[start : start + _CHUNK].astype(np.float64)
-        squares += float(part @ part)
+        squares += float(np.einsum("i,i->", part, part))  # BLAS would wake other threads
     rounding = math.sqrt(len(total)) / 2
     if not math.sqrt(squares) <= sites * (bound * 2.0**frac_bits + rounding) * (1 + 1e-9):
         raise SumRefused("the sum is longer than its updates can be: a mask or a vector is wrong")

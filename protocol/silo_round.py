@@ -26,6 +26,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
+import numpy as np
+
 from protocol.context import RoundContext
 from protocol.encoding import blob_digest, digest, digest_json
 from protocol.errors import MessageRefused, OutOfOrder
@@ -238,11 +240,12 @@ class SiloRound:
         """
         return self._sign(Complaint(against=_needed(self._culprit, "a refused delivery")))
 
-    def mask(self, vector: Words, *, threads: int = 1) -> bytes:
+    def mask(self, vector: Words, *, threads: int = 1) -> memoryview:
         """Returns the one masked blob of this context: little-endian words.
 
-        The vector itself is masked: what it held in clear is gone. So are the
-        secrets: whoever has to send the blob again must keep these bytes.
+        The vector itself is masked and the blob is its memory: what it held in
+        clear is gone. So are the secrets: whoever has to send the blob again
+        must keep these bytes.
 
         Args:
             vector: (dim,) words of the context's ring.
@@ -261,7 +264,7 @@ class SiloRound:
         own, self._secrets = self._secrets, None
         add, subtract = own.mask_keys({peer: adverts.by_site[peer] for peer in senders})
         apply_masks(vector, add=add, subtract=subtract, threads=threads)
-        blob = vector.tobytes()
+        blob = vector.view(np.uint8).data.toreadonly()
         named = blob_digest(blob, threads)
         self._once("masked", named)
         self._blob = named

@@ -211,6 +211,7 @@ class Participation:
         self._model: Tensors | None = None
         self._released: _Released | None = None
         self._num_evaluations = 0
+        self._buffer: Words | None = None  # a vector's memory, for the next round's vector
         self._kept: str | None = None
 
     @property
@@ -339,7 +340,7 @@ class Participation:
             released = None
             vector = self._evaluation_vector(context, self._model)
         content = blob_digest(vector.view(np.uint8).data, self._threads)
-        blob = silo_round.mask(vector, threads=self._threads)
+        blob = bytes(silo_round.mask(vector, threads=self._threads))
         self._kept = context.digest
         self._home.keep_blob(context.digest, blob, silo_round.blob)
         head = self._charge(context, silo_round.blob, content)
@@ -379,13 +380,15 @@ class Participation:
     def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> Words:
         weights = self.study.weights
         aggregation = self.study.aggregation
-        return encode(
+        self._buffer = encode(
             update,
             weight=weights[self.site] / max(weights.values()),
             bound=aggregation.bound,
             frac_bits=aggregation.frac_bits,
             ring_bits=context.ring_bits,
+            out=self._buffer,
         )
+        return self._buffer
 
     def _evaluation_vector(self, context: RoundContext, model: Tensors) -> Words:
         layout = EvaluationVector(sites=self.study.site_names, bins=self.study.evaluation.bins)

@@ -129,7 +129,7 @@ def test_a_round_is_not_begun_more_often_than_the_study_says(tmp_path: Path) -> 
 class WrongMask(SiloRound):
     """A hospital whose masks do not cancel."""
 
-    def mask(self, vector: Words, *, threads: int = 1) -> bytes:
+    def mask(self, vector: Words, *, threads: int = 1) -> memoryview:
         apply_masks(vector, add=[b"x" * 32], subtract=[])
         return super().mask(vector, threads=threads)
 

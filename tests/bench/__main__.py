@@ -30,7 +30,9 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from noise.rows(turns)
     if "secure-sum" in areas:
         dims = (10**5, 10**6) if quick else (10**5, 10**6, 7 * 10**6)
-        yield from secure_sum.rows(dims, (4, 8, 32), turns)
+        counts = (4, 32) if quick else (4, 8, 16, 32)
+        yield from secure_sum.rows(dims, counts, turns)
+        yield secure_sum.hundred_sites()
 
 
 def _usual(quick: bool) -> list[str]:
