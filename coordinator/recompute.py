@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from compliance.audit_log import verify_log
 from coordinator.evidence import RoundShelf
-from coordinator.runner import mean_update
+from coordinator.runner import mean_of
 from coordinator.store import RoundRow, RunRow, StudyRow, logged_entries, signed_heads
 from coordinator.strategies import STRATEGIES
 from protocol.encoding import Json, blob_digest, digest
@@ -127,9 +127,10 @@ def _followed(
     if model_digest(before) != context.model_hash:
         raise StoreBroken("the model of the round is not the one that its context names")
     strategy = STRATEGIES[study.training.strategy]()
-    update = mean_update(study, machine.survivors, machine.total())
-    state = strategy.apply(strategy.init(flatten(before)), update)
-    name = model_digest(unflatten(layout_of(before), state.parameters))
+    layout = layout_of(before)
+    mean = mean_of(study, layout, machine.survivors, machine.total())
+    state = strategy.apply(strategy.init(flatten(before)), mean)
+    name = model_digest(unflatten(layout, state.parameters))
     if name != logged.get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")
     return name

@@ -24,13 +24,13 @@ from coordinator.links import SiloLink
 from coordinator.round import Sum, aggregate
 from coordinator.round_book import RoundBook
 from coordinator.store import SnapshotRow, Store, newest_head, now
-from coordinator.strategies import STRATEGIES, ServerState
+from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.encoding import digest
 from protocol.errors import QuorumLost, SumRefused
 from protocol.evaluation_vector import EvaluationVector, noise_deviations
-from protocol.fixed_point import decode, decode_counts
+from protocol.fixed_point import decode_counts
 from protocol.identity import Roster, SigningKey
 from protocol.study import Study
 from protocol.sum_round import SumRound
@@ -44,6 +44,7 @@ from protocol.tensors import (
     model_digest,
     unflatten,
 )
+from protocol.update_vector import UpdateVector
 
 #: The root that a log without entries has: SHA-256 of nothing (RFC 6962 section 2.1).
 _EMPTY_ROOT = digest(b"")
@@ -123,7 +124,9 @@ class Runner:
         for number in range(self._study.training.rounds):
             model = unflatten(layout, state.parameters)
             total = self._round("training", number, model)
-            state = strategy.apply(state, mean_update(self._study, total.survivors, total.total))
+            state = strategy.apply(
+                state, mean_of(self._study, layout, total.survivors, total.total)
+            )
             self._commit_training(total, layout, state)
         model = unflatten(layout, state.parameters)
         released = self._evaluate(model, summaries)
@@ -266,13 +269,19 @@ class Runner:
         return name
 
 
-def mean_update(
-    study: Study, survivors: Collection[str], total: NDArray[np.unsignedinteger]
-) -> NDArray[np.float64]:
-    """Returns the weighted mean update of the sites that are in a sum."""
-    weights = study.weights
+def mean_of(
+    study: Study, layout: Layout, survivors: Collection[str], total: NDArray[np.unsignedinteger]
+) -> Mean:
+    """Returns the weighted means over the sites that are in a sum."""
+    weights, aggregation = study.weights, study.aggregation
     share = sum(weights[site] for site in survivors) / max(weights.values())
-    return decode(total, frac_bits=study.aggregation.frac_bits) / share
+    vector = UpdateVector.of(layout, study.training.strategy)
+    update, scalars = vector.read(total, frac_bits=aggregation.frac_bits)
+    return Mean(
+        update=update / share,
+        scalars={name: value / share for name, value in scalars.items()},
+        bound=aggregation.bound,
+    )
 
 
 def released_json(released: Released) -> dict[str, Any]:

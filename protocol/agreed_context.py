@@ -12,6 +12,7 @@ from protocol.evaluation_vector import EvaluationVector
 from protocol.no_wrap import least_ring_bits, most_of_counts, most_of_updates
 from protocol.study import Study
 from protocol.tensors import Tensors, layout_of, model_digest
+from protocol.update_vector import UpdateVector
 
 
 def round_context(
@@ -26,7 +27,7 @@ def round_context(
     model: Tensors,
 ) -> RoundContext:
     """Returns the one context in which this round may take place."""
-    layout = layout_of(model)
+    vector = UpdateVector.of(layout_of(model), study.training.strategy)
     evaluation = EvaluationVector(sites=study.site_names, bins=study.evaluation.bins)
     training, aggregation = purpose == "training", study.aggregation
     sites = len(study.site_names)
@@ -47,10 +48,10 @@ def round_context(
         threshold=study.threshold,
         colluders=aggregation.colluders,
         model_hash=model_digest(model),
-        layout_hash=layout.digest
+        layout_hash=vector.digest
         if training
         else digest_json({"sites": list(evaluation.sites), "bins": evaluation.bins}),
-        dim=layout.size if training else evaluation.size,
+        dim=vector.size if training else evaluation.size,
         ring_bits=least_ring_bits(most),
         frac_bits=aggregation.frac_bits if training else 0,
         bound=f"{aggregation.bound!r}" if training else COUNTS,

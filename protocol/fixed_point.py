@@ -62,7 +62,7 @@ def encode(
         raise ValueError(f"weight must lie in (0, 1], got {weight!r}")
     if not fits(most_of_updates(sites=1, bound=bound, frac_bits=frac_bits), ring_bits):
         raise ValueError(f"bound {bound:g} x 2^{frac_bits} could wrap {ring_bits} bits")
-    norm = _norm(update)
+    norm = norm_of(update)
     factor = weight * 2.0**frac_bits * (bound / norm if norm > bound else 1.0)
     limit = float(math.ceil(bound * 2.0**frac_bits))
     encoded: Words = np.empty(len(update), _UNSIGNED[ring_bits]) if out is None else out
@@ -115,8 +115,8 @@ def decode_counts(total: Words) -> NDArray[np.int64]:
     return _as_signed(total).astype(np.int64)
 
 
-def _norm(update: NDArray[np.floating]) -> float:
-    """Returns the L2 norm, in float64 and without overflow.
+def norm_of(update: NDArray[np.floating]) -> float:
+    """Returns the L2 norm of a (size,) update, in float64 and without overflow.
 
     Raises:
         UpdateRefused: an entry is NaN or infinite.

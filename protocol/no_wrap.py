@@ -29,6 +29,8 @@ Words: TypeAlias = NDArray[np.unsignedinteger]
 COUNT_LIMIT = 1 << 40
 #: The chance of a wrap that is put up with where no certain limit exists.
 FAILURE = 2.0**-64
+#: Behind an update's parameters travel at most so many scalars, each from 0 to 1.
+MOST_SCALARS = 16
 RINGS = (32, 64)
 _SIGNED = {4: np.int32, 8: np.int64}
 _CHUNK = 1 << 15
@@ -134,7 +136,7 @@ def fits(most: int, ring_bits: int) -> bool:
 
 
 def require_sum_of_updates(total: Words, *, sites: int, bound: float, frac_bits: int) -> None:
-    """Checks that a sum is no longer than the sum of that many shortened updates can be.
+    """Checks that a sum is no longer than that of so many shortened updates and their scalars.
 
     A sum in which one mask is wrong is uniform: about ``sqrt(size / 3)`` times
     half the ring long.
@@ -148,7 +150,8 @@ def require_sum_of_updates(total: Words, *, sites: int, bound: float, frac_bits:
         part = signed[start : start + _CHUNK].astype(np.float64)
         squares += float(np.einsum("i,i->", part, part))  # BLAS would wake other threads
     rounding = math.sqrt(len(total)) / 2
-    if not math.sqrt(squares) <= sites * (bound * 2.0**frac_bits + rounding) * (1 + 1e-9):
+    longest = math.hypot(bound, math.sqrt(MOST_SCALARS)) * 2.0**frac_bits
+    if not math.sqrt(squares) <= sites * (longest + rounding) * (1 + 1e-9):
         raise SumRefused("the sum is longer than its updates can be: a mask or a vector is wrong")
 
 

@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
 from protocol.encoding import canonical, digest, digest_json
 from protocol.no_wrap import fits, most_of_updates
+from protocol.update_vector import NEEDS
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -156,7 +157,7 @@ class Training(Record):
     the machine.
     """
 
-    strategy: Literal["fedavg"] = "fedavg"
+    strategy: Literal["fedavg", "fedexp"] = "fedavg"
     rounds: int = Field(ge=1, le=10_000)
     local_steps: int = Field(ge=1, le=10_000)
     learning_rate: float = Field(gt=0, le=1e6)
@@ -403,6 +404,14 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
     if isinstance(study.privacy, NoPrivacy):
         return []
     problems = []
+    if study.training.strategy == "fedexp":
+        problems.append(
+            (
+                "training.strategy",
+                "under differential privacy the length of the step of fedexp would be ruled by the "
+                "noise: use fedavg",
+            )
+        )
     for site in study.sites:
         if site.patients is not None and study.privacy.delta >= 1 / site.patients:
             problems.append(
@@ -431,6 +440,10 @@ def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
     if study.aggregation.min_cohort > n:
         problems.append(("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites"))
     bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
+    if bound < 1 and NEEDS[study.training.strategy]:
+        problems.append(
+            ("aggregation.bound", f"{study.training.strategy} needs a bound of at least 1")
+        )
     if not fits(most_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
         problems.append(
             (

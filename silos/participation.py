@@ -39,13 +39,14 @@ from protocol.errors import (
 )
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
-from protocol.fixed_point import encode, encode_counts
+from protocol.fixed_point import encode_counts
 from protocol.identity import Roster, SigningKey
 from protocol.keystream import Words
 from protocol.no_wrap import COUNT_LIMIT
 from protocol.silo_round import SiloRound, opened_context
 from protocol.study import LocalPrivacy, Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
+from protocol.update_vector import UpdateVector
 from silos.entropy import Entropy, Moment
 
 log = logging.getLogger("collegium.silo")
@@ -206,6 +207,7 @@ class Participation:
         self._ledger = home.ledger
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
+        self._vector = UpdateVector.of(self._layout, study.training.strategy)
         self._round: SiloRound | None = None
         self._masked: Reply | None = None
         self._model: Tensors | None = None
@@ -380,7 +382,7 @@ class Participation:
     def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> Words:
         weights = self.study.weights
         aggregation = self.study.aggregation
-        self._buffer = encode(
+        self._buffer = self._vector.encode(
             update,
             weight=weights[self.site] / max(weights.values()),
             bound=aggregation.bound,

@@ -1,7 +1,9 @@
 """Kept rounds: anybody computes the sum again, and every swap is found."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from coordinator.evidence import RoundShelf
 from coordinator.recompute import Recomputed, recompute
 from coordinator.store import EntryRow, RoundRow
+from coordinator.strategies import Mean
 from protocol.encoding import blob_digest
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study_file import read_study
@@ -144,8 +147,13 @@ def test_another_model_than_the_sum_gives_is_found(
 ) -> None:
     from coordinator import runner
 
-    honest = runner.mean_update
-    monkeypatch.setattr(runner, "mean_update", lambda *given: honest(*given) + 0.5)
+    honest = runner.mean_of
+
+    def dishonest(*given: Any) -> Mean:
+        mean = honest(*given)
+        return replace(mean, update=mean.update + 0.5)
+
+    monkeypatch.setattr(runner, "mean_of", dishonest)
     federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 1")))
     federation.run()
     monkeypatch.undo()

@@ -1,0 +1,114 @@
+"""Scalars of a strategy: under the same mask, and nothing beside it."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from coordinator.strategies import STRATEGIES, Mean
+from protocol.errors import StudyRefused
+from protocol.exchange import Reply
+from protocol.messages import Advertise, Complaint, Consistency, Masked, Reveal, ShareHeader
+from protocol.no_wrap import MOST_SCALARS, require_sum_of_updates
+from protocol.study_file import read_study
+from protocol.tensors import Layout
+from protocol.update_vector import NEEDS, SCALARS, UpdateVector
+from tests.federation import Federation
+from tests.studies import changed
+
+LAYOUT = Layout(names=("w",), shapes=((3,),))
+
+
+def without_privacy() -> str:
+    text = changed("rounds: 2", "rounds: 3, strategy: fedexp")
+    start = text.index("privacy:")
+    return (
+        text[:start]
+        + "privacy: {mode: none, sampling_rate: 1.0}\n"
+        + text[text.index("aggregation:") :]
+    )
+
+
+@given(st.lists(st.floats(-9, 9), min_size=3, max_size=3), st.floats(0.1, 1.0))
+def test_scalars_travel_behind_the_parameters_with_the_same_weight(
+    update: list[float], weight: float
+) -> None:
+    vector = UpdateVector.of(LAYOUT, "fedexp")
+    words = vector.encode(np.array(update), weight=weight, bound=4.0, frac_bits=20)
+    assert words.shape == (4,)
+    read, scalars = vector.read(words, frac_bits=20)
+    expected = min(1.0, float(np.linalg.norm(update)) / 4) ** 2 * weight
+    assert scalars["squared_norm"] == pytest.approx(expected, abs=1e-5)
+    plain = UpdateVector.of(LAYOUT, "fedavg")
+    same = plain.encode(np.array(update), weight=weight, bound=4.0, frac_bits=20)
+    assert np.array_equal(words[:3], same)
+
+
+def test_layout_without_scalars_is_the_parameters_own() -> None:
+    assert UpdateVector.of(LAYOUT, "fedavg").digest == LAYOUT.digest
+    assert UpdateVector.of(LAYOUT, "fedexp").digest != LAYOUT.digest
+
+
+def test_every_strategy_says_what_it_needs_and_every_scalar_is_from_0_to_1() -> None:
+    assert set(NEEDS) == set(STRATEGIES)
+    assert {name for names in NEEDS.values() for name in names} <= set(SCALARS)
+    assert max(map(len, NEEDS.values())) <= MOST_SCALARS
+    for scalar in SCALARS.values():
+        for update in (np.zeros(3), np.full(3, 0.1), np.full(3, 1e9)):
+            assert 0 <= scalar(update, 4.0) <= 1
+
+
+def test_longest_updates_with_all_scalars_are_an_honest_sum() -> None:
+    one = np.zeros(100 + MOST_SCALARS, dtype=np.uint32)
+    one[0] = 2**20
+    one[100:] = 2**20
+    require_sum_of_updates(one * np.uint32(5), sites=5, bound=1.0, frac_bits=20)
+
+
+def test_extrapolation_follows_the_spread_of_the_updates() -> None:
+    strategy = STRATEGIES["fedexp"]()
+    state = strategy.init(np.zeros(2, dtype=np.float32))
+    update = np.array([0.1, 0.0])
+    alike = Mean(update=update, scalars={"squared_norm": 0.01}, bound=1.0)
+    assert strategy.apply(state, alike).parameters.tolist() == pytest.approx([0.1, 0.0])
+    apart = Mean(update=update, scalars={"squared_norm": 0.11}, bound=1.0)
+    assert strategy.apply(state, apart).parameters[0] == pytest.approx(0.1 * 0.11 / 2 / 0.011)
+
+
+def test_a_run_whose_strategy_needs_a_scalar_sends_one_number_more(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, read_study(without_privacy()))
+    outcome = federation.run()
+    assert len(federation.watch.rounds) == 4
+    assert np.isfinite(outcome.model["weight"]).all()
+    vectors = [reply for _, step, reply in federation.link.seen if step == "masked"]
+    layout_size = outcome.model["weight"].size + outcome.model["bias"].size
+    assert len(vectors[0].blob or b"") == 4 * (layout_size + 1)
+
+
+def test_extrapolation_under_privacy_is_refused() -> None:
+    with pytest.raises(StudyRefused, match="ruled by the noise: use fedavg"):
+        read_study(changed("rounds: 2", "rounds: 2, strategy: fedexp"))
+
+
+def test_a_bound_too_small_for_scalars_is_refused() -> None:
+    text = without_privacy().replace("colluders: 1", "colluders: 1, bound: 0.5")
+    with pytest.raises(StudyRefused, match="needs a bound of at least 1"):
+        read_study(text)
+
+
+def test_nothing_about_a_site_is_sent_in_clear_beside_its_vector() -> None:
+    """Whoever adds a field to an answer of a silo has to come by here and say what it shows."""
+    keys_and_digests = {
+        Advertise: {"mask_public", "share_public", "self_commitment"},
+        ShareHeader: {"adverts", "entries"},
+        Masked: {"blob", "ledger_head"},
+        Complaint: {"against"},
+        Consistency: {"adverts", "senders", "survivors"},
+        Reveal: {"self_shares", "pair_shares"},
+    }
+    for message, expected in keys_and_digests.items():
+        assert {field.name for field in fields(message)} == expected
+    assert {field.name for field in fields(Reply)} == {"message", "blob", "refusal"}
