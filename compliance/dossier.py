@@ -137,6 +137,11 @@ class Dossier:
     environment: dict[str, str]
 
     @property
+    def rounds_trained(self) -> int:
+        """How many training rounds were finished."""
+        return len([r for r in self.rounds if r.purpose == "training" and r.model_digest])
+
+    @property
     def protected(self) -> bool:
         """True when a patient-level differential privacy claim is made at all."""
         return (
@@ -195,7 +200,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "started_at": dossier.started_at,
         "ended_at": dossier.ended_at,
         "seconds": dossier.seconds,
-        "rounds": len([r for r in dossier.rounds if r.purpose == "training" and r.model_digest]),
+        "rounds": dossier.rounds_trained,
         "rounds_planned": dossier.rounds_planned,
         "model_digest": dossier.model_digest,
         "snapshot": dossier.snapshot,

@@ -294,6 +294,7 @@ def rounds_table(dossier: Dossier) -> Table:
             Column(title="Took", form=Form.SECONDS),
             Column(title="In the sum"),
             Column(title="Dropped out"),
+            Column(title="Answered wrongly"),
             Column(title="Context", form=Form.CODE),
             Column(title="Model after it", form=Form.CODE),
         ),
@@ -307,6 +308,7 @@ def rounds_table(dossier: Dossier) -> Table:
                 r.seconds,
                 ", ".join(r.survivors) or None,
                 ", ".join(r.dropped) or None,
+                "; ".join(f"{site}: {why}" for site, why in r.culprits.items()) or None,
                 r.context,
                 r.model_digest,
             )
@@ -327,7 +329,8 @@ def rounds_section(dossier: Dossier) -> Section:
                 svg=charts.to_svg(charts.rounds_timeline(dossier.rounds)),
                 alt=describe_rounds(dossier.rounds),
                 caption=f"{dossier.rounds_planned} training rounds were planned. A number above a "
-                "bar counts hospitals that dropped out of that round.",
+                "bar counts hospitals that dropped out of that round; a number in brackets counts "
+                "attempts.",
                 table=rounds_table(dossier),
             ),
         )

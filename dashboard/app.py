@@ -107,7 +107,7 @@ def _headlines(dossier: Dossier) -> None:
          presentation.interval_note(dossier.accuracy_released)),
         ("ε for one patient", show(max(claims), Form.EPSILON) if claimed else "none",
          "the worst hospital's claim" if claimed else "no privacy claimed"),
-        ("Rounds", str(len(dossier.rounds)), f"{dossier.rounds_planned} of training planned"),
+        ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned"),
     ]  # fmt: skip
     if dossier.simulation:
         exact = presentation.figure(dossier.exact_auroc)

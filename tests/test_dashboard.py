@@ -93,7 +93,7 @@ def test_finished_run_shows_its_headlines() -> None:
         "AUROC, released": "0.868",
         "Accuracy, released": "0.803",
         "ε for one patient": "1",
-        "Rounds": "5",
+        "Training rounds": "4",
     }
     assert "95 %: 0.837 to 0.899" in _words(page)
 
