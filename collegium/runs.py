@@ -65,6 +65,7 @@ def run_study(
             link=RayLink(hospitals.actors),
             shelf=workspace,
             evidence=RoundShelf(workspace.rounds),
+            threads=os.cpu_count() or 1,
             watcher=watcher,
         )
         outcome = runner.run(initial, summaries)

@@ -43,6 +43,10 @@ class RoundShelf:
         """Removes a round, finished or not; one that is not there is gone already."""
         shutil.rmtree(self._folder / context_digest, ignore_errors=True)
 
+    def holds(self, context_digest: str) -> bool:
+        """Whether a round can be recomputed."""
+        return (self._folder / context_digest / _TRANSCRIPT).is_file()
+
     def transcript(self, context_digest: str) -> Transcript | None:
         """Returns a kept round's transcript, or None when it is not kept (any longer).
 

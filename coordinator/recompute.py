@@ -71,7 +71,7 @@ def recompute(
     if transcript is None:
         raise WorkspaceRefused(
             f"{purpose} round {number + 1} is no longer kept: the study keeps the last rounds only "
-            "(aggregation.keep_rounds)"
+            f"(aggregation.keep_rounds); there are: {_kept(session, shelf, run_id)}"
         )
     if transcript.digest != logged.get("transcript"):
         raise StoreBroken("the transcript is not the one in the log")
@@ -99,6 +99,13 @@ def recompute(
         sum=found,
         model=_followed(session, run, shelf, machine, logged) if purpose == "training" else None,
     )
+
+
+def _kept(session: Session, shelf: RoundShelf, run_id: str) -> str:
+    rows = session.scalars(select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id))
+    kept = [row for row in rows if shelf.holds(row.context)]
+    names = ["evaluation" if row.purpose == "evaluation" else str(row.number + 1) for row in kept]
+    return ", ".join(names) or "none"
 
 
 def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, Json]:
