@@ -627,7 +627,7 @@ class Equivocation:
             silo.accept_shares(
                 self.federation.from_coordinator(SenderList(headers=named)), delivered
             )
-            self.federation.blobs[site] = silo.mask(before.vectors()[site])
+            self.federation.blobs[site] = bytes(silo.mask(before.vectors()[site]))
 
     def reveals(self) -> dict[str, Reveal]:
         """Returns what the honest silos reveal that can be made to, by site."""
@@ -722,6 +722,15 @@ def test_one_colluder_more_than_declared_takes_the_update(
     before = reached(Step.MASKED, count, threshold=threshold, colluders=colluders)
     attack = Equivocation(before, half_and_half(before, colluders + 1))
     assert attack.update_of_first() == before.vectors()[FIRST].tolist()
+
+
+@pytest.mark.parametrize(("count", "threshold", "colluders"), LARGEST)
+def test_context_that_allows_for_one_colluder_more_is_refused(
+    count: int, threshold: int, colluders: int
+) -> None:
+    context = Federation(count, {"threshold": threshold, "colluders": colluders}).context
+    with pytest.raises(ValueError, match=f"with {count} sites and {colluders + 1} colluders"):
+        replace(context, colluders=colluders + 1)
 
 
 def half_and_half(federation: Federation, colluders: int) -> dict[str, Story]:
