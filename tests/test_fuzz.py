@@ -40,7 +40,7 @@ def test_nothing_but_refusals_leaves_a_decoder(target: Target) -> None:
     report = fuzz(target, SEED, range(COUNTS[target.name]))
     assert [str(finding) for finding in report.findings if not passed_over(finding)] == []
     assert report.inputs == COUNTS[target.name]
-    assert report.accepted > 0 and report.refused > report.inputs / 3
+    assert report.accepted > 0 and report.refused > report.inputs / 4
 
 
 def test_there_are_a_hundred_thousand_inputs() -> None:
@@ -61,7 +61,8 @@ def test_there_are_a_hundred_thousand_inputs() -> None:
 )
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_was_found_is_mended(known: Known) -> None:
-    assert [str(finding) for finding in given(known.show).findings] == []
+    number = WATCHED if known.escaped == "MemoryError" else 1
+    assert [str(finding) for finding in given(known.show, number=number).findings] == []
 
 
 @pytest.mark.parametrize("name", ["message-masked", "message-reveal", "silo-share", "sum-unmask"])

@@ -20,7 +20,7 @@ def shares(targets: Iterable[Target], inputs: int) -> dict[str, int]:
     return {target.name: -(-inputs * target.weight // whole) for target in chosen}
 
 
-def _stretches(target: Target, seed: int, numbers: range) -> Iterator[Report]:
+def _stretches(target: Target, seed: int, numbers: range) -> Iterator[tuple[Report, int]]:
     for start in range(0, len(numbers), _STRETCH):
         report = fuzz(target, seed, numbers[start : start + _STRETCH])
         new = [finding for finding in report.findings if not passed_over(finding)]
@@ -32,7 +32,7 @@ def _stretches(target: Target, seed: int, numbers: range) -> Iterator[Report]:
             flush=True,
         )
         report.findings = new
-        yield report
+        yield report, known
 
 
 def main() -> int:
@@ -51,8 +51,8 @@ def main() -> int:
         numbers = range(counts[target.name])
         if asked.number is not None:
             numbers = range(asked.number, asked.number + 1)
-        for report in _stretches(target, asked.seed, numbers):
-            done, seconds = done + report.inputs, seconds + report.seconds
+        for report, known in _stretches(target, asked.seed, numbers):
+            done, seconds = done + report.inputs + known, seconds + report.seconds
             found += len(report.findings)
             for finding in report.findings:
                 print(finding, flush=True)

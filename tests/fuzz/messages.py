@@ -1,12 +1,12 @@
 """Targets around the wire of a round: messages, shares, and both state machines."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeAlias
 
 from protocol.encoding import blob_digest, canonical, digest_json, parse_canonical
-from protocol.errors import MessageRefused
+from protocol.errors import MessageRefused, QuorumLost, SumRefused
 from protocol.forms import to_json
 from protocol.identity import COORDINATOR, SigningKey
 from protocol.masking import seal
@@ -37,8 +37,9 @@ from protocol.messages import (
 from protocol.shares import OPENING_BYTES, parse_opening
 from protocol.silo_round import SiloRound, opened_context
 from protocol.sum_round import Step
+from protocol.transcript import Transcript, parse_transcript, replay, vectors_of
 from tests.fuzz.engine import Attempt, Broken, Make, Target
-from tests.fuzz.honest import LIAR, recorded, twin_of, waiting_silo
+from tests.fuzz.honest import LIAR, LOST, recorded, twin_of, waiting_silo
 from tests.fuzz.mutations import Tree, spoil_bytes, spoil_tree
 from tests.sum_federation import FIRST
 
@@ -421,6 +422,87 @@ def _spoilt_answer(
     return federation.from_site(sender.name, message), spoilt
 
 
+# --- the transcript of a round, recomputed by somebody else ---
+
+_FIELDS: Mapping[str, tuple[Step, type[Message]]] = {
+    "adverts": (Step.ADVERTISE, Advertise),
+    "headers": (Step.SHARE, ShareHeader),
+    "masked": (Step.MASKED, Masked),
+    "signatures": (Step.CONSISTENCY, Consistency),
+    "reveals": (Step.UNMASK, Reveal),
+}
+
+
+def honest_transcript() -> Transcript:
+    """Returns the transcript of the recorded run."""
+    run = recorded()
+    answers: dict[Step, dict[str, tuple[bytes, bytes | None]]] = {step: {} for step in Step}
+    for (step, site), answer in run.answers.items():
+        answers[step][site] = answer
+    return Transcript.of(run.federation.context, answers)
+
+
+def _prepare_transcript() -> Make:
+    honest = honest_transcript()
+    tree = to_json(honest)
+
+    def make(random: Random) -> Attempt:
+        draw = random.random()
+        if draw < 0.2:
+            data = spoil_bytes(random, honest.canonical_bytes, [honest.canonical_bytes])
+        elif draw < 0.5:
+            data = spoil_tree(random, tree, [tree])
+        else:
+            data = _spoilt_answers(random, honest).canonical_bytes
+        return Attempt(data=data, act=lambda: _same_transcript(data))
+
+    return make
+
+
+def _same_transcript(data: bytes) -> None:
+    _same(parse_transcript(data).canonical_bytes, data)
+
+
+def _prepare_replay() -> Make:
+    run, honest = recorded(), honest_transcript()
+    vectors = {blob_digest(blob): blob for (step, _), (_, blob) in run.answers.items()
+               if step is Step.MASKED and blob is not None}  # fmt: skip
+    same = dict(vectors_of(honest, run.federation.roster))
+
+    def make(random: Random) -> Attempt:
+        spoilt = honest if random.random() < 0.03 else _spoilt_answers(random, honest)
+
+        def act() -> None:
+            kept = bytes(run.federation.context.blob_bytes)
+            machine = replay(spoilt, run.federation.roster, lambda name: vectors.get(name, kept))
+            named = vectors_of(spoilt, run.federation.roster)
+            if named == same and (machine.total() != run.total).any():
+                raise Broken("the same vectors gave another sum")
+
+        return Attempt(data=spoilt.canonical_bytes, act=act)
+
+    return make
+
+
+def _spoilt_answers(random: Random, honest: Transcript) -> Transcript:
+    """Returns a transcript in which one answer is missing, moved, or spoilt and signed again."""
+    name = random.choice((*_FIELDS, "entries"))
+    answers = dict(getattr(honest, name))
+    site = random.choice(sorted(answers))
+    draw = random.random()
+    if draw < 0.1:
+        del answers[site]
+    elif draw < 0.2:
+        answers[random.choice(("site-00", LOST, "site-99", "a"))] = answers[site]
+    elif name == "entries":
+        answers[site] = spoil_bytes(random, answers[site], list(answers.values()))
+    else:
+        kind = _FIELDS[name][1]
+        answers[site] = _site(site, kind).spoilt(random, answers[site], list(answers.values()))
+    changed: dict[str, Any] = {name: answers}
+    return replace(honest, **changed)
+
+
 def _message_target(kind: type[Message]) -> Target:
     return Target(name=f"message-{kind.type}", prepare=lambda: _prepare_message(kind))
 
@@ -441,4 +523,11 @@ MESSAGE_TARGETS: tuple[Target, ...] = (
     Target(name="silo-consistency", prepare=_prepare_silo_confirm, weight=6),
     Target(name="silo-unmask", prepare=_prepare_silo_reveal, weight=3),
     *(_sum_target(kind, step) for kind, step in _ANSWERS.items()),
+    Target(name="transcript", prepare=_prepare_transcript, weight=3),
+    Target(
+        name="replay",
+        prepare=_prepare_replay,
+        refusals=(MessageRefused, QuorumLost, SumRefused),
+        weight=2,
+    ),
 )
