@@ -276,7 +276,7 @@ def mean_of(
     weights, aggregation = study.weights, study.aggregation
     share = sum(weights[site] for site in survivors) / max(weights.values())
     vector = UpdateVector.of(layout, study.training.strategy)
-    update, scalars = vector.read(total, frac_bits=aggregation.frac_bits)
+    update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
     return Mean(
         update=update / share,
         scalars={name: value / share for name, value in scalars.items()},

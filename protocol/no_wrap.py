@@ -29,8 +29,11 @@ Words: TypeAlias = NDArray[np.unsignedinteger]
 COUNT_LIMIT = 1 << 40
 #: The chance of a wrap that is put up with where no certain limit exists.
 FAILURE = 2.0**-64
-#: Behind an update's parameters travel at most so many scalars, each from 0 to 1.
+#: Behind an update's parameters travel at most so many scalars.
 MOST_SCALARS = 16
+#: The largest scalar, as a part of the bound: all of them lengthen a vector by 3 % at most.
+SCALAR_PART = 1 / MOST_SCALARS
+_LENGTHENED = math.hypot(1.0, SCALAR_PART * math.sqrt(MOST_SCALARS))
 RINGS = (32, 64)
 _SIGNED = {4: np.int32, 8: np.int64}
 _CHUNK = 1 << 15
@@ -139,7 +142,8 @@ def require_sum_of_updates(total: Words, *, sites: int, bound: float, frac_bits:
     """Checks that a sum is no longer than that of so many shortened updates and their scalars.
 
     A sum in which one mask is wrong is uniform: about ``sqrt(size / 3)`` times
-    half the ring long.
+    half the ring long, where an honest one is shorter than half the ring. Only
+    a vector of a handful of numbers could pass by chance.
 
     Raises:
         SumRefused: it is longer.
@@ -150,7 +154,7 @@ def require_sum_of_updates(total: Words, *, sites: int, bound: float, frac_bits:
         part = signed[start : start + _CHUNK].astype(np.float64)
         squares += float(np.einsum("i,i->", part, part))  # BLAS would wake other threads
     rounding = math.sqrt(len(total)) / 2
-    longest = math.hypot(bound, math.sqrt(MOST_SCALARS)) * 2.0**frac_bits
+    longest = _LENGTHENED * bound * 2.0**frac_bits
     if not math.sqrt(squares) <= sites * (longest + rounding) * (1 + 1e-9):
         raise SumRefused("the sum is longer than its updates can be: a mask or a vector is wrong")
 

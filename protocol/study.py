@@ -20,7 +20,6 @@ from pydantic_core import PydanticCustomError
 from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
 from protocol.encoding import canonical, digest, digest_json
 from protocol.no_wrap import fits, most_of_updates
-from protocol.update_vector import NEEDS
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -440,10 +439,6 @@ def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
     if study.aggregation.min_cohort > n:
         problems.append(("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites"))
     bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
-    if bound < 1 and NEEDS[study.training.strategy]:
-        problems.append(
-            ("aggregation.bound", f"{study.training.strategy} needs a bound of at least 1")
-        )
     if not fits(most_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
         problems.append(
             (

@@ -8,7 +8,8 @@ A strategy may need more than the mean update: how long the updates were before
 they cancelled each other, for example. Such a scalar travels behind the
 parameters, under the same mask; nothing about a single site is sent in clear
 beside it. A scalar is a number from 0 to 1, is computed from the very update
-that leaves, and is summed with the same public weight.
+that leaves, and is summed with the same public weight. In the vector 1 is a
+sixteenth of the bound, so that scalars never wrap where parameters do not.
 """
 
 import math
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from protocol.encoding import digest_json
 from protocol.fixed_point import decode, encode, norm_of
 from protocol.keystream import Words
+from protocol.no_wrap import SCALAR_PART
 from protocol.tensors import Layout
 
 
@@ -89,13 +91,14 @@ class UpdateVector:
         )  # fmt: skip
         for place, name in enumerate(self.scalars, start=count):
             value = SCALARS[name](update, bound)
-            words[place] = math.floor(value * weight * 2.0**frac_bits)
+            words[place] = math.floor(value * weight * bound * SCALAR_PART * 2.0**frac_bits)
         return words
 
     def read(
-        self, total: Words, *, frac_bits: int
+        self, total: Words, *, bound: float, frac_bits: int
     ) -> tuple[NDArray[np.float64], Mapping[str, float]]:
         """Returns the weighted sums of the updates and of each scalar."""
         values = decode(total, frac_bits=frac_bits)
         count = self.parameters.size
-        return values[:count], dict(zip(self.scalars, map(float, values[count:]), strict=True))
+        scalars = values[count:] / (bound * SCALAR_PART)
+        return values[:count], dict(zip(self.scalars, scalars.tolist(), strict=True))

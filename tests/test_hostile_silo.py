@@ -369,11 +369,6 @@ def test_wrong_mask_makes_the_sum_noise_and_it_is_refused(
     assert chisquare(held).pvalue > 1e-6
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the ring is chosen without the room for scalars, hypot(bound, 4): where bound is small "
-    "and frac_bits large the check lets noise pass, and total() is wrong",
-)
 def test_wrong_mask_is_noticed_in_the_tightest_ring_that_a_study_may_ask_for() -> None:
     federation = reached(Step.MASKED, 4, dim=64, bound="0.4", frac_bits=30)
     wrong_self_mask(federation.silos[FIRST])

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.strategies import STRATEGIES, Mean
-from protocol.errors import StudyRefused
+from protocol.errors import StudyRefused, SumRefused
 from protocol.exchange import Reply
 from protocol.messages import Advertise, Complaint, Consistency, Masked, Reveal, ShareHeader
-from protocol.no_wrap import MOST_SCALARS, require_sum_of_updates
+from protocol.no_wrap import MOST_SCALARS, SCALAR_PART, require_sum_of_updates
 from protocol.study_file import read_study
 from protocol.tensors import Layout
 from protocol.update_vector import NEEDS, SCALARS, UpdateVector
@@ -39,7 +39,7 @@ def test_scalars_travel_behind_the_parameters_with_the_same_weight(
     vector = UpdateVector.of(LAYOUT, "fedexp")
     words = vector.encode(np.array(update), weight=weight, bound=4.0, frac_bits=20)
     assert words.shape == (4,)
-    read, scalars = vector.read(words, frac_bits=20)
+    read, scalars = vector.read(words, bound=4.0, frac_bits=20)
     expected = min(1.0, float(np.linalg.norm(update)) / 4) ** 2 * weight
     assert scalars["squared_norm"] == pytest.approx(expected, abs=1e-5)
     plain = UpdateVector.of(LAYOUT, "fedavg")
@@ -64,8 +64,11 @@ def test_every_strategy_says_what_it_needs_and_every_scalar_is_from_0_to_1() -> 
 def test_longest_updates_with_all_scalars_are_an_honest_sum() -> None:
     one = np.zeros(100 + MOST_SCALARS, dtype=np.uint32)
     one[0] = 2**20
-    one[100:] = 2**20
+    one[100:] = 2**20 * SCALAR_PART
     require_sum_of_updates(one * np.uint32(5), sites=5, bound=1.0, frac_bits=20)
+    one[1] = 2**19
+    with pytest.raises(SumRefused):
+        require_sum_of_updates(one * np.uint32(5), sites=5, bound=1.0, frac_bits=20)
 
 
 def test_extrapolation_follows_the_spread_of_the_updates() -> None:
@@ -91,12 +94,6 @@ def test_a_run_whose_strategy_needs_a_scalar_sends_one_number_more(tmp_path: Pat
 def test_extrapolation_under_privacy_is_refused() -> None:
     with pytest.raises(StudyRefused, match="ruled by the noise: use fedavg"):
         read_study(changed("rounds: 2", "rounds: 2, strategy: fedexp"))
-
-
-def test_a_bound_too_small_for_scalars_is_refused() -> None:
-    text = without_privacy().replace("colluders: 1", "colluders: 1, bound: 0.5")
-    with pytest.raises(StudyRefused, match="needs a bound of at least 1"):
-        read_study(text)
 
 
 def test_nothing_about_a_site_is_sent_in_clear_beside_its_vector() -> None:
