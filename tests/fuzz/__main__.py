@@ -21,9 +21,11 @@ def shares(targets: Iterable[Target], inputs: int) -> dict[str, int]:
 
 
 def _stretches(target: Target, seed: int, numbers: range) -> Iterator[tuple[Report, int]]:
+    """Yields reports of what is new, and how many known findings each had besides."""
     for start in range(0, len(numbers), _STRETCH):
         report = fuzz(target, seed, numbers[start : start + _STRETCH])
-        new = [finding for finding in report.findings if not passed_over(finding)]
+        one = len(numbers) == 1  # somebody repeats an input: show what it does
+        new = [finding for finding in report.findings if one or not passed_over(finding)]
         known = len(report.findings) - len(new)
         print(
             f"{target.name:22} {start + report.inputs:9,} inputs, {report.accepted:7,} taken, "
