@@ -3,7 +3,9 @@
 Rules:
 
 1. Too few sites were left: again, without the sites that the protocol has
-   named, up to the study's number of attempts.
+   named, up to the study's number of attempts. Of a site that complains about
+   another's shares and the one it accuses, one lies: both are left out, or the
+   accuser alone where both cannot be spared.
 2. The sum was noise: some site masked wrongly, and nobody can be named from
    the sum. One site after another is left out until the sum is honest. The
    site without which it is honest is *suspected*: it may itself be the victim
@@ -15,7 +17,7 @@ A training round may be tried again because its noised updates are masked
 again, at no charge (ruling 4).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from protocol.errors import FederationError, SumRefused
 
@@ -46,19 +48,27 @@ class Attempts:
         return self._out | ({self.suspect} if self.suspect else set())
 
     def fail(
-        self, error: FederationError, *, survivors: Collection[str], culprits: Collection[str]
+        self,
+        error: FederationError,
+        *,
+        survivors: Collection[str],
+        culprits: Collection[str],
+        complaints: Mapping[str, str],
     ) -> bool:
         """Takes note of a failed attempt; returns whether there is another.
 
         Args:
             error: why it failed.
             survivors: whose vectors were in its sum.
-            culprits: whom the protocol has named.
+            culprits: whom the protocol has named, the accused among them.
+            complaints: whom each accuser accuses.
         """
         self.number += 1
-        named = self._out | (frozenset(culprits) & self._sites)
-        if self._leaves_enough(named):
-            self._out = named
+        named, accused = frozenset(culprits), frozenset(complaints.values())
+        for out in (named | complaints.keys(), (named - accused) | complaints.keys(), named):
+            if self._leaves_enough(self._out | out):
+                self._out |= out & self._sites
+                break
         if isinstance(error, SumRefused) and self._line is None:
             self._line = sorted(survivors)
         if self._line is None:

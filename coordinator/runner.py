@@ -156,7 +156,10 @@ class Runner:
                 self._evidence.drop(sum_round.context.digest)
                 self._book.fail(sum_round, error)
                 again = attempts.fail(
-                    error, survivors=sum_round.survivors, culprits=sum_round.culprits
+                    error,
+                    survivors=sum_round.survivors,
+                    culprits=sum_round.culprits,
+                    complaints=sum_round.complaints,
                 )
                 if not again:
                     raise type(error)(f"{purpose} round {number + 1}: {error}") from error

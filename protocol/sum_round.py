@@ -107,6 +107,7 @@ class SumRound:
         self._answers: dict[str, bytes] = {}  # of this step, as they came
         self._common: bytes | None = None  # this step's request, where all sites get the same
         self._culprits: dict[str, str] = {}
+        self._complaints: dict[str, str] = {}
         self._adverts: dict[str, Advertise] = {}
         self._adverts_digest = ""
         self._headers: dict[str, bytes] = {}
@@ -151,6 +152,11 @@ class SumRound:
     def culprits(self) -> Mapping[str, str]:
         """Who answered wrongly, or is accused by a member's signature, and of what."""
         return MappingProxyType(self._culprits)
+
+    @property
+    def complaints(self) -> Mapping[str, str]:
+        """Whom each site accuses of shares that it could not use; one of the two lies."""
+        return MappingProxyType(self._complaints)
 
     def asked(self, step: Step) -> tuple[str, ...]:
         """Returns the sites that this step is about.
@@ -331,6 +337,7 @@ class SumRound:
         against = self._open(site, wire, Complaint).against
         if against not in self._headers or against == site:
             raise MessageRefused(f"site {site} complains about nobody who sent it shares")
+        self._complaints[site] = against
         self._culprits.setdefault(against, f"site {site} could not use its shares")
         raise MessageRefused(f"site {site} takes no part: it complains about {against}")
 

@@ -398,7 +398,7 @@ def one_long_vector(federation: Federation, length: float) -> dict[str, Words]:
 def test_well_masked_vector_longer_than_all_sites_together_is_refused() -> None:
     federation = Federation(4)  # a little room is left for the scalars behind the parameters
     with pytest.raises(SumRefused, match="the sum is longer than its updates can be"):
-        federation.run(one_long_vector(federation, 4.2))
+        federation.run(one_long_vector(federation, 4.15))
     check_masked(federation)
 
 
