@@ -221,7 +221,7 @@ class RecordedSilo:
 
     def __init__(self, recorded: Recorded, site: str) -> None:
         self._recorded, self.site = recorded, site
-        self._book = MemoryBook()
+        self.book = MemoryBook()
         self.machine: SiloRound | None = None
 
     def answer(self, step: Step, request: bytes, beside: bytes | None) -> Pair:
@@ -254,7 +254,7 @@ class RecordedSilo:
             key=self._recorded.key(self.site),
             roster=self._recorded.roster,
             coordinator_public=self._recorded.coordinator.public,
-            book=self._book,
+            book=self.book,
         )
 
 

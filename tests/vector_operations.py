@@ -28,6 +28,7 @@ from protocol.keystream import Keystream, derive_key
 from protocol.messages import Origin
 from protocol.sealed_shares import open_entry
 from protocol.sum_round import Step, SumRound
+from protocol.update_vector import UpdateVector
 from tests.recorded_round import Recorded, RecordedSilo, answer_pair, wire_bytes, wire_json
 
 Given: TypeAlias = Mapping[str, Any]
@@ -216,6 +217,19 @@ def _encode_update(given: Given) -> str:
         .tobytes()
         .hex()
     )
+
+
+def _update_vector(given: Given) -> dict[str, Any]:
+    layout = tensors.Layout(names=("w",), shapes=((len(given["update"]),),))
+    vector = UpdateVector.of(layout, given["strategy"])
+    words = vector.encode(
+        _real(given["update"]),
+        weight=given["weight"],
+        bound=given["bound"],
+        frac_bits=given["frac_bits"],
+        ring_bits=given["ring_bits"],
+    )
+    return {"layout_digest": vector.digest, "dim": vector.size, "words": words.tobytes().hex()}
 
 
 def _decode_update(given: Given) -> list[float]:
@@ -410,6 +424,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "header_of": lambda given: messages.header_of(map(bytes.fromhex, given["entries"])).hex(),
     "encode_update": _encode_update,
     "decode_update": _decode_update,
+    "update_vector": _update_vector,
     "encode_counts": _encode_counts,
     "decode_counts": _decode_counts,
     "most_of_updates": _most_of_updates,
