@@ -10,6 +10,7 @@ from protocol import errors
 from protocol.sum_round import Step
 from tests.make_vectors import COUNTING, TRAINING, contents
 from tests.recorded_round import Exchange, Recorded
+from tests.reference.second_reading import SecondReading
 from tests.vector_operations import MESSAGES, OPERATIONS
 from tests.vector_sheet import VECTORS, expanded, placeholders, read, written
 
@@ -151,6 +152,19 @@ def test_recorded_sum_is_that_of_the_survivors_vectors(name: str) -> None:
     unit = 2 ** frozen["context"]["frac_bits"]
     signed = [word - 2**bits if word >> (bits - 1) else word for word in total]
     assert [float(value) * unit for value in frozen["sum"]] == signed
+
+
+@pytest.mark.parametrize("name", ROUNDS)
+def test_second_reading_of_the_page_comes_to_the_same_bytes(name: str) -> None:
+    frozen = read(name)
+    again = SecondReading(frozen)
+    assert again.ctx == frozen["context_digest"]
+    for step in Step:
+        exchange = Exchange.from_json(frozen["steps"][step.value])
+        assert again.requests[step.value] == exchange.request, step
+        assert again.beside[step.value] == exchange.beside, step
+        assert again.answers[step.value] == exchange.answers, step
+    assert again.total() == _integers(frozen["total"], frozen["context"]["ring_bits"])
 
 
 def _integers(words: str, bits: int) -> list[int]:
