@@ -26,6 +26,8 @@ Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | 
 
 #: Beyond it RFC 8785 has no form for an integer.
 _MOST_INTEGER = 2**53 - 1
+#: Below this a second thread is not worth its start.
+_WORTH_THREADS = 1 << 21
 
 
 def canonical(value: Json) -> bytes:
@@ -64,7 +66,8 @@ def blob_digest(blob: bytes | memoryview, threads: int = 1) -> str:
 
     Source: BLAKE3, O'Connor et al. 2020, section 2; the example is its own test vector.
     """
-    return blake3(blob, max_threads=threads).hexdigest()
+    worth_it = len(blob) > _WORTH_THREADS
+    return blake3(blob, max_threads=threads if worth_it else 1).hexdigest()
 
 
 def digest_json(value: Json) -> str:
@@ -81,13 +84,32 @@ def parse_canonical(data: bytes) -> Json:
         MessageRefused: not UTF-8, not JSON, nested too deeply, or not in canonical form.
     """
     try:
-        value: Json = _STRICT.decode(data.decode("utf-8"))
-        again = canonical(value)
+        value, again = _read_plain(data) or _read_any(data)
     except (ValueError, RecursionError) as error:
         raise MessageRefused(f"not canonical JSON: {type(error).__name__}") from error
     if again != data:
         raise MessageRefused("not canonical JSON: the same value has another canonical form")
     return value
+
+
+def _read_any(data: bytes) -> tuple[Json, bytes]:
+    value: Json = _STRICT.decode(data.decode("utf-8"))
+    return value, canonical(value)
+
+
+def _read_plain(data: bytes) -> tuple[Json, bytes] | None:
+    """Returns a value and its canonical bytes, or None where the C encoder will not do.
+
+    In ASCII text without floats and large integers nothing but ASCII strings
+    can be canonical: an escape for anything else would not be written again.
+    """
+    if not data.isascii():
+        return None
+    try:
+        value: Json = _READ_PLAIN.decode(data.decode("ascii"))
+    except _NotPlain:
+        return None
+    return value, _PLAIN.encode(value).encode("utf-8")
 
 
 def _is_plain(value: Any) -> bool:
@@ -115,5 +137,22 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
+class _NotPlain(Exception):
+    """A number that the C encoder would not write as RFC 8785 does."""
+
+
+def _refuse_float(_: str) -> float:
+    raise _NotPlain
+
+
+def _plain_integer(text: str) -> int:
+    if len(text) > 15:
+        raise _NotPlain
+    return int(text)
+
+
+_READ_PLAIN = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_refuse_float, parse_int=_plain_integer
+)
 _PLAIN = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _STRICT = json.JSONDecoder(parse_constant=_refuse_constant)

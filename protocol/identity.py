@@ -12,6 +12,7 @@ Rules:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated
 
 from cryptography.exceptions import InvalidSignature
@@ -119,9 +120,14 @@ def verify_raw(public: bytes, data: bytes, signature: bytes) -> None:
         MessageRefused: it was not made with this key over this data.
     """
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+        _public_key(public).verify(signature, data)
     except (InvalidSignature, ValueError) as error:
         raise MessageRefused("the signature is not valid for this key") from error
+
+
+@lru_cache(maxsize=2 * MAX_SITES)
+def _public_key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -260,10 +260,35 @@ def open_message(wire: bytes, kind: type[M], origin: Origin) -> M:
         MessageRefused: it is too large, malformed, of another context or
             sender, or its signature is not the sender's.
     """
+    body = _body(wire, kind, origin)
+    verify_message(wire, kind, origin)
+    return from_json(kind, body)
+
+
+def read_unverified(wire: bytes, kind: type[M], origin: Origin) -> M:
+    """Returns what a message says, where what it says proves itself; else use ``open_message``.
+
+    Raises:
+        OutOfOrder: the message belongs to another step.
+        MessageRefused: it is too large, malformed, or claims another context or sender.
+    """
+    return from_json(kind, _body(wire, kind, origin))
+
+
+def verify_message(wire: bytes, kind: type[M], origin: Origin) -> None:
+    """Checks a message's signature.
+
+    Raises:
+        MessageRefused: it is not the sender's.
+    """
+    verify(origin.public, kind.type, wire[SIGNATURE_BYTES:], wire[:SIGNATURE_BYTES])
+
+
+def _body(wire: bytes, kind: type[M], origin: Origin) -> Json:
+    """Returns the body of an envelope that has the right size, form, step, context and sender."""
     if not SIGNATURE_BYTES < len(wire) <= kind.most_bytes:
         raise MessageRefused(f"a {kind.type} message of {len(wire)} bytes is too short or too long")
-    signature, data = wire[:SIGNATURE_BYTES], wire[SIGNATURE_BYTES:]
-    envelope = parse_canonical(data)
+    envelope = parse_canonical(wire[SIGNATURE_BYTES:])
     if not isinstance(envelope, dict) or set(envelope) != _ENVELOPE:
         raise MessageRefused("not an envelope")
     if type(envelope["v"]) is not int or envelope["v"] != VERSION:
@@ -273,8 +298,8 @@ def open_message(wire: bytes, kind: type[M], origin: Origin) -> M:
         raise MessageRefused(f"the {kind.type} message belongs to another context")
     if envelope["from"] != origin.sender:
         raise MessageRefused(f"the {kind.type} message is not from {origin.sender}")
-    verify(origin.public, kind.type, data, signature)
-    return from_json(kind, envelope["body"])
+    body: Json = envelope["body"]
+    return body
 
 
 def peek_type(wire: bytes) -> str | None:

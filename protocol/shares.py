@@ -16,7 +16,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from functools import lru_cache
 
 from protocol.errors import MessageRefused
@@ -30,7 +30,7 @@ OPENING_BYTES = SHARE_BYTES + SALT_BYTES
 _LABEL = "collegium/v1/share-commitment"
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """Which of a site's two secrets a share belongs to."""
 
     SELF = "self"
@@ -140,7 +140,7 @@ def commit(salt: bytes, context: str, owner: str, holder: str, kind: Kind, share
     """
     if len(salt) != SALT_BYTES or len(share) != SHARE_BYTES:
         raise ValueError(f"a salt has {SALT_BYTES} bytes, a share {SHARE_BYTES}")
-    label = "\n".join((_LABEL, context, owner, holder, kind.value, ""))
+    label = f"{_LABEL}\n{context}\n{owner}\n{holder}\n{kind}\n"
     return hashlib.sha256(label.encode() + salt + share).digest()
 
 

@@ -6,8 +6,9 @@ dropped out of the step; the round goes on while the threshold allows.
 
 Rules:
 
-1. An answer counts only with its site's signature in this context; a reveal
-   also by what it opens, which nobody but its site and the shares' owners could.
+1. An answer counts only with its site's signature in this context. Shares that
+   open their owners' commitments prove themselves, whoever sent them: a
+   reveal's signature is looked at when they do not.
 2. A masked blob is added to one running vector as it arrives; its bytes are
    not kept here. Nothing but the sum is ever unmasked.
 3. A revealed share counts only if it opens the commitment that its owner
@@ -54,7 +55,9 @@ from protocol.messages import (
     open_message,
     peek_type,
     pieces,
+    read_unverified,
     sign_message,
+    verify_message,
 )
 from protocol.silo_round import LEAST_COHORT
 from protocol.unmasking import Revealed, Shared, check_reveal, mask_keys, rebuild
@@ -330,7 +333,13 @@ class SumRound:
             raise MessageRefused("it signed another U1, U2 or U3")
 
     def _take_reveal(self, site: str, wire: bytes, _blob: bytes | None) -> None:
-        self._reveals[site] = check_reveal(self._open(site, wire, Reveal), site, self._shared)
+        origin = self._origin(site)
+        reveal = read_unverified(wire, Reveal, origin)
+        try:
+            self._reveals[site] = check_reveal(reveal, site, self._shared)
+        except MessageRefused:
+            verify_message(wire, Reveal, origin)  # whose lie it is, its signature must show
+            raise
 
     def _hear(self, site: str, wire: bytes) -> None:
         """Remembers whom a site accuses; the accuser itself takes no part."""
@@ -345,8 +354,10 @@ class SumRound:
         return sign_message(message, context=self.context.digest, sender=COORDINATOR, key=self._key)
 
     def _open(self, site: str, wire: bytes, kind: type[M]) -> M:
-        origin = Origin(sender=site, public=self._publics[site], context=self.context.digest)
-        return open_message(wire, kind, origin)
+        return open_message(wire, kind, self._origin(site))
+
+    def _origin(self, site: str) -> Origin:
+        return Origin(sender=site, public=self._publics[site], context=self.context.digest)
 
     def _require_turn(self, step: Step) -> None:
         if step is not self._step:

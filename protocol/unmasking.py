@@ -85,11 +85,11 @@ def _checked(
     openings: bytes, kind: Kind, owners: tuple[str, ...], holder: str, shared: Shared
 ) -> Mapping[str, int]:
     """Returns one share for each owner, by owner."""
-    shares = {}
+    shares, context = {}, shared.context.digest
     for owner, part in zip(owners, pieces(openings, OPENING_BYTES, len(owners)), strict=True):
         share, salt = part[:SHARE_BYTES], part[SHARE_BYTES:]
         promised = commitment_in(shared.entries[owner][holder], kind)
-        if commit(salt, shared.context.digest, owner, holder, kind, share) != promised:
+        if commit(salt, context, owner, holder, kind, share) != promised:
             raise MessageRefused(f"its share of site {owner} does not match the commitment")
         shares[owner] = int.from_bytes(share, "big")
     return shares

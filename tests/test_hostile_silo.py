@@ -71,14 +71,36 @@ def check_masked(federation: Federation) -> None:
 # --- messages --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.value)
+@pytest.mark.parametrize("step", STEPS[:4], ids=lambda step: step.value)
 def test_unsigned_answer_is_refused_and_its_site_named(step: Step) -> None:
     federation = Federation(4)
     vectors = federation.vectors()
     tamper = at(step, lambda wire, blob: (bytes(64) + wire[64:], blob))
     total = federation.run(vectors, tamper=tamper)
-    lost = () if step in (Step.CONSISTENCY, Step.UNMASK) else (FIRST,)
+    lost = () if step is Step.CONSISTENCY else (FIRST,)
     assert total.tolist() == summed(federation, vectors, *lost)
+    assert "not valid for this key" in federation.coordinator.culprits[FIRST]
+
+
+def test_shares_that_open_their_commitments_count_whoever_signed_them() -> None:
+    federation = Federation(4)
+    vectors = federation.vectors()
+    tamper = at(Step.UNMASK, lambda wire, blob: (bytes(64) + wire[64:], blob))
+    assert federation.run(vectors, tamper=tamper).tolist() == summed(federation, vectors)
+    assert not federation.coordinator.culprits
+
+
+def test_wrong_shares_without_a_signature_are_refused_as_a_forgery() -> None:
+    federation = Federation(4)
+    vectors = federation.vectors()
+
+    def change(wire: bytes, blob: bytes | None) -> tuple[bytes, bytes | None]:
+        reveal = federation.opened_answer(wire, Reveal, FIRST)
+        lie = replace(reveal, self_shares=bytes(len(reveal.self_shares)))
+        return bytes(64) + federation.from_site(FIRST, lie)[64:], blob
+
+    total = federation.run(vectors, tamper=at(Step.UNMASK, change))
+    assert total.tolist() == summed(federation, vectors)
     assert "not valid for this key" in federation.coordinator.culprits[FIRST]
 
 

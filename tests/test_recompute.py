@@ -200,8 +200,8 @@ def test_replaying_a_transcript_gives_the_same_sum(lost: dict[str, Step]) -> Non
 
 Change = Callable[[Transcript], dict[str, object]]
 WRONG: dict[str, tuple[Change, str]] = {
-    "a forged reveal": (
-        lambda t: {"reveals": {**t.reveals, "site-01": bytes(64) + t.reveals["site-01"][64:]}},
+    "a forged signature": (
+        lambda t: {"masked": {**t.masked, "site-01": bytes(64) + t.masked["site-01"][64:]}},
         "not valid for this key",
     ),
     "an answer of nobody": (
