@@ -12,6 +12,7 @@ import pytest
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, MessageRefused
 from protocol.messages import SenderList
+from protocol.shares import parse_opening
 from tests.fuzz.__main__ import shares
 from tests.fuzz.engine import WATCHED, Attempt, Report, Target, fuzz
 from tests.fuzz.findings import KNOWN, Known, passed_over
@@ -98,10 +99,10 @@ def test_same_seed_spoils_alike_and_another_does_not() -> None:
 
 def test_another_error_than_a_refusal_is_a_finding_that_names_seed_and_number() -> None:
     def leaks() -> None:
-        parse_canonical("no bytes")  # type: ignore[arg-type]
+        parse_opening(None)  # type: ignore[arg-type]
 
     [finding] = given(leaks).findings
-    assert (finding.escaped, finding.where) == ("AttributeError", "encoding.parse_canonical")
+    assert (finding.escaped, finding.where) == ("TypeError", "shares.parse_opening")
     assert f"--seed {SEED} --number 1;" in str(finding)
     assert "b'input'" in str(finding)
 

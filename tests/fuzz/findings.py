@@ -16,7 +16,7 @@ import numpy as np
 from compliance.accounting import SampledGaussian
 from protocol.context import RoundContext
 from protocol.contract import CategoryColumn, TableCohort
-from protocol.encoding import canonical
+from protocol.encoding import canonical, parse_canonical
 from protocol.identity import SigningKey
 from protocol.study_file import read_study
 from protocol.summary import SignedSummary, open_summary, read_words
@@ -47,7 +47,8 @@ def passed_over(finding: Finding) -> bool:
     return any(
         known.open
         and finding.target in known.targets
-        and (finding.escaped, finding.where) == (known.escaped, known.where)
+        and finding.escaped == known.escaped
+        and finding.where.startswith(known.where)
         for known in KNOWN
     )
 
@@ -92,6 +93,12 @@ def _event_of_version_true() -> None:
     raise Broken("the event is not in its one stored form")
 
 
+def _deep_tree() -> None:
+    data = b"[" * 900 + b"]" * 900
+    if canonical(parse_canonical(data)) != data:
+        raise Broken("what was read is written differently")
+
+
 def _huge_round() -> object:
     """A transcript of 900 bytes, without a single answer, of a vector with 10**8 entries."""
     honest = honest_transcript()
@@ -119,95 +126,100 @@ KNOWN: tuple[Known, ...] = (
         targets=("context", "message-round-open", "hospital"),
         escaped="OverflowError", where="no_wrap.most_of_updates",
         show=lambda: RoundContext.from_json(context_of(4).to_json() | {"bound": "1e+308"}),
-        open=True,
+        open=False,
+    ),
+    Known(
+        name="deep JSON is read, and what was read cannot be written: RecursionError",
+        targets=("canonical-json",), escaped="RecursionError", where="encoding._is_plain",
+        show=_deep_tree, open=False,
     ),
     Known(
         name="a study whose bound is 1e308 gives OverflowError",
         targets=("study",), escaped="OverflowError", where="no_wrap.most_of_updates",
-        show=_study("threshold: 3", "bound: 1e308, threshold: 3"), open=True,
+        show=_study("threshold: 3", "bound: 1e308, threshold: 3"), open=False,
     ),
     Known(
         name="a study with an empty tagged integer gives IndexError",
         targets=("study",), escaped="IndexError", where="study_file.read_study",
-        show=_study("epsilon: 4", 'epsilon: !!int ""'), open=True,
+        show=_study("epsilon: 4", 'epsilon: !!int ""'), open=False,
     ),
     Known(
         name="a study with an unknown tagged truth value gives KeyError",
         targets=("study",), escaped="KeyError", where="study_file.read_study",
-        show=_study("epsilon: 4", "epsilon: !!bool x"), open=True,
+        show=_study("epsilon: 4", "epsilon: !!bool x"), open=False,
     ),
     Known(
         name="a study with a list of lists as a key gives TypeError",
         targets=("study",), escaped="TypeError", where="study_file.read_study",
-        show=_study("bins: 8", "bins: 8, [[a]]: b"), open=True,
+        show=_study("bins: 8", "bins: 8, [[a]]: b"), open=False,
     ),
     Known(
         name="a study with a list as a key gives TypeError",
         targets=("study",), escaped="TypeError", where="study_file.<genexpr>",
-        show=_study("bins: 8", "bins: 8, [a]: b"), open=True,
+        show=_study("bins: 8", "bins: 8, [a]: b"), open=False,
     ),
     Known(
         name="a study with an endless hexadecimal number gives ValueError",
         targets=("study",), escaped="ValueError", where="study_file._said",
-        show=_study("epsilon: 4", "epsilon: 0x" + "F" * 5000), open=True,
+        show=_study("epsilon: 4", "epsilon: 0x" + "F" * 5000), open=False,
     ),
     Known(
         name="a study with an integer that has no canonical form is taken",
         targets=("study",), escaped="Broken", where="unknown",
-        show=_named_study("positive: [1]", "positive: [9007199254740993]"), open=True,
+        show=_named_study("positive: [1]", "positive: [9007199254740993]"), open=False,
     ),
     Known(
         name="a study with a lone surrogate in a vocabulary is taken, and has no digest",
         targets=("study",), escaped="Broken", where="unknown",
-        show=_named_study("values: [A, B, C]", 'values: ["\\uD800", B, C]'), open=True,
+        show=_named_study("values: [A, B, C]", 'values: ["\\uD800", B, C]'), open=False,
     ),
     Known(
         name="a study that names an anchor twice gives a warning on the console",
         targets=("study",), escaped="ReusedAnchorWarning", where="study_file.read_study",
-        show=_study("model: 1, split: 1", "model: &a 1, split: &a 1"), open=True,
+        show=_study("model: 1, split: 1", "model: &a 1, split: &a 1"), open=False,
     ),
     Known(
         name="a study of 400 bytes with merge keys of merge keys keeps the reader busy for ever",
         targets=("study",), escaped="TookTooLong", where="study_file.read_study",
-        show=_bomb, open=True,
+        show=_bomb, open=False,
     ),
     Known(
         name="a study with a vocabulary of 40000 entries takes quadratic time",
         targets=("study",), escaped="TookTooLong", where="contract._distinct",
-        show=_long_vocabulary, open=True,
+        show=_long_vocabulary, open=False,
     ),
     Known(
         name="a study that asks for YAML 1.1 is read as YAML 1.1: NO is false",
         targets=("study",), escaped="MantissaNoDotYAML1_1Warning", where="study_file.read_study",
-        show=_yaml_1_1, open=True,
+        show=_yaml_1_1, open=False,
     ),
     Known(
         name="signed summaries with a lone surrogate give UnicodeEncodeError",
         targets=("summary-words",), escaped="UnicodeEncodeError", where="summary.read_words",
-        show=lambda: read_words("\ud800"), open=True,
+        show=lambda: read_words("\ud800"), open=False,
     ),
     Known(
         name="a summary whose site is a list is taken",
         targets=("summary",), escaped="Broken", where="unknown",
-        show=_summary_of_lists, open=True,
+        show=_summary_of_lists, open=False,
     ),
     Known(
         name="a privacy event of version true is taken for one of version 1",
         targets=("privacy-event",), escaped="Broken", where="unknown",
-        show=_event_of_version_true, open=True,
+        show=_event_of_version_true, open=False,
     ),
     Known(
         name="a transcript of 900 bytes without an answer takes 400 megabytes",
         targets=("replay",), escaped="MemoryError", where="unknown",
-        show=_huge_round, open=True,
+        show=_huge_round, open=False,
     ),
     Known(
         name="a model with a tensor of 0 x 2**60 entries has no digest",
         targets=("tensors", "hospital"), escaped="ValueError", where="encoding.canonical",
-        show=lambda: model_digest(decode_tensors(_model([0, 2**60]))), open=True,
+        show=lambda: model_digest(decode_tensors(_model([0, 2**60]))), open=False,
     ),
     Known(
         name="a model with a scalar parameter is written as one with a vector of one",
-        targets=("tensors",), escaped="Broken", where="unknown", show=_scalar_model, open=True,
+        targets=("tensors",), escaped="Broken", where="unknown", show=_scalar_model, open=False,
     ),
 )  # fmt: skip

@@ -150,10 +150,9 @@ def _prepare_context() -> Make:
     def signed(tree: bytes) -> bytes:
         """Names the context that the body holds, whatever it is, as the sender would."""
         try:
-            named = parse_canonical(tree)
-        except MessageRefused:
-            named = None
-        digest = context.digest if named is None else digest_json(named)
+            digest = digest_json(parse_canonical(tree))
+        except (MessageRefused, RecursionError):
+            digest = context.digest
         envelope = canonical(
             {
                 "v": VERSION,
