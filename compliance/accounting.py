@@ -93,7 +93,8 @@ class SampledGaussian:
         """
         if not isinstance(value, Mapping) or value.get("event") != _EVENT_NAME:
             raise MessageRefused(f"not a privacy event of the kind {_EVENT_NAME}")
-        if value.get("v") != _EVENT_VERSION:
+        version = value.get("v")
+        if type(version) is not int or version != _EVENT_VERSION:
             raise MessageRefused(f"{_EVENT_NAME} is known in version {_EVENT_VERSION} only")
         try:
             event = cls(

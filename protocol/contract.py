@@ -7,6 +7,7 @@ leak through the way the data are prepared.
 """
 
 import math
+from collections import Counter
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
@@ -45,7 +46,7 @@ def canonical_token(value: object) -> str:
 
 def _distinct(values: tuple[Token, ...]) -> tuple[Token, ...]:
     spelled = [canonical_token(value) for value in values]
-    repeated = sorted({entry for entry in spelled if spelled.count(entry) > 1})
+    repeated = sorted(entry for entry, count in Counter(spelled).items() if count > 1)
     if repeated:
         raise ValueError(f"entries are repeated: {', '.join(repeated)}")
     return values

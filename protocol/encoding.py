@@ -13,6 +13,7 @@ Rules:
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -26,6 +27,9 @@ Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | 
 
 #: Beyond it RFC 8785 has no form for an integer.
 _MOST_INTEGER = 2**53 - 1
+_MOST_DEPTH = 64
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_BRACKETS = re.compile(rb"[\[\]{}]")
 #: Below this a second thread is not worth its start.
 _WORTH_THREADS = 1 << 21
 
@@ -83,6 +87,8 @@ def parse_canonical(data: bytes) -> Json:
     Raises:
         MessageRefused: not UTF-8, not JSON, nested too deeply, or not in canonical form.
     """
+    if _is_deep(data):
+        raise MessageRefused(f"not canonical JSON: nested deeper than {_MOST_DEPTH}")
     try:
         value, again = _read_plain(data) or _read_any(data)
     except (ValueError, RecursionError) as error:
@@ -90,6 +96,17 @@ def parse_canonical(data: bytes) -> Json:
     if again != data:
         raise MessageRefused("not canonical JSON: the same value has another canonical form")
     return value
+
+
+def _is_deep(data: bytes) -> bool:
+    """Whether values lie deeper in each other than any record does, so that reading could fail."""
+    if data.count(b"{") + data.count(b"[") <= _MOST_DEPTH:
+        return False
+    depth = deepest = 0
+    for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
+        depth += 1 if bracket in b"{[" else -1
+        deepest = max(deepest, depth)
+    return deepest > _MOST_DEPTH
 
 
 def _read_any(data: bytes) -> tuple[Json, bytes]:

@@ -52,7 +52,10 @@ def most_of_updates(*, sites: int, bound: float, frac_bits: int) -> int:
         raise ValueError("sites and frac_bits are not negative")
     if not 0 < bound < math.inf:
         raise ValueError(f"bound must be finite and positive, got {bound!r}")
-    return sites * math.ceil(bound * 2.0**frac_bits)
+    most = bound * 2.0**frac_bits
+    if not most < 2.0 ** RINGS[-1]:
+        raise ValueError(f"bound {bound:g} x 2^{frac_bits} could wrap {RINGS[-1]} bits")
+    return sites * math.ceil(most)
 
 
 def most_of_counts(*, sites: int) -> int:

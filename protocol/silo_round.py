@@ -34,7 +34,7 @@ from protocol.errors import MessageRefused, OutOfOrder
 from protocol.forms import require_forms, to_json
 from protocol.identity import COORDINATOR, Roster, SigningKey
 from protocol.keystream import Words
-from protocol.masking import apply_masks, word_type
+from protocol.masking import apply_masks, require_usable, word_type
 from protocol.messages import (
     ENTRY_BYTES,
     HASH_BYTES,
@@ -192,6 +192,9 @@ class SiloRound:
                 raise MessageRefused("U1 holds another advert than this silo's own")
             found = {site: self._from_site(site, wire, Advertise) for site, wire in request.items()}
             _require_distinct_keys(found)
+            for site, advert in found.items():
+                with self._naming(site):
+                    require_usable(advert.mask_public)
             dealt = deal_shares(_needed(self._secrets, "advertise"), found)
             self._once("adverts", named)
             self._adverts, self._dealt = _Adverts(digest=named, by_site=found), dealt
@@ -368,12 +371,20 @@ class SiloRound:
             raise MessageRefused(f"{name} has {len(found)} sites, {self._least} are needed")
 
     @contextmanager
-    def _blaming(self, site: str) -> Iterator[None]:
+    def _naming(self, site: str) -> Iterator[None]:
         try:
             yield
         except MessageRefused as error:
-            self._culprit = site
             raise MessageRefused(f"site {site}: {error}") from error
+
+    @contextmanager
+    def _blaming(self, site: str) -> Iterator[None]:
+        try:
+            with self._naming(site):
+                yield
+        except MessageRefused:
+            self._culprit = site
+            raise
 
     def _once(self, slot: str, named: str) -> None:
         self._book.record(self.context.digest, slot, named)

@@ -210,7 +210,7 @@ class Aggregation(Record):
     threshold: int | None = Field(default=None, ge=2)
     colluders: int = Field(default=1, ge=0)
     min_cohort: int = Field(default=3, ge=3)
-    bound: float = Field(default=16.0, gt=0)
+    bound: float = Field(default=16.0, gt=0, le=1e9)
     frac_bits: int = Field(default=20, ge=4, le=30)
     attempts: int = Field(default=3, ge=1, le=20)
     keep_rounds: int = Field(default=2, ge=0, le=1000)

@@ -2,7 +2,9 @@
 
 Why YAML 1.2 through ruamel: YAML 1.1 turns the country ``NO`` into false,
 ``1e-5`` into text and ``12:30`` into a number, and keeps the last of two equal
-keys without a word.
+keys without a word. A study says everything where it stands: directives, tags,
+anchors and merge keys are refused, and so is everything that has no canonical
+form to be signed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +13,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
+from ruamel.yaml.events import AliasEvent, DocumentStartEvent, Event
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from protocol.errors import StudyRefused
 from protocol.study import Study, nearest
@@ -19,6 +22,7 @@ from protocol.study import Study, nearest
 #: A study is a page or two; anything larger is not a study.
 MAX_BYTES = 1 << 20
 _MOST_SHOWN = 4
+_MOST_DEPTH = 20
 _DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode"})
 
 
@@ -36,7 +40,10 @@ def read_study(text: str, source: str = "study") -> Study:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise StudyRefused(f"{source}: larger than {MAX_BYTES} bytes, so not a study")
     try:
+        for event in _yaml().parse(text):
+            _require_plain(source, event)
         tree = _yaml().compose(text)
+        _require_plain_keys(source, tree)
         value = _yaml().load(text)
     except MarkedYAMLError as error:
         raise StudyRefused(_yaml_problem(source, error)) from error
@@ -44,6 +51,9 @@ def read_study(text: str, source: str = "study") -> Study:
         raise StudyRefused(f"{source}: not YAML: {type(error).__name__}") from error
     if not isinstance(value, dict):
         raise StudyRefused(f"{source}:1: a study is a mapping of keys, see examples/")
+    for path in _without_form(value, []):
+        line = _line_of(tree, path)
+        raise StudyRefused(f"{source}:{line}: {_named(path)}too large a number, or text of no form")
     try:
         return Study.model_validate(value)
     except ValidationError as error:
@@ -52,6 +62,46 @@ def read_study(text: str, source: str = "study") -> Study:
 
 def _yaml() -> YAML:
     return YAML(typ="safe", pure=True)
+
+
+def _require_plain(source: str, event: Event) -> None:
+    directive = isinstance(event, DocumentStartEvent) and (event.version or event.tags)
+    anchor = isinstance(event, AliasEvent) or getattr(event, "anchor", None)
+    tag = getattr(event, "ctag", None)
+    what = "directives" if directive else "anchors and aliases" if anchor else "tags" if tag else ""
+    if what:
+        line = event.start_mark.line + 1
+        raise StudyRefused(f"{source}:{line}: a study has no {what}: write it out")
+
+
+def _require_plain_keys(source: str, tree: Node | None, depth: int = 0) -> None:
+    """Keys are text, nothing is merged, and nothing lies deeper than any study needs."""
+    children: list[Node] = []
+    if isinstance(tree, MappingNode):
+        for key, child in tree.value:
+            if not isinstance(key, ScalarNode) or key.value == "<<" or depth > _MOST_DEPTH:
+                line = key.start_mark.line + 1
+                raise StudyRefused(f"{source}:{line}: a key is a plain word")
+            children.append(child)
+    elif isinstance(tree, SequenceNode):
+        children += tree.value
+    for child in children:
+        _require_plain_keys(source, child, depth + 1)
+
+
+def _without_form(value: Any, path: list[str | int]) -> Iterator[list[str | int]]:
+    """Yields the paths of values that canonical JSON cannot write."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _without_form(key, path)
+            yield from _without_form(child, [*path, str(key)])
+    elif isinstance(value, list):
+        for place, child in enumerate(value):
+            yield from _without_form(child, [*path, place])
+    elif isinstance(value, int) and abs(value) >= 2**53:
+        yield path
+    elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        yield path
 
 
 def _yaml_problem(source: str, error: MarkedYAMLError) -> str:

@@ -120,7 +120,7 @@ class SumRound:
         self._ledger_heads: dict[str, str] = {}
         self._survivors: tuple[str, ...] = ()
         self._reveals: dict[str, Revealed] = {}
-        self._sum: Words = np.zeros(context.dim, dtype=word_type(context))
+        self._sum: Words | None = None  # made when the first vector comes
         self._finished = False
         self._common = self._sign(RoundOpen(context=context))
         self._take: Mapping[Step, Callable[[str, bytes, bytes | None], None]] = {
@@ -143,7 +143,7 @@ class SumRound:
 
     @property
     def blob_hashes(self) -> Mapping[str, str]:
-        """The SHA-256 of every blob in the sum, by site."""
+        """The digest of every blob in the sum, by site."""
         return MappingProxyType(self._blobs)
 
     @property
@@ -245,7 +245,7 @@ class SumRound:
         Raises:
             OutOfOrder: the last step is not closed.
         """
-        if not self._finished:
+        if not self._finished or self._sum is None:
             raise OutOfOrder("the sum is still masked")
         return self._sum
 
@@ -275,6 +275,8 @@ class SumRound:
                 f"the shares of {', '.join(rebuilt.liars)} do not unmask the sum: "
                 "leave it out of the next attempt"
             )
+        if self._sum is None:
+            raise OutOfOrder("no vector has come")
         keys = mask_keys(rebuilt, self._shared)
         apply_masks(self._sum, add=keys.add, subtract=keys.subtract, threads=self._threads)
         self._reveals = {}
@@ -319,7 +321,11 @@ class SumRound:
             raise MessageRefused(f"expected a blob of {size} bytes")
         if blob_digest(blob, self._threads) != message.blob:
             raise MessageRefused("its blob is not the one it signed")
-        self._sum += np.frombuffer(blob, dtype=self._sum.dtype)
+        vector = np.frombuffer(blob, dtype=word_type(self.context))
+        if self._sum is None:
+            self._sum = vector.copy()
+        else:
+            self._sum += vector
         self._blobs[site] = message.blob
         self._ledger_heads[site] = message.ledger_head
 

@@ -7,6 +7,7 @@ no metric.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from protocol.encoding import Json, canonical, parse_canonical
 from protocol.errors import MessageRefused
@@ -69,7 +70,7 @@ def read_words(text: str) -> dict[str, SignedSummary]:
     Raises:
         MessageRefused: the form is wrong.
     """
-    value = parse_canonical(text.encode())
+    value = parse_canonical(text.encode("utf-8", "surrogatepass"))
     if not isinstance(value, dict):
         raise MessageRefused("not a set of signed summaries")
     return {site: _read_word(word) for site, word in value.items()}
@@ -101,7 +102,17 @@ def open_summary(signed: SignedSummary, public: bytes) -> Summary:
     """
     verify(public, _DOMAIN, signed.data, signed.signature)
     value = parse_canonical(signed.data)
-    names = {field.name for field in fields(Summary)}
-    if not isinstance(value, dict) or set(value) != names:
+    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Summary)}:
         raise MessageRefused("a summary has other fields than expected")
-    return Summary(**value)
+    read: dict[str, Any] = {f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary)}
+    return Summary(**read)
+
+
+def _typed(name: str, value: Json, kind: object) -> Json:
+    """Returns a field's value; canonical JSON writes 2.0 as 2."""
+    if kind is float or (kind == float | None and value is not None):
+        if type(value) is int or type(value) is float:
+            return float(value)
+    elif value is None if kind == float | None else type(value) is kind:
+        return value
+    raise MessageRefused(f"a summary's {name} has another type")

@@ -54,7 +54,7 @@ def layout_of(tensors: Tensors) -> Layout:
 def flatten(tensors: Tensors) -> NDArray[np.float32]:
     """Returns all parameters as one (size,) vector; the inverse of ``unflatten``."""
     parts = [
-        np.ascontiguousarray(tensors[name], dtype="<f4").reshape(-1) for name in sorted(tensors)
+        np.asarray(tensors[name], dtype="<f4", order="C").reshape(-1) for name in sorted(tensors)
     ]
     return np.concatenate(parts) if parts else np.zeros(0, dtype="<f4")
 
@@ -83,13 +83,13 @@ def model_digest(tensors: Tensors) -> str:
     """
     state = hashlib.sha256(layout_of(tensors).digest.encode())
     for name in sorted(tensors):
-        state.update(np.ascontiguousarray(tensors[name], dtype="<f4").tobytes())
+        state.update(np.asarray(tensors[name], dtype="<f4", order="C").tobytes())
     return state.hexdigest()
 
 
 def encode_tensors(tensors: Tensors) -> bytes:
     """Returns the safetensors bytes of a model, the same for the same parameters."""
-    ordered = {name: np.ascontiguousarray(tensors[name], dtype="<f4") for name in sorted(tensors)}
+    ordered = {name: np.asarray(tensors[name], dtype="<f4", order="C") for name in sorted(tensors)}
     return save(ordered)
 
 
@@ -108,6 +108,8 @@ def decode_tensors(data: bytes) -> dict[str, NDArray[np.float32]]:
     for name, tensor in tensors.items():
         if tensor.dtype != np.dtype("<f4"):
             raise MessageRefused(f"tensor {name!r} is {tensor.dtype}, expected float32")
+        if not tensor.size:
+            raise MessageRefused(f"tensor {name!r} holds nothing")
         if not np.isfinite(tensor).all():
             raise MessageRefused(f"tensor {name!r} holds values that are not finite")
     return tensors
