@@ -19,10 +19,10 @@ from protocol.sum_round import Step
 from protocol.transcript import Transcript
 from protocol.update_vector import NEEDS, SCALARS
 from tests.contexts import context_of
-from tests.make_vectors import TRAINING
-from tests.recorded_round import Exchange, Recorded
-from tests.vector_operations import MESSAGES, OPERATIONS
-from tests.vector_sheet import VECTORS, read
+from tests.make_vectors.contents import TRAINING
+from tests.make_vectors.operations import MESSAGES, OPERATIONS
+from tests.make_vectors.recorded_round import Exchange, Recorded
+from tests.make_vectors.sheet import VECTORS, read
 
 PAGE = (Path(__file__).parent.parent / "docs" / "protocol.md").read_text(encoding="utf-8")
 #: Whitespace is the page's own.

@@ -58,7 +58,8 @@ def test_the_sum_and_the_model_of_a_kept_round_are_the_logged_ones(done: Federat
 
 
 def test_rounds_beyond_the_last_two_are_forgotten(done: Federation) -> None:
-    with pytest.raises(WorkspaceRefused, match="training round 1 is no longer kept.*there are: 2, evaluation"):
+    gone = "training round 1 is no longer kept.*there are: 2, evaluation"
+    with pytest.raises(WorkspaceRefused, match=gone):
         again(done, 0)
     kept = {path.name for path in done.workspace.rounds.iterdir()}
     assert kept == {context_of_round(done, 1), context_of_round(done, 2, "evaluation")}

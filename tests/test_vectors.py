@@ -8,11 +8,11 @@ import pytest
 
 from protocol import errors
 from protocol.sum_round import Step
-from tests.make_vectors import COUNTING, TRAINING, contents
-from tests.recorded_round import Exchange, Recorded
+from tests.make_vectors.contents import COUNTING, TRAINING, contents
+from tests.make_vectors.operations import MESSAGES, OPERATIONS
+from tests.make_vectors.recorded_round import Exchange, Recorded
+from tests.make_vectors.sheet import VECTORS, expanded, placeholders, read, written
 from tests.reference.second_reading import SecondReading
-from tests.vector_operations import MESSAGES, OPERATIONS
-from tests.vector_sheet import VECTORS, expanded, placeholders, read, written
 
 FILES = sorted(path.name for path in VECTORS.glob("*.json"))
 ROUNDS = [TRAINING, COUNTING]

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from protocol.messages import ENTRY_BYTES
-from tests.vector_operations import OPERATIONS
+from tests.make_vectors.operations import OPERATIONS
 
 #: A record that fits on such a line stands on one.
 _WIDTH = 160
 
-VECTORS = Path(__file__).parent / "vectors"
+VECTORS = Path(__file__).parent.parent / "vectors"
 
 
 class Sheet:

@@ -27,7 +27,7 @@ from protocol.no_wrap import least_ring_bits, most_of_counts, most_of_updates
 from protocol.sealed_shares import SiloSecrets
 from protocol.sum_round import Step
 from protocol.tensors import layout_of, model_digest
-from tests.recorded_round import (
+from tests.make_vectors.recorded_round import (
     Exchange,
     Recorded,
     Secrets,

@@ -1,11 +1,10 @@
-"""Writes the frozen vectors: ``python -m tests.make_vectors``. The same bytes every time."""
+"""What every vector file holds: the same bytes every time."""
 
 from typing import Any
 
 from protocol.forms import to_json
-from tests.vector_sheet import VECTORS, Sheet, written
-from tests.vectors_of_messages import entries_sheet, messages_sheet
-from tests.vectors_of_primitives import (
+from tests.make_vectors.messages import entries_sheet, messages_sheet
+from tests.make_vectors.primitives import (
     context_sheet,
     encoding_sheet,
     identity_sheet,
@@ -15,8 +14,9 @@ from tests.vectors_of_primitives import (
     shares_sheet,
     tensors_sheet,
 )
-from tests.vectors_of_refusals import coordinator_sheet, silo_sheet
-from tests.vectors_of_rounds import MODEL, Bench, counting_round, round_json, training_round
+from tests.make_vectors.refusals import coordinator_sheet, silo_sheet
+from tests.make_vectors.rounds import MODEL, Bench, counting_round, round_json, training_round
+from tests.make_vectors.sheet import Sheet
 
 TRAINING, COUNTING = "round-training.json", "round-evaluation.json"
 
@@ -44,14 +44,3 @@ def contents() -> dict[str, Any]:
     }
     rounds = {TRAINING: frozen, COUNTING: counted}
     return rounds | {name: sheet.to_json() for name, sheet in sheets.items()}
-
-
-def main() -> None:
-    """Writes every file."""
-    VECTORS.mkdir(exist_ok=True)
-    for name, content in contents().items():
-        (VECTORS / name).write_text(written(content), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

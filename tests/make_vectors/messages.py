@@ -24,11 +24,11 @@ from protocol.messages import (
 )
 from protocol.sealed_shares import open_entry
 from protocol.shares import PRIME, SHARE_BYTES
-from tests.recorded_round import (
+from tests.make_vectors.recorded_round import (
     Recorded,
 )
-from tests.vector_sheet import Sheet
-from tests.vectors_of_rounds import entries_by, own_secrets
+from tests.make_vectors.rounds import entries_by, own_secrets
+from tests.make_vectors.sheet import Sheet
 
 
 def messages_sheet(recorded: Recorded) -> Sheet:

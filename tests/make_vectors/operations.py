@@ -29,7 +29,13 @@ from protocol.messages import Origin
 from protocol.sealed_shares import open_entry
 from protocol.sum_round import Step, SumRound
 from protocol.update_vector import UpdateVector
-from tests.recorded_round import Recorded, RecordedSilo, answer_pair, wire_bytes, wire_json
+from tests.make_vectors.recorded_round import (
+    Recorded,
+    RecordedSilo,
+    answer_pair,
+    wire_bytes,
+    wire_json,
+)
 
 Given: TypeAlias = Mapping[str, Any]
 Operation: TypeAlias = Callable[[Given], Any]

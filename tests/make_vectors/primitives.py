@@ -6,8 +6,8 @@ from protocol.encoding import canonical, digest_json
 from protocol.identity import COORDINATOR, Member, Roster, SigningKey
 from protocol.no_wrap import COUNT_LIMIT
 from protocol.shares import PRIME, SHARE_BYTES
-from tests.recorded_round import Document, Secrets
-from tests.vector_sheet import Sheet
+from tests.make_vectors.recorded_round import Document, Secrets
+from tests.make_vectors.sheet import Sheet
 
 Fields: TypeAlias = dict[str, Any]
 

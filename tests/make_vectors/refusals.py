@@ -22,14 +22,13 @@ from protocol.messages import (
     header_of,
 )
 from protocol.sum_round import Step
-from tests.recorded_round import (
+from tests.make_vectors.recorded_round import (
     Document,
     Pair,
     RecordedSilo,
     Tamper,
 )
-from tests.vector_sheet import Sheet
-from tests.vectors_of_rounds import (
+from tests.make_vectors.rounds import (
     Bench,
     blobs_of,
     entries_by,
@@ -38,6 +37,7 @@ from tests.vectors_of_rounds import (
     own_secrets,
     pair_json,
 )
+from tests.make_vectors.sheet import Sheet
 
 
 def silo_sheet(bench: Bench, name: str, frozen: Document) -> Sheet:

@@ -1,0 +1,1 @@
+"""Makes the frozen vectors of ``tests/vectors`` from nothing but a seed."""
