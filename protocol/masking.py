@@ -38,7 +38,9 @@ from protocol.keystream import CHUNK_BYTES, Keystream, Words, derive_key, scratc
 _NONCE = bytes(12)
 _LABEL = "collegium/sa1"
 #: Fewer bytes of keystream than this are made before a second thread has started.
-_WORTH_THREADS = 1 << 22
+_WORTH_THREADS = 1 << 25
+#: Threads take whole pages of a vector, so that no two write to one cache line.
+_PAGE = 1 << 12
 #: p of Curve25519, and the X25519 inputs (with their last bit clear) that give the all-zero secret.
 _P = 2**255 - 19
 _ORDER_8 = (
@@ -138,7 +140,7 @@ def apply_masks(
     if threads == 1 or vector.nbytes * (len(add) + len(subtract)) < _WORTH_THREADS:
         _mask_stretch(vector, add, subtract, 0)
         return
-    stretch = -(-vector.nbytes // threads // CHUNK_BYTES) * CHUNK_BYTES // vector.itemsize
+    stretch = -(-vector.nbytes // threads // _PAGE) * _PAGE // vector.itemsize
     starts = range(0, len(vector), stretch)
     with ThreadPoolExecutor(threads) as pool:
         masked = [

@@ -113,6 +113,9 @@ class SumRound:
         self._complaints: dict[str, str] = {}
         self._adverts: dict[str, Advertise] = {}
         self._adverts_digest = ""
+        self._taken: set[bytes] = set()  # every public key advertised so far
+        self._holders: tuple[str, ...] = ()  # U1, sorted: the order of every bundle of entries
+        self._statement: Consistency | None = None  # what every survivor has to sign
         self._headers: dict[str, bytes] = {}
         self._entries: dict[str, dict[str, bytes]] = {}
         self._senders_digest = ""
@@ -252,6 +255,7 @@ class SumRound:
     def _next_request(self, step: Step, inside: tuple[str, ...]) -> bytes | None:
         """Fixes who is in after a step; returns what all sites are sent in the next."""
         if step is Step.ADVERTISE:
+            self._holders = inside
             self._adverts_digest = digest_of_messages(self._answers)
             return self._sign(AdvertList(adverts=self._answers))
         if step is Step.SHARE:
@@ -259,6 +263,11 @@ class SumRound:
             return self._sign(SenderList(headers=self._headers))
         if step is Step.MASKED:
             self._survivors = inside
+            self._statement = Consistency(
+                adverts=self._adverts_digest,
+                senders=self._senders_digest,
+                survivors=digest_of_blobs(self._blobs),
+            )
             return self._sign(SurvivorList(blobs=self._blobs))
         if step is Step.CONSISTENCY:
             return self._sign(SignatureList(signatures=self._answers))
@@ -296,23 +305,22 @@ class SumRound:
     def _take_advert(self, site: str, wire: bytes, _blob: bytes | None) -> None:
         advert = self._open(site, wire, Advertise)
         publics = (advert.mask_public, advert.share_public)
-        taken = {key for a in self._adverts.values() for key in (a.mask_public, a.share_public)}
-        if len({*publics} - taken) != len(publics):
+        if len({*publics} - self._taken) != len(publics):
             raise MessageRefused("it advertises a key that is already taken")
         for public in publics:
             require_usable(public)
+        self._taken.update(publics)
         self._adverts[site] = advert
 
     def _take_shares(self, site: str, wire: bytes, blob: bytes | None) -> None:
         header = self._open(site, wire, ShareHeader)
         if header.adverts != self._adverts_digest:
             raise MessageRefused("it used other adverts")
-        holders = sorted(self._adverts)
-        entries = pieces(blob or b"", ENTRY_BYTES, len(holders))
+        entries = pieces(blob or b"", ENTRY_BYTES, len(self._holders))
         if header_of(entries) != header.entries:
             raise MessageRefused("its entries are not the ones it signed")
         self._headers[site] = wire
-        self._entries[site] = dict(zip(holders, entries, strict=True))
+        self._entries[site] = dict(zip(self._holders, entries, strict=True))
 
     def _take_masked(self, site: str, wire: bytes, blob: bytes | None) -> None:
         message = self._open(site, wire, Masked)
@@ -330,12 +338,7 @@ class SumRound:
         self._ledger_heads[site] = message.ledger_head
 
     def _take_consistency(self, site: str, wire: bytes, _blob: bytes | None) -> None:
-        expected = Consistency(
-            adverts=self._adverts_digest,
-            senders=self._senders_digest,
-            survivors=digest_of_blobs(self._blobs),
-        )
-        if self._open(site, wire, Consistency) != expected:
+        if self._open(site, wire, Consistency) != self._statement:
             raise MessageRefused("it signed another U1, U2 or U3")
 
     def _take_reveal(self, site: str, wire: bytes, _blob: bytes | None) -> None:
