@@ -98,14 +98,12 @@ def extend(
     return logged, Head(size=frontier.size, root=root, note=note, frontier=frontier.hashes)
 
 
-def verify_log(
-    entries: Sequence[LoggedEntry], heads: Sequence[tuple[int, bytes, bytes]], public: bytes
-) -> bytes:
+def verify_log(entries: Sequence[LoggedEntry], heads: Sequence[Head], public: bytes) -> bytes:
     """Checks a whole log against its signed heads; returns the newest root.
 
     Args:
         entries: every entry, in order.
-        heads: (size, root, signed note) of every stored head, in order of size.
+        heads: every stored head, in order of size.
         public: the log's public key.
 
     Raises:
@@ -115,7 +113,7 @@ def verify_log(
     """
     if not heads:
         raise StoreBroken("the audit log has no signed head: nothing can be verified")
-    by_size = {size: (root, note) for size, root, note in heads}
+    by_size = {head.size: head for head in heads}
     frontier = Frontier.empty()
     for place, entry in enumerate(entries):
         if entry.index != place or entry.content.get("seq") != place:
@@ -124,28 +122,31 @@ def verify_log(
             raise StoreBroken(f"audit entry {place} was changed: its hash does not match")
         frontier = frontier.append(entry.leaf_hash)
         if frontier.size in by_size:
-            root, note = by_size.pop(frontier.size)
-            _verify_head(frontier.size, frontier.root, root, note, public)
+            _verify_head(by_size.pop(frontier.size), frontier, public)
     if by_size:
         raise StoreBroken(
             f"the audit log was truncated: a signed head covers {max(by_size)} entries, "
             f"{len(entries)} are there"
         )
-    if heads[-1][0] != len(entries):
+    if heads[-1].size != len(entries):
         raise StoreBroken("the newest audit entries are not covered by a signed head")
     return frontier.root
 
 
-def _verify_head(size: int, computed: bytes, stored: bytes, note: bytes, public: bytes) -> None:
-    if computed != stored:
+def _verify_head(head: Head, computed: Frontier, public: bytes) -> None:
+    if head.root != computed.root:
         raise StoreBroken(
-            f"the audit log was rewritten: {size} entries hash to "
-            f"{base64.b64encode(computed).decode()}, the signed head says "
-            f"{base64.b64encode(stored).decode()}"
+            f"the audit log was rewritten: {head.size} entries hash to "
+            f"{base64.b64encode(computed.root).decode()}, the signed head says "
+            f"{base64.b64encode(head.root).decode()}"
         )
+    if head.frontier != computed.hashes:
+        raise StoreBroken(f"what follows the head of size {head.size} would be appended wrongly")
     try:
-        checkpoint = parse_checkpoint(open_note(note, ORIGIN, public))
+        checkpoint = parse_checkpoint(open_note(head.note, ORIGIN, public))
     except MessageRefused as error:
-        raise StoreBroken(f"the head of size {size} is not signed by the log: {error}") from error
-    if (checkpoint.size, checkpoint.root) != (size, computed):
-        raise StoreBroken(f"the signed checkpoint of size {size} names another root")
+        raise StoreBroken(
+            f"the head of size {head.size} is not signed by the log: {error}"
+        ) from error
+    if (checkpoint.size, checkpoint.root) != (head.size, computed.root):
+        raise StoreBroken(f"the signed checkpoint of size {head.size} names another root")

@@ -7,7 +7,7 @@ from compliance.audit_log import NewEntry
 from coordinator.round import Sum
 from coordinator.store import RoundRow, Store, Transaction, now
 from protocol.context import RoundContext
-from protocol.encoding import digest, digest_json
+from protocol.encoding import canonical, digest, digest_json
 from protocol.errors import FederationError
 from protocol.identity import SigningKey
 from protocol.sum_round import SumRound
@@ -33,6 +33,7 @@ class RoundBook:
                     survivors_json="[]",
                     dropped_json="[]",
                     culprits_json="{}",
+                    context_json=canonical(context.to_json()).decode(),
                     model_digest=None,
                     opened_at=now(),
                     closed_at=None,

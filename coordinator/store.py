@@ -88,6 +88,7 @@ class RoundRow(Base):
     survivors_json: Mapped[str] = mapped_column(Text)
     dropped_json: Mapped[str] = mapped_column(Text)
     culprits_json: Mapped[str] = mapped_column(Text)
+    context_json: Mapped[str] = mapped_column(Text)  # what the digest in ``context`` is of
     model_digest: Mapped[str | None] = mapped_column(String(64))
     opened_at: Mapped[str] = mapped_column(String(32))
     closed_at: Mapped[str | None] = mapped_column(String(32))
@@ -239,6 +240,9 @@ def _checkpoint_row(head: Head) -> CheckpointRow:
 
 
 def _head(row: CheckpointRow) -> Head:
+    # SQLite keeps whatever type was written, so a changed row may hold text for bytes.
+    if not all(isinstance(part, bytes) for part in (row.root, row.note, row.frontier)):
+        raise StoreBroken(f"the log's head of size {row.size} was changed: it holds no bytes")
     hashes = tuple(row.frontier[i : i + _HASH] for i in range(0, len(row.frontier), _HASH))
     return Head(size=row.size, root=row.root, note=row.note, frontier=hashes)
 
@@ -251,10 +255,10 @@ def newest_head(session: Session) -> Head | None:
     return None if row is None else _head(row)
 
 
-def signed_heads(session: Session) -> list[tuple[int, bytes, bytes]]:
-    """Returns (size, root, signed note) of every head, in order of size."""
+def signed_heads(session: Session) -> list[Head]:
+    """Returns every head, in order of size."""
     rows = session.scalars(select(CheckpointRow).order_by(CheckpointRow.size))
-    return [(row.size, row.root, row.note) for row in rows]
+    return [_head(row) for row in rows]
 
 
 def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEntry]:
@@ -266,7 +270,6 @@ def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEn
 
 
 def _logged(row: EntryRow) -> LoggedEntry:
-    # SQLite keeps whatever type was written, so a changed row may hold text for bytes.
     if not isinstance(row.entry, bytes) or not isinstance(row.leaf_hash, bytes):
         raise StoreBroken(f"audit entry {row.idx} was changed: it no longer holds bytes")
     return LoggedEntry(index=row.idx, leaf_hash=row.leaf_hash, data=row.entry)

@@ -23,9 +23,10 @@ from coordinator.store import (
     logged_entries,
     signed_heads,
 )
-from protocol.encoding import Json, digest, digest_json
+from protocol.context import RoundContext
+from protocol.encoding import Json, digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
-from protocol.identity import parse_roster
+from protocol.identity import Roster, parse_roster
 from protocol.summary import Summary, open_summary, read_words
 
 #: The log's last word on a run's state, by the type of the entry that says it.
@@ -50,6 +51,16 @@ def verify_records(session: Session, public: bytes) -> Verified:
     Raises:
         StoreBroken: names the first thing that is not what was logged.
     """
+    try:
+        return _verified(session, public)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        # SQLite keeps whatever type was written: a changed cell may hold anything.
+        raise StoreBroken(
+            "a record is damaged: a cell of the database holds what nobody writes there"
+        ) from error
+
+
+def _verified(session: Session, public: bytes) -> Verified:
     entries = logged_entries(session)
     root = verify_log(entries, signed_heads(session), public)
     logged = _by_run(entries)
@@ -122,9 +133,31 @@ def _check_figures(session: Session, row: RunRow, kinds: Kinds) -> None:
 
 def _check_rounds(session: Session, row: RunRow, kinds: Kinds) -> None:
     rounds = session.scalars(select(RoundRow).filter_by(run_id=row.id)).all()
-    opened = {(c["round"], c["payload"]) for c in kinds.get("round-opened", ())}
-    if {(r.number, r.context) for r in rounds} != opened:
+    opened = {(c["round"], c["attempt"], c["payload"]) for c in kinds.get("round-opened", ())}
+    if {(r.number, r.attempt, r.context) for r in rounds} != opened:
         raise StoreBroken(f"run {row.id}: its rounds are not the ones in the log")
+    try:
+        for round_ in rounds:
+            _check_context(round_)
+        _check_results(row, rounds, kinds)
+    except (ValueError, TypeError, MessageRefused) as error:
+        raise StoreBroken(f"run {row.id}: the record of a round is damaged") from error
+
+
+def _check_context(row: RoundRow) -> None:
+    """What a row says of its round is what its context says; rows of before have no context."""
+    if not row.context_json:
+        return
+    context = RoundContext.from_json(parse_canonical(row.context_json.encode()))
+    said = (row.context, row.run_id, row.purpose, row.number, row.attempt)
+    if said != (context.digest, context.run_id, context.purpose, context.round, context.attempt):
+        raise StoreBroken(f"run {row.run_id}: a round is not the one that its context names")
+    absent = sorted(set(context.cohort) - set(json.loads(row.survivors_json)))
+    if row.state == "finished" and json.loads(row.dropped_json) != absent:
+        raise StoreBroken(f"run {row.run_id}: who dropped out of a round is not what happened")
+
+
+def _check_results(row: RunRow, rounds: Sequence[RoundRow], kinds: Kinds) -> None:
     finished = [r for r in rounds if r.state == "finished"]
     survivors = {(c["round"], c["payload"]) for c in kinds.get("survivors", ())}
     if {(r.number, digest_json(json.loads(r.survivors_json))) for r in finished} != survivors:
@@ -140,19 +173,27 @@ def _check_rounds(session: Session, row: RunRow, kinds: Kinds) -> None:
 
 
 def _check_words(row: RunRow, kinds: Kinds) -> list[Summary]:
+    roster = _checked_roster(row, kinds)
     logged = [*_payloads(kinds, "approvals"), *_payloads(kinds, "settlements")]
     if not logged and row.sites_json == "{}":
         return []
     if not logged or digest(row.sites_json.encode()) != logged[-1]:
         raise StoreBroken(f"run {row.id}: what the hospitals signed is not what was logged")
     try:
-        roster = parse_roster(row.roster_json.encode())
-        if roster.digest not in _payloads(kinds, "roster"):
-            raise StoreBroken(f"run {row.id}: its roster is not the one in the log")
         words = read_words(row.sites_json)
         return [open_summary(word, roster.key_of(site)) for site, word in words.items()]
     except MessageRefused as error:
         raise StoreBroken(f"run {row.id}: a hospital's word is not genuine: {error}") from error
+
+
+def _checked_roster(row: RunRow, kinds: Kinds) -> Roster:
+    try:
+        roster = parse_roster(row.roster_json.encode())
+    except MessageRefused as error:
+        raise StoreBroken(f"run {row.id}: its roster is damaged: {error}") from error
+    if roster.digest not in _payloads(kinds, "roster"):
+        raise StoreBroken(f"run {row.id}: its roster is not the one in the log")
+    return roster
 
 
 def _check_models(

@@ -32,6 +32,9 @@ from silos.participation import LocalTrainer, Participation, PrivacyPlan
 
 log = logging.getLogger("collegium.silo")
 
+#: How many runs a hospital remembers its last refusal of.
+_MOST_REASONS = 100
+
 MakeTrainer = Callable[[Study, str, Records, Records], LocalTrainer]
 
 
@@ -112,13 +115,20 @@ class Silo:
         try:
             return self._joined(request.run_id).answer(request)
         except FederationError as error:
-            self._reasons[request.run_id] = str(error)
-            log.warning("run %s, step %s refused: %s", request.run_id, request.step, error)
+            self._remember(request.run_id, str(error))
+            log.warning("run %.80r, step %.20r refused: %s", request.run_id, request.step, error)
             return Reply(refusal=type(error).__name__)
         except Exception as error:
-            self._reasons[request.run_id] = f"site {self.site}: {type(error).__name__}, see its log"
-            log.exception("run %s, step %s failed", request.run_id, request.step)
+            self._remember(request.run_id, f"site {self.site}: {type(error).__name__}, see its log")
+            log.exception("run %.80r, step %.20r failed", request.run_id, request.step)
             return Reply(refusal=FederationError.__name__)
+
+    def _remember(self, run_id: str, reason: str) -> None:
+        """Keeps the newest reasons: whoever asks with ever new names fills no memory."""
+        self._reasons.pop(run_id, None)
+        self._reasons[run_id] = reason
+        if len(self._reasons) > _MOST_REASONS:
+            del self._reasons[next(iter(self._reasons))]
 
     def reason(self, run_id: str) -> str | None:
         """Returns why this hospital last refused in a run: for its own people."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.audit_log import NewEntry
 from compliance.noise import DiscreteGaussian
 from coordinator.evidence import RoundShelf
 from coordinator.runner import Outcome, Runner
@@ -182,6 +183,16 @@ class Federation:
                     sites_json="{}", environment_json="{}",
                 )
             )  # fmt: skip
+            begun = {
+                "study-registered": self.study.digest,
+                "roster": self.roster.digest,
+                "run-started": self.study.digest,
+            }
+            entries = [
+                NewEntry(type=kind, run_id=self.run_id, payload=payload)
+                for kind, payload in begun.items()
+            ]
+            transaction.log(entries, self.workspace.signing_key())
         first = next(iter(self.silos.values()))
         return self.runner().run(decode_tensors(first.initial_model(self.run_id)), summaries)
 

@@ -28,17 +28,13 @@ def log_of(sizes: list[int]) -> tuple[list[LoggedEntry], list[Head]]:
     return entries, heads
 
 
-def stored(heads: list[Head]) -> list[tuple[int, bytes, bytes]]:
-    return [(head.size, head.root, head.note) for head in heads]
-
-
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=8))
 def test_every_head_is_the_rfc_6962_root_of_its_entries(sizes: list[int]) -> None:
     entries, heads = log_of(sizes)
     leaves = [leaf_hash(entry.data) for entry in entries]
     for head in heads:
         assert head.root == root(leaves[: head.size])
-    assert verify_log(entries, stored(heads), KEY.public) == heads[-1].root
+    assert verify_log(entries, heads, KEY.public) == heads[-1].root
 
 
 FAULTS = {
@@ -55,7 +51,7 @@ FAULTS = {
 def test_a_log_that_was_tampered_with_is_refused(fault: str) -> None:
     entries, heads = log_of([2, 3, 1])
     with pytest.raises(StoreBroken, match="audit|log|head"):
-        verify_log(FAULTS[fault](entries), stored(heads), KEY.public)
+        verify_log(FAULTS[fault](entries), heads, KEY.public)
 
 
 def test_a_consistent_rewrite_is_found_by_the_signed_head() -> None:
@@ -63,13 +59,13 @@ def test_a_consistent_rewrite_is_found_by_the_signed_head() -> None:
     other = NewEntry(type="result", run_id="r", payload="another history")
     forged, _ = extend(heads[0], [other] * 3, "2026-01-01T00:00:00.000Z", KEY)
     with pytest.raises(StoreBroken, match="was rewritten"):
-        verify_log([*entries[:2], *forged], stored(heads), KEY.public)
+        verify_log([*entries[:2], *forged], heads, KEY.public)
 
 
 def test_a_head_signed_by_somebody_else_is_refused() -> None:
     entries, heads = log_of([3])
     with pytest.raises(StoreBroken, match="is not signed by the log"):
-        verify_log(entries, stored(heads), SigningKey.generate().public)
+        verify_log(entries, heads, SigningKey.generate().public)
 
 
 def test_nothing_to_verify_is_a_failure() -> None:
@@ -77,4 +73,11 @@ def test_nothing_to_verify_is_a_failure() -> None:
         verify_log([], [], KEY.public)
     entries, heads = log_of([2, 2])
     with pytest.raises(StoreBroken, match="not covered by a signed head"):
-        verify_log(entries, stored(heads[:1]), KEY.public)
+        verify_log(entries, heads[:1], KEY.public)
+
+
+def test_head_whose_frontier_was_changed_is_found() -> None:
+    entries, heads = log_of([2, 3])
+    wrong = replace(heads[-1], frontier=(bytes(32), *heads[-1].frontier[1:]))
+    with pytest.raises(StoreBroken, match="would be appended wrongly"):
+        verify_log(entries, [*heads[:-1], wrong], KEY.public)

@@ -4,7 +4,7 @@ import base64
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import lru_cache
 from random import Random
 from types import NoneType
@@ -314,9 +314,9 @@ def _prepare_log() -> Make:
     notes = [head.note for head in heads]
 
     def make(random: Random) -> Attempt:
-        kept, signed = list(entries), [(head.size, head.root, head.note) for head in heads]
+        kept, signed = list(entries), list(heads)
         at = random.randrange(len(kept))
-        size, top, note = signed[at]
+        size, top, note = signed[at].size, signed[at].root, signed[at].note
         data = kept[at].data
         if random.random() < 0.5:
             data = spoil_tree(random, trees[at], trees)
@@ -328,7 +328,7 @@ def _prepare_log() -> Make:
         else:
             size = random.choice((size, *_SIZES))
             top = spoil_bytes(random, top, [top])
-        signed[at] = size, top, note
+        signed[at] = replace(signed[at], size=size, root=top, note=note)
         return Attempt(data=data, act=lambda: verify_log(kept, signed, _KEYS[0].public))
 
     return make
