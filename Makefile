@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha2
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo test check bench dashboard lock schema picture clean-demo
+.PHONY: help demo test check bench fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in about a minute"
@@ -19,6 +19,7 @@ help:
 	@echo "make check      ruff, mypy --strict, import directions"
 	@echo "make dashboard  open the dashboard on what the demo left in $(OUT)/"
 	@echo "make bench      speed, as ratios against a floor measured in the same run"
+	@echo "make fuzz       millions of spoilt inputs against every decoder of outside bytes"
 
 # Torch is pinned by version and installed first (its file differs between CPU and GPU
 # indexes); everything else is pinned by hash. A stamp makes the next start immediate.
@@ -45,6 +46,12 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench --out bench-out
+
+# The long form of tests/test_fuzz.py:  make fuzz INPUTS=20000000 SEED=7
+INPUTS ?= 2000000
+SEED   ?= 1
+fuzz: $(STAMP)
+	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 dashboard: $(STAMP)
 	@$(BIN)/collegium dashboard --out $(OUT)

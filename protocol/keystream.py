@@ -10,7 +10,7 @@ Rules:
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -29,7 +29,11 @@ BLOCK_BYTES = 16
 #: The stream is made in pieces of this size, so that they stay in the processor's cache.
 CHUNK_BYTES = 1 << 18
 _ZEROS = memoryview(bytes(CHUNK_BYTES))
-_WORD_TYPES = (np.dtype(np.uint32), np.dtype(np.uint64))
+#: The words of a vector, and of the stream that is added to it.
+_LITTLE = {
+    np.dtype(np.uint32): np.dtype("<u4"),
+    np.dtype(np.uint64): np.dtype("<u8"),
+}
 
 
 class Keystream:
@@ -78,25 +82,24 @@ class Keystream:
             vector: (size,) uint32 or uint64, contiguous and writable.
             buffer: ``scratch()`` of an earlier call; saves making one.
         """
-        for part, stream in self._pieces(vector, buffer):
-            np.add(part, stream, out=part)
+        self._combine(np.add, vector, buffer)
 
     def subtract_from(self, vector: Words, buffer: NDArray[np.uint8] | None = None) -> None:
         """Undoes ``add_to`` of an equal stream."""
-        for part, stream in self._pieces(vector, buffer):
-            np.subtract(part, stream, out=part)
+        self._combine(np.subtract, vector, buffer)
 
-    def _pieces(
-        self, vector: Words, buffer: NDArray[np.uint8] | None
-    ) -> Iterator[tuple[Words, Words]]:
-        if vector.dtype not in _WORD_TYPES:
+    def _combine(
+        self, operation: Callable[..., object], vector: Words, buffer: NDArray[np.uint8] | None
+    ) -> None:
+        little = _LITTLE.get(vector.dtype)
+        if little is None:
             raise ValueError(f"expected a vector of uint32 or uint64, got {vector.dtype}")
         raw = scratch() if buffer is None else buffer
-        words = raw.view(vector.dtype.newbyteorder("<"))
+        words = raw.view(little)
         for start in range(0, len(vector), len(words)):
             part = vector[start : start + len(words)]
-            self._fill(raw[: part.nbytes])
-            yield part, words[: len(part)]
+            self._cipher.update_into(_ZEROS[: part.nbytes], raw[: part.nbytes].data)
+            operation(part, words[: len(part)], out=part)
 
     def _fill(self, target: NDArray[np.uint8]) -> None:
         for start in range(0, len(target), CHUNK_BYTES):

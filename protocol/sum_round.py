@@ -6,7 +6,10 @@ dropped out of the step; the round goes on while the threshold allows.
 
 Rules:
 
-1. An answer counts only with its site's signature in this context. Shares that
+1. An answer counts only with its site's signature in this context, with three
+   exceptions. A header's signature is left to the silos, which check every
+   header before they send anything: when they refuse, whoever signed none is
+   named. Of the statements on who is in, t signatures are enough. Shares that
    open their owners' commitments prove themselves, whoever sent them: a
    reveal's signature is looked at when they do not.
 2. A masked blob is added to one running vector as it arrives; its bytes are
@@ -20,7 +23,8 @@ Rules:
 Source: Bonawitz et al. 2017 (CCS), figure 4, server side.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from types import MappingProxyType
@@ -116,6 +120,7 @@ class SumRound:
         self._taken: set[bytes] = set()  # every public key advertised so far
         self._holders: tuple[str, ...] = ()  # U1, sorted: the order of every bundle of entries
         self._statement: Consistency | None = None  # what every survivor has to sign
+        self._signatures: dict[str, bytes] = {}  # of it, as many as the threshold
         self._headers: dict[str, bytes] = {}
         self._entries: dict[str, dict[str, bytes]] = {}
         self._senders_digest = ""
@@ -233,6 +238,8 @@ class SumRound:
         signing = step in (Step.CONSISTENCY, Step.UNMASK)
         least = self.context.threshold if signing else self._least
         self._step = None
+        if len(inside) < least and step is Step.MASKED:
+            self._name_forgers()
         if len(inside) < least:
             raise QuorumLost(
                 f"step {step.value}: {len(inside)} of {len(self.context.cohort)} sites are left, "
@@ -270,10 +277,18 @@ class SumRound:
             )
             return self._sign(SurvivorList(blobs=self._blobs))
         if step is Step.CONSISTENCY:
-            return self._sign(SignatureList(signatures=self._answers))
+            return self._sign(SignatureList(signatures=self._signatures))
         if step is Step.UNMASK:
             self._unmask()
         return None
+
+    def _name_forgers(self) -> None:
+        """Names the senders of headers that no silo can have taken, for they are not signed."""
+        for site, wire in self._headers.items():
+            try:
+                verify_message(wire, ShareHeader, self._origin(site))
+            except MessageRefused as error:
+                self._culprits.setdefault(site, str(error))
 
     def _unmask(self) -> None:
         rebuilt = rebuild(self._reveals, self._shared)
@@ -313,12 +328,13 @@ class SumRound:
         self._adverts[site] = advert
 
     def _take_shares(self, site: str, wire: bytes, blob: bytes | None) -> None:
-        header = self._open(site, wire, ShareHeader)
-        if header.adverts != self._adverts_digest:
-            raise MessageRefused("it used other adverts")
-        entries = pieces(blob or b"", ENTRY_BYTES, len(self._holders))
-        if header_of(entries) != header.entries:
-            raise MessageRefused("its entries are not the ones it signed")
+        header = read_unverified(wire, ShareHeader, self._origin(site))
+        with self._signed(site, wire, ShareHeader):
+            if header.adverts != self._adverts_digest:
+                raise MessageRefused("it used other adverts")
+            entries = pieces(blob or b"", ENTRY_BYTES, len(self._holders))
+            if header_of(entries) != header.entries:
+                raise MessageRefused("its entries are not the ones it signed")
         self._headers[site] = wire
         self._entries[site] = dict(zip(self._holders, entries, strict=True))
 
@@ -338,17 +354,18 @@ class SumRound:
         self._ledger_heads[site] = message.ledger_head
 
     def _take_consistency(self, site: str, wire: bytes, _blob: bytes | None) -> None:
-        if self._open(site, wire, Consistency) != self._statement:
-            raise MessageRefused("it signed another U1, U2 or U3")
+        statement = read_unverified(wire, Consistency, self._origin(site))
+        with self._signed(site, wire, Consistency):
+            if statement != self._statement:
+                raise MessageRefused("it signed another U1, U2 or U3")
+        if len(self._signatures) < self.context.threshold:  # nobody is shown more of them
+            verify_message(wire, Consistency, self._origin(site))
+            self._signatures[site] = wire
 
     def _take_reveal(self, site: str, wire: bytes, _blob: bytes | None) -> None:
-        origin = self._origin(site)
-        reveal = read_unverified(wire, Reveal, origin)
-        try:
+        reveal = read_unverified(wire, Reveal, self._origin(site))
+        with self._signed(site, wire, Reveal):
             self._reveals[site] = check_reveal(reveal, site, self._shared)
-        except MessageRefused:
-            verify_message(wire, Reveal, origin)  # whose lie it is, its signature must show
-            raise
 
     def _hear(self, site: str, wire: bytes) -> None:
         """Remembers whom a site accuses; the accuser itself takes no part."""
@@ -364,6 +381,15 @@ class SumRound:
 
     def _open(self, site: str, wire: bytes, kind: type[M]) -> M:
         return open_message(wire, kind, self._origin(site))
+
+    @contextmanager
+    def _signed(self, site: str, wire: bytes, kind: type[Message]) -> Iterator[None]:
+        """Whose a wrong answer is, its signature must show before anybody is named for it."""
+        try:
+            yield
+        except MessageRefused:
+            verify_message(wire, kind, self._origin(site))
+            raise
 
     def _origin(self, site: str) -> Origin:
         return Origin(sender=site, public=self._publics[site], context=self.context.digest)

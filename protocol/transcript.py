@@ -127,6 +127,9 @@ def replay(
         SumRefused: the sum is none that honest sites can give.
     """
     named = vectors_of(transcript, roster)
+    for site, wire in transcript.headers.items():  # the silos did, and so does who recomputes
+        origin = Origin(sender=site, public=roster.key_of(site), context=transcript.context.digest)
+        open_message(wire, ShareHeader, origin)
     answers: Mapping[Step, Answers] = {
         Step.ADVERTISE: _alone(transcript.adverts),
         Step.SHARE: {

@@ -306,7 +306,9 @@ def test_site_listed_twice_in_u3_is_refused() -> None:
 
 
 def signatures_of(federation: Federation) -> dict[str, bytes]:
-    return dict(federation.opened_request(Step.UNMASK, SignatureList).signatures)
+    """Returns everybody's statement, more than an honest coordinator shows anybody."""
+    statements = {site: silo._survivors for site, silo in federation.silos.items()}
+    return {site: federation.from_site(site, said.statement) for site, said in statements.items()}  # type: ignore[union-attr]
 
 
 def refuse_signatures(

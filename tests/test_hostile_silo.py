@@ -25,6 +25,7 @@ from protocol.masking import seal, share_keys
 from protocol.messages import (
     ENTRY_BYTES,
     SEALED_BYTES,
+    SIGNATURE_BYTES,
     Complaint,
     Consistency,
     Masked,
@@ -71,7 +72,10 @@ def check_masked(federation: Federation) -> None:
 # --- messages --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", STEPS[:4], ids=lambda step: step.value)
+SIGNED = (Step.ADVERTISE, Step.MASKED, Step.CONSISTENCY)
+
+
+@pytest.mark.parametrize("step", SIGNED, ids=lambda step: step.value)
 def test_unsigned_answer_is_refused_and_its_site_named(step: Step) -> None:
     federation = Federation(4)
     vectors = federation.vectors()
@@ -80,6 +84,17 @@ def test_unsigned_answer_is_refused_and_its_site_named(step: Step) -> None:
     lost = () if step is Step.CONSISTENCY else (FIRST,)
     assert total.tolist() == summed(federation, vectors, *lost)
     assert "not valid for this key" in federation.coordinator.culprits[FIRST]
+
+
+def test_unsigned_header_is_refused_by_every_silo_and_its_site_named() -> None:
+    federation = Federation(4)
+    tamper = at(Step.SHARE, lambda wire, blob: (bytes(64) + wire[64:], blob))
+    with pytest.raises(QuorumLost, match="step masked: 0 of 4 sites are left"):
+        federation.run(federation.vectors(), tamper=tamper)
+    assert dict(federation.coordinator.culprits) == {
+        FIRST: "the signature is not valid for this key"
+    }
+    check_masked(federation)
 
 
 def test_shares_that_open_their_commitments_count_whoever_signed_them() -> None:
@@ -144,12 +159,20 @@ def test_changed_byte_anywhere_leaves_the_sum_exact(
     federation = Federation(4)
     vectors = federation.vectors()
 
+    forged: list[bool] = []
+
     def change(wire: bytes, blob: bytes | None) -> tuple[bytes, bytes | None]:
         data = bytearray(blob if is_blob and blob else wire)
         data[place % len(data)] ^= bits
+        forged.append(not is_blob and place % len(data) < SIGNATURE_BYTES)
         return (wire, bytes(data)) if is_blob and blob else (bytes(data), blob)
 
-    total = federation.run(vectors, tamper=at(step, change))
+    try:
+        total = federation.run(vectors, tamper=at(step, change))
+    except QuorumLost:  # a header that is not signed: every silo refuses it
+        assert (step, forged) == (Step.SHARE, [True])
+        assert set(federation.coordinator.culprits) == {FIRST}
+        return
     lost = set(federation.sites) - set(federation.coordinator.survivors)
     assert lost == (set() if step in (Step.CONSISTENCY, Step.UNMASK) else {FIRST})
     assert total.tolist() == summed(federation, vectors, *lost)

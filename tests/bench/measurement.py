@@ -9,6 +9,7 @@ time: on an idle machine that is the wall clock, on a busy one it still is.
 Rows with threads or a disk use the wall clock and say so.
 """
 
+import gc
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -75,11 +76,17 @@ def take_turns(works: Mapping[str, Work], turns: int, clock: Clock = CPU) -> dic
 
 
 def milliseconds(work: Work, count: int = 1, clock: Clock = CPU) -> float:
-    """Returns how long one call takes, as the mean of ``count``."""
-    started = clock()
-    for _ in range(count):
-        work()
-    return (clock() - started) * 1000 / count
+    """Returns how long one call takes, as the mean of ``count``; garbage waits (as in timeit)."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        started = clock()
+        for _ in range(count):
+            work()
+        return (clock() - started) * 1000 / count
+    finally:
+        if collects:
+            gc.enable()
 
 
 def row_of(
