@@ -24,7 +24,7 @@ from protocol.errors import (
     WorkspaceRefused,
 )
 from protocol.identity import Member, Roster
-from protocol.study import BUNDLED, FileSplit, LocalPrivacy, Study
+from protocol.study import BUNDLED, FileSplit, PatientPrivacy, Study
 from silos.actor import Refused, SiloActor
 
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
@@ -99,7 +99,7 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
             site: SiloActor.remote(site, workspace.silos.resolve() / site)  # type: ignore[attr-defined]
             for site in study.site_names
         }
-        delta = study.privacy.delta if isinstance(study.privacy, LocalPrivacy) else DEFAULT_DELTA
+        delta = study.privacy.delta if isinstance(study.privacy, PatientPrivacy) else DEFAULT_DELTA
         budget = settings.budget or DEFAULT_BUDGET
         members: list[Member] = told(
             {

@@ -16,7 +16,7 @@ from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.splits import split
 from protocol.errors import CohortRefused
-from protocol.study import BUNDLED, LocalPrivacy, Study
+from protocol.study import BUNDLED, PatientPrivacy, Study
 from silos.participation import PrivacyPlan
 
 
@@ -29,7 +29,7 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
         f"{study.aggregation.colluders} may collude; "
         f"{study.training.rounds} rounds of {study.training.local_steps} steps"
     )
-    if isinstance(privacy, LocalPrivacy):
+    if isinstance(privacy, PatientPrivacy):
         console.print(
             f"  each hospital: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, "
             f"unit {privacy.unit}"
@@ -65,7 +65,7 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
                 site=site,
                 index_file=index,
             )
-            delta = study.privacy.delta if isinstance(study.privacy, LocalPrivacy) else None
+            delta = study.privacy.delta if isinstance(study.privacy, PatientPrivacy) else None
             check_cohort(train, test, study.cohort, site=site, delta=delta)
         except CohortRefused as error:
             refused.append(str(error))
@@ -92,7 +92,7 @@ def _records(study: Study, data: Path) -> dict[str, Records]:
     return {site.name: load(site.records or "", site.name) for site in study.sites}
 
 
-def _forecast(privacy: LocalPrivacy, plan: PrivacyPlan) -> float:
+def _forecast(privacy: PatientPrivacy, plan: PrivacyPlan) -> float:
     """What a hospital's filter would book for the dearer of the two groups, as an epsilon."""
     limit = Filter(epsilon_max=max(1.0, privacy.epsilon), delta=privacy.delta)
     dearer = max(rdp(plan.training, limit.order), rdp(plan.evaluation, limit.order))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from collegium.consortium import DEFAULT_BUDGET
 from compliance.accounting import Filter, SampledGaussian, rdp
-from protocol.study import LocalPrivacy, Study
+from protocol.study import PatientPrivacy, Study
 from silos.participation import PrivacyPlan
 
 
@@ -19,7 +19,7 @@ def budget_for(studies: Sequence[Study]) -> float:
     plans = [
         PrivacyPlan.of(study, study.privacy)
         for study in studies
-        if isinstance(study.privacy, LocalPrivacy)
+        if isinstance(study.privacy, PatientPrivacy)
     ]
     if not plans:
         return DEFAULT_BUDGET

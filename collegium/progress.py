@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from protocol.study import LocalPrivacy, Study
+from protocol.study import PatientPrivacy, Study
 
 
 class Silent:
@@ -76,7 +76,7 @@ class Progress:
     def _spent(self, number: int) -> str:
         """How much of the plan's epsilon the rounds so far have used up."""
         privacy = self._study.privacy
-        if not isinstance(privacy, LocalPrivacy):
+        if not isinstance(privacy, PatientPrivacy):
             return ", no privacy"
         done = min(1.0, (number + 1) / self._study.training.rounds)
         return f", {done:.0%} of epsilon {privacy.epsilon:g} spent"

@@ -31,7 +31,7 @@ from protocol.transcript import replay
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """A round whose sum is the logged one; ``model`` is what followed, in training."""
+    """A round whose sum is the logged one; ``model`` is what followed, where the sum decides it."""
 
     run_id: str
     purpose: str
@@ -123,8 +123,11 @@ def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, Json]:
 
 def _followed(
     session: Session, run: RunRow, shelf: RoundShelf, machine: SumRound, logged: dict[str, Json]
-) -> str:
-    """Returns the digest of the model that the sum gives, after checking it against the log."""
+) -> str | None:
+    """Returns the digest of the model that the sum gives, after checking it against the log.
+
+    None where the strategy remembers more than the model of the round before.
+    """
     context = machine.context
     study = _study(session, run)
     try:
@@ -133,7 +136,9 @@ def _followed(
         raise StoreBroken(f"the model of the round is damaged: {error}") from error
     if model_digest(before) != context.model_hash:
         raise StoreBroken("the model of the round is not the one that its context names")
-    strategy = STRATEGIES[study.training.strategy]()
+    strategy = STRATEGIES[study.training.strategy](study.training)
+    if strategy.remembers:
+        return None
     layout = layout_of(before)
     mean = mean_of(study, layout, machine.survivors, machine.total())
     state = strategy.apply(strategy.init(flatten(before)), mean)

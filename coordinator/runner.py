@@ -30,9 +30,10 @@ from protocol.context import RoundContext
 from protocol.encoding import digest
 from protocol.errors import QuorumLost, SumRefused
 from protocol.evaluation_vector import EvaluationVector, noise_deviations
-from protocol.fixed_point import decode_counts
+from protocol.fixed_point import decode, decode_counts
 from protocol.identity import Roster, SigningKey
-from protocol.study import Study
+from protocol.noise_shares import NoiseShares
+from protocol.study import DistributedPrivacy, Study
 from protocol.sum_round import SumRound
 from protocol.summary import Summary
 from protocol.tensors import (
@@ -119,7 +120,7 @@ class Runner:
             QuorumLost: too few hospitals are left to finish a round.
         """
         layout = layout_of(initial)
-        strategy = STRATEGIES[self._study.training.strategy]()
+        strategy = STRATEGIES[self._study.training.strategy](self._study.training)
         state = strategy.init(flatten(initial))
         for number in range(self._study.training.rounds):
             model = unflatten(layout, state.parameters)
@@ -275,8 +276,17 @@ class Runner:
 def mean_of(
     study: Study, layout: Layout, survivors: Collection[str], total: NDArray[np.unsignedinteger]
 ) -> Mean:
-    """Returns the weighted means over the sites that are in a sum."""
-    weights, aggregation = study.weights, study.aggregation
+    """Returns the weighted means over the sites that are in a sum.
+
+    Under distributed noise the mean is over the patients that were expected to
+    be drawn, by the declared counts.
+    """
+    weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
+    if isinstance(privacy, DistributedPrivacy):
+        shares = NoiseShares.of(study, privacy, layout.size)
+        expected = privacy.sampling_rate * sum(weights[site] for site in survivors)
+        gradient = decode(total, frac_bits=0) * (privacy.clip / shares.units / expected)
+        return Mean(update=gradient, scalars={}, bound=shares.bound)
     share = sum(weights[site] for site in survivors) / max(weights.values())
     vector = UpdateVector.of(layout, study.training.strategy)
     update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)

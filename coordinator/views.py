@@ -33,7 +33,7 @@ from coordinator.store import (
 from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.study import LocalPrivacy, Study
+from protocol.study import PatientPrivacy, Study
 from protocol.summary import read_words
 
 
@@ -128,7 +128,7 @@ class Views:
             state=self._state(row),
             started_at=row.started_at,
             seed=row.seed,
-            epsilon=study.privacy.epsilon if isinstance(study.privacy, LocalPrivacy) else None,
+            epsilon=study.privacy.epsilon if isinstance(study.privacy, PatientPrivacy) else None,
             exact_auroc=exact.get("auroc"),
             auroc_released=Interval(**released["auroc"]) if released else None,
             sweep=row.sweep,

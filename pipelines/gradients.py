@@ -112,17 +112,6 @@ def _record_gradients(
 ENGINES: dict[str, Callable[[], PatientGradients]] = {"opacus": OpacusGradients}
 
 
-def units_for(dim: int) -> int:
-    """Returns how many integer units the clipping bound is divided into.
-
-    >>> units_for(14), units_for(10**6 + 1)
-    (131072, 1048576)
-
-    Source: ``privacy.md`` C.2: a typical coordinate then spans 100 units or more.
-    """
-    return 2**17 if dim <= 10**6 else 2**20
-
-
 def clip_to_integers(
     gradients: NDArray[np.floating], *, clip: float, units: int
 ) -> tuple[NDArray[np.int64], int]:

@@ -10,7 +10,8 @@ from protocol.context import COUNTS, RoundContext
 from protocol.encoding import digest_json
 from protocol.evaluation_vector import EvaluationVector
 from protocol.no_wrap import least_ring_bits, most_of_counts, most_of_updates
-from protocol.study import Study
+from protocol.noise_shares import NoiseShares
+from protocol.study import DistributedPrivacy, Study
 from protocol.tensors import Tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
 
@@ -30,9 +31,11 @@ def round_context(
     vector = UpdateVector.of(layout_of(model), study.training.strategy)
     evaluation = EvaluationVector(sites=study.site_names, bins=study.evaluation.bins)
     training, aggregation = purpose == "training", study.aggregation
-    sites = len(study.site_names)
+    sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits
+    if training and isinstance(study.privacy, DistributedPrivacy):
+        bound, frac_bits = NoiseShares.of(study, study.privacy, vector.size).bound, 0
     most = (
-        most_of_updates(sites=sites, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
+        most_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
         if training
         else most_of_counts(sites=sites)
     )
@@ -53,8 +56,8 @@ def round_context(
         else digest_json({"sites": list(evaluation.sites), "bins": evaluation.bins}),
         dim=vector.size if training else evaluation.size,
         ring_bits=least_ring_bits(most),
-        frac_bits=aggregation.frac_bits if training else 0,
-        bound=f"{aggregation.bound!r}" if training else COUNTS,
+        frac_bits=frac_bits if training else 0,
+        bound=f"{bound!r}" if training else COUNTS,
         weights_hash=study.weights_digest,
         dp_event_hash=study.privacy_digest(purpose),
     )

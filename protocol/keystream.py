@@ -30,7 +30,7 @@ BLOCK_BYTES = 16
 CHUNK_BYTES = 1 << 18
 _ZEROS = memoryview(bytes(CHUNK_BYTES))
 #: The words of a vector, and of the stream that is added to it.
-_LITTLE = {
+_LITTLE: dict[object, np.dtype[np.unsignedinteger]] = {
     np.dtype(np.uint32): np.dtype("<u4"),
     np.dtype(np.uint64): np.dtype("<u8"),
 }

@@ -156,7 +156,7 @@ class Training(Record):
     the machine.
     """
 
-    strategy: Literal["fedavg", "fedexp"] = "fedavg"
+    strategy: Literal["fedavg", "fedexp", "fedsgd", "fedadam"] = "fedavg"
     rounds: int = Field(ge=1, le=10_000)
     local_steps: int = Field(ge=1, le=10_000)
     learning_rate: float = Field(gt=0, le=1e6)
@@ -169,15 +169,13 @@ class Training(Record):
         return self.rounds * self.local_steps
 
 
-class LocalPrivacy(Record):
-    """Mode L: every hospital runs DP-SGD on its own patients (``privacy.md`` C.1).
+class PatientPrivacy(Record):
+    """Differential privacy with the patient as the unit, in either mode.
 
-    ``clip`` bounds the L2 norm of one patient's mean gradient. The noise
-    multiplier is calibrated from epsilon unless declared; a declared one is
-    refused when it does not keep the promised epsilon.
+    ``clip`` bounds the L2 norm of one patient's mean gradient. A declared noise
+    multiplier is refused when it does not keep the promised epsilon.
     """
 
-    mode: Literal["local"]
     unit: Literal["patient"] = "patient"
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
@@ -187,6 +185,28 @@ class LocalPrivacy(Record):
     noise: Literal["exact"] = "exact"
 
 
+class LocalPrivacy(PatientPrivacy):
+    """Mode L: every hospital runs DP-SGD on its own patients (``privacy.md`` C.1).
+
+    The noise multiplier is calibrated from epsilon unless declared.
+    """
+
+    mode: Literal["local"]
+
+
+class DistributedPrivacy(PatientPrivacy):
+    """Mode D: the hospitals' noise shares protect together, under the secure sum (C.2).
+
+    The noise multiplier is declared, so that every share follows from the
+    study. ``own_noise`` is the least share a hospital adds, as a multiple of
+    the clipping bound: what is left to its patients if more than C collude.
+    """
+
+    mode: Literal["distributed"]
+    noise_multiplier: float = Field(gt=0, le=1000)
+    own_noise: float = Field(default=0.0, ge=0, le=1000)
+
+
 class NoPrivacy(Record):
     """No differential privacy: allowed in a simulation only, and named in every report."""
 
@@ -194,7 +214,9 @@ class NoPrivacy(Record):
     sampling_rate: float = Field(gt=0, le=1)
 
 
-Privacy: TypeAlias = Annotated[LocalPrivacy | NoPrivacy, Field(discriminator="mode")]
+Privacy: TypeAlias = Annotated[
+    LocalPrivacy | DistributedPrivacy | NoPrivacy, Field(discriminator="mode")
+]
 
 
 class Aggregation(Record):
@@ -289,6 +311,15 @@ class Study(Record):
             return {site.name: 1.0 for site in self.sites}
         return {site.name: float(site.patients or 1) for site in self.sites}
 
+    @property
+    def releases(self) -> int:
+        """How many noised gradients of its patients a hospital plans to send, retries included.
+
+        Under distributed noise another attempt is another release.
+        """
+        spare = self.aggregation.attempts - 1
+        return self.training.steps + spare * isinstance(self.privacy, DistributedPrivacy)
+
     def with_seed(self, seed: int) -> "Study":
         """Returns this study with another model seed: another study, another digest."""
         return self._replaced(seeds=self.seeds.model_copy(update={"model": seed}))
@@ -296,17 +327,29 @@ class Study(Record):
     def with_epsilon(self, epsilon: float | None) -> "Study":
         """Returns this study with another epsilon, or None for no privacy at all.
 
-        The noise multiplier and the evaluation's epsilon then follow from it.
+        The noise multiplier and the evaluation's epsilon then follow from it;
+        distributed noise has none that follows: see ``with_noise``.
         """
+        training: Training = self.training
         if epsilon is None:
             privacy: Privacy = NoPrivacy(mode="none", sampling_rate=self.privacy.sampling_rate)
+            if isinstance(self.privacy, DistributedPrivacy):  # the same steps, without noise
+                training = training.model_copy(update={"strategy": "fedavg", "momentum": 0.0})
         elif isinstance(self.privacy, NoPrivacy):
             raise ValueError("a study without privacy has no delta and clip to go with an epsilon")
+        elif isinstance(self.privacy, DistributedPrivacy):
+            raise ValueError("distributed noise is declared together with its epsilon")
         else:
             update = {"epsilon": epsilon, "noise_multiplier": None}
             privacy = self.privacy.model_copy(update=update)
         evaluation = self.evaluation.model_copy(update={"epsilon": None})
-        return self._replaced(privacy=privacy, evaluation=evaluation)
+        return self._replaced(privacy=privacy, evaluation=evaluation, training=training)
+
+    def with_noise(self, epsilon: float, noise_multiplier: float) -> "Study":
+        """Returns this study with another epsilon and the noise multiplier that keeps it."""
+        update = {"epsilon": epsilon, "noise_multiplier": noise_multiplier}
+        evaluation = self.evaluation.model_copy(update={"epsilon": None})
+        return self._replaced(privacy=self.privacy.model_copy(update=update), evaluation=evaluation)
 
     def _replaced(self, **update: object) -> "Study":
         return Study.model_validate(self.model_copy(update=update).model_dump())
@@ -400,9 +443,9 @@ def _record_problems(study: Study) -> list[tuple[str, str]]:
 
 
 def _privacy_problems(study: Study) -> list[tuple[str, str]]:
+    problems = _mode_problems(study)
     if isinstance(study.privacy, NoPrivacy):
-        return []
-    problems = []
+        return problems
     if study.training.strategy == "fedexp":
         problems.append(
             (
@@ -420,6 +463,38 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
                     f"{site.patients} patients, so below {1 / site.patients:.2g}",
                 )
             )
+    return problems
+
+
+def _mode_problems(study: Study) -> list[tuple[str, str]]:
+    """Distributed noise needs one step a round, a server that takes it, and public counts."""
+    strategy = study.training.strategy
+    if not isinstance(study.privacy, DistributedPrivacy):
+        if strategy in ("fedsgd", "fedadam"):
+            return [("training.strategy", f"{strategy} needs privacy.mode distributed")]
+        return []
+    problems = []
+    if strategy not in ("fedsgd", "fedadam"):
+        problems.append(
+            ("training.strategy", "distributed noise needs the strategy fedsgd or fedadam")
+        )
+    if study.training.local_steps != 1:
+        problems.append(
+            (
+                "training.local_steps",
+                "distributed noise allows one step a round: noise that goes through further steps "
+                "protects nobody",
+            )
+        )
+    missing = [site.name for site in study.sites if site.patients is None]
+    if missing:
+        problems.append(
+            (
+                "sites",
+                f"distributed noise needs a declared number of patients, rounded up: "
+                f"{missing[0]} has none",
+            )
+        )
     return problems
 
 

@@ -6,7 +6,7 @@ no metric.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from protocol.encoding import Json, canonical, parse_canonical
@@ -23,8 +23,9 @@ class Summary:
     ``epsilon`` is what the fixed plan costs a training patient (PLD);
     ``evaluation_epsilon`` what the evaluation costs a test patient;
     ``enforced_epsilon`` what the hospital's life-long filter has booked so
-    far, over all its runs, in the dearer of its two partitions. None where
-    nothing is claimed.
+    far, over all its runs, in the dearer of its two partitions;
+    ``fallback_epsilon`` what is left of the claim if more sites collude than
+    the secure sum allows, where it rests on that. None where nothing is claimed.
     """
 
     site: str
@@ -45,6 +46,7 @@ class Summary:
     budget_epsilon: float | None
     enforced_epsilon: float | None
     ledger_head: str
+    fallback_epsilon: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +104,13 @@ def open_summary(signed: SignedSummary, public: bytes) -> Summary:
     """
     verify(public, _DOMAIN, signed.data, signed.signature)
     value = parse_canonical(signed.data)
-    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Summary)}:
+    known = {field.name for field in fields(Summary)}
+    later = {field.name for field in fields(Summary) if field.default is not MISSING}
+    if not isinstance(value, dict) or not known - later <= set(value) <= known:
         raise MessageRefused("a summary has other fields than expected")
-    read: dict[str, Any] = {f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary)}
+    read: dict[str, Any] = {
+        f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary) if f.name in value
+    }
     return Summary(**read)
 
 

@@ -40,7 +40,12 @@ SCALARS: Mapping[str, Callable[[NDArray[np.floating], float], float]] = {
     "squared_norm": squared_norm
 }
 #: What each strategy needs beside the mean update.
-NEEDS: Mapping[str, tuple[str, ...]] = {"fedavg": (), "fedexp": ("squared_norm",)}
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "fedavg": (),
+    "fedexp": ("squared_norm",),
+    "fedsgd": (),
+    "fedadam": (),
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ Rules, whoever the coordinator claims to be:
    missed one is missed. The evaluation comes last.
 3. A repeated request gets the same bytes. Another attempt of the newest
    training round gets the same noised update under another mask, at no charge;
-   one that has lost it sits the round out. Another attempt of the evaluation
-   gets new noise and pays again, as often as the study has planned (ruling 4).
+   one that has lost it sits the round out. Where the noise is shared, and of
+   the evaluation, another attempt gets new noise and pays again, as often as
+   the study has planned (ruling 4).
 4. The ledger holds SENT, durably, before the masked bytes exist outside this
    object; the envelope carries the ledger's head (ruling 18).
 """
@@ -42,9 +43,11 @@ from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts
 from protocol.identity import Roster, SigningKey
 from protocol.keystream import Words
+from protocol.masking import word_type
 from protocol.no_wrap import COUNT_LIMIT
+from protocol.noise_shares import share_multiplier
 from protocol.silo_round import SiloRound, opened_context
-from protocol.study import LocalPrivacy, Study
+from protocol.study import DistributedPrivacy, PatientPrivacy, Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
 from silos.entropy import Entropy, Moment
@@ -73,6 +76,16 @@ class LocalTrainer(Protocol):
     ) -> NDArray[np.float64]:
         """Returns this hospital's (size,) change of the model, already noised."""
 
+    def noised_sum(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        share_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        """Returns the (size,) clipped gradients of one step with this hospital's noise share."""
+
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns (2, bins) score counts and a (2, 2) table of the test patients."""
 
@@ -87,11 +100,12 @@ class PrivacyPlan:
     epsilon: float
     epsilon_two_hospitals: float
     evaluation_epsilon: float
+    fallback_epsilon: float | None = None
     training_reservation: Reservation | None = None
     evaluation_reservation: Reservation | None = None
 
     @classmethod
-    def of(cls, study: Study, privacy: LocalPrivacy) -> "PrivacyPlan":
+    def of(cls, study: Study, privacy: PatientPrivacy) -> "PrivacyPlan":
         """Prices a study.
 
         Raises:
@@ -103,10 +117,10 @@ class PrivacyPlan:
                 epsilon=privacy.epsilon,
                 delta=privacy.delta,
                 sampling_rate=privacy.sampling_rate,
-                steps=study.training.steps,
+                steps=study.releases,
             ),
             sampling_rate=privacy.sampling_rate,
-            steps=study.training.steps,
+            steps=study.releases,
         )
         if event.noise_multiplier > _MOST_NOISE:
             raise StudyRefused(
@@ -118,7 +132,7 @@ class PrivacyPlan:
         if not spent <= privacy.epsilon:
             raise StudyRefused(
                 f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon {spent:.3g}, "
-                f"more than the {privacy.epsilon:g} promised: raise it, or leave it out"
+                f"more than the {privacy.epsilon:g} promised: raise it"
             )
         target = study.evaluation_epsilon or privacy.epsilon
         counting = SampledGaussian(
@@ -136,7 +150,8 @@ class PrivacyPlan:
             training=event,
             evaluation=counting,
             epsilon=spent,
-            epsilon_two_hospitals=epsilon_for_hospitals(event, privacy.delta, 2),
+            epsilon_two_hospitals=_in_two_hospitals(event, privacy),
+            fallback_epsilon=_fallback(study, event, privacy),
             evaluation_epsilon=epsilon(counting, privacy.delta),
         )
 
@@ -169,13 +184,31 @@ class PrivacyPlan:
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
 
 
+def _in_two_hospitals(event: SampledGaussian, privacy: PatientPrivacy) -> float:
+    """What a patient pays whom two hospitals treat (ruling 25)."""
+    if isinstance(privacy, DistributedPrivacy):  # both gradients are in one sum
+        return epsilon(replace(event, noise_multiplier=event.noise_multiplier / 2), privacy.delta)
+    return epsilon_for_hospitals(event, privacy.delta, 2)
+
+
+def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:
+    """What a hospital's own noise share alone still gives (ruling 14)."""
+    if not isinstance(privacy, DistributedPrivacy):
+        return None
+    own = share_multiplier(study, privacy)
+    return epsilon(replace(event, noise_multiplier=own), privacy.delta)
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class _Released:
-    """The newest update that left: noised, so that it may be masked again."""
+    """The newest round that left; the update too, where it may be masked again.
+
+    A sum that only the others' noise protects must not be seen under two masks.
+    """
 
     number: int
     model_hash: str
-    update: NDArray[np.float64]
+    update: NDArray[np.float64] | None
 
 
 class Participation:
@@ -335,12 +368,7 @@ class Participation:
         context = silo_round.context
         if self._model is None:
             raise OutOfOrder("no model was received")
-        if context.purpose == "training":
-            released = self._update(context, self._model)
-            vector = self._training_vector(context, released.update)
-        else:
-            released = None
-            vector = self._evaluation_vector(context, self._model)
+        released, vector = self._vector_of(context, self._model)
         content = blob_digest(vector.view(np.uint8).data, self._threads)
         blob = bytes(silo_round.mask(vector, threads=self._threads))
         self._kept = context.digest
@@ -350,6 +378,29 @@ class Participation:
         self._num_evaluations += released is None
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
+
+    def _vector_of(self, context: RoundContext, model: Tensors) -> tuple[_Released | None, Words]:
+        """Returns what a round is given, noised; and, in training, what is remembered of it."""
+        if context.purpose != "training":
+            return None, self._evaluation_vector(context, model)
+        if isinstance(self.study.privacy, DistributedPrivacy):
+            sent = _Released(number=context.round, model_hash=context.model_hash, update=None)
+            return sent, self._share_vector(context, model, self.study.privacy)
+        released, update = self._update(context, model)
+        return released, self._training_vector(context, update)
+
+    def _share_vector(
+        self, context: RoundContext, model: Tensors, privacy: DistributedPrivacy
+    ) -> Words:
+        """Returns this step's gradient sum with this hospital's share of the noise, in units."""
+        summed = self.trainer.noised_sum(
+            model,
+            context.round,
+            context.attempt,
+            share_multiplier(self.study, privacy),
+            self._entropy,
+        )
+        return summed.astype(word_type(context))
 
     def _charge(self, context: RoundContext, blob: str, content: str) -> str:
         """Makes SENT durable and returns the ledger's head after it."""
@@ -368,16 +419,19 @@ class Participation:
         )
         return token.head
 
-    def _update(self, context: RoundContext, model: Tensors) -> _Released:
+    def _update(
+        self, context: RoundContext, model: Tensors
+    ) -> tuple[_Released, NDArray[np.float64]]:
         """Returns this round's noised update: the one that left before, if any, or a new one."""
         last = self._released
-        if last is not None and last.number == context.round:
-            return last
+        if last is not None and last.number == context.round and last.update is not None:
+            return last, last.update
         noise_multiplier = self.plan.training.noise_multiplier if self.plan else None
         update = self.trainer.update(
             model, context.round, context.attempt, noise_multiplier, self._entropy
         )
-        return _Released(number=context.round, model_hash=context.model_hash, update=update)
+        released = _Released(number=context.round, model_hash=context.model_hash, update=update)
+        return released, update
 
     def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> Words:
         weights = self.study.weights

@@ -24,7 +24,7 @@ from protocol.errors import (
 )
 from protocol.exchange import Reply, Request
 from protocol.identity import Member, SigningKey
-from protocol.study import BUNDLED, FileSplit, LocalPrivacy, Study
+from protocol.study import BUNDLED, FileSplit, PatientPrivacy, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.entropy import Entropy, FixedEntropy, SecretEntropy
 from silos.invitation import Invitation
@@ -174,7 +174,7 @@ class Silo:
             site=self.site,
             index_file=invitation.index_file,
         )
-        delta = privacy.delta if isinstance(privacy, LocalPrivacy) else None
+        delta = privacy.delta if isinstance(privacy, PatientPrivacy) else None
         check_cohort(train, test, study.cohort, site=self.site, delta=delta)
         return train, test
 
@@ -234,7 +234,7 @@ class Silo:
 
     def _plan(self, study: Study) -> PrivacyPlan | None:
         privacy = study.privacy
-        if not isinstance(privacy, LocalPrivacy):
+        if not isinstance(privacy, PatientPrivacy):
             if not self._simulated:
                 raise PolicyRefused("a study without differential privacy is for simulations only")
             return None
@@ -261,10 +261,11 @@ class Silo:
                 evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
                 sampling_rate=privacy.sampling_rate,
                 steps=study.training.steps,
-                clip=privacy.clip if isinstance(privacy, LocalPrivacy) else None,
+                clip=privacy.clip if isinstance(privacy, PatientPrivacy) else None,
                 budget_epsilon=spent.epsilon_max if spent else None,
                 enforced_epsilon=spent.enforced_epsilon if spent else None,
                 ledger_head=self._ledger.head,
+                fallback_epsilon=claimed.fallback_epsilon if claimed else None,
             ),
             self._key,
         )

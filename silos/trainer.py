@@ -22,13 +22,14 @@ from numpy.typing import NDArray
 
 from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
-from pipelines.gradients import ENGINES, clip_to_integers, units_for
+from pipelines.gradients import ENGINES, clip_to_integers
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
 from pipelines.steady import SteadyGradients, steady_scores
 from protocol.encoding import digest, digest_json
 from protocol.keystream import Keystream
-from protocol.study import LocalPrivacy, Study
+from protocol.noise_shares import units_for
+from protocol.study import PatientPrivacy, Study
 from protocol.tensors import Tensors, flatten, layout_of, model_digest, unflatten
 from silos.entropy import Entropy, Moment
 
@@ -84,11 +85,7 @@ class Trainer:
         training = self._study.training
         start = flatten(model).astype(np.float64)
         parameters, velocity = start.copy(), np.zeros_like(start)
-        moment = Moment(
-            use="", study=self._study.digest, site=self._site, purpose="training", round=number,
-            attempt=attempt, step=0, dataset=self.dataset_digest, model=model_digest(model),
-            sample="",
-        )  # fmt: skip
+        moment = self._moment(model, number, attempt)
         for step in range(training.local_steps):
             gradient = self._step(parameters, replace(moment, step=step), noise_multiplier, entropy)
             velocity = training.momentum * velocity + gradient
@@ -103,26 +100,68 @@ class Trainer:
         entropy: Entropy,
     ) -> NDArray[np.float64]:
         privacy = self._study.privacy
-        sampling = entropy.stream(replace(moment, use="sample"))
-        chosen = np.flatnonzero(
-            poisson_sample(sampling, privacy.sampling_rate, self._train.num_patients)
-        )
-        load_parameters(self._module, unflatten(self._layout, parameters))
         expected = privacy.sampling_rate * self._train.num_patients
-        batches = self._batches(chosen, sampling)
-        if noise_multiplier is None or not isinstance(privacy, LocalPrivacy):
+        if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
+            _, batches = self._sampled(parameters, moment, entropy)
             total = np.zeros(parameters.size)
             for gradients in batches:
                 total += gradients.sum(axis=0, dtype=np.float64)
             return np.asarray(total / expected)
-        units = units_for(parameters.size)
+        summed = self._noised(parameters, moment, noise_multiplier, entropy)
+        return np.asarray(summed * (privacy.clip / units_for(parameters.size) / expected))
+
+    def noised_sum(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        share_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        """Returns the (size,) sum of one step's clipped gradients and this hospital's noise share.
+
+        In units of the clipping bound (``protocol.noise_shares``). The share
+        alone is no protection that anything else than the secure sum may see.
+        """
+        moment = self._moment(model, number, attempt)
+        return self._noised(flatten(model).astype(np.float64), moment, share_multiplier, entropy)
+
+    def _moment(self, model: Tensors, number: int, attempt: int) -> Moment:
+        return Moment(
+            use="", study=self._study.digest, site=self._site, purpose="training", round=number,
+            attempt=attempt, step=0, dataset=self.dataset_digest, model=model_digest(model),
+            sample="",
+        )  # fmt: skip
+
+    def _sampled(
+        self, parameters: NDArray[np.float64], moment: Moment, entropy: Entropy
+    ) -> tuple[NDArray[np.int64], Iterator[NDArray[np.float32]]]:
+        """Returns which patients were drawn, and their gradients at these parameters."""
+        sampling = entropy.stream(replace(moment, use="sample"))
+        chosen = np.flatnonzero(
+            poisson_sample(sampling, self._study.privacy.sampling_rate, self._train.num_patients)
+        )
+        load_parameters(self._module, unflatten(self._layout, parameters))
+        return chosen, self._batches(chosen, sampling)
+
+    def _noised(
+        self,
+        parameters: NDArray[np.float64],
+        moment: Moment,
+        noise_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        """Returns the integer sum of the drawn patients' clipped gradients, with exact noise."""
+        privacy, units = self._study.privacy, units_for(parameters.size)
+        if not isinstance(privacy, PatientPrivacy):
+            raise ValueError("a study without privacy has no clipping bound")
+        chosen, batches = self._sampled(parameters, moment, entropy)
         summed = np.zeros(parameters.size, dtype=np.int64)
         for gradients in batches:
             summed += clip_to_integers(gradients, clip=privacy.clip, units=units)[0]
         noise = DiscreteGaussian(noise_multiplier * units)
         drawn = replace(moment, use="noise", sample=digest(chosen.tobytes()))
-        summed += noise.sample(entropy.stream(drawn), parameters.size)
-        return np.asarray(summed * (privacy.clip / units / expected))
+        return summed + noise.sample(entropy.stream(drawn), parameters.size)
 
     def _batches(
         self, chosen: NDArray[np.int64], sampling: Keystream

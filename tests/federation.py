@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.audit_log import NewEntry
-from compliance.noise import DiscreteGaussian
+from compliance.noise import DiscreteGaussian, poisson_sample
 from coordinator.evidence import RoundShelf
 from coordinator.runner import Outcome, Runner
 from coordinator.store import RunRow, Store, now
@@ -54,26 +54,49 @@ class LinearTrainer:
         noise_multiplier: float | None,
         entropy: Entropy,
     ) -> NDArray[np.float64]:
-        errors = self._train.labels - 1 / (1 + np.exp(-self._logits(model, self._train)))
-        gradients = np.column_stack([errors, errors[:, None] * self._train.features])
-        norms = np.maximum(1.0, np.linalg.norm(gradients, axis=1, keepdims=True) * 1.001)
-        total = np.trunc(gradients / norms * UNITS).astype(np.int64).sum(axis=0)
+        total = np.trunc(self._gradients(model) * UNITS).astype(np.int64).sum(axis=0)
         if noise_multiplier is not None:
-            moment = Moment(
-                use="noise", study=self._study.digest, site=self._site, purpose="training",
-                round=number, attempt=attempt, step=0, dataset=self.dataset_digest, model="",
-                sample="",
-            )  # fmt: skip
+            moment = self._moment("noise", number, attempt)
             total += DiscreteGaussian(noise_multiplier * UNITS).sample(
                 entropy.stream(moment), len(total)
             )
         return total / UNITS / self._train.num_patients
+
+    def noised_sum(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        share_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        moment = self._moment("sample", number, attempt)
+        rate = self._study.privacy.sampling_rate
+        drawn = poisson_sample(entropy.stream(moment), rate, self._train.num_patients)
+        total = np.trunc(-self._gradients(model)[drawn] * UNITS).astype(np.int64).sum(axis=0)
+        noise = DiscreteGaussian(share_multiplier * UNITS)
+        moment = self._moment("noise", number, attempt)
+        return np.asarray(total + noise.sample(entropy.stream(moment), len(total)))
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         evaluation = self._study.evaluation
         logits = self._logits(model, self._test)
         counted = histogram(logits, self._test.labels, evaluation.bins, evaluation.logit_range)
         return counted, two_by_two(logits, self._test.labels)
+
+    def _moment(self, use: str, number: int, attempt: int) -> Moment:
+        return Moment(
+            use=use, study=self._study.digest, site=self._site, purpose="training",
+            round=number, attempt=attempt, step=0, dataset=self.dataset_digest, model="",
+            sample="",
+        )  # fmt: skip
+
+    def _gradients(self, model: Tensors) -> NDArray[np.float64]:
+        """Returns every patient's (size,) direction, no longer than 1."""
+        errors = self._train.labels - 1 / (1 + np.exp(-self._logits(model, self._train)))
+        gradients = np.column_stack([errors, errors[:, None] * self._train.features])
+        norms = np.maximum(1.0, np.linalg.norm(gradients, axis=1, keepdims=True) * 1.001)
+        return np.asarray(gradients / norms)
 
     def _logits(self, model: Tensors, records: Records) -> NDArray[np.float64]:
         return records.features @ model["weight"].astype(np.float64) + model["bias"][0]

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipelines.gradients import ENGINES, _shorten, clip_to_integers, scores, units_for
+from pipelines.gradients import ENGINES, _shorten, clip_to_integers, scores
+from protocol.noise_shares import units_for
 from pipelines.networks import build, parameters_of
 from protocol.contract import ImageCohort, Label, NumberColumn, TableCohort
 from protocol.study import ConvClassifier, FullyConnected, Task

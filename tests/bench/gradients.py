@@ -6,7 +6,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from pipelines.gradients import OpacusGradients, clip_to_integers, units_for
+from pipelines.gradients import OpacusGradients, clip_to_integers
+from protocol.noise_shares import units_for
 from pipelines.networks import build
 from protocol.study import Study
 from silos.entropy import SecretEntropy
