@@ -35,6 +35,11 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
             f"unit {privacy.unit}"
         )
         plan = PrivacyPlan.of(study, privacy)
+        if plan.fallback_epsilon is not None:
+            console.print(
+                f"  the noise is shared: if more than {study.aggregation.colluders} hospitals "
+                f"collude with the coordinator, epsilon {plan.fallback_epsilon:.3g}"
+            )
         console.print(
             f"  noise multiplier {plan.training.noise_multiplier:g}; a hospital's life-long ledger "
             f"books it as epsilon {_forecast(privacy, plan):.2g} or a little less"

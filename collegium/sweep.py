@@ -17,8 +17,9 @@ from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_task
 from collegium.simulation import fresh_workspace, with_budget
+from compliance.accounting import calibrate
 from protocol.errors import FederationError, StudyRefused
-from protocol.study import NoPrivacy, Study
+from protocol.study import DistributedPrivacy, NoPrivacy, Study
 
 _MOST_RUNS = 400
 
@@ -77,7 +78,21 @@ def variants(study: Study, epsilons: Sequence[float | None], seeds: Sequence[int
             "privacy.mode is none, so there is no clip and delta to go with an epsilon: "
             "declare mode local"
         )
-    return [study.with_epsilon(epsilon).with_seed(seed) for epsilon in epsilons for seed in seeds]
+    return [_at(study, epsilon).with_seed(seed) for epsilon in epsilons for seed in seeds]
+
+
+def _at(study: Study, epsilon: float | None) -> Study:
+    """Returns the study at another epsilon; distributed noise is declared with it."""
+    privacy = study.privacy
+    if epsilon is None or not isinstance(privacy, DistributedPrivacy):
+        return study.with_epsilon(epsilon)
+    noise_multiplier = calibrate(
+        epsilon=epsilon,
+        delta=privacy.delta,
+        sampling_rate=privacy.sampling_rate,
+        steps=study.releases,
+    )
+    return study.with_noise(epsilon, noise_multiplier)
 
 
 def sweep_study(

@@ -29,7 +29,9 @@ class SitePrivacy:
     ``epsilon`` is the claim for one training patient by PLD when the plan was
     fixed beforehand; ``epsilon_two_hospitals`` that of a patient treated in
     two of the hospitals; ``enforced_epsilon`` what the hospital's life-long
-    filter has booked so far, over all its runs. None where nothing is claimed.
+    filter has booked so far, over all its runs. ``fallback_epsilon`` is what is
+    left of the claim if the secure sum fails, where it rests on that. None
+    where nothing is claimed.
     """
 
     unit: str
@@ -47,6 +49,7 @@ class SitePrivacy:
     budget_epsilon: float | None
     enforced_epsilon: float | None
     ledger_head: str
+    fallback_epsilon: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +170,19 @@ class Dossier:
             f"Whatever anyone does with this run's outputs, one patient's records change the "
             f"probability of any conclusion by a factor of at most exp({_upwards(worst)}), "
             f"except with probability {_upwards(delta)}, at each hospital that treated the patient."
+            + self._condition
+        )
+
+    @property
+    def _condition(self) -> str:
+        """What the claim rests on beside the mechanism; empty where on nothing (ruling 14)."""
+        fallbacks = [s.privacy.fallback_epsilon for s in self.sites]
+        left = max((f for f in fallbacks if f is not None), default=None)
+        if left is None:
+            return ""
+        return (
+            f" The noise of training is shared: this holds while at most {self.colluders} of the "
+            f"hospitals collude with the coordinator; if more do, exp({_upwards(left)})."
         )
 
 
@@ -217,6 +233,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
                 "mode": s.privacy.mode,
                 "evaluation_epsilon": s.privacy.epsilon_evaluation,
                 "two_hospitals_epsilon": s.privacy.epsilon_two_hospitals,
+                "fallback_epsilon": s.privacy.fallback_epsilon,
                 "enforced_epsilon": s.privacy.enforced_epsilon,
                 "budget_epsilon": s.privacy.budget_epsilon,
             }

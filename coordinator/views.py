@@ -261,6 +261,7 @@ def _site(
             budget_epsilon=word["budget_epsilon"],
             enforced_epsilon=word["enforced_epsilon"],
             ledger_head=word["ledger_head"],
+            fallback_epsilon=word.get("fallback_epsilon"),
         ),
         released_accuracy=interval("accuracy"),
         released_sensitivity=interval("sensitivity"),

@@ -145,6 +145,7 @@ def test_hospital_row_holds_claim_mechanism_and_noise() -> None:
         "ε, training patient": 1.0,
         "ε, test patient": 1.0,
         "ε, patient of two hospitals": 1.52,
+        "ε, training, if too many collude": 1.0,
         "δ": 1e-4,
         "Noise multiplier": 8.312,
         "Noise multiplier, evaluation": 3.1,
@@ -269,3 +270,15 @@ def test_report_reads_no_clock_and_no_environment(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
     assert render_html(privacy_report(dossiers.finished())) == before
     assert _report(dossiers.finished())["kind"] == "privacy-report"
+
+
+def test_claim_that_rests_on_the_secure_sum_says_what_is_left_without_it() -> None:
+    dossier = dossiers.finished()
+    shared = tuple(
+        replace(s, privacy=replace(s.privacy, mode="distributed", fallback_epsilon=3.1904))
+        for s in dossier.sites
+    )
+    claim = replace(dossier, sites=shared).claim
+    assert "holds while at most 1 of the hospitals collude" in claim
+    assert "if more do, exp(3.2)" in claim
+    assert "collude" not in dossier.claim
