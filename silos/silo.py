@@ -24,7 +24,7 @@ from protocol.errors import (
 )
 from protocol.exchange import Reply, Request
 from protocol.identity import Member, SigningKey
-from protocol.study import BUNDLED, FileSplit, PatientPrivacy, Study
+from protocol.study import BUNDLED, DistributedPrivacy, FileSplit, PatientPrivacy, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.entropy import Entropy, FixedEntropy, SecretEntropy
 from silos.invitation import Invitation
@@ -176,6 +176,12 @@ class Silo:
         )
         delta = privacy.delta if isinstance(privacy, PatientPrivacy) else None
         check_cohort(train, test, study.cohort, site=self.site, delta=delta)
+        declared = study.site(self.site).patients or 0
+        if isinstance(privacy, DistributedPrivacy) and train.num_patients > declared:
+            raise CohortRefused(
+                f"site {self.site}: more training patients than the {declared} that the study "
+                "declares for it: with shared noise declare a larger round number"
+            )
         return train, test
 
     def _source(self, invitation: Invitation) -> Records:

@@ -13,7 +13,7 @@ from compliance.ledger_records import State
 from coordinator.runner import mean_of
 from coordinator.strategies import STRATEGIES, Mean
 from protocol.agreed_context import round_context
-from protocol.errors import QuorumLost, StudyRefused
+from protocol.errors import CohortRefused, QuorumLost, StudyRefused
 from protocol.exchange import Request
 from protocol.keystream import Words
 from protocol.noise_shares import NoiseShares, share_multiplier
@@ -228,3 +228,12 @@ def test_both_institutions_derive_one_context() -> None:
     )  # fmt: skip
     assert (context.frac_bits, context.ring_bits) == (0, 32)
     assert float(context.bound) == NoiseShares.of(study, privacy_of(study), 100).bound
+
+
+def test_hospital_with_more_patients_than_declared_refuses(tmp_path: Path) -> None:
+    text = (
+        changed(LOCAL, DISTRIBUTED).replace(STEPS, ONE_STEP).replace("patients: 30", "patients: 9")
+    )
+    federation = Federation(tmp_path, read_study(text.replace("delta: 1e-3", "delta: 1e-4")))
+    with pytest.raises(CohortRefused, match="site east: more training patients than the 9"):
+        federation.join()
