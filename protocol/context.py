@@ -53,7 +53,8 @@ MAX_DIM = 10**8
 class RoundContext:
     """One round of one run, as both institutions write it.
 
-    ``bound`` is the L2 norm to which updates are shortened, written as Python's
+    ``bound`` is the L2 norm to which updates are shortened, or for each site how
+    long a sum with shared noise can be (``noise_shares``), written as Python's
     shortest decimal (``"16.0"``), or ``"counts"``. Digests are 64 hexadecimal
     digits. ``round`` and ``attempt`` count from 0.
 
