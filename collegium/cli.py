@@ -110,6 +110,18 @@ def sweep(
     _emit(runs, as_json)
 
 
+@app.command()
+def redteam(study: StudyFile, out: Out, data: Data = None, as_json: AsJson = False) -> None:
+    """Attacks a study's own trainer: does anything contradict the privacy it claims?"""
+    from collegium.redteam import red_team
+
+    with redirect_stdout(sys.stderr):
+        findings = red_team(_study(study, None), study.parent, data, out, _console())
+    _emit(findings.to_json(), as_json)
+    if findings.contradicted:
+        raise typer.Exit(1)
+
+
 @runs_app.command("list")
 def runs_list(out: Out, as_json: AsJson = False) -> None:
     """Lists the runs in a folder."""

@@ -1,0 +1,283 @@
+"""What the attacker found, as one page and in a few lines."""
+
+import math
+from pathlib import Path
+
+from rich.console import Console
+
+from collegium.redteam import Findings
+from compliance.auditing import CHECK_LEVEL
+from compliance.documents import (
+    Bullets,
+    Column,
+    Document,
+    Fact,
+    Facts,
+    Form,
+    Highlight,
+    Highlights,
+    Paragraph,
+    Section,
+    Statement,
+    Table,
+    Tone,
+    show,
+)
+from compliance.dossier import Interval
+from pipelines.membership import FALSE_ALARMS, Estimate
+
+
+def page(findings: Findings) -> Document:
+    """Returns the page of one red team."""
+    return Document(
+        kind="red-team",
+        title="Red team: is the claimed privacy there?",
+        subtitle=f"{findings.study.title}, study {findings.study.digest}",
+        banner=(_verdict(findings), _whose_eyes()),
+        sections=(
+            _summary(findings),
+            _conformance(findings),
+            _audit(findings),
+            _membership(findings),
+            _inversion(findings),
+            _not_covered(),
+        ),
+        footer=(
+            "An attack that fails proves nothing: a better one may come. Only the proof behind the "
+            "claim, and noise that is what the proof assumes, protect a patient.",
+        ),
+    )
+
+
+def summarise(findings: Findings, out: Path, console: Console) -> None:
+    """Prints the findings for a person."""
+    audit, protected = findings.audit, findings.attacks[-1].found
+    passed = sum(check.passed for check in findings.conformance)
+    verdict = _verdict(findings)
+    style = "red" if findings.contradicted else "green"
+    console.print(f"[bold]{findings.study.title}[/bold]")
+    console.print(verdict.text, style=style, markup=False)
+    for check in findings.conformance:
+        if not check.passed:
+            console.print(
+                f"  {check.name}: {check.found}; expected {check.expected}",
+                style="red",
+                markup=False,
+            )
+    console.print(f"  noise         {passed} of {len(findings.conformance)} checks passed")
+    console.print(
+        f"  one run       epsilon is at least {audit.bound:.2f} (95 %); claimed "
+        f"{show(audit.claim, Form.EPSILON)} at delta {show(audit.delta, Form.SMALL)}"
+    )
+    console.print(
+        f"  membership    {protected.attack}: AUROC {_words(protected.auroc)}, "
+        f"{_words(protected.true_alarms)} found at 1 % false alarms"
+    )
+    for found in findings.inversions:
+        console.print(
+            f"  inversion     {found.seen}: cosine {found.inside:.3f} (others {found.outside:.3f})"
+        )
+    if not findings.inversions:
+        console.print("  inversion     not run: the network does not begin with a linear layer")
+    console.print(f"The page: {out / 'redteam.html'}", markup=False, soft_wrap=True)
+
+
+def _verdict(findings: Findings) -> Statement:
+    if not findings.contradicted:
+        return Statement(
+            text="Nothing contradicts the claim.",
+            detail="The released noise is what the proof assumes, as far as these checks see. The "
+            "attacks give lower bounds: that they stay below the claim proves nothing.",
+            tone=Tone.GOOD,
+        )
+    reasons = [] if findings.conforms else ["the released noise is not what was promised"]
+    if findings.audit.contradicted:
+        reasons.append("the lower bound of epsilon exceeds the claim")
+    return Statement(
+        text=f"The claim is contradicted: {' and '.join(reasons)}.",
+        detail="It was tested again with fresh randomness and failed again. Release nothing from "
+        "this software before the cause is found.",
+        tone=Tone.BAD,
+    )
+
+
+def _whose_eyes() -> Statement:
+    return Statement(
+        text="For simulations and synthetic records, or for the hospital's own eyes only.",
+        detail="An audit on real patients' records is itself a release, outside every claim: the "
+        "membership and inversion figures below were computed from the records without noise.",
+        tone=Tone.CAUTION,
+    )
+
+
+def _summary(findings: Findings) -> Section:
+    protected = findings.attacks[-1].found
+    passed = sum(check.passed for check in findings.conformance)
+    items = [
+        Highlight(
+            label="checks of the noise passed", value=f"{passed} of {len(findings.conformance)}",
+            form=Form.TEXT, note="the strongest test",
+        ),
+        Highlight(
+            label="lower bound of ε", value=round(findings.audit.bound, 2), form=Form.NUMBER,
+            note=f"claimed {show(findings.audit.claim, Form.EPSILON)}, "
+            f"δ = {show(findings.audit.delta, Form.SMALL)}",
+        ),
+        Highlight(
+            label="members found", value=protected.true_alarms.value, form=Form.RATIO,
+            note=f"at 1 % false alarms; guessing finds {FALSE_ALARMS:g}",
+        ),
+    ]  # fmt: skip
+    if findings.inversions:
+        last = findings.inversions[-1]
+        items.append(
+            Highlight(
+                label="best recovered record",
+                value=last.inside,
+                form=Form.RATIO,
+                note=f"cosine; with patients not in it {last.outside:.3f}",
+            )  # fmt: skip
+        )
+    event, plan = findings.plan.training, findings.plan
+    facts = Facts(
+        title="What is claimed, and what was attacked",
+        rows=(
+            Fact(label="ε for one patient, training", value=plan.epsilon, form=Form.EPSILON),
+            Fact(label="δ", value=plan.delta, form=Form.SMALL),
+            Fact(label="Noise multiplier", value=event.noise_multiplier, form=Form.NUMBER),
+            Fact(label="Sampling rate", value=event.sampling_rate, form=Form.NUMBER),
+            Fact(label="Steps", value=event.steps, form=Form.COUNT),
+            Fact(label="Hospital whose records were attacked", value=findings.site),
+            Fact(label="Took", value=sum(findings.seconds.values()), form=Form.SECONDS),
+        ),
+    )
+    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)), facts))
+
+
+def _conformance(findings: Findings) -> Section:
+    again = (
+        " A check failed at first; these are the figures of the second test." * findings.retested
+    )
+    text = Paragraph(
+        text="The hospital's own trainer was given patients whose gradients are zero. What it "
+        "then releases is its noise, which must be the exact discrete Gaussian of the plan, new "
+        f"in every step, also where nobody was sampled.{again}"
+    )
+    table = Table(
+        title="Checks of the released noise",
+        columns=(
+            Column(title="Check"), Column(title="Result"), Column(title="Found"),
+            Column(title="Expected"), Column(title="p", form=Form.SMALL),
+        ),
+        rows=tuple(
+            (c.name, "passed" if c.passed else "FAILED", c.found, c.expected, c.p_value)
+            for c in findings.conformance
+        ),
+        note=f"A check fails when its p is below {CHECK_LEVEL:g}, in two tests with fresh noise: "
+        "an honest trainer does so less than once in a million.",
+    )  # fmt: skip
+    return Section(key="noise", title="The noise itself", blocks=(text, table))
+
+
+def _audit(findings: Findings) -> Section:
+    audit = findings.audit
+    text = Paragraph(
+        text="Each canary is a patient with the largest gradient allowed, in a direction of its "
+        "own, and a secret coin says whether it is in. The attacker sees every update, guesses "
+        "the most certain ones, and the share of right guesses bounds ε from below."
+    )
+    table = Table(
+        title="One-run audits",
+        columns=(
+            Column(title="Run", form=Form.COUNT), Column(title="Canaries", form=Form.COUNT),
+            Column(title="Guessed", form=Form.COUNT), Column(title="Right", form=Form.COUNT),
+            Column(title="Lower bound of ε", form=Form.NUMBER),
+            Column(title="Claimed ε", form=Form.EPSILON), Column(title="Level", form=Form.NUMBER),
+        ),
+        rows=tuple(
+            (n, run.canaries, run.guesses, run.correct, run.bound, audit.claim, run.alpha)
+            for n, run in enumerate(audit.runs, start=1)
+        ),
+        note=f"Over {audit.steps} steps, at δ = {show(audit.delta, Form.SMALL)}, where the plan's "
+        f"claim is {show(audit.claim, Form.EPSILON)}. 95 % for all planned runs together; how "
+        "many are guessed was fixed beforehand. A lower bound: that it stays below the claim "
+        "proves nothing. Steinke, Nasr and Jagielski 2023, arXiv 2305.08846.",
+    )  # fmt: skip
+    return Section(key="one-run", title="Audit in one run", blocks=(text, table))
+
+
+def _membership(findings: Findings) -> Section:
+    first = findings.attacks[0].found
+    permitted = min(1.0, math.exp(findings.plan.epsilon) * FALSE_ALARMS + findings.plan.delta)
+    source = {
+        "LiRA": "Carlini et al. 2022, arXiv 2112.03570",
+        "RMIA": "Zarifzadeh et al. 2024, arXiv 2312.03262",
+    }
+    text = Paragraph(
+        text=f"{first.attack} on {first.patients} patients of {findings.site}: {first.models} "
+        "models, each trained by this hospital alone on a random half, and attacked with the help "
+        "of the others. The control shows whether the attack has teeth on these records."
+    )
+    table = Table(
+        title="Who was a training patient?",
+        columns=(
+            Column(title="Models trained"), Column(title="Steps", form=Form.COUNT),
+            Column(title="AUROC of the attack", form=Form.RATIO),
+            Column(title="Members found at 1 % false alarms", form=Form.RATIO),
+        ),
+        rows=tuple(
+            (a.training, a.steps, _interval(a.found.auroc), _interval(a.found.true_alarms))
+            for a in findings.attacks
+        ),
+        note="Guessing gives 0.5 and 0.01. The claim permits at most "
+        f"{permitted:.3f} found at 1 % false alarms. Intervals: 95 %, by resampling the models. "
+        f"{source[first.attack]}.",
+    )  # fmt: skip
+    return Section(key="membership", title="Membership inference", blocks=(text, table))
+
+
+def _inversion(findings: Findings) -> Section:
+    if not findings.inversions:
+        text = "Not run: this network does not begin with a linear layer that has a bias."
+        return Section(
+            key="inversion", title="First-layer inversion", blocks=(Paragraph(text=text),)
+        )
+    before = Paragraph(
+        text="Where a record meets a linear layer, the weights' gradient divided by the bias' "
+        "gradient is the record. The best cosine with a true record, of all neurons, everybody "
+        "being in the batch. What guessing gives is shown beside it: the best cosine with as many "
+        "patients who were not in the update."
+    )
+    table = Table(
+        title="The best recovered record",
+        columns=(
+            Column(title="What the attacker sees"),
+            Column(title="Cosine with a patient in it", form=Form.RATIO),
+            Column(title="Cosine with other patients", form=Form.RATIO),
+        ),
+        rows=tuple((i.seen, i.inside, i.outside) for i in findings.inversions),
+        note="Means over 20 patients, or 5 draws of the noise. 1 is the record itself.",
+    )
+    return Section(key="inversion", title="First-layer inversion", blocks=(before, table))
+
+
+def _not_covered() -> Section:
+    items = (
+        ("The evaluation", "Counts and tables that are released at the end have noise of their "
+         "own; it is not tested here."),
+        ("The secure sum", "The attacker sees one hospital's updates bare. Between real hospitals "
+         "only sums of masked updates are seen."),
+        ("The keys", "Whether the operating system's generator is good cannot be seen from its "
+         "output."),
+        ("Long trainings", "Where a study is too long or too large for minutes, fewer rounds are "
+         "attacked, and held against what the plan claims for so many."),
+    )  # fmt: skip
+    return Section(key="not-covered", title="What is not covered", blocks=(Bullets(items=items),))
+
+
+def _interval(estimate: Estimate) -> Interval:
+    return Interval(value=estimate.value, low=estimate.low, high=estimate.high)
+
+
+def _words(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

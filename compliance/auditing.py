@@ -1,0 +1,305 @@
+"""Statistics that hold a privacy claim against what was really released.
+
+Rules (``privacy.md`` C.9, ruling 24):
+
+1. The conformance checks compare released noise with the exact distribution
+   that was promised. They are strong: a deviation wrong by 2 % is seen.
+2. The one-run bound says how large epsilon must be at least. Passing proves
+   nothing: it is a lower bound.
+3. How many guesses are made is fixed beforehand, the level is divided by the
+   number of runs, and a run that fails is tested again with fresh randomness.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats  # type: ignore[import-untyped]  # ships no types
+
+#: An honest release fails one check in ten thousand, and then again as rarely.
+CHECK_LEVEL = 1e-4
+_CELLS = 64
+_MODULUS = 16
+_LAGS = (1, 2, 3)
+#: Rounding of double precision stays a thousand times below, one of float32 far above.
+_OFF_LATTICE = 1e-4
+_EXACT_SUM = 1000.0
+_LARGEST_EPSILON = 64.0
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One question to the released noise. A small ``p_value`` contradicts the promise."""
+
+    name: str
+    found: str
+    expected: str
+    p_value: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether what was found is no surprise under the promise."""
+        return self.p_value >= CHECK_LEVEL
+
+
+def check_variance(noise: Ints, sigma: float, *, name: str = "size of the noise") -> Check:
+    """Compares the noise's deviation with sigma, both in integer units.
+
+    Source: a sum of n squared standard normals is chi-square with n degrees of freedom.
+    """
+    count = noise.size
+    total = float(np.square(noise / sigma).sum())
+    low, high = (math.sqrt(total / stats.chi2.ppf(p, count)) for p in (0.995, 0.005))
+    p_value = 2 * min(stats.chi2.cdf(total, count), stats.chi2.sf(total, count))
+    return Check(
+        name=name,
+        found=f"{low:.4f} to {high:.4f} times the promised deviation ({count:,} numbers, 99 %)",
+        expected="1",
+        p_value=min(1.0, float(p_value)),
+    )
+
+
+def check_shape(noise: Ints, sigma: float) -> Check:
+    """Compares counts in 64 cells with the exact discrete Gaussian."""
+    edges = np.unique(
+        np.ceil(stats.norm.ppf(np.arange(1, _CELLS) / _CELLS) * sigma).astype(np.int64)
+    )
+    due = cell_chances(sigma, edges) * noise.size
+    counts = np.bincount(
+        np.searchsorted(edges, noise.ravel(), side="right"), minlength=len(edges) + 1
+    )
+    statistic = float((np.square(counts - due) / due).sum())
+    return Check(
+        name="shape of the noise",
+        found=f"chi-square {statistic:.1f} over {len(due)} cells",
+        expected=f"about {len(due) - 1}",
+        p_value=float(stats.chi2.sf(statistic, len(due) - 1)),
+    )
+
+
+def cell_chances(sigma: float, edges: Ints) -> NDArray[np.float64]:
+    """Returns the discrete Gaussian's chance of each cell that the edges cut, both tails included.
+
+    Cell i holds the integers from ``edges[i - 1]`` to below ``edges[i]``.
+
+    >>> cell_chances(3.0, np.array([0, 1])).round(6).tolist()
+    [0.43351, 0.132981, 0.43351]
+
+    Source: up to sigma 1000 the sum itself; above, the Euler-Maclaurin formula with its first
+    correction, whose error is below 1 / sigma^4.
+    """
+    if sigma <= _EXACT_SUM:
+        reach = math.ceil(40 * sigma) + 1
+        weights = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sigma))
+        running = np.concatenate([[0.0], np.cumsum(weights)]) / weights.sum()
+        below = running[np.clip(edges + reach, 0, 2 * reach + 1)]
+    else:
+        t = (edges - 0.5) / sigma
+        below = stats.norm.cdf(t) + t * stats.norm.pdf(t) / (24 * sigma * sigma)
+    return np.diff(np.concatenate([[0.0], below, [1.0]]))
+
+
+def check_whole_numbers(released: NDArray[np.float64]) -> Check:
+    """Checks that what was released, in integer units, lies on whole numbers.
+
+    Floating-point noise does not; its rounding tells apart what exact noise hides.
+    """
+    furthest = float(np.abs(released - np.rint(released)).max(initial=0.0))
+    exact = furthest <= _OFF_LATTICE  # False for NaN
+    return Check(
+        name="whole numbers only",
+        found=f"at most {furthest:.1g} off a whole number",
+        expected="0, but for double precision",
+        p_value=1.0 if exact else 0.0,
+    )
+
+
+def check_residues(noise: Ints, sigma: float) -> Check:
+    """Checks that the noise's last four bits are uniform: rounded noise misses some.
+
+    Raises:
+        ValueError: sigma is below 100, where they need not be uniform.
+    """
+    if not sigma >= 100:
+        raise ValueError(f"residues are uniform from sigma 100 on: {sigma}")
+    counts = np.bincount(noise.ravel() % _MODULUS, minlength=_MODULUS)
+    due = noise.size / _MODULUS
+    statistic = float((np.square(counts - due) / due).sum())
+    return Check(
+        name="last bits of the noise",
+        found=f"chi-square {statistic:.1f} over {_MODULUS} residues",
+        expected=f"about {_MODULUS - 1}",
+        p_value=float(stats.chi2.sf(statistic, _MODULUS - 1)),
+    )
+
+
+def check_independence(noise: Ints, sigma: float) -> Check:
+    """Checks that releases have nothing in common: (releases, size), at least two of them.
+
+    Looks for equal or opposite releases, for correlation of releases and of
+    neighbouring coordinates, and for a part that all releases share.
+    """
+    num_releases, size = noise.shape
+    scaled = noise / sigma
+    twins = num_releases - len({min(row.tobytes(), (-row).tobytes()) for row in noise})
+    lags = [lag for lag in _LAGS if lag < num_releases]
+    sums = [(scaled[lag:] * scaled[:-lag]) for lag in lags]
+    sums.append(scaled[:, 1:] * scaled[:, :-1])
+    normal = [float(part.sum()) / math.sqrt(part.size) for part in sums if part.size]
+    common = float(np.square(scaled.sum(axis=0)).sum()) / num_releases
+    p_values = [2 * stats.norm.sf(abs(value)) for value in normal]
+    p_values.append(2 * min(stats.chi2.sf(common, size), stats.chi2.cdf(common, size)))
+    worst = float(min(1.0, min(p_values) * len(p_values)))
+    furthest = max(abs(value) / math.sqrt(max(1, noise.size)) for value in normal)
+    return Check(
+        name="independence of the releases",
+        found=f"{twins} of {num_releases:,} repeated, largest correlation {furthest:.4f}",
+        expected=f"0, below {4.5 / math.sqrt(noise.size):.4f}",
+        p_value=0.0 if twins else worst,
+    )
+
+
+def check_sampling(sizes: Ints, patients: int, rate: float) -> Check:
+    """Compares batch sizes with Poisson sampling: their mean, and how much they vary."""
+    name, total, trials = "sampling of patients", int(sizes.sum()), patients * len(sizes)
+    found = f"{total / trials:.4f} of {trials:,} chances"
+    if rate == 1:
+        everybody = bool((sizes == patients).all())
+        return Check(name=name, found=found, expected="1", p_value=1.0 if everybody else 0.0)
+    often = float(stats.binomtest(total, trials, rate).pvalue)
+    spread = float(np.square(sizes - patients * rate).sum() / (patients * rate * (1 - rate)))
+    law = stats.chi2(len(sizes))
+    varied = 2 * min(float(law.cdf(spread)), float(law.sf(spread)))
+    return Check(
+        name=name,
+        found=f"{found}, batch sizes vary {spread / len(sizes):.2f} times as much as they should",
+        expected=f"{rate:.4f}, 1",
+        p_value=min(1.0, 2 * often, 2 * varied),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneRun:
+    """A one-run audit: what was guessed, and what follows.
+
+    ``bound`` is a lower bound of epsilon at ``delta``: a mechanism with less
+    would be guessed this well with a chance of at most ``alpha``.
+    """
+
+    canaries: int
+    guesses: int
+    correct: int
+    delta: float
+    alpha: float
+
+    @property
+    def bound(self) -> float:
+        """The lower bound of epsilon; 0 when the guesses say nothing."""
+        return one_run_bound(
+            correct=self.correct,
+            guesses=self.guesses,
+            canaries=self.canaries,
+            delta=self.delta,
+            alpha=self.alpha,
+        )
+
+
+def one_run_p_value(
+    epsilon: float, *, correct: int, guesses: int, canaries: int, delta: float
+) -> float:
+    """Returns the largest chance of this many correct guesses under (epsilon, delta).
+
+    Args:
+        epsilon, delta: the claim that is tested.
+        correct: v, how many guesses were right.
+        guesses: r, how many were made; fixed beforehand.
+        canaries: m, each in or out by a fair coin.
+
+    >>> round(one_run_p_value(1.0, correct=20, guesses=20, canaries=100, delta=0.0), 6)
+    0.001901
+
+    Source: Steinke, Nasr & Jagielski 2023, arXiv 2305.08846, theorem 5.2; as in ``privacy.md`` C.9.
+    """
+    if not 0 <= correct <= guesses <= canaries:
+        raise ValueError(f"expected 0 <= {correct} <= {guesses} <= {canaries}")
+    if not epsilon >= 0 or not 0 <= delta <= 1:
+        raise ValueError(f"epsilon must be >= 0 and delta in [0, 1]: {epsilon}, {delta}")
+    law = stats.binom(guesses, 1 / (1 + math.exp(-epsilon)))
+    chance = float(law.sf(correct - 1))
+    if correct == 0:
+        return 1.0
+    below = np.cumsum(law.pmf(np.arange(correct - 1, -1, -1)))  # P[v > Bin >= v - i], i = 1, 2, ..
+    slack = float((below / np.arange(1, correct + 1)).max())
+    return min(1.0, chance + 2 * canaries * delta * slack)
+
+
+def one_run_bound(
+    *, correct: int, guesses: int, canaries: int, delta: float, alpha: float
+) -> float:
+    """Returns the largest epsilon that these guesses refute at level ``alpha``; 0 for none.
+
+    >>> round(one_run_bound(correct=95, guesses=100, canaries=200, delta=1e-5, alpha=0.05), 2)
+    2.17
+
+    Source: see ``one_run_p_value``.
+    """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha must lie in (0, 1): {alpha}")
+
+    def is_refuted(epsilon: float) -> bool:
+        return (
+            one_run_p_value(
+                epsilon, correct=correct, guesses=guesses, canaries=canaries, delta=delta
+            )
+            <= alpha
+        )
+
+    if not is_refuted(0.0):
+        return 0.0
+    low, high = 0.0, _LARGEST_EPSILON
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_refuted(middle) else (low, middle)
+    return low
+
+
+def guess(
+    scores: NDArray[np.float64], inside: NDArray[np.bool_], guesses: int, delta: float, alpha: float
+) -> OneRun:
+    """Guesses the most certain canaries: half of them in, half of them out.
+
+    Args:
+        scores: (canaries,) the larger, the more likely in.
+        inside: (canaries,) what the coins said.
+        guesses: how many canaries are guessed; fixed before the scores were seen.
+        delta, alpha: see ``OneRun``.
+    """
+    order = np.argsort(scores, kind="stable")
+    half = guesses // 2
+    out, into = order[:half], order[len(order) - (guesses - half) :]
+    correct = int((~inside[out]).sum() + inside[into].sum())
+    return OneRun(canaries=len(scores), guesses=guesses, correct=correct, delta=delta, alpha=alpha)
+
+
+def audit_in_runs(
+    run: Callable[[int, float], OneRun], claim: float, *, runs: int, alpha: float
+) -> tuple[Sequence[OneRun], bool]:
+    """Runs an audit several times; returns every run and whether the claim is contradicted.
+
+    ``run`` gets a number, new for every call, and the level ``alpha / runs``. A
+    run whose bound exceeds the claim is tested again; only a second excess counts.
+    """
+    if runs < 1:
+        raise ValueError(f"at least one run is needed: {runs}")
+    done: list[OneRun] = []
+    contradicted = False
+    for number in range(runs):
+        done.append(run(number, alpha / runs))
+        if done[-1].bound > claim:
+            done.append(run(runs + number, alpha / runs))
+            contradicted |= done[-1].bound > claim
+    return tuple(done), contradicted

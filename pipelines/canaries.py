@@ -1,0 +1,122 @@
+"""Canaries: patients whose gradients an auditor chooses.
+
+The trainer is the hospital's own; only the engine that computes gradients is
+exchanged. So everything after it (clipping, sum, noise, step) is really tested.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipelines.gradients import PatientGradients
+from pipelines.records import Records
+from pipelines.steady import Rows, SteadyGradients
+
+#: Maps the (patients,) numbers of sampled canaries to (patients, parameters) gradients.
+Choice = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+
+
+class _NoEngine:
+    """Stands where gradients would be computed, and is never asked."""
+
+    def __call__(
+        self,
+        module: nn.Module,
+        features: torch.Tensor,
+        labels: torch.Tensor,
+        patients_in_batch: torch.Tensor,
+    ) -> NDArray[np.float32]:
+        raise NotImplementedError("chosen gradients are not computed")
+
+
+class ChosenGradients(SteadyGradients):
+    """Gradients that an auditor chose; counts how many patients each step sampled."""
+
+    def __init__(self, choice: Choice) -> None:
+        engine: PatientGradients = _NoEngine()
+        super().__init__(engine)
+        self._choice = choice
+        self.num_seen = 0
+
+    def __call__(
+        self, module: nn.Module, features: Rows, labels: Rows, num_patients: int
+    ) -> NDArray[np.float32]:
+        """Returns the chosen (num_patients, parameters) gradients."""
+        self.num_seen += num_patients
+        numbers = features.reshape(len(features), -1)[:num_patients, 0]
+        return self._choice(numbers.astype(np.int64))
+
+
+def canary_records(count: int, record_shape: tuple[int, ...]) -> Records:
+    """Returns ``count`` patients with one record each; its first number says who it is.
+
+    Raises:
+        ValueError: more canaries than float32 can count.
+    """
+    if not 1 <= count <= 2**24:
+        raise ValueError(f"from 1 to 2**24 canaries can be told apart: {count}")
+    features = np.zeros((count, *record_shape), dtype=np.float32)
+    features.reshape(count, -1)[:, 0] = np.arange(count)
+    numbers = np.arange(count, dtype=np.int64)
+    return Records(
+        features=features,
+        labels=np.zeros(count, dtype=np.float32),
+        patients=numbers,
+        patient_keys=tuple(str(number) for number in range(count)),
+        rows=numbers,
+    )
+
+
+class Directions:
+    """A fresh unit direction for every canary in every round, and what they showed.
+
+    A direction is one coordinate with a sign. With more canaries than
+    coordinates several share one; ``estimates`` tells them apart over the rounds.
+    """
+
+    def __init__(self, inside: NDArray[np.bool_], size: int, random: np.random.Generator) -> None:
+        self._inside, self._size, self._random = inside, size, random
+        self._sums = np.zeros(len(inside))
+        self._overlaps = np.zeros((len(inside), len(inside)))
+        self.turn()
+
+    def turn(self) -> None:
+        """Draws new directions: to be called after every round."""
+        count = len(self._inside)
+        times = -(-count // self._size)
+        order = np.concatenate([self._random.permutation(self._size) for _ in range(times)])
+        self._coordinates = order[:count]
+        self._signs = self._random.choice(np.array([-1.0, 1.0]), size=count)
+
+    def gradients(self, numbers: NDArray[np.int64], length: float) -> NDArray[np.float32]:
+        """Returns the canaries' gradients: ``length`` along the direction, or zeros when out."""
+        rows = np.zeros((len(numbers), self._size), dtype=np.float32)
+        rows[np.arange(len(numbers)), self._coordinates[numbers]] = (
+            self._signs[numbers] * self._inside[numbers] * length
+        )
+        return rows
+
+    def observe(self, released: NDArray[np.float64]) -> None:
+        """Takes in a round's (size,) released gradient: about 1 along each canary that is in."""
+        self._sums += released[self._coordinates] * self._signs
+        if len(self._inside) <= self._size:  # nobody shares
+            self._overlaps += np.eye(len(self._inside))
+            return
+        together = self._coordinates[:, None] == self._coordinates[None, :]
+        self._overlaps += together * np.outer(self._signs, self._signs)
+
+    def estimates(self, noise_variance: float) -> NDArray[np.float64]:
+        """Returns (canaries,) how much each seems to be in; a sure guess is far from one half.
+
+        The best linear estimate: what sharers of a coordinate add is taken out.
+
+        Args:
+            noise_variance: of one released number, in the units of ``observe``.
+        """
+        count = len(self._inside)
+        centred = self._sums - self._overlaps @ np.full(count, 0.5)
+        spread = self._overlaps + 4 * noise_variance * np.eye(count)  # a coin's variance is 1/4
+        return np.asarray(0.5 + np.linalg.solve(spread, centred))
