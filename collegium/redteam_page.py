@@ -230,7 +230,8 @@ def _membership(findings: Findings) -> Section:
             for a in findings.attacks
         ),
         note="Guessing gives 0.5 and 0.01. The claim permits at most "
-        f"{permitted:.3f} found at 1 % false alarms. Intervals: 95 %, by resampling the models. "
+        f"{permitted:.3f} found at 1 % false alarms. Intervals: 95 %, by resampling models and "
+        "patients. "
         f"{source[first.attack]}.",
     )  # fmt: skip
     return Section(key="membership", title="Membership inference", blocks=(text, table))

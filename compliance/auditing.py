@@ -46,7 +46,9 @@ class Check:
         return self.p_value >= CHECK_LEVEL
 
 
-def check_variance(noise: Ints, sigma: float, *, name: str = "size of the noise") -> Check:
+def check_variance(
+    noise: Ints | NDArray[np.float64], sigma: float, *, name: str = "size of the noise"
+) -> Check:
     """Compares the noise's deviation with sigma, both in integer units.
 
     Source: a sum of n squared standard normals is chi-square with n degrees of freedom.
@@ -164,15 +166,20 @@ def check_independence(noise: Ints, sigma: float) -> Check:
 
 
 def check_sampling(sizes: Ints, patients: int, rate: float) -> Check:
-    """Compares batch sizes with Poisson sampling: their mean, and how much they vary."""
+    """Compares batch sizes with Poisson sampling: their mean, and how much they vary.
+
+    Some five patients a batch, or more, are needed for the second.
+    """
     name, total, trials = "sampling of patients", int(sizes.sum()), patients * len(sizes)
     found = f"{total / trials:.4f} of {trials:,} chances"
     if rate == 1:
         everybody = bool((sizes == patients).all())
         return Check(name=name, found=found, expected="1", p_value=1.0 if everybody else 0.0)
     often = float(stats.binomtest(total, trials, rate).pvalue)
-    spread = float(np.square(sizes - patients * rate).sum() / (patients * rate * (1 - rate)))
-    law = stats.chi2(len(sizes))
+    variance = patients * rate * (1 - rate)
+    spread = float(np.square(sizes - patients * rate).sum() / variance)
+    width = 2 + (1 - 6 * rate * (1 - rate)) / variance  # 2 would be the normal law's
+    law = stats.gamma(len(sizes) / width, scale=width)  # its mean and variance are the binomial's
     varied = 2 * min(float(law.cdf(spread)), float(law.sf(spread)))
     return Check(
         name=name,

@@ -33,7 +33,7 @@ _GAMMA = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A figure with its 95 % interval, by resampling the attacked models."""
+    """A figure with its 95 % interval, by resampling attacked models and patients."""
 
     value: float
     low: float
@@ -121,10 +121,13 @@ def measure(
 ) -> Membership:
     """Returns how well the scores tell members from others, with intervals."""
     models, patients = found.shape
-    drawn: list[NDArray[np.int64]] = [np.arange(models)]
-    drawn.extend(random.integers(models, size=(_RESAMPLES, models)))
-    areas = [_area(found[rows], members[rows]) for rows in drawn]
-    alarms = [true_alarms(found[rows], members[rows]) for rows in drawn]
+    areas, alarms = [_area(found, members)], [true_alarms(found, members)]
+    for _ in range(_RESAMPLES):
+        rows = random.integers(models, size=models)
+        columns = random.integers(patients, size=patients)
+        drawn = np.ix_(rows, columns)
+        areas.append(_area(found[drawn], members[drawn]))
+        alarms.append(true_alarms(found[drawn], members[drawn]))
     return Membership(
         attack=attack,
         models=models,

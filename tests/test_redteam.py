@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from collegium import cli, redteam
-from collegium.redteam import Chances, conformance, inversion, one_run_audit, red_team
+from collegium import cli, redteam_noise, redteam_records
+from collegium.redteam import read_hospitals, red_team
+from collegium.redteam_bench import Chances, local_privacy
+from collegium.redteam_noise import conformance, one_run_audit
+from collegium.redteam_records import inversion
 from compliance.noise import DiscreteGaussian
 from pipelines.canaries import ChosenGradients, Directions, canary_records
 from pipelines.inversion import FirstLayer, best_match, recover
 from pipelines.membership import Membership, halves, lira, measure, rmia
+from pipelines.networks import build
 from pipelines.records import Records
 from protocol.encoding import digest
 from protocol.keystream import Keystream
@@ -145,7 +149,7 @@ def test_noise_that_is_used_in_two_steps_of_a_round_is_caught() -> None:
     assert "independence of a round's 2 steps" in failed(entropy=Reused(step=0))
 
 
-def test_noise_that_two_hospitals_share_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noise_that_two_hospitals_share_is_caught() -> None:
     class SharedByPairs(Reused):
         def stream(self, moment: Moment) -> Keystream:
             return super().stream(replace(moment, round=moment.round // 2 * 2))
@@ -193,7 +197,7 @@ def test_batches_of_a_fixed_size_are_caught(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_audit_of_the_honest_trainer_bounds_epsilon_below_the_claim() -> None:
-    privacy = redteam.assert_local(LONG)
+    privacy = local_privacy(LONG)
     audit = one_run_audit(LONG, PrivacyPlan.of(LONG, privacy), Trainer, chances())
     assert audit.claim == pytest.approx(4.377, abs=1e-3)
     assert 1.0 < audit.bound < 2.3
@@ -201,7 +205,7 @@ def test_audit_of_the_honest_trainer_bounds_epsilon_below_the_claim() -> None:
 
 
 def test_audit_contradicts_weak_noise_twice() -> None:
-    privacy = redteam.assert_local(LONG)
+    privacy = local_privacy(LONG)
     audit = one_run_audit(LONG, PrivacyPlan.of(LONG, privacy), WeakNoise, chances())
     assert len(audit.runs) == 2
     assert audit.bound > 4.38
@@ -233,7 +237,7 @@ def test_canaries_tell_the_engine_who_they_are() -> None:
         seen.extend(numbers.tolist())
         return np.zeros((len(numbers), 1), dtype=np.float32)
 
-    module = redteam.build(WIDE.task, WIDE.cohort, 1)
+    module = build(WIDE.task, WIDE.cohort, 1)
     ChosenGradients(choice)(module, records.features[:, None], records.labels[:, None], 290)
     assert seen == list(range(290))
 
@@ -282,7 +286,7 @@ def test_a_record_is_the_quotient_of_weight_and_bias_gradients() -> None:
 def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Records, Records]]:
     folder = tmp_path_factory.mktemp("records")
     write_hospitals(folder, small_study())
-    return redteam.read_hospitals(small_study(), folder, folder)
+    return read_hospitals(small_study(), folder, folder)
 
 
 def test_a_bare_update_shows_the_record_and_a_noised_one_does_not(
@@ -299,11 +303,11 @@ def test_a_bare_update_shows_the_record_and_a_noised_one_does_not(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer numbers and models: for the way through, not for power."""
-    monkeypatch.setattr(redteam, "_COORDINATES", 4_000)
-    monkeypatch.setattr(redteam, "_LIRA_MODELS", 6)
-    monkeypatch.setattr(redteam, "_OVERTRAINING", 30)
-    monkeypatch.setattr(redteam, "_CANARIES", 200)
-    monkeypatch.setattr(redteam, "_DRAWS", 4)
+    monkeypatch.setattr(redteam_noise, "_COORDINATES", 4_000)
+    monkeypatch.setattr(redteam_records, "_LIRA_MODELS", 6)
+    monkeypatch.setattr(redteam_records, "_OVERTRAINING", 30)
+    monkeypatch.setattr(redteam_noise, "_CANARIES", 200)
+    monkeypatch.setattr(redteam_records, "_DRAWS", 4)
 
 
 @pytest.fixture
