@@ -167,7 +167,7 @@ def _conformance(findings: Findings) -> Section:
         title="Checks of the released noise",
         columns=(
             Column(title="Check"), Column(title="Result"), Column(title="Found"),
-            Column(title="Expected"), Column(title="p", form=Form.SMALL),
+            Column(title="Expected"), Column(title="p", form=Form.NUMBER),
         ),
         rows=tuple(
             (c.name, "passed" if c.passed else "FAILED", c.found, c.expected, c.p_value)
