@@ -33,7 +33,9 @@ study_app = typer.Typer(help="Study documents.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(audit_app, name="audit")
 app.add_typer(report_app, name="report")
+silo_app = typer.Typer(help="What a hospital sees of itself.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
+app.add_typer(silo_app, name="silo")
 
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
@@ -209,6 +211,58 @@ def study_schema() -> None:
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "A Collegium study"
     sys.stdout.write(json.dumps(schema, indent=2, sort_keys=True) + "\n")
+
+
+@study_app.command("plan")
+def study_plan(
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Compares this study's own settings.")
+    ] = None,
+    patients: Annotated[
+        str | None, typer.Option("--patients", help="Each hospital's, for example 2000,500,300.")
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option("--epsilon", help="What a patient may pay.")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="Default: min(1e-6, 1 in 10 x patients).")
+    ] = None,
+    steps: Annotated[
+        str | None, typer.Option("--steps", help="Numbers of steps to try, for example 20,50,100.")
+    ] = None,
+    parameters: Annotated[
+        int | None, typer.Option("--parameters", min=1, help="Trained parameters. Default: 1000.")
+    ] = None,
+    colluders: Annotated[
+        int | None, typer.Option("--colluders", min=0, help="Hospitals that may collude.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Suggests sampling rate, steps, noise and mode; says when a hospital is too small."""
+    from collegium.planning import Wishes, plan_study
+
+    wishes = Wishes(
+        patients=patients, epsilon=epsilon, delta=delta, steps=steps, parameters=parameters,
+        colluders=colluders,
+    )  # fmt: skip
+    read = None if study is None else _study(study, None)
+    _emit(plan_study(read, wishes, _console()), as_json)
+
+
+@silo_app.command("budget")
+def silo_budget(
+    out: Out,
+    site: Annotated[str | None, typer.Option("--site", help="One hospital; default: all.")] = None,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Foretells what this study would cost.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what each simulated hospital's patients have spent, reserved and left."""
+    from collegium.budget import show_budgets
+
+    read = None if study is None else _study(study, None)
+    _emit(show_budgets(out, site, read, _console()), as_json)
 
 
 @app.command()

@@ -9,6 +9,7 @@ instead of failing half-way.
 
 import os
 import secrets
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.pool import NullPool
 
 from protocol.errors import StoreBroken, WorkspaceRefused
 
@@ -44,6 +46,45 @@ def open_database(path: Path, migrations: Path) -> Engine:
     if not path.exists():
         _make(path, migrations)
     return _opened(path, migrations)
+
+
+def open_for_reading(path: Path, migrations: Path) -> Engine:
+    """Returns an engine on an existing SQLite file that can read it and change nothing.
+
+    Raises:
+        StoreBroken: the file is damaged, not a database, or of another version.
+        WorkspaceRefused: the file cannot be opened.
+    """
+    # A connection that may write would, when it closes, move a killed writer's log into the file.
+    killed = path.with_name(f"{path.name}-wal").exists()
+    place = f"{path.resolve().as_uri()}?mode={'ro' if killed else 'rw'}"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(place, uri=True, timeout=_BUSY_SECONDS),
+        poolclass=NullPool,
+    )
+    event.listen(engine, "connect", _prepare_reading)
+    event.listen(engine, "begin", _begin_reading)
+    try:
+        with engine.connect() as connection:
+            verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+            current = _current_revision(connection)
+    except DatabaseError as error:
+        if "unable to open" in str(error.orig):
+            raise WorkspaceRefused(
+                f"{path.name} cannot be opened: check its permissions"
+            ) from error
+        raise StoreBroken(
+            f"{path.name} is not a readable database ({error.orig}): restore it from a backup"
+        ) from error
+    if verdict != "ok":
+        raise StoreBroken(f"{path.name} is damaged: restore it from a backup")
+    if current != _scripts(migrations).get_current_head():
+        raise StoreBroken(
+            f"{path.name} was written by another version of collegium: only the hospital itself "
+            "brings it up to date"
+        )
+    return engine
 
 
 def _make(path: Path, migrations: Path) -> None:
@@ -105,6 +146,15 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _prepare_reading(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA query_only=ON")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
 def _check(engine: Engine) -> None:
     with engine.connect() as connection:
         verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
@@ -113,9 +163,8 @@ def _check(engine: Engine) -> None:
 
 
 def _migrate(engine: Engine, migrations: Path) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(migrations))
-    scripts = ScriptDirectory.from_config(config)
+    config = _config(migrations)
+    scripts = _scripts(migrations)
     with engine.begin() as connection:
         current = _current_revision(connection)
         if current == scripts.get_current_head():
@@ -126,6 +175,16 @@ def _migrate(engine: Engine, migrations: Path) -> None:
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def _config(migrations: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(migrations))
+    return config
+
+
+def _scripts(migrations: Path) -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(migrations))
 
 
 def _current_revision(connection: Connection) -> str | None:

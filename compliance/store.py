@@ -16,7 +16,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,10 +38,10 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, NoResultFound
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from compliance.database import NAMING_CONVENTION, open_database
+from compliance.database import NAMING_CONVENTION, open_database, open_for_reading
 from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Partition, State
 from protocol.encoding import blob_digest
@@ -185,6 +185,24 @@ def open_hospital(
         raise LedgerBroken(
             f"site {site}: {error}. Without an intact ledger nothing may be released"
         ) from error
+    return hospital
+
+
+def read_hospital(path: Path, *, site: str) -> "Hospital":
+    """Opens an existing hospital's database to be looked at: nothing in it can be changed.
+
+    Raises:
+        LedgerBroken: the file is damaged, not a hospital's database, or of another version.
+        WorkspaceRefused: the file cannot be opened, or is another hospital's.
+    """
+    try:
+        _require_content(path)
+        hospital = Hospital(open_for_reading(path, MIGRATIONS), path, utc_now)
+        if hospital.site != site:
+            raise WorkspaceRefused(f"this database belongs to hospital {hospital.site}, not {site}")
+    except (NoResultFound, StoreBroken) as error:
+        what = "it names no hospital" if isinstance(error, NoResultFound) else error
+        raise LedgerBroken(f"site {site}: {what}") from error
     return hospital
 
 
@@ -334,9 +352,9 @@ class Hospital:
 
     def _write(self, name: str, blob: bytes) -> None:
         """Writes, syncs, then renames, so that a name never stands for half a file."""
+        partial = self._blobs / f"{name}.{secrets.token_hex(4)}.partial"
         try:
             self._blobs.mkdir(mode=0o700, exist_ok=True)
-            partial = self._blobs / f"{name}.{secrets.token_hex(4)}.partial"
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(blob)
@@ -345,6 +363,8 @@ class Hospital:
             partial.rename(self._blobs / name)
             _sync_folder(self._blobs)
         except OSError as error:
+            with suppress(OSError):  # left behind, it would fill a full disk further at every try
+                partial.unlink()
             raise StoreBroken(f"a masked vector cannot be kept: {error.strerror}") from error
 
 
