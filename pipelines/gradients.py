@@ -12,7 +12,7 @@ Rules:
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -20,14 +20,16 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.records import number_patients
-
 #: Records per forward pass when only scores are wanted.
 _SCORE_BATCH = 512
-#: Numbers of one block of patients while clipping: 32 MB of float64.
-_BLOCK = 1 << 22
+#: Numbers that are clipped at once, which stay in the cache, and how many of one row.
+_BLOCK = 1 << 18
+_COLUMNS = 1 << 14
 #: Keeps the float clip safely inside the bound before truncation.
 _MARGIN = 1e-6
+_MOST_UNITS = 2**24
+#: Keeps scales finite in float32, so that zero times a scale is zero.
+_MOST_SCALE = 1e38
 
 
 class PatientGradients(Protocol):
@@ -57,68 +59,13 @@ class PatientGradients(Protocol):
         ...
 
 
-class OpacusGradients:
-    """Per-record gradients by Opacus' hooks, one forward and backward for all records.
-
-    Source: Yousefpour et al. 2021, arXiv 2109.12298; hooks of opacus 1.6.
-    """
-
-    def __call__(
-        self,
-        module: nn.Module,
-        features: torch.Tensor,
-        labels: torch.Tensor,
-        patients_in_batch: torch.Tensor,
-    ) -> NDArray[np.float32]:
-        """Returns (patients, parameters) mean gradients; see ``PatientGradients``."""
-        places, patients = number_patients(patients_in_batch.numpy())
-        names = sorted(name for name, _ in module.named_parameters())
-        if not len(patients):
-            size = sum(parameter.numel() for parameter in module.parameters())
-            return np.zeros((0, size), dtype=np.float32)
-        per_record = _record_gradients(module, features, labels)
-        flat = torch.cat([per_record[name].reshape(len(places), -1) for name in names], dim=1)
-        if len(patients) == len(places):
-            return flat.numpy()
-        index = torch.from_numpy(places)
-        total = torch.zeros(len(patients), flat.shape[1]).index_add_(0, index, flat)
-        return (total / torch.bincount(index)[:, None]).numpy()
-
-
-def _record_gradients(
-    module: nn.Module, features: torch.Tensor, labels: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Returns each parameter's (records, \\*shape) gradients; the module is left as it was."""
-    from opacus.grad_sample import GradSampleModule  # seconds of import: only who trains
-
-    was_training = module.training
-    wrapped = GradSampleModule(module.train(), loss_reduction="sum")
-    try:
-        with torch.enable_grad():
-            logits = wrapped(features.detach().requires_grad_()).reshape(-1)
-            loss = nn.functional.binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-            torch.autograd.backward(loss)
-        return {
-            name: parameter.grad_sample.detach()  # type: ignore[attr-defined]  # set by the hooks
-            for name, parameter in module.named_parameters()
-        }
-    finally:
-        wrapped.to_standard_module()
-        module.zero_grad(set_to_none=True)
-        module.train(was_training)
-
-
-#: Every engine by the name under which a run records it.
-ENGINES: dict[str, Callable[[], PatientGradients]] = {"opacus": OpacusGradients}
-
-
 def clip_to_integers(
-    gradients: NDArray[np.floating], *, clip: float, units: int
+    gradients: NDArray[np.float32], *, clip: float, units: int
 ) -> tuple[NDArray[np.int64], int]:
     """Returns the integer sum of all patients' clipped gradients.
 
     Args:
-        gradients: (patients, parameters), a row per patient; any value at all.
+        gradients: (patients, parameters) float32, a row per patient; any value at all.
         clip: the L2 bound C in the units of the gradients.
         units: the integer length that stands for ``clip``.
 
@@ -128,7 +75,8 @@ def clip_to_integers(
         or removing one row changes the sum by an integer vector whose exact
         L2 norm is at most ``units``.
 
-    >>> total, unclipped = clip_to_integers(np.array([[3.0, 4.0], [0.0, 0.5]]), clip=1, units=10)
+    >>> rows = np.array([[3.0, 4.0], [0.0, 0.5]], dtype=np.float32)
+    >>> total, unclipped = clip_to_integers(rows, clip=1, units=10)
     >>> total.tolist(), unclipped
     ([5, 12], 1)
 
@@ -136,48 +84,85 @@ def clip_to_integers(
     """
     if not 0 < clip < math.inf:
         raise ValueError(f"clip must be finite and positive, got {clip!r}")
-    if not 1 <= units <= 2**24:
+    if not 1 <= units <= _MOST_UNITS:
         raise ValueError(f"units must be from 1 to 2**24, got {units!r}")
+    if gradients.dtype != np.float32:  # their squares cannot overflow float64
+        raise TypeError(f"gradients must be float32, got {gradients.dtype}")
     patients, dim = gradients.shape
     total = np.zeros(dim, dtype=np.int64)
     unclipped = 0
-    step = max(1, _BLOCK // max(1, dim))
-    for start in range(0, patients, step):
-        integers, within = _clip_block(gradients[start : start + step], clip, units)
-        total += integers.sum(axis=0, dtype=np.int64)
-        unclipped += within
+    rows = min(patients, max(1, _BLOCK // max(1, min(dim, _COLUMNS))))
+    desk = _Desk(rows, min(dim, _COLUMNS))
+    for start in range(0, patients, rows or 1):
+        block = gradients[start : start + rows]
+        norms = np.sqrt(desk.squared_norms(block))
+        finite = np.isfinite(norms)
+        if not finite.all():
+            block, norms = block[finite], norms[finite]
+        total += desk.sum_of_integers(block, _scales(norms, clip, units), units)
+        unclipped += int((norms <= clip).sum())
     return total, unclipped
 
 
-def _clip_block(
-    block: NDArray[np.floating], clip: float, units: int
-) -> tuple[NDArray[np.int64], int]:
-    """Returns every row of a block as integers within the bound, and how many fitted at once."""
-    rows = block.astype(np.float64)
-    finite = np.isfinite(rows).all(axis=1)
-    rows[~finite] = 0.0
-    # Divided by its largest entry first, no row's norm can overflow or vanish.
-    peaks = np.abs(rows).max(axis=1, initial=0.0)
-    rows /= np.where(peaks > 0, peaks, 1.0)[:, None]
-    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    with np.errstate(over="ignore"):
-        norms = lengths * peaks
-        as_they_are = peaks / clip * units
-    shortened = units * (1 - _MARGIN) / np.maximum(lengths, 1.0)
-    scale = np.where(norms > clip * (1 - _MARGIN), shortened, as_they_are)
-    integers = np.trunc(rows * scale[:, None]).astype(np.int64)
-    return _shorten(integers, units), int(((norms <= clip) & finite).sum())
+def _scales(norms: NDArray[np.float64], clip: float, units: int) -> NDArray[np.float32]:
+    """Returns what each row is multiplied by: longer ones end a hair inside the bound."""
+    as_they_are = min(units / clip, _MOST_SCALE)
+    shortened = units * (1 - _MARGIN) / np.maximum(norms, units / _MOST_SCALE)
+    return np.where(norms > clip * (1 - _MARGIN), shortened, as_they_are).astype(np.float32)
 
 
-def _shorten(integers: NDArray[np.int64], units: int) -> NDArray[np.int64]:
-    """Returns the rows, those with an exact norm above ``units`` truncated until it is not."""
-    while True:
-        squares = np.einsum("ij,ij->i", integers, integers)  # exact: entries are below 2**26
-        over = squares > units * units
-        if not over.any():
-            return integers
-        shrink = units / np.sqrt(squares[over].astype(np.float64)) * (1 - _MARGIN)
-        integers[over] = np.trunc(integers[over] * shrink[:, None]).astype(np.int64)
+class _Desk:
+    """Room for the pieces of rows that are worked on, taken once: fresh memory is slow."""
+
+    def __init__(self, rows: int, columns: int) -> None:
+        self._columns = max(1, columns)
+        self._narrow = np.empty((rows, columns), dtype=np.float32)
+        self._wide = np.empty((rows, columns), dtype=np.float64)
+
+    def squared_norms(self, block: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Returns the squared norm of every row; not finite where an entry is not."""
+        squares = np.zeros(len(block))
+        for columns in self._pieces(block):
+            squares += self._squares(block[:, columns])[1]
+        return squares
+
+    def sum_of_integers(
+        self, block: NDArray[np.float32], scales: NDArray[np.float32], units: int
+    ) -> NDArray[np.int64]:
+        """Returns the sum of the scaled and truncated rows; rows over the bound are scaled anew.
+
+        Guarantee: each row that is summed holds integers whose exact norm is at
+        most ``units``, whatever the scales. The integers stand in floats: they are
+        exact in float32, where a scaled entry is at most 2**24, and their squares
+        and sums in float64, which are below 2**53. A sum of squares above that is
+        rounded, but still far above ``units**2``, which is at most 2**48.
+        """
+        one = np.ones(len(block))
+        while True:
+            total = np.zeros(block.shape[1])
+            squares = np.zeros(len(block))
+            for columns in self._pieces(block):
+                piece = block[:, columns]
+                integers = self._narrow[: len(block), : piece.shape[1]]
+                np.multiply(piece, scales[:, None], out=integers)
+                np.trunc(integers, out=integers)
+                wide, found = self._squares(integers)
+                squares += found
+                np.matmul(one, wide, out=total[columns])
+            over = ~(squares <= units * units)
+            if not over.any():
+                return total.astype(np.int64)
+            scales = scales.copy()
+            scales[over] *= (units / np.sqrt(squares[over]) * (1 - _MARGIN)).astype(np.float32)
+
+    def _squares(self, piece: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        wide = self._wide[: piece.shape[0], : piece.shape[1]]
+        np.copyto(wide, piece)
+        return wide, np.vecdot(wide, wide)
+
+    def _pieces(self, block: NDArray[np.float32]) -> Iterator[slice]:
+        for start in range(0, block.shape[1], self._columns):
+            yield slice(start, start + self._columns)
 
 
 def scores(module: nn.Module, features: NDArray[np.float32]) -> NDArray[np.float32]:

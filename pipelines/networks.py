@@ -19,10 +19,12 @@ from torch import nn
 
 from protocol.contract import Cohort, ImageCohort, TableCohort
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study import ConvClassifier, FullyConnected, Network, Task
+from protocol.study import ConvClassifier, DenseNet121, FullyConnected, Network, Task
 
 #: As many as ``protocol.tensors`` reads.
 _MAX_PARAMETERS = 10**8
+#: DenseNet121 halves an image five times.
+_LEAST_SIDE = 32
 
 
 def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
@@ -129,6 +131,26 @@ def _check_sides(network: ConvClassifier, shape: tuple[int, ...]) -> None:
             )
 
 
+def _densenet121(network: Network, cohort: Cohort) -> nn.Module:
+    from monai.networks.nets.densenet import DenseNet121 as Architecture
+
+    if not isinstance(network, DenseNet121) or not isinstance(cohort, ImageCohort):
+        raise StudyRefused("task.network: DenseNet121 needs a cohort of kind images")
+    shape = cohort.image.shape
+    if min(shape) < _LEAST_SIDE:
+        raise StudyRefused(
+            f"task.network: DenseNet121 needs images of {_LEAST_SIDE} pixels a side or more, "
+            f"got {shape}"
+        )
+    return Architecture(
+        spatial_dims=len(shape),
+        in_channels=1,
+        out_channels=1,
+        act=("relu", {"inplace": False}),
+        norm=("group", {"num_groups": network.groups}),
+    )
+
+
 def _prepare(module: nn.Module) -> None:
     """Repairs what can be repaired for per-patient gradients and refuses the rest."""
     for name, layer in module.named_modules():
@@ -142,4 +164,5 @@ def _prepare(module: nn.Module) -> None:
 BUILDERS: dict[type[Network], Callable[[Network, Cohort], nn.Module]] = {
     FullyConnected: _fully_connected,
     ConvClassifier: _classifier,
+    DenseNet121: _densenet121,
 }

@@ -139,7 +139,25 @@ class ConvClassifier(Record):
         return self
 
 
-Network: TypeAlias = Annotated[FullyConnected | ConvClassifier, Field(discriminator="name")]
+class DenseNet121(Record):
+    """MONAI ``DenseNet121`` with group norm, for images of 32 pixels a side and more.
+
+    Group norm stands where the original has batch norm, which would mix patients.
+    """
+
+    name: Literal["DenseNet121"]
+    groups: int = Field(default=8, ge=1, le=32)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DenseNet121":
+        if 32 % self.groups:
+            raise ValueError("groups must divide 32: it is what every layer adds in channels")
+        return self
+
+
+Network: TypeAlias = Annotated[
+    FullyConnected | ConvClassifier | DenseNet121, Field(discriminator="name")
+]
 
 
 class Task(Record):
@@ -433,8 +451,8 @@ def _record_problems(study: Study) -> list[tuple[str, str]]:
         if without and len(without) < len(study.sites):
             problems.append(("sites", f"sites without records: {', '.join(without)}"))
     images = isinstance(study.cohort, ImageCohort)
-    if images != isinstance(study.task.network, ConvClassifier):
-        fitting = "Classifier" if images else "FullyConnectedNet"
+    if images == isinstance(study.task.network, FullyConnected):
+        fitting = "Classifier or DenseNet121" if images else "FullyConnectedNet"
         problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
     if isinstance(study.cohort, TableCohort) and isinstance(study.split, ColumnSplit):
         if study.split.column in {c.name for c in study.cohort.features}:

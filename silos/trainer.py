@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
-from pipelines.gradients import ENGINES, clip_to_integers
+from pipelines.engines import engine_for
+from pipelines.gradients import clip_to_integers
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
 from pipelines.steady import SteadyGradients, steady_scores
@@ -46,7 +47,8 @@ class Trainer:
         self._records_of = _records_by_patient(train)
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._layout = layout_of(parameters_of(self._module))
-        self._gradients = SteadyGradients(ENGINES["opacus"]())
+        form = train.features.shape[1:]
+        self._gradients = SteadyGradients(engine_for(study.task.network, self._module, form))
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property

@@ -8,7 +8,7 @@ from torch import nn
 from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
 from protocol.contract import Image, ImageCohort, Label, NumberColumn, TableCohort
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study import ConvClassifier, FullyConnected, Task
+from protocol.study import ConvClassifier, DenseNet121, FullyConnected, Task
 from protocol.tensors import flatten, layout_of, model_digest, unflatten
 
 LABEL = Label(column="y", positive=(1,), negative=(0,))
@@ -37,7 +37,9 @@ def convolution(channels=(4, 8), strides=(2, 2), kernel_size=3):
     return Task(network=network)
 
 
-CASES = [(HIDDEN, TABLE, (5,)), (convolution(), images(28, 28), (1, 28, 28))]
+DENSE = Task(network=DenseNet121(name="DenseNet121"))
+CASES = [(DENSE, images(32, 40), (1, 32, 40)), (DENSE, images(32, 32, 32), (1, 32, 32, 32))]
+CASES += [(HIDDEN, TABLE, (5,)), (convolution(), images(28, 28), (1, 28, 28))]
 CASES.append((convolution(), images(8, 9, 10), (1, 8, 9, 10)))
 
 
@@ -75,10 +77,23 @@ def test_networks_have_nothing_that_breaks_per_patient_gradients(activation):
     for module in (
         build(Task(network=network), TABLE, 1),
         build(convolution(), images(28, 28), 1),
+        build(DENSE, images(32, 32), 1),
     ):
         assert not [m for m in module.modules() if getattr(m, "inplace", False)]
         assert not [m for m in module.modules() if isinstance(m, nn.Dropout | nn.BatchNorm2d)]
         assert not list(module.buffers())
+
+
+def test_densenet121_has_its_size_and_group_norm_everywhere():
+    module = build(DENSE, images(64, 64), 1)
+    assert sum(parameter.numel() for parameter in module.parameters()) == 6_948_609
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.GroupNorm)]
+    assert len(norms) == 121 and {layer.num_groups for layer in norms} == {8}
+
+
+def test_densenet121_takes_groups_that_divide_every_layers_channels():
+    with pytest.raises(ValueError, match="groups must divide 32"):
+        DenseNet121(name="DenseNet121", groups=5)
 
 
 def test_batch_norm_is_refused(monkeypatch):
@@ -128,6 +143,8 @@ def test_other_layout_is_refused_and_changes_nothing(change):
         (convolution((4,), (8,)), images(5, 8), "down to one pixel"),
         (convolution(kernel_size=4), images(28, 28), "kernel_size: must be odd, got 4"),
         (convolution(), TABLE, "Classifier needs a cohort of kind images"),
+        (DENSE, images(28, 64), r"DenseNet121 needs images of 32 pixels a side .* \(28, 64\)"),
+        (DENSE, TABLE, "DenseNet121 needs a cohort of kind images"),
         (HIDDEN, images(28, 28), "FullyConnectedNet needs a cohort of kind table"),
         (convolution((4096, 4096), (1, 1)), images(64, 64), "1.* parameters, at most 100000000"),
     ],

@@ -8,12 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.gradients import OpacusGradients, scores
+from pipelines.engines import ENGINES, LayerGradients
+from pipelines.gradients import scores
 from pipelines.networks import build, load_parameters, parameters_of
 from pipelines.steady import SteadyGradients, depends_on_own_row_only, steady_scores
 from protocol.study_file import read_study
 from tests.reference.per_patient_gradients import one_at_a_time
 
+#: Networks and engines that can do them; one patient at a time shows nothing here and is slow.
+FITTING = [
+    *(("table", kind) for kind in ENGINES),
+    *(("images", kind) for kind in ("layers", "vmap", "opacus")),
+]
 ROOT = Path(__file__).parent.parent
 
 
@@ -34,12 +40,14 @@ def network(name: str) -> tuple[nn.Module, tuple[int, ...]]:
     return module, (13,)
 
 
-@pytest.mark.parametrize("name", ["table", "images"])
+@pytest.mark.parametrize(("name", "kind"), FITTING)
 @pytest.mark.parametrize("records", [1, 3])
-def test_removing_a_patient_leaves_every_other_gradient_as_it_was(name: str, records: int) -> None:
+def test_removing_a_patient_leaves_every_other_gradient_as_it_was(
+    name: str, kind: str, records: int
+) -> None:
     module, form = network(name)
     generator = np.random.default_rng(2)
-    engine, places = SteadyGradients(OpacusGradients()), 16
+    engine, places = SteadyGradients(ENGINES[kind]()), 16
     for filled in (16, 9, 2):
         features = np.zeros((places, records, *form), dtype=np.float32)
         labels = np.zeros((places, records), dtype=np.float32)
@@ -70,12 +78,24 @@ def test_steady_gradients_equal_the_oracle() -> None:
     generator = np.random.default_rng(4)
     features = generator.normal(size=(4, 2, 1, 28, 28)).astype(np.float32)
     labels = (generator.random((4, 2)) < 0.5).astype(np.float32)
-    found = SteadyGradients(OpacusGradients())(module, features, labels, 3)
+    found = SteadyGradients(LayerGradients())(module, features, labels, 3)
     oracle = one_at_a_time(
         module, torch.from_numpy(features[:3].reshape(6, 1, 28, 28)),
         torch.from_numpy(labels[:3].reshape(6)), [0, 0, 1, 1, 2, 2],
     )  # fmt: skip
     np.testing.assert_allclose(found, oracle, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "kind"), FITTING)
+def test_engine_of_a_network_computes_whole_micro_batches(
+    name: str, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If not, it would still be right, but many times slower."""
+    module, form = network(name)
+    caplog.set_level("INFO", "collegium.silo")
+    features = np.zeros((64, 1, *form), dtype=np.float32)
+    SteadyGradients(ENGINES[kind]())(module, features, features.reshape(64, -1)[:, :1], 1)
+    assert "one patient at a time" not in caplog.text
 
 
 class Leaky:

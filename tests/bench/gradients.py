@@ -6,9 +6,10 @@ from functools import partial
 import torch
 from torch import nn
 
-from pipelines.gradients import OpacusGradients, clip_to_integers
-from protocol.noise_shares import units_for
+from pipelines.engines import ENGINES, engine_for
+from pipelines.gradients import PatientGradients, clip_to_integers
 from pipelines.networks import build
+from protocol.noise_shares import units_for
 from protocol.study import Study
 from silos.entropy import SecretEntropy
 from silos.trainer import Trainer
@@ -21,15 +22,21 @@ LOGICAL_BATCH = 256
 
 
 def rows(turns: int) -> Iterator[Row]:
-    """Yields micro-batches, then whole steps of 256 patients, for both networks."""
+    """Yields micro-batches of every network, then whole steps of 256 patients."""
     tabular, small_images = studies.tabular, studies.imaging
-    yield _micro_batch("MLP 13-32-1", tabular(), 32, turns, Target(most=2.0, against=FLOOR))
-    yield _micro_batch("MLP 13-32-1", tabular(), 256, turns)
+    twice = Target(most=2.0, against=FLOOR)
+    yield _micro_batch("MLP 13-32-1", tabular(), 32, turns, twice)
+    yield _micro_batch("MLP 13-32-1", tabular(), 256, turns, twice)
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 16, turns)
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 64, turns)
+    yield _unet(turns)
+    dense = studies.imaging(micro_batch=16, side=64, network="{name: DenseNet121}")
+    few = min(turns, 5)
+    yield _micro_batch("DenseNet121 64x64", dense, 16, few, Target(most=3.0, against=FLOOR))
     yield _step("MLP 13-32-1", tabular(steps=1, micro_batch=64, rate=1.0), turns)
     yield _step("MLP 13-32-1", tabular(steps=1, micro_batch=256, rate=1.0), turns)
     yield _step("Classifier 28x28", small_images(micro_batch=64), turns)
+    yield _step("DenseNet121 64x64", dense, 2)
 
 
 def _micro_batch(
@@ -38,23 +45,56 @@ def _micro_batch(
     module = build(study.task, study.cohort, study.seeds.model).train()
     records = studies.drawn_records(study, batch)
     features, labels = torch.from_numpy(records.features), torch.from_numpy(records.labels)
-    owners = torch.from_numpy(records.patients)
-    engine, units = OpacusGradients(), units_for(_size(module))
+    engine = engine_for(study.task.network, module, records.features.shape[1:])
+    return _clipped(network, module, engine, (features, labels), turns, target)
+
+
+class _MeanLogit(nn.Module):
+    """One logit of a network that gives an image, so that every record has a loss of its own."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.network(features).flatten(1).mean(dim=1, keepdim=True)
+
+
+def _unet(turns: int) -> Row:
+    """MONAI's UNet is not in the table of networks: its engine only."""
+    from monai.networks.nets.unet import UNet
+
+    torch.manual_seed(1)
+    channels, strides = (16, 32, 64, 128), (2, 2, 2)
+    module = _MeanLogit(UNet(2, 1, 1, channels, strides, num_res_units=2)).train()
+    batch = torch.randn(16, 1, 64, 64), (torch.rand(16) < 0.5).float()
+    target = Target(most=1.5, against=FLOOR)
+    return _clipped("UNet 64x64", module, ENGINES["layers"](), batch, turns, target)
+
+
+def _clipped(
+    network: str,
+    module: nn.Module,
+    engine: PatientGradients,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    turns: int,
+    target: Target | None,
+) -> Row:
+    features, labels = batch
+    owners, units = torch.arange(len(labels)), units_for(_size(module))
     gradients = engine(module, features, labels, owners)
-    clip = partial(clip_to_integers, gradients, clip=1.0, units=units)
+    clip = partial(clip_to_integers, clip=1.0, units=units)
     works = {
-        OURS: lambda: clip_to_integers(
-            engine(module, features, labels, owners), clip=1.0, units=units
-        ),
+        OURS: lambda: clip(engine(module, features, labels, owners)),
         FLOOR: lambda: _backward(module, features, labels),
-        "clip": clip,
+        "clip": lambda: clip(gradients),
     }
     taken = take_turns(works, turns)
     clipping = sorted(taken.pop("clip"))[turns // 2]
     return row_of(
         AREA,
         f"clipped gradients, {network}",
-        f"batch {batch}",
+        f"batch {len(labels)}",
         taken,
         target=target,
         parts={"clip to integers": clipping, "parameters": float(_size(module))},

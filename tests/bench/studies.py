@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.records import Records
+from protocol.contract import ImageCohort
 from protocol.study import Study
 from protocol.study_file import read_study
 
@@ -60,8 +61,13 @@ task:
 {shared}"""
 
 
-def imaging(*, micro_batch: int) -> Study:
-    """Returns a study of 28 x 28 images and the small Classifier, everybody in every step."""
+def imaging(
+    *,
+    micro_batch: int,
+    side: int = 28,
+    network: str = "{name: Classifier, channels: [8, 16], strides: [2, 2]}",
+) -> Study:
+    """Returns a study of square images and the small Classifier, everybody in every step."""
     shared = _SHARED.format(rounds=1, steps=1, micro_batch=micro_batch, rate=1.0)
     return read_study(f"""\
 collegium: 1
@@ -71,20 +77,21 @@ cohort:
   kind: images
   patient_key: row
   label: {{positive: [1], negative: [0]}}
-  image: {{shape: [28, 28], range: [0, 255], centre: 127.5, scale: 64}}
+  image: {{shape: [{side}, {side}], range: [0, 255], centre: 127.5, scale: 64}}
 sites:
   - {{name: east, records: east.npz, patients: 256}}
   - {{name: north, records: north.npz, patients: 256}}
   - {{name: south, records: south.npz, patients: 256}}
 task:
-  network: {{name: Classifier, channels: [8, 16], strides: [2, 2]}}
+  network: {network}
 {shared}""")
 
 
 def drawn_records(study: Study, patients: int) -> Records:
     """Returns random records of the study's shape, one for each patient."""
     generator = np.random.default_rng(1)
-    shape = (1, 28, 28) if study.cohort.kind == "images" else (FEATURES,)
+    cohort = study.cohort
+    shape = (1, *cohort.image.shape) if isinstance(cohort, ImageCohort) else (FEATURES,)
     return Records(
         features=generator.normal(size=(patients, *shape)).astype(np.float32),
         labels=(generator.random(patients) < 0.5).astype(np.float32),

@@ -1,0 +1,382 @@
+"""Engines against one backward at a time, and the choice of one that is right."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pipelines.engines import (
+    ENGINE_OF,
+    ENGINES,
+    LayerGradients,
+    engine_for,
+    right_engine,
+)
+from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
+from protocol.contract import ImageCohort, Label, NumberColumn, TableCohort
+from protocol.errors import StudyRefused
+from protocol.study import ConvClassifier, DenseNet121, FullyConnected, Task
+from protocol.tensors import flatten
+from tests.reference.per_patient_gradients import one_at_a_time
+
+TABLE = TableCohort(
+    kind="table",
+    patient_key="row",
+    columns=tuple(NumberColumn(name=f"x{i}", kind="number", range=(-9, 9)) for i in range(5)),
+    label=Label(column="y", positive=(1,), negative=(0,)),
+)
+IMAGES = ImageCohort.model_validate(
+    {
+        "kind": "images",
+        "patient_key": "row",
+        "label": {"positive": [1], "negative": [0]},
+        "image": {"shape": [8, 9], "range": [0, 1], "centre": 0, "scale": 1},
+    }
+)
+LOGISTIC = (Task(network=FullyConnected(name="FullyConnectedNet")), TABLE, (5,))
+HIDDEN = (Task(network=FullyConnected(name="FullyConnectedNet", hidden=(7, 3))), TABLE, (5,))
+PRELU = (
+    Task(network=FullyConnected(name="FullyConnectedNet", hidden=(4,), activation="prelu")),
+    TABLE,
+    (5,),
+)
+CONVOLUTION = (
+    Task(network=ConvClassifier(name="Classifier", channels=(3, 4), strides=(2, 1))),
+    IMAGES,
+    (1, 8, 9),
+)
+TANH = (
+    Task(network=FullyConnected(name="FullyConnectedNet", hidden=(4, 6), activation="tanh")),
+    TABLE,
+    (5,),
+)
+CASES = [LOGISTIC, HIDDEN, PRELU, TANH, CONVOLUTION]
+
+
+def batch(shape, counts, seed=0):
+    """Returns features, labels and shuffled patients with the given numbers of records."""
+    random = np.random.default_rng(seed)
+    patients = random.permutation(np.repeat(np.arange(len(counts)), counts))
+    features = torch.from_numpy(random.normal(size=(len(patients), *shape)).astype(np.float32))
+    labels = torch.from_numpy(random.integers(0, 2, len(patients)).astype(np.float32))
+    return features, labels, torch.from_numpy(patients)
+
+
+def engine_that_can(name, module, shape):
+    """An engine by name; skips where the engine says that it cannot do this network."""
+    engine = ENGINES[name]()
+    try:
+        engine(module, *batch(shape, [1]))
+    except NotImplementedError as error:
+        assert name == "chain"
+        pytest.skip(str(error))
+    return engine
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("counts", [range(1, 21), [1] * 6, [20], [3, 1, 2], [4, 4, 4]])
+@pytest.mark.parametrize("in_turn", [True, False])
+def test_engine_equals_one_backward_per_record(name, case, counts, in_turn):
+    task, cohort, shape = case
+    module = build(task, cohort, seed=3)
+    features, labels, patients = batch(shape, list(counts))
+    if in_turn:
+        patients = patients.sort().values
+    fast = engine_that_can(name, module, shape)(module, features, labels, patients)
+    slow = one_at_a_time(module, features, labels, patients.tolist())
+    assert fast.dtype == np.float32 and fast.shape == slow.shape
+    assert np.abs(fast - slow).max() <= 1e-5 * np.linalg.norm(slow, axis=1).max()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engine_leaves_module_and_batch_as_they_were(name):
+    module = build(HIDDEN[0], TABLE, seed=3).eval()
+    before = flatten(parameters_of(module))
+    features, labels, patients = batch((5,), [2, 1])
+    ENGINES[name]()(module, features, labels, patients)
+    assert np.array_equal(flatten(parameters_of(module)), before)
+    assert not module.training and not features.requires_grad
+    assert all(p.grad is None and p.requires_grad for p in module.parameters())
+    assert not any(hasattr(p, "grad_sample") for p in module.parameters())
+    assert not any(layer._forward_hooks for layer in module.modules())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engine_answers_an_empty_batch_with_no_rows(name):
+    module = build(HIDDEN[0], TABLE, seed=3)
+    features, labels, patients = batch((5,), [])
+    rows = ENGINES[name]()(module, features, labels, patients.long())
+    assert rows.shape == (0, flatten(parameters_of(module)).size)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("case", [HIDDEN, CONVOLUTION])
+def test_one_patients_nan_stays_with_that_patient(name, case):
+    task, cohort, shape = case
+    module = build(task, cohort, seed=3)
+    features, labels, patients = batch(shape, [1, 2, 1])
+    engine = engine_that_can(name, module, shape)
+    clean = engine(module, features, labels, patients)
+    broken = features.clone()
+    broken[0] = float("nan")
+    rows = engine(module, broken, labels, patients)
+    assert not np.isfinite(rows[0]).all()
+    assert np.allclose(rows[1:], clean[1:], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("case", [HIDDEN, PRELU, CONVOLUTION])
+def test_engine_that_stays_attached_sees_new_parameters(name, case):
+    task, cohort, shape = case
+    module, other = build(task, cohort, 3), build(task, cohort, 4)
+    engine = engine_that_can(name, module, shape)
+    load_parameters(module, parameters_of(other))
+    found = engine(module, *batch(shape, [1, 1]))
+    assert np.array_equal(found, ENGINES[name]()(other, *batch(shape, [1, 1])))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_engine_follows_a_parameter_that_was_replaced_and_another_network(name):
+    module, other = build(HIDDEN[0], TABLE, 3), build(HIDDEN[0], TABLE, 4)
+    engine = engine_that_can(name, module, (5,))
+    for layer, new in zip(module.modules(), other.modules(), strict=True):
+        if isinstance(layer, nn.Linear):
+            layer.weight, layer.bias = new.weight, new.bias
+    expected = ENGINES[name]()(other, *batch((5,), [1, 1]))
+    assert np.array_equal(engine(module, *batch((5,), [1, 1])), expected)
+    assert np.array_equal(engine(other, *batch((5,), [1, 1])), expected)
+
+
+class Image(nn.Module):
+    """Every kind of layer that the table of layers knows, in one network of one logit."""
+
+    def __init__(self, axes: int) -> None:
+        super().__init__()
+        convolution = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
+        transposed = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}[axes]
+        instance = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}[axes]
+        self.layers = nn.Sequential(
+            convolution(1, 4, 3, padding=1), nn.PReLU(), nn.GroupNorm(2, 4),
+            convolution(4, 8, 2, stride=2, groups=2, bias=False), nn.PReLU(8),
+            transposed(8, 4, 3, stride=2, padding=1, output_padding=1), instance(4, affine=True),
+            convolution(4, 4, 1), convolution(4, 4, 3, dilation=2),
+        )  # fmt: skip
+        self.norm, self.last = nn.LayerNorm(4), nn.Linear(4, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        tokens = self.layers(features).flatten(2).transpose(1, 2)
+        return self.last(self.norm(tokens)).mean(dim=1)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("counts", [[1, 1, 1], [2, 2], [2, 1]])
+@pytest.mark.parametrize("most_grouped", [0, 10**6])
+def test_every_layer_of_the_table_has_the_right_gradient(axes, counts, most_grouped, monkeypatch):
+    monkeypatch.setattr("pipelines.layer_gradients._MOST_GROUPED", most_grouped)
+    torch.manual_seed(0)
+    module = Image(axes)
+    features, labels, patients = batch((1,) + (8,) * axes, counts)
+    patients = patients.sort().values
+    fast = LayerGradients()(module, features, labels, patients)
+    slow = one_at_a_time(module, features, labels, patients.tolist())
+    assert np.abs(fast - slow).max() <= 1e-4 * np.linalg.norm(slow, axis=1).max()
+
+
+def test_every_network_of_the_table_names_an_engine():
+    assert set(ENGINE_OF) == set(BUILDERS)
+    assert set(ENGINE_OF.values()) <= set(ENGINES)
+    assert list(ENGINES)[-1] == "one at a time"
+
+
+@pytest.mark.parametrize("case", [LOGISTIC, HIDDEN, TANH, CONVOLUTION])
+def test_networks_get_the_engine_they_name(case):
+    task, cohort, shape = case
+    engine = engine_for(task.network, build(task, cohort, 3), shape)
+    assert type(engine) is ENGINES[ENGINE_OF[type(task.network)]]
+
+
+def test_densenet121_has_right_gradients_layer_by_layer():
+    network = DenseNet121(name="DenseNet121")
+    cohort = IMAGES.model_copy(
+        update={"image": IMAGES.image.model_copy(update={"shape": (32, 32)})}
+    )
+    module = build(Task(network=network), cohort, 3)
+    assert type(engine_for(network, module, (1, 32, 32))) is LayerGradients
+
+
+def test_an_engine_that_cannot_is_skipped_with_a_line_in_the_log(caplog):
+    caplog.set_level(logging.INFO, "collegium.silo")
+    engine = engine_for(PRELU[0].network, build(PRELU[0], TABLE, 3), (5,))
+    assert type(engine) is LayerGradients
+    assert "gradients by 'chain' are skipped: NotImplementedError" in caplog.text
+
+
+class Scaled(torch.autograd.Function):
+    """A custom operation whose backward is right for one record at a time only."""
+
+    @staticmethod
+    def forward(context, values, factor):
+        context.save_for_backward(values, factor)
+        return values * factor
+
+    @staticmethod
+    def backward(context, gradient):
+        values, factor = context.saved_tensors
+        return gradient * factor, (gradient * values).sum(0)
+
+
+class Custom(nn.Module):
+    """A parameter of its own, outside any layer that an engine knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor, self.last = nn.Parameter(torch.ones(5)), nn.Linear(5, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.last(Scaled.apply(features, self.factor))
+
+
+def test_a_custom_operation_is_computed_one_patient_at_a_time(caplog):
+    caplog.set_level(logging.INFO, "collegium.silo")
+    engine = right_engine(Custom(), (5,), "layers")
+    assert type(engine) is ENGINES["one at a time"]
+    for name in ("chain", "layers", "vmap", "opacus"):
+        assert f"gradients by {name!r} are" in caplog.text
+
+
+class Windows(nn.Module):
+    """Folds a record's windows into the batch, as SwinUNETR does: hooks see too many records."""
+
+    def __init__(self, mixes: bool = False) -> None:
+        super().__init__()
+        self.window, self.last = nn.Linear(2, 3), nn.Linear(6, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        windows = self.window(features.reshape(-1, 2)).tanh()
+        return self.last(windows.reshape(len(features), 6))
+
+
+def test_network_that_folds_windows_into_the_batch_gets_right_gradients():
+    module = Windows()
+    engine = right_engine(module, (4,), "layers")
+    features, labels, patients = batch((4,), [1, 2, 1])
+    slow = one_at_a_time(module, features, labels, patients.tolist())
+    assert np.allclose(engine(module, features, labels, patients), slow, atol=1e-6)
+
+
+class Segmentation(nn.Module):
+    """One logit of a network that gives an image: its mean."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.network(features).flatten(1).mean(dim=1, keepdim=True)
+
+
+def rearrange(tensor: torch.Tensor, pattern: str) -> torch.Tensor:
+    """What SwinUNETR asks of einops, which is not installed: axes in another order."""
+    before, after = (side.split() for side in pattern.split("->"))
+    return tensor.permute([before.index(axis) for axis in after])
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_swin_unetr_which_opacus_cannot_do_gets_a_right_engine(caplog, monkeypatch):
+    from monai.networks.nets.swin_unetr import SwinUNETR
+
+    monkeypatch.setattr("monai.networks.nets.swin_unetr.rearrange", rearrange)
+    caplog.set_level(logging.INFO, "collegium.silo")
+    torch.manual_seed(0)
+    network = SwinUNETR(in_channels=1, out_channels=1, feature_size=12, spatial_dims=2)
+    engine = right_engine(Segmentation(network), (1, 64, 64), "opacus")
+    assert "gradients by 'opacus' are" in caplog.text
+    assert type(engine) is ENGINES["vmap"]
+
+
+class Unseen(nn.Module):
+    """Uses a layer's weight once more behind its back, where no hook sees it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(5, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.last(features) + nn.functional.linear(features.tanh(), self.last.weight)
+
+
+@pytest.mark.parametrize("first", ["opacus", "layers"])
+def test_an_engine_that_is_silently_wrong_is_found_and_skipped(first, caplog):
+    caplog.set_level(logging.INFO, "collegium.silo")
+    engine = right_engine(Unseen(), (5,), first)
+    assert f"gradients by {first!r} are wrong by" in caplog.text
+    assert type(engine) is ENGINES["vmap"]
+
+
+class Remembers(nn.Module):
+    """Adds a little of the record before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last, self.memory = nn.Linear(5, 1), torch.zeros(5)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        before, self.memory = self.memory, features[-1].detach()
+        return self.last(features + 0.1 * before)
+
+
+class Branch(nn.Module):
+    """Has a layer that never runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused = nn.Linear(5, 1), nn.Linear(5, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.used(features)
+
+
+class Centred(nn.Module):
+    """Takes the batch's mean away: gradients of a patient's records depend on each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(5, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.last(features - 0.5 * features.mean(dim=0))
+
+
+def frozen() -> nn.Module:
+    module = nn.Linear(5, 1)
+    module.bias.requires_grad_(False)
+    return module
+
+
+REFUSED = {
+    "dropout": (nn.Sequential(nn.Linear(5, 4), nn.Dropout(0.3), nn.Linear(4, 1)),
+                "layer '1' draws random numbers in training"),
+    "memory": (Remembers(), "remembers records"),
+    "batch norm": (nn.Sequential(nn.BatchNorm1d(5), nn.Linear(5, 1)), "one record alone"),
+    "unused": (Branch(), "does not reach parameter 'unused.bias'"),
+    "frozen": (frozen(), "parameter 'bias' is frozen"),
+    "mean": (Centred(), "change each other's gradients"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_network_without_gradients_per_patient_is_refused_by_name(name):
+    module, message = REFUSED[name]
+    with pytest.raises(StudyRefused, match=message):
+        right_engine(module, (5,), "layers")
+
+
+def test_choosing_leaves_network_and_generator_as_they_were():
+    module = build(HIDDEN[0], TABLE, 3).eval()
+    before, state = flatten(parameters_of(module)), torch.get_rng_state()
+    right_engine(module, (5,), "chain")
+    assert np.array_equal(flatten(parameters_of(module)), before) and not module.training
+    assert torch.equal(torch.get_rng_state(), state)
