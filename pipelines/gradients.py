@@ -152,8 +152,9 @@ class _Desk:
             over = ~(squares <= units * units)
             if not over.any():
                 return total.astype(np.int64)
-            scales = scales.copy()
-            scales[over] *= (units / np.sqrt(squares[over]) * (1 - _MARGIN)).astype(np.float32)
+            shorter = scales[over] * (units / np.sqrt(squares[over]) * (1 - _MARGIN))
+            scales = scales.copy()  # always a little less, even where float32 has few digits left
+            scales[over] = np.minimum(shorter, np.nextafter(scales[over], np.float32(0)))
 
     def _squares(self, piece: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
         wide = self._wide[: piece.shape[0], : piece.shape[1]]

@@ -81,6 +81,13 @@ def test_exact_check_shortens_only_the_row_that_is_over():
     assert both.tolist() == [3 + 2, 4 + 3]
 
 
+@pytest.mark.parametrize("units", [1, 100, 1000])
+def test_giants_whose_scale_has_few_digits_left_are_shortened_all_the_same(units):
+    row = np.full((1, 10**6), 3e38, np.float32) * np.linspace(0, 1, 10**6, dtype=np.float32) ** 400
+    total, unclipped = clip_to_integers(row.astype(np.float32), clip=1.0, units=units)
+    assert exact_norm_squared(total) <= units**2 and unclipped == 0
+
+
 TEN_MILLION = 10**7
 
 
