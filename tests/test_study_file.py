@@ -18,7 +18,7 @@ MISTAKES = [
     ("threshold: 3", "threshold: 2", 25, "2t > n + C and t - C >= 2 must hold"),
     ("threshold: 3", "threshold: 5", 25, "threshold 5 exceeds the 4 sites"),
     ("colluders: 1", "colluders: 2", 25, "with n = 4 sites and C = 2 colluders"),
-    ("mode: local", "mode: lokal", 24, "'mode' is 'lokal', not one of 'local', 'none'"),
+    ("mode: local", "mode: lokal", 24, "'mode' is 'lokal', not one of 'local', 'distributed'"),
     ("patient_key: patient", "", 5, "cohort.patient_key: this key is required and missing"),
     ("range: [0, 120]", "range: [120, 0]", 11, "range must rise"),
     ("values: [A, B, C]", "values: [A, A]", 12, "entries are repeated: A"),

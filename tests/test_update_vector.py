@@ -17,7 +17,7 @@ from protocol.study_file import read_study
 from protocol.tensors import Layout
 from protocol.update_vector import NEEDS, SCALARS, UpdateVector
 from tests.federation import Federation
-from tests.studies import changed
+from tests.studies import changed, small_study
 
 LAYOUT = Layout(names=("w",), shapes=((3,),))
 
@@ -72,7 +72,7 @@ def test_longest_updates_with_all_scalars_are_an_honest_sum() -> None:
 
 
 def test_extrapolation_follows_the_spread_of_the_updates() -> None:
-    strategy = STRATEGIES["fedexp"]()
+    strategy = STRATEGIES["fedexp"](small_study().training)
     state = strategy.init(np.zeros(2, dtype=np.float32))
     update = np.array([0.1, 0.0])
     alike = Mean(update=update, scalars={"squared_norm": 0.01}, bound=1.0)
