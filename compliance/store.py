@@ -26,6 +26,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ColumnElement,
+    Connection,
     Engine,
     ForeignKey,
     Index,
@@ -33,8 +34,10 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    bindparam,
     delete,
     func,
+    insert,
     select,
     text,
 )
@@ -253,9 +256,20 @@ class Hospital:
         Raises:
             StoreBroken: the database cannot be read or written, or refuses the change.
         """
+        with self.connection() as connection, Session(connection) as session:
+            yield session
+            session.flush()
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Yields a connection in one immediate transaction; durable when left normally.
+
+        Raises:
+            StoreBroken: the database cannot be read or written, or refuses the change.
+        """
         try:
-            with Session(self._engine) as session, session.begin():
-                yield session
+            with self._engine.begin() as connection:
+                yield connection
         except DatabaseError as error:
             raise StoreBroken(
                 f"the hospital's database refused ({error.orig}): nothing was changed. Check disk "
@@ -456,6 +470,12 @@ def _entry(row: EntryRow) -> Entry:
         raise LedgerBroken(f"ledger entry {row.number} has an unknown state") from error
 
 
+_BOUND = select(OnceRow.digest).where(
+    OnceRow.context == bindparam("context"), OnceRow.slot == bindparam("slot")
+)
+_BIND = insert(OnceRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
+
+
 class SqlOnceBook:
     """Durable "once": one digest for each context and slot (``protocol.silo_round.OnceBook``)."""
 
@@ -469,11 +489,12 @@ class SqlOnceBook:
             MessageRefused: it is bound to another digest.
             StoreBroken: it cannot be written.
         """
-        with self._hospital.session() as session:
-            row = session.get(OnceRow, (context, slot))
-            if row is None:
-                session.add(OnceRow(context=context, slot=slot, digest=digest))
-            elif row.digest != digest:
+        where = {"context": context, "slot": slot}
+        with self._hospital.connection() as connection:  # nine times a round: no objects for it
+            bound = connection.execute(_BOUND, where).scalar()
+            if bound is None:
+                connection.execute(_BIND, where | {"digest": digest})
+            elif bound != digest:
                 raise MessageRefused(
                     f"this hospital has bound itself to another {slot} in this context: it signs "
                     "and reveals once"

@@ -57,6 +57,7 @@ from protocol.messages import (
     header_of,
     open_message,
     pieces,
+    read_unverified,
     sign_message,
 )
 from protocol.sealed_shares import Dealt, Openings, SiloSecrets, deal_shares, open_entry
@@ -107,9 +108,9 @@ def opened_context(wire: bytes, coordinator_public: bytes) -> RoundContext:
             rules of a context.
     """
     origin = Origin(sender=COORDINATOR, public=coordinator_public, context=None)
-    context = open_message(wire, RoundOpen, origin).context
+    claimed = read_unverified(wire, RoundOpen, origin).context
     # The envelope must name the very context that it carries.
-    origin = Origin(sender=COORDINATOR, public=coordinator_public, context=context.digest)
+    origin = Origin(sender=COORDINATOR, public=coordinator_public, context=claimed.digest)
     return open_message(wire, RoundOpen, origin).context
 
 
