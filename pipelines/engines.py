@@ -29,7 +29,7 @@ from pipelines.gradients import PatientGradients
 from pipelines.layer_gradients import LAYERS, linear, split_patients
 from pipelines.records import number_patients
 from protocol.errors import StudyRefused
-from protocol.study import ConvClassifier, DenseNet121, FullyConnected, Network
+from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Network
 
 log = logging.getLogger("collegium.silo")
 

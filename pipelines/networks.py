@@ -19,7 +19,7 @@ from torch import nn
 
 from protocol.contract import Cohort, ImageCohort, TableCohort
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study import ConvClassifier, DenseNet121, FullyConnected, Network, Task
+from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Network, Task
 
 #: As many as ``protocol.tensors`` reads.
 _MAX_PARAMETERS = 10**8

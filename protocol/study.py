@@ -6,7 +6,7 @@ Rules the record keeps, whoever builds it:
    2t > n + C, t > C and t - C >= 2 (``secure-aggregation.md`` A.2).
 2. epsilon is finite and above zero, delta lies in (0, 1) and below 1/n for
    every declared patient count.
-3. The masked sum cannot wrap: sites x bound x 2**frac_bits < 2**31.
+3. The masked sum cannot wrap a ring of 64 bits (``no_wrap``).
 4. Canonical bytes (RFC 8785) and their SHA-256 name the study; any change
    makes another study.
 """
@@ -20,6 +20,7 @@ from pydantic_core import PydanticCustomError
 from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
 from protocol.encoding import canonical, digest, digest_json
 from protocol.no_wrap import fits, most_of_updates
+from protocol.task import FullyConnected, Task
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -114,57 +115,6 @@ class FileSplit(Record):
 Split: TypeAlias = Annotated[
     KeyedHashSplit | ColumnSplit | FileSplit, Field(discriminator="method")
 ]
-
-
-class FullyConnected(Record):
-    """MONAI ``FullyConnectedNet``; without hidden layers it is logistic regression."""
-
-    name: Literal["FullyConnectedNet"]
-    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = ()
-    activation: Literal["relu", "tanh", "gelu", "prelu"] = "relu"
-
-
-class ConvClassifier(Record):
-    """MONAI ``Classifier``: a small convolutional network with instance norm."""
-
-    name: Literal["Classifier"]
-    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
-    strides: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(min_length=1)
-    kernel_size: int = Field(default=3, ge=1, le=15)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "ConvClassifier":
-        if len(self.channels) != len(self.strides):
-            raise ValueError("channels and strides must have the same length")
-        return self
-
-
-class DenseNet121(Record):
-    """MONAI ``DenseNet121`` with group norm, for images of 32 pixels a side and more.
-
-    Group norm stands where the original has batch norm, which would mix patients.
-    """
-
-    name: Literal["DenseNet121"]
-    groups: int = Field(default=8, ge=1, le=32)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "DenseNet121":
-        if 32 % self.groups:
-            raise ValueError("groups must divide 32: it is what every layer adds in channels")
-        return self
-
-
-Network: TypeAlias = Annotated[
-    FullyConnected | ConvClassifier | DenseNet121, Field(discriminator="name")
-]
-
-
-class Task(Record):
-    """What is learned, and with which network."""
-
-    kind: Literal["binary_classification"] = "binary_classification"
-    network: Network
 
 
 class Training(Record):

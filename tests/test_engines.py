@@ -17,7 +17,7 @@ from pipelines.engines import (
 from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
 from protocol.contract import ImageCohort, Label, NumberColumn, TableCohort
 from protocol.errors import StudyRefused
-from protocol.study import ConvClassifier, DenseNet121, FullyConnected, Task
+from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Task
 from protocol.tensors import flatten
 from tests.reference.per_patient_gradients import one_at_a_time
 

@@ -8,7 +8,7 @@ from torch import nn
 from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
 from protocol.contract import Image, ImageCohort, Label, NumberColumn, TableCohort
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study import ConvClassifier, DenseNet121, FullyConnected, Task
+from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Task
 from protocol.tensors import flatten, layout_of, model_digest, unflatten
 
 LABEL = Label(column="y", positive=(1,), negative=(0,))
