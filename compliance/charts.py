@@ -127,7 +127,7 @@ def privacy_spent(sites: Sequence[SiteFacts]) -> Chart:
     """
     if not sites:
         raise ValueError("privacy spent needs at least one hospital")
-    kinds = ["budget for life", "booked by all runs when this one ended", "claim of this run"]
+    kinds = ["budget for life", "booked by all runs", "claim of this run"]
     colour = alt.Color("what:N", title=None).scale(domain=kinds, range=[PALE, BLUE, INK])
     x = alt.X("epsilon:Q", title="ε for one patient").scale(domainMin=0)
     y = _site_axis([site.site for site in sites])
@@ -388,7 +388,7 @@ def _absence(site: SiteFacts) -> str:
 def _spent_rows(sites: Sequence[SiteFacts], kind: str) -> Rows:
     figure = {
         "budget for life": lambda site: site.privacy.budget_epsilon,
-        "booked by all runs when this one ended": lambda site: site.privacy.enforced_epsilon,
+        "booked by all runs": lambda site: site.privacy.enforced_epsilon,
         "claim of this run": site_claim,
     }[kind]
     found = [(site.site, figure(site)) for site in sites]
