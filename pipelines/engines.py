@@ -345,6 +345,8 @@ def _by_equal_counts(
     if not len(owners):
         return _no_rows(module)
     steps = owners[1:] - owners[:-1]
+    if (steps > 0).all():
+        return rows(module, features, labels, len(owners))
     if (steps >= 0).all():
         ends = np.flatnonzero(steps)
         count, odd = divmod(len(owners), len(ends) + 1)

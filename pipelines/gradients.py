@@ -12,8 +12,8 @@ Rules:
 """
 
 import math
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -23,13 +23,16 @@ from torch import nn
 #: Records per forward pass when only scores are wanted.
 _SCORE_BATCH = 512
 #: Numbers that are clipped at once, which stay in the cache, and how many of one row.
-_BLOCK = 1 << 18
-_COLUMNS = 1 << 14
+_BLOCK = 1 << 17
+_COLUMNS = 1 << 13
+#: Whole numbers up to this are exact in float32.
+_EXACT = 2**24
 #: Keeps the float clip safely inside the bound before truncation.
 _MARGIN = 1e-6
-_MOST_UNITS = 2**24
 #: Keeps scales finite in float32, so that zero times a scale is zero.
 _MOST_SCALE = 1e38
+#: Between these a row's squares neither vanish nor overflow in float32.
+_LEAST_SQUARE, _MOST_SQUARE = 1e-30, 1e30
 
 
 class PatientGradients(Protocol):
@@ -84,24 +87,56 @@ def clip_to_integers(
     """
     if not 0 < clip < math.inf:
         raise ValueError(f"clip must be finite and positive, got {clip!r}")
-    if not 1 <= units <= _MOST_UNITS:
+    if not 1 <= units <= _EXACT:
         raise ValueError(f"units must be from 1 to 2**24, got {units!r}")
     if gradients.dtype != np.float32:  # their squares cannot overflow float64
         raise TypeError(f"gradients must be float32, got {gradients.dtype}")
     patients, dim = gradients.shape
+    norms = np.sqrt(_squared_norms(gradients))
+    finite = np.isfinite(norms)
+    scales = _scales(norms, clip, units)
     total = np.zeros(dim, dtype=np.int64)
-    unclipped = 0
-    rows = min(patients, max(1, _BLOCK // max(1, min(dim, _COLUMNS))))
-    desk = _Desk(rows, min(dim, _COLUMNS))
-    for start in range(0, patients, rows or 1):
-        block = gradients[start : start + rows]
-        norms = np.sqrt(desk.squared_norms(block))
-        finite = np.isfinite(norms)
-        if not finite.all():
-            block, norms = block[finite], norms[finite]
-        total += desk.sum_of_integers(block, _scales(norms, clip, units), units)
-        unclipped += int((norms <= clip).sum())
-    return total, unclipped
+    desk = _Desk(dim, units)
+    for start in range(0, patients, desk.rows):
+        own = slice(start, start + desk.rows)
+        block, factors, kept = gradients[own], scales[own], finite[own]
+        if not kept.all():
+            block, factors = block[kept], factors[kept]
+        np.add(total, desk.sum_of_integers(block, factors), out=total, casting="unsafe")
+    return total, int((norms <= clip).sum())
+
+
+def _squared_norms(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns each row's squared norm, with float32's rounding; not finite where an entry is not.
+
+    A row's norm is computed from that row alone, in pieces so short that BLAS gives
+    one thread to each: no bit of it depends on the neighbours or on the machine's cores.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = _sum_over_pieces(rows, lambda piece: np.vecdot(piece, piece))
+    rough = ~((squares > _LEAST_SQUARE) & (squares < _MOST_SQUARE))  # NaN is rough too
+    if rough.any():
+        squares[rough] = _sum_over_pieces(rows[rough], _squares_in_float64)
+    return squares
+
+
+def _sum_over_pieces(
+    rows: NDArray[np.float32], squares: Callable[[NDArray[np.float32]], Any]
+) -> NDArray[np.float64]:
+    found = np.zeros(len(rows))
+    for columns in _pieces(rows.shape[1]):
+        found += squares(rows[:, columns])
+    return found
+
+
+def _squares_in_float64(piece: NDArray[np.float32]) -> NDArray[np.float64]:
+    wide = piece.astype(np.float64)
+    return np.asarray(np.vecdot(wide, wide))
+
+
+def _pieces(dim: int) -> Iterator[slice]:
+    for start in range(0, dim, _COLUMNS):
+        yield slice(start, start + _COLUMNS)
 
 
 def _scales(norms: NDArray[np.float64], clip: float, units: int) -> NDArray[np.float32]:
@@ -112,58 +147,72 @@ def _scales(norms: NDArray[np.float64], clip: float, units: int) -> NDArray[np.f
 
 
 class _Desk:
-    """Room for the pieces of rows that are worked on, taken once: fresh memory is slow."""
+    """Sums blocks of rows as integers; holds the room for it, as fresh memory is slow.
 
-    def __init__(self, rows: int, columns: int) -> None:
-        self._columns = max(1, columns)
-        self._narrow = np.empty((rows, columns), dtype=np.float32)
-        self._wide = np.empty((rows, columns), dtype=np.float64)
+    The integers stand in float32, which is exact up to 2**24. At most 2**24 / units
+    rows, none longer than ``units``, are summed at once: no partial sum is larger.
+    """
 
-    def squared_norms(self, block: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Returns the squared norm of every row; not finite where an entry is not."""
-        squares = np.zeros(len(block))
-        for columns in self._pieces(block):
-            squares += self._squares(block[:, columns])[1]
-        return squares
+    def __init__(self, dim: int, units: int) -> None:
+        columns = min(dim, _COLUMNS)
+        self.rows = max(1, min(_BLOCK // max(1, columns), _EXACT // units))
+        self._units = units
+        self._room = np.empty((self.rows, columns), dtype=np.float32)
+        self._sum = np.empty(dim, dtype=np.float32)
 
     def sum_of_integers(
-        self, block: NDArray[np.float32], scales: NDArray[np.float32], units: int
-    ) -> NDArray[np.int64]:
+        self, block: NDArray[np.float32], scales: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
         """Returns the sum of the scaled and truncated rows; rows over the bound are scaled anew.
 
-        Guarantee: each row that is summed holds integers whose exact norm is at
-        most ``units``, whatever the scales. The integers stand in floats: they are
-        exact in float32, where a scaled entry is at most 2**24, and their squares
-        and sums in float64, which are below 2**53. A sum of squares above that is
-        rounded, but still far above ``units**2``, which is at most 2**48.
+        The sum is the desk's own memory until the next call. Guarantee: each row that is
+        summed holds integers whose exact norm is at most ``units``, whatever the scales.
         """
-        one = np.ones(len(block))
+        one = np.ones(len(block), dtype=np.float32)
         while True:
-            total = np.zeros(block.shape[1])
-            squares = np.zeros(len(block))
-            for columns in self._pieces(block):
-                piece = block[:, columns]
-                integers = self._narrow[: len(block), : piece.shape[1]]
-                np.multiply(piece, scales[:, None], out=integers)
-                np.trunc(integers, out=integers)
-                wide, found = self._squares(integers)
-                squares += found
-                np.matmul(one, wide, out=total[columns])
-            over = ~(squares <= units * units)
+            most = np.zeros(len(block))  # no exact squared norm is larger
+            for columns in _pieces(block.shape[1]):
+                integers = self._integers(block[:, columns], scales)
+                rounded = np.vecdot(integers, integers).astype(np.float64)
+                most += rounded * _most_lost(integers.shape[1])
+                np.matmul(one, integers, out=self._sum[columns])
+            unsure = np.flatnonzero(~(most <= self._units**2))
+            if not len(unsure):
+                return self._sum
+            squares = self._exact_squares(block[unsure], scales[unsure])
+            over = ~(squares <= self._units**2)
             if not over.any():
-                return total.astype(np.int64)
-            shorter = scales[over] * (units / np.sqrt(squares[over]) * (1 - _MARGIN))
-            scales = scales.copy()  # always a little less, even where float32 has few digits left
-            scales[over] = np.minimum(shorter, np.nextafter(scales[over], np.float32(0)))
+                return self._sum
+            longer, scales = unsure[over], scales.copy()
+            shorter = scales[longer] * (self._units / np.sqrt(squares[over]) * (1 - _MARGIN))
+            # always a little less, even where float32 has few digits left
+            scales[longer] = np.minimum(shorter, np.nextafter(scales[longer], np.float32(0)))
 
-    def _squares(self, piece: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
-        wide = self._wide[: piece.shape[0], : piece.shape[1]]
-        np.copyto(wide, piece)
-        return wide, np.vecdot(wide, wide)
+    def _exact_squares(
+        self, block: NDArray[np.float32], scales: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Returns the integers' squared norms, exact up to 2**53; ``units**2`` is at most 2**48."""
+        found = np.zeros(len(block))
+        for columns in _pieces(block.shape[1]):
+            found += _squares_in_float64(self._integers(block[:, columns], scales))
+        return found
 
-    def _pieces(self, block: NDArray[np.float32]) -> Iterator[slice]:
-        for start in range(0, block.shape[1], self._columns):
-            yield slice(start, start + self._columns)
+    def _integers(
+        self, piece: NDArray[np.float32], scales: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        room = self._room[: piece.shape[0], : piece.shape[1]]
+        factors = torch.from_numpy(scales)[:, None]  # numpy takes twice as long for short rows
+        torch.mul(torch.from_numpy(piece), factors, out=torch.from_numpy(room))
+        return np.trunc(room, out=room)
+
+
+def _most_lost(count: int) -> float:
+    """Returns the factor by which a float32 sum of ``count`` squares may fall short at most.
+
+    In whatever order it was added up: each of its terms was rounded ``count`` times at
+    most, and lost 2**-24 of itself each time. One more pays for the float64 arithmetic.
+    """
+    return 1 / (1 - (count + 1) * 2.0**-24)
 
 
 def scores(module: nn.Module, features: NDArray[np.float32]) -> NDArray[np.float32]:

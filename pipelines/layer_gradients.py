@@ -33,7 +33,7 @@ def linear(layer: nn.Linear, entered: Tensor, left: Tensor, into: Into) -> None:
     entered = entered.reshape(patients, -1, layer.in_features)
     _products(left.transpose(1, 2), entered, into["weight"])
     if layer.bias is not None:
-        torch.sum(left, dim=1, out=into["bias"])
+        _sum_rows(left, into["bias"])
 
 
 def convolution(layer: _ConvNd, entered: Tensor, left: Tensor, into: Into) -> None:
@@ -133,7 +133,15 @@ def _side_by_side(tensor: Tensor, patients: int) -> Tensor:
 
 
 def _sum_records(tensor: Tensor, into: Tensor) -> None:
-    torch.sum(split_patients(tensor, into.shape[0]), dim=1, out=into)
+    _sum_rows(split_patients(tensor, into.shape[0]), into)
+
+
+def _sum_rows(tensor: Tensor, into: Tensor) -> None:
+    """Writes the sums over the second axis; one row is copied, which is faster."""
+    if tensor.shape[1] == 1:
+        into.copy_(tensor[:, 0])
+    else:
+        torch.sum(tensor, dim=1, out=into)
 
 
 #: The table of layers: whose gradients can be had in this way.

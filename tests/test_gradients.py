@@ -1,5 +1,7 @@
 """Clipping to integers against rational arithmetic; scores."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from pipelines.gradients import _Desk, clip_to_integers, scores
+from pipelines.gradients import _COLUMNS, _Desk, _most_lost, clip_to_integers, scores
 from protocol.noise_shares import units_for
 from tests.reference.per_patient_gradients import clipped_exactly, exact_norm_squared
 
@@ -54,31 +56,76 @@ def test_adversarial_vector_keeps_the_exact_norm(name, units):
     assert exact_norm_squared(total) <= units**2
 
 
+def summed(rows, units):
+    """Rows that are integers already, through the exact check alone."""
+    return _Desk(rows.shape[1], units).sum_of_integers(rows, np.ones(len(rows), np.float32))
+
+
 @given(
     rows=arrays(np.float32, (3, 6), elements=st.integers(-(2**22), 2**22).map(float)),
     units=st.integers(1, 2**20),
 )
 def test_exact_check_alone_brings_any_integers_within_the_bound(rows, units):
-    for row in rows:
-        found = _Desk(1, 4).sum_of_integers(row[None], np.ones(1, np.float32), units)
-        assert exact_norm_squared(found) <= units**2
-        if exact_norm_squared(row.astype(np.int64)) <= units**2:
-            assert np.array_equal(found, row)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.gradients._COLUMNS", 4)
+        for row in rows:
+            found = summed(row[None], units).astype(np.int64)
+            assert exact_norm_squared(found) <= units**2
+            if exact_norm_squared(row.astype(np.int64)) <= units**2:
+                assert np.array_equal(found, row)
 
 
 def test_exact_check_sees_a_single_unit_too_much():
-    rows = np.array([[3, 4, 0], [3, 4, 1]], np.float32)
-    within, over = (
-        _Desk(1, 3).sum_of_integers(row[None], np.ones(1, np.float32), 5) for row in rows
-    )
+    within, over = (summed(np.array([row], np.float32), 5) for row in ([3, 4, 0], [3, 4, 1]))
     assert within.tolist() == [3, 4, 0]
-    assert exact_norm_squared(over) <= 25
+    assert exact_norm_squared(over.astype(np.int64)) <= 25
+
+
+@pytest.mark.parametrize("entry", [1, 7, 1449, 4095])
+@pytest.mark.parametrize("length", [_COLUMNS, 3 * _COLUMNS + 5])
+def test_row_of_exactly_the_bound_is_kept_and_one_unit_more_is_not(entry, length):
+    row = np.full((1, length), entry, np.float32)
+    units = math.isqrt(length * entry**2) + 1
+    row[0, 0] = math.isqrt(units**2 - (length - 1) * entry**2)
+    assert np.array_equal(summed(row, units), row[0])
+    row[0, 0] += 1
+    assert exact_norm_squared(row[0].astype(np.int64)) > units**2
+    assert exact_norm_squared(summed(row, units).astype(np.int64)) <= units**2
+
+
+@given(
+    row=arrays(np.float32, st.integers(1, 400), elements=st.integers(-(2**24), 2**24).map(float)),
+    repeats=st.integers(1, 20),
+)
+def test_no_exact_norm_exceeds_what_the_rounded_one_proves(row, repeats):
+    whole = np.tile(row, repeats)
+    proven = float(np.vecdot(whole, whole)) * _most_lost(len(whole))
+    assert exact_norm_squared(whole.astype(np.int64)) <= proven
 
 
 def test_exact_check_shortens_only_the_row_that_is_over():
-    rows = np.array([[3, 4], [30, 40]], np.float32)
-    both = _Desk(2, 2).sum_of_integers(rows, np.ones(2, np.float32), 5)
+    both = summed(np.array([[3, 4], [30, 40]], np.float32), 5)
     assert both.tolist() == [3 + 2, 4 + 3]
+
+
+@pytest.mark.parametrize("units", [100, 2**17, 2**20, 2**24])
+def test_sum_of_many_equal_rows_is_their_number_times_one_exactly(units):
+    rows = np.tile(np.float32([[1e3, 7.0, -0.3]]), (1000, 1))
+    one, _ = clip_to_integers(rows[:1], clip=1.0, units=units)
+    many, _ = clip_to_integers(rows, clip=1.0, units=units)
+    assert many.tolist() == [1000 * entry for entry in one.tolist()]
+
+
+@pytest.mark.parametrize("length", [481, 2033, 40_000])
+def test_clipped_row_follows_from_that_row_alone_bit_for_bit(length):
+    """Whatever stands beside it, and wherever in memory it begins."""
+    rows = np.random.default_rng(1).normal(size=(40, length)).astype(np.float32)
+    alone = [clip_to_integers(row[None], clip=1.0, units=2**17)[0] for row in rows]
+    memory = np.zeros(rows.size + 16, np.float32)
+    for offset in (1, 2, 3, 5, 8, 13):
+        moved = memory[offset : offset + rows.size].reshape(rows.shape)
+        moved[:] = rows[::-1]
+        assert np.array_equal(clip_to_integers(moved, clip=1.0, units=2**17)[0], sum(alone))
 
 
 @pytest.mark.parametrize("units", [1, 100, 1000])
