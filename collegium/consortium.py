@@ -30,23 +30,29 @@ from silos.actor import Refused, SiloActor
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
 DEFAULT_BUDGET = 10.0
 DEFAULT_DELTA = 1e-5
+MOST_WORKERS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a simulation is told beside the study.
+    """What a simulation is told beside the study; nothing here changes a result.
+
+    ``workers`` is how many processes compute gradients inside each hospital.
 
     Raises:
-        WorkspaceRefused: the budget is not a number above zero.
+        WorkspaceRefused: the budget is not a number above zero, or too many workers.
     """
 
     data: Path | None = None
     budget: float | None = None
     test_noise: bool = False
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.budget is not None and not 0 < self.budget < math.inf:
             raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MOST_WORKERS}")
 
     def require_sources(self, study: Study) -> None:
         """Refuses at once what would otherwise be found only when the hospitals have started.
@@ -96,14 +102,17 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
     start_ray()
     try:
         actors = {
-            site: SiloActor.remote(site, workspace.silos.resolve() / site)  # type: ignore[attr-defined]
+            site: SiloActor.remote(  # type: ignore[attr-defined]
+                site, workspace.silos.resolve() / site, settings.workers
+            )
             for site in study.site_names
         }
-        delta = study.privacy.delta if isinstance(study.privacy, PatientPrivacy) else DEFAULT_DELTA
+        privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
+        delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")
         budget = settings.budget or DEFAULT_BUDGET
         members: list[Member] = told(
             {
-                site: actor.open.remote(budget, delta, simulated_split_key(study, site))
+                site: actor.open.remote(budget, delta, simulated_split_key(study, site), unit)
                 for site, actor in actors.items()
             }
         )

@@ -15,7 +15,7 @@ from compliance.accounting import Filter, rdp
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.splits import split
-from protocol.errors import CohortRefused
+from protocol.errors import CohortRefused, StudyRefused
 from protocol.study import BUNDLED, PatientPrivacy, Study
 from silos.participation import PrivacyPlan
 
@@ -34,6 +34,13 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
             f"  each hospital: epsilon {privacy.epsilon:g}, delta {privacy.delta:g}, "
             f"unit {privacy.unit}"
         )
+        for site in study.sites:
+            if site.epsilon is not None or site.sampling_rate is not None:
+                _describe_choice(study, site.name, console)
+        if privacy.noise == "fast":
+            console.print(
+                "  the noise is fast: for simulation only, epsilon is nominal", style="yellow"
+            )
         plan = PrivacyPlan.of(study, privacy)
         if plan.fallback_epsilon is not None:
             console.print(
@@ -47,6 +54,19 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
     else:
         console.print("  no differential privacy: a simulation only", style="yellow")
     return {"name": study.name, "digest": study.digest, "sites": list(study.site_names)}
+
+
+def _describe_choice(study: Study, site: str, console: Console) -> None:
+    """Says what a hospital with a choice of its own promises, or refuses what cannot hold."""
+    try:
+        plan = PrivacyPlan.at(study, site)
+    except StudyRefused as error:
+        raise StudyRefused(f"sites: {site}: {error}") from error
+    if plan is not None:
+        console.print(
+            f"  {site}: epsilon {plan.epsilon:.3g}, sampling rate "
+            f"{plan.training.sampling_rate:g}, noise multiplier {plan.training.noise_multiplier:g}"
+        )
 
 
 def check_records(study: Study, folder: Path, data: Path, console: Console) -> dict[str, Any]:

@@ -7,9 +7,11 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import ray
+from sqlalchemy import select
 
 from collegium.consortium import Consortium, told
 from collegium.exact import exact_figures
@@ -27,11 +29,14 @@ from protocol.errors import (
     PolicyRefused,
 )
 from protocol.study import Study
-from protocol.summary import Summary, open_summary, signed_words
+from protocol.summary import Summary, open_summary, read_words, signed_words
 from protocol.tensors import Tensors, decode_tensors, model_digest
 from silos.invitation import Invitation
+from silos.own_words import OwnWords
 
 SILENT: Watcher = Silent()
+#: Of how many ended runs a hospital is reminded.
+_REMEMBERED_RUNS = 20
 
 
 def new_run_id() -> str:
@@ -131,7 +136,7 @@ class RunRecord:
     def join(self, index: bytes | None) -> dict[str, Summary]:
         """Lets every hospital approve, check its records and reserve; returns their words."""
         workspace = Workspace(self._hospitals.root)
-        invitation = Invitation(
+        common = Invitation(
             run_id=self._run_id,
             study=self._study,
             roster=self._hospitals.roster,
@@ -141,8 +146,29 @@ class RunRecord:
             fixed_noise_seed=self._study.seeds.model if self._hospitals.test_noise else None,
         )
         actors = self._hospitals.actors
-        signed = told({site: actor.join.remote(invitation) for site, actor in actors.items()})
+        words = self._own_words()
+        signed = told(
+            {
+                site: actor.join.remote(replace(common, own_words=words[site]))
+                for site, actor in actors.items()
+            }
+        )
         return self._keep("approvals", signed)
+
+    def _own_words(self) -> dict[str, OwnWords]:
+        """Returns what each hospital signed about its ledger in the newest runs that ended."""
+        query = (
+            select(RunRow.sites_json)
+            .where(RunRow.ended_at.is_not(None))
+            .order_by(RunRow.ended_at.desc())
+            .limit(_REMEMBERED_RUNS)
+        )
+        with self._store.read() as session:
+            kept = [read_words(text) for text in session.scalars(query)]
+        return {
+            site: OwnWords(summaries=tuple(words[site] for words in kept if site in words))
+            for site in self._hospitals.actors
+        }
 
     def finish(self, outcome: Outcome) -> None:
         """Settles every ledger, adds the simulation's exact figures and closes the run."""

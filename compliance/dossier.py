@@ -167,11 +167,28 @@ class Dossier:
         )
         delta = max(s.privacy.delta or 0.0 for s in self.sites)
         return (
-            f"Whatever anyone does with this run's outputs, one patient's records change the "
+            f"Whatever anyone does with this run's outputs, {self._unit} change the "
             f"probability of any conclusion by a factor of at most exp({_upwards(worst)}), "
             f"except with probability {_upwards(delta)}, at each hospital that treated the patient."
             + self._condition
+            + self._reservation
         )
+
+    @property
+    def _unit(self) -> str:
+        """What is protected; the weaker unit where the hospitals' differ."""
+        if any(s.privacy.unit == "record" for s in self.sites):
+            return "the presence or values of one single record (not of a patient with several)"
+        return "one patient's records"
+
+    @property
+    def _reservation(self) -> str:
+        """What keeps the claim from being exact; empty when nothing does."""
+        if any(s.privacy.noise.startswith("fast") for s in self.sites):
+            return (
+                " The noise was fast (rounded floats, for simulation only): the claim is nominal."
+            )
+        return ""
 
     @property
     def _condition(self) -> str:

@@ -97,8 +97,12 @@ class Ledger:
     def __init__(self, storage: LedgerStorage) -> None:
         self._storage = storage
 
-    def open_budget(self, *, epsilon_max: float, delta: float, signed_by: str) -> Filter:
+    def open_budget(
+        self, *, epsilon_max: float, delta: float, signed_by: str, unit: str = "patient"
+    ) -> Filter:
         """Opens the budget of this hospital's patients, for life; returns its filter.
+
+        ``unit`` is what the budget counts for: each patient, or each record.
 
         Opening it again with the same figures changes nothing.
 
@@ -112,7 +116,7 @@ class Ledger:
         with self._storage.transaction() as book:
             if book.budget() is None and book.last() is None:
                 book.save_budget(
-                    Budget.of(wanted, signed_by=signed_by, opened_at=self._storage.now())
+                    Budget.of(wanted, signed_by=signed_by, opened_at=self._storage.now(), unit=unit)
                 )
             budget = _require_budget(book)
         if (budget.epsilon_max, budget.delta) != (wanted.epsilon_max, wanted.delta):
@@ -120,6 +124,11 @@ class Ledger:
                 f"this hospital's budget was opened for life with epsilon {budget.epsilon_max:g} "
                 f"at delta {budget.delta:g}; it cannot become epsilon {wanted.epsilon_max:g} at "
                 f"delta {wanted.delta:g}"
+            )
+        if budget.unit != unit:
+            raise PolicyRefused(
+                f"this hospital's budget was opened for life for each {budget.unit}; it cannot "
+                f"become one for each {unit}"
             )
         return wanted
 
@@ -254,6 +263,20 @@ class Ledger:
             epsilon_after=budget.epsilon_of(after),
             fits=after <= budget.capacity,
         )
+
+    def require_unit(self, unit: str) -> None:
+        """Refuses a study that protects something else than this budget counts for.
+
+        Raises:
+            PolicyRefused: the unit is another one, or no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget = _require_budget(book)
+        if budget.unit != unit:
+            raise PolicyRefused(
+                f"the study protects each {unit}, this hospital's budget each {budget.unit}: a "
+                "study of another unit cannot be charged to it"
+            )
 
     @property
     def head(self) -> str:

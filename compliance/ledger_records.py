@@ -30,7 +30,9 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a hospital allows each of its patients, for life; unit patient, adjacency zero-out.
+    """What a hospital allows each of its patients, for life; adjacency zero-out.
+
+    ``unit`` is ``patient``, or ``record`` at a hospital that protects records only.
 
     ``order`` and ``capacity`` (picorho) are computed once, when it is opened,
     and then read, so that no later version of a library can shift them.
@@ -42,10 +44,13 @@ class Budget:
     capacity: int
     signed_by: str
     opened_at: str
+    unit: str = "patient"
     hash: str = ""
 
     @classmethod
-    def of(cls, filter: Filter, *, signed_by: str, opened_at: str) -> "Budget":
+    def of(
+        cls, filter: Filter, *, signed_by: str, opened_at: str, unit: str = "patient"
+    ) -> "Budget":
         """Returns the sealed budget that a filter enforces."""
         budget = cls(
             epsilon_max=filter.epsilon_max,
@@ -54,6 +59,7 @@ class Budget:
             capacity=math.floor(filter.capacity * PICO),
             signed_by=signed_by,
             opened_at=opened_at,
+            unit=unit,
         )
         return replace(budget, hash=budget.computed_hash)
 
@@ -74,7 +80,7 @@ class Budget:
         return digest_json(
             {
                 "v": 1,
-                "unit": "patient",
+                "unit": self.unit,
                 "adjacency": "zero-out",
                 "epsilon_max": repr(self.epsilon_max),
                 "delta": repr(self.delta),

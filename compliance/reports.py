@@ -36,6 +36,14 @@ SUPPORTS = (
 )
 
 
+#: What each unit of protection means.
+_UNITS = {
+    "patient": "One patient: all records of one patient at one hospital.",
+    "record": "One record, as the study declares: a patient with several records is protected "
+    "less, by about the sum over those records.",
+}
+
+
 def privacy_report(dossier: Dossier) -> Document:
     """Returns the privacy statement, run record and audit entries for the compliance officer."""
     return Document(
@@ -120,7 +128,7 @@ def _statement(dossier: Dossier) -> Section:
     units = sorted({s.privacy.unit for s in dossier.sites})
     definition = Bullets(
         items=(
-            ("Unit", f"One {' or '.join(units)}: all records of one patient at one hospital."),
+            ("Unit", " ".join(_UNITS[unit] for unit in units)),
             ("Adjacency", "Zero-out: the patient's records are replaced by nothing, while the "
              "hospital's patient count stays a public constant. Not replace-one, whose ε "
              "would be about twice as large."),

@@ -403,9 +403,7 @@ class SqlBook:
 
     def save_budget(self, budget: Budget) -> None:
         """Writes the budget."""
-        self._session.add(
-            BudgetRow(id=1, unit="patient", adjacency="zero-out", **_values(budget, Budget))
-        )
+        self._session.add(BudgetRow(id=1, adjacency="zero-out", **_values(budget, Budget)))
         self._session.flush()
 
     def last(self) -> Entry | None:

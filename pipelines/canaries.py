@@ -7,37 +7,23 @@ exchanged. So everything after it (clipping, sum, noise, step) is really tested.
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.gradients import PatientGradients
 from pipelines.records import Records
-from pipelines.steady import Rows, SteadyGradients
+from pipelines.steady import Rows
 
 #: Maps the (patients,) numbers of sampled canaries to (patients, parameters) gradients.
 Choice = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
-class _NoEngine:
-    """Stands where gradients would be computed, and is never asked."""
+class ChosenGradients:
+    """Gradients that an auditor chose; counts how many patients each step sampled.
 
-    def __call__(
-        self,
-        module: nn.Module,
-        features: torch.Tensor,
-        labels: torch.Tensor,
-        patients_in_batch: torch.Tensor,
-    ) -> NDArray[np.float32]:
-        raise NotImplementedError("chosen gradients are not computed")
-
-
-class ChosenGradients(SteadyGradients):
-    """Gradients that an auditor chose; counts how many patients each step sampled."""
+    It stands where ``pipelines.steady.SteadyGradients`` does.
+    """
 
     def __init__(self, choice: Choice) -> None:
-        engine: PatientGradients = _NoEngine()
-        super().__init__(engine)
         self._choice = choice
         self.num_seen = 0
 
@@ -50,23 +36,24 @@ class ChosenGradients(SteadyGradients):
         return self._choice(numbers.astype(np.int64))
 
 
-def canary_records(count: int, record_shape: tuple[int, ...]) -> Records:
-    """Returns ``count`` patients with one record each; its first number says who it is.
+def canary_records(numbers: NDArray[np.int64], record_shape: tuple[int, ...]) -> Records:
+    """Returns a patient with one record for each number; its first value is that number.
 
     Raises:
-        ValueError: more canaries than float32 can count.
+        ValueError: there are none, or more than float32 can count.
     """
-    if not 1 <= count <= 2**24:
+    count = len(numbers)
+    if not 1 <= count <= numbers.max(initial=0) + 1 <= 2**24:
         raise ValueError(f"from 1 to 2**24 canaries can be told apart: {count}")
     features = np.zeros((count, *record_shape), dtype=np.float32)
-    features.reshape(count, -1)[:, 0] = np.arange(count)
-    numbers = np.arange(count, dtype=np.int64)
+    features.reshape(count, -1)[:, 0] = numbers
+    places = np.arange(count, dtype=np.int64)
     return Records(
         features=features,
         labels=np.zeros(count, dtype=np.float32),
-        patients=numbers,
-        patient_keys=tuple(str(number) for number in range(count)),
-        rows=numbers,
+        patients=places,
+        patient_keys=tuple(str(number) for number in numbers),
+        rows=places,
     )
 
 

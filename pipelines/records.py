@@ -10,7 +10,7 @@ Rules:
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -67,6 +67,15 @@ class Records:
         state.update(np.ascontiguousarray(self.labels, dtype="<f4").tobytes())
         state.update(np.ascontiguousarray(self.patients, dtype="<i8").tobytes())
         return state.hexdigest()
+
+    def apart(self) -> "Records":
+        """Returns the same records, each counted as a patient of its own."""
+        count = len(self)
+        return replace(
+            self,
+            patients=np.arange(count, dtype=np.int64),
+            patient_keys=tuple(f"record {row}" for row in self.rows.tolist()),
+        )
 
     def take(self, selection: NDArray[np.bool_] | NDArray[np.int64]) -> "Records":
         """Returns the selected records (a mask, or places), patients counted anew."""

@@ -56,7 +56,13 @@ class NoiseShares:
         multiplier = share_multiplier(study, privacy)
         failure = FAILURE / (sites + 1)
         patients = sum(
-            most_in_batch(Batch(patients=site.patients or 1, rate=privacy.sampling_rate), failure)
+            most_in_batch(
+                Batch(
+                    patients=site.patients or 1,
+                    rate=study.privacy_of(site.name).sampling_rate,
+                ),
+                failure,
+            )
             for site in study.sites
         )
         deviation = multiplier * units * math.sqrt(sites)

@@ -20,6 +20,11 @@ from pydantic_core import PydanticCustomError
 from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
 from protocol.encoding import canonical, digest, digest_json
 from protocol.no_wrap import fits, most_of_updates
+from protocol.privacy import DistributedPrivacy as DistributedPrivacy
+from protocol.privacy import LocalPrivacy as LocalPrivacy
+from protocol.privacy import NoPrivacy as NoPrivacy
+from protocol.privacy import PatientPrivacy as PatientPrivacy
+from protocol.privacy import Privacy as Privacy
 from protocol.task import FullyConnected, Task
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
@@ -47,12 +52,16 @@ class Site(Record):
     ``records`` says where a simulation finds this hospital's file below the
     data folder; a real hospital configures its own source. ``patients`` is a
     public, coarse count, declared by the hospital and used as its weight.
+    ``epsilon`` is less than the study's where the hospital promises its patients
+    more; ``sampling_rate`` is then its own too, if it wants another.
     """
 
     name: Name
     records: RelativePath | None = None
     value: Token | None = None
     patients: int | None = Field(default=None, ge=1, le=10_000_000)
+    epsilon: float | None = Field(default=None, gt=0)
+    sampling_rate: float | None = Field(default=None, gt=0, le=1)
 
 
 class DealByColumn(Record):
@@ -135,56 +144,6 @@ class Training(Record):
     def steps(self) -> int:
         """Every gradient step a site takes: rounds x local steps."""
         return self.rounds * self.local_steps
-
-
-class PatientPrivacy(Record):
-    """Differential privacy with the patient as the unit, in either mode.
-
-    ``clip`` bounds the L2 norm of one patient's mean gradient. A declared noise
-    multiplier is refused when it does not keep the promised epsilon.
-    """
-
-    unit: Literal["patient"] = "patient"
-    epsilon: float = Field(gt=0)
-    delta: float = Field(gt=0, lt=1)
-    clip: float = Field(default=1.0, gt=0)
-    sampling_rate: float = Field(gt=0, le=1)
-    noise_multiplier: float | None = Field(default=None, gt=0)
-    noise: Literal["exact"] = "exact"
-
-
-class LocalPrivacy(PatientPrivacy):
-    """Mode L: every hospital runs DP-SGD on its own patients (``privacy.md`` C.1).
-
-    The noise multiplier is calibrated from epsilon unless declared.
-    """
-
-    mode: Literal["local"]
-
-
-class DistributedPrivacy(PatientPrivacy):
-    """Mode D: the hospitals' noise shares protect together, under the secure sum (C.2).
-
-    The noise multiplier is declared, so that every share follows from the
-    study. ``own_noise`` is the least share a hospital adds, as a multiple of
-    the clipping bound: what is left to its patients if more than C collude.
-    """
-
-    mode: Literal["distributed"]
-    noise_multiplier: float = Field(gt=0, le=1000)
-    own_noise: float = Field(default=0.0, ge=0, le=1000)
-
-
-class NoPrivacy(Record):
-    """No differential privacy: allowed in a simulation only, and named in every report."""
-
-    mode: Literal["none"]
-    sampling_rate: float = Field(gt=0, le=1)
-
-
-Privacy: TypeAlias = Annotated[
-    LocalPrivacy | DistributedPrivacy | NoPrivacy, Field(discriminator="mode")
-]
 
 
 class Aggregation(Record):
@@ -272,6 +231,27 @@ class Study(Record):
             return None
         return self.evaluation.epsilon or self.privacy.epsilon
 
+    def privacy_of(self, site: str) -> Privacy:
+        """Returns what this hospital promises its patients: the study's privacy, or more.
+
+        Where it chose a smaller epsilon, its noise multiplier follows from that and
+        its sampling rate; shared noise stays the study's, and the rate makes up for it.
+        """
+        own, privacy = self.site(site), self.privacy
+        update: dict[str, float | None] = {}
+        if own.sampling_rate is not None:
+            update["sampling_rate"] = own.sampling_rate
+        if own.epsilon is not None:
+            update["epsilon"] = own.epsilon
+        if update and isinstance(privacy, LocalPrivacy):
+            update["noise_multiplier"] = None
+        return privacy.model_copy(update=update)
+
+    def evaluation_epsilon_of(self, site: str) -> float | None:
+        """What one test patient of this hospital pays; never more than its training patients."""
+        most, own = self.evaluation_epsilon, self.site(site).epsilon
+        return most if most is None or own is None else min(most, own)
+
     @property
     def weights(self) -> dict[str, float]:
         """Each site's public weight: its declared coarse count, else 1 for everybody."""
@@ -311,13 +291,24 @@ class Study(Record):
             update = {"epsilon": epsilon, "noise_multiplier": None}
             privacy = self.privacy.model_copy(update=update)
         evaluation = self.evaluation.model_copy(update={"epsilon": None})
-        return self._replaced(privacy=privacy, evaluation=evaluation, training=training)
+        return self._replaced(
+            privacy=privacy, evaluation=evaluation, training=training, sites=self._sites(epsilon)
+        )
 
     def with_noise(self, epsilon: float, noise_multiplier: float) -> "Study":
         """Returns this study with another epsilon and the noise multiplier that keeps it."""
         update = {"epsilon": epsilon, "noise_multiplier": noise_multiplier}
         evaluation = self.evaluation.model_copy(update={"epsilon": None})
-        return self._replaced(privacy=self.privacy.model_copy(update=update), evaluation=evaluation)
+        return self._replaced(
+            privacy=self.privacy.model_copy(update=update),
+            evaluation=evaluation,
+            sites=self._sites(epsilon),
+        )
+
+    def _sites(self, epsilon: float | None) -> tuple[Site, ...]:
+        """The sites without a choice of their own that another epsilon makes void."""
+        void = [s for s in self.sites if s.epsilon and (epsilon is None or s.epsilon > epsilon)]
+        return tuple(s.model_copy(update={"epsilon": None}) if s in void else s for s in self.sites)
 
     def _replaced(self, **update: object) -> "Study":
         return Study.model_validate(self.model_copy(update=update).model_dump())
@@ -413,6 +404,11 @@ def _record_problems(study: Study) -> list[tuple[str, str]]:
 def _privacy_problems(study: Study) -> list[tuple[str, str]]:
     problems = _mode_problems(study)
     if isinstance(study.privacy, NoPrivacy):
+        chosen = [site.name for site in study.sites if site.epsilon is not None]
+        if chosen:
+            problems.append(
+                ("sites", f"{chosen[0]} promises an epsilon in a study without privacy")
+            )
         return problems
     if study.training.strategy == "fedexp":
         problems.append(
@@ -423,6 +419,14 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
             )
         )
     for site in study.sites:
+        if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
+            problems.append(
+                (
+                    "sites",
+                    f"{site.name} promises epsilon {site.epsilon:g}, more than the study's "
+                    f"{study.privacy.epsilon:g}: a hospital may choose a smaller one only",
+                )
+            )
         if site.patients is not None and study.privacy.delta >= 1 / site.patients:
             problems.append(
                 (

@@ -26,6 +26,7 @@ class Summary:
     far, over all its runs, in the dearer of its two partitions;
     ``fallback_epsilon`` what is left of the claim if more sites collude than
     the secure sum allows, where it rests on that. None where nothing is claimed.
+    ``engine`` names what computed the gradients; empty in older summaries.
     """
 
     site: str
@@ -47,6 +48,7 @@ class Summary:
     enforced_epsilon: float | None
     ledger_head: str
     fallback_epsilon: float | None = None
+    engine: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ nowhere else: whoever only holds a handle never loads them.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,12 +31,13 @@ class Refused:
 class SiloActor:
     """Holds one simulated hospital."""
 
-    def __init__(self, site: str, home: Path) -> None:
+    def __init__(self, site: str, home: Path, workers: int = 1) -> None:
         self._site = site
         self._home = home
+        self._workers = workers
         self._silo: Any = None
 
-    def open(self, epsilon_max: float, delta: float, split_key: bytes) -> Any:
+    def open(self, epsilon_max: float, delta: float, split_key: bytes, unit: str) -> Any:
         """Opens the hospital and grants its patients' budget; returns its member record."""
 
         def work() -> Any:
@@ -44,9 +46,13 @@ class SiloActor:
             self._home.mkdir(parents=True, exist_ok=True)
             _log_at_home(self._home / "silo.log")
             self._silo = Silo(
-                self._site, self._home, _make_trainer, simulated=True, split_key=split_key
+                self._site,
+                self._home,
+                partial(_make_trainer, self._workers),
+                simulated=True,
+                split_key=split_key,
             )
-            self._silo.grant(epsilon_max, delta)
+            self._silo.grant(epsilon_max, delta, unit)
             return self._silo.member
 
         return _told(work)
@@ -88,10 +94,12 @@ class SiloActor:
         return _told(work)
 
 
-def _make_trainer(study: Any, site: str, train: Any, test: Any) -> Any:
+def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) -> Any:
+    from silos.crew import RayCrew
     from silos.trainer import Trainer
 
-    return Trainer(study, site, train, test)
+    crew = RayCrew(study, train.features, train.labels, workers)
+    return Trainer(study, site, train, test, crew)
 
 
 def _told(work: Callable[[], Value]) -> Value | Refused:

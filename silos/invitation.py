@@ -5,6 +5,7 @@ from pathlib import Path
 
 from protocol.identity import Roster
 from protocol.study import Study
+from silos.own_words import OwnWords
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,7 +13,8 @@ class Invitation:
     """A run to join, as given to the hospital by its own people.
 
     ``data`` is the folder in which a simulation finds the records; a
-    ``fixed_noise_seed`` is for tests of a simulation only.
+    ``fixed_noise_seed`` is for tests of a simulation only. ``own_words`` are what
+    the consortium has kept of this hospital's earlier signed words.
     """
 
     run_id: str
@@ -22,3 +24,4 @@ class Invitation:
     data: Path | None
     index_file: bytes | None
     fixed_noise_seed: int | None = None
+    own_words: OwnWords = OwnWords()

@@ -23,21 +23,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
-from compliance.ledger import Ledger
-from compliance.ledger_records import Reservation
+from compliance.ledger_records import SentToken
 from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.encoding import blob_digest
-from protocol.errors import (
-    FederationError,
-    MessageRefused,
-    OutOfOrder,
-    PolicyRefused,
-    StudyRefused,
-)
+from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts
@@ -47,21 +39,20 @@ from protocol.masking import word_type
 from protocol.no_wrap import COUNT_LIMIT
 from protocol.noise_shares import share_multiplier
 from protocol.silo_round import SiloRound, opened_context
-from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+from protocol.study import DistributedPrivacy, Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
 from silos.entropy import Entropy, Moment
+from silos.privacy_plan import PrivacyPlan as PrivacyPlan
 
 log = logging.getLogger("collegium.silo")
-
-#: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
-_MOST_NOISE = 1000.0
 
 
 class LocalTrainer(Protocol):
     """What a participation needs of the medicine."""
 
     dataset_digest: str
+    engine: str
 
     def initial_model(self) -> Tensors:
         """Returns the parameters that the study's seed gives."""
@@ -88,115 +79,6 @@ class LocalTrainer(Protocol):
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns (2, bins) score counts and a (2, 2) table of the test patients."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrivacyPlan:
-    """What a run costs: the whole training and the one evaluation, priced beforehand."""
-
-    delta: float
-    training: SampledGaussian
-    evaluation: SampledGaussian
-    epsilon: float
-    epsilon_two_hospitals: float
-    evaluation_epsilon: float
-    fallback_epsilon: float | None = None
-    training_reservation: Reservation | None = None
-    evaluation_reservation: Reservation | None = None
-
-    @classmethod
-    def of(cls, study: Study, privacy: PatientPrivacy) -> "PrivacyPlan":
-        """Prices a study.
-
-        Raises:
-            StudyRefused: the declared noise multiplier does not keep the promised epsilon.
-        """
-        event = SampledGaussian(
-            noise_multiplier=privacy.noise_multiplier
-            or calibrate(
-                epsilon=privacy.epsilon,
-                delta=privacy.delta,
-                sampling_rate=privacy.sampling_rate,
-                steps=study.releases,
-            ),
-            sampling_rate=privacy.sampling_rate,
-            steps=study.releases,
-        )
-        if event.noise_multiplier > _MOST_NOISE:
-            raise StudyRefused(
-                f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "
-                f"{event.noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer "
-                "steps"
-            )
-        spent = epsilon(event, privacy.delta)
-        if not spent <= privacy.epsilon:
-            raise StudyRefused(
-                f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon {spent:.3g}, "
-                f"more than the {privacy.epsilon:g} promised: raise it"
-            )
-        target = study.evaluation_epsilon or privacy.epsilon
-        counting = SampledGaussian(
-            noise_multiplier=calibrate(
-                epsilon=target,
-                delta=privacy.delta,
-                sampling_rate=1.0,
-                steps=study.evaluation.attempts,
-            ),
-            sampling_rate=1.0,
-            steps=study.evaluation.attempts,
-        )
-        return cls(
-            delta=privacy.delta,
-            training=event,
-            evaluation=counting,
-            epsilon=spent,
-            epsilon_two_hospitals=_in_two_hospitals(event, privacy),
-            fallback_epsilon=_fallback(study, event, privacy),
-            evaluation_epsilon=epsilon(counting, privacy.delta),
-        )
-
-    def settle(self, ledger: Ledger) -> None:
-        """Closes the reservations: what was not sent becomes free again, what was sent never."""
-        for reservation in (self.training_reservation, self.evaluation_reservation):
-            if reservation is not None:
-                ledger.settle(reservation)
-
-    def reserved(self, ledger: Ledger, study: str, run_id: str) -> "PrivacyPlan":
-        """Returns the plan with its whole cost reserved.
-
-        Raises:
-            BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
-        """
-        training = ledger.reserve(
-            study=study, run=run_id, partition="training", purpose="training", event=self.training
-        )
-        try:
-            evaluation = ledger.reserve(
-                study=study,
-                run=run_id,
-                partition="evaluation",
-                purpose="evaluation",
-                event=self.evaluation,
-            )
-        except FederationError:
-            ledger.settle(training)  # nothing was sent, so all of it becomes free again
-            raise
-        return replace(self, training_reservation=training, evaluation_reservation=evaluation)
-
-
-def _in_two_hospitals(event: SampledGaussian, privacy: PatientPrivacy) -> float:
-    """What a patient pays whom two hospitals treat (ruling 25)."""
-    if isinstance(privacy, DistributedPrivacy):  # both gradients are in one sum
-        return epsilon(replace(event, noise_multiplier=event.noise_multiplier / 2), privacy.delta)
-    return epsilon_for_hospitals(event, privacy.delta, 2)
-
-
-def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:
-    """What a hospital's own noise share alone still gives (ruling 14)."""
-    if not isinstance(privacy, DistributedPrivacy):
-        return None
-    own = share_multiplier(study, privacy)
-    return epsilon(replace(event, noise_multiplier=own), privacy.delta)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -246,6 +128,7 @@ class Participation:
         self._model: Tensors | None = None
         self._released: _Released | None = None
         self._num_evaluations = 0
+        self._token: SentToken | None = None
         self._buffer: Words | None = None  # a vector's memory, for the next round's vector
         self._kept: str | None = None
 
@@ -253,6 +136,11 @@ class Participation:
     def is_secret(self) -> bool:
         """False when the noise is a test's and can be repeated by whoever knows the seed."""
         return self._entropy.is_secret
+
+    @property
+    def token(self) -> SentToken | None:
+        """The ledger's word that the newest masked vector is paid for; None where nothing is."""
+        return self._token
 
     def initial_model(self) -> bytes:
         """Returns the safetensors bytes of the parameters that the study's seed gives."""
@@ -417,6 +305,7 @@ class Participation:
         token = self._ledger.mark_sent(
             reservation, context=context.digest, event=event, blob=blob, content=content
         )
+        self._token = token
         return token.head
 
     def _update(

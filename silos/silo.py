@@ -24,11 +24,15 @@ from protocol.errors import (
 )
 from protocol.exchange import Reply, Request
 from protocol.identity import Member, SigningKey
-from protocol.study import BUNDLED, DistributedPrivacy, FileSplit, PatientPrivacy, Study
+from protocol.privacy import DistributedPrivacy, PatientPrivacy, Privacy
+from protocol.study import BUNDLED, FileSplit, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
+from silos.door import require_paid
 from silos.entropy import Entropy, FixedEntropy, SecretEntropy
 from silos.invitation import Invitation
-from silos.participation import LocalTrainer, Participation, PrivacyPlan
+from silos.own_words import OwnWords
+from silos.participation import LocalTrainer, Participation
+from silos.privacy_plan import PrivacyPlan
 
 log = logging.getLogger("collegium.silo")
 
@@ -67,9 +71,11 @@ class Silo:
         """This hospital's name and public identity key."""
         return Member(site=self.site, public_key=self._key.public.hex())
 
-    def grant(self, epsilon_max: float, delta: float) -> None:
+    def grant(self, epsilon_max: float, delta: float, unit: str = "patient") -> None:
         """Opens the life-long budget of this hospital's patients; once, by the hospital."""
-        self._ledger.open_budget(epsilon_max=epsilon_max, delta=delta, signed_by=self.site)
+        self._ledger.open_budget(
+            epsilon_max=epsilon_max, delta=delta, signed_by=self.site, unit=unit
+        )
 
     def join(self, invitation: Invitation) -> SignedSummary:
         """Approves a study, reserves its whole cost and gets ready to train.
@@ -84,6 +90,7 @@ class Silo:
             raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
         if self.site not in study.site_names:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
+        self._refuse_roll_back(invitation.own_words)
         entropy = self._entropy(invitation)
         train, test = self._records(invitation)
         plan = self._reserved(study, run_id)
@@ -113,7 +120,11 @@ class Silo:
     def answer(self, request: Request) -> Reply:
         """Answers the coordinator; a refusal crosses as its class name only."""
         try:
-            return self._joined(request.run_id).answer(request)
+            joined = self._joined(request.run_id)
+            reply = joined.answer(request)
+            if request.step == "masked" and reply.blob is not None and joined.plan is not None:
+                require_paid(self._ledger, joined.token, reply.blob)
+            return reply
         except FederationError as error:
             self._remember(request.run_id, str(error))
             log.warning("run %.80r, step %.20r refused: %s", request.run_id, request.step, error)
@@ -157,6 +168,14 @@ class Silo:
         except KeyError:
             raise PolicyRefused(f"site {self.site} has not joined run {run_id}") from None
 
+    def _refuse_roll_back(self, words: OwnWords) -> None:
+        """Refuses to go on with a ledger that is older than what this hospital once signed.
+
+        Raises:
+            LedgerBroken: the ledger went back in time (ruling 18).
+        """
+        self._ledger.verify(remembered=words.ledger_heads(self.member))
+
     def _entropy(self, invitation: Invitation) -> Entropy:
         if invitation.fixed_noise_seed is None:
             return SecretEntropy()
@@ -165,6 +184,8 @@ class Silo:
     def _records(self, invitation: Invitation) -> tuple[Records, Records]:
         study = invitation.study
         privacy = study.privacy
+        if isinstance(privacy, PatientPrivacy) and privacy.noise == "fast" and not self._simulated:
+            raise PolicyRefused("privacy.noise fast is for simulations only: declare exact")
         own = self._source(invitation)
         self._bind_split(study, own, invitation.index_file)
         train, test = split(
@@ -174,6 +195,8 @@ class Silo:
             site=self.site,
             index_file=invitation.index_file,
         )
+        if isinstance(privacy, PatientPrivacy) and privacy.unit == "record":
+            train, test = train.apart(), test.apart()
         delta = privacy.delta if isinstance(privacy, PatientPrivacy) else None
         check_cohort(train, test, study.cohort, site=self.site, delta=delta)
         declared = study.site(self.site).patients or 0
@@ -230,25 +253,22 @@ class Silo:
             ) from error
 
     def _reserved(self, study: Study, run_id: str) -> PrivacyPlan | None:
-        plan = self._plan(study)
+        plan = PrivacyPlan.at(study, self.site)
+        if plan is None and not self._simulated:
+            raise PolicyRefused("a study without differential privacy is for simulations only")
         if plan is None:
             return None
+        if isinstance(study.privacy, PatientPrivacy):
+            self._ledger.require_unit(study.privacy.unit)
         try:
             return plan.reserved(self._ledger, study.digest, run_id)
         except BudgetSpent as error:
             raise BudgetSpent(f"site {self.site}: {error}") from error
 
-    def _plan(self, study: Study) -> PrivacyPlan | None:
-        privacy = study.privacy
-        if not isinstance(privacy, PatientPrivacy):
-            if not self._simulated:
-                raise PolicyRefused("a study without differential privacy is for simulations only")
-            return None
-        return PrivacyPlan.of(study, privacy)
-
     def _summary(self, run_id: str) -> SignedSummary:
         joined = self._joined(run_id)
-        study, plan, privacy = joined.study, joined.plan, joined.study.privacy
+        study, plan, privacy = joined.study, joined.plan, joined.study.privacy_of(self.site)
+        promised = privacy if isinstance(privacy, PatientPrivacy) else None
         claimed = plan if joined.is_secret else None  # fixed test noise protects nobody
         spent = self._ledger.summary() if claimed else None
         return sign_summary(
@@ -256,9 +276,9 @@ class Silo:
                 site=self.site,
                 run_id=run_id,
                 study_digest=study.digest,
-                unit="patient",
+                unit=promised.unit if promised else "patient",
                 mode=privacy.mode,
-                noise="none" if plan is None else "exact" if claimed else "fixed test noise",
+                noise=_noise_of(privacy, is_secret=joined.is_secret),
                 epsilon=claimed.epsilon if claimed else None,
                 delta=claimed.delta if claimed else None,
                 epsilon_two_hospitals=claimed.epsilon_two_hospitals if claimed else None,
@@ -267,11 +287,20 @@ class Silo:
                 evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
                 sampling_rate=privacy.sampling_rate,
                 steps=study.training.steps,
-                clip=privacy.clip if isinstance(privacy, PatientPrivacy) else None,
+                clip=promised.clip if promised else None,
                 budget_epsilon=spent.epsilon_max if spent else None,
                 enforced_epsilon=spent.enforced_epsilon if spent else None,
                 ledger_head=self._ledger.head,
                 fallback_epsilon=claimed.fallback_epsilon if claimed else None,
+                engine=joined.trainer.engine,
             ),
             self._key,
         )
+
+
+def _noise_of(privacy: Privacy, *, is_secret: bool) -> str:
+    if not isinstance(privacy, PatientPrivacy):
+        return "none"
+    if not is_secret:
+        return "fixed test noise"
+    return "exact" if privacy.noise == "exact" else "fast: rounded floats, simulation only"

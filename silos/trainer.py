@@ -10,45 +10,45 @@ One step (``privacy.md`` C.1, C.2, C.5; rulings 2, 11, 22):
 
 An empty batch is a step like any other: it is noised and applied. The sum is
 an integer sum and micro-batches are fixed by the study, so the result does not
-depend on who computed which part, or in what order.
+depend on who computed which part, or in what order: see ``worker`` and ``crew``.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from compliance.noise import DiscreteGaussian, poisson_sample
+from compliance.fast_noise import noise_of
+from compliance.noise import poisson_sample
 from pipelines.cohort import Records
-from pipelines.engines import engine_for
-from pipelines.gradients import clip_to_integers
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
-from pipelines.steady import SteadyGradients, steady_scores
+from pipelines.steady import steady_scores
 from protocol.encoding import digest, digest_json
 from protocol.keystream import Keystream
 from protocol.noise_shares import units_for
 from protocol.study import PatientPrivacy, Study
-from protocol.tensors import Tensors, flatten, layout_of, model_digest, unflatten
+from protocol.tensors import Tensors, flatten, model_digest
 from silos.entropy import Entropy, Moment
+from silos.worker import Crew, MicroBatch, Worker
 
 
 class Trainer:
     """Holds one hospital's records for one study, and its network."""
 
-    def __init__(self, study: Study, site: str, train: Records, test: Records) -> None:
-        torch.set_num_threads(1)  # one thread per worker, so that sums have one order (ruling 22)
+    def __init__(
+        self, study: Study, site: str, train: Records, test: Records, crew: Crew | None = None
+    ) -> None:
         self._study = study
+        self._privacy = study.privacy_of(site)
         self._site = site
         self._train = train
         self._test = test
         self._records_of = _records_by_patient(train)
         self._module = build(study.task, study.cohort, study.seeds.model)
-        self._layout = layout_of(parameters_of(self._module))
-        form = train.features.shape[1:]
-        self._gradients = SteadyGradients(engine_for(study.task.network, self._module, form))
+        self._initial = parameters_of(self._module)
+        self._crew = crew or Worker(study, train.features, train.labels)
+        self.engine = self._crew.engine
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property
@@ -63,7 +63,7 @@ class Trainer:
 
     def initial_model(self) -> Tensors:
         """Returns the parameters that the study's seed gives."""
-        return parameters_of(build(self._study.task, self._study.cohort, self._study.seeds.model))
+        return dict(self._initial)
 
     def update(
         self,
@@ -101,16 +101,16 @@ class Trainer:
         noise_multiplier: float | None,
         entropy: Entropy,
     ) -> NDArray[np.float64]:
-        privacy = self._study.privacy
+        privacy = self._privacy
         expected = privacy.sampling_rate * self._train.num_patients
         if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
-            _, batches = self._sampled(parameters, moment, entropy)
+            _, batches = self._sampled(moment, entropy)
             total = np.zeros(parameters.size)
-            for gradients in batches:
-                total += gradients.sum(axis=0, dtype=np.float64)
+            for summed in self._crew.plain(parameters, batches):
+                total += summed
             return np.asarray(total / expected)
-        summed = self._noised(parameters, moment, noise_multiplier, entropy)
-        return np.asarray(summed * (privacy.clip / units_for(parameters.size) / expected))
+        noised = self._noised(parameters, moment, noise_multiplier, entropy)
+        return np.asarray(noised * (privacy.clip / units_for(parameters.size) / expected))
 
     def noised_sum(
         self,
@@ -135,17 +135,6 @@ class Trainer:
             sample="",
         )  # fmt: skip
 
-    def _sampled(
-        self, parameters: NDArray[np.float64], moment: Moment, entropy: Entropy
-    ) -> tuple[NDArray[np.int64], Iterator[NDArray[np.float32]]]:
-        """Returns which patients were drawn, and their gradients at these parameters."""
-        sampling = entropy.stream(replace(moment, use="sample"))
-        chosen = np.flatnonzero(
-            poisson_sample(sampling, self._study.privacy.sampling_rate, self._train.num_patients)
-        )
-        load_parameters(self._module, unflatten(self._layout, parameters))
-        return chosen, self._batches(chosen, sampling)
-
     def _noised(
         self,
         parameters: NDArray[np.float64],
@@ -154,52 +143,40 @@ class Trainer:
         entropy: Entropy,
     ) -> NDArray[np.int64]:
         """Returns the integer sum of the drawn patients' clipped gradients, with exact noise."""
-        privacy, units = self._study.privacy, units_for(parameters.size)
+        privacy, size = self._privacy, parameters.size
         if not isinstance(privacy, PatientPrivacy):
             raise ValueError("a study without privacy has no clipping bound")
-        chosen, batches = self._sampled(parameters, moment, entropy)
-        summed = np.zeros(parameters.size, dtype=np.int64)
-        for gradients in batches:
-            summed += clip_to_integers(gradients, clip=privacy.clip, units=units)[0]
-        noise = DiscreteGaussian(noise_multiplier * units)
+        chosen, batches = self._sampled(moment, entropy)
+        summed = self._crew.clipped(parameters, batches, privacy.clip)
+        noise = noise_of(privacy.noise, noise_multiplier * units_for(size))
         drawn = replace(moment, use="noise", sample=digest(chosen.tobytes()))
-        return summed + noise.sample(entropy.stream(drawn), parameters.size)
+        return summed + noise.sample(entropy.stream(drawn), size)
 
-    def _batches(
-        self, chosen: NDArray[np.int64], sampling: Keystream
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yields (patients, size) gradients of the chosen patients, a micro-batch at a time.
+    def _sampled(
+        self, moment: Moment, entropy: Entropy
+    ) -> tuple[NDArray[np.int64], list[MicroBatch]]:
+        """Returns which patients were drawn, and their records by micro-batches.
 
-        Patients with equally many records share micro-batches, which are
-        always full: empty places are filled with zeros. So every call has the
-        same form whoever was sampled, and a patient's gradient is a function of
-        that patient alone, bit for bit (see ``pipelines.steady``).
+        Patients with equally many records share micro-batches, which a worker
+        always fills: empty places hold zeros. So every call has the same form
+        whoever was sampled, and a patient's gradient is a function of that
+        patient alone, bit for bit (see ``pipelines.steady``).
         """
+        sampling = entropy.stream(replace(moment, use="sample"))
+        chosen = np.flatnonzero(
+            poisson_sample(sampling, self._privacy.sampling_rate, self._train.num_patients)
+        )
         size = self._study.training.micro_batch
         most = self._study.cohort.max_records_per_patient
         by_count: dict[int, list[NDArray[np.int64]]] = {}
         for patient in chosen:
             own = _at_most(self._records_of[patient], most, sampling)
             by_count.setdefault(len(own), []).append(own)
-        for _, patients in sorted(by_count.items()):
-            for begin in range(0, len(patients), size):
-                yield self._gradients(self._module, *self._filled(patients[begin : begin + size]))
-
-    def _filled(
-        self, patients: list[NDArray[np.int64]]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
-        """Returns a micro-batch's features and labels with every place filled, and how many are."""
-        size, count = self._study.training.micro_batch, len(patients[0])
-        index = np.concatenate(patients)
-        features = np.zeros((size * count, *self._train.features.shape[1:]), dtype=np.float32)
-        labels = np.zeros(size * count, dtype=np.float32)
-        features[: len(index)] = self._train.features[index]
-        labels[: len(index)] = self._train.labels[index]
-        return (
-            features.reshape(size, count, *features.shape[1:]),
-            labels.reshape(size, count),
-            len(patients),
-        )
+        return chosen, [
+            patients[begin : begin + size]
+            for _, patients in sorted(by_count.items())
+            for begin in range(0, len(patients), size)
+        ]
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns (2, bins) score counts and the (2, 2) decision table of the test patients.

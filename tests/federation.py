@@ -35,6 +35,8 @@ UNITS = 2**17
 class LinearTrainer:
     """Logistic regression by hand: one full-batch step a round, clipped and noised."""
 
+    engine = "by hand"
+
     def __init__(self, study: Study, site: str, train: Records, test: Records) -> None:
         self._study, self._site, self._train, self._test = study, site, train, test
         self.dataset_digest = digest_json([train.digest, test.digest])

@@ -1,0 +1,141 @@
+"""What a run costs one hospital's patients, priced and reserved before any work.
+
+A plan follows from the study and from what the hospital promises its own
+patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
+"""
+
+from dataclasses import dataclass, replace
+
+from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
+from compliance.ledger import Ledger
+from compliance.ledger_records import Reservation
+from protocol.errors import FederationError, StudyRefused
+from protocol.noise_shares import share_multiplier
+from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+
+#: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
+_MOST_NOISE = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyPlan:
+    """What a run costs: the whole training and the one evaluation, priced beforehand."""
+
+    delta: float
+    training: SampledGaussian
+    evaluation: SampledGaussian
+    epsilon: float
+    epsilon_two_hospitals: float
+    evaluation_epsilon: float
+    fallback_epsilon: float | None = None
+    training_reservation: Reservation | None = None
+    evaluation_reservation: Reservation | None = None
+
+    @classmethod
+    def at(cls, study: Study, site: str) -> "PrivacyPlan | None":
+        """Prices a study for one hospital; None when the study protects nobody.
+
+        Raises:
+            StudyRefused: the noise does not keep what this hospital promises.
+        """
+        privacy = study.privacy_of(site)
+        if not isinstance(privacy, PatientPrivacy):
+            return None
+        return cls.of(study, privacy, study.evaluation_epsilon_of(site))
+
+    @classmethod
+    def of(
+        cls, study: Study, privacy: PatientPrivacy, evaluation_epsilon: float | None = None
+    ) -> "PrivacyPlan":
+        """Prices a study under the privacy that a hospital promises.
+
+        Raises:
+            StudyRefused: the declared noise multiplier does not keep the promised epsilon.
+        """
+        event = SampledGaussian(
+            noise_multiplier=privacy.noise_multiplier
+            or calibrate(
+                epsilon=privacy.epsilon,
+                delta=privacy.delta,
+                sampling_rate=privacy.sampling_rate,
+                steps=study.releases,
+            ),
+            sampling_rate=privacy.sampling_rate,
+            steps=study.releases,
+        )
+        if event.noise_multiplier > _MOST_NOISE:
+            raise StudyRefused(
+                f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "
+                f"{event.noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer "
+                "steps"
+            )
+        spent = epsilon(event, privacy.delta)
+        if not spent <= privacy.epsilon:
+            raise StudyRefused(
+                f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon {spent:.3g}, "
+                f"more than the {privacy.epsilon:g} promised: raise it"
+                + ("" if privacy == study.privacy else ", or lower the site's sampling_rate")
+            )
+        target = evaluation_epsilon or study.evaluation_epsilon or privacy.epsilon
+        counting = SampledGaussian(
+            noise_multiplier=calibrate(
+                epsilon=target,
+                delta=privacy.delta,
+                sampling_rate=1.0,
+                steps=study.evaluation.attempts,
+            ),
+            sampling_rate=1.0,
+            steps=study.evaluation.attempts,
+        )
+        return cls(
+            delta=privacy.delta,
+            training=event,
+            evaluation=counting,
+            epsilon=spent,
+            epsilon_two_hospitals=_in_two_hospitals(event, privacy),
+            fallback_epsilon=_fallback(study, event, privacy),
+            evaluation_epsilon=epsilon(counting, privacy.delta),
+        )
+
+    def settle(self, ledger: Ledger) -> None:
+        """Closes the reservations: what was not sent becomes free again, what was sent never."""
+        for reservation in (self.training_reservation, self.evaluation_reservation):
+            if reservation is not None:
+                ledger.settle(reservation)
+
+    def reserved(self, ledger: Ledger, study: str, run_id: str) -> "PrivacyPlan":
+        """Returns the plan with its whole cost reserved.
+
+        Raises:
+            BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
+        """
+        training = ledger.reserve(
+            study=study, run=run_id, partition="training", purpose="training", event=self.training
+        )
+        try:
+            evaluation = ledger.reserve(
+                study=study,
+                run=run_id,
+                partition="evaluation",
+                purpose="evaluation",
+                event=self.evaluation,
+            )
+        except FederationError:
+            ledger.settle(training)  # nothing was sent, so all of it becomes free again
+            raise
+        return replace(self, training_reservation=training, evaluation_reservation=evaluation)
+
+
+def _in_two_hospitals(event: SampledGaussian, privacy: PatientPrivacy) -> float:
+    """What a patient pays whom two hospitals treat (ruling 25)."""
+    if isinstance(privacy, DistributedPrivacy):  # both gradients are in one sum
+        return epsilon(replace(event, noise_multiplier=event.noise_multiplier / 2), privacy.delta)
+    return epsilon_for_hospitals(event, privacy.delta, 2)
+
+
+def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:
+    """What a hospital's own noise share alone still gives (ruling 14)."""
+    if not isinstance(privacy, DistributedPrivacy):
+        return None
+    own = share_multiplier(study, privacy)
+    return epsilon(replace(event, noise_multiplier=own), privacy.delta)

@@ -1,0 +1,82 @@
+"""Trains with crews of several sizes on one Ray and prints what each came to, as JSON.
+
+Run by tests/test_crew.py in a process of its own:  python -m tests.crews
+"""
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+
+from collegium.consortium import ray, start_ray  # first: it sets how Ray starts
+from pipelines.records import Records
+from protocol.study_file import read_study
+from protocol.tensors import Tensors, flatten
+from silos.crew import RayCrew
+from silos.entropy import FixedEntropy
+from silos.trainer import Trainer
+from silos.worker import Crew
+from tests.studies import changed
+
+STUDY = read_study(changed("micro_batch: 8", "micro_batch: 4"))
+
+
+def returning_patients(count: int = 60) -> Records:
+    """Patients with one to three records, drawn from a fixed seed."""
+    random = np.random.default_rng(5)
+    patients = np.repeat(np.arange(count), random.integers(1, 4, size=count))
+    return Records(
+        features=random.normal(size=(len(patients), STUDY.cohort.width)).astype(np.float32),  # type: ignore[union-attr]
+        labels=(random.random(len(patients)) < 0.5).astype(np.float32),
+        patients=patients,
+        patient_keys=tuple(map(str, range(count))),
+        rows=np.arange(len(patients)),
+    )
+
+
+def updates(crew: Crew | None, noise_multiplier: float | None = 1.0, seed: int = 3) -> str:
+    """The digest of two rounds' updates, with a test's fixed noise."""
+    records = returning_patients()
+    trainer = Trainer(STUDY, "east", records, records, crew)
+    model: Tensors = trainer.initial_model()
+    entropy = FixedEntropy(seed, simulated=True)
+    found = [trainer.update(model, n, 0, noise_multiplier, entropy) for n in range(2)]
+    return hashlib.sha256(b"".join(update.tobytes() for update in found)).hexdigest()
+
+
+def crew_of(workers: int) -> RayCrew:
+    """Returns a crew over the same patients."""
+    records = returning_patients()
+    return RayCrew(STUDY, records.features, records.labels, workers)
+
+
+def found() -> dict[str, object]:
+    """Returns what every crew came to."""
+    lame = crew_of(3)
+    ray.kill(lame._others[0])
+    spread = crew_of(2)
+    seen: dict[str, object] = {
+        "alone": updates(None),
+        "another seed": updates(None, seed=4),
+        "crews": {str(workers): updates(crew_of(workers)) for workers in (1, 2, 4)},
+        "one lost": updates(lame),
+        "left of the lost one's crew": len(lame._others),
+        "without privacy, alone": updates(None, None),
+        "without privacy, two": updates(spread, None),
+    }
+    model = Trainer(STUDY, "east", *[returning_patients()] * 2).initial_model()
+    parameters = flatten(model).astype(np.float64)
+    batches = [[np.array([place])] for place in range(7)]
+    whole = spread.clipped(parameters, batches, 1.0)
+    parts = [spread.clipped(parameters, [batch], 1.0) for batch in batches]
+    seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
+    return seen
+
+
+if __name__ == "__main__":
+    start_ray()
+    try:
+        json.dump(found(), sys.stdout)
+    finally:
+        ray.shutdown()
