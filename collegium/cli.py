@@ -93,23 +93,41 @@ def simulate(
 
 @app.command()
 def sweep(
-    study: StudyFile,
+    studies: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="STUDY...", help="One study document, or one for each mode (YAML)."
+        ),
+    ],
     out: Out,
     epsilon: Annotated[str, typer.Option("--epsilon", help="For example 0.5,2,8 or 1,none.")],
-    seeds: Annotated[str, typer.Option("--seeds", help="For example 1,2,3.")] = "1",
+    seeds: Annotated[str, typer.Option("--seeds", help="For example 1,2,3 or 1-10.")] = "1",
+    modes: Annotated[
+        str | None,
+        typer.Option(
+            "--modes",
+            help="Compares modes of privacy: local,distributed,pooled (all records in one place, "
+            "simulation only). Default: each study's own.",
+        ),
+    ] = None,
     data: Data = None,
     budget: Budget = None,
     as_json: AsJson = False,
 ) -> None:
-    """Runs a study at several epsilons and seeds: utility against privacy."""
+    """Runs studies at several epsilons, seeds and modes: utility against privacy."""
     from collegium.consortium import Settings
-    from collegium.sweep import parse_epsilons, parse_seeds, sweep_study
+    from collegium.sweep import Grid, parse_epsilons, parse_modes, parse_seeds, sweep_studies
 
     settings = Settings(data=data, budget=budget, test_noise=False)
-    grid = (parse_epsilons(epsilon), parse_seeds(seeds))
+    grid = Grid(
+        epsilons=parse_epsilons(epsilon),
+        seeds=parse_seeds(seeds),
+        modes=parse_modes(modes) if modes is not None else (),
+    )
+    documents = [(_study(path, None), path.parent) for path in studies]
     with redirect_stdout(sys.stderr):
-        runs = sweep_study(_study(study, None), study.parent, out, grid, settings, _console())
-    _emit(runs, as_json)
+        found = sweep_studies(documents, out, grid, settings, _console())
+    _emit(found, as_json)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_study
 from collegium.show import finish_folder, summarise
-from collegium.sweep import run_all, variants
+from collegium.sweep import Grid, plan_jobs, run_all
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from protocol.study import Study
@@ -30,14 +30,14 @@ def demo_study() -> Study:
 def run_demo(out: Path, console: Console) -> dict[str, Any]:
     """Runs the demo in a new folder; an earlier demo's folder gives way to a numbered one."""
     study = demo_study()
-    sweep = variants(study, EPSILONS, SEEDS)
+    sweep = plan_jobs([study], Grid(epsilons=EPSILONS, seeds=SEEDS))
     workspace = _fresh(out)
     console.print(
         f"[bold]Collegium[/bold]: {len(study.sites)} hospitals train together on 569 real "
         "patients.\n"
         "Every record, key and privacy budget stays in its hospital; the coordinator sees sums."
     )
-    settings = Settings(budget=budget_for([study, *sweep]))
+    settings = Settings(budget=budget_for([study, *(job.study for job in sweep)]))
     with Progress(console, study, runs=len(sweep)) as progress, workspace.at_work():
         progress.say("starting the hospitals")
         with consortium(workspace, study, settings) as hospitals:

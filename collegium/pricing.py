@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from collegium.consortium import DEFAULT_BUDGET
 from compliance.accounting import Filter, SampledGaussian, rdp
 from protocol.study import PatientPrivacy, Study
-from silos.participation import PrivacyPlan
+from silos.privacy_plan import PrivacyPlan
 
 
 def budget_for(studies: Sequence[Study]) -> float:

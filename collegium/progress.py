@@ -17,9 +17,11 @@ class Silent:
 
 
 class Progress:
-    """A live line for one run; plain lines where nobody can watch a bar."""
+    """A live line for one run's rounds, then a sweep's runs; plain lines where nobody can watch."""
 
-    def __init__(self, console: Console, study: Study, runs: int = 0) -> None:
+    def __init__(
+        self, console: Console, study: Study, runs: int = 0, *, rounds: bool = True
+    ) -> None:
         self._study = study
         self._runs = runs
         self._runs_done = 0
@@ -34,7 +36,7 @@ class Progress:
             transient=True,
         )
         self._task = self._bar.add_task(
-            study.title, total=study.training.rounds + 1 + runs, detail=""
+            study.title, total=runs + rounds * (study.training.rounds + 1), detail=""
         )
 
     def __enter__(self) -> "Progress":
@@ -65,10 +67,10 @@ class Progress:
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)
 
-    def run_finished(self) -> None:
-        """Moves the bar on by one run of a sweep."""
+    def run_finished(self, which: str) -> None:
+        """Moves the bar on by one run of a sweep, or one pooled reference."""
         self._runs_done += 1
-        detail = f"sweep: {self._runs_done} of {self._runs} runs done"
+        detail = f"sweep: {self._runs_done} of {self._runs} done; {which}"
         self._bar.update(self._task, advance=1, detail=detail)
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)

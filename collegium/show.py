@@ -10,12 +10,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from compliance.chart_words import describe_comparison, range_words
 from compliance.charts import to_svg, utility_against_epsilon
+from compliance.comparison import comparison_json, reached
 from compliance.dossier import Dossier, run_json
 from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
+from compliance.utility import MODES, UtilityPoint, best_known
 from coordinator.views import RunSummary, Views, open_views
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
+from protocol.study import Study
 
 _RENDERERS = {"html": render_html, "json": render_json, "csv": render_csv}
 
@@ -25,7 +29,7 @@ def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
     views = open_views(workspace.root)
     try:
         dossier = views.dossier(run_id)
-        page = render_html(run_page(dossier, views.utility(dossier.study_name)))
+        page = render_html(run_page(dossier, views.utility(run_id)))
     finally:
         views.close()
     workspace.page.write_text(page, encoding="utf-8")
@@ -68,20 +72,61 @@ def next_commands(run_id: str, out: Path) -> tuple[str, str, str]:
     )
 
 
-def summarise_sweep(runs: Sequence[dict[str, Any]], workspace: Workspace, console: Console) -> None:
-    """Prints a sweep: one line per run."""
-    table = _table("epsilon", "seed", "AUROC*", "AUROC released", "run")
-    for run in runs:
-        spent = [site["epsilon"] for site in run["epsilon"].values() if site["epsilon"] is not None]
+def finish_sweep(
+    workspace: Workspace, studies: Sequence[Study], run_ids: Sequence[str], console: Console
+) -> dict[str, Any]:
+    """Writes the folder's page about a sweep, prints what it says, and returns it as JSON."""
+    views = open_views(workspace.root)
+    try:
+        dossiers = [views.dossier(run_id) for run_id in run_ids]
+        points = views.utility(run_ids[-1])
+        references = views.references()
+    finally:
+        views.close()
+    workspace.page.write_text(render_html(run_page(dossiers[-1], points)), encoding="utf-8")
+    found = comparison_json(points)
+    summarise_sweep(points, workspace, console)
+    return {
+        "study": studies[0].name,
+        "studies": [study.name for study in studies],
+        "runs": [run_json(dossier) | {"mode": _mode(dossier)} for dossier in dossiers],
+        "references": [
+            {
+                "reference": reference.name,
+                "name": MODES[reference.mode],
+                "mode": reference.mode,
+                "epsilon_promised": reference.epsilon,
+                "seed": reference.seed,
+                **reference.figures,
+            }
+            for reference in references
+        ],
+        **found,
+    }
+
+
+def _mode(dossier: Dossier) -> str:
+    return str(dossier.study["privacy"]["mode"])
+
+
+def summarise_sweep(points: Sequence[UtilityPoint], workspace: Workspace, console: Console) -> None:
+    """Prints a sweep: a line for each mode and epsilon, then what one mode gains over another."""
+    table = _table("mode", "epsilon", "AUROC*", "95 % interval over seeds", "seeds")
+    for level in reached(points):
         table.add_row(
-            f"{max(spent):.2g}" if spent else "none",
-            str(run["seed"]),
-            _exact(run["auroc"]),
-            _interval_text(run["auroc_released"]),
-            run["run_id"],
+            MODES[level.mode],
+            "none" if level.epsilon is None else f"{level.epsilon:g}",
+            f"{level.auroc.mean:.3f}",
+            range_words(level.auroc) or "one seed only",
+            str(level.auroc.num_seeds),
         )
     console.print(table)
+    kinds = {point.kind for point in best_known(points)}
+    console.print(f"  * {' and '.join(sorted(kinds))}, mean over seeds\n", markup=False)
+    for sentence in describe_comparison(points):
+        console.print(f"  {sentence}", markup=False, soft_wrap=True)
     console.print(f"\nThe page about it: {workspace.page}", markup=False)
+    console.print(f"Its runs: collegium runs list --out {workspace.root}", markup=False)
 
 
 def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, Any]]:
@@ -100,6 +145,7 @@ def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, A
             "state": run.state,
             "started_at": run.started_at,
             "seed": run.seed,
+            "mode": run.mode,
             "epsilon": run.epsilon,
             "auroc": run.exact_auroc,
             "sweep": run.sweep,
@@ -141,7 +187,7 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
 
 
 def export_chart(out: Path, to: Path, console: Console) -> None:
-    """Writes utility against epsilon, over the folder's newest study, as an SVG file.
+    """Writes utility against epsilon, over all that asks what the newest run asks, as SVG.
 
     Raises:
         WorkspaceRefused: no run is finished, or the file cannot be written.
@@ -149,7 +195,7 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
     views = open_views(out)
     try:
         finished = [run for run in views.runs() if run.state == "finished"]
-        points = views.utility(finished[0].study_name) if finished else ()
+        points = views.utility(finished[0].run_id) if finished else ()
     finally:
         views.close()
     if not points:
@@ -200,11 +246,12 @@ def _dossier(out: Path, run_id: str) -> Dossier:
 
 
 def _runs_table(runs: Sequence[RunSummary]) -> Table:
-    table = _table("run", "study", "state", "epsilon", "seed", "AUROC*")
+    table = _table("run", "study", "state", "mode", "epsilon", "seed", "AUROC*")
     for run in runs:
         epsilon = "none" if run.epsilon is None else f"{run.epsilon:g}"
+        auroc = _exact(run.exact_auroc)
         table.add_row(
-            run.run_id, run.study_name, run.state, epsilon, str(run.seed), _exact(run.exact_auroc)
+            run.run_id, run.study_name, run.state, run.mode, epsilon, str(run.seed), auroc
         )
     return table
 

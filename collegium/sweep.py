@@ -1,11 +1,15 @@
-"""Sweeps: one study at several epsilons and seeds, each run a Ray task.
+"""Sweeps: studies at several epsilons, seeds and modes of privacy, each run a Ray task.
 
 Every task is a whole coordinator without torch; the hospitals are shared, so
 each run of the sweep is charged to the same patients, as it would be in life.
+Pooled references are trained beside them, in processes of their own.
 """
 
+import itertools
 import math
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +17,46 @@ import ray
 from rich.console import Console
 
 from collegium.consortium import Consortium, Settings, consortium, index_file
+from collegium.pooled import PooledTrainer
 from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_task
 from collegium.simulation import fresh_workspace, with_budget
 from compliance.accounting import calibrate
+from compliance.utility import DISTRIBUTED, LOCAL, MODES, NONE, POOLED
+from coordinator.references import keep_reference
+from coordinator.store import Store
+from coordinator.workspace import Workspace
 from protocol.errors import FederationError, StudyRefused
+from protocol.modes import as_distributed, as_local, question
 from protocol.study import DistributedPrivacy, NoPrivacy, Study
 
 _MOST_RUNS = 400
+_MOST_NOISE = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What a sweep varies; ``modes`` is empty where every study runs in its own."""
+
+    epsilons: tuple[float | None, ...]
+    seeds: tuple[int, ...]
+    modes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One training of a sweep: a run of the consortium, or a pooled reference."""
+
+    mode: str
+    study: Study
+
+    @property
+    def words(self) -> str:
+        """What a person calls it."""
+        privacy = self.study.privacy
+        epsilon = "" if isinstance(privacy, NoPrivacy) else f", epsilon {privacy.epsilon:g}"
+        return f"{MODES[self.mode]}{epsilon}, seed {self.study.seeds.model}"
 
 
 def parse_epsilons(text: str) -> tuple[float | None, ...]:
@@ -51,34 +86,119 @@ def parse_epsilons(text: str) -> tuple[float | None, ...]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Returns the seeds of a comma-separated list.
+    """Returns the seeds of a comma-separated list of numbers and ranges.
 
-    >>> parse_seeds("1,2, 3")
-    (1, 2, 3)
-
-    Raises:
-        StudyRefused: an entry is not a whole number from 0 to 2**53 - 1.
-    """
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) < 2**53 for part in parts):
-        raise StudyRefused(f"--seeds: {text!r} is not a list of whole numbers such as 1,2,3")
-    return tuple(dict.fromkeys(int(part) for part in parts))
-
-
-def variants(study: Study, epsilons: Sequence[float | None], seeds: Sequence[int]) -> list[Study]:
-    """Returns the studies of a sweep, in the order they are run.
+    >>> parse_seeds("1,2, 3"), parse_seeds("7,1-3")
+    ((1, 2, 3), (7, 1, 2, 3))
 
     Raises:
-        StudyRefused: too many, or an epsilon for a study that declares no privacy.
+        StudyRefused: an entry is neither a whole number from 0 to 2**53 - 1 nor a range of them.
     """
-    if len(epsilons) * len(seeds) > _MOST_RUNS:
+    seeds: list[int] = []
+    for part in text.split(","):
+        ends = [end.strip() for end in part.split("-")]
+        if len(ends) > 2 or not all(end.isdecimal() and int(end) < 2**53 for end in ends):
+            raise StudyRefused(
+                f"--seeds: {text!r} is not a list of whole numbers or ranges such as 1,2,3 or 1-10"
+            )
+        first, last = int(ends[0]), int(ends[-1])
+        if not first <= last < first + _MOST_RUNS:
+            raise StudyRefused(
+                f"--seeds: {part.strip()} must be a rising range of at most {_MOST_RUNS} seeds"
+            )
+        seeds += range(first, last + 1)
+    return tuple(dict.fromkeys(seeds))
+
+
+def parse_modes(text: str) -> tuple[str, ...]:
+    """Returns the modes of a comma-separated list.
+
+    >>> parse_modes("local, pooled")
+    ('local', 'pooled')
+
+    Raises:
+        StudyRefused: an entry is no mode, or there is nothing but the reference.
+    """
+    modes = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
+    unknown = [mode for mode in modes if mode not in (LOCAL, DISTRIBUTED, POOLED)]
+    if unknown:
+        raise StudyRefused(
+            f"--modes: {unknown[0]!r} is not one of {LOCAL}, {DISTRIBUTED}, {POOLED}; "
+            "no privacy is --epsilon none"
+        )
+    if modes == (POOLED,):
+        raise StudyRefused("--modes: pooled is a reference: name local or distributed beside it")
+    return modes
+
+
+def plan_jobs(studies: Sequence[Study], grid: Grid) -> list[Job]:
+    """Returns what a sweep trains, in order.
+
+    Each mode is the study declared in it, or else derived from the first one;
+    so are the pooled reference and the runs without privacy, once each.
+
+    Raises:
+        StudyRefused: too many, studies that cannot be compared, or no way into a mode.
+    """
+    _require_comparable(studies)
+    own: dict[str, Study] = {study.privacy.mode: study for study in studies}
+    first = studies[0]
+    modes = grid.modes or tuple(own)
+    if len(modes) * len(grid.epsilons) * len(grid.seeds) > _MOST_RUNS:
         raise StudyRefused(f"a sweep of more than {_MOST_RUNS} runs: take fewer")
-    if isinstance(study.privacy, NoPrivacy) and any(epsilon is not None for epsilon in epsilons):
+    if NONE in own and (grid.modes or any(epsilon is not None for epsilon in grid.epsilons)):
         raise StudyRefused(
             "privacy.mode is none, so there is no clip and delta to go with an epsilon: "
             "declare mode local"
         )
-    return [_at(study, epsilon).with_seed(seed) for epsilon in epsilons for seed in seeds]
+    left_out = [study.name for mode, study in own.items() if mode not in modes]
+    if left_out and len(studies) > 1:
+        raise StudyRefused(f"--modes leaves out the mode of study {left_out[0]}: add it")
+    by_mode = {mode: own.get(mode) or _in_mode(first, mode) for mode in modes}
+    jobs = []
+    for epsilon in grid.epsilons:
+        if epsilon is None:  # the mode of protecting is then no difference
+            varied = {NONE: first} | ({POOLED: first} if POOLED in modes else {})
+        else:
+            varied = by_mode
+        at_epsilon = [(mode, _at(study, epsilon)) for mode, study in varied.items()]
+        jobs += [
+            Job(mode=mode, study=study.with_seed(seed))
+            for (mode, study), seed in itertools.product(at_epsilon, grid.seeds)
+        ]
+    return jobs
+
+
+def _require_comparable(studies: Sequence[Study]) -> None:
+    first = studies[0]
+    for study in studies[1:]:
+        if question(study) != question(first):
+            raise StudyRefused(
+                f"studies {first.name} and {study.name} do not ask the same question: cohort, "
+                "sites and their records, deal, split, split seed and task must be equal"
+            )
+        if _delta(study) != _delta(first):
+            raise StudyRefused(
+                f"studies {first.name} and {study.name} promise different deltas: an epsilon of "
+                "one is not an epsilon of the other"
+            )
+    modes = [study.privacy.mode for study in studies]
+    twice = [mode for mode in modes if modes.count(mode) > 1]
+    if twice:
+        raise StudyRefused(
+            f"two studies of mode {twice[0]}: their points could not be told apart; sweep them "
+            "one after the other"
+        )
+
+
+def _delta(study: Study) -> float | None:
+    return None if isinstance(study.privacy, NoPrivacy) else study.privacy.delta
+
+
+def _in_mode(study: Study, mode: str) -> Study:
+    if mode == POOLED:
+        return study
+    return as_local(study) if mode == LOCAL else as_distributed(study)
 
 
 def _at(study: Study, epsilon: float | None) -> Study:
@@ -92,52 +212,115 @@ def _at(study: Study, epsilon: float | None) -> Study:
         sampling_rate=privacy.sampling_rate,
         steps=study.releases,
     )
+    if noise_multiplier > _MOST_NOISE:
+        raise StudyRefused(
+            f"--epsilon: {epsilon:g} over {study.releases} steps needs a noise multiplier of "
+            f"{noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer steps"
+        )
     return study.with_noise(epsilon, noise_multiplier)
 
 
-def sweep_study(
-    study: Study,
-    folder: Path,
+def sweep_studies(
+    documents: Sequence[tuple[Study, Path]],
     out: Path,
-    grid: tuple[Sequence[float | None], Sequence[int]],
+    grid: Grid,
     settings: Settings,
     console: Console,
 ) -> dict[str, Any]:
-    """Runs a sweep in a new output folder; returns every run's JSON."""
-    from collegium.show import finish_folder, summarise_sweep
+    """Runs a sweep in a new output folder; returns every run's JSON and what they say together.
 
-    studies = variants(study, *grid)
-    settings.require_sources(study)
-    index = index_file(study, folder)
-    priced = with_budget(settings, budget_for(studies))
-    with fresh_workspace(out) as workspace, Progress(console, study, runs=len(studies)) as progress:
+    Args:
+        documents: the studies and the folders that their documents lie in.
+        out: the folder to make.
+        grid: what is varied.
+        settings: what the simulation is told beside the studies.
+        console: for people.
+
+    Raises:
+        FederationError: see the tree; nothing that was finished is lost.
+    """
+    from collegium.show import finish_sweep
+
+    studies = [study for study, _ in documents]
+    jobs = plan_jobs(studies, grid)
+    settings.require_sources(studies[0])
+    index = _one_index(documents)
+    runs = [job.study for job in jobs if job.mode != POOLED]
+    priced = with_budget(settings, budget_for(runs))
+    with (
+        fresh_workspace(out) as workspace,
+        Progress(console, studies[0], runs=len(jobs), rounds=False) as progress,
+    ):
         progress.say("starting the hospitals")
-        with consortium(workspace, study, priced) as hospitals:
-            runs = run_all(hospitals, studies, index, progress)
-    results = [finish_folder(workspace, run_id) for run_id in runs]
-    summarise_sweep(results, workspace, console)
-    return {"study": study.name, "runs": results}
+        with consortium(workspace, studies[0], priced) as hospitals:
+            run_ids = run_all(hospitals, jobs, index, progress)
+    return finish_sweep(workspace, studies, run_ids, console)
+
+
+def _one_index(documents: Sequence[tuple[Study, Path]]) -> bytes | None:
+    found = {index_file(study, folder) for study, folder in documents}
+    if len(found) > 1:
+        raise StudyRefused("split.file: the studies' index files differ: give them the same one")
+    return found.pop()
 
 
 def run_all(
-    hospitals: Consortium, studies: Sequence[Study], index: bytes | None, progress: Progress
+    hospitals: Consortium, jobs: Sequence[Job], index: bytes | None, progress: Progress
 ) -> list[str]:
-    """Runs studies side by side; returns the runs' ids in the studies' order.
+    """Trains side by side; returns the runs' ids in the jobs' order, references left out.
 
     Raises:
-        FederationError: a run failed; the others are finished first.
+        FederationError: a training failed; the others are finished first.
     """
     sweep = new_run_id()
-    waiting = {
-        run_task.remote(hospitals, study, index, f"{sweep}-{place:03d}", sweep): place
-        for place, study in enumerate(studies)
-    }
-    ended: dict[int, str | FederationError] = {}
+    names = [f"{sweep}-{place:03d}" for place in range(len(jobs))]
+    waiting = _started(hospitals, jobs, names, index, sweep)
+    failures: list[FederationError] = []
     while waiting:
         (reference,), _ = ray.wait(list(waiting), num_returns=1)
-        ended[waiting.pop(reference)] = ray.get(reference)
-        progress.run_finished()
-    failures = [end for end in ended.values() if isinstance(end, FederationError)]
+        place = waiting.pop(reference)
+        ended: str | dict[str, Any] | FederationError = ray.get(reference)
+        if isinstance(ended, FederationError):
+            failures.append(ended)
+        elif isinstance(ended, dict):
+            _keep(hospitals, names[place], sweep, jobs[place].study, ended)
+        progress.run_finished(jobs[place].words)
     if failures:
         raise failures[0]
-    return [str(ended[place]) for place in sorted(ended)]
+    return [name for name, job in zip(names, jobs, strict=True) if job.mode != POOLED]
+
+
+def _started(
+    hospitals: Consortium,
+    jobs: Sequence[Job],
+    names: Sequence[str],
+    index: bytes | None,
+    sweep: str,
+) -> dict[Any, int]:
+    """Starts everything; references are dealt to as many processes as there are CPUs."""
+    pooled = sum(job.mode == POOLED for job in jobs)
+    trainers = itertools.cycle(
+        [
+            PooledTrainer.remote(hospitals.data, index)  # type: ignore[attr-defined]
+            for _ in range(min(pooled, os.cpu_count() or 1))
+        ]
+    )
+    waiting = {}
+    for place, (job, name) in enumerate(zip(jobs, names, strict=True)):
+        if job.mode == POOLED:
+            reference = next(trainers).train.remote(job.study)
+        else:
+            reference = run_task.remote(hospitals, job.study, index, name, sweep)
+        waiting[reference] = place
+    return waiting
+
+
+def _keep(
+    hospitals: Consortium, name: str, sweep: str, study: Study, figures: dict[str, Any]
+) -> None:
+    workspace = Workspace.open(hospitals.root)
+    store = Store(workspace.database)
+    try:
+        keep_reference(store, workspace.signing_key(), name, sweep, study, figures)
+    finally:
+        store.close()

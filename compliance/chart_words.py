@@ -6,9 +6,18 @@ Each ``describe_...`` is the twin of a chart; its text travels inside the drawin
 import math
 from collections.abc import Sequence
 
+from compliance.comparison import Difference, Estimate, Gap, differences, gaps
 from compliance.documents import Form, show
 from compliance.dossier import RoundFacts, SiteFacts
-from compliance.utility import UtilityPoint, utility_levels
+from compliance.utility import (
+    MODES,
+    NONE,
+    UtilityLevel,
+    UtilityPoint,
+    best_known,
+    compares_modes,
+    utility_levels,
+)
 
 TOO_FEW = "too few patients for this ε"
 #: A round in one of these states yielded nothing.
@@ -18,14 +27,79 @@ UNFINISHED = frozenset({"open", "running", "interrupted", "stopped", "failed", "
 def describe_utility(points: Sequence[UtilityPoint]) -> str:
     """Says in words what ``charts.utility_against_epsilon`` draws."""
     parts = []
-    for level in utility_levels(points):
-        where = "without privacy" if level.epsilon is None else f"at ε = {level.epsilon:g}"
+    drawn = best_known(points) if compares_modes(points) else points
+    for level in utility_levels(drawn):
         runs = "1 run" if level.num_runs == 1 else f"{level.num_runs} runs"
         parts.append(
-            f"{where}, {level.kind}: mean {level.mean:.3f} over {runs}, "
+            f"{level_words(level)}, {level.kind}: mean {level.mean:.3f} over {runs}, "
             f"from {level.low:.3f} to {level.high:.3f}"
         )
-    return "AUROC against ε. " + "; ".join(parts) + "."
+    said = "; ".join(parts) + "."
+    return " ".join(
+        [f"AUROC against ε. {said[:1].upper()}{said[1:]}", *describe_comparison(points)]
+    )
+
+
+def level_words(level: UtilityLevel) -> str:
+    """Returns what protected the patients, and how far.
+
+    >>> level_words(UtilityLevel(epsilon=None, kind="released", mode="pooled", mean=0.9, low=0.9,
+    ...                          high=0.9, num_runs=1))
+    'pooled reference (simulation only), no privacy'
+    """
+    name = MODES[level.mode]
+    if level.epsilon is not None:
+        return f"{name}, ε = {level.epsilon:g}"
+    return name if level.mode == NONE else f"{name}, {MODES[NONE]}"
+
+
+def describe_comparison(points: Sequence[UtilityPoint]) -> tuple[str, ...]:
+    """Says, a sentence each, what one mode gains over another at the same epsilon."""
+    if not compares_modes(points):
+        return ()
+    gains = [f"{difference_words(d)}: {estimate_words(d.auroc)}." for d in differences(points)]
+    return (*gains, *(gap_words(gap) for gap in gaps(points)))
+
+
+def difference_words(found: Difference) -> str:
+    """Returns what is subtracted from what, and where."""
+    if found.epsilon is None:
+        return "consortium - pooled, without privacy"
+    return f"{_short(found.mode)} - {_short(found.than)} at ε = {found.epsilon:g}"
+
+
+def gap_words(gap: Gap) -> str:
+    """Says what local noise loses to the pooled reference, and how much shared noise wins back."""
+    lost = f"At ε = {gap.epsilon:g} local noise loses {gap.lost.mean:.3f} to the pooled reference"
+    if gap.closed is not None:
+        return f"{lost}; shared noise closes {gap.closed:.0%} of that gap."
+    sure = gap.lost.low is not None and gap.lost.low > 0
+    return f"{lost}." if sure else f"{lost}, which over these seeds may be chance."
+
+
+def _short(mode: str) -> str:
+    return MODES[mode].partition(" reference")[0]
+
+
+def estimate_words(found: Estimate) -> str:
+    """Returns a difference with its sign, its 95 % interval and how many seeds it rests on.
+
+    >>> estimate_words(Estimate(mean=0.034, low=0.02, high=0.047, num_seeds=10))
+    '+0.034 (95 % interval +0.020 to +0.047 over 10 seeds)'
+    """
+    if found.low is None or found.high is None:
+        return f"{found.mean:+.3f} (one seed: no interval)"
+    return (
+        f"{found.mean:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f} "
+        f"over {found.num_seeds} seeds)"
+    )
+
+
+def range_words(found: Estimate) -> str | None:
+    """Returns a mean's 95 % interval in words, or None where there is none."""
+    if found.low is None or found.high is None:
+        return None
+    return f"{found.low:.3f} to {found.high:.3f}"
 
 
 def describe_sites(sites: Sequence[SiteFacts]) -> str:

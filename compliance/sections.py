@@ -16,8 +16,11 @@ from compliance.chart_words import (
     describe_rounds,
     describe_sites,
     describe_utility,
+    difference_words,
+    gap_words,
     site_claim,
 )
+from compliance.comparison import differences, gaps
 from compliance.documents import (
     Block,
     Bullets,
@@ -34,7 +37,7 @@ from compliance.documents import (
     show,
 )
 from compliance.dossier import Dossier
-from compliance.utility import UtilityPoint, utility_levels
+from compliance.utility import MODES, UtilityPoint, compares_modes, utility_levels
 
 _STATES = {
     "finished": ("The run finished.", Tone.GOOD),
@@ -81,10 +84,11 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
 
 
 def utility_table(points: Sequence[UtilityPoint]) -> Table:
-    """Returns mean and range over seeds for each epsilon and kind of figure."""
+    """Returns mean and range over seeds for each mode, epsilon and kind of figure."""
     return Table(
         title="Utility against epsilon",
         columns=(
+            Column(title="Mode"),
             Column(title="ε", form=Form.EPSILON),
             Column(title="Figure"),
             Column(title="Runs", form=Form.COUNT),
@@ -94,6 +98,7 @@ def utility_table(points: Sequence[UtilityPoint]) -> Table:
         ),
         rows=tuple(
             (
+                MODES[level.mode],
                 "none: no privacy" if level.epsilon is None else level.epsilon,
                 level.kind,
                 level.num_runs,
@@ -106,27 +111,61 @@ def utility_table(points: Sequence[UtilityPoint]) -> Table:
     )
 
 
+def difference_table(points: Sequence[UtilityPoint]) -> Table:
+    """Returns what one mode gains over another at the same epsilon, paired over seeds."""
+    return Table(
+        title="Modes of privacy against each other",
+        columns=(
+            Column(title="Difference in AUROC"),
+            Column(title="Mean", form=Form.RATIO),
+            Column(title="95 %, low", form=Form.RATIO),
+            Column(title="95 %, high", form=Form.RATIO),
+            Column(title="Seeds", form=Form.COUNT),
+        ),
+        rows=tuple(
+            (difference_words(d), d.auroc.mean, d.auroc.low, d.auroc.high, d.auroc.num_seeds)
+            for d in differences(points)
+        ),
+        note="Paired seed by seed; the interval is Student's t over the seeds.",
+    )
+
+
 def utility_section(points: Sequence[UtilityPoint]) -> Section:
-    """Returns utility against epsilon over all finished runs of the study."""
+    """Returns utility against epsilon over all that asks what this study asks."""
     blocks: tuple[Block, ...]
-    if points and all(point.epsilon is None for point in points):
+    if compares_modes(points):
+        closed = tuple((f"ε = {gap.epsilon:g}", gap_words(gap)) for gap in gaps(points))
+        said = (Bullets(items=closed),) if closed else ()
+        blocks = (_utility_figure(points, _COMPARED), *said, difference_table(points))
+    elif points and all(point.epsilon is None for point in points):
         text = "Every finished run of this study trained without privacy; collegium sweep adds ε."
         blocks = (Paragraph(text=text), utility_table(points))
     elif points:
-        blocks = (
-            Figure(
-                title="Utility against epsilon",
-                svg=charts.to_svg(charts.utility_against_epsilon(points)),
-                alt=describe_utility(points),
-                caption="Each mark is a run; the line is the mean, the band the range over seeds. "
-                "Released figures carry the noise that protects test patients, and their 95 % "
-                "interval.",
-                table=utility_table(points),
-            ),
-        )
+        blocks = (_utility_figure(points, _ONE_MODE),)
     else:
         blocks = (Paragraph(text="No finished run of this study has an AUROC to show yet."),)
     return Section(key="utility", title="Utility against ε", blocks=blocks)
+
+
+_ONE_MODE = (
+    "Each mark is a run; the line is the mean, the band the range over seeds. Released figures "
+    "carry the noise that protects test patients, and their 95 % interval."
+)
+_COMPARED = (
+    "Small marks are single runs, large ones means over seeds; bars and bands are the range over "
+    "seeds, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "
+    "only) had all hospitals' records in one place: no consortium could run it."
+)
+
+
+def _utility_figure(points: Sequence[UtilityPoint], caption: str) -> Figure:
+    return Figure(
+        title="Utility against epsilon",
+        svg=charts.to_svg(charts.utility_against_epsilon(points)),
+        alt=describe_utility(points),
+        caption=caption,
+        table=utility_table(points),
+    )
 
 
 def figures_section(dossier: Dossier) -> Section:

@@ -12,23 +12,36 @@ from dataclasses import dataclass
 EXACT = "exact (simulation only)"
 RELEASED = "released"
 
+LOCAL, DISTRIBUTED, NONE, POOLED = "local", "distributed", "none", "pooled"
+#: The modes in the order in which they are shown, and what people read.
+MODES = {
+    LOCAL: "local noise",
+    DISTRIBUTED: "shared noise",
+    POOLED: "pooled reference (simulation only)",
+    NONE: "no privacy",
+}
+_ORDER = {mode: place for place, mode in enumerate(MODES)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class UtilityPoint:
     """The AUROC that one run reached on its test patients.
 
     ``epsilon`` is the claim for one patient, None when the run trained without
-    privacy; ``kind`` is ``EXACT`` or ``RELEASED``. ``low`` and ``high`` are the
-    95 % interval of a released figure, None for an exact one.
+    privacy; ``kind`` is ``EXACT`` or ``RELEASED``. ``mode`` says what protected
+    the patients; ``POOLED`` is no run of a consortium but a reference with all
+    records in one place. ``low`` and ``high`` are the 95 % interval of a
+    released figure, None for an exact one.
 
     Raises:
-        ValueError: a figure is not a finite number, or the kind is unknown.
+        ValueError: a figure is not a finite number, or kind or mode are unknown.
     """
 
     epsilon: float | None
     seed: int
     auroc: float
     kind: str
+    mode: str
     low: float | None = None
     high: float | None = None
 
@@ -39,14 +52,19 @@ class UtilityPoint:
             raise ValueError(f"an AUROC is a finite number, got {self.auroc!r}")
         if self.kind not in (EXACT, RELEASED):
             raise ValueError(f"kind must be {EXACT!r} or {RELEASED!r}, got {self.kind!r}")
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
+        if self.mode != POOLED and (self.mode == NONE) != (self.epsilon is None):
+            raise ValueError(f"mode {self.mode} does not go with epsilon {self.epsilon}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class UtilityLevel:
-    """All runs of one kind at one epsilon: mean, and the range over seeds."""
+    """All runs of one kind and mode at one epsilon: mean, and the range over seeds."""
 
     epsilon: float | None
     kind: str
+    mode: str
     mean: float
     low: float
     high: float
@@ -54,27 +72,44 @@ class UtilityLevel:
 
 
 def utility_levels(points: Sequence[UtilityPoint]) -> tuple[UtilityLevel, ...]:
-    """Returns one level for each kind and epsilon, by kind, then by rising epsilon.
+    """Returns a level for each kind, mode and epsilon, by kind, then mode, then rising epsilon.
 
-    Runs without privacy come last of their kind: no privacy is epsilon without bound.
+    Runs without privacy come last of their mode: no privacy is epsilon without bound.
 
     >>> figures = enumerate([0.8, 0.9])
-    >>> runs = [UtilityPoint(epsilon=1.0, seed=s, auroc=a, kind=EXACT) for s, a in figures]
+    >>> runs = [
+    ...     UtilityPoint(epsilon=1.0, seed=s, auroc=a, kind=EXACT, mode=LOCAL) for s, a in figures
+    ... ]
     >>> [(level.epsilon, round(level.mean, 3), level.num_runs) for level in utility_levels(runs)]
     [(1.0, 0.85, 2)]
     """
-    groups: dict[tuple[str, float], list[float]] = {}
+    groups: dict[tuple[str, int, float], list[UtilityPoint]] = {}
     for point in points:
         epsilon = math.inf if point.epsilon is None else point.epsilon
-        groups.setdefault((point.kind, epsilon), []).append(point.auroc)
-    return tuple(
-        UtilityLevel(
-            epsilon=None if math.isinf(epsilon) else epsilon,
-            kind=kind,
-            mean=statistics.fmean(reached),
-            low=min(reached),
-            high=max(reached),
-            num_runs=len(reached),
-        )
-        for (kind, epsilon), reached in sorted(groups.items())
+        groups.setdefault((point.kind, _ORDER[point.mode], epsilon), []).append(point)
+    return tuple(_level(group) for _, group in sorted(groups.items(), key=lambda item: item[0]))
+
+
+def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
+    reached = [point.auroc for point in group]
+    return UtilityLevel(
+        epsilon=group[0].epsilon,
+        kind=group[0].kind,
+        mode=group[0].mode,
+        mean=statistics.fmean(reached),
+        low=min(reached),
+        high=max(reached),
+        num_runs=len(reached),
     )
+
+
+def compares_modes(points: Sequence[UtilityPoint]) -> bool:
+    """Whether the points tell one mode of privacy from another, or from a pooled reference."""
+    modes = {point.mode for point in points} - {NONE}
+    return POOLED in modes or len(modes) > 1
+
+
+def best_known(points: Sequence[UtilityPoint]) -> tuple[UtilityPoint, ...]:
+    """Returns the points to compare modes by: the exact ones, or where there are none, all."""
+    exact = tuple(point for point in points if point.kind == EXACT)
+    return exact or tuple(points)

@@ -1,4 +1,4 @@
-"""What the consortium remembers: studies, runs, rounds, releases, snapshots and the audit log.
+"""What the consortium remembers: studies, runs, rounds, releases, models and the audit log.
 
 Rules:
 
@@ -95,7 +95,7 @@ class RoundRow(Base):
 
 
 class ReleaseRow(Base):
-    """A figure that left the protocol: what was released, by which round."""
+    """Figures about a run: what the protocol released, and what a red team found (``redteam``)."""
 
     __tablename__ = "release"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -114,6 +114,20 @@ class SnapshotRow(Base):
     round_number: Mapped[int]
     model_digest: Mapped[str] = mapped_column(String(64), index=True)
     manifest_json: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[str] = mapped_column(String(32))
+
+
+class ReferenceRow(Base):
+    """What a simulation reached with all records in one place: no consortium's run."""
+
+    __tablename__ = "reference"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    sweep: Mapped[str] = mapped_column(String(32), index=True)
+    study_digest: Mapped[str] = mapped_column(ForeignKey("study.digest"), index=True)
+    mode: Mapped[str] = mapped_column(String(16))
+    seed: Mapped[int]
+    epsilon: Mapped[float | None]
+    figures_json: Mapped[str] = mapped_column(Text)
     created_at: Mapped[str] = mapped_column(String(32))
 
 
@@ -156,9 +170,10 @@ class Store:
         self._engine.dispose()
 
     def has_rounds(self) -> bool:
-        """True when a round was ever opened: then there is something to keep."""
+        """True when a round was ever opened, or a reference trained: something is to be kept."""
         with self.read() as session:
-            return session.scalars(select(RoundRow.id).limit(1)).first() is not None
+            found = (select(row.id).limit(1) for row in (RoundRow, ReferenceRow))
+            return any(session.scalars(query).first() is not None for query in found)
 
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:

@@ -14,7 +14,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit_log import LoggedEntry, verify_log
+from coordinator.references import reference_digest
 from coordinator.store import (
+    ReferenceRow,
     ReleaseRow,
     RoundRow,
     RunRow,
@@ -31,6 +33,10 @@ from protocol.summary import Summary, open_summary, read_words
 
 #: The log's last word on a run's state, by the type of the entry that says it.
 _ENDS = {"run-finished": "finished", "run-failed": "failed", "run-stopped": "stopped"}
+#: The kind of the figures that a red team found about a run, and of their entry in the log.
+FINDINGS = "redteam"
+#: How the reason begins why a run failed that had finished.
+CONTRADICTED = "contradicted by the red team"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +52,7 @@ class Verified:
 
 
 def verify_records(session: Session, public: bytes) -> Verified:
-    """Checks log, studies, runs, rounds, releases, snapshots and the hospitals' signed words.
+    """Checks log, studies, runs, rounds, releases, models, references and the signed words.
 
     Raises:
         StoreBroken: names the first thing that is not what was logged.
@@ -66,7 +72,8 @@ def _verified(session: Session, public: bytes) -> Verified:
     logged = _by_run(entries)
     studies = _check_studies(session, entries)
     runs = session.scalars(select(RunRow)).all()
-    missing = sorted(set(logged) - {row.id for row in runs})
+    references = _check_references(session, logged)
+    missing = sorted(set(logged) - references - {row.id for row in runs})
     if missing:
         raise StoreBroken(f"run {missing[0]} is in the log, but was removed from the database")
     summaries: list[Summary] = []
@@ -114,21 +121,55 @@ def _check_studies(session: Session, entries: Sequence[LoggedEntry]) -> int:
     return len(found)
 
 
+def _check_references(session: Session, logged: Mapping[str, Kinds]) -> set[str]:
+    """Returns the names of the pooled references, which stand in the log beside the runs."""
+    found = {row.id: reference_digest(row) for row in session.scalars(select(ReferenceRow))}
+    known = {
+        name: payload for name, kinds in logged.items() for payload in _payloads(kinds, "reference")
+    }
+    for name in sorted(map(str, found.keys() | known.keys())):
+        if found.get(name) != known.get(name):
+            raise StoreBroken(f"reference {name} is not the one in the log")
+    return set(known)
+
+
 def _check_state(row: RunRow, kinds: Kinds) -> None:
-    ends = [state for kind, state in _ENDS.items() if kind in kinds]
-    expected = ends[0] if ends else "running"
+    ends = [
+        (int(str(c["seq"])), state) for kind, state in _ENDS.items() for c in kinds.get(kind, ())
+    ]
+    expected = max(ends)[1] if ends else "running"
     if row.state != expected or row.study_digest not in _payloads(kinds, "run-started"):
         raise StoreBroken(f"run {row.id} says {row.state}, the log says {expected}")
 
 
 def _check_figures(session: Session, row: RunRow, kinds: Kinds) -> None:
     releases = session.scalars(select(ReleaseRow).filter_by(run_id=row.id)).all()
-    stored = [digest(release.payload_json.encode()) for release in releases]
+    found = [release for release in releases if release.kind == FINDINGS]
+    stored = [digest(r.payload_json.encode()) for r in releases if r.kind != FINDINGS]
     if sorted(stored) != sorted(_payloads(kinds, "release")):
         raise StoreBroken(f"run {row.id}: a released figure is not the one in the log")
     exact = [] if row.exact_json is None else [digest(row.exact_json.encode())]
     if exact != _payloads(kinds, "exact-figures"):
         raise StoreBroken(f"run {row.id}: its exact figures are not the ones in the log")
+    _check_findings(row, kinds, [release.payload_json for release in found])
+
+
+def _check_findings(row: RunRow, kinds: Kinds, found: Sequence[str]) -> None:
+    """What a red team found is what was logged, and a run that it contradicted says so."""
+    by_digest = {digest(text.encode()): text for text in found}
+    if sorted(by_digest) != sorted(set(_payloads(kinds, FINDINGS))):
+        raise StoreBroken(f"run {row.id}: what the red team found is not what is in the log")
+    read = {name: json.loads(text) for name, text in by_digest.items()}
+    failing = [name for name in _payloads(kinds, "run-failed") if name in read]
+    if set(failing) != {name for name, findings in read.items() if findings["reasons"]}:
+        raise StoreBroken(f"run {row.id}: whether the red team contradicts it is not what it found")
+    if failing and row.failure != failure_of(read[failing[-1]]["reasons"]):
+        raise StoreBroken(f"run {row.id}: why it failed is not what the red team found")
+
+
+def failure_of(reasons: Sequence[str]) -> str:
+    """Returns why a run failed that a red team contradicted."""
+    return f"{CONTRADICTED}: {'; '.join(reasons)}"
 
 
 def _check_rounds(session: Session, row: RunRow, kinds: Kinds) -> None:

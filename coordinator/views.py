@@ -20,8 +20,9 @@ from compliance.dossier import (
     SiteFacts,
     SitePrivacy,
 )
-from compliance.utility import UtilityPoint
+from compliance.utility import EXACT, RELEASED, UtilityPoint
 from coordinator.store import (
+    ReferenceRow,
     ReleaseRow,
     RoundRow,
     RunRow,
@@ -33,23 +34,39 @@ from coordinator.store import (
 from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.modes import question
 from protocol.study import PatientPrivacy, Study
 from protocol.summary import read_words
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """One line about a run."""
+    """One line about a run; ``question`` is the same for runs that can be compared."""
 
     run_id: str
     study_name: str
+    question: str
     state: str
     started_at: str
     seed: int
+    mode: str
     epsilon: float | None
     exact_auroc: float | None
     auroc_released: Interval | None
     sweep: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a simulation reached with all records in one place; ``mode`` is pooled."""
+
+    name: str
+    sweep: str
+    question: str
+    mode: str
+    seed: int
+    epsilon: float | None
+    figures: Mapping[str, Any]
 
 
 class Views:
@@ -93,18 +110,40 @@ class Views:
                     f"run {row.id} cannot be read: its record is damaged; restore a backup"
                 ) from error
 
-    def utility(self, study_name: str) -> tuple[UtilityPoint, ...]:
-        """Returns a point for every finished run of a study: utility against epsilon."""
-        points = []
-        for run in self.runs():
-            if run.study_name != study_name or run.state != "finished":
-                continue
-            if run.exact_auroc is not None:
-                points.append(_point(run, "exact (simulation only)", run.exact_auroc, None, None))
-            released = run.auroc_released
-            if released is not None and released.value is not None:
-                points.append(_point(run, "released", released.value, released.low, released.high))
-        return tuple(points)
+    def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
+        """Returns utility against epsilon over all that asks what this run asks.
+
+        A point for every finished run, whatever its mode of privacy, and for
+        every pooled reference.
+
+        Raises:
+            WorkspaceRefused: there is no such run, or several begin so.
+        """
+        with self._store.read() as session:
+            asked = question(_study(session, find_run(session, run_id)))
+        runs = [run for run in self.runs() if run.question == asked and run.state == "finished"]
+        references = [found for found in self.references() if found.question == asked]
+        return (
+            *(point for run in runs for point in _points(run)),
+            *(point for reference in references for point in _reference_points(reference)),
+        )
+
+    def references(self) -> tuple[Reference, ...]:
+        """Returns every pooled reference, in the order of the sweep."""
+        with self._store.read() as session:
+            rows = session.scalars(select(ReferenceRow).order_by(ReferenceRow.id)).all()
+            return tuple(
+                Reference(
+                    name=row.id,
+                    sweep=row.sweep,
+                    question=question(_study(session, row)),
+                    mode=row.mode,
+                    seed=row.seed,
+                    epsilon=row.epsilon,
+                    figures=json.loads(row.figures_json),
+                )
+                for row in rows
+            )
 
     def verify_log(self) -> int:
         """Checks the whole log, and all records against it; returns how many entries it has.
@@ -125,9 +164,11 @@ class Views:
         return RunSummary(
             run_id=row.id,
             study_name=study.name,
+            question=question(study),
             state=self._state(row),
             started_at=row.started_at,
             seed=row.seed,
+            mode=study.privacy.mode,
             epsilon=study.privacy.epsilon if isinstance(study.privacy, PatientPrivacy) else None,
             exact_auroc=exact.get("auroc"),
             auroc_released=Interval(**released["auroc"]) if released else None,
@@ -187,7 +228,7 @@ def find_run(session: Session, run_id: str) -> RunRow:
     raise WorkspaceRefused(f"{len(rows)} runs begin with {run_id!r}: give more of the name")
 
 
-def _study(session: Session, row: RunRow) -> Study:
+def _study(session: Session, row: RunRow | ReferenceRow) -> Study:
     document = session.get_one(StudyRow, row.study_digest).document
     return Study.model_validate_json(document)
 
@@ -300,12 +341,30 @@ def _seconds(begin: str, end: str | None) -> float | None:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
-def _point(
-    run: RunSummary, kind: str, auroc: float, low: float | None, high: float | None
-) -> UtilityPoint:
-    return UtilityPoint(
-        epsilon=run.epsilon, seed=run.seed, auroc=auroc, kind=kind, low=low, high=high
-    )
+def _points(run: RunSummary) -> list[UtilityPoint]:
+    facts: dict[str, Any] = {"epsilon": run.epsilon, "seed": run.seed, "mode": run.mode}
+    points = []
+    if run.exact_auroc is not None:
+        points.append(UtilityPoint(auroc=run.exact_auroc, kind=EXACT, **facts))
+    released = run.auroc_released
+    if released is not None and released.value is not None:
+        points.append(
+            UtilityPoint(
+                auroc=released.value, low=released.low, high=released.high, kind=RELEASED, **facts
+            )
+        )
+    return points
+
+
+def _reference_points(found: Reference) -> list[UtilityPoint]:
+    auroc = found.figures["auroc"]
+    if auroc is None:
+        return []
+    return [
+        UtilityPoint(
+            epsilon=found.epsilon, seed=found.seed, auroc=auroc, kind=EXACT, mode=found.mode
+        )
+    ]
 
 
 def open_views(out: Path) -> Views:

@@ -17,10 +17,12 @@ from pathlib import Path
 import streamlit as st
 
 from compliance import charts, sections
-from compliance.chart_words import site_claim
+from compliance.chart_words import gap_words, site_claim
+from compliance.comparison import gaps
 from compliance.documents import Document, Form, Statement, Table, Tone, show
 from compliance.dossier import Dossier
 from compliance.reports import privacy_report, render_csv, render_html, render_json
+from compliance.utility import UtilityPoint, compares_modes
 from coordinator.views import open_views
 from dashboard import presentation
 from dashboard.presentation import VerifiesLog, Views
@@ -119,11 +121,21 @@ def _headlines(dossier: Dossier) -> None:
 
 def _utility(views: Views, dossier: Dossier) -> None:
     st.subheader("Utility against ε")
-    points = views.utility(dossier.study_name)
+    points = views.utility(dossier.run_id)
     if not points:
         st.info("No finished run of this study has an AUROC to show yet.")
         return
     _chart(charts.utility_against_epsilon(points), sections.utility_table(points))
+    if compares_modes(points):
+        _comparison(points)
+
+
+def _comparison(points: Sequence[UtilityPoint]) -> None:
+    for gap in gaps(points):
+        st.markdown(presentation.plain(gap_words(gap)))
+    with st.expander("Modes of privacy against each other, paired over seeds"):
+        rows = presentation.readable(sections.difference_table(points))
+        st.dataframe(rows, hide_index=True, width="stretch")
 
 
 def _fairness(dossier: Dossier) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from compliance.documents import Cell, Form, Statement, Table, Tone, show
 from compliance.dossier import Audit, Dossier, EntryFacts, Interval
-from compliance.utility import UtilityPoint
+from compliance.utility import MODES, UtilityPoint
 from protocol.errors import MessageRefused
 from protocol.note import parse_checkpoint
 
@@ -41,6 +41,10 @@ class RunLine(Protocol):
         """The public model seed."""
 
     @property
+    def mode(self) -> str:
+        """What protects the patients: local, distributed or none."""
+
+    @property
     def epsilon(self) -> float | None:
         """What the study promises one patient."""
 
@@ -54,8 +58,8 @@ class Views(Protocol):
     def dossier(self, run_id: str) -> Dossier:
         """Everything about one run."""
 
-    def utility(self, study_name: str) -> Sequence[UtilityPoint]:
-        """Every finished run of a study."""
+    def utility(self, run_id: str) -> Sequence[UtilityPoint]:
+        """Every finished run and reference that asks what this run asks."""
 
 
 @runtime_checkable
@@ -74,7 +78,9 @@ def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
 
 def run_label(run: RunLine) -> str:
     """Returns one line that tells a run from the others."""
-    privacy = "no privacy" if run.epsilon is None else f"ε = {run.epsilon:g}"
+    privacy = MODES[run.mode]
+    if run.epsilon is not None:
+        privacy += f", ε = {run.epsilon:g}"
     when = show(run.started_at, Form.TIME)
     return f"{run.study_name} · {privacy} · seed {run.seed} · {run.state} · {when} · {run.run_id}"
 

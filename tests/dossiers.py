@@ -13,7 +13,15 @@ from compliance.dossier import (
     SiteFacts,
     SitePrivacy,
 )
-from compliance.utility import EXACT, RELEASED, UtilityPoint
+from compliance.utility import (
+    DISTRIBUTED,
+    EXACT,
+    LOCAL,
+    NONE,
+    POOLED,
+    RELEASED,
+    UtilityPoint,
+)
 
 SITES = ("east", "north", "south", "west")
 TOO_FEW = "too few patients for this epsilon"
@@ -218,10 +226,28 @@ def sweep() -> tuple[UtilityPoint, ...]:
     for epsilon, auroc in ((0.5, 0.82), (2.0, 0.87), (8.0, 0.884), (None, 0.889)):
         for seed, shift in ((1, -0.008), (2, 0.006)):
             exact = auroc + shift
-            points.append(UtilityPoint(epsilon=epsilon, seed=seed, auroc=exact, kind=EXACT))
+            mode = LOCAL if epsilon else NONE
+            points.append(
+                UtilityPoint(epsilon=epsilon, seed=seed, auroc=exact, kind=EXACT, mode=mode)
+            )
             noised = exact + 2 * shift
             points.append(
-                UtilityPoint(epsilon=epsilon, seed=seed, auroc=noised, kind=RELEASED,
+                UtilityPoint(epsilon=epsilon, seed=seed, auroc=noised, kind=RELEASED, mode=mode,
                              low=noised - 0.04, high=min(1.0, noised + 0.04))
             )  # fmt: skip
+    return tuple(points)
+
+
+def modes(*epsilons: float | None) -> tuple[UtilityPoint, ...]:
+    """Returns three modes at each epsilon, three seeds each; without privacy there are two."""
+    points = []
+    for epsilon in epsilons:
+        reached = {LOCAL: 0.93, DISTRIBUTED: 0.97, POOLED: 0.98}
+        if epsilon is None:
+            reached = {NONE: 0.985, POOLED: 0.986}
+        for mode, auroc in reached.items():
+            points += [
+                UtilityPoint(epsilon=epsilon, seed=seed, auroc=auroc + shift, kind=EXACT, mode=mode)
+                for seed, shift in ((1, -0.004), (2, 0.0), (3, 0.004))
+            ]
     return tuple(points)

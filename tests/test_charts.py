@@ -18,16 +18,33 @@ from compliance.chart_words import (
     site_claim,
 )
 from compliance.dossier import Interval
-from compliance.utility import EXACT, RELEASED, UtilityPoint, utility_levels
+from compliance.utility import (
+    DISTRIBUTED,
+    EXACT,
+    LOCAL,
+    NONE,
+    POOLED,
+    RELEASED,
+    UtilityPoint,
+    best_known,
+    compares_modes,
+    utility_levels,
+)
 from tests import dossiers
 
 _UNIT = st.floats(min_value=0, max_value=1)
 _POINTS = st.builds(
-    UtilityPoint,
-    epsilon=st.sampled_from([None, 0.5, 1.0, 8.0]),
-    seed=st.integers(0, 5),
-    auroc=_UNIT,
-    kind=st.sampled_from([EXACT, RELEASED]),
+    lambda kind, where, seed, auroc: UtilityPoint(
+        mode=where[0], epsilon=where[1], seed=seed, auroc=auroc, kind=kind
+    ),
+    st.sampled_from([EXACT, RELEASED]),
+    st.one_of(
+        st.just((NONE, None)),
+        st.tuples(st.sampled_from([LOCAL, DISTRIBUTED]), st.sampled_from([0.5, 1.0, 8.0])),
+        st.tuples(st.just(POOLED), st.sampled_from([None, 0.5])),
+    ),
+    st.integers(0, 5),
+    _UNIT,
 )
 
 
@@ -105,13 +122,42 @@ def test_one_run_alone_can_be_drawn() -> None:
     assert "0.5" in _texts(charts.to_svg(alone))
 
 
+def test_modes_are_told_apart_by_colour_and_shape_and_named() -> None:
+    svg = charts.to_svg(charts.utility_against_epsilon(dossiers.modes(0.3, 1.0)))
+    assert {"local noise", "shared noise", "pooled reference (simulation only)"} <= set(_texts(svg))
+    assert len(set(re.findall(r'stroke-dasharray="([^"]+)"', svg))) >= 3
+    for colour in ("#d55e00", "#0072b2", "#009e73"):
+        assert colour in svg
+
+
+def test_what_had_no_privacy_is_a_line_named_in_the_margin() -> None:
+    svg = charts.to_svg(charts.utility_against_epsilon(dossiers.modes(0.3, 1.0, None)))
+    words = " ".join(_texts(svg)) + " ".join(re.findall(r"<tspan[^>]*>([^<]+)", svg))
+    assert "no privacy: 0.985" in words
+    assert "no privacy: 0.986" in words
+
+
+def test_modes_at_one_epsilon_are_rows_with_mean_and_interval() -> None:
+    texts = _texts(charts.to_svg(charts.utility_against_epsilon(dossiers.modes(0.3))))
+    assert texts.index("local noise, ε = 0.3") < texts.index("shared noise, ε = 0.3")
+    assert "0.930 (0.920 to 0.940)" in [" ".join(text.split()) for text in texts]
+
+
+def test_released_figures_give_way_to_exact_ones_where_modes_are_compared() -> None:
+    noised = [replace(point, kind=RELEASED) for point in dossiers.modes(0.3)]
+    exact = dossiers.modes(0.3)
+    both = charts.utility_against_epsilon([*noised, *exact])
+    assert charts.to_svg(both) == charts.to_svg(charts.utility_against_epsilon(exact))
+
+
 @settings(max_examples=15, deadline=None)
 @given(st.lists(_POINTS, min_size=1, max_size=8))
 def test_any_runs_can_be_drawn_and_every_level_is_described(points: list[UtilityPoint]) -> None:
     svg = charts.to_svg(charts.utility_against_epsilon(points))
     assert svg.startswith('<svg role="img"')
     said = describe_utility(points)
-    assert all(f"mean {level.mean:.3f}" in said for level in utility_levels(points))
+    drawn = best_known(points) if compares_modes(points) else points
+    assert all(f"mean {level.mean:.3f}" in said for level in utility_levels(drawn))
 
 
 def test_worst_and_best_hospital_are_named() -> None:
@@ -211,11 +257,11 @@ def test_nothing_to_draw_is_refused(draw, what) -> None:  # type: ignore[no-unty
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan"), float("inf")])
 def test_point_refuses_an_epsilon_that_is_none(epsilon: float) -> None:
     with pytest.raises(ValueError, match="epsilon must be finite and positive"):
-        UtilityPoint(epsilon=epsilon, seed=1, auroc=0.8, kind=EXACT)
+        UtilityPoint(epsilon=epsilon, seed=1, auroc=0.8, kind=EXACT, mode=LOCAL)
 
 
 def test_point_refuses_an_unknown_kind_and_a_figure_that_is_none() -> None:
     with pytest.raises(ValueError, match="kind must be 'exact"):
-        UtilityPoint(epsilon=1.0, seed=1, auroc=0.8, kind="guessed")
+        UtilityPoint(epsilon=1.0, seed=1, auroc=0.8, kind="guessed", mode=LOCAL)
     with pytest.raises(ValueError, match="finite number, got nan"):
-        UtilityPoint(epsilon=1.0, seed=1, auroc=float("nan"), kind=EXACT)
+        UtilityPoint(epsilon=1.0, seed=1, auroc=float("nan"), kind=EXACT, mode=LOCAL)

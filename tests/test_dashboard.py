@@ -26,6 +26,7 @@ class Line:
     state: str
     started_at: str
     seed: int
+    mode: str
     epsilon: float | None
 
 
@@ -39,13 +40,14 @@ class FakeViews:
     def runs(self) -> tuple[Line, ...]:
         return tuple(
             Line(run_id=d.run_id, study_name=d.study_name, state=d.state,
-                 started_at=d.started_at, seed=d.seed, epsilon=1.0) for d in self._known.values()
+                 started_at=d.started_at, seed=d.seed, mode="local", epsilon=1.0)
+            for d in self._known.values()
         )  # fmt: skip
 
     def dossier(self, run_id: str) -> Dossier:
         return self._known[run_id]
 
-    def utility(self, study_name: str) -> tuple[UtilityPoint, ...]:
+    def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
         return self._points
 
 
@@ -102,6 +104,14 @@ def test_finished_run_has_four_charts_each_with_its_numbers() -> None:
     page = _page(FakeViews(dossiers.finished(), points=dossiers.sweep()))
     assert len(page.get("vega_lite_chart")) == 4
     assert len(page.expander) == 4
+
+
+def test_modes_are_compared_in_words_and_numbers() -> None:
+    page = _page(FakeViews(dossiers.finished(), points=dossiers.modes(0.3)))
+    assert "shared noise closes 80% of that gap." in _words(page)
+    gains = page.dataframe[1].value
+    assert list(gains["Difference in AUROC"])[0] == "shared noise - local noise at ε = 0.3"
+    assert len(page.expander) == 5
 
 
 def test_run_without_privacy_claims_none() -> None:
@@ -237,9 +247,10 @@ def test_telemetry_is_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("epsilon", "words"), [(None, "no privacy"), (0.5, "ε = 0.5"), (8.0, "ε = 8")]
+    ("epsilon", "words"), [(None, "no privacy"), (0.5, "shared noise, ε = 0.5"), (8.0, "ε = 8")]
 )
 def test_run_label_says_what_was_promised(epsilon: float | None, words: str) -> None:
-    line = replace(FakeViews(dossiers.finished()).runs()[0], epsilon=epsilon)
+    mode = "none" if epsilon is None else "distributed"
+    line = replace(FakeViews(dossiers.finished()).runs()[0], epsilon=epsilon, mode=mode)
     assert words in presentation.run_label(line)
     assert "2026-11-21 10:00:00 UTC" in presentation.run_label(line)

@@ -1,42 +1,157 @@
-"""Sweeps: which studies are run, and what budget suffices for them."""
+"""Sweeps: what is trained, in which mode, and what budget suffices for it."""
 
 import pytest
 
 from collegium.pricing import budget_for
-from collegium.sweep import variants
-from compliance.accounting import Filter, rdp
+from collegium.sweep import Grid, parse_modes, plan_jobs
+from compliance.accounting import Filter, epsilon, rdp
 from protocol.errors import StudyRefused
+from protocol.modes import as_local
+from protocol.study import DistributedPrivacy, Study
 from protocol.study_file import read_study
-from silos.participation import PrivacyPlan
+from silos.privacy_plan import PrivacyPlan
 from tests.studies import changed, small_study
+
+ALL = ("local", "distributed", "pooled")
+#: The small study with shared noise.
+SHARED = (
+    "{mode: distributed, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0, "
+    "noise_multiplier: 9}"
+)
+PRIVACY = "{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+TRAINING = "{rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}"
+
+
+def shared_study(how: str = "strategy: fedsgd") -> Study:
+    training = f"{{{how}, rounds: 4, local_steps: 1, learning_rate: 0.5}}"
+    return read_study(changed(PRIVACY, SHARED).replace(TRAINING, training))
+
+
+def studies_of(*studies: Study, modes: tuple[str, ...] = (), **grid: tuple[float | None, ...]):  # type: ignore[no-untyped-def]
+    whole = Grid(epsilons=grid.get("epsilons", (1.0,)), seeds=(1, 2), modes=modes)
+    return [(job.mode, job.study) for job in plan_jobs(studies, whole)]
 
 
 def test_a_sweep_is_every_epsilon_with_every_seed_each_a_study_of_its_own() -> None:
-    studies = variants(small_study(), (1.0, None), (1, 2, 3))
-    assert len({study.digest for study in studies}) == 6
-    assert [study.seeds.model for study in studies] == [1, 2, 3, 1, 2, 3]
-    assert [study.privacy.mode for study in studies] == ["local"] * 3 + ["none"] * 3
+    jobs = plan_jobs([small_study()], Grid(epsilons=(1.0, None), seeds=(1, 2, 3)))
+    assert len({job.study.digest for job in jobs}) == 6
+    assert [job.study.seeds.model for job in jobs] == [1, 2, 3, 1, 2, 3]
+    assert [job.mode for job in jobs] == ["local"] * 3 + ["none"] * 3
+    assert [job.study.privacy.mode for job in jobs] == ["local"] * 3 + ["none"] * 3
 
 
 def test_an_epsilon_for_a_study_without_privacy_is_refused() -> None:
-    bare = read_study(
-        changed(
-            "{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}",
-            "{mode: none, sampling_rate: 1.0}",
-        )
-    )
+    bare = read_study(changed(PRIVACY, "{mode: none, sampling_rate: 1.0}"))
     with pytest.raises(StudyRefused, match="no clip and delta to go with an epsilon"):
-        variants(bare, (1.0,), (1,))
-    assert len(variants(bare, (None,), (1, 2))) == 2
+        studies_of(bare)
+    with pytest.raises(StudyRefused, match="no clip and delta to go with an epsilon"):
+        studies_of(bare, modes=ALL, epsilons=(None,))
+    assert [mode for mode, _ in studies_of(bare, epsilons=(None,))] == ["none", "none"]
 
 
 def test_a_sweep_without_end_is_refused() -> None:
     with pytest.raises(StudyRefused, match="more than 400 runs"):
-        variants(small_study(), (1.0, 2.0), range(300))
+        plan_jobs([small_study()], Grid(epsilons=(1.0, 2.0), seeds=tuple(range(300))))
+
+
+def test_local_steps_become_rounds_where_noise_is_shared() -> None:
+    found = dict(studies_of(small_study(), modes=ALL))
+    assert list(found) == list(ALL)
+    shared, training = found["distributed"], found["distributed"].training
+    assert (training.strategy, training.rounds, training.local_steps) == ("fedsgd", 4, 1)
+    assert shared.privacy.epsilon == 1.0
+    assert shared.aggregation == small_study().aggregation
+
+
+def test_derived_shared_noise_keeps_epsilon_over_every_release() -> None:
+    shared = dict(studies_of(small_study(), modes=ALL))["distributed"]
+    assert isinstance(shared.privacy, DistributedPrivacy)
+    assert shared.releases == 4 + 2  # two more attempts are paid for beforehand
+    event = PrivacyPlan.of(shared, shared.privacy).training
+    assert 0.95 < epsilon(event, 1e-3) <= 1.0
+
+
+def test_momentum_stays_only_where_a_local_step_could_feel_it() -> None:
+    long = read_study(changed("local_steps: 2,", "local_steps: 2, momentum: 0.5,"))
+    short = read_study(changed("local_steps: 2,", "local_steps: 1, momentum: 0.5,"))
+    momenta = [
+        dict(studies_of(study, modes=ALL))["distributed"].training.momentum
+        for study in (long, short)
+    ]
+    assert momenta == [0.5, 0.0]
+
+
+def test_shared_noise_becomes_local_at_the_same_steps() -> None:
+    found = dict(studies_of(shared_study(), modes=ALL))
+    local = found["local"]
+    assert (local.privacy.mode, local.training.strategy) == ("local", "fedavg")
+    assert local.training.steps == found["distributed"].training.steps == 4
+    assert as_local(local) is local
+
+
+@pytest.mark.parametrize("how", ["strategy: fedsgd, momentum: 0.9", "strategy: fedadam"])
+def test_a_server_that_remembers_has_no_local_twin(how: str) -> None:
+    with pytest.raises(StudyRefused, match="name a study of mode local, tuned for it"):
+        studies_of(shared_study(how), modes=ALL)
+
+
+def test_shared_noise_without_declared_patients_is_refused_by_site() -> None:
+    text = changed("{name: south, records: south.csv, patients: 30}", "{name: south, records: s}")
+    with pytest.raises(StudyRefused, match="rounded up; add patients to: south"):
+        studies_of(read_study(text), modes=ALL)
+
+
+def test_without_privacy_there_is_one_consortium_and_one_ceiling() -> None:
+    found = studies_of(small_study(), modes=ALL, epsilons=(None,))
+    assert [mode for mode, _ in found] == ["none", "none", "pooled", "pooled"]
+    assert {study.privacy.mode for _, study in found} == {"none"}
+
+
+def test_several_studies_each_run_in_their_own_mode() -> None:
+    tuned = shared_study("strategy: fedsgd, momentum: 0.9")
+    found = dict(studies_of(small_study(), tuned))
+    assert found["local"].training.strategy == "fedavg"
+    assert found["distributed"].training.momentum == 0.9
+    assert dict(studies_of(small_study(), tuned, modes=ALL))["pooled"].privacy.mode == "local"
+
+
+@pytest.mark.parametrize(
+    ("second", "why"),
+    [
+        (changed("hidden: [4]", "hidden: [5]"), "do not ask the same question"),
+        (changed("model: 1, split: 1", "model: 1, split: 2"), "do not ask the same question"),
+        (changed("name: west, records: west", "name: west, records: w"), "the same question"),
+        (changed("delta: 1e-3", "delta: 1e-4"), "promise different deltas"),
+        (changed("learning_rate: 0.5", "learning_rate: 0.4"), "two studies of mode local"),
+    ],
+)
+def test_studies_that_cannot_be_compared_are_refused(second: str, why: str) -> None:
+    with pytest.raises(StudyRefused, match=why):
+        studies_of(small_study(), read_study(second))
+
+
+def test_a_study_whose_mode_is_not_swept_is_not_passed_over() -> None:
+    with pytest.raises(StudyRefused, match="--modes leaves out the mode of study small"):
+        studies_of(small_study(), shared_study(), modes=("local",))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("global", "'global' is not one of"), ("none", "no privacy is --epsilon none"),
+     ("pooled", "name local or distributed beside it")],
+)  # fmt: skip
+def test_modes_that_are_none_are_refused(text: str, why: str) -> None:
+    with pytest.raises(StudyRefused, match=why):
+        parse_modes(text)
+
+
+def test_noise_that_nothing_could_be_learned_under_is_refused() -> None:
+    with pytest.raises(StudyRefused, match="nothing could be learned"):
+        studies_of(read_study(changed("rounds: 2", "rounds: 999")), modes=ALL, epsilons=(0.01,))
 
 
 def test_the_budget_of_a_sweep_holds_all_its_runs_and_little_more() -> None:
-    studies = variants(small_study(), (4.0, 8.0), (1, 2))
+    studies = [study for _, study in studies_of(small_study(), epsilons=(4.0, 8.0))]
     budget = budget_for(studies)
     plans = [PrivacyPlan.of(study, study.privacy) for study in studies]  # type: ignore[arg-type]
 

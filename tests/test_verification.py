@@ -8,11 +8,14 @@ from shutil import copyfile
 
 import pytest
 
+from coordinator.references import keep_reference
 from coordinator.store import Store
 from coordinator.verification import verify_records
 from protocol.errors import StoreBroken
+from protocol.study import Study
+from protocol.study_file import read_study
 from tests.federation import Federation
-from tests.studies import small_study
+from tests.studies import changed, small_study
 
 #: Nobody's word: times, sequence numbers of rows, and what only helps a search.
 SAYS_NOTHING = {
@@ -20,13 +23,29 @@ SAYS_NOTHING = {
     "ended_at", "environment_json", "manifest_json", "sweep", "failure", "kind", "name",
     "simulation", "test_noise", "seed", "round_number", "run_id", "version_num",
 }  # fmt: skip
-TABLES = ("study", "run", "round", "release", "snapshot", "audit_entry", "audit_checkpoint")
+TABLES = (
+    "study",
+    "run",
+    "round",
+    "release",
+    "snapshot",
+    "reference",
+    "audit_entry",
+    "audit_checkpoint",
+)
+
+
+def other_study() -> Study:
+    """Returns a study that only the reference asks."""
+    return read_study(changed("hidden: [4]", "hidden: [5]"))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Federation:
     federation = Federation(tmp_path_factory.mktemp("run"), small_study())
     federation.run()
+    key = federation.workspace.signing_key()
+    keep_reference(federation.store, key, "sweep-1-001", "sweep-1", other_study(), {"auroc": 0.9})
     federation.store.close()
     return federation
 
@@ -100,3 +119,49 @@ def test_the_untouched_database_verifies(finished: Federation) -> None:
     with store.read() as session:
         assert verify_records(session, finished.workspace.public_key()).runs == 1
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("id", "sweep-1-002"), ("sweep", "sweep-2"), ("mode", "local"), ("seed", 2), ("epsilon", 3.0),
+     ("epsilon", None), ("figures_json", '{"auroc": 0.99}'), ("study_digest", None),
+     ("created_at", "later")],
+)  # fmt: skip
+def test_no_cell_of_a_reference_can_be_changed(
+    finished: Federation, tmp_path: Path, column: str, value: object
+) -> None:
+    path = tmp_path / "changed.db"
+    copyfile(finished.workspace.database, path)
+    with closing(sqlite3.connect(path)) as connection:
+        own = connection.execute("SELECT study_digest FROM run").fetchone()[0]
+        changed_to = own if column == "study_digest" else value
+        connection.execute(f"UPDATE reference SET {column} = ?", (changed_to,))  # noqa: S608
+        connection.commit()
+    assert "reference sweep-1-00" in found_broken(finished, path)
+
+
+def test_a_removed_or_an_added_reference_is_found(finished: Federation, tmp_path: Path) -> None:
+    for number, change in enumerate(
+        (
+            "DELETE FROM reference",
+            "INSERT INTO reference SELECT 'more', sweep, study_digest, mode, seed, epsilon, "
+            "figures_json, created_at FROM reference",
+        )
+    ):
+        path = tmp_path / f"{number}.db"
+        copyfile(finished.workspace.database, path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(change)
+            connection.commit()
+        assert "is not the one in the log" in found_broken(finished, path)
+
+
+def found_broken(finished: Federation, path: Path) -> str:
+    """Returns what the verification says of a changed copy."""
+    store = Store(path)
+    try:
+        with store.read() as session, pytest.raises(StoreBroken) as found:
+            verify_records(session, finished.workspace.public_key())
+    finally:
+        store.close()
+    return str(found.value)

@@ -1,0 +1,101 @@
+"""The pooled reference: the same study trained with all hospitals' records in one place.
+
+Central DP-SGD with the study's clip, sampling rate, steps, optimiser and
+epsilon, and full noise once: what privacy alone costs, when no hospital has to
+be hidden from another. Without privacy it is the ceiling. Nobody but a
+simulation could compute it, so no hospital's ledger is charged. It happens in
+processes of its own: the coordinator holds neither torch nor records.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import ray
+
+from protocol.errors import FederationError
+from protocol.modes import without_choices
+from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+
+if TYPE_CHECKING:
+    from pipelines.records import Records
+    from silos.entropy import Entropy
+
+
+@ray.remote(num_cpus=0, max_restarts=0)
+class PooledTrainer:
+    """Holds all hospitals' records and trains references on them, one after the other."""
+
+    def __init__(self, data: Path | None, index: bytes | None) -> None:
+        self._data = data
+        self._index = index
+        self._records: Any = None
+
+    def train(self, study: Study) -> "dict[str, Any] | FederationError":
+        """See ``train_pooled``; a refusal comes back as a value."""
+        from collegium.hospital_records import joined, read_hospitals
+        from silos.entropy import SecretEntropy
+
+        try:
+            if self._records is None:
+                hospitals = read_hospitals(study, self._index, self._data).values()
+                self._records = tuple(joined(part) for part in zip(*hospitals, strict=True))
+            train, test = self._records
+            return train_pooled(study, train, test, SecretEntropy())
+        except FederationError as error:
+            return error
+
+
+def train_pooled(
+    study: Study, train: "Records", test: "Records", entropy: "Entropy"
+) -> dict[str, Any]:
+    """Returns what central training reaches, and what it would cost one patient.
+
+    Args:
+        study: priced like a run; where a hospital promises more than the study,
+            the reference does not.
+        train, test: all hospitals' records, each patient once.
+        entropy: where sampling and noise come from.
+
+    Raises:
+        StudyRefused: the declared noise multiplier does not keep the promised epsilon.
+    """
+    from coordinator.strategies import STRATEGIES, Mean
+    from pipelines.metrics import accuracy, auroc
+    from protocol.noise_shares import units_for
+    from protocol.tensors import Tensors, flatten, layout_of, unflatten
+    from protocol.update_vector import NEEDS, SCALARS
+    from silos.privacy_plan import PrivacyPlan
+    from silos.trainer import Trainer
+
+    study = without_choices(study)
+    privacy, training, bound = study.privacy, study.training, study.aggregation.bound
+    plan = PrivacyPlan.of(study, privacy) if isinstance(privacy, PatientPrivacy) else None
+    noise_multiplier = plan.training.noise_multiplier if plan else None
+    trainer = Trainer(study, study.site_names[0], train, test)
+    model = trainer.initial_model()
+    layout, strategy = layout_of(model), STRATEGIES[training.strategy](training)
+
+    def mean(model: Tensors, number: int) -> Mean:
+        if isinstance(privacy, DistributedPrivacy):
+            noised = trainer.noised_sum(model, number, 0, privacy.noise_multiplier, entropy)
+            expected = privacy.sampling_rate * train.num_patients
+            one = privacy.clip / units_for(layout.size) / expected
+            return Mean(update=np.asarray(noised * one), scalars={}, bound=bound)
+        update = trainer.update(model, number, 0, noise_multiplier, entropy)
+        scalars = {name: SCALARS[name](update, bound) for name in NEEDS[training.strategy]}
+        return Mean(update=update, scalars=scalars, bound=bound)
+
+    state = strategy.init(flatten(model))
+    for number in range(training.rounds):
+        state = strategy.apply(state, mean(unflatten(layout, state.parameters), number))
+    logits, labels = trainer.patient_scores(unflatten(layout, state.parameters))
+    return {
+        "auroc": auroc(logits, labels),
+        "accuracy": accuracy(logits, labels),
+        "train_patients": train.num_patients,
+        "test_patients": test.num_patients,
+        "epsilon": plan.epsilon if plan else None,
+        "delta": plan.delta if plan else None,
+        "noise_multiplier": noise_multiplier,
+    }

@@ -1,0 +1,185 @@
+"""What one mode of privacy is worth against another: paired over seeds, with 95 % intervals.
+
+Runs of one seed begin with the same parameters, so differences are taken seed
+by seed. The interval is Student's t over the seeds: it says how sure the mean
+is over repetitions of the training, not over other patients.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import stats  # type: ignore[import-untyped]  # ships no types
+
+from compliance.utility import (
+    DISTRIBUTED,
+    LOCAL,
+    MODES,
+    POOLED,
+    UtilityPoint,
+    best_known,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over seeds and its 95 % interval, which one seed alone does not have."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    num_seeds: int
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Returns the mean and its 95 % t-interval.
+
+    >>> found = estimate([1.0, 2.0, 3.0])
+    >>> round(found.mean, 3), round(found.low, 3), round(found.high, 3)
+    (2.0, -0.484, 4.484)
+
+    Raises:
+        ValueError: there is no value.
+
+    Source: Student 1908; the two-sided 0.975 quantile with n - 1 degrees of freedom.
+    """
+    if not values:
+        raise ValueError("a mean needs at least one value")
+    mean, count = statistics.fmean(values), len(values)
+    if count == 1:
+        return Estimate(mean=mean, low=None, high=None, num_seeds=1)
+    half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / math.sqrt(count)
+    return Estimate(mean=mean, low=mean - half, high=mean + half, num_seeds=count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached:
+    """The AUROC of one mode at one epsilon (None: without privacy) over all seeds."""
+
+    mode: str
+    epsilon: float | None
+    auroc: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """How much more ``mode`` reaches than ``than`` at one epsilon, over the seeds of both."""
+
+    mode: str
+    than: str
+    epsilon: float | None
+    auroc: Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """What local noise loses against the pooled reference at one epsilon.
+
+    ``closed`` is the part of it that shared noise wins back, over the seeds of
+    all three. None where shared noise was not run, or where the interval of
+    what is lost does not lie above zero: then there may be nothing to close.
+    """
+
+    epsilon: float
+    lost: Estimate
+    closed: float | None
+
+
+def reached(points: Sequence[UtilityPoint]) -> tuple[Reached, ...]:
+    """Returns what every mode reached at every epsilon; no privacy comes last."""
+    return tuple(
+        Reached(mode=mode, epsilon=epsilon, auroc=estimate(list(seeds.values())))
+        for epsilon, modes in _by_epsilon(points)
+        for mode, seeds in modes.items()
+    )
+
+
+def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
+    """Returns every two modes' paired difference at every epsilon that both were run at."""
+    found = []
+    for epsilon, modes in _by_epsilon(points):
+        names = list(modes)
+        for place, mode in enumerate(names):
+            for than in names[:place]:
+                paired = _paired(modes[mode], modes[than])
+                if paired:
+                    found.append(
+                        Difference(mode=mode, than=than, epsilon=epsilon, auroc=estimate(paired))
+                    )
+    return tuple(found)
+
+
+def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
+    """Returns, where local noise and a pooled reference were run, how much of the gap closes."""
+    found = []
+    for epsilon, modes in _by_epsilon(points):
+        if epsilon is None or not {LOCAL, POOLED} <= set(modes):
+            continue
+        paired = _paired(modes[POOLED], modes[LOCAL])
+        if paired:
+            lost = estimate(paired)
+            is_lost = lost.low is not None and lost.low > 0
+            found.append(
+                Gap(epsilon=epsilon, lost=lost, closed=_closed(modes) if is_lost else None)
+            )
+    return tuple(found)
+
+
+def _closed(modes: dict[str, dict[int, float]]) -> float | None:
+    common = set.intersection(*(set(modes.get(m, ())) for m in (LOCAL, DISTRIBUTED, POOLED)))
+    if not common:
+        return None
+    local, shared, pooled = (
+        statistics.fmean(modes[mode][seed] for seed in common)
+        for mode in (LOCAL, DISTRIBUTED, POOLED)
+    )
+    return (shared - local) / (pooled - local) if pooled > local else None
+
+
+def _paired(first: dict[int, float], second: dict[int, float]) -> list[float]:
+    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+
+
+def _by_epsilon(
+    points: Sequence[UtilityPoint],
+) -> list[tuple[float | None, dict[str, dict[int, float]]]]:
+    """Returns, by rising epsilon, each mode's AUROC by seed; a seed run twice counts once."""
+    reached: dict[float, dict[str, dict[int, list[float]]]] = {}
+    for point in best_known(points):
+        epsilon = math.inf if point.epsilon is None else point.epsilon
+        seeds = reached.setdefault(epsilon, {}).setdefault(point.mode, {})
+        seeds.setdefault(point.seed, []).append(point.auroc)
+    return [
+        (
+            None if math.isinf(epsilon) else epsilon,
+            {
+                mode: {seed: statistics.fmean(values) for seed, values in modes[mode].items()}
+                for mode in MODES
+                if mode in modes
+            },
+        )
+        for epsilon, modes in sorted(reached.items())
+    ]
+
+
+def comparison_json(points: Sequence[UtilityPoint]) -> dict[str, Any]:
+    """Returns levels, differences and gaps as JSON; intervals are ``[low, high]`` or null."""
+    return {
+        "levels": [
+            {"mode": r.mode, "epsilon": r.epsilon, "auroc": _json(r.auroc)} for r in reached(points)
+        ],
+        "differences": [
+            {"mode": d.mode, "than": d.than, "epsilon": d.epsilon, "auroc": _json(d.auroc)}
+            for d in differences(points)
+        ],
+        "gaps": [
+            {"epsilon": g.epsilon, "lost": _json(g.lost), "closed": g.closed} for g in gaps(points)
+        ],
+    }
+
+
+def _json(found: Estimate) -> dict[str, Any]:
+    interval = None if found.low is None else [found.low, found.high]
+    return {"mean": found.mean, "interval": interval, "seeds": found.num_seeds}

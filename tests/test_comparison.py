@@ -1,0 +1,115 @@
+"""What one mode is worth against another: paired, with the intervals that scipy gives."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from compliance.chart_words import describe_comparison, describe_utility, gap_words
+from compliance.comparison import comparison_json, differences, estimate, gaps, reached
+from compliance.utility import (
+    DISTRIBUTED,
+    EXACT,
+    LOCAL,
+    POOLED,
+    RELEASED,
+    UtilityPoint,
+    compares_modes,
+)
+from tests import dossiers
+
+
+def runs(mode: str, *aurocs: float, epsilon: float | None = 1.0) -> list[UtilityPoint]:
+    """Returns exact points of one mode, seeds counted from 1."""
+    return [
+        UtilityPoint(epsilon=epsilon, seed=seed, auroc=auroc, kind=EXACT, mode=mode)
+        for seed, auroc in enumerate(aurocs, start=1)
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 30])
+def test_interval_is_students_t_over_the_seeds(count: int) -> None:
+    values = np.random.default_rng(count).normal(0.9, 0.02, count)
+    low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
+    found = estimate(values.tolist())
+    assert (found.mean, found.low, found.high) == pytest.approx((values.mean(), low, high))
+
+
+def test_one_seed_has_a_mean_and_no_interval() -> None:
+    found = estimate([0.9])
+    assert (found.mean, found.low, found.high, found.num_seeds) == (0.9, None, None, 1)
+    with pytest.raises(ValueError, match="at least one value"):
+        estimate([])
+
+
+def test_difference_is_scipys_paired_test() -> None:
+    generator = np.random.default_rng(7)
+    local, shared = generator.uniform(0.8, 0.9, 6), generator.uniform(0.85, 0.95, 6)
+    (found,) = differences([*runs(LOCAL, *local), *runs(DISTRIBUTED, *shared)])
+    oracle = stats.ttest_rel(shared, local).confidence_interval(0.95)
+    assert (found.mode, found.than) == (DISTRIBUTED, LOCAL)
+    assert (found.auroc.low, found.auroc.high) == pytest.approx((oracle.low, oracle.high))
+
+
+def test_only_seeds_of_both_modes_are_paired() -> None:
+    (found,) = differences([*runs(LOCAL, 0.8, 0.9), *runs(DISTRIBUTED, 0.85)])
+    assert (found.auroc.mean, found.auroc.num_seeds) == (pytest.approx(0.05), 1)
+
+
+def test_modes_at_different_epsilons_are_not_compared() -> None:
+    points = [*runs(LOCAL, 0.8, epsilon=1.0), *runs(DISTRIBUTED, 0.9, epsilon=2.0)]
+    assert differences(points) == ()
+    assert [(level.mode, level.epsilon) for level in reached(points)] == [
+        (LOCAL, 1.0),
+        (DISTRIBUTED, 2.0),
+    ]
+
+
+def test_part_of_the_gap_that_shared_noise_closes() -> None:
+    points = [*runs(LOCAL, 0.80, 0.82), *runs(DISTRIBUTED, 0.88, 0.90), *runs(POOLED, 0.90, 0.92)]
+    (gap,) = gaps(points)
+    assert gap.lost.mean == pytest.approx(0.1)
+    assert gap.closed == pytest.approx(0.8)
+    assert "shared noise closes 80% of that gap" in gap_words(gap)
+
+
+def test_a_gap_that_may_be_chance_is_not_said_to_close() -> None:
+    points = [*runs(LOCAL, 0.80, 0.90), *runs(DISTRIBUTED, 0.88, 0.90), *runs(POOLED, 0.91, 0.89)]
+    (gap,) = gaps(points)
+    assert gap.closed is None
+    assert gap_words(gap).endswith("which over these seeds may be chance.")
+
+
+def test_a_lost_gap_without_shared_noise_stands_alone() -> None:
+    (gap,) = gaps([*runs(LOCAL, 0.80, 0.81), *runs(POOLED, 0.90, 0.92)])
+    assert gap.closed is None
+    assert gap_words(gap) == "At ε = 1 local noise loses 0.105 to the pooled reference."
+
+
+def test_exact_figures_are_compared_where_there_are_any() -> None:
+    noised = [
+        UtilityPoint(epsilon=1.0, seed=1, auroc=0.1, kind=RELEASED, mode=mode)
+        for mode in (LOCAL, DISTRIBUTED)
+    ]
+    exact = [*runs(LOCAL, 0.8), *runs(DISTRIBUTED, 0.9)]
+    assert differences([*noised, *exact]) == differences(exact)
+    assert differences(noised)[0].auroc.mean == 0.0
+
+
+def test_without_privacy_the_consortium_is_held_against_the_ceiling() -> None:
+    said = describe_comparison(dossiers.modes(None))
+    assert said == ("consortium - pooled, without privacy: -0.001 (95 % interval -0.001 to "
+                    "-0.001 over 3 seeds).",)  # fmt: skip
+
+
+def test_one_mode_alone_is_no_comparison() -> None:
+    assert not compares_modes(dossiers.sweep())
+    assert describe_comparison(dossiers.sweep()) == ()
+    assert "shared noise - local noise at ε = 0.3: +0.040" in describe_utility(dossiers.modes(0.3))
+
+
+def test_json_says_what_the_words_say() -> None:
+    found = comparison_json(dossiers.modes(0.3))
+    assert [level["mode"] for level in found["levels"]] == [LOCAL, DISTRIBUTED, POOLED]
+    assert found["differences"][0]["auroc"]["mean"] == pytest.approx(0.04)
+    assert found["gaps"][0]["closed"] == pytest.approx(0.8)
+    assert comparison_json(runs(LOCAL, 0.9))["levels"][0]["auroc"]["interval"] is None
