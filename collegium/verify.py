@@ -37,7 +37,10 @@ def verify_folder(out: Path, console: Console) -> dict[str, Any]:
     finally:
         store.close()
     console.print(f"log        {found.size} entries, every hash and signed head agrees")
-    console.print(f"records    {found.runs} runs of {found.studies} studies are what was logged")
+    references = f" and {found.references} pooled references" if found.references else ""
+    console.print(
+        f"records    {found.runs} runs of {found.studies} studies{references} are what was logged"
+    )
     for name in found.models:
         workspace.read_snapshot(name)
     console.print(f"snapshots  {len(found.models)} models are the ones logged")
@@ -49,6 +52,7 @@ def verify_folder(out: Path, console: Console) -> dict[str, Any]:
         "size": found.size,
         "studies": found.studies,
         "runs": found.runs,
+        "references": found.references,
         "snapshots": len(found.models),
         "ledgers": ledgers,
     }

@@ -73,8 +73,9 @@ def gap_words(gap: Gap) -> str:
     lost = f"At ε = {gap.epsilon:g} local noise loses {gap.lost.mean:.3f} to the pooled reference"
     if gap.closed is not None:
         return f"{lost}; shared noise closes {gap.closed:.0%} of that gap."
-    sure = gap.lost.low is not None and gap.lost.low > 0
-    return f"{lost}." if sure else f"{lost}, which over these seeds may be chance."
+    if gap.lost.low is None:
+        return f"{lost}, on one seed."
+    return f"{lost}." if gap.lost.low > 0 else f"{lost}, which over these seeds may be chance."
 
 
 def _short(mode: str) -> str:

@@ -25,7 +25,7 @@ FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 AUROC = "AUROC of the test patients"
 ROW_HEIGHT = 40
 
-_WIDTH = 600
+WIDTH = 600
 #: Room on the right for figures, also where a browser has only a wider font.
 _PADDING = {"left": 8, "top": 8, "bottom": 8, "right": 24}
 _VEGA_LITE = "6.4"
@@ -63,11 +63,13 @@ def data(rows: Rows) -> alt.Chart:
     return alt.Chart(alt.InlineData(values=rows))
 
 
-def finished(layers: Sequence[alt.Chart], description: str, height: int) -> Chart:
+def finished(
+    layers: Sequence[alt.Chart], description: str, height: int, width: int = WIDTH
+) -> Chart:
     """Returns layers as one chart in the house's look, with its words inside."""
     text = {"labelColor": MUTED, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
     styled = alt.LayerChart(layer=list(layers)).properties(
-        width=_WIDTH, height=height, description=description, padding=_PADDING
+        width=width, height=height, description=description, padding=_PADDING
     )
     finished: Chart = (
         styled.configure(font=FONT, background="#ffffff", aria=False)

@@ -17,8 +17,8 @@ from compliance.drawing import (
     BLUE,
     GREEN,
     INK,
-    ROW_HEIGHT,
     VERMILLION,
+    WIDTH,
     Chart,
     Rows,
     data,
@@ -40,11 +40,13 @@ from compliance.utility import (
 _COLOURS = {LOCAL: VERMILLION, DISTRIBUTED: BLUE, POOLED: GREEN, NONE: INK}
 _SHAPES = {LOCAL: "circle", DISTRIBUTED: "square", POOLED: "triangle-up", NONE: "diamond"}
 _DASHES = {LOCAL: [1, 0], DISTRIBUTED: [8, 3], POOLED: [2, 3], NONE: [1, 0]}
-_HEIGHT = 300
+_HEIGHT, _ROW_HEIGHT = 300, 46
+#: Narrower where words stand beside the frame, so that a page need not shrink them.
+_WIDTH = 400
 #: What two labels in the margin need between them, in pixels.
 _LABEL_HEIGHT = 30
 #: Modes at one epsilon stand this factor apart.
-_BESIDE = 1.05
+_BESIDE = 1.08
 
 
 def modes_at_one_epsilon(points: Sequence[UtilityPoint]) -> Chart:
@@ -83,7 +85,9 @@ def modes_at_one_epsilon(points: Sequence[UtilityPoint]) -> Chart:
         data(rows).mark_point(filled=True, size=150, opacity=1).encode(x=x, y=y, **styled),
         margin_text([_figures(level, points) for level in levels], y, color=INK),
     ]
-    return finished(layers, describe_utility(points), height=(ROW_HEIGHT + 6) * len(levels))
+    return finished(
+        layers, describe_utility(points), height=_ROW_HEIGHT * len(levels), width=_WIDTH
+    )
 
 
 def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, Any]:
@@ -145,7 +149,8 @@ def modes_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
         .encode(x=x, y=y, color=colour, shape=shape),
         *_without_privacy([level for level in levels if level.epsilon is None], y, domain),
     ]
-    return finished(layers, describe_utility(points), height=_HEIGHT)
+    width = WIDTH if len(private) == len(levels) else _WIDTH
+    return finished(layers, describe_utility(points), height=_HEIGHT, width=width)
 
 
 def log_domain(epsilons: list[float]) -> list[float]:

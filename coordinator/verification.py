@@ -47,6 +47,7 @@ class Verified:
     size: int
     studies: int
     runs: int
+    references: int
     models: tuple[str, ...]
     summaries: tuple[Summary, ...]
 
@@ -90,6 +91,7 @@ def _verified(session: Session, public: bytes) -> Verified:
         size=len(entries),
         studies=studies,
         runs=len(runs),
+        references=len(references),
         models=_check_models(session, runs, logged),
         summaries=tuple(summaries),
     )

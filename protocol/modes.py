@@ -45,6 +45,7 @@ def as_local(study: Study) -> Study:
     own = privacy.model_dump(exclude={"mode", "noise_multiplier", "own_noise"})
     return _replaced(
         study,
+        title=_titled(study, "local"),
         privacy=LocalPrivacy(mode="local", **own),
         training=training.model_copy(update={"strategy": "fedavg"}),
     )
@@ -79,6 +80,7 @@ def as_distributed(study: Study) -> Study:
     }
     return _replaced(
         study,
+        title=_titled(study, "distributed"),
         privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MOST_NOISE, **own),
         training=training.model_copy(update=steps),
     )
@@ -91,6 +93,11 @@ def without_choices(study: Study) -> Study:
         for site in study.sites
     )
     return _replaced(study, sites=sites)
+
+
+def _titled(study: Study, mode: str) -> str:
+    """Returns a title that does not pass the study off as the one that people wrote."""
+    return f"{study.title[:160]} (in mode {mode})"
 
 
 def _no_privacy(mode: str) -> StudyRefused:

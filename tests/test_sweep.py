@@ -85,6 +85,7 @@ def test_shared_noise_becomes_local_at_the_same_steps() -> None:
     found = dict(studies_of(shared_study(), modes=ALL))
     local = found["local"]
     assert (local.privacy.mode, local.training.strategy) == ("local", "fedavg")
+    assert local.title == "A small study (in mode local)"
     assert local.training.steps == found["distributed"].training.steps == 4
     assert as_local(local) is local
 

@@ -117,7 +117,8 @@ def test_a_changed_cell_is_found_and_gives_no_other_error(
 def test_the_untouched_database_verifies(finished: Federation) -> None:
     store = Store(finished.workspace.database)
     with store.read() as session:
-        assert verify_records(session, finished.workspace.public_key()).runs == 1
+        found = verify_records(session, finished.workspace.public_key())
+    assert (found.runs, found.references, found.studies) == (1, 1, 2)
     store.close()
 
 
