@@ -1,0 +1,45 @@
+"""How well a trained model ranks single stays, which is what publications report.
+
+    python examples/diabetes130/per_stay.py FOLDER OUT/snapshots/MODEL.safetensors
+
+FOLDER holds diabetic_data.csv. A run reports the AUROC per patient: the mean
+score of a patient's stays against whether any was followed by a readmission.
+This prints the AUROC over all stays of the same test patients, and over
+everybody's first one. It reads records that no coordinator ever sees.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from collegium.consortium import simulated_split_key
+from pipelines.cohort import load_cohort
+from pipelines.dealing import deal
+from pipelines.gradients import scores
+from pipelines.metrics import auroc
+from pipelines.networks import build, load_parameters
+from pipelines.splits import split
+from protocol.study_file import read_study
+
+
+def main(folder: Path, snapshot: Path) -> None:
+    """Prints the two figures."""
+    study = read_study(Path(__file__).with_name("study.yaml").read_text(encoding="utf-8"))
+    module = build(study.task, study.cohort, study.seeds.model)
+    load_parameters(module, load_file(snapshot))
+    everybody = load_cohort(study.cohort, folder / "diabetic_data.csv", site="all")
+    logits, labels, first = [], [], []
+    for site, hand in deal(everybody, study.deal, study.sites).items():
+        _, test = split(hand, study.split, key=simulated_split_key(study, site), site=site)
+        logits.append(scores(module, test.features))
+        labels.append(test.labels)
+        first.append(np.isin(np.arange(len(test)), np.unique(test.patients, return_index=True)[1]))
+    ranked, ill, once = (np.concatenate(parts) for parts in (logits, labels, first))
+    print(f"{len(ill)} stays: AUROC {auroc(ranked, ill):.3f}")
+    print(f"{once.sum()} first stays: AUROC {auroc(ranked[once], ill[once]):.3f}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
