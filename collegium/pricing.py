@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from collegium.consortium import DEFAULT_BUDGET
 from compliance.accounting import Filter, SampledGaussian, rdp
-from protocol.study import PatientPrivacy, Study
+from protocol.study import Study
 from silos.privacy_plan import PrivacyPlan
 
 
@@ -15,17 +15,21 @@ def budget_for(studies: Sequence[Study]) -> float:
     A sweep asks what each alternative would give; a simulation's stand-in
     patients pay for all of them, and the report shows what that came to. It is
     at least ``DEFAULT_BUDGET``.
+
+    Raises:
+        StudyRefused: a study's noise does not keep what one of its hospitals promises.
     """
-    plans = [
-        PrivacyPlan.of(study, study.privacy)
-        for study in studies
-        if isinstance(study.privacy, PatientPrivacy)
-    ]
-    if not plans:
+    by_site: dict[str, list[PrivacyPlan]] = {}
+    for study in studies:
+        for site in study.site_names:
+            plan = PrivacyPlan.at(study, site)
+            if plan is not None:
+                by_site.setdefault(site, []).append(plan)
+    if not by_site:
         return DEFAULT_BUDGET
-    delta = min(plan.delta for plan in plans)
+    delta = min(plan.delta for plans in by_site.values() for plan in plans)
     budget = DEFAULT_BUDGET
-    while not _suffices(budget, delta, plans):
+    while not all(_suffices(budget, delta, plans) for plans in by_site.values()):
         budget *= 1.25
     return float(math.ceil(budget))
 

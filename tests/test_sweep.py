@@ -151,6 +151,14 @@ def test_noise_that_nothing_could_be_learned_under_is_refused() -> None:
         studies_of(read_study(changed("rounds: 2", "rounds: 999")), modes=ALL, epsilons=(0.01,))
 
 
+def test_shared_noise_that_breaks_one_hospitals_own_promise_is_refused_before_any_work() -> None:
+    site = "{name: east, records: east.csv, patients: 30"
+    own = read_study(changed(site, f"{site}, epsilon: 0.5"))
+    jobs = plan_jobs([own], Grid(epsilons=(4.0,), seeds=(1,), modes=("distributed",)))
+    with pytest.raises(StudyRefused, match="more than the 0.5 promised"):
+        budget_for([job.study for job in jobs])
+
+
 def test_the_budget_of_a_sweep_holds_all_its_runs_and_little_more() -> None:
     studies = [study for _, study in studies_of(small_study(), epsilons=(4.0, 8.0))]
     budget = budget_for(studies)
