@@ -13,6 +13,7 @@
     |-- UpdateRefused               the site's own update cannot be sent: sit this round out
     |-- QuorumLost                  too few sites are left: a new attempt, later
     |-- SumRefused                  a site's mask or vector is wrong: an attempt without one of them
+    |-- LinkLost                    the line or its other end is gone: try again later
     |-- StoreBroken                 stop: a database or snapshot is damaged
     |   `-- LedgerBroken            stop: the privacy ledger is damaged, or went back in time
 
@@ -65,6 +66,10 @@ class QuorumLost(FederationError):
 
 class SumRefused(FederationError):
     """The unmasked sum is none that honest sites can give; nobody can be named from it alone."""
+
+
+class LinkLost(FederationError):
+    """The coordinator cannot be reached now; what was begun is not lost."""
 
 
 class StoreBroken(FederationError):

@@ -1,0 +1,272 @@
+"""The coordinator's endpoints. Each is thin: checked by the guard, done elsewhere.
+
+::
+
+    GET  /v1/inbox?after=N&wait=S     the next delivery, or 204 after S seconds
+    POST /v1/answers                  an answer to a delivery
+    HEAD, PUT, GET /v1/blobs/DIGEST   blobs, in parts
+    GET  /v1/documents/NAME           what the service publishes: roster, studies, own words
+    POST /v1/documents/NAME           what a hospital hands in: a roster's signature, a renewal
+    POST /v1/enrol                    for whoever holds an invitation
+    GET  /healthz, /metrics           for the coordinator's own people
+
+Whatever is wrong with a stranger's request he hears one word; the reason goes
+to the coordinator's log.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import generate_latest
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from coordinator.blob_store import BlobStore
+from coordinator.guard import Directory, Guard, WrongClock
+from coordinator.mailbox import Mailbox
+from coordinator.metrics import Metrics
+from protocol.errors import FederationError, MessageRefused
+from protocol.wire import CHUNK_BYTES, MOST_BLOB_BYTES, PROOF_HEADER, parse_answer, to_bytes
+
+log = logging.getLogger("collegium.coordinator")
+
+_MOST_ANSWER = 12 << 20
+_MOST_DOCUMENT = 1 << 20
+_MOST_WAIT = 55
+_ENROL_SECONDS = 30.0
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}(/[0-9a-f]{64})?")
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Office(Directory, Protocol):
+    """What the service decides and keeps, behind the endpoints."""
+
+    def enrol(self, request: bytes) -> bytes:
+        """Answers an enrolment request."""
+
+    def document(self, site: str, name: str) -> bytes | None:
+        """Returns a published document for a site, or None."""
+
+    def hand_in(self, site: str, name: str, body: bytes) -> bytes:
+        """Takes what a site hands in; returns the reply."""
+
+    def seen(self, site: str) -> None:
+        """Takes note that a site was heard of."""
+
+
+class Server:
+    """The ASGI application, and the doorbell that wakes waiting inboxes."""
+
+    def __init__(
+        self, office: Office, mailbox: Mailbox, blobs: BlobStore, metrics: Metrics, pool: Executor
+    ) -> None:
+        self._office, self._mailbox, self._blobs = office, mailbox, blobs
+        self._metrics, self._pool = metrics, pool
+        self._guard = Guard(office)
+        self._bells: dict[str, asyncio.Event] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writing: dict[tuple[str, str], asyncio.Lock] = {}
+        mailbox.notify = self.ring
+        self.app = Starlette(
+            routes=[
+                Route("/v1/inbox", self._of_site(self._inbox), methods=["GET"]),
+                Route("/v1/answers", self._of_site(self._answers, _MOST_ANSWER), methods=["POST"]),
+                Route(
+                    "/v1/blobs/{name}",
+                    self._of_site(self._blob, CHUNK_BYTES),
+                    methods=["GET", "HEAD", "PUT"],
+                ),
+                Route(
+                    "/v1/documents/{name:path}",
+                    self._of_site(self._document, _MOST_DOCUMENT),
+                    methods=["GET", "POST"],
+                ),
+                Route("/v1/enrol", self._enrol, methods=["POST"]),
+                Route("/healthz", self._health, methods=["GET"]),
+                Route("/metrics", self._show_metrics, methods=["GET"]),
+            ]
+        )
+
+    def ring(self, site: str) -> None:
+        """Wakes a site's waiting inbox; may be called from any thread."""
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._bell(site).set)
+
+    def _bell(self, site: str) -> asyncio.Event:
+        return self._bells.setdefault(site, asyncio.Event())
+
+    def _of_site(
+        self, handler: Callable[[Request, str, bytes], Awaitable[Response]], most: int = 0
+    ) -> Handler:
+        """Wraps an endpoint of enrolled hospitals: body within bounds, then the guard."""
+        endpoint = handler.__name__.strip("_")
+
+        async def handle(request: Request) -> Response:
+            self._loop = asyncio.get_running_loop()
+            response = await self._handled(request, handler, most)
+            self._metrics.requests.labels(endpoint, str(response.status_code)).inc()
+            return response
+
+        return handle
+
+    async def _handled(
+        self,
+        request: Request,
+        handler: Callable[[Request, str, bytes], Awaitable[Response]],
+        most: int,
+    ) -> Response:
+        if request.state._state.get("certificate") is None:
+            return self._refused(request, "no certificate")
+        try:
+            body = await _body(request, most)
+            site = self._guard.site(
+                request.state.certificate,
+                request.headers.get(PROOF_HEADER),
+                method=request.method,
+                target=_target(request),
+                body=body,
+            )
+        except WrongClock as error:
+            return Response("clock", 401, headers={"collegium-reason": type(error).__name__})
+        except MessageRefused as error:
+            return self._refused(request, str(error))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        self._office.seen(site)
+        try:
+            return await handler(request, site, body)
+        except MessageRefused as error:
+            log.info("site %s, %s: %s", site, request.url.path, error)
+            return Response("refused", 409)
+        except FederationError as error:
+            log.warning("site %s, %s: %s", site, request.url.path, error)
+            return Response(type(error).__name__, 403)
+
+    def _refused(self, request: Request, reason: str) -> Response:
+        self._metrics.refused.inc()
+        client = request.client.host if request.client else "?"
+        log.warning(
+            "refused %s %.100r from %s: %s", request.method, request.url.path, client, reason
+        )
+        return Response("refused", 403, headers={"connection": "close"})
+
+    async def _inbox(self, request: Request, site: str, _body: bytes) -> Response:
+        after = _number(request.query_params.get("after"), 0, 2**53 - 1)
+        wait = _number(request.query_params.get("wait"), 0, _MOST_WAIT)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + wait
+        self._metrics.waiting.inc()
+        try:
+            while True:
+                bell = self._bell(site)
+                bell.clear()
+                delivery = self._mailbox.next(site, after)
+                if delivery is not None:
+                    return Response(to_bytes(delivery), media_type="application/json")
+                left = end - loop.time()
+                if left <= 0 or await request.is_disconnected():
+                    return Response(status_code=204)
+                try:
+                    await asyncio.wait_for(bell.wait(), min(left, 5.0))
+                except TimeoutError:
+                    continue
+        finally:
+            self._metrics.waiting.dec()
+
+    async def _answers(self, _request: Request, site: str, body: bytes) -> Response:
+        answer = parse_answer(body)
+        if answer.blob is not None and self._blobs.path(answer.blob.digest) is None:
+            raise MessageRefused("the answer names a blob that has not arrived")
+        self._mailbox.answer(site, answer)
+        return Response(status_code=204)
+
+    async def _blob(self, request: Request, site: str, body: bytes) -> Response:
+        name = request.path_params["name"]
+        if not _DIGEST.fullmatch(name):
+            raise MessageRefused("no blob has such a name")
+        if request.method == "HEAD":
+            here = self._blobs.received(site, name)
+            return Response(headers={"collegium-received": str(here)})
+        if request.method == "GET":
+            path = self._blobs.path(name) if self._mailbox.offers_blob(site, name) else None
+            return Response("unknown", 404) if path is None else FileResponse(Path(path))
+        offset = _number(request.query_params.get("offset"), 0, MOST_BLOB_BYTES)
+        size = _number(request.query_params.get("size"), 0, MOST_BLOB_BYTES)
+        if not self._mailbox.expects_blob(site, size):
+            raise MessageRefused("nobody waits for a blob of this size")
+        async with self._writing.setdefault((site, name), asyncio.Lock()):
+            here = await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._blobs.append, site, name, offset, body, size
+            )
+        if here == size:
+            self._writing.pop((site, name), None)
+        self._metrics.received.inc(len(body))
+        return Response(headers={"collegium-received": str(here)})
+
+    async def _document(self, request: Request, site: str, body: bytes) -> Response:
+        name = request.path_params["name"]
+        if not _NAME.fullmatch(name):
+            raise MessageRefused("no document has such a name")
+        loop = asyncio.get_running_loop()
+        if request.method == "POST":
+            reply = await loop.run_in_executor(self._pool, self._office.hand_in, site, name, body)
+            return Response(reply, media_type="application/json")
+        found = await loop.run_in_executor(self._pool, self._office.document, site, name)
+        return Response("unknown", 404) if found is None else Response(found)
+
+    async def _enrol(self, request: Request) -> Response:
+        try:
+            body = await asyncio.wait_for(_body(request, _MOST_DOCUMENT), _ENROL_SECONDS)
+            reply = await asyncio.get_running_loop().run_in_executor(
+                self._pool, self._office.enrol, body
+            )
+        except (FederationError, TimeoutError, ClientDisconnect) as error:
+            return self._refused(request, f"enrolment: {error}")
+        return Response(reply, media_type="application/json")
+
+    async def _health(self, _request: Request) -> Response:
+        return Response("ok")
+
+    async def _show_metrics(self, request: Request) -> Response:
+        if request.client is None or request.client.host not in ("127.0.0.1", "::1"):
+            return self._refused(request, "metrics are for this machine only")
+        return Response(generate_latest(self._metrics.registry), media_type="text/plain")
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """Returns the body, which is refused before it is read where it says that it is too long."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > most:
+        raise MessageRefused(f"a body of {declared:.20} bytes, at most {most} are read")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise MessageRefused("compressed bodies are not read")
+    parts, length = [], 0
+    async for part in request.stream():
+        length += len(part)
+        if length > most:
+            raise MessageRefused(f"a body longer than {most} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _target(request: Request) -> str:
+    """Returns path and query exactly as they were sent."""
+    path = request.scope["raw_path"].decode("ascii", "replace")
+    query = request.scope["query_string"].decode("ascii", "replace")
+    return f"{path}?{query}" if query else path
+
+
+def _number(text: str | None, low: int, high: int) -> int:
+    if text is None or not text.isdecimal() or len(text) > 16 or not low <= int(text) <= high:
+        raise MessageRefused(f"expected a whole number from {low} to {high}")
+    return int(text)

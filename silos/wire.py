@@ -1,0 +1,256 @@
+"""The hospital's line to the coordinator: outbound only, resumable, proven.
+
+Rules:
+
+1. Only certificates of the consortium's own root are trusted, whatever the
+   machine trusts. A proxy is taken from the environment; one that opens TLS
+   makes the handshake fail, as it should.
+2. Every request carries a fresh proof (``protocol.wire``). Where the clock is
+   off by more than the coordinator accepts, its time is used for proofs.
+3. A transfer that was cut goes on where it stopped, in both directions.
+
+One ``Wire`` is used by one thread.
+"""
+
+import os
+import ssl
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+import httpx2
+from blake3 import blake3
+
+from protocol.encoding import blob_digest
+from protocol.errors import LinkLost, MessageRefused, PolicyRefused
+from protocol.identity import SigningKey
+from protocol.wire import (
+    CHUNK_BYTES,
+    PROOF_HEADER,
+    Answer,
+    BlobName,
+    Delivery,
+    Proof,
+    parse_delivery,
+    sign_proof,
+    to_bytes,
+)
+
+_CONNECT_SECONDS = 10.0
+_SECONDS = 60.0
+_READ = 1 << 20
+
+
+class Wire:
+    """One hospital's line.
+
+    Args:
+        site: whose.
+        url: the coordinator's, ``https://host:port``.
+        key: the hospital's identity key.
+        context: trusts the consortium's root only, and shows this hospital's certificate.
+        clock: seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        site: str,
+        url: str,
+        key: SigningKey,
+        context: ssl.SSLContext,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._site, self._key, self._clock = site, key, clock
+        self._ahead = 0.0  # the coordinator's clock, less ours
+        self._http = httpx2.Client(
+            base_url=url,
+            verify=context,
+            timeout=httpx2.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
+            http2=False,
+        )
+
+    def close(self) -> None:
+        """Ends the line."""
+        self._http.close()
+
+    def next(self, after: int, wait: int) -> Delivery | None:
+        """Returns the next delivery beyond a number, or None when there is none for so long.
+
+        Raises:
+            LinkLost: see the class.
+            PolicyRefused: the coordinator does not admit this hospital.
+        """
+        reply = self._ask("GET", f"/v1/inbox?after={after}&wait={wait}", seconds=_SECONDS + wait)
+        return parse_delivery(reply.content) if reply.status_code == 200 else None
+
+    def answer(self, answer: Answer) -> bool:
+        """Sends an answer; returns whether anybody still waited for it.
+
+        Raises:
+            LinkLost, PolicyRefused: see ``next``.
+        """
+        return self._ask("POST", "/v1/answers", to_bytes(answer)).status_code == 204
+
+    def fetch(self, name: BlobName, *, tries: int = 8) -> bytes:
+        """Returns a blob, checked against its name, going on wherever the line was cut.
+
+        Raises:
+            LinkLost: it was cut ``tries`` times without a byte of progress.
+            MessageRefused: the coordinator does not have it, or sends other bytes.
+        """
+        here, left = bytearray(), tries
+        while len(here) < name.size:
+            before = len(here)
+            try:
+                self._fetch_more(name, here)
+            except LinkLost:
+                left = tries if len(here) > before else left - 1
+                if not left:
+                    raise
+                time.sleep(_pause(tries - left))
+        state = blake3()
+        state.update(here)
+        if state.hexdigest() != name.digest:
+            raise MessageRefused("the coordinator sent other bytes than it named")
+        return bytes(here)
+
+    def _fetch_more(self, name: BlobName, here: bytearray) -> None:
+        target = f"/v1/blobs/{name.digest}"
+        headers = self._headers("GET", target, b"") | {"range": f"bytes={len(here)}-"}
+        try:
+            with self._http.stream("GET", target, headers=headers) as reply:
+                self._check(reply)
+                if reply.status_code not in (200, 206):
+                    raise MessageRefused("the coordinator does not have the blob that it named")
+                if reply.status_code == 200:
+                    here.clear()
+                for part in reply.iter_bytes(_READ):
+                    if len(here) + len(part) > name.size:
+                        raise MessageRefused("the coordinator sent more bytes than it named")
+                    here += part
+        except (httpx2.TransportError, httpx2.StreamError) as error:
+            raise LinkLost(f"the line was cut: {type(error).__name__}") from error
+
+    def send(self, blob: bytes, *, tries: int = 8) -> BlobName:
+        """Sends a blob, going on wherever the line was cut; returns its name.
+
+        Raises:
+            LinkLost: it was cut ``tries`` times without a byte of progress.
+            MessageRefused: the coordinator does not take it.
+        """
+        name = BlobName(digest=blob_digest(blob), size=len(blob))
+        view, left, most = memoryview(blob), tries, -1
+        while True:
+            try:
+                here = self._received(name)
+                while here < name.size:
+                    here = self._send_part(name, here, bytes(view[here : here + CHUNK_BYTES]))
+                    most, left = max(most, here), tries
+                return name
+            except LinkLost:
+                left -= 1
+                if not left:
+                    raise
+                time.sleep(_pause(tries - left))
+
+    def _received(self, name: BlobName) -> int:
+        return _count(self._ask("HEAD", f"/v1/blobs/{name.digest}"))
+
+    def _send_part(self, name: BlobName, offset: int, part: bytes) -> int:
+        target = f"/v1/blobs/{name.digest}?offset={offset}&size={name.size}"
+        reply = self._ask("PUT", target, part)
+        if reply.status_code != 200:
+            raise MessageRefused("the coordinator does not take this blob (any longer)")
+        return _count(reply)
+
+    def document(self, name: str) -> bytes | None:
+        """Returns a document that the coordinator publishes, or None.
+
+        Raises:
+            LinkLost, PolicyRefused: see ``next``.
+        """
+        reply = self._ask("GET", f"/v1/documents/{name}")
+        return reply.content if reply.status_code == 200 else None
+
+    def hand_in(self, name: str, body: bytes) -> bytes:
+        """Hands something in; returns the reply.
+
+        Raises:
+            MessageRefused: the coordinator does not take it.
+            LinkLost, PolicyRefused: see ``next``.
+        """
+        reply = self._ask("POST", f"/v1/documents/{name}", body)
+        if reply.status_code != 200:
+            raise MessageRefused(f"the coordinator did not take {name}: {reply.status_code}")
+        return reply.content
+
+    def _ask(
+        self, method: str, target: str, body: bytes = b"", seconds: float = _SECONDS
+    ) -> httpx2.Response:
+        for last in (False, True):
+            try:
+                reply = self._http.request(
+                    method,
+                    target,
+                    content=body,
+                    headers=self._headers(method, target, body),
+                    timeout=httpx2.Timeout(seconds, connect=_CONNECT_SECONDS),
+                )
+            except (httpx2.TransportError, httpx2.StreamError) as error:
+                raise LinkLost(_why(error)) from error
+            if reply.status_code != 401 or last:
+                break
+            self._set_clock(reply)
+        self._check(reply)
+        return reply
+
+    def _headers(self, method: str, target: str, body: bytes) -> dict[str, str]:
+        proof = Proof(
+            site=self._site,
+            method=method,
+            target=target,
+            body=blob_digest(body),
+            time=int((self._clock() + self._ahead) * 1000),
+            nonce=os.urandom(16),
+        )
+        return {PROOF_HEADER: sign_proof(proof, self._key)}
+
+    def _set_clock(self, reply: httpx2.Response) -> None:
+        try:
+            theirs = float(parsedate_to_datetime(reply.headers["date"]).timestamp())
+        except (KeyError, ValueError):
+            return
+        self._ahead = theirs - self._clock()
+
+    def _check(self, reply: httpx2.Response) -> None:
+        if reply.status_code in (401, 403):
+            raise PolicyRefused(
+                "the coordinator does not admit this hospital: its certificate or membership was "
+                "revoked, or its clock is wrong; ask the consortium's lead"
+            )
+        if reply.status_code >= 500:
+            raise LinkLost(f"the coordinator is in trouble: {reply.status_code}")
+
+
+def _count(reply: httpx2.Response) -> int:
+    text = reply.headers.get("collegium-received", "")
+    if reply.status_code != 200 or not text.isdecimal():
+        raise MessageRefused("the coordinator does not take blobs from this hospital now")
+    return int(text)
+
+
+def _pause(tried: int) -> float:
+    return float(min(0.1 * 2**tried, 10.0))
+
+
+def _why(error: Exception) -> str:
+    """Returns what went wrong in plain words; TLS failures look like cut lines otherwise."""
+    said = str(error)
+    if "CERTIFICATE_VERIFY_FAILED" in said:
+        return (
+            "the coordinator's certificate is not of this consortium: is a TLS-inspecting proxy "
+            "in between, or was the coordinator set up anew?"
+        )
+    if "alert" in said or "SSL" in said:
+        return f"the TLS handshake failed ({said[:80]}): is this hospital's certificate expired?"
+    return f"the coordinator does not answer: {type(error).__name__}"
