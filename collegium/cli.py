@@ -79,13 +79,17 @@ def simulate(
             help="Repeatable noise derived from the seed, for tests: no privacy is claimed.",
         ),
     ] = False,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
+    ] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Runs a study with every hospital simulated on this machine."""
     from collegium.consortium import Settings
     from collegium.simulation import simulate_study
 
-    settings = Settings(data=data, budget=budget, test_noise=test_noise)
+    settings = Settings(data=data, budget=budget, test_noise=test_noise, workers=workers)
     with redirect_stdout(sys.stderr):
         run = simulate_study(_study(study, seed), study.parent, out, settings, _console())
     _emit(run, as_json)
@@ -131,12 +135,47 @@ def sweep(
 
 
 @app.command()
-def redteam(study: StudyFile, out: Out, data: Data = None, as_json: AsJson = False) -> None:
-    """Attacks a study's own trainer: does anything contradict the privacy it claims?"""
-    from collegium.redteam import red_team
+def redteam(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="STUDY|RUN", help="A study document, or a run in the folder --out."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Of a study: where the page goes. Of a run: its folder.")
+    ],
+    data: Data = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            "--beside",
+            help="Of a run whose split stands in an index file: the folder with that file.",
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Of a run: where the page goes. Default: OUT/redteam/RUN."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attacks a study, or a run of one: does anything contradict the privacy it claims?"""
+    from collegium.redteam import red_team_study
+    from collegium.redteam_run import Places, red_team_run
+    from protocol.errors import WorkspaceRefused
 
     with redirect_stdout(sys.stderr):
-        findings = red_team(_study(study, None), study.parent, data, out, _console())
+        if Path(target).is_file():
+            folder = Path(target).parent
+            findings = red_team_study(
+                _study(Path(target), None), folder, data, to or out, _console()
+            )
+        elif (out / "collegium.db").is_file():
+            places = Places(out=out, data=data, beside=beside, to=to)
+            findings = red_team_run(target, places, _console())
+        else:
+            raise WorkspaceRefused(
+                f"{target} is no study document, and --out {out} holds no run of that name: name "
+                "a file, or a run with the folder that it is in"
+            )
     _emit(findings.to_json(), as_json)
     if findings.contradicted:
         raise typer.Exit(1)

@@ -1,9 +1,8 @@
 """What every attack needs: the attacker's randomness, the trainer, and studies a little changed."""
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,22 @@ from pipelines.canaries import canary_records
 from pipelines.cohort import Records
 from pipelines.networks import build, parameters_of
 from protocol.contract import TableCohort
-from protocol.study import LocalPrivacy, Study
+from protocol.study import PatientPrivacy, Study
 from protocol.tensors import Tensors
 from silos.entropy import Entropy, SecretEntropy
 from silos.trainer import Trainer
+from silos.worker import Crew, RowsOfPatients, Worker
 
 Floats: TypeAlias = NDArray[np.float64]
-MakeTrainer: TypeAlias = Callable[[Study, str, Records, Records], Trainer]
+
+
+class MakeTrainer(Protocol):
+    """Makes the trainer under attack; ``crew`` computes its gradients, its own worker when None."""
+
+    def __call__(
+        self, study: Study, site: str, train: Records, test: Records, crew: Crew | None = None, /
+    ) -> Trainer:
+        """Returns one site's trainer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +39,12 @@ class Chances:
     )
 
 
-def local_privacy(study: Study) -> LocalPrivacy:
-    """Returns the study's privacy, which must be mode local."""
-    if not isinstance(study.privacy, LocalPrivacy):
-        raise ValueError("the red team attacks studies of mode local")
-    return study.privacy
+def patient_privacy(study: Study, site: str) -> PatientPrivacy:
+    """Returns what a hospital promises its patients; the study must promise something."""
+    privacy = study.privacy_of(site)
+    if not isinstance(privacy, PatientPrivacy):
+        raise ValueError("a study without privacy promises nothing")
+    return privacy
 
 
 def build_model(study: Study) -> Tensors:
@@ -48,12 +57,27 @@ def varied(study: Study, **training: object) -> Study:
     return study.model_copy(update={"training": study.training.model_copy(update=training)})
 
 
+def sampled_at(study: Study, rate: float) -> Study:
+    """Returns the study with one sampling rate for every hospital."""
+    privacy = study.privacy.model_copy(update={"sampling_rate": rate})
+    sites = tuple(site.model_copy(update={"sampling_rate": None}) for site in study.sites)
+    return study.model_copy(update={"privacy": privacy, "sites": sites})
+
+
 def canary_trainer(
-    study: Study, site: str, count: int, make: MakeTrainer
+    study: Study,
+    site: str,
+    numbers: NDArray[np.int64],
+    make: MakeTrainer,
+    gradients: RowsOfPatients,
 ) -> tuple[Trainer, Tensors]:
-    """Returns a site's trainer over canaries, and its first model."""
+    """Returns a site's trainer over the canaries of these numbers, and its first model.
+
+    The canaries' gradients are chosen; everything else is the hospital's own.
+    """
     cohort = study.cohort
     shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
-    records = canary_records(count, shape)
-    trainer = make(study, site, records, records)
+    records = canary_records(numbers, shape)
+    worker = Worker(study, records.features, records.labels, gradients)
+    trainer = make(study, site, records, records, worker)
     return trainer, trainer.initial_model()

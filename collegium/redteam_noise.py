@@ -1,6 +1,7 @@
-"""Attacks on the noise: what a hospital releases when an auditor chooses the gradients."""
+"""Attacks on the noise: what hospitals release when an auditor chooses the gradients."""
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,15 +13,25 @@ from collegium.redteam_bench import (
     MakeTrainer,
     build_model,
     canary_trainer,
-    local_privacy,
+    patient_privacy,
+    sampled_at,
     varied,
 )
-from compliance.accounting import SampledGaussian, epsilon
+from collegium.redteam_views import (
+    Claim,
+    LocalHospital,
+    View,
+    hospital_at,
+    own_multiplier,
+)
+from compliance.accounting import epsilon
 from compliance.auditing import (
     Check,
     OneRun,
     audit_in_runs,
+    check_every_hospital,
     check_independence,
+    check_ratio,
     check_residues,
     check_sampling,
     check_shape,
@@ -31,11 +42,11 @@ from compliance.auditing import (
 from pipelines.canaries import ChosenGradients, Directions
 from protocol.noise_shares import units_for
 from protocol.study import Study
-from protocol.tensors import Tensors, flatten, layout_of
+from protocol.tensors import Tensors, layout_of
 from silos.entropy import Moment
-from silos.participation import PrivacyPlan
 
 _COORDINATES = 100_000
+_SUM_COORDINATES = 400_000  # so that a ratio of two deviations is known to 0.4 %
 _MOST_RELEASES = 5000
 _EMPTY_RATE = 1e-12
 _LEAST_PATIENTS = 64
@@ -45,7 +56,7 @@ _MOST_LOCAL_STEPS = 50
 
 _CANARIES = 1000
 _GUESSED = 0.3  # of the canaries, fixed beforehand
-_RUNS = 1
+_RUNS = 1  # for each view, fixed beforehand
 _LEVEL = 0.05
 _AUDIT_DELTA = 1e-5
 _AUDIT_WORK = 2e9  # canaries x parameters x steps
@@ -53,8 +64,9 @@ _AUDIT_WORK = 2e9  # canaries x parameters x steps
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Every one-run audit, and the claim they were held against."""
+    """Every one-run audit of one view, and what they were held against."""
 
+    view: View
     runs: tuple[OneRun, ...]
     claim: float
     delta: float
@@ -66,141 +78,251 @@ class Audit:
         """The largest lower bound of epsilon."""
         return max(run.bound for run in self.runs)
 
+    @property
+    def ceiling(self) -> float:
+        """The largest bound that so many guesses could give, were all of them right."""
+        return max(replace(run, correct=run.guesses).bound for run in self.runs)
+
 
 def conformance(
-    study: Study, z: float, make: MakeTrainer, chances: Chances, attempt: int
+    study: Study,
+    claims: Mapping[str, Claim],
+    views: Sequence[View],
+    make: MakeTrainer,
+    chances: Chances,
+    attempt: int,
 ) -> tuple[Check, ...]:
-    """Hands zero gradients to the trainer and examines what it releases.
+    """Hands zero gradients to every hospital's trainer and examines what it releases.
 
     Each release is one step of rate 1 without momentum, so that a release is
-    the step's noise; a second bench takes the study's own local steps.
+    the step's noise; another bench takes the study's own local steps.
     """
     plain = varied(study, local_steps=1, momentum=0.0, learning_rate=1.0)
-    benches = [_Bench(plain, site, z, make, chances, attempt) for site in study.site_names[:2]]
-    size = benches[0].size
-    count = max(8, min(_MOST_RELEASES, math.ceil(_COORDINATES / size)))
-    released, sizes = zip(
-        *(benches[number % 2].release(number) for number in range(count)), strict=True
-    )
-    raw = np.stack(released)
-    noise, sigma = np.rint(np.nan_to_num(raw)).astype(np.int64), benches[0].sigma
-    checks = [
-        check_variance(noise, sigma),
-        check_shape(noise, sigma),
-        check_whole_numbers(raw),
-        check_residues(noise, sigma),
-        check_independence(noise, sigma),
-        check_sampling(np.array(sizes), benches[0].patients, study.privacy.sampling_rate),
-        _check_empty(plain, z, make, chances, attempt, count),
-    ]
-    if study.training.local_steps > 1:
-        checks.append(_check_round(study, z, make, chances, attempt, count))
+    sums = [view for view in views if len(view.sites) > 1]
+    alike: dict[float, list[str]] = {}
+    for site in study.site_names:  # a hospital may have chosen a smaller epsilon
+        alike.setdefault(own_multiplier(study, claims[site]), []).append(site)
+    checks: list[Check] = []
+    for multiplier, sites in alike.items():
+        wanted = _SUM_COORDINATES if sums else _COORDINATES // len(sites)
+        hall = _Hall(plain, sites, multiplier, wanted, make, chances, attempt)
+        found = [*_check_noise(hall), *_check_empty(hall), *_check_round(hall, study)]
+        for view in sums:
+            found += _check_sum(hall, view)
+        if len(alike) > 1:
+            found = [replace(check, name=f"{check.name}, {sites[0]}") for check in found]
+        checks += found
     return tuple(checks)
 
 
-def _check_empty(
-    plain: Study, z: float, make: MakeTrainer, chances: Chances, attempt: int, count: int
-) -> Check:
-    rare = plain.model_copy(
-        update={"privacy": plain.privacy.model_copy(update={"sampling_rate": _EMPTY_RATE})}
-    )
-    bench = _Bench(rare, plain.site_names[0], z, make, chances, attempt)
-    rounds = range(count, count + max(4, count // 5))
-    raw = np.stack([bench.release(number)[0] for number in rounds])
-    return check_variance(raw, bench.sigma, name="noise of empty batches")
+def _check_noise(hall: "_Hall") -> Iterable[Check]:
+    """Everything that one hospital's noise must be, whoever it is."""
+    raw = hall.raw.reshape(-1, hall.size)
+    noise = hall.noise.reshape(-1, hall.size)
+    yield check_variance(noise, hall.sigma)
+    if len(hall.sites) > 1:
+        each = {site: hall.noise[:, place] for place, site in enumerate(hall.sites)}
+        yield check_every_hospital(each, hall.sigma)
+    yield check_shape(noise, hall.sigma)
+    yield check_whole_numbers(raw)
+    yield check_residues(noise, hall.sigma)
+    yield check_independence(noise, hall.sigma)
+    for rate in dict.fromkeys(bench.rate for bench in hall.benches):
+        places = [place for place, bench in enumerate(hall.benches) if bench.rate == rate]
+        patients = hall.benches[places[0]].patients
+        yield check_sampling(hall.sizes[:, places].ravel(), patients, rate)
 
 
-def _check_round(
-    study: Study, z: float, make: MakeTrainer, chances: Chances, attempt: int, count: int
-) -> Check:
+def _check_empty(hall: "_Hall") -> Iterable[Check]:
+    rare = sampled_at(hall.study, _EMPTY_RATE)
+    bench = _Bench(rare, hall.sites[0], hall.make, hall.chances, hall.attempt)
+    rounds = range(hall.rounds, hall.rounds + max(4, hall.rounds // 5))
+    raw = np.stack([bench.release(number, hall.multiplier)[0] for number in rounds])
+    yield check_variance(raw, hall.sigma, name="noise of empty batches")
+
+
+def _check_round(hall: "_Hall", study: Study) -> Iterable[Check]:
     """A round's update is a weighted sum of its steps: common noise would make it wider."""
+    if study.training.local_steps == 1:
+        return
     steps = min(study.training.local_steps, _MOST_LOCAL_STEPS)
-    momentum = study.training.momentum
-    own = varied(study, local_steps=steps, momentum=momentum, learning_rate=1.0)
-    bench = _Bench(own, study.site_names[0], z, make, chances, attempt)
-    weights = _step_weights(steps, momentum)
-    sigma = bench.sigma * math.sqrt(sum(weight * weight for weight in weights))
-    rounds = range(2 * count, 2 * count + max(4, count // steps))
-    raw = np.stack([bench.release(number)[0] for number in rounds])
-    return check_variance(raw, sigma, name=f"independence of a round's {steps} steps")
+    own = varied(study, local_steps=steps, learning_rate=1.0)
+    bench = _Bench(own, hall.sites[0], hall.make, hall.chances, hall.attempt)
+    sigma = hall.sigma * math.hypot(*bench.hospital.weights)
+    rounds = range(2 * hall.rounds, 2 * hall.rounds + max(4, hall.rounds // steps))
+    raw = np.stack([bench.release(number, hall.multiplier)[0] for number in rounds])
+    yield check_variance(raw, sigma, name=f"independence of a round's {steps} steps")
 
 
-def _step_weights(steps: int, momentum: float) -> list[float]:
-    """Returns how much each step's gradient moves the round's parameters."""
-    return [sum(momentum**later for later in range(steps - step)) for step in range(steps)]
+def _check_sum(hall: "_Hall", view: View) -> Iterable[Check]:
+    """The noise of a sum, whoever is in it, and what sharing it gains over local noise."""
+    units, answered = units_for(hall.size), hall.study.threshold
+    promised = view.event.noise_multiplier
+    honest = hall.noise[:, : len(view.sites)].sum(axis=1)
+    yield check_variance(
+        honest, view.deviation * units, name=f"noise of {len(view.sites)} honest shares together"
+    )
+    shared = hall.noise[:, :answered].sum(axis=1).astype(np.float64)
+    whole = view.multiplier * math.sqrt(answered) * units
+    yield check_variance(shared, whole, name=f"noise in the sum of {answered} hospitals")
+    local = np.stack(
+        [
+            np.sum([bench.local(number, promised) for bench in hall.benches[:answered]], axis=0)
+            for number in range(3 * hall.rounds, 4 * hall.rounds)
+        ]
+    )
+    yield check_ratio(
+        local, shared, promised / view.multiplier, name="local noise over shared noise, in the mean"
+    )
+
+
+class _Hall:
+    """Hospitals with equal noise, and what they released: (rounds, sites, size)."""
+
+    def __init__(
+        self,
+        study: Study,
+        sites: Sequence[str],
+        multiplier: float,
+        coordinates: int,
+        make: MakeTrainer,
+        chances: Chances,
+        attempt: int,
+    ) -> None:
+        self.study, self.sites, self.multiplier = study, sites, multiplier
+        self.make, self.chances, self.attempt = make, chances, attempt
+        self.benches = [_Bench(study, site, make, chances, attempt) for site in sites]
+        self.size = self.benches[0].size
+        self.sigma = multiplier * units_for(self.size)
+        self.rounds = max(4, min(_MOST_RELEASES, math.ceil(coordinates / self.size)))
+        released = [
+            bench.release(number, multiplier)
+            for number in range(self.rounds)
+            for bench in self.benches
+        ]
+        shape = (self.rounds, len(sites), self.size)
+        self.raw = np.stack([update for update, _ in released]).reshape(shape)
+        self.noise = np.rint(np.nan_to_num(self.raw)).astype(np.int64)
+        self.sizes = np.array([sampled for _, sampled in released]).reshape(shape[:2])
 
 
 class _Bench:
     """A trainer of one site with zero gradients, and what it releases in integer units."""
 
     def __init__(
-        self, study: Study, site: str, z: float, make: MakeTrainer, chances: Chances, attempt: int
+        self, study: Study, site: str, make: MakeTrainer, chances: Chances, attempt: int
     ) -> None:
-        rate = study.privacy.sampling_rate
-        self.patients = _LEAST_PATIENTS
-        if rate > _EMPTY_RATE:
-            self.patients = min(_MOST_PATIENTS, max(_LEAST_PATIENTS, math.ceil(_BATCH / rate)))
-        trainer, model = canary_trainer(study, site, self.patients, make)
-        self._model: Tensors = {name: np.zeros_like(tensor) for name, tensor in model.items()}
-        self._trainer, self._z, self._chances, self._attempt = trainer, z, chances, attempt
-        self.size = flatten(model).size
+        self.rate, self.patients = patient_privacy(study, site).sampling_rate, _LEAST_PATIENTS
+        if self.rate > _EMPTY_RATE:
+            needed = math.ceil(_BATCH / self.rate)
+            self.patients = min(_MOST_PATIENTS, max(_LEAST_PATIENTS, needed))
         self._gradients = ChosenGradients(
             lambda numbers: np.zeros((len(numbers), self.size), dtype=np.float32)
         )
-        trainer._gradients = self._gradients
-        units = units_for(self.size)
-        expected = rate * self.patients
-        self._unit = local_privacy(study).clip / units / expected
-        self.sigma = z * units
+        trainer, model = canary_trainer(
+            study, site, np.arange(self.patients), make, self._gradients
+        )
+        self._model: Tensors = {name: np.zeros_like(tensor) for name, tensor in model.items()}
+        self._attempt = attempt
+        self.size = layout_of(model).size
+        self.hospital = hospital_at(study, site, trainer, chances.entropy)
+        self._as_local = LocalHospital(
+            study=study, site=site, trainer=trainer, entropy=chances.entropy
+        )
 
-    def release(self, number: int) -> tuple[Floats, int]:
+    def release(self, number: int, multiplier: float) -> tuple[Floats, int]:
         """Returns one round's noise in integer units, and how many patients it sampled."""
         before = self._gradients.num_seen
-        update = self._trainer.update(
-            self._model, number, self._attempt, self._z, self._chances.entropy
-        )
-        return -update / self._unit, self._gradients.num_seen - before
+        noise = self.hospital.released(self._model, number, self._attempt, multiplier)
+        return noise, self._gradients.num_seen - before
+
+    def local(self, number: int, multiplier: float) -> Floats:
+        """Returns the noise of a round in which this hospital protects itself alone."""
+        return self._as_local.released(self._model, number, self._attempt, multiplier)
 
 
-def one_run_audit(study: Study, plan: PrivacyPlan, make: MakeTrainer, chances: Chances) -> Audit:
-    """Bounds epsilon from below with 95 % confidence; an excess is tested again."""
+def one_run_audits(
+    study: Study, claim: Claim, views: Sequence[View], make: MakeTrainer, chances: Chances
+) -> tuple[Audit, ...]:
+    """Bounds epsilon of each view from below, with 95 % confidence for all views together."""
+    level = _LEVEL / len(views)
+    return tuple(one_run_audit(study, claim, view, make, chances, level) for view in views)
+
+
+def one_run_audit(
+    study: Study,
+    claim: Claim,
+    view: View,
+    make: MakeTrainer,
+    chances: Chances,
+    level: float = _LEVEL,
+) -> Audit:
+    """Bounds epsilon of one view from below; an excess is tested again."""
     size = layout_of(build_model(study)).size
     training = study.training
     steps = min(training.local_steps, _MOST_LOCAL_STEPS)
     most = _AUDIT_WORK / (_CANARIES * size * steps)
     rounds = max(1, min(training.rounds, int(most)))
     canaries = max(100, min(_CANARIES, int(_CANARIES * most)))
-    delta = min(plan.delta, _AUDIT_DELTA)
-    event = replace(plan.training, steps=rounds * steps)
-    claim = epsilon(event, delta)
+    delta = min(claim.delta, _AUDIT_DELTA)
+    allowed = epsilon(replace(view.event, steps=rounds * steps), delta)
+    if delta == claim.delta and view.event == claim.event:
+        allowed = min(allowed, claim.epsilon)  # what was said counts, whatever the noise costs
     shorter = varied(study, rounds=rounds, local_steps=steps)
+    shorter = sampled_at(shorter, claim.event.sampling_rate)  # others may sample more, and pay
 
     def run(number: int, alpha: float) -> OneRun:
-        scores, inside = canary_scores(shorter, event, canaries, make, chances, number)
+        scores, inside = canary_scores(shorter, view, canaries, make, chances, number)
         return guess(scores, inside, int(_GUESSED * canaries), delta, alpha)
 
-    runs, contradicted = audit_in_runs(run, claim, runs=_RUNS, alpha=_LEVEL)
+    runs, contradicted = audit_in_runs(run, allowed, runs=_RUNS, alpha=level)
     return Audit(
-        runs=tuple(runs), claim=claim, delta=delta, steps=event.steps, contradicted=contradicted
-    )
+        view=view, runs=tuple(runs), claim=allowed, delta=delta, steps=rounds * steps,
+        contradicted=contradicted,
+    )  # fmt: skip
 
 
 def canary_scores(
     study: Study,
-    event: SampledGaussian,
+    view: View,
     canaries: int,
     make: MakeTrainer,
     chances: Chances,
     attempt: int,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Returns each canary's score over all rounds' updates, and what its coin said.
+    """Returns each canary's score over all rounds' releases, and what its coin said.
 
-    A canary that is out is a patient who contributes nothing: the adjacency
-    that the claim is about. The public patient count stays.
+    Canaries are dealt to the view's hospitals. One that is out is a patient who
+    contributes nothing: the adjacency that the claim is about. The public
+    patient count stays.
     """
-    site = study.site_names[0]
-    trainer, model = canary_trainer(study, site, canaries, make)
-    coins = chances.entropy.stream(
+    size = layout_of(build_model(study)).size
+    inside = _coins(study, view.sites[0], canaries, chances, attempt)
+    directions = Directions(inside, size, chances.random)
+    clip = patient_privacy(study, view.sites[0]).clip
+    chosen = ChosenGradients(lambda numbers: directions.gradients(numbers, clip))
+    hospitals = []
+    for place, site in enumerate(view.sites):
+        numbers = np.arange(place, canaries, len(view.sites))
+        trainer, model = canary_trainer(study, site, numbers, make, chosen)
+        hospitals.append(hospital_at(study, site, trainer, chances.entropy))
+    weights, units = hospitals[0].weights, units_for(size)
+    rate = study.privacy.sampling_rate
+    length = units * sum(weights) * rate  # what a canary that is in adds to a release, on average
+    for number in range(study.training.rounds):
+        seen = np.sum(
+            [h.released(model, number, attempt, view.multiplier) for h in hospitals], axis=0
+        )
+        directions.observe(seen / length)
+        directions.turn()
+    deviation = view.deviation * units * math.hypot(*weights)
+    return directions.estimates((deviation / length) ** 2), inside
+
+
+def _coins(
+    study: Study, site: str, count: int, chances: Chances, attempt: int
+) -> NDArray[np.bool_]:
+    stream = chances.entropy.stream(
         Moment(
             use="coins",
             study=study.digest,
@@ -209,24 +331,9 @@ def canary_scores(
             round=0,
             attempt=attempt,
             step=0,
-            dataset=trainer.dataset_digest,
+            dataset="canaries",
             model="",
             sample="",
         )  # fmt: skip
     )
-    inside = (coins.words(canaries, np.uint64) & np.uint64(1)).astype(np.bool_)
-    size, clip = flatten(model).size, local_privacy(study).clip
-    directions = Directions(inside, size, chances.random)
-    trainer._gradients = ChosenGradients(lambda numbers: directions.gradients(numbers, clip))
-    privacy, training, z = local_privacy(study), study.training, event.noise_multiplier
-    weights = _step_weights(training.local_steps, training.momentum)
-    expected = privacy.sampling_rate * canaries
-    # A canary that is in moves a round's update by this much, on average.
-    length = training.learning_rate * clip * sum(weights) * privacy.sampling_rate / expected
-    for number in range(training.rounds):
-        update = trainer.update(model, number, attempt, z, chances.entropy)
-        directions.observe(-update / length)
-        directions.turn()
-    spread = sum(weight * weight for weight in weights)
-    noise_variance = spread * (z / sum(weights) / privacy.sampling_rate) ** 2
-    return directions.estimates(noise_variance), inside
+    return (stream.words(count, np.uint64) & np.uint64(1)).astype(np.bool_)

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from collegium.redteam import Findings
-from compliance.auditing import CHECK_LEVEL
+from compliance.auditing import CHECK_LEVEL, Check
 from compliance.documents import (
     Bullets,
     Column,
@@ -25,22 +25,25 @@ from compliance.documents import (
 )
 from compliance.dossier import Interval
 from pipelines.membership import FALSE_ALARMS, Estimate
+from protocol.study import DistributedPrivacy
 
 
 def page(findings: Findings) -> Document:
     """Returns the page of one red team."""
+    study, run = findings.target.study, findings.target.run
     return Document(
         kind="red-team",
         title="Red team: is the claimed privacy there?",
-        subtitle=f"{findings.study.title}, study {findings.study.digest}",
+        subtitle=f"{study.title}, {f'run {run.run_id}' if run else f'study {study.digest}'}",
         banner=(_verdict(findings), _whose_eyes()),
         sections=(
             _summary(findings),
             _conformance(findings),
+            *_evidence(findings),
             _audit(findings),
             _membership(findings),
             _inversion(findings),
-            _not_covered(),
+            _not_covered(findings),
         ),
         footer=(
             "An attack that fails proves nothing: a better one may come. Only the proof behind the "
@@ -51,28 +54,33 @@ def page(findings: Findings) -> Document:
 
 def summarise(findings: Findings, out: Path, console: Console) -> None:
     """Prints the findings for a person."""
-    audit, protected = findings.audit, findings.attacks[-1].found
-    passed = sum(check.passed for check in findings.conformance)
+    passed = sum(check.passed for check in findings.checks)
     verdict = _verdict(findings)
     style = "red" if findings.contradicted else "green"
-    console.print(f"[bold]{findings.study.title}[/bold]")
+    console.print(f"[bold]{findings.target.study.title}[/bold]")
     console.print(verdict.text, style=style, markup=False)
-    for check in findings.conformance:
+    for check in findings.checks:
         if not check.passed:
             console.print(
                 f"  {check.name}: {check.found}; expected {check.expected}",
                 style="red",
                 markup=False,
             )
-    console.print(f"  noise         {passed} of {len(findings.conformance)} checks passed")
-    console.print(
-        f"  one run       epsilon is at least {audit.bound:.2f} (95 %); claimed "
-        f"{show(audit.claim, Form.EPSILON)} at delta {show(audit.delta, Form.SMALL)}"
-    )
-    console.print(
-        f"  membership    {protected.attack}: AUROC {_words(protected.auroc)}, "
-        f"{_words(protected.true_alarms)} found at 1 % false alarms"
-    )
+    console.print(f"  checks        {passed} of {len(findings.checks)} passed")
+    for audit in findings.audits:
+        console.print(
+            f"  one run       {audit.view.title}: epsilon is at least {audit.bound:.2f} (95 %); "
+            f"{audit.view.claimed_as}: {show(audit.claim, Form.EPSILON)} at delta "
+            f"{show(audit.delta, Form.SMALL)}",
+            soft_wrap=True,
+        )
+    for attack in findings.attacks[2:]:
+        console.print(
+            f"  membership    {attack.training}: {attack.found.attack}, AUROC "
+            f"{_words(attack.found.auroc)}, {_words(attack.found.true_alarms)} found at 1 % false "
+            "alarms",
+            soft_wrap=True,
+        )
     for found in findings.inversions:
         console.print(
             f"  inversion     {found.seen}: cosine {found.inside:.3f} (others {found.outside:.3f})"
@@ -90,13 +98,12 @@ def _verdict(findings: Findings) -> Statement:
             "attacks give lower bounds: that they stay below the claim proves nothing.",
             tone=Tone.GOOD,
         )
-    reasons = [] if findings.conforms else ["the released noise is not what was promised"]
-    if findings.audit.contradicted:
-        reasons.append("the lower bound of epsilon exceeds the claim")
     return Statement(
-        text=f"The claim is contradicted: {' and '.join(reasons)}.",
+        text=f"The claim is contradicted. {'; '.join(findings.reasons)}.",
         detail="It was tested again with fresh randomness and failed again. Release nothing from "
-        "this software before the cause is found.",
+        "this software before the cause is found."
+        + " The run is marked failed."
+        * (findings.target.run is not None),
         tone=Tone.BAD,
     )
 
@@ -111,17 +118,16 @@ def _whose_eyes() -> Statement:
 
 
 def _summary(findings: Findings) -> Section:
-    protected = findings.attacks[-1].found
-    passed = sum(check.passed for check in findings.conformance)
+    protected, audit = findings.attacks[2].found, findings.audits[0]
+    passed = sum(check.passed for check in findings.checks)
     items = [
         Highlight(
-            label="checks of the noise passed", value=f"{passed} of {len(findings.conformance)}",
+            label="checks passed", value=f"{passed} of {len(findings.checks)}",
             form=Form.TEXT, note="the strongest test",
         ),
         Highlight(
-            label="lower bound of ε", value=round(findings.audit.bound, 2), form=Form.NUMBER,
-            note=f"claimed {show(findings.audit.claim, Form.EPSILON)}, "
-            f"δ = {show(findings.audit.delta, Form.SMALL)}",
+            label="lower bound of ε", value=round(audit.bound, 2), form=Form.NUMBER,
+            note=f"claimed {show(audit.claim, Form.EPSILON)}, δ = {show(audit.delta, Form.SMALL)}",
         ),
         Highlight(
             label="members found", value=protected.true_alarms.value, form=Form.RATIO,
@@ -138,20 +144,36 @@ def _summary(findings: Findings) -> Section:
                 note=f"cosine; with patients not in it {last.outside:.3f}",
             )  # fmt: skip
         )
-    event, plan = findings.plan.training, findings.plan
+    claim, run = findings.claim, findings.target.run
+    event = claim.event
     facts = Facts(
         title="What is claimed, and what was attacked",
         rows=(
-            Fact(label="ε for one patient, training", value=plan.epsilon, form=Form.EPSILON),
-            Fact(label="δ", value=plan.delta, form=Form.SMALL),
+            Fact(label="Attacked", value="a run" if run else "a study, as it would be run"),
+            *((Fact(label="Run", value=run.run_id, form=Form.CODE),) if run else ()),
+            Fact(label="Study", value=findings.target.study.digest, form=Form.CODE),
+            Fact(label="Mode of privacy", value=findings.target.study.privacy.mode),
+            Fact(
+                label="Who claims it",
+                value="the hospitals signed it" if run else "this software, before a run",
+            ),
+            Fact(label="ε for one patient, training", value=claim.epsilon, form=Form.EPSILON),
+            Fact(label="δ", value=claim.delta, form=Form.SMALL),
             Fact(label="Noise multiplier", value=event.noise_multiplier, form=Form.NUMBER),
             Fact(label="Sampling rate", value=event.sampling_rate, form=Form.NUMBER),
-            Fact(label="Steps", value=event.steps, form=Form.COUNT),
-            Fact(label="Hospital whose records were attacked", value=findings.site),
+            Fact(label="Steps that are paid for", value=event.steps, form=Form.COUNT),
+            Fact(label="What the attacker sees", value=findings.view.title),
+            Fact(label="Hospital whose records were attacked", value=claim.site),
+            *(_software(run.other_software) if run else ()),
             Fact(label="Took", value=sum(findings.seconds.values()), form=Form.SECONDS),
         ),
     )
     return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)), facts))
+
+
+def _software(other: tuple[str, ...]) -> tuple[Fact, ...]:
+    said = f"another now than then: {', '.join(other)}" if other else "the same now as then"
+    return (Fact(label="Software of the run", value=said),)
 
 
 def _conformance(findings: Findings) -> Section:
@@ -159,64 +181,103 @@ def _conformance(findings: Findings) -> Section:
         " A check failed at first; these are the figures of the second test." * findings.retested
     )
     text = Paragraph(
-        text="The hospital's own trainer was given patients whose gradients are zero. What it "
+        text="Every hospital's own trainer was given patients whose gradients are zero. What it "
         "then releases is its noise, which must be the exact discrete Gaussian of the plan, new "
         f"in every step, also where nobody was sampled.{again}"
     )
-    table = Table(
-        title="Checks of the released noise",
+    table = _checks(
+        "Checks of the released noise",
+        findings.conformance,
+        f"A check fails when its p is below {CHECK_LEVEL:g}, in two tests with fresh noise: "
+        "an honest trainer does so less than once in a million.",
+    )
+    return Section(key="noise", title="The noise itself", blocks=(text, table))
+
+
+def _evidence(findings: Findings) -> tuple[Section, ...]:
+    run = findings.target.run
+    if run is None:
+        return ()
+    text = Paragraph(
+        text="What the hospitals signed, and the masked vectors of the rounds that are still kept. "
+        "Two vectors under one mask would show the difference of two updates."
+    )
+    table = _checks(
+        "Checks of what the run left behind",
+        run.checks,
+        f"This cannot be drawn anew, so a check fails only when its p is below {CHECK_LEVEL**2:g}."
+        + "".join(f" Not checked: {what}." for what in run.not_checked),
+    )
+    return (Section(key="evidence", title="The run's own evidence", blocks=(text, table)),)
+
+
+def _checks(title: str, checks: tuple[Check, ...], note: str) -> Table:
+    return Table(
+        title=title,
         columns=(
             Column(title="Check"), Column(title="Result"), Column(title="Found"),
             Column(title="Expected"), Column(title="p", form=Form.NUMBER),
         ),
         rows=tuple(
             (c.name, "passed" if c.passed else "FAILED", c.found, c.expected, c.p_value)
-            for c in findings.conformance
+            for c in checks
         ),
-        note=f"A check fails when its p is below {CHECK_LEVEL:g}, in two tests with fresh noise: "
-        "an honest trainer does so less than once in a million.",
+        note=note,
     )  # fmt: skip
-    return Section(key="noise", title="The noise itself", blocks=(text, table))
 
 
 def _audit(findings: Findings) -> Section:
-    audit = findings.audit
+    first = findings.audits[0]
     text = Paragraph(
         text="Each canary is a patient with the largest gradient allowed, in a direction of its "
-        "own, and a secret coin says whether it is in. The attacker sees every update, guesses "
+        "own, and a secret coin says whether it is in. The attacker sees every release, guesses "
         "the most certain ones, and the share of right guesses bounds ε from below."
     )
     table = Table(
         title="One-run audits",
         columns=(
-            Column(title="Run", form=Form.COUNT), Column(title="Canaries", form=Form.COUNT),
-            Column(title="Guessed", form=Form.COUNT), Column(title="Right", form=Form.COUNT),
+            Column(title="What is seen"), Column(title="Held against"),
+            Column(title="Canaries", form=Form.COUNT), Column(title="Guessed", form=Form.COUNT),
+            Column(title="Right", form=Form.COUNT),
             Column(title="Lower bound of ε", form=Form.NUMBER),
-            Column(title="Claimed ε", form=Form.EPSILON), Column(title="Level", form=Form.NUMBER),
+            Column(title="Most it could show", form=Form.NUMBER),
+            Column(title="Its ε", form=Form.EPSILON), Column(title="Level", form=Form.NUMBER),
         ),
         rows=tuple(
-            (n, run.canaries, run.guesses, run.correct, run.bound, audit.claim, run.alpha)
-            for n, run in enumerate(audit.runs, start=1)
+            (
+                audit.view.title, audit.view.claimed_as, run.canaries, run.guesses, run.correct,
+                round(run.bound, 3), round(audit.ceiling, 2), audit.claim, run.alpha,
+            )
+            for audit in findings.audits
+            for run in audit.runs
         ),
-        note=f"Over {audit.steps} steps, at δ = {show(audit.delta, Form.SMALL)}, where the plan's "
-        f"claim is {show(audit.claim, Form.EPSILON)}. 95 % for all planned runs together; how "
-        "many are guessed was fixed beforehand. A lower bound: that it stays below the claim "
-        "proves nothing. Steinke, Nasr and Jagielski 2023, arXiv 2305.08846.",
+        note=f"Over {first.steps} steps, at δ = {show(first.delta, Form.SMALL)}. 95 % for all "
+        "planned runs together; how many are guessed was fixed beforehand. A lower bound: that it "
+        "stays below the claim proves nothing. Steinke, Nasr and Jagielski 2023, arXiv 2305.08846.",
     )  # fmt: skip
     return Section(key="one-run", title="Audit in one run", blocks=(text, table))
 
 
 def _membership(findings: Findings) -> Section:
-    first = findings.attacks[0].found
-    permitted = min(1.0, math.exp(findings.plan.epsilon) * FALSE_ALARMS + findings.plan.delta)
+    first, claim = findings.attacks[0].found, findings.claim
+    permitted = min(1.0, math.exp(claim.epsilon) * FALSE_ALARMS + claim.delta)
     source = {
         "LiRA": "Carlini et al. 2022, arXiv 2112.03570",
         "RMIA": "Zarifzadeh et al. 2024, arXiv 2312.03262",
     }
+    idle = (
+        " Here the control finds nothing that chance does not: on these records this attack says "
+        "little."
+    ) * (first.auroc.low <= 0.5)
+    own = (
+        " The last row attacks the run's own model: all hospitals train the reference models, and "
+        "who was in it is known."
+    ) * (findings.target.run is not None)
     text = Paragraph(
-        text=f"{first.attack} on {first.patients} patients of {findings.site}: {first.models} "
-        "models, each trained by this hospital alone on a random half, and attacked with the help "
-        "of the others. The control shows whether the attack has teeth on these records."
+        text=f"{first.attack} on {first.patients} patients of {claim.site}: {first.models} "
+        "models, each trained on a random half by this hospital alone, with the noise in "
+        f"{findings.view.title}; each is attacked with the help of the others. The control shows "
+        f"whether the attack has teeth on these records.{idle}{own}"
     )
     table = Table(
         title="Who was a training patient?",
@@ -231,8 +292,7 @@ def _membership(findings: Findings) -> Section:
         ),
         note="Guessing gives 0.5 and 0.01. The claim permits at most "
         f"{permitted:.3f} found at 1 % false alarms. Intervals: 95 %, by resampling models and "
-        "patients. "
-        f"{source[first.attack]}.",
+        f"patients. {source[first.attack]}.",
     )  # fmt: skip
     return Section(key="membership", title="Membership inference", blocks=(text, table))
 
@@ -257,17 +317,25 @@ def _inversion(findings: Findings) -> Section:
             Column(title="Cosine with other patients", form=Form.RATIO),
         ),
         rows=tuple((i.seen, i.inside, i.outside) for i in findings.inversions),
-        note="Means over 20 patients, or 5 draws of the noise. 1 is the record itself.",
+        note=f"Noised: with the noise in {findings.view.title}. Means over 20 patients, or 5 draws "
+        "of the noise. 1 is the record itself.",
     )
     return Section(key="inversion", title="First-layer inversion", blocks=(before, table))
 
 
-def _not_covered() -> Section:
+def _not_covered(findings: Findings) -> Section:
+    shared = isinstance(findings.target.study.privacy, DistributedPrivacy)
+    secure_sum = (
+        "That the coordinator sees nothing but the sum is assumed here; the protocol's own tests "
+        "and proofs are about that."
+        if shared
+        else "The attacker sees one hospital's updates bare. Between hospitals only sums of masked "
+        "updates are seen."
+    )
     items = (
         ("The evaluation", "Counts and tables that are released at the end have noise of their "
          "own; it is not tested here."),
-        ("The secure sum", "The attacker sees one hospital's updates bare. Between real hospitals "
-         "only sums of masked updates are seen."),
+        ("The secure sum", secure_sum),
         ("The keys", "Whether the operating system's generator is good cannot be seen from its "
          "output."),
         ("Long trainings", "Where a study is too long or too large for minutes, fewer rounds are "

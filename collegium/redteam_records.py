@@ -1,16 +1,28 @@
 """Attacks on the records: who trained a model, and what an update shows of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from collegium.redteam_bench import Chances, Floats, MakeTrainer, build_model, varied
+from collegium.hospital_records import joined
+from collegium.redteam_bench import (
+    Chances,
+    Floats,
+    MakeTrainer,
+    build_model,
+    sampled_at,
+    varied,
+)
+from collegium.redteam_views import Hospital, View, hospital_at
+from coordinator.runner import mean_of
+from coordinator.strategies import STRATEGIES
 from pipelines.cohort import Records
 from pipelines.inversion import best_match, first_layer, recover
 from pipelines.membership import (
+    Members,
     Membership,
     halves,
     lira,
@@ -20,14 +32,16 @@ from pipelines.membership import (
     patient_logits,
     rmia,
 )
-from pipelines.networks import build
+from pipelines.networks import build, load_parameters
 from protocol.contract import TableCohort
 from protocol.study import Study
 from protocol.tensors import Tensors, flatten, layout_of, unflatten
-from silos.trainer import Trainer
+
+#: A hospital's training and test records.
+Parts = tuple[Records, Records]
 
 _POOL = 128
-_LIRA_MODELS, _RMIA_MODELS = 32, 6
+_LIRA_MODELS, _RMIA_MODELS, _RMIA_REFERENCES = 32, 6, 4
 _LIRA_STEPS = 200  # longer trainings are attacked with few models
 _MOST_STEPS = 300
 _OVERTRAINING = 300
@@ -55,28 +69,24 @@ class Inversion:
 
 def membership(
     study: Study,
-    z: float,
-    site: str,
-    hospital: tuple[Records, Records],
+    view: View,
+    parts: Parts,
     make: MakeTrainer,
     chances: Chances,
     console: Console,
 ) -> tuple[Attack, ...]:
     """Attacks models trained far too long, as in the study without noise, and as in the study.
 
-    The first is a control: where even that gives nothing, the attack has no teeth.
+    The first is a control: where even that gives nothing, the attack has no
+    teeth. The others are trained by this hospital alone, with the noise of the
+    view: the attacker knows everybody else's part.
     """
-    pool = _pool(hospital, chances.random)
-    small = isinstance(study.cohort, TableCohort) and study.training.steps <= _LIRA_STEPS
-    name, score = ("LiRA", lira) if small else ("RMIA", rmia)
-    models = _LIRA_MODELS if small else _RMIA_MODELS
+    site = view.sites[0]
+    pool, _ = _pool(parts, _POOL, chances.random)
+    name, score, models = _attack_on(study, _RMIA_MODELS)
     members = halves(models, pool.num_patients, chances.random)
-    labels = np.zeros(pool.num_patients)
-    np.maximum.at(labels, pool.patients, pool.labels)
-    steps = min(study.training.local_steps, _MOST_STEPS)
-    rounds = max(1, min(study.training.rounds, _MOST_STEPS // steps))
-    own = varied(study, rounds=rounds, local_steps=steps)
-    bare = own.with_epsilon(None)
+    rounds, steps = _shortened(study)
+    own = _declared(varied(study, rounds=rounds, local_steps=steps), site, pool.num_patients // 2)
 
     def control(records: Records) -> Floats:
         module = overtrained(
@@ -84,83 +94,153 @@ def membership(
         )
         return patient_logits(module, pool)
 
-    def trained(planned: Study, noise: float | None) -> Callable[[Records], Floats]:
+    def trained(planned: Study, multiplier: float | None) -> Callable[[Records], Floats]:
         def logits(records: Records) -> Floats:
             trainer = make(planned, site, records, pool)
-            model = trained_model(trainer, planned, noise, chances)
+            hospital = hospital_at(planned, site, trainer, chances.entropy)
+            model = trained_model(planned, {site: hospital}, multiplier)
             return trainer.patient_scores(model)[0]
 
         return logits
 
+    bare = own.with_epsilon(None)
     ways: list[tuple[str, int, Callable[[Records], Floats]]] = [
         ("control: trained far too long, no noise", _OVERTRAINING, control),
         ("as in the study, but without clipping and noise", rounds * steps, trained(bare, None)),
-        ("as in the study", rounds * steps, trained(own, z)),
+        ("as in the study", rounds * steps, trained(own, view.deviation)),
     ]
     attacks = []
     for training, taken, logits in ways:
-        sure = np.zeros((models, pool.num_patients))
-        for number, who in enumerate(members):
-            with np.errstate(over="ignore", invalid="ignore"):
-                sure[number] = np.nan_to_num(
-                    margins(logits(pool.take(who[pool.patients])), labels), posinf=1e6, neginf=-1e6
-                )
+        sure = np.stack([_sure(logits(pool.take(who[pool.patients])), pool) for who in members])
         found = measure(name, score(sure, members), members, chances.random)
         attacks.append(Attack(training=training, steps=taken, found=found))
         console.print(f"    {models} models: {training}", markup=False)
     return tuple(attacks)
 
 
-def trained_model(trainer: Trainer, study: Study, noise: float | None, chances: Chances) -> Tensors:
-    """Returns the model that this hospital alone would train: the attacker's best case."""
-    model: Tensors = trainer.initial_model()
-    layout = layout_of(model)
-    for number in range(study.training.rounds):
-        update = trainer.update(model, number, 0, noise, chances.entropy)
-        model = unflatten(layout, flatten(model).astype(np.float64) + update)
-    return model
+def membership_of(
+    model: Tensors,
+    study: Study,
+    view: View,
+    hospitals: Mapping[str, Parts],
+    make: MakeTrainer,
+    chances: Chances,
+    console: Console,
+) -> Attack:
+    """Attacks a run's own final model, with reference models that all hospitals train anew.
 
+    In each of those the view's first hospital has a random half of its patients;
+    in the run it had its training patients, and not its test patients.
+    """
+    site = view.sites[0]
+    pool, was_inside = _pool(hospitals[site], 2 * _POOL, chances.random)
+    name, score, references = _attack_on(study, _RMIA_REFERENCES)
+    members = halves(references, pool.num_patients, chances.random)
+    module = build(study.task, study.cohort, study.seeds.model)
 
-def _pool(hospital: tuple[Records, Records], random: np.random.Generator) -> Records:
-    """Returns at most 128 of a hospital's patients, training and test together."""
-    train, test = hospital
-    both = Records(
-        features=np.concatenate([train.features, test.features]),
-        labels=np.concatenate([train.labels, test.labels]),
-        patients=np.concatenate([train.patients, test.patients + train.num_patients]),
-        patient_keys=train.patient_keys + test.patient_keys,
-        rows=np.concatenate([train.rows, test.rows]),
+    def logits(final: Tensors) -> Floats:
+        load_parameters(module, final)
+        return patient_logits(module, pool)
+
+    rows = [_sure(logits(model), pool)]
+    for who in members:
+        records = {name: train for name, (train, _) in hospitals.items()}
+        records[site] = pool.take(who[pool.patients])
+        together = {
+            name: hospital_at(study, name, make(study, name, train, train), chances.entropy)
+            for name, train in records.items()
+        }
+        rows.append(_sure(logits(trained_model(study, together, view.multiplier)), pool))
+    everybody = np.vstack([was_inside, members])
+    found = score(np.stack(rows), everybody)[:1]
+    console.print(f"    {references} reference models for the run's own", markup=False)
+    return Attack(
+        training="this run's own final model",
+        steps=study.training.steps,
+        found=measure(name, found, everybody[:1], chances.random),
     )
-    kept = random.permutation(both.num_patients) < _POOL
-    return both.take(kept[both.patients])
+
+
+def trained_model(
+    study: Study, hospitals: Mapping[str, Hospital], multiplier: float | None
+) -> Tensors:
+    """Returns the model that these hospitals train together; masks change nothing in a sum."""
+    model = build_model(study)
+    layout = layout_of(model)
+    strategy = STRATEGIES[study.training.strategy](study.training)
+    state = strategy.init(flatten(model))
+    for number in range(study.training.rounds):
+        model = unflatten(layout, state.parameters)
+        words = [h.words(model, number, multiplier) for h in hospitals.values()]
+        total = np.asarray(np.sum(words, axis=0, dtype=np.uint64))
+        state = strategy.apply(state, mean_of(study, layout, tuple(hospitals), total))
+    return unflatten(layout, state.parameters)
+
+
+def _attack_on(study: Study, few: int) -> tuple[str, Callable[[Floats, Members], Floats], int]:
+    """Returns which attack fits, by name, and how many models it may cost."""
+    small = isinstance(study.cohort, TableCohort) and study.training.steps <= _LIRA_STEPS
+    return ("LiRA", lira, _LIRA_MODELS) if small else ("RMIA", rmia, few)
+
+
+def _shortened(study: Study) -> tuple[int, int]:
+    """Returns how many rounds of how many steps are attacked."""
+    steps = min(study.training.local_steps, _MOST_STEPS)
+    return max(1, min(study.training.rounds, _MOST_STEPS // steps)), steps
+
+
+def _declared(study: Study, site: str, patients: int) -> Study:
+    """Returns the study in which this hospital declares so many patients: its mean is over them."""
+    sites = tuple(
+        place.model_copy(update={"patients": patients})
+        if place.name == site and place.patients is not None
+        else place
+        for place in study.sites
+    )
+    return study.model_copy(update={"sites": sites})
+
+
+def _sure(logits: Floats, pool: Records) -> Floats:
+    """Returns each patient's margin, finite whatever an unprotected training did."""
+    labels = np.zeros(pool.num_patients)
+    np.maximum.at(labels, pool.patients, pool.labels)
+    return np.nan_to_num(margins(logits, labels), posinf=1e6, neginf=-1e6)
+
+
+def _pool(
+    parts: Parts, most: int, random: np.random.Generator
+) -> tuple[Records, NDArray[np.bool_]]:
+    """Returns some of a hospital's patients, and which of them are training patients."""
+    both = joined(parts)
+    kept = random.permutation(both.num_patients) < most
+    inside = np.arange(both.num_patients) < parts[0].num_patients
+    return both.take(kept[both.patients]), inside[kept]
 
 
 def inversion(
     study: Study,
-    z: float,
-    site: str,
-    hospitals: dict[str, tuple[Records, Records]],
+    view: View,
+    hospitals: Mapping[str, Parts],
     make: MakeTrainer,
     chances: Chances,
 ) -> tuple[Inversion, ...]:
-    """Reads records from updates, from the easiest case to what really leaves a hospital.
+    """Reads records from updates, from the easiest case to what is really released.
 
     Empty when the network does not begin with a linear layer. Every patient is
     in the batch, which is the attacker's best case.
     """
+    site = view.sites[0]
     module = build(study.task, study.cohort, study.seeds.model)
     cohort = study.cohort
     layer = first_layer(module, cohort.width) if isinstance(cohort, TableCohort) else None
     if layer is None:
         return ()
-    full = varied(study, local_steps=1, momentum=0.0, learning_rate=1.0)
-    full = full.model_copy(
-        update={"privacy": full.privacy.model_copy(update={"sampling_rate": 1.0})}
-    )
+    full = sampled_at(varied(study, local_steps=1, momentum=0.0, learning_rate=1.0), 1.0)
     model = build_model(study)
     layout = layout_of(model)
 
     def read(name: str, records: Records, noise: float | None, number: int = 0) -> Floats:
+        # In either mode one step of rate 1 moves the model by the mean gradient.
         trainer = make(full, name, records, records)
         update = trainer.update(model, number, 0, noise, chances.entropy)
         return recover(update, layout, layer)
@@ -177,15 +257,16 @@ def inversion(
 
     for patient in chosen:
         single = train.take(train.patients == patient)
-        note("one patient's update, bare", read(site, single, None), single.features[:1])
-        note(
-            "one patient's update, noised", read(site, single, z, int(patient)), single.features[:1]
-        )
-    note("one hospital's sum, bare", read(site, train, None), inside)
-    total = _sum_of_hospitals(full, hospitals, make, model, chances)
-    note("all hospitals' sum, bare", recover(total, layout, layer), inside)
+        record, number = single.features[:1], int(patient)
+        note("one patient, bare", read(site, single, None), record)
+        note("one patient, noised", read(site, single, view.deviation, number), record)
+    note("one hospital, bare", read(site, train, None), inside)
+    for noise, seen in ((None, "bare"), (view.multiplier, "as released")):
+        for number in range(1 if noise is None else _DRAWS // 4):
+            total = _sum_of_hospitals(full, hospitals, noise, number, make, model, chances)
+            note(f"all hospitals, {seen}", recover(total, layout, layer), inside)
     for number in range(_DRAWS // 4):
-        note("one hospital's update, noised", read(site, train, z, number), inside)
+        note("one hospital, noised", read(site, train, view.deviation, number), inside)
     return tuple(
         Inversion(
             seen=seen,
@@ -198,14 +279,16 @@ def inversion(
 
 def _sum_of_hospitals(
     study: Study,
-    hospitals: dict[str, tuple[Records, Records]],
+    hospitals: Mapping[str, Parts],
+    noise: float | None,
+    number: int,
     make: MakeTrainer,
     model: Tensors,
     chances: Chances,
 ) -> Floats:
     parts = [
         study.weights[name]
-        * make(study, name, train, train).update(model, 0, 0, None, chances.entropy)
+        * make(study, name, train, train).update(model, number, 0, noise, chances.entropy)
         for name, (train, _) in hospitals.items()
     ]
     return np.asarray(np.sum(parts, axis=0))

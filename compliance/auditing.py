@@ -8,10 +8,12 @@ Rules (``privacy.md`` C.9, ruling 24):
    nothing: it is a lower bound.
 3. How many guesses are made is fixed beforehand, the level is divided by the
    number of runs, and a run that fails is tested again with fresh randomness.
+4. What a run left behind cannot be drawn anew: it fails only below the level
+   of two failures, ``CHECK_LEVEL`` squared.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,23 +29,27 @@ _LAGS = (1, 2, 3)
 _OFF_LATTICE = 1e-4
 _EXACT_SUM = 1000.0
 _LARGEST_EPSILON = 64.0
+#: A difference of masked words below this counts as near zero.
+_NEAR_ZERO = 2**28
+_PRICE_ROUNDING = 1e-6
 
 Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One question to the released noise. A small ``p_value`` contradicts the promise."""
+    """One question to what was released. A ``p_value`` below ``level`` contradicts the promise."""
 
     name: str
     found: str
     expected: str
     p_value: float
+    level: float = CHECK_LEVEL
 
     @property
     def passed(self) -> bool:
         """Whether what was found is no surprise under the promise."""
-        return self.p_value >= CHECK_LEVEL
+        return self.p_value >= self.level
 
 
 def check_variance(
@@ -62,6 +68,81 @@ def check_variance(
         found=f"{low:.4f} to {high:.4f} times the promised deviation ({count:,} numbers, 99 %)",
         expected="1",
         p_value=min(1.0, float(p_value)),
+    )
+
+
+def check_every_hospital(noise: Mapping[str, Ints], sigma: float) -> Check:
+    """Compares each hospital's deviation with sigma, and names the one that is furthest off."""
+    checks = {site: check_variance(values, sigma) for site, values in noise.items()}
+    worst = min(checks, key=lambda site: checks[site].p_value)
+    return Check(
+        name="size of each hospital's noise",
+        found=f"furthest off: {worst}, {checks[worst].found}",
+        expected="1",
+        p_value=min(1.0, len(checks) * checks[worst].p_value),
+    )
+
+
+def check_ratio(
+    local: NDArray[np.float64], shared: NDArray[np.float64], theory: float, *, name: str
+) -> Check:
+    """Compares how much smaller shared noise is than local noise with what theory says.
+
+    Args:
+        local, shared: the noise of as many sums in each mode, in the same units.
+        theory: the ratio of their deviations.
+
+    Source: the ratio of two independent normal samples' variances is F-distributed.
+    """
+    ratio = math.sqrt(float(np.square(local).sum() / np.square(shared).sum()))
+    count = local.size
+    law = stats.f(count, count)
+    low, high = (ratio / math.sqrt(law.ppf(p)) for p in (0.995, 0.005))
+    square = (ratio / theory) ** 2
+    return Check(
+        name=name,
+        found=f"{ratio:.4f} ({low:.4f} to {high:.4f}, 99 %, {count:,} numbers each), "
+        f"{100 * (ratio / theory - 1):+.2f} % off",
+        expected=f"{theory:.4f}",
+        p_value=min(1.0, 2 * float(min(law.cdf(square), law.sf(square)))),
+    )
+
+
+def check_masks(pairs: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) -> Check:
+    """Checks that no two masked vectors of one hospital carry the same mask.
+
+    Args:
+        pairs: the beginnings of two masked vectors as 32-bit words, (words,) each.
+
+    The difference of vectors under two masks is uniform, so an eighth of its
+    words lies within a sixteenth of the ring around zero. Under one mask what
+    is left is the difference of two updates, which is small. A mask of which
+    only a part is used twice (one pair's, or a hospital's own) is not seen.
+    """
+    shares, p_values = [], []
+    for first, second in pairs:
+        words = (first - second).astype(np.int32).astype(np.int64)
+        near = int((np.abs(words) < _NEAR_ZERO).sum())
+        shares.append(near / words.size)
+        p_values.append(float(stats.binom.sf(near - 1, words.size, 2 * _NEAR_ZERO / 2.0**32)))
+    return Check(
+        name="masks of the kept rounds",
+        found=f"{len(pairs)} pairs of vectors; at most {max(shares):.1%} of a difference near zero",
+        expected=f"{2 * _NEAR_ZERO / 2.0**32:.1%}, but for chance",
+        p_value=min(1.0, len(pairs) * min(p_values)),
+        level=CHECK_LEVEL**2,
+    )
+
+
+def check_price(signed: Mapping[str, float], prices: Mapping[str, float]) -> Check:
+    """Checks that no hospital signed a smaller epsilon than its own noise and steps cost."""
+    worst = min(signed, key=lambda site: signed[site] / prices[site])
+    enough = signed[worst] >= prices[worst] * (1 - _PRICE_ROUNDING)
+    return Check(
+        name="price of what was signed",
+        found=f"{worst} signed epsilon {signed[worst]:.4f}",
+        expected=f"at least {prices[worst]:.4f}",
+        p_value=1.0 if enough else 0.0,
     )
 
 

@@ -1,6 +1,7 @@
 """The attacker must see every fault that was put in, and leave the honest trainer alone."""
 
 import json
+import math
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,10 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from collegium import cli, redteam_noise, redteam_records
-from collegium.redteam import read_hospitals, red_team
-from collegium.redteam_bench import Chances, local_privacy
-from collegium.redteam_noise import conformance, one_run_audit
-from collegium.redteam_records import inversion
+from collegium.hospital_records import read_hospitals
+from collegium.redteam import Target, red_team
+from collegium.redteam_bench import Chances, build_model
+from collegium.redteam_noise import Audit, conformance, one_run_audits
+from collegium.redteam_records import inversion, trained_model
+from collegium.redteam_views import Claim, hospital_at, views_of
+from compliance.auditing import Check, check_price
 from compliance.noise import DiscreteGaussian
 from pipelines.canaries import ChosenGradients, Directions, canary_records
 from pipelines.inversion import FirstLayer, best_match, recover
@@ -25,36 +29,63 @@ from protocol.encoding import digest
 from protocol.keystream import Keystream
 from protocol.study import Study
 from protocol.study_file import read_study
-from protocol.tensors import Layout, Tensors
-from silos.entropy import Entropy, FixedEntropy, Moment
-from silos.participation import PrivacyPlan
+from protocol.tensors import Layout, Tensors, flatten, layout_of, unflatten
+from silos.entropy import Entropy, FixedEntropy
 from silos.trainer import Trainer
+from tests.faults import (
+    CoarseNoise,
+    EastAddsNoShare,
+    FloatNoise,
+    Reused,
+    SkipsEmptyBatches,
+    WeakNoise,
+)
 from tests.federation import write_hospitals
 from tests.studies import TABLE_STUDY, small_study
 
 
-def varied(changes: Mapping[str, str]) -> Study:
+def varied(changes: Mapping[str, str]) -> str:
     text = TABLE_STUDY
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new, 1)
-    return read_study(text)
+    return text
 
 
 #: Wide, so that few releases hold 100,000 numbers.
-WIDE = varied(
-    {
-        "hidden: [4]": "hidden: [1000]",
-        "clip: 1.0, sampling_rate: 1.0": "clip: 0.7, sampling_rate: 0.5",
-    }
-)
+WIDE_CHANGES = {
+    "hidden: [4]": "hidden: [1000]",
+    "clip: 1.0, sampling_rate: 1.0": "clip: 0.7, sampling_rate: 0.5",
+}
+WIDE = read_study(varied(WIDE_CHANGES))
+SHARED_CHANGES = {
+    "rounds: 2, local_steps: 2": "strategy: fedsgd, rounds: 2, local_steps: 1",
+    "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0": (
+        "mode: distributed, epsilon: 4, delta: 1e-3, clip: 0.7, sampling_rate: 0.5, "
+        "noise_multiplier: 2.5"
+    ),
+    "bins: 8": "bins: 8, epsilon: 4",
+}
+SHARED = read_study(varied({"hidden: [4]": "hidden: [1000]", **SHARED_CHANGES}))
 #: The design's figures: full batch, z = 10, 100 steps: theory 4.38 at delta 1e-5.
-LONG = varied(
-    {
-        "hidden: [4]": "hidden: [200]",
-        "rounds: 2, local_steps: 2": "rounds: 100, local_steps: 1",
-        "epsilon: 4, delta: 1e-3": "epsilon: 4.4, delta: 1e-5, noise_multiplier: 10",
-    }
+LONG_CHANGES = {
+    "hidden: [4]": "hidden: [200]",
+    "rounds: 2, local_steps: 2": "rounds: 100, local_steps: 1",
+    "epsilon: 4, delta: 1e-3": "epsilon: 4.4, delta: 1e-5, noise_multiplier: 10",
+}
+LONG = read_study(varied(LONG_CHANGES))
+#: The like with shared noise: the sum hides with z = 11, a share alone with 11 / sqrt(2).
+LONG_SHARED = read_study(
+    varied(
+        {
+            "hidden: [4]": "hidden: [200]",
+            "rounds: 2, local_steps: 2": "strategy: fedsgd, rounds: 100, local_steps: 1",
+            "mode: local, epsilon: 4, delta: 1e-3": (
+                "mode: distributed, epsilon: 4, delta: 1e-5, noise_multiplier: 11"
+            ),
+            "threshold: 3, colluders: 1": "threshold: 3, colluders: 1, attempts: 1",
+        }
+    )
 )
 
 
@@ -64,97 +95,73 @@ def chances(entropy: Entropy | None = None) -> Chances:
     )
 
 
-def failed(make: type[Trainer] = Trainer, entropy: Entropy | None = None) -> set[str]:
+def examined(
+    study: Study, make: type[Trainer] = Trainer, entropy: Entropy | None = None
+) -> tuple[Check, ...]:
+    """Every check of a trainer's noise."""
+    claims = Target.planned(study).claims
+    views = views_of(study, claims["east"])
+    return conformance(study, claims, views, make, chances(entropy), attempt=0)
+
+
+def failed(study: Study, make: type[Trainer] = Trainer, entropy: Entropy | None = None) -> set[str]:
     """The names of the checks that a trainer fails."""
-    checks = conformance(WIDE, 2.0, make, chances(entropy), attempt=0)
-    return {check.name for check in checks if not check.passed}
+    return {check.name for check in examined(study, make, entropy) if not check.passed}
 
 
-class WeakNoise(Trainer):
-    """Noise of 0.3 times the multiplier."""
-
-    def update(
-        self, model: Tensors, number: int, attempt: int, noise_multiplier: float | None,
-        entropy: Entropy,
-    ) -> NDArray[np.float64]:  # fmt: skip
-        weak = None if noise_multiplier is None else 0.3 * noise_multiplier
-        return super().update(model, number, attempt, weak, entropy)
+both_modes = pytest.mark.parametrize("study", [WIDE, SHARED], ids=["local", "distributed"])
 
 
-class SkipsEmptyBatches(Trainer):
-    """Changes nothing when nobody was sampled."""
-
-    def update(
-        self, model: Tensors, number: int, attempt: int, noise_multiplier: float | None,
-        entropy: Entropy,
-    ) -> NDArray[np.float64]:  # fmt: skip
-        gradients = self._gradients
-        assert isinstance(gradients, ChosenGradients)
-        before = gradients.num_seen
-        update = super().update(model, number, attempt, noise_multiplier, entropy)
-        return update if gradients.num_seen > before else np.zeros_like(update)
+@both_modes
+def test_the_honest_trainer_passes(study: Study) -> None:
+    assert failed(study) == set()
 
 
-class Reused:
-    """Entropy that forgets some of what noise must depend on."""
-
-    is_secret = False
-
-    def __init__(self, **forgotten: int) -> None:
-        self._fixed = FixedEntropy(7, simulated=True)
-        self._forgotten = forgotten
-
-    def stream(self, moment: Moment) -> Keystream:
-        if moment.use != "noise":
-            return self._fixed.stream(moment)
-        same = replace(moment, sample="", site="", model="", dataset="", study="")
-        return self._fixed.stream(replace(same, **self._forgotten))  # type: ignore[arg-type]
+@both_modes
+def test_weak_noise_is_caught(study: Study) -> None:
+    assert {"size of the noise", "size of each hospital's noise"} <= failed(study, WeakNoise)
 
 
-class FloatNoise(DiscreteGaussian):
-    """What a float generator gives, rounded to multiples of ``step``, or not at all."""
-
-    step = 0.0
-
-    def sample(self, stream: Keystream, count: int) -> NDArray[np.int64]:
-        random = np.random.default_rng(int(stream.words(1, np.uint64)[0]))
-        drawn = random.normal(scale=self.sigma, size=count)
-        rounded = np.rint(drawn / self.step) * self.step if self.step else drawn
-        return rounded if not self.step else rounded.astype(np.int64)  # type: ignore[return-value]
+@both_modes
+def test_a_skipped_empty_batch_is_caught(study: Study) -> None:
+    assert failed(study, SkipsEmptyBatches) == {"noise of empty batches"}
 
 
-class CoarseNoise(FloatNoise):
-    """Noise that lost its last bits."""
-
-    step = 8.0
-
-
-def test_the_honest_trainer_passes() -> None:
-    assert failed() == set()
+@both_modes
+def test_noise_that_is_used_in_two_rounds_is_caught(study: Study) -> None:
+    assert "independence of the releases" in failed(study, entropy=Reused(round=0))
 
 
-def test_weak_noise_is_caught() -> None:
-    assert "size of the noise" in failed(WeakNoise)
-
-
-def test_a_skipped_empty_batch_is_caught() -> None:
-    assert failed(SkipsEmptyBatches) == {"noise of empty batches"}
-
-
-def test_noise_that_is_used_in_two_rounds_is_caught() -> None:
-    assert "independence of the releases" in failed(entropy=Reused(round=0))
+@both_modes
+def test_noise_that_two_hospitals_share_is_caught(study: Study) -> None:
+    assert "independence of the releases" in failed(study, entropy=Reused(site=""))
 
 
 def test_noise_that_is_used_in_two_steps_of_a_round_is_caught() -> None:
-    assert "independence of a round's 2 steps" in failed(entropy=Reused(step=0))
+    assert failed(WIDE, entropy=Reused(step=0)) == {"independence of a round's 2 steps"}
 
 
-def test_noise_that_two_hospitals_share_is_caught() -> None:
-    class SharedByPairs(Reused):
-        def stream(self, moment: Moment) -> Keystream:
-            return super().stream(replace(moment, round=moment.round // 2 * 2))
+def test_a_hospital_that_adds_no_share_is_caught_and_named() -> None:
+    checks = {check.name: check for check in examined(SHARED, EastAddsNoShare)}
+    assert not checks["noise in the sum of 3 hospitals"].passed
+    assert not checks["noise of 2 honest shares together"].passed
+    assert "furthest off: east" in checks["size of each hospital's noise"].found
 
-    assert "independence of the releases" in failed(entropy=SharedByPairs())
+
+def test_the_ratio_of_local_to_shared_noise_is_the_root_of_the_honest_hospitals() -> None:
+    (ratio,) = [c for c in examined(SHARED) if c.name.startswith("local noise over shared")]
+    assert float(ratio.found.split()[0]) == pytest.approx(math.sqrt(2), rel=0.01)
+    assert ratio.expected == "1.4142"
+
+
+def test_a_hospital_with_a_smaller_epsilon_is_held_to_its_own_noise() -> None:
+    text = varied(WIDE_CHANGES).replace("name: west, ", "name: west, epsilon: 2, ")
+    checks = examined(read_study(text))
+    assert {check.name for check in checks} >= {
+        "size of the noise, east",
+        "size of the noise, west",
+    }
+    assert all(check.passed for check in checks)
 
 
 @pytest.mark.parametrize(
@@ -164,8 +171,8 @@ def test_noise_that_two_hospitals_share_is_caught() -> None:
 def test_noise_from_floats_is_caught(
     monkeypatch: pytest.MonkeyPatch, noise: type[FloatNoise], seen: str
 ) -> None:
-    monkeypatch.setattr("silos.trainer.DiscreteGaussian", noise)
-    assert seen in failed()
+    monkeypatch.setattr("silos.trainer.noise_of", lambda _kind, sigma: noise(sigma))
+    assert seen in failed(WIDE)
 
 
 def test_an_update_rounded_to_float32_is_caught() -> None:
@@ -177,7 +184,7 @@ def test_an_update_rounded_to_float32_is_caught() -> None:
             update = super().update(model, number, attempt, noise_multiplier, entropy)
             return update.astype(np.float32).astype(np.float64)
 
-    assert failed(Rounded) == {"whole numbers only"}
+    assert failed(WIDE, Rounded) == {"whole numbers only"}
 
 
 def test_a_sampling_rate_above_the_plan_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +192,7 @@ def test_a_sampling_rate_above_the_plan_is_caught(monkeypatch: pytest.MonkeyPatc
         return np.less(stream.words(count, np.uint64) / 2.0**64, min(1.0, 1.2 * rate))
 
     monkeypatch.setattr("silos.trainer.poisson_sample", greedy)
-    assert failed() == {"sampling of patients"}
+    assert failed(WIDE) == {"sampling of patients"}
 
 
 def test_batches_of_a_fixed_size_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,23 +200,52 @@ def test_batches_of_a_fixed_size_are_caught(monkeypatch: pytest.MonkeyPatch) -> 
         return np.argsort(np.argsort(stream.words(count, np.uint64))) < round(rate * count)
 
     monkeypatch.setattr("silos.trainer.poisson_sample", fixed)
-    assert failed() == {"sampling of patients"}
+    assert failed(WIDE) == {"sampling of patients"}
+
+
+def audited(study: Study, make: type[Trainer] = Trainer) -> tuple[Audit, ...]:
+    claim = Claim.planned(study, "east")
+    return one_run_audits(study, claim, views_of(study, claim), make, chances())
 
 
 def test_audit_of_the_honest_trainer_bounds_epsilon_below_the_claim() -> None:
-    privacy = local_privacy(LONG)
-    audit = one_run_audit(LONG, PrivacyPlan.of(LONG, privacy), Trainer, chances())
+    (audit,) = audited(LONG)
     assert audit.claim == pytest.approx(4.377, abs=1e-3)
     assert 1.0 < audit.bound < 2.3
     assert not audit.contradicted
 
 
 def test_audit_contradicts_weak_noise_twice() -> None:
-    privacy = local_privacy(LONG)
-    audit = one_run_audit(LONG, PrivacyPlan.of(LONG, privacy), WeakNoise, chances())
+    (audit,) = audited(LONG, WeakNoise)
     assert len(audit.runs) == 2
     assert audit.bound > 4.38
     assert audit.contradicted
+
+
+def test_audit_of_the_sum_is_held_against_the_claim_and_a_share_against_the_fallback() -> None:
+    whole, alone = audited(LONG_SHARED)
+    assert (whole.view.claimed_as, alone.view.claimed_as) == (
+        "the claim",
+        "the fallback if more than 1 collude",
+    )
+    assert whole.claim == pytest.approx(3.9, abs=0.1)
+    assert alone.claim > 1.4 * whole.claim
+    assert 0.9 < whole.bound < alone.bound < 2.8
+    assert not whole.contradicted and not alone.contradicted
+    assert {run.alpha for run in (*whole.runs, *alone.runs)} == {0.025}
+
+
+def test_audit_of_the_sum_contradicts_weak_shares() -> None:
+    whole, _ = audited(LONG_SHARED, WeakNoise)
+    assert whole.contradicted
+    assert whole.claim < whole.bound <= whole.ceiling
+
+
+def test_a_hospital_that_signed_too_small_an_epsilon_is_contradicted_by_its_price() -> None:
+    assert check_price({"a": 2.0, "b": 1.0}, {"a": 2.0, "b": 1.0}).passed
+    wrong = check_price({"a": 2.0, "b": 0.9}, {"a": 2.0, "b": 1.0})
+    assert not wrong.passed
+    assert wrong.found == "b signed epsilon 0.9000"
 
 
 def test_canaries_point_in_unit_directions_of_their_own() -> None:
@@ -230,7 +266,7 @@ def test_canaries_that_share_coordinates_are_told_apart_over_rounds() -> None:
 
 
 def test_canaries_tell_the_engine_who_they_are() -> None:
-    records = canary_records(300, (2, 3))
+    records = canary_records(np.arange(300), (2, 3))
     seen: list[int] = []
 
     def choice(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -286,18 +322,39 @@ def test_a_record_is_the_quotient_of_weight_and_bias_gradients() -> None:
 def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Records, Records]]:
     folder = tmp_path_factory.mktemp("records")
     write_hospitals(folder, small_study())
-    return read_hospitals(small_study(), folder, folder)
+    return read_hospitals(small_study(), None, folder)
 
 
+@pytest.mark.parametrize("changes", [{}, SHARED_CHANGES], ids=["local", "distributed"])
 def test_a_bare_update_shows_the_record_and_a_noised_one_does_not(
-    hospitals: dict[str, tuple[Records, Records]],
+    hospitals: dict[str, tuple[Records, Records]], changes: dict[str, str]
 ) -> None:
-    study = small_study()
-    found = {i.seen: i for i in inversion(study, 5.0, "east", hospitals, Trainer, chances())}
-    assert found["one patient's update, bare"].inside > 0.999
-    noised = found["one patient's update, noised"]
+    study = read_study(varied(changes))
+    view = replace(views_of(study, Claim.planned(study, "east"))[0], multiplier=5.0)
+    found = {i.seen: i for i in inversion(study, view, hospitals, Trainer, chances())}
+    assert found["one patient, bare"].inside > 0.999
+    noised = found["one patient, noised"]
     assert noised.inside < 0.95
     assert abs(noised.inside - noised.outside) < 0.4
+
+
+def test_model_that_hospitals_train_together_is_the_one_that_the_secure_sum_trains(
+    tmp_path: Path, hospitals: dict[str, tuple[Records, Records]]
+) -> None:
+    """Without noise and sampling nothing is left to chance, but for the encoding's rounding."""
+    study = small_study().with_epsilon(None)
+    together = {
+        site: hospital_at(study, site, Trainer(study, site, *parts), chances().entropy)
+        for site, parts in hospitals.items()
+    }
+    model = flatten(trained_model(study, together, None))
+    start = flatten(Trainer(study, "east", *hospitals["east"]).initial_model())
+    by_hand = start.astype(np.float64)
+    for number in range(study.training.rounds):
+        now = unflatten(layout_of(build_model(study)), by_hand)
+        updates = [h.trainer.update(now, number, 0, None, h.entropy) for h in together.values()]  # type: ignore[attr-defined]
+        by_hand = by_hand + np.mean(updates, axis=0)
+    assert np.abs(model - by_hand).max() < 1e-5
 
 
 @pytest.fixture
@@ -347,13 +404,13 @@ def test_the_command_fails_when_the_noise_is_weak_in_two_tests(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        "silos.trainer.DiscreteGaussian", lambda sigma: DiscreteGaussian(0.3 * sigma)
+        "silos.trainer.noise_of", lambda _kind, sigma: DiscreteGaussian(0.3 * sigma)
     )
     out = tmp_path / "out"
     assert run(monkeypatch, study, "--data", tmp_path, "--out", out) == 1
     said = capsys.readouterr().err
     assert "testing again with fresh noise" in said
-    assert "The claim is contradicted: the released noise is not what was promised" in said
+    assert "The claim is contradicted. not as promised: size of the noise" in said
     assert "FAILED" in (out / "redteam.html").read_text()
 
 
@@ -394,10 +451,11 @@ def test_an_output_that_is_a_file_is_refused_before_work(
 def test_two_attacks_with_the_same_chances_agree(study: Path, tmp_path: Path, quick: None) -> None:
     from rich.console import Console
 
+    hospitals = read_hospitals(small_study(), None, tmp_path)
+    target = Target.planned(small_study())
     results = [
         red_team(
-            small_study(), tmp_path, tmp_path, tmp_path / f"out{n}",
-            Console(quiet=True), chances=chances(),
+            target, hospitals, tmp_path / f"out{n}", Console(quiet=True), chances=chances()
         ).to_json()
         for n in range(2)
     ]  # fmt: skip
