@@ -22,29 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    ColumnElement,
-    Connection,
-    Engine,
-    ForeignKey,
-    Index,
-    LargeBinary,
-    MetaData,
-    String,
-    Text,
-    bindparam,
-    delete,
-    func,
-    insert,
-    select,
-    text,
-)
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, func, insert, select
 from sqlalchemy.exc import DatabaseError, NoResultFound
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
-from compliance.database import NAMING_CONVENTION, open_database, open_for_reading
+from compliance.database import open_database, open_for_reading
+from compliance.hospital_tables import Base as Base
+from compliance.hospital_tables import BlobRow, BudgetRow, EntryRow, HospitalRow, OnceRow
 from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Partition, State
 from protocol.encoding import blob_digest
@@ -54,96 +38,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _KEY_BYTES = 32
 #: Alembic keeps its context in one place of the process, so databases open one after another.
 _OPENING = threading.Lock()
-
-
-class Base(DeclarativeBase):
-    """Base of the hospital's tables."""
-
-    metadata = MetaData(naming_convention=NAMING_CONVENTION)
-
-
-class HospitalRow(Base):
-    """Whose database this is, and its keys."""
-
-    __tablename__ = "hospital"
-    __table_args__ = (CheckConstraint("id = 1", name="one"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    site: Mapped[str] = mapped_column(String(63))
-    split_key: Mapped[bytes] = mapped_column(LargeBinary(32))
-    identity_key: Mapped[bytes] = mapped_column(LargeBinary(32))
-    created_at: Mapped[str] = mapped_column(String(32))
-
-
-class BudgetRow(Base):
-    """What the hospital allows each of its patients, for life (ruling 17)."""
-
-    __tablename__ = "budget"
-    __table_args__ = (CheckConstraint("id = 1", name="one"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    unit: Mapped[str] = mapped_column(String(16))
-    adjacency: Mapped[str] = mapped_column(String(16))
-    epsilon_max: Mapped[float]
-    delta: Mapped[float]
-    order: Mapped[float]
-    capacity: Mapped[int] = mapped_column(BigInteger)
-    signed_by: Mapped[str] = mapped_column(String(200))
-    opened_at: Mapped[str] = mapped_column(String(32))
-    hash: Mapped[str] = mapped_column(String(64))
-
-
-class EntryRow(Base):
-    """One row of the ledger; ``rho`` counts picorho."""
-
-    __tablename__ = "ledger_entry"
-    __table_args__ = (
-        CheckConstraint("rho >= 0", name="rho"),
-        Index("ix_ledger_entry_parent", "parent", "state", "rho"),
-        Index("ix_ledger_entry_partition", "partition", "state", "rho"),
-        Index("ix_ledger_entry_content", "parent", "content"),
-        Index(
-            "ix_ledger_entry_sent",
-            "context",
-            unique=True,
-            sqlite_where=text("state = 'SENT'"),
-            postgresql_where=text("state = 'SENT'"),
-        ),
-    )
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    budget_id: Mapped[int] = mapped_column(ForeignKey("budget.id"))
-    state: Mapped[str] = mapped_column(String(8))
-    parent: Mapped[int | None] = mapped_column(ForeignKey("ledger_entry.number"))
-    study: Mapped[str] = mapped_column(String(64))
-    run: Mapped[str] = mapped_column(String(64))
-    partition: Mapped[str] = mapped_column(String(16))
-    purpose: Mapped[str] = mapped_column(String(64))
-    context: Mapped[str] = mapped_column(String(64))
-    blob: Mapped[str] = mapped_column(String(64))
-    content: Mapped[str] = mapped_column(String(64))
-    version: Mapped[int]
-    event_json: Mapped[str] = mapped_column(Text)
-    rho: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[str] = mapped_column(String(32))
-    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    hash: Mapped[str] = mapped_column(String(64))
-
-
-class OnceRow(Base):
-    """What this hospital has bound itself to, once for each context and slot."""
-
-    __tablename__ = "once_book"
-    context: Mapped[str] = mapped_column(String(64), primary_key=True)
-    slot: Mapped[str] = mapped_column(String(128), primary_key=True)
-    digest: Mapped[str] = mapped_column(String(64))
-
-
-class BlobRow(Base):
-    """A masked vector that may have to be sent again, byte for byte."""
-
-    __tablename__ = "masked_blob"
-    context: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(String(64))
-    size: Mapped[int] = mapped_column(BigInteger)
-    created_at: Mapped[str] = mapped_column(String(32))
 
 
 def utc_now() -> str:

@@ -1,0 +1,106 @@
+"""The tables of a hospital's own database; ``store.py`` opens it and keeps rows in them."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from compliance.database import NAMING_CONVENTION
+
+
+class Base(DeclarativeBase):
+    """Base of the hospital's tables."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class HospitalRow(Base):
+    """Whose database this is, and its keys."""
+
+    __tablename__ = "hospital"
+    __table_args__ = (CheckConstraint("id = 1", name="one"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site: Mapped[str] = mapped_column(String(63))
+    split_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    identity_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    created_at: Mapped[str] = mapped_column(String(32))
+
+
+class BudgetRow(Base):
+    """What the hospital allows each of its patients, for life (ruling 17)."""
+
+    __tablename__ = "budget"
+    __table_args__ = (CheckConstraint("id = 1", name="one"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    unit: Mapped[str] = mapped_column(String(16))
+    adjacency: Mapped[str] = mapped_column(String(16))
+    epsilon_max: Mapped[float]
+    delta: Mapped[float]
+    order: Mapped[float]
+    capacity: Mapped[int] = mapped_column(BigInteger)
+    signed_by: Mapped[str] = mapped_column(String(200))
+    opened_at: Mapped[str] = mapped_column(String(32))
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class EntryRow(Base):
+    """One row of the ledger; ``rho`` counts picorho."""
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (
+        CheckConstraint("rho >= 0", name="rho"),
+        Index("ix_ledger_entry_parent", "parent", "state", "rho"),
+        Index("ix_ledger_entry_partition", "partition", "state", "rho"),
+        Index("ix_ledger_entry_content", "parent", "content"),
+        Index(
+            "ix_ledger_entry_sent",
+            "context",
+            unique=True,
+            sqlite_where=text("state = 'SENT'"),
+            postgresql_where=text("state = 'SENT'"),
+        ),
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    budget_id: Mapped[int] = mapped_column(ForeignKey("budget.id"))
+    state: Mapped[str] = mapped_column(String(8))
+    parent: Mapped[int | None] = mapped_column(ForeignKey("ledger_entry.number"))
+    study: Mapped[str] = mapped_column(String(64))
+    run: Mapped[str] = mapped_column(String(64))
+    partition: Mapped[str] = mapped_column(String(16))
+    purpose: Mapped[str] = mapped_column(String(64))
+    context: Mapped[str] = mapped_column(String(64))
+    blob: Mapped[str] = mapped_column(String(64))
+    content: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    event_json: Mapped[str] = mapped_column(Text)
+    rho: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[str] = mapped_column(String(32))
+    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class OnceRow(Base):
+    """What this hospital has bound itself to, once for each context and slot."""
+
+    __tablename__ = "once_book"
+    context: Mapped[str] = mapped_column(String(64), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(128), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+
+
+class BlobRow(Base):
+    """A masked vector that may have to be sent again, byte for byte."""
+
+    __tablename__ = "masked_blob"
+    context: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[str] = mapped_column(String(32))
