@@ -193,10 +193,9 @@ def _site_notes(ranked: Sequence[SiteFacts], y: alt.Y) -> list[alt.Chart]:
     absent: Rows = [
         {"site": site.site, "text": _absence(site)} for site in ranked if site.site not in values
     ]
-    grey = data(absent).mark_text(align="left", dx=6, fontSize=12, color=GREY, fontStyle="italic")
     return [
         margin_text(notes, y, fontWeight="bold"),
-        grey.encode(x=alt.value(0), y=y, text="text:N"),
+        margin_text(absent, y, color=GREY, fontStyle="italic"),
     ]
 
 

@@ -40,11 +40,13 @@ from compliance.utility import (
 _COLOURS = {LOCAL: VERMILLION, DISTRIBUTED: BLUE, POOLED: GREEN, NONE: INK}
 _SHAPES = {LOCAL: "circle", DISTRIBUTED: "square", POOLED: "triangle-up", NONE: "diamond"}
 _DASHES = {LOCAL: [1, 0], DISTRIBUTED: [8, 3], POOLED: [2, 3], NONE: [1, 0]}
-_HEIGHT, _ROW_HEIGHT = 300, 46
+_HEIGHT, _ROW_HEIGHT = 300, 50
 #: Narrower where words stand beside the frame, so that a page need not shrink them.
-_WIDTH = 400
+_WIDTH = 420
 #: What two labels in the margin need between them, in pixels.
 _LABEL_HEIGHT = 30
+#: What a name says in brackets stands in a line of its own.
+_TWO_LINES = "split(replace(datum.label, ' (', '|('), '|')"
 #: Modes at one epsilon stand this factor apart.
 _BESIDE = 1.08
 
@@ -65,7 +67,7 @@ def modes_at_one_epsilon(points: Sequence[UtilityPoint]) -> Chart:
     )
     axis = alt.Axis(
         labelFontSize=13, labelColor=INK, ticks=False, domain=False, labelLimit=260,
-        labelExpr="length(datum.label) > 30 ? split(datum.label, ', ') : datum.label",
+        labelExpr=_TWO_LINES,
     )  # fmt: skip
     y = alt.Y("row:N", title=None, sort=names, scale=alt.Scale(domain=names), axis=axis)
     styled = {"color": _colour().legend(None), "shape": _shape().legend(None)}
