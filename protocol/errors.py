@@ -7,6 +7,7 @@
     |-- CohortRefused               mend the hospital's records, or the contract
     |-- WorkspaceRefused            choose another output folder, or repair this one
     |-- PolicyRefused               the hospital does not allow it: ask its officers
+    |   `-- SiteFileRefused         mend the hospital's site file
     |-- BudgetSpent                 the patients' privacy budget does not suffice
     |-- MessageRefused              drop the message: malformed, unsigned, replayed, not for us
     |   `-- OutOfOrder              drop the message: right form, wrong step
@@ -42,6 +43,10 @@ class WorkspaceRefused(FederationError):
 
 class PolicyRefused(FederationError):
     """The hospital's own policy does not allow what was asked."""
+
+
+class SiteFileRefused(PolicyRefused):
+    """The hospital's site file is malformed or contradicts itself, so it allows nothing."""
 
 
 class BudgetSpent(FederationError):
