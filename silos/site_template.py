@@ -1,0 +1,58 @@
+"""The site file that ``collegium silo init`` writes: safe by default, every key explained."""
+
+_TEMPLATE = """\
+# What this hospital allows. It is yours: nobody outside reads it, and it is read
+# afresh whenever a study asks to join. As it stands it allows nothing: an empty
+# list allows nothing. More in docs/hospital.md; editors read docs/site.schema.json.
+collegium_site: 1
+name: {name}
+{coordinator}
+
+# Where the records lie; a path is taken from this file's folder.
+# data: {{kind: file, path: records.csv}}       # or an npz of images
+
+policy:
+  # A study's stated purpose must hold one of these phrases, word for word.
+  # It sorts out what is clearly not wanted; what counts is that a person reads
+  # the study and approves its digest.
+  purposes: []            # for example [heart disease, readmission]
+  tasks: []               # for example [binary_classification]
+  networks: []            # for example [FullyConnectedNet]  (Classifier, DenseNet121)
+  # Every column that a study may read: its inputs, the label, the patient key
+  # and the split column. Of images: images, labels and the patient key.
+  columns: []             # for example [age, sex, chol, num]
+  # How a study may tell training patients from test patients. keyed_hash uses a
+  # key that only this hospital has; column and file are chosen by others.
+  splits: [keyed_hash]
+  sites: 3                # a sum must hold at least so many hospitals' updates
+  patients: 10            # and a study must count on so many patients of ours
+  # local: this hospital's own noise protects its patients. distributed: the
+  # hospitals' noise protects together, as long as few enough of them collude.
+  modes: [local]
+  units: [patient]        # record protects each record alone, and is weaker
+  epsilon_at_most: 1.0    # of one study; the patients' budget for life: silo grant
+  delta_at_most: 1.0e-5
+  # Who may approve a study, and how many of them must.
+  approvers: []           # for example [Dr. A. Officer, Prof. B. Medicine]
+  approvals_needed: 1
+  # attestation: NAME     # asks the other members for evidence that NAME verifies
+
+resources:
+  workers: 1              # processes that compute gradients
+  threads: 1              # threads of each
+  memory_gib: 4
+  gpu: false
+  # When a study may begin to train; left out: at any time.
+  # hours: 20:00-06:00
+  # time_zone: Europe/Berlin
+"""
+
+
+def site_template(name: str, coordinator: str | None = None) -> str:
+    """Returns the text of a new hospital's site file."""
+    line = (
+        f"coordinator: {coordinator}"
+        if coordinator
+        else "# coordinator: https://collegium.example.org:8443    # comes with the invitation"
+    )
+    return _TEMPLATE.format(name=name, coordinator=line)
