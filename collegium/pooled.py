@@ -1,10 +1,10 @@
 """The pooled reference: the same study trained with all hospitals' records in one place.
 
-Central DP-SGD with the study's clip, sampling rate, steps, optimiser and
+Central DP-SGD with the study's clip, sampling rate, steps, optimiser, bound and
 epsilon, and full noise once: what privacy alone costs, when no hospital has to
-be hidden from another. Without privacy it is the ceiling. Nobody but a
-simulation could compute it, so no hospital's ledger is charged. It happens in
-processes of its own: the coordinator holds neither torch nor records.
+be hidden from another. Without privacy nothing is clipped and nothing noised.
+Nobody but a simulation could compute it, so no hospital's ledger is charged. It
+happens in processes of its own: the coordinator holds neither torch nor records.
 """
 
 from pathlib import Path
@@ -18,6 +18,8 @@ from protocol.modes import without_choices
 from protocol.study import DistributedPrivacy, PatientPrivacy, Study
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from pipelines.records import Records
     from silos.entropy import Entropy
 
@@ -82,7 +84,7 @@ def train_pooled(
             expected = privacy.sampling_rate * train.num_patients
             one = privacy.clip / units_for(layout.size) / expected
             return Mean(update=np.asarray(noised * one), scalars={}, bound=bound)
-        update = trainer.update(model, number, 0, noise_multiplier, entropy)
+        update = _shortened(trainer.update(model, number, 0, noise_multiplier, entropy), bound)
         scalars = {name: SCALARS[name](update, bound) for name in NEEDS[training.strategy]}
         return Mean(update=update, scalars=scalars, bound=bound)
 
@@ -99,3 +101,9 @@ def train_pooled(
         "delta": plan.delta if plan else None,
         "noise_multiplier": noise_multiplier,
     }
+
+
+def _shortened(update: "NDArray[np.float64]", bound: float) -> "NDArray[np.float64]":
+    """Returns the update within the bound that the secure sum keeps hospitals to."""
+    length = float(np.linalg.norm(update))
+    return update * (bound / length) if length > bound else update

@@ -86,6 +86,13 @@ def finish_sweep(
     workspace.page.write_text(render_html(run_page(dossiers[-1], points)), encoding="utf-8")
     found = comparison_json(points)
     summarise_sweep(points, workspace, console)
+    lost = sum(r.figures["auroc"] is None for r in references)
+    if lost:
+        console.print(
+            f"{lost} of {len(references)} pooled references have no AUROC: their training "
+            "diverged, or there is one class only; a smaller learning rate may help",
+            style="yellow",
+        )
     return {
         "study": studies[0].name,
         "studies": [study.name for study in studies],

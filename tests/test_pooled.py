@@ -11,6 +11,7 @@ from collegium.sweep import Grid, plan_jobs
 from coordinator.references import keep_reference
 from coordinator.verification import verify_records
 from coordinator.views import Views
+from pipelines.metrics import auroc
 from pipelines.records import Records
 from protocol.study import Study
 from protocol.study_file import read_study
@@ -88,6 +89,17 @@ def test_the_ceiling_has_no_noise_and_learns(
     ceiling = train_pooled(study.with_epsilon(None), train, test, FIXED)
     assert (ceiling["epsilon"], ceiling["noise_multiplier"]) == (None, None)
     assert ceiling["auroc"] > 0.8
+
+
+def test_steps_stay_within_the_bound_of_the_secure_sum(
+    hospitals: dict[str, tuple[Records, Records]],
+) -> None:
+    train, test = whole(hospitals)
+    held = read_study(changed("colluders: 1}", "colluders: 1, bound: 1e-9}")).with_epsilon(None)
+    trainer = Trainer(held, "east", train, test)
+    untrained = auroc(*trainer.patient_scores(trainer.initial_model()))
+    assert train_pooled(held, train, test, FIXED)["auroc"] == untrained
+    assert train_pooled(small_study().with_epsilon(None), train, test, FIXED)["auroc"] != untrained
 
 
 def test_a_hospital_that_promises_more_does_not_bind_the_reference(
