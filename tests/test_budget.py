@@ -14,13 +14,14 @@ import pytest
 from rich.console import Console
 
 from collegium import cli
-from collegium.budget import _forecast, show_budgets
+from collegium.budget import show_budgets
 from compliance.accounting import Filter, SampledGaussian
 from compliance.ledger_records import Partition, Reservation
 from compliance.store import Hospital, open_hospital, read_hospital
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.study import PatientPrivacy, Study
 from protocol.study_file import read_study
+from silos.budget import forecast
 from silos.participation import PrivacyPlan
 from tests.studies import changed
 
@@ -218,7 +219,7 @@ def test_command_speaks_to_people_and_machines(
 def test_study_that_protects_nobody_costs_no_finite_epsilon(out: Path) -> None:
     hospital = open_hospital(database(out), site="east")
     nobody = SampledGaussian(noise_multiplier=0.0, sampling_rate=1.0, steps=1)
-    found = _forecast(hospital.ledger, replace(plan_of(cheap_study()), training=nobody))
+    found = forecast(hospital.ledger, replace(plan_of(cheap_study()), training=nobody))
     hospital.close()
     line = found["partitions"]["training"]
     assert (line["epsilon_cost"], line["share_cost"], line["fits"]) == (None, None, False)
