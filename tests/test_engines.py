@@ -14,12 +14,17 @@ from pipelines.engines import (
     engine_for,
     right_engine,
 )
+from pipelines.gradients import clip_to_integers
 from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
 from protocol.contract import ImageCohort, Label, NumberColumn, TableCohort
 from protocol.errors import StudyRefused
 from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Task
 from protocol.tensors import flatten
-from tests.reference.per_patient_gradients import one_at_a_time
+from tests.reference.per_patient_gradients import (
+    clipped_exactly,
+    exact_norm_squared,
+    one_at_a_time,
+)
 
 TABLE = TableCohort(
     kind="table",
@@ -89,6 +94,23 @@ def test_engine_equals_one_backward_per_record(name, case, counts, in_turn):
     slow = one_at_a_time(module, features, labels, patients.tolist())
     assert fast.dtype == np.float32 and fast.shape == slow.shape
     assert np.abs(fast - slow).max() <= 1e-5 * np.linalg.norm(slow, axis=1).max()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("case", [HIDDEN, CONVOLUTION])
+def test_clipped_gradients_equal_brute_force_for_patients_of_1_to_20_records(name, case):
+    """One backward a record, means, clipping in rational arithmetic: within one unit in 40,000."""
+    task, cohort, shape = case
+    module = build(task, cohort, seed=3)
+    features, labels, patients = batch(shape, list(range(1, 21)))
+    rows = engine_that_can(name, module, shape)(module, features, labels, patients)
+    slow = one_at_a_time(module, features, labels, patients.tolist())
+    for clip in (0.05, 100.0):  # all are shortened, and none
+        brute = np.array([clipped_exactly(row, clip, 2**17) for row in slow])
+        found = np.array([clip_to_integers(r[None], clip=clip, units=2**17)[0] for r in rows])
+        assert np.abs(found - brute).max() <= 3
+        assert all(exact_norm_squared(row) <= 2**34 for row in found)
+        assert np.array_equal(clip_to_integers(rows, clip=clip, units=2**17)[0], found.sum(axis=0))
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -26,6 +26,7 @@ from compliance.ledger_records import PICO, Entry, Reservation, State
 from compliance.store import Hospital, open_hospital
 from protocol.encoding import blob_digest
 from protocol.errors import BudgetSpent, LedgerBroken, StoreBroken
+from silos.door import require_paid
 
 ROOT = Path(__file__).parent.parent
 #: 0.02 rho a step at the order of epsilon 8, which holds 4.912.
@@ -47,13 +48,13 @@ def send(hospital: Hospital, plan: Reservation, context: str, outbox: Path) -> s
 
     Bytes that were kept before a crash are sent again; otherwise new noise is
     drawn. Nothing is written to the outbox, which stands for the network,
-    before the ledger has confirmed it.
+    before the hospital's door has seen the ledger's token.
     """
     blob = hospital.blob(context) or os.urandom(64)
     name = blob_digest(blob)
     hospital.keep_blob(context, blob, name)
     token = hospital.ledger.mark_sent(plan, context=context, event=SHARE, blob=name, content=name)
-    hospital.ledger.confirm(token)
+    require_paid(hospital.ledger, token, blob)
     with outbox.open("a") as network:
         network.write(f"{context} {name} {token.head}\n")
     return token.head
