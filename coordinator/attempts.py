@@ -30,12 +30,19 @@ class Attempts:
         least: how many sites the round needs.
         most: how often it is begun, as far as rule 1 goes.
         suspects: sites left out since an earlier round.
+        begun: how often the round was begun before, by a coordinator that was killed.
     """
 
     def __init__(
-        self, sites: Collection[str], *, least: int, most: int, suspects: Collection[str] = ()
+        self,
+        sites: Collection[str],
+        *,
+        least: int,
+        most: int,
+        suspects: Collection[str] = (),
+        begun: int = 0,
     ) -> None:
-        self.number = 0
+        self.number = self._begun = begun
         #: The site that is left out now because the sum was noise with it.
         self.suspect: str | None = None
         self._sites, self._least, self._most = frozenset(sites), least, most
@@ -72,7 +79,7 @@ class Attempts:
         if isinstance(error, SumRefused) and self._line is None:
             self._line = sorted(survivors)
         if self._line is None:
-            return self.number < self._most
+            return self.number - self._begun < self._most
         self.suspect = None
         while self._line:
             candidate = self._line.pop(0)

@@ -3,9 +3,13 @@
 import json
 from collections.abc import Mapping
 
+from sqlalchemy import func, select
+
 from compliance.audit_log import NewEntry
 from coordinator.round import Sum
+from coordinator.server_states import ServerStates
 from coordinator.store import RoundRow, Store, Transaction, now
+from coordinator.strategies import ServerState
 from protocol.context import RoundContext
 from protocol.encoding import canonical, digest, digest_json
 from protocol.errors import FederationError
@@ -18,6 +22,47 @@ class RoundBook:
 
     def __init__(self, store: Store, key: SigningKey, run_id: str) -> None:
         self._store, self._key, self._run_id = store, key, run_id
+
+    def attempts(self, purpose: str, number: int) -> int:
+        """Returns how often a round was begun already, before this process even."""
+        query = select(func.count()).where(
+            RoundRow.run_id == self._run_id,
+            RoundRow.purpose == purpose,
+            RoundRow.number == number,
+        )
+        with self._store.read() as session:
+            return session.scalar(query) or 0
+
+    def resume(self, states: ServerStates | None) -> ServerState | None:
+        """Returns the state after the last round that was committed, or None at the beginning.
+
+        Raises:
+            StoreBroken: the state of that round is missing.
+        """
+        if states is None:
+            return None
+        query = select(func.max(RoundRow.number)).where(
+            RoundRow.run_id == self._run_id,
+            RoundRow.purpose == "training",
+            RoundRow.state == "finished",
+        )
+        with self._store.read() as session:
+            last = session.scalar(query)
+        return None if last is None else states.read(self._run_id, last + 1)
+
+    def abandon(self) -> None:
+        """Writes down that what a killed coordinator had begun was not finished."""
+        with self._store.transaction() as transaction:
+            for row in transaction.open_rounds(self._run_id):
+                row.state, row.closed_at = "failed", now()
+                failed = NewEntry(
+                    type="round-failed",
+                    run_id=self._run_id,
+                    payload=digest(b"Interrupted"),
+                    round=row.number,
+                    attempt=row.attempt,
+                )
+                transaction.log([failed], self._key)
 
     def open(self, context: RoundContext) -> None:
         """Writes down that an attempt begins."""

@@ -9,7 +9,7 @@ that fails is tried again (``attempts``); every attempt has its own context.
 import json
 import math
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
@@ -23,6 +23,7 @@ from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
 from coordinator.round import Sum, aggregate
 from coordinator.round_book import RoundBook
+from coordinator.server_states import ServerStates
 from coordinator.store import SnapshotRow, Store, newest_head, now
 from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.agreed_context import round_context
@@ -93,7 +94,9 @@ class Runner:
         watcher: Watcher,
         step_timeout: float = 600.0,
         threads: int = 1,
+        states: ServerStates | None = None,
     ) -> None:
+        self._states = states
         self._run_id = run_id
         self._study = study
         self._roster = roster
@@ -109,20 +112,29 @@ class Runner:
         self._suspects: set[str] = set()
         self._kept: deque[str] = deque()
 
-    def run(self, initial: Tensors, summaries: Mapping[str, Summary]) -> Outcome:
+    def run(
+        self,
+        initial: Tensors,
+        summaries: Mapping[str, Summary],
+        before_round: Callable[[], None] = lambda: None,
+    ) -> Outcome:
         """Returns the trained model and its released figures.
+
+        A run whose states are kept goes on after the last round that was committed.
 
         Args:
             initial: the parameters all hospitals agree to start from.
-            summaries: each hospital's verified word on its privacy plan.
+            summaries: each hospital's verified word on its privacy plan; more may join.
+            before_round: called before each round; may wait, or raise to end the run.
 
         Raises:
             QuorumLost: too few hospitals are left to finish a round.
         """
         layout = layout_of(initial)
         strategy = STRATEGIES[self._study.training.strategy](self._study.training)
-        state = strategy.init(flatten(initial))
-        for number in range(self._study.training.rounds):
+        state = self._book.resume(self._states) or strategy.init(flatten(initial))
+        for number in range(state.rounds, self._study.training.rounds):
+            before_round()
             model = unflatten(layout, state.parameters)
             total = self._round("training", number, model)
             state = strategy.apply(
@@ -130,6 +142,7 @@ class Runner:
             )
             self._commit_training(total, layout, state)
         model = unflatten(layout, state.parameters)
+        before_round()
         released = self._evaluate(model, summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
@@ -141,6 +154,7 @@ class Runner:
             least=max(self._study.threshold, aggregation.min_cohort),
             most=aggregation.attempts,
             suspects=self._suspects,
+            begun=self._book.attempts(purpose, number),
         )
         while True:
             sum_round = SumRound(
@@ -203,10 +217,14 @@ class Runner:
     def _commit_training(self, total: Sum, layout: Layout, state: ServerState) -> None:
         name = model_digest(unflatten(layout, state.parameters))
         context = total.transcript.context
+        if self._states is not None:
+            self._states.keep(self._run_id, state)
         with self._store.transaction() as transaction:
             entries = self._book.close(transaction, total, name)
             transaction.log([*entries, self._book.entry(context, "result", name)], self._key)
         self._forget()
+        if self._states is not None:
+            self._states.forget(self._run_id, before=state.rounds)
         self._watcher.round_finished("training", context.round, total.survivors)
 
     def _forget(self) -> None:
@@ -284,9 +302,7 @@ def mean_of(
     weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
     if isinstance(privacy, DistributedPrivacy):
         shares = NoiseShares.of(study, privacy, layout.size)
-        expected = sum(
-            study.privacy_of(site).sampling_rate * weights[site] for site in survivors
-        )
+        expected = sum(study.privacy_of(site).sampling_rate * weights[site] for site in survivors)
         gradient = decode(total, frac_bits=0) * (privacy.clip / shares.units / expected)
         return Mean(update=gradient, scalars={}, bound=shares.bound)
     share = sum(weights[site] for site in survivors) / max(weights.values())

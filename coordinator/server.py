@@ -125,12 +125,12 @@ class Server:
         handler: Callable[[Request, str, bytes], Awaitable[Response]],
         most: int,
     ) -> Response:
-        if request.state._state.get("certificate") is None:
+        if request.scope["state"].get("certificate") is None:
             return self._refused(request, "no certificate")
         try:
             body = await _body(request, most)
             site = self._guard.site(
-                request.state.certificate,
+                request.scope["state"]["certificate"],
                 request.headers.get(PROOF_HEADER),
                 method=request.method,
                 target=_target(request),

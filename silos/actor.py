@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import ray
 
+from protocol import errors
 from protocol.errors import FederationError
 from protocol.exchange import Reply, Request
 
@@ -25,6 +26,12 @@ class Refused:
 
     kind: str
     reason: str
+
+    def as_error(self) -> FederationError:
+        """Returns the refusal as an error of its class."""
+        found = getattr(errors, self.kind, FederationError)
+        known = isinstance(found, type) and issubclass(found, FederationError)
+        return found(self.reason) if known else FederationError(self.reason)
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)  # a repeated call could spend twice

@@ -12,7 +12,8 @@ from silos.own_words import OwnWords
 class Invitation:
     """A run to join, as given to the hospital by its own people.
 
-    ``data`` is the folder in which a simulation finds the records; a
+    ``data`` is the folder in which a simulation finds the records, ``source`` the
+    hospital's own records where its site file names them; a
     ``fixed_noise_seed`` is for tests of a simulation only. ``own_words`` are what
     the consortium has kept of this hospital's earlier signed words.
     """
@@ -23,5 +24,6 @@ class Invitation:
     coordinator_public: bytes
     data: Path | None
     index_file: bytes | None
+    source: Path | None = None
     fixed_noise_seed: int | None = None
     own_words: OwnWords = OwnWords()

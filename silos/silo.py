@@ -53,11 +53,18 @@ class Silo:
         *,
         simulated: bool,
         split_key: bytes | None = None,
+        hospital: Hospital | None = None,
+        consent: Callable[[Study], None] | None = None,
     ) -> None:
         if split_key is not None and not simulated:
             raise PolicyRefused("a real hospital draws its split key itself and shows it to nobody")
         self.site = site
-        self._home: Hospital = open_hospital(home / "hospital.db", site=site, split_key=split_key)
+        if consent is None and not simulated:
+            raise PolicyRefused("a real hospital is asked for its consent to every study")
+        self._home = hospital or open_hospital(
+            home / "hospital.db", site=site, split_key=split_key, simulated=simulated
+        )
+        self._consent = consent
         self._ledger = self._home.ledger
         self._ledger.verify()
         self._key = SigningKey.from_bytes(self._home.identity_key)
@@ -90,6 +97,8 @@ class Silo:
             raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
         if self.site not in study.site_names:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
+        if self._consent is not None:
+            self._consent(study)
         self._refuse_roll_back(invitation.own_words)
         entropy = self._entropy(invitation)
         train, test = self._records(invitation)
@@ -111,6 +120,15 @@ class Silo:
             if plan is not None:
                 plan.settle(self._ledger)  # nothing was sent, so all of it becomes free again
             raise
+        return self._summary(run_id)
+
+    def has_joined(self, run_id: str) -> bool:
+        """Whether this process has a part in a run."""
+        return run_id in self._runs
+
+    def word(self, run_id: str) -> SignedSummary:
+        """Returns this hospital's signed word on a run it has joined, as things stand now."""
+        self._joined(run_id)
         return self._summary(run_id)
 
     def initial_model(self, run_id: str) -> bytes:
@@ -213,10 +231,12 @@ class Silo:
         named = study.site(self.site).records if study.deal is None else study.deal.records
         if not self._simulated and (study.deal is not None or named == BUNDLED):
             raise PolicyRefused("dealt and bundled records stand in for hospitals in simulations")
-        if named is None:
+        if invitation.source is not None:
+            source: Path | str = invitation.source
+        elif named is None:
             raise StudyRefused(f"sites: {self.site} names no records; add its file")
-        if named == BUNDLED:
-            source: Path | str = BUNDLED
+        elif named == BUNDLED:
+            source = BUNDLED
         elif invitation.data is None:
             raise CohortRefused(f"site {self.site}: --data is missing: name the folder of {named}")
         else:

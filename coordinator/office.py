@@ -1,0 +1,109 @@
+"""What stands behind the service's endpoints: members, rosters, own words.
+
+Whom the consortium knows is asked at every request; the answers are kept for a
+second, so that a busy database does not slow the line, and a revocation is
+effective a second later.
+"""
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import select
+
+from coordinator.members import Members
+from coordinator.rosters import Rosters
+from coordinator.store import RunRow, Store
+from protocol.errors import MessageRefused
+from protocol.identity import SigningKey
+from protocol.summary import read_words, signed_words
+
+#: Seconds for which an answer about a member is kept.
+_KEPT_SECONDS = 1.0
+_REMEMBERED_RUNS = 20
+_SIGNATURE_BYTES = 64
+
+
+class MembersOffice:
+    """``server.Office`` over the consortium's database."""
+
+    def __init__(
+        self,
+        store: Store,
+        members: Members,
+        key: SigningKey,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._members = store, members
+        self._rosters = Rosters(store, key)
+        self._clock = clock
+        self._allowed: dict[tuple[str, str], tuple[float, bool]] = {}
+        self._keys: dict[str, tuple[float, bytes | None]] = {}
+        #: When each site was last heard of, by ``time.time``.
+        self.last_seen: dict[str, float] = {}
+
+    def certificate_allowed(self, serial: str, site: str) -> bool:
+        """Whether a certificate is this site's and not revoked."""
+        found = self._allowed.get((serial, site))
+        if found is None or found[0] < self._clock():
+            allowed = self._members.certificate_allowed(serial, site)
+            found = self._allowed[serial, site] = (self._clock() + _KEPT_SECONDS, allowed)
+        return found[1]
+
+    def identity_key(self, site: str) -> bytes | None:
+        """Returns the public key that a site enrolled with, unless it was revoked."""
+        found = self._keys.get(site)
+        if found is None or found[0] < self._clock():
+            key = self._members.identity_key(site)
+            found = self._keys[site] = (self._clock() + _KEPT_SECONDS, key)
+        return found[1]
+
+    def enrol(self, request: bytes) -> bytes:
+        """Answers an enrolment request."""
+        return self._members.enrol(request)
+
+    def seen(self, site: str) -> None:
+        """Takes note that a site was heard of."""
+        self.last_seen[site] = time.time()
+
+    def document(self, site: str, name: str) -> bytes | None:
+        """Returns what the service publishes for a site: ``rosters/VERSION`` or ``words``."""
+        kind, _, rest = name.partition("/")
+        if kind == "rosters" and 0 < len(rest) <= 8:
+            return self._rosters.news(int(rest, 16))
+        if kind == "attestations":
+            return self._members.attestations()
+        if kind == "words":
+            return self._words(site)
+        return None
+
+    def hand_in(self, site: str, name: str, body: bytes) -> bytes:
+        """Takes a renewal, a roster's signature, a key's change or an attestation.
+
+        Raises:
+            MessageRefused: it is not accepted.
+        """
+        if name == "renew":
+            return self._members.renew(site, body)
+        if name == "roster-signature":
+            if len(body) != _SIGNATURE_BYTES:
+                raise MessageRefused("a roster's signature has 64 bytes")
+            return b"signed" if self._rosters.sign(site, body) else b"kept"
+        if name == "key-change":
+            self._members.announce_key(site, body)
+            return b"kept"
+        if name == "attestation":
+            self._members.attest(site, body)
+            return b"kept"
+        raise MessageRefused("nothing of that name is taken")
+
+    def _words(self, site: str) -> bytes:
+        """Returns what a site itself signed in the newest runs (ruling 18)."""
+        query = (
+            select(RunRow.id, RunRow.sites_json)
+            .order_by(RunRow.started_at.desc())
+            .limit(_REMEMBERED_RUNS)
+        )
+        with self._store.read() as session:
+            kept = {run_id: read_words(text) for run_id, text in session.execute(query)}
+        own = {run_id: words[site] for run_id, words in kept.items() if site in words}
+        return signed_words(own).encode()

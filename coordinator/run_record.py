@@ -1,0 +1,123 @@
+"""Writes down one run: what began, who joined, how it ended; each with its log entries."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from compliance.audit_log import NewEntry
+from coordinator.runner import Outcome
+from coordinator.store import RunRow, Store, Transaction, now
+from protocol.encoding import digest
+from protocol.errors import FederationError, MessageRefused
+from protocol.identity import Roster, SigningKey
+from protocol.study import Study
+from protocol.summary import SignedSummary, Summary, open_summary, signed_words
+
+
+class RunRecord:
+    """One run in the consortium's database and log."""
+
+    def __init__(
+        self, store: Store, key: SigningKey, roster: Roster, study: Study, run_id: str
+    ) -> None:
+        self._store, self._key, self._roster = store, key, roster
+        self._study, self._run_id = study, run_id
+
+    def begin(self, *, sweep: str | None, simulation: bool, test_noise: bool) -> None:
+        """Registers the study's digest before any work (preregistration)."""
+        study, roster = self._study, self._roster
+        with self._store.transaction() as transaction:
+            new = transaction.register(study.digest, study.name, study.canonical_bytes)
+            transaction.add(
+                RunRow(
+                    id=self._run_id,
+                    study_digest=study.digest,
+                    state="running",
+                    simulation=simulation,
+                    test_noise=test_noise,
+                    seed=study.seeds.model,
+                    sweep=sweep,
+                    started_at=now(),
+                    roster_json=roster.canonical_bytes.decode(),
+                    sites_json="{}",
+                    environment_json=json.dumps(environment(), sort_keys=True),
+                )
+            )
+            if new:
+                self._log(transaction, "study-registered", study.digest)
+            self._log(transaction, "roster", roster.digest)
+            self._log(transaction, "run-started", study.digest)
+
+    def keep(self, kind: str, signed: Mapping[str, SignedSummary]) -> dict[str, Summary]:
+        """Keeps the hospitals' signed words (``approvals`` or ``settlements``); returns them read.
+
+        Raises:
+            MessageRefused: a word is another hospital's, or about another run or study.
+        """
+        summaries = {site: self.read(site, signed[site]) for site in sorted(signed)}
+        words = signed_words({site: signed[site] for site in summaries})
+        with self._store.transaction() as transaction:
+            transaction.run(self._run_id).sites_json = words
+            self._log(transaction, kind, digest(words.encode()))
+        return summaries
+
+    def read(self, site: str, word: SignedSummary) -> Summary:
+        """Returns what a hospital signed about this run.
+
+        Raises:
+            MessageRefused: the signature is not the hospital's, or it is about something else.
+        """
+        summary = open_summary(word, self._roster.key_of(site))
+        about = (summary.site, summary.run_id, summary.study_digest)
+        if about != (site, self._run_id, self._study.digest):
+            raise MessageRefused(f"{site} signed another site's, run's or study's summary")
+        return summary
+
+    def finish(self, outcome: Outcome, exact: Mapping[str, Any] | None) -> None:
+        """Closes a run that reached its end; ``exact`` are a simulation's exact figures."""
+        with self._store.transaction() as transaction:
+            row = transaction.run(self._run_id)
+            row.state, row.ended_at = "finished", now()
+            if exact is not None:
+                row.exact_json = json.dumps(exact, sort_keys=True)
+                self._log(transaction, "exact-figures", digest(row.exact_json.encode()))
+            row.environment_json = json.dumps(environment(), sort_keys=True)
+            self._log(transaction, "run-finished", outcome.model_digest)
+
+    def end(self, error: BaseException) -> None:
+        """Writes down why a run ended early, once; hospitals keep their reasons at home."""
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit)
+        with self._store.transaction() as transaction:
+            row = transaction.run(self._run_id)
+            if row.state == "running":
+                row.state = "stopped" if stopped else "failed"
+                row.failure = _told_as(error)
+                row.ended_at = now()
+                self._log(transaction, f"run-{row.state}", digest(type(error).__name__.encode()))
+
+    def _log(self, transaction: Transaction, kind: str, payload: str) -> None:
+        entry = NewEntry(type=kind, run_id=self._run_id, payload=payload)
+        transaction.log([entry], self._key)
+
+
+def _told_as(error: BaseException) -> str:
+    if isinstance(error, FederationError):
+        return f"{type(error).__name__}: {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return str(error) or "stopped by the user"
+    return type(error).__name__  # its text might hold anything
+
+
+def environment() -> dict[str, str]:
+    """Returns what this run was made with; whether torch is in this process is measured."""
+    from importlib.metadata import version
+
+    facts = {
+        name: version(name)
+        for name in ("torch", "monai", "opacus", "ray", "dp-accounting", "numpy", "cryptography")
+    }
+    facts["python"] = sys.version.split()[0]
+    facts["collegium"] = version("collegium")
+    facts["torch in the coordinator's process"] = "yes" if "torch" in sys.modules else "no"
+    return facts

@@ -1,0 +1,239 @@
+"""The coordinator as a service: endpoints for hospitals, runs in threads.
+
+The hospitals reach ``server`` over TLS. The consortium's own people reach
+``control`` over a socket file that only the owner of the folder can open.
+"""
+
+import asyncio
+import logging
+import secrets
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from sqlalchemy import select
+
+from coordinator.authority import Authority
+from coordinator.blob_store import BlobStore
+from coordinator.gate import gate_config
+from coordinator.mailbox import Mailbox
+from coordinator.members import Members
+from coordinator.metrics import Metrics
+from coordinator.network_run import NetworkRun, Pace, failure_of, status_of
+from coordinator.office import MembersOffice
+from coordinator.rosters import Rosters
+from coordinator.round_book import RoundBook
+from coordinator.server import Server
+from coordinator.store import RunRow, Store, StudyRow, now
+from coordinator.workspace import Workspace
+from protocol.encoding import parse_canonical
+from protocol.errors import FederationError, PolicyRefused, StoreBroken, WorkspaceRefused
+from protocol.identity import Roster, parse_roster
+from protocol.study import Study
+
+log = logging.getLogger("collegium.coordinator")
+
+
+class Service:
+    """One consortium's service over its folder.
+
+    Raises:
+        WorkspaceRefused: no coordinator lives in the folder.
+    """
+
+    def __init__(self, home: Path, pace: Pace = Pace()) -> None:  # noqa: B008  (frozen)
+        self._workspace = Workspace.open(home)
+        self._authority = Authority.open(home)
+        if self._authority.renew_server():
+            log.info("the server's certificate was renewed")
+        self._store = Store(self._workspace.database)
+        self._key = self._workspace.signing_key()
+        members = Members(self._store, self._authority, self._key)
+        members.record_own_certificates()
+        self._pace = pace
+        self._mailbox, self._metrics = Mailbox(), Metrics()
+        self._blobs = BlobStore(home / "blobs")
+        self._office = MembersOffice(self._store, members, self._key)
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
+        self.server = Server(self._office, self._mailbox, self._blobs, self._metrics, self._pool)
+        self._rosters = Rosters(self._store, self._key)
+        self._runs: dict[str, NetworkRun] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._lock = threading.Lock()
+
+    def start_run(self, study_digest: str, *, test_noise: bool = False) -> str:
+        """Begins a run of a registered study; returns its id.
+
+        Raises:
+            PolicyRefused: the study is not registered, or the signed roster lacks a site.
+        """
+        study, roster = self._study(study_digest), self._roster()
+        missing = sorted(set(study.site_names) - set(roster.sites))
+        if missing:
+            raise PolicyRefused(
+                f"the signed roster {roster.version} lacks {', '.join(missing)}: invite and enrol "
+                "them, propose a roster, and let its members sign"
+            )
+        stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
+        run_id = f"{stamp}-{secrets.token_hex(2)}"
+        self._go(run_id, study, roster, test_noise=test_noise)
+        return run_id
+
+    def take_up_runs(self) -> list[str]:
+        """Goes on with the runs that an earlier service had begun and not ended."""
+        query = select(RunRow).where(RunRow.state == "running", RunRow.simulation.is_(False))
+        with self._store.read() as session:
+            found = [
+                (row.id, row.study_digest, row.roster_json, row.test_noise)
+                for row in session.scalars(query)
+            ]
+        for run_id, digest, roster, test_noise in found:
+            RoundBook(self._store, self._key, run_id).abandon()
+            self._go(
+                run_id, self._study(digest), parse_roster(roster.encode()), test_noise=test_noise
+            )
+        return [run_id for run_id, *_ in found]
+
+    def _go(self, run_id: str, study: Study, roster: Roster, *, test_noise: bool) -> None:
+        run = NetworkRun(
+            run_id,
+            study,
+            roster,
+            self._workspace,
+            self._store,
+            self._mailbox,
+            self._blobs,
+            self._metrics,
+            self._pace,
+            test_noise=test_noise,
+        )
+        thread = threading.Thread(target=self._carry, args=(run,), name=f"run {run_id}")
+        with self._lock:
+            self._runs[run_id], self._threads[run_id] = run, thread
+        thread.start()
+
+    def _carry(self, run: NetworkRun) -> None:
+        try:
+            run.run()
+            log.info("run %s ended", run.run_id)
+        except KeyboardInterrupt:
+            log.info("run %s was stopped", run.run_id)
+        except FederationError as error:
+            log.error("run %s failed: %s", run.run_id, failure_of(error))
+        except Exception:
+            log.exception("run %s failed", run.run_id)
+        finally:
+            with self._lock:
+                self._runs.pop(run.run_id, None)
+
+    def steer(self, run_id: str, what: str) -> None:
+        """Pauses, resumes or stops a run.
+
+        Raises:
+            PolicyRefused: no such run is at work.
+        """
+        with self._lock:
+            run = self._runs.get(run_id)
+        if run is None:
+            raise PolicyRefused(f"run {run_id} is not at work: collegium coordinator status")
+        {"pause": run.pause, "resume": run.resume, "stop": run.stop}[what]()
+        log.info("run %s: %s", run_id, what)
+
+    def status(self) -> Mapping[str, Any]:
+        """Returns what the service does now."""
+        with self._lock:
+            runs = [status_of(run) for run in self._runs.values()]
+        return {"runs": runs, "last_seen": dict(self._office.last_seen)}
+
+    def wait(self, run_id: str, seconds: float | None = None) -> None:
+        """Waits until a run has ended."""
+        with self._lock:
+            thread = self._threads.get(run_id)
+        if thread is not None:
+            thread.join(seconds)
+
+    @contextmanager
+    def serving(self, host: str, port: int) -> Iterator[int]:
+        """Serves until the block ends; yields the port. Runs at work are suspended then.
+
+        Raises:
+            WorkspaceRefused: the address cannot be listened on.
+        """
+        config = gate_config(
+            self.server.app, self._authority.server_context(), host=host, port=port
+        )
+        server = _Quiet(config)
+        thread = threading.Thread(target=server.run, name="gate")
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                server.ready.wait(0.05)
+            if not server.started:
+                raise WorkspaceRefused(f"{host}:{port} cannot be listened on: is it taken?")
+            yield int(server.servers[0].sockets[0].getsockname()[1])
+        finally:
+            self.close()
+            server.should_exit = True
+            thread.join(15)
+
+    def close(self) -> None:
+        """Suspends all runs; they go on when a service is started over this folder again."""
+        with self._lock:
+            runs, threads = list(self._runs.values()), list(self._threads.values())
+        for run in runs:
+            run.suspend()
+        for thread in threads:
+            thread.join(30)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._store.close()
+
+    def _study(self, digest: str) -> Study:
+        with self._store.read() as session:
+            row = session.get(StudyRow, digest)
+            document = row.document if row is not None else None
+        if document is None:
+            raise PolicyRefused(
+                f"study {digest[:16]} is not registered: collegium study register STUDY"
+            )
+        study = Study.model_validate(parse_canonical(document))
+        if study.digest != digest:
+            raise StoreBroken(f"study {digest[:16]} was changed: register it again")
+        return study
+
+    def _roster(self) -> Roster:
+        signed = self._rosters.current()
+        if signed is None:
+            raise PolicyRefused(
+                "no roster is signed yet: collegium coordinator roster propose, then every member "
+                "signs it"
+            )
+        return signed.roster
+
+
+class _Quiet(uvicorn.Server):
+    """A server in a thread: it leaves signals to the process."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = threading.Event()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals alone."""
+        yield
+
+    async def startup(self, sockets: Any = None) -> None:
+        """Starts, and says so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    def run(self, sockets: Any = None) -> None:
+        """Serves; an address that cannot be had ends the thread, not the process."""
+        try:
+            asyncio.run(self.serve(sockets))
+        except SystemExit:
+            log.error("the gate could not be opened on %s:%s", self.config.host, self.config.port)

@@ -1,0 +1,273 @@
+"""The silo's supervisor: holds keys, ledger and policy, and does what the coordinator asks, or not.
+
+One loop: ask for the next delivery, do it, answer. Nothing reaches a hospital
+but the answers to its own requests. Whatever happens to the line, it tries
+again, for ever, at longer and longer intervals; whatever was asked meanwhile
+is asked again by the coordinator, or was missed, which the round survives.
+
+A restarted supervisor finds the runs it had joined in its own database and
+joins them again: their reservation is open, nothing is paid twice.
+"""
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from compliance.joined_runs import JoinedRuns, RunState
+from compliance.store import Hospital
+from compliance.study_shelf import StudyShelf
+from compliance.trusted_rosters import TrustedRosters
+from protocol.enrolment import RenewalReply, RosterNews, parse, request_renewal
+from protocol.enrolment import to_bytes as enrolment_bytes
+from protocol.errors import (
+    FederationError,
+    LinkLost,
+    MessageRefused,
+    PolicyRefused,
+    QuorumLost,
+)
+from protocol.exchange import Request
+from protocol.identity import SigningKey
+from protocol.run_notice import Joined, RunNotice, open_notice
+from protocol.summary import SignedSummary, read_words
+from protocol.tensors import decode_tensors, model_digest
+from protocol.wire import Answer, Delivery
+from silos.credentials import Credentials
+from silos.invitation import Invitation
+from silos.own_words import OwnWords
+from silos.silo import Silo
+from silos.wire import Wire
+
+log = logging.getLogger("collegium.silo")
+
+#: Seconds that one request waits for a delivery.
+WAIT_SECONDS = 25
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+#: Seconds between two looks at certificate and roster.
+_CHORES_SECONDS = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a supervisor is told beside its home.
+
+    ``fixed_noise`` is for tests of a simulated hospital only.
+    """
+
+    source: Path | None = None
+    fixed_noise: bool = False
+    wait_seconds: int = WAIT_SECONDS
+
+
+class Supervisor:
+    """Runs one hospital on the network.
+
+    Args:
+        home: the hospital's folder.
+        hospital: its open database.
+        silo: what answers; the same object that a simulation's actor holds.
+        credentials: the TLS certificate, renewed in time.
+        coordinator_public: the coordinator's Ed25519 key, from the enrolment.
+        url: where the coordinator answers.
+        settings: see there.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        hospital: Hospital,
+        silo: Silo,
+        credentials: Credentials,
+        *,
+        coordinator_public: bytes,
+        url: str,
+        settings: Settings = Settings(),
+        random_pause: Callable[[], float] = random.random,
+    ) -> None:
+        self._home, self._hospital, self._silo = home, hospital, silo
+        self._credentials, self._url, self._settings = credentials, url, settings
+        self._coordinator = coordinator_public
+        self._key = SigningKey.from_bytes(hospital.identity_key)
+        self._runs = JoinedRuns(hospital)
+        self._rosters = TrustedRosters(hospital)
+        self._studies = StudyShelf(home / "studies")
+        self._wire: Wire | None = None
+        self._after = 0
+        self._stop = threading.Event()
+        self._next_chores = 0.0
+        self._random_pause = random_pause
+
+    def stop(self) -> None:
+        """Ends the loop after what it is doing now."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Serves the coordinator until stopped.
+
+        Raises:
+            StoreBroken: the hospital's own database is damaged: nothing may go on.
+        """
+        pause = _FIRST_PAUSE
+        self._show("starting")
+        while not self._stop.is_set():
+            try:
+                self._serve_once()
+                pause = _FIRST_PAUSE
+            except (LinkLost, PolicyRefused, MessageRefused) as error:
+                log.warning("no line to the coordinator: %s; again in %.1f s", error, pause)
+                self._show("waiting for the coordinator", str(error))
+                self._hang_up()
+                self._stop.wait(pause * (0.5 + self._random_pause()))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+        self._hang_up()
+        self._show("stopped")
+
+    def _serve_once(self) -> None:
+        wire = self._line()
+        if time.monotonic() >= self._next_chores:
+            self._chores(wire)
+            self._next_chores = time.monotonic() + _CHORES_SECONDS
+        delivery = wire.next(self._after, self._settings.wait_seconds)
+        self._show("connected")
+        if delivery is None:
+            return
+        answer = self._answer(wire, delivery)
+        if not wire.answer(answer):
+            log.info("run %s: the answer to %s came too late", delivery.run_id, delivery.kind)
+        self._after = delivery.number
+
+    def _line(self) -> Wire:
+        if self._wire is None:
+            context = self._credentials.context()
+            self._wire = Wire(self._hospital.site, self._url, self._key, context)
+            self._next_chores = 0.0
+        return self._wire
+
+    def _hang_up(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _chores(self, wire: Wire) -> None:
+        """Renews the certificate in time, and fetches rosters that others have signed."""
+        if self._credentials.due:
+            request = request_renewal(self._hospital.site, self._credentials.request(), self._key)
+            reply = parse(RenewalReply, wire.hand_in("renew", enrolment_bytes(request)))
+            self._credentials.keep(reply.chain)
+            log.info("the certificate was renewed; it is good until %s", self._credentials.expires)
+            self._hang_up()
+            wire = self._line()
+        self._fetch_rosters(wire)
+
+    def _fetch_rosters(self, wire: Wire) -> None:
+        newest = self._rosters.newest()
+        found = wire.document(f"rosters/{newest.version if newest else 0:x}")
+        if found is None:
+            return
+        for signed in parse(RosterNews, found).signed:
+            try:
+                self._rosters.keep(signed)
+            except (PolicyRefused, MessageRefused, QuorumLost) as error:
+                log.warning("roster %d was not kept: %s", signed.roster.version, error)
+                return
+
+    def _answer(self, wire: Wire, delivery: Delivery) -> Answer:
+        """Returns the answer to a delivery; a refusal crosses as its class name only."""
+        try:
+            if delivery.kind == "join":
+                return Answer(number=delivery.number, message=self._join(wire, delivery))
+            return self._step(wire, delivery)
+        except LinkLost:
+            raise
+        except FederationError as error:
+            log.warning("run %s, %s refused: %s", delivery.run_id, delivery.kind, error)
+            return Answer(number=delivery.number, refusal=type(error).__name__)
+
+    def _step(self, wire: Wire, delivery: Delivery) -> Answer:
+        self._rejoin(wire, delivery.run_id)
+        if delivery.kind == "initial-model":
+            model = wire.send(self._silo.initial_model(delivery.run_id))
+            return Answer(number=delivery.number, blob=model)
+        if delivery.kind == "leave":
+            return Answer(number=delivery.number, message=self._leave(delivery.run_id))
+        blob = None if delivery.blob is None else wire.fetch(delivery.blob)
+        reply = self._silo.answer(
+            Request(run_id=delivery.run_id, step=delivery.kind, message=delivery.message, blob=blob)
+        )
+        if reply.refusal is not None:
+            return Answer(number=delivery.number, refusal=reply.refusal)
+        sent = None if reply.blob is None else wire.send(reply.blob)
+        return Answer(number=delivery.number, message=reply.message, blob=sent)
+
+    def _join(self, wire: Wire, delivery: Delivery) -> bytes:
+        """Joins a run that the hospital's people have approved; returns its signed word."""
+        notice = open_notice(delivery.message, self._coordinator)
+        if notice.run_id != delivery.run_id:
+            raise MessageRefused("the notice is about another run")
+        word = self._join_run(wire, notice)
+        self._runs.record(
+            notice.run_id, study=notice.study, state=RunState.JOINED, notice=delivery.message
+        )
+        model = model_digest(decode_tensors(self._silo.initial_model(notice.run_id)))
+        return Joined(summary=word.data, signature=word.signature, model=model).canonical_bytes
+
+    def _join_run(self, wire: Wire, notice: RunNotice) -> SignedSummary:
+        if self._silo.has_joined(notice.run_id):
+            return self._silo.word(notice.run_id)
+        study, index = self._studies.read(notice.study)
+        roster = self._rosters.newest()
+        if roster is None or roster.digest != notice.roster:
+            self._fetch_rosters(wire)
+            roster = self._rosters.newest()
+        if roster is None or roster.digest != notice.roster:
+            raise PolicyRefused("the run's roster is not the one that this hospital trusts")
+        return self._silo.join(
+            Invitation(
+                run_id=notice.run_id,
+                study=study,
+                roster=roster,
+                coordinator_public=self._coordinator,
+                data=None,
+                index_file=index,
+                source=self._settings.source,
+                fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
+                own_words=self._own_words(wire),
+            )
+        )
+
+    def _rejoin(self, wire: Wire, run_id: str) -> None:
+        """Joins a run again that was joined before this process began."""
+        if self._silo.has_joined(run_id):
+            return
+        for run in self._runs.open():
+            if run.run_id == run_id:
+                log.info("run %s: joined again after a restart", run_id)
+                self._join_run(wire, open_notice(run.notice, self._coordinator))
+                return
+
+    def _leave(self, run_id: str) -> bytes:
+        word = self._silo.leave(run_id)
+        for run in self._runs.open():
+            if run.run_id == run_id:
+                self._runs.record(run_id, study=run.study, state=RunState.LEFT)
+        return Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
+
+    def _own_words(self, wire: Wire) -> OwnWords:
+        """Returns what the consortium has kept of this hospital's signed words (ruling 18)."""
+        found = wire.document("words")
+        if found is None:
+            return OwnWords()
+        return OwnWords(summaries=tuple(read_words(found.decode("utf-8", "replace")).values()))
+
+    def _show(self, state: str, reason: str = "") -> None:
+        """Leaves a note for ``silo status``: what this process does now."""
+        note = {"state": state, "reason": reason, "pid": os.getpid(), "time": int(time.time())}
+        partial = self._home / ".status.partial"
+        partial.write_text(json.dumps(note), encoding="utf-8")
+        partial.replace(self._home / "status.json")

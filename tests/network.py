@@ -1,0 +1,195 @@
+"""A consortium on loopback for tests: a real service over real TLS, hospitals with real supervisors.
+
+Only the medicine is simplified (``LinearTrainer``), and supervisors are threads.
+Every wait is bounded.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from compliance.store import Hospital, open_hospital
+from compliance.study_shelf import StudyShelf
+from compliance.trusted_rosters import TrustedRosters
+from coordinator.home import make_home, open_members
+from coordinator.network_run import Pace
+from coordinator.rosters import Rosters
+from coordinator.service import Service
+from coordinator.store import RunRow, Store
+from coordinator.workspace import Workspace
+from protocol.identity import SigningKey, sign_roster
+from protocol.study import Study
+from silos.credentials import Credentials
+from silos.enrolling import coordinator_key, enrol
+from silos.silo import MakeTrainer, Silo
+from silos.supervisor import Settings, Supervisor
+from tests.federation import LinearTrainer, write_hospitals
+
+#: Seconds within which anything in a test must have happened.
+SOON = 60.0
+#: How long a test's rounds wait for a silent hospital.
+QUICK = Pace(joining=30.0, step=10.0)
+
+
+def until(true: Callable[[], bool], seconds: float = SOON) -> None:
+    """Waits until something is so, at most so long."""
+    end = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > end:
+            raise AssertionError("it did not happen in time")
+        time.sleep(0.02)
+
+
+@dataclass
+class Site:
+    """One hospital of the test's consortium, its supervisor started and stopped at will."""
+
+    name: str
+    home: Path
+    source: Path
+    study: Study
+    url: str
+    fixed_noise: bool
+    make_trainer: MakeTrainer = LinearTrainer
+    supervisor: Supervisor | None = None
+    thread: threading.Thread | None = None
+    failures: list[BaseException] = field(default_factory=list)
+
+    def open(self) -> Hospital:
+        return open_hospital(
+            self.home / "hospital.db",
+            site=self.name,
+            split_key=self.name.encode().ljust(32),
+            simulated=True,
+        )
+
+    def start(self) -> None:
+        """Starts a supervisor over the home as it lies there, as a restarted process would."""
+        hospital = self.open()
+        silo = Silo(self.name, self.home, self.make_trainer, simulated=True, hospital=hospital)
+        silo.grant(20.0, 1e-3)
+        self.supervisor = Supervisor(
+            self.home,
+            hospital,
+            silo,
+            Credentials(self.home / "tls", self.name),
+            coordinator_public=coordinator_key(self.home),
+            url=self.url,
+            settings=Settings(source=self.source, fixed_noise=self.fixed_noise, wait_seconds=2),
+            random_pause=lambda: 0.0,
+        )
+        self.thread = threading.Thread(target=self._run, name=f"silo {self.name}", daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            if self.supervisor is not None:
+                self.supervisor.run()
+        except BaseException as error:  # noqa: BLE001  (told by the test)
+            self.failures.append(error)
+
+    def stop(self) -> None:
+        if self.supervisor is not None:
+            self.supervisor.stop()
+        if self.thread is not None:
+            self.thread.join(SOON)
+
+
+class Network:
+    """A coordinator's home, and hospitals that have enrolled and signed the founding roster."""
+
+    def __init__(
+        self, folder: Path, study: Study, *, fixed_noise: bool = True, pace: Pace = QUICK
+    ) -> None:
+        self.study, self.home, self._pace = study, folder / "coordinator", pace
+        data = folder / "data"
+        data.mkdir()
+        write_hospitals(data, study)
+        make_home(self.home, ["127.0.0.1"])
+        self.service = Service(self.home, pace)
+        self.port = 0
+        self.sites = {
+            site: Site(
+                name=site,
+                home=folder / site,
+                source=data / f"{site}.csv",
+                study=study,
+                url="",
+                fixed_noise=fixed_noise,
+            )
+            for site in study.site_names
+        }
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Serves; hospitals enrol, found the consortium and start."""
+        with self.service.serving("127.0.0.1", self.port) as self.port:
+            url = f"https://127.0.0.1:{self.port}"
+            for site in self.sites.values():
+                site.url = url
+            if not (next(iter(self.sites.values())).home / "tls").exists():
+                self._found(url)
+            try:
+                yield
+            finally:
+                for site in self.sites.values():
+                    site.stop()
+
+    def _found(self, url: str) -> None:
+        keys: dict[str, SigningKey] = {}
+        for name, site in self.sites.items():
+            site.home.mkdir()
+            hospital = site.open()
+            with open_members(self.home) as members:
+                invitation = members.invite(name, url)
+            enrol(site.home, hospital, invitation)
+            keys[name] = SigningKey.from_bytes(hospital.identity_key)
+            StudyShelf(site.home / "studies").keep(self.study.canonical_bytes.decode(), None)
+            hospital.close()
+        store, key = Store(Workspace(self.home).database), Workspace(self.home).signing_key()
+        rosters = Rosters(store, key)
+        proposed = rosters.propose()
+        for name, own in keys.items():
+            rosters.sign(name, sign_roster(proposed, own))
+        with store.transaction() as transaction:
+            study = self.study
+            transaction.register(study.digest, study.name, study.canonical_bytes)
+        store.close()
+        for site in self.sites.values():
+            hospital = site.open()
+            signed = rosters_now(self.home)
+            TrustedRosters(hospital).keep(signed)
+            hospital.close()
+
+    def start_sites(self) -> None:
+        for site in self.sites.values():
+            site.start()
+
+    def run(self) -> str:
+        """Runs the study to its end; returns the run's id."""
+        run_id = self.service.start_run(self.study.digest, test_noise=True)
+        self.service.wait(run_id, SOON)
+        return run_id
+
+    def row(self, run_id: str) -> RunRow:
+        store = Store(Workspace(self.home).database)
+        try:
+            with store.read() as session:
+                row = session.get_one(RunRow, run_id)
+                session.expunge(row)
+                return row
+        finally:
+            store.close()
+
+
+def rosters_now(home: Path):  # type: ignore[no-untyped-def]
+    store = Store(Workspace(home).database)
+    try:
+        signed = Rosters(store, Workspace(home).signing_key()).current()
+    finally:
+        store.close()
+    assert signed is not None
+    return signed
