@@ -9,6 +9,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -23,7 +24,11 @@ class Base(DeclarativeBase):
 
 
 class HospitalRow(Base):
-    """Whose database this is, and its keys."""
+    """Whose database this is, and its keys.
+
+    ``simulated`` marks a hospital that was made for a simulation or a
+    demonstration: it never becomes a real one.
+    """
 
     __tablename__ = "hospital"
     __table_args__ = (CheckConstraint("id = 1", name="one"),)
@@ -31,6 +36,7 @@ class HospitalRow(Base):
     site: Mapped[str] = mapped_column(String(63))
     split_key: Mapped[bytes] = mapped_column(LargeBinary(32))
     identity_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    simulated: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[str] = mapped_column(String(32))
 
 
@@ -104,3 +110,41 @@ class BlobRow(Base):
     name: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[str] = mapped_column(String(32))
+
+
+class ApprovalRow(Base):
+    """One decision about a study: approved by a named person, or withdrawn."""
+
+    __tablename__ = "approval"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    study: Mapped[str] = mapped_column(String(64), index=True)
+    decision: Mapped[str] = mapped_column(String(16))
+    approver: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(Text)
+    decided_at: Mapped[str] = mapped_column(String(32))
+    public_key: Mapped[str] = mapped_column(String(64))
+    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    signature: Mapped[bytes] = mapped_column(LargeBinary(64))
+
+
+class RosterRow(Base):
+    """A roster that this hospital trusts: each follows the one before it."""
+
+    __tablename__ = "roster"
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    signatures_json: Mapped[str] = mapped_column(Text)
+    kept_at: Mapped[str] = mapped_column(String(32))
+
+
+class JoinedRunRow(Base):
+    """A run that this hospital joined, and how far it got: read again after a restart."""
+
+    __tablename__ = "joined_run"
+    run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    notice: Mapped[bytes] = mapped_column(LargeBinary)  # the coordinator's signed word
+    joined_at: Mapped[str] = mapped_column(String(32))
+    changed_at: Mapped[str] = mapped_column(String(32))

@@ -1,0 +1,251 @@
+"""The hospital's decisions about studies: approved by named people, or withdrawn.
+
+Rules:
+
+1. A decision is about a study's digest: another study, however alike, needs
+   its own.
+2. Only people whom the site's policy names approve, and as many of them as it
+   asks for. Anybody who works here may withdraw: stopping never waits for the
+   right person.
+3. A withdrawal ends every approval before it.
+4. Decisions are only ever added. Each carries the hash of the one before it
+   and the hospital's own signature, so that none can be slipped in, changed or
+   taken away from the middle.
+
+This file decides; ``approval_book.py`` keeps the rows.
+"""
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+from protocol.encoding import canonical, digest
+from protocol.errors import MessageRefused, PolicyRefused, StoreBroken
+from protocol.identity import SigningKey, verify
+
+#: What the first decision follows.
+NO_DECISION = "0" * 64
+_DOMAIN = "approval"
+_MOST_NAME = 200
+_MOST_REASON = 2000
+
+
+class Decision(StrEnum):
+    """What was decided."""
+
+    APPROVED = "approved"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Approval:
+    """One decision of one person about one study (its digest)."""
+
+    study: str
+    decision: Decision
+    approver: str
+    reason: str
+    number: int = 0
+    decided_at: str = ""
+    public_key: str = ""
+    prev_hash: str = ""
+    hash: str = ""
+    signature: bytes = b""
+
+    @property
+    def signed_bytes(self) -> bytes:
+        """What the hospital signs: everything but the hash of it and the signature."""
+        return canonical(
+            {
+                "v": 1,
+                "number": self.number,
+                "study": self.study,
+                "decision": self.decision.value,
+                "approver": self.approver,
+                "reason": self.reason,
+                "decided_at": self.decided_at,
+                "public_key": self.public_key,
+                "prev_hash": self.prev_hash,
+            }
+        )
+
+
+class ApprovalBook(Protocol):
+    """The rows, inside one transaction."""
+
+    def approvals(self) -> Sequence[Approval]:
+        """Returns every decision, in order."""
+
+    def append_approval(self, approval: Approval) -> None:
+        """Writes a decision."""
+
+
+class ApprovalStorage(Protocol):
+    """Where decisions are kept: by the hospital's database, or by a test's fake."""
+
+    def approval_book(self) -> AbstractContextManager[ApprovalBook]:
+        """Returns a transaction that excludes every other one; durable when left normally."""
+
+    def now(self) -> str:
+        """Returns the time as text, for the record only: no rule reads it."""
+
+
+class Approvals:
+    """The rules over a storage.
+
+    ``key`` is the hospital's identity key; ``former`` are the public keys (hexadecimal) it
+    had before, under which older decisions are signed.
+    """
+
+    def __init__(
+        self, storage: ApprovalStorage, key: SigningKey, former: Collection[str] = ()
+    ) -> None:
+        self._storage = storage
+        self._key = key
+        self._known = {key.public.hex(), *former}
+
+    def approve(
+        self, study: str, *, approver: str, approvers: Collection[str], reason: str = ""
+    ) -> Approval:
+        """Records that a named person approves a study; once, while the approval stands.
+
+        Raises:
+            PolicyRefused: the site's policy does not name this person.
+            ValueError: the name or the reason is empty or too long.
+            StoreBroken: the decisions were changed, or cannot be written.
+        """
+        name = _name(approver)
+        if name not in approvers:
+            named = ", ".join(approvers) or "nobody yet"
+            raise PolicyRefused(
+                f"{name!r} may not approve: policy.approvers in the site file names {named}"
+            )
+        with self._storage.approval_book() as book:
+            decisions = self._intact(book)
+            for standing in _standing(decisions, study):
+                if standing.approver == name:
+                    return standing
+            return self._append(book, decisions, study, Decision.APPROVED, name, reason)
+
+    def withdraw(self, study: str, *, approver: str, reason: str = "") -> Approval:
+        """Records that a study may not run here any more.
+
+        Raises:
+            PolicyRefused: there is no approval to withdraw.
+            ValueError: the name or the reason is empty or too long.
+            StoreBroken: the decisions were changed, or cannot be written.
+        """
+        name = _name(approver)
+        with self._storage.approval_book() as book:
+            decisions = self._intact(book)
+            if not _standing(decisions, study):
+                raise PolicyRefused(f"study {study[:16]} is not approved: nothing to withdraw")
+            return self._append(book, decisions, study, Decision.WITHDRAWN, name, reason)
+
+    def standing(self, study: str) -> tuple[Approval, ...]:
+        """Returns the approvals of a study that nobody has withdrawn, oldest first.
+
+        Raises:
+            StoreBroken: the decisions were changed.
+        """
+        return _standing(self.all(), study)
+
+    def all(self) -> tuple[Approval, ...]:
+        """Returns every decision in order, after checking that none was changed.
+
+        Raises:
+            StoreBroken: names the first decision that was changed, moved or removed.
+        """
+        with self._storage.approval_book() as book:
+            return self._intact(book)
+
+    def require(self, study: str, *, approvers: Collection[str], needed: int) -> None:
+        """Refuses a study that too few of the people whom the policy names now have approved.
+
+        Raises:
+            PolicyRefused: says who has approved and how many are missing.
+            StoreBroken: the decisions were changed.
+        """
+        standing = [entry.approver for entry in self.standing(study)]
+        counted = [name for name in standing if name in approvers]
+        if len(counted) >= max(1, needed):
+            return
+        if not counted:
+            said = "nobody" if not standing else f"only {', '.join(standing)}, no approver now,"
+            raise PolicyRefused(
+                f"{said} has approved study {study[:16]} here: collegium silo approve"
+            )
+        raise PolicyRefused(
+            f"study {study[:16]} is approved by {', '.join(counted)}; the policy needs {needed} "
+            "people: another one runs collegium silo approve"
+        )
+
+    def _append(
+        self,
+        book: ApprovalBook,
+        decisions: Sequence[Approval],
+        study: str,
+        decision: Decision,
+        approver: str,
+        reason: str,
+    ) -> Approval:
+        if len(reason) > _MOST_REASON:
+            raise ValueError(f"a reason has at most {_MOST_REASON} letters")
+        draft = Approval(
+            study=study,
+            decision=decision,
+            approver=approver,
+            reason=reason.strip(),
+            number=len(decisions) + 1,
+            decided_at=self._storage.now(),
+            public_key=self._key.public.hex(),
+            prev_hash=decisions[-1].hash if decisions else NO_DECISION,
+        )
+        data = draft.signed_bytes
+        sealed = replace(draft, hash=digest(data), signature=self._key.sign(_DOMAIN, data))
+        book.append_approval(sealed)
+        return sealed
+
+    def _intact(self, book: ApprovalBook) -> tuple[Approval, ...]:
+        decisions = tuple(book.approvals())
+        previous = NO_DECISION
+        for number, entry in enumerate(decisions, start=1):
+            if (entry.number, entry.prev_hash) != (number, previous):
+                raise _broken(number, "does not follow the one before it")
+            if entry.public_key not in self._known:
+                raise _broken(number, "is signed with a key that was never this hospital's")
+            data = entry.signed_bytes
+            try:
+                verify(bytes.fromhex(entry.public_key), _DOMAIN, data, entry.signature)
+            except MessageRefused as error:
+                raise _broken(number, "was changed") from error
+            if entry.hash != digest(data):
+                raise _broken(number, "was changed")
+            previous = entry.hash
+        return decisions
+
+
+def _name(approver: str) -> str:
+    name = approver.strip()
+    if not 0 < len(name) <= _MOST_NAME:
+        raise ValueError(f"name who decides, in at most {_MOST_NAME} letters")
+    return name
+
+
+def _standing(decisions: Sequence[Approval], study: str) -> tuple[Approval, ...]:
+    standing: list[Approval] = []
+    for entry in decisions:
+        if entry.study == study:
+            if entry.decision is Decision.WITHDRAWN:
+                standing.clear()
+            else:
+                standing.append(entry)
+    return tuple(standing)
+
+
+def _broken(number: int, what: str) -> StoreBroken:
+    return StoreBroken(
+        f"approval {number} {what}: no study may run on it. Restore the hospital's database"
+    )

@@ -1,0 +1,74 @@
+"""The runs that a hospital has joined, so that a restart finds them again."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import select
+
+from compliance.hospital_tables import JoinedRunRow
+from compliance.store import Hospital
+from protocol.errors import StoreBroken
+
+
+class RunState(StrEnum):
+    """How far a run got at this hospital."""
+
+    JOINED = "joined"
+    LEFT = "left"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinedRun:
+    """A run; ``notice`` is the coordinator's signed word that asked for it."""
+
+    run_id: str
+    study: str
+    state: RunState
+    notice: bytes
+    joined_at: str
+    changed_at: str
+
+
+class JoinedRuns:
+    """The runs in a hospital's database."""
+
+    def __init__(self, hospital: Hospital) -> None:
+        self._hospital = hospital
+
+    def record(self, run_id: str, *, study: str, state: RunState, notice: bytes = b"") -> None:
+        """Writes down what became of a run; the first notice and study of a run stay.
+
+        Raises:
+            StoreBroken: the run was of another study, or nothing can be written.
+        """
+        now = self._hospital.now()
+        with self._hospital.session() as session:
+            row = session.get(JoinedRunRow, run_id)
+            if row is None:
+                row = JoinedRunRow(run_id=run_id, study=study, notice=notice, joined_at=now)
+                session.add(row)
+            elif row.study != study:
+                raise StoreBroken(f"run {run_id} was of another study when it was first joined")
+            row.state, row.changed_at = state.value, now
+
+    def all(self) -> tuple[JoinedRun, ...]:
+        """Returns every run, in the order joined."""
+        query = select(JoinedRunRow).order_by(JoinedRunRow.joined_at, JoinedRunRow.run_id)
+        with self._hospital.session() as session:
+            return tuple(_joined_run(row) for row in session.scalars(query))
+
+    def open(self) -> tuple[JoinedRun, ...]:
+        """Returns the runs that were joined and not left: what a restart goes on with."""
+        return tuple(run for run in self.all() if run.state is RunState.JOINED)
+
+
+def _joined_run(row: JoinedRunRow) -> JoinedRun:
+    return JoinedRun(
+        run_id=row.run_id,
+        study=row.study,
+        state=RunState(row.state),
+        notice=row.notice,
+        joined_at=row.joined_at,
+        changed_at=row.changed_at,
+    )
