@@ -230,7 +230,7 @@ def attack(
             own = membership_of(
                 target.run.model, study, views[0], hospitals, make, chances, console
             )
-            attacks = (*attacks, own)
+            attacks = (*attacks, *own)
     with _timed("inversion: can a record be read from an update?", "inversion", seconds, console):
         inversions = inversion(study, views[0], hospitals, make, chances)
     return Findings(

@@ -38,6 +38,7 @@ def page(findings: Findings) -> Document:
         banner=(_verdict(findings), _whose_eyes()),
         sections=(
             _summary(findings),
+            _claim(findings),
             _conformance(findings),
             *_evidence(findings),
             _audit(findings),
@@ -59,6 +60,8 @@ def summarise(findings: Findings, out: Path, console: Console) -> None:
     style = "red" if findings.contradicted else "green"
     console.print(f"[bold]{findings.target.study.title}[/bold]")
     console.print(verdict.text, style=style, markup=False)
+    for reason in findings.reasons:
+        console.print(f"  {reason}", style=style, markup=False, soft_wrap=True)
     for check in findings.checks:
         if not check.passed:
             console.print(
@@ -99,8 +102,9 @@ def _verdict(findings: Findings) -> Statement:
             tone=Tone.GOOD,
         )
     return Statement(
-        text=f"The claim is contradicted. {'; '.join(findings.reasons)}.",
-        detail="It was tested again with fresh randomness and failed again. Release nothing from "
+        text="The claim is contradicted.",
+        detail=". ".join(reason[:1].upper() + reason[1:] for reason in findings.reasons)
+        + ". It was tested again with fresh randomness and failed again. Release nothing from "
         "this software before the cause is found."
         + " The run is marked failed."
         * (findings.target.run is not None),
@@ -144,10 +148,14 @@ def _summary(findings: Findings) -> Section:
                 note=f"cosine; with patients not in it {last.outside:.3f}",
             )  # fmt: skip
         )
+    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)),))
+
+
+def _claim(findings: Findings) -> Section:
     claim, run = findings.claim, findings.target.run
     event = claim.event
     facts = Facts(
-        title="What is claimed, and what was attacked",
+        title="Claim and target",
         rows=(
             Fact(label="Attacked", value="a run" if run else "a study, as it would be run"),
             *((Fact(label="Run", value=run.run_id, form=Form.CODE),) if run else ()),
@@ -168,7 +176,7 @@ def _summary(findings: Findings) -> Section:
             Fact(label="Took", value=sum(findings.seconds.values()), form=Form.SECONDS),
         ),
     )
-    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)), facts))
+    return Section(key="claim", title="What is claimed, and what was attacked", blocks=(facts,))
 
 
 def _software(other: tuple[str, ...]) -> tuple[Fact, ...]:

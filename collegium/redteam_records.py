@@ -126,14 +126,17 @@ def membership_of(
     make: MakeTrainer,
     chances: Chances,
     console: Console,
-) -> Attack:
+) -> tuple[Attack, ...]:
     """Attacks a run's own final model, with reference models that all hospitals train anew.
 
     In each of those the view's first hospital has a random half of its patients;
-    in the run it had its training patients, and not its test patients.
+    in the run it had its training patients, and not its test patients: without
+    any of those there is nobody to tell them from.
     """
     site = view.sites[0]
     pool, was_inside = _pool(hospitals[site], 2 * _POOL, chances.random)
+    if was_inside.all():
+        return ()
     name, score, references = _attack_on(study, _RMIA_REFERENCES)
     members = halves(references, pool.num_patients, chances.random)
     module = build(study.task, study.cohort, study.seeds.model)
@@ -154,11 +157,12 @@ def membership_of(
     everybody = np.vstack([was_inside, members])
     found = score(np.stack(rows), everybody)[:1]
     console.print(f"    {references} reference models for the run's own", markup=False)
-    return Attack(
+    attack = Attack(
         training="this run's own final model",
         steps=study.training.steps,
         found=measure(name, found, everybody[:1], chances.random),
     )
+    return (attack,)
 
 
 def trained_model(

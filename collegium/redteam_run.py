@@ -24,12 +24,12 @@ from collegium.redteam import Findings, PastRun, Target, red_team
 from collegium.redteam_bench import Chances, MakeTrainer
 from collegium.redteam_records import Parts
 from collegium.redteam_views import Claim
-from collegium.runs import environment
 from collegium.show import finish_folder
 from compliance.accounting import epsilon
 from compliance.audit_log import NewEntry
 from compliance.auditing import check_masks, check_price
 from coordinator.evidence import RoundShelf
+from coordinator.run_record import environment
 from coordinator.store import RoundRow, RunRow, Store, StudyRow
 from coordinator.verification import FINDINGS, failure_of, verify_records
 from coordinator.views import find_run

@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+#: How the reason begins why a finished run was marked failed afterwards.
+CONTRADICTED = "Contradicted by the red team"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
@@ -145,11 +148,17 @@ class Dossier:
         return len([r for r in self.rounds if r.purpose == "training" and r.model_digest])
 
     @property
+    def contradicted(self) -> bool:
+        """True when a red team showed that what the hospitals claimed does not hold."""
+        return (self.failure or "").startswith(CONTRADICTED)
+
+    @property
     def protected(self) -> bool:
         """True when a patient-level differential privacy claim is made at all."""
         return (
             bool(self.sites)
             and not self.test_noise
+            and not self.contradicted
             and all(s.privacy.epsilon is not None for s in self.sites)
         )
 
@@ -160,6 +169,8 @@ class Dossier:
             return "No privacy is claimed: this simulation used fixed test noise."
         if not self.sites:
             return "No privacy is claimed: no hospital has joined this run."
+        if self.contradicted:
+            return "No privacy is claimed: the red team contradicted what the hospitals had signed."
         if not self.protected:
             return "No privacy is claimed: this run trained without differential privacy."
         worst = max(

@@ -14,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit_log import LoggedEntry, verify_log
+from compliance.dossier import CONTRADICTED
 from coordinator.references import reference_digest
 from coordinator.store import (
     ReferenceRow,
@@ -35,8 +36,6 @@ from protocol.summary import Summary, open_summary, read_words
 _ENDS = {"run-finished": "finished", "run-failed": "failed", "run-stopped": "stopped"}
 #: The kind of the figures that a red team found about a run, and of their entry in the log.
 FINDINGS = "redteam"
-#: How the reason begins why a run failed that had finished.
-CONTRADICTED = "contradicted by the red team"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -119,13 +119,21 @@ def rmia(sure: Floats, members: Members) -> Floats:
 def measure(
     attack: str, found: Floats, members: Members, random: np.random.Generator
 ) -> Membership:
-    """Returns how well the scores tell members from others, with intervals."""
+    """Returns how well the scores tell members from others, with intervals.
+
+    Raises:
+        ValueError: there are no members, or no others.
+    """
+    if members.all() or not members.any():
+        raise ValueError("an attack needs members and others")
     models, patients = found.shape
     areas, alarms = [_area(found, members)], [true_alarms(found, members)]
-    for _ in range(_RESAMPLES):
+    while len(areas) <= _RESAMPLES:
         rows = random.integers(models, size=models)
         columns = random.integers(patients, size=patients)
         drawn = np.ix_(rows, columns)
+        if members[drawn].all() or not members[drawn].any():
+            continue  # of few others, chance may draw none
         areas.append(_area(found[drawn], members[drawn]))
         alarms.append(true_alarms(found[drawn], members[drawn]))
     return Membership(

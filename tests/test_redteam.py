@@ -302,6 +302,14 @@ def test_membership_attacks_find_members_of_models_that_learned_by_heart() -> No
     assert light.auroc.low > 0.75
 
 
+def test_an_attack_on_few_others_is_measured_and_on_none_refused() -> None:
+    random, members = np.random.default_rng(1), np.arange(12)[None] > 0
+    found = measure("LiRA", members * 1.0, members, random)
+    assert (found.auroc.low, found.auroc.high) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="an attack needs members and others"):
+        measure("LiRA", members * 1.0, members | True, random)
+
+
 def test_halves_are_fair_and_odd_numbers_are_refused() -> None:
     members = halves(6, 50, np.random.default_rng(1))
     assert (members.sum(axis=0) == 3).all()
@@ -410,7 +418,7 @@ def test_the_command_fails_when_the_noise_is_weak_in_two_tests(
     assert run(monkeypatch, study, "--data", tmp_path, "--out", out) == 1
     said = capsys.readouterr().err
     assert "testing again with fresh noise" in said
-    assert "The claim is contradicted. not as promised: size of the noise" in said
+    assert "The claim is contradicted.\n  not as promised: size of the noise" in said
     assert "FAILED" in (out / "redteam.html").read_text()
 
 

@@ -141,10 +141,12 @@ def test_a_contradicted_run_is_marked_failed_with_its_reason(tmp_path: Path, qui
     dossier = open_views(federation.workspace.root).dossier("run-1")
     assert dossier.state == "failed"
     assert dossier.failure is not None
-    assert dossier.failure.startswith("contradicted by the red team: not as promised: size of")
+    assert dossier.failure.startswith("Contradicted by the red team: not as promised: size of")
     verified(federation)
     page = (federation.workspace.root / "index.html").read_text()
-    assert "contradicted by the red team" in page
+    assert "Contradicted by the red team" in page
+    assert "the red team contradicted what the hospitals had signed" in dossier.claim
+    assert "Patient-level differential privacy." not in page
 
 
 def test_nothing_found_later_makes_a_contradicted_run_good_again(
