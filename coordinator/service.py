@@ -140,7 +140,10 @@ class Service:
             run = self._runs.get(run_id)
         if run is None:
             raise PolicyRefused(f"run {run_id} is not at work: collegium coordinator status")
-        {"pause": run.pause, "resume": run.resume, "stop": run.stop}[what]()
+        ways = {"pause": run.pause, "resume": run.resume, "stop": run.stop}
+        if what not in ways:
+            raise PolicyRefused(f"a run is steered by {', '.join(ways)}, not {what!r}")
+        ways[what]()
         log.info("run %s: %s", run_id, what)
 
     def status(self) -> Mapping[str, Any]:
@@ -166,7 +169,7 @@ class Service:
         config = gate_config(
             self.server.app, self._authority.server_context(), host=host, port=port
         )
-        server = _Quiet(config)
+        server = QuietServer(config)
         thread = threading.Thread(target=server.run, name="gate")
         thread.start()
         try:
@@ -214,7 +217,7 @@ class Service:
         return signed.roster
 
 
-class _Quiet(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """A server in a thread: it leaves signals to the process."""
 
     def __init__(self, config: uvicorn.Config) -> None:

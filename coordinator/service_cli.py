@@ -1,0 +1,145 @@
+"""``collegium coordinator start|run|pause|resume|stop|status``: the service and its steering."""
+
+import logging
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from coordinator.cli import DEFAULT_PORT, AsJson, Home, _emit, _say
+from protocol.errors import PolicyRefused
+
+app = typer.Typer()
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
+
+
+@app.command()
+def start(
+    home: Home,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "0.0.0.0",  # noqa: S104  (a service)
+    port: Annotated[int, typer.Option("--port", help="The port to listen on.")] = DEFAULT_PORT,
+    join_seconds: Annotated[
+        float, typer.Option("--join-seconds", help="How long a run waits for its hospitals.")
+    ] = 24 * 3600.0,
+    step_seconds: Annotated[
+        float, typer.Option("--step-seconds", help="How long one step of a round may take.")
+    ] = 600.0,
+) -> None:
+    """Serves the hospitals until stopped; takes up the runs that were under way."""
+    from coordinator.control import controlling
+    from coordinator.network_run import Pace
+    from coordinator.service import Service
+
+    _log_to_stderr()
+    service = Service(home, Pace(joining=join_seconds, step=step_seconds))
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with controlling(service, home), service.serving(host, port) as bound:
+        _say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
+        for run_id in service.take_up_runs():
+            _say(f"taken up   run {run_id}")
+        while not ended.wait(1.0):
+            pass
+    _say("ended")
+
+
+@app.command("run")
+def run(
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="A registered study's digest.")],
+    home: Home,
+    wait: Annotated[bool, typer.Option("--wait", help="Waits for the run's end.")] = False,
+    test_noise: Annotated[
+        bool, typer.Option("--test-noise", help="Simulated hospitals use fixed noise: a test.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Begins a run of a registered study; the hospitals join as they approve it."""
+    from coordinator.control import ask
+
+    body = {"study": whole_digest(home, study), "test_noise": test_noise}
+    begun = ask(home, "POST", "/runs", body)
+    _say(f"begun      run {begun['run_id']}")
+    while wait and any(r["run_id"] == begun["run_id"] for r in ask(home, "GET", "/status")["runs"]):
+        time.sleep(0.5)
+    _emit(begun, as_json)
+
+
+@app.command()
+def pause(name: Run, home: Home) -> None:
+    """Lets a run's present round end, and waits then."""
+    _steer(home, name, "pause")
+
+
+@app.command()
+def resume(name: Run, home: Home) -> None:
+    """Goes on with a run that was paused."""
+    _steer(home, name, "resume")
+
+
+@app.command()
+def stop(name: Run, home: Home) -> None:
+    """Ends a run now, whatever it is doing; hospitals settle what was sent."""
+    _steer(home, name, "stop")
+
+
+@app.command()
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Shows what the running service does, and when each hospital was last heard of."""
+    from coordinator.control import ask
+
+    found = ask(home, "GET", "/status")
+    for told in found["runs"]:
+        missing = ", ".join(told["missing"]) or "nobody"
+        paused = "  paused" if told["paused"] else ""
+        _say(f"run        {told['run_id']}  {told['study']}  missing: {missing}{paused}")
+    if not found["runs"]:
+        _say("run        none at work")
+    for site, seen in sorted(found["last_seen"].items()):
+        _say(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
+    _emit(found, as_json)
+
+
+def _steer(home: Path, name: str, what: str) -> None:
+    from coordinator.control import ask
+
+    ask(home, "POST", f"/runs/{name}/{what}")
+    _say(f"{what:10} run {name}")
+
+
+def whole_digest(home: Path, beginning: str) -> str:
+    """Returns the digest of the one registered study whose name or digest begins so.
+
+    Raises:
+        PolicyRefused: none does, or several.
+    """
+    from sqlalchemy import select
+
+    from coordinator.store import Store, StudyRow
+    from coordinator.workspace import Workspace
+
+    store = Store(Workspace.open(home).database)
+    try:
+        with store.read() as session:
+            rows: list[Any] = list(session.execute(select(StudyRow.digest, StudyRow.name)))
+    finally:
+        store.close()
+    found = [d for d, name in rows if d.startswith(beginning) or name == beginning]
+    if len(found) != 1:
+        known = ", ".join(f"{name} {digest[:8]}" for digest, name in rows) or "none"
+        raise PolicyRefused(
+            f"{beginning!r} names {len(found)} registered studies; there are: {known}; collegium "
+            "study register adds one"
+        )
+    return str(found[0])
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("collegium")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)

@@ -1,0 +1,194 @@
+"""``collegium silo enrol|start|stop``: the hospital's line to the consortium."""
+
+import fcntl
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from protocol.errors import PolicyRefused, WorkspaceRefused
+
+app = typer.Typer()
+Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+_LOCK = ".supervisor"
+
+
+@app.command()
+def enrol(
+    invitation: Annotated[
+        Path, typer.Argument(metavar="INVITATION", help="The file that the coordinator gave.")
+    ],
+    home: Home,
+    as_json: AsJson = False,
+) -> None:
+    """Accepts an invitation: keys stay here, a certificate comes back."""
+    from silos.credentials import read_invitation, root_fingerprint
+    from silos.enrolling import enrol as accept
+
+    read = read_invitation(invitation)
+    with _hospital(home, read.site) as hospital:
+        credentials = accept(home, hospital, read)
+        public = _public_key(hospital)
+    said = {
+        "site": read.site,
+        "root": root_fingerprint(read),
+        "identity": public,
+        "certificate_until": credentials.expires.isoformat(),
+    }
+    _say(
+        f"enrolled   {read.site} with {read.url}",
+        f"root       {said['root']}",
+        f"identity   {public}",
+        "compare    both by phone with the coordinator and with other hospitals",
+        f"next       collegium silo roster sign --home {home}, when the roster is proposed",
+    )
+    _emit(said, as_json)
+
+
+@app.command()
+def start(
+    home: Home,
+    test_noise: Annotated[
+        bool,
+        typer.Option("--test-noise", help="Fixed noise of a simulated hospital: protects nobody."),
+    ] = False,
+) -> None:
+    """Serves the consortium until stopped: takes part in the studies that were approved here."""
+    from silos.consent import Consent
+    from silos.credentials import Credentials
+    from silos.enrolling import coordinator_key
+    from silos.own_ray import own_ray
+    from silos.remote_trainer import RemoteTrainer
+    from silos.silo import Silo
+    from silos.site_file import source_path
+    from silos.supervisor import Settings, Supervisor
+
+    with _alone(home), _hospital(home) as hospital:
+        if test_noise and not hospital.simulated:
+            raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
+        _log_at_home(home / "silo.log")
+        consent = Consent(home, hospital)
+        site = consent.site_file()
+        if site.coordinator is None:
+            raise PolicyRefused("site.yaml: coordinator is missing: write its address there")
+        silo = Silo(
+            hospital.site,
+            home,
+            partial(RemoteTrainer, site.resources.workers),
+            simulated=hospital.simulated,
+            hospital=hospital,
+            consent=consent,
+        )
+        supervisor = Supervisor(
+            home,
+            hospital,
+            silo,
+            Credentials(home / "tls", hospital.site),
+            coordinator_public=coordinator_key(home),
+            url=site.coordinator,
+            settings=Settings(source=source_path(site, home), fixed_noise=test_noise),
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: supervisor.stop())
+        with own_ray(site.resources.gpu):
+            for number in (signal.SIGINT, signal.SIGTERM):  # Ray sets its own
+                signal.signal(number, lambda *_: supervisor.stop())
+            _say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")
+            supervisor.run()
+    _say("stopped")
+
+
+@app.command()
+def stop(home: Home) -> None:
+    """Ends the supervisor of this hospital: the kill switch. What was sent stays paid."""
+    status = home / "status.json"
+    try:
+        number = int(json.loads(status.read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        number = 0
+    if not number or not _is_at_work(home):
+        _say("stopped    no supervisor is at work here")
+        return
+    os.kill(number, signal.SIGTERM)
+    end = time.monotonic() + 60
+    while _is_at_work(home):
+        if time.monotonic() > end:
+            raise WorkspaceRefused(f"the supervisor (process {number}) does not end: kill it")
+        time.sleep(0.1)
+    _say("stopped    the supervisor has ended; collegium silo start begins again")
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Holds the home's lock: one supervisor for one hospital."""
+    with (home / _LOCK).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkspaceRefused(
+                f"a supervisor is at work over --home {home}: collegium silo stop ends it"
+            ) from error
+        yield
+
+
+def _is_at_work(home: Path) -> bool:
+    if not (home / _LOCK).exists():
+        return False
+    with (home / _LOCK).open("r") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextmanager
+def _hospital(home: Path, site: str | None = None) -> Iterator[Any]:
+    """Yields the hospital whose database lies in the home."""
+    from compliance.store import open_hospital
+    from silos.site_file import site_file_of
+
+    if not (home / "hospital.db").is_file():
+        raise WorkspaceRefused(f"--home {home} holds no hospital: collegium silo init makes one")
+    hospital = open_hospital(home / "hospital.db", site=site or site_file_of(home).name)
+    try:
+        yield hospital
+    finally:
+        hospital.close()
+
+
+def _public_key(hospital: Any) -> str:
+    from protocol.identity import SigningKey
+
+    return SigningKey.from_bytes(hospital.identity_key).public.hex()
+
+
+def _log_at_home(path: Path) -> None:
+    form = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    logger = logging.getLogger("collegium.silo")
+    logger.setLevel(logging.INFO)
+    for handler in (logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()):
+        handler.setFormatter(form)
+        logger.addHandler(handler)
+
+
+def _say(*lines: str) -> None:
+    console = Console(stderr=True)
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True, highlight=False)
+
+
+def _emit(value: Any, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
