@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from coordinator.cli import app as coordinator_app
 from protocol.errors import FederationError, QuorumLost
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(report_app, name="report")
 silo_app = typer.Typer(help="What a hospital sees of itself.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(silo_app, name="silo")
+app.add_typer(coordinator_app, name="coordinator")
 
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]

@@ -194,6 +194,11 @@ class Transaction:
     def __init__(self, session: Session) -> None:
         self._session = session
 
+    @property
+    def session(self) -> Session:
+        """The session, for queries and rows of other files."""
+        return self._session
+
     def add(self, *rows: Base) -> None:
         """Adds rows."""
         self._session.add_all(rows)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from compliance.audit_log import LoggedEntry, verify_log
 from compliance.dossier import CONTRADICTED
+from coordinator.member_rows import require_logged
 from coordinator.references import reference_digest
 from coordinator.store import (
     ReferenceRow,
@@ -52,7 +53,7 @@ class Verified:
 
 
 def verify_records(session: Session, public: bytes) -> Verified:
-    """Checks log, studies, runs, rounds, releases, models, references and the signed words.
+    """Checks log, members, studies, runs, rounds, releases, models, references, signed words.
 
     Raises:
         StoreBroken: names the first thing that is not what was logged.
@@ -69,6 +70,7 @@ def verify_records(session: Session, public: bytes) -> Verified:
 def _verified(session: Session, public: bytes) -> Verified:
     entries = logged_entries(session)
     root = verify_log(entries, signed_heads(session), public)
+    require_logged(session, entries)
     logged = _by_run(entries)
     studies = _check_studies(session, entries)
     runs = session.scalars(select(RunRow)).all()
@@ -101,8 +103,9 @@ Kinds = Mapping[str, Sequence[Mapping[str, Json]]]
 
 def _by_run(entries: Sequence[LoggedEntry]) -> dict[str, Kinds]:
     runs: dict[str, dict[str, list[Mapping[str, Json]]]] = defaultdict(lambda: defaultdict(list))
-    for entry in entries:
-        content = entry.content
+    for content in (entry.content for entry in entries):
+        if content["run"] is None:
+            continue  # of the whole consortium, not of a run
         runs[str(content["run"])][str(content["type"])].append(content)
     return dict(runs)
 

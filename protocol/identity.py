@@ -220,12 +220,15 @@ def require_quorum(signed: SignedRoster, before: Roster) -> Roster:
     """Returns the new roster when enough members of the one before it have signed.
 
     Every signature counts once; a signature by nobody in ``before``, or a
-    wrong one, spoils the whole document, so that nothing doubtful is kept.
+    wrong one, spoils the whole document, so that nothing doubtful is kept. A
+    member that stays gets another key only with a signature of its old one:
+    who lost a key leaves in one roster and comes back in the next.
 
     Raises:
         MessageRefused: a signature is wrong or a stranger's, or the roster
             does not follow ``before``.
-        QuorumLost: fewer than floor(2n/3) + 1 of the n members have signed.
+        QuorumLost: fewer than floor(2n/3) + 1 of the n members have signed,
+            or a member whose key changes has not.
     """
     roster = signed.roster
     if (roster.version, roster.previous) != (before.version + 1, before.digest):
@@ -236,4 +239,30 @@ def require_quorum(signed: SignedRoster, before: Roster) -> Roster:
         raise QuorumLost(
             f"{len(signed.signatures)} members signed roster {roster.version}, {before.quorum} must"
         )
+    for member in roster.members:
+        stays = member.site in before.sites and member.site not in signed.signatures
+        if stays and before.key_of(member.site) != bytes.fromhex(member.public_key):
+            raise QuorumLost(
+                f"{member.site} has not signed roster {roster.version}, which gives it another key"
+            )
+    return roster
+
+
+def require_founding(signed: SignedRoster) -> Roster:
+    """Returns the first roster when every member that it names has signed it.
+
+    There is no roster before it, so nobody can vouch for a member but all the
+    members together.
+
+    Raises:
+        MessageRefused: it is not a first roster, or a signature is wrong or a stranger's.
+        QuorumLost: a member has not signed.
+    """
+    roster = signed.roster
+    if (roster.version, roster.previous) != (1, None):
+        raise MessageRefused(f"roster {roster.version} follows another: it founds nothing")
+    for site, signature in signed.signatures.items():
+        verify(roster.key_of(site), "roster", roster.canonical_bytes, signature)
+    if missing := sorted(set(roster.sites) - set(signed.signatures)):
+        raise QuorumLost(f"the first roster is not signed by {', '.join(missing)}: all must")
     return roster

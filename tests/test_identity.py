@@ -10,6 +10,7 @@ from protocol.identity import (
     SignedRoster,
     SigningKey,
     parse_roster,
+    require_founding,
     require_quorum,
     sign_roster,
     verify,
@@ -162,3 +163,42 @@ def test_roster_that_follows_another_is_refused() -> None:
     signed = followed(NAMES, ("berlin", "lyon", "oslo"))
     with pytest.raises(MessageRefused, match="roster 2 does not follow roster 1"):
         require_quorum(signed, roster_of(*NAMES))
+
+
+def founding(*signers: str) -> SignedRoster:
+    roster = roster_of("berlin", "lyon", "oslo")
+    return SignedRoster(
+        roster=roster, signatures={name: sign_roster(roster, KEYS[name]) for name in signers}
+    )
+
+
+def test_first_roster_is_signed_by_every_member_that_it_names() -> None:
+    signed = founding("berlin", "lyon", "oslo")
+    assert require_founding(signed) == signed.roster
+    with pytest.raises(QuorumLost, match="not signed by lyon, oslo: all must"):
+        require_founding(founding("berlin"))
+
+
+def test_first_roster_with_a_stranger_s_or_a_forged_signature_is_refused() -> None:
+    with pytest.raises(MessageRefused, match="'turin' is not in the roster"):
+        require_founding(founding("berlin", "lyon", "oslo", "turin"))
+    signed = founding("berlin", "lyon", "oslo")
+    forged = dict(signed.signatures) | {"lyon": signed.signatures["oslo"]}
+    with pytest.raises(MessageRefused, match="not valid for this key"):
+        require_founding(SignedRoster(roster=signed.roster, signatures=forged))
+
+
+def test_roster_that_follows_another_founds_nothing() -> None:
+    with pytest.raises(MessageRefused, match="roster 2 follows another"):
+        require_founding(followed(("berlin",), ("berlin",)))
+
+
+def test_member_gets_another_key_only_with_its_own_signature() -> None:
+    before = roster_of(*NAMES)
+    changed = Member(site="turin", public_key=SigningKey.generate().public.hex())
+    roster = Roster(members=(*before.members[:3], changed), version=2, previous=before.digest)
+    votes = {name: sign_roster(roster, KEYS[name]) for name in NAMES}
+    assert require_quorum(SignedRoster(roster=roster, signatures=votes), before) == roster
+    del votes["turin"]
+    with pytest.raises(QuorumLost, match="turin has not signed roster 2, which gives it another"):
+        require_quorum(SignedRoster(roster=roster, signatures=votes), before)

@@ -1,0 +1,268 @@
+"""``collegium coordinator``: what the people of the consortium's coordinator do.
+
+What people read goes to stderr, what machines read (``--json``) to stdout.
+Everything heavy is imported inside the commands, so that help is immediate.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+
+import typer
+from rich.console import Console
+
+from protocol.errors import WorkspaceRefused
+
+if TYPE_CHECKING:
+    from protocol.identity import SignedRoster
+
+app = typer.Typer(help="What the consortium's coordinator does.", no_args_is_help=True)
+roster_app = typer.Typer(
+    help="Who has a vote: proposed here, signed by the hospitals.", no_args_is_help=True
+)
+app.add_typer(roster_app, name="roster")
+
+#: Where hospitals reach the coordinator unless it says otherwise.
+DEFAULT_PORT = 8443
+
+Home = Annotated[Path, typer.Option("--home", help="The coordinator's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Site = Annotated[str, typer.Argument(metavar="SITE", help="A hospital's name.")]
+
+
+@app.command()
+def init(
+    home: Home,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", help="Names or addresses under which hospitals reach it, with commas."
+        ),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Makes the coordinator's folder: signing key, root, issuing and server certificate."""
+    from coordinator.home import make_home
+    from protocol.enrolment import spoken
+
+    hosts = [name.strip() for name in host.split(",") if name.strip()]
+    authority = make_home(home, hosts)
+    _say(
+        f"made       {home}: a certificate authority for {', '.join(authority.hosts)}",
+        f"root       {spoken(authority.root_fingerprint)}",
+        f"offline    move {authority.root_key_file} to a safe place away from this machine; it is "
+        "needed once a year, for collegium coordinator rotate",
+        f"next       collegium coordinator invite SITE --home {home}",
+    )
+    _emit(
+        {
+            "home": str(home),
+            "hosts": list(authority.hosts),
+            "root_fingerprint": authority.root_fingerprint,
+            "root_key": str(authority.root_key_file),
+        },
+        as_json,
+    )
+
+
+@app.command()
+def invite(
+    site: Site,
+    home: Home,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The file to write. Default: SITE.invitation.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Default: the first host of init, and port 8443."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes an invitation for one hospital: good once, for 72 hours."""
+    from coordinator.authority import Authority
+    from coordinator.home import open_members
+    from protocol.enrolment import spoken, to_bytes
+
+    authority = Authority.open(home)
+    file = to or Path(f"{site}.invitation")
+    with _new_secret_file(file) as handle, open_members(home) as members:
+        invitation = members.invite(site, url or _url(authority.hosts[0]))
+        handle.write(to_bytes(invitation))
+    fingerprint = authority.root_fingerprint
+    _say(
+        f"invitation {file}: {site} may enrol at {invitation.url} once, until {invitation.expires}",
+        "hand over  by a way that you trust; whoever holds the file can enrol in its name",
+        f"read out   {spoken(fingerprint)}",
+        "           by phone: the hospital compares it before it runs collegium silo enrol",
+        "afterwards compare the hospital's identity key (collegium coordinator members), then "
+        "collegium coordinator roster propose",
+    )
+    _emit(
+        {
+            "site": site,
+            "file": str(file),
+            "url": invitation.url,
+            "expires": invitation.expires,
+            "root_fingerprint": fingerprint,
+        },
+        as_json,
+    )
+
+
+@app.command()
+def revoke(
+    site: Site,
+    home: Home,
+    reason: Annotated[str, typer.Option("--reason", help="Kept in the database, for the audit.")],
+    as_json: AsJson = False,
+) -> None:
+    """Ends a hospital's certificates, identity key and invitations at once."""
+    from coordinator.home import open_members
+
+    with open_members(home) as members:
+        members.revoke(site, reason)
+        current = members.rosters.current()
+    named = current is not None and site in current.roster.sites
+    _say(
+        f"revoked    {site}: the service refuses it from now on",
+    )
+    if named:
+        _say(
+            "roster     it is still named there until the others sign one without it: "
+            f"collegium coordinator roster propose --home {home}"
+        )
+    _emit({"site": site, "revoked": True, "in_signed_roster": named}, as_json)
+
+
+@app.command()
+def members(home: Home, as_json: AsJson = False) -> None:
+    """Lists the hospitals: invited, enrolled or revoked, and who has a vote."""
+    from coordinator.home import open_members
+    from protocol.enrolment import spoken
+
+    with open_members(home) as register:
+        found = register.listing()
+    for status in found:
+        vote = "no vote yet" if status.roster is None else f"votes in roster {status.roster}"
+        until = status.certificate_until or "none"
+        _say(f"{status.site:<20} {status.state:<9} {vote}; certificate until {until}")
+        if status.public_key is not None:
+            _say(f"  identity key {spoken(status.public_key)}")
+    if not found:
+        _say("nobody was invited yet: collegium coordinator invite SITE")
+    _emit([asdict(status) for status in found], as_json)
+
+
+@app.command()
+def rotate(home: Home, as_json: AsJson = False) -> None:
+    """Makes a new issuing key and certificate; needs the root's key in its place."""
+    from coordinator.authority import Authority
+    from coordinator.home import open_members
+
+    authority = Authority.open(home)
+    authority.rotate_issuing()
+    with open_members(home) as register:
+        register.record_own_certificates()
+    _say(
+        "rotated    issuing and server certificate are new; restart the service",
+        f"offline    move {authority.root_key_file} away from this machine again",
+    )
+    _emit({"home": str(home), "rotated": True}, as_json)
+
+
+@roster_app.command("propose")
+def roster_propose(home: Home, as_json: AsJson = False) -> None:
+    """Proposes the roster of all enrolled hospitals, for the members to sign."""
+    from coordinator.home import open_members
+
+    with open_members(home) as register:
+        register.rosters.propose()
+        current, proposed = register.rosters.current(), register.rosters.proposed()
+    _show_roster("proposed", proposed, current)
+    _emit({"proposed": _described(proposed, current)}, as_json)
+
+
+@roster_app.command("show")
+def roster_show(home: Home, as_json: AsJson = False) -> None:
+    """Shows the signed roster and the one that waits for signatures."""
+    from coordinator.home import open_members
+
+    with open_members(home) as register:
+        current, proposed = register.rosters.current(), register.rosters.proposed()
+    _show_roster("signed", current, None)
+    _show_roster("proposed", proposed, current)
+    _emit({"signed": _described(current, None), "proposed": _described(proposed, current)}, as_json)
+
+
+def _show_roster(title: str, signed: "SignedRoster | None", before: "SignedRoster | None") -> None:
+    from protocol.enrolment import spoken
+
+    if signed is None:
+        _say(f"{title:<10} none")
+        return
+    roster = signed.roster
+    _say(f"{title:<10} roster {roster.version}, {spoken(roster.digest)}")
+    for member in roster.members:
+        _say(f"  {member.site:<20} {spoken(member.public_key)}")
+    if title == "proposed":
+        voters = roster.sites if before is None else before.roster.sites
+        needed = len(roster.sites) if before is None else before.roster.quorum
+        _say(
+            f"  signed by {len(signed.signatures)}, {needed} must: "
+            + ", ".join(f"{site} {'yes' if site in signed.signatures else '-'}" for site in voters)
+        )
+
+
+def _described(signed: "SignedRoster | None", before: "SignedRoster | None") -> Any:
+    if signed is None:
+        return None
+    roster = signed.roster
+    return {
+        "version": roster.version,
+        "digest": roster.digest,
+        "members": {member.site: member.public_key for member in roster.members},
+        "signed_by": sorted(signed.signatures),
+        "needed": len(roster.sites) if before is None else before.roster.quorum,
+    }
+
+
+def _url(host: str) -> str:
+    return f"https://{f'[{host}]' if ':' in host else host}:{DEFAULT_PORT}"
+
+
+@contextmanager
+def _new_secret_file(path: Path) -> Iterator[BinaryIO]:
+    """Yields a new file that its owner alone may read; a failure leaves none behind."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise WorkspaceRefused(f"{path} is there already: remove it, or name another --to") from (
+            error
+        )
+    except OSError as error:
+        raise WorkspaceRefused(f"{path} cannot be written: {error.strerror}") from error
+    written = False
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        written = True
+    finally:
+        if not written:
+            path.unlink()
+
+
+def _say(*lines: str) -> None:
+    width = None if sys.stderr.isatty() else 200
+    console = Console(stderr=True, highlight=False, width=width)
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _emit(value: Any, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,66 @@
+"""The coordinator's folder: made once, opened by every command.
+
+::
+
+    DIR/                 a workspace (``workspace.py``): database, signing key, snapshots
+    DIR/tls, DIR/root    the certificate authority (``authority.py``)
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from coordinator.authority import Authority, Clock, utc_now
+from coordinator.members import Members
+from coordinator.store import Store
+from coordinator.workspace import Workspace
+from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
+
+
+def make_home(home: Path, hosts: Sequence[str], clock: Clock = utc_now) -> Authority:
+    """Makes the coordinator's folder, whole or not at all; returns its authority.
+
+    Args:
+        home: a new or empty folder.
+        hosts: names and addresses under which hospitals reach the coordinator.
+        clock: says what time it is.
+
+    Raises:
+        WorkspaceRefused: the folder holds something, cannot be written, or a
+            host makes no sense.
+    """
+    if (home / "tls").exists() or (home / "collegium.db").exists():
+        raise WorkspaceRefused(f"--home {home} already holds a coordinator: choose another folder")
+    was_there = home.exists()
+    if was_there and (not home.is_dir() or any(home.iterdir())):
+        raise WorkspaceRefused(f"--home {home} holds other files: choose a new or empty folder")
+    workspace = Workspace.create(home)
+    try:
+        authority = Authority.create(home, hosts, clock)
+        Store(workspace.database).close()
+        with open_members(home, clock) as members:
+            members.record_own_certificates()
+    except FederationError:
+        workspace.discard(keep_folder=was_there)
+        raise
+    return authority
+
+
+@contextmanager
+def open_members(home: Path, clock: Clock = utc_now) -> Iterator[Members]:
+    """Yields the register of members of an existing folder.
+
+    Raises:
+        WorkspaceRefused: no coordinator lives there.
+        StoreBroken: its database or its key is missing or damaged.
+    """
+    authority = Authority.open(home, clock)
+    workspace = Workspace(home)
+    database = workspace.database
+    if isinstance(database, Path) and not database.is_file():  # a new one would know nobody
+        raise StoreBroken("collegium.db is missing: restore it from a backup")
+    store = Store(workspace.database)
+    try:
+        yield Members(store, authority, workspace.signing_key())
+    finally:
+        store.close()
