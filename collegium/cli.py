@@ -17,7 +17,10 @@ import typer
 from rich.console import Console
 
 from coordinator.cli import app as coordinator_app
+from coordinator.service_cli import app as service_app
 from protocol.errors import FederationError, QuorumLost
+from silos.cli import app as silo_app
+from silos.supervisor_cli import app as supervisor_app
 
 app = typer.Typer(
     name="collegium",
@@ -34,9 +37,10 @@ study_app = typer.Typer(help="Study documents.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(audit_app, name="audit")
 app.add_typer(report_app, name="report")
-silo_app = typer.Typer(help="What a hospital sees of itself.", no_args_is_help=True)
 app.add_typer(study_app, name="study")
 app.add_typer(silo_app, name="silo")
+coordinator_app.add_typer(service_app)
+silo_app.add_typer(supervisor_app)
 app.add_typer(coordinator_app, name="coordinator")
 
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
@@ -85,13 +89,25 @@ def simulate(
         int,
         typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
     ] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes", min=1, help="Processes that hold the hospitals; several may share one."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a study with every hospital simulated on this machine."""
-    from collegium.consortium import Settings
+    from collegium.consortium import MOST_PROCESSES, Settings
     from collegium.simulation import simulate_study
 
-    settings = Settings(data=data, budget=budget, test_noise=test_noise, workers=workers)
+    settings = Settings(
+        data=data,
+        budget=budget,
+        test_noise=test_noise,
+        workers=workers,
+        processes=processes or MOST_PROCESSES,
+    )
     with redirect_stdout(sys.stderr):
         run = simulate_study(_study(study, seed), study.parent, out, settings, _console())
     _emit(run, as_json)
@@ -101,9 +117,7 @@ def simulate(
 def sweep(
     studies: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="STUDY...", help="One study document, or one for each mode (YAML)."
-        ),
+        typer.Argument(metavar="STUDY...", help="One study document, or one for each mode (YAML)."),
     ],
     out: Out,
     epsilon: Annotated[str, typer.Option("--epsilon", help="For example 0.5,2,8 or 1,none.")],
@@ -261,6 +275,47 @@ def study_check(study: StudyFile, data: Data = None, as_json: AsJson = False) ->
     _emit(promise, as_json)
 
 
+@study_app.command("new")
+def study_new(
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    name: Annotated[str, typer.Option("--name", help="The study's name.")] = "my-study",
+    title: Annotated[str | None, typer.Option("--title", help="One line for people.")] = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", help="What for: hospitals' policies read it.")
+    ] = None,
+    sites: Annotated[
+        str | None, typer.Option("--sites", help="The hospitals, for example st-mary,charite,ucsf.")
+    ] = None,
+    epsilon: Annotated[float, typer.Option("--epsilon", help="What each patient may pay.")] = 1.0,
+) -> None:
+    """Writes a commented study document, to be filled in."""
+    from collegium.study_template import study_template, write_study
+
+    given = {"title": title, "purpose": purpose, "sites": sites and sites.split(",")}
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value}
+    write_study(to, study_template(name, epsilon=epsilon, **chosen))
+    _console().print(
+        f"made   {to}: a valid study about nobody; fill it in, then collegium study check {to}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@study_app.command("register")
+def study_register(
+    study: StudyFile,
+    home: Annotated[Path, typer.Option("--home", help="The coordinator's folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Registers a study and its index file with the coordinator, so that it can be run."""
+    from collegium.registering import register_study
+
+    read, new = register_study(study, home)
+    said = "registered" if new else "was registered before"
+    _console().print(f"{said}  {read.name}, digest {read.digest}", markup=False, soft_wrap=True)
+    _emit({"name": read.name, "digest": read.digest, "new": new}, as_json)
+
+
 @study_app.command("schema")
 def study_schema() -> None:
     """Writes the JSON Schema of a study, for editors."""
@@ -310,18 +365,29 @@ def study_plan(
 
 @silo_app.command("budget")
 def silo_budget(
-    out: Out,
-    site: Annotated[str | None, typer.Option("--site", help="One hospital; default: all.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A simulation's folder: its hospitals.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option("--home", help="A hospital's own folder.")] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="With --out: one hospital; default: all.")
+    ] = None,
     study: Annotated[
         Path | None, typer.Option("--study", help="Foretells what this study would cost.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Shows what each simulated hospital's patients have spent, reserved and left."""
-    from collegium.budget import show_budgets
+    """Shows what a hospital's patients have spent, reserved and left."""
+    from collegium.budget import show_budgets, show_own_budget
+    from protocol.errors import WorkspaceRefused
 
     read = None if study is None else _study(study, None)
-    _emit(show_budgets(out, site, read, _console()), as_json)
+    if (out is None) == (home is None):
+        raise WorkspaceRefused("name --home, a hospital's own folder, or --out, a simulation's")
+    if home is not None:
+        _emit(show_own_budget(home, read, _console()), as_json)
+    elif out is not None:
+        _emit(show_budgets(out, site, read, _console()), as_json)
 
 
 @app.command()
@@ -335,15 +401,9 @@ def dashboard(
 
 
 def _study(path: Path, seed: int | None) -> Any:
-    from protocol.errors import StudyRefused
-    from protocol.study_file import read_study
+    from protocol.study_file import read_study_file
 
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise StudyRefused(f"{path}: cannot be read: {reason}") from error
-    study = read_study(text, source=str(path))
+    study = read_study_file(path)
     return study if seed is None else study.with_seed(seed)
 
 

@@ -25,19 +25,22 @@ from protocol.errors import (
 )
 from protocol.identity import Member, Roster
 from protocol.study import BUNDLED, FileSplit, PatientPrivacy, Study
-from silos.actor import Refused, SiloActor
+from silos.actor import Refused, Seat, seats_of
 
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
 DEFAULT_BUDGET = 10.0
 DEFAULT_DELTA = 1e-5
 MOST_WORKERS = 64
+#: Hospitals beyond so many share processes: one takes 0.4 GB before it holds any record.
+MOST_PROCESSES = 12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What a simulation is told beside the study; nothing here changes a result.
 
-    ``workers`` is how many processes compute gradients inside each hospital.
+    ``workers`` is how many processes compute gradients inside each hospital,
+    ``processes`` how many hold hospitals: beyond that, several share one.
 
     Raises:
         WorkspaceRefused: the budget is not a number above zero, or too many workers.
@@ -47,12 +50,15 @@ class Settings:
     budget: float | None = None
     test_noise: bool = False
     workers: int = 1
+    processes: int = MOST_PROCESSES
 
     def __post_init__(self) -> None:
         if self.budget is not None and not 0 < self.budget < math.inf:
             raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
         if not 1 <= self.workers <= MOST_WORKERS:
             raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MOST_WORKERS}")
+        if not 1 <= self.processes <= MOST_WORKERS:
+            raise WorkspaceRefused(f"--processes {self.processes}: give 1 to {MOST_WORKERS}")
 
     def require_sources(self, study: Study) -> None:
         """Refuses at once what would otherwise be found only when the hospitals have started.
@@ -74,7 +80,7 @@ class Consortium:
     """The simulated hospitals and what they have in common; small enough to hand to a task."""
 
     root: Path
-    actors: Mapping[str, Any]
+    seats: Mapping[str, Seat]
     roster: Roster
     data: Path | None
     test_noise: bool
@@ -101,26 +107,25 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
     Store(workspace.database).close()  # made and migrated before anybody needs it
     start_ray()
     try:
-        actors = {
-            site: SiloActor.remote(  # type: ignore[attr-defined]
-                site, workspace.silos.resolve() / site, settings.workers
-            )
-            for site in study.site_names
-        }
+        seats = seats_of(
+            {site: workspace.silos.resolve() / site for site in study.site_names},
+            processes=settings.processes,
+            workers=settings.workers,
+        )
         privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
         delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")
         budget = settings.budget or DEFAULT_BUDGET
         members: list[Member] = told(
             {
-                site: actor.open.remote(budget, delta, simulated_split_key(study, site), unit)
-                for site, actor in actors.items()
+                site: seat.ask("open", budget, delta, simulated_split_key(study, site), unit)
+                for site, seat in seats.items()
             }
         )
-        for actor in actors.values():
-            actor.warm_up.remote()
+        for seat in seats.values():
+            seat.ask("warm_up")
         yield Consortium(
             root=workspace.root.resolve(),
-            actors=actors,
+            seats=seats,
             roster=Roster(members=tuple(sorted(members, key=lambda member: member.site))),
             data=settings.data.resolve() if settings.data else None,
             test_noise=settings.test_noise,

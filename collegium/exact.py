@@ -10,15 +10,15 @@ import ray
 
 
 @ray.remote(num_cpus=0, resources={"exact figures": 1})  # one such process is enough
-def exact_figures(actors: dict[str, Any], run_id: str, model: Any) -> dict[str, Any]:
+def exact_figures(seats: dict[str, Any], run_id: str, model: Any) -> dict[str, Any]:
     """Returns the pooled and per-site AUROC and accuracy, and patient counts."""
     import numpy as np
 
     from pipelines.metrics import accuracy, auroc
 
-    answers = ray.get([actor.exact_scores.remote(run_id, model) for actor in actors.values()])
+    answers = ray.get([seat.ask("exact_scores", run_id, model) for seat in seats.values()])
     sites = {}
-    for site, (logits, labels, train_patients, test_patients) in zip(actors, answers, strict=True):
+    for site, (logits, labels, train_patients, test_patients) in zip(seats, answers, strict=True):
         sites[site] = {
             "auroc": auroc(logits, labels),
             "accuracy": accuracy(logits, labels),

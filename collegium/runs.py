@@ -66,19 +66,19 @@ def run_study(
             roster=hospitals.roster,
             key=key,
             store=store,
-            link=RayLink(hospitals.actors),
+            link=RayLink(hospitals.seats),
             shelf=workspace,
             evidence=RoundShelf(workspace.rounds),
             threads=os.cpu_count() or 1,
             watcher=watcher,
         )
         outcome = runner.run(_agreed_model(hospitals, run_id), summaries)
-        exact = ray.get(exact_figures.remote(dict(hospitals.actors), run_id, dict(outcome.model)))
+        exact = ray.get(exact_figures.remote(dict(hospitals.seats), run_id, dict(outcome.model)))
         record.keep("settlements", _leave(hospitals, run_id))
         record.finish(outcome, exact)
     except BaseException as error:  # also Ctrl-C: the run's state is written, then it goes on
-        actors = hospitals.actors.values()
-        ray.wait([actor.leave.remote(run_id) for actor in actors], num_returns=len(actors))
+        leaving = [seat.ask("leave", run_id) for seat in hospitals.seats.values()]
+        ray.wait(leaving, num_returns=len(leaving))
         record.end(error)
         raise
     finally:
@@ -103,15 +103,15 @@ def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, 
     """Lets every hospital approve, check its records and reserve; returns its signed word."""
     words = _own_words(store, hospitals)
     asked = {
-        site: actor.join.remote(replace(common, own_words=words[site]))
-        for site, actor in hospitals.actors.items()
+        site: seat.ask("join", replace(common, own_words=words[site]))
+        for site, seat in hospitals.seats.items()
     }
     return dict(zip(asked, told(asked), strict=True))
 
 
 def _leave(hospitals: Consortium, run_id: str) -> dict[str, SignedSummary]:
     """Settles every ledger; returns each hospital's signed account."""
-    asked = {site: actor.leave.remote(run_id) for site, actor in hospitals.actors.items()}
+    asked = {site: seat.ask("leave", run_id) for site, seat in hospitals.seats.items()}
     return dict(zip(asked, told(asked), strict=True))
 
 
@@ -127,14 +127,14 @@ def _own_words(store: Store, hospitals: Consortium) -> dict[str, OwnWords]:
         kept = [read_words(text) for text in session.scalars(query)]
     return {
         site: OwnWords(summaries=tuple(words[site] for words in kept if site in words))
-        for site in hospitals.actors
+        for site in hospitals.seats
     }
 
 
 def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:
     """Returns the initial parameters, which every hospital built alike (ruling 26)."""
     proposals = told(
-        {site: actor.initial_model.remote(run_id) for site, actor in hospitals.actors.items()}
+        {site: seat.ask("initial_model", run_id) for site, seat in hospitals.seats.items()}
     )
     models = [decode_tensors(proposal) for proposal in proposals]
     if len({model_digest(model) for model in models}) != 1:

@@ -14,17 +14,17 @@ from protocol.exchange import Reply, Request
 
 
 class RayLink:
-    """A ``SiloLink`` over actors that have an ``answer`` method."""
+    """A ``SiloLink`` over seats in actors (``silos.actor.Seat``)."""
 
-    def __init__(self, actors: Mapping[str, Any]) -> None:
-        self._actors = actors
+    def __init__(self, seats: Mapping[str, Any]) -> None:
+        self._seats = seats
 
     def exchange(
         self, requests: Mapping[str, Request], timeout: float
     ) -> Iterator[tuple[str, Reply]]:
         """Yields (site, reply) as the actors answer; an actor that died does not answer."""
         waiting = {
-            self._actors[site].answer.remote(request): site for site, request in requests.items()
+            self._seats[site].ask("answer", request): site for site, request in requests.items()
         }
         end = time.monotonic() + timeout
         while waiting:

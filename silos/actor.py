@@ -1,11 +1,12 @@
-"""The silo as a Ray actor: one process per hospital.
+"""The silo as a Ray actor: in a simulation one process per hospital, or for several light ones.
 
 Torch, MONAI and Opacus are imported here, inside the actor's own process, and
-nowhere else: whoever only holds a handle never loads them.
+nowhere else: whoever only holds a seat never loads them.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from protocol.errors import FederationError
 from protocol.exchange import Reply, Request
 
 Value = TypeVar("Value")
+#: The hospital for which an actor works now.
+_SPEAKING: ContextVar[str] = ContextVar("site", default="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +39,54 @@ class Refused:
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)  # a repeated call could spend twice
 class SiloActor:
-    """Holds one simulated hospital."""
+    """Holds one simulated hospital, or several, which then take turns."""
 
-    def __init__(self, site: str, home: Path, workers: int = 1) -> None:
+    def __init__(self, homes: Mapping[str, Path], workers: int = 1) -> None:
+        self._silos = {site: SimulatedSilo(site, home, workers) for site, home in homes.items()}
+
+    def call(self, site: str, name: str, *given: Any) -> Any:
+        """Returns what one hospital's method of that name returns."""
+        return self._silos[site].call(name, *given)
+
+
+@dataclass(frozen=True)
+class Seat:
+    """One simulated hospital's place in an actor; small enough to hand to a task."""
+
+    actor: Any
+    site: str
+
+    def ask(self, name: str, *given: Any) -> Any:
+        """Returns Ray's promise of what the hospital's method will return."""
+        return self.actor.call.remote(self.site, name, *given)
+
+
+def seats_of(homes: Mapping[str, Path], *, processes: int, workers: int) -> dict[str, Seat]:
+    """Starts actors for all hospitals, in so many processes at most; returns their seats."""
+    sites = sorted(homes)
+    seats: dict[str, Seat] = {}
+    for place in range(min(processes, len(sites))):
+        own = sites[place::processes]
+        actor = SiloActor.remote(  # type: ignore[attr-defined]
+            {site: homes[site] for site in own}, workers
+        )
+        seats |= {site: Seat(actor, site) for site in own}
+    return {site: seats[site] for site in sites}
+
+
+class SimulatedSilo:
+    """One hospital inside an actor."""
+
+    def __init__(self, site: str, home: Path, workers: int) -> None:
         self._site = site
         self._home = home
         self._workers = workers
         self._silo: Any = None
+
+    def call(self, name: str, *given: Any) -> Any:
+        """Returns what this hospital's method of that name returns; its log hears of it."""
+        _SPEAKING.set(self._site)
+        return getattr(self, name)(*given)
 
     def open(self, epsilon_max: float, delta: float, split_key: bytes, unit: str) -> Any:
         """Opens the hospital and grants its patients' budget; returns its member record."""
@@ -51,7 +95,7 @@ class SiloActor:
             from silos.silo import Silo  # imports nothing heavy yet
 
             self._home.mkdir(parents=True, exist_ok=True)
-            _log_at_home(self._home / "silo.log")
+            _log_at_home(self._home / "silo.log", self._site)
             self._silo = Silo(
                 self._site,
                 self._home,
@@ -117,8 +161,10 @@ def _told(work: Callable[[], Value]) -> Value | Refused:
         return Refused(kind=type(error).__name__, reason=str(error))
 
 
-def _log_at_home(path: Path) -> None:
+def _log_at_home(path: Path, site: str) -> None:
+    """Lets a hospital's log hold what was done for it, and nothing of a neighbour's."""
     handler = logging.FileHandler(path, encoding="utf-8")
+    handler.addFilter(lambda _record: _SPEAKING.get() == site)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("collegium.silo")
     logger.setLevel(logging.INFO)

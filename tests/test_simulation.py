@@ -195,15 +195,19 @@ def test_the_records_can_be_checked_before_anything_starts(home: Path) -> None:
     assert east["train_patients"] + east["test_patients"] == 40
 
 
-def test_fixed_noise_gives_the_same_model_twice_and_claims_nothing(home: Path) -> None:
+def test_fixed_noise_gives_the_same_model_however_the_work_is_spread(home: Path) -> None:
     runs = []
-    for out in ("fixed-1", "fixed-2"):
-        done = simulate(home, out, "--test-noise", "--seed", 5, "--json")
+    for out, spread in (("fixed-1", ()), ("fixed-2", ("--processes", 2, "--workers", 2))):
+        done = simulate(home, out, "--test-noise", "--seed", 5, "--json", *spread)
         assert done.returncode == 0, done.stderr
         runs.append(json.loads(done.stdout))
     assert runs[0]["model_digest"] == runs[1]["model_digest"]
     assert runs[0]["auroc"] == runs[1]["auroc"]
     assert runs[0]["claim"].startswith("No privacy is claimed")
+    logs = {
+        home.name: (home / "silo.log").is_file() for home in (home / "fixed-2" / "silos").iterdir()
+    }
+    assert logs == dict.fromkeys(runs[1]["sites"], True)
 
 
 def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None:
