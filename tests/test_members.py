@@ -10,12 +10,14 @@ from shutil import copyfile
 from typing import Any
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 
 from collegium import cli
 from coordinator.certificates import write_serial
 from coordinator.member_rows import TABLES
 from coordinator.members import Members
-from coordinator.store import Store
+from coordinator.store import Base, Store
 from coordinator.verification import verify_records
 from protocol.enrolment import (
     Attestations,
@@ -516,3 +518,11 @@ def test_invitation_is_not_written_over_a_file_or_for_a_wrong_name(
 
 def test_the_coordinators_commands_are_part_of_collegium() -> None:
     assert {group.name for group in cli.app.registered_groups} >= {"coordinator", "silo"}
+
+
+def test_migrations_make_the_tables_of_the_models(home: ConsortiumHome) -> None:
+    mine = {table.__tablename__ for table in TABLES}
+    options = {"include_object": lambda _, name, kind, *__: kind != "table" or name in mine}
+    with home.store.read() as session:
+        context = MigrationContext.configure(session.connection(), opts=options)
+        assert compare_metadata(context, Base.metadata) == []
