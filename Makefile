@@ -11,11 +11,12 @@ STAMP  := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha2
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo test check bench fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo test test-pg postgres check bench fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in about a minute"
 	@echo "make test       every test"
+	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
 	@echo "make check      ruff, mypy --strict, import directions"
 	@echo "make dashboard  open the dashboard on what the demo left in $(OUT)/"
 	@echo "make bench      speed, as ratios against a floor measured in the same run"
@@ -37,6 +38,22 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest
+
+# Plain `make test` runs these too where a server is installed, and skips them with a reason elsewhere.
+test-pg: $(STAMP)
+	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest tests/test_postgres.py \
+	  tests/test_hospital_store.py tests/test_ledger.py tests/test_verification.py
+
+# No cluster is made and no service is left running: the tests start servers of their own.
+postgres:
+	@test "$$(id -u)" = 0 || { echo "make postgres installs packages: run it as root"; exit 1; }
+	@echo "Installing PostgreSQL by apt-get; Debian's own cluster is not made."
+	@mkdir -p /etc/postgresql-common
+	@test -e /etc/postgresql-common/createcluster.conf || \
+	  echo "create_main_cluster = false" > /etc/postgresql-common/createcluster.conf
+	@apt-get update --quiet=2
+	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --no-install-recommends postgresql
+	@echo "Installed: $$(ls -d /usr/lib/postgresql/*/bin | tail -1). Now: make test-pg"
 
 check: $(STAMP)
 	@$(BIN)/ruff check $(PACKAGES) tests
@@ -63,6 +80,7 @@ picture: $(STAMP)
 
 schema: $(STAMP)
 	@$(BIN)/collegium study schema > docs/study.schema.json
+	@$(BIN)/collegium silo schema > docs/site.schema.json
 
 # Needs uv and a CPU build of torch that it can find (UV_FIND_LINKS); pip installs, uv only writes.
 lock:

@@ -14,6 +14,8 @@ from coordinator.workspace import Workspace
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study import Study
 from silos.budget import print_budgets, read_budget, require_cost
+from silos.site_check import open_for_look
+from silos.site_file import site_file_of
 
 
 def show_budgets(
@@ -36,6 +38,29 @@ def show_budgets(
     if study is not None:
         _require_forecast(study, databases)
     found = {name: _read(path, name, study) for name, path in databases.items()}
+    print_budgets(found, console)
+    return {"hospitals": found}
+
+
+def show_own_budget(home: Path, study: Study | None, console: Console) -> dict[str, Any]:
+    """Shows one hospital's own budget; returns it like ``show_budgets``.
+
+    Raises:
+        WorkspaceRefused, SiteFileRefused: no hospital lives in the folder.
+        StudyRefused: the study has nothing to forecast here.
+        PolicyRefused: no budget was opened.
+        LedgerBroken: the ledger is damaged.
+    """
+    site = site_file_of(home)
+    hospital = open_for_look(home, site)
+    try:
+        if study is not None:
+            require_cost(study)
+            if site.name not in study.site_names:
+                raise StudyRefused(f"study {study.name} is not for {site.name}")
+        found = {site.name: read_budget(hospital, study)}
+    finally:
+        hospital.close()
     print_budgets(found, console)
     return {"hospitals": found}
 

@@ -1,0 +1,42 @@
+"""Registers a study with the coordinator: document, index file, and a line in the log."""
+
+from pathlib import Path
+
+from compliance.audit_log import NewEntry
+from compliance.study_shelf import StudyShelf, index_beside
+from coordinator.store import Store
+from coordinator.workspace import Workspace
+from protocol.errors import WorkspaceRefused
+from protocol.study import Study
+from protocol.study_file import read_study, read_text
+
+
+def register_study(path: Path, home: Path) -> tuple[Study, bool]:
+    """Keeps a study in the coordinator's folder; returns it and whether it was new.
+
+    The document as written and its index file lie in ``DIR/studies/<digest>``,
+    its canonical bytes in the database.
+
+    Raises:
+        StudyRefused: the document or its index file is wrong.
+        WorkspaceRefused: no coordinator lives in the folder.
+    """
+    text = read_text(path)
+    study = read_study(text, str(path))
+    if not (home / "coordinator.key").is_file():
+        raise WorkspaceRefused(
+            f"--home {home} holds no coordinator: collegium coordinator init makes one"
+        )
+    workspace = Workspace(home)
+    key = workspace.signing_key()
+    StudyShelf(home / "studies").keep(text, index_beside(study, path.parent))
+    store = Store(workspace.database)
+    try:
+        with store.transaction() as transaction:
+            new = transaction.register(study.digest, study.name, study.canonical_bytes)
+            if new:
+                entry = NewEntry(type="study-registered", run_id=None, payload=study.digest)
+                transaction.log([entry], key)
+    finally:
+        store.close()
+    return study, new

@@ -1,0 +1,301 @@
+"""``collegium silo``: what a hospital's own people do at their own machine.
+
+What people read goes to stderr, what machines read (``--json``) to stdout.
+Everything heavy is imported inside the commands, so that help is immediate.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from protocol.errors import PolicyRefused
+
+if TYPE_CHECKING:
+    from protocol.identity import Roster
+
+app = typer.Typer(help="What a hospital does and sees of itself.", no_args_is_help=True)
+roster_app = typer.Typer(
+    help="Whose updates ours are summed with: compared by people, signed here.",
+    no_args_is_help=True,
+)
+app.add_typer(roster_app, name="roster")
+
+Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
+By = Annotated[str, typer.Option("--by", help="The name of the person who decides.")]
+Reason = Annotated[str, typer.Option("--reason", help="Kept beside the decision.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: everything was read before.")]
+Digits = Annotated[
+    str | None,
+    typer.Option("--digits", help="The first digits of its digest, as they were compared."),
+]
+
+
+@app.command()
+def init(
+    home: Home,
+    site: Annotated[str, typer.Option("--site", help="The hospital's name in studies.")],
+    coordinator: Annotated[
+        str | None, typer.Option("--coordinator", help="https://host:port, from the invitation.")
+    ] = None,
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="For a simulation or a demonstration, and never else."),
+    ] = False,
+) -> None:
+    """Makes a hospital's folder: fresh keys, and a site file that allows nothing yet."""
+    from silos.site_acts import make_home
+
+    make_home(home, site, coordinator, simulated=simulated)
+    _say(
+        f"made   {home}/hospital.db: keys and privacy ledger of {site}; back it up, never copy it",
+        f"made   {home}/site.yaml: what this hospital allows; as it stands, nothing",
+        f"next   edit {home}/site.yaml: data, policy, approvers",
+        f"       collegium silo grant --home {home} --epsilon E --delta D --signed-by NAME",
+        f"       collegium silo enrol INVITATION --home {home}",
+        f"       collegium silo check STUDY --home {home}",
+    )
+
+
+@app.command()
+def grant(
+    home: Home,
+    epsilon: Annotated[float, typer.Option("--epsilon", help="For each patient, for life.")],
+    delta: Annotated[float, typer.Option("--delta", help="Below 1 / patients.")],
+    signed_by: Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")],
+    unit: Annotated[str, typer.Option("--unit", help="patient, or record (weaker).")] = "patient",
+    as_json: AsJson = False,
+) -> None:
+    """Opens the privacy budget of this hospital's patients: once, for life."""
+    from silos.budget import print_budgets
+    from silos.site_acts import grant
+    from silos.site_file import site_file_of
+
+    if unit not in ("patient", "record"):
+        raise PolicyRefused(f"--unit {unit!r}: give patient or record")
+    found = grant(home, epsilon=epsilon, delta=delta, signed_by=signed_by, unit=unit)
+    print_budgets({site_file_of(home).name: found}, _console())
+    _emit(found, as_json)
+
+
+@app.command()
+def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
+    """Looks at everything that a study needs here, and says what to mend; exit code 2 if anything.
+
+    Records, policy, approval, budget, machine, certificate and line; counts only.
+    """
+    from dataclasses import asdict
+
+    from protocol.study_file import read_study_file
+    from silos.findings import print_findings
+    from silos.site_check import check_site
+
+    found = check_site(home, read_study_file(study), study.parent)
+    print_findings(found, _console())
+    _emit([asdict(entry) for entry in found], as_json)
+    if any(entry.state == "bad" for entry in found):
+        raise typer.Exit(2)
+
+
+@app.command()
+def approve(study: StudyFile, home: Home, by: By, reason: Reason = "", yes: Yes = False) -> None:
+    """Shows what a study would do here in plain words, and records a person's approval of it."""
+    from protocol.study_file import read_study_file
+    from silos.site_acts import TYPED_DIGITS, approve, describe_request
+
+    read = read_study_file(study)
+    for heading, words in describe_request(home, read):
+        _say(f"{heading:<16}{words}")
+    if not yes:
+        _ask_for(read.digest[:TYPED_DIGITS], f"the first {TYPED_DIGITS} digits of the digest")
+    done = approve(home, study, by=by, reason=reason)
+    _say(f"approved        by {done.approver} at {done.decided_at}")
+
+
+@app.command()
+def withdraw(
+    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="The study's, or its start.")],
+    home: Home,
+    by: By,
+    reason: Reason = "",
+) -> None:
+    """Withdraws every approval of a study: it cannot join here any more."""
+    from silos.site_acts import withdraw
+
+    done = withdraw(home, digest, by=by, reason=reason)
+    _say(f"withdrawn  study {done.study[:16]}, by {done.approver} at {done.decided_at}")
+
+
+@app.command()
+def studies(home: Home, as_json: AsJson = False) -> None:
+    """Lists the studies that were decided on, and whether each may run now."""
+    from silos.site_acts import list_studies
+
+    found = list_studies(home)
+    _print_studies(found)
+    _emit(found, as_json)
+
+
+@app.command()
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Shows what this hospital's own files say: runs, approvals, budget, certificate, contact."""
+    from silos.budget import print_budgets
+    from silos.site_acts import describe_home
+
+    found = describe_home(home)
+    kind = ", SIMULATED" if found["simulated"] else ""
+    _say(
+        f"hospital     {found['hospital']}{kind}",
+        f"supervisor   {_contact(found['supervisor'])}",
+        f"certificate  {_certificate(found['certificate'])}",
+    )
+    if found["budget"] is None:
+        _say("budget       not opened: collegium silo grant")
+    else:
+        print_budgets({found["hospital"]: found["budget"]}, _console())
+    _print_studies(found["studies"])
+    for run in found["runs"]:
+        _say(f"run          {run['run']} {run['state']} since {run['since']}")
+    _emit(found, as_json)
+
+
+@app.command()
+def schema() -> None:
+    """Writes the JSON Schema of a site file, for editors."""
+    from silos.site_file import site_schema
+
+    sys.stdout.write(json.dumps(site_schema(), indent=2, sort_keys=True) + "\n")
+
+
+@roster_app.command("show")
+def roster_show(home: Home, as_json: AsJson = False) -> None:
+    """Shows the trusted roster, and the one that waits to be compared."""
+    from silos.roster_acts import look
+
+    view = look(home)
+    _print_roster("trusted", view.trusted)
+    if view.proposed is not None:
+        _print_roster("proposed", view.proposed.roster)
+        _say(f"  signed by: {', '.join(sorted(view.proposed.signatures)) or 'nobody'}")
+    if view.first is not None:
+        _print_roster("to be trusted", view.first.roster)
+    if view.problem:
+        _say(f"no news: {view.problem}")
+    _emit(
+        {
+            "trusted": _described(view.trusted),
+            "proposed": _described(view.proposed.roster if view.proposed else None),
+            "first": _described(view.first.roster if view.first else None),
+            "problem": view.problem,
+        },
+        as_json,
+    )
+
+
+@roster_app.command("sign")
+def roster_sign(home: Home, digits: Digits = None) -> None:
+    """Signs the proposed roster, after its keys were compared with the other hospitals'."""
+    from silos.roster_acts import look, sign
+
+    view = look(home)
+    _print_roster("proposed", view.proposed.roster if view.proposed else None)
+    if view.problem or view.proposed is None:
+        raise PolicyRefused(view.problem or "no roster waits for signatures")
+    roster, complete = sign(home, digits or _typed_roster_digits())
+    rest = "every signature is there" if complete else "others have yet to sign"
+    _say(f"signed     roster {roster.version}; {rest}")
+
+
+@roster_app.command("trust")
+def roster_trust(home: Home, digits: Digits = None) -> None:
+    """Trusts the first roster that this hospital sees, after comparing it with other members."""
+    from silos.roster_acts import look, trust
+
+    view = look(home)
+    _print_roster("to be trusted", view.first.roster if view.first else None)
+    if view.problem or view.first is None:
+        raise PolicyRefused(view.problem or "there is no roster to compare")
+    roster = trust(home, digits or _typed_roster_digits())
+    _say(f"trusted    roster {roster.version}")
+
+
+def _print_studies(found: list[dict[str, Any]]) -> None:
+    for study in found:
+        verdict = "may run" if study["may_run"] else "may NOT run"
+        people = ", ".join(study["approved_by"]) or "nobody"
+        _say(
+            f"study        {study['digest'][:16]} {study['name'] or '?'}: {verdict}; approved by "
+            f"{people}"
+        )
+        if study["why_not"]:
+            _say(f"             {study['why_not']}")
+
+
+def _contact(note: dict[str, Any] | None) -> str:
+    if note is None:
+        return "never started: collegium silo start"
+    from datetime import UTC, datetime
+
+    when = f"{datetime.fromtimestamp(note['time'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    gone = "" if note["alive"] or note["state"] == "stopped" else "; the process is GONE"
+    reason = f" ({note['reason']})" if note["reason"] else ""
+    return f"{note['state']}{reason} at {when}{gone}"
+
+
+def _certificate(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "none: collegium silo enrol"
+    return f"good until {found['expires']}, {found['days_left']} days"
+
+
+def _print_roster(title: str, roster: "Roster | None") -> None:
+    from protocol.enrolment import spoken
+
+    if roster is None:
+        _say(f"{title}: none")
+        return
+    _say(f"{title}: roster {roster.version}, {spoken(roster.digest)}")
+    for member in roster.members:
+        _say(f"  {member.site:<20} {spoken(member.public_key)}")
+
+
+def _described(roster: "Roster | None") -> dict[str, Any] | None:
+    if roster is None:
+        return None
+    return {
+        "version": roster.version,
+        "digest": roster.digest,
+        "members": {member.site: member.public_key for member in roster.members},
+    }
+
+
+def _typed_roster_digits() -> str:
+    _say("compare every key above with the hospital that it belongs to, by phone")
+    return str(typer.prompt("first 8 digits of the roster's digest", err=True))
+
+
+def _ask_for(wanted: str, what: str) -> None:
+    typed = typer.prompt(f"to approve this, type {what}", err=True)
+    if typed.strip().lower() != wanted:
+        raise PolicyRefused(f"{typed!r} is not {what}: nothing was approved")
+
+
+def _console() -> Console:
+    width = None if sys.stderr.isatty() else 140
+    return Console(stderr=True, highlight=False, width=width)
+
+
+def _say(*lines: str) -> None:
+    console = _console()
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _emit(value: Any, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

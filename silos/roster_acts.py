@@ -1,0 +1,175 @@
+"""What a hospital's people do about the roster: look at it, compare it, sign it.
+
+The roster says whose updates ours is summed with, so a person compares every
+key in it with the other hospitals before signing; the coordinator cannot.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from compliance.store import Hospital
+from compliance.trusted_rosters import TrustedRosters, require_own_place
+from protocol.enrolment import RosterNews, parse
+from protocol.errors import (
+    LinkLost,
+    MessageRefused,
+    PolicyRefused,
+    SiteFileRefused,
+    WorkspaceRefused,
+)
+from protocol.identity import Roster, SignedRoster, SigningKey, sign_roster
+from silos.credentials import Credentials
+from silos.site_acts import opened
+from silos.site_file import SITE_FILE, SiteFile
+from silos.wire import Wire
+
+
+class Line(Protocol):
+    """What is needed of the line to the coordinator (``wire.Wire``)."""
+
+    def document(self, name: str) -> bytes | None:
+        """Returns a document that the coordinator publishes, or None."""
+
+    def hand_in(self, name: str, body: bytes) -> bytes:
+        """Hands something in; returns the reply."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RosterView:
+    """The roster that is trusted, the one that waits for people, and why news are missing.
+
+    ``proposed`` waits for signatures; ``first`` is the newest signed roster
+    that a hospital which comes later has to compare before it trusts any.
+    """
+
+    trusted: Roster | None
+    proposed: SignedRoster | None = None
+    first: SignedRoster | None = None
+    problem: str = ""
+
+
+@contextmanager
+def line_of(home: Path, site: SiteFile, hospital: Hospital) -> Iterator[Wire]:
+    """Yields the line to the coordinator.
+
+    Raises:
+        SiteFileRefused: the site file names no coordinator.
+        WorkspaceRefused: this hospital has not enrolled.
+        PolicyRefused, StoreBroken: its certificate cannot be used.
+    """
+    if site.coordinator is None:
+        raise SiteFileRefused(
+            f"{home / SITE_FILE}: coordinator is missing: it is in the invitation"
+        )
+    credentials = Credentials(home / "tls", site.name)
+    if not credentials.enrolled:
+        raise WorkspaceRefused("this hospital has not enrolled: collegium silo enrol")
+    key = SigningKey.from_bytes(hospital.identity_key)
+    wire = Wire(site.name, site.coordinator, key, credentials.context())
+    try:
+        yield wire
+    finally:
+        wire.close()
+
+
+def look(home: Path) -> RosterView:
+    """Returns the rosters, with the coordinator's news where it can be reached."""
+    with opened(home) as (site, hospital):
+        try:
+            with line_of(home, site, hospital) as line:
+                return refresh(hospital, line)
+        except (LinkLost, MessageRefused, PolicyRefused, WorkspaceRefused) as error:
+            return RosterView(trusted=TrustedRosters(hospital).newest(), problem=str(error))
+
+
+def refresh(hospital: Hospital, line: Line) -> RosterView:
+    """Keeps every roster that the rules let this hospital keep; returns what is left to people.
+
+    Raises:
+        MessageRefused, QuorumLost: what came follows nothing that is trusted.
+        LinkLost, PolicyRefused: the coordinator cannot be asked.
+    """
+    rosters = TrustedRosters(hospital)
+    trusted = rosters.newest()
+    found = line.document(f"rosters/{trusted.version if trusted else 0:x}")
+    if found is None:
+        return RosterView(trusted=trusted)
+    news = parse(RosterNews, found)
+    if trusted is None and news.signed and hospital.site not in news.signed[0].signatures:
+        return RosterView(trusted=None, proposed=news.proposed, first=news.signed[-1])
+    for signed in news.signed:
+        rosters.keep(signed)
+    return RosterView(trusted=rosters.newest(), proposed=news.proposed)
+
+
+def trust(home: Path, digest: str) -> Roster:
+    """Keeps the first roster of a hospital that comes later, which its people have compared.
+
+    Args:
+        digest: the roster's, or its first digits, at least eight, as they were compared.
+
+    Raises:
+        PolicyRefused: there is none to be trusted, or another one.
+    """
+    with opened(home) as (site, hospital), line_of(home, site, hospital) as line:
+        view = refresh(hospital, line)
+        if view.first is None:
+            raise PolicyRefused("there is no roster to compare: collegium silo roster show")
+        roster = view.first.roster
+        _require_same(roster, digest)
+        return TrustedRosters(hospital).keep(view.first, compared=roster.digest)
+
+
+def sign(home: Path, digest: str) -> tuple[Roster, bool]:
+    """Signs the proposed roster and hands the signature in.
+
+    Args:
+        digest: the roster's, or its first digits, at least eight, as they were compared.
+
+    Returns:
+        The roster, and whether every signature that it needs is there now.
+
+    Raises:
+        PolicyRefused: nothing is proposed, it is another one, or it does not
+            name this hospital with its own key.
+        MessageRefused: the coordinator does not take the signature.
+    """
+    with opened(home) as (site, hospital), line_of(home, site, hospital) as line:
+        return sign_over(hospital, line, digest)
+
+
+def sign_over(hospital: Hospital, line: Line, digest: str) -> tuple[Roster, bool]:
+    """See ``sign``."""
+    view = refresh(hospital, line)
+    if view.proposed is None:
+        raise PolicyRefused("no roster waits for signatures")
+    roster = view.proposed.roster
+    _require_same(roster, digest)
+    require_own_place(roster, hospital)
+    _require_next(roster, view.trusted)
+    key = SigningKey.from_bytes(hospital.identity_key)
+    complete = line.hand_in("roster-signature", sign_roster(roster, key)) == b"signed"
+    if complete:
+        refresh(hospital, line)
+    return roster, complete
+
+
+def _require_same(roster: Roster, digest: str) -> None:
+    digits = digest.replace(" ", "").lower()
+    if len(digits) < 8 or not roster.digest.startswith(digits):
+        raise PolicyRefused(
+            f"the digits are not those of roster {roster.version}: nothing was signed or kept"
+        )
+
+
+def _require_next(roster: Roster, trusted: Roster | None) -> None:
+    """A proposal follows what is trusted, so that no member was left out unseen."""
+    follows = (trusted.version + 1, trusted.digest) if trusted else (1, None)
+    if (roster.version, roster.previous) != follows:
+        raise PolicyRefused(
+            f"roster {roster.version} does not follow the one that this hospital trusts: do not "
+            "sign it, and tell the other members"
+        )

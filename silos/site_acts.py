@@ -1,0 +1,269 @@
+"""What a hospital's people do at their own machine: set up, open the budget, decide, look.
+
+Everything here works on the hospital's home alone; nothing goes over the line.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compliance.approval_book import approvals_of
+from compliance.approvals import Approval
+from compliance.joined_runs import JoinedRuns
+from compliance.store import Hospital, open_hospital
+from compliance.study_shelf import StudyShelf, index_beside
+from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
+from protocol.study import PatientPrivacy, Study
+from protocol.study_file import read_study, read_text
+from silos.budget import read_budget
+from silos.consent import require_allowed, require_own
+from silos.credentials import Credentials
+from silos.policy import columns_read
+from silos.privacy_plan import PrivacyPlan
+from silos.site_check import open_for_look
+from silos.site_file import SITE_FILE, SiteFile, read_site_file, site_file_of
+from silos.site_template import site_template
+
+#: How many digits of a digest a person types to show that it was read.
+TYPED_DIGITS = 8
+
+
+def make_home(home: Path, site: str, coordinator: str | None, *, simulated: bool) -> None:
+    """Makes a hospital's home: its database with fresh keys, and a site file that allows nothing.
+
+    Raises:
+        WorkspaceRefused: a hospital lives there already, or the folder cannot be written.
+        SiteFileRefused: the name or the address is wrong.
+    """
+    text = site_template(site, coordinator)
+    name = read_site_file(text).name
+    if (home / "hospital.db").exists() or (home / SITE_FILE).exists():
+        raise WorkspaceRefused(f"--home {home} already holds a hospital: choose another folder")
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        open_hospital(home / "hospital.db", site=name, simulated=simulated).close()
+        handle = os.open(home / SITE_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise WorkspaceRefused(f"--home {home} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
+    """Yields a home's site file and open database.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be used; says why.
+    """
+    site = site_file_of(home)
+    if not (home / "hospital.db").is_file():
+        raise WorkspaceRefused(f"--home {home} holds no hospital.db: collegium silo init makes one")
+    hospital = open_hospital(home / "hospital.db", site=site.name)
+    try:
+        require_own(site, hospital)
+        yield site, hospital
+    finally:
+        hospital.close()
+
+
+def grant(home: Path, *, epsilon: float, delta: float, signed_by: str, unit: str) -> dict[str, Any]:
+    """Opens the budget of this hospital's patients, for life; returns where it stands.
+
+    Raises:
+        PolicyRefused: who signs is no approver, or the budget was opened with other figures.
+    """
+    with opened(home) as (site, hospital):
+        if signed_by.strip() not in site.policy.approvers:
+            named = ", ".join(site.policy.approvers) or "nobody yet"
+            raise PolicyRefused(
+                f"{signed_by!r} may not open the budget: policy.approvers in the site file names "
+                f"{named}"
+            )
+        try:
+            hospital.ledger.open_budget(
+                epsilon_max=epsilon, delta=delta, signed_by=signed_by.strip(), unit=unit
+            )
+        except ValueError as error:
+            raise PolicyRefused(f"no such budget can be kept: {error}") from error
+        return read_budget(hospital)
+
+
+def describe_request(home: Path, study: Study) -> tuple[tuple[str, str], ...]:
+    """Returns what an approver agrees to, as pairs of a heading and plain words.
+
+    Raises:
+        PolicyRefused: the policy does not allow the study.
+        StudyRefused: its noise does not keep what it promises.
+    """
+    with opened(home) as (site, hospital):
+        require_allowed(site, study, simulated=hospital.simulated)
+        return (
+            ("study", f"{study.title} ({study.name})"),
+            ("digest", study.digest),
+            ("purpose", " ".join(study.purpose.split())),
+            ("with", ", ".join(name for name in study.site_names if name != site.name)),
+            ("columns", ", ".join(columns_read(study))),
+            ("network", study.task.network.name),
+            ("work", f"{study.training.rounds} rounds of {study.training.local_steps} steps"),
+            *_cost(study, site.name, hospital),
+            (
+                "secrecy",
+                f"an update is seen only in a sum of at least "
+                f"{max(study.threshold, study.aggregation.min_cohort)} hospitals, while at most "
+                f"{study.aggregation.colluders} collude with the coordinator",
+            ),
+        )
+
+
+def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, str]]:
+    plan, privacy = PrivacyPlan.at(study, site), study.privacy_of(site)
+    if plan is None or not isinstance(privacy, PatientPrivacy):
+        yield "privacy", "NONE: only a simulated hospital may take part"
+        return
+    yield (
+        "privacy",
+        f"each {privacy.unit}: epsilon {plan.epsilon:.3g} at delta {plan.delta:g}, mode "
+        f"{privacy.mode}; in the evaluation epsilon {plan.evaluation_epsilon:.3g}",
+    )
+    if plan.fallback_epsilon is not None:
+        yield (
+            "if they collude",
+            f"more than {study.aggregation.colluders} hospitals together with the coordinator: "
+            f"epsilon {plan.fallback_epsilon:.3g}",
+        )
+    try:
+        found = hospital.ledger.forecast(plan.training)
+        left = hospital.ledger.summary().epsilon_max - found.epsilon_before
+    except PolicyRefused:
+        yield "budget", "NOT OPENED: this study cannot run before collegium silo grant"
+        return
+    cost = found.epsilon_after - found.epsilon_before
+    fits = "" if found.fits else ": it does NOT fit"
+    yield "budget", f"this study costs {cost:.2g} of the remaining {left:.2g}{fits}"
+
+
+def approve(home: Path, path: Path, *, by: str, reason: str) -> Approval:
+    """Records an approval and keeps the study with its index file under its digest.
+
+    Raises:
+        PolicyRefused: the policy does not allow the study, or does not name this person.
+        StudyRefused: the document or its index file is wrong.
+    """
+    text = read_text(path)
+    study = read_study(text, str(path))
+    with opened(home) as (site, hospital):
+        require_allowed(site, study, simulated=hospital.simulated)
+        StudyShelf(home / "studies").keep(text, index_beside(study, path.parent))
+        return approvals_of(hospital).approve(
+            study.digest, approver=by, approvers=site.policy.approvers, reason=reason
+        )
+
+
+def withdraw(home: Path, digest: str, *, by: str, reason: str) -> Approval:
+    """Records that a study may not run here any more.
+
+    Args:
+        digest: the study's, or its first digits, at least eight.
+
+    Raises:
+        PolicyRefused: no approved study has this digest, or more than one.
+    """
+    with opened(home) as (_site, hospital):
+        approvals = approvals_of(hospital)
+        found = {e.study for e in approvals.all() if e.study.startswith(digest)}
+        if len(digest) < TYPED_DIGITS or len(found) != 1:
+            raise PolicyRefused(
+                f"{digest!r} names {len(found)} approved studies: give the digest as collegium "
+                f"silo studies shows it, or its first digits, at least {TYPED_DIGITS}"
+            )
+        return approvals.withdraw(found.pop(), approver=by, reason=reason)
+
+
+def list_studies(home: Path) -> list[dict[str, Any]]:
+    """Returns every study that was ever decided on, and whether it may run now."""
+    site = site_file_of(home)
+    hospital = open_for_look(home, site)
+    shelf = StudyShelf(home / "studies")
+    try:
+        approvals = approvals_of(hospital)
+        digests = dict.fromkeys(entry.study for entry in approvals.all())
+        return [_standing(site, hospital, shelf, digest) for digest in digests]
+    finally:
+        hospital.close()
+
+
+def _standing(site: SiteFile, hospital: Hospital, shelf: StudyShelf, digest: str) -> dict[str, Any]:
+    approvals, policy = approvals_of(hospital), site.policy
+    found = {
+        "digest": digest,
+        "name": None,
+        "approved_by": [entry.approver for entry in approvals.standing(digest)],
+    }
+    try:
+        study, _ = shelf.read(digest)
+        found["name"] = study.name
+        approvals.require(digest, approvers=policy.approvers, needed=policy.approvals_needed)
+        require_allowed(site, study, simulated=hospital.simulated)
+    except FederationError as error:
+        return found | {"may_run": False, "why_not": str(error)}
+    return found | {"may_run": True, "why_not": None}
+
+
+def describe_home(home: Path) -> dict[str, Any]:
+    """Returns what a hospital's files say about it now, for ``silo status``.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: the home cannot be read; says why.
+    """
+    site = site_file_of(home)
+    hospital = open_for_look(home, site)
+    try:
+        hospital.ledger.verify()
+        runs = JoinedRuns(hospital).all()
+        return {
+            "hospital": hospital.site,
+            "simulated": hospital.simulated,
+            "supervisor": _supervisor(home),
+            "certificate": _certificate(home, site),
+            "budget": _budget(hospital),
+            "studies": list_studies(home),
+            "runs": [
+                {"run": run.run_id, "study": run.study, "state": run.state.value,
+                 "since": run.changed_at}
+                for run in runs
+            ],
+        }  # fmt: skip
+    finally:
+        hospital.close()
+
+
+def _budget(hospital: Hospital) -> dict[str, Any] | None:
+    try:
+        return read_budget(hospital)
+    except PolicyRefused:
+        return None
+
+
+def _certificate(home: Path, site: SiteFile) -> dict[str, Any] | None:
+    credentials = Credentials(home / "tls", site.name)
+    if not credentials.enrolled:
+        return None
+    return {"expires": credentials.expires.isoformat(), "days_left": credentials.left.days}
+
+
+def _supervisor(home: Path) -> dict[str, Any] | None:
+    """What the supervisor last wrote down of itself, and whether it still lives."""
+    try:
+        note = json.loads((home / "status.json").read_text(encoding="utf-8"))
+        return {
+            "state": str(note["state"]),
+            "reason": str(note["reason"]),
+            "time": int(note["time"]),
+            "alive": Path(f"/proc/{int(note['pid'])}").exists(),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

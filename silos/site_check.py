@@ -1,0 +1,309 @@
+"""The preflight of ``silo check``: could this study run at this hospital now?
+
+It looks and changes nothing, prints counts and never a patient's value, and
+needs neither Ray nor (for tables) torch. Each line says what was found and, if
+something is wrong, what to do. A line that cannot be looked at because an
+earlier one failed is left out.
+"""
+
+import os
+import shutil
+import ssl
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from compliance.approval_book import approvals_of
+from compliance.store import Hospital, read_hospital
+from compliance.study_shelf import index_beside
+from pipelines.cohort import check_cohort, columns_to_keep, load_cohort
+from pipelines.splits import split
+from protocol.contract import TableCohort
+from protocol.errors import FederationError, StudyRefused, WorkspaceRefused
+from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+from protocol.task import FullyConnected
+from protocol.wire import MOST_SKEW_SECONDS
+from silos.connectivity import Reach, reach
+from silos.consent import system_time
+from silos.credentials import Credentials
+from silos.findings import Finding, bad, ok, warn
+from silos.policy import open_at, refusals
+from silos.privacy_plan import PrivacyPlan
+from silos.site_file import SITE_FILE, SiteFile, site_file_of, source_path
+
+_GIB = 1 << 30
+_WORRYING_SKEW = 60
+_FEW_DAYS = timedelta(days=2)
+#: What the database, the log and the operating system are left with.
+_SPARE_BYTES = 256 << 20
+
+
+def check_site(
+    home: Path,
+    study: Study,
+    folder: Path,
+    *,
+    reach: Reach = reach,
+    now: datetime | None = None,
+) -> tuple[Finding, ...]:
+    """Returns what stands between a study and this hospital, and what does not.
+
+    Args:
+        home: the hospital's folder.
+        study: what would run.
+        folder: where the study's index file lies, if it names one.
+        reach: tries the line to the coordinator.
+        now: the time, with a zone; the system's when None.
+    """
+    moment = now or system_time()
+    try:
+        site = site_file_of(home)
+        hospital = open_for_look(home, site)
+    except FederationError as error:
+        return (bad("site file", str(error), "mend the site file, or collegium silo init"),)
+    try:
+        found = [
+            ok("site file", f"hospital {site.name}, {home / SITE_FILE}"),
+            *_policy(site, study, hospital),
+        ]
+        if site.name in study.site_names:
+            found += [
+                *_approval(site, study, hospital),
+                *_hours(site, moment),
+                *_records(home, site, study, folder, hospital),
+                _quorum(study),
+                *_budget(site, study, hospital),
+            ]
+        return (*found, *_machine(home, site, study), *_line(home, site, reach, moment))
+    finally:
+        hospital.close()
+
+
+def open_for_look(home: Path, site: SiteFile) -> Hospital:
+    """Returns the hospital's database, opened so that nothing in it can change.
+
+    Raises:
+        WorkspaceRefused: there is none, or it is another hospital's.
+        LedgerBroken: it is damaged.
+    """
+    path = home / "hospital.db"
+    if not path.is_file():
+        raise WorkspaceRefused(f"--home {home} holds no hospital.db: collegium silo init makes one")
+    return read_hospital(path, site=site.name)
+
+
+def _policy(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+    against = refusals(site.policy, study, site=site.name, simulated=hospital.simulated)
+    for refusal in against:
+        yield bad(refusal.where, refusal.what, refusal.remedy)
+    if not against:
+        kind = ", a simulated hospital" if hospital.simulated else ""
+        yield ok("policy", f"nothing against it{kind}")
+
+
+def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+    policy = site.policy
+    try:
+        approvals = approvals_of(hospital)
+        names = ", ".join(entry.approver for entry in approvals.standing(study.digest))
+        approvals.require(study.digest, approvers=policy.approvers, needed=policy.approvals_needed)
+    except FederationError as error:
+        yield bad("approval", str(error), "read the study, then collegium silo approve")
+        return
+    yield ok("approval", f"digest {study.digest[:16]}, by {names}")
+
+
+def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
+    resources = site.resources
+    if resources.hours is None:
+        return
+    said = f"{resources.hours} ({resources.time_zone})"
+    if open_at(resources, now):
+        yield ok("hours", f"{said}: open now")
+    else:
+        yield warn("hours", f"{said}: closed now", "the study joins when the hours begin")
+
+
+def _records(
+    home: Path, site: SiteFile, study: Study, folder: Path, hospital: Hospital
+) -> Iterator[Finding]:
+    privacy = study.privacy
+    try:
+        keep = columns_to_keep(study.split, study.deal)
+        path = source_path(site, home)
+        records = load_cohort(study.cohort, path, site=site.name, keep=keep)
+        index = index_beside(study, folder)
+        train, test = split(
+            records, study.split, key=hospital.split_key, site=site.name, index_file=index
+        )
+        if isinstance(privacy, PatientPrivacy) and privacy.unit == "record":
+            train, test = train.apart(), test.apart()
+        delta = privacy.delta if isinstance(privacy, PatientPrivacy) else None
+        check_cohort(train, test, study.cohort, site=site.name, delta=delta)
+    except FederationError as error:
+        yield bad("records", str(error), "mend the records or data in the site file")
+        return
+    patients, declared = train.num_patients + test.num_patients, study.site(site.name).patients
+    yield ok(
+        "records",
+        f"{len(records)} fit the contract: {train.num_patients} patients train, "
+        f"{test.num_patients} test",
+    )
+    if patients < site.policy.patients:
+        yield bad(
+            "patients",
+            f"{patients} patients, the policy asks for {site.policy.patients}",
+            "this hospital is too small for its own policy.patients: amend it, or stay out",
+        )
+    if isinstance(privacy, DistributedPrivacy) and train.num_patients > (declared or 0):
+        yield bad(
+            "patients",
+            f"more patients train than the {declared or 0} that the study declares",
+            "with shared noise ask for a larger round number of patients for this hospital",
+        )
+
+
+def _quorum(study: Study) -> Finding:
+    n, threshold = len(study.sites), study.threshold
+    colluders = study.aggregation.colluders
+    least = max(threshold, study.aggregation.min_cohort)
+    said = (
+        f"{n} hospitals, {least} must answer: {n - least} may drop out; safe while at most "
+        f"{colluders} collude with the coordinator"
+    )
+    if n == least:
+        return warn(
+            "quorum", said, "one hospital that drops out ends the round: ask for a lower threshold"
+        )
+    return ok("quorum", said)
+
+
+def _budget(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+    try:
+        plan = PrivacyPlan.at(study, site.name)
+        if plan is None:
+            yield warn("budget", "no differential privacy: nothing is charged", "a simulation only")
+            return
+        if isinstance(study.privacy, PatientPrivacy):
+            hospital.ledger.require_unit(study.privacy.unit)
+        for group, event in (("training", plan.training), ("evaluation", plan.evaluation)):
+            found = hospital.ledger.forecast(event, group)  # type: ignore[arg-type]
+            left = hospital.ledger.summary().epsilon_max - found.epsilon_before
+            cost = found.epsilon_after - found.epsilon_before
+            said = f"this study costs {cost:.2g} of the remaining {left:.2g}"
+            if found.fits:
+                yield ok(f"{group} budget", said)
+            else:
+                yield bad(
+                    f"{group} budget",
+                    f"{said}: it does not fit",
+                    f"ask for sites: - {{name: {site.name}, epsilon: ...}}, or for fewer rounds",
+                )
+    except StudyRefused as error:
+        yield bad("budget", str(error), "mend the study")
+    except FederationError as error:
+        yield bad("budget", str(error), "collegium silo grant opens a budget, once for life")
+
+
+def _machine(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
+    yield _disk(home, study)
+    available = _available_memory()
+    wanted = site.resources.memory_gib * _GIB
+    if available is not None:
+        said = f"{available / _GIB:.1f} GiB free, {site.resources.memory_gib:g} allowed"
+        yield (
+            ok("memory", said)
+            if available >= wanted
+            else warn("memory", said, "end other programs, or lower resources.memory_gib")
+        )
+    cores = len(os.sched_getaffinity(0))
+    asked = site.resources.workers * site.resources.threads
+    said = f"{site.resources.workers} workers of {site.resources.threads} threads on {cores} cores"
+    if asked > cores:
+        yield warn("cores", said, "lower resources.workers or threads")
+    else:
+        yield ok("cores", said)
+    if site.resources.gpu:
+        yield _gpu()
+
+
+def _disk(home: Path, study: Study) -> Finding:
+    """A masked vector for each attempt, some models, and something to spare."""
+    vector = 8 * parameters_of(study)
+    needed = vector * (study.aggregation.attempts + 3) + _SPARE_BYTES
+    free = shutil.disk_usage(home).free
+    said = f"{free / _GIB:.1f} GiB free, about {needed / _GIB:.1f} needed"
+    if free < needed:
+        return bad("disk", said, f"free space where {home} lies: a full disk stops the ledger")
+    if free < 2 * needed:
+        return warn("disk", said, f"free space where {home} lies")
+    return ok("disk", said)
+
+
+def parameters_of(study: Study) -> int:
+    """Returns how many parameters the study's network has."""
+    network = study.task.network
+    if isinstance(network, FullyConnected) and isinstance(study.cohort, TableCohort):
+        widths = (study.cohort.width, *network.hidden, 1)
+        return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
+    from pipelines.networks import build
+
+    return sum(p.numel() for p in build(study.task, study.cohort, study.seeds.model).parameters())
+
+
+def _available_memory() -> int | None:
+    """Bytes that programs could still take, or None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return ok("GPU", torch.cuda.get_device_name())
+    return bad("GPU", "none is to be used", "install its driver, or set resources.gpu: false")
+
+
+def _line(home: Path, site: SiteFile, reach: Reach, now: datetime) -> Iterator[Finding]:
+    credentials = Credentials(home / "tls", site.name, lambda: now)
+    if not credentials.enrolled:
+        yield bad("certificate", "not enrolled", "collegium silo enrol, with your invitation")
+        return
+    try:
+        yield _certificate(credentials)
+        context = credentials.context()
+    except FederationError as error:
+        yield bad("certificate", str(error), "ask for a new invitation, then collegium silo enrol")
+        return
+    if site.coordinator is None:
+        yield bad("line", "no coordinator is named", "set coordinator in the site file")
+        return
+    yield from _contact(site.coordinator, context, reach, now)
+
+
+def _certificate(credentials: Credentials) -> Finding:
+    left, said = credentials.left, f"good until {credentials.expires:%Y-%m-%d %H:%M} UTC"
+    if timedelta(0) < left < _FEW_DAYS:
+        return warn("certificate", said, "it renews itself while collegium silo start runs")
+    return ok("certificate", f"{said}, {left.days} days")
+
+
+def _contact(url: str, context: ssl.SSLContext, reach: Reach, now: datetime) -> Iterator[Finding]:
+    contact = reach(url, context)
+    yield from contact.findings
+    if contact.time is None:
+        yield warn("clock", "not compared: the coordinator's is not known", "mend the line first")
+        return
+    skew = abs((now - contact.time).total_seconds())
+    said = f"{skew:.0f} seconds from the coordinator's"
+    if skew > MOST_SKEW_SECONDS:
+        yield bad("clock", said, "set this machine's clock: turn on NTP")
+    elif skew > _WORRYING_SKEW:
+        yield warn("clock", said, "turn on NTP")
+    else:
+        yield ok("clock", said)
