@@ -2,42 +2,40 @@
 
 Rules:
 
-1. One file for one hospital, readable by its owner alone. It holds keys and
-   privacy bookkeeping, never a patient's data.
-2. A transaction that returned survives a power cut (WAL, synchronous=FULL).
+1. One database for one hospital, readable by its owner alone: a file, or a database
+   of a PostgreSQL server. It holds keys and privacy bookkeeping, never a patient's data.
+2. A transaction that returned survives a power cut (``transactions.py``).
 3. Budget, ledger and once-book rows are only ever added (triggers refuse the rest).
-4. Masked blobs lie beside the database, named by their digest, until the round
-   can no longer ask for them again.
+4. Masked blobs are files, beside the database or in a folder that is named, called
+   by their digest, until the round can no longer ask for them again.
 
 The rules of the budget are in ``ledger.py``; this file only keeps rows.
 """
 
 import os
 import secrets
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, func, insert, select
-from sqlalchemy.exc import DatabaseError, NoResultFound
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
-from compliance.database import open_database, open_for_reading
+from compliance.database import is_address, open_database, open_for_reading
 from compliance.hospital_tables import Base as Base
 from compliance.hospital_tables import BlobRow, BudgetRow, EntryRow, HospitalRow, OnceRow
 from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Partition, State
+from compliance.transactions import reading, writing
 from protocol.encoding import blob_digest
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, WorkspaceRefused
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _KEY_BYTES = 32
-#: Alembic keeps its context in one place of the process, so databases open one after another.
-_OPENING = threading.Lock()
 
 
 def utc_now() -> str:
@@ -46,35 +44,40 @@ def utc_now() -> str:
 
 
 def open_hospital(
-    path: Path,
+    place: Path | str,
     *,
     site: str,
     split_key: bytes | None = None,
+    simulated: bool | None = None,
     clock: Callable[[], str] = utc_now,
+    blobs: Path | None = None,
 ) -> "Hospital":
     """Opens a hospital's database, making it when the file does not exist.
 
     Args:
-        path: the database file.
-        site: the hospital's name; an existing file must be this hospital's.
+        place: the database file, or the address of a PostgreSQL database, empty at first.
+        site: the hospital's name; an existing database must be this hospital's.
         split_key: 32 bytes that tell training from evaluation patients; for a
             simulation that must be repeatable. Drawn fresh when None.
+        simulated: whether the hospital was made for a simulation, which it then
+            is for ever; None opens either, and makes a real one.
         clock: for the times that are recorded.
+        blobs: the folder of masked blobs; beside a file when None. An address needs it.
 
     Raises:
-        LedgerBroken: the file is damaged, not a hospital's database, or newer
-            than this software; says what to do.
-        WorkspaceRefused: the file cannot be written, or is another hospital's.
+        LedgerBroken: the database is damaged, not a hospital's, or newer than
+            this software; says what to do.
+        WorkspaceRefused: it cannot be written, does not answer, or is another hospital's.
+        ValueError: an address without a folder for the blobs.
     """
     if split_key is not None and len(split_key) != _KEY_BYTES:
         raise ValueError(f"a split key has {_KEY_BYTES} bytes, got {len(split_key)}")
+    folder = _blob_folder(place, blobs)
     try:
-        _require_content(path)
-        with _OPENING:
-            engine = open_database(path, MIGRATIONS)
-        hospital = Hospital(engine, path, clock)
+        _require_content(place)
+        hospital = Hospital(open_database(place, MIGRATIONS), folder, clock)
         try:
-            _settle_identity(hospital, site, split_key)
+            _settle_identity(hospital, site, split_key, simulated)
         except (StoreBroken, WorkspaceRefused):
             hospital.close()
             raise
@@ -85,16 +88,18 @@ def open_hospital(
     return hospital
 
 
-def read_hospital(path: Path, *, site: str) -> "Hospital":
+def read_hospital(place: Path | str, *, site: str, blobs: Path | None = None) -> "Hospital":
     """Opens an existing hospital's database to be looked at: nothing in it can be changed.
 
     Raises:
-        LedgerBroken: the file is damaged, not a hospital's database, or of another version.
-        WorkspaceRefused: the file cannot be opened, or is another hospital's.
+        LedgerBroken: the database is damaged, not a hospital's, or of another version.
+        WorkspaceRefused: it cannot be opened, does not answer, or is another hospital's.
+        ValueError: an address without a folder for the blobs.
     """
+    folder = _blob_folder(place, blobs)
     try:
-        _require_content(path)
-        hospital = Hospital(open_for_reading(path, MIGRATIONS), path, utc_now)
+        _require_content(place)
+        hospital = Hospital(open_for_reading(place, MIGRATIONS), folder, utc_now)
         if hospital.site != site:
             raise WorkspaceRefused(f"this database belongs to hospital {hospital.site}, not {site}")
     except (NoResultFound, StoreBroken) as error:
@@ -103,15 +108,29 @@ def read_hospital(path: Path, *, site: str) -> "Hospital":
     return hospital
 
 
-def _require_content(path: Path) -> None:
+def _blob_folder(place: Path | str, blobs: Path | None) -> Path:
+    if blobs is not None:
+        return blobs
+    if is_address(place):
+        raise ValueError("a hospital in PostgreSQL needs a folder for its masked blobs: name blobs")
+    path = Path(place)
+    return path.with_name(path.stem + "-blobs")
+
+
+def _require_content(place: Path | str) -> None:
     """An emptied file would open as a new one, with a new budget: refuse it."""
+    if is_address(place):
+        return
+    path = Path(place)
     if path.is_file() and path.stat().st_size == 0:
         raise StoreBroken(
             f"{path.name} is empty: restore it from a backup, or remove it if it was never used"
         )
 
 
-def _settle_identity(hospital: "Hospital", site: str, split_key: bytes | None) -> None:
+def _settle_identity(
+    hospital: "Hospital", site: str, split_key: bytes | None, simulated: bool | None
+) -> None:
     with hospital.session() as session:
         row = session.get(HospitalRow, 1)
         if row is None:
@@ -121,31 +140,37 @@ def _settle_identity(hospital: "Hospital", site: str, split_key: bytes | None) -
                     site=site,
                     split_key=split_key or secrets.token_bytes(_KEY_BYTES),
                     identity_key=secrets.token_bytes(_KEY_BYTES),
+                    simulated=bool(simulated),
                     created_at=hospital.now(),
                 )
             )
         elif row.site != site:
             raise WorkspaceRefused(
-                f"this database belongs to hospital {row.site}, not {site}: choose another file"
+                f"this database belongs to hospital {row.site}, not {site}: choose another one"
             )
         elif split_key is not None and row.split_key != split_key:
             raise WorkspaceRefused(
-                f"hospital {site} has another split key, for life: choose another file"
+                f"hospital {site} has another split key, for life: choose another database"
+            )
+        elif simulated is not None and row.simulated != simulated:
+            made = "a simulation" if row.simulated else "a real hospital"
+            raise WorkspaceRefused(
+                f"the database of {site} was made for {made} and stays that: choose another one"
             )
 
 
 class Hospital:
-    """An open hospital database. Several processes may open the same file."""
+    """An open hospital database. Several processes may open the same one."""
 
-    def __init__(self, engine: Engine, path: Path, clock: Callable[[], str]) -> None:
+    def __init__(self, engine: Engine, blobs: Path, clock: Callable[[], str]) -> None:
         self._engine = engine
-        self._blobs = path.with_name(path.stem + "-blobs")
+        self._blobs = blobs
         self.now = clock
         self.ledger = Ledger(self)
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """Yields a session in one immediate transaction; durable when left normally.
+        """Yields a session in one writing transaction; durable when left normally.
 
         Raises:
             StoreBroken: the database cannot be read or written, or refuses the change.
@@ -154,25 +179,17 @@ class Hospital:
             yield session
             session.flush()
 
-    @contextmanager
-    def connection(self) -> Iterator[Connection]:
-        """Yields a connection in one immediate transaction; durable when left normally.
+    def connection(self) -> AbstractContextManager[Connection]:
+        """Returns a connection in one writing transaction; durable when left normally.
 
         Raises:
             StoreBroken: the database cannot be read or written, or refuses the change.
         """
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except DatabaseError as error:
-            raise StoreBroken(
-                f"the hospital's database refused ({error.orig}): nothing was changed. Check disk "
-                "space and permissions, then try again, or restore a backup"
-            ) from error
+        return writing(self._engine)
 
     @contextmanager
     def transaction(self) -> Iterator["SqlBook"]:
-        """Yields the ledger's rows in one immediate transaction.
+        """Yields the ledger's rows in one writing transaction.
 
         Raises:
             LedgerBroken: the rows cannot be read or written, or refuse the change.
@@ -196,12 +213,17 @@ class Hospital:
         return self._row().split_key
 
     @property
+    def simulated(self) -> bool:
+        """True for a hospital that was made for a simulation; it never becomes a real one."""
+        return self._row().simulated
+
+    @property
     def identity_key(self) -> bytes:
         """The 32 private bytes of the hospital's signing key."""
         return self._row().identity_key
 
     def _row(self) -> HospitalRow:
-        with self.session() as session:
+        with reading(self._engine) as connection, Session(connection) as session:
             row = session.get_one(HospitalRow, 1)
             session.expunge(row)
             return row
@@ -233,8 +255,8 @@ class Hospital:
         Raises:
             StoreBroken: it was kept, but its bytes are lost or changed.
         """
-        with self.session() as session:
-            name = session.scalar(select(BlobRow.name).where(BlobRow.context == context))
+        with reading(self._engine) as connection:
+            name = connection.scalar(select(BlobRow.name).where(BlobRow.context == context))
         if name is None:
             return None
         try:
@@ -262,7 +284,7 @@ class Hospital:
         """Writes, syncs, then renames, so that a name never stands for half a file."""
         partial = self._blobs / f"{name}.{secrets.token_hex(4)}.partial"
         try:
-            self._blobs.mkdir(mode=0o700, exist_ok=True)
+            self._blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:
                 file.write(blob)

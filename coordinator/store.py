@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -29,11 +31,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
 from compliance.database import NAMING_CONVENTION, open_database
+from compliance.transactions import reading, writing
 from protocol.context import RoundContext
 from protocol.errors import StoreBroken
 from protocol.identity import SigningKey
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+#: A seed is below 2^53; SQLite's integers are wide anyway.
+_Seed = BigInteger().with_variant(Integer(), "sqlite")
 
 
 class Base(DeclarativeBase):
@@ -62,7 +67,7 @@ class RunRow(Base):
     failure: Mapped[str | None] = mapped_column(Text)
     simulation: Mapped[bool]
     test_noise: Mapped[bool]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(_Seed)
     sweep: Mapped[str | None] = mapped_column(String(32), index=True)
     started_at: Mapped[str] = mapped_column(String(32))
     ended_at: Mapped[str | None] = mapped_column(String(32))
@@ -125,7 +130,7 @@ class ReferenceRow(Base):
     sweep: Mapped[str] = mapped_column(String(32), index=True)
     study_digest: Mapped[str] = mapped_column(ForeignKey("study.digest"), index=True)
     mode: Mapped[str] = mapped_column(String(16))
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(_Seed)
     epsilon: Mapped[float | None]
     figures_json: Mapped[str] = mapped_column(Text)
     created_at: Mapped[str] = mapped_column(String(32))
@@ -160,10 +165,15 @@ def now() -> str:
 
 
 class Store:
-    """The consortium's database."""
+    """The consortium's database: a SQLite file, or a database of a PostgreSQL server.
 
-    def __init__(self, path: Path) -> None:
-        self._engine = open_database(path, MIGRATIONS)
+    Raises:
+        StoreBroken: it is damaged, no database, or newer than this software.
+        WorkspaceRefused: it cannot be written, does not answer, or is held by another program.
+    """
+
+    def __init__(self, place: Path | str) -> None:
+        self._engine = open_database(place, MIGRATIONS)
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -175,16 +185,31 @@ class Store:
             found = (select(row.id).limit(1) for row in (RoundRow, ReferenceRow))
             return any(session.scalars(query).first() is not None for query in found)
 
+    def is_used(self) -> bool:
+        """True when anything was ever logged or registered."""
+        with self.read() as session:
+            found = (select(row).limit(1) for row in (CheckpointRow, StudyRow))
+            return any(session.scalars(query).first() is not None for query in found)
+
     @contextmanager
     def transaction(self) -> Iterator["Transaction"]:
-        """Yields a transaction that is committed whole, or not at all."""
-        with Session(self._engine) as session, session.begin():
+        """Yields a transaction that is committed whole, or not at all.
+
+        Raises:
+            StoreBroken: the database is silent, held by somebody else, or refuses the change.
+        """
+        with writing(self._engine) as connection, Session(connection) as session:
             yield Transaction(session)
+            session.flush()
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """Yields a session for queries."""
-        with Session(self._engine) as session:
+        """Yields a session for queries, which all see the same state and wait for no writer.
+
+        Raises:
+            StoreBroken: the database is silent, or cannot be read.
+        """
+        with reading(self._engine) as connection, Session(connection) as session:
             yield session
 
 
@@ -218,6 +243,12 @@ class Transaction:
                 attempt=context.attempt,
             )
         ).one()
+
+    def open_rounds(self, run_id: str) -> Sequence[RoundRow]:
+        """Returns a run's rounds that were begun and neither finished nor failed."""
+        return self._session.scalars(
+            select(RoundRow).filter_by(run_id=run_id, state="open").order_by(RoundRow.id)
+        ).all()
 
     def register(self, digest: str, name: str, document: bytes) -> bool:
         """Records a study; returns whether it was new."""

@@ -3,7 +3,8 @@
 ::
 
     OUT/
-      collegium.db            the coordinator's memory
+      collegium.db            the coordinator's memory, or instead of it
+      database.url            the PostgreSQL database that holds it, without a password
       coordinator.key         its signing key (mode 0600), coordinator.pub beside it
       snapshots/<digest>.safetensors, <digest>.json
       rounds/<context>/       what the newest rounds can be recomputed from
@@ -23,6 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from compliance.database import without_password
+from coordinator.store import Store
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity import SigningKey
@@ -34,7 +37,8 @@ class Workspace:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.database = root / "collegium.db"
+        self._address_file = root / "database.url"
+        self._address: str | None = None
         self.key_file = root / "coordinator.key"
         self.public_file = root / "coordinator.pub"
         self.snapshots = root / "snapshots"
@@ -42,9 +46,29 @@ class Workspace:
         self.silos = root / "silos"
         self.page = root / "index.html"
 
+    @property
+    def database(self) -> Path | str:
+        """Where the rows are: a file in the folder, or the address of a PostgreSQL database.
+
+        Raises:
+            StoreBroken: the note that names the database cannot be read.
+        """
+        if self._address is None and self._address_file.exists():
+            try:
+                self._address = self._address_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise StoreBroken("database.url cannot be read: restore it") from error
+        return self._address or self.root / "collegium.db"
+
     @classmethod
-    def create(cls, root: Path) -> "Workspace":
+    def create(cls, root: Path, database: str | None = None) -> "Workspace":
         """Makes the folder and the coordinator's key.
+
+        Args:
+            root: a new or empty folder.
+            database: the address of an empty PostgreSQL database for the rows. It
+                is remembered without its password, which libpq then finds in
+                PGPASSFILE or ``~/.pgpass``. A file in the folder when None.
 
         Raises:
             WorkspaceRefused: it cannot be written, or holds something already.
@@ -57,9 +81,14 @@ class Workspace:
                 f"--out {root} already holds {what}: choose an empty or new folder"
             )
         workspace = cls(root)
+        if database is not None:
+            _require_empty(database)
+            workspace._address = database
         try:
             workspace.snapshots.mkdir(parents=True)
             workspace.silos.mkdir()
+            if database is not None:
+                write_whole(workspace._address_file, without_password(database).encode() + b"\n")
             _write_key(workspace)
         except OSError as error:
             raise WorkspaceRefused(
@@ -75,7 +104,7 @@ class Workspace:
             WorkspaceRefused: there is no run in it.
         """
         workspace = cls(root)
-        if not workspace.database.is_file():
+        if isinstance(workspace.database, Path) and not workspace.database.is_file():
             raise WorkspaceRefused(f"--out {root} holds no run: collegium simulate makes one")
         return workspace
 
@@ -163,6 +192,19 @@ class Workspace:
             except BlockingIOError:
                 return True
         return False
+
+
+def _require_empty(database: str) -> None:
+    """A new folder has a new key, and a log of another key would never verify with it."""
+    store = Store(database)
+    try:
+        used = store.is_used()
+    finally:
+        store.close()
+    if used:
+        raise WorkspaceRefused(
+            "the PostgreSQL database already holds a consortium's rows: name an empty one"
+        )
 
 
 def _write_key(workspace: Workspace) -> None:

@@ -1,7 +1,39 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that every test shares."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.postgres import Server
 
 # A test says what must hold, never how fast: speed is `make bench`'s matter.
 settings.register_profile("collegium", deadline=None)
 settings.load_profile("collegium")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> "Iterator[Server]":
+    """A PostgreSQL server of this process's own; without one the test is skipped."""
+    from tests.postgres import started_server
+
+    yield from started_server()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], Path | str]:
+    """Names a database of either kind: the same name is the same database."""
+    if request.param == "sqlite":
+        return lambda name: tmp_path / f"{name}.db"
+    server: Server = request.getfixturevalue("postgres")
+    addresses: dict[str, str] = {}
+
+    def address(name: str) -> str:
+        if name not in addresses:
+            addresses[name] = server.new_schema()
+        return addresses[name]
+
+    return address

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from compliance.audit_log import NewEntry
 from compliance.noise import DiscreteGaussian, poisson_sample
+from compliance.store import open_hospital
 from coordinator.evidence import RoundShelf
 from coordinator.runner import Outcome, Runner
 from coordinator.store import RunRow, Store, now
@@ -161,12 +162,14 @@ class Federation:
         fixed_noise: int | None = None,
         budget: float = 20.0,
         run_id: str = "run-1",
+        addresses: Callable[[str], str | None] = lambda _name: None,
     ) -> None:
-        self.study, self.run_id = study, run_id
+        """``addresses`` may give an institution a PostgreSQL database in place of a file."""
+        self.study, self.run_id, self._addresses = study, run_id, addresses
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
         write_hospitals(self.data, study)
-        self.workspace = Workspace.create(folder / "out")
+        self.workspace = Workspace.create(folder / "out", database=addresses("consortium"))
         self.store = Store(self.workspace.database)
         self.silos = {site: self._silo(site, budget) for site in study.site_names}
         self.roster = Roster(members=tuple(silo.member for silo in self.silos.values()))
@@ -185,9 +188,22 @@ class Federation:
     def _silo(self, site: str, budget: float) -> Silo:
         home = self.workspace.silos / site
         home.mkdir()
-        silo = Silo(site, home, LinearTrainer, simulated=True, split_key=site.encode().ljust(32))
+        split_key = site.encode().ljust(32)
+        place = self._addresses(site) or home / "hospital.db"
+        hospital = open_hospital(
+            place, site=site, split_key=split_key, simulated=True, blobs=home / "hospital-blobs"
+        )
+        silo = Silo(
+            site, home, LinearTrainer, simulated=True, split_key=split_key, hospital=hospital
+        )
         silo.grant(budget, 1e-3)
         return silo
+
+    def close(self) -> None:
+        """Closes every database."""
+        self.store.close()
+        for silo in self.silos.values():
+            silo._home.close()
 
     def join(self) -> dict[str, Summary]:
         return {

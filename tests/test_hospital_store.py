@@ -2,11 +2,11 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -25,19 +25,36 @@ from protocol.errors import (
     StoreBroken,
     WorkspaceRefused,
 )
+from tests.databases import REFUSED, run_sql
 
 PLAN = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
 SHARE = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=10)
 
 
 @pytest.fixture
+def place(place_of: Callable[[str], Path | str]) -> Path | str:
+    return place_of("north")
+
+
+@pytest.fixture
 def path(tmp_path: Path) -> Path:
+    """For what only a file can suffer."""
     return tmp_path / "north.db"
 
 
 @pytest.fixture
-def hospital(path: Path) -> Iterator[Hospital]:
-    opened = open_hospital(path, site="north")
+def blobs(tmp_path: Path) -> Path:
+    return tmp_path / "north-blobs"
+
+
+@pytest.fixture
+def open_north(place: Path | str, blobs: Path) -> Callable[..., Hospital]:
+    return partial(open_hospital, place, site="north", blobs=blobs)
+
+
+@pytest.fixture
+def hospital(open_north: Callable[..., Hospital]) -> Iterator[Hospital]:
+    opened = open_north()
     yield opened
     opened.close()
 
@@ -50,24 +67,21 @@ def reserve(ledger: Ledger, run: str = "run-1") -> Reservation:
     )
 
 
-def tamper(path: Path, statement: str) -> None:
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA recursive_triggers=ON")
-    with connection:
-        connection.execute(statement)
-    connection.close()
-
-
-def test_new_database_is_private_and_migrated(hospital: Hospital, path: Path) -> None:
-    assert path.stat().st_mode & 0o777 == 0o600
+def test_new_database_has_the_tables_of_the_models(hospital: Hospital) -> None:
     with hospital.session() as session:
-        connection = session.connection()
-        found = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        found = compare_metadata(MigrationContext.configure(session.connection()), Base.metadata)
+    assert found == []
+
+
+def test_new_file_is_private_and_durable(path: Path) -> None:
+    hospital = open_hospital(path, site="north")
+    assert path.stat().st_mode & 0o777 == 0o600
+    with hospital.connection() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "recursive_triggers")
         }
-    assert found == []
+    hospital.close()
     assert pragmas == {
         "journal_mode": "wal",
         "synchronous": 2,
@@ -76,8 +90,8 @@ def test_new_database_is_private_and_migrated(hospital: Hospital, path: Path) ->
     }
 
 
-def test_identity_is_kept_for_life(hospital: Hospital, path: Path) -> None:
-    again = open_hospital(path, site="north")
+def test_identity_is_kept_for_life(hospital: Hospital, open_north: Callable[..., Hospital]) -> None:
+    again = open_north()
     keys = again.split_key, again.identity_key
     again.close()
     assert keys == (hospital.split_key, hospital.identity_key)
@@ -85,11 +99,13 @@ def test_identity_is_kept_for_life(hospital: Hospital, path: Path) -> None:
     assert hospital.site == "north"
 
 
-def test_first_opening_by_several_at_once_makes_one_hospital(path: Path) -> None:
+def test_first_opening_by_several_at_once_makes_one_hospital(
+    tmp_path: Path, open_north: Callable[..., Hospital]
+) -> None:
     keys: list[bytes] = []
 
     def work() -> None:
-        opened = open_hospital(path, site="north")
+        opened = open_north()
         keys.append(opened.identity_key)
         opened.close()
 
@@ -99,37 +115,41 @@ def test_first_opening_by_several_at_once_makes_one_hospital(path: Path) -> None
     for thread in threads:
         thread.join()
     assert len(keys) == 4 and len(set(keys)) == 1
-    assert [file.name for file in path.parent.glob("*.partial")] == []
+    assert [file.name for file in tmp_path.glob("*.partial")] == []
 
 
-def test_two_hospitals_never_share_a_key(hospital: Hospital, tmp_path: Path) -> None:
-    other = open_hospital(tmp_path / "south.db", site="south")
+def test_two_hospitals_never_share_a_key(
+    hospital: Hospital, place_of: Callable[[str], Path | str], blobs: Path
+) -> None:
+    other = open_hospital(place_of("south"), site="south", blobs=blobs)
     assert other.split_key != hospital.split_key
     assert other.identity_key != hospital.identity_key
     other.close()
 
 
-def test_given_split_key_is_adopted_once(path: Path) -> None:
-    open_hospital(path, site="north", split_key=bytes(range(32))).close()
-    kept = open_hospital(path, site="north")
+def test_given_split_key_is_adopted_once(open_north: Callable[..., Hospital]) -> None:
+    open_north(split_key=bytes(range(32))).close()
+    kept = open_north()
     assert kept.split_key == bytes(range(32))
     kept.close()
     with pytest.raises(WorkspaceRefused, match="north has another split key, for life"):
-        open_hospital(path, site="north", split_key=bytes(32))
+        open_north(split_key=bytes(32))
     with pytest.raises(ValueError, match="a split key has 32 bytes, got 3"):
-        open_hospital(path, site="north", split_key=b"abc")
+        open_north(split_key=b"abc")
 
 
-def test_database_of_another_hospital_is_refused(hospital: Hospital, path: Path) -> None:
+def test_database_of_another_hospital_is_refused(
+    hospital: Hospital, open_north: Callable[..., Hospital]
+) -> None:
     with pytest.raises(WorkspaceRefused, match="belongs to hospital north, not south"):
-        open_hospital(path, site="south")
+        open_north(site="south")
 
 
-def test_ledger_survives_reopening(hospital: Hospital, path: Path) -> None:
+def test_ledger_survives_reopening(hospital: Hospital, open_north: Callable[..., Hospital]) -> None:
     plan = reserve(hospital.ledger)
     token = hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob="b", content="c")
     hospital.close()
-    again = open_hospital(path, site="north")
+    again = open_north()
     assert again.ledger.verify(remembered=[token.head]) == token.head
     assert reserve(again.ledger) == plan
     again.close()
@@ -138,38 +158,54 @@ def test_ledger_survives_reopening(hospital: Hospital, path: Path) -> None:
 @pytest.mark.parametrize("table", ["budget", "ledger_entry", "once_book"])
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "REPLACE"])
 def test_rows_cannot_be_changed_or_removed(
-    hospital: Hospital, path: Path, table: str, verb: str
+    hospital: Hospital, table: str, verb: str, place: Path | str
 ) -> None:
     reserve(hospital.ledger)
     hospital.once_book().record("c", "sign", "d")
     column = {"budget": "capacity", "ledger_entry": "rho", "once_book": "digest"}[table]
     statement = {
-        "UPDATE": f"UPDATE {table} SET {column} = 0",  # noqa: S608 - names of this test
+        "UPDATE": f"UPDATE {table} SET {column} = NULL",  # noqa: S608 - names of this test
         "DELETE": f"DELETE FROM {table}",  # noqa: S608
-        "REPLACE": f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",  # noqa: S608
+        "REPLACE": {
+            "sqlite": f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",  # noqa: S608
+            "postgresql": f"INSERT INTO {table} SELECT * FROM {table} "  # noqa: S608
+            f"ON CONFLICT ON CONSTRAINT pk_{table} DO UPDATE SET {column} = NULL",
+        },
     }[verb]
-    with pytest.raises(sqlite3.IntegrityError, match=f"{table} is append-only"):
-        tamper(path, statement)
+    with pytest.raises(REFUSED, match=f"{table} is append-only"):
+        run_sql(place, statement)
     hospital.ledger.verify()
 
 
-def test_row_changed_behind_the_triggers_is_found(hospital: Hospital, path: Path) -> None:
+def test_row_changed_behind_the_triggers_is_found(hospital: Hospital, place: Path | str) -> None:
     reserve(hospital.ledger)
-    tamper(path, "DROP TRIGGER ledger_entry_no_update")
-    tamper(path, "UPDATE ledger_entry SET rho = 0")
+    run_sql(
+        place,
+        {
+            "sqlite": "DROP TRIGGER ledger_entry_no_update",
+            "postgresql": "DROP TRIGGER ledger_entry_append_only ON ledger_entry",
+        },
+    )
+    run_sql(place, "UPDATE ledger_entry SET rho = 0")
     with pytest.raises(LedgerBroken, match="entry 1 was changed"):
         hospital.ledger.verify()
 
 
 def test_refused_write_is_a_broken_ledger_and_changes_nothing(
-    hospital: Hospital, path: Path
+    hospital: Hospital, place: Path | str
 ) -> None:
     plan = reserve(hospital.ledger)
     head = hospital.ledger.head
-    tamper(
-        path,
-        "CREATE TRIGGER full BEFORE INSERT ON ledger_entry "
-        "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END",
+    run_sql(
+        place,
+        {
+            "sqlite": "CREATE TRIGGER full_disk BEFORE INSERT ON ledger_entry "
+            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END",
+            "postgresql": "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE disk_full USING MESSAGE = 'disk is full'; END $$; "
+            "CREATE TRIGGER full_disk BEFORE INSERT ON ledger_entry "
+            "FOR EACH ROW EXECUTE FUNCTION full_disk()",
+        },
     )
     with pytest.raises(LedgerBroken, match=r"disk is full.*nothing was changed. Check disk space"):
         hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob="b", content="c")
@@ -200,15 +236,17 @@ def test_damaged_pages_are_refused(path: Path) -> None:
         open_hospital(path, site="north")
 
 
-def test_database_of_newer_or_other_software_is_refused(hospital: Hospital, path: Path) -> None:
+def test_database_of_newer_or_other_software_is_refused(
+    hospital: Hospital, open_north: Callable[..., Hospital], place: Path | str
+) -> None:
     hospital.close()
-    tamper(path, "UPDATE alembic_version SET version_num = 'hospital_9999'")
+    run_sql(place, "UPDATE alembic_version SET version_num = 'hospital_9999'")
     with pytest.raises(LedgerBroken, match="newer software: upgrade"):
-        open_hospital(path, site="north")
+        open_north()
 
 
-def test_two_runs_cannot_jointly_overrun(path: Path) -> None:
-    hospitals = [open_hospital(path, site="north") for _ in range(4)]
+def test_two_runs_cannot_jointly_overrun(open_north: Callable[..., Hospital]) -> None:
+    hospitals = [open_north() for _ in range(4)]
     hospitals[0].ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
     start, admitted, refused = threading.Barrier(len(hospitals)), [], []
 
@@ -230,8 +268,8 @@ def test_two_runs_cannot_jointly_overrun(path: Path) -> None:
         hospital.close()
 
 
-def test_many_writers_leave_one_chain(path: Path) -> None:
-    hospitals = [open_hospital(path, site="north") for _ in range(3)]
+def test_many_writers_leave_one_chain(open_north: Callable[..., Hospital]) -> None:
+    hospitals = [open_north() for _ in range(3)]
     plan = reserve(hospitals[0].ledger)
 
     def work(number: int) -> None:
@@ -256,7 +294,7 @@ import os, signal, sys
 from pathlib import Path
 from compliance.accounting import SampledGaussian
 from compliance.store import open_hospital
-hospital = open_hospital(Path(sys.argv[1]), site="north")
+hospital = open_hospital(sys.argv[1], site="north", blobs=Path(sys.argv[2]))
 event = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
 hospital.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
 plan = hospital.ledger.reserve(
@@ -271,9 +309,11 @@ with hospital.transaction() as book:
 """
 
 
-def test_kill_keeps_what_was_booked_and_nothing_half_done(path: Path) -> None:
+def test_kill_keeps_what_was_booked_and_nothing_half_done(
+    place: Path | str, blobs: Path, open_north: Callable[..., Hospital]
+) -> None:
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED_IN_A_TRANSACTION, str(path)],
+        [sys.executable, "-c", KILLED_IN_A_TRANSACTION, str(place), str(blobs)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent.parent,
@@ -281,15 +321,17 @@ def test_kill_keeps_what_was_booked_and_nothing_half_done(path: Path) -> None:
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    hospital = open_hospital(path, site="north")
+    hospital = open_north()
     assert hospital.ledger.verify() == killed.stdout.strip()
     assert hospital.ledger.summary().of("training").spent == pytest.approx(3.0)
     hospital.close()
 
 
-def test_once_book_accepts_the_same_digest_again(hospital: Hospital, path: Path) -> None:
+def test_once_book_accepts_the_same_digest_again(
+    hospital: Hospital, open_north: Callable[..., Hospital]
+) -> None:
     hospital.once_book().record("context", "masked", "a" * 64)
-    again = open_hospital(path, site="north")
+    again = open_north()
     again.once_book().record("context", "masked", "a" * 64)
     again.once_book().record("other context", "masked", "b" * 64)
     again.once_book().record("context", "sign", "b" * 64)
@@ -304,8 +346,8 @@ def test_once_book_refuses_a_second_digest(hospital: Hospital) -> None:
     book.record("context", "masked", "a" * 64)
 
 
-def test_once_book_binds_one_of_two_racing_digests(path: Path) -> None:
-    hospitals = [open_hospital(path, site="north") for _ in range(2)]
+def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., Hospital]) -> None:
+    hospitals = [open_north() for _ in range(2)]
     outcomes: list[str] = []
     start = threading.Barrier(2)
 
@@ -327,14 +369,16 @@ def test_once_book_binds_one_of_two_racing_digests(path: Path) -> None:
         hospital.close()
 
 
-def test_masked_blob_comes_back_byte_for_byte(hospital: Hospital, path: Path) -> None:
+def test_masked_blob_comes_back_byte_for_byte(
+    hospital: Hospital, open_north: Callable[..., Hospital], blobs: Path
+) -> None:
     blob = os.urandom(4000)
     for _ in range(2):
         hospital.keep_blob("c", blob, blob_digest(blob))
-    again = open_hospital(path, site="north")
+    again = open_north()
     assert (again.blob("c"), again.blob("unknown")) == (blob, None)
     again.close()
-    kept = list((path.parent / "north-blobs").iterdir())
+    kept = list(blobs.iterdir())
     assert [file.stat().st_mode & 0o777 for file in kept] == [0o600]
 
 
@@ -345,9 +389,9 @@ def test_second_masked_blob_of_a_context_is_refused(hospital: Hospital) -> None:
     assert hospital.blob("c") == b"first"
 
 
-def test_changed_or_lost_blob_is_not_sent(hospital: Hospital, path: Path) -> None:
+def test_changed_or_lost_blob_is_not_sent(hospital: Hospital, blobs: Path) -> None:
     hospital.keep_blob("c", b"masked", blob_digest(b"masked"))
-    file = path.parent / "north-blobs" / blob_digest(b"masked")
+    file = blobs / blob_digest(b"masked")
     file.write_bytes(b"changed")
     with pytest.raises(StoreBroken, match="was changed: do not send it"):
         hospital.blob("c")
@@ -356,21 +400,23 @@ def test_changed_or_lost_blob_is_not_sent(hospital: Hospital, path: Path) -> Non
         hospital.blob("c")
 
 
-def test_dropped_blob_is_gone_but_not_another_contexts(hospital: Hospital, path: Path) -> None:
+def test_dropped_blob_is_gone_but_not_another_contexts(hospital: Hospital, blobs: Path) -> None:
     hospital.keep_blob("c1", b"shared", blob_digest(b"shared"))
     hospital.keep_blob("c2", b"shared", blob_digest(b"shared"))
     hospital.drop_blob("c1")
     assert (hospital.blob("c1"), hospital.blob("c2")) == (None, b"shared")
     hospital.drop_blob("c2")
-    assert list((path.parent / "north-blobs").iterdir()) == []
+    assert list(blobs.iterdir()) == []
 
 
 def test_unopened_budget_has_no_head_of_its_own(hospital: Hospital) -> None:
     assert hospital.ledger.head == hospital.ledger.verify() == UNOPENED
 
 
-def test_messages_hold_neither_keys_nor_folders(hospital: Hospital, path: Path) -> None:
+def test_messages_hold_neither_keys_nor_folders(
+    hospital: Hospital, tmp_path: Path, open_north: Callable[..., Hospital]
+) -> None:
     with pytest.raises(WorkspaceRefused) as refused:
-        open_hospital(path, site="south")
-    assert str(path.parent) not in str(refused.value)
+        open_north(site="south")
+    assert str(tmp_path) not in str(refused.value)
     assert hospital.identity_key.hex() not in str(refused.value)

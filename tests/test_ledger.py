@@ -84,12 +84,15 @@ class FakeStorage:
         self.rows.append(entry)
 
 
-@pytest.fixture(params=["fake", "sqlite"])
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LedgerStorage]:
     if request.param == "fake":
         yield FakeStorage()
         return
-    hospital = open_hospital(tmp_path / "north.db", site="north")
+    place: Path | str = tmp_path / "north.db"
+    if request.param == "postgresql":
+        place = request.getfixturevalue("postgres").new_schema()
+    hospital = open_hospital(place, site="north", blobs=tmp_path / "north-blobs")
     yield hospital
     hospital.close()
 

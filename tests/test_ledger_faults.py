@@ -170,9 +170,9 @@ def sweep(folder: Path) -> None:
         print(json.dumps(killed_and_restarted(folder / str(place), place)), flush=True)
 
 
-def spend_all(folder: Path, run: str) -> None:
+def spend_all(folder: Path, run: str, place: str) -> None:
     """Reserves 0.2 rho again and again until nothing is left; prints how often it was admitted."""
-    hospital, admitted = open_hospital(folder / "north.db", site="north"), 0
+    hospital, admitted = open_hospital(place, site="north", blobs=folder / "north-blobs"), 0
     (folder / f"{run}.ready").touch()
     while len(list(folder.glob("*.ready"))) < 2:
         time.sleep(0.001)
@@ -209,7 +209,7 @@ def main(job: str, folder: str, *words: str) -> None:
     if job == "sweep":
         sweep(Path(folder))
     elif job == "spend":
-        spend_all(Path(folder), words[0])
+        spend_all(Path(folder), *words)
     else:
         fill_up(Path(folder), int(words[0]))
 
@@ -276,10 +276,13 @@ def test_no_kill_loses_or_doubles_a_charge(
         assert line.reserved == 0.0, death["place"]
 
 
-def test_two_studies_in_two_processes_cannot_jointly_overrun(tmp_path: Path) -> None:
-    hospital = open_hospital(tmp_path / "north.db", site="north")
+def test_two_studies_in_two_processes_cannot_jointly_overrun(
+    tmp_path: Path, place_of: Callable[[str], Path | str]
+) -> None:
+    place = place_of("north")
+    hospital = open_hospital(place, site="north", blobs=tmp_path / "north-blobs")
     hospital.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
-    both = [started("spend", tmp_path, run) for run in ("first", "second")]
+    both = [started("spend", tmp_path, run, place) for run in ("first", "second")]
     admitted = [int(answered(process)) for process in both]
     summary = hospital.ledger.summary()
     assert min(admitted) > 0 and sum(admitted) == 24  # 24 x 0.2 of 4.912

@@ -7,6 +7,8 @@ Revises:
 import sqlalchemy as sa
 from alembic import op
 
+from compliance.append_only import keep_append_only
+
 revision = "hospital_0001"
 down_revision = None
 
@@ -43,12 +45,7 @@ def upgrade() -> None:
     )
     _create_ledger()
     _create_round_tables()
-    for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
+    keep_append_only(op, *APPEND_ONLY)
 
 
 def _create_ledger() -> None:

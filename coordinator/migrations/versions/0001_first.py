@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from compliance.append_only import keep_append_only
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -51,7 +53,7 @@ def upgrade() -> None:
         sa.Column("failure", sa.Text(), nullable=True),
         sa.Column("simulation", sa.Boolean(), nullable=False),
         sa.Column("test_noise", sa.Boolean(), nullable=False),
-        sa.Column("seed", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("sweep", sa.String(length=32), nullable=True),
         sa.Column("started_at", sa.String(length=32), nullable=False),
         sa.Column("ended_at", sa.String(length=32), nullable=True),
@@ -121,12 +123,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(batch_op.f("ix_snapshot_run_id"), ["run_id"], unique=False)
 
-    for table in APPEND_ONLY:
-        for verb in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-            )
+    keep_append_only(op, *APPEND_ONLY)
 
 
 def downgrade() -> None:

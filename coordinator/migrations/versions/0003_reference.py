@@ -17,7 +17,7 @@ def upgrade() -> None:
         sa.Column("sweep", sa.String(length=32), nullable=False),
         sa.Column("study_digest", sa.String(length=64), nullable=False),
         sa.Column("mode", sa.String(length=16), nullable=False),
-        sa.Column("seed", sa.Integer(), nullable=False),
+        sa.Column("seed", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("epsilon", sa.Float(), nullable=True),
         sa.Column("figures_json", sa.Text(), nullable=False),
         sa.Column("created_at", sa.String(length=32), nullable=False),

@@ -1,0 +1,145 @@
+"""A database in one SQLite file: the default, for one machine.
+
+Every connection runs in WAL mode with ``synchronous=FULL``, so that a commit that
+returned survives a power cut, and with ``recursive_triggers``, without which
+``INSERT OR REPLACE`` would slip past the append-only triggers. Writing
+transactions begin IMMEDIATE: two writers queue instead of failing half-way.
+"""
+
+import os
+import secrets
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.pool import NullPool
+
+from compliance import transactions
+from compliance.revisions import is_newest, migrate
+from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
+
+
+def open_file(path: Path, migrations: Path) -> Engine:
+    """Returns an engine on the file ``path``; see ``database.open_database``."""
+    if not path.exists():
+        _make(path, migrations)
+    return _opened(path, migrations)
+
+
+def open_file_for_reading(path: Path, migrations: Path) -> Engine:
+    """Returns an engine that can change nothing; see ``database.open_for_reading``."""
+    # A connection that may write would, when it closes, move a killed writer's log into the file.
+    killed = path.with_name(f"{path.name}-wal").exists()
+    place = f"{path.resolve().as_uri()}?mode={'ro' if killed else 'rw'}"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(place, uri=True, timeout=transactions.WAIT_SECONDS),
+        poolclass=NullPool,
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare_reading)
+    event.listen(engine, "begin", _begin_reading)
+    try:
+        with engine.connect() as connection:
+            verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+            newest = is_newest(connection, migrations)
+    except DatabaseError as error:
+        raise _refusal(path, error) from error
+    if verdict != "ok":
+        raise StoreBroken(f"{path.name} is damaged: restore it from a backup")
+    if not newest:
+        raise StoreBroken(
+            f"{path.name} was written by another version of collegium: only the hospital itself "
+            "brings it up to date"
+        )
+    return engine
+
+
+def _make(path: Path, migrations: Path) -> None:
+    """Makes and migrates the database beside its place, then links it there: whole or not at all.
+
+    A process that is killed half-way leaves no database, and of two that make
+    one at once the first wins.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.unlink(missing_ok=True)
+        partial.touch(mode=0o600)
+        _opened(partial, migrations).dispose()
+        os.link(partial, path)
+    except FileExistsError:
+        return  # another process made it meanwhile
+    except OSError as error:
+        raise WorkspaceRefused(f"{path.name} cannot be made: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _opened(path: Path, migrations: Path) -> Engine:
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": transactions.WAIT_SECONDS},
+        hide_parameters=True,
+    )
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    try:
+        _check(engine)
+        with engine.begin() as connection:
+            migrate(connection, migrations)
+    except DatabaseError as error:
+        engine.dispose()
+        raise _refusal(path, error) from error
+    except StoreBroken:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _refusal(path: Path, error: DatabaseError) -> FederationError:
+    reason = str(error.orig)
+    if "readonly" in reason:
+        return WorkspaceRefused(f"{path.name} cannot be written: check its permissions")
+    if "unable to open" in reason:
+        return WorkspaceRefused(f"{path.name} cannot be opened: check its permissions")
+    if transactions.is_held(error):
+        return WorkspaceRefused(f"{path.name} {transactions.explained(error)}")
+    return StoreBroken(
+        f"{path.name} is not a readable database ({reason}): restore it from a backup"
+    )
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy's begin event opens transactions, not the driver
+    for pragma in (
+        f"busy_timeout={transactions.WAIT_SECONDS * 1000}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "recursive_triggers=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    reads = connection.get_execution_options().get(transactions.READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _prepare_reading(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA query_only=ON")
+
+
+def _begin_reading(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN")
+
+
+def _check(engine: Engine) -> None:
+    with engine.connect() as connection:
+        verdict = connection.execute(text("PRAGMA quick_check(1)")).scalar_one()
+    if verdict != "ok":
+        raise StoreBroken(f"{engine.url.database} is damaged: restore it from a backup")

@@ -1,0 +1,588 @@
+"""A hospital and a consortium in PostgreSQL: what differs from a file, and what may fail."""
+
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from compliance import transactions
+from compliance.accounting import SampledGaussian
+from compliance.database import without_password
+from compliance.ledger_records import Reservation, SentToken, State
+from compliance.postgres_server import parsed
+from compliance.store import Hospital, open_hospital, read_hospital
+from coordinator.store import Store
+from coordinator.verification import verify_records
+from coordinator.workspace import Workspace
+from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
+from protocol.exchange import Request
+from tests.databases import run_sql
+from tests.federation import Federation
+from tests.lossy_wire import Loss, LossyWire
+from tests.postgres import Server
+from tests.studies import small_study
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "databases.md"
+PLAN = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
+SHARE = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=10)
+
+
+def north(place: str, blobs: Path) -> Hospital:
+    return open_hospital(place, site="north", blobs=blobs)
+
+
+def reserve(hospital: Hospital) -> Reservation:
+    hospital.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
+    return hospital.ledger.reserve(
+        study="s" * 64, run="run-1", partition="training", purpose="training", event=PLAN
+    )
+
+
+def send(hospital: Hospital, plan: Reservation, context: str = "c") -> SentToken:
+    return hospital.ledger.mark_sent(plan, context=context, event=SHARE, blob="b", content=context)
+
+
+def spent(hospital: Hospital) -> float:
+    hospital.ledger.verify()
+    return hospital.ledger.summary().of("training").spent
+
+
+@pytest.fixture
+def hospital(postgres: Server, tmp_path: Path) -> Iterator[Hospital]:
+    opened = north(postgres.new_schema(), tmp_path / "blobs")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def wire(postgres: Server) -> Iterator[LossyWire]:
+    folder = Path(tempfile.mkdtemp(prefix="wire-"))  # a socket's name must be short
+    opened = LossyWire(folder, postgres.folder)
+    yield opened
+    opened.close()
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def distant(postgres: Server, wire: LossyWire, tmp_path: Path) -> Iterator[Hospital]:
+    """A hospital whose wire to its database may lose something."""
+    address = postgres.new_schema().replace(str(postgres.folder), str(wire.folder))
+    opened = north(address, tmp_path / "blobs")
+    yield opened
+    opened.close()
+
+
+# --- a COMMIT that is not answered -------------------------------------------------------------
+
+
+def test_booking_whose_answer_was_lost_is_found_and_not_made_twice(
+    distant: Hospital, wire: LossyWire
+) -> None:
+    plan = reserve(distant)
+    wire.lose = "answer"
+    token = send(distant, plan)
+    assert wire.lose is None
+    assert send(distant, plan) == token
+    assert spent(distant) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("loss", ["question", "question, noticed late"])
+def test_booking_that_never_arrived_is_refused_and_can_be_made_again(
+    distant: Hospital, wire: LossyWire, loss: Loss
+) -> None:
+    plan = reserve(distant)
+    wire.lose = loss
+    with pytest.raises(LedgerBroken, match=r"does not answer .*: nothing was changed"):
+        send(distant, plan)
+    assert spent(distant) == 0.0
+    send(distant, plan)
+    assert spent(distant) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("loss", ["question", "answer"])
+def test_booking_that_nobody_can_ask_about_is_said_to_be_unknown_and_found_later(
+    distant: Hospital, wire: LossyWire, loss: Loss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.1)
+    plan = reserve(distant)
+    wire.lose, wire.cut_after_loss = loss, True
+    with pytest.raises(LedgerBroken, match="whether the last change was kept is not known"):
+        send(distant, plan)
+    wire.is_cut = False
+    send(distant, plan)
+    assert spent(distant) == pytest.approx(0.2)
+
+
+def test_reservation_whose_answer_was_lost_is_the_one_that_is_returned(
+    distant: Hospital, wire: LossyWire
+) -> None:
+    distant.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
+    wire.lose = "answer"
+    plan = reserve(distant)
+    assert (plan, distant.ledger.summary().num_entries) == (reserve(distant), 1)
+
+
+# --- a connection or a server that is gone -----------------------------------------------------
+
+
+def end_connections(postgres: Server) -> None:
+    with postgres.connect() as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+
+
+def test_connection_lost_between_two_bookings_is_made_anew(
+    hospital: Hospital, postgres: Server
+) -> None:
+    plan = reserve(hospital)
+    end_connections(postgres)
+    send(hospital, plan)
+    assert spent(hospital) == pytest.approx(0.2)
+
+
+def test_connection_lost_within_a_booking_changes_nothing(
+    hospital: Hospital, postgres: Server
+) -> None:
+    reserve(hospital)
+    head = hospital.ledger.head
+    with pytest.raises(LedgerBroken, match=r"does not answer .*: nothing was changed. Start it"):
+        with hospital.transaction() as book:
+            end_connections(postgres)
+            book.last()
+    assert hospital.ledger.head == head
+
+
+def test_booking_survives_a_server_that_crashed_after_it(
+    hospital: Hospital, postgres: Server
+) -> None:
+    token = send(hospital, reserve(hospital))
+    postgres.crash()
+    postgres.start()
+    assert hospital.ledger.verify(remembered=[token.head]) == token.head
+
+
+def test_server_that_stays_away_is_reported_with_what_to_do(
+    hospital: Hospital, postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.1)
+    plan = reserve(hospital)
+    postgres.stop()
+    try:
+        with pytest.raises(LedgerBroken, match=r"does not answer .*Start it, or mend the way"):
+            send(hospital, plan)
+    finally:
+        postgres.start()
+    assert spent(hospital) == 0.0
+
+
+def test_server_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceRefused, match=r"database rows does not answer .*No such file"):
+        Store(f"postgresql://somebody@/rows?host={tmp_path}")
+
+
+# --- somebody else's lock ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(place_of: Callable[[str], Path | str]) -> Iterator[Store]:
+    """A consortium's store while another program's writing transaction does not end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transactions, "WAIT_SECONDS", 1)
+        store, other = Store(place_of("consortium")), Store(place_of("consortium"))
+    with other.transaction():
+        yield store
+    other.close()
+    store.close()
+
+
+def test_writer_waits_for_another_for_a_while_and_then_says_so(held: Store) -> None:
+    with pytest.raises(StoreBroken, match=r"held by another program .*Wait for that program"):
+        with held.transaction() as transaction:
+            transaction.register("d", "name", b"document")
+
+
+def test_reader_waits_for_no_writer(held: Store) -> None:
+    assert not held.is_used()
+
+
+def test_opening_waits_for_a_writer_for_a_while_and_then_says_so(
+    held: Store, place_of: Callable[[str], Path | str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transactions, "WAIT_SECONDS", 1)
+    with pytest.raises(WorkspaceRefused, match="is held by another program"):
+        Store(place_of("consortium"))
+
+
+# --- what the database must be -----------------------------------------------------------------
+
+
+def test_writers_see_each_other_whatever_isolation_the_database_prefers(
+    postgres: Server, tmp_path: Path
+) -> None:
+    """With a snapshot taken before the wait, two reservations would jointly overrun."""
+    address = postgres.new_database()
+    name = parsed(address).database
+    run_sql(address, f"ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'")
+    hospitals = [north(address, tmp_path / "blobs") for _ in range(2)]
+    plan, arrived = reserve(hospitals[0]), threading.Event()
+
+    def wait_and_send() -> None:
+        arrived.set()
+        send(hospitals[1], plan, "second")
+
+    second = threading.Thread(target=wait_and_send)
+    with hospitals[0].transaction() as book:
+        second.start()
+        arrived.wait()
+        assert book.last() is not None
+        second.join(0.3)
+        assert second.is_alive()
+    send(hospitals[0], plan, "first")
+    second.join()
+    assert spent(hospitals[0]) == pytest.approx(0.4)
+    for opened in hospitals:
+        opened.close()
+
+
+def test_server_without_durability_is_refused(postgres: Server) -> None:
+    address = postgres.new_schema()
+    postgres.stop()
+    postgres.start("fsync=off")
+    try:
+        with pytest.raises(WorkspaceRefused, match="has fsync=off, and a ledger needs on"):
+            Store(address)
+    finally:
+        postgres.stop()
+        postgres.start()
+
+
+def test_every_connection_commits_durably_whatever_the_server_prefers(postgres: Server) -> None:
+    address = postgres.new_database()
+    run_sql(address, f"ALTER DATABASE {parsed(address).database} SET synchronous_commit = off")
+    store = Store(address)
+    with store.read() as session:
+        found = session.connection().exec_driver_sql("SHOW synchronous_commit").scalar()
+    store.close()
+    assert found == "on"
+
+
+def test_database_of_a_hospital_is_none_of_a_consortium(
+    hospital: Hospital, postgres: Server
+) -> None:
+    address = postgres.new_schema()
+    north(address, Path("unused")).close()
+    with pytest.raises(StoreBroken, match="other or newer software.* name another database"):
+        Store(address)
+
+
+@pytest.mark.parametrize("table", ["budget", "ledger_entry", "once_book"])
+def test_rows_cannot_be_truncated_nor_changed_by_a_replica(
+    postgres: Server, tmp_path: Path, table: str
+) -> None:
+    address = postgres.new_schema()
+    north(address, tmp_path / "blobs").close()
+    for statement in (
+        f"TRUNCATE {table} CASCADE",
+        f"SET session_replication_role = replica; DELETE FROM {table}",  # noqa: S608
+    ):
+        with pytest.raises(psycopg.errors.RaiseException, match="is append-only"):
+            run_sql(address, statement)
+
+
+def test_hospital_opened_for_reading_can_change_nothing(postgres: Server, tmp_path: Path) -> None:
+    address = postgres.new_schema()
+    written = north(address, tmp_path / "blobs")
+    plan = reserve(written)
+    reader = read_hospital(address, site="north", blobs=tmp_path / "blobs")
+    assert reader.ledger.summary().num_entries == 1
+    with pytest.raises(LedgerBroken, match="read-only transaction"):
+        send(reader, plan)
+    for opened in (written, reader):
+        opened.close()
+
+
+def test_hospital_in_postgresql_must_name_the_folder_of_its_blobs() -> None:
+    with pytest.raises(ValueError, match="needs a folder for its masked blobs"):
+        open_hospital("postgresql:///north", site="north")
+
+
+# --- addresses and passwords -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("postgresql://me:top@secret@db/north", "cannot be read: it has the form"),
+        ("postgresql://me:topsecret@db:port/north", "cannot be read"),
+        ("postgresql://me:topsecret@db", "names no database"),
+    ],
+)
+def test_address_that_cannot_be_read_is_refused_without_showing_it(
+    address: str, message: str
+) -> None:
+    with pytest.raises(WorkspaceRefused, match=message) as refused:
+        Store(address)
+    shown = f"{refused.value} {refused.value.__cause__} {refused.value.__context__}"
+    assert "secret" not in shown and "top" not in shown
+
+
+def test_address_is_written_down_without_any_password() -> None:
+    whole = "postgresql://me:pw1@db:5433/north?password=pw2&sslpassword=pw3&sslmode=require"
+    assert without_password(whole) == "postgresql://me@db:5433/north?sslmode=require"
+
+
+@pytest.mark.parametrize(
+    ("address", "mode"),
+    [
+        ("postgresql://me@db.example/north", "verify-full"),
+        ("postgresql://me@/north?host=db.example", "verify-full"),
+        ("postgresql://me@db.example/north?sslmode=require", "require"),
+        ("postgresql://me@localhost/north", None),
+        ("postgresql:///north?host=/run/postgresql", None),
+    ],
+)
+def test_distant_server_is_spoken_to_over_verified_tls(
+    address: str, mode: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    monkeypatch.delenv("PGHOST", raising=False)
+    assert parsed(address).query.get("sslmode") == mode
+
+
+@pytest.fixture
+def guarded(postgres: Server) -> Iterator[str]:
+    """The address of a database whose user needs a password: ``right``."""
+    address = postgres.new_database()
+    name = str(parsed(address).database)
+    run_sql(address, "CREATE ROLE guarded LOGIN PASSWORD 'right'")
+    run_sql(address, f"ALTER DATABASE {name} OWNER TO guarded")
+    run_sql(address, "ALTER SCHEMA public OWNER TO guarded")
+    yield postgres.address(name, "guarded")
+    run_sql(
+        address, f"REASSIGN OWNED BY guarded TO postgres; ALTER DATABASE {name} OWNER TO postgres"
+    )
+    run_sql(address, "DROP ROLE guarded")
+
+
+def test_wrong_password_is_refused_and_shown_nowhere(guarded: str) -> None:
+    with pytest.raises(WorkspaceRefused, match="password authentication failed") as refused:
+        Store(guarded.replace("guarded@", "guarded:wrongword@"))
+    assert "wrongword" not in f"{refused.value} {refused.value.__cause__}"
+
+
+def test_workspace_remembers_its_database_without_the_password(
+    guarded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    Workspace.create(out, database=guarded.replace("guarded@", "guarded:right@"))
+    written = (out / "database.url").read_text().strip()
+    assert "right" not in written and parsed(written) == parsed(guarded)
+    with pytest.raises(WorkspaceRefused, match="no password supplied"):
+        Store(Workspace.open(out).database)
+    passwords = tmp_path / "passwords"
+    passwords.touch(mode=0o600)
+    passwords.write_text("*:*:*:guarded:right\n")
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    store = Store(Workspace.open(out).database)
+    assert not store.is_used()
+    store.close()
+
+
+def test_new_workspace_refuses_a_database_that_holds_another_log(
+    postgres: Server, tmp_path: Path
+) -> None:
+    address = postgres.new_schema()
+    store = Store(address)
+    with store.transaction() as transaction:
+        transaction.register("d" * 64, "name", b"document")
+    store.close()
+    with pytest.raises(WorkspaceRefused, match="already holds a consortium's rows"):
+        Workspace.create(tmp_path / "out", database=address)
+    assert not (tmp_path / "out").exists()
+
+
+# --- backups and rights, as docs/databases.md says ---------------------------------------------
+
+
+def test_restored_backup_of_a_ledger_is_found_out_by_what_was_signed_since(
+    postgres: Server, tmp_path: Path
+) -> None:
+    address = postgres.new_database()
+    hospital = north(address, tmp_path / "blobs")
+    plan = reserve(hospital)
+    first = send(hospital, plan, "first")
+    backup = postgres.dump(str(parsed(address).database))
+    second = send(hospital, plan, "second")
+    hospital.close()
+    restored = north(postgres.restore(backup), tmp_path / "blobs")
+    assert restored.ledger.verify(remembered=[first.head]) == first.head
+    with pytest.raises(LedgerBroken, match="went back in time"):
+        restored.ledger.verify(remembered=[second.head])
+    with pytest.raises(psycopg.errors.RaiseException, match="ledger_entry is append-only"):
+        run_sql(str(restored._engine.url.set(drivername="postgresql")), "DELETE FROM ledger_entry")
+    restored.close()
+
+
+def documented_rights(heading: str) -> str:
+    """The SQL that the document gives under a heading."""
+    section = DOCUMENT.read_text().split(f"### {heading}\n")[1]
+    found = re.search(r"```sql\n(.*?)```", section, re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def rights(postgres: Server, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+    """Applies the document's SQL to a database; returns the address for the lesser role."""
+    owned = []
+
+    def apply(heading: str) -> str:
+        address = postgres.new_database()
+        owned.append(address)
+        name = str(parsed(address).database)
+        if heading == "Hospital":
+            north(address, Path("unused")).close()
+        else:
+            Store(address).close()
+        sql = documented_rights(heading)
+        role = re.findall(r"CREATE ROLE (\w+)", sql)[0]
+        run_sql(address, sql.replace("DATABASE north", f"DATABASE {name}").replace(
+            "DATABASE consortium", f"DATABASE {name}"))  # fmt: skip
+        owned.append(role)
+        return postgres.address(name, role)
+
+    yield apply
+    for address, role in zip(owned[::2], owned[1::2], strict=True):
+        run_sql(address, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+def test_hospitals_role_works_and_may_not_change_what_is_kept(
+    rights: Callable[[str], str], tmp_path: Path
+) -> None:
+    address = rights("Hospital")
+    hospital = north(address, tmp_path / "blobs")
+    plan = reserve(hospital)
+    send(hospital, plan)
+    hospital.once_book().record("context", "sign", "d")
+    hospital.keep_blob("context", b"masked", "name")
+    hospital.drop_blob("context")
+    hospital.ledger.settle(plan)
+    hospital.close()
+    for table in ("hospital", "budget", "ledger_entry", "once_book", "approval", "roster"):
+        for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"DROP TABLE {table}",  # noqa: S608
+                          f"ALTER TABLE {table} DISABLE TRIGGER ALL"):  # fmt: skip
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                run_sql(address, statement)
+
+
+def test_consortiums_role_works_and_may_not_change_the_log(
+    rights: Callable[[str], str], tmp_path: Path
+) -> None:
+    address = rights("Consortium")
+    federation = Federation(tmp_path, small_study(), addresses={"consortium": address}.get)
+    federation.run()
+    with federation.store.read() as session:
+        assert verify_records(session, federation.workspace.public_key()).runs == 1
+    federation.close()
+    for table in ("audit_entry", "audit_checkpoint"):
+        for verb in ("DELETE FROM", "TRUNCATE", "DROP TABLE"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                run_sql(address, f"{verb} {table}")
+
+
+def test_role_that_may_not_make_tables_is_told_who_may(postgres: Server) -> None:
+    address = postgres.new_database()
+    run_sql(address, "CREATE ROLE nobody_special LOGIN")
+    try:
+        with pytest.raises(WorkspaceRefused, match="does not let user nobody_special.* its owner"):
+            Store(address.replace("postgres@", "nobody_special@"))
+    finally:
+        run_sql(address, "DROP ROLE nobody_special")
+
+
+# --- a whole federation ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def addresses(postgres: Server) -> Callable[[str], str]:
+    return lambda _name: postgres.new_schema()
+
+
+def test_federation_in_postgresql_gives_the_same_model_and_a_log_that_verifies(
+    tmp_path: Path, addresses: Callable[[str], str]
+) -> None:
+    digests = []
+    for kind in ("sqlite", "postgresql"):
+        (tmp_path / kind).mkdir()
+        federation = Federation(
+            tmp_path / kind, small_study(), fixed_noise=3,
+            addresses=addresses if kind == "postgresql" else lambda _name: None,
+        )  # fmt: skip
+        digests.append(federation.run().model_digest)
+        with federation.store.read() as session:
+            found = verify_records(session, federation.workspace.public_key())
+        assert (found.runs, found.studies) == (1, 1)
+        federation.close()
+    assert digests[0] == digests[1]
+
+
+def stops_at(postgres: Server, step: str, and_then: Callable[[], object]) -> Callable[..., bool]:
+    """A link's fault that loses nothing, but stops the database at the first such step."""
+    done = []
+
+    def fault(_site: str, request: Request) -> bool:
+        if request.step == step and not done:
+            done.append(step)
+            postgres.stop()
+            and_then()
+        return False
+
+    return fault
+
+
+def require_every_blob_that_left_was_booked(federation: Federation) -> None:
+    for site, silo in federation.silos.items():
+        left = sum(1 for who, step, reply in federation.link.seen
+                   if who == site and step == "masked" and reply.blob is not None)  # fmt: skip
+        silo._ledger.verify()
+        with silo._home.transaction() as book:
+            sent = sum(entry.state is State.SENT for entry in book.entries())
+        assert left <= sent, site
+
+
+@pytest.mark.parametrize("step", ["share", "masked", "unmask"])
+def test_run_goes_on_when_the_database_is_started_again(
+    tmp_path: Path, postgres: Server, addresses: Callable[[str], str], step: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 60.0)
+    federation = Federation(tmp_path, small_study(), addresses=addresses)
+    later = threading.Timer(0.3, postgres.start)
+    federation.link.lost = stops_at(postgres, step, later.start)
+    federation.run()
+    later.join()
+    require_every_blob_that_left_was_booked(federation)
+    federation.close()
+
+
+def test_run_without_its_database_is_refused_with_a_reason_and_counts_what_left(
+    tmp_path: Path, postgres: Server, addresses: Callable[[str], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.1)
+    federation = Federation(tmp_path, small_study(), addresses=addresses)
+    federation.link.lost = stops_at(postgres, "consistency", lambda: None)
+    try:
+        with pytest.raises(StoreBroken, match=r"the database does not answer .*Start it"):
+            federation.run()
+    finally:
+        postgres.start()
+    require_every_blob_that_left_was_booked(federation)
+    federation.close()
