@@ -79,8 +79,7 @@ class Authority:
             raise WorkspaceRefused(
                 f"--home {home} already holds a certificate authority: choose another folder"
             )
-        if not hosts:
-            raise WorkspaceRefused("--host is missing: hospitals must know whom they talk to")
+        _require_hosts(hosts)
         try:
             for folder in (authority.root_key_file.parent, authority._tls):
                 folder.mkdir(parents=True, mode=0o700)
@@ -158,6 +157,15 @@ class Authority:
         self._make_server(self.hosts)
         return True
 
+    def serve_as(self, hosts: Sequence[str]) -> None:
+        """Makes the server's certificate for other names and addresses.
+
+        Raises:
+            WorkspaceRefused: a host makes no sense, or the issuing certificate has expired.
+        """
+        _require_hosts(hosts)
+        self._make_server(hosts)
+
     def rotate_issuing(self) -> None:
         """Makes a new issuing key and certificate with the root's key, then a new server's.
 
@@ -234,6 +242,11 @@ class Authority:
             return x509.load_pem_x509_certificates((self._tls / f"{name}.pem").read_bytes())
         except (OSError, ValueError) as error:
             raise StoreBroken(f"tls/{name}.pem is missing or damaged: restore it") from error
+
+
+def _require_hosts(hosts: Sequence[str]) -> None:
+    if not hosts:
+        raise WorkspaceRefused("--host is missing: hospitals must know whom they talk to")
 
 
 def _matching(certificate: x509.Certificate, key: EllipticCurvePrivateKey, name: str) -> Signer:

@@ -32,26 +32,24 @@ DEFAULT_PORT = 8443
 
 Home = Annotated[Path, typer.Option("--home", help="The coordinator's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Hosts = Annotated[
+    str,
+    typer.Option("--host", help="Names or addresses under which hospitals reach it, with commas."),
+]
 Site = Annotated[str, typer.Argument(metavar="SITE", help="A hospital's name.")]
 
 
 @app.command()
 def init(
     home: Home,
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host", help="Names or addresses under which hospitals reach it, with commas."
-        ),
-    ],
+    host: Hosts,
     as_json: AsJson = False,
 ) -> None:
     """Makes the coordinator's folder: signing key, root, issuing and server certificate."""
     from coordinator.home import make_home
     from protocol.enrolment import spoken
 
-    hosts = [name.strip() for name in host.split(",") if name.strip()]
-    authority = make_home(home, hosts)
+    authority = make_home(home, _listed(host))
     _say(
         f"made       {home}: a certificate authority for {', '.join(authority.hosts)}",
         f"root       {spoken(authority.root_fingerprint)}",
@@ -159,6 +157,24 @@ def members(home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def hosts(
+    home: Home,
+    host: Hosts,
+    as_json: AsJson = False,
+) -> None:
+    """Makes the server's certificate for other names or addresses."""
+    from coordinator.authority import Authority
+    from coordinator.home import open_members
+
+    authority = Authority.open(home)
+    authority.serve_as(_listed(host))
+    with open_members(home) as register:
+        register.record_own_certificates()
+    _say(f"hosts      {', '.join(authority.hosts)}: restart the service")
+    _emit({"home": str(home), "hosts": list(authority.hosts)}, as_json)
+
+
+@app.command()
 def rotate(home: Home, as_json: AsJson = False) -> None:
     """Makes a new issuing key and certificate; needs the root's key in its place."""
     from coordinator.authority import Authority
@@ -229,6 +245,10 @@ def _described(signed: "SignedRoster | None", before: "SignedRoster | None") -> 
         "signed_by": sorted(signed.signatures),
         "needed": len(roster.sites) if before is None else before.roster.quorum,
     }
+
+
+def _listed(hosts: str) -> list[str]:
+    return [name.strip() for name in hosts.split(",") if name.strip()]
 
 
 def _url(host: str) -> str:

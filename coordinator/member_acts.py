@@ -74,11 +74,10 @@ class MemberActs:
             )
         return known
 
-    def use(self, invitation: InvitationRow | None, now: str) -> None:
+    def use(self, invitation: InvitationRow, now: str) -> None:
         """Ends an invitation whose token was shown."""
-        if invitation is not None:
-            invitation.state, invitation.used_at = "used", now
-            self.write("invitation-used", invitation)
+        invitation.state, invitation.used_at = "used", now
+        self.write("invitation-used", invitation)
 
     def withdraw_invitations(self, site: str) -> bool:
         """Ends a site's open invitations; returns whether there were any."""

@@ -59,8 +59,9 @@ _MOST_REASON = 500
 class MemberStatus:
     """What the coordinator's people want to know of a site.
 
-    State is invited, enrolled or revoked; ``roster`` is the version of the
-    newest signed roster when it names this key, so that the site has a vote.
+    State is invited, lapsed (invited, but the invitation expired), enrolled or
+    revoked; ``roster`` is the version of the newest signed roster when it names
+    this key, so that the site has a vote.
     """
 
     site: str
@@ -133,9 +134,12 @@ class Members:
                 site's, expired or used; or the identity key may not be this site's.
         """
         asked = parse_enrolment_request(request)
+        with self._store.read() as session:  # no stranger holds up those who write
+            self._require_open(session.get(InvitationRow, digest(asked.token)), asked.site)
         with self._acts() as acts:
-            invitation = acts.session.get(InvitationRow, digest(asked.token))
-            self._require_open(invitation, asked.site)
+            invitation = self._require_open(
+                acts.session.get(InvitationRow, digest(asked.token)), asked.site
+            )
             row = acts.find_place(asked)
             if row is None:
                 row = MemberRow(public_key=asked.public_key, site=asked.site, state="enrolled")
@@ -250,20 +254,22 @@ class Members:
         with self._store.read() as session:
             current = newest_roster(session)
             sites = set(session.scalars(select(InvitationRow.site)))
-            return [_status(session, site, current) for site in sorted(sites)]
+            now = write_time(self._authority.clock())
+            return [_status(session, site, current, now) for site in sorted(sites)]
 
     def _certify(self, acts: MemberActs, csr: str, site: str) -> str:
         chain = self._authority.certify(csr, site)
         acts.write("certified", _certificate_row(site, chain[0]))
         return pem(*chain)
 
-    def _require_open(self, row: InvitationRow | None, site: str) -> None:
+    def _require_open(self, row: InvitationRow | None, site: str) -> InvitationRow:
         now = write_time(self._authority.clock())
         if row is None or (row.site, row.state) != (site, "open") or row.expires <= now:
             raise MessageRefused(
                 "the invitation is unknown, used, expired or another site's: ask the coordinator "
                 "for a new one"
             )
+        return row
 
     def _acts(self) -> AbstractContextManager[MemberActs]:
         return acting(self._store, self._key)
@@ -282,13 +288,17 @@ def _written(attestation: Attestation | None) -> bytes | None:
     return None if attestation is None else to_bytes(attestation)
 
 
-def _status(session: Session, site: str, current: SignedRoster | None) -> MemberStatus:
+def _status(session: Session, site: str, current: SignedRoster | None, now: str) -> MemberStatus:
     enrolled = members_in(session, site, "enrolled")
-    invited = session.scalars(select(InvitationRow).filter_by(site=site, state="open")).first()
     revoked = members_in(session, site, "revoked")
+    opened = select(InvitationRow.expires).filter_by(site=site, state="open")
+    expires = session.scalars(opened).first()
+    invited = expires is not None and expires > now
+    state = "enrolled" if enrolled else "invited" if invited else "lapsed"
+    if state == "lapsed" and (revoked or expires is None):
+        state = "revoked"
     row = next(iter(enrolled or revoked[::-1]), None)
     good = select(CertificateRow.not_after).filter_by(site=site, revoked_at=None)
-    state = "enrolled" if enrolled else "invited" if invited is not None else "revoked"
     in_roster = bool(enrolled) and current is not None and names(current.roster, enrolled[0])
     return MemberStatus(
         site=site,

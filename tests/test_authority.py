@@ -161,6 +161,16 @@ def test_server_certificate_is_renewed_at_two_thirds(authority: Authority, clock
     assert after.public_key() == before.public_key()
 
 
+def test_server_certificate_is_made_for_other_hosts(authority: Authority) -> None:
+    authority.serve_as(["example.org", "2001:db8::1"])
+    assert authority.hosts == ("example.org", "2001:db8::1")
+    with pytest.raises(WorkspaceRefused, match="is no host"):
+        authority.serve_as(["a b"])
+    with pytest.raises(WorkspaceRefused, match="--host is missing"):
+        authority.serve_as([])
+    assert authority.hosts == ("example.org", "2001:db8::1")
+
+
 def test_root_key_is_missed_only_where_it_is_needed(authority: Authority, clock: Clock) -> None:
     carried = authority.root_key_file.read_bytes()
     authority.root_key_file.unlink()

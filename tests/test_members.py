@@ -204,6 +204,23 @@ def test_member_that_lost_its_key_votes_again_only_when_the_others_have_signed(
         home.members.rosters.sign("lyon", sign_roster(roster, home.keys["lyon"]))
 
 
+def test_invitation_that_nobody_used_lapses(home: ConsortiumHome) -> None:
+    home.invite("lyon")
+    assert home.members.listing()[0].state == "invited"
+    home.clock.move(hours=72)
+    assert home.members.listing()[0].state == "lapsed"
+
+
+def test_renewed_server_certificate_is_recorded_once(home: ConsortiumHome) -> None:
+    home.members.record_own_certificates()
+    before = home.verify().size
+    home.clock.move(days=61)
+    assert home.authority.renew_server()
+    home.members.record_own_certificates()
+    home.members.record_own_certificates()
+    assert home.verify().size == before + 1
+
+
 def test_unknown_site_cannot_be_revoked(home: ConsortiumHome) -> None:
     with pytest.raises(MessageRefused, match="site 'lyon' is neither enrolled nor invited"):
         home.members.revoke("lyon", "no reason")
@@ -460,6 +477,8 @@ def test_commands_from_an_empty_folder_to_a_revoked_hospital(
     assert as_json(capsys)["revoked"]
     assert run(monkeypatch, "coordinator", "members", *home, "--json") == 0
     assert as_json(capsys)[0]["state"] == "revoked"
+    assert run(monkeypatch, "coordinator", "hosts", *home, "--host", "a.example", "--json") == 0
+    assert as_json(capsys)["hosts"] == ["a.example"]
     assert run(monkeypatch, "coordinator", "rotate", *home, "--json") == 0
     assert as_json(capsys)["rotated"]
     assert run(monkeypatch, "audit", "verify", "--out", tmp_path / "home", "--json") == 0
