@@ -43,13 +43,17 @@ Site = Annotated[str, typer.Argument(metavar="SITE", help="A hospital's name.")]
 def init(
     home: Home,
     host: Hosts,
+    database: Annotated[
+        str | None,
+        typer.Option("--database", help="An empty PostgreSQL database. Default: a file in DIR."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Makes the coordinator's folder: signing key, root, issuing and server certificate."""
     from coordinator.home import make_home
     from protocol.enrolment import spoken
 
-    authority = make_home(home, _listed(host))
+    authority = make_home(home, _listed(host), database=database)
     _say(
         f"made       {home}: a certificate authority for {', '.join(authority.hosts)}",
         f"root       {spoken(authority.root_fingerprint)}",

@@ -17,24 +17,27 @@ from coordinator.workspace import Workspace
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
 
 
-def make_home(home: Path, hosts: Sequence[str], clock: Clock = utc_now) -> Authority:
+def make_home(
+    home: Path, hosts: Sequence[str], clock: Clock = utc_now, database: str | None = None
+) -> Authority:
     """Makes the coordinator's folder, whole or not at all; returns its authority.
 
     Args:
         home: a new or empty folder.
         hosts: names and addresses under which hospitals reach the coordinator.
         clock: says what time it is.
+        database: the address of an empty PostgreSQL database; a file in the folder when None.
 
     Raises:
-        WorkspaceRefused: the folder holds something, cannot be written, or a
-            host makes no sense.
+        WorkspaceRefused: the folder holds something, cannot be written, a host
+            makes no sense, or the database cannot be used.
     """
-    if (home / "tls").exists() or (home / "collegium.db").exists():
+    if any((home / name).exists() for name in ("tls", "collegium.db", "database.url")):
         raise WorkspaceRefused(f"--home {home} already holds a coordinator: choose another folder")
     was_there = home.exists()
     if was_there and (not home.is_dir() or any(home.iterdir())):
         raise WorkspaceRefused(f"--home {home} holds other files: choose a new or empty folder")
-    workspace = Workspace.create(home)
+    workspace = Workspace.create(home, database)
     try:
         authority = Authority.create(home, hosts, clock)
         Store(workspace.database).close()

@@ -49,9 +49,10 @@ class ConsortiumHome:
     root: Path
     clock: Clock = field(default_factory=Clock)
     keys: dict[str, SigningKey] = field(default_factory=dict)
+    database: str | None = None
 
     def __post_init__(self) -> None:
-        make_home(self.root, ["localhost", "127.0.0.1"], self.clock)
+        make_home(self.root, ["localhost", "127.0.0.1"], self.clock, self.database)
         self.workspace = Workspace(self.root)
         self.authority = Authority.open(self.root, self.clock)
         self.key = self.workspace.signing_key()

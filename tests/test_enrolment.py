@@ -236,15 +236,19 @@ def test_nobody_but_the_invited_site_gets_a_certificate_of_its_name(
     home.members.revoke("lyon", "the next example")
 
 
-def test_a_token_serves_one_of_two_enrolments_at_once(tmp_path: Path) -> None:
-    home = ConsortiumHome(tmp_path / "home")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_token_serves_one_of_two_enrolments_at_once(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue("postgres") if kind == "postgresql" else None
+    home = ConsortiumHome(tmp_path / "home", database=server and server.new_database())
     invitation, start = home.invite("lyon"), Barrier(2)
 
     def enrol(_: int) -> str:
-        key, request = SigningKey.generate(), csr("lyon")
+        asked = request_enrolment(invitation, csr("lyon"), SigningKey.generate())
         start.wait(10)
         try:
-            home.members.enrol(to_bytes(request_enrolment(invitation, request, key)))
+            home.members.enrol(to_bytes(asked))
         except MessageRefused as error:
             return str(error)
         return "enrolled"
@@ -254,6 +258,8 @@ def test_a_token_serves_one_of_two_enrolments_at_once(tmp_path: Path) -> None:
     assert said[0] == "enrolled"
     assert said[1].startswith(SAME)
     assert [status.state for status in home.members.listing()] == ["enrolled"]
+    home.verify()
+    home.store.close()
 
 
 def test_a_refused_request_does_not_use_up_the_token(tmp_path: Path) -> None:

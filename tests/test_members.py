@@ -15,6 +15,7 @@ from alembic.runtime.migration import MigrationContext
 
 from collegium import cli
 from coordinator.certificates import write_serial
+from coordinator.home import open_members
 from coordinator.member_rows import TABLES
 from coordinator.members import Members
 from coordinator.store import Base, Store
@@ -33,6 +34,7 @@ from protocol.enrolment import (
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import COORDINATOR, SigningKey, sign_roster
 from tests.consortium_home import ConsortiumHome, csr, leaf, serial
+from tests.postgres import Server
 from tests.test_cli import refused, run
 
 FOUR = ("berlin", "lyon", "oslo", "turin")
@@ -340,9 +342,9 @@ def test_what_one_process_revokes_another_sees(home: ConsortiumHome) -> None:
     assert home.members.identity_key("lyon") is None
 
 
-def busy_home(root: Path) -> ConsortiumHome:
+def busy_home(root: Path, database: str | None = None) -> ConsortiumHome:
     """Returns a home in which everything happened once."""
-    home = ConsortiumHome(root)
+    home = ConsortiumHome(root, database=database)
     home.found(*FOUR)
     old = home.keys["lyon"]
     home.members.attest("lyon", to_bytes(attest("lyon", b"quote", old)))
@@ -354,6 +356,18 @@ def busy_home(root: Path) -> ConsortiumHome:
     home.members.rosters.propose()
     home.store.close()
     return home
+
+
+def test_register_is_the_same_in_postgresql(tmp_path: Path, postgres: Server) -> None:
+    home = busy_home(tmp_path / "home", postgres.new_database())
+    with open_members(home.root, home.clock) as members:
+        assert [status.state for status in members.listing()] == [
+            "enrolled", "enrolled", "enrolled", "invited", "revoked",
+        ]  # fmt: skip
+    store = Store(home.workspace.database)
+    with store.read() as session:
+        assert verify_records(session, home.key.public).size > 20
+    store.close()
 
 
 @pytest.fixture(scope="module")
