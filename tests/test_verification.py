@@ -1,15 +1,16 @@
 """Every cell of the consortium's database that says something is held to the log."""
 
 import random
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-from shutil import copyfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import pytest
+from sqlalchemy import column, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from coordinator.references import keep_reference
-from coordinator.store import Store
+from coordinator.store import Base
 from coordinator.verification import verify_records
 from protocol.errors import StoreBroken
 from protocol.study import Study
@@ -40,28 +41,59 @@ def other_study() -> Study:
     return read_study(changed("hidden: [4]", "hidden: [5]"))
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Federation:
-    federation = Federation(tmp_path_factory.mktemp("run"), small_study())
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def finished(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Federation]:
+    places = {}
+    if request.param == "postgresql":
+        places["consortium"] = request.getfixturevalue("postgres").new_schema()
+    federation = Federation(tmp_path_factory.mktemp("run"), small_study(), addresses=places.get)
     federation.run()
     key = federation.workspace.signing_key()
     keep_reference(federation.store, key, "sweep-1-001", "sweep-1", other_study(), {"auroc": 0.9})
-    federation.store.close()
-    return federation
+    yield federation
+    federation.close()
 
 
-def cells(path: Path) -> list[tuple[str, str, int, object]]:
-    """Returns every cell that says something: table, column, row and value."""
+@contextmanager
+def unguarded(finished: Federation) -> Iterator[Session]:
+    """A session of the database's owner, who removes the triggers; nothing of it is kept."""
+    with Session(finished.store._engine) as session:
+        if session.connection().dialect.name == "sqlite":
+            session.execute(text("PRAGMA defer_foreign_keys = ON"))
+            named = "SELECT name, NULL FROM sqlite_master WHERE type = 'trigger'"
+        else:
+            named = (
+                "SELECT tgname, relname FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid "
+                "WHERE NOT tgisinternal AND relnamespace = current_schema()::regnamespace"
+            )
+        for trigger, table in session.execute(text(named)).all():
+            session.execute(text(f"DROP TRIGGER {trigger}" + (f" ON {table}" if table else "")))
+        yield session
+
+
+def cells(session: Session) -> list[tuple[str, str, Mapping[str, object], object]]:
+    """Returns every cell that says something: table, column, key of its row, and value."""
     found = []
-    with closing(sqlite3.connect(path)) as connection:
-        for table in TABLES:
-            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
-            for column in columns:
-                if column in SAYS_NOTHING:
-                    continue
-                query = f"SELECT rowid, {column} FROM {table}"  # noqa: S608
-                found += [(table, column, row, value) for row, value in connection.execute(query)]
+    for name in TABLES:
+        table = Base.metadata.tables[name]
+        keys = [key.name for key in table.primary_key]
+        telling = [each.name for each in table.columns if each.name not in SAYS_NOTHING]
+        for row in session.execute(select(*map(column, table.columns.keys())).select_from(table)):
+            values = row._mapping
+            where = {key: values[key] for key in keys}
+            found += [(name, each, where, values[each]) for each in telling]
     return found
+
+
+def change(
+    session: Session, table: str, name: str, where: Mapping[str, object], value: object
+) -> object:
+    """Writes a value of any type into a cell; returns what the database made of it."""
+    named = " AND ".join(f"{key} = :{key}" for key in where)
+    statement = f"UPDATE {table} SET {name} = :new_value WHERE {named} RETURNING {name}"  # noqa: S608
+    return session.execute(text(statement), {"new_value": value, **where}).scalar()
 
 
 def spoilt(value: object, generator: random.Random) -> object:
@@ -79,90 +111,62 @@ def spoilt(value: object, generator: random.Random) -> object:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_changed_cell_is_found_and_gives_no_other_error(
-    finished: Federation, tmp_path: Path, seed: int
-) -> None:
+def test_a_changed_cell_is_found_and_gives_no_other_error(finished: Federation, seed: int) -> None:
     generator = random.Random(seed)
-    original = finished.workspace.database
-    everything = cells(original)
-    public = finished.workspace.public_key()
-    for number in range(40):
-        table, column, row, value = generator.choice(everything)
-        changed = spoilt(value, generator)
-        path = tmp_path / f"{number}.db"
-        copyfile(original, path)
-        with closing(sqlite3.connect(path)) as connection:
-            triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-            for (name,) in triggers.fetchall():
-                connection.execute(f"DROP TRIGGER {name}")
-            connection.execute("PRAGMA ignore_check_constraints = ON")
+    public, found = finished.workspace.public_key(), 0
+    with unguarded(finished) as session:
+        everything = cells(session)
+        for _ in range(40):
+            table, name, where, value = generator.choice(everything)
+            changed = spoilt(value, generator)
+            before = session.begin_nested()
             try:
-                query = f"UPDATE {table} SET {column} = ? WHERE rowid = ?"  # noqa: S608
-                connection.execute(query, (changed, row))
-            except sqlite3.IntegrityError:
-                continue  # the database itself refuses it
-            connection.commit()
-            query = f"SELECT {column} FROM {table} WHERE rowid = ?"  # noqa: S608
-            if connection.execute(query, (row,)).fetchone() == (value,):
-                continue
-        store = Store(path)
-        try:
-            with store.read() as session, pytest.raises(StoreBroken):
-                verify_records(session, public)
-                pytest.fail(f"seed {seed}: {table}.{column} of row {row} may become {changed!r}")
-        finally:
-            store.close()
+                same = change(session, table, name, where, changed) == value
+            except DBAPIError:
+                same = True  # the database itself refuses it
+            if not same:
+                with pytest.raises(StoreBroken):
+                    verify_records(session, public)
+                    pytest.fail(f"seed {seed}: {table}.{name} of {where} may become {changed!r}")
+                found += 1
+            before.rollback()
+            session.expunge_all()
+    assert found > 5
 
 
 def test_the_untouched_database_verifies(finished: Federation) -> None:
-    store = Store(finished.workspace.database)
-    with store.read() as session:
+    with finished.store.read() as session:
         found = verify_records(session, finished.workspace.public_key())
     assert (found.runs, found.references, found.studies) == (1, 1, 2)
-    store.close()
 
 
 @pytest.mark.parametrize(
-    ("column", "value"),
+    ("name", "value"),
     [("id", "sweep-1-002"), ("sweep", "sweep-2"), ("mode", "local"), ("seed", 2), ("epsilon", 3.0),
      ("epsilon", None), ("figures_json", '{"auroc": 0.99}'), ("study_digest", None),
      ("created_at", "later")],
 )  # fmt: skip
 def test_no_cell_of_a_reference_can_be_changed(
-    finished: Federation, tmp_path: Path, column: str, value: object
+    finished: Federation, name: str, value: object
 ) -> None:
-    path = tmp_path / "changed.db"
-    copyfile(finished.workspace.database, path)
-    with closing(sqlite3.connect(path)) as connection:
-        own = connection.execute("SELECT study_digest FROM run").fetchone()[0]
-        changed_to = own if column == "study_digest" else value
-        connection.execute(f"UPDATE reference SET {column} = ?", (changed_to,))  # noqa: S608
-        connection.commit()
-    assert "reference sweep-1-00" in found_broken(finished, path)
-
-
-def test_a_removed_or_an_added_reference_is_found(finished: Federation, tmp_path: Path) -> None:
-    for number, change in enumerate(
-        (
-            "DELETE FROM reference",
-            "INSERT INTO reference SELECT 'more', sweep, study_digest, mode, seed, epsilon, "
-            "figures_json, created_at FROM reference",
-        )
-    ):
-        path = tmp_path / f"{number}.db"
-        copyfile(finished.workspace.database, path)
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute(change)
-            connection.commit()
-        assert "is not the one in the log" in found_broken(finished, path)
-
-
-def found_broken(finished: Federation, path: Path) -> str:
-    """Returns what the verification says of a changed copy."""
-    store = Store(path)
-    try:
-        with store.read() as session, pytest.raises(StoreBroken) as found:
+    with unguarded(finished) as session:
+        own = session.execute(text("SELECT study_digest FROM run")).scalar()
+        changed_to = own if name == "study_digest" else value
+        session.execute(text(f"UPDATE reference SET {name} = :to"), {"to": changed_to})  # noqa: S608
+        with pytest.raises(StoreBroken, match="reference sweep-1-00"):
             verify_records(session, finished.workspace.public_key())
-    finally:
-        store.close()
-    return str(found.value)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM reference",
+        "INSERT INTO reference SELECT 'more', sweep, study_digest, mode, seed, epsilon, "
+        "figures_json, created_at FROM reference",
+    ],
+)
+def test_a_removed_or_an_added_reference_is_found(finished: Federation, statement: str) -> None:
+    with unguarded(finished) as session:
+        session.execute(text(statement))
+        with pytest.raises(StoreBroken, match="is not the one in the log"):
+            verify_records(session, finished.workspace.public_key())
