@@ -1,0 +1,43 @@
+"""A hospital's home for tests: east, with its site file, records, budget and certificate."""
+
+from pathlib import Path
+
+from compliance.store import open_hospital
+from coordinator.authority import utc_now
+from protocol.enrolment import EnrolmentReply, parse, request_enrolment, to_bytes
+from protocol.identity import SigningKey
+from silos.credentials import Credentials
+from tests.consortium_home import ConsortiumHome
+from tests.federation import write_hospitals
+from tests.sites import SITE
+from tests.studies import TABLE_STUDY, small_study
+
+OFFICER, MEDIC = "Dr. A. Officer", "Prof. B. Medicine"
+
+
+def make_east(folder: Path, *, site: str = SITE, budget: float | None = 20.0) -> Path:
+    """Returns the home of a hospital that allows the small study, whose document lies beside it."""
+    home = folder / "east"
+    home.mkdir()
+    (home / "site.yaml").write_text(site)
+    write_hospitals(home, small_study())
+    (folder / "study.yaml").write_text(TABLE_STUDY)
+    hospital = open_hospital(home / "hospital.db", site="east")
+    if budget is not None:
+        hospital.ledger.open_budget(epsilon_max=budget, delta=1e-5, signed_by=OFFICER)
+    hospital.close()
+    return home
+
+
+def enrol(home: Path, consortium: ConsortiumHome) -> Credentials:
+    """Gives a home the certificate that a consortium's coordinator issues."""
+    hospital = open_hospital(home / "hospital.db", site="east")
+    key = SigningKey.from_bytes(hospital.identity_key)
+    hospital.close()
+    credentials = Credentials(home / "tls", "east", utc_now)
+    invitation = consortium.invite("east")
+    request = request_enrolment(invitation, credentials.request(), key)
+    reply = parse(EnrolmentReply, consortium.members.enrol(to_bytes(request)))
+    credentials.trust(invitation.root)
+    credentials.keep(reply.chain)
+    return credentials
