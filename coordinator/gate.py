@@ -1,59 +1,62 @@
-"""The coordinator's gate: TLS 1.3, and what a stranger may cost before anybody looks at him.
+"""The coordinator's gate: HTTP/1.1 behind TLS, and what a request may cost before it is looked at.
 
 uvicorn tells an application nothing about the peer's certificate and sets few
-limits, so its protocol is extended by both. Who speaks is decided later, by
-the proof (``protocol.wire``).
+limits, so its protocol is extended by both. How many connections there are is
+limited before, by the ``door``; who speaks is decided later, by the ``guard``.
 
 Limits for each connection: a header of 16 KiB, ten seconds to send one, and
-after that never longer than thirty seconds without a byte. For all: a number
-of connections, of which no address has more than its share.
+after that never longer than thirty seconds without a byte.
 """
 
 import asyncio
 import ssl
-from collections import Counter
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from coordinator.door import GUEST, MOST_CONNECTIONS
+from coordinator.strangers import STRANGERS
+
 #: Bytes of a request's line and headers.
 MOST_HEADER = 16 << 10
-#: Seconds until the headers of a new connection's first request are here.
+#: Seconds until the whole header of a request is here.
 HEADER_SECONDS = 10.0
 #: Seconds without a byte while a request is under way.
 SILENT_SECONDS = 30.0
-MOST_CONNECTIONS = 600
-#: A hospital has one or two connections; several may share a proxy's address.
-MOST_FROM_ONE_ADDRESS = 300
+#: Connections that the system keeps for us to accept.
+_BACKLOG = 128
 
 
 class GateProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with limits; puts the peer's certificate into the connection's state."""
+    """HTTP/1.1 with limits. The connection's state tells the application who is there.
 
-    _connected: ClassVar[Counter[str]] = Counter()
+    ``certificate`` is what the peer showed, ``introduce`` is called with the
+    site once it has proven who speaks.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Counts the connection, and starts the clock of its first header."""
+        """Starts the clock of the first header."""
         super().connection_made(transport)
         self._address = str((transport.get_extra_info("peername") or ("?",))[0])
         self._header_bytes = 0
         self._in_header = True
         self._watch: asyncio.TimerHandle | None = None
-        self._connected[self._address] += 1
+        guest = GUEST.get()
+        if guest is None:
+            raise RuntimeError("the gate needs the door: run it in a DoorLoop")
+        guest.agreed = True
         session = transport.get_extra_info("ssl_object")
-        self.app_state = {**self.app_state, "certificate": _certificate(session)}
-        too_many = self._connected.total() > MOST_CONNECTIONS
-        if too_many or self._connected[self._address] > MOST_FROM_ONE_ADDRESS:
-            transport.abort()
-            return
+        self.app_state = {
+            **self.app_state,
+            "certificate": _certificate(session),
+            "introduce": partial(guest.house.introduce, guest),
+        }
         self._expect(HEADER_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the connection."""
-        self._connected[self._address] -= 1
-        if not self._connected[self._address]:
-            del self._connected[self._address]
+        """Stops the clock."""
         self._expect(None)
         super().connection_lost(exc)
 
@@ -62,7 +65,7 @@ class GateProtocol(HttpToolsProtocol):
         if self._in_header:
             self._header_bytes += len(data)
             if self._header_bytes > MOST_HEADER + len(data):
-                self.transport.abort()
+                self._end("a header without end")
                 return
         else:
             self._expect(SILENT_SECONDS)
@@ -72,15 +75,14 @@ class GateProtocol(HttpToolsProtocol):
         """A new request begins: its header counts from here."""
         super().on_message_begin()
         self._in_header, self._header_bytes = True, 0
-        if self._watch is None:
-            self._expect(HEADER_SECONDS)
+        self._expect(HEADER_SECONDS)
 
     def on_headers_complete(self) -> None:
         """The header is whole; a body may follow, in pieces that must keep coming."""
         self._in_header = False
         header = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
         if header > MOST_HEADER:
-            self.transport.abort()
+            self._end(f"a header of {header} bytes")
             return
         self._expect(SILENT_SECONDS)
         super().on_headers_complete()
@@ -90,13 +92,24 @@ class GateProtocol(HttpToolsProtocol):
         self._expect(None)
         super().on_message_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuses what is no HTTP/1.1."""
+        STRANGERS.tell(self._address, "not HTTP/1.1")
+        super().send_400_response(msg)
+
+    def _end(self, reason: str) -> None:
+        STRANGERS.tell(self._address, f"cut off: {reason}")
+        self.transport.abort()
+
     def _expect(self, seconds: float | None) -> None:
         """Ends the connection unless something comes within so many seconds."""
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
         if seconds is not None and not self.transport.is_closing():
-            self._watch = asyncio.get_running_loop().call_later(seconds, self.transport.abort)
+            self._watch = asyncio.get_running_loop().call_later(
+                seconds, self._end, f"nothing came within {seconds:g} s"
+            )
 
 
 def _certificate(session: ssl.SSLObject | None) -> dict[str, Any] | None:
@@ -124,6 +137,8 @@ def gate_config(
         host=host,
         port=port,
         http=GateProtocol,
+        loop="coordinator.door:DoorLoop",
+        backlog=_BACKLOG,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -5,7 +5,11 @@ Rules:
 1. The certificate's site and the proof's site are the same, the certificate is
    not revoked, and the proof is signed with the key that the site enrolled with.
 2. A proof is for one method, target and body, within five minutes, and once.
-   A stranger hears the same one word whatever was wrong.
+   What came before is forgotten with the process, so that a proof which is
+   older than the process is too old.
+3. All but the body is checked before the body is read.
+
+A stranger hears the same one word whatever was wrong.
 """
 
 import time
@@ -16,7 +20,7 @@ from typing import Any, Protocol
 from coordinator.gate import site_of
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused
-from protocol.wire import MOST_SKEW_SECONDS, read_proof, verify_proof
+from protocol.wire import MOST_SKEW_SECONDS, Proof, read_proof, verify_proof
 
 #: Nonces that are remembered for each site within the time in which a proof is valid.
 _MOST_NONCES = 200_000
@@ -41,21 +45,16 @@ class Guard:
 
     def __init__(self, directory: Directory, clock: Callable[[], float] = time.time) -> None:
         self._directory, self._clock = directory, clock
+        self._began = clock()
         self._seen: dict[str, OrderedDict[bytes, float]] = {}
 
-    def site(
-        self,
-        certificate: dict[str, Any] | None,
-        header: str | None,
-        *,
-        method: str,
-        target: str,
-        body: bytes,
-    ) -> str:
-        """Returns the site that makes this request.
+    def admit(
+        self, certificate: dict[str, Any] | None, header: str | None, *, method: str, target: str
+    ) -> Proof:
+        """Returns the proof of this request; its body is still to be checked (``require_body``).
 
         Raises:
-            WrongClock: the proof's time is more than five minutes from ours.
+            WrongClock: the proof's time is five minutes from ours, or before this process.
             MessageRefused: it is not shown who speaks, or the request came before.
         """
         shown = site_of(certificate)
@@ -63,18 +62,18 @@ class Guard:
             raise MessageRefused("no certificate or no proof")
         site, serial = shown
         proof = read_proof(header)
-        claimed = (proof.site, proof.method, proof.target, proof.body)
-        if claimed != (site, method, target, blob_digest(body)):
+        if (proof.site, proof.method, proof.target) != (site, method, target):
             raise MessageRefused("the proof is for another request")
         public = self._directory.identity_key(site)
         if public is None or not self._directory.certificate_allowed(serial, site):
             raise MessageRefused("the certificate or the member is revoked")
         verify_proof(header, public)
         now = self._clock()
-        if abs(proof.time / 1000 - now) > MOST_SKEW_SECONDS:
-            raise WrongClock("the proof's time is too far from ours")
+        said = proof.time / 1000
+        if abs(said - now) > MOST_SKEW_SECONDS or said < self._began:
+            raise WrongClock(f"{site}: the proof's time is {said - now:+.0f} s from ours")
         self._require_new(site, proof.nonce, now)
-        return site
+        return proof
 
     def _require_new(self, site: str, nonce: bytes, now: float) -> None:
         seen = self._seen.setdefault(site, OrderedDict())
@@ -85,3 +84,13 @@ class Guard:
         if len(seen) >= _MOST_NONCES:
             raise MessageRefused("too many requests")
         seen[nonce] = now
+
+
+def require_body(proof: Proof, body: bytes) -> None:
+    """Checks that a body is the one that the proof is for.
+
+    Raises:
+        MessageRefused: it is another.
+    """
+    if blob_digest(body) != proof.body:
+        raise MessageRefused("the proof is for another body")

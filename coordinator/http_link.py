@@ -39,7 +39,7 @@ class HttpLink:
         self._mailbox, self._blobs = mailbox, blobs
         self._joined, self._most_vector, self._stop = joined, most_vector, stop
         self._offered: str | None = None
-        self._attached: set[str] = set()
+        self._attached: list[str] = []
 
     def exchange(
         self, requests: Mapping[str, Request], timeout: float
@@ -53,30 +53,37 @@ class HttpLink:
         }
         try:
             for site, answer in self._mailbox.collect(posted, timeout, self._stop):
-                reply = self._reply(answer)
+                reply = self._reply(site, answer)
                 if reply is not None:
                     yield site, reply
         finally:
             self._forget_attachments()
 
+    def close(self) -> None:
+        """Lets go of what was offered: the run has ended."""
+        self._forget_attachments()
+        if self._offered is not None:
+            self._blobs.drop(self._offered)
+            self._offered = None
+
     def _delivery(self, request: Request) -> Delivery:
         blob = None
         if request.blob is not None:
-            digest = self._blobs.keep(request.blob)
-            blob = BlobName(digest=digest, size=len(request.blob))
-            if request.step == "advertise":
-                self._forget_model(but=digest)
-            else:
-                self._attached.add(digest)
+            blob = BlobName(digest=self._offer(request.step, request.blob), size=len(request.blob))
         return Delivery(
             number=0, run_id=request.run_id, kind=request.step, message=request.message, blob=blob
         )
 
-    def _forget_model(self, *, but: str) -> None:
-        """Drops the model that the round before began with."""
-        if self._offered is not None and self._offered != but:
+    def _offer(self, step: str, blob: bytes) -> str:
+        """Keeps a blob: a round's model until the next round's, anything else for this step."""
+        digest = self._blobs.keep(blob)
+        if step != "advertise":
+            self._attached.append(digest)
+            return digest
+        if self._offered is not None:
             self._blobs.drop(self._offered)
-        self._offered = but
+        self._offered = digest
+        return digest
 
     def _forget_attachments(self) -> None:
         while self._attached:
@@ -85,15 +92,14 @@ class HttpLink:
     def _most_blob(self, request: Request) -> int:
         return {"masked": self._most_vector, "share": _MOST_ENTRIES}.get(request.step, 0)
 
-    def _reply(self, answer: Answer) -> Reply | None:
+    def _reply(self, site: str, answer: Answer) -> Reply | None:
         """Returns the reply, its blob read and forgotten here; None when it is not whole."""
         if answer.refusal is not None:
             return Reply(refusal=answer.refusal)
         if answer.blob is None:
             return Reply(message=answer.message)
         try:
-            blob = self._blobs.read(answer.blob.digest)
+            blob = self._blobs.take(site, answer.blob.digest)
         except MessageRefused:
             return None
-        self._blobs.drop(answer.blob.digest)
         return Reply(message=answer.message, blob=blob)

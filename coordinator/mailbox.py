@@ -68,8 +68,9 @@ class Mailbox:
         """Whether some unanswered delivery of a hospital allows a blob of this size."""
         with self._changed:
             return any(
-                waiting.site == site and size <= waiting.most_blob
-                for waiting in self._waiting.values()
+                waiting.site == site and 0 < size <= waiting.most_blob
+                for number, waiting in self._waiting.items()
+                if number not in self._answers
             )
 
     def offers_blob(self, site: str, digest: str) -> bool:
@@ -86,12 +87,15 @@ class Mailbox:
         """Takes a hospital's answer; the first one counts.
 
         Raises:
-            MessageRefused: nobody waits for this answer (any longer), or it differs from the first.
+            MessageRefused: nobody waits for this answer (any longer), its blob is longer than
+                the delivery allows, or it differs from the first.
         """
         with self._changed:
             waiting = self._waiting.get(answer.number)
             if waiting is None or waiting.site != site:
                 raise MessageRefused("nobody waits for this answer")
+            if answer.blob is not None and answer.blob.size > waiting.most_blob:
+                raise MessageRefused("the answer brings a blob that was not asked for")
             if self._answers.setdefault(answer.number, answer) != answer:
                 raise MessageRefused("another answer was given before")
             self._changed.notify_all()

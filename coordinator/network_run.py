@@ -10,6 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 
 from coordinator.blob_store import BlobStore
@@ -193,19 +194,20 @@ class NetworkRun:
     def _train(self) -> Outcome:
         initial = self._initial_model()
         size = sum(tensor.size for tensor in initial.values())
+        link = HttpLink(
+            self._mailbox,
+            self._blobs,
+            joined=lambda: self.joined,
+            most_vector=min(MOST_BLOB_BYTES, 8 * (size + 4096)),
+            stop=self._stop,
+        )
         runner = Runner(
             run_id=self.run_id,
             study=self.study,
             roster=self._roster,
             key=self._key,
             store=self._store,
-            link=HttpLink(
-                self._mailbox,
-                self._blobs,
-                joined=lambda: self.joined,
-                most_vector=min(MOST_BLOB_BYTES, 8 * (size + 4096)),
-                stop=self._stop,
-            ),
+            link=link,
             shelf=self._workspace,
             evidence=RoundShelf(self._workspace.rounds),
             watcher=self,
@@ -213,7 +215,8 @@ class NetworkRun:
             threads=os.cpu_count() or 1,
             states=ServerStates(self._workspace.root / "states"),
         )
-        return runner.run(initial, self._summaries, before_round=self._wait_while_paused)
+        with closing(link):
+            return runner.run(initial, self._summaries, before_round=self._wait_while_paused)
 
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Counts a finished round."""
@@ -229,8 +232,7 @@ class NetworkRun:
                 for _, answer in self._mailbox.collect(posted, self._pace.step, self._stop):
                     if answer.blob is None:
                         continue
-                    model = decode_tensors(self._blobs.read(answer.blob.digest))
-                    self._blobs.drop(answer.blob.digest)
+                    model = decode_tensors(self._blobs.take(site, answer.blob.digest))
                     if model_digest(model) == self._models[site]:
                         return model
             self._require_going()

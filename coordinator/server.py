@@ -10,8 +10,9 @@
     POST /v1/enrol                    for whoever holds an invitation
     GET  /healthz, /metrics           for the coordinator's own people
 
-Whatever is wrong with a stranger's request he hears one word; the reason goes
-to the coordinator's log.
+Whatever is wrong with a stranger's request, be it the path, he hears one word;
+the reason goes to the coordinator's log. A hospital hears 409 for what is not
+taken, 401 where its clock is off, and 503 when the coordinator is in trouble.
 """
 
 import asyncio
@@ -19,20 +20,21 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from coordinator.blob_store import BlobStore
-from coordinator.guard import Directory, Guard, WrongClock
+from coordinator.guard import Directory, Guard, WrongClock, require_body
 from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
-from protocol.errors import FederationError, MessageRefused
+from coordinator.strangers import STRANGERS, Tally
+from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.wire import CHUNK_BYTES, MOST_BLOB_BYTES, PROOF_HEADER, parse_answer, to_bytes
 
 log = logging.getLogger("collegium.coordinator")
@@ -40,9 +42,18 @@ log = logging.getLogger("collegium.coordinator")
 _MOST_ANSWER = 12 << 20
 _MOST_DOCUMENT = 1 << 20
 _MOST_WAIT = 55
+#: Bytes of an enrolment: the evidence about a machine, and what stands around it.
+_MOST_ENROLMENT = 128 << 10
 _ENROL_SECONDS = 30.0
+#: Enrolments that may fail from one address in a minute, and that are looked at together.
+MOST_FAILED_ENROLMENTS = 10
+_ENROLMENTS_AT_ONCE = 2
+#: Seconds for the body of one request.
+_BODY_SECONDS = 600.0
+_NUMBER = re.compile(r"[0-9]{1,16}")
+_FROM = re.compile(r"bytes=([0-9]{1,10})-")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}(/[0-9a-f]{64})?")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}(/[0-9a-f]{1,64})?")
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -72,9 +83,11 @@ class Server:
         self._office, self._mailbox, self._blobs = office, mailbox, blobs
         self._metrics, self._pool = metrics, pool
         self._guard = Guard(office)
+        self._failed = Tally(MOST_FAILED_ENROLMENTS)
+        self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
         self._bells: dict[str, asyncio.Event] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._writing: dict[tuple[str, str], asyncio.Lock] = {}
+        self._writing: dict[str, asyncio.Lock] = {}
         mailbox.notify = self.ring
         self.app = Starlette(
             routes=[
@@ -93,8 +106,10 @@ class Server:
                 Route("/v1/enrol", self._enrol, methods=["POST"]),
                 Route("/healthz", self._health, methods=["GET"]),
                 Route("/metrics", self._show_metrics, methods=["GET"]),
-            ]
+            ],
+            exception_handlers={HTTPException: self._unknown},
         )
+        self.app.router.redirect_slashes = False
 
     def ring(self, site: str) -> None:
         """Wakes a site's waiting inbox; may be called from any thread."""
@@ -128,37 +143,41 @@ class Server:
         if request.scope["state"].get("certificate") is None:
             return self._refused(request, "no certificate")
         try:
-            body = await _body(request, most)
-            site = self._guard.site(
+            proof = self._guard.admit(
                 request.scope["state"]["certificate"],
                 request.headers.get(PROOF_HEADER),
                 method=request.method,
                 target=_target(request),
-                body=body,
             )
+            request.scope["state"]["introduce"](proof.site)
+            body = await asyncio.wait_for(_body(request, most), _BODY_SECONDS)
+            require_body(proof, body)
         except WrongClock as error:
-            return Response("clock", 401, headers={"collegium-reason": type(error).__name__})
+            log.info("%s", error)
+            return Response("clock", 401)
         except MessageRefused as error:
             return self._refused(request, str(error))
-        except ClientDisconnect:
-            return Response(status_code=400)
+        except (ClientDisconnect, TimeoutError):
+            return Response(status_code=400, headers={"connection": "close"})
+        site = proof.site
         self._office.seen(site)
         try:
             return await handler(request, site, body)
-        except MessageRefused as error:
+        except (StoreBroken, WorkspaceRefused) as error:
+            log.error("site %s, %s: %s", site, request.url.path, error)
+            return Response("in trouble", 503)
+        except FederationError as error:
             log.info("site %s, %s: %s", site, request.url.path, error)
             return Response("refused", 409)
-        except FederationError as error:
-            log.warning("site %s, %s: %s", site, request.url.path, error)
-            return Response(type(error).__name__, 403)
 
     def _refused(self, request: Request, reason: str) -> Response:
         self._metrics.refused.inc()
-        client = request.client.host if request.client else "?"
-        log.warning(
-            "refused %s %.100r from %s: %s", request.method, request.url.path, client, reason
-        )
+        asked = f"{request.method} {request.scope['path']:.100}"
+        STRANGERS.tell(_address(request), f"refused {asked}: {reason}")
         return Response("refused", 403, headers={"connection": "close"})
+
+    async def _unknown(self, request: Request, error: Exception) -> Response:
+        return self._refused(request, str(error))
 
     async def _inbox(self, request: Request, site: str, _body: bytes) -> Response:
         after = _number(request.query_params.get("after"), 0, 2**53 - 1)
@@ -185,7 +204,7 @@ class Server:
 
     async def _answers(self, _request: Request, site: str, body: bytes) -> Response:
         answer = parse_answer(body)
-        if answer.blob is not None and self._blobs.path(answer.blob.digest) is None:
+        if answer.blob is not None and not self._blobs.has(site, answer.blob):
             raise MessageRefused("the answer names a blob that has not arrived")
         self._mailbox.answer(site, answer)
         return Response(status_code=204)
@@ -198,18 +217,18 @@ class Server:
             here = self._blobs.received(site, name)
             return Response(headers={"collegium-received": str(here)})
         if request.method == "GET":
-            path = self._blobs.path(name) if self._mailbox.offers_blob(site, name) else None
-            return Response("unknown", 404) if path is None else FileResponse(Path(path))
+            if not _FROM.fullmatch(request.headers.get("range", "bytes=0-")):
+                raise MessageRefused("only the rest of a blob is sent: bytes=START-")
+            path = self._blobs.offered(name) if self._mailbox.offers_blob(site, name) else None
+            return Response("unknown", 404) if path is None else FileResponse(path)
         offset = _number(request.query_params.get("offset"), 0, MOST_BLOB_BYTES)
         size = _number(request.query_params.get("size"), 0, MOST_BLOB_BYTES)
         if not self._mailbox.expects_blob(site, size):
             raise MessageRefused("nobody waits for a blob of this size")
-        async with self._writing.setdefault((site, name), asyncio.Lock()):
+        async with self._writing.setdefault(site, asyncio.Lock()):
             here = await asyncio.get_running_loop().run_in_executor(
                 self._pool, self._blobs.append, site, name, offset, body, size
             )
-        if here == size:
-            self._writing.pop((site, name), None)
         self._metrics.received.inc(len(body))
         return Response(headers={"collegium-received": str(here)})
 
@@ -225,20 +244,28 @@ class Server:
         return Response("unknown", 404) if found is None else Response(found)
 
     async def _enrol(self, request: Request) -> Response:
+        address = _address(request)
         try:
-            body = await asyncio.wait_for(_body(request, _MOST_DOCUMENT), _ENROL_SECONDS)
-            reply = await asyncio.get_running_loop().run_in_executor(
-                self._pool, self._office.enrol, body
-            )
+            body = await asyncio.wait_for(_body(request, _MOST_ENROLMENT), _ENROL_SECONDS)
+            async with self._enrolling:
+                if self._failed.is_full(address):
+                    raise MessageRefused("too many attempts from this address")
+                try:
+                    reply = await asyncio.get_running_loop().run_in_executor(
+                        self._pool, self._office.enrol, body
+                    )
+                except FederationError:
+                    self._failed.count(address)
+                    raise
         except (FederationError, TimeoutError, ClientDisconnect) as error:
-            return self._refused(request, f"enrolment: {error}")
+            return self._refused(request, f"enrolment: {error or type(error).__name__}")
         return Response(reply, media_type="application/json")
 
     async def _health(self, _request: Request) -> Response:
         return Response("ok")
 
     async def _show_metrics(self, request: Request) -> Response:
-        if request.client is None or request.client.host not in ("127.0.0.1", "::1"):
+        if _address(request) not in ("127.0.0.1", "::1"):
             return self._refused(request, "metrics are for this machine only")
         return Response(generate_latest(self._metrics.registry), media_type="text/plain")
 
@@ -259,6 +286,10 @@ async def _body(request: Request, most: int) -> bytes:
     return b"".join(parts)
 
 
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "?"
+
+
 def _target(request: Request) -> str:
     """Returns path and query exactly as they were sent."""
     path = request.scope["raw_path"].decode("ascii", "replace")
@@ -267,6 +298,7 @@ def _target(request: Request) -> str:
 
 
 def _number(text: str | None, low: int, high: int) -> int:
-    if text is None or not text.isdecimal() or len(text) > 16 or not low <= int(text) <= high:
+    number = int(text) if text is not None and _NUMBER.fullmatch(text) else -1
+    if not low <= number <= high:
         raise MessageRefused(f"expected a whole number from {low} to {high}")
-    return int(text)
+    return number

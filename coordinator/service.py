@@ -237,6 +237,7 @@ class QuietServer(uvicorn.Server):
     def run(self, sockets: Any = None) -> None:
         """Serves; an address that cannot be had ends the thread, not the process."""
         try:
-            asyncio.run(self.serve(sockets))
+            with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
+                runner.run(self.serve(sockets))
         except SystemExit:
             log.error("the gate could not be opened on %s:%s", self.config.host, self.config.port)

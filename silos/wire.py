@@ -8,6 +8,7 @@ Rules:
 2. Every request carries a fresh proof (``protocol.wire``). Where the clock is
    off by more than the coordinator accepts, its time is used for proofs.
 3. A transfer that was cut goes on where it stopped, in both directions.
+4. Nothing that the coordinator sends is read beyond a limit, nor unpacked.
 
 One ``Wire`` is used by one thread.
 """
@@ -16,6 +17,7 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 import httpx2
@@ -39,6 +41,15 @@ from protocol.wire import (
 _CONNECT_SECONDS = 10.0
 _SECONDS = 60.0
 _READ = 1 << 20
+#: The longest reply that is no blob: evidence about the machines of all hospitals.
+_MOST_REPLY = 32 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reply:
+    status_code: int
+    headers: httpx2.Headers
+    content: bytes
 
 
 class Wire:
@@ -124,7 +135,8 @@ class Wire:
                     raise MessageRefused("the coordinator does not have the blob that it named")
                 if reply.status_code == 200:
                     here.clear()
-                for part in reply.iter_bytes(_READ):
+                _require_plain(reply)
+                for part in reply.iter_raw(_READ):
                     if len(here) + len(part) > name.size:
                         raise MessageRefused("the coordinator sent more bytes than it named")
                     here += part
@@ -139,13 +151,15 @@ class Wire:
             MessageRefused: the coordinator does not take it.
         """
         name = BlobName(digest=blob_digest(blob), size=len(blob))
-        view, left, most = memoryview(blob), tries, -1
+        view, left = memoryview(blob), tries
         while True:
             try:
                 here = self._received(name)
                 while here < name.size:
-                    here = self._send_part(name, here, bytes(view[here : here + CHUNK_BYTES]))
-                    most, left = max(most, here), tries
+                    before, part = here, bytes(view[here : here + CHUNK_BYTES])
+                    here, left = self._send_part(name, before, part), tries
+                    if here <= before:
+                        raise MessageRefused("the coordinator loses what it was sent")
                 return name
             except LinkLost:
                 left -= 1
@@ -186,23 +200,30 @@ class Wire:
 
     def _ask(
         self, method: str, target: str, body: bytes = b"", seconds: float = _SECONDS
-    ) -> httpx2.Response:
+    ) -> _Reply:
         for last in (False, True):
-            try:
-                reply = self._http.request(
-                    method,
-                    target,
-                    content=body,
-                    headers=self._headers(method, target, body),
-                    timeout=httpx2.Timeout(seconds, connect=_CONNECT_SECONDS),
-                )
-            except (httpx2.TransportError, httpx2.StreamError) as error:
-                raise LinkLost(_why(error)) from error
+            reply = self._ask_once(method, target, body, seconds)
             if reply.status_code != 401 or last:
                 break
             self._set_clock(reply)
         self._check(reply)
         return reply
+
+    def _ask_once(self, method: str, target: str, body: bytes, seconds: float) -> _Reply:
+        timeout = httpx2.Timeout(seconds, connect=_CONNECT_SECONDS)
+        headers, content = self._headers(method, target, body), bytearray()
+        try:
+            with self._http.stream(
+                method, target, content=body, headers=headers, timeout=timeout
+            ) as reply:
+                _require_plain(reply)
+                for part in reply.iter_raw(_READ):
+                    if len(content) + len(part) > _MOST_REPLY:
+                        raise MessageRefused("the coordinator's reply is too long")
+                    content += part
+        except (httpx2.TransportError, httpx2.StreamError) as error:
+            raise LinkLost(_why(error)) from error
+        return _Reply(status_code=reply.status_code, headers=reply.headers, content=bytes(content))
 
     def _headers(self, method: str, target: str, body: bytes) -> dict[str, str]:
         proof = Proof(
@@ -213,16 +234,16 @@ class Wire:
             time=int((self._clock() + self._ahead) * 1000),
             nonce=os.urandom(16),
         )
-        return {PROOF_HEADER: sign_proof(proof, self._key)}
+        return {PROOF_HEADER: sign_proof(proof, self._key), "accept-encoding": "identity"}
 
-    def _set_clock(self, reply: httpx2.Response) -> None:
+    def _set_clock(self, reply: _Reply) -> None:
         try:
             theirs = float(parsedate_to_datetime(reply.headers["date"]).timestamp())
         except (KeyError, ValueError):
             return
         self._ahead = theirs - self._clock()
 
-    def _check(self, reply: httpx2.Response) -> None:
+    def _check(self, reply: _Reply | httpx2.Response) -> None:
         if reply.status_code in (401, 403):
             raise PolicyRefused(
                 "the coordinator does not admit this hospital: its certificate or membership was "
@@ -232,7 +253,12 @@ class Wire:
             raise LinkLost(f"the coordinator is in trouble: {reply.status_code}")
 
 
-def _count(reply: httpx2.Response) -> int:
+def _require_plain(reply: httpx2.Response) -> None:
+    if reply.headers.get("content-encoding", "identity") != "identity":
+        raise MessageRefused("the coordinator sent a compressed reply")
+
+
+def _count(reply: _Reply) -> int:
     text = reply.headers.get("collegium-received", "")
     if reply.status_code != 200 or not text.isdecimal():
         raise MessageRefused("the coordinator does not take blobs from this hospital now")
