@@ -275,14 +275,21 @@ def _described(roster: "Roster | None") -> dict[str, Any] | None:
 
 
 def _typed_roster_digits() -> str:
-    _say("compare every key above with the hospital that it belongs to, by phone")
-    return str(typer.prompt("first 8 digits of the roster's digest", err=True))
+    return _typed(
+        "compare every key above by phone with the hospital that it belongs to, then type the "
+        "first 8 digits of the roster's digest"
+    )
 
 
 def _ask_for(wanted: str, what: str) -> None:
-    typed = typer.prompt(f"to approve this, type {what}", err=True)
-    if typed.strip().lower() != wanted:
+    typed = _typed(f"to approve this, type {what}")
+    if typed.lower() != wanted:
         raise PolicyRefused(f"{typed!r} is not {what}: nothing was approved")
+
+
+def _typed(prompt: str) -> str:
+    _console().print(f"{prompt}: ", markup=False, soft_wrap=True, end="")
+    return sys.stdin.readline().strip()
 
 
 def _console() -> Console:

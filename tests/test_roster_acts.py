@@ -1,0 +1,135 @@
+"""A roster is compared by people, then signed; what does not follow is not signed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from compliance.store import Hospital, open_hospital
+from compliance.trusted_rosters import TrustedRosters
+from protocol.errors import PolicyRefused
+from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
+from silos.roster_acts import refresh, sign_over
+from tests.consortium_home import ConsortiumHome
+
+
+class MemoryLine:
+    """The coordinator's register of rosters, without a network."""
+
+    def __init__(self, consortium: ConsortiumHome) -> None:
+        self._rosters = consortium.members.rosters
+
+    def document(self, name: str) -> bytes | None:
+        kind, _, after = name.partition("/")
+        return self._rosters.news(int(after, 16)) if kind == "rosters" else None
+
+    def hand_in(self, name: str, body: bytes) -> bytes:
+        if name != "roster-signature":
+            raise ValueError(name)
+        return b"signed" if self._rosters.sign("east", body) else b"kept"
+
+
+@pytest.fixture
+def east(tmp_path: Path) -> Iterator[Hospital]:
+    hospital = open_hospital(tmp_path / "hospital.db", site="east")
+    yield hospital
+    hospital.close()
+
+
+@pytest.fixture
+def consortium(tmp_path: Path, east: Hospital) -> Iterator[ConsortiumHome]:
+    """East and north are enrolled, and a founding roster of both is proposed."""
+    opened = ConsortiumHome(tmp_path / "coordinator")
+    opened.keys["east"] = SigningKey.from_bytes(east.identity_key)
+    opened.accept(opened.invite("east"), opened.keys["east"])
+    opened.enrol("north")
+    opened.members.rosters.propose()
+    yield opened
+    opened.store.close()
+
+
+def proposed(consortium: ConsortiumHome) -> Roster:
+    signed = consortium.members.rosters.proposed()
+    assert signed is not None
+    return signed.roster
+
+
+def let_north_sign(consortium: ConsortiumHome) -> None:
+    signature = sign_roster(proposed(consortium), consortium.keys["north"])
+    consortium.members.rosters.sign("north", signature)
+
+
+def test_a_founding_roster_is_trusted_once_everybody_signed(
+    consortium: ConsortiumHome, east: Hospital
+) -> None:
+    roster, line = proposed(consortium), MemoryLine(consortium)
+    assert sign_over(east, line, roster.digest[:8]) == (roster, False)
+    assert refresh(east, line).trusted is None
+    let_north_sign(consortium)
+    assert refresh(east, line).trusted == roster
+
+
+def test_the_last_signature_makes_the_roster_trusted_at_once(
+    consortium: ConsortiumHome, east: Hospital
+) -> None:
+    roster = proposed(consortium)
+    let_north_sign(consortium)
+    assert sign_over(east, MemoryLine(consortium), roster.digest) == (roster, True)
+    assert TrustedRosters(east).newest() == roster
+
+
+@pytest.mark.parametrize("digits", ["", "00000000", "0123"])
+def test_wrong_or_too_few_digits_sign_nothing(
+    consortium: ConsortiumHome, east: Hospital, digits: str
+) -> None:
+    wrong = digits if digits != proposed(consortium).digest[:8] else "11111111"
+    with pytest.raises(PolicyRefused, match="the digits are not those of roster 1: nothing"):
+        sign_over(east, MemoryLine(consortium), wrong)
+    signed = consortium.members.rosters.proposed()
+    assert signed is not None
+    assert signed.signatures == {}
+
+
+def test_digits_may_be_typed_in_the_groups_that_are_read_out(
+    consortium: ConsortiumHome, east: Hospital
+) -> None:
+    digest = proposed(consortium).digest.upper()
+    sign_over(east, MemoryLine(consortium), f"{digest[:4]} {digest[4:8]}")
+    assert refresh(east, MemoryLine(consortium)).proposed is not None
+
+
+def test_nothing_proposed_means_nothing_to_sign(tmp_path: Path, east: Hospital) -> None:
+    empty = ConsortiumHome(tmp_path / "empty")
+    with pytest.raises(PolicyRefused, match="no roster waits for signatures"):
+        sign_over(east, MemoryLine(empty), "0" * 8)
+    empty.store.close()
+
+
+def test_a_roster_that_leaves_out_a_trusted_one_is_not_signed(
+    consortium: ConsortiumHome, east: Hospital
+) -> None:
+    own = SigningKey.from_bytes(east.identity_key)
+    alone = Roster(members=(Member(site="east", public_key=own.public.hex()),))
+    signed = SignedRoster(roster=alone, signatures={"east": sign_roster(alone, own)})
+    TrustedRosters(east).keep(signed)
+    with pytest.raises(PolicyRefused, match="does not follow the one that this hospital trusts"):
+        sign_over(east, MemoryLine(consortium), proposed(consortium).digest)
+
+
+def test_a_later_hospital_compares_its_first_roster(
+    consortium: ConsortiumHome, tmp_path: Path
+) -> None:
+    for site in ("east", "north"):
+        roster = proposed(consortium)
+        signature = sign_roster(roster, consortium.keys[site])
+        consortium.members.rosters.sign(site, signature)
+    later = open_hospital(tmp_path / "south.db", site="south")
+    consortium.keys["south"] = SigningKey.from_bytes(later.identity_key)
+    consortium.accept(consortium.invite("south"), consortium.keys["south"])
+    second = consortium.sign("east", "north")
+    view = refresh(later, MemoryLine(consortium))
+    assert view.trusted is None
+    assert view.first is not None
+    assert view.first.roster == second
+    assert TrustedRosters(later).keep(view.first, compared=second.digest) == second
+    later.close()
