@@ -240,7 +240,7 @@ class Authority:
     def _certificates(self, name: str) -> list[x509.Certificate]:
         try:
             return x509.load_pem_x509_certificates((self._tls / f"{name}.pem").read_bytes())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, x509.InvalidVersion) as error:
             raise StoreBroken(f"tls/{name}.pem is missing or damaged: restore it") from error
 
 

@@ -92,7 +92,7 @@ def requested_key(csr: str) -> EllipticCurvePublicKey:
     try:
         request = x509.load_pem_x509_csr(csr.encode())
         key, owned = request.public_key(), request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise MessageRefused("the certificate request cannot be read") from error
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
         raise MessageRefused("a TLS key must be of the curve P-256")

@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -41,6 +42,17 @@ from protocol.enrolment import SILO_URI, EnrolmentInvitation, parse, renewal_due
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
 
 Clock = Callable[[], datetime]
+
+#: What cryptography raises where a certificate is damaged.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def utc_now() -> datetime:
@@ -119,26 +131,24 @@ class Credentials:
             MessageRefused: it is for another name or key, or our root does not vouch for it.
             StoreBroken: root or key are missing or damaged.
         """
+        key, root = self._key().public_key(), self._root()
         try:
             certificate, *issuers = x509.load_pem_x509_certificates(chain.encode())
-        except ValueError as error:
-            raise MessageRefused("what came is no certificate") from error
-        if certificate.public_key() != self._key().public_key():
-            raise MessageRefused("the certificate that came is for another key")
-        try:
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
             said = [name.value for name in names.value]
-        except x509.ExtensionNotFound:
-            said = []
-        if said != [SILO_URI + self._site]:
-            raise MessageRefused(f"the certificate that came is not for {self._site}")
-        verifier = PolicyBuilder().store(Store([self._root()])).time(self._clock())
-        try:
+            if certificate.public_key() != key:
+                raise MessageRefused("the certificate that came is for another key")
+            if said != [SILO_URI + self._site]:
+                raise MessageRefused(f"the certificate that came is not for {self._site}")
+            verifier = PolicyBuilder().store(Store([root])).time(self._clock())
             verifier.build_client_verifier().verify(certificate, issuers)
         except VerificationError as error:
             raise MessageRefused(
-                "the consortium's root does not vouch for the certificate that came"
+                "the consortium's root does not vouch for the certificate that came; if it should, "
+                "check this machine's clock"
             ) from error
+        except _UNREADABLE as error:
+            raise MessageRefused("what came is no certificate") from error
         self._write(self._chain_file, chain.encode())
 
     def context(self) -> ssl.SSLContext:
@@ -151,7 +161,8 @@ class Credentials:
         if self.expired:
             raise PolicyRefused(
                 f"the certificate of {self._site} expired at {self.expires:%Y-%m-%d %H:%M} UTC: "
-                "ask the coordinator for a new invitation and enrol again"
+                "check this machine's clock, or ask the coordinator for a new invitation and "
+                "enrol again"
             )
         context = trusting(self._root_text())
         try:
@@ -259,5 +270,5 @@ def _read(path: Path) -> str:
 def _read_chain(chain: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(chain.encode())
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise StoreBroken("a certificate of this hospital is damaged: enrol again") from error

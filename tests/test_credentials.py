@@ -1,5 +1,6 @@
 """A hospital's TLS credentials, and who gets through a real TLS 1.3 handshake."""
 
+import base64
 import socket
 import ssl
 import threading
@@ -8,11 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from coordinator.authority import Authority
+from coordinator.certificates import pem
 from protocol.enrolment import EnrolmentInvitation, write_time
 from protocol.enrolment import to_bytes as invitation_bytes
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
@@ -37,8 +41,6 @@ class Enrolled:
 
 
 def chain_for(authority: Authority, hospital: Credentials, site: str) -> str:
-    from coordinator.certificates import pem
-
     return pem(*authority.certify(hospital.request(), site))
 
 
@@ -202,8 +204,6 @@ def test_certificate_is_due_at_two_thirds_and_expires_after_a_week(enrolled: Enr
 def test_certificate_for_another_key_or_name_is_not_kept(
     enrolled: Enrolled, tmp_path: Path
 ) -> None:
-    from coordinator.certificates import pem
-
     authority, hospital = enrolled.authority, enrolled.hospital
     before = (enrolled.folder / "silo.pem").read_bytes()
     other = make(tmp_path / "other", enrolled.clock).authority
@@ -218,6 +218,25 @@ def test_certificate_for_another_key_or_name_is_not_kept(
         with pytest.raises(MessageRefused, match=said):
             hospital.keep(chain)
     assert (enrolled.folder / "silo.pem").read_bytes() == before
+
+
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_no_changed_byte_of_a_certificate_is_accepted_or_gives_another_error(
+    enrolled: Enrolled,
+) -> None:
+    chain = enrolled.authority.certify(enrolled.hospital.request(), "lyon")
+    whole, issuing = (part.public_bytes(Encoding.DER) for part in chain)
+    random = Random(1)
+    for _ in range(400):
+        place, value = random.randrange(len(whole)), random.randrange(1, 256)
+        changed = whole[:place] + bytes([whole[place] ^ value]) + whole[place + 1 :]
+        with pytest.raises(MessageRefused):
+            enrolled.hospital.keep(armoured(changed) + armoured(issuing))
+
+
+def armoured(der: bytes) -> str:
+    lines = base64.encodebytes(der).decode()
+    return f"-----BEGIN CERTIFICATE-----\n{lines}-----END CERTIFICATE-----\n"
 
 
 def test_expired_certificate_is_not_kept(enrolled: Enrolled) -> None:
