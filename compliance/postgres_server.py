@@ -173,6 +173,8 @@ def _require_durable(engine: Engine) -> None:
 
 def _refusal(url: URL, error: DBAPIError) -> FederationError:
     told = _without_secrets(url, f"database {url.database} {transactions.explained(error)}")
+    if "password" in transactions.reason_of(error):
+        told += ". A password is looked for in ~/.pgpass, or in the file that PGPASSFILE names"
     if transactions.is_silent(error) or transactions.is_held(error):
         return WorkspaceRefused(told)
     if getattr(error.orig, "sqlstate", None) == "42501":

@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -131,7 +132,7 @@ class ReferenceRow(Base):
     study_digest: Mapped[str] = mapped_column(ForeignKey("study.digest"), index=True)
     mode: Mapped[str] = mapped_column(String(16))
     seed: Mapped[int] = mapped_column(_Seed)
-    epsilon: Mapped[float | None]
+    epsilon: Mapped[float | None] = mapped_column(Float)
     figures_json: Mapped[str] = mapped_column(Text)
     created_at: Mapped[str] = mapped_column(String(32))
 

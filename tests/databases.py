@@ -16,15 +16,25 @@ def run_sql(place: Path | str, statement: str | Mapping[str, str]) -> list[tuple
 
     Where the two databases differ, ``statement`` maps their names to their words.
     """
-    is_file = isinstance(place, Path)
     words = statement if isinstance(statement, str) else statement[kind_of(place)]
-    if is_file:
+    if isinstance(place, Path):
         with closing(sqlite3.connect(place)) as connection, connection:
             connection.execute("PRAGMA recursive_triggers=ON")
             return connection.execute(words).fetchall()
     with psycopg.connect(str(place), autocommit=True) as server:
         cursor = server.execute(words.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def allow_updates(place: Path | str, table: str) -> None:
+    """Removes the trigger that keeps a table's rows as they are, as only its owner can."""
+    run_sql(
+        place,
+        {
+            "sqlite": f"DROP TRIGGER {table}_no_update",
+            "postgresql": f"DROP TRIGGER {table}_append_only ON {table}",
+        },
+    )
 
 
 def kind_of(place: Path | str) -> str:

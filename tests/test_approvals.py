@@ -1,8 +1,7 @@
 """Approvals, on a fake in memory and on the hospital's real database; rosters and runs beside."""
 
-import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from protocol.errors import (
     StudyRefused,
 )
 from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
+from tests.databases import allow_updates, run_sql
 from tests.studies import TABLE_STUDY, changed, small_study
 
 STUDY, OTHER = "a" * 64, "b" * 64
@@ -60,17 +60,23 @@ class FakeStorage:
 
 
 @pytest.fixture
-def hospital(tmp_path: Path) -> Iterator[Hospital]:
-    opened = open_hospital(tmp_path / "east.db", site="east")
+def hospital(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[Hospital]:
+    opened = open_hospital(place_of("east"), site="east", blobs=tmp_path / "east-blobs")
     yield opened
     opened.close()
 
 
-@pytest.fixture(params=["fake", "database"])
-def storage(request: pytest.FixtureRequest) -> ApprovalStorage:
+@pytest.fixture(params=["fake", "sqlite", "postgresql"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ApprovalStorage]:
     if request.param == "fake":
-        return FakeStorage()
-    return ApprovalTable(request.getfixturevalue("hospital"))
+        yield FakeStorage()
+        return
+    place: Path | str = tmp_path / "east.db"
+    if request.param == "postgresql":
+        place = request.getfixturevalue("postgres").new_schema()
+    hospital = open_hospital(place, site="east", blobs=tmp_path / "east-blobs")
+    yield ApprovalTable(hospital)
+    hospital.close()
 
 
 @pytest.fixture
@@ -201,13 +207,12 @@ def test_the_database_only_adds_decisions(hospital: Hospital, statement: str) ->
         connection.exec_driver_sql(statement)
 
 
-def test_a_changed_row_in_the_database_is_found(hospital: Hospital, tmp_path: Path) -> None:
+def test_a_changed_row_in_the_database_is_found(
+    hospital: Hospital, place_of: Callable[[str], Path | str]
+) -> None:
     approve(approvals_of(hospital))
-    connection = sqlite3.connect(tmp_path / "east.db")
-    with connection:
-        connection.execute("DROP TRIGGER approval_no_update")
-        connection.execute("UPDATE approval SET study = ?", (OTHER,))
-    connection.close()
+    allow_updates(place_of("east"), "approval")
+    run_sql(place_of("east"), f"UPDATE approval SET study = '{OTHER}'")  # noqa: S608
     with pytest.raises(StoreBroken, match="approval 1 was changed"):
         approvals_of(hospital).require(OTHER, approvers=APPROVERS, needed=1)
 

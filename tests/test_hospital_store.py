@@ -25,7 +25,7 @@ from protocol.errors import (
     StoreBroken,
     WorkspaceRefused,
 )
-from tests.databases import REFUSED, run_sql
+from tests.databases import REFUSED, allow_updates, run_sql
 
 PLAN = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
 SHARE = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=10)
@@ -179,13 +179,7 @@ def test_rows_cannot_be_changed_or_removed(
 
 def test_row_changed_behind_the_triggers_is_found(hospital: Hospital, place: Path | str) -> None:
     reserve(hospital.ledger)
-    run_sql(
-        place,
-        {
-            "sqlite": "DROP TRIGGER ledger_entry_no_update",
-            "postgresql": "DROP TRIGGER ledger_entry_append_only ON ledger_entry",
-        },
-    )
+    allow_updates(place, "ledger_entry")
     run_sql(place, "UPDATE ledger_entry SET rho = 0")
     with pytest.raises(LedgerBroken, match="entry 1 was changed"):
         hospital.ledger.verify()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from compliance import transactions
 from compliance.accounting import SampledGaussian
@@ -16,7 +18,8 @@ from compliance.database import without_password
 from compliance.ledger_records import Reservation, SentToken, State
 from compliance.postgres_server import parsed
 from compliance.store import Hospital, open_hospital, read_hospital
-from coordinator.store import Store
+from coordinator import member_rows
+from coordinator.store import Base, Store
 from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
@@ -24,7 +27,7 @@ from protocol.exchange import Request
 from tests.databases import run_sql
 from tests.federation import Federation
 from tests.lossy_wire import Loss, LossyWire
-from tests.postgres import Server
+from tests.postgres import Server, started_server
 from tests.studies import small_study
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "databases.md"
@@ -75,6 +78,18 @@ def distant(postgres: Server, wire: LossyWire, tmp_path: Path) -> Iterator[Hospi
     opened = north(address, tmp_path / "blobs")
     yield opened
     opened.close()
+
+
+def test_machine_without_a_server_skips_with_the_reason_unless_one_is_required(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tests.postgres.programs", lambda: None)
+    monkeypatch.delenv("COLLEGIUM_REQUIRE_POSTGRES", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="make postgres installs it"):
+        next(started_server())
+    monkeypatch.setenv("COLLEGIUM_REQUIRE_POSTGRES", "1")
+    with pytest.raises(pytest.fail.Exception, match="make postgres installs it"):
+        next(started_server())
 
 
 # --- a COMMIT that is not answered -------------------------------------------------------------
@@ -282,6 +297,16 @@ def test_database_of_a_hospital_is_none_of_a_consortium(
         Store(address)
 
 
+def test_consortiums_new_database_has_the_tables_of_the_models(
+    place_of: Callable[[str], Path | str],
+) -> None:
+    store = Store(place_of("consortium"))
+    with store.read() as session:
+        found = compare_metadata(MigrationContext.configure(session.connection()), Base.metadata)
+    store.close()
+    assert member_rows.TABLES and found == []
+
+
 @pytest.mark.parametrize("table", ["budget", "ledger_entry", "once_book"])
 def test_rows_cannot_be_truncated_nor_changed_by_a_replica(
     postgres: Server, tmp_path: Path, table: str
@@ -384,7 +409,7 @@ def test_workspace_remembers_its_database_without_the_password(
     Workspace.create(out, database=guarded.replace("guarded@", "guarded:right@"))
     written = (out / "database.url").read_text().strip()
     assert "right" not in written and parsed(written) == parsed(guarded)
-    with pytest.raises(WorkspaceRefused, match="no password supplied"):
+    with pytest.raises(WorkspaceRefused, match=r"no password supplied.*in ~/\.pgpass"):
         Store(Workspace.open(out).database)
     passwords = tmp_path / "passwords"
     passwords.touch(mode=0o600)
