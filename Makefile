@@ -11,10 +11,11 @@ STAMP  := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha2
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo test test-pg postgres check bench fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo test test-pg postgres check bench fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in about a minute"
+	@echo "make network-demo  the same over TLS: a coordinator and four hospitals, each a process"
 	@echo "make test       every test"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
 	@echo "make check      ruff, mypy --strict, import directions"
@@ -41,8 +42,8 @@ test: $(STAMP)
 
 # Plain `make test` runs these too where a server is installed, and skips them with a reason elsewhere.
 test-pg: $(STAMP)
-	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest tests/test_postgres.py \
-	  tests/test_hospital_store.py tests/test_ledger.py tests/test_verification.py
+	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -k postgres \
+	  $$(grep -lE "postgres|place_of" tests/test_*.py)
 
 # No cluster is made and no service is left running: the tests start servers of their own.
 postgres:
@@ -69,6 +70,12 @@ INPUTS ?= 2000000
 SEED   ?= 1
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
+
+# Needs the four files of examples/heart-disease/README.md:  make network-demo DATA=folder
+DATA    ?= ../shared/data/heart_disease
+NETWORK ?= network-demo-out
+network-demo: $(STAMP)
+	@$(BIN)/collegium network-demo examples/heart-disease/study.yaml --data $(DATA) --out $(NETWORK)
 
 dashboard: $(STAMP)
 	@$(BIN)/collegium dashboard --out $(OUT)

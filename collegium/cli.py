@@ -113,6 +113,24 @@ def simulate(
     _emit(run, as_json)
 
 
+@app.command("network-demo")
+def network_demo(
+    study: StudyFile,
+    out: Out,
+    data: Annotated[Path, typer.Option("--data", help="Folder that holds the records.")],
+    as_json: AsJson = False,
+) -> None:
+    """Runs a study on a network of processes: a coordinator, and a supervisor for each hospital."""
+    from collegium.network_demo import network_demo as run_network
+    from collegium.show import summarise
+    from coordinator.workspace import Workspace
+
+    console = _console()
+    run = run_network(_study(study, None), study, data, out, console)
+    summarise(run, Workspace(out / "coordinator"), console)
+    _emit(run, as_json)
+
+
 @app.command()
 def sweep(
     studies: Annotated[

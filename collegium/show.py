@@ -64,7 +64,7 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
 def next_commands(run_id: str, out: Path) -> tuple[str, str, str]:
     """Returns the three commands that a person wants after a run."""
     # Outside an activated environment the command is only found by its path.
-    program = "collegium" if shutil.which("collegium") else os.path.relpath(sys.argv[0])
+    program = "collegium" if shutil.which("collegium") else _program()
     return (
         f"{program} audit verify --out {out}",
         f"{program} report export {run_id} --format html --to report.html --out {out}",
@@ -114,6 +114,13 @@ def finish_sweep(
 
 def _mode(dossier: Dossier) -> str:
     return str(dossier.study["privacy"]["mode"])
+
+
+def _program() -> str:
+    """Returns how this very command was begun."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        return "python -m collegium"
+    return os.path.relpath(sys.argv[0])
 
 
 def summarise_sweep(points: Sequence[UtilityPoint], workspace: Workspace, console: Console) -> None:
