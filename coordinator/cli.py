@@ -144,6 +144,7 @@ def revoke(
 @app.command()
 def members(home: Home, as_json: AsJson = False) -> None:
     """Lists the hospitals: invited, enrolled or revoked, and who has a vote."""
+    from coordinator.authority import Authority
     from coordinator.home import open_members
     from protocol.enrolment import spoken
 
@@ -157,6 +158,11 @@ def members(home: Home, as_json: AsJson = False) -> None:
             _say(f"  identity key {spoken(status.public_key)}")
     if not found:
         _say("nobody was invited yet: collegium coordinator invite SITE")
+    authority = Authority.open(home)
+    if authority.is_issuing_due:
+        _say("the issuing certificate ends soon: fetch root.key, then collegium coordinator rotate")
+    elif authority.root_key_file.exists():
+        _say(f"{authority.root_key_file} is still here: move it away from this machine")
     _emit([asdict(status) for status in found], as_json)
 
 

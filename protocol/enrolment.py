@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
-from protocol.encoding import canonical, digest, parse_canonical
+from protocol.encoding import canonical, parse_canonical
 from protocol.errors import MessageRefused
 from protocol.forms import (
     MAX_SITES,
@@ -130,11 +130,6 @@ class Attestation:
 
     def __post_init__(self) -> None:
         require_forms(self)
-
-    @property
-    def digest(self) -> str:
-        """The evidence's name: SHA-256 of the record's canonical bytes."""
-        return digest(to_bytes(self))
 
 
 def attest(site: str, evidence: bytes, key: SigningKey) -> Attestation:

@@ -124,7 +124,6 @@ def test_evidence_belongs_to_one_key_and_has_a_limit() -> None:
         require_own(attestation, replace(member, site="oslo"))
     with pytest.raises(MessageRefused, match="not valid for this key"):
         require_own(replace(attestation, evidence=b"other"), member)
-    assert attestation.digest != attest("lyon", b"other", KEY).digest
     with pytest.raises(ValueError, match="at most 65536 bytes"):
         Attestation(site="lyon", public_key=KEY.public.hex(), evidence=bytes(MOST_EVIDENCE + 1))
 
