@@ -12,7 +12,9 @@ Rules the record keeps, whoever builds it:
 """
 
 import difflib
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
@@ -319,29 +321,42 @@ class Study(Record):
 
     def privacy_digest(self, purpose: str) -> str:
         """What is released in a round of this purpose, and how it is protected, as a digest."""
-        return digest_json(
-            {
-                "purpose": purpose,
-                "privacy": self.privacy.model_dump(mode="json"),
-                "steps": self.training.steps,
-                "evaluation": self.evaluation.model_dump(mode="json"),
-            }
-        )
+        if purpose not in self._privacy_digests:
+            self._privacy_digests[purpose] = digest_json(
+                {
+                    "purpose": purpose,
+                    "privacy": self.privacy.model_dump(mode="json"),
+                    "steps": self.training.steps,
+                    "evaluation": self.evaluation.model_dump(mode="json"),
+                }
+            )
+        return self._privacy_digests[purpose]
 
-    @property
+    @cached_property
+    def _privacy_digests(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
     def weights_digest(self) -> str:
         """The public weights as a digest."""
         return digest_json(self.weights)
 
-    @property
+    @cached_property
     def canonical_bytes(self) -> bytes:
         """The bytes that are hashed, signed and registered."""
         return canonical(self.model_dump(mode="json"))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The study's name for ever: SHA-256 of its canonical bytes."""
         return digest(self.canonical_bytes)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
+        """Returns a copy; what was computed from the old fields is computed anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in set(vars(copied)) - set(type(self).model_fields):
+            del vars(copied)[name]
+        return copied
 
 
 def _contradictions(study: Study) -> list[tuple[str, str]]:

@@ -89,3 +89,14 @@ def test_the_document_in_docs_is_a_valid_study() -> None:
     text = (ROOT / "docs" / "study.md").read_text()
     document = text.split("```yaml\n")[1].split("```")[0]
     assert read_study(document).name == "readmission"
+
+
+def test_digest_of_a_changed_copy_is_its_own() -> None:
+    study = small_study()
+    before = study.digest, study.weights_digest, study.privacy_digest("training")
+    other = study.model_copy(update={"title": "Another"})
+    longer = study.model_copy(update={"training": study.training.model_copy(update={"rounds": 9})})
+    assert other.digest != before[0] and longer.digest != before[0]
+    assert longer.privacy_digest("training") != before[2]
+    assert small_study() == study and small_study().digest == before[0]
+    assert study.model_copy() == study
