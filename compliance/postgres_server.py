@@ -28,13 +28,19 @@ _SECRETS = ("password", "sslpassword")
 #: Any number, the same for all versions of this software: who holds it may write.
 _WRITER = int.from_bytes(b"collegiu")
 _CONNECT_SECONDS = 10
+#: What each writing transaction begins with: it waits for the one before, takes a number by which
+#: a lost answer to its COMMIT is found, and lets go should its program fall asleep.
+_BEGIN_WRITING = f"""
+    SELECT pg_current_xact_id()::text,
+           set_config('idle_in_transaction_session_timeout', '5min', true)
+    FROM pg_advisory_xact_lock({_WRITER})
+"""  # noqa: S608
 #: A client that died without a word loses its lock after about a minute.
 _SESSION = (
     "SET synchronous_commit = on",
     "SET tcp_keepalives_idle = 30",
     "SET tcp_keepalives_interval = 10",
     "SET tcp_keepalives_count = 3",
-    "SET idle_in_transaction_session_timeout = '5min'",
 )
 
 
@@ -148,10 +154,8 @@ def _begin(connection: Connection) -> None:
         _begin_reading(connection)
         return
     # READ COMMITTED: what is read after the lock was given is what the writer before has written.
-    # The number is that of this transaction; it answers a COMMIT whose answer was lost.
-    connection.info[transactions.NUMBER] = connection.exec_driver_sql(
-        f"SELECT pg_current_xact_id()::text FROM pg_advisory_xact_lock({_WRITER})"  # noqa: S608
-    ).scalar_one()
+    number = connection.exec_driver_sql(_BEGIN_WRITING).scalar()
+    connection.info[transactions.NUMBER] = number
 
 
 def _begin_reading(connection: Connection) -> None:

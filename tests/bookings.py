@@ -1,0 +1,36 @@
+"""What a hospital books, for tests of its database: a plan of 3.0 rho, shares of 0.2."""
+
+from pathlib import Path
+
+import pytest
+
+from compliance.accounting import SampledGaussian
+from compliance.ledger_records import Reservation, SentToken
+from compliance.store import Hospital, open_hospital
+
+PLAN = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
+SHARE = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=10)
+
+
+def north(place: str, blobs: Path) -> Hospital:
+    """Opens the hospital of these tests."""
+    return open_hospital(place, site="north", blobs=blobs)
+
+
+def reserve(hospital: Hospital) -> Reservation:
+    """Books the plan."""
+    hospital.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
+    return hospital.ledger.reserve(
+        study="s" * 64, run="run-1", partition="training", purpose="training", event=PLAN
+    )
+
+
+def send(hospital: Hospital, plan: Reservation, context: str = "c") -> SentToken:
+    """Books one share."""
+    return hospital.ledger.mark_sent(plan, context=context, event=SHARE, blob="b", content=context)
+
+
+def require_spent(hospital: Hospital, shares: int) -> None:
+    """The chain is intact and holds this many shares."""
+    hospital.ledger.verify()
+    assert hospital.ledger.summary().of("training").spent == pytest.approx(0.2 * shares)
