@@ -258,7 +258,7 @@ class Server:
                     self._failed.count(address)
                     raise
         except (FederationError, TimeoutError, ClientDisconnect) as error:
-            return self._refused(request, f"enrolment: {error or type(error).__name__}")
+            return self._refused(request, f"enrolment: {str(error) or type(error).__name__}")
         return Response(reply, media_type="application/json")
 
     async def _health(self, _request: Request) -> Response:

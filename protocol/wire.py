@@ -162,6 +162,8 @@ def _raw(header: str) -> bytes:
         raw = base64.b64decode(header, validate=True)
     except (binascii.Error, ValueError) as error:
         raise MessageRefused("the proof is not base64") from error
+    if base64.b64encode(raw).decode("ascii") != header:
+        raise MessageRefused("the proof is not base64 in its canonical spelling")
     if len(raw) <= 64:
         raise MessageRefused("the proof is too short")
     return raw

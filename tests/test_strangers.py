@@ -1,0 +1,687 @@
+"""Strangers and faithless members: refused, logged, nothing else affected."""
+
+import contextlib
+import gzip
+import logging
+import os
+import resource
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from coordinator import door, gate, server
+from coordinator.authority import Authority
+from coordinator.door import Guest, House
+from coordinator.home import open_members
+from coordinator.mailbox import Mailbox
+from coordinator.strangers import StrangerLog, Tally
+from protocol.encoding import blob_digest
+from protocol.enrolment import EnrolmentInvitation, request_enrolment
+from protocol.enrolment import to_bytes as written
+from protocol.identity import SigningKey
+from protocol.wire import Answer, BlobName, Delivery, to_bytes
+from silos.credentials import Credentials
+from silos.wire import Wire
+from tests.network import Network, until
+from tests.strangers import Caller, enrolled, newcomer, stranger, with_certificate_of
+from tests.studies import small_study
+
+INBOX = "/v1/inbox?after=0&wait=0"
+Logged = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """A served coordinator and four enrolled hospitals whose supervisors are not started."""
+    network = Network(tmp_path_factory.mktemp("strangers"), small_study())
+    with network.serving():
+        yield network
+
+
+@pytest.fixture
+def mailbox(network: Network) -> Mailbox:
+    return network.service._mailbox
+
+
+@pytest.fixture
+def east(network: Network) -> Caller:
+    return enrolled(network, "east")
+
+
+@pytest.fixture(autouse=True)
+def fresh_counts(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests did from this address does not count."""
+    monkeypatch.setattr(gate.STRANGERS, "_lines", Tally(100))
+    monkeypatch.setattr(network.service.server, "_failed", Tally(server.MOST_FAILED_ENROLMENTS))
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
+    """Waits until the coordinator's log says something; nothing unexpected stands in it."""
+    caplog.set_level(logging.INFO, "collegium.coordinator")
+    yield lambda text: until(lambda: text in caplog.text, 20)
+    broken = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record.getMessage() for record in broken] == []
+
+
+def posted(mailbox: Mailbox, site: str, *, most_blob: int = 0, blob: BlobName | None = None) -> int:
+    """Leaves a delivery for a site; returns its number."""
+    draft = Delivery(number=0, run_id="run-1", kind="masked", message=b"please", blob=blob)
+    return mailbox.post(site, draft, most_blob)
+
+
+def put(caller: Caller, blob: bytes, offset: int, part: bytes, size: int | None = None) -> int:
+    target = f"/v1/blobs/{blob_digest(blob)}?offset={offset}&size={size or len(blob)}"
+    return caller.hears("PUT", target, part)
+
+
+# --- who are you? ---
+
+
+def test_stranger_without_a_certificate_hears_one_word(network: Network, logged: Logged) -> None:
+    status, said, headers = stranger(network).asks("GET", INBOX)
+    assert (status, said, headers["connection"]) == (403, b"refused", "close")
+    logged("127.0.0.1: refused GET /v1/inbox: no certificate")
+
+
+def test_certificate_of_another_authority_gets_no_tls(
+    network: Network, tmp_path: Path, logged: Logged
+) -> None:
+    Authority.create(tmp_path / "other", ["127.0.0.1"])
+    forger = with_certificate_of(network, tmp_path, tmp_path / "other", "east")
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        forger.asks("GET", INBOX)
+    logged("no TLS was agreed: unable to get local issuer certificate")
+
+
+def test_expired_certificate_gets_no_tls(network: Network, tmp_path: Path, logged: Logged) -> None:
+    late = with_certificate_of(network, tmp_path, network.home, "east", age=timedelta(days=30))
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        late.asks("GET", INBOX)
+    logged("no TLS was agreed: certificate")
+
+
+def test_certificate_that_the_register_does_not_know_is_refused(
+    network: Network, tmp_path: Path, logged: Logged
+) -> None:
+    """Even one that the consortium's own issuing key made."""
+    forger = with_certificate_of(network, tmp_path, network.home, "east")
+    assert forger.hears("GET", INBOX) == 403
+    logged("the certificate or the member is revoked")
+
+
+def test_revoked_hospital_is_refused(network: Network, tmp_path: Path, logged: Logged) -> None:
+    gone = newcomer(network, tmp_path, "gone")
+    assert gone.hears("GET", INBOX) == 204
+    with open_members(network.home) as members:
+        members.revoke("gone", "it left the consortium")
+    until(lambda: gone.hears("GET", INBOX) == 403, 10)
+    logged("the certificate or the member is revoked")
+
+
+def test_tls_1_2_is_not_spoken(network: Network, logged: Logged) -> None:
+    old = stranger(network)
+    old.context.minimum_version = ssl.TLSVersion.TLSv1_2
+    old.context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        old.connect()
+    logged("no TLS was agreed: UNSUPPORTED_PROTOCOL")
+
+
+def test_plain_http_gets_no_answer(network: Network, logged: Logged) -> None:
+    with socket.create_connection(("127.0.0.1", network.port), 20) as line:
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            assert b"HTTP" not in line.recv(1000)
+    logged("no TLS was agreed: HTTP_REQUEST")
+
+
+# --- proofs ---
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"method": "POST"}, {"target": "/v1/inbox?after=1&wait=0"}, {"site": "west"}],
+    ids=["method", "target", "site"],
+)
+def test_proof_for_another_request_is_refused(
+    east: Caller, changes: dict[str, str], logged: Logged
+) -> None:
+    assert east.hears("GET", INBOX, proof=east.proof("GET", INBOX, **changes)) == 403
+    logged("the proof is for another request")
+
+
+def test_proof_for_another_body_is_refused(east: Caller, logged: Logged) -> None:
+    body = to_bytes(Answer(number=1))
+    proof = east.proof("POST", "/v1/answers", body)
+    assert east.hears("POST", "/v1/answers", to_bytes(Answer(number=2)), proof=proof) == 403
+    logged("the proof is for another body")
+
+
+def test_hospital_cannot_sign_as_another(network: Network, east: Caller, logged: Logged) -> None:
+    west = enrolled(network, "west")
+    assert east.hears("GET", INBOX, proof=west.proof("GET", INBOX)) == 403
+    logged("the proof is for another request")
+    west.site = "east"
+    assert east.hears("GET", INBOX, proof=west.proof("GET", INBOX)) == 403
+    logged("signature")
+
+
+def test_replayed_request_is_refused(east: Caller, logged: Logged) -> None:
+    proof = east.proof("GET", INBOX)
+    assert [east.hears("GET", INBOX, proof=proof) for _ in range(2)] == [204, 403]
+    logged("the request came before")
+
+
+@pytest.mark.parametrize("seconds", [-400, 400, -3600 * 24 * 365])
+def test_proof_of_another_time_hears_that_its_clock_is_wrong(east: Caller, seconds: int) -> None:
+    proof = east.proof("GET", INBOX, time=int((time.time() + seconds) * 1000))
+    status, said, headers = east.asks("GET", INBOX, proof=proof)
+    assert (status, said) == (401, b"clock")
+    assert headers["date"]
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600])
+def test_hospital_with_a_wrong_clock_takes_the_coordinators_and_goes_on(
+    network: Network, east: Caller, seconds: int
+) -> None:
+    url = f"https://127.0.0.1:{network.port}"
+    wire = Wire("east", url, east.key, east.context, clock=lambda: time.time() + seconds)
+    with contextlib.closing(wire):
+        assert wire.next(0, 0) is None
+        assert wire.send(b"") == BlobName(digest=blob_digest(b""), size=0)
+
+
+@pytest.mark.parametrize("header", ["", "?", "A" * 5000, "QUJD" * 30, "e30=" * 40])
+def test_forged_proofs_are_refused(east: Caller, header: str) -> None:
+    assert east.hears("GET", INBOX, proof=header) == 403
+
+
+# --- what is asked ---
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/blobs/..%2f..%2fcollegium.db",
+        "/v1/blobs/../../collegium.db",
+        "/v1/blobs/" + "A" * 64,
+        "/v1/blobs/" + "a" * 63,
+        "/v1/blobs/" + "a" * 64 + "%00",
+        "/v1/blobs/" + "a" * 64 + ".part",
+        "/v1/documents/../../coordinator.key",
+        "/v1/documents/rosters%2f..%2f..",
+        "/v1/documents//etc/passwd",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_no_path_leads_out_of_the_folder(
+    network: Network, east: Caller, method: str, target: str
+) -> None:
+    before = {path for path in network.home.rglob("*") if path.is_file()}
+    assert east.hears(method, target, b"" if method == "GET" else b"x") in (403, 409)
+    new = {path for path in network.home.rglob("*") if path.is_file()} - before
+    assert [path for path in new if "-wal" not in path.name and "-shm" not in path.name] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("GET", "/"), ("GET", "/v2/inbox"), ("GET", "/v1/inbox/"), ("DELETE", "/v1/inbox"),
+     ("TRACE", "/healthz"), ("PUT", "/v1/enrol"), ("GET", "/.env")],
+)  # fmt: skip
+def test_unknown_endpoints_are_refused_and_logged(
+    network: Network, method: str, target: str, logged: Logged
+) -> None:
+    status, said, _ = stranger(network).asks(method, target)
+    assert (status, said) == (403, b"refused")
+    logged(f"refused {method} {target}")
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["x=1", "after=-1&wait=0", "after=0", "wait=0", "after=9999999999999999&wait=0",
+     "after=&wait=0", "after=0&wait=56", "after=0&wait=1e9", "after=%D9%A1&wait=0",
+     f"after={'1' * 400}&wait=0"],
+)  # fmt: skip
+def test_inbox_takes_whole_numbers_in_range_only(east: Caller, query: str) -> None:
+    assert east.hears("GET", f"/v1/inbox?{query}") == 409
+
+
+def test_answer_to_another_sites_delivery_is_not_taken(
+    east: Caller, mailbox: Mailbox, logged: Logged
+) -> None:
+    number = posted(mailbox, "west")
+    assert east.hears("POST", "/v1/answers", to_bytes(Answer(number=number))) == 409
+    logged("nobody waits for this answer")
+    assert mailbox.next("west", 0) is not None
+    mailbox.withdraw({number: "west"})
+
+
+def test_answer_with_a_blob_that_never_came_is_not_taken(
+    east: Caller, mailbox: Mailbox, logged: Logged
+) -> None:
+    number = posted(mailbox, "east", most_blob=100)
+    blob = BlobName(digest=blob_digest(b"never"), size=5)
+    body = to_bytes(Answer(number=number, blob=blob))
+    assert east.hears("POST", "/v1/answers", body) == 409
+    logged("names a blob that has not arrived")
+    mailbox.withdraw({number: "east"})
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"null", b"\xff", b'{"number":1}', b"[" * 99])
+def test_unknown_messages_are_not_taken(east: Caller, body: bytes) -> None:
+    assert east.hears("POST", "/v1/answers", body) == 409
+
+
+def test_answer_of_a_million_values_costs_no_more_than_its_bytes(east: Caller) -> None:
+    body = b"[" + b"0," * (5 << 20) + b"0]"
+    began = time.process_time()
+    assert east.hears("POST", "/v1/answers", body) == 409
+    assert time.process_time() - began < 2.0
+
+
+# --- blobs ---
+
+
+@pytest.fixture
+def expected(mailbox: Mailbox) -> Iterator[bytes]:
+    """A blob that east is expected to send."""
+    number = posted(mailbox, "east", most_blob=1000)
+    yield os.urandom(1000)
+    mailbox.withdraw({number: "east"})
+
+
+def test_upload_with_a_gap_or_beyond_its_size_is_not_taken(east: Caller, expected: bytes) -> None:
+    assert put(east, expected, 10, expected[10:]) == 409
+    assert put(east, expected, 0, expected + b"x", 1000) == 409
+    assert put(east, expected, 0, expected[:600]) == 200
+    assert put(east, expected, 601, expected[601:]) == 409
+    assert put(east, expected, 500, expected[500:]) == 200
+
+
+def test_upload_of_a_size_that_nobody_waits_for_is_not_taken(
+    east: Caller, expected: bytes, logged: Logged
+) -> None:
+    assert put(east, expected, 0, b"x", 1001) == 409
+    assert put(east, expected, 0, b"", 2**30) == 409
+    assert east.hears("PUT", f"/v1/blobs/{blob_digest(b'')}?offset=0&size=0") == 409
+    logged("nobody waits for a blob of this size")
+
+
+def test_upload_with_another_digest_is_thrown_away(east: Caller, expected: bytes) -> None:
+    assert put(east, expected, 0, bytes(1000)) == 409
+    assert put(east, expected, 0, expected) == 200
+
+
+def test_two_uploads_of_one_blob_at_once_end_in_one_blob(east: Caller, expected: bytes) -> None:
+    def send(_: int) -> set[int]:
+        return {put(east, expected, at, expected[at : at + 100]) for at in range(0, 1000, 100)}
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set().union(*pool.map(send, range(4))) == {200}
+    status, _, headers = east.asks("HEAD", f"/v1/blobs/{blob_digest(expected)}")
+    assert (status, headers["collegium-received"]) == (200, "1000")
+
+
+def test_hospital_cannot_see_touch_or_name_what_another_has_sent(
+    network: Network, east: Caller, mailbox: Mailbox, expected: bytes
+) -> None:
+    west, name = enrolled(network, "west"), blob_digest(expected)
+    assert put(east, expected, 0, expected) == 200
+    number = posted(mailbox, "west", most_blob=1000)
+    assert west.hears("GET", f"/v1/blobs/{name}") == 404
+    assert west.asks("HEAD", f"/v1/blobs/{name}")[2]["collegium-received"] == "0"
+    body = to_bytes(Answer(number=number, blob=BlobName(digest=name, size=1000)))
+    assert west.hears("POST", "/v1/answers", body) == 409
+    mailbox.withdraw({number: "west"})
+
+
+def test_uploads_that_nobody_asked_to_finish_do_not_fill_the_disk(
+    network: Network, east: Caller, expected: bytes
+) -> None:
+    for _ in range(12):
+        assert put(east, os.urandom(1000), 0, b"begun") == 200
+    assert len(list((network.home / "blobs" / "east").iterdir())) <= 4
+
+
+@pytest.mark.parametrize(
+    "asked", ["bytes=-5", "bytes=5-1", "bytes=a-", "bytes=0-0,2-3", "bits=0-", "bytes=" + "9" * 99]
+)
+def test_nonsense_ranges_are_not_served(
+    network: Network, east: Caller, mailbox: Mailbox, asked: str
+) -> None:
+    name = network.service._blobs.keep(b"a model")
+    number = posted(mailbox, "east", blob=BlobName(digest=name, size=7))
+    target = f"/v1/blobs/{name}"
+    assert east.hears("GET", target, headers={"range": asked}) == 409
+    assert east.hears("GET", target, headers={"range": "bytes=9-"}) == 416
+    assert east.asks("GET", target, headers={"range": "bytes=2-"})[1] == b"model"
+    mailbox.withdraw({number: "east"})
+    network.service._blobs.drop(name)
+
+
+# --- HTTP ---
+
+
+def raw(caller: Caller, more: str = "", *, method: str = "GET", target: str = INBOX) -> bytes:
+    """Returns a request's header, with a good proof for no body, still open at its end."""
+    proof = caller.proof(method, target)
+    return f"{method} {target} HTTP/1.1\r\nHost: x\r\ncollegium-proof: {proof}\r\n{more}".encode()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET /healthz HTTP/9.9\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /v1/enrol HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        b"POST /v1/enrol HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/enrol HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        b"POST /v1/enrol HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFFF\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_refused(network: Network, said: bytes, logged: Logged) -> None:
+    assert stranger(network).says(said)[9:12] in (b"400", b"403")
+    logged("127.0.0.1: ")
+
+
+def test_huge_headers_end_the_connection(network: Network, logged: Logged) -> None:
+    huge = b"GET /healthz HTTP/1.1\r\nHost: x\r\nx: " + b"x" * (1 << 16) + b"\r\n\r\n"
+    assert b"200" not in stranger(network).says(huge)
+    logged("cut off: a header")
+
+
+def test_endless_headers_end_the_connection(network: Network, logged: Logged) -> None:
+    lines = (b"x: " + b"x" * 4000 + b"\r\n" for _ in range(10_000))
+    assert stranger(network).says(b"GET /healthz HTTP/1.1\r\n", *lines) == b""
+    logged("cut off: a header")
+
+
+def test_trickled_header_ends_the_connection(
+    network: Network, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    monkeypatch.setattr(gate, "HEADER_SECONDS", 1.0)
+    bits = (bytes([byte]) for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+    began = time.monotonic()
+    assert stranger(network).says(*bits, pause=0.5) == b""
+    assert time.monotonic() - began < 10
+    logged("cut off: nothing came within 1 s")
+
+
+def test_trickled_body_of_an_enrolment_ends(
+    network: Network, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    monkeypatch.setattr(server, "_ENROL_SECONDS", 1.0)
+    head = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    assert b"403" in stranger(network).says(head, *[b"x"] * 20, pause=0.2)[:20]
+    logged("enrolment: TimeoutError")
+
+
+def test_stopped_body_ends_the_connection(
+    network: Network, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    monkeypatch.setattr(gate, "SILENT_SECONDS", 1.0)
+    head = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx"
+    assert stranger(network).says(head) == b""
+    logged("cut off: nothing came within 1 s")
+
+
+@pytest.mark.parametrize("length", [(128 << 10) + 1, 1 << 40])
+def test_long_enrolment_is_refused_before_it_is_read(
+    network: Network, length: int, logged: Logged
+) -> None:
+    head = f"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
+    assert b"403" in stranger(network).says(head.encode())[:20]
+    logged(f"enrolment: a body of {length} bytes")
+
+
+def test_chunked_body_without_length_is_read_no_further_than_allowed(
+    network: Network, logged: Logged
+) -> None:
+    head = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = [b"10000\r\n" + b"x" * 65536 + b"\r\n"] * 20
+    stranger(network).says(head, *chunks)
+    logged("enrolment: a body longer than 131072 bytes")
+
+
+def test_chunked_body_of_a_hospital_is_read(east: Caller) -> None:
+    head = raw(east, "Transfer-Encoding: chunked\r\n\r\n", method="POST", target="/v1/answers")
+    said = east.says(head, b"0\r\n\r\n", b"GET /none HTTP/1.1\r\n\r\n")
+    assert b"409" in said[:20]
+
+
+def test_body_is_not_read_before_the_proof_is_checked(network: Network, logged: Logged) -> None:
+    """So that a thief of a certificate cannot make the coordinator hold bodies."""
+    east = enrolled(network, "east")
+    east.key = SigningKey.from_bytes(os.urandom(32))
+    head = raw(east, f"Content-Length: {12 << 20}\r\n\r\n", method="POST", target="/v1/answers")
+    assert b"403" in east.says(head)[:20]
+    logged("signature")
+
+
+def test_compression_bomb_is_not_unpacked(network: Network, east: Caller, logged: Logged) -> None:
+    bomb = gzip.compress(bytes(50 << 20))
+    packed = {"content-encoding": "gzip"}
+    assert stranger(network).hears("POST", "/v1/enrol", bomb, headers=packed) == 403
+    assert east.hears("POST", "/v1/answers", bomb, headers=packed) == 403
+    logged("compressed bodies are not read")
+
+
+def test_body_longer_than_declared_is_no_second_request(network: Network, logged: Logged) -> None:
+    said = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}GET /healthz"
+    heard = stranger(network).says(said)
+    assert heard.count(b"HTTP/1.1") == 1
+    assert b"403" in heard[:20]
+
+
+def test_pipelined_requests_are_answered_one_by_one(network: Network, east: Caller) -> None:
+    heard = east.says(*[raw(east, "\r\n") for _ in range(20)], b"GET /none HTTP/1.1\r\n\r\n")
+    assert heard.count(b"204 No Content") == 20
+
+
+def test_http_1_0_is_answered_and_closed(network: Network) -> None:
+    heard = stranger(network).says(b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert heard.endswith(b"ok")
+
+
+def test_upgrades_and_odd_headers_change_nothing(network: Network) -> None:
+    said = (
+        b"GET /v1/inbox?after=0&wait=0 HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\n"
+        b"Upgrade: websocket\r\nX-Forwarded-For: 127.0.0.1\r\nX-HTTP-Method-Override: PUT\r\n\r\n"
+    )
+    assert b"403" in stranger(network).says(said)[:20]
+
+
+def test_metrics_are_shown_on_this_machine_only(network: Network, logged: Logged) -> None:
+    forwarded = {"x-forwarded-for": "127.0.0.1", "forwarded": "for=127.0.0.1"}
+    assert stranger(network).hears("GET", "/metrics") == 200
+    assert stranger(network, "127.0.0.2").hears("GET", "/metrics", headers=forwarded) == 403
+    logged("127.0.0.2: refused GET /metrics: metrics are for this machine only")
+
+
+def test_log_takes_no_line_that_a_stranger_writes(network: Network, logged: Logged) -> None:
+    stranger(network).says(b"GET /%0a2026:%20all%20is%20well HTTP/1.1\r\nHost: x\r\n\r\n")
+    logged(r"refused GET /\n2026: all is well")
+
+
+# --- enrolment ---
+
+
+def attempt(
+    network: Network, site: str = "east", source: str = "127.0.0.1"
+) -> tuple[Caller, bytes]:
+    """A well-formed enrolment with a token that nobody gave out."""
+    caller = stranger(network, source)
+    invitation = EnrolmentInvitation(
+        site="east",
+        url="https://127.0.0.1:1",
+        root=(network.home / "tls" / "root.pem").read_text(),
+        token=os.urandom(32),
+        expires="2999-01-01T00:00:00.000Z",
+    )
+    request = Credentials(network.sites["east"].home / "tls", "east").request()
+    return caller, written(request_enrolment(invitation, request, caller.key))
+
+
+def test_wrong_tokens_are_looked_at_so_often_and_no_more(
+    network: Network, tmp_path: Path, logged: Logged
+) -> None:
+    before = enrolled(network, "east")
+    for _ in range(server.MOST_FAILED_ENROLMENTS + 5):
+        caller, body = attempt(network, source="127.0.0.3")
+        assert caller.hears("POST", "/v1/enrol", body) == 403
+    logged("127.0.0.3: refused POST /v1/enrol: enrolment: the invitation is unknown")
+    logged("127.0.0.3: refused POST /v1/enrol: enrolment: too many attempts from this address")
+    assert before.hears("GET", INBOX) == 204
+    assert newcomer(network, tmp_path, "late").hears("GET", INBOX) == 204  # from another address
+
+
+def test_tally_forgets_after_a_minute_and_is_bounded() -> None:
+    now = [0.0]
+    tally = Tally(2, clock=lambda: now[0])
+    assert [tally.count("2001:db8::1"), tally.count("2001:db8::2")] == [1, 2]
+    assert tally.is_full("2001:db8::3")
+    assert not tally.is_full("2001:db9::3")
+    now[0] = 61.0
+    assert not tally.is_full("2001:db8::1")
+    for number in range(11_000):
+        tally.count(f"10.0.{number // 250}.{number % 250}")
+    assert len(tally._counts) == 10_000
+
+
+def test_log_about_one_address_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
+    log = StrangerLog(most=5)
+    for number in range(50):
+        log.tell("192.0.2.1", f"line {number}")
+    log.tell("192.0.2.2", "another")
+    assert len(caplog.records) == 5 + 1 + 1
+
+
+# --- connections ---
+
+
+def guests(house: House, *addresses: str) -> list[Guest]:
+    """Connections that knocked, in this order; whoever was not admitted is closed."""
+    made = []
+    for address in addresses:
+        one, other = socket.socketpair()
+        other.close()
+        guest = Guest(fileno=one.detach())
+        guest.house, guest.address = house, address
+        if not house.admit(guest):
+            guest.close()
+        made.append(guest)
+    return made
+
+
+def test_house_takes_so_many_from_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "MOST_FROM_ONE_ADDRESS", 2)
+    house = House()
+    made = guests(house, "10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.2")
+    assert [guest.fileno() == -1 for guest in made] == [False, False, True, False]
+    for guest in made:
+        guest.close()
+    assert len(house) == 0
+
+
+def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", 3)
+    house = House()
+    known, first, second = guests(house, "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    house.introduce(known, "east")
+    [third] = guests(house, "10.0.0.4")
+    assert first.reason == "the place was needed"
+    assert {known, second, third} == {*house._strangers, *house._known}
+    for guest in (known, first, second, third):
+        guest.close()
+
+
+def test_hospital_that_comes_again_and_again_keeps_its_newest_connections() -> None:
+    house = House()
+    made = guests(house, *["10.0.0.1"] * (door.MOST_OF_ONE_SITE + 2))
+    for guest in made:
+        house.introduce(guest, "east")
+    assert list(house._known) == made[2:]
+    for guest in made:
+        guest.close()
+
+
+def test_idle_connections_of_one_address_harm_nobody_and_end(
+    network: Network, east: Caller, logged: Logged
+) -> None:
+    """Two addresses take every place there is; hospitals and newcomers are served all the same."""
+    with contextlib.ExitStack() as stack:
+        idle = [
+            stack.enter_context(
+                socket.create_connection(
+                    ("127.0.0.1", network.port), 20, source_address=(source, 0)
+                )
+            )
+            for source in ("127.0.0.4", "127.0.0.5")
+            for _ in range(door.MOST_FROM_ONE_ADDRESS + 10)
+        ]
+        logged("127.0.0.4: no TLS was agreed: too many connections from this address")
+        assert east.hears("GET", INBOX) == 204
+        assert stranger(network, "127.0.0.6").hears("GET", "/healthz") == 200
+        for line in idle:
+            line.settimeout(door.HANDSHAKE_SECONDS + 20)
+            with contextlib.suppress(ConnectionError):
+                assert line.recv(1) == b""
+
+
+# --- nothing else affected ---
+
+
+def nuisance(network: Network, stop: threading.Event) -> int:
+    """Does what the tests above do, again and again; returns how often."""
+    caller, done = stranger(network, "127.0.0.7"), 0
+    thief = enrolled(network, "east")
+    thief.key = SigningKey.from_bytes(os.urandom(32))
+    acts: list[Callable[[], object]] = [
+        lambda: caller.hears("GET", INBOX),
+        lambda: thief.hears("POST", "/v1/answers", bytes(1 << 20)),
+        lambda: caller.says(b"GET / HTTP/1.1\r\nx: " + b"x" * 100_000 + b"\r\n\r\n"),
+        lambda: caller.says(b"\x00" * 1000),
+        lambda: caller.hears("POST", "/v1/enrol", attempt(network)[1]),
+        lambda: caller.hears("POST", "/v1/enrol", bytes(1 << 20)),
+        lambda: caller.connect().close(),
+        lambda: socket.create_connection(("127.0.0.1", network.port), 5).close(),
+    ]
+    while not stop.is_set():
+        with contextlib.suppress(OSError):
+            acts[done % len(acts)]()
+        done += 1
+        stop.wait(0.05)
+    return done
+
+
+def test_honest_run_finishes_while_strangers_knock(tmp_path: Path, logged: Logged) -> None:
+    network = Network(tmp_path, small_study())
+    stop = threading.Event()
+    with network.serving(), ThreadPoolExecutor(3) as pool:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        pests = [pool.submit(nuisance, network, stop) for _ in range(3)]
+        try:
+            network.start_sites()
+            row = network.row(network.run())
+        finally:
+            stop.set()
+        done = sum(pest.result(60) for pest in pests)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert row.state == "finished", row.failure
+    assert done >= 24
+    assert grown < 300 << 10, f"{grown >> 10} MiB more after {done} acts"
+    assert not [site.failures for site in network.sites.values() if site.failures]
