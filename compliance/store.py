@@ -396,6 +396,12 @@ class SqlOnceBook:
     def __init__(self, hospital: Hospital) -> None:
         self._hospital = hospital
 
+    def bound(self, context: str, slot: str) -> str | None:
+        """Returns the digest that (context, slot) is bound to, or None."""
+        where = {"context": context, "slot": slot}
+        with self._hospital.connection() as connection:
+            return connection.execute(_BOUND, where).scalar()
+
     def record(self, context: str, slot: str, digest: str) -> None:
         """Binds (context, slot) to a digest, durably, before anything is signed or revealed.
 

@@ -13,12 +13,10 @@ from compliance.store import Hospital, open_hospital
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.splits import split
-from protocol.encoding import digest, digest_json
 from protocol.errors import (
     BudgetSpent,
     CohortRefused,
     FederationError,
-    MessageRefused,
     PolicyRefused,
     StudyRefused,
 )
@@ -33,6 +31,7 @@ from silos.invitation import Invitation
 from silos.own_words import OwnWords
 from silos.participation import LocalTrainer, Participation
 from silos.privacy_plan import PrivacyPlan
+from silos.split_rule import bind_split
 
 log = logging.getLogger("collegium.silo")
 
@@ -205,7 +204,9 @@ class Silo:
         if isinstance(privacy, PatientPrivacy) and privacy.noise == "fast" and not self._simulated:
             raise PolicyRefused("privacy.noise fast is for simulations only: declare exact")
         own = self._source(invitation)
-        self._bind_split(study, own, invitation.index_file)
+        if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
+            raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
+        bind_split(self._home, study, own, invitation.index_file)
         train, test = split(
             own,
             study.split,
@@ -243,34 +244,6 @@ class Silo:
             source = invitation.data / named
         records = load_cohort(study.cohort, source, site=self.site, keep=keep)
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
-
-    def _bind_split(self, study: Study, own: Records, index_file: bytes | None) -> None:
-        """Holds this hospital to one way of telling training from test patients, for life.
-
-        The ledger counts the larger of what training and test patients paid.
-        That is right only while no patient is ever in both groups, so the
-        first study's rule is the hospital's rule. Where a patient's key is the
-        row number the rows themselves are part of the rule.
-        """
-        if (
-            isinstance(study.split, FileSplit)
-            and study.split.sha256 is None
-            and not self._simulated
-        ):
-            raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
-        rule = {
-            "split": study.split.model_dump(mode="json"),
-            "patient_key": study.cohort.patient_key,
-            "index": digest(index_file) if index_file is not None else None,
-            "rows": digest(own.labels.tobytes()) if study.cohort.patient_key == "row" else None,
-        }
-        try:
-            self._home.once_book().record("split", "for life", digest_json(rule))
-        except MessageRefused as error:
-            raise PolicyRefused(
-                f"site {self.site}: an earlier study split these patients by another rule; a "
-                "patient could then pay both as training and as test patient: use the same split"
-            ) from error
 
     def _reserved(self, study: Study, run_id: str) -> PrivacyPlan | None:
         plan = PrivacyPlan.at(study, self.site)

@@ -23,6 +23,7 @@ from protocol.errors import FederationError, StudyRefused, WorkspaceRefused
 from protocol.study import DistributedPrivacy, PatientPrivacy, Study
 from protocol.task import FullyConnected
 from protocol.wire import MOST_SKEW_SECONDS
+from silos.attestation import find_verifier
 from silos.connectivity import Reach, reach
 from silos.consent import system_time
 from silos.credentials import Credentials
@@ -30,6 +31,7 @@ from silos.findings import Finding, bad, ok, warn
 from silos.policy import open_at, refusals
 from silos.privacy_plan import PrivacyPlan
 from silos.site_file import SITE_FILE, SiteFile, site_file_of, source_path
+from silos.split_rule import require_split
 
 _GIB = 1 << 30
 _WORRYING_SKEW = 60
@@ -96,9 +98,19 @@ def _policy(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Findin
     against = refusals(site.policy, study, site=site.name, simulated=hospital.simulated)
     for refusal in against:
         yield bad(refusal.where, refusal.what, refusal.remedy)
+    if site.policy.attestation is not None:
+        yield _verifier(site.policy.attestation)
     if not against:
         kind = ", a simulated hospital" if hospital.simulated else ""
         yield ok("policy", f"nothing against it{kind}")
+
+
+def _verifier(name: str) -> Finding:
+    try:
+        find_verifier(name)
+    except FederationError as error:
+        return bad("attestation", str(error), "install it, or leave policy.attestation out")
+    return ok("attestation", f"the verifier {name} is installed")
 
 
 def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
@@ -133,6 +145,7 @@ def _records(
         path = source_path(site, home)
         records = load_cohort(study.cohort, path, site=site.name, keep=keep)
         index = index_beside(study, folder)
+        require_split(hospital, study, records, index)
         train, test = split(
             records, study.split, key=hospital.split_key, site=site.name, index_file=index
         )

@@ -12,12 +12,14 @@ import pytest
 
 from compliance.approval_book import approvals_of
 from compliance.store import open_hospital
+from pipelines.cohort import load_cohort
 from protocol.study import Study
 from protocol.study_file import read_study
 from silos.connectivity import Contact, reach
 from silos.credentials import Credentials
 from silos.findings import Finding, ok
 from silos.site_check import check_site, parameters_of
+from silos.split_rule import bind_split
 from tests.consortium_home import ConsortiumHome
 from tests.hospital_home import MEDIC, OFFICER, enrol, make_east
 from tests.sites import changed_site
@@ -153,6 +155,23 @@ def test_too_many_workers_and_too_little_memory_are_warnings(home: Path) -> None
     )
     found = check(home)
     assert (found["cores"].state, found["memory"].state) == ("warn", "warn")
+
+
+def test_a_split_other_than_the_hospitals_own_for_life_is_told(home: Path) -> None:
+    study = small_study()
+    hospital = open_hospital(home / "hospital.db", site="east")
+    own = load_cohort(study.cohort, home / "east.csv", site="east")
+    bind_split(hospital, study, own, None)
+    hospital.close()
+    assert check(home)["records"].state == "ok"
+    other = check(home, read_study(changed("test_fraction: 0.3", "test_fraction: 0.4")))
+    assert "an earlier study split these patients by another rule" in other["records"].finding
+
+
+def test_a_verifier_that_is_not_installed_is_told(home: Path) -> None:
+    (home / "site.yaml").write_text(changed_site("needed: 1", "needed: 1\n  attestation: tee"))
+    found = check(home)["attestation"]
+    assert (found.state, "install the package that brings it" in found.finding) == ("bad", True)
 
 
 def test_nothing_is_changed_by_looking(home: Path) -> None:
