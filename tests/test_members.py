@@ -1,19 +1,16 @@
 """The register of members: votes, revocation, rotation, and all of it held to the log."""
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
-from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from collegium import cli
 from coordinator.certificates import write_serial
 from coordinator.home import open_members
 from coordinator.member_rows import TABLES
@@ -35,7 +32,6 @@ from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import COORDINATOR, SigningKey, sign_roster
 from tests.consortium_home import ConsortiumHome, csr, leaf, serial
 from tests.postgres import Server
-from tests.test_cli import refused, run
 
 FOUR = ("berlin", "lyon", "oslo", "turin")
 
@@ -467,92 +463,6 @@ def assert_broken(path: Path, home: ConsortiumHome, said: str | None = None) -> 
             pytest.fail(f"{path.name} verifies")
     finally:
         store.close()
-
-
-def as_json(capsys: pytest.CaptureFixture[str]) -> Any:
-    return json.loads(capsys.readouterr().out)
-
-
-def test_commands_from_an_empty_folder_to_a_revoked_hospital(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home, to = ("--home", tmp_path / "home"), tmp_path / "lyon.invitation"
-    host = ("--host", "coordinator.example.org,10.0.0.5")
-    assert run(monkeypatch, "coordinator", "init", *home, *host, "--json") == 0
-    made = as_json(capsys)
-    assert made["hosts"] == ["coordinator.example.org", "10.0.0.5"]
-    invite = ("coordinator", "invite", "lyon", *home, "--to", to, "--json")
-    assert run(monkeypatch, *invite) == 0
-    captured = capsys.readouterr()
-    assert made["root_fingerprint"][:4] in captured.err
-    assert "token" not in captured.out + captured.err
-    assert to.stat().st_mode & 0o077 == 0
-    assert run(monkeypatch, "coordinator", "revoke", "lyon", *home, "--reason", "x", "--json") == 0
-    assert as_json(capsys)["revoked"]
-    assert run(monkeypatch, "coordinator", "members", *home, "--json") == 0
-    captured = capsys.readouterr()
-    assert json.loads(captured.out)[0]["state"] == "revoked"
-    assert "root.key is still here" in captured.err
-    assert run(monkeypatch, "coordinator", "hosts", *home, "--host", "a.example", "--json") == 0
-    assert as_json(capsys)["hosts"] == ["a.example"]
-    assert run(monkeypatch, "coordinator", "rotate", *home, "--json") == 0
-    assert as_json(capsys)["rotated"]
-    assert run(monkeypatch, "audit", "verify", "--out", tmp_path / "home", "--json") == 0
-    assert as_json(capsys)["verified"]
-
-
-def test_commands_show_who_has_signed_a_roster(
-    home: ConsortiumHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    home.found("lyon", "oslo")
-    home.enrol("turin")
-    where = ("--home", home.root, "--json")
-    assert run(monkeypatch, "coordinator", "roster", "propose", *where) == 0
-    capsys.readouterr()
-    home.sign("lyon")
-    assert run(monkeypatch, "coordinator", "roster", "show", *where) == 0
-    captured = capsys.readouterr()
-    assert "signed by 1, 2 must: lyon yes, oslo -" in captured.err
-    assert '"needed": 2' in captured.out
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("members",), "holds no coordinator: collegium coordinator init makes one"),
-        (("invite", "lyon"), "holds no coordinator"),
-        (("roster", "show"), "holds no coordinator"),
-        (("init", "--host", "a b"), "is no host"),
-    ],
-)
-def test_commands_say_what_is_wrong(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    words: tuple[str, ...],
-    said: str,
-) -> None:
-    where = ("--home", tmp_path / "none")
-    assert said in refused(monkeypatch, capsys, "coordinator", *words, *where)
-
-
-def test_invitation_is_not_written_over_a_file_or_for_a_wrong_name(
-    home: ConsortiumHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    to = home.root.parent / "file"
-    to.write_text("mine")
-    where = ("--home", home.root, "--to")
-    message = refused(monkeypatch, capsys, "coordinator", "invite", "lyon", *where, to)
-    assert "is there already" in message
-    assert to.read_text() == "mine"
-    new = home.root.parent / "new"
-    message = refused(monkeypatch, capsys, "coordinator", "invite", "Lyon", *where, new)
-    assert "no invitation can be made for 'Lyon'" in message
-    assert not new.exists()
-
-
-def test_the_coordinators_commands_are_part_of_collegium() -> None:
-    assert {group.name for group in cli.app.registered_groups} >= {"coordinator", "silo"}
 
 
 def test_migrations_make_the_tables_of_the_models(home: ConsortiumHome) -> None:
