@@ -58,7 +58,9 @@ def claim(dossier: Dossier) -> Statement:
             tone=Tone.BAD,
         )
     if dossier.protected:
-        return Statement(text="Patient-level differential privacy.", detail=dossier.claim)
+        units = {s.privacy.unit for s in dossier.sites}
+        level = "Patient" if units == {"patient"} else "Record"
+        return Statement(text=f"{level}-level differential privacy.", detail=dossier.claim)
     reason = dossier.claim.removeprefix("No privacy is claimed: ")
     return Statement(
         text="No privacy is claimed.",
@@ -253,6 +255,7 @@ def privacy_table(dossier: Dossier) -> Table:
             Column(title="Steps", form=Form.COUNT),
             Column(title="Clip", form=Form.NUMBER),
             Column(title="Noise"),
+            Column(title="Unit"),
         ),
         rows=tuple(
             (
@@ -268,6 +271,7 @@ def privacy_table(dossier: Dossier) -> Table:
                 s.privacy.steps,
                 s.privacy.clip,
                 s.privacy.noise,
+                s.privacy.unit,
             )
             for s in dossier.sites
         ),

@@ -153,6 +153,7 @@ def test_hospital_row_holds_claim_mechanism_and_noise() -> None:
         "Steps": 20,
         "Clip": 1.0,
         "Noise": "exact",
+        "Unit": "patient",
     }
 
 
@@ -282,3 +283,28 @@ def test_claim_that_rests_on_the_secure_sum_says_what_is_left_without_it() -> No
     assert "holds while at most 1 of the hospitals collude" in claim
     assert "if more do, exp(3.2)" in claim
     assert "collude" not in dossier.claim
+
+
+def test_record_level_claim_says_that_it_is_about_a_record() -> None:
+    weaker = replace(
+        dossiers.finished(),
+        sites=tuple(
+            replace(site, privacy=replace(site.privacy, unit="record"))
+            for site in dossiers.finished().sites
+        ),
+    )
+    page = _text(render_html(privacy_report(weaker)))
+    assert "Record-level differential privacy" in page
+    assert "Patient-level differential privacy" not in page
+    assert "one single record (not of a patient with several)" in page
+
+
+def test_fast_noise_is_named_in_the_claim() -> None:
+    nominal = replace(
+        dossiers.finished(),
+        sites=tuple(
+            replace(site, privacy=replace(site.privacy, noise="fast: rounded floats"))
+            for site in dossiers.finished().sites
+        ),
+    )
+    assert "the claim is nominal" in _text(render_html(privacy_report(nominal)))
