@@ -152,7 +152,9 @@ def test_a_real_silo_refuses_fixed_noise_and_studies_without_privacy(tmp_path: P
     from silos.silo import Silo
 
     federation = Federation(tmp_path, small_study(), fixed_noise=1)
-    real = Silo("east", tmp_path / "real", LinearTrainer, simulated=False)
+    real = Silo(
+        "east", tmp_path / "real", LinearTrainer, simulated=False, consent=lambda _study: None
+    )
     real.grant(20.0, 1e-3)
     with pytest.raises(PolicyRefused, match="fixed test noise protects nobody"):
         real.join(federation.invitation)

@@ -251,7 +251,25 @@ def test_a_real_hospital_refuses_records_that_stand_in_for_hospitals(tmp_path: P
         "deal: {records: east.csv, how: {rule: label_skew, shares: [1, 1, 1, 1], seed: 1}}\n"
         "split: {",
     )
-    real = Silo("east", tmp_path / "real", LinearTrainer, simulated=False)
+    real = Silo(
+        "east", tmp_path / "real", LinearTrainer, simulated=False, consent=lambda _study: None
+    )
     real.grant(20.0, 1e-3)
     with pytest.raises(FederationError, match="stand in for hospitals"):
         real.join(replace(attack.federation.invitation, study=read_study(text)))
+
+
+def test_a_real_hospital_without_consent_is_no_hospital(tmp_path: Path) -> None:
+    with pytest.raises(PolicyRefused, match="is asked for its consent to every study"):
+        Silo("east", tmp_path / "real", LinearTrainer, simulated=False)
+
+
+def test_a_hospital_that_does_not_consent_joins_nothing(tmp_path: Path) -> None:
+    def refuse(study: Study) -> None:
+        raise PolicyRefused(f"not {study.name}")
+
+    federation = Attack(tmp_path, join=False).federation
+    silo = Silo("east", tmp_path / "own", LinearTrainer, simulated=True, consent=refuse)
+    silo.grant(20.0, 1e-3)
+    with pytest.raises(PolicyRefused, match="not small"):
+        silo.join(federation.invitation)
