@@ -7,11 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, text
 
 from compliance.approval_book import ApprovalTable, approvals_of
 from compliance.approvals import Approval, Approvals, ApprovalStorage, Decision
 from compliance.joined_runs import JoinedRuns, RunState
-from compliance.store import Hospital, open_hospital
+from compliance.store import MIGRATIONS, Hospital, open_hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
 from protocol.encoding import digest
@@ -353,3 +356,22 @@ def test_an_index_file_that_the_digest_does_not_name_is_refused(
     with pytest.raises(StudyRefused, match=said):
         StudyShelf(tmp_path).keep(text, index)
     assert StudyShelf(tmp_path).digests() == ()
+
+
+def test_a_database_of_an_earlier_version_becomes_a_real_hospitals(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "hospital_0002")
+        row = {"split": bytes(32), "identity": bytes(32), "at": "2000-01-01T00:00:00.000Z"}
+        connection.execute(
+            text("INSERT INTO hospital VALUES (1, 'east', :split, :identity, :at)"), row
+        )
+    engine.dispose()
+    hospital = open_hospital(path, site="east", simulated=False)
+    assert hospital.identity_key == bytes(32)
+    assert approve(approvals_of(hospital)).number == 1
+    hospital.close()
