@@ -21,6 +21,7 @@ help:
 	@echo "make check      ruff, mypy --strict, import directions"
 	@echo "make dashboard  open the dashboard on what the demo left in $(OUT)/"
 	@echo "make bench      speed, as ratios against a floor measured in the same run"
+	@echo "make chaos      faults of every kind against hospitals, coordinator and line; writes docs/chaos.md"
 	@echo "make fuzz       millions of spoilt inputs against every decoder of outside bytes"
 
 # Torch is pinned by version and installed first (its file differs between CPU and GPU
@@ -76,6 +77,10 @@ DATA    ?= ../shared/data/heart_disease
 NETWORK ?= network-demo-out
 network-demo: $(STAMP)
 	@$(BIN)/collegium network-demo examples/heart-disease/study.yaml --data $(DATA) --out $(NETWORK)
+
+# The long form of tests/test_chaos.py; the table is written when every fault ends as it must.
+chaos: $(STAMP)
+	@$(BIN)/python -m tests.chaos --to docs/chaos.md
 
 dashboard: $(STAMP)
 	@$(BIN)/collegium dashboard --out $(OUT)

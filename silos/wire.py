@@ -40,7 +40,8 @@ from protocol.wire import (
 
 _CONNECT_SECONDS = 10.0
 _SECONDS = 60.0
-_READ = 1 << 20
+#: On a line that is cut again and again parts become as small as this.
+_LEAST_PART = 256 << 10
 #: The longest reply that is no blob: evidence about the machines of all hospitals.
 _MOST_REPLY = 32 << 20
 
@@ -136,7 +137,7 @@ class Wire:
                 if reply.status_code == 200:
                     here.clear()
                 _require_plain(reply)
-                for part in reply.iter_raw(_READ):
+                for part in reply.iter_raw():
                     if len(here) + len(part) > name.size:
                         raise MessageRefused("the coordinator sent more bytes than it named")
                     here += part
@@ -151,18 +152,19 @@ class Wire:
             MessageRefused: the coordinator does not take it.
         """
         name = BlobName(digest=blob_digest(blob), size=len(blob))
-        view, left = memoryview(blob), tries
+        view, left, most = memoryview(blob), tries, CHUNK_BYTES
         while True:
             try:
                 here = self._received(name)
                 while here < name.size:
-                    before, part = here, bytes(view[here : here + CHUNK_BYTES])
+                    before, part = here, bytes(view[here : here + most])
                     here, left = self._send_part(name, before, part), tries
+                    most = min(2 * most, CHUNK_BYTES)
                     if here <= before:
                         raise MessageRefused("the coordinator loses what it was sent")
                 return name
             except LinkLost:
-                left -= 1
+                left, most = left - 1, max(most // 2, _LEAST_PART)
                 if not left:
                     raise
                 time.sleep(_pause(tries - left))
@@ -217,7 +219,7 @@ class Wire:
                 method, target, content=body, headers=headers, timeout=timeout
             ) as reply:
                 _require_plain(reply)
-                for part in reply.iter_raw(_READ):
+                for part in reply.iter_raw():
                     if len(content) + len(part) > _MOST_REPLY:
                         raise MessageRefused("the coordinator's reply is too long")
                     content += part
