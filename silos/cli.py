@@ -113,8 +113,10 @@ def approve(study: StudyFile, home: Home, by: By, reason: Reason = "", yes: Yes 
         _say(f"{heading:<16}{words}")
     if not yes:
         _ask_for(read.digest[:TYPED_DIGITS], f"the first {TYPED_DIGITS} digits of the digest")
-    done = approve(home, study, by=by, reason=reason)
+    done, missing = approve(home, study, by=by, reason=reason)
     _say(f"approved        by {done.approver} at {done.decided_at}")
+    if missing:
+        _say(f"not yet         {missing} more must approve it before it may run here")
 
 
 @app.command()

@@ -146,8 +146,11 @@ def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, st
     yield "budget", f"this study costs {cost:.2g} of the remaining {left:.2g}{fits}"
 
 
-def approve(home: Path, path: Path, *, by: str, reason: str) -> Approval:
+def approve(home: Path, path: Path, *, by: str, reason: str) -> tuple[Approval, int]:
     """Records an approval and keeps the study with its index file under its digest.
+
+    Returns:
+        The approval, and how many more people must approve before the study may run.
 
     Raises:
         PolicyRefused: the policy does not allow the study, or does not name this person.
@@ -158,9 +161,12 @@ def approve(home: Path, path: Path, *, by: str, reason: str) -> Approval:
     with opened(home) as (site, hospital):
         require_allowed(site, study, simulated=hospital.simulated)
         StudyShelf(home / "studies").keep(text, index_beside(study, path.parent))
-        return approvals_of(hospital).approve(
-            study.digest, approver=by, approvers=site.policy.approvers, reason=reason
+        approvals, policy = approvals_of(hospital), site.policy
+        done = approvals.approve(
+            study.digest, approver=by, approvers=policy.approvers, reason=reason
         )
+        standing = {entry.approver for entry in approvals.standing(study.digest)}
+        return done, max(0, policy.approvals_needed - len(standing & set(policy.approvers)))
 
 
 def withdraw(home: Path, digest: str, *, by: str, reason: str) -> Approval:

@@ -211,8 +211,10 @@ def test_a_study_may_run_from_approval_to_withdrawal(home: Path, person: Person)
 def test_where_two_must_approve_one_is_not_enough(tmp_path: Path, person: Person) -> None:
     home = make_east(tmp_path, site=changed_site("needed: 1", "needed: 2"))
     person.runs(*approve(home, "--yes"))
+    assert "1 more must approve it before it may run here" in person.err
     assert "the policy needs 2 people" in str(listed(home, person)["why_not"])
     person.runs(*approve(home, "--yes", by="Prof. B. Medicine"))
+    assert "more must approve" not in person.err
     assert listed(home, person)["may_run"] is True
 
 
