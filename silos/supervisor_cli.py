@@ -70,6 +70,7 @@ def start(
     from silos.enrolling import coordinator_key
     from silos.own_ray import own_ray
     from silos.remote_trainer import RemoteTrainer
+    from silos.roster_acts import ask_for_evidence
     from silos.silo import Silo
     from silos.site_file import source_path
     from silos.supervisor import Settings, Supervisor
@@ -78,7 +79,9 @@ def start(
         if test_noise and not hospital.simulated:
             raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
         _log_at_home(home / "silo.log")
-        consent = Consent(home, hospital)
+        consent = Consent(
+            home, hospital, require_attested=partial(ask_for_evidence, home, hospital)
+        )
         site = consent.site_file()
         if site.coordinator is None:
             raise PolicyRefused("site.yaml: coordinator is missing: write its address there")
