@@ -1,0 +1,66 @@
+"""docs/network.md cannot go stale: endpoints, statuses and limits are the code's."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from starlette.routing import Route
+
+from coordinator.blob_store import BlobStore
+from coordinator.mailbox import Mailbox
+from coordinator.metrics import Metrics
+from coordinator.server import Server
+from protocol.wire import PROOF_HEADER, Proof, to_bytes
+from tests.test_wire import Known, draft
+
+PAGE = (Path(__file__).parent.parent / "docs" / "network.md").read_text(encoding="utf-8")
+
+
+def rows(title: str) -> list[list[str]]:
+    """The cells of the table whose head begins with a title, row by row."""
+    table = PAGE[PAGE.index(f"\n| {title} |") + 1 :].split("\n\n")[0]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n")][2:]
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Server:
+    """The application, with nobody behind it."""
+    pool = ThreadPoolExecutor(1)
+    return Server(Known(), Mailbox(), BlobStore(tmp_path), Metrics(), pool)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("limit", "value", "where"), rows("limit"))
+def test_page_quotes_every_limit_as_the_code_has_it(limit: str, value: str, where: str) -> None:
+    module, _, name = where.strip("`").rpartition(".")
+    assert getattr(import_module(module), name) == float(value), limit
+
+
+def test_page_forgets_no_limit_that_is_named_in_the_code() -> None:
+    told = {row[2].strip("`") for row in rows("limit")}
+    for module in ("door", "gate", "server", "blob_store", "strangers"):
+        found = vars(import_module(f"coordinator.{module}"))
+        own = [name for name in found if re.match("MOST_|HEADER_|SILENT_|HANDSHAKE_", name)]
+        named = {name for path in told for name in [path.rpartition(".")[2]]}
+        assert not set(own) - named, module
+
+
+def test_page_names_every_endpoint_and_no_other(served: Server) -> None:
+    here = {
+        (method, route.path)
+        for route in served.app.routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD" or "blobs" in route.path
+    }
+    told = {(method, row[1].strip("`")) for row in rows("method") for method in row[0].split(", ")}
+    assert told == here
+
+
+def test_page_shows_records_with_the_fields_they_have() -> None:
+    assert f"`{PROOF_HEADER}`" in PAGE
+    for name in Proof.__annotations__:
+        assert f'"{name}":' in PAGE
+    for name in re.findall(rb'"([a-z_]+)":', to_bytes(draft())):
+        assert f'"{name.decode()}":' in PAGE
