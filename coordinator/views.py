@@ -207,7 +207,7 @@ class Views:
             exact_auroc=exact.get("auroc"),
             exact_accuracy=exact.get("accuracy"),
             audit=_audit(session, row.id),
-            environment=json.loads(row.environment_json),
+            environment=json.loads(row.environment_json) | _engines(row),
         )
 
 
@@ -268,6 +268,13 @@ def _sites(
         for site in study.site_names
         if site in words
     )
+
+
+def _engines(row: RunRow) -> dict[str, str]:
+    """Returns what computed the gradients, as the hospitals signed it; older ones did not."""
+    words = [json.loads(word.data) for word in read_words(row.sites_json).values()]
+    found = sorted({word["engine"] for word in words if word.get("engine")})
+    return {"gradient engine": ", ".join(found)} if found else {}
 
 
 def _site(

@@ -203,6 +203,7 @@ def test_fixed_noise_gives_the_same_model_however_the_work_is_spread(home: Path)
         runs.append(json.loads(done.stdout))
     assert runs[0]["model_digest"] == runs[1]["model_digest"]
     assert runs[0]["auroc"] == runs[1]["auroc"]
+    assert runs[0]["environment"]["gradient engine"] == "chain"
     assert runs[0]["claim"].startswith("No privacy is claimed")
     logs = {
         home.name: (home / "silo.log").is_file() for home in (home / "fixed-2" / "silos").iterdir()
