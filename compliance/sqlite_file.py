@@ -9,6 +9,7 @@ transactions begin IMMEDIATE: two writers queue instead of failing half-way.
 import os
 import secrets
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,9 @@ def _opened(path: Path, migrations: Path) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "connect", partial(_remember_file, path))
     event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", partial(_require_file, path))
     try:
         _check(engine)
         with engine.begin() as connection:
@@ -127,6 +130,34 @@ def _prepare(connection: Any, _record: object) -> None:
 def _begin(connection: Connection) -> None:
     reads = connection.get_execution_options().get(transactions.READS, False)
     connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+_FILE = "collegium_file"
+
+
+def _remember_file(path: Path, _connection: Any, record: Any) -> None:
+    record.info[_FILE] = _file_at(path)
+
+
+def _require_file(path: Path, connection: Connection) -> None:
+    """A connection outlives its file: what it wrote then would be durable nowhere.
+
+    Raises:
+        StoreBroken: the file was removed, or another one lies in its place.
+    """
+    if connection.info[_FILE] != _file_at(path):
+        raise StoreBroken(
+            f"{path.name} was removed or replaced while it was open: nothing was changed. Bring "
+            "it back, then start again"
+        )
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _prepare_reading(connection: Any, _record: object) -> None:

@@ -53,6 +53,19 @@ class TrustedRosters:
                 ) from error
         return kept[-1].roster if kept else None
 
+    def kept(self, digest: str) -> Roster:
+        """Returns a roster that was trusted here once, by its digest.
+
+        Raises:
+            PolicyRefused: it never was.
+            StoreBroken: the chain was changed.
+        """
+        self.newest()  # checks the chain
+        for signed in self._kept():
+            if signed.roster.digest == digest:
+                return signed.roster
+        raise PolicyRefused("the run's roster is not one that this hospital has trusted")
+
     def keep(self, signed: SignedRoster, *, compared: str | None = None) -> Roster:
         """Keeps a roster that the rules allow, and returns it; again changes nothing.
 

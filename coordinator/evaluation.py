@@ -8,7 +8,8 @@ says why.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,27 @@ class Released:
     auroc: Interval
     accuracy: Interval
     sites: Mapping[str, ReleasedSite]
+
+
+def released_json(released: Released) -> dict[str, Any]:
+    """Returns the released figures as the store keeps them; undone by ``released_from``."""
+    return {
+        "auroc": asdict(released.auroc),
+        "accuracy": asdict(released.accuracy),
+        "sites": {site: asdict(figures) for site, figures in released.sites.items()},
+    }
+
+
+def released_from(kept: Mapping[str, Any]) -> Released:
+    """Returns the released figures that the store keeps."""
+    return Released(
+        auroc=Interval(**kept["auroc"]),
+        accuracy=Interval(**kept["accuracy"]),
+        sites={
+            site: ReleasedSite(**{name: Interval(**figure) for name, figure in figures.items()})
+            for site, figures in kept["sites"].items()
+        },
+    )
 
 
 def released_metrics(

@@ -3,13 +3,16 @@
 A hospital that is late joins when it comes; one that is gone is dropped from
 rounds until it is back. The run begins when as many have joined as a round
 needs, and waits between rounds while it is paused. A coordinator that was
-killed goes on after the last round that was committed.
+killed goes on after the last round that was committed. One whose own disk or
+database fails pauses the run with the reason, and goes on from there too, when
+its people have mended it.
 """
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -18,18 +21,22 @@ from coordinator.evidence import RoundShelf
 from coordinator.http_link import HttpLink
 from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
+from coordinator.round_book import RoundBook
 from coordinator.run_record import RunRecord
 from coordinator.runner import Outcome, Runner
 from coordinator.server_states import ServerStates
 from coordinator.store import RunRow, Store
 from coordinator.workspace import Workspace
-from protocol.errors import FederationError, MessageRefused, QuorumLost
+from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
+from protocol.exchange import Reply, Request
 from protocol.identity import Roster
 from protocol.run_notice import RunNotice, parse_joined, sign_notice
 from protocol.study import Study
 from protocol.summary import SignedSummary, Summary, read_words
 from protocol.tensors import Tensors, decode_tensors, model_digest
 from protocol.wire import MOST_BLOB_BYTES, Delivery
+
+log = logging.getLogger("collegium.coordinator")
 
 #: Seconds between two invitations to those who have not joined.
 _INVITE_SECONDS = 5.0
@@ -70,6 +77,10 @@ class NetworkRun:
         self._mailbox, self._blobs, self._metrics, self._pace = mailbox, blobs, metrics, pace
         self._key = workspace.signing_key()
         self._record = RunRecord(store, self._key, roster, study, run_id)
+        self._book = RoundBook(store, self._key, run_id)
+        self._evidence = RoundShelf(workspace.rounds)
+        #: Why the run waits for the coordinator's own people; empty while it does not.
+        self.trouble = ""
         self._stop, self._leaving = threading.Event(), threading.Event()
         self._going = threading.Event()
         self._going.set()
@@ -113,50 +124,98 @@ class NetworkRun:
         Raises:
             FederationError: the run failed; it is written down.
         """
-        inviting = threading.Thread(target=self._invite, daemon=True)
         self._metrics.running.inc()
         try:
-            self._begin()
-            inviting.start()
-            self._await_quorum()
-            outcome = self._train()
-            self._settle()
-            self._record.finish(outcome, None)
+            while not self._carried():
+                self._require_going()
         except BaseException as error:
             if self._leaving.is_set():
                 return  # the run goes on when the service is back
             self._stop.set()
             self._settle()
+            self._abandon()
             self._record.end(error)
             raise
         finally:
             self._metrics.running.dec()
             self._stop.set()
 
+    def _carried(self) -> bool:
+        """Carries the run to its end; false where the coordinator's own trouble held it up."""
+        try:
+            self._begin()
+            outcome = self._reached() or self._worked()
+            self._settle()
+            self._record.finish(outcome, None)
+            return True
+        except (StoreBroken, OSError) as error:
+            if self._stop.is_set():
+                raise
+            self._wait_for_mending(error)
+            return False
+
+    def _wait_for_mending(self, error: StoreBroken | OSError) -> None:
+        said = error.strerror if isinstance(error, OSError) else error
+        self.trouble = f"the coordinator's own folder or database fails: {said}"
+        self.pause()
+        log.error("run %s waits: %s; mend it, then resume the run", self.run_id, self.trouble)
+        self._wait_while_paused()
+        self.trouble = ""
+
     def _begin(self) -> None:
-        """Begins the run's record, or takes up what a killed coordinator had begun."""
+        """Begins the run's record, or takes up what was begun and not ended."""
         with self._store.read() as session:
             row = session.get(RunRow, self.run_id)
             words = read_words(row.sites_json) if row is not None else None
         if words is None:
             self._record.begin(sweep=None, simulation=False, test_noise=self._test_noise)
             return
-        for site, word in words.items():
-            self._words[site] = word
+        with self._lock:
+            self._words |= words
+        self._abandon()
         # Whoever had joined is asked again: it may have been restarted too.
 
-    def _invite(self) -> None:
-        """Asks whoever has not joined, again and again, until the run ends."""
+    def _abandon(self) -> None:
+        for context in self._book.abandon():
+            self._evidence.drop(context)
+
+    def _reached(self) -> Outcome | None:
+        """Returns the outcome of a run that only its hospitals' settling was left of."""
+        with self._store.read() as session:
+            name = session.get_one(RunRow, self.run_id).model_digest
+        released = self._book.released()
+        if name is None or released is None:
+            return None
+        model = self._workspace.read_snapshot(name)
+        return Outcome(model=model, model_digest=name, released=released)
+
+    def _worked(self) -> Outcome:
+        """Trains with the hospitals that join, and with those that join later."""
+        enough = threading.Event()
+        inviting = threading.Thread(target=self._invite, args=(enough,), daemon=True)
+        inviting.start()
+        try:
+            self._await_quorum()
+            return self._train()
+        finally:
+            enough.set()  # who joined now would wait for a run that has ended
+            inviting.join(_INVITE_SECONDS)
+
+    def _invite(self, enough: threading.Event) -> None:
+        """Asks whoever has not joined, again and again, until the last round has ended."""
         notice = RunNotice(run_id=self.run_id, study=self.study.digest, roster=self._roster.digest)
         message = sign_notice(notice, self._key)
-        while not self._stop.is_set():
+        while not (enough.is_set() or self._stop.is_set()):
             missing = [site for site in self.study.site_names if site not in self.joined]
             draft = Delivery(number=0, run_id=self.run_id, kind="join", message=message)
             posted = {self._mailbox.post(site, draft): site for site in missing}
-            for site, answer in self._mailbox.collect(posted, _INVITE_SECONDS, self._stop):
+            is_refused = False
+            for site, answer in self._mailbox.collect(posted, _INVITE_SECONDS, enough):
+                is_refused = is_refused or answer.refusal is not None
                 if answer.refusal is None:
                     self._admit(site, answer.message)
-            self._stop.wait(_INVITE_SECONDS if not missing else 0.2)
+            # Who has refused just now will refuse again; who was silent may be back any moment.
+            enough.wait(0.2 if missing and not is_refused else _INVITE_SECONDS)
 
     def _admit(self, site: str, said: bytes) -> None:
         """Takes a hospital in, if its word is its own and its first model the others'."""
@@ -171,9 +230,14 @@ class NetworkRun:
                 del self._models[site]  # its software builds another model: it cannot take part
                 return
             self._words[site] = joined.word
-            self._summaries[site] = summary
             words = dict(self._words)
-        self._record.keep("approvals", words)
+        try:
+            self._record.keep("approvals", words)
+        except StoreBroken as error:  # asked again, it says the same
+            log.warning("run %s: that %s joined cannot be kept: %s", self.run_id, site, error)
+            return
+        with self._lock:
+            self._summaries[site] = summary
 
     def _await_quorum(self) -> None:
         least = max(self.study.threshold, self.study.aggregation.min_cohort)
@@ -194,7 +258,7 @@ class NetworkRun:
     def _train(self) -> Outcome:
         initial = self._initial_model()
         size = sum(tensor.size for tensor in initial.values())
-        link = HttpLink(
+        self._link = HttpLink(
             self._mailbox,
             self._blobs,
             joined=lambda: self.joined,
@@ -207,16 +271,27 @@ class NetworkRun:
             roster=self._roster,
             key=self._key,
             store=self._store,
-            link=link,
+            link=self,
             shelf=self._workspace,
-            evidence=RoundShelf(self._workspace.rounds),
+            evidence=self._evidence,
             watcher=self,
             step_timeout=self._pace.step,
             threads=os.cpu_count() or 1,
             states=ServerStates(self._workspace.root / "states"),
         )
-        with closing(link):
+        with closing(self._link):
             return runner.run(initial, self._summaries, before_round=self._wait_while_paused)
+
+    def exchange(
+        self, requests: Mapping[str, Request], timeout: float
+    ) -> Iterator[tuple[str, Reply]]:
+        """Yields (site, reply) as the link does; a run that is stopped ends in mid-step.
+
+        Raises:
+            Halted: it was stopped: nobody's silence is to be blamed.
+        """
+        yield from self._link.exchange(requests, timeout)
+        self._require_going()
 
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Counts a finished round."""
@@ -249,7 +324,9 @@ class NetworkRun:
     def _settle(self) -> None:
         """Lets every hospital settle its ledger; keeps the accounts of those who answer."""
         draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=b"")
-        posted = {self._mailbox.post(site, draft): site for site in sorted(self.joined)}
+        with self._lock:
+            words = dict(self._words)
+        posted = {self._mailbox.post(site, draft): site for site in sorted(words)}
         accounts: dict[str, SignedSummary] = {}
         for site, answer in self._mailbox.collect(posted, min(60.0, self._pace.step), _NEVER):
             if answer.refusal is not None:
@@ -261,7 +338,7 @@ class NetworkRun:
                 continue
             accounts[site] = word
         if accounts:
-            self._record.keep("settlements", dict(self._words) | accounts)
+            self._record.keep("settlements", words | accounts)
 
 
 _NEVER = threading.Event()
@@ -280,4 +357,5 @@ def status_of(run: NetworkRun) -> Mapping[str, object]:
         "joined": sorted(run.joined),
         "missing": sorted(set(run.study.site_names) - run.joined),
         "paused": run.paused,
+        "trouble": run.trouble,
     }

@@ -66,7 +66,11 @@ class MembersOffice:
         self.last_seen[site] = time.time()
 
     def document(self, site: str, name: str) -> bytes | None:
-        """Returns what the service publishes for a site: ``rosters/VERSION`` or ``words``."""
+        """Returns what the service publishes for a site.
+
+        ``rosters/VERSION``, ``attestations``, its own ``words``, and of
+        ``runs/NAME`` (in hexadecimal) whether it is ``open`` or ``ended``.
+        """
         kind, _, rest = name.partition("/")
         if kind == "rosters" and 0 < len(rest) <= 8:
             return self._rosters.news(int(rest, 16))
@@ -74,7 +78,18 @@ class MembersOffice:
             return self._members.attestations()
         if kind == "words":
             return self._words(site)
+        if kind == "runs":
+            return self._state(rest)
         return None
+
+    def _state(self, name: str) -> bytes | None:
+        try:
+            run_id = bytes.fromhex(name).decode()
+        except ValueError as error:
+            raise MessageRefused("no run has such a name") from error
+        with self._store.read() as session:
+            row = session.get(RunRow, run_id)
+            return None if row is None else b"open" if row.state == "running" else b"ended"
 
     def hand_in(self, site: str, name: str, body: bytes) -> bytes:
         """Takes a renewal, a roster's signature, a key's change or an attestation.

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from sqlalchemy import func, select
 
 from compliance.audit_log import NewEntry
+from coordinator.evaluation import Released, released_from
 from coordinator.round import Sum
 from coordinator.server_states import ServerStates
-from coordinator.store import RoundRow, Store, Transaction, now
+from coordinator.store import ReleaseRow, RoundRow, Store, Transaction, now
 from coordinator.strategies import ServerState
 from protocol.context import RoundContext
 from protocol.encoding import canonical, digest, digest_json
@@ -50,9 +51,17 @@ class RoundBook:
             last = session.scalar(query)
         return None if last is None else states.read(self._run_id, last + 1)
 
-    def abandon(self) -> None:
-        """Writes down that what a killed coordinator had begun was not finished."""
+    def released(self) -> Released | None:
+        """Returns the figures of the evaluation, if it was committed."""
+        query = select(ReleaseRow.payload_json).filter_by(run_id=self._run_id, kind="evaluation")
+        with self._store.read() as session:
+            payload = session.scalars(query).first()
+        return None if payload is None else released_from(json.loads(payload))
+
+    def abandon(self) -> list[str]:
+        """Writes down that what was begun will not be finished; returns those contexts' digests."""
         with self._store.transaction() as transaction:
+            abandoned = [row.context for row in transaction.open_rounds(self._run_id)]
             for row in transaction.open_rounds(self._run_id):
                 row.state, row.closed_at = "failed", now()
                 failed = NewEntry(
@@ -63,6 +72,7 @@ class RoundBook:
                     attempt=row.attempt,
                 )
                 transaction.log([failed], self._key)
+        return abandoned
 
     def open(self, context: RoundContext) -> None:
         """Writes down that an attempt begins."""

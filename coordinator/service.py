@@ -26,7 +26,6 @@ from coordinator.metrics import Metrics
 from coordinator.network_run import NetworkRun, Pace, failure_of, status_of
 from coordinator.office import MembersOffice
 from coordinator.rosters import Rosters
-from coordinator.round_book import RoundBook
 from coordinator.server import Server
 from coordinator.store import RunRow, Store, StudyRow, now
 from coordinator.workspace import Workspace
@@ -92,7 +91,6 @@ class Service:
                 for row in session.scalars(query)
             ]
         for run_id, digest, roster, test_noise in found:
-            RoundBook(self._store, self._key, run_id).abandon()
             self._go(
                 run_id, self._study(digest), parse_roster(roster.encode()), test_noise=test_noise
             )

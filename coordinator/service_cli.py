@@ -95,6 +95,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     for told in found["runs"]:
         missing = ", ".join(told["missing"]) or "nobody"
         paused = "  paused" if told["paused"] else ""
+        paused += f": {told['trouble']}" if told["trouble"] else ""
         _say(f"run        {told['run_id']}  {told['study']}  missing: {missing}{paused}")
     if not found["runs"]:
         _say("run        none at work")

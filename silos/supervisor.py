@@ -6,7 +6,8 @@ again, for ever, at longer and longer intervals; whatever was asked meanwhile
 is asked again by the coordinator, or was missed, which the round survives.
 
 A restarted supervisor finds the runs it had joined in its own database and
-joins them again: their reservation is open, nothing is paid twice.
+joins them again: their reservation is open, nothing is paid twice. A run that
+ended while nobody was here is settled as soon as the coordinator says so.
 """
 
 import json
@@ -17,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from compliance.joined_runs import JoinedRuns, RunState
@@ -33,7 +35,7 @@ from protocol.errors import (
     QuorumLost,
 )
 from protocol.exchange import Request
-from protocol.identity import SigningKey
+from protocol.identity import Roster, SigningKey
 from protocol.run_notice import Joined, RunNotice, open_notice
 from protocol.summary import SignedSummary, read_words
 from protocol.tensors import decode_tensors, model_digest
@@ -51,6 +53,8 @@ WAIT_SECONDS = 25
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 #: Seconds between two looks at certificate and roster.
 _CHORES_SECONDS = 60.0
+#: Runs whose last word is remembered, for whoever asks for it again.
+_MOST_FAREWELLS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +106,7 @@ class Supervisor:
         self._stop = threading.Event()
         self._next_chores = 0.0
         self._random_pause = random_pause
+        self._farewells: dict[str, bytes] = {}
 
     def stop(self) -> None:
         """Ends the loop after what it is doing now."""
@@ -136,6 +141,7 @@ class Supervisor:
         delivery = wire.next(self._after, self._settings.wait_seconds)
         self._show("connected")
         if delivery is None:
+            self._after = 0  # a coordinator that was started again may count from less
             return
         answer = self._answer(wire, delivery)
         if not wire.answer(answer):
@@ -164,6 +170,18 @@ class Supervisor:
             self._hang_up()
             wire = self._line()
         self._fetch_rosters(wire)
+        self._settle_ended_runs(wire)
+
+    def _settle_ended_runs(self, wire: Wire) -> None:
+        """Leaves the runs that ended while this hospital was away: what is unused is free again."""
+        for run in self._runs.open():
+            if wire.document(f"runs/{run.run_id.encode().hex()}") == b"ended":
+                try:
+                    self._rejoin(wire, run.run_id)
+                    self._leave(run.run_id)
+                    log.info("run %s: it ended while nobody was here; settled", run.run_id)
+                except FederationError as error:
+                    log.warning("run %s cannot be settled yet: %s", run.run_id, error)
 
     def _fetch_rosters(self, wire: Wire) -> None:
         newest = self._rosters.newest()
@@ -210,23 +228,44 @@ class Supervisor:
         notice = open_notice(delivery.message, self._coordinator)
         if notice.run_id != delivery.run_id:
             raise MessageRefused("the notice is about another run")
-        word = self._join_run(wire, notice)
-        self._runs.record(
-            notice.run_id, study=notice.study, state=RunState.JOINED, notice=delivery.message
-        )
+        word = self._approve(wire, notice, delivery.message)
         model = model_digest(decode_tensors(self._silo.initial_model(notice.run_id)))
         return Joined(summary=word.data, signature=word.signature, model=model).canonical_bytes
 
-    def _join_run(self, wire: Wire, notice: RunNotice) -> SignedSummary:
-        if self._silo.has_joined(notice.run_id):
-            return self._silo.word(notice.run_id)
-        study, index = self._studies.read(notice.study)
+    def _approve(self, wire: Wire, notice: RunNotice, signed: bytes) -> SignedSummary:
+        """Joins, and writes it down first: a reservation is always found again."""
+        run_id = notice.run_id
+        if self._silo.has_joined(run_id):
+            return self._silo.word(run_id)
+        if self._is(RunState.LEFT, run_id):
+            raise PolicyRefused("this hospital has left the run: here it is over")
+        if self._is(RunState.JOINED, run_id):
+            # The members may have signed another since; the run keeps the one it began with.
+            return self._join_run(wire, notice, self._rosters.kept(notice.roster))
+        roster = self._newest_roster(wire, notice)
+        record = partial(self._runs.record, run_id, study=notice.study, notice=signed)
+        record(state=RunState.JOINED)
+        try:
+            return self._join_run(wire, notice, roster)
+        except FederationError:
+            record(state=RunState.REFUSED)
+            raise
+
+    def _is(self, state: RunState, run_id: str) -> bool:
+        return any((run.run_id, run.state) == (run_id, state) for run in self._runs.all())
+
+    def _newest_roster(self, wire: Wire, notice: RunNotice) -> Roster:
+        """Returns the roster of a run that begins: only the newest will do."""
         roster = self._rosters.newest()
         if roster is None or roster.digest != notice.roster:
             self._fetch_rosters(wire)
             roster = self._rosters.newest()
         if roster is None or roster.digest != notice.roster:
             raise PolicyRefused("the run's roster is not the one that this hospital trusts")
+        return roster
+
+    def _join_run(self, wire: Wire, notice: RunNotice, roster: Roster) -> SignedSummary:
+        study, index = self._studies.read(notice.study)
         return self._silo.join(
             Invitation(
                 run_id=notice.run_id,
@@ -248,15 +287,21 @@ class Supervisor:
         for run in self._runs.open():
             if run.run_id == run_id:
                 log.info("run %s: joined again after a restart", run_id)
-                self._join_run(wire, open_notice(run.notice, self._coordinator))
+                self._approve(wire, open_notice(run.notice, self._coordinator), run.notice)
                 return
 
     def _leave(self, run_id: str) -> bytes:
+        if run_id in self._farewells:
+            return self._farewells[run_id]  # asked again, the same bytes again
         word = self._silo.leave(run_id)
         for run in self._runs.open():
             if run.run_id == run_id:
                 self._runs.record(run_id, study=run.study, state=RunState.LEFT)
-        return Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
+        said = Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
+        self._farewells[run_id] = said
+        if len(self._farewells) > _MOST_FAREWELLS:
+            del self._farewells[next(iter(self._farewells))]
+        return said
 
     def _own_words(self, wire: Wire) -> OwnWords:
         """Returns what the consortium has kept of this hospital's signed words (ruling 18)."""
@@ -268,6 +313,9 @@ class Supervisor:
     def _show(self, state: str, reason: str = "") -> None:
         """Leaves a note for ``silo status``: what this process does now."""
         note = {"state": state, "reason": reason, "pid": os.getpid(), "time": int(time.time())}
-        partial = self._home / ".status.partial"
-        partial.write_text(json.dumps(note), encoding="utf-8")
-        partial.replace(self._home / "status.json")
+        beside = self._home / ".status.partial"
+        try:
+            beside.write_text(json.dumps(note), encoding="utf-8")
+            beside.replace(self._home / "status.json")
+        except OSError as error:  # a full disk stops what must be kept, not what is only told
+            log.warning("status.json cannot be written: %s", error.strerror)

@@ -1,4 +1,4 @@
-"""A consortium on loopback for tests: a real service over real TLS, hospitals with real supervisors.
+"""A consortium on loopback for tests: a real service over real TLS, real supervisors.
 
 Only the medicine is simplified (``LinearTrainer``), and supervisors are threads.
 Every wait is bounded.
@@ -9,11 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
+from compliance.audit_log import NewEntry
 from compliance.store import Hospital, open_hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
+from coordinator.authority import utc_now
 from coordinator.home import make_home, open_members
 from coordinator.network_run import Pace
 from coordinator.rosters import Rosters
@@ -54,6 +57,7 @@ class Site:
     url: str
     fixed_noise: bool
     make_trainer: MakeTrainer = LinearTrainer
+    wait_seconds: int = 2
     supervisor: Supervisor | None = None
     thread: threading.Thread | None = None
     failures: list[BaseException] = field(default_factory=list)
@@ -78,7 +82,9 @@ class Site:
             Credentials(self.home / "tls", self.name),
             coordinator_public=coordinator_key(self.home),
             url=self.url,
-            settings=Settings(source=self.source, fixed_noise=self.fixed_noise, wait_seconds=2),
+            settings=Settings(
+                source=self.source, fixed_noise=self.fixed_noise, wait_seconds=self.wait_seconds
+            ),
             random_pause=lambda: 0.0,
         )
         self.thread = threading.Thread(target=self._run, name=f"silo {self.name}", daemon=True)
@@ -91,6 +97,20 @@ class Site:
         except BaseException as error:  # noqa: BLE001  (told by the test)
             self.failures.append(error)
 
+    @property
+    def is_alive(self) -> bool:
+        return self.thread is not None and self.thread.is_alive()
+
+    @property
+    def roster_version(self) -> int:
+        """The newest roster that this hospital trusts; 0 before the first."""
+        hospital = self.open()
+        try:
+            newest = TrustedRosters(hospital).newest()
+        finally:
+            hospital.close()
+        return newest.version if newest else 0
+
     def stop(self) -> None:
         if self.supervisor is not None:
             self.supervisor.stop()
@@ -99,16 +119,25 @@ class Site:
 
 
 class Network:
-    """A coordinator's home, and hospitals that have enrolled and signed the founding roster."""
+    """A coordinator's home, and hospitals that have enrolled and signed the founding roster.
+
+    ``age`` is how long ago the consortium's own certificates were made.
+    """
 
     def __init__(
-        self, folder: Path, study: Study, *, fixed_noise: bool = True, pace: Pace = QUICK
+        self,
+        folder: Path,
+        study: Study,
+        *,
+        fixed_noise: bool = True,
+        pace: Pace = QUICK,
+        age: timedelta = timedelta(0),
     ) -> None:
         self.study, self.home, self._pace = study, folder / "coordinator", pace
         data = folder / "data"
         data.mkdir()
         write_hospitals(data, study)
-        make_home(self.home, ["127.0.0.1"])
+        make_home(self.home, ["127.0.0.1"], clock=lambda: utc_now() - age)
         self.service = Service(self.home, pace)
         self.port = 0
         self.sites = {
@@ -157,6 +186,8 @@ class Network:
         with store.transaction() as transaction:
             study = self.study
             transaction.register(study.digest, study.name, study.canonical_bytes)
+            new = NewEntry(type="study-registered", run_id=None, payload=study.digest)
+            transaction.log([new], key)
         store.close()
         for site in self.sites.values():
             hospital = site.open()

@@ -1,0 +1,37 @@
+"""A connection outlives its file: nothing may be written where nobody will find it again."""
+
+from pathlib import Path
+
+import pytest
+
+from compliance.store import open_hospital
+from protocol.errors import LedgerBroken, StoreBroken
+
+
+def test_database_that_was_removed_while_open_takes_nothing_more(tmp_path: Path) -> None:
+    path = tmp_path / "hospital.db"
+    hospital = open_hospital(path, site="east", simulated=True)
+    path.rename(tmp_path / "away.db")
+    with pytest.raises(LedgerBroken, match="hospital.db was removed or replaced while it was open"):
+        hospital.ledger.open_budget(epsilon_max=1.0, delta=1e-6, signed_by="east")
+    hospital.close()
+
+
+def test_database_that_lies_in_the_place_of_another_takes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "hospital.db"
+    hospital = open_hospital(path, site="east", simulated=True)
+    path.rename(tmp_path / "away.db")
+    open_hospital(path, site="east", simulated=True).close()
+    with pytest.raises(StoreBroken, match="removed or replaced"):
+        hospital.once_book().record("context", "slot", "digest")
+    hospital.close()
+
+
+def test_database_that_was_brought_back_is_used_again(tmp_path: Path) -> None:
+    path, away = tmp_path / "hospital.db", tmp_path / "away.db"
+    hospital = open_hospital(path, site="east", simulated=True)
+    path.rename(away)
+    away.rename(path)
+    hospital.ledger.open_budget(epsilon_max=1.0, delta=1e-6, signed_by="east")
+    assert hospital.ledger.summary().epsilon_max == 1.0
+    hospital.close()
