@@ -14,7 +14,7 @@ from coordinator.workspace import Workspace
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study import Study
 from silos.budget import print_budgets, read_budget, require_cost
-from silos.site_check import open_for_look
+from silos.home import read_own
 from silos.site_file import site_file_of
 
 
@@ -52,7 +52,7 @@ def show_own_budget(home: Path, study: Study | None, console: Console) -> dict[s
         LedgerBroken: the ledger is damaged.
     """
     site = site_file_of(home)
-    hospital = open_for_look(home, site)
+    hospital = read_own(home, site)
     try:
         if study is not None:
             require_cost(study)

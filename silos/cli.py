@@ -47,13 +47,18 @@ def init(
         bool,
         typer.Option("--simulated", help="For a simulation or a demonstration, and never else."),
     ] = False,
+    database: Annotated[
+        str | None,
+        typer.Option("--database", help="postgresql://...: keys and ledger live there instead."),
+    ] = None,
 ) -> None:
     """Makes a hospital's folder: fresh keys, and a site file that allows nothing yet."""
     from silos.site_acts import make_home
 
-    make_home(home, site, coordinator, simulated=simulated)
+    make_home(home, site, coordinator, simulated=simulated, database=database)
     _say(
-        f"made   {home}/hospital.db: keys and privacy ledger of {site}; back it up, never copy it",
+        f"made   {database or home / 'hospital.db'}: keys and privacy ledger of {site}; back it "
+        "up, never copy it",
         f"made   {home}/site.yaml: what this hospital allows; as it stands, nothing",
         f"next   edit {home}/site.yaml: data, policy, approvers",
         f"       collegium silo grant --home {home} --epsilon E --delta D --signed-by NAME",

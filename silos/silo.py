@@ -138,6 +138,8 @@ class Silo:
         """Answers the coordinator; a refusal crosses as its class name only."""
         try:
             joined = self._joined(request.run_id)
+            if request.step == "advertise" and self._consent is not None:
+                self._consent(joined.study)  # before every round: it may have been withdrawn
             reply = joined.answer(request)
             if request.step == "masked" and reply.blob is not None and joined.plan is not None:
                 require_paid(self._ledger, joined.token, reply.blob)

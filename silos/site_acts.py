@@ -13,7 +13,7 @@ from typing import Any
 from compliance.approval_book import approvals_of
 from compliance.approvals import Approval
 from compliance.joined_runs import JoinedRuns
-from compliance.store import Hospital, open_hospital
+from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
 from protocol.study import PatientPrivacy, Study
@@ -21,9 +21,9 @@ from protocol.study_file import read_study, read_text
 from silos.budget import read_budget
 from silos.consent import require_allowed, require_own
 from silos.credentials import Credentials
+from silos.home import make_own, open_own, read_own
 from silos.policy import columns_read
 from silos.privacy_plan import PrivacyPlan
-from silos.site_check import open_for_look
 from silos.site_file import SITE_FILE, SiteFile, read_site_file, site_file_of
 from silos.site_template import site_template
 
@@ -31,20 +31,27 @@ from silos.site_template import site_template
 TYPED_DIGITS = 8
 
 
-def make_home(home: Path, site: str, coordinator: str | None, *, simulated: bool) -> None:
+def make_home(
+    home: Path,
+    site: str,
+    coordinator: str | None,
+    *,
+    simulated: bool,
+    database: str | None = None,
+) -> None:
     """Makes a hospital's home: its database with fresh keys, and a site file that allows nothing.
 
     Raises:
         WorkspaceRefused: a hospital lives there already, or the folder cannot be written.
         SiteFileRefused: the name or the address is wrong.
     """
-    text = site_template(site, coordinator)
-    name = read_site_file(text).name
+    text = site_template(site, coordinator, database)
+    read = read_site_file(text)
     if (home / "hospital.db").exists() or (home / SITE_FILE).exists():
         raise WorkspaceRefused(f"--home {home} already holds a hospital: choose another folder")
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        open_hospital(home / "hospital.db", site=name, simulated=simulated).close()
+        make_own(home, read, simulated=simulated)
         handle = os.open(home / SITE_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
@@ -60,9 +67,7 @@ def opened(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
         SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be used; says why.
     """
     site = site_file_of(home)
-    if not (home / "hospital.db").is_file():
-        raise WorkspaceRefused(f"--home {home} holds no hospital.db: collegium silo init makes one")
-    hospital = open_hospital(home / "hospital.db", site=site.name)
+    hospital = open_own(home, site)
     try:
         require_own(site, hospital)
         yield site, hospital
@@ -192,7 +197,7 @@ def withdraw(home: Path, digest: str, *, by: str, reason: str) -> Approval:
 def list_studies(home: Path) -> list[dict[str, Any]]:
     """Returns every study that was ever decided on, and whether it may run now."""
     site = site_file_of(home)
-    hospital = open_for_look(home, site)
+    hospital = read_own(home, site)
     shelf = StudyShelf(home / "studies")
     try:
         approvals = approvals_of(hospital)
@@ -226,7 +231,7 @@ def describe_home(home: Path) -> dict[str, Any]:
         SiteFileRefused, WorkspaceRefused, LedgerBroken: the home cannot be read; says why.
     """
     site = site_file_of(home)
-    hospital = open_for_look(home, site)
+    hospital = read_own(home, site)
     try:
         hospital.ledger.verify()
         runs = JoinedRuns(hospital).all()

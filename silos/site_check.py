@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from compliance.approval_book import approvals_of
-from compliance.store import Hospital, read_hospital
+from compliance.store import Hospital
 from compliance.study_shelf import index_beside
 from pipelines.cohort import check_cohort, columns_to_keep, load_cohort
 from pipelines.splits import split
 from protocol.contract import TableCohort
-from protocol.errors import FederationError, StudyRefused, WorkspaceRefused
+from protocol.errors import FederationError, StudyRefused
 from protocol.study import DistributedPrivacy, PatientPrivacy, Study
 from protocol.task import FullyConnected
 from protocol.wire import MOST_SKEW_SECONDS
@@ -28,6 +28,7 @@ from silos.connectivity import Reach, reach
 from silos.consent import system_time
 from silos.credentials import Credentials
 from silos.findings import Finding, bad, ok, warn
+from silos.home import read_own
 from silos.policy import open_at, refusals
 from silos.privacy_plan import PrivacyPlan
 from silos.site_file import SITE_FILE, SiteFile, site_file_of, source_path
@@ -60,7 +61,7 @@ def check_site(
     moment = now or system_time()
     try:
         site = site_file_of(home)
-        hospital = open_for_look(home, site)
+        hospital = read_own(home, site)
     except FederationError as error:
         return (bad("site file", str(error), "mend the site file, or collegium silo init"),)
     try:
@@ -79,19 +80,6 @@ def check_site(
         return (*found, *_machine(home, site, study), *_line(home, site, reach, moment))
     finally:
         hospital.close()
-
-
-def open_for_look(home: Path, site: SiteFile) -> Hospital:
-    """Returns the hospital's database, opened so that nothing in it can change.
-
-    Raises:
-        WorkspaceRefused: there is none, or it is another hospital's.
-        LedgerBroken: it is damaged.
-    """
-    path = home / "hospital.db"
-    if not path.is_file():
-        raise WorkspaceRefused(f"--home {home} holds no hospital.db: collegium silo init makes one")
-    return read_hospital(path, site=site.name)
 
 
 def _policy(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:

@@ -183,11 +183,16 @@ def _is_address(url: str) -> str:
 
 
 class SiteFile(Record):
-    """One hospital's site file."""
+    """One hospital's site file.
+
+    ``database`` is the address of a PostgreSQL database of this hospital's own;
+    left out, keys and ledger lie in ``hospital.db`` beside this file.
+    """
 
     collegium_site: Literal[1]
     name: Name
     coordinator: Annotated[str, AfterValidator(_is_address)] | None = None
+    database: Annotated[str, StringConstraints(pattern=r"^postgresql://\S{1,1000}$")] | None = None
     data: FileSource | None = None
     policy: Policy = Field(default_factory=Policy)
     resources: Resources = Field(default_factory=Resources)

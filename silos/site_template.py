@@ -7,6 +7,7 @@ _TEMPLATE = """\
 collegium_site: 1
 name: {name}
 {coordinator}
+{database}
 
 # Where the records lie; a path is taken from this file's folder.
 # data: {{kind: file, path: records.csv}}       # or an npz of images
@@ -48,11 +49,16 @@ resources:
 """
 
 
-def site_template(name: str, coordinator: str | None = None) -> str:
+def site_template(name: str, coordinator: str | None = None, database: str | None = None) -> str:
     """Returns the text of a new hospital's site file."""
     line = (
         f"coordinator: {coordinator}"
         if coordinator
         else "# coordinator: https://collegium.example.org:8443    # comes with the invitation"
     )
-    return _TEMPLATE.format(name=name, coordinator=line)
+    place = (
+        f"database: {database}"
+        if database
+        else "# database: postgresql:///hospital    # left out: hospital.db beside this file"
+    )
+    return _TEMPLATE.format(name=name, coordinator=line, database=place)

@@ -37,7 +37,7 @@ def enrol(
     from silos.enrolling import enrol as accept
 
     read = read_invitation(invitation)
-    with _hospital(home, read.site) as hospital:
+    with _hospital(home) as hospital:
         credentials = accept(home, hospital, read)
         public = _public_key(hospital)
     said = {
@@ -157,18 +157,12 @@ def _is_at_work(home: Path) -> bool:
 
 
 @contextmanager
-def _hospital(home: Path, site: str | None = None) -> Iterator[Any]:
-    """Yields the hospital whose database lies in the home."""
-    from compliance.store import open_hospital
-    from silos.site_file import site_file_of
+def _hospital(home: Path) -> Iterator[Any]:
+    """Yields the hospital that lives in the home."""
+    from silos.site_acts import opened
 
-    if not (home / "hospital.db").is_file():
-        raise WorkspaceRefused(f"--home {home} holds no hospital: collegium silo init makes one")
-    hospital = open_hospital(home / "hospital.db", site=site or site_file_of(home).name)
-    try:
+    with opened(home) as (_, hospital):
         yield hospital
-    finally:
-        hospital.close()
 
 
 def _public_key(hospital: Any) -> str:

@@ -1,0 +1,55 @@
+"""Where a hospital's database is: a file in its home, or the server that its site file names."""
+
+from pathlib import Path
+
+from compliance.store import Hospital, open_hospital, read_hospital
+from protocol.errors import WorkspaceRefused
+from silos.site_file import SiteFile
+
+_FILE = "hospital.db"
+#: The folder of masked blobs, for a database that is no file.
+_BLOBS = "hospital-blobs"
+
+
+def make_own(home: Path, site: SiteFile, *, simulated: bool) -> None:
+    """Makes the database with fresh keys.
+
+    Raises:
+        WorkspaceRefused: it cannot be made, or is another hospital's.
+    """
+    place, blobs = _place(home, site)
+    open_hospital(place, site=site.name, simulated=simulated, blobs=blobs).close()
+
+
+def open_own(home: Path, site: SiteFile) -> Hospital:
+    """Opens the hospital's database.
+
+    Raises:
+        WorkspaceRefused: there is none yet, or it does not answer.
+        LedgerBroken: it is damaged.
+    """
+    place, blobs = _place(home, site)
+    _require_made(place)
+    return open_hospital(place, site=site.name, blobs=blobs)
+
+
+def read_own(home: Path, site: SiteFile) -> Hospital:
+    """Opens the hospital's database to be looked at only.
+
+    Raises:
+        WorkspaceRefused, LedgerBroken: see ``open_own``.
+    """
+    place, blobs = _place(home, site)
+    _require_made(place)
+    return read_hospital(place, site=site.name, blobs=blobs)
+
+
+def _place(home: Path, site: SiteFile) -> tuple[Path | str, Path]:
+    return site.database or home / _FILE, home / _BLOBS
+
+
+def _require_made(place: Path | str) -> None:
+    if isinstance(place, Path) and not place.is_file():
+        raise WorkspaceRefused(
+            f"--home {place.parent} holds no {_FILE}: collegium silo init makes one"
+        )
