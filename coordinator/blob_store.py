@@ -72,8 +72,7 @@ class BlobStore:
 
     def has(self, site: str, blob: BlobName) -> bool:
         """Whether a site has sent a blob, whole."""
-        path = self._whole(site, blob.digest)
-        return path.is_file() and path.stat().st_size == blob.size
+        return _size(self._whole(site, blob.digest)) == blob.size
 
     def take(self, site: str, name: str) -> bytes:
         """Returns a whole blob that a site has sent, and forgets it here.
@@ -91,10 +90,8 @@ class BlobStore:
 
     def received(self, site: str, name: str) -> int:
         """Returns how many bytes of a site's upload are here, whole or in part."""
-        for path in (self._whole(site, name), self._part(site, name)):
-            if path.is_file():
-                return path.stat().st_size
-        return 0
+        whole = _size(self._whole(site, name))
+        return whole if whole is not None else _size(self._part(site, name)) or 0
 
     def append(self, site: str, name: str, offset: int, data: bytes, size: int) -> int:
         """Adds a part of an upload; returns how many bytes are here now.
@@ -146,7 +143,7 @@ class BlobStore:
         """Removes a site's oldest blobs before another one is begun."""
         if part.exists():
             return
-        found = sorted(part.parent.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        found = sorted(part.parent.iterdir(), key=_changed)
         for path in found[: max(0, len(found) - MOST_OF_ONE_SITE + 1)]:
             path.unlink(missing_ok=True)
 
@@ -155,3 +152,18 @@ class BlobStore:
 
     def _part(self, site: str, name: str) -> Path:
         return self._folder / site / f"{name}.part"
+
+
+def _size(path: Path) -> int | None:
+    """Returns how long a file is, or None; a round may take it away at any time."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _changed(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

@@ -104,6 +104,8 @@ class House:
 
     def _show_out(self, guest: Guest, reason: str) -> None:
         guest.reason = reason
+        if guest.agreed:
+            STRANGERS.tell(guest.address, f"shown out: {reason}")
         self.leave(guest)
         guest.turn_out()
 

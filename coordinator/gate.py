@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from coordinator.door import GUEST, MOST_CONNECTIONS
+from coordinator.door import GUEST
 from coordinator.strangers import STRANGERS
 
 #: Bytes of a request's line and headers.
@@ -142,11 +142,11 @@ def gate_config(
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what strangers do is told within bounds, by us
         access_log=False,
         server_header=False,
         proxy_headers=False,
         ssl_context_factory=lambda _config, _default: context,
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=seconds_to_end,
     )

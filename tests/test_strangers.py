@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -30,7 +31,8 @@ from protocol.wire import Answer, BlobName, Delivery, to_bytes
 from silos.credentials import Credentials
 from silos.wire import Wire
 from tests.network import Network, until
-from tests.strangers import Caller, enrolled, newcomer, stranger, with_certificate_of
+from tests.proxy import Proxy
+from tests.strangers import PATIENCE, Caller, enrolled, newcomer, stranger, with_certificate_of
 from tests.studies import small_study
 
 INBOX = "/v1/inbox?after=0&wait=0"
@@ -67,8 +69,9 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
     """Waits until the coordinator's log says something; nothing unexpected stands in it."""
     caplog.set_level(logging.INFO, "collegium.coordinator")
     yield lambda text: until(lambda: text in caplog.text, 20)
-    broken = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert [record.getMessage() for record in broken] == []
+    for record in caplog.records:
+        assert record.levelno < logging.ERROR, record.getMessage()
+        assert not record.name.startswith("uvicorn"), record.getMessage()  # it counts nothing
 
 
 def posted(mailbox: Mailbox, site: str, *, most_blob: int = 0, blob: BlobName | None = None) -> int:
@@ -642,6 +645,17 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
                 assert line.recv(1) == b""
 
 
+def test_strangers_who_agree_on_tls_and_say_nothing_give_way(
+    network: Network, east: Caller, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "MOST_CONNECTIONS", 12)
+    with contextlib.ExitStack() as stack:
+        silent = [stack.enter_context(stranger(network, "127.0.0.8").connect()) for _ in range(20)]
+        assert [east.hears("GET", INBOX) for _ in range(5)] == [204] * 5
+        assert silent[0].recv(1) == b""
+    logged("127.0.0.8: shown out: the place was needed")
+
+
 # --- nothing else affected ---
 
 
@@ -685,3 +699,47 @@ def test_honest_run_finishes_while_strangers_knock(tmp_path: Path, logged: Logge
     assert done >= 24
     assert grown < 300 << 10, f"{grown >> 10} MiB more after {done} acts"
     assert not [site.failures for site in network.sites.values() if site.failures]
+
+
+# --- the line ---
+
+
+def test_bytes_replayed_on_the_line_are_worth_nothing(
+    network: Network, east: Caller, logged: Logged
+) -> None:
+    with Proxy(network.port) as line:
+        through = replace(east, port=line.port)
+        assert through.hears("GET", INBOX) == 204
+        assert len(line.log.first[0]) > 1000
+        assert b"HTTP" not in line.again(0)
+    logged("no TLS was agreed")
+
+
+def test_frozen_line_holds_and_goes_on(network: Network, east: Caller) -> None:
+    with Proxy(network.port) as line, ThreadPoolExecutor(1) as pool:
+        line.freeze()
+        asked = pool.submit(replace(east, port=line.port).hears, "GET", INBOX)
+        time.sleep(0.5)
+        assert not asked.done()
+        line.thaw()
+        assert asked.result(PATIENCE) == 204
+
+
+def test_closed_door_refuses_until_it_opens(network: Network, east: Caller) -> None:
+    with Proxy(network.port) as line:
+        through = replace(east, port=line.port)
+        line.close_door()
+        with pytest.raises(OSError):
+            through.connect()
+        line.open_door()
+        assert through.hears("GET", INBOX) == 204
+        assert (line.log.refused, line.log.connections) == (1, 1)
+
+
+def test_slow_line_is_slow(network: Network, east: Caller) -> None:
+    with Proxy(network.port) as line:
+        line.delay(0.2)
+        line.throttle(20_000)
+        began = time.monotonic()
+        assert replace(east, port=line.port).hears("GET", INBOX) == 204
+        assert time.monotonic() - began > 0.8

@@ -1,7 +1,9 @@
 """The wire's records, the mailbox, the blobs on disk and the guard, each alone."""
 
 import base64
+import gzip
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +22,7 @@ from coordinator.guard import Guard, WrongClock, require_body
 from coordinator.http_link import HttpLink
 from coordinator.mailbox import Mailbox
 from protocol.encoding import blob_digest
-from protocol.errors import MessageRefused
+from protocol.errors import LinkLost, MessageRefused, PolicyRefused
 from protocol.exchange import Request
 from protocol.identity import SigningKey
 from protocol.wire import (
@@ -35,6 +38,8 @@ from protocol.wire import (
     to_bytes,
     verify_proof,
 )
+from silos import wire as wire_module
+from silos.wire import Wire
 
 KEY = SigningKey.from_bytes(bytes(32))
 PROOF = Proof(
@@ -429,3 +434,84 @@ def test_certificate_must_be_this_sites_and_good(
 ) -> None:
     with pytest.raises(MessageRefused, match="no certificate|another request|revoked"):
         admit(certificate=certificate)
+
+
+# --- the hospital's end ---
+
+
+def said(status: int, body: bytes = b"", **headers: str) -> httpx2.Response:
+    """A reply as it comes from a line; names of headers with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx2.Response(status, stream=httpx2.ByteStream(body), headers=named)
+
+
+def line_to(answer: Callable[[httpx2.Request], httpx2.Response]) -> Wire:
+    """A hospital's line to a coordinator that answers like this."""
+    wire = Wire("east", "https://coordinator.test", KEY, ssl.create_default_context())
+    wire.close()
+    wire._http = httpx2.Client(
+        base_url="https://coordinator.test", transport=httpx2.MockTransport(answer)
+    )
+    return wire
+
+
+def test_hospital_unpacks_nothing() -> None:
+    bomb = gzip.compress(bytes(1 << 20))
+    wire = line_to(lambda _: said(200, bomb, content_encoding="gzip"))
+    with pytest.raises(MessageRefused, match="a compressed reply"):
+        wire.document("words")
+    with pytest.raises(MessageRefused, match="a compressed reply"):
+        wire.fetch(BlobName(digest=NAME, size=len(BLOB)))
+    wire.close()
+
+
+def test_hospital_reads_no_endless_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire_module, "_MOST_REPLY", 1000)
+    wire = line_to(lambda _: said(200, bytes(1001)))
+    with pytest.raises(MessageRefused, match="reply is too long"):
+        wire.next(0, 0)
+    with pytest.raises(MessageRefused, match="more bytes than it named"):
+        wire.fetch(BlobName(digest=NAME, size=1000))
+    wire.close()
+
+
+def test_hospital_takes_no_other_bytes_than_were_named() -> None:
+    wire = line_to(lambda _: said(206, BLOB[::-1]))
+    with pytest.raises(MessageRefused, match="other bytes than it named"):
+        wire.fetch(BlobName(digest=NAME, size=len(BLOB)))
+    wire.close()
+
+
+def test_hospital_does_not_send_for_ever() -> None:
+    """To a coordinator that says each time that nothing has come."""
+    wire = line_to(lambda _: said(200, collegium_received="0"))
+    with pytest.raises(MessageRefused, match="loses what it was sent"):
+        wire.send(BLOB)
+    wire.close()
+
+
+def test_parts_become_smaller_on_a_line_that_is_cut_again_and_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wire_module, "_pause", lambda _tried: 0.0)
+    blob, here = bytes(1 << 20), bytearray()
+
+    def coordinator(request: httpx2.Request) -> httpx2.Response:
+        if len(request.content) > 300_000:
+            raise httpx2.WriteError("the line does not last so long")
+        here.extend(request.content)
+        return said(200, collegium_received=str(len(here)))
+
+    wire = line_to(coordinator)
+    assert wire.send(blob).size == len(here) == len(blob)
+    wire.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(403, PolicyRefused), (401, PolicyRefused), (503, LinkLost)]
+)
+def test_hospital_tells_refusal_from_trouble(status: int, error: type[Exception]) -> None:
+    wire = line_to(lambda _: said(status))
+    with pytest.raises(error, match="does not admit this hospital|in trouble"):
+        wire.next(0, 0)
+    wire.close()
