@@ -3,9 +3,10 @@
 asyncio and uvicorn count nothing before TLS is agreed, nor do they say why it
 was not. Rules:
 
-1. No address has more connections than its share.
-2. When all places are taken, the stranger who has been here longest goes. A
-   hospital that has proven who speaks stays; of its own connections the oldest go.
+1. When all places are taken, or all that one address may have, the stranger
+   who has been here longest goes, of this address in the second case.
+2. A hospital that has proven who speaks is no stranger: it stays. Of its own
+   connections the oldest go.
 3. TLS is agreed within ten seconds. Why it was not stands in the log.
 """
 
@@ -33,6 +34,7 @@ class Guest(socket.socket):
 
     house: "House"
     address: str
+    block: str
     agreed = False
     reason = "silent"
 
@@ -69,17 +71,23 @@ class House:
 
     def admit(self, guest: Guest) -> bool:
         """Whether there is a place for a new connection; makes one where that is fair."""
-        if self._from[block_of(guest.address)] >= MOST_FROM_ONE_ADDRESS:
-            guest.reason = "too many connections from this address"
+        guest.reason = "too many connections"
+        if self._from[guest.block] >= MOST_FROM_ONE_ADDRESS and not self._make_place(guest.block):
             return False
-        while len(self) >= MOST_CONNECTIONS:
-            if not self._strangers:
-                guest.reason = "too many connections"
-                return False
-            self._show_out(next(iter(self._strangers)), "the place was needed")
+        if len(self) >= MOST_CONNECTIONS and not self._make_place():
+            return False
+        guest.reason = Guest.reason
         self._strangers[guest] = None
-        self._from[block_of(guest.address)] += 1
+        self._from[guest.block] += 1
         return True
+
+    def _make_place(self, block: str | None = None) -> bool:
+        """Shows the oldest stranger out, of one block or of all; says whether there was one."""
+        for guest in self._strangers:
+            if block in (None, guest.block):
+                self._show_out(guest, "the place was needed")
+                return True
+        return False
 
     def introduce(self, guest: Guest, site: str) -> None:
         """Takes note that a site has proven that this connection is its own."""
@@ -97,10 +105,9 @@ class House:
         self._strangers.pop(guest, None)
         self._known.pop(guest, None)
         if here:
-            block = block_of(guest.address)
-            self._from[block] -= 1
-            if not self._from[block]:
-                del self._from[block]
+            self._from[guest.block] -= 1
+            if not self._from[guest.block]:
+                del self._from[guest.block]
 
     def _show_out(self, guest: Guest, reason: str) -> None:
         guest.reason = reason
@@ -121,6 +128,7 @@ class _Listening(socket.socket):
             accepted, address = super().accept()
             guest = Guest(fileno=accepted.detach())
             guest.house, guest.address = self.house, str(address[0])
+            guest.block = block_of(guest.address)
             if self.house.admit(guest):
                 GUEST.set(guest)
                 return guest, address

@@ -141,6 +141,8 @@ class Wire:
                     if len(here) + len(part) > name.size:
                         raise MessageRefused("the coordinator sent more bytes than it named")
                     here += part
+                if len(here) < name.size:
+                    raise MessageRefused("the coordinator sent fewer bytes than it named")
         except (httpx2.TransportError, httpx2.StreamError) as error:
             raise LinkLost(f"the line was cut: {type(error).__name__}") from error
 

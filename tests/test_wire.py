@@ -482,6 +482,14 @@ def test_hospital_takes_no_other_bytes_than_were_named() -> None:
     wire.close()
 
 
+def test_hospital_does_not_fetch_for_ever() -> None:
+    """From a coordinator that sends nothing, and says that this is all."""
+    wire = line_to(lambda _: said(206))
+    with pytest.raises(MessageRefused, match="fewer bytes than it named"):
+        wire.fetch(BlobName(digest=NAME, size=len(BLOB)))
+    wire.close()
+
+
 def test_hospital_does_not_send_for_ever() -> None:
     """To a coordinator that says each time that nothing has come."""
     wire = line_to(lambda _: said(200, collegium_received="0"))
