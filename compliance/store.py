@@ -21,7 +21,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, delete, func, insert, select
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Row,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
@@ -195,8 +205,8 @@ class Hospital:
             LedgerBroken: the rows cannot be read or written, or refuse the change.
         """
         try:
-            with self.session() as session:
-                yield SqlBook(session)
+            with self.connection() as connection:
+                yield SqlBook(connection)
         except LedgerBroken:
             raise
         except StoreBroken as error:
@@ -240,13 +250,12 @@ class Hospital:
             StoreBroken: it cannot be written.
         """
         self._write(name, blob)
-        with self.session() as session:
-            row = session.get(BlobRow, context)
-            if row is None:
-                session.add(
-                    BlobRow(context=context, name=name, size=len(blob), created_at=self.now())
-                )
-            elif row.name != name:
+        with self.connection() as connection:
+            kept = connection.execute(_BLOB_NAME, {"context": context}).scalar()
+            if kept is None:
+                row = {"context": context, "name": name, "size": len(blob)}
+                connection.execute(_KEEP_BLOB, row | {"created_at": self.now()})
+            elif kept != name:
                 raise MessageRefused("another masked vector was made in this context already")
 
     def blob(self, context: str) -> bytes | None:
@@ -256,7 +265,7 @@ class Hospital:
             StoreBroken: it was kept, but its bytes are lost or changed.
         """
         with reading(self._engine) as connection:
-            name = connection.scalar(select(BlobRow.name).where(BlobRow.context == context))
+            name = connection.execute(_BLOB_NAME, {"context": context}).scalar()
         if name is None:
             return None
         try:
@@ -269,10 +278,10 @@ class Hospital:
 
     def drop_blob(self, context: str) -> None:
         """Forgets the masked vector of a context that can no longer ask for it."""
-        with self.session() as session:
-            name = session.scalar(select(BlobRow.name).where(BlobRow.context == context))
-            session.execute(delete(BlobRow).where(BlobRow.context == context))
-            used = session.scalar(select(BlobRow.context).where(BlobRow.name == name).limit(1))
+        with self.connection() as connection:
+            name = connection.execute(_BLOB_NAME, {"context": context}).scalar()
+            connection.execute(_DROP_BLOB, {"of": context})
+            used = connection.execute(_BLOB_USED, {"name": name}).scalar()
         if name is not None and used is None:
             (self._blobs / name).unlink(missing_ok=True)
 
@@ -306,82 +315,101 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+_BLOB_NAME = select(BlobRow.name).where(BlobRow.context == bindparam("context"))
+_BLOB_USED = select(BlobRow.context).where(BlobRow.name == bindparam("name")).limit(1)
+_DROP_BLOB = delete(BlobRow).where(BlobRow.context == bindparam("of"))
+_KEEP_BLOB = insert(BlobRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
+
+# The ledger is asked ten times for every release: statements without objects.
+_ENTRY_NAMES = tuple(field.name for field in fields(Entry))
+_BUDGET_NAMES = tuple(field.name for field in fields(Budget))
+_ENTRIES = select(*(getattr(EntryRow, name) for name in _ENTRY_NAMES))
+_BUDGET = select(*(getattr(BudgetRow, name) for name in _BUDGET_NAMES))
+_ALL = _ENTRIES.order_by(EntryRow.number)
+_LAST = _ENTRIES.order_by(EntryRow.number.desc()).limit(1)
+_ONE = _ENTRIES.where(EntryRow.number == bindparam("number"))
+_SENT = _ENTRIES.where(EntryRow.context == bindparam("context"), EntryRow.state == State.SENT.value)
+_RELEASED = (
+    select(EntryRow.number)
+    .where(
+        EntryRow.parent == bindparam("parent"),
+        EntryRow.state == State.SENT.value,
+        EntryRow.content == bindparam("content"),
+    )
+    .limit(1)
+)
+_RHO = select(func.coalesce(func.sum(EntryRow.rho), 0))
+_BOOKED = _RHO.where(EntryRow.parent == bindparam("parent"), EntryRow.state == bindparam("state"))
+_TOTAL = _RHO.where(
+    EntryRow.partition == bindparam("partition"), EntryRow.state == bindparam("state")
+)
+_APPEND = insert(EntryRow.__table__)  # type: ignore[arg-type]
+_OPEN_BUDGET = insert(BudgetRow.__table__)  # type: ignore[arg-type]
+
+
 class SqlBook:
     """The ledger's rows inside one transaction (``ledger.Book``)."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def budget(self) -> Budget | None:
         """Returns the budget, or None before it was opened."""
-        row = self._session.get(BudgetRow, 1)
-        return None if row is None else Budget(**_values(row, Budget))
+        row = self._connection.execute(_BUDGET).one_or_none()
+        return None if row is None else Budget(**dict(zip(_BUDGET_NAMES, row, strict=True)))
 
     def save_budget(self, budget: Budget) -> None:
         """Writes the budget."""
-        self._session.add(BudgetRow(id=1, adjacency="zero-out", **_values(budget, Budget)))
-        self._session.flush()
+        values = {name: getattr(budget, name) for name in _BUDGET_NAMES}
+        self._connection.execute(_OPEN_BUDGET, values | {"id": 1, "adjacency": "zero-out"})
 
     def last(self) -> Entry | None:
         """Returns the newest entry."""
-        query = select(EntryRow).order_by(EntryRow.number.desc()).limit(1)
-        row = self._session.scalars(query).one_or_none()
-        return None if row is None else _entry(row)
+        return _entry(self._connection.execute(_LAST).one_or_none())
 
     def entries(self) -> Sequence[Entry]:
         """Returns all entries in order."""
-        query = select(EntryRow).order_by(EntryRow.number)
-        return [_entry(row) for row in self._session.scalars(query)]
+        found = (_entry(row) for row in self._connection.execute(_ALL))
+        return [entry for entry in found if entry is not None]
 
     def entry(self, number: int) -> Entry | None:
         """Returns one entry."""
-        row = self._session.get(EntryRow, number)
-        return None if row is None else _entry(row)
+        return _entry(self._connection.execute(_ONE, {"number": number}).one_or_none())
 
     def booked(self, reservation: int, state: State) -> int:
         """Returns the sum of rho over a reservation's own entries in a state."""
-        return self._total(EntryRow.parent == reservation, EntryRow.state == state.value)
+        return self._sum(_BOOKED, {"parent": reservation, "state": state.value})
 
     def sent(self, context: str) -> Entry | None:
         """Returns the SENT entry of a context."""
-        query = select(EntryRow).where(EntryRow.context == context, EntryRow.state == State.SENT)
-        row = self._session.scalars(query).one_or_none()
-        return None if row is None else _entry(row)
+        return _entry(self._connection.execute(_SENT, {"context": context}).one_or_none())
 
     def released(self, reservation: int, content: str) -> bool:
         """Whether a reservation holds a SENT entry of this noised vector."""
-        query = select(EntryRow.number).where(
-            EntryRow.parent == reservation,
-            EntryRow.state == State.SENT,
-            EntryRow.content == content,
-        )
-        return self._session.scalars(query.limit(1)).first() is not None
+        where = {"parent": reservation, "content": content}
+        return self._connection.execute(_RELEASED, where).scalar() is not None
 
     def total(self, partition: Partition, state: State) -> int:
         """Returns the sum of rho over a partition's entries in a state."""
-        return self._total(EntryRow.partition == partition, EntryRow.state == state.value)
+        return self._sum(_TOTAL, {"partition": partition, "state": state.value})
 
-    def _total(self, *where: ColumnElement[bool]) -> int:
-        query = select(func.coalesce(func.sum(EntryRow.rho), 0)).where(*where)
-        return int(self._session.scalar(query) or 0)
+    def _sum(self, query: Select[Any], where: dict[str, Any]) -> int:
+        return int(self._connection.execute(query, where).scalar() or 0)
 
     def append(self, entry: Entry) -> None:
         """Writes an entry."""
-        values = _values(entry, Entry) | {"state": entry.state.value}
-        self._session.add(EntryRow(budget_id=1, **values))
-        self._session.flush()
+        values = {name: getattr(entry, name) for name in _ENTRY_NAMES}
+        self._connection.execute(_APPEND, values | {"budget_id": 1, "state": entry.state.value})
 
 
-def _values(record: object, kind: type[Budget] | type[Entry]) -> dict[str, Any]:
-    return {field.name: getattr(record, field.name) for field in fields(kind)}
-
-
-def _entry(row: EntryRow) -> Entry:
-    values = _values(row, Entry)
+def _entry(row: Row[Any] | None) -> Entry | None:
+    if row is None:
+        return None
+    values = dict(zip(_ENTRY_NAMES, row, strict=True))
     try:
-        return Entry(**values | {"state": State(row.state)})
+        return Entry(**values | {"state": State(values["state"])})
     except ValueError as error:
-        raise LedgerBroken(f"ledger entry {row.number} has an unknown state") from error
+        raise LedgerBroken(f"ledger entry {values['number']} has an unknown state") from error
 
 
 _BOUND = select(OnceRow.digest).where(
