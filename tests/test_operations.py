@@ -1,0 +1,334 @@
+"""What people who run a consortium copy: units, containers, site files, alerts, commands."""
+
+import configparser
+import importlib.metadata
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from ruamel.yaml import YAML
+
+from collegium.cli import app
+from coordinator.metrics import Metrics
+from protocol.study_file import read_study_file
+from silos.policy import refusals
+from silos.site_file import read_site_file
+
+ROOT = Path(__file__).parent.parent
+HERE = ROOT / "examples" / "consortium"
+PAGE = ROOT / "docs" / "operations.md"
+HOSPITALS = ("hospital-a", "hospital-b", "hospital-c")
+UNITS = ("coordinator.service", "silo.service")
+CONTAINERS = ("Containerfile.coordinator", "Containerfile.silo")
+
+
+def unknown(words: list[str]) -> str | None:
+    """What is wrong with the words that follow ``collegium``; None when the command exists."""
+    command: Any = typer.main.get_command(app)
+    rest = list(words)
+    while hasattr(command, "commands"):
+        if not rest or rest[0] not in command.commands:
+            return f"no such command: {' '.join(words)}"
+        command = command.commands[rest.pop(0)]
+    options = {flag: option for option in command.params for flag in option.opts}
+    arguments = [p for p in command.params if p.param_type_name == "argument"]
+    given, plain = set(), 0
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("--"):
+            plain += 1
+        elif word not in options:
+            return f"{' '.join(words)}: no option {word}"
+        else:
+            given.add(word)
+            rest = rest if options[word].is_flag else rest[1:]
+    missing = [flag for flag, o in options.items() if o.required and flag.startswith("--")]
+    if not set(missing) <= given:
+        return f"{' '.join(words)}: needs {', '.join(sorted(set(missing) - given))}"
+    if plain > len(arguments) and all(argument.nargs == 1 for argument in arguments):
+        return f"{' '.join(words)}: too many words"
+    return None
+
+
+def quoted(path: Path) -> list[str]:
+    """Every command with its words that a page shows, in a block or in a line."""
+    text = path.read_text()
+    blocks = re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    lines = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+    found = [part for line in [*"".join(blocks).splitlines(), *lines] for part in line.split("|")]
+    ours = [part.strip() for part in found if re.match(r"\s*collegium [a-z]", part)]
+    return [
+        words.removeprefix("collegium ")
+        for words in (line.split(" > ")[0] for line in ours)
+        if len(shlex.split(words)) > 2
+    ]
+
+
+COMMANDS = [(page.name, line) for page in (PAGE, HERE / "README.md") for line in quoted(page)]
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=[f"{p}: {line}" for p, line in COMMANDS])
+def test_every_command_that_operators_are_told_exists_with_its_options(
+    page: str, line: str
+) -> None:
+    assert unknown(shlex.split(line)) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("silo dance --home silo", "no such command"),
+        ("silo stop --house silo", "no option --house"),
+        ("coordinator revoke hospital-c --home x", "needs --reason"),
+        ("silo status now --home silo", "too many words"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_found(line: str, problem: str) -> None:
+    assert problem in (unknown(shlex.split(line)) or "")
+
+
+def unit(name: str) -> configparser.ConfigParser:
+    read = configparser.ConfigParser(interpolation=None, strict=True)
+    read.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
+    read.read_string((HERE / name).read_text())
+    return read
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_starts_a_command_that_exists_over_a_folder_that_it_may_write(name: str) -> None:
+    service = unit(name)["Service"]
+    program, *words = shlex.split(service["ExecStart"])
+    home = words[words.index("--home") + 1]
+    assert program == "/opt/collegium/bin/collegium"
+    assert unknown(words) is None
+    assert service["ReadWritePaths"] == home
+    assert unit(name)["Unit"]["ConditionPathExists"].startswith(f"{home}/")
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_runs_as_its_own_user_and_within_bounds(name: str) -> None:
+    service = unit(name)["Service"]
+    assert service["User"] == "collegium"
+    assert service["ProtectSystem"] == "strict"
+    assert service["CapabilityBoundingSet"] == ""
+    for key in ("NoNewPrivileges", "PrivateTmp", "PrivateDevices", "ProtectHome"):
+        assert service[key] == "yes", key
+    assert {"MemoryMax", "LimitNOFILE", "RestartSec"} <= set(service)
+
+
+def test_the_kill_switch_of_a_hospital_holds() -> None:
+    """``silo stop`` ends the process well, so nothing may start it again."""
+    assert unit("silo.service")["Service"]["Restart"] == "on-failure"
+    assert services()["hospital-a"]["restart"] == "on-failure"
+    assert unit("coordinator.service")["Service"]["Restart"] == "always"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_understands_a_unit(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / f"collegium-{name}"
+    text = (HERE / name).read_text().replace("/opt/collegium/bin/collegium", shutil.which("true"))
+    copy.write_text(re.sub("^(User|Group)=.*$", "", text, flags=re.MULTILINE))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(copy)], capture_output=True, text=True, check=False
+    )
+    said = [line for line in done.stderr.splitlines() if copy.name in line]
+    assert (done.returncode, said) == (0, [])
+
+
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe").load((HERE / "compose.yaml").read_text())["services"]
+    return found
+
+
+def test_every_container_of_the_trial_is_read_only_without_rights_or_open_ports() -> None:
+    assert set(services()) == {"coordinator", *HOSPITALS}
+    for name, service in services().items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert not {"ports", "environment", "secrets", "privileged"} & set(service), name
+
+
+def test_every_volume_and_image_of_the_trial_is_there() -> None:
+    whole = YAML(typ="safe").load((HERE / "compose.yaml").read_text())
+    for name, service in services().items():
+        build = service["build"]
+        assert (HERE / build["context"] / build["dockerfile"]).is_file(), name
+        for volume in service["volumes"]:
+            source = volume.split(":")[0]
+            assert source.startswith("./records/") or source in whole["volumes"], volume
+
+
+def instructions(name: str) -> list[tuple[str, str]]:
+    text = (HERE / name).read_text().replace("\\\n", "")
+    lines = [line.split(maxsplit=1) for line in text.splitlines()]
+    return [(words[0], words[1]) for words in lines if len(words) == 2 and words[0] != "#"]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_an_image_starts_a_command_that_exists_as_nobody_special(name: str) -> None:
+    lines = dict(instructions(name)[-12:])
+    assert lines["USER"] == "10001:10001"
+    assert json.loads(lines["ENTRYPOINT"]) == ["collegium"]
+    assert unknown(json.loads(lines["CMD"])) is None
+    assert lines["VOLUME"] == "/var/lib/collegium"
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_an_image_takes_every_package_of_ours_and_checks_what_it_fetches(name: str) -> None:
+    copied = [words.split()[0] for what, words in instructions(name) if what == "COPY"]
+    text = (ROOT / "pyproject.toml").read_text()
+    packages = set(
+        re.findall(r'"([a-z]+)(?:[.a-z]*)"', text.split("packages = [")[1].split("]")[0])
+    )
+    assert packages <= set(copied)
+    installs = [words for what, words in instructions(name) if what == "RUN" and "pip" in words]
+    assert any("--require-hashes" in words for words in installs)
+
+
+def test_the_image_of_a_hospital_has_the_makefiles_torch() -> None:
+    (version,) = re.findall(r"^TORCH +\?= (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert f"ARG TORCH={version}+cpu" in (HERE / "Containerfile.silo").read_text()
+
+
+def test_the_health_of_the_coordinators_image_is_a_command_that_exists() -> None:
+    (health,) = [words for what, words in instructions(CONTAINERS[0]) if what == "HEALTHCHECK"]
+    program, *words = json.loads(health[health.index("[") :])
+    assert program == "collegium"
+    assert unknown(words) is None
+
+
+def coordinator_packages() -> set[str]:
+    lines = (HERE / "coordinator-packages.txt").read_text().splitlines()
+    return {line for line in lines if not line.startswith("#")}
+
+
+def test_the_coordinator_needs_no_package_that_could_train() -> None:
+    assert not coordinator_packages() & {
+        "torch",
+        "ray",
+        "monai",
+        "opacus",
+        "pandas",
+        "scikit-learn",
+    }
+
+
+def test_the_coordinators_packages_need_nothing_that_is_not_among_them() -> None:
+    packages = coordinator_packages()
+    for name in packages:
+        for line in importlib.metadata.requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                assert canonicalize_name(needed.name) in packages, f"{name} needs {needed.name}"
+
+
+WITHOUT_OTHERS = """
+import importlib, importlib.metadata, sys
+from packaging.utils import canonicalize_name
+here = {"collegium", *sys.argv[1:]}
+owners = importlib.metadata.packages_distributions()
+class NotInstalled:
+    def find_spec(self, name, path=None, target=None):
+        found = owners.get(name.split(".")[0], ["collegium"])
+        if not here & {canonicalize_name(owner) for owner in found}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, NotInstalled())
+for name in (
+    "coordinator.service", "coordinator.control", "coordinator.service_cli", "coordinator.runner",
+    "coordinator.recompute", "compliance.charts", "compliance.renderers",
+    "collegium.cli", "collegium.registering", "collegium.show", "collegium.verify",
+):
+    importlib.import_module(name)
+print("all there")
+"""
+
+
+def test_all_that_the_coordinators_people_use_works_with_these_packages_alone() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OTHERS, *coordinator_packages()],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.stdout == "all there\n", done.stderr
+
+
+def test_without_one_of_them_it_does_not() -> None:
+    fewer = coordinator_packages() - {"starlette"}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OTHERS, *fewer],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert "No module named 'starlette" in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("awk") is None, reason="needs awk")
+def test_the_coordinators_image_installs_exactly_these_with_their_hashes() -> None:
+    run = next(words for what, words in instructions(CONTAINERS[0]) if "awk" in words)
+    (program,) = re.findall(r"awk '(.*?)'", run)
+    files = [HERE / "coordinator-packages.txt", ROOT / "requirements.lock"]
+    done = subprocess.run(["awk", program, *files], capture_output=True, text=True, check=True)
+    names = re.findall(r"^([a-z0-9.-]+)(?:\[.*\])?==", done.stdout, re.MULTILINE)
+    assert sorted(canonicalize_name(name) for name in names) == sorted(coordinator_packages())
+    assert done.stdout.count("--hash=sha256:") >= len(names)
+
+
+def test_the_three_hospitals_policies_allow_the_study_and_differ() -> None:
+    study = read_study_file(HERE / "study.yaml")
+    sites = [read_site_file((HERE / name / "site.yaml").read_text()) for name in HOSPITALS]
+    assert study.site_names == HOSPITALS
+    for site in sites:
+        assert refusals(site.policy, study, site=site.name) == ()
+    strict, by_night, careful = sites
+    assert strict.policy.epsilon_at_most < by_night.policy.epsilon_at_most
+    assert by_night.resources.gpu
+    assert by_night.resources.hours
+    assert careful.policy.approvals_needed == 2
+
+
+def test_alerts_watch_metrics_that_exist_and_name_a_part_of_the_page() -> None:
+    names = {sample.name for family in Metrics().registry.collect() for sample in family.samples}
+    names |= {f"{family.name}_total" for family in Metrics().registry.collect()}
+    (group,) = YAML(typ="safe").load((HERE / "alerts.yaml").read_text())["groups"]
+    headings = re.findall(r"^#+ (.*)$", PAGE.read_text(), re.MULTILINE)
+    for rule in group["rules"]:
+        watched = set(re.findall(r"collegium_\w+", rule["expr"]))
+        assert watched <= names, rule["alert"]
+        for part in re.findall(r"operations\.md, ([\w ]+)\.", rule["annotations"]["remedy"]):
+            assert part in headings, rule["alert"]
+
+
+def test_every_metric_stands_on_the_page_and_no_other() -> None:
+    families = {family.name: family.type for family in Metrics().registry.collect()}
+    names = {f"{n}_total" if kind == "counter" else n for n, kind in families.items()}
+    assert set(re.findall(r"`(collegium_\w+)`", PAGE.read_text())) == names
+
+
+def test_the_proxy_passes_tls_on_unopened_and_not_from_where_metrics_are_shown() -> None:
+    text = re.sub(r"#.*", "", (HERE / "nginx-stream.conf").read_text())
+    assert "ssl_preread on;" in text
+    assert "ssl_certificate" not in text
+    (address,) = re.findall(r"proxy_bind (\S+);", text)
+    assert address not in ("127.0.0.1", "::1")
+
+
+def test_every_file_of_the_folder_is_explained() -> None:
+    text = (HERE / "README.md").read_text()
+    for path in HERE.rglob("*"):
+        if path.is_file() and path.name != "README.md":
+            assert f"`{path.relative_to(HERE)}`" in text, path.name
