@@ -157,7 +157,8 @@ class Server:
             return Response("clock", 401)
         except MessageRefused as error:
             return self._refused(request, str(error))
-        except (ClientDisconnect, TimeoutError):
+        except (ClientDisconnect, TimeoutError) as error:
+            log.info("the body of %s did not come: %s", request.url.path, type(error).__name__)
             return Response(status_code=400, headers={"connection": "close"})
         site = proof.site
         self._office.seen(site)

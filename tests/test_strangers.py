@@ -69,7 +69,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
     """Waits until the coordinator's log says something; nothing unexpected stands in it."""
     caplog.set_level(logging.INFO, "collegium.coordinator")
     yield lambda text: until(lambda: text in caplog.text, 20)
-    for record in caplog.records:
+    for record in caplog.get_records("call"):
         assert record.levelno < logging.ERROR, record.getMessage()
         assert not record.name.startswith("uvicorn"), record.getMessage()  # it counts nothing
 
@@ -429,6 +429,15 @@ def test_trickled_body_of_an_enrolment_ends(
     head = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     assert b"403" in stranger(network).says(head, *[b"x"] * 20, pause=0.2)[:20]
     logged("enrolment: TimeoutError")
+
+
+def test_trickled_body_of_a_hospital_ends(
+    east: Caller, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    monkeypatch.setattr(server, "_BODY_SECONDS", 1.0)
+    head = raw(east, "Content-Length: 1000\r\n\r\n", method="POST", target="/v1/answers")
+    assert b"400" in east.says(head, *[b"x"] * 20, pause=0.2)[:20]
+    logged("the body of /v1/answers did not come: TimeoutError")
 
 
 def test_stopped_body_ends_the_connection(
