@@ -11,7 +11,7 @@ STAMP  := $(VENV)/.installed-$(shell cat requirements.lock pyproject.toml | sha2
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo test test-pg postgres check bench fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo test test-pg postgres check bench soak fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in about a minute"
@@ -82,6 +82,10 @@ network-demo: $(STAMP)
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.chaos --to docs/chaos.md
 	@$(BIN)/python -m pytest -m chaos -s
+
+# Long and wide runs: 2,000 rounds with flat memory, 100 hospitals in one round.
+soak: $(STAMP)
+	@$(BIN)/python -m tests.soak --rounds 2000 --silos 100
 
 dashboard: $(STAMP)
 	@$(BIN)/collegium dashboard --out $(OUT)

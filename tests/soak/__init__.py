@@ -1,0 +1,1 @@
+"""Long runs: memory must stay flat.  python -m tests.soak"""
