@@ -137,6 +137,7 @@ class Supervisor:
         wire = self._line()
         if time.monotonic() >= self._next_chores:
             self._chores(wire)
+            wire = self._line()  # another one, where the certificate was renewed
             self._next_chores = time.monotonic() + _CHORES_SECONDS
         delivery = wire.next(self._after, self._settings.wait_seconds)
         self._show("connected")

@@ -1,0 +1,100 @@
+"""A hospital and a coordinator as processes of their own, to be killed at a point.
+
+They are forked from a server that has imported everything already; what they
+run is what the tests run in threads.
+"""
+
+import multiprocessing
+import socket
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import silos.supervisor
+import silos.wire
+from coordinator.network_run import Pace
+from coordinator.service import Service
+from tests.chaos import witness
+from tests.chaos.points import Act, Point, arm, die
+from tests.network import Site
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.chaos.processes"])
+#: Seconds between two looks at certificate, roster and runs that have ended.
+CHORES_SECONDS = 2.0
+#: Seconds within which a child must have come to its point, or have done its work.
+_SECONDS = 120.0
+
+
+class PointNotReached(AssertionError):
+    """The run went past the place where the fault was to happen."""
+
+
+def silo_process(site: Site, point: Point, act: Act = die, chunk: int | None = None) -> "Child":
+    """Starts a hospital's supervisor as a process, in which something happens at a point.
+
+    ``chunk`` is how many bytes it sends at once, where not everything.
+    """
+    return Child(_FORKS.Process(target=_serve_silo, args=(site, point, act, chunk), daemon=True))
+
+
+def coordinator_process(
+    home: Path, port: int, pace: Pace, study_digest: str, point: Point, act: Act = die
+) -> "Child":
+    """Starts a coordinator's service and a run as a process, in which something happens."""
+    arguments = (home, port, pace, study_digest, point, act)
+    return Child(_FORKS.Process(target=_serve_coordinator, args=arguments, daemon=True))
+
+
+class Child:
+    """A process of ours."""
+
+    def __init__(self, process: ForkServerProcess) -> None:
+        self._process = process
+        process.start()
+
+    def wait_for_death(self, alive: Callable[[], None] = lambda: None) -> None:
+        """Waits until the process was killed at its point.
+
+        Raises:
+            PointNotReached: it ended otherwise, or not in time.
+        """
+        self._process.join(_SECONDS)
+        if self._process.exitcode != -9:
+            code = self._process.exitcode
+            self.end()
+            raise PointNotReached(f"the process was not killed at its point: exit {code}")
+
+    def end(self) -> None:
+        """Kills the process where it still lives."""
+        if self._process.is_alive():
+            self._process.kill()
+        self._process.join(_SECONDS)
+
+
+def _serve_silo(site: Site, point: Point, act: Act, chunk: int | None) -> None:
+    if chunk is not None:
+        silos.wire.CHUNK_BYTES = chunk
+    silos.supervisor._CHORES_SECONDS = CHORES_SECONDS
+    arm(point, act)
+    site.start()
+    if site.thread is not None:
+        site.thread.join()
+
+
+def _serve_coordinator(
+    home: Path, port: int, pace: Pace, study_digest: str, point: Point, act: Act
+) -> None:
+    witness.install()
+    arm(point, act)
+    service = Service(home, pace)
+    with service.serving("127.0.0.1", port):
+        for run_id in service.take_up_runs() or [service.start_run(study_digest, test_noise=True)]:
+            service.wait(run_id, _SECONDS)
+
+
+def free_port() -> int:
+    """Returns a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
