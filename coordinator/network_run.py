@@ -21,6 +21,7 @@ from coordinator.evidence import RoundShelf
 from coordinator.http_link import HttpLink
 from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
+from coordinator.muster import Muster
 from coordinator.round_book import RoundBook
 from coordinator.run_record import RunRecord
 from coordinator.runner import Outcome, Runner
@@ -32,14 +33,18 @@ from protocol.exchange import Reply, Request
 from protocol.identity import Roster
 from protocol.run_notice import RunNotice, parse_joined, sign_notice
 from protocol.study import Study
-from protocol.summary import SignedSummary, Summary, read_words
+from protocol.summary import SignedSummary, read_words
 from protocol.tensors import Tensors, decode_tensors, model_digest
-from protocol.wire import MOST_BLOB_BYTES, Delivery
+from protocol.wire import MOST_BLOB_BYTES, BlobName, Delivery
 
 log = logging.getLogger("collegium.coordinator")
 
-#: Seconds between two invitations to those who have not joined.
-_INVITE_SECONDS = 5.0
+#: Seconds for which an invitation stands before it is made anew.
+_INVITE_SECONDS = 30.0
+#: Seconds that a run waits for the last hospitals when enough have joined.
+_GRACE_SECONDS = 10.0
+#: Seconds until those are asked again who have refused to join.
+_AGAIN_SECONDS = 5.0
 
 
 class Halted(KeyboardInterrupt):
@@ -84,16 +89,12 @@ class NetworkRun:
         self._stop, self._leaving = threading.Event(), threading.Event()
         self._going = threading.Event()
         self._going.set()
-        self._lock = threading.Lock()
-        self._words: dict[str, SignedSummary] = {}
-        self._summaries: dict[str, Summary] = {}
-        self._models: dict[str, str] = {}
+        self._muster = Muster()
 
     @property
     def joined(self) -> frozenset[str]:
         """The sites that have joined and stand by the same first model."""
-        with self._lock:
-            return frozenset(self._summaries)
+        return self._muster.joined
 
     @property
     def paused(self) -> bool:
@@ -170,8 +171,7 @@ class NetworkRun:
         if words is None:
             self._record.begin(sweep=None, simulation=False, test_noise=self._test_noise)
             return
-        with self._lock:
-            self._words |= words
+        self._muster.remember(words)
         self._abandon()
         # Whoever had joined is asked again: it may have been restarted too.
 
@@ -206,7 +206,8 @@ class NetworkRun:
         notice = RunNotice(run_id=self.run_id, study=self.study.digest, roster=self._roster.digest)
         message = sign_notice(notice, self._key)
         while not (enough.is_set() or self._stop.is_set()):
-            missing = [site for site in self.study.site_names if site not in self.joined]
+            answered = self._muster.answered
+            missing = [site for site in self.study.site_names if site not in answered]
             draft = Delivery(number=0, run_id=self.run_id, kind="join", message=message)
             posted = {self._mailbox.post(site, draft): site for site in missing}
             is_refused = False
@@ -215,29 +216,23 @@ class NetworkRun:
                 if answer.refusal is None:
                     self._admit(site, answer.message)
             # Who has refused just now will refuse again; who was silent may be back any moment.
-            enough.wait(0.2 if missing and not is_refused else _INVITE_SECONDS)
+            enough.wait(0.2 if missing and not is_refused else _AGAIN_SECONDS)
 
     def _admit(self, site: str, said: bytes) -> None:
-        """Takes a hospital in, if its word is its own and its first model the others'."""
+        """Takes a hospital in, if its word is its own."""
         try:
             joined = parse_joined(said)
             summary = self._record.read(site, joined.word)
         except MessageRefused:
             return
-        with self._lock:
-            self._models[site] = joined.model
-            if len(set(self._models.values())) != 1:
-                del self._models[site]  # its software builds another model: it cannot take part
-                return
-            self._words[site] = joined.word
-            words = dict(self._words)
         try:
-            self._record.keep("approvals", words)
+            self._record.keep("approvals", self._muster.words | {site: joined.word})
         except StoreBroken as error:  # asked again, it says the same
             log.warning("run %s: that %s joined cannot be kept: %s", self.run_id, site, error)
             return
-        with self._lock:
-            self._summaries[site] = summary
+        self._muster.add(site, joined.word, summary, joined.model)
+        if site not in self.joined:
+            log.warning("run %s: %s builds another first model than most", self.run_id, site)
 
     def _await_quorum(self) -> None:
         least = max(self.study.threshold, self.study.aggregation.min_cohort)
@@ -250,7 +245,7 @@ class NetworkRun:
                     f"{self._pace.joining:g} s, {least} are needed"
                 )
             time.sleep(0.05)
-        grace = time.monotonic() + min(2 * _INVITE_SECONDS, self._pace.joining / 10)
+        grace = time.monotonic() + min(_GRACE_SECONDS, self._pace.joining / 10)
         while len(self.joined) < len(self.study.sites) and time.monotonic() < grace:
             self._require_going()
             time.sleep(0.05)
@@ -280,7 +275,7 @@ class NetworkRun:
             states=ServerStates(self._workspace.root / "states"),
         )
         with closing(self._link):
-            return runner.run(initial, self._summaries, before_round=self._wait_while_paused)
+            return runner.run(initial, self._muster.summaries, before_round=self._wait_while_paused)
 
     def exchange(
         self, requests: Mapping[str, Request], timeout: float
@@ -300,18 +295,24 @@ class NetworkRun:
     def _initial_model(self) -> Tensors:
         """Returns the first parameters from whoever sends them first; all stand by their digest."""
         draft = Delivery(number=0, run_id=self.run_id, kind="initial-model", message=b"")
+        wanted = self._muster.choose()
         while True:
             for site in sorted(self.joined):
                 self._require_going()
                 posted = {self._mailbox.post(site, draft, MOST_BLOB_BYTES): site}
                 for _, answer in self._mailbox.collect(posted, self._pace.step, self._stop):
-                    if answer.blob is None:
-                        continue
-                    model = decode_tensors(self._blobs.take(site, answer.blob.digest))
-                    if model_digest(model) == self._models[site]:
+                    model = None if answer.blob is None else self._read_model(site, answer.blob)
+                    if model is not None and model_digest(model) == wanted:
                         return model
             self._require_going()
             self._stop.wait(1.0)
+
+    def _read_model(self, site: str, name: BlobName) -> Tensors | None:
+        try:
+            return decode_tensors(self._blobs.take(site, name.digest))
+        except MessageRefused as error:
+            log.warning("run %s: %s sent no model: %s", self.run_id, site, error)
+            return None
 
     def _wait_while_paused(self) -> None:
         self._going.wait()
@@ -324,8 +325,7 @@ class NetworkRun:
     def _settle(self) -> None:
         """Lets every hospital settle its ledger; keeps the accounts of those who answer."""
         draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=b"")
-        with self._lock:
-            words = dict(self._words)
+        words = self._muster.words
         posted = {self._mailbox.post(site, draft): site for site in sorted(words)}
         accounts: dict[str, SignedSummary] = {}
         for site, answer in self._mailbox.collect(posted, min(60.0, self._pace.step), _NEVER):

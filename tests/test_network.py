@@ -1,4 +1,4 @@
-"""Hospitals on a network: the same run as in one process, over TLS, with supervisors and a service."""
+"""Hospitals on a network: the run of one process, over TLS, with supervisors and a service."""
 
 from pathlib import Path
 
