@@ -192,11 +192,19 @@ class Authority:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         context.load_verify_locations(cadata=self.root_pem)
+        self.show(context)
+        return context
+
+    def show(self, context: ssl.SSLContext) -> None:
+        """Lets a server show the newest certificate, to every connection from now on.
+
+        Raises:
+            StoreBroken: its files are missing or damaged.
+        """
         try:
             context.load_cert_chain(self._tls / "server.pem", self._tls / "server.key")
         except (OSError, ssl.SSLError) as error:
             raise StoreBroken("tls/server.pem or server.key is damaged: restore both") from error
-        return context
 
     def _make_root(self) -> None:
         key = generate_private_key(SECP256R1())

@@ -37,6 +37,7 @@ def make_home(
     was_there = home.exists()
     if was_there and (not home.is_dir() or any(home.iterdir())):
         raise WorkspaceRefused(f"--home {home} holds other files: choose a new or empty folder")
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
     workspace = Workspace.create(home, database)
     try:
         authority = Authority.create(home, hosts, clock)

@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -39,6 +39,8 @@ from protocol.wire import MOST_BLOB_BYTES, BlobName, Delivery
 
 log = logging.getLogger("collegium.coordinator")
 
+#: Seconds between two attempts while too few hospitals take part: the first, and the most.
+_FIRST_REST, _LONGEST_REST = 2.0, 300.0
 #: Seconds for which an invitation stands before it is made anew.
 _INVITE_SECONDS = 30.0
 #: Seconds that a run waits for the last hospitals when enough have joined.
@@ -53,10 +55,12 @@ class Halted(KeyboardInterrupt):
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How long a run waits: for hospitals to join, and for one step of a round; in seconds."""
+    """How long a run waits, in seconds: for hospitals to join, for one step of a round, and,
+    without any progress, for enough hospitals to be back."""
 
     joining: float = 24 * 3600.0
     step: float = 600.0
+    patience: float = 0.0
 
 
 class NetworkRun:
@@ -75,7 +79,9 @@ class NetworkRun:
         pace: Pace,
         *,
         test_noise: bool = False,
+        present: Callable[[], frozenset[str]] | None = None,
     ) -> None:
+        self._present = present
         self._test_noise = test_noise
         self.run_id, self.study = run_id, study
         self._roster, self._workspace, self._store = roster, workspace, store
@@ -88,8 +94,11 @@ class NetworkRun:
         self.trouble = ""
         self._stop, self._leaving = threading.Event(), threading.Event()
         self._going = threading.Event()
-        self._going.set()
+        self._pause_file = workspace.root / "states" / f"{run_id}.paused"
+        if not self._pause_file.exists():
+            self._going.set()
         self._muster = Muster()
+        self._progress, self._rest = time.monotonic(), _FIRST_REST
 
     @property
     def joined(self) -> frozenset[str]:
@@ -102,11 +111,14 @@ class NetworkRun:
         return not self._going.is_set()
 
     def pause(self) -> None:
-        """Lets the present round end, and waits then."""
+        """Lets the present round end, and waits then; a service that is restarted waits too."""
         self._going.clear()
+        self._pause_file.parent.mkdir(exist_ok=True)
+        self._pause_file.touch()
 
     def resume(self) -> None:
         """Goes on."""
+        self._pause_file.unlink(missing_ok=True)
         self._going.set()
 
     def stop(self) -> None:
@@ -154,6 +166,11 @@ class NetworkRun:
                 raise
             self._wait_for_mending(error)
             return False
+        except QuorumLost as error:
+            if time.monotonic() - self._progress > self._pace.patience:
+                raise
+            self._wait_for_hospitals(str(error))
+            return False
 
     def _wait_for_mending(self, error: StoreBroken | OSError) -> None:
         said = error.strerror if isinstance(error, OSError) else error
@@ -161,6 +178,15 @@ class NetworkRun:
         self.pause()
         log.error("run %s waits: %s; mend it, then resume the run", self.run_id, self.trouble)
         self._wait_while_paused()
+        self.trouble = ""
+
+    def _wait_for_hospitals(self, why: str) -> None:
+        """Waits before another attempt: a line that was cut, or hours in which a hospital rests."""
+        self.trouble = f"too few hospitals take part: {why}"
+        log.warning("run %s waits: %s", self.run_id, self.trouble)
+        self._stop.wait(self._rest)
+        self._rest = min(2 * self._rest, _LONGEST_REST)
+        self._require_going()
         self.trouble = ""
 
     def _begin(self) -> None:
@@ -275,7 +301,7 @@ class NetworkRun:
             states=ServerStates(self._workspace.root / "states"),
         )
         with closing(self._link):
-            return runner.run(initial, self._muster.summaries, before_round=self._wait_while_paused)
+            return runner.run(initial, self._muster.summaries, before_round=self._before_round)
 
     def exchange(
         self, requests: Mapping[str, Request], timeout: float
@@ -290,6 +316,7 @@ class NetworkRun:
 
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Counts a finished round."""
+        self._progress, self._rest = time.monotonic(), _FIRST_REST
         self._metrics.rounds.labels(purpose).inc()
 
     def _initial_model(self) -> Tensors:
@@ -313,6 +340,21 @@ class NetworkRun:
         except MessageRefused as error:
             log.warning("run %s: %s sent no model: %s", self.run_id, site, error)
             return None
+
+    def _before_round(self) -> None:
+        """Waits while the run is paused, and until enough hospitals are heard of."""
+        self._wait_while_paused()
+        least = max(self.study.threshold, self.study.aggregation.min_cohort)
+        while self._present is not None:
+            silent = self.joined - self._present()
+            if len(self.joined) - len(silent) >= least:
+                break
+            if time.monotonic() - self._progress > self._pace.patience:
+                break  # the round itself will say who is missing
+            self.trouble = f"waits for {', '.join(sorted(silent))}: not heard of"
+            self._stop.wait(0.5)
+            self._wait_while_paused()
+        self.trouble = ""
 
     def _wait_while_paused(self) -> None:
         self._going.wait()

@@ -7,6 +7,7 @@ The hospitals reach ``server`` over TLS. The consortium's own people reach
 import asyncio
 import logging
 import secrets
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -62,6 +63,7 @@ class Service:
         self._rosters = Rosters(self._store, self._key)
         self._runs: dict[str, NetworkRun] = {}
         self._threads: dict[str, threading.Thread] = {}
+        self._context: ssl.SSLContext | None = None
         self._lock = threading.Lock()
 
     def start_run(self, study_digest: str, *, test_noise: bool = False) -> str:
@@ -76,6 +78,11 @@ class Service:
             raise PolicyRefused(
                 f"the signed roster {roster.version} lacks {', '.join(missing)}: invite and enrol "
                 "them, propose a roster, and let its members sign"
+            )
+        revoked = [site for site in study.site_names if self._office.identity_key(site) is None]
+        if revoked:
+            raise PolicyRefused(
+                f"{', '.join(revoked)} was revoked: propose a roster without it, and a study too"
             )
         stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
         run_id = f"{stamp}-{secrets.token_hex(2)}"
@@ -108,6 +115,7 @@ class Service:
             self._metrics,
             self._pace,
             test_noise=test_noise,
+            present=self._office.present,
         )
         thread = threading.Thread(target=self._carry, args=(run,), name=f"run {run_id}")
         with self._lock:
@@ -164,9 +172,8 @@ class Service:
         Raises:
             WorkspaceRefused: the address cannot be listened on.
         """
-        config = gate_config(
-            self.server.app, self._authority.server_context(), host=host, port=port
-        )
+        self._context = self._authority.server_context()
+        config = gate_config(self.server.app, self._context, host=host, port=port)
         server = QuietServer(config)
         thread = threading.Thread(target=server.run, name="gate")
         thread.start()
@@ -180,6 +187,12 @@ class Service:
             self.close()
             server.should_exit = True
             thread.join(15)
+
+    def renew(self) -> None:
+        """Renews the server's certificate when it is time; new connections see the new one."""
+        if self._context is not None and self._authority.renew_server():
+            self._authority.show(self._context)
+            log.info("the server's certificate was renewed")
 
     def close(self) -> None:
         """Suspends all runs; they go on when a service is started over this folder again."""

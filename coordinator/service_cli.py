@@ -13,6 +13,8 @@ from coordinator.cli import DEFAULT_PORT, AsJson, Home, _emit, _say
 from protocol.errors import PolicyRefused
 
 app = typer.Typer()
+#: Seconds between two looks at the server's certificate.
+_CHORES_SECONDS = 3600.0
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
 
 
@@ -27,6 +29,13 @@ def start(
     step_seconds: Annotated[
         float, typer.Option("--step-seconds", help="How long one step of a round may take.")
     ] = 600.0,
+    patience_hours: Annotated[
+        float,
+        typer.Option(
+            "--patience-hours",
+            help="How long a run waits without progress for enough hospitals to be back.",
+        ),
+    ] = 336.0,
 ) -> None:
     """Serves the hospitals until stopped; takes up the runs that were under way."""
     from coordinator.control import controlling
@@ -34,7 +43,8 @@ def start(
     from coordinator.service import Service
 
     _log_to_stderr()
-    service = Service(home, Pace(joining=join_seconds, step=step_seconds))
+    pace = Pace(joining=join_seconds, step=step_seconds, patience=3600 * patience_hours)
+    service = Service(home, pace)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -42,8 +52,8 @@ def start(
         _say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
         for run_id in service.take_up_runs():
             _say(f"taken up   run {run_id}")
-        while not ended.wait(1.0):
-            pass
+        while not ended.wait(_CHORES_SECONDS):
+            service.renew()
     _say("ended")
 
 
@@ -94,7 +104,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
     found = ask(home, "GET", "/status")
     for told in found["runs"]:
         missing = ", ".join(told["missing"]) or "nobody"
-        paused = "  paused" if told["paused"] else ""
+        paused = "  paused" if told["paused"] else f"  {told['trouble']}" if told["trouble"] else ""
         paused += f": {told['trouble']}" if told["trouble"] else ""
         _say(f"run        {told['run_id']}  {told['study']}  missing: {missing}{paused}")
     if not found["runs"]:

@@ -105,12 +105,23 @@ class Supervisor:
         self._after = 0
         self._stop = threading.Event()
         self._next_chores = 0.0
+        self._is_waiting = False
         self._random_pause = random_pause
         self._farewells: dict[str, bytes] = {}
 
     def stop(self) -> None:
         """Ends the loop after what it is doing now."""
         self._stop.set()
+
+    def interrupt(self) -> None:
+        """Ends the loop, from a signal's handler: at once while it only waits for a delivery.
+
+        Raises:
+            KeyboardInterrupt: in the thread that waits; ``run`` catches it.
+        """
+        self.stop()
+        if self._is_waiting:
+            raise KeyboardInterrupt
 
     def run(self) -> None:
         """Serves the coordinator until stopped.
@@ -130,6 +141,9 @@ class Supervisor:
                 self._hang_up()
                 self._stop.wait(pause * (0.5 + self._random_pause()))
                 pause = min(2 * pause, _LONGEST_PAUSE)
+            except KeyboardInterrupt:
+                if not self._stop.is_set():
+                    raise
         self._hang_up()
         self._show("stopped")
 
@@ -139,7 +153,11 @@ class Supervisor:
             self._chores(wire)
             wire = self._line()  # another one, where the certificate was renewed
             self._next_chores = time.monotonic() + _CHORES_SECONDS
-        delivery = wire.next(self._after, self._settings.wait_seconds)
+        self._is_waiting = True
+        try:
+            delivery = wire.next(self._after, self._settings.wait_seconds)
+        finally:
+            self._is_waiting = False
         self._show("connected")
         if delivery is None:
             self._after = 0  # a coordinator that was started again may count from less

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ app = typer.Typer()
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 _LOCK = ".supervisor"
+_LOG_BYTES = 10 << 20
 
 
 @app.command()
@@ -102,11 +104,9 @@ def start(
             url=site.coordinator,
             settings=Settings(source=source_path(site, home), fixed_noise=test_noise),
         )
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: supervisor.stop())
         with own_ray(site.resources.gpu):
-            for number in (signal.SIGINT, signal.SIGTERM):  # Ray sets its own
-                signal.signal(number, lambda *_: supervisor.stop())
+            for number in (signal.SIGINT, signal.SIGTERM):  # after Ray, which sets its own
+                signal.signal(number, lambda *_: supervisor.interrupt())
             _say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")
             supervisor.run()
     _say("stopped")
@@ -175,7 +175,8 @@ def _log_at_home(path: Path) -> None:
     form = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     logger = logging.getLogger("collegium.silo")
     logger.setLevel(logging.INFO)
-    for handler in (logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler()):
+    kept = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=5, encoding="utf-8")
+    for handler in (kept, logging.StreamHandler()):
         handler.setFormatter(form)
         logger.addHandler(handler)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from sqlalchemy import select
+
 from compliance.audit_log import NewEntry
 from compliance.store import Hospital, open_hospital
 from compliance.study_shelf import StudyShelf
@@ -21,7 +23,7 @@ from coordinator.home import make_home, open_members
 from coordinator.network_run import Pace
 from coordinator.rosters import Rosters
 from coordinator.service import Service
-from coordinator.store import RunRow, Store
+from coordinator.store import RoundRow, RunRow, Store
 from coordinator.workspace import Workspace
 from protocol.identity import SigningKey, sign_roster
 from protocol.study import Study
@@ -204,6 +206,21 @@ class Network:
         run_id = self.service.start_run(self.study.digest, test_noise=True)
         self.service.wait(run_id, SOON)
         return run_id
+
+    def rounds_finished(self, run_id: str) -> int:
+        """How many rounds of a run were committed."""
+        store = Store(Workspace(self.home).database)
+        try:
+            with store.read() as session:
+                query = select(RoundRow).filter_by(run_id=run_id, state="finished")
+                return len(session.scalars(query).all())
+        finally:
+            store.close()
+
+    def trouble(self, run_id: str) -> str:
+        """Why a run waits, as its people are told."""
+        found = [run for run in self.service.status()["runs"] if run["run_id"] == run_id]
+        return str(found[0]["trouble"]) if found else ""
 
     def row(self, run_id: str) -> RunRow:
         store = Store(Workspace(self.home).database)

@@ -2,10 +2,17 @@
 
 from pathlib import Path
 
+import pytest
+
+from coordinator.home import open_members
+from coordinator.network_run import Pace
+from coordinator.service import Service
+from protocol.errors import PolicyRefused
+from protocol.study_file import read_study
 from protocol.tensors import model_digest
 from tests.federation import Federation
-from tests.network import Network
-from tests.studies import small_study
+from tests.network import QUICK, SOON, Network, until
+from tests.studies import changed, small_study
 
 
 def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
@@ -19,3 +26,46 @@ def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
     assert row.state == "finished", row.failure
     assert row.model_digest == model_digest(alone.model)
     assert not [site.failures for site in network.sites.values() if site.failures]
+
+
+def test_run_outlives_a_line_that_is_gone_for_most_hospitals(tmp_path: Path) -> None:
+    study = read_study(changed("rounds: 2", "rounds: 4"))
+    network = Network(tmp_path, study, pace=Pace(joining=30, step=3, patience=60))
+    with network.serving():
+        network.start_sites()
+        run_id = network.service.start_run(study.digest, test_noise=True)
+        until(lambda: network.rounds_finished(run_id) >= 1)
+        for name in ("east", "north"):  # two of four are gone: too few are left
+            network.sites[name].stop()
+        until(lambda: bool(network.trouble(run_id)))
+        for name in ("east", "north"):
+            network.sites[name].start()
+        network.service.wait(run_id, SOON)
+        row = network.row(run_id)
+    assert row.state == "finished", row.failure
+
+
+def test_pause_outlives_the_service(tmp_path: Path) -> None:
+    network = Network(tmp_path, read_study(changed("rounds: 2", "rounds: 6")))
+    with network.serving():
+        network.start_sites()
+        run_id = network.service.start_run(network.study.digest, test_noise=True)
+        network.service.steer(run_id, "pause")
+    network.service = Service(network.home, QUICK)
+    with network.serving():
+        assert network.service.take_up_runs() == [run_id]
+        assert network.service.status()["runs"][0]["paused"] is True
+        network.start_sites()
+        network.service.steer(run_id, "resume")
+        network.service.wait(run_id, SOON)
+        row = network.row(run_id)
+    assert row.state == "finished", row.failure
+
+
+def test_revoked_hospital_is_in_no_new_run(tmp_path: Path) -> None:
+    network = Network(tmp_path, small_study())
+    with network.serving():
+        with open_members(network.home) as members:
+            members.revoke("east", "a laptop was stolen")
+        with pytest.raises(PolicyRefused, match="east was revoked: propose a roster without it"):
+            network.service.start_run(network.study.digest)
