@@ -175,7 +175,7 @@ class NetworkRun:
     def _wait_for_mending(self, error: StoreBroken | OSError) -> None:
         said = error.strerror if isinstance(error, OSError) else error
         self.trouble = f"the coordinator's own folder or database fails: {said}"
-        self.pause()
+        self._going.clear()  # in memory only: nothing can be written now, and a restart tries again
         log.error("run %s waits: %s; mend it, then resume the run", self.run_id, self.trouble)
         self._wait_while_paused()
         self.trouble = ""

@@ -104,8 +104,8 @@ def status(home: Home, as_json: AsJson = False) -> None:
     found = ask(home, "GET", "/status")
     for told in found["runs"]:
         missing = ", ".join(told["missing"]) or "nobody"
-        paused = "  paused" if told["paused"] else f"  {told['trouble']}" if told["trouble"] else ""
-        paused += f": {told['trouble']}" if told["trouble"] else ""
+        paused = "  paused" if told["paused"] else ""
+        paused += f"  {told['trouble']}" if told["trouble"] else ""
         _say(f"run        {told['run_id']}  {told['study']}  missing: {missing}{paused}")
     if not found["runs"]:
         _say("run        none at work")
