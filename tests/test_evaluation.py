@@ -1,5 +1,6 @@
 """Released figures: read from the noisy sum, with intervals that say how far to trust them."""
 
+import json
 import math
 
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.evaluation import TOO_FEW, proportion, released_metrics
+from coordinator.evaluation import (
+    TOO_FEW,
+    proportion,
+    released_from,
+    released_json,
+    released_metrics,
+)
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 
 
@@ -69,3 +76,10 @@ def test_the_interval_of_a_noisy_proportion_covers_the_truth() -> None:
         )
         covered += interval.low <= 0.8 <= interval.high
     assert covered >= 930
+
+
+def test_released_figures_survive_the_store() -> None:
+    vector = EvaluationVector(sites=("a", "b"), bins=8)
+    total = vector.place("a", np.full((2, 8), 9), np.array([[30, 4], [5, 20]]))
+    released = released_metrics(total, vector, 1.5, {"a": 0.5, "b": 0.5}, ("a", "b"))
+    assert released_from(json.loads(json.dumps(released_json(released)))) == released

@@ -1,0 +1,56 @@
+"""What a hospital's supervisor answers when it is asked again, or after the end."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from coordinator.store import RunRow
+from coordinator.workspace import Workspace
+from protocol.run_notice import RunNotice, parse_joined, sign_notice
+from protocol.wire import Answer, Delivery
+from tests.network import SOON, Network
+from tests.studies import small_study
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, RunRow]]:
+    """A consortium whose run has finished, and which is still at work."""
+    network = Network(tmp_path_factory.mktemp("network"), small_study())
+    with network.serving():
+        network.start_sites()
+        yield network, network.row(network.run())
+
+
+def asked(network: Network, site: str, draft: Delivery) -> Answer:
+    mailbox = network.service._mailbox
+    posted = {mailbox.post(site, draft): site}
+    ((_, answer),) = mailbox.collect(posted, SOON, threading.Event())
+    return answer
+
+
+def test_hospital_that_has_left_a_run_does_not_join_it_again(
+    ended: tuple[Network, RunRow],
+) -> None:
+    network, row = ended
+    roster = network.service._rosters.current()
+    assert row.state == "finished" and roster is not None
+    notice = RunNotice(run_id=row.id, study=network.study.digest, roster=roster.roster.digest)
+    message = sign_notice(notice, Workspace(network.home).signing_key())
+    draft = Delivery(number=0, run_id=row.id, kind="join", message=message)
+    assert asked(network, "east", draft).refusal == "PolicyRefused"
+
+
+def test_farewell_is_said_again_in_the_same_bytes(ended: tuple[Network, RunRow]) -> None:
+    network, row = ended
+    draft = Delivery(number=0, run_id=row.id, kind="leave", message=b"")
+    first, second = asked(network, "east", draft), asked(network, "east", draft)
+    assert first.message == second.message
+    assert row.id.encode() in parse_joined(first.message).word.data
+
+
+def test_hospital_is_told_only_of_a_run_that_there_is(ended: tuple[Network, RunRow]) -> None:
+    network, row = ended
+    office = network.service._office
+    assert office.document("east", f"runs/{row.id.encode().hex()}") == b"ended"
+    assert office.document("east", f"runs/{b'another'.hex()}") is None
