@@ -430,20 +430,23 @@ class SqlOnceBook:
         with self._hospital.connection() as connection:
             return connection.execute(_BOUND, where).scalar()
 
-    def record(self, context: str, slot: str, digest: str) -> None:
-        """Binds (context, slot) to a digest, durably, before anything is signed or revealed.
+    def record(self, *bindings: tuple[str, str, str]) -> None:
+        """Binds each (context, slot) to a digest, durably, before what is named may leave.
+
+        All of them or none.
 
         Raises:
-            MessageRefused: it is bound to another digest.
+            MessageRefused: one is bound to another digest.
             StoreBroken: it cannot be written.
         """
-        where = {"context": context, "slot": slot}
-        with self._hospital.connection() as connection:  # nine times a round: no objects for it
-            bound = connection.execute(_BOUND, where).scalar()
-            if bound is None:
-                connection.execute(_BIND, where | {"digest": digest})
-            elif bound != digest:
-                raise MessageRefused(
-                    f"this hospital has bound itself to another {slot} in this context: it signs "
-                    "and reveals once"
-                )
+        with self._hospital.connection() as connection:  # seven times a round: no objects for it
+            for context, slot, digest in bindings:
+                where = {"context": context, "slot": slot}
+                bound = connection.execute(_BOUND, where).scalar()
+                if bound is None:
+                    connection.execute(_BIND, where | {"digest": digest})
+                elif bound != digest:
+                    raise MessageRefused(
+                        f"this hospital has bound itself to another {slot} in this context: it "
+                        "signs and reveals once"
+                    )

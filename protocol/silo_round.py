@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -68,14 +68,18 @@ T = TypeVar("T")
 LEAST_COHORT = 3
 
 
+#: A context, a slot in it, and the digest of what was done there.
+Binding: TypeAlias = tuple[str, str, str]
+
+
 class OnceBook(Protocol):
     """What a silo did once and may never do differently; kept by the hospital, durably."""
 
-    def record(self, context: str, slot: str, digest: str) -> None:
-        """Records a digest for a slot of a context; the same digest again is fine.
+    def record(self, *bindings: Binding) -> None:
+        """Records a digest for a slot of a context, all of them or none; the same again is fine.
 
         Raises:
-            MessageRefused: another digest stands there already.
+            MessageRefused: another digest stands in one of them already.
         """
 
 
@@ -168,10 +172,12 @@ class SiloRound:
                 in another context or before a restart.
         """
         if self._advert is None:
-            self._book.record(self.context.slot, "context", self.context.digest)
             own = SiloSecrets.fresh(self.context, self.site)
             advert = self._sign(own.advert())
-            self._once("advert", digest(advert))
+            self._book.record(
+                (self.context.slot, "context", self.context.digest),
+                (self.context.digest, "advert", digest(advert)),
+            )
             self._secrets, self._advert = own, advert
         return self._advert
 
@@ -197,9 +203,13 @@ class SiloRound:
                 with self._naming(site):
                     require_usable(advert.mask_public)
             dealt = deal_shares(_needed(self._secrets, "advertise"), found)
-            self._once("adverts", named)
+            header = self._sign(ShareHeader(adverts=named, entries=header_of(dealt.entries)))
+            self._book.record(
+                (self.context.digest, "adverts", named),
+                (self.context.digest, "share", digest(header)),
+            )
             self._adverts, self._dealt = _Adverts(digest=named, by_site=found), dealt
-            self._header = self._headed(named, dealt)
+            self._header = header
             self._entries = b"".join(dealt.entries)
         if named != self._adverts.digest:
             raise MessageRefused("another U1 was accepted before")
@@ -341,12 +351,6 @@ class SiloRound:
             self._revealed, self._openings = revealed, {}
         return self._revealed
 
-    def _headed(self, adverts_digest: str, dealt: Dealt) -> bytes:
-        """Returns the signed header over the entries."""
-        header = self._sign(ShareHeader(adverts=adverts_digest, entries=header_of(dealt.entries)))
-        self._once("share", digest(header))
-        return header
-
     def _opened(self, owner: str, wire: bytes, entry: bytes, adverts: _Adverts) -> Openings:
         """Returns the checked openings that one owner made for this silo."""
         header = self._from_site(owner, wire, ShareHeader)
@@ -388,7 +392,7 @@ class SiloRound:
             raise
 
     def _once(self, slot: str, named: str) -> None:
-        self._book.record(self.context.digest, slot, named)
+        self._book.record((self.context.digest, slot, named))
 
     def _sign(self, message: Message) -> bytes:
         return sign_message(message, context=self.context.digest, sender=self.site, key=self._key)

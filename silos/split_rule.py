@@ -22,7 +22,7 @@ def bind_split(hospital: Hospital, study: Study, own: Records, index: bytes | No
         PolicyRefused: an earlier study split these patients by another rule.
     """
     try:
-        hospital.once_book().record(_CONTEXT, _SLOT, _rule(study, own, index))
+        hospital.once_book().record((_CONTEXT, _SLOT, _rule(study, own, index)))
     except MessageRefused as error:
         raise _other_rule(hospital.site) from error
 

@@ -15,7 +15,7 @@ from protocol.identity import COORDINATOR, Member, Roster, SigningKey
 from protocol.keystream import Words
 from protocol.masking import word_type
 from protocol.messages import M, Message, Origin, open_message, sign_message
-from protocol.silo_round import LEAST_COHORT, SiloRound
+from protocol.silo_round import LEAST_COHORT, Binding, SiloRound
 from protocol.sum_round import Step, SumRound
 from tests.contexts import context_of, site_names
 
@@ -33,9 +33,11 @@ class MemoryBook:
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], str] = {}
 
-    def record(self, context: str, slot: str, digest: str) -> None:
-        if self.entries.setdefault((context, slot), digest) != digest:
-            raise MessageRefused(f"{slot} was done differently before in this context")
+    def record(self, *bindings: Binding) -> None:
+        for context, slot, digest in bindings:
+            if self.entries.get((context, slot), digest) != digest:
+                raise MessageRefused(f"{slot} was done differently before in this context")
+        self.entries |= {(context, slot): digest for context, slot, digest in bindings}
 
 
 def roster_of(keys: Mapping[str, SigningKey]) -> Roster:

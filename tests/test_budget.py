@@ -168,7 +168,7 @@ def test_hospital_opened_for_reading_cannot_be_changed(seen: Hospital) -> None:
     with pytest.raises(LedgerBroken, match="readonly database"):
         reserve(seen, "evaluation")
     with pytest.raises(StoreBroken, match="readonly database"):
-        seen.once_book().record("c", "sign", "d")
+        seen.once_book().record(("c", "sign", "d"))
     assert seen.ledger.head == head
 
 

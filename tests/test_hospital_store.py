@@ -161,7 +161,7 @@ def test_rows_cannot_be_changed_or_removed(
     hospital: Hospital, table: str, verb: str, place: Path | str
 ) -> None:
     reserve(hospital.ledger)
-    hospital.once_book().record("c", "sign", "d")
+    hospital.once_book().record(("c", "sign", "d"))
     column = {"budget": "capacity", "ledger_entry": "rho", "once_book": "digest"}[table]
     statement = {
         "UPDATE": f"UPDATE {table} SET {column} = NULL",  # noqa: S608 - names of this test
@@ -324,20 +324,20 @@ def test_kill_keeps_what_was_booked_and_nothing_half_done(
 def test_once_book_accepts_the_same_digest_again(
     hospital: Hospital, open_north: Callable[..., Hospital]
 ) -> None:
-    hospital.once_book().record("context", "masked", "a" * 64)
+    hospital.once_book().record(("context", "masked", "a" * 64))
     again = open_north()
-    again.once_book().record("context", "masked", "a" * 64)
-    again.once_book().record("other context", "masked", "b" * 64)
-    again.once_book().record("context", "sign", "b" * 64)
+    again.once_book().record(("context", "masked", "a" * 64))
+    again.once_book().record(("other context", "masked", "b" * 64))
+    again.once_book().record(("context", "sign", "b" * 64))
     again.close()
 
 
 def test_once_book_refuses_a_second_digest(hospital: Hospital) -> None:
     book = hospital.once_book()
-    book.record("context", "masked", "a" * 64)
+    book.record(("context", "masked", "a" * 64))
     with pytest.raises(MessageRefused, match="bound itself to another masked in this context"):
-        book.record("context", "masked", "b" * 64)
-    book.record("context", "masked", "a" * 64)
+        book.record(("context", "masked", "b" * 64))
+    book.record(("context", "masked", "a" * 64))
 
 
 def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., Hospital]) -> None:
@@ -348,7 +348,7 @@ def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., Hos
     def work(number: int) -> None:
         start.wait()
         try:
-            hospitals[number].once_book().record("context", "sign", str(number))
+            hospitals[number].once_book().record(("context", "sign", str(number)))
             outcomes.append("bound")
         except MessageRefused:
             outcomes.append("refused")

@@ -340,7 +340,7 @@ def test_hospitals_role_works_and_may_not_change_what_is_kept(
     hospital = north(address, tmp_path / "blobs")
     plan = reserve(hospital)
     send(hospital, plan)
-    hospital.once_book().record("context", "sign", "d")
+    hospital.once_book().record(("context", "sign", "d"))
     hospital.keep_blob("context", b"masked", "name")
     hospital.drop_blob("context")
     hospital.ledger.settle(plan)

@@ -13,7 +13,7 @@ from protocol.messages import (
     SignatureList,
 )
 from protocol.shares import OPENING_BYTES
-from protocol.silo_round import opened_context
+from protocol.silo_round import Binding, opened_context
 from protocol.sum_round import Step
 from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryBook, reached
 
@@ -67,10 +67,10 @@ class FullDisk(MemoryBook):
         super().__init__()
         self.slot = slot
 
-    def record(self, context: str, slot: str, digest: str) -> None:
-        if slot == self.slot:
-            raise StoreBroken(f"the disk is full: {slot}")
-        super().record(context, slot, digest)
+    def record(self, *bindings: Binding) -> None:
+        if self.slot in {slot for _, slot, _ in bindings}:
+            raise StoreBroken(f"the disk is full: {self.slot}")
+        super().record(*bindings)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def test_database_that_lies_in_the_place_of_another_takes_nothing(tmp_path: Path
     path.rename(tmp_path / "away.db")
     open_hospital(path, site="east", simulated=True).close()
     with pytest.raises(StoreBroken, match="removed or replaced"):
-        hospital.once_book().record("context", "slot", "digest")
+        hospital.once_book().record(("context", "slot", "digest"))
     hospital.close()
 
 
