@@ -7,6 +7,7 @@ with the same result.
 """
 
 import logging
+import resource
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,13 +22,25 @@ from silos.worker import Floats, MicroBatch, Worker
 log = logging.getLogger("collegium.silo")
 
 
+def limit_memory(most_bytes: int | None) -> None:
+    """Lets this process hold so many bytes of data; asking for more then fails, here only."""
+    if most_bytes is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
+
+
 @ray.remote(num_cpus=0)
 class _OtherWorker:
     """A worker in a process of its own."""
 
     def __init__(
-        self, study: Study, features: NDArray[np.float32], labels: NDArray[np.float32]
+        self,
+        study: Study,
+        features: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        most_bytes: int | None,
     ) -> None:
+        limit_memory(most_bytes)
         self._worker = Worker(study, features, labels)
 
     def clipped(
@@ -42,7 +55,7 @@ class RayCrew:
 
     Integer sums have no order, so every number of workers gives the same sum.
     Sums without privacy are sums of floats, which have one: they are computed
-    here, by the first worker alone.
+    here, by the first worker alone. ``most_bytes`` is what each worker may hold.
     """
 
     def __init__(
@@ -51,11 +64,12 @@ class RayCrew:
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
         workers: int,
+        most_bytes: int | None = None,
     ) -> None:
         self._own = Worker(study, features, labels)
         shared = [ray.put(features), ray.put(labels)] if workers > 1 else []
         self._others: list[Any] = [
-            _OtherWorker.remote(study, *shared)  # type: ignore[attr-defined]
+            _OtherWorker.remote(study, *shared, most_bytes)  # type: ignore[attr-defined]
             for _ in range(workers - 1)
         ]
 

@@ -28,12 +28,21 @@ Value = TypeVar("Value")
 class _TrainerActor:
     """Holds one trainer; what a hospital may refuse comes back as a value."""
 
-    def make(self, workers: int, study: Study, site: str, train: Records, test: Records) -> Any:
+    def make(
+        self,
+        workers: int,
+        most_bytes: int | None,
+        study: Study,
+        site: str,
+        train: Records,
+        test: Records,
+    ) -> Any:
         def work() -> tuple[str, str]:
-            from silos.crew import RayCrew
+            from silos.crew import RayCrew, limit_memory
             from silos.trainer import Trainer
 
-            crew = RayCrew(study, train.features, train.labels, workers)
+            limit_memory(most_bytes)
+            crew = RayCrew(study, train.features, train.labels, workers, most_bytes)
             self._trainer = Trainer(study, site, train, test, crew)
             return self._trainer.dataset_digest, self._trainer.engine
 
@@ -47,16 +56,23 @@ class RemoteTrainer:
     """A ``LocalTrainer`` whose work is done by an actor.
 
     An actor that dies is made anew with the same records at the next request;
-    the round it died in is missed, at no charge unless something was sent.
+    the round it died in is missed, at no charge unless something was sent. Each of
+    its ``workers`` processes may hold ``most_bytes`` of data.
 
     Raises:
         FederationError: the records or the network are refused.
     """
 
     def __init__(
-        self, workers: int, study: Study, site: str, train: Records, test: Records
+        self,
+        workers: int,
+        most_bytes: int | None,
+        study: Study,
+        site: str,
+        train: Records,
+        test: Records,
     ) -> None:
-        self._made_of = (workers, study, site, train, test)
+        self._made_of = (workers, most_bytes, study, site, train, test)
         self._actor: Any = None
         self.dataset_digest, self.engine = self._made()
 

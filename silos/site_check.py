@@ -266,7 +266,11 @@ def _gpu() -> Finding:
     import torch
 
     if torch.cuda.is_available():
-        return ok("GPU", torch.cuda.get_device_name())
+        return warn(
+            "GPU",
+            f"{torch.cuda.get_device_name()}, kept free: gradients are computed on the processor",
+            "nothing to do; a later version will use it",
+        )
     return bad("GPU", "none is to be used", "install its driver, or set resources.gpu: false")
 
 

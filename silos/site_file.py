@@ -150,7 +150,7 @@ class Resources(Record):
     """What a study may use of the hospital's machine.
 
     ``workers`` are processes that compute gradients, each of ``threads``
-    threads. ``hours`` are when a study may begin to train, in ``time_zone``;
+    threads; together they may hold ``memory_gib``. ``hours`` are when a study may begin to train, in ``time_zone``;
     left out, it may at any time.
     """
 
@@ -160,6 +160,20 @@ class Resources(Record):
     gpu: bool = False
     hours: Annotated[str, AfterValidator(_are_hours)] | None = None
     time_zone: Annotated[str, AfterValidator(_is_zone)] = "UTC"
+
+    @model_validator(mode="after")
+    def _enough(self) -> "Resources":
+        if self.memory_gib < self.workers:
+            raise ValueError(
+                f"memory_gib is {self.memory_gib:g}: {self.workers} workers need 1 each at least, "
+                "for libraries alone take 0.6"
+            )
+        return self
+
+    @property
+    def bytes_each(self) -> int:
+        """What each worker may hold, in bytes."""
+        return int(self.memory_gib * 2**30 / self.workers)
 
     @property
     def opening(self) -> tuple[time, time] | None:

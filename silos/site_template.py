@@ -41,8 +41,8 @@ policy:
 resources:
   workers: 1              # processes that compute gradients
   threads: 1              # threads of each
-  memory_gib: 4
-  gpu: false
+  memory_gib: 4           # a study that needs more sits its rounds out
+  gpu: false              # today's networks compute their gradients on the processor
   # When a study may begin to train; left out: at any time.
   # hours: 20:00-06:00
   # time_zone: Europe/Berlin

@@ -1,6 +1,5 @@
 """``collegium silo enrol|start|stop``: the hospital's line to the consortium."""
 
-import fcntl
 import json
 import logging
 import os
@@ -22,7 +21,6 @@ from protocol.errors import PolicyRefused, WorkspaceRefused
 app = typer.Typer()
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-_LOCK = ".supervisor"
 _LOG_BYTES = 10 << 20
 
 
@@ -70,6 +68,7 @@ def start(
     from silos.consent import Consent
     from silos.credentials import Credentials
     from silos.enrolling import coordinator_key
+    from silos.home import alone
     from silos.own_ray import own_ray
     from silos.remote_trainer import RemoteTrainer
     from silos.roster_acts import ask_for_evidence
@@ -77,7 +76,7 @@ def start(
     from silos.site_file import source_path
     from silos.supervisor import Settings, Supervisor
 
-    with _alone(home), _hospital(home) as hospital:
+    with alone(home), _hospital(home) as hospital:
         if test_noise and not hospital.simulated:
             raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
         _log_at_home(home / "silo.log")
@@ -90,7 +89,7 @@ def start(
         silo = Silo(
             hospital.site,
             home,
-            partial(RemoteTrainer, site.resources.workers),
+            partial(RemoteTrainer, site.resources.workers, site.resources.bytes_each),
             simulated=hospital.simulated,
             hospital=hospital,
             consent=consent,
@@ -115,45 +114,23 @@ def start(
 @app.command()
 def stop(home: Home) -> None:
     """Ends the supervisor of this hospital: the kill switch. What was sent stays paid."""
+    from silos.home import is_at_work
+
     status = home / "status.json"
     try:
         number = int(json.loads(status.read_text(encoding="utf-8"))["pid"])
     except (OSError, ValueError, KeyError, TypeError):
         number = 0
-    if not number or not _is_at_work(home):
+    if not number or not is_at_work(home):
         _say("stopped    no supervisor is at work here")
         return
     os.kill(number, signal.SIGTERM)
     end = time.monotonic() + 60
-    while _is_at_work(home):
+    while is_at_work(home):
         if time.monotonic() > end:
             raise WorkspaceRefused(f"the supervisor (process {number}) does not end: kill it")
         time.sleep(0.1)
     _say("stopped    the supervisor has ended; collegium silo start begins again")
-
-
-@contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Holds the home's lock: one supervisor for one hospital."""
-    with (home / _LOCK).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkspaceRefused(
-                f"a supervisor is at work over --home {home}: collegium silo stop ends it"
-            ) from error
-        yield
-
-
-def _is_at_work(home: Path) -> bool:
-    if not (home / _LOCK).exists():
-        return False
-    with (home / _LOCK).open("r") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 @contextmanager
