@@ -20,7 +20,7 @@ policy:
   delta_at_most: 1e-3
   approvers: [Dr. A. Officer, Prof. B. Medicine]
   approvals_needed: 1
-resources: {workers: 1, threads: 1, memory_gib: 0.5}
+resources: {workers: 1, threads: 1, memory_gib: 1}
 """
 
 
