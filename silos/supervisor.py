@@ -33,6 +33,7 @@ from protocol.errors import (
     MessageRefused,
     PolicyRefused,
     QuorumLost,
+    StoreBroken,
 )
 from protocol.exchange import Request
 from protocol.identity import Roster, SigningKey
@@ -127,7 +128,7 @@ class Supervisor:
         """Serves the coordinator until stopped.
 
         Raises:
-            StoreBroken: the hospital's own database is damaged: nothing may go on.
+            StoreBroken: the hospital's own database stays broken: nothing may go on.
         """
         pause = _FIRST_PAUSE
         self._show("starting")
@@ -140,6 +141,13 @@ class Supervisor:
                 self._show("waiting for the coordinator", str(error))
                 self._hang_up()
                 self._stop.wait(pause * (0.5 + self._random_pause()))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except StoreBroken as error:  # held by a backup, say: it may be free again soon
+                if pause >= _LONGEST_PAUSE:
+                    raise
+                log.warning("%s; again in %.1f s", error, pause)
+                self._show("waiting for its own database", str(error))
+                self._stop.wait(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             except KeyboardInterrupt:
                 if not self._stop.is_set():
