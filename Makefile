@@ -81,6 +81,7 @@ network-demo: $(STAMP)
 # The long form of tests/test_chaos.py; the table is written when every fault ends as it must.
 chaos: $(STAMP)
 	@$(BIN)/python -m tests.chaos --to docs/chaos.md
+	@$(BIN)/python -m pytest -m chaos --deselect tests/test_chaos.py tests
 	@$(BIN)/python -m pytest -m chaos -s
 
 # Long and wide runs: 2,000 rounds with flat memory, 100 hospitals in one round.

@@ -1,19 +1,18 @@
-"""``make chaos``: every fault, one after another; what came of each is written as a table.
+"""``make chaos``: every fault; what came of each is written as a table.
 
-    python -m tests.chaos [--to docs/chaos.md] [--only WORDS]
+    python -m tests.chaos [--to docs/chaos.md] [--only WORDS] [--jobs 2]
 
-Ends with 1 when anything does not hold that must.
+Ends with 1 when anything does not hold that must; the table is not written then.
 """
 
 import argparse
-import logging
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.run import Consortia, Ended
+from tests.chaos.parallel import played
+from tests.chaos.run import Ended
 from tests.chaos.table import document
 
 
@@ -22,27 +21,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--to", type=Path, help="where the table is written")
     parser.add_argument("--only", default="", help="faults whose name holds these words")
+    parser.add_argument("--jobs", type=int, default=2, help="how many are played at a time")
     asked = parser.parse_args()
-    logging.disable()  # every fault would tell its story at length; the table tells it
-    chosen = [fault for fault in FAULTS if asked.only in fault.name]
-    ended: list[Ended] = []
+    places = [place for place, fault in enumerate(FAULTS) if asked.only in fault.name]
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-        consortia = Consortia(Path(folder))
-        for place, fault in enumerate(chosen):
-            found = consortia.strike(fault, Path(folder) / f"fault-{place}")
-            ended.append(found)
-            state = "holds" if not found.problems else "FAILS"
-            sys.stdout.write(f"{state}  {found.seconds:5.1f} s  {fault.name}: {found.outcome}\n")
-            for problem in found.problems:
-                sys.stdout.write(f"       {problem}\n")
-            sys.stdout.flush()
+    ended: dict[int, Ended] = {}
+    for place, found in played(places, min(asked.jobs, len(places))):
+        ended[place] = found
+        _tell(found)
     seconds = time.monotonic() - begun
-    failed = [found for found in ended if found.problems]
+    failed = [found for found in ended.values() if found.problems]
     sys.stdout.write(f"{len(ended)} faults in {seconds:.0f} s, {len(failed)} do not hold\n")
     if asked.to is not None and not failed:
-        asked.to.write_text(document(ended, seconds), encoding="utf-8")
+        in_order = [ended[place] for place in sorted(ended)]
+        asked.to.write_text(document(in_order, seconds), encoding="utf-8")
     return bool(failed)
+
+
+def _tell(found: Ended) -> None:
+    state = "holds" if not found.problems else "FAILS"
+    sys.stdout.write(f"{state}  {found.seconds:5.1f} s  {found.fault.name}: {found.outcome}\n")
+    for problem in found.problems:
+        sys.stdout.write(f"       {problem}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

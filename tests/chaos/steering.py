@@ -10,7 +10,7 @@ from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from protocol.identity import SigningKey, sign_roster
 from silos.enrolling import enrol
-from silos.supervisor_cli import _alone
+from silos.home import alone
 from tests.chaos.fault import Fault
 from tests.chaos.points import Point, armed
 from tests.chaos.stage import HASTY, Stage
@@ -81,11 +81,11 @@ def _kill_switch_for_good(stage: Stage) -> None:
 def _second_is_refused(stage: Stage) -> None:
     """A second supervisor is started as its command starts it."""
     stage.serve()
-    with _alone(stage.east.home):
+    with alone(stage.east.home):
         stage.start()
         stage.begin()
         try:
-            with _alone(stage.east.home):
+            with alone(stage.east.home):
                 raise AssertionError("a second supervisor was let in")
         except WorkspaceRefused:
             stage.wait()

@@ -57,8 +57,8 @@ def document(ended: Sequence[Ended], seconds: float) -> str:
     parts.append(_FOOT)
     short = sum(found.fault.short for found in ended)
     parts.append(
-        f"{len(ended)} faults in {seconds:.0f} s. {short} of them are played by every `make test` "
-        "(`tests/test_chaos.py`).\n"
+        f"{len(ended)} faults, two at a time, in {seconds:.0f} s. {short} of them are played by "
+        "every `make test` (`tests/test_chaos.py`).\n"
     )
     return "\n".join(parts)
 
