@@ -9,16 +9,15 @@ from sqlalchemy.orm import Session
 
 from compliance.approvals import Approval, Approvals, Decision
 from compliance.hospital_tables import ApprovalRow
+from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital
-from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import StoreBroken
-from protocol.identity import SigningKey
 
 
 def approvals_of(hospital: Hospital) -> Approvals:
     """Returns the decisions that a hospital's database keeps."""
-    key = SigningKey.from_bytes(hospital.identity_key)
-    return Approvals(ApprovalTable(hospital), key, TrustedRosters(hospital).own_keys())
+    keys = IdentityKeys(hospital)
+    return Approvals(ApprovalTable(hospital), keys.own, keys.former())
 
 
 class ApprovalTable:

@@ -24,7 +24,7 @@ class Base(DeclarativeBase):
 
 
 class HospitalRow(Base):
-    """Whose database this is, and its keys.
+    """Whose database this is, and its keys; ``identity_keys.py`` says how they are replaced.
 
     ``simulated`` marks a hospital that was made for a simulation or a
     demonstration: it never becomes a real one.
@@ -36,6 +36,8 @@ class HospitalRow(Base):
     site: Mapped[str] = mapped_column(String(63))
     split_key: Mapped[bytes] = mapped_column(LargeBinary(32))
     identity_key: Mapped[bytes] = mapped_column(LargeBinary(32))
+    next_identity_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    last_identity_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
     simulated: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[str] = mapped_column(String(32))
 
@@ -128,11 +130,33 @@ class ApprovalRow(Base):
     signature: Mapped[bytes] = mapped_column(LargeBinary(64))
 
 
-class RosterRow(Base):
-    """A roster that this hospital trusts: each follows the one before it."""
+class FormerKeyRow(Base):
+    """A public identity key that was this hospital's, of which it still knows its own words."""
 
-    __tablename__ = "roster"
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    __tablename__ = "former_key"
+    public_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    retired_at: Mapped[str] = mapped_column(String(32))
+
+
+class DepartureRow(Base):
+    """This hospital left a chain: rosters up to number ``after`` are trusted no more."""
+
+    __tablename__ = "departure"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    after: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text)
+    left_at: Mapped[str] = mapped_column(String(32))
+
+
+class RosterRow(Base):
+    """A roster that this hospital trusts, or trusted before it left its chain.
+
+    Numbers count what was kept; a second chain has a version 1 too.
+    """
+
+    __tablename__ = "trusted_roster"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int]
     document: Mapped[bytes] = mapped_column(LargeBinary)
     signatures_json: Mapped[str] = mapped_column(Text)
     kept_at: Mapped[str] = mapped_column(String(32))

@@ -15,6 +15,8 @@ Rules (``privacy.md`` C.8; rulings 16 to 19, 29, 30):
    the first holds the hash of the budget.
 6. rho is booked as a whole number of picorho, each step rounded up and the
    capacity down, so that shares of a plan add up to the plan exactly.
+7. A ledger that has lost rows books nothing, unless all that is left of the
+   budget is written off: what was lost cannot have cost more than the whole.
 
 This file decides; ``store.py`` keeps the rows and makes a transaction durable.
 """
@@ -26,10 +28,18 @@ from dataclasses import replace
 from typing import Protocol
 
 from compliance.accounting import Filter, SampledGaussian
+from compliance.ledger_chain import (
+    Book,
+    broken,
+    head_of,
+    missing_heads,
+    require_budget,
+    verified,
+    written_off,
+)
 from compliance.ledger_records import (
     PARTITIONS,
     PICO,
-    UNOPENED,
     Budget,
     Entry,
     Forecast,
@@ -42,40 +52,6 @@ from compliance.ledger_records import (
 )
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import BudgetSpent, LedgerBroken, MessageRefused, PolicyRefused, UpdateRefused
-
-
-class Book(Protocol):
-    """The rows, inside one transaction."""
-
-    def budget(self) -> Budget | None:
-        """Returns the budget, or None before it was opened."""
-
-    def save_budget(self, budget: Budget) -> None:
-        """Writes the budget."""
-
-    def last(self) -> Entry | None:
-        """Returns the newest entry."""
-
-    def entries(self) -> Sequence[Entry]:
-        """Returns all entries in order."""
-
-    def entry(self, number: int) -> Entry | None:
-        """Returns one entry."""
-
-    def booked(self, reservation: int, state: State) -> int:
-        """Returns the sum of rho over a reservation's own entries in a state."""
-
-    def sent(self, context: str) -> Entry | None:
-        """Returns the SENT entry of a context."""
-
-    def released(self, reservation: int, content: str) -> bool:
-        """Whether a reservation holds a SENT entry of this noised vector."""
-
-    def total(self, partition: Partition, state: State) -> int:
-        """Returns the sum of rho over a partition's entries in a state."""
-
-    def append(self, entry: Entry) -> None:
-        """Writes an entry."""
 
 
 class LedgerStorage(Protocol):
@@ -118,7 +94,7 @@ class Ledger:
                 book.save_budget(
                     Budget.of(wanted, signed_by=signed_by, opened_at=self._storage.now(), unit=unit)
                 )
-            budget = _require_budget(book)
+            budget = require_budget(book)
         if (budget.epsilon_max, budget.delta) != (wanted.epsilon_max, wanted.delta):
             raise PolicyRefused(
                 f"this hospital's budget was opened for life with epsilon {budget.epsilon_max:g} "
@@ -148,8 +124,8 @@ class Ledger:
         """
         _require_partition(partition)
         with self._storage.transaction() as book:
-            budget = _require_budget(book)
-            entries = _verify(book)
+            budget = require_budget(book)
+            entries = verified(book)
             same = _open_reservation(entries, (study, run, partition, purpose))
             if same is not None:
                 if _stored_event(same) != event:
@@ -196,7 +172,7 @@ class Ledger:
             ValueError: a share that releases nothing.
         """
         with self._storage.transaction() as book:
-            budget = _require_budget(book)
+            budget = require_budget(book)
             parent = _require_reservation(book, reservation)
             before = book.sent(context)
             if before is not None:
@@ -236,13 +212,15 @@ class Ledger:
         """
         with self._storage.transaction() as book:
             parent = _require_reservation(book, reservation)
-            if _is_closed(book, parent):
-                return
-            sent = book.booked(parent.number, State.SENT)
-            if sent:
-                self._append(book, _child(parent, State.SETTLED, sent))
-            if parent.rho > sent or not sent:
-                self._append(book, _child(parent, State.RELEASED, parent.rho - sent))
+            if not _is_closed(book, parent):
+                self._close(book, parent)
+
+    def settle_run(self, run: str) -> None:
+        """Closes every plan of a run that cannot go on here; see ``settle``."""
+        with self._storage.transaction() as book:
+            rows = [e for e in verified(book) if (e.state, e.run) == (State.RESERVED, run)]
+        for row in rows:
+            self.settle(_reservation(row))
 
     def forecast(self, event: SampledGaussian, partition: Partition = "training") -> Forecast:
         """Returns what a plan would cost; books nothing.
@@ -252,7 +230,7 @@ class Ledger:
         """
         _require_partition(partition)
         with self._storage.transaction() as book:
-            budget = _require_budget(book)
+            budget = require_budget(book)
             committed = _committed(book, partition)
         price = budget.price(event)
         after = math.inf if price is None else committed + price
@@ -271,7 +249,7 @@ class Ledger:
             PolicyRefused: the unit is another one, or no budget was opened.
         """
         with self._storage.transaction() as book:
-            budget = _require_budget(book)
+            budget = require_budget(book)
         if budget.unit != unit:
             raise PolicyRefused(
                 f"the study protects each {unit}, this hospital's budget each {budget.unit}: a "
@@ -282,7 +260,7 @@ class Ledger:
     def head(self) -> str:
         """The hash of the newest entry; of the budget, when there is none; else ``UNOPENED``."""
         with self._storage.transaction() as book:
-            return _head(book)
+            return head_of(book)
 
     def summary(self) -> LedgerSummary:
         """Returns spent, reserved and remaining, for each partition.
@@ -291,14 +269,14 @@ class Ledger:
             PolicyRefused: no budget was opened.
         """
         with self._storage.transaction() as book:
-            budget = _require_budget(book)
+            budget = require_budget(book)
             last = book.last()
             return LedgerSummary(
                 epsilon_max=budget.epsilon_max,
                 delta=budget.delta,
                 order=budget.order,
                 capacity=budget.capacity / PICO,
-                head=_head(book),
+                head=head_of(book),
                 num_entries=last.number if last else 0,
                 partitions=tuple(_summarise(book, budget, part) for part in PARTITIONS),
             )
@@ -315,26 +293,66 @@ class Ledger:
                 inserted or moved, or says that the ledger went back in time.
         """
         with self._storage.transaction() as book:
-            chain = _chain(book)
-        known = {UNOPENED, *chain}
-        missing = [head for head in remembered if head not in known]
+            missing, head = missing_heads(book, remembered), head_of(book)
         if missing:
             raise LedgerBroken(
                 f"the ledger went back in time: it once had the head {missing[0][:16]}, which is "
                 "not on its chain. Restore the newest copy before any further release"
             )
-        return chain[-1]
+        return head
+
+    def write_off(self, remembered: Iterable[str], *, signed_by: str) -> int:
+        """Lets a ledger that went back in time go on, with nothing left to spend.
+
+        Plans that are open are closed, for what they had sent may be lost. Then
+        all that is left of both partitions is booked as spent, in one
+        transaction with the heads that are missing. ``verify`` knows them then.
+
+        Args:
+            remembered: heads that others hold of this ledger.
+            signed_by: who answers for it.
+
+        Returns:
+            How many heads were missing.
+
+        Raises:
+            PolicyRefused: none is missing, or no budget was opened.
+            LedgerBroken: what there is of the ledger is damaged itself.
+        """
+        with self._storage.transaction() as book:
+            budget, missing = require_budget(book), missing_heads(book, remembered)
+            if not missing:
+                raise PolicyRefused(
+                    "the ledger holds every head that others know of it: nothing is written off"
+                )
+            for entry in _open_plans(book.entries()):
+                self._close(book, entry)
+            for partition in PARTITIONS:
+                rest = max(0, budget.capacity - _committed(book, partition))
+                plan = self._append(book, written_off(partition, rest, missing, signed_by))
+                spent = replace(_child(plan, State.SENT, rest), context=plan.hash)
+                self._append(book, spent)
+                self._append(book, _child(plan, State.SETTLED, rest))
+        return len(missing)
+
+    def _close(self, book: Book, plan: Entry) -> None:
+        """Settles what a plan has sent, and releases the rest."""
+        sent = book.booked(plan.number, State.SENT)
+        if sent:
+            self._append(book, _child(plan, State.SETTLED, sent))
+        if plan.rho > sent or not sent:
+            self._append(book, _child(plan, State.RELEASED, plan.rho - sent))
 
     def _append(self, book: Book, draft: Entry) -> Entry:
         """Numbers, dates, chains and writes a row; the row before must be intact."""
         last = book.last()
         if last is not None and last.hash != last.computed_hash:
-            raise _broken(last.number, "was changed")
+            raise broken(last.number, "was changed")
         unsealed = replace(
             draft,
             number=last.number + 1 if last else 1,
             created_at=self._storage.now(),
-            prev_hash=_head(book),
+            prev_hash=head_of(book),
         )
         entry = replace(unsealed, hash=unsealed.computed_hash)
         book.append(entry)
@@ -344,53 +362,6 @@ class Ledger:
 def _require_partition(partition: str) -> None:
     if partition not in PARTITIONS:
         raise ValueError(f"partition must be one of {', '.join(PARTITIONS)}: {partition!r}")
-
-
-def _require_budget(book: Book) -> Budget:
-    budget = book.budget()
-    if budget is None and book.last() is not None:
-        raise LedgerBroken("the ledger has entries but no budget: restore it from a backup")
-    if budget is None:
-        raise PolicyRefused("this hospital has not opened a privacy budget: open one first")
-    if budget.hash != budget.computed_hash:
-        raise LedgerBroken("the budget was changed after it was opened: restore it from a backup")
-    return budget
-
-
-def _head(book: Book) -> str:
-    last = book.last()
-    if last is not None:
-        return last.hash
-    return UNOPENED if book.budget() is None else _require_budget(book).hash
-
-
-def _chain(book: Book) -> list[str]:
-    """Returns every hash of an intact ledger, the budget's first."""
-    if book.budget() is None and book.last() is None:
-        return [UNOPENED]
-    return [_require_budget(book).hash, *(entry.hash for entry in _verify(book))]
-
-
-def _broken(number: int, what: str) -> LedgerBroken:
-    return LedgerBroken(
-        f"ledger entry {number} {what}: nothing may be released on it. Restore the newest intact "
-        "copy"
-    )
-
-
-def _verify(book: Book) -> Sequence[Entry]:
-    """Returns all entries, after checking that each follows the one before."""
-    previous = _require_budget(book).hash
-    entries = book.entries()
-    for place, entry in enumerate(entries, start=1):
-        if entry.number != place:
-            raise _broken(place, "is missing")
-        if entry.hash != entry.computed_hash:
-            raise _broken(place, "was changed")
-        if entry.prev_hash != previous:
-            raise _broken(place, "does not follow the entry before it")
-        previous = entry.hash
-    return entries
 
 
 def _admit(book: Book, budget: Budget, partition: Partition, event: SampledGaussian) -> int:
@@ -435,23 +406,26 @@ def _summarise(book: Book, budget: Budget, partition: Partition) -> PartitionSum
 def _open_reservation(
     entries: Sequence[Entry], owner: tuple[str, str, Partition, str]
 ) -> Entry | None:
-    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.RELEASED)}
-    for entry in entries:
-        same = (entry.study, entry.run, entry.partition, entry.purpose) == owner
-        if same and entry.state is State.RESERVED and entry.number not in closed:
+    for entry in _open_plans(entries):
+        if (entry.study, entry.run, entry.partition, entry.purpose) == owner:
             return entry
     return None
+
+
+def _open_plans(entries: Sequence[Entry]) -> list[Entry]:
+    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.RELEASED)}
+    return [e for e in entries if e.state is State.RESERVED and e.number not in closed]
 
 
 def _require_reservation(book: Book, reservation: Reservation) -> Entry:
     """Returns the reservation's own row, after checking that it says the same."""
     row = book.entry(reservation.number)
     if row is None or row.state is not State.RESERVED:
-        raise _broken(reservation.number, "is not a reservation")
+        raise broken(reservation.number, "is not a reservation")
     if row.hash != row.computed_hash:
-        raise _broken(row.number, "was changed")
+        raise broken(row.number, "was changed")
     if _reservation(row) != reservation:
-        raise _broken(row.number, "holds another plan than the one at hand")
+        raise broken(row.number, "holds another plan than the one at hand")
     return row
 
 
@@ -485,7 +459,7 @@ def _require_room(book: Book, parent: Entry, price: int) -> None:
 
 def _require_same_bytes(before: Entry, parent: Entry, blob: str) -> None:
     if before.hash != before.computed_hash:
-        raise _broken(before.number, "was changed")
+        raise broken(before.number, "was changed")
     if before.parent != parent.number or before.blob != blob:
         raise UpdateRefused("other bytes were sent in this round already: sit this round out")
 
@@ -511,7 +485,7 @@ def _stored_event(entry: Entry) -> SampledGaussian:
     try:
         return SampledGaussian.from_json(parse_canonical(entry.event_json.encode()))
     except MessageRefused as error:
-        raise _broken(entry.number, "holds an unreadable event") from error
+        raise broken(entry.number, "holds an unreadable event") from error
 
 
 def _reservation(entry: Entry) -> Reservation:

@@ -6,18 +6,24 @@ Rules:
    own key.
 2. What follows a kept roster carries the signatures of a quorum of that one's
    members (``identity.require_quorum``), whether it still names this hospital
-   or not.
+   or not. One that names this hospital's next key makes it the hospital's own.
 3. The founding roster carries every member's signature (``require_founding``),
    so this hospital's own: its people have compared it before they signed.
 4. The first roster of a hospital that comes later is kept only when its people
    have compared the fingerprint with other members and say so.
+5. A hospital may leave its chain, and so trust nothing of it any more. Its
+   identity key goes with it: what was signed for the old chain names a key that
+   this hospital no longer has, and founds nothing (rule 1).
 """
 
 import json
+from collections.abc import Collection
 
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from compliance.hospital_tables import RosterRow
+from compliance.hospital_tables import DepartureRow, RosterRow
+from compliance.identity_keys import next_key, own_key, replace_key
 from compliance.store import Hospital
 from protocol.errors import MessageRefused, PolicyRefused, QuorumLost, StoreBroken
 from protocol.identity import (
@@ -28,6 +34,8 @@ from protocol.identity import (
     require_founding,
     require_quorum,
 )
+
+_MOST_REASON = 2000
 
 
 class TrustedRosters:
@@ -42,32 +50,29 @@ class TrustedRosters:
         Raises:
             StoreBroken: the chain was changed.
         """
-        kept = self._kept()
-        for before, signed in zip(kept, kept[1:], strict=False):
-            try:
-                require_quorum(signed, before.roster)
-            except (MessageRefused, QuorumLost) as error:
-                raise StoreBroken(
-                    f"roster {signed.roster.version} no longer follows the one before it "
-                    f"({error}): restore the hospital's database"
-                ) from error
-        return kept[-1].roster if kept else None
+        with self._hospital.session() as session:
+            chain = _chain(session)
+        return chain[-1] if chain else None
 
     def kept(self, digest: str) -> Roster:
         """Returns a roster that was trusted here once, by its digest.
 
         Raises:
-            PolicyRefused: it never was.
+            PolicyRefused: it never was, or its chain was left.
             StoreBroken: the chain was changed.
         """
-        self.newest()  # checks the chain
-        for signed in self._kept():
-            if signed.roster.digest == digest:
-                return signed.roster
+        with self._hospital.session() as session:
+            chain = _chain(session)
+        for roster in chain:
+            if roster.digest == digest:
+                return roster
         raise PolicyRefused("the run's roster is not one that this hospital has trusted")
 
     def keep(self, signed: SignedRoster, *, compared: str | None = None) -> Roster:
         """Keeps a roster that the rules allow, and returns it; again changes nothing.
+
+        In the same transaction the next identity key becomes the hospital's
+        own, where the roster names it.
 
         Args:
             signed: the roster and its members' signatures.
@@ -79,67 +84,109 @@ class TrustedRosters:
             MessageRefused: a signature is wrong, or it does not follow what is kept.
             QuorumLost: too few have signed.
         """
-        roster, before = signed.roster, self.newest()
-        if before is not None and roster == before:
-            return before
-        if before is not None:
-            require_quorum(signed, before)
-            self._write(signed)
-            return roster
-        require_own_place(roster, self._hospital)
-        if roster.version == 1:
-            require_founding(signed)
-        elif compared != roster.digest:
-            raise PolicyRefused(
-                f"roster {roster.version} is the first that this hospital sees: compare its "
-                "fingerprint with other members, then collegium silo roster trust"
-            )
-        self._write(signed)
+        roster, site = signed.roster, self._hospital.site
+        with self._hospital.session() as session:
+            chain = _chain(session)
+            if chain and roster == chain[-1]:
+                return roster
+            if chain:
+                require_quorum(signed, chain[-1])
+            else:
+                _require_first(signed, site, own_key(session), compared)
+            session.add(_row(signed, _count(session) + 1, self._hospital.now()))
+            coming = next_key(session)
+            if coming is not None and _names(roster, site, coming):
+                replace_key(session, coming, self._hospital.now())
         return roster
 
-    def own_keys(self) -> frozenset[str]:
-        """Returns every public key (hexadecimal) under which a kept roster names this hospital."""
-        site = self._hospital.site
-        return frozenset(
-            member.public_key
-            for signed in self._kept()
-            for member in signed.roster.members
-            if member.site == site
-        )
+    def leave(self, reason: str) -> SigningKey:
+        """Ends trust in the whole chain, and in the identity key that it names.
 
-    def _write(self, signed: SignedRoster) -> None:
-        signatures = {site: signature.hex() for site, signature in signed.signatures.items()}
-        row = RosterRow(
-            version=signed.roster.version,
-            document=signed.roster.canonical_bytes,
-            signatures_json=json.dumps(signatures, sort_keys=True),
-            kept_at=self._hospital.now(),
-        )
+        Runs must have been left before. What was kept stays to be read.
+
+        Returns:
+            The new identity key; no roster names it yet.
+
+        Raises:
+            PolicyRefused: no reason is given, or it is too long.
+        """
+        if not 0 < len(reason.strip()) <= _MOST_REASON:
+            raise PolicyRefused(f"say why, in at most {_MOST_REASON} letters: nothing was left")
+        key, now = SigningKey.generate(), self._hospital.now()
         with self._hospital.session() as session:
+            number = session.scalar(select(func.count()).select_from(DepartureRow)) or 0
+            row = DepartureRow(number=number + 1, after=_count(session), left_at=now)
+            row.reason = reason.strip()
             session.add(row)
-
-    def _kept(self) -> list[SignedRoster]:
-        with self._hospital.session() as session:
-            rows = list(session.scalars(select(RosterRow).order_by(RosterRow.version)))
-            return [_signed(row) for row in rows]
+            replace_key(session, key, now)
+        return key
 
 
-def require_own_place(roster: Roster, hospital: Hospital) -> None:
-    """Refuses a roster in which a hospital does not stand with its own key.
+def require_own_place(roster: Roster, site: str, keys: Collection[SigningKey]) -> None:
+    """Refuses a roster in which a hospital does not stand with a key of its own.
+
+    Args:
+        keys: the hospital's own key, and the next one where that may be named.
 
     Raises:
         PolicyRefused: says what stands there instead.
     """
-    own = SigningKey.from_bytes(hospital.identity_key).public
-    if hospital.site not in roster.sites:
+    if site not in roster.sites:
         raise PolicyRefused(
-            f"roster {roster.version} does not name hospital {hospital.site}: ask the consortium"
+            f"roster {roster.version} does not name hospital {site}: ask the consortium"
         )
-    if roster.key_of(hospital.site) != own:
+    if not any(_names(roster, site, key) for key in keys):
         raise PolicyRefused(
-            f"roster {roster.version} names another key for hospital {hospital.site} than the one "
-            "in its own database: do not sign it, and tell the other members"
+            f"roster {roster.version} names another key for hospital {site} than the one in its "
+            "own database: do not sign it, and tell the other members"
         )
+
+
+def _require_first(signed: SignedRoster, site: str, own: SigningKey, compared: str | None) -> None:
+    roster = signed.roster
+    require_own_place(roster, site, [own])
+    if roster.version == 1:
+        require_founding(signed)
+    elif compared != roster.digest:
+        raise PolicyRefused(
+            f"roster {roster.version} is the first that this hospital sees: compare its "
+            "fingerprint with other members, then collegium silo roster trust"
+        )
+
+
+def _names(roster: Roster, site: str, key: SigningKey) -> bool:
+    return site in roster.sites and roster.key_of(site) == key.public
+
+
+def _chain(session: Session) -> list[Roster]:
+    """Returns the rosters that are trusted, oldest first, after checking that each follows."""
+    left = session.scalar(select(func.max(DepartureRow.after))) or 0
+    query = select(RosterRow).where(RosterRow.number > left).order_by(RosterRow.number)
+    kept = [_signed(row) for row in session.scalars(query)]
+    for before, signed in zip(kept, kept[1:], strict=False):
+        try:
+            require_quorum(signed, before.roster)
+        except (MessageRefused, QuorumLost) as error:
+            raise StoreBroken(
+                f"roster {signed.roster.version} no longer follows the one before it "
+                f"({error}): restore the hospital's database"
+            ) from error
+    return [signed.roster for signed in kept]
+
+
+def _count(session: Session) -> int:
+    return session.scalar(select(func.max(RosterRow.number))) or 0
+
+
+def _row(signed: SignedRoster, number: int, now: str) -> RosterRow:
+    signatures = {site: signature.hex() for site, signature in signed.signatures.items()}
+    return RosterRow(
+        number=number,
+        version=signed.roster.version,
+        document=signed.roster.canonical_bytes,
+        signatures_json=json.dumps(signatures, sort_keys=True),
+        kept_at=now,
+    )
 
 
 def _signed(row: RosterRow) -> SignedRoster:

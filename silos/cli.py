@@ -16,6 +16,7 @@ from protocol.errors import PolicyRefused
 
 if TYPE_CHECKING:
     from protocol.identity import Roster
+    from silos.key_acts import KeyView
 
 app = typer.Typer(help="What a hospital does and sees of itself.", no_args_is_help=True)
 roster_app = typer.Typer(
@@ -23,6 +24,12 @@ roster_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(roster_app, name="roster")
+key_app = typer.Typer(
+    help="The identity key: who this hospital is in a roster.", no_args_is_help=True
+)
+app.add_typer(key_app, name="key")
+ledger_app = typer.Typer(help="What may be done to a ledger that was lost.", no_args_is_help=True)
+app.add_typer(ledger_app, name="ledger")
 
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
@@ -231,6 +238,93 @@ def roster_trust(home: Home, digits: Digits = None) -> None:
     _say(f"trusted    roster {roster.version}")
 
 
+@roster_app.command("leave")
+def roster_leave(
+    home: Home,
+    reason: Annotated[str, typer.Option("--reason", help="Kept for ever.")],
+    yes: Yes = False,
+) -> None:
+    """Ends trust in every roster so far, and the identity key with it; budget and ledger stay."""
+    from silos.key_acts import leave, show
+
+    site = show(home).site
+    _say(
+        f"{site} will trust no roster any more, and will have a new identity key. What its "
+        "patients have paid, its approvals and its split key stay. Nobody can undo this.",
+    )
+    if not yes:
+        _ask_for_name(site)
+    _print_keys(leave(home, reason))
+    _say(
+        "next       the coordinator revokes this hospital (not needed in a new consortium), and "
+        "invites it",
+        f"           collegium silo enrol INVITATION --home {home}",
+        f"           collegium silo roster sign --home {home}, or roster trust where others were "
+        "there before",
+    )
+
+
+@key_app.command("show")
+def key_show(home: Home, as_json: AsJson = False) -> None:
+    """Shows the public identity keys, in groups to be read out by phone."""
+    from dataclasses import asdict
+
+    from silos.key_acts import show
+
+    view = show(home)
+    _print_keys(view)
+    _emit(asdict(view), as_json)
+
+
+@key_app.command("rotate")
+def key_rotate(home: Home, as_json: AsJson = False) -> None:
+    """Makes the next identity key and announces it; it counts from the roster that names it."""
+    from dataclasses import asdict
+
+    from silos.key_acts import rotate
+
+    view = rotate(home)
+    _print_keys(view)
+    _say(
+        "next       the consortium's lead: collegium coordinator roster propose --home DIR",
+        "           compare the next key by phone with the other hospitals",
+        f"           collegium silo roster sign --home {home}, with the own key; others sign too, "
+        "a quorum in all",
+        "           then the next key is the own one; no process has to be restarted",
+    )
+    _emit(asdict(view), as_json)
+
+
+@ledger_app.command("write-off")
+def ledger_write_off(
+    home: Home,
+    signed_by: Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")],
+    yes: Yes = False,
+) -> None:
+    """Lets a ledger that went back in time go on, with its whole budget booked as spent."""
+    from silos.key_acts import show, write_off
+
+    site = show(home).site
+    _say(
+        "Part of the ledger is lost, so nobody knows what patients have paid. All that is left of "
+        f"{site}'s budget will count as spent, for ever: no study can be paid for here any more.",
+    )
+    if not yes:
+        _ask_for_name(site)
+    lost = write_off(home, signed_by=signed_by)
+    _say(f"written off  the whole budget; {lost} lost heads are acknowledged")
+
+
+def _print_keys(view: "KeyView") -> None:
+    from protocol.enrolment import spoken
+
+    _say(f"own key    {spoken(view.own)}  {view.site}")
+    if view.next is not None:
+        _say(f"next key   {spoken(view.next)}  no roster names it yet")
+    for public in view.former:
+        _say(f"had key    {spoken(public)}")
+
+
 def _print_studies(found: list[dict[str, Any]]) -> None:
     for study in found:
         verdict = "may run" if study["may_run"] else "may NOT run"
@@ -292,6 +386,12 @@ def _ask_for(wanted: str, what: str) -> None:
     typed = _typed(f"to approve this, type {what}")
     if typed.lower() != wanted:
         raise PolicyRefused(f"{typed!r} is not {what}: nothing was approved")
+
+
+def _ask_for_name(site: str) -> None:
+    typed = _typed("to do this, type the hospital's name")
+    if typed != site:
+        raise PolicyRefused(f"{typed!r} is not this hospital's name: nothing was done")
 
 
 def _typed(prompt: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx2
 
+from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital
 from protocol.enrolment import (
     EnrolmentInvitation,
@@ -18,7 +19,6 @@ from protocol.enrolment import (
     to_bytes,
 )
 from protocol.errors import LinkLost, PolicyRefused, StoreBroken
-from protocol.identity import SigningKey
 from silos.credentials import Credentials, trusting
 
 _SECONDS = 30.0
@@ -36,17 +36,14 @@ def enrol(home: Path, hospital: Hospital, invitation: EnrolmentInvitation) -> Cr
             f"the invitation is for {invitation.site}, this is {hospital.site}: ask for your own"
         )
     credentials = Credentials(home / "tls", hospital.site)
-    key = SigningKey.from_bytes(hospital.identity_key)
-    request = to_bytes(request_enrolment(invitation, credentials.request(), key))
-    context = trusting(invitation.root)
-    try:
-        with httpx2.Client(verify=context, timeout=_SECONDS) as http:
-            reply = http.post(f"{invitation.url}/v1/enrol", content=request)
-    except httpx2.TransportError as error:
-        raise LinkLost(
-            f"{invitation.url} does not answer as this consortium's coordinator: {error}"
-        ) from error
-    if reply.status_code != 200:
+    keys = IdentityKeys(hospital)
+    # A roster that names the next key may have been signed while this hospital was away.
+    for key in [keys.own] if keys.next is None else [keys.own, keys.next]:
+        request = request_enrolment(invitation, credentials.request(), key)
+        reply = _post(invitation, to_bytes(request))
+        if reply.status_code == 200:
+            break
+    else:
         raise PolicyRefused(
             "the coordinator refused the invitation: it was used before, has expired, or a newer "
             "one was made; ask for a new one"
@@ -56,6 +53,16 @@ def enrol(home: Path, hospital: Hospital, invitation: EnrolmentInvitation) -> Cr
     credentials.keep(enrolled.chain)
     _public_file(home).write_text(enrolled.coordinator_key + "\n", encoding="ascii")
     return credentials
+
+
+def _post(invitation: EnrolmentInvitation, request: bytes) -> httpx2.Response:
+    try:
+        with httpx2.Client(verify=trusting(invitation.root), timeout=_SECONDS) as http:
+            return http.post(f"{invitation.url}/v1/enrol", content=request)
+    except httpx2.TransportError as error:
+        raise LinkLost(
+            f"{invitation.url} does not answer as this consortium's coordinator: {error}"
+        ) from error
 
 
 def coordinator_key(home: Path) -> bytes:

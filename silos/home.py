@@ -1,5 +1,8 @@
 """Where a hospital's database is: a file in its home, or the server that its site file names."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from compliance.store import Hospital, open_hospital, read_hospital
@@ -9,6 +12,7 @@ from silos.site_file import SiteFile
 _FILE = "hospital.db"
 #: The folder of masked blobs, for a database that is no file.
 _BLOBS = "hospital-blobs"
+_LOCK = ".supervisor"
 
 
 def make_own(home: Path, site: SiteFile, *, simulated: bool) -> None:
@@ -42,6 +46,35 @@ def read_own(home: Path, site: SiteFile) -> Hospital:
     place, blobs = _place(home, site)
     _require_made(place)
     return read_hospital(place, site=site.name, blobs=blobs)
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """Holds the home's lock: one supervisor for one hospital.
+
+    Raises:
+        WorkspaceRefused: a supervisor holds it.
+    """
+    with (home / _LOCK).open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise WorkspaceRefused(
+                f"a supervisor is at work over --home {home}: collegium silo stop ends it"
+            ) from error
+        yield
+
+
+def is_at_work(home: Path) -> bool:
+    """Whether a supervisor holds the home's lock."""
+    if not (home / _LOCK).exists():
+        return False
+    with (home / _LOCK).open("r") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _place(home: Path, site: SiteFile) -> tuple[Path | str, Path]:

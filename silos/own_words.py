@@ -4,16 +4,17 @@ A hospital that restores an old ledger from a backup has forgotten releases,
 and would let its patients pay twice with one budget. What it signed itself
 before, and others hold, remembers (ruling 18).
 
-Words with another signature than the hospital's own say nothing and are
-passed over: a coordinator that invents them cannot stop a hospital.
+Words that no key of the hospital's has signed say nothing and are passed over:
+a coordinator that invents them cannot stop a hospital. Its former keys count,
+or another key would make it forget.
 """
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from protocol.errors import MessageRefused
-from protocol.identity import Member
 from protocol.messages import Masked, Origin, open_message
-from protocol.summary import SignedSummary, open_summary
+from protocol.summary import SignedSummary, open_summary, read_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,19 +24,31 @@ class OwnWords:
     summaries: tuple[SignedSummary, ...] = ()
     masked: tuple[bytes, ...] = ()
 
-    def ledger_heads(self, member: Member) -> tuple[str, ...]:
-        """Returns the heads of the ledger in those words that are this hospital's own."""
-        public = bytes.fromhex(member.public_key)
-        heads = []
+    def ledger_heads(self, site: str, keys: Collection[str]) -> tuple[str, ...]:
+        """Returns the heads of the ledger in those words that are this hospital's own.
+
+        Args:
+            site: the hospital's name.
+            keys: every public key (hexadecimal) that is or was its own.
+        """
+        return tuple(head for key in sorted(keys) for head in self._heads(site, bytes.fromhex(key)))
+
+    def _heads(self, site: str, public: bytes) -> Iterator[str]:
         for word in self.summaries:
             try:
-                heads.append(open_summary(word, public).ledger_head)
+                yield open_summary(word, public).ledger_head
             except MessageRefused:
                 continue
-        origin = Origin(sender=member.site, public=public, context=None)
+        origin = Origin(sender=site, public=public, context=None)
         for message in self.masked:
             try:
-                heads.append(open_message(message, Masked, origin).ledger_head)
+                yield open_message(message, Masked, origin).ledger_head
             except MessageRefused:
                 continue
-        return tuple(heads)
+
+
+def read_own_words(document: bytes | None) -> OwnWords:
+    """Returns the words in the coordinator's ``words`` document; none where it has none."""
+    if document is None:
+        return OwnWords()
+    return OwnWords(summaries=tuple(read_words(document.decode("utf-8", "replace")).values()))

@@ -114,9 +114,9 @@ class Participation:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
         self._threads = threads
         self.trainer = trainer
+        self.key = key
         self._roster = roster
         self._coordinator = coordinator_public
-        self._key = key
         self._home = home
         self._book = home.once_book()
         self._ledger = home.ledger
@@ -182,7 +182,7 @@ class Participation:
         opened = SiloRound(
             context=context,
             site=self.site,
-            key=self._key,
+            key=self.key,
             roster=self._roster,
             coordinator_public=self._coordinator,
             book=self._book,

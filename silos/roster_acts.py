@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital
 from compliance.trusted_rosters import TrustedRosters, require_own_place
 from protocol.enrolment import Attestations, RosterNews, parse
@@ -20,7 +21,7 @@ from protocol.errors import (
     SiteFileRefused,
     WorkspaceRefused,
 )
-from protocol.identity import Roster, SignedRoster, SigningKey, sign_roster
+from protocol.identity import Member, Roster, SignedRoster, sign_roster
 from silos.attestation import Verifier, find_verifier, require_attested
 from silos.credentials import Credentials
 from silos.site_acts import opened
@@ -68,8 +69,9 @@ def line_of(home: Path, site: SiteFile, hospital: Hospital) -> Iterator[Wire]:
     credentials = Credentials(home / "tls", site.name)
     if not credentials.enrolled:
         raise WorkspaceRefused("this hospital has not enrolled: collegium silo enrol")
-    key = SigningKey.from_bytes(hospital.identity_key)
-    wire = Wire(site.name, site.coordinator, key, credentials.context())
+    keys = IdentityKeys(hospital)
+    context = credentials.context()
+    wire = Wire(site.name, site.coordinator, keys.own, context, next_key=keys.next)
     try:
         yield wire
     finally:
@@ -99,7 +101,8 @@ def refresh(hospital: Hospital, line: Line) -> RosterView:
     if found is None:
         return RosterView(trusted=trusted)
     news = parse(RosterNews, found)
-    if trusted is None and news.signed and hospital.site not in news.signed[0].signatures:
+    own = Member(site=hospital.site, public_key=IdentityKeys(hospital).own.public.hex())
+    if trusted is None and news.signed and own not in news.signed[0].roster.members:
         return RosterView(trusted=None, proposed=news.proposed, first=news.signed[-1])
     for signed in news.signed:
         rosters.keep(signed)
@@ -125,7 +128,9 @@ def trust(home: Path, digest: str) -> Roster:
 
 
 def sign(home: Path, digest: str) -> tuple[Roster, bool]:
-    """Signs the proposed roster and hands the signature in.
+    """Signs the proposed roster with the hospital's own key, and hands the signature in.
+
+    A roster that gives this hospital its next key is signed with the one before.
 
     Args:
         digest: the roster's, or its first digits, at least eight, as they were compared.
@@ -135,7 +140,7 @@ def sign(home: Path, digest: str) -> tuple[Roster, bool]:
 
     Raises:
         PolicyRefused: nothing is proposed, it is another one, or it does not
-            name this hospital with its own key.
+            name this hospital with its own key or the next.
         MessageRefused: the coordinator does not take the signature.
     """
     with opened(home) as (site, hospital), line_of(home, site, hospital) as line:
@@ -149,10 +154,11 @@ def sign_over(hospital: Hospital, line: Line, digest: str) -> tuple[Roster, bool
         raise PolicyRefused("no roster waits for signatures")
     roster = view.proposed.roster
     _require_same(roster, digest)
-    require_own_place(roster, hospital)
+    keys = IdentityKeys(hospital)
+    own, coming = keys.own, keys.next if view.trusted else None  # a first roster replaces no key
+    require_own_place(roster, hospital.site, [own] if coming is None else [own, coming])
     _require_next(roster, view.trusted)
-    key = SigningKey.from_bytes(hospital.identity_key)
-    complete = line.hand_in("roster-signature", sign_roster(roster, key)) == b"signed"
+    complete = line.hand_in("roster-signature", sign_roster(roster, own)) == b"signed"
     if complete:
         refresh(hospital, line)
     return roster, complete

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital, open_hospital
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.dealing import deal
@@ -21,7 +22,7 @@ from protocol.errors import (
     StudyRefused,
 )
 from protocol.exchange import Reply, Request
-from protocol.identity import Member, SigningKey
+from protocol.identity import Member
 from protocol.privacy import DistributedPrivacy, PatientPrivacy, Privacy
 from protocol.study import BUNDLED, FileSplit, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
@@ -66,7 +67,7 @@ class Silo:
         self._consent = consent
         self._ledger = self._home.ledger
         self._ledger.verify()
-        self._key = SigningKey.from_bytes(self._home.identity_key)
+        self._keys = IdentityKeys(self._home)
         self._make_trainer = make_trainer
         self._simulated = simulated
         self._runs: dict[str, Participation] = {}
@@ -75,7 +76,7 @@ class Silo:
     @property
     def member(self) -> Member:
         """This hospital's name and public identity key."""
-        return Member(site=self.site, public_key=self._key.public.hex())
+        return Member(site=self.site, public_key=self._keys.own.public.hex())
 
     def grant(self, epsilon_max: float, delta: float, unit: str = "patient") -> None:
         """Opens the life-long budget of this hospital's patients; once, by the hospital."""
@@ -101,6 +102,7 @@ class Silo:
         self._refuse_roll_back(invitation.own_words)
         entropy = self._entropy(invitation)
         train, test = self._records(invitation)
+        key = self._keys.of_run(invitation.roster.key_of(self.site))
         plan = self._reserved(study, run_id)
         try:
             self._runs[run_id] = Participation(
@@ -109,7 +111,7 @@ class Silo:
                 study=study,
                 roster=invitation.roster,
                 coordinator_public=invitation.coordinator_public,
-                key=self._key,
+                key=key,
                 home=self._home,
                 plan=plan,
                 trainer=self._make_trainer(study, self.site, train, test),
@@ -193,7 +195,8 @@ class Silo:
         Raises:
             LedgerBroken: the ledger went back in time (ruling 18).
         """
-        self._ledger.verify(remembered=words.ledger_heads(self.member))
+        heads = words.ledger_heads(self.site, self._keys.public())
+        self._ledger.verify(remembered=heads)
 
     def _entropy(self, invitation: Invitation) -> Entropy:
         if invitation.fixed_noise_seed is None:
@@ -289,7 +292,7 @@ class Silo:
                 fallback_epsilon=claimed.fallback_epsilon if claimed else None,
                 engine=joined.trainer.engine,
             ),
-            self._key,
+            joined.key,
         )
 
 

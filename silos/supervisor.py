@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from compliance.identity_keys import IdentityKeys
 from compliance.joined_runs import JoinedRuns, RunState
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
@@ -36,14 +37,14 @@ from protocol.errors import (
     StoreBroken,
 )
 from protocol.exchange import Request
-from protocol.identity import Roster, SigningKey
+from protocol.identity import Roster
 from protocol.run_notice import Joined, RunNotice, open_notice
-from protocol.summary import SignedSummary, read_words
+from protocol.summary import SignedSummary
 from protocol.tensors import decode_tensors, model_digest
 from protocol.wire import Answer, Delivery
 from silos.credentials import Credentials
 from silos.invitation import Invitation
-from silos.own_words import OwnWords
+from silos.own_words import OwnWords, read_own_words
 from silos.silo import Silo
 from silos.wire import Wire
 
@@ -98,7 +99,7 @@ class Supervisor:
         self._home, self._hospital, self._silo = home, hospital, silo
         self._credentials, self._url, self._settings = credentials, url, settings
         self._coordinator = coordinator_public
-        self._key = SigningKey.from_bytes(hospital.identity_key)
+        self._keys = IdentityKeys(hospital)
         self._runs = JoinedRuns(hospital)
         self._rosters = TrustedRosters(hospital)
         self._studies = StudyShelf(home / "studies")
@@ -178,7 +179,9 @@ class Supervisor:
     def _line(self) -> Wire:
         if self._wire is None:
             context = self._credentials.context()
-            self._wire = Wire(self._hospital.site, self._url, self._key, context)
+            self._wire = Wire(
+                self._hospital.site, self._url, self._keys.own, context, next_key=self._keys.next
+            )
             self._next_chores = 0.0
         return self._wire
 
@@ -190,7 +193,7 @@ class Supervisor:
     def _chores(self, wire: Wire) -> None:
         """Renews the certificate in time, and fetches rosters that others have signed."""
         if self._credentials.due:
-            request = request_renewal(self._hospital.site, self._credentials.request(), self._key)
+            request = request_renewal(self._hospital.site, self._credentials.request(), wire.key)
             reply = parse(RenewalReply, wire.hand_in("renew", enrolment_bytes(request)))
             self._credentials.keep(reply.chain)
             log.info("the certificate was renewed; it is good until %s", self._credentials.expires)
@@ -198,6 +201,7 @@ class Supervisor:
             wire = self._line()
         self._fetch_rosters(wire)
         self._settle_ended_runs(wire)
+        self._keys.forget_last()
 
     def _settle_ended_runs(self, wire: Wire) -> None:
         """Leaves the runs that ended while this hospital was away: what is unused is free again."""
@@ -233,6 +237,9 @@ class Supervisor:
         except FederationError as error:
             log.warning("run %s, %s refused: %s", delivery.run_id, delivery.kind, error)
             return Answer(number=delivery.number, refusal=type(error).__name__)
+        except Exception:  # one run's trouble must not end the line for the others
+            log.exception("run %s, %s failed", delivery.run_id, delivery.kind)
+            return Answer(number=delivery.number, refusal=FederationError.__name__)
 
     def _step(self, wire: Wire, delivery: Delivery) -> Answer:
         self._rejoin(wire, delivery.run_id)
@@ -332,10 +339,7 @@ class Supervisor:
 
     def _own_words(self, wire: Wire) -> OwnWords:
         """Returns what the consortium has kept of this hospital's signed words (ruling 18)."""
-        found = wire.document("words")
-        if found is None:
-            return OwnWords()
-        return OwnWords(summaries=tuple(read_words(found.decode("utf-8", "replace")).values()))
+        return read_own_words(wire.document("words"))
 
     def _show(self, state: str, reason: str = "") -> None:
         """Leaves a note for ``silo status``: what this process does now."""

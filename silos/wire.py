@@ -60,6 +60,9 @@ class Wire:
         site: whose.
         url: the coordinator's, ``https://host:port``.
         key: the hospital's identity key.
+        next_key: the key that a roster has yet to name. Once the members have
+            signed that roster the coordinator goes by it, before this hospital
+            knows; so whoever is refused with one shows the other.
         context: trusts the consortium's root only, and shows this hospital's certificate.
         clock: seconds since 1970.
     """
@@ -71,8 +74,11 @@ class Wire:
         key: SigningKey,
         context: ssl.SSLContext,
         clock: Callable[[], float] = time.time,
+        *,
+        next_key: SigningKey | None = None,
     ) -> None:
-        self._site, self._key, self._clock = site, key, clock
+        self._site, self._clock = site, clock
+        self._key, self._other = key, next_key
         self._ahead = 0.0  # the coordinator's clock, less ours
         self._http = httpx2.Client(
             base_url=url,
@@ -80,6 +86,11 @@ class Wire:
             timeout=httpx2.Timeout(_SECONDS, connect=_CONNECT_SECONDS),
             http2=False,
         )
+
+    @property
+    def key(self) -> SigningKey:
+        """The identity key that the coordinator goes by, as far as is known."""
+        return self._key
 
     def close(self) -> None:
         """Ends the line."""
@@ -205,13 +216,19 @@ class Wire:
     def _ask(
         self, method: str, target: str, body: bytes = b"", seconds: float = _SECONDS
     ) -> _Reply:
-        for last in (False, True):
-            reply = self._ask_once(method, target, body, seconds)
-            if reply.status_code != 401 or last:
-                break
-            self._set_clock(reply)
+        reply = self._ask_in_time(method, target, body, seconds)
+        if reply.status_code == 403 and self._other is not None:
+            self._key, self._other = self._other, self._key
+            reply = self._ask_in_time(method, target, body, seconds)
         self._check(reply)
         return reply
+
+    def _ask_in_time(self, method: str, target: str, body: bytes, seconds: float) -> _Reply:
+        reply = self._ask_once(method, target, body, seconds)
+        if reply.status_code != 401:
+            return reply
+        self._set_clock(reply)
+        return self._ask_once(method, target, body, seconds)
 
     def _ask_once(self, method: str, target: str, body: bytes, seconds: float) -> _Reply:
         timeout = httpx2.Timeout(seconds, connect=_CONNECT_SECONDS)

@@ -12,8 +12,10 @@ from alembic.migration import MigrationContext
 
 from compliance import transactions
 from compliance.database import without_password
+from compliance.identity_keys import IdentityKeys
 from compliance.postgres_server import parsed
 from compliance.store import Hospital, open_hospital, read_hospital
+from compliance.trusted_rosters import TrustedRosters
 from coordinator import member_rows
 from coordinator.store import Base, Store
 from coordinator.verification import verify_records
@@ -344,8 +346,13 @@ def test_hospitals_role_works_and_may_not_change_what_is_kept(
     hospital.keep_blob("context", b"masked", "name")
     hospital.drop_blob("context")
     hospital.ledger.settle(plan)
+    IdentityKeys(hospital).make_next()
+    TrustedRosters(hospital).leave("a trial")
     hospital.close()
-    for table in ("hospital", "budget", "ledger_entry", "once_book", "approval", "roster"):
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        run_sql(address, "UPDATE hospital SET split_key = identity_key")
+    tables = ("hospital", "budget", "ledger_entry", "once_book", "approval")
+    for table in (*tables, "trusted_roster", "departure", "former_key"):
         for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"DROP TABLE {table}",  # noqa: S608
                           f"ALTER TABLE {table} DISABLE TRIGGER ALL"):  # fmt: skip
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -173,4 +173,5 @@ def test_words_that_somebody_else_signed_stop_nobody(tmp_path: Path) -> None:
         Summary(**{**vars(summary), "ledger_head": "f" * 64}), SigningKey.generate()
     )
     words = OwnWords(summaries=(forged,), masked=(b"no message",))
-    assert words.ledger_heads(federation.silos["east"].member) == ()
+    own = federation.silos["east"].member
+    assert words.ledger_heads(own.site, [own.public_key]) == ()

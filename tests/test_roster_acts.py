@@ -12,25 +12,7 @@ from protocol.errors import PolicyRefused
 from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
 from silos.roster_acts import refresh, require_evidence, sign_over
 from tests.consortium_home import ConsortiumHome
-
-
-class MemoryLine:
-    """The coordinator's register of rosters, without a network."""
-
-    def __init__(self, consortium: ConsortiumHome) -> None:
-        self._members = consortium.members
-        self._rosters = consortium.members.rosters
-
-    def document(self, name: str) -> bytes | None:
-        if name == "attestations":
-            return self._members.attestations()
-        kind, _, after = name.partition("/")
-        return self._rosters.news(int(after, 16)) if kind == "rosters" else None
-
-    def hand_in(self, name: str, body: bytes) -> bytes:
-        if name != "roster-signature":
-            raise ValueError(name)
-        return b"signed" if self._rosters.sign("east", body) else b"kept"
+from tests.memory_line import MemoryLine
 
 
 @pytest.fixture
@@ -66,7 +48,7 @@ def let_north_sign(consortium: ConsortiumHome) -> None:
 def test_a_founding_roster_is_trusted_once_everybody_signed(
     consortium: ConsortiumHome, east: Hospital
 ) -> None:
-    roster, line = proposed(consortium), MemoryLine(consortium)
+    roster, line = proposed(consortium), MemoryLine(consortium, east)
     assert sign_over(east, line, roster.digest[:8]) == (roster, False)
     assert refresh(east, line).trusted is None
     let_north_sign(consortium)
@@ -78,7 +60,7 @@ def test_the_last_signature_makes_the_roster_trusted_at_once(
 ) -> None:
     roster = proposed(consortium)
     let_north_sign(consortium)
-    assert sign_over(east, MemoryLine(consortium), roster.digest) == (roster, True)
+    assert sign_over(east, MemoryLine(consortium, east), roster.digest) == (roster, True)
     assert TrustedRosters(east).newest() == roster
 
 
@@ -88,7 +70,7 @@ def test_wrong_or_too_few_digits_sign_nothing(
 ) -> None:
     wrong = digits if digits != proposed(consortium).digest[:8] else "11111111"
     with pytest.raises(PolicyRefused, match="the digits are not those of roster 1: nothing"):
-        sign_over(east, MemoryLine(consortium), wrong)
+        sign_over(east, MemoryLine(consortium, east), wrong)
     signed = consortium.members.rosters.proposed()
     assert signed is not None
     assert signed.signatures == {}
@@ -98,14 +80,14 @@ def test_digits_may_be_typed_in_the_groups_that_are_read_out(
     consortium: ConsortiumHome, east: Hospital
 ) -> None:
     digest = proposed(consortium).digest.upper()
-    sign_over(east, MemoryLine(consortium), f"{digest[:4]} {digest[4:8]}")
-    assert refresh(east, MemoryLine(consortium)).proposed is not None
+    sign_over(east, MemoryLine(consortium, east), f"{digest[:4]} {digest[4:8]}")
+    assert refresh(east, MemoryLine(consortium, east)).proposed is not None
 
 
 def test_nothing_proposed_means_nothing_to_sign(tmp_path: Path, east: Hospital) -> None:
     empty = ConsortiumHome(tmp_path / "empty")
     with pytest.raises(PolicyRefused, match="no roster waits for signatures"):
-        sign_over(east, MemoryLine(empty), "0" * 8)
+        sign_over(east, MemoryLine(empty, east), "0" * 8)
     empty.store.close()
 
 
@@ -117,7 +99,7 @@ def test_a_roster_that_leaves_out_a_trusted_one_is_not_signed(
     signed = SignedRoster(roster=alone, signatures={"east": sign_roster(alone, own)})
     TrustedRosters(east).keep(signed)
     with pytest.raises(PolicyRefused, match="does not follow the one that this hospital trusts"):
-        sign_over(east, MemoryLine(consortium), proposed(consortium).digest)
+        sign_over(east, MemoryLine(consortium, east), proposed(consortium).digest)
 
 
 def test_a_later_hospital_compares_its_first_roster(
@@ -131,7 +113,7 @@ def test_a_later_hospital_compares_its_first_roster(
     consortium.keys["south"] = SigningKey.from_bytes(later.identity_key)
     consortium.accept(consortium.invite("south"), consortium.keys["south"])
     second = consortium.sign("east", "north")
-    view = refresh(later, MemoryLine(consortium))
+    view = refresh(later, MemoryLine(consortium, later))
     assert view.trusted is None
     assert view.first is not None
     assert view.first.roster == second
@@ -147,7 +129,7 @@ def accept_only_good(_member: Member, evidence: bytes) -> None:
 def test_every_member_of_the_trusted_roster_shows_its_evidence(
     consortium: ConsortiumHome, east: Hospital
 ) -> None:
-    line = MemoryLine(consortium)
+    line = MemoryLine(consortium, east)
     with pytest.raises(PolicyRefused, match="no roster is trusted yet"):
         require_evidence(east, line, accept_only_good)
     let_north_sign(consortium)

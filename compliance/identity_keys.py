@@ -1,0 +1,113 @@
+"""The identity keys of one hospital: its own, the next one, and those that it had.
+
+Rules:
+
+1. A hospital signs with one key, its own. The next one is kept before anybody
+   hears of it, and becomes the own key in the transaction that trusts a roster
+   which names it: whatever is cut off, one of the two is known and kept.
+2. Until then the hospital cannot know which of the two the coordinator already
+   goes by, so on the line it may show either.
+3. A run that began with the key before goes on with it. Its private half is
+   forgotten when no such run is open any more.
+4. Public halves stay for ever: approvals, and words that others have kept, were
+   signed with them.
+"""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.hospital_tables import FormerKeyRow, HospitalRow, JoinedRunRow
+from compliance.joined_runs import RunState
+from compliance.store import Hospital
+from protocol.errors import PolicyRefused
+from protocol.identity import SigningKey
+
+
+class IdentityKeys:
+    """The keys in a hospital's database."""
+
+    def __init__(self, hospital: Hospital) -> None:
+        self._hospital = hospital
+
+    @property
+    def own(self) -> SigningKey:
+        """The key with which the hospital signs."""
+        return SigningKey.from_bytes(self._hospital.identity_key)
+
+    @property
+    def next(self) -> SigningKey | None:
+        """The key that a roster has yet to name, or None."""
+        with self._hospital.session() as session:
+            return next_key(session)
+
+    def public(self) -> frozenset[str]:
+        """Returns every public key (hexadecimal) that is or was this hospital's own."""
+        return frozenset(self.former()) | {self.own.public.hex()}
+
+    def former(self) -> tuple[str, ...]:
+        """Returns the public keys that this hospital had, oldest first."""
+        with self._hospital.session() as session:
+            query = select(FormerKeyRow).order_by(FormerKeyRow.retired_at, FormerKeyRow.public_key)
+            return tuple(row.public_key for row in session.scalars(query))
+
+    def of_run(self, public: bytes) -> SigningKey:
+        """Returns the key that a run's roster names for this hospital.
+
+        Raises:
+            PolicyRefused: it is neither the own key nor the one before it.
+        """
+        with self._hospital.session() as session:
+            row = session.get_one(HospitalRow, 1)
+            for secret in (row.identity_key, row.last_identity_key):
+                if secret is not None and SigningKey.from_bytes(secret).public == public:
+                    return SigningKey.from_bytes(secret)
+        raise PolicyRefused("the run's roster names a key that this hospital does not have")
+
+    def make_next(self) -> SigningKey:
+        """Returns the next key, made and kept if there is none yet.
+
+        Raises:
+            PolicyRefused: a run that began with the key before this one is still open.
+        """
+        with self._hospital.session() as session:
+            row = session.get_one(HospitalRow, 1)
+            if row.last_identity_key is not None:
+                raise PolicyRefused(
+                    "a run that began with the key before this one is still open: rotate again "
+                    "when it has ended"
+                )
+            if row.next_identity_key is None:
+                row.next_identity_key = SigningKey.generate().to_bytes()
+            return SigningKey.from_bytes(row.next_identity_key)
+
+    def forget_last(self) -> None:
+        """Forgets the private half of the key before, once no run that began with it is open."""
+        with self._hospital.session() as session:
+            row = session.get_one(HospitalRow, 1)
+            if row.last_identity_key is not None and not _has_open_runs(session):
+                row.last_identity_key = None
+
+
+def next_key(session: Session) -> SigningKey | None:
+    """Returns the key that a roster has yet to name, or None."""
+    secret = session.get_one(HospitalRow, 1).next_identity_key
+    return None if secret is None else SigningKey.from_bytes(secret)
+
+
+def own_key(session: Session) -> SigningKey:
+    """Returns the key with which the hospital signs."""
+    return SigningKey.from_bytes(session.get_one(HospitalRow, 1).identity_key)
+
+
+def replace_key(session: Session, key: SigningKey, now: str) -> None:
+    """Makes a key the hospital's own; the one before it is a former key from now on."""
+    row = session.get_one(HospitalRow, 1)
+    public = SigningKey.from_bytes(row.identity_key).public.hex()
+    session.add(FormerKeyRow(public_key=public, retired_at=now))
+    row.last_identity_key = row.identity_key if _has_open_runs(session) else None
+    row.identity_key, row.next_identity_key = key.to_bytes(), None
+
+
+def _has_open_runs(session: Session) -> bool:
+    query = select(JoinedRunRow.run_id).filter_by(state=RunState.JOINED.value).limit(1)
+    return session.scalars(query).first() is not None

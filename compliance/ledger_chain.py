@@ -1,0 +1,143 @@
+"""The chain of a ledger's rows: each follows the one before it, and none is missing unacknowledged.
+
+``ledger.py`` decides what is booked; this file says whether what was booked is
+still whole. Heads that a restored copy lost may be *written off*: they stand in
+the row that books all that was left of the budget, and so count as known.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from compliance.ledger_records import UNOPENED, Budget, Entry, Partition, State
+from protocol.encoding import canonical, parse_canonical
+from protocol.errors import LedgerBroken, MessageRefused, PolicyRefused
+
+#: The purpose of a plan that books what is left; no study has it.
+WRITTEN_OFF = "written off"
+
+
+class Book(Protocol):
+    """The rows, inside one transaction."""
+
+    def budget(self) -> Budget | None:
+        """Returns the budget, or None before it was opened."""
+
+    def save_budget(self, budget: Budget) -> None:
+        """Writes the budget."""
+
+    def last(self) -> Entry | None:
+        """Returns the newest entry."""
+
+    def entries(self) -> Sequence[Entry]:
+        """Returns all entries in order."""
+
+    def entry(self, number: int) -> Entry | None:
+        """Returns one entry."""
+
+    def booked(self, reservation: int, state: State) -> int:
+        """Returns the sum of rho over a reservation's own entries in a state."""
+
+    def sent(self, context: str) -> Entry | None:
+        """Returns the SENT entry of a context."""
+
+    def released(self, reservation: int, content: str) -> bool:
+        """Whether a reservation holds a SENT entry of this noised vector."""
+
+    def total(self, partition: Partition, state: State) -> int:
+        """Returns the sum of rho over a partition's entries in a state."""
+
+    def append(self, entry: Entry) -> None:
+        """Writes an entry."""
+
+
+def require_budget(book: Book) -> Budget:
+    """Returns the budget, after checking that it is as it was opened.
+
+    Raises:
+        PolicyRefused: none was opened.
+        LedgerBroken: it was lost or changed.
+    """
+    budget = book.budget()
+    if budget is None and book.last() is not None:
+        raise LedgerBroken("the ledger has entries but no budget: restore it from a backup")
+    if budget is None:
+        raise PolicyRefused("this hospital has not opened a privacy budget: open one first")
+    if budget.hash != budget.computed_hash:
+        raise LedgerBroken("the budget was changed after it was opened: restore it from a backup")
+    return budget
+
+
+def head_of(book: Book) -> str:
+    """Returns the newest entry's hash; of the budget, when there is none; else ``UNOPENED``."""
+    last = book.last()
+    if last is not None:
+        return last.hash
+    return UNOPENED if book.budget() is None else require_budget(book).hash
+
+
+def hashes(book: Book) -> list[str]:
+    """Returns every hash of an intact ledger, the budget's first."""
+    if book.budget() is None and book.last() is None:
+        return [UNOPENED]
+    return [require_budget(book).hash, *(entry.hash for entry in verified(book))]
+
+
+def missing_heads(book: Book, remembered: Iterable[str]) -> list[str]:
+    """Returns the heads that an intact ledger neither holds nor has written off, each once."""
+    known = {UNOPENED, *hashes(book)}
+    for entry in book.entries():
+        if (entry.state, entry.purpose) == (State.RESERVED, WRITTEN_OFF):
+            known |= set(_lost_heads(entry))
+    return [head for head in dict.fromkeys(remembered) if head not in known]
+
+
+def written_off(partition: Partition, rho: int, heads: Sequence[str], signed_by: str) -> Entry:
+    """Returns the plan that books what is left of a partition because heads were lost."""
+    said = {"heads": list(heads), "signed_by": signed_by}
+    return Entry(
+        state=State.RESERVED,
+        study="",
+        run="",
+        partition=partition,
+        purpose=WRITTEN_OFF,
+        event_json=canonical(said).decode(),
+        rho=rho,
+    )
+
+
+def _lost_heads(entry: Entry) -> list[str]:
+    try:
+        said = parse_canonical(entry.event_json.encode())
+    except MessageRefused as error:
+        raise broken(entry.number, "does not say what was written off") from error
+    heads = said.get("heads") if isinstance(said, Mapping) else None
+    if not isinstance(heads, Sequence):
+        raise broken(entry.number, "does not say what was written off")
+    return [str(head) for head in heads]
+
+
+def broken(number: int, what: str) -> LedgerBroken:
+    """Returns the refusal of a ledger in which an entry is not as it was booked."""
+    return LedgerBroken(
+        f"ledger entry {number} {what}: nothing may be released on it. Restore the newest intact "
+        "copy"
+    )
+
+
+def verified(book: Book) -> Sequence[Entry]:
+    """Returns all entries, after checking that each follows the one before.
+
+    Raises:
+        LedgerBroken: names the first that does not.
+    """
+    previous = require_budget(book).hash
+    entries = book.entries()
+    for place, entry in enumerate(entries, start=1):
+        if entry.number != place:
+            raise broken(place, "is missing")
+        if entry.hash != entry.computed_hash:
+            raise broken(place, "was changed")
+        if entry.prev_hash != previous:
+            raise broken(place, "does not follow the entry before it")
+        previous = entry.hash
+    return entries

@@ -1,0 +1,142 @@
+"""What a hospital's people do about its identity key: look at it, replace it, begin anew with one.
+
+Three ways, and never a new ledger:
+
+* ``rotate`` announces the next key. The members sign a roster that names it,
+  this hospital with the key before, and then it counts.
+* ``leave`` ends trust in every roster so far, and the identity key with it: for
+  a key that was stolen, or a consortium that has to be founded anew.
+* ``write_off`` lets a hospital whose ledger was lost in part begin again, with
+  nothing left to spend.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from compliance.identity_keys import IdentityKeys
+from compliance.joined_runs import JoinedRuns, RunState
+from compliance.store import Hospital
+from compliance.trusted_rosters import TrustedRosters
+from protocol.enrolment import change_key, to_bytes
+from protocol.errors import PolicyRefused
+from silos.home import alone
+from silos.own_words import read_own_words
+from silos.roster_acts import Line, line_of, refresh
+from silos.site_acts import opened
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyView:
+    """Public identity keys (hexadecimal): the own one, the next one, those it had."""
+
+    site: str
+    own: str
+    next: str | None
+    former: tuple[str, ...]
+
+
+def show(home: Path) -> KeyView:
+    """Returns a hospital's public identity keys."""
+    with opened(home) as (_, hospital):
+        return _view(hospital)
+
+
+def rotate(home: Path) -> KeyView:
+    """Makes and keeps the next identity key, and announces it to the coordinator.
+
+    Again, the same key is announced again.
+
+    Raises:
+        PolicyRefused: no roster that this hospital trusts names its key, or a
+            run that began with the key before is still open.
+        MessageRefused: the coordinator does not take the announcement.
+        LinkLost: it cannot be reached; the key is kept, and can be announced later.
+    """
+    with opened(home) as (site, hospital), line_of(home, site, hospital) as line:
+        return rotate_over(hospital, line)
+
+
+def rotate_over(hospital: Hospital, line: Line) -> KeyView:
+    """See ``rotate``."""
+    trusted, keys = refresh(hospital, line).trusted, IdentityKeys(hospital)
+    before = keys.own
+    named = trusted is not None and hospital.site in trusted.sites
+    if trusted is None or not named or trusted.key_of(hospital.site) != before.public:
+        raise PolicyRefused(
+            "no roster that this hospital trusts names its identity key, so there is nothing to "
+            "rotate; after a theft: collegium silo roster leave"
+        )
+    keys.forget_last()
+    change = change_key(hospital.site, before, keys.make_next())
+    line.hand_in("key-change", to_bytes(change))
+    return _view(hospital)
+
+
+def leave(home: Path, reason: str) -> KeyView:
+    """Ends trust in every roster so far; the hospital has a new identity key then.
+
+    Open runs end here: what was sent stays paid, the rest is free again.
+    Budget, ledger, split key and approvals stay as they are.
+
+    Raises:
+        WorkspaceRefused: the supervisor is at work.
+        PolicyRefused: no reason is given.
+    """
+    with opened(home) as (_, hospital), alone(home):
+        leave_chain(hospital, reason)
+        return _view(hospital)
+
+
+def leave_chain(hospital: Hospital, reason: str) -> None:
+    """See ``leave``; cut off anywhere, it may be said again."""
+    if not reason.strip():
+        raise PolicyRefused("say why, with --reason: nothing was left")
+    runs = JoinedRuns(hospital)
+    for run in runs.open():
+        hospital.ledger.settle_run(run.run_id)
+        runs.record(run.run_id, study=run.study, state=RunState.LEFT)
+    TrustedRosters(hospital).leave(reason)
+
+
+def write_off(home: Path, *, signed_by: str) -> int:
+    """Books all that is left of the budget as spent; see ``write_off_over``.
+
+    Raises:
+        WorkspaceRefused: the supervisor is at work.
+        PolicyRefused: who signs is no approver, or nothing is missing.
+        LinkLost: the coordinator, who knows what is missing, cannot be asked.
+    """
+    with opened(home) as (site, hospital), alone(home):
+        if signed_by.strip() not in site.policy.approvers:
+            named = ", ".join(site.policy.approvers) or "nobody yet"
+            raise PolicyRefused(
+                f"{signed_by!r} may not write the budget off: policy.approvers in the site file "
+                f"names {named}"
+            )
+        with line_of(home, site, hospital) as line:
+            return write_off_over(hospital, line, signed_by.strip())
+
+
+def write_off_over(hospital: Hospital, line: Line, signed_by: str) -> int:
+    """Lets a ledger that went back in time go on, with nothing left to spend.
+
+    Returns:
+        How many heads of the lost part are acknowledged.
+
+    Raises:
+        PolicyRefused: the ledger holds every head that this hospital ever signed.
+        LedgerBroken: what there is of the ledger is damaged itself.
+    """
+    words = read_own_words(line.document("words"))
+    heads = words.ledger_heads(hospital.site, IdentityKeys(hospital).public())
+    return hospital.ledger.write_off(heads, signed_by=signed_by)
+
+
+def _view(hospital: Hospital) -> KeyView:
+    keys = IdentityKeys(hospital)
+    return KeyView(
+        site=hospital.site,
+        own=keys.own.public.hex(),
+        next=None if keys.next is None else keys.next.public.hex(),
+        former=keys.former(),
+    )
