@@ -17,6 +17,7 @@ _ENVIRONMENT = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every port on loopback only
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
+    "RAY_task_events_report_interval_ms": "0",  # no history of every call: it grows
     "OMP_NUM_THREADS": "1",
 }
 

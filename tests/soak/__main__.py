@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from protocol.study_file import read_study
 from tests.bench import studies
@@ -40,16 +41,17 @@ def main() -> int:
     return int(broken)
 
 
-def soak(rounds: int, seconds: float) -> dict[str, float]:
+def soak(rounds: int, seconds: float) -> dict[str, Any]:
     """Returns how far memory moved between the second tenth and the last tenth of a long run."""
     text = studies.tabular_text(rounds=rounds, steps=1).replace("epsilon: 4", "epsilon: 40")
     samples: list[Sample] = []
     run = _simulated(text, 1.0, seconds, samples)
     busy = [sample for sample in samples if sample.processes == _usual(samples)]
     tenth = max(1, len(busy) // 10)
-    early = statistics.median(s.total for s in busy[tenth : 2 * tenth])
-    late = statistics.median(s.total for s in busy[-2 * tenth : -tenth])
+    first, last = busy[tenth : 2 * tenth], busy[-2 * tenth : -tenth]
+    early, late = (statistics.median(s.total for s in part) for part in (first, last))
     return {
+        "grew_mb": _grown(first[0], last[-1]),
         "rounds": run["rounds"],
         "seconds": run["seconds"],
         "ms_per_round": round(1e3 * run["seconds"] / rounds, 1),
@@ -57,6 +59,16 @@ def soak(rounds: int, seconds: float) -> dict[str, float]:
         "late_gb": round(late / 2**30, 3),
         "drift": round(late / early - 1, 4),
     }
+
+
+def _grown(first: Sample, last: Sample) -> dict[str, float]:
+    """Returns by how many MB each process grew that grew by more than one."""
+    grown = {
+        f"{name} {number}": round((last.sizes[number, name] - size) / 2**20, 1)
+        for (number, name), size in first.sizes.items()
+        if (number, name) in last.sizes
+    }
+    return {name: size for name, size in grown.items() if abs(size) > 1}
 
 
 def wide(silos: int, seconds: float) -> dict[str, float]:

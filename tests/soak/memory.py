@@ -3,18 +3,27 @@
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Proportional set sizes at one moment, in bytes: of all processes, and how many there were."""
+    """Proportional set sizes at one moment, in bytes, by process and its name."""
 
     seconds: float
-    total: int
-    processes: int
+    sizes: Mapping[tuple[int, str], int]
+
+    @property
+    def total(self) -> int:
+        """Of all processes together."""
+        return sum(self.sizes.values())
+
+    @property
+    def processes(self) -> int:
+        """How many there were."""
+        return len(self.sizes)
 
 
 def family(root: int) -> list[int]:
@@ -33,6 +42,14 @@ def family(root: int) -> list[int]:
         found.append(process)
         waiting += children.get(process, [])
     return found
+
+
+def name_of(process: int) -> str:
+    """Returns what a process calls itself."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text().strip()
+    except OSError:
+        return "ended"
 
 
 def pss(process: int) -> int:
@@ -55,8 +72,8 @@ def watched(
 
     def sample() -> None:
         while not ended.wait(every):
-            sizes = [pss(number) for number in family(process.pid)]
-            saw(Sample(time.monotonic() - begun, sum(sizes), len(sizes)))
+            sizes = {(number, name_of(number)): pss(number) for number in family(process.pid)}
+            saw(Sample(time.monotonic() - begun, sizes))
 
     sampler = threading.Thread(target=sample, daemon=True)
     sampler.start()
