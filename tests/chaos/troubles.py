@@ -83,9 +83,9 @@ def _uploads_find_no_room(stage: Stage) -> None:
 def _clock_of_east(ahead: float) -> Callable[[Stage], None]:
     def play(stage: Stage) -> None:
         def skewed(original: type[Wire]) -> Callable[..., Wire]:
-            def made(site: str, *others: Any) -> Wire:
+            def made(site: str, *others: Any, **named: Any) -> Wire:
                 off = ahead if site == "east" else 0.0
-                return original(site, *others, clock=lambda: time.time() + off)
+                return original(site, *others, **named, clock=lambda: time.time() + off)
 
             return made
 
