@@ -172,7 +172,7 @@ class Network:
     def _found(self, url: str) -> None:
         keys: dict[str, SigningKey] = {}
         for name, site in self.sites.items():
-            site.home.mkdir()
+            site.home.mkdir(exist_ok=True)
             hospital = site.open()
             with open_members(self.home) as members:
                 invitation = members.invite(name, url)

@@ -1,0 +1,123 @@
+"""``collegium silo key``, ``roster leave`` and ``ledger write-off`` as people use them."""
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from collegium import cli
+from compliance.identity_keys import IdentityKeys
+from compliance.store import open_hospital
+from protocol.enrolment import spoken
+from silos.home import alone
+from tests.hospital_home import OFFICER, make_east
+from tests.sites import SITE
+
+
+class Person:
+    """Runs commands in this process; what was written is kept."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+        self.out = self.err = ""
+
+    def runs(self, *words: object, types: str = "") -> int:
+        self._monkeypatch.setattr(sys, "argv", ["collegium", "silo", *map(str, words)])
+        self._monkeypatch.setattr(sys, "stdin", io.StringIO(types))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        self.out, self.err = self._capsys.readouterr()
+        return ended.value.code if isinstance(ended.value.code, int) else 0
+
+
+@pytest.fixture
+def person(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Person:
+    return Person(monkeypatch, capsys)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return make_east(tmp_path)
+
+
+def own_key(home: Path) -> str:
+    hospital = open_hospital(home / "hospital.db", site="east")
+    key = IdentityKeys(hospital).own.public.hex()
+    hospital.close()
+    return key
+
+
+def leave(home: Path, *more: str) -> list[object]:
+    return ["roster", "leave", "--home", home, "--reason", "the coordinator was lost", *more]
+
+
+def test_keys_are_shown_in_groups_that_can_be_read_out(home: Path, person: Person) -> None:
+    assert person.runs("key", "show", "--home", home) == 0
+    assert f"own key    {spoken(own_key(home))}  east" in person.err
+    assert person.runs("key", "show", "--home", home, "--json") == 0
+    assert json.loads(person.out) == {
+        "site": "east",
+        "own": own_key(home),
+        "next": None,
+        "former": [],
+    }
+
+
+def test_whoever_leaves_types_the_hospitals_name_and_has_another_key(
+    home: Path, person: Person
+) -> None:
+    before = own_key(home)
+    assert person.runs(*leave(home), types="east\n") == 0
+    assert own_key(home) != before
+    for line in (
+        f"own key    {spoken(own_key(home))}",
+        f"had key    {spoken(before)}",
+        "silo enrol",
+    ):
+        assert line in person.err
+
+
+@pytest.mark.parametrize("typed", ["", "west\n", "yes\n"])
+def test_another_name_leaves_nothing(home: Path, person: Person, typed: str) -> None:
+    before = own_key(home)
+    assert person.runs(*leave(home), types=typed) == 2
+    assert "is not this hospital's name: nothing was done" in person.err
+    assert own_key(home) == before
+
+
+@pytest.mark.parametrize("act", ["leave", "write-off"])
+def test_nothing_is_left_or_written_off_beside_a_supervisor(
+    home: Path, person: Person, act: str
+) -> None:
+    before = own_key(home)
+    off = ["ledger", "write-off", "--home", home, "--signed-by", OFFICER, "--yes"]
+    with alone(home):
+        assert person.runs(*(leave(home, "--yes") if act == "leave" else off)) == 2
+    assert "a supervisor is at work over" in person.err
+    assert "silo stop ends it" in person.err
+    assert own_key(home) == before
+
+
+def test_only_an_approver_writes_the_budget_off(home: Path, person: Person) -> None:
+    words = ["ledger", "write-off", "--home", home, "--signed-by", "A. Stranger"]
+    assert person.runs(*words, types="east\n") == 2
+    assert "'A. Stranger' may not write the budget off: policy.approvers" in person.err
+
+
+def test_a_budget_is_not_written_off_without_the_coordinators_word(
+    home: Path, person: Person
+) -> None:
+    words = ["ledger", "write-off", "--home", home, "--signed-by", OFFICER]
+    assert person.runs(*words, types="east\n") == 2
+    assert "this hospital has not enrolled: collegium silo enrol" in person.err
+    assert person.runs(*words, types="west\n") == 2
+    assert "is not this hospital's name: nothing was done" in person.err
+
+
+def test_a_key_is_not_rotated_without_a_coordinator(tmp_path: Path, person: Person) -> None:
+    lines = [line for line in SITE.splitlines() if not line.startswith("coordinator:")]
+    home = make_east(tmp_path, site="\n".join(lines))
+    assert person.runs("key", "rotate", "--home", home) == 2
+    assert "coordinator is missing: it is in the invitation" in person.err
