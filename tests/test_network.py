@@ -10,7 +10,7 @@ from coordinator.service import Service
 from protocol.errors import PolicyRefused
 from protocol.study_file import read_study
 from protocol.tensors import model_digest
-from tests.federation import Federation
+from tests.federation import Federation, LinearTrainer
 from tests.network import QUICK, SOON, Network, until
 from tests.studies import changed, small_study
 
@@ -69,3 +69,19 @@ def test_revoked_hospital_is_in_no_new_run(tmp_path: Path) -> None:
             members.revoke("east", "a laptop was stolen")
         with pytest.raises(PolicyRefused, match="east was revoked: propose a roster without it"):
             network.service.start_run(network.study.digest)
+
+
+def test_trainer_that_breaks_costs_its_hospital_the_run_and_nobody_else(tmp_path: Path) -> None:
+    network = Network(tmp_path, small_study())
+
+    def broken(*_given: object) -> LinearTrainer:
+        raise RuntimeError("a driver is missing")
+
+    network.sites["west"].make_trainer = broken  # type: ignore[assignment]
+    with network.serving():
+        network.start_sites()
+        row = network.row(network.run())
+        west = network.sites["west"]
+        assert west.thread is not None and west.thread.is_alive() and not west.failures
+    assert row.state == "finished", row.failure
+    assert "west" not in row.sites_json
