@@ -13,6 +13,8 @@ Rules:
    signed with them.
 """
 
+from collections.abc import Iterable
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -79,6 +81,13 @@ class IdentityKeys:
             if row.next_identity_key is None:
                 row.next_identity_key = SigningKey.generate().to_bytes()
             return SigningKey.from_bytes(row.next_identity_key)
+
+    def remember(self, publics: Iterable[str]) -> None:
+        """Takes public keys that a chain of rosters gave this hospital for former ones."""
+        known = self.public()
+        with self._hospital.session() as session:
+            for public in sorted(set(publics) - known):
+                session.add(FormerKeyRow(public_key=public, retired_at=self._hospital.now()))
 
     def forget_last(self) -> None:
         """Forgets the private half of the key before, once no run that began with it is open."""

@@ -44,12 +44,14 @@ class RosterView:
     """The roster that is trusted, the one that waits for people, and why news are missing.
 
     ``proposed`` waits for signatures; ``first`` is the newest signed roster
-    that a hospital which comes later has to compare before it trusts any.
+    that a hospital which comes later has to compare before it trusts any, and
+    ``before`` are those that it says it follows.
     """
 
     trusted: Roster | None
     proposed: SignedRoster | None = None
     first: SignedRoster | None = None
+    before: tuple[Roster, ...] = ()
     problem: str = ""
 
 
@@ -103,7 +105,9 @@ def refresh(hospital: Hospital, line: Line) -> RosterView:
     news = parse(RosterNews, found)
     own = Member(site=hospital.site, public_key=IdentityKeys(hospital).own.public.hex())
     if trusted is None and news.signed and own not in news.signed[0].roster.members:
-        return RosterView(trusted=None, proposed=news.proposed, first=news.signed[-1])
+        *before, first = news.signed
+        earlier = tuple(signed.roster for signed in before)
+        return RosterView(trusted=None, proposed=news.proposed, first=first, before=earlier)
     for signed in news.signed:
         rosters.keep(signed)
     return RosterView(trusted=rosters.newest(), proposed=news.proposed)
@@ -112,19 +116,37 @@ def refresh(hospital: Hospital, line: Line) -> RosterView:
 def trust(home: Path, digest: str) -> Roster:
     """Keeps the first roster of a hospital that comes later, which its people have compared.
 
+    Keys that the rosters before it give this hospital were its own: one that
+    returns with a restored database may have forgotten them, and would take
+    what it signed with them for somebody else's.
+
     Args:
         digest: the roster's, or its first digits, at least eight, as they were compared.
 
     Raises:
-        PolicyRefused: there is none to be trusted, or another one.
+        PolicyRefused: there is none to be trusted, or another one, or it does
+            not follow those that the coordinator shows.
     """
     with opened(home) as (site, hospital), line_of(home, site, hospital) as line:
-        view = refresh(hospital, line)
-        if view.first is None:
-            raise PolicyRefused("there is no roster to compare: collegium silo roster show")
-        roster = view.first.roster
-        _require_same(roster, digest)
-        return TrustedRosters(hospital).keep(view.first, compared=roster.digest)
+        return trust_over(hospital, line, digest)
+
+
+def trust_over(hospital: Hospital, line: Line, digest: str) -> Roster:
+    """See ``trust``."""
+    view = refresh(hospital, line)
+    if view.first is None:
+        raise PolicyRefused("there is no roster to compare: collegium silo roster show")
+    roster, keys = view.first.roster, IdentityKeys(hospital)
+    _require_same(roster, digest)
+    _require_chain(roster, view.before)
+    require_own_place(roster, hospital.site, [keys.own])
+    keys.remember(
+        member.public_key
+        for earlier in view.before
+        for member in earlier.members
+        if member.site == hospital.site
+    )
+    return TrustedRosters(hospital).keep(view.first, compared=roster.digest)
 
 
 def sign(home: Path, digest: str) -> tuple[Roster, bool]:
@@ -200,6 +222,20 @@ def _require_same(roster: Roster, digest: str) -> None:
     if len(digits) < 8 or not roster.digest.startswith(digits):
         raise PolicyRefused(
             f"the digits are not those of roster {roster.version}: nothing was signed or kept"
+        )
+
+
+def _require_chain(roster: Roster, before: tuple[Roster, ...]) -> None:
+    """Each roster names the one before it, down to the founding one: none was left out."""
+    wanted = roster.previous
+    for earlier in reversed(before):
+        if earlier.digest != wanted:
+            break
+        wanted = earlier.previous
+    if wanted is not None:
+        raise PolicyRefused(
+            f"the coordinator does not show every roster before roster {roster.version}: nothing "
+            "was kept"
         )
 
 

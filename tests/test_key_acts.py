@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -18,6 +18,7 @@ from compliance.joined_runs import JoinedRuns, RunState
 from compliance.ledger_records import PARTITIONS, State
 from compliance.store import MIGRATIONS, Hospital, open_hospital
 from compliance.trusted_rosters import TrustedRosters
+from protocol.enrolment import RosterNews, parse, to_bytes
 from protocol.errors import (
     BudgetSpent,
     LedgerBroken,
@@ -30,7 +31,7 @@ from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_ros
 from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.key_acts import leave_chain, rotate_over, write_off_over
 from silos.own_words import OwnWords
-from silos.roster_acts import refresh, sign_over
+from silos.roster_acts import refresh, sign_over, trust_over
 from tests.bookings import reserve, send
 from tests.consortium_home import ConsortiumHome
 from tests.databases import REFUSED, allow_updates, run_sql
@@ -311,6 +312,46 @@ def test_hospital_whose_key_was_stolen_returns_with_its_ledger(
     with pytest.raises(PolicyRefused, match="compare its fingerprint with other members"):
         TrustedRosters(east).keep(view.first)
     assert TrustedRosters(east).keep(view.first, compared=third.digest) == trusted(east)
+
+
+def test_hospital_restored_from_before_a_rotation_knows_its_lost_keys_words(
+    home: ConsortiumHome, line: MemoryLine, east: Hospital, tmp_path: Path
+) -> None:
+    before = IdentityKeys(east).own
+    lost = rotated(home, line, east)
+    line.words = {"run-1": word(LOST, lost)}
+    restored = open_hospital(tmp_path / "restored.db", site="east", simulated=False)
+    assert before.public.hex() not in IdentityKeys(restored).public()
+    home.members.revoke("east", "its database was lost")
+    others_sign(home)
+    home.keys["east"] = IdentityKeys(restored).own
+    home.accept(home.invite("east"), home.keys["east"])
+    roster = others_sign(home)
+    back = MemoryLine(home, restored)
+    assert trust_over(restored, back, roster.digest) == trusted(restored)
+    assert set(IdentityKeys(restored).former()) == {before.public.hex(), lost.public.hex()}
+    heads = OwnWords(summaries=tuple(line.words.values())).ledger_heads(
+        "east", IdentityKeys(restored).public()
+    )
+    assert heads == (LOST,)
+    restored.close()
+
+
+def test_first_roster_whose_chain_is_not_shown_is_not_trusted(
+    home: ConsortiumHome, east: Hospital, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.members.revoke("east", "its laptop was stolen")
+    others_sign(home)
+    leave_chain(east, "our laptop was stolen")
+    home.keys["east"] = IdentityKeys(east).own
+    home.accept(home.invite("east"), home.keys["east"])
+    roster, line = others_sign(home), MemoryLine(home, east)
+    whole = parse(RosterNews, home.members.rosters.news(0))
+    gap = to_bytes(replace(whole, signed=(whole.signed[0], whole.signed[2])))
+    monkeypatch.setattr(home.members.rosters, "news", lambda _after: gap)
+    with pytest.raises(PolicyRefused, match="does not show every roster before roster 3: nothing"):
+        trust_over(east, line, roster.digest)
+    assert TrustedRosters(east).newest() is None
 
 
 def test_hospital_follows_a_new_coordinator_and_its_ledger_goes_on(
