@@ -320,7 +320,7 @@ def _print_keys(view: "KeyView") -> None:
 
     _say(f"own key    {spoken(view.own)}  {view.site}")
     if view.next is not None:
-        _say(f"next key   {spoken(view.next)}  no roster names it yet")
+        _say(f"next key   {spoken(view.next)}  no trusted roster names it yet")
     for public in view.former:
         _say(f"had key    {spoken(public)}")
 

@@ -37,6 +37,13 @@ def own_key(site: Site) -> str:
     return key
 
 
+def spent(site: Site) -> float:
+    hospital = site.open()
+    found = hospital.ledger.summary().of("training").spent
+    hospital.close()
+    return found
+
+
 def propose(network: Network) -> Roster:
     with open_members(network.home) as members:
         return members.rosters.propose()
@@ -95,6 +102,7 @@ def test_run_under_way_ends_with_the_key_that_it_began_with(tmp_path: Path) -> N
     assert row.state == "finished", row.failure
     assert own_key(east) != before
     assert before in row.roster_json
+    assert spent(east) == spent(network.sites["north"])  # it was in every round
 
 
 def test_last_signer_has_its_new_key_when_the_command_ends(tmp_path: Path) -> None:
@@ -128,13 +136,6 @@ def test_hospital_that_was_away_while_its_next_key_was_voted_in_enrols_with_it(
         east.start()
         until(lambda: east.roster_version == 2)
     assert own_key(east) == coming
-
-
-def spent(site: Site) -> float:
-    hospital = site.open()
-    found = hospital.ledger.summary().of("training").spent
-    hospital.close()
-    return found
 
 
 def test_hospitals_follow_a_new_coordinator_and_pay_on_from_what_they_have_paid(
