@@ -1,5 +1,6 @@
 """The dashboard's one page on every kind of store, through Streamlit's own test driver."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,12 @@ from coordinator.store import Store
 from dashboard import app, presentation
 from protocol.errors import StoreBroken
 from tests import dossiers
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit leaves its script as ``__main__``, which child processes would then run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -79,7 +79,8 @@ def test_the_schema_for_editors_is_the_one_in_docs() -> None:
 
 
 def test_every_example_is_a_valid_study() -> None:
-    examples = sorted(ROOT.glob("examples/*/*.yaml"))
+    documents = sorted(ROOT.glob("examples/*/*.yaml"))
+    examples = [path for path in documents if "\ncollegium: 1\n" in path.read_text()]
     assert len(examples) >= 3
     for path in examples:
         assert read_study(path.read_text(), source=path.name).collegium == 1
