@@ -150,8 +150,8 @@ class Resources(Record):
     """What a study may use of the hospital's machine.
 
     ``workers`` are processes that compute gradients, each of ``threads``
-    threads; together they may hold ``memory_gib``. ``hours`` are when a study may begin to train, in ``time_zone``;
-    left out, it may at any time.
+    threads; together they may hold ``memory_gib``. ``hours`` are when a study may
+    take part in a round, in ``time_zone``; left out, it may at any time.
     """
 
     workers: int = Field(default=1, ge=1, le=64)

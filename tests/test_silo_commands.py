@@ -254,7 +254,7 @@ def test_consent_waits_for_the_hours(home: Path, person: Person) -> None:
     person.runs(*approve(home, "--yes"))
     minute = time.gmtime(time.time() - 7200)
     hours = f"{minute.tm_hour:02}:00-{minute.tm_hour:02}:01"  # two hours ago, for a minute
-    (home / "site.yaml").write_text(changed_site("memory_gib: 1}", f"memory_gib: 1, hours: {hours}}}"))
+    (home / "site.yaml").write_text(changed_site("gib: 1}", f"gib: 1, hours: {hours}}}"))
     hospital = open_hospital(home / "hospital.db", site="east")
     with pytest.raises(PolicyRefused, match=f"studies begin here at {hours}"):
         Consent(home, hospital)(small_study())

@@ -142,7 +142,7 @@ def test_a_quorum_without_room_for_a_drop_out_is_a_warning(home: Path) -> None:
 
 
 def test_closed_hours_are_a_warning(home: Path) -> None:
-    (home / "site.yaml").write_text(changed_site("memory_gib: 1}", "memory_gib: 1, hours: 20:00-06:00}"))
+    (home / "site.yaml").write_text(changed_site("gib: 1}", "gib: 1, hours: 20:00-06:00}"))
     noon = datetime.now(UTC).replace(hour=12)
     assert check(home, now=noon)["hours"].state == "warn"
     assert check(home, now=noon.replace(hour=23))["hours"].state == "ok"
