@@ -150,9 +150,7 @@ def test_closed_hours_are_a_warning(home: Path) -> None:
 
 def test_too_many_workers_and_too_little_memory_are_warnings(home: Path) -> None:
     greedy = "{workers: 64, threads: 256, memory_gib: 65536}"
-    (home / "site.yaml").write_text(
-        changed_site("{workers: 1, threads: 1, memory_gib: 1}", greedy)
-    )
+    (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", greedy))
     found = check(home)
     assert (found["cores"].state, found["memory"].state) == ("warn", "warn")
 
