@@ -40,17 +40,14 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     """Prints what a run achieved, what it cost and what to do next."""
     root = workspace.root
     console.print(f"\n[bold]{run['study']['title']}[/bold]  run {run['run_id']}  {run['state']}")
-    console.print(
-        f"  AUROC     {_exact(run['auroc'])} exact (simulation only), "
-        f"released {_interval_text(run['auroc_released'])}"
-    )
-    console.print(
-        f"  accuracy  {_exact(run['accuracy'])} exact (simulation only), "
-        f"released {_interval_text(run['accuracy_released'])}"
-    )
+    for name, title in (("auroc", "AUROC   "), ("accuracy", "accuracy")):
+        exact = f"{_exact(run[name])} exact (simulation only), " if run["simulation"] else ""
+        released = _interval_text(run[f"{name}_released"])
+        console.print(f"  {title}  {exact}released {released}")
     console.print()
     console.print(_sites_table(run))
-    console.print("  * exact, simulation only; released figures carry their 95 % interval\n")
+    marked = "* exact, simulation only; " if run["simulation"] else ""
+    console.print(f"  {marked}released figures carry their 95 % interval\n")
     console.print(f"  {run['claim']}", markup=False, soft_wrap=True)
     console.print(
         f"  model {run['model_digest'][:16]}  "
@@ -271,13 +268,13 @@ def _runs_table(runs: Sequence[RunSummary]) -> Table:
 
 
 def _sites_table(run: dict[str, Any]) -> Table:
-    table = _table("  hospital", "AUROC*", "accuracy*", "accuracy released", "epsilon", "delta")
+    exact = ("AUROC*", "accuracy*") if run["simulation"] else ()
+    table = _table("  hospital", *exact, "accuracy released", "epsilon", "delta")
     for site, figures in run["sites"].items():
         spent = run["epsilon"][site]
         table.add_row(
             f"  {site}",
-            _exact(figures["auroc"]),
-            _exact(figures["accuracy"]),
+            *(_exact(figures[name.lower().rstrip("*")]) for name in exact),
             _interval_text(figures["accuracy_released"]),
             "none" if spent["epsilon"] is None else f"{spent['epsilon']:.3f}",
             "" if spent["delta"] is None else f"{spent['delta']:g}",

@@ -166,7 +166,7 @@ class Dossier:
     def claim(self) -> str:
         """The privacy claim in one plain sentence, for people who sign."""
         if self.test_noise:
-            return "No privacy is claimed: this simulation used fixed test noise."
+            return "No privacy is claimed: this run used fixed test noise."
         if not self.sites:
             return "No privacy is claimed: no hospital has joined this run."
         if self.contradicted:
