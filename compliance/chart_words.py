@@ -19,7 +19,7 @@ from compliance.utility import (
     utility_levels,
 )
 
-TOO_FEW = "too few patients for this ε"
+TOO_FEW = "too few patients"
 #: A round in one of these states yielded nothing.
 UNFINISHED = frozenset({"open", "running", "interrupted", "stopped", "failed", "refused"})
 

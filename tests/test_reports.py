@@ -73,7 +73,7 @@ def test_fixed_test_noise_claims_no_privacy_though_noise_was_added() -> None:
     document = privacy_report(replace(dossiers.finished(), test_noise=True))
     said = document.banner[1]
     assert (said.text, said.tone) == (NO_CLAIM, Tone.BAD)
-    assert said.detail.startswith("This simulation used fixed test noise.")
+    assert said.detail.startswith("This run used fixed test noise.")
 
 
 def test_report_without_privacy_defines_no_claim() -> None:
