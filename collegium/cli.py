@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from coordinator.cli import app as coordinator_app
+from coordinator.console import console, emit
 from coordinator.service_cli import app as service_app
 from protocol.errors import FederationError, QuorumLost
 from silos.cli import app as silo_app
@@ -65,8 +65,8 @@ def demo(out: Out = Path("demo-out"), as_json: AsJson = False) -> None:
     from collegium.demo import run_demo
 
     with redirect_stdout(sys.stderr):  # Ray prints what it likes; stdout is for --json alone
-        run = run_demo(out, _console())
-    _emit(run, as_json)
+        run = run_demo(out, console())
+    emit(run, as_json)
 
 
 @app.command()
@@ -109,8 +109,8 @@ def simulate(
         processes=processes or MOST_PROCESSES,
     )
     with redirect_stdout(sys.stderr):
-        run = simulate_study(_study(study, seed), study.parent, out, settings, _console())
-    _emit(run, as_json)
+        run = simulate_study(_study(study, seed), study.parent, out, settings, console())
+    emit(run, as_json)
 
 
 @app.command("network-demo")
@@ -125,10 +125,10 @@ def network_demo(
     from collegium.show import summarise
     from coordinator.workspace import Workspace
 
-    console = _console()
-    run = run_network(_study(study, None), study, data, out, console)
-    summarise(run, Workspace(out / "coordinator"), console)
-    _emit(run, as_json)
+    screen = console()
+    run = run_network(_study(study, None), study, data, out, screen)
+    summarise(run, Workspace(out / "coordinator"), screen)
+    emit(run, as_json)
 
 
 @app.command()
@@ -164,8 +164,8 @@ def sweep(
     )
     documents = [(_study(path, None), path.parent) for path in studies]
     with redirect_stdout(sys.stderr):
-        found = sweep_studies(documents, out, grid, settings, _console())
-    _emit(found, as_json)
+        found = sweep_studies(documents, out, grid, settings, console())
+    emit(found, as_json)
 
 
 @app.command()
@@ -200,17 +200,17 @@ def redteam(
         if Path(target).is_file():
             folder = Path(target).parent
             findings = red_team_study(
-                _study(Path(target), None), folder, data, to or out, _console()
+                _study(Path(target), None), folder, data, to or out, console()
             )
         elif (out / "collegium.db").is_file():
             places = Places(out=out, data=data, beside=beside, to=to)
-            findings = red_team_run(target, places, _console())
+            findings = red_team_run(target, places, console())
         else:
             raise WorkspaceRefused(
                 f"{target} is no study document, and --out {out} holds no run of that name: name "
                 "a file, or a run with the folder that it is in"
             )
-    _emit(findings.to_json(), as_json)
+    emit(findings.to_json(), as_json)
     if findings.contradicted:
         raise typer.Exit(1)
 
@@ -220,7 +220,7 @@ def runs_list(out: Out, as_json: AsJson = False) -> None:
     """Lists the runs in a folder."""
     from collegium.show import list_runs
 
-    _emit(list_runs(out, _console(), as_json=as_json), as_json)
+    emit(list_runs(out, console(), as_json=as_json), as_json)
 
 
 @runs_app.command("show")
@@ -230,7 +230,7 @@ def runs_show(
     """Shows one run whole."""
     from collegium.show import show_run
 
-    _emit(show_run(out, run, _console(), as_json=as_json), as_json)
+    emit(show_run(out, run, console(), as_json=as_json), as_json)
 
 
 @audit_app.command("verify")
@@ -238,7 +238,7 @@ def audit_verify(out: Out, as_json: AsJson = False) -> None:
     """Checks the log, its signatures, every snapshot and every hospital's ledger."""
     from collegium.verify import verify_folder
 
-    _emit(verify_folder(out, _console()), as_json)
+    emit(verify_folder(out, console()), as_json)
 
 
 @audit_app.command("recompute")
@@ -255,7 +255,7 @@ def audit_recompute(
     """Computes a kept round's sum again from what the hospitals sent, bit by bit."""
     from collegium.verify import recompute_round
 
-    _emit(recompute_round(out, wanted, run, _console()), as_json)
+    emit(recompute_round(out, wanted, run, console()), as_json)
 
 
 @report_app.command("export")
@@ -268,7 +268,7 @@ def report_export(
     """Writes the privacy statement, the run record and the audit entries of a run."""
     from collegium.show import export_report
 
-    export_report(out, run, form, to, _console())
+    export_report(out, run, form, to, console())
 
 
 @report_app.command("chart")
@@ -278,7 +278,7 @@ def report_chart(
     """Draws utility against epsilon over all runs of the newest study."""
     from collegium.show import export_chart
 
-    export_chart(out, to, _console())
+    export_chart(out, to, console())
 
 
 @study_app.command("check")
@@ -287,10 +287,10 @@ def study_check(study: StudyFile, data: Data = None, as_json: AsJson = False) ->
     from collegium.preflight import check_records, describe_study
 
     checked = _study(study, None)
-    promise = describe_study(checked, _console())
+    promise = describe_study(checked, console())
     if data is not None:
-        promise |= check_records(checked, study.parent, data, _console())
-    _emit(promise, as_json)
+        promise |= check_records(checked, study.parent, data, console())
+    emit(promise, as_json)
 
 
 @study_app.command("new")
@@ -312,7 +312,7 @@ def study_new(
     given = {"title": title, "purpose": purpose, "sites": sites and sites.split(",")}
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value}
     write_study(to, study_template(name, epsilon=epsilon, **chosen))
-    _console().print(
+    console().print(
         f"made   {to}: a valid study about nobody; fill it in, then collegium study check {to}",
         markup=False,
         soft_wrap=True,
@@ -330,8 +330,8 @@ def study_register(
 
     read, new = register_study(study, home)
     said = "registered" if new else "was registered before"
-    _console().print(f"{said}  {read.name}, digest {read.digest}", markup=False, soft_wrap=True)
-    _emit({"name": read.name, "digest": read.digest, "new": new}, as_json)
+    console().print(f"{said}  {read.name}, digest {read.digest}", markup=False, soft_wrap=True)
+    emit({"name": read.name, "digest": read.digest, "new": new}, as_json)
 
 
 @study_app.command("schema")
@@ -378,7 +378,7 @@ def study_plan(
         colluders=colluders,
     )  # fmt: skip
     read = None if study is None else _study(study, None)
-    _emit(plan_study(read, wishes, _console()), as_json)
+    emit(plan_study(read, wishes, console()), as_json)
 
 
 @silo_app.command("budget")
@@ -403,9 +403,9 @@ def silo_budget(
     if (out is None) == (home is None):
         raise WorkspaceRefused("name --home, a hospital's own folder, or --out, a simulation's")
     if home is not None:
-        _emit(show_own_budget(home, read, _console()), as_json)
+        emit(show_own_budget(home, read, console()), as_json)
     elif out is not None:
-        _emit(show_budgets(out, site, read, _console()), as_json)
+        emit(show_budgets(out, site, read, console()), as_json)
 
 
 @app.command()
@@ -415,7 +415,7 @@ def dashboard(
     """Opens the dashboard on a folder of runs."""
     from collegium.show import open_dashboard
 
-    open_dashboard(out, port, _console())
+    open_dashboard(out, port, console())
 
 
 def _study(path: Path, seed: int | None) -> Any:
@@ -425,18 +425,8 @@ def _study(path: Path, seed: int | None) -> Any:
     return study if seed is None else study.with_seed(seed)
 
 
-def _console() -> Console:
-    width = None if sys.stderr.isatty() else 140  # a log file is as wide as it needs to be
-    return Console(stderr=True, highlight=False, width=width)
-
-
-def _emit(value: Any, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
 def _complain(what: str) -> None:
-    _console().print(f"collegium: {what}", style="red", markup=False, soft_wrap=True)
+    console().print(f"collegium: {what}", style="red", markup=False, soft_wrap=True)
 
 
 _INTERRUPTED = 130
@@ -454,7 +444,7 @@ def main(run: Callable[[], Any] = app) -> None:
         sys.exit(2)
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:  # typer turns Ctrl-C into this
-            _console().print("collegium: stopped; what was finished is kept", style="yellow")
+            console().print("collegium: stopped; what was finished is kept", style="yellow")
         raise
     except BrokenPipeError:
         sys.exit(141)

@@ -15,17 +15,17 @@ import ray
 
 from coordinator.store import Store
 from coordinator.workspace import Workspace
-from protocol import errors
 from protocol.encoding import digest
 from protocol.errors import (
     CohortRefused,
-    FederationError,
-    StudyRefused,
     WorkspaceRefused,
+    named,
 )
 from protocol.identity import Member, Roster
-from protocol.study import BUNDLED, FileSplit, PatientPrivacy, Study
-from silos.actor import Refused, Seat, seats_of
+from protocol.privacy import PatientPrivacy
+from protocol.study import BUNDLED, Study
+from silos.actor import Seat, seats_of
+from silos.refused import Refused
 
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
 DEFAULT_BUDGET = 10.0
@@ -84,21 +84,6 @@ class Consortium:
     roster: Roster
     data: Path | None
     test_noise: bool
-
-
-def index_file(study: Study, folder: Path) -> bytes | None:
-    """Returns the bytes of the split's index file, which lies beside the study document.
-
-    Raises:
-        StudyRefused: the study names one and it cannot be read.
-    """
-    if not isinstance(study.split, FileSplit):
-        return None
-    path = folder / study.split.file
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StudyRefused(f"split.file: {path} cannot be read: {error.strerror}") from error
 
 
 @contextmanager
@@ -172,13 +157,5 @@ def told(references: Mapping[str, Any]) -> list[Any]:
     if refusals:
         reasons = list(dict.fromkeys(refusal.reason for refusal in refusals))
         more = f" (and {len(reasons) - 2} more sites)" if len(reasons) > 2 else ""
-        raise as_error(refusals[0].kind)("\n".join(reasons[:2]) + more)
+        raise named(refusals[0].kind)("\n".join(reasons[:2]) + more)
     return list(answers.values())
-
-
-def as_error(kind: str) -> type[FederationError]:
-    """Returns the class of the error tree that has this name."""
-    found = getattr(errors, kind, FederationError)
-    return (
-        found if isinstance(found, type) and issubclass(found, FederationError) else FederationError
-    )

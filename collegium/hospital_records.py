@@ -10,16 +10,40 @@ from pathlib import Path
 import numpy as np
 
 from collegium.consortium import simulated_split_key
-from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
+from pipelines.cohort import Records, columns_to_keep, load_cohort
 from pipelines.dealing import deal
-from pipelines.splits import split
-from protocol.study import BUNDLED, PatientPrivacy, Study
+from pipelines.parts import parts_of
+from protocol.study import BUNDLED, Study
 
 
 def read_hospitals(
     study: Study, index: bytes | None, data: Path | None
 ) -> dict[str, tuple[Records, Records]]:
     """Returns every site's training and test records, checked as the hospitals would.
+
+    Raises:
+        CohortRefused: the records do not fit the contract.
+    """
+    return {
+        site: simulated_parts(study, site, records, index)
+        for site, records in dealt_records(study, data).items()
+    }
+
+
+def simulated_parts(
+    study: Study, site: str, records: Records, index: bytes | None
+) -> tuple[Records, Records]:
+    """Returns one simulated hospital's training and test records.
+
+    Raises:
+        CohortRefused: the records do not fit the contract.
+    """
+    key = simulated_split_key(study, site)
+    return parts_of(records, study, key=key, site=site, index_file=index)
+
+
+def dealt_records(study: Study, data: Path | None) -> dict[str, Records]:
+    """Returns every site's records, read from its own file or dealt from a common one.
 
     Raises:
         CohortRefused: the records do not fit the contract.
@@ -31,20 +55,8 @@ def read_hospitals(
         return load_cohort(study.cohort, source, site=site, keep=keep)
 
     if study.deal is not None:
-        dealt = deal(load(study.deal.records, "all"), study.deal, study.sites)
-    else:
-        dealt = {site.name: load(site.records or "", site.name) for site in study.sites}
-    privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
-    hospitals = {}
-    for site, records in dealt.items():
-        key = simulated_split_key(study, site)
-        train, test = split(records, study.split, key=key, site=site, index_file=index)
-        if privacy is not None and privacy.unit == "record":
-            train, test = train.apart(), test.apart()
-        delta = privacy.delta if privacy is not None else None
-        check_cohort(train, test, study.cohort, site=site, delta=delta)
-        hospitals[site] = (train, test)
-    return hospitals
+        return deal(load(study.deal.records, "all"), study.deal, study.sites)
+    return {site.name: load(site.records or "", site.name) for site in study.sites}
 
 
 def joined(parts: Iterable[Records]) -> Records:

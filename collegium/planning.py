@@ -23,8 +23,9 @@ from compliance.planning import (
 )
 from coordinator.evaluation import proportion
 from protocol.errors import StudyRefused
-from protocol.study import DistributedPrivacy, KeyedHashSplit, PatientPrivacy, Study
-from silos.participation import PrivacyPlan
+from protocol.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study import KeyedHashSplit, Study
+from silos.privacy_plan import PrivacyPlan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,8 @@ import ray
 
 from protocol.errors import FederationError
 from protocol.modes import without_choices
-from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+from protocol.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study import Study
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

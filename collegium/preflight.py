@@ -10,14 +10,14 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from collegium.consortium import Settings, index_file, simulated_split_key
+from collegium.consortium import Settings
+from collegium.hospital_records import dealt_records, simulated_parts
 from compliance.accounting import Filter, rdp
-from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
-from pipelines.dealing import deal
-from pipelines.splits import split
+from compliance.study_shelf import index_beside
 from protocol.errors import CohortRefused, StudyRefused
-from protocol.study import BUNDLED, PatientPrivacy, Study
-from silos.participation import PrivacyPlan
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
+from silos.privacy_plan import PrivacyPlan
 
 
 def describe_study(study: Study, console: Console) -> dict[str, Any]:
@@ -76,22 +76,14 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
         CohortRefused: what does not fit, for up to two sites, and how many more.
     """
     Settings(data=data).require_sources(study)
-    index = index_file(study, folder)
+    index = index_beside(study, folder)
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for heading in ("  site", "records", "training patients", "test patients"):
         table.add_column(heading, no_wrap=True)
     found, refused = {}, []
-    for site, records in _records(study, data).items():
+    for site, records in dealt_records(study, data).items():
         try:
-            train, test = split(
-                records,
-                study.split,
-                key=simulated_split_key(study, site),
-                site=site,
-                index_file=index,
-            )
-            delta = study.privacy.delta if isinstance(study.privacy, PatientPrivacy) else None
-            check_cohort(train, test, study.cohort, site=site, delta=delta)
+            train, test = simulated_parts(study, site, records, index)
         except CohortRefused as error:
             refused.append(str(error))
             continue
@@ -103,18 +95,6 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
         raise CohortRefused("\n".join(refused[:2]) + more)
     console.print(table)
     return {"sites": found}
-
-
-def _records(study: Study, data: Path) -> dict[str, Records]:
-    keep = columns_to_keep(study.split, study.deal)
-
-    def load(named: str, site: str) -> Records:
-        source = named if named == BUNDLED else data / named
-        return load_cohort(study.cohort, source, site=site, keep=keep)
-
-    if study.deal is not None:
-        return deal(load(study.deal.records, "all"), study.deal, study.sites)
-    return {site.name: load(site.records or "", site.name) for site in study.sites}
 
 
 def _forecast(privacy: PatientPrivacy, plan: PrivacyPlan) -> float:

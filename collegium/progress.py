@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 
 
 class Silent:

@@ -18,13 +18,14 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.consortium import Settings, index_file
+from collegium.consortium import Settings
 from collegium.hospital_records import read_hospitals
 from collegium.redteam_bench import Chances, MakeTrainer
 from collegium.redteam_noise import Audit, conformance, one_run_audits
 from collegium.redteam_records import Attack, Inversion, Parts, inversion, membership, membership_of
 from collegium.redteam_views import Claim, View, views_of
 from compliance.auditing import Check
+from compliance.study_shelf import index_beside
 from protocol.errors import WorkspaceRefused
 from protocol.study import Study
 from protocol.tensors import Tensors
@@ -161,7 +162,7 @@ def red_team_study(
     """
     target = Target.planned(study)
     Settings(data=data).require_sources(study)
-    hospitals = read_hospitals(study, index_file(study, folder), data)
+    hospitals = read_hospitals(study, index_beside(study, folder), data)
     return red_team(target, hospitals, out, console)
 
 

@@ -11,7 +11,8 @@ from pipelines.canaries import canary_records
 from pipelines.cohort import Records
 from pipelines.networks import build, parameters_of
 from protocol.contract import TableCohort
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 from protocol.tensors import Tensors
 from silos.entropy import Entropy, SecretEntropy
 from silos.trainer import Trainer

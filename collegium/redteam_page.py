@@ -25,7 +25,7 @@ from compliance.documents import (
 )
 from compliance.dossier import Interval
 from pipelines.membership import FALSE_ALARMS, Estimate
-from protocol.study import DistributedPrivacy
+from protocol.privacy import DistributedPrivacy
 
 
 def page(findings: Findings) -> Document:

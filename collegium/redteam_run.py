@@ -18,7 +18,7 @@ from rich.console import Console
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from collegium.consortium import Settings, index_file
+from collegium.consortium import Settings
 from collegium.hospital_records import read_hospitals
 from collegium.redteam import Findings, PastRun, Target, red_team
 from collegium.redteam_bench import Chances, MakeTrainer
@@ -28,6 +28,7 @@ from collegium.show import finish_folder
 from compliance.accounting import epsilon
 from compliance.audit_log import NewEntry
 from compliance.auditing import check_masks, check_price
+from compliance.study_shelf import index_beside
 from coordinator.evidence import RoundShelf
 from coordinator.run_record import environment
 from coordinator.store import RoundRow, RunRow, Store, StudyRow
@@ -187,7 +188,7 @@ def _index_file(study: Study, places: Places) -> bytes | None:
             f"split.file: the run's split stands in {study.split.file}, which lies beside its "
             "study document: name that folder with --beside"
         )
-    return index_file(study, places.beside or places.out)
+    return index_beside(study, places.beside or places.out)
 
 
 def _past(target: Target) -> PastRun:

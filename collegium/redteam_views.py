@@ -19,7 +19,8 @@ from compliance.accounting import SampledGaussian
 from protocol.errors import StudyRefused, UpdateRefused
 from protocol.keystream import Words
 from protocol.noise_shares import share_multiplier, units_for
-from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+from protocol.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study import Study
 from protocol.summary import Summary
 from protocol.tensors import Tensors, layout_of
 from protocol.update_vector import UpdateVector

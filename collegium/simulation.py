@@ -13,10 +13,11 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.consortium import Settings, consortium, index_file
+from collegium.consortium import Settings, consortium
 from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_study
+from compliance.study_shelf import index_beside
 from coordinator.store import Store
 from coordinator.workspace import Workspace
 from protocol.errors import (
@@ -36,7 +37,7 @@ def simulate_study(
     from collegium.show import finish_folder, summarise
 
     settings.require_sources(study)
-    index = index_file(study, folder)
+    index = index_beside(study, folder)
     priced = with_budget(settings, budget_for([study]))
     with fresh_workspace(out) as workspace, Progress(console, study) as progress:
         progress.say("starting the hospitals")

@@ -16,20 +16,22 @@ from typing import Any
 import ray
 from rich.console import Console
 
-from collegium.consortium import Consortium, Settings, consortium, index_file
+from collegium.consortium import Consortium, Settings, consortium
 from collegium.pooled import PooledTrainer
 from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_task
 from collegium.simulation import fresh_workspace, with_budget
 from compliance.accounting import calibrate
+from compliance.study_shelf import index_beside
 from compliance.utility import DISTRIBUTED, LOCAL, MODES, NONE, POOLED
 from coordinator.references import keep_reference
 from coordinator.store import Store
 from coordinator.workspace import Workspace
 from protocol.errors import FederationError, StudyRefused
 from protocol.modes import as_distributed, as_local, question
-from protocol.study import DistributedPrivacy, NoPrivacy, Study
+from protocol.privacy import DistributedPrivacy, NoPrivacy
+from protocol.study import Study
 
 _MOST_RUNS = 400
 _MOST_NOISE = 1000.0
@@ -258,7 +260,7 @@ def sweep_studies(
 
 
 def _one_index(documents: Sequence[tuple[Study, Path]]) -> bytes | None:
-    found = {index_file(study, folder) for study, folder in documents}
+    found = {index_beside(study, folder) for study, folder in documents}
     if len(found) > 1:
         raise StudyRefused("split.file: the studies' index files differ: give them the same one")
     return found.pop()

@@ -4,9 +4,7 @@ What people read goes to stderr, what machines read (``--json``) to stdout.
 Everything heavy is imported inside the commands, so that help is immediate.
 """
 
-import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
-from rich.console import Console
 
+from coordinator.console import emit, say
 from protocol.errors import WorkspaceRefused
 
 if TYPE_CHECKING:
@@ -54,14 +52,14 @@ def init(
     from protocol.enrolment import spoken
 
     authority = make_home(home, _listed(host), database=database)
-    _say(
+    say(
         f"made       {home}: a certificate authority for {', '.join(authority.hosts)}",
         f"root       {spoken(authority.root_fingerprint)}",
         f"offline    move {authority.root_key_file} to a safe place away from this machine; it is "
         "needed once a year, for collegium coordinator rotate",
         f"next       collegium coordinator invite SITE --home {home}",
     )
-    _emit(
+    emit(
         {
             "home": str(home),
             "hosts": list(authority.hosts),
@@ -96,7 +94,7 @@ def invite(
         invitation = members.invite(site, url or _url(authority.hosts[0]))
         handle.write(to_bytes(invitation))
     fingerprint = authority.root_fingerprint
-    _say(
+    say(
         f"invitation {file}: {site} may enrol at {invitation.url} once, until {invitation.expires}",
         "hand over  by a way that you trust; whoever holds the file can enrol in its name",
         f"read out   {spoken(fingerprint)}",
@@ -104,7 +102,7 @@ def invite(
         "afterwards compare the hospital's identity key (collegium coordinator members), then "
         "collegium coordinator roster propose",
     )
-    _emit(
+    emit(
         {
             "site": site,
             "file": str(file),
@@ -130,15 +128,15 @@ def revoke(
         members.revoke(site, reason)
         current = members.rosters.current()
     named = current is not None and site in current.roster.sites
-    _say(
+    say(
         f"revoked    {site}: the service refuses it from now on",
     )
     if named:
-        _say(
+        say(
             "roster     it is still named there until the others sign one without it: "
             f"collegium coordinator roster propose --home {home}"
         )
-    _emit({"site": site, "revoked": True, "in_signed_roster": named}, as_json)
+    emit({"site": site, "revoked": True, "in_signed_roster": named}, as_json)
 
 
 @app.command()
@@ -153,17 +151,17 @@ def members(home: Home, as_json: AsJson = False) -> None:
     for status in found:
         vote = "no vote yet" if status.roster is None else f"votes in roster {status.roster}"
         until = status.certificate_until or "none"
-        _say(f"{status.site:<20} {status.state:<9} {vote}; certificate until {until}")
+        say(f"{status.site:<20} {status.state:<9} {vote}; certificate until {until}")
         if status.public_key is not None:
-            _say(f"  identity key {spoken(status.public_key)}")
+            say(f"  identity key {spoken(status.public_key)}")
     if not found:
-        _say("nobody was invited yet: collegium coordinator invite SITE")
+        say("nobody was invited yet: collegium coordinator invite SITE")
     authority = Authority.open(home)
     if authority.is_issuing_due:
-        _say("the issuing certificate ends soon: fetch root.key, then collegium coordinator rotate")
+        say("the issuing certificate ends soon: fetch root.key, then collegium coordinator rotate")
     elif authority.root_key_file.exists():
-        _say(f"{authority.root_key_file} is still here: move it away from this machine")
-    _emit([asdict(status) for status in found], as_json)
+        say(f"{authority.root_key_file} is still here: move it away from this machine")
+    emit([asdict(status) for status in found], as_json)
 
 
 @app.command()
@@ -180,8 +178,8 @@ def hosts(
     authority.serve_as(_listed(host))
     with open_members(home) as register:
         register.record_own_certificates()
-    _say(f"hosts      {', '.join(authority.hosts)}: restart the service")
-    _emit({"home": str(home), "hosts": list(authority.hosts)}, as_json)
+    say(f"hosts      {', '.join(authority.hosts)}: restart the service")
+    emit({"home": str(home), "hosts": list(authority.hosts)}, as_json)
 
 
 @app.command()
@@ -194,11 +192,11 @@ def rotate(home: Home, as_json: AsJson = False) -> None:
     authority.rotate_issuing()
     with open_members(home) as register:
         register.record_own_certificates()
-    _say(
+    say(
         "rotated    issuing and server certificate are new; restart the service",
         f"offline    move {authority.root_key_file} away from this machine again",
     )
-    _emit({"home": str(home), "rotated": True}, as_json)
+    emit({"home": str(home), "rotated": True}, as_json)
 
 
 @roster_app.command("propose")
@@ -210,7 +208,7 @@ def roster_propose(home: Home, as_json: AsJson = False) -> None:
         register.rosters.propose()
         current, proposed = register.rosters.current(), register.rosters.proposed()
     _show_roster("proposed", proposed, current)
-    _emit({"proposed": _described(proposed, current)}, as_json)
+    emit({"proposed": _described(proposed, current)}, as_json)
 
 
 @roster_app.command("show")
@@ -222,23 +220,23 @@ def roster_show(home: Home, as_json: AsJson = False) -> None:
         current, proposed = register.rosters.current(), register.rosters.proposed()
     _show_roster("signed", current, None)
     _show_roster("proposed", proposed, current)
-    _emit({"signed": _described(current, None), "proposed": _described(proposed, current)}, as_json)
+    emit({"signed": _described(current, None), "proposed": _described(proposed, current)}, as_json)
 
 
 def _show_roster(title: str, signed: "SignedRoster | None", before: "SignedRoster | None") -> None:
     from protocol.enrolment import spoken
 
     if signed is None:
-        _say(f"{title:<10} none")
+        say(f"{title:<10} none")
         return
     roster = signed.roster
-    _say(f"{title:<10} roster {roster.version}, {spoken(roster.digest)}")
+    say(f"{title:<10} roster {roster.version}, {spoken(roster.digest)}")
     for member in roster.members:
-        _say(f"  {member.site:<20} {spoken(member.public_key)}")
+        say(f"  {member.site:<20} {spoken(member.public_key)}")
     if title == "proposed":
         voters = roster.sites if before is None else before.roster.sites
         needed = len(roster.sites) if before is None else before.roster.quorum
-        _say(
+        say(
             f"  signed by {len(signed.signatures)}, {needed} must: "
             + ", ".join(f"{site} {'yes' if site in signed.signatures else '-'}" for site in voters)
         )
@@ -284,15 +282,3 @@ def _new_secret_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         if not written:
             path.unlink()
-
-
-def _say(*lines: str) -> None:
-    width = None if sys.stderr.isatty() else 200
-    console = Console(stderr=True, highlight=False, width=width)
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _emit(value: Any, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

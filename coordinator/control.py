@@ -23,8 +23,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from coordinator.service import QuietServer, Service
-from protocol import errors
-from protocol.errors import FederationError, WorkspaceRefused
+from protocol.errors import FederationError, WorkspaceRefused, named
 
 _SOCKET = "control.sock"
 _SECONDS = 60.0
@@ -96,8 +95,7 @@ def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = N
         ) from error
     answer = reply.json()
     if reply.status_code != 200:
-        kind = getattr(errors, str(answer.get("kind")), FederationError)
-        raise kind(str(answer.get("message")))
+        raise named(str(answer.get("kind")))(str(answer.get("message")))
     return answer
 
 

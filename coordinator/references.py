@@ -12,7 +12,8 @@ from compliance.audit_log import NewEntry
 from coordinator.store import ReferenceRow, Store, now
 from protocol.encoding import digest_json
 from protocol.identity import SigningKey
-from protocol.study import NoPrivacy, Study
+from protocol.privacy import NoPrivacy
+from protocol.study import Study
 
 
 def keep_reference(

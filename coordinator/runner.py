@@ -34,7 +34,8 @@ from protocol.evaluation_vector import EvaluationVector, noise_deviations
 from protocol.fixed_point import decode, decode_counts
 from protocol.identity import Roster, SigningKey
 from protocol.noise_shares import NoiseShares
-from protocol.study import DistributedPrivacy, Study
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
 from protocol.sum_round import SumRound
 from protocol.summary import Summary
 from protocol.tensors import (

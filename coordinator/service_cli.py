@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli import DEFAULT_PORT, AsJson, Home, _emit, _say
+from coordinator.cli import DEFAULT_PORT, AsJson, Home
+from coordinator.console import emit, say
 from protocol.errors import PolicyRefused
 
 app = typer.Typer()
@@ -49,12 +50,12 @@ def start(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with controlling(service, home), service.serving(host, port) as bound:
-        _say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
+        say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
         for run_id in service.take_up_runs():
-            _say(f"taken up   run {run_id}")
+            say(f"taken up   run {run_id}")
         while not ended.wait(_CHORES_SECONDS):
             service.renew()
-    _say("ended")
+    say("ended")
 
 
 @app.command("run")
@@ -72,10 +73,10 @@ def run(
 
     body = {"study": whole_digest(home, study), "test_noise": test_noise}
     begun = ask(home, "POST", "/runs", body)
-    _say(f"begun      run {begun['run_id']}")
+    say(f"begun      run {begun['run_id']}")
     while wait and any(r["run_id"] == begun["run_id"] for r in ask(home, "GET", "/status")["runs"]):
         time.sleep(0.5)
-    _emit(begun, as_json)
+    emit(begun, as_json)
 
 
 @app.command()
@@ -106,19 +107,19 @@ def status(home: Home, as_json: AsJson = False) -> None:
         missing = ", ".join(told["missing"]) or "nobody"
         paused = "  paused" if told["paused"] else ""
         paused += f"  {told['trouble']}" if told["trouble"] else ""
-        _say(f"run        {told['run_id']}  {told['study']}  missing: {missing}{paused}")
+        say(f"run        {told['run_id']}  {told['study']}  missing: {missing}{paused}")
     if not found["runs"]:
-        _say("run        none at work")
+        say("run        none at work")
     for site, seen in sorted(found["last_seen"].items()):
-        _say(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
-    _emit(found, as_json)
+        say(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
+    emit(found, as_json)
 
 
 def _steer(home: Path, name: str, what: str) -> None:
     from coordinator.control import ask
 
     ask(home, "POST", f"/runs/{name}/{what}")
-    _say(f"{what:10} run {name}")
+    say(f"{what:10} run {name}")
 
 
 def whole_digest(home: Path, beginning: str) -> str:

@@ -35,7 +35,8 @@ from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.modes import question
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 from protocol.summary import read_words
 
 

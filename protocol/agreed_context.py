@@ -11,7 +11,8 @@ from protocol.encoding import digest_json
 from protocol.evaluation_vector import EvaluationVector
 from protocol.no_wrap import least_ring_bits, most_of_counts, most_of_updates
 from protocol.noise_shares import NoiseShares
-from protocol.study import DistributedPrivacy, Study
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
 from protocol.tensors import Tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
 

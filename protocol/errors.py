@@ -83,3 +83,14 @@ class StoreBroken(FederationError):
 
 class LedgerBroken(StoreBroken):
     """The privacy ledger is damaged, incomplete, or older than it once was."""
+
+
+def named(kind: str) -> type[FederationError]:
+    """Returns the class of this tree that has a name; its root, where none has.
+
+    >>> named("QuorumLost").__name__, named("Exception").__name__
+    ('QuorumLost', 'FederationError')
+    """
+    found = globals().get(kind)
+    known = isinstance(found, type) and issubclass(found, FederationError)
+    return found if known else FederationError  # type: ignore[return-value]

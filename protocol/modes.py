@@ -8,7 +8,8 @@ the mode is all that differs; where a setting has no fair twin it is refused.
 
 from protocol.encoding import digest_json
 from protocol.errors import StudyRefused
-from protocol.study import DistributedPrivacy, LocalPrivacy, NoPrivacy, Site, Study
+from protocol.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy
+from protocol.study import Site, Study
 
 #: As much as a study may declare: it keeps every epsilon, until ``with_noise`` says how much is
 #: needed.

@@ -21,7 +21,8 @@ import math
 from dataclasses import dataclass
 
 from protocol.no_wrap import FAILURE, Batch, most_in_batch
-from protocol.study import DistributedPrivacy, Study
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
 
 
 def units_for(dim: int) -> int:

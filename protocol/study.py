@@ -22,11 +22,7 @@ from pydantic_core import PydanticCustomError
 from protocol.contract import Cohort, ImageCohort, Record, TableCohort, Token
 from protocol.encoding import canonical, digest, digest_json
 from protocol.no_wrap import fits, most_of_updates
-from protocol.privacy import DistributedPrivacy as DistributedPrivacy
-from protocol.privacy import LocalPrivacy as LocalPrivacy
-from protocol.privacy import NoPrivacy as NoPrivacy
-from protocol.privacy import PatientPrivacy as PatientPrivacy
-from protocol.privacy import Privacy as Privacy
+from protocol.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
 from protocol.task import FullyConnected, Task
 
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]

@@ -5,7 +5,7 @@ nowhere else: whoever only holds a seat never loads them.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -14,27 +14,12 @@ from typing import Any, TypeVar
 
 import ray
 
-from protocol import errors
-from protocol.errors import FederationError
 from protocol.exchange import Reply, Request
+from silos.refused import told_as_value
 
 Value = TypeVar("Value")
 #: The hospital for which an actor works now.
 _SPEAKING: ContextVar[str] = ContextVar("site", default="")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A refusal told to the hospital's own people: the kind and the whole reason."""
-
-    kind: str
-    reason: str
-
-    def as_error(self) -> FederationError:
-        """Returns the refusal as an error of its class."""
-        found = getattr(errors, self.kind, FederationError)
-        known = isinstance(found, type) and issubclass(found, FederationError)
-        return found(self.reason) if known else FederationError(self.reason)
 
 
 @ray.remote(num_cpus=0, max_restarts=0, max_task_retries=0)  # a repeated call could spend twice
@@ -106,7 +91,7 @@ class SimulatedSilo:
             self._silo.grant(epsilon_max, delta, unit)
             return self._silo.member
 
-        return _told(work)
+        return told_as_value(work)
 
     def warm_up(self) -> None:
         """Imports what training will need, while others still get ready."""
@@ -114,11 +99,11 @@ class SimulatedSilo:
 
     def join(self, invitation: Any) -> Any:
         """See ``Silo.join``."""
-        return _told(lambda: self._silo.join(invitation))
+        return told_as_value(lambda: self._silo.join(invitation))
 
     def initial_model(self, run_id: str) -> Any:
         """See ``Silo.initial_model``."""
-        return _told(lambda: self._silo.initial_model(run_id))
+        return told_as_value(lambda: self._silo.initial_model(run_id))
 
     def answer(self, request: Request) -> Reply:
         """See ``Silo.answer``: the only door that the coordinator reaches."""
@@ -132,7 +117,7 @@ class SimulatedSilo:
 
     def leave(self, run_id: str) -> Any:
         """See ``Silo.leave``."""
-        return _told(lambda: self._silo.leave(run_id))
+        return told_as_value(lambda: self._silo.leave(run_id))
 
     def exact_scores(self, run_id: str, model: Any) -> Any:
         """Returns test scores, labels and patient counts: in a simulation only."""
@@ -142,7 +127,7 @@ class SimulatedSilo:
             logits, labels = trainer.patient_scores(model)
             return logits, labels, trainer.num_train_patients, trainer.num_test_patients
 
-        return _told(work)
+        return told_as_value(work)
 
 
 def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) -> Any:
@@ -151,14 +136,6 @@ def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) ->
 
     crew = RayCrew(study, train.features, train.labels, workers)
     return Trainer(study, site, train, test, crew)
-
-
-def _told(work: Callable[[], Value]) -> Value | Refused:
-    """Returns what the work returns, or its refusal as a value that crosses processes whole."""
-    try:
-        return work()
-    except FederationError as error:
-        return Refused(kind=type(error).__name__, reason=str(error))
 
 
 def _log_at_home(path: Path, site: str) -> None:

@@ -14,7 +14,8 @@ from compliance.ledger import Ledger
 from compliance.ledger_records import PARTITIONS, PICO, Entry, LedgerSummary, Partition, State
 from compliance.store import Hospital
 from protocol.errors import LedgerBroken, PolicyRefused, StudyRefused
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 from silos.privacy_plan import PrivacyPlan
 
 

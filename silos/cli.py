@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from protocol.errors import PolicyRefused
+from silos.console import console, emit, say
 
 if TYPE_CHECKING:
     from protocol.identity import Roster
@@ -63,7 +63,7 @@ def init(
     from silos.site_acts import make_home
 
     make_home(home, site, coordinator, simulated=simulated, database=database)
-    _say(
+    say(
         f"made   {database or home / 'hospital.db'}: keys and privacy ledger of {site}; back it "
         "up, never copy it",
         f"made   {home}/site.yaml: what this hospital allows; as it stands, nothing",
@@ -91,8 +91,8 @@ def grant(
     if unit not in ("patient", "record"):
         raise PolicyRefused(f"--unit {unit!r}: give patient or record")
     found = grant(home, epsilon=epsilon, delta=delta, signed_by=signed_by, unit=unit)
-    print_budgets({site_file_of(home).name: found}, _console())
-    _emit(found, as_json)
+    print_budgets({site_file_of(home).name: found}, console())
+    emit(found, as_json)
 
 
 @app.command()
@@ -108,8 +108,8 @@ def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
     from silos.site_check import check_site
 
     found = check_site(home, read_study_file(study), study.parent)
-    print_findings(found, _console())
-    _emit([asdict(entry) for entry in found], as_json)
+    print_findings(found, console())
+    emit([asdict(entry) for entry in found], as_json)
     if any(entry.state == "bad" for entry in found):
         raise typer.Exit(2)
 
@@ -122,13 +122,13 @@ def approve(study: StudyFile, home: Home, by: By, reason: Reason = "", yes: Yes 
 
     read = read_study_file(study)
     for heading, words in describe_request(home, read):
-        _say(f"{heading:<16}{words}")
+        say(f"{heading:<16}{words}")
     if not yes:
         _ask_for(read.digest[:TYPED_DIGITS], f"the first {TYPED_DIGITS} digits of the digest")
     done, missing = approve(home, study, by=by, reason=reason)
-    _say(f"approved        by {done.approver} at {done.decided_at}")
+    say(f"approved        by {done.approver} at {done.decided_at}")
     if missing:
-        _say(f"not yet         {missing} more must approve it before it may run here")
+        say(f"not yet         {missing} more must approve it before it may run here")
 
 
 @app.command()
@@ -142,7 +142,7 @@ def withdraw(
     from silos.site_acts import withdraw
 
     done = withdraw(home, digest, by=by, reason=reason)
-    _say(f"withdrawn  study {done.study[:16]}, by {done.approver} at {done.decided_at}")
+    say(f"withdrawn  study {done.study[:16]}, by {done.approver} at {done.decided_at}")
 
 
 @app.command()
@@ -152,7 +152,7 @@ def studies(home: Home, as_json: AsJson = False) -> None:
 
     found = list_studies(home)
     _print_studies(found)
-    _emit(found, as_json)
+    emit(found, as_json)
 
 
 @app.command()
@@ -163,19 +163,19 @@ def status(home: Home, as_json: AsJson = False) -> None:
 
     found = describe_home(home)
     kind = ", SIMULATED" if found["simulated"] else ""
-    _say(
+    say(
         f"hospital     {found['hospital']}{kind}",
         f"supervisor   {_contact(found['supervisor'])}",
         f"certificate  {_certificate(found['certificate'])}",
     )
     if found["budget"] is None:
-        _say("budget       not opened: collegium silo grant")
+        say("budget       not opened: collegium silo grant")
     else:
-        print_budgets({found["hospital"]: found["budget"]}, _console())
+        print_budgets({found["hospital"]: found["budget"]}, console())
     _print_studies(found["studies"])
     for run in found["runs"]:
-        _say(f"run          {run['run']} {run['state']} since {run['since']}")
-    _emit(found, as_json)
+        say(f"run          {run['run']} {run['state']} since {run['since']}")
+    emit(found, as_json)
 
 
 @app.command()
@@ -195,12 +195,12 @@ def roster_show(home: Home, as_json: AsJson = False) -> None:
     _print_roster("trusted", view.trusted)
     if view.proposed is not None:
         _print_roster("proposed", view.proposed.roster)
-        _say(f"  signed by: {', '.join(sorted(view.proposed.signatures)) or 'nobody'}")
+        say(f"  signed by: {', '.join(sorted(view.proposed.signatures)) or 'nobody'}")
     if view.first is not None:
         _print_roster("to be trusted", view.first.roster)
     if view.problem:
-        _say(f"no news: {view.problem}")
-    _emit(
+        say(f"no news: {view.problem}")
+    emit(
         {
             "trusted": _described(view.trusted),
             "proposed": _described(view.proposed.roster if view.proposed else None),
@@ -222,7 +222,7 @@ def roster_sign(home: Home, digits: Digits = None) -> None:
         raise PolicyRefused(view.problem or "no roster waits for signatures")
     roster, complete = sign(home, digits or _typed_roster_digits())
     rest = "every signature is there" if complete else "others have yet to sign"
-    _say(f"signed     roster {roster.version}; {rest}")
+    say(f"signed     roster {roster.version}; {rest}")
 
 
 @roster_app.command("trust")
@@ -235,7 +235,7 @@ def roster_trust(home: Home, digits: Digits = None) -> None:
     if view.problem or view.first is None:
         raise PolicyRefused(view.problem or "there is no roster to compare")
     roster = trust(home, digits or _typed_roster_digits())
-    _say(f"trusted    roster {roster.version}")
+    say(f"trusted    roster {roster.version}")
 
 
 @roster_app.command("leave")
@@ -248,14 +248,14 @@ def roster_leave(
     from silos.key_acts import leave, show
 
     site = show(home).site
-    _say(
+    say(
         f"{site} will trust no roster any more, and will have a new identity key. What its "
         "patients have paid, its approvals and its split key stay. Nobody can undo this.",
     )
     if not yes:
         _ask_for_name(site)
     _print_keys(leave(home, reason))
-    _say(
+    say(
         "next       the coordinator revokes this hospital (not needed in a new consortium), and "
         "invites it",
         f"           collegium silo enrol INVITATION --home {home}",
@@ -273,7 +273,7 @@ def key_show(home: Home, as_json: AsJson = False) -> None:
 
     view = show(home)
     _print_keys(view)
-    _emit(asdict(view), as_json)
+    emit(asdict(view), as_json)
 
 
 @key_app.command("rotate")
@@ -285,14 +285,14 @@ def key_rotate(home: Home, as_json: AsJson = False) -> None:
 
     view = rotate(home)
     _print_keys(view)
-    _say(
+    say(
         "next       the consortium's lead: collegium coordinator roster propose --home DIR",
         "           compare the next key by phone with the other hospitals",
         f"           collegium silo roster sign --home {home}, with the own key; others sign too, "
         "a quorum in all",
         "           then the next key is the own one; no process has to be restarted",
     )
-    _emit(asdict(view), as_json)
+    emit(asdict(view), as_json)
 
 
 @ledger_app.command("write-off")
@@ -305,36 +305,36 @@ def ledger_write_off(
     from silos.key_acts import show, write_off
 
     site = show(home).site
-    _say(
+    say(
         "Part of the ledger is lost, so nobody knows what patients have paid. All that is left of "
         f"{site}'s budget will count as spent, for ever: no study can be paid for here any more.",
     )
     if not yes:
         _ask_for_name(site)
     lost = write_off(home, signed_by=signed_by)
-    _say(f"written off  the whole budget; {lost} lost heads are acknowledged")
+    say(f"written off  the whole budget; {lost} lost heads are acknowledged")
 
 
 def _print_keys(view: "KeyView") -> None:
     from protocol.enrolment import spoken
 
-    _say(f"own key    {spoken(view.own)}  {view.site}")
+    say(f"own key    {spoken(view.own)}  {view.site}")
     if view.next is not None:
-        _say(f"next key   {spoken(view.next)}  no trusted roster names it yet")
+        say(f"next key   {spoken(view.next)}  no trusted roster names it yet")
     for public in view.former:
-        _say(f"had key    {spoken(public)}")
+        say(f"had key    {spoken(public)}")
 
 
 def _print_studies(found: list[dict[str, Any]]) -> None:
     for study in found:
         verdict = "may run" if study["may_run"] else "may NOT run"
         people = ", ".join(study["approved_by"]) or "nobody"
-        _say(
+        say(
             f"study        {study['digest'][:16]} {study['name'] or '?'}: {verdict}; approved by "
             f"{people}"
         )
         if study["why_not"]:
-            _say(f"             {study['why_not']}")
+            say(f"             {study['why_not']}")
 
 
 def _contact(note: dict[str, Any] | None) -> str:
@@ -358,11 +358,11 @@ def _print_roster(title: str, roster: "Roster | None") -> None:
     from protocol.enrolment import spoken
 
     if roster is None:
-        _say(f"{title}: none")
+        say(f"{title}: none")
         return
-    _say(f"{title}: roster {roster.version}, {spoken(roster.digest)}")
+    say(f"{title}: roster {roster.version}, {spoken(roster.digest)}")
     for member in roster.members:
-        _say(f"  {member.site:<20} {spoken(member.public_key)}")
+        say(f"  {member.site:<20} {spoken(member.public_key)}")
 
 
 def _described(roster: "Roster | None") -> dict[str, Any] | None:
@@ -395,21 +395,5 @@ def _ask_for_name(site: str) -> None:
 
 
 def _typed(prompt: str) -> str:
-    _console().print(f"{prompt}: ", markup=False, soft_wrap=True, end="")
+    console().print(f"{prompt}: ", markup=False, soft_wrap=True, end="")
     return sys.stdin.readline().strip()
-
-
-def _console() -> Console:
-    width = None if sys.stderr.isatty() else 140
-    return Console(stderr=True, highlight=False, width=width)
-
-
-def _say(*lines: str) -> None:
-    console = _console()
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-
-
-def _emit(value: Any, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")

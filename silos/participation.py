@@ -38,12 +38,13 @@ from protocol.keystream import Words
 from protocol.masking import word_type
 from protocol.no_wrap import COUNT_LIMIT
 from protocol.noise_shares import share_multiplier
+from protocol.privacy import DistributedPrivacy
 from protocol.silo_round import SiloRound, opened_context
-from protocol.study import DistributedPrivacy, Study
+from protocol.study import Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
 from silos.entropy import Entropy, Moment
-from silos.privacy_plan import PrivacyPlan as PrivacyPlan
+from silos.privacy_plan import PrivacyPlan
 
 log = logging.getLogger("collegium.silo")
 

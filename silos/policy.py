@@ -15,13 +15,8 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from protocol.contract import ImageCohort, TableCohort
-from protocol.study import (
-    BUNDLED,
-    ColumnSplit,
-    FileSplit,
-    PatientPrivacy,
-    Study,
-)
+from protocol.privacy import PatientPrivacy
+from protocol.study import BUNDLED, ColumnSplit, FileSplit, Study
 from silos.site_file import Policy, Resources, words_of
 
 

@@ -11,7 +11,8 @@ from compliance.ledger import Ledger
 from compliance.ledger_records import Reservation
 from protocol.errors import FederationError, StudyRefused
 from protocol.noise_shares import share_multiplier
-from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+from protocol.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study import Study
 
 #: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
 _MOST_NOISE = 1000.0

@@ -5,7 +5,6 @@ itself. What comes back is noised already, or a count.
 """
 
 import logging
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,11 +13,11 @@ from numpy.typing import NDArray
 from ray.exceptions import RayError, RayTaskError
 
 from pipelines.cohort import Records
-from protocol.errors import FederationError, UpdateRefused
+from protocol.errors import UpdateRefused
 from protocol.study import Study
 from protocol.tensors import Tensors
-from silos.actor import Refused
 from silos.entropy import Entropy
+from silos.refused import Refused, told_as_value
 
 log = logging.getLogger("collegium.silo")
 Value = TypeVar("Value")
@@ -46,10 +45,10 @@ class _TrainerActor:
             self._trainer = Trainer(study, site, train, test, crew)
             return self._trainer.dataset_digest, self._trainer.engine
 
-        return _told(work)
+        return told_as_value(work)
 
     def call(self, name: str, *given: Any) -> Any:
-        return _told(lambda: getattr(self._trainer, name)(*given))
+        return told_as_value(lambda: getattr(self._trainer, name)(*given))
 
 
 class RemoteTrainer:
@@ -136,13 +135,6 @@ class RemoteTrainer:
         except RayError as error:
             self._actor = None
             raise UpdateRefused(f"the trainer died: {type(error).__name__}") from error
-
-
-def _told(work: Callable[[], Value]) -> Value | Refused:
-    try:
-        return work()
-    except FederationError as error:
-        return Refused(kind=type(error).__name__, reason=str(error))
 
 
 def _value(found: Any) -> Any:

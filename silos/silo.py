@@ -11,9 +11,9 @@ from pathlib import Path
 
 from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital, open_hospital
-from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
+from pipelines.cohort import Records, columns_to_keep, load_cohort
 from pipelines.dealing import deal
-from pipelines.splits import split
+from pipelines.parts import parts_of
 from protocol.errors import (
     BudgetSpent,
     CohortRefused,
@@ -212,17 +212,13 @@ class Silo:
         if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
             raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
         bind_split(self._home, study, own, invitation.index_file)
-        train, test = split(
+        train, test = parts_of(
             own,
-            study.split,
+            study,
             key=self._home.split_key,
             site=self.site,
             index_file=invitation.index_file,
         )
-        if isinstance(privacy, PatientPrivacy) and privacy.unit == "record":
-            train, test = train.apart(), test.apart()
-        delta = privacy.delta if isinstance(privacy, PatientPrivacy) else None
-        check_cohort(train, test, study.cohort, site=self.site, delta=delta)
         declared = study.site(self.site).patients or 0
         if isinstance(privacy, DistributedPrivacy) and train.num_patients > declared:
             raise CohortRefused(

@@ -16,7 +16,8 @@ from compliance.joined_runs import JoinedRuns
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 from protocol.study_file import read_study, read_text
 from silos.budget import read_budget
 from silos.consent import require_allowed, require_own

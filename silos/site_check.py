@@ -16,11 +16,12 @@ from pathlib import Path
 from compliance.approval_book import approvals_of
 from compliance.store import Hospital
 from compliance.study_shelf import index_beside
-from pipelines.cohort import check_cohort, columns_to_keep, load_cohort
-from pipelines.splits import split
+from pipelines.cohort import columns_to_keep, load_cohort
+from pipelines.parts import parts_of
 from protocol.contract import TableCohort
 from protocol.errors import FederationError, StudyRefused
-from protocol.study import DistributedPrivacy, PatientPrivacy, Study
+from protocol.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study import Study
 from protocol.task import FullyConnected
 from protocol.wire import MOST_SKEW_SECONDS
 from silos.attestation import find_verifier
@@ -134,13 +135,9 @@ def _records(
         records = load_cohort(study.cohort, path, site=site.name, keep=keep)
         index = index_beside(study, folder)
         require_split(hospital, study, records, index)
-        train, test = split(
-            records, study.split, key=hospital.split_key, site=site.name, index_file=index
+        train, test = parts_of(
+            records, study, key=hospital.split_key, site=site.name, index_file=index
         )
-        if isinstance(privacy, PatientPrivacy) and privacy.unit == "record":
-            train, test = train.apart(), test.apart()
-        delta = privacy.delta if isinstance(privacy, PatientPrivacy) else None
-        check_cohort(train, test, study.cohort, site=site.name, delta=delta)
     except FederationError as error:
         yield bad("records", str(error), "mend the records or data in the site file")
         return

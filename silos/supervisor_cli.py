@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from protocol.errors import PolicyRefused, WorkspaceRefused
+from silos.console import emit, say
 
 app = typer.Typer()
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
@@ -46,14 +45,14 @@ def enrol(
         "identity": public,
         "certificate_until": credentials.expires.isoformat(),
     }
-    _say(
+    say(
         f"enrolled   {read.site} with {read.url}",
         f"root       {said['root']}",
         f"identity   {public}",
         "compare    both by phone with the coordinator and with other hospitals",
         f"next       collegium silo roster sign --home {home}, when the roster is proposed",
     )
-    _emit(said, as_json)
+    emit(said, as_json)
 
 
 @app.command()
@@ -106,9 +105,9 @@ def start(
         with own_ray(site.resources.gpu):
             for number in (signal.SIGINT, signal.SIGTERM):  # after Ray, which sets its own
                 signal.signal(number, lambda *_: supervisor.interrupt())
-            _say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")
+            say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")
             supervisor.run()
-    _say("stopped")
+    say("stopped")
 
 
 @app.command()
@@ -122,7 +121,7 @@ def stop(home: Home) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         number = 0
     if not number or not is_at_work(home):
-        _say("stopped    no supervisor is at work here")
+        say("stopped    no supervisor is at work here")
         return
     os.kill(number, signal.SIGTERM)
     end = time.monotonic() + 60
@@ -130,7 +129,7 @@ def stop(home: Home) -> None:
         if time.monotonic() > end:
             raise WorkspaceRefused(f"the supervisor (process {number}) does not end: kill it")
         time.sleep(0.1)
-    _say("stopped    the supervisor has ended; collegium silo start begins again")
+    say("stopped    the supervisor has ended; collegium silo start begins again")
 
 
 @contextmanager
@@ -156,14 +155,3 @@ def _log_at_home(path: Path) -> None:
     for handler in (kept, logging.StreamHandler()):
         handler.setFormatter(form)
         logger.addHandler(handler)
-
-
-def _say(*lines: str) -> None:
-    console = Console(stderr=True)
-    for line in lines:
-        console.print(line, markup=False, soft_wrap=True, highlight=False)
-
-
-def _emit(value: Any, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")

@@ -27,7 +27,8 @@ from pipelines.steady import steady_scores
 from protocol.encoding import digest, digest_json
 from protocol.keystream import Keystream
 from protocol.noise_shares import units_for
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 from protocol.tensors import Tensors, flatten, model_digest
 from silos.entropy import Entropy, Moment
 from silos.worker import Crew, MicroBatch, Worker

@@ -19,10 +19,11 @@ from compliance.accounting import Filter, SampledGaussian
 from compliance.ledger_records import Partition, Reservation
 from compliance.store import Hospital, open_hospital, read_hospital
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 from protocol.study_file import read_study
 from silos.budget import forecast
-from silos.participation import PrivacyPlan
+from silos.privacy_plan import PrivacyPlan
 from tests.studies import changed
 
 STUDY = changed("epsilon: 4", "epsilon: 2")

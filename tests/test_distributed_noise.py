@@ -17,10 +17,11 @@ from protocol.errors import CohortRefused, QuorumLost, StudyRefused
 from protocol.exchange import Request
 from protocol.keystream import Words
 from protocol.noise_shares import NoiseShares, share_multiplier
-from protocol.study import DistributedPrivacy, Study
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
 from protocol.study_file import read_study
 from protocol.tensors import layout_of
-from silos.participation import PrivacyPlan
+from silos.privacy_plan import PrivacyPlan
 from tests.federation import Federation
 from tests.studies import changed
 

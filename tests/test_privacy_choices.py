@@ -4,15 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy.stats import kstest
 
+from collegium.preflight import check_records
 from compliance.fast_noise import FastGaussian, noise_of
 from compliance.noise import DiscreteGaussian
 from pipelines.records import Records
 from protocol.errors import LedgerBroken, PolicyRefused, StudyRefused
 from protocol.identity import SigningKey
 from protocol.keystream import Keystream
-from protocol.study import DistributedPrivacy, Study
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
 from protocol.study_file import read_study
 from protocol.summary import Summary, open_summary, sign_summary
 from silos.own_words import OwnWords
@@ -175,3 +178,19 @@ def test_words_that_somebody_else_signed_stop_nobody(tmp_path: Path) -> None:
     words = OwnWords(summaries=(forged,), masked=(b"no message",))
     own = federation.silos["east"].member
     assert words.ledger_heads(own.site, [own.public_key]) == ()
+
+
+def test_preflight_counts_the_unit_that_the_hospitals_will_protect(tmp_path: Path) -> None:
+    text = changed(PRIVACY, f"{PRIVACY}unit: record, ").replace(
+        "  min_patients: 4\n", "  min_patients: 4\n  max_records_per_patient: 9\n"
+    )
+    for site in read_study(text).site_names:
+        lines = [f"{30 + row},A,{site}-{row // 2},{row // 2 % 2}" for row in range(40)]
+        (tmp_path / f"{site}.csv").write_text("\n".join(["age,ward,patient,ill", *lines]) + "\n")
+    console = Console(stderr=True)
+    by_record = check_records(read_study(text), tmp_path, tmp_path, console)["sites"]["east"]
+    by_patient = check_records(
+        read_study(text.replace("unit: record, ", "")), tmp_path, tmp_path, console
+    )["sites"]["east"]
+    assert by_record["train_patients"] + by_record["test_patients"] == 40
+    assert by_patient["train_patients"] + by_patient["test_patients"] == 20

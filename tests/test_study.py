@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from protocol.study import LocalPrivacy, NoPrivacy, Study
+from protocol.privacy import LocalPrivacy, NoPrivacy
+from protocol.study import Study
 from protocol.study_file import read_study
 from tests.studies import changed, small_study
 

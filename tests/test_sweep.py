@@ -7,7 +7,8 @@ from collegium.sweep import Grid, parse_modes, plan_jobs
 from compliance.accounting import Filter, epsilon, rdp
 from protocol.errors import StudyRefused
 from protocol.modes import as_local
-from protocol.study import DistributedPrivacy, Study
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
 from protocol.study_file import read_study
 from silos.privacy_plan import PrivacyPlan
 from tests.studies import changed, small_study

@@ -24,7 +24,8 @@ from compliance.accounting import epsilon
 from pipelines.cohort import Records, load_cohort
 from pipelines.dealing import deal
 from pipelines.splits import split
-from protocol.study import PatientPrivacy, Study
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
 from protocol.study_file import read_study
 from silos.privacy_plan import PrivacyPlan
 

@@ -1,0 +1,25 @@
+"""What the coordinator's commands say: to people on stderr, to machines on stdout."""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+
+
+def console() -> Console:
+    """Returns where people read; a log file is as wide as it needs to be."""
+    width = None if sys.stderr.isatty() else 140
+    return Console(stderr=True, highlight=False, width=width)
+
+
+def say(*lines: str) -> None:
+    """Prints lines for people, as they are."""
+    for line in lines:
+        console().print(line, markup=False, soft_wrap=True)
+
+
+def emit(value: Any, as_json: bool) -> None:
+    """Prints JSON for machines, where it was asked for."""
+    if as_json:
+        sys.stdout.write(json.dumps(value, indent=2, allow_nan=False) + "\n")
