@@ -31,7 +31,7 @@ from coordinator.workspace import Workspace
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
 from protocol.exchange import Reply, Request
 from protocol.identity import Roster
-from protocol.run_notice import RunNotice, parse_joined, sign_notice
+from protocol.run_notice import RunNotice, parse_joined, sign_end, sign_notice
 from protocol.study import Study
 from protocol.summary import SignedSummary, read_words
 from protocol.tensors import Tensors, decode_tensors, model_digest
@@ -366,7 +366,8 @@ class NetworkRun:
 
     def _settle(self) -> None:
         """Lets every hospital settle its ledger; keeps the accounts of those who answer."""
-        draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=b"")
+        end = sign_end(self.run_id, self._key)
+        draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=end)
         words = self._muster.words
         posted = {self._mailbox.post(site, draft): site for site in sorted(words)}
         accounts: dict[str, SignedSummary] = {}

@@ -15,6 +15,7 @@ from coordinator.rosters import Rosters
 from coordinator.store import RunRow, Store
 from protocol.errors import MessageRefused
 from protocol.identity import SigningKey
+from protocol.run_notice import sign_end
 from protocol.summary import read_words, signed_words
 
 #: Seconds for which an answer about a member is kept.
@@ -34,7 +35,7 @@ class MembersOffice:
         key: SigningKey,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store, self._members = store, members
+        self._store, self._members, self._key = store, members, key
         self._rosters = Rosters(store, key)
         self._clock = clock
         self._allowed: dict[tuple[str, str], tuple[float, bool]] = {}
@@ -75,7 +76,7 @@ class MembersOffice:
         """Returns what the service publishes for a site.
 
         ``rosters/VERSION``, ``attestations``, its own ``words``, and of
-        ``runs/NAME`` (in hexadecimal) whether it is ``open`` or ``ended``.
+        ``runs/NAME`` (in hexadecimal) ``open``, or the signed statement that it has ended.
         """
         kind, _, rest = name.partition("/")
         if kind == "rosters" and 0 < len(rest) <= 8:
@@ -95,7 +96,9 @@ class MembersOffice:
             raise MessageRefused("no run has such a name") from error
         with self._store.read() as session:
             row = session.get(RunRow, run_id)
-            return None if row is None else b"open" if row.state == "running" else b"ended"
+            if row is None:
+                return None
+            return b"open" if row.state == "running" else sign_end(run_id, self._key)
 
     def hand_in(self, site: str, name: str, body: bytes) -> bytes:
         """Takes a renewal, a roster's signature, a key's change or an attestation.

@@ -13,11 +13,13 @@
 Whatever is wrong with a stranger's request, be it the path, he hears one word;
 the reason goes to the coordinator's log. A hospital hears 409 for what is not
 taken, 401 where its clock is off, and 503 when the coordinator is in trouble.
+Whatever a hospital is told bears the coordinator's signature (``protocol.wire``).
 """
 
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Protocol
@@ -35,7 +37,17 @@ from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
 from coordinator.strangers import STRANGERS, Tally
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.wire import CHUNK_BYTES, MOST_BLOB_BYTES, PROOF_HEADER, parse_answer, to_bytes
+from protocol.identity import SigningKey
+from protocol.wire import (
+    CHUNK_BYTES,
+    MOST_BLOB_BYTES,
+    PROOF_HEADER,
+    REPLY_HEADER,
+    UNSIGNED_STATUSES,
+    parse_answer,
+    sign_reply,
+    to_bytes,
+)
 
 log = logging.getLogger("collegium.coordinator")
 
@@ -75,13 +87,27 @@ class Office(Directory, Protocol):
 
 
 class Server:
-    """The ASGI application, and the doorbell that wakes waiting inboxes."""
+    """The ASGI application, and the doorbell that wakes waiting inboxes.
+
+    Args:
+        office: what the service decides and keeps.
+        mailbox, blobs: shared with the runs.
+        metrics: counts requests.
+        pool: does what would hold up the event loop.
+        key: the coordinator's signing key; signs every reply to a hospital.
+    """
 
     def __init__(
-        self, office: Office, mailbox: Mailbox, blobs: BlobStore, metrics: Metrics, pool: Executor
+        self,
+        office: Office,
+        mailbox: Mailbox,
+        blobs: BlobStore,
+        metrics: Metrics,
+        pool: Executor,
+        key: SigningKey,
     ) -> None:
         self._office, self._mailbox, self._blobs = office, mailbox, blobs
-        self._metrics, self._pool = metrics, pool
+        self._metrics, self._pool, self._key = metrics, pool, key
         self._guard = Guard(office)
         self._failed = Tally(MOST_FAILED_ENROLMENTS)
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
@@ -129,10 +155,23 @@ class Server:
         async def handle(request: Request) -> Response:
             self._loop = asyncio.get_running_loop()
             response = await self._handled(request, handler, most)
+            self._sign(request, response)
             self._metrics.requests.labels(endpoint, str(response.status_code)).inc()
             return response
 
         return handle
+
+    def _sign(self, request: Request, response: Response) -> None:
+        """Signs a reply to a hospital; a blob is checked by its name instead."""
+        if response.status_code in UNSIGNED_STATUSES or isinstance(response, FileResponse):
+            return
+        response.headers[REPLY_HEADER] = sign_reply(
+            request.headers[PROOF_HEADER],
+            response.status_code,
+            bytes(response.body),
+            time.time_ns() // 1_000_000,
+            self._key,
+        )
 
     async def _handled(
         self,

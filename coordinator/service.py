@@ -59,7 +59,9 @@ class Service:
         self._blobs = BlobStore(home / "blobs")
         self._office = MembersOffice(self._store, members, self._key)
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
-        self.server = Server(self._office, self._mailbox, self._blobs, self._metrics, self._pool)
+        self.server = Server(
+            self._office, self._mailbox, self._blobs, self._metrics, self._pool, self._key
+        )
         self._rosters = Rosters(self._store, self._key)
         self._runs: dict[str, NetworkRun] = {}
         self._threads: dict[str, threading.Thread] = {}

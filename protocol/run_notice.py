@@ -1,4 +1,4 @@
-"""How a coordinator announces a run, and what a hospital says when it joins.
+"""How a coordinator announces a run and its end, and what a hospital says when it joins.
 
 The notice names the study and the roster by digest only: the hospital runs the
 copy of the study that its own officers approved, and the roster it trusts.
@@ -13,15 +13,17 @@ from protocol.forms import Digest, base64_bytes, from_json, hex_bytes, require_f
 from protocol.identity import SigningKey, verify
 from protocol.summary import SignedSummary
 
-_DOMAIN = "run-notice"
+_NOTICE, _END = "run-notice", "run-end"
+_MOST_BYTES = 4096
 _MOST_SUMMARY = 1 << 14
+_RUN = text(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunNotice:
     """A run of a study that its hospitals may join."""
 
-    run_id: Annotated[str, text(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")]
+    run_id: Annotated[str, _RUN]
     study: Digest
     roster: Digest
 
@@ -29,10 +31,19 @@ class RunNotice:
         require_forms(self)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunEnd:
+    """The coordinator's statement that a run has ended for good: hospitals may settle it."""
+
+    run_id: Annotated[str, _RUN]
+
+    def __post_init__(self) -> None:
+        require_forms(self)
+
+
 def sign_notice(notice: RunNotice, key: SigningKey) -> bytes:
     """Returns the signed notice; undone by ``open_notice``."""
-    data = canonical(to_json(notice))
-    return key.sign(_DOMAIN, data) + data
+    return _sign(_NOTICE, notice, key)
 
 
 def open_notice(wire: bytes, public: bytes) -> RunNotice:
@@ -41,10 +52,37 @@ def open_notice(wire: bytes, public: bytes) -> RunNotice:
     Raises:
         MessageRefused: the signature is not the coordinator's, or the form is wrong.
     """
-    if not 64 < len(wire) <= 4096:
-        raise MessageRefused("not a run's notice")
-    verify(public, _DOMAIN, wire[64:], wire[:64])
-    return from_json(RunNotice, parse_canonical(wire[64:]))
+    return from_json(RunNotice, parse_canonical(_open(_NOTICE, wire, public)))
+
+
+def sign_end(run_id: str, key: SigningKey) -> bytes:
+    """Returns the signed statement that a run has ended; undone by ``open_end``."""
+    return _sign(_END, RunEnd(run_id=run_id), key)
+
+
+def open_end(wire: bytes, run_id: str, public: bytes) -> RunEnd:
+    """Returns the coordinator's statement that this run has ended.
+
+    Raises:
+        MessageRefused: the signature is not the coordinator's, it is about
+            another run, or the form is wrong.
+    """
+    end = from_json(RunEnd, parse_canonical(_open(_END, wire, public)))
+    if end.run_id != run_id:
+        raise MessageRefused("the coordinator says that another run has ended")
+    return end
+
+
+def _sign(domain: str, record: RunNotice | RunEnd, key: SigningKey) -> bytes:
+    data = canonical(to_json(record))
+    return key.sign(domain, data) + data
+
+
+def _open(domain: str, wire: bytes, public: bytes) -> bytes:
+    if not 64 < len(wire) <= _MOST_BYTES:
+        raise MessageRefused(f"not a {domain} of the coordinator")
+    verify(public, domain, wire[64:], wire[:64])
+    return wire[64:]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ or another key would make it forget.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from protocol.errors import MessageRefused
+from protocol.errors import MessageRefused, PolicyRefused
 from protocol.messages import Masked, Origin, open_message
 from protocol.summary import SignedSummary, open_summary, read_words
 
@@ -48,7 +48,15 @@ class OwnWords:
 
 
 def read_own_words(document: bytes | None) -> OwnWords:
-    """Returns the words in the coordinator's ``words`` document; none where it has none."""
+    """Returns the words in the coordinator's ``words`` document.
+
+    Raises:
+        PolicyRefused: the coordinator shows none, so nobody can tell whether
+            the ledger is an old one.
+    """
     if document is None:
-        return OwnWords()
+        raise PolicyRefused(
+            "the coordinator does not show what it has kept of this hospital's signed words, so "
+            "it cannot be told whether the ledger is an old one: ask the consortium's lead"
+        )
     return OwnWords(summaries=tuple(read_words(document.decode("utf-8", "replace")).values()))

@@ -24,6 +24,7 @@ from protocol.errors import (
 from protocol.identity import Member, Roster, SignedRoster, sign_roster
 from silos.attestation import Verifier, find_verifier, require_attested
 from silos.credentials import Credentials
+from silos.enrolling import coordinator_key
 from silos.site_acts import opened
 from silos.site_file import SITE_FILE, SiteFile, site_file_of
 from silos.wire import Wire
@@ -72,8 +73,14 @@ def line_of(home: Path, site: SiteFile, hospital: Hospital) -> Iterator[Wire]:
     if not credentials.enrolled:
         raise WorkspaceRefused("this hospital has not enrolled: collegium silo enrol")
     keys = IdentityKeys(hospital)
-    context = credentials.context()
-    wire = Wire(site.name, site.coordinator, keys.own, context, next_key=keys.next)
+    wire = Wire(
+        site.name,
+        site.coordinator,
+        keys.own,
+        credentials.context(),
+        coordinator=coordinator_key(home),
+        next_key=keys.next,
+    )
     try:
         yield wire
     finally:

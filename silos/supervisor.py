@@ -38,7 +38,7 @@ from protocol.errors import (
 )
 from protocol.exchange import Request
 from protocol.identity import Roster
-from protocol.run_notice import Joined, RunNotice, open_notice
+from protocol.run_notice import Joined, RunNotice, open_end, open_notice
 from protocol.summary import SignedSummary
 from protocol.tensors import decode_tensors, model_digest
 from protocol.wire import Answer, Delivery
@@ -180,7 +180,12 @@ class Supervisor:
         if self._wire is None:
             context = self._credentials.context()
             self._wire = Wire(
-                self._hospital.site, self._url, self._keys.own, context, next_key=self._keys.next
+                self._hospital.site,
+                self._url,
+                self._keys.own,
+                context,
+                coordinator=self._coordinator,
+                next_key=self._keys.next,
             )
             self._next_chores = 0.0
         return self._wire
@@ -206,8 +211,10 @@ class Supervisor:
     def _settle_ended_runs(self, wire: Wire) -> None:
         """Leaves the runs that ended while this hospital was away: what is unused is free again."""
         for run in self._runs.open():
-            if wire.document(f"runs/{run.run_id.encode().hex()}") == b"ended":
+            said = wire.document(f"runs/{run.run_id.encode().hex()}")
+            if said is not None and said != b"open":
                 try:
+                    open_end(said, run.run_id, self._coordinator)
                     self._rejoin(wire, run.run_id)
                     self._leave(run.run_id)
                     log.info("run %s: it ended while nobody was here; settled", run.run_id)
@@ -242,6 +249,8 @@ class Supervisor:
             return Answer(number=delivery.number, refusal=FederationError.__name__)
 
     def _step(self, wire: Wire, delivery: Delivery) -> Answer:
+        if delivery.kind == "leave":
+            open_end(delivery.message, delivery.run_id, self._coordinator)
         self._rejoin(wire, delivery.run_id)
         if delivery.kind == "initial-model":
             model = wire.send(self._silo.initial_model(delivery.run_id))

@@ -7,6 +7,8 @@ Rules:
    makes the handshake fail, as it should.
 2. Every request carries a fresh proof (``protocol.wire``). Where the clock is
    off by more than the coordinator accepts, its time is used for proofs.
+   Every reply must carry the coordinator's signature for that very request:
+   another that holds its TLS key can keep replies back, not make them.
 3. A transfer that was cut goes on where it stopped, in both directions.
 4. Nothing that the coordinator sends is read beyond a limit, nor unpacked.
 
@@ -18,7 +20,6 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 import httpx2
 from blake3 import blake3
@@ -29,10 +30,13 @@ from protocol.identity import SigningKey
 from protocol.wire import (
     CHUNK_BYTES,
     PROOF_HEADER,
+    REPLY_HEADER,
+    UNSIGNED_STATUSES,
     Answer,
     BlobName,
     Delivery,
     Proof,
+    open_reply,
     parse_delivery,
     sign_proof,
     to_bytes,
@@ -51,6 +55,7 @@ class _Reply:
     status_code: int
     headers: httpx2.Headers
     content: bytes
+    time: float | None  # the coordinator's clock, where it has signed
 
 
 class Wire:
@@ -64,6 +69,7 @@ class Wire:
             signed that roster the coordinator goes by it, before this hospital
             knows; so whoever is refused with one shows the other.
         context: trusts the consortium's root only, and shows this hospital's certificate.
+        coordinator: the coordinator's public key (32 bytes), which must sign what it says.
         clock: seconds since 1970.
     """
 
@@ -75,10 +81,12 @@ class Wire:
         context: ssl.SSLContext,
         clock: Callable[[], float] = time.time,
         *,
+        coordinator: bytes,
         next_key: SigningKey | None = None,
     ) -> None:
         self._site, self._clock = site, clock
         self._key, self._other = key, next_key
+        self._coordinator = coordinator
         self._ahead = 0.0  # the coordinator's clock, less ours
         self._http = httpx2.Client(
             base_url=url,
@@ -225,9 +233,9 @@ class Wire:
 
     def _ask_in_time(self, method: str, target: str, body: bytes, seconds: float) -> _Reply:
         reply = self._ask_once(method, target, body, seconds)
-        if reply.status_code != 401:
+        if reply.status_code != 401 or reply.time is None:
             return reply
-        self._set_clock(reply)
+        self._ahead = reply.time - self._clock()
         return self._ask_once(method, target, body, seconds)
 
     def _ask_once(self, method: str, target: str, body: bytes, seconds: float) -> _Reply:
@@ -244,7 +252,22 @@ class Wire:
                     content += part
         except (httpx2.TransportError, httpx2.StreamError) as error:
             raise LinkLost(_why(error)) from error
-        return _Reply(status_code=reply.status_code, headers=reply.headers, content=bytes(content))
+        return self._read(reply, headers[PROOF_HEADER], bytes(content))
+
+    def _read(self, reply: httpx2.Response, request: str, content: bytes) -> _Reply:
+        """Returns a reply whose signature is the coordinator's, or one that says nothing."""
+        moment, status = None, reply.status_code
+        if status not in UNSIGNED_STATUSES:
+            header = reply.headers.get(REPLY_HEADER, "")
+            try:
+                signed = open_reply(header, request, status, content, self._coordinator)
+            except MessageRefused as error:
+                raise MessageRefused(
+                    f"a reply is not signed by this consortium's coordinator ({error}): its TLS "
+                    "key may be stolen; tell the consortium's lead"
+                ) from error
+            moment = signed.time / 1000
+        return _Reply(status_code=status, headers=reply.headers, content=content, time=moment)
 
     def _headers(self, method: str, target: str, body: bytes) -> dict[str, str]:
         proof = Proof(
@@ -256,13 +279,6 @@ class Wire:
             nonce=os.urandom(16),
         )
         return {PROOF_HEADER: sign_proof(proof, self._key), "accept-encoding": "identity"}
-
-    def _set_clock(self, reply: _Reply) -> None:
-        try:
-            theirs = float(parsedate_to_datetime(reply.headers["date"]).timestamp())
-        except (KeyError, ValueError):
-            return
-        self._ahead = theirs - self._clock()
 
     def _check(self, reply: _Reply | httpx2.Response) -> None:
         if reply.status_code in (401, 403):

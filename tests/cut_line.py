@@ -27,7 +27,7 @@ from protocol.exchange import Request
 from protocol.identity import SigningKey
 from protocol.wire import Answer, Delivery
 from silos.credentials import read_invitation
-from silos.enrolling import enrol
+from silos.enrolling import coordinator_key, enrol
 from silos.wire import Wire
 
 SECONDS = 240.0
@@ -96,7 +96,13 @@ def hospital(folder: Path, size: int, port: int) -> dict[str, object]:
     store = open_hospital(home / "hospital.db", site="east", split_key=bytes(32), simulated=True)
     credentials = enrol(home, store, read_invitation(folder / "invitation"))
     key = SigningKey.from_bytes(store.identity_key)
-    wire = Wire("east", f"https://127.0.0.1:{port}", key, credentials.context())
+    wire = Wire(
+        "east",
+        f"https://127.0.0.1:{port}",
+        key,
+        credentials.context(),
+        coordinator=coordinator_key(home),
+    )
     first = _until(lambda: wire.next(0, 25))
     if first.blob is None:
         raise RuntimeError("no model was offered")

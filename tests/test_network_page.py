@@ -12,7 +12,8 @@ from coordinator.blob_store import BlobStore
 from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
 from coordinator.server import Server
-from protocol.wire import PROOF_HEADER, Proof, to_bytes
+from protocol.identity import SigningKey
+from protocol.wire import PROOF_HEADER, REPLY_HEADER, Proof, ReplyProof, to_bytes
 from tests.test_wire import Known, draft
 
 PAGE = (Path(__file__).parent.parent / "docs" / "network.md").read_text(encoding="utf-8")
@@ -28,7 +29,8 @@ def rows(title: str) -> list[list[str]]:
 def served(tmp_path: Path) -> Server:
     """The application, with nobody behind it."""
     pool = ThreadPoolExecutor(1)
-    return Server(Known(), Mailbox(), BlobStore(tmp_path), Metrics(), pool)  # type: ignore[arg-type]
+    key = SigningKey.from_bytes(bytes(32))
+    return Server(Known(), Mailbox(), BlobStore(tmp_path), Metrics(), pool, key)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("limit", "value", "where"), rows("limit"))
@@ -60,7 +62,8 @@ def test_page_names_every_endpoint_and_no_other(served: Server) -> None:
 
 def test_page_shows_records_with_the_fields_they_have() -> None:
     assert f"`{PROOF_HEADER}`" in PAGE
-    for name in Proof.__annotations__:
+    assert f"`{REPLY_HEADER}`" in PAGE
+    for name in Proof.__annotations__ | ReplyProof.__annotations__:
         assert f'"{name}":' in PAGE
     for name in re.findall(rb'"([a-z_]+)":', to_bytes(draft())):
         assert f'"{name.decode()}":' in PAGE

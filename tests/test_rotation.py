@@ -11,7 +11,7 @@ from coordinator.home import open_members
 from protocol.identity import Roster, sign_roster
 from protocol.study_file import read_study
 from silos.credentials import Credentials
-from silos.enrolling import enrol
+from silos.enrolling import coordinator_key, enrol
 from silos.key_acts import leave_chain, rotate_over
 from silos.roster_acts import sign_over
 from silos.wire import Wire
@@ -24,7 +24,14 @@ def at(site: Site) -> Iterator[tuple[Hospital, Wire]]:
     """A hospital's database and its line, as a command beside the supervisor opens them."""
     hospital = site.open()
     keys, context = IdentityKeys(hospital), Credentials(site.home / "tls", site.name).context()
-    wire = Wire(site.name, site.url, keys.own, context, next_key=keys.next)
+    wire = Wire(
+        site.name,
+        site.url,
+        keys.own,
+        context,
+        coordinator=coordinator_key(site.home),
+        next_key=keys.next,
+    )
     yield hospital, wire
     wire.close()
     hospital.close()

@@ -29,6 +29,7 @@ from protocol.enrolment import to_bytes as written
 from protocol.identity import SigningKey
 from protocol.wire import Answer, BlobName, Delivery, to_bytes
 from silos.credentials import Credentials
+from silos.enrolling import coordinator_key
 from silos.wire import Wire
 from tests.network import Network, until
 from tests.proxy import Proxy
@@ -196,7 +197,14 @@ def test_hospital_with_a_wrong_clock_takes_the_coordinators_and_goes_on(
     network: Network, east: Caller, seconds: int
 ) -> None:
     url = f"https://127.0.0.1:{network.port}"
-    wire = Wire("east", url, east.key, east.context, clock=lambda: time.time() + seconds)
+    wire = Wire(
+        "east",
+        url,
+        east.key,
+        east.context,
+        clock=lambda: time.time() + seconds,
+        coordinator=coordinator_key(network.sites["east"].home),
+    )
     with contextlib.closing(wire):
         assert wire.next(0, 0) is None
         assert wire.send(b"") == BlobName(digest=blob_digest(b""), size=0)

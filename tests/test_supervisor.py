@@ -7,7 +7,7 @@ import pytest
 
 from coordinator.store import RunRow
 from coordinator.workspace import Workspace
-from protocol.run_notice import RunNotice, parse_joined, sign_notice
+from protocol.run_notice import RunNotice, parse_joined, sign_end, sign_notice
 from protocol.wire import Answer, Delivery
 from tests.network import SOON, Network
 from tests.studies import small_study
@@ -43,7 +43,8 @@ def test_hospital_that_has_left_a_run_does_not_join_it_again(
 
 def test_farewell_is_said_again_in_the_same_bytes(ended: tuple[Network, RunRow]) -> None:
     network, row = ended
-    draft = Delivery(number=0, run_id=row.id, kind="leave", message=b"")
+    end = sign_end(row.id, Workspace(network.home).signing_key())
+    draft = Delivery(number=0, run_id=row.id, kind="leave", message=end)
     first, second = asked(network, "east", draft), asked(network, "east", draft)
     assert first.message == second.message
     assert row.id.encode() in parse_joined(first.message).word.data
@@ -52,5 +53,6 @@ def test_farewell_is_said_again_in_the_same_bytes(ended: tuple[Network, RunRow])
 def test_hospital_is_told_only_of_a_run_that_there_is(ended: tuple[Network, RunRow]) -> None:
     network, row = ended
     office = network.service._office
-    assert office.document("east", f"runs/{row.id.encode().hex()}") == b"ended"
+    key = Workspace(network.home).signing_key()
+    assert office.document("east", f"runs/{row.id.encode().hex()}") == sign_end(row.id, key)
     assert office.document("east", f"runs/{b'another'.hex()}") is None

@@ -27,14 +27,18 @@ from protocol.exchange import Request
 from protocol.identity import SigningKey
 from protocol.wire import (
     MOST_SKEW_SECONDS,
+    PROOF_HEADER,
+    REPLY_HEADER,
     Answer,
     BlobName,
     Delivery,
     Proof,
+    open_reply,
     parse_answer,
     parse_delivery,
     read_proof,
     sign_proof,
+    sign_reply,
     to_bytes,
     verify_proof,
 )
@@ -148,6 +152,22 @@ def test_proof_in_another_base64_of_the_same_bytes_is_refused() -> None:
     assert base64.b64decode(other) == base64.b64decode(header)
     with pytest.raises(MessageRefused, match="canonical spelling"):
         read_proof(other)
+
+
+def test_reply_is_the_coordinators_for_one_request_status_and_body() -> None:
+    request = sign_proof(PROOF, KEY)
+    header = sign_reply(request, 200, b"open", 5_000, KEY)
+    assert open_reply(header, request, 200, b"open", KEY.public).time == 5_000
+    another = sign_proof(replace(PROOF, nonce=b"n" * 16), KEY)
+    for wrong in [(another, 200, b"open"), (request, 204, b"open"), (request, 200, b"ended")]:
+        with pytest.raises(MessageRefused, match="under another reply"):
+            open_reply(header, *wrong, KEY.public)
+    with pytest.raises(MessageRefused, match="not valid for this key"):
+        open_reply(header, request, 200, b"open", SigningKey.from_bytes(b"k" * 32).public)
+    for at, character in enumerate(header):
+        changed = header[:at] + ("A" if character != "A" else "B") + header[at + 1 :]
+        with pytest.raises(MessageRefused):
+            open_reply(changed, request, 200, b"open", KEY.public)
 
 
 # --- mailbox ---
@@ -439,15 +459,42 @@ def test_certificate_must_be_this_sites_and_good(
 # --- the hospital's end ---
 
 
+COORDINATOR = SigningKey.from_bytes(bytes(31) + b"c")
+
+
 def said(status: int, body: bytes = b"", **headers: str) -> httpx2.Response:
     """A reply as it comes from a line; names of headers with underscores."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return httpx2.Response(status, stream=httpx2.ByteStream(body), headers=named)
 
 
-def line_to(answer: Callable[[httpx2.Request], httpx2.Response]) -> Wire:
+Answering = Callable[[httpx2.Request], httpx2.Response]
+
+
+def signed(answer: Answering) -> Answering:
+    """The same answers, signed as the coordinator signs them."""
+
+    def answering(request: httpx2.Request) -> httpx2.Response:
+        reply = answer(request)
+        stream = reply.stream
+        assert isinstance(stream, httpx2.ByteStream)
+        reply.headers[REPLY_HEADER] = sign_reply(
+            request.headers[PROOF_HEADER], reply.status_code, b"".join(stream), 5_000, COORDINATOR
+        )
+        return reply
+
+    return answering
+
+
+def line_to(answer: Answering) -> Wire:
     """A hospital's line to a coordinator that answers like this."""
-    wire = Wire("east", "https://coordinator.test", KEY, ssl.create_default_context())
+    wire = Wire(
+        "east",
+        "https://coordinator.test",
+        KEY,
+        ssl.create_default_context(),
+        coordinator=COORDINATOR.public,
+    )
     wire.close()
     wire._http = httpx2.Client(
         base_url="https://coordinator.test", transport=httpx2.MockTransport(answer)
@@ -492,7 +539,7 @@ def test_hospital_does_not_fetch_for_ever() -> None:
 
 def test_hospital_does_not_send_for_ever() -> None:
     """To a coordinator that says each time that nothing has come."""
-    wire = line_to(lambda _: said(200, collegium_received="0"))
+    wire = line_to(signed(lambda _: said(200, collegium_received="0")))
     with pytest.raises(MessageRefused, match="loses what it was sent"):
         wire.send(BLOB)
     wire.close()
@@ -510,8 +557,36 @@ def test_parts_become_smaller_on_a_line_that_is_cut_again_and_again(
         here.extend(request.content)
         return said(200, collegium_received=str(len(here)))
 
-    wire = line_to(coordinator)
+    wire = line_to(signed(coordinator))
     assert wire.send(blob).size == len(here) == len(blob)
+    wire.close()
+
+
+@pytest.mark.parametrize("status", [200, 204, 404, 409, 401])
+def test_hospital_believes_no_reply_that_the_coordinator_has_not_signed(status: int) -> None:
+    wire = line_to(lambda _: said(status))
+    for ask in (
+        lambda: wire.next(0, 0),
+        lambda: wire.document("words"),
+        lambda: wire.answer(Answer(number=1)),
+        lambda: wire.hand_in("renew", b""),
+        lambda: wire.send(BLOB),
+    ):
+        with pytest.raises(MessageRefused, match="not signed by this consortium's coordinator"):
+            ask()
+    wire.close()
+
+
+def test_hospital_takes_the_time_that_the_coordinator_has_signed_and_no_other() -> None:
+    times: list[int] = []
+
+    def coordinator(request: httpx2.Request) -> httpx2.Response:
+        times.append(read_proof(request.headers[PROOF_HEADER]).time)
+        return said(401 if len(times) == 1 else 204, date="Thu, 01 Jan 2015 00:00:00 GMT")
+
+    wire = line_to(signed(coordinator))
+    assert wire.next(0, 0) is None
+    assert abs(times[1] - 5_000) < 1_000
     wire.close()
 
 
@@ -519,7 +594,7 @@ def test_parts_become_smaller_on_a_line_that_is_cut_again_and_again(
     ("status", "error"), [(403, PolicyRefused), (401, PolicyRefused), (503, LinkLost)]
 )
 def test_hospital_tells_refusal_from_trouble(status: int, error: type[Exception]) -> None:
-    wire = line_to(lambda _: said(status))
+    wire = line_to(signed(lambda _: said(status)))
     with pytest.raises(error, match="does not admit this hospital|in trouble"):
         wire.next(0, 0)
     wire.close()

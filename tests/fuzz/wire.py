@@ -1,4 +1,4 @@
-"""Targets around the network: deliveries, answers, the proof of a request, a run's notice."""
+"""Targets around the network: deliveries, answers, proofs of requests and replies, notices."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -6,19 +6,22 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from protocol.encoding import blob_digest, canonical
-from protocol.forms import to_json
+from protocol.encoding import blob_digest, canonical, parse_canonical
+from protocol.forms import from_json, to_json
 from protocol.identity import SigningKey
-from protocol.run_notice import Joined, RunNotice, open_notice, parse_joined
+from protocol.run_notice import Joined, RunEnd, RunNotice, open_end, open_notice, parse_joined
 from protocol.wire import (
     Answer,
     BlobName,
     Delivery,
     Proof,
+    ReplyProof,
+    open_reply,
     parse_answer,
     parse_delivery,
     read_proof,
     sign_proof,
+    sign_reply,
     to_bytes,
     verify_proof,
 )
@@ -90,17 +93,54 @@ def _read_header(header: bytes) -> None:
     _same(sign_proof(proof, _KEY).encode(), header)
 
 
-def _prepare_notice() -> Make:
-    tree = to_json(_NOTICE)
+def _prepare_reply() -> Make:
+    """Headers of replies, and statements that the coordinator spoilt and signed."""
+    request = sign_proof(_PROOF, _KEY)
+    honest = sign_reply(request, 200, b"open", 5_000, _KEY).encode()
+    tree = to_json(read_reply(honest))
+
+    def make(random: Random) -> Attempt:
+        if random.random() < 0.3:
+            header = spoil_bytes(random, honest, [honest])
+        else:
+            data = _spoilt(random, [tree])
+            header = base64.b64encode(_KEY.sign("reply", data) + data)
+        return Attempt(data=header, act=lambda: _open_reply(header, request))
+
+    return make
+
+
+def read_reply(header: bytes) -> ReplyProof:
+    """The statement that a header holds."""
+    return from_json(ReplyProof, parse_canonical(base64.b64decode(header)[64:]))
+
+
+def _open_reply(header: bytes, request: str) -> None:
+    reply = open_reply(header.decode("latin-1"), request, 200, b"open", _KEY.public)
+    _same(sign_reply(request, 200, b"open", reply.time, _KEY).encode(), header)
+
+
+def _prepare_statement(domain: str, record: Any, act: Callable[[bytes], object]) -> Make:
+    """What the coordinator signs about a run; ``act`` opens it."""
+    tree = to_json(record)
 
     def make(random: Random) -> Attempt:
         data = _spoilt(random, [tree])
-        signed = _KEY.sign("run-notice", data) + data
+        signed = _KEY.sign(domain, data) + data
         if random.random() < 0.2:
             signed = spoil_bytes(random, signed, [signed])
-        return Attempt(data=signed, act=lambda: open_notice(signed, _KEY.public))
+        return Attempt(data=signed, act=lambda: act(signed))
 
     return make
+
+
+def _prepare_notice() -> Make:
+    return _prepare_statement("run-notice", _NOTICE, lambda data: open_notice(data, _KEY.public))
+
+
+def _prepare_end() -> Make:
+    end = RunEnd(run_id="run-1")
+    return _prepare_statement("run-end", end, lambda data: open_end(data, "run-1", _KEY.public))
 
 
 WIRE_TARGETS: tuple[Target, ...] = (
@@ -113,7 +153,9 @@ WIRE_TARGETS: tuple[Target, ...] = (
         prepare=lambda: _prepare(_ANSWERS, lambda data: to_bytes(parse_answer(data))),
     ),
     Target(name="request-proof", prepare=_prepare_proof),
+    Target(name="reply-proof", prepare=_prepare_reply),
     Target(name="run-notice", prepare=_prepare_notice),
+    Target(name="run-end", prepare=_prepare_end),
     Target(
         name="joined",
         prepare=lambda: _prepare(_JOINED, lambda data: parse_joined(data).canonical_bytes),
