@@ -233,7 +233,7 @@ def _reason(asked: Question, suggestion: Suggestion) -> str:
     if suggestion.mode == "local":
         return f"{why}; needs no trust in the secure sum"
     return (
-        f"{why}; a secure sum every step, t - C = {asked.honest} honest shares of noise, "
+        f"{why}; a secure sum every step, {asked.honest} honest shares of noise, "
         f"{asked.retries} retries paid for"
     )
 

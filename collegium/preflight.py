@@ -13,6 +13,7 @@ from rich.table import Table
 from collegium.consortium import Settings
 from collegium.hospital_records import dealt_records, simulated_parts
 from compliance.accounting import Filter, rdp
+from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.study_shelf import index_beside
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.privacy import PatientPrivacy
@@ -22,11 +23,11 @@ from silos.privacy_plan import PrivacyPlan
 
 def describe_study(study: Study, console: Console) -> dict[str, Any]:
     """Shows what a study promises; returns it for ``--json``."""
-    privacy = study.privacy
+    privacy, colluders = study.privacy, study.aggregation.colluders
     console.print(f"[bold]{study.title}[/bold]: a valid study, digest {study.digest[:16]}")
     console.print(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
-        f"{study.aggregation.colluders} may collude; "
+        f"{colluders} may collude; "
         f"{study.training.rounds} rounds of {study.training.local_steps} steps"
     )
     if isinstance(privacy, PatientPrivacy):
@@ -44,8 +45,8 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
         plan = PrivacyPlan.of(study, privacy)
         if plan.fallback_epsilon is not None:
             console.print(
-                f"  the noise is shared: if more than {study.aggregation.colluders} hospitals "
-                f"collude with the coordinator, epsilon {plan.fallback_epsilon:.3g}"
+                f"  the noise is shared: this holds {while_few_collude(colluders)}; "
+                f"{if_more_collude(colluders)}, epsilon {plan.fallback_epsilon:.3g}"
             )
         console.print(
             f"  noise multiplier {plan.training.noise_multiplier:g}; a hospital's life-long ledger "

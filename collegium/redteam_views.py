@@ -3,7 +3,7 @@
 Under local noise every hospital's update must protect its own patients: the
 attacker sees one update bare. Under shared noise the attacker is the
 coordinator together with C hospitals: of the sum it knows all but what
-h = t - C honest hospitals put in. A second view is what is left if more
+h = t - max(C, 1) honest hospitals put in. A second view is what is left if more
 collude: one hospital's share alone, held against the fallback that the claim
 itself names (``privacy.md`` C.2, ruling 14).
 """
@@ -18,7 +18,7 @@ from collegium.redteam_bench import Floats, patient_privacy
 from compliance.accounting import SampledGaussian
 from protocol.errors import StudyRefused, UpdateRefused
 from protocol.keystream import Words
-from protocol.noise_shares import share_multiplier, units_for
+from protocol.noise_shares import honest_shares, share_multiplier, units_for
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study import Study
 from protocol.summary import Summary
@@ -108,7 +108,7 @@ def views_of(study: Study, claim: Claim) -> tuple[View, ...]:
                 event=claim.event, claimed_as="the claim",
             ),
         )  # fmt: skip
-    honest = study.threshold - study.aggregation.colluders
+    honest = honest_shares(study.threshold, study.aggregation.colluders)
     others = [site for site in study.site_names if site != claim.site]
     return (
         View(
@@ -123,7 +123,7 @@ def views_of(study: Study, claim: Claim) -> tuple[View, ...]:
             sites=(claim.site,),
             multiplier=own,
             event=replace(claim.event, noise_multiplier=own),
-            claimed_as=f"the fallback if more than {study.aggregation.colluders} collude",
+            claimed_as="the fallback if too many collude",
         ),
     )
 

@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
+from compliance.claim_words import if_more_collude, while_few_collude
+
 #: How the reason begins why a finished run was marked failed afterwards.
 CONTRADICTED = "Contradicted by the red team"
 
@@ -209,8 +211,8 @@ class Dossier:
         if left is None:
             return ""
         return (
-            f" The noise of training is shared: this holds while at most {self.colluders} of the "
-            f"hospitals collude with the coordinator; if more do, exp({_upwards(left)})."
+            f" The noise of training is shared: this holds {while_few_collude(self.colluders)}; "
+            f"{if_more_collude(self.colluders)}, exp({_upwards(left)})."
         )
 
 

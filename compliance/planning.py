@@ -38,6 +38,7 @@ from numpy.typing import NDArray
 from compliance.accounting import SampledGaussian, calibrate, epsilon
 from compliance.released_metrics import Estimate, auroc_from_histogram
 from protocol.evaluation_vector import noise_deviations
+from protocol.noise_shares import honest_shares
 
 Mode: TypeAlias = Literal["local", "distributed"]
 Calibrate: TypeAlias = Callable[[float, int], float]
@@ -116,8 +117,8 @@ class Question:
 
     @property
     def honest(self) -> int:
-        """h = t - C: how many shares of noise can be relied on."""
-        return self.answering - self.colluders
+        """h = t - max(C, 1): how many shares of noise can be relied on."""
+        return honest_shares(self.answering, self.colluders)
 
     @property
     def training_patients(self) -> tuple[int, ...]:

@@ -1,9 +1,11 @@
 """Mode D: noise shares that are enough only together, and how large their sums become.
 
 Every hospital adds its share of the noise to its patients' clipped integer
-gradients, and the secure sum shows only the total. With h = t - C guaranteed
-honest shares each of deviation z x units / sqrt(h), the honest noise in the
-total is at least z x units, whoever drops out or colludes.
+gradients, and the secure sum shows only the total. With
+h = t - max(C, 1) guaranteed honest shares, each of deviation z x units / sqrt(h), the
+honest noise in the total is at least z x units, whoever drops out or colludes. One is
+left out even where C is 0: a member that colludes with nobody sees the total in the
+next model, and knows its own share of the noise.
 
 Rules:
 
@@ -77,7 +79,16 @@ class NoiseShares:
         )
 
 
+def honest_shares(threshold: int, colluders: int) -> int:
+    """Returns h: how many of t shares of noise nobody who looks at the sum knows.
+
+    >>> honest_shares(6, 2), honest_shares(5, 0)
+    (4, 4)
+    """
+    return threshold - max(colluders, 1)
+
+
 def share_multiplier(study: Study, privacy: DistributedPrivacy) -> float:
     """Returns the deviation of one hospital's share, in units of the clipping bound."""
-    honest = study.threshold - study.aggregation.colluders
+    honest = honest_shares(study.threshold, study.aggregation.colluders)
     return max(privacy.noise_multiplier / math.sqrt(honest), privacy.own_noise)

@@ -12,6 +12,7 @@ from typing import Any
 
 from compliance.approval_book import approvals_of
 from compliance.approvals import Approval
+from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.joined_runs import JoinedRuns
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
@@ -119,14 +120,15 @@ def describe_request(home: Path, study: Study) -> tuple[tuple[str, str], ...]:
             (
                 "secrecy",
                 f"an update is seen only in a sum of at least "
-                f"{max(study.threshold, study.aggregation.min_cohort)} hospitals, while at most "
-                f"{study.aggregation.colluders} collude with the coordinator",
+                f"{max(study.threshold, study.aggregation.min_cohort)} hospitals, "
+                f"{while_few_collude(study.aggregation.colluders)}",
             ),
         )
 
 
 def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, str]]:
     plan, privacy = PrivacyPlan.at(study, site), study.privacy_of(site)
+    colluders = study.aggregation.colluders
     if plan is None or not isinstance(privacy, PatientPrivacy):
         yield "privacy", "NONE: only a simulated hospital may take part"
         return
@@ -137,9 +139,9 @@ def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, st
     )
     if plan.fallback_epsilon is not None:
         yield (
-            "if they collude",
-            f"more than {study.aggregation.colluders} hospitals together with the coordinator: "
-            f"epsilon {plan.fallback_epsilon:.3g}",
+            "shared noise",
+            f"this holds {while_few_collude(colluders)}; {if_more_collude(colluders)}, epsilon "
+            f"{plan.fallback_epsilon:.3g}",
         )
     try:
         found = hospital.ledger.forecast(plan.training)

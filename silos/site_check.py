@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from compliance.approval_book import approvals_of
+from compliance.claim_words import while_few_collude
 from compliance.store import Hospital
 from compliance.study_shelf import index_beside
 from pipelines.cohort import columns_to_keep, load_cohort
@@ -163,11 +164,10 @@ def _records(
 
 def _quorum(study: Study) -> Finding:
     n, threshold = len(study.sites), study.threshold
-    colluders = study.aggregation.colluders
     least = max(threshold, study.aggregation.min_cohort)
     said = (
-        f"{n} hospitals, {least} must answer: {n - least} may drop out; safe while at most "
-        f"{colluders} collude with the coordinator"
+        f"{n} hospitals, {least} must answer: {n - least} may drop out; safe "
+        f"{while_few_collude(study.aggregation.colluders)}"
     )
     if n == least:
         return warn(

@@ -53,6 +53,16 @@ def test_honest_shares_alone_make_the_whole_noise() -> None:
     assert share * math.sqrt(honest) == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize("colluders", [0, 1])
+def test_a_member_that_knows_its_own_share_still_faces_the_whole_noise(colluders: int) -> None:
+    study = distributed()
+    aggregation = study.aggregation.model_copy(update={"colluders": colluders})
+    study = study.model_copy(update={"aggregation": aggregation})
+    plan = PrivacyPlan.of(study, privacy_of(study))
+    unknown = share_multiplier(study, privacy_of(study)) * math.sqrt(study.threshold - 1)
+    assert epsilon(replace(plan.training, noise_multiplier=unknown), 1e-3) <= plan.epsilon
+
+
 def test_own_noise_is_a_floor_under_the_share() -> None:
     floor = DISTRIBUTED.replace("2.5}", "2.5, own_noise: 2.0}")
     study = distributed(floor)

@@ -5,10 +5,14 @@ import shlex
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from collegium.cli import app
 from protocol import errors
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
+from silos.privacy_plan import PrivacyPlan
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -39,6 +43,15 @@ def test_every_command_in_the_documents_exists_with_its_options(
     assert help_text.exit_code == 0, where
     for option in (word for word in words if word.startswith("--")):
         assert option in help_text.output, f"{where} has no {option}"
+
+
+def test_shared_noise_in_the_study_page_keeps_the_epsilon_beside_it() -> None:
+    read = YAML(typ="safe", pure=True).load
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/study.md").read_text(), re.DOTALL)
+    (shared,) = [read(block) for block in blocks if "mode: distributed" in block]
+    study = Study.model_validate(read(blocks[0]) | shared)
+    assert isinstance(study.privacy, DistributedPrivacy)
+    assert PrivacyPlan.of(study, study.privacy).epsilon <= study.privacy.epsilon
 
 
 def test_every_link_to_a_file_leads_somewhere() -> None:

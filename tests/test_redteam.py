@@ -226,7 +226,7 @@ def test_audit_of_the_sum_is_held_against_the_claim_and_a_share_against_the_fall
     whole, alone = audited(LONG_SHARED)
     assert (whole.view.claimed_as, alone.view.claimed_as) == (
         "the claim",
-        "the fallback if more than 1 collude",
+        "the fallback if too many collude",
     )
     assert whole.claim == pytest.approx(3.9, abs=0.1)
     assert alone.claim > 1.4 * whole.claim

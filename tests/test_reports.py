@@ -76,6 +76,23 @@ def test_fixed_test_noise_claims_no_privacy_though_noise_was_added() -> None:
     assert said.detail.startswith("This run used fixed test noise.")
 
 
+@pytest.mark.parametrize(
+    ("colluders", "words"),
+    [
+        (2, "this holds while at most 2 of the hospitals collude with the coordinator; if more "
+            "do, exp(2.1)."),
+        (0, "this holds while no hospital colludes with the coordinator; if any does, exp(2.1)."),
+    ],
+)  # fmt: skip
+def test_shared_noise_says_how_many_may_collude(colluders: int, words: str) -> None:
+    one = dossiers.finished()
+    sites = tuple(
+        replace(s, privacy=replace(s.privacy, mode="distributed", fallback_epsilon=2.1))
+        for s in one.sites
+    )
+    assert words in replace(one, sites=sites, colluders=colluders).claim
+
+
 def test_report_without_privacy_defines_no_claim() -> None:
     text = _text(render_html(privacy_report(dossiers.without_privacy())))
     assert "Zero-out" not in text
