@@ -1,6 +1,5 @@
 """The simulated consortium: a local Ray, one actor per hospital, and what they have in common."""
 
-import logging
 import math
 import os
 import signal
@@ -10,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import ray
 
 from coordinator.store import Store
 from coordinator.workspace import Workspace
@@ -25,6 +22,7 @@ from protocol.identity import Member, Roster
 from protocol.privacy import PatientPrivacy
 from protocol.study import BUNDLED, Study
 from silos.actor import Seat, seats_of
+from silos.own_ray import own_ray, ray
 from silos.refused import Refused
 
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
@@ -90,8 +88,7 @@ class Consortium:
 def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterator[Consortium]:
     """Starts Ray and one hospital per site, and ends both when the block ends."""
     Store(workspace.database).close()  # made and migrated before anybody needs it
-    start_ray()
-    try:
+    with simulation_ray():
         seats = seats_of(
             {site: workspace.silos.resolve() / site for site in study.site_names},
             processes=settings.processes,
@@ -115,8 +112,6 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
             data=settings.data.resolve() if settings.data else None,
             test_noise=settings.test_noise,
         )
-    finally:
-        ray.shutdown()
 
 
 def simulated_split_key(study: Study, site: str) -> bytes:
@@ -125,22 +120,14 @@ def simulated_split_key(study: Study, site: str) -> bytes:
     return bytes.fromhex(digest(secret))
 
 
-def start_ray() -> None:
-    """Starts a Ray that is this machine's own: loopback only, no dashboard, no telemetry."""
-    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=256 * 1024 * 1024,
-        # A task that waits gives its CPU back, and more would start; these it keeps.
-        resources={"coordinator": os.cpu_count() or 1, "exact figures": 1},
-    )
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _stop)  # Ray's own handler would end us without a word
+@contextmanager
+def simulation_ray() -> Iterator[None]:
+    """Starts the simulation's Ray, closed to the machine's other users; ends it with the block."""
+    # A task that waits gives its CPU back, and more would start; these it keeps.
+    with own_ray(gpu=True, resources={"coordinator": os.cpu_count() or 1, "exact figures": 1}):
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _stop)  # Ray's own handler would end us without a word
+        yield
 
 
 def _stop(_signal: int, _frame: object) -> None:

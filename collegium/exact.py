@@ -6,7 +6,7 @@ coordinator holds a patient's score.
 
 from typing import Any
 
-import ray
+from silos.own_ray import ray
 
 
 @ray.remote(num_cpus=0, resources={"exact figures": 1})  # one such process is enough

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import ray
 
 from protocol.errors import FederationError
 from protocol.modes import without_choices
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study import Study
+from silos.own_ray import ray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

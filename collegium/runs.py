@@ -6,7 +6,6 @@ This is what a sweep's Ray task imports, so it stays light: no torch, no account
 import os
 from dataclasses import replace
 
-import ray
 from sqlalchemy import select
 
 from collegium.consortium import Consortium, told
@@ -23,6 +22,7 @@ from protocol.study import Study
 from protocol.summary import SignedSummary, read_words
 from protocol.tensors import Tensors, decode_tensors, model_digest
 from silos.invitation import Invitation
+from silos.own_ray import ray
 from silos.own_words import OwnWords
 
 SILENT: Watcher = Silent()

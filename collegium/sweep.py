@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
 from rich.console import Console
 
 from collegium.consortium import Consortium, Settings, consortium
@@ -32,6 +31,7 @@ from protocol.errors import FederationError, StudyRefused
 from protocol.modes import as_distributed, as_local, question
 from protocol.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study import Study
+from silos.own_ray import ray
 
 _MOST_RUNS = 400
 _MOST_NOISE = 1000.0

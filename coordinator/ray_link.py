@@ -8,8 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import ray
-
 from protocol.exchange import Reply, Request
 
 
@@ -23,6 +21,8 @@ class RayLink:
         self, requests: Mapping[str, Request], timeout: float
     ) -> Iterator[tuple[str, Reply]]:
         """Yields (site, reply) as the actors answer; an actor that died does not answer."""
+        import ray  # here: whoever has seats has started it, with its settings
+
         waiting = {
             self._seats[site].ask("answer", request): site for site, request in requests.items()
         }

@@ -12,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import ray
-
 from protocol.exchange import Reply, Request
+from silos.own_ray import ray
 from silos.refused import told_as_value
 
 Value = TypeVar("Value")

@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
-from ray.exceptions import RayError
 
 from protocol.study import Study
+from silos.own_ray import ray
 from silos.worker import Floats, MicroBatch, Worker
 
 log = logging.getLogger("collegium.silo")
@@ -97,7 +96,7 @@ class RayCrew:
         for other, share, promised in asked:
             try:
                 total += ray.get(promised)
-            except RayError as error:
+            except ray.exceptions.RayError as error:
                 log.warning("a worker was lost (%s): its part is done here", type(error).__name__)
                 self._others.remove(other)
                 total += self._own.clipped(parameters, share, clip)

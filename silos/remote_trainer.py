@@ -8,15 +8,14 @@ import logging
 from typing import Any, TypeVar
 
 import numpy as np
-import ray
 from numpy.typing import NDArray
-from ray.exceptions import RayError, RayTaskError
 
 from pipelines.cohort import Records
 from protocol.errors import UpdateRefused
 from protocol.study import Study
 from protocol.tensors import Tensors
 from silos.entropy import Entropy
+from silos.own_ray import ray
 from silos.refused import Refused, told_as_value
 
 log = logging.getLogger("collegium.silo")
@@ -130,9 +129,9 @@ class RemoteTrainer:
             self._made()
         try:
             return _value(ray.get(self._actor.call.remote(name, *given)))
-        except RayTaskError as error:
+        except ray.exceptions.RayTaskError as error:
             raise UpdateRefused(f"training failed: {type(error.cause).__name__}") from error
-        except RayError as error:
+        except ray.exceptions.RayError as error:
             self._actor = None
             raise UpdateRefused(f"the trainer died: {type(error).__name__}") from error
 

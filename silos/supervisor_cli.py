@@ -102,7 +102,7 @@ def start(
             url=site.coordinator,
             settings=Settings(source=source_path(site, home), fixed_noise=test_noise),
         )
-        with own_ray(site.resources.gpu):
+        with own_ray(gpu=site.resources.gpu):
             for number in (signal.SIGINT, signal.SIGTERM):  # after Ray, which sets its own
                 signal.signal(number, lambda *_: supervisor.interrupt())
             say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")

@@ -9,12 +9,13 @@ import sys
 
 import numpy as np
 
-from collegium.consortium import ray, start_ray  # first: it sets how Ray starts
+from collegium.consortium import simulation_ray
 from pipelines.records import Records
 from protocol.study_file import read_study
 from protocol.tensors import Tensors, flatten
 from silos.crew import RayCrew
 from silos.entropy import FixedEntropy
+from silos.own_ray import ray
 from silos.trainer import Trainer
 from silos.worker import Crew
 from tests.studies import changed
@@ -75,8 +76,5 @@ def found() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    start_ray()
-    try:
+    with simulation_ray():
         json.dump(found(), sys.stdout)
-    finally:
-        ray.shutdown()

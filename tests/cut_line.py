@@ -29,8 +29,8 @@ from protocol.wire import Answer, Delivery
 from silos.credentials import read_invitation
 from silos.enrolling import coordinator_key, enrol
 from silos.wire import Wire
+from tests.patience import PATIENCE
 
-SECONDS = 240.0
 T = TypeVar("T")
 
 
@@ -77,11 +77,11 @@ def coordinator(folder: Path, size: int) -> dict[str, object]:
         with measured(figures, "download"):
             model = blob_of(1, size)
             asked = Request(run_id="run-1", step="advertise", message=b"", blob=model)
-            [(_, reply)] = link.exchange({"east": asked}, SECONDS)
+            [(_, reply)] = link.exchange({"east": asked}, PATIENCE)
         del model, asked
         with measured(figures, "upload"):
             wanted = Request(run_id="run-1", step="masked", message=b"")
-            [(_, reply)] = link.exchange({"east": wanted}, SECONDS)
+            [(_, reply)] = link.exchange({"east": wanted}, PATIENCE)
         figures["update"] = blob_digest(reply.blob or b"")
         link.close()
         figures["left"] = sum(path.is_file() for path in (home / "blobs").rglob("*"))

@@ -32,14 +32,13 @@ from silos.enrolling import coordinator_key, enrol
 from silos.silo import MakeTrainer, Silo
 from silos.supervisor import Settings, Supervisor
 from tests.federation import LinearTrainer, write_hospitals
+from tests.patience import PATIENCE
 
-#: Seconds within which anything in a test must have happened.
-SOON = 60.0
-#: How long a test's rounds wait for a silent hospital.
-QUICK = Pace(joining=30.0, step=10.0)
+#: How long a test's rounds wait: only a hospital that is gone makes them wait so long.
+QUICK = Pace(joining=PATIENCE, step=60.0)
 
 
-def until(true: Callable[[], bool], seconds: float = SOON) -> None:
+def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Waits until something is so, at most so long."""
     end = time.monotonic() + seconds
     while not true():
@@ -117,7 +116,7 @@ class Site:
         if self.supervisor is not None:
             self.supervisor.stop()
         if self.thread is not None:
-            self.thread.join(SOON)
+            self.thread.join(PATIENCE)
 
 
 class Network:
@@ -204,7 +203,7 @@ class Network:
     def run(self) -> str:
         """Runs the study to its end; returns the run's id."""
         run_id = self.service.start_run(self.study.digest, test_noise=True)
-        self.service.wait(run_id, SOON)
+        self.service.wait(run_id, PATIENCE)
         return run_id
 
     def rounds_finished(self, run_id: str) -> int:

@@ -21,7 +21,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-_START_SECONDS = 60
+from tests.patience import PATIENCE
+
 #: One role enters by password; every other by the socket, which lies in a private folder.
 _WHO_MAY_ENTER = "local all guarded scram-sha-256\nlocal all all trust\n"
 
@@ -52,7 +53,7 @@ class Server:
                 user=self._account, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.folder,
             )  # fmt: skip
-        until = time.monotonic() + _START_SECONDS
+        until = time.monotonic() + PATIENCE
         while True:
             try:
                 return self.connect().close()
@@ -119,7 +120,7 @@ class Server:
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)
-            self._process.wait(_START_SECONDS)
+            self._process.wait(PATIENCE)
             self._process = None
 
 

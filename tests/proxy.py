@@ -28,6 +28,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 
+from tests.patience import PATIENCE
+
 _PIECE = 1 << 14
 _KEPT = 1 << 20
 #: Close with a reset: no byte that is still under way arrives.
@@ -151,7 +153,7 @@ class Proxy:
         """Takes connections again."""
         self._open.set()
 
-    def again(self, connection: int, seconds: float = 5.0) -> bytes:
+    def again(self, connection: int, seconds: float = PATIENCE) -> bytes:
         """Sends the first bytes of an earlier connection in one of its own; returns the reply."""
         with socket.create_connection(self._to, timeout=seconds) as line:
             line.sendall(bytes(self.log.first[connection]))
@@ -170,7 +172,7 @@ class Proxy:
                 client.close()
                 continue
             try:
-                server = socket.create_connection(self._to, timeout=10)
+                server = socket.create_connection(self._to, timeout=PATIENCE)
             except OSError:
                 client.close()
                 continue

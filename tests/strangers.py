@@ -23,9 +23,7 @@ from protocol.wire import PROOF_HEADER, Proof, sign_proof
 from silos.credentials import Credentials, trusting
 from silos.enrolling import enrol
 from tests.network import Network, Site
-
-#: Seconds after which a test's own socket gives up.
-PATIENCE = 30.0
+from tests.patience import PATIENCE
 
 
 @dataclass

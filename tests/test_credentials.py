@@ -22,8 +22,7 @@ from protocol.enrolment import to_bytes as invitation_bytes
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
 from silos.credentials import Credentials, read_invitation, root_fingerprint, trusting
 from tests.consortium_home import Clock, csr
-
-_SECONDS = 10.0
+from tests.patience import PATIENCE
 
 
 @dataclass
@@ -63,12 +62,12 @@ def serving(context: ssl.SSLContext) -> Iterator[tuple[tuple[str, int], list[Any
     """Yields an address, and what its server learned of whoever connected to it, once."""
     seen: list[Any] = []
     server = socket.create_server(("127.0.0.1", 0))
-    server.settimeout(_SECONDS)
+    server.settimeout(PATIENCE)
 
     def serve() -> None:
         try:
             connection, _ = server.accept()
-            connection.settimeout(_SECONDS)
+            connection.settimeout(PATIENCE)
             with context.wrap_socket(connection, server_side=True) as session:
                 seen.append((session.version(), session.getpeercert()))
                 session.sendall(b"welcome")
@@ -80,7 +79,7 @@ def serving(context: ssl.SSLContext) -> Iterator[tuple[tuple[str, int], list[Any
     try:
         yield server.getsockname(), seen
     finally:
-        thread.join(_SECONDS)
+        thread.join(PATIENCE)
         server.close()
         assert not thread.is_alive()
 
@@ -88,7 +87,7 @@ def serving(context: ssl.SSLContext) -> Iterator[tuple[tuple[str, int], list[Any
 def greet(address: tuple[str, int], context: ssl.SSLContext, name: str = "localhost") -> bytes:
     """Connects, and returns what the server says: only then is our certificate accepted."""
     with (
-        socket.create_connection(address, timeout=_SECONDS) as connection,
+        socket.create_connection(address, timeout=PATIENCE) as connection,
         context.wrap_socket(connection, server_hostname=name) as session,
     ):
         return session.recv(7)

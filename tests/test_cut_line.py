@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from protocol.encoding import blob_digest
-from tests.cut_line import SECONDS, blob_of
+from tests.cut_line import blob_of
 from tests.network import until
+from tests.patience import PATIENCE
 from tests.proxy import Log, Proxy
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +29,7 @@ def start(role: str, folder: Path, size: int, *more: int) -> subprocess.Popen[st
 
 
 def result(process: subprocess.Popen[str]) -> Mapping[str, object]:
-    said, _ = process.communicate(timeout=SECONDS)
+    said, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     return json.loads(said)  # type: ignore[no-any-return]
 

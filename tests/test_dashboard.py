@@ -16,6 +16,7 @@ from coordinator.store import Store
 from dashboard import app, presentation
 from protocol.errors import StoreBroken
 from tests import dossiers
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +77,7 @@ def _script(views) -> None:  # type: ignore[no-untyped-def]  # run as text, with
 
 
 def _page(views: FakeViews) -> AppTest:
-    page = AppTest.from_function(_script, args=(views,), default_timeout=30)
+    page = AppTest.from_function(_script, args=(views,), default_timeout=PATIENCE)
     page.run()
     assert not page.exception
     return page
@@ -223,7 +224,7 @@ def _folder(out: Path) -> AppTest:
 
         app.run(["--out", out])
 
-    page = AppTest.from_function(script, args=(str(out),), default_timeout=30)
+    page = AppTest.from_function(script, args=(str(out),), default_timeout=PATIENCE)
     page.run()
     assert not page.exception
     return page

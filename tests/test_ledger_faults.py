@@ -27,6 +27,7 @@ from compliance.store import Hospital, open_hospital
 from protocol.encoding import blob_digest
 from protocol.errors import BudgetSpent, LedgerBroken, StoreBroken
 from silos.door import require_paid
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 #: 0.02 rho a step at the order of epsilon 8, which holds 4.912.
@@ -226,7 +227,7 @@ def started(*words: object) -> "subprocess.Popen[str]":
 
 
 def answered(process: "subprocess.Popen[str]") -> str:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     return out
 

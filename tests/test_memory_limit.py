@@ -8,6 +8,7 @@ import pytest
 
 from protocol.errors import SiteFileRefused
 from silos.site_file import read_site_file
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
@@ -25,7 +26,7 @@ else:
 
 def held(most: int | None) -> str:
     command = [sys.executable, "-c", PROGRAM.format(most=most)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

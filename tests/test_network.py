@@ -11,7 +11,8 @@ from protocol.errors import PolicyRefused
 from protocol.study_file import read_study
 from protocol.tensors import model_digest
 from tests.federation import Federation, LinearTrainer
-from tests.network import QUICK, SOON, Network, until
+from tests.network import QUICK, Network, until
+from tests.patience import PATIENCE
 from tests.studies import changed, small_study
 
 
@@ -30,7 +31,7 @@ def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
 
 def test_run_outlives_a_line_that_is_gone_for_most_hospitals(tmp_path: Path) -> None:
     study = read_study(changed("rounds: 2", "rounds: 4"))
-    network = Network(tmp_path, study, pace=Pace(joining=30, step=3, patience=60))
+    network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=5, patience=PATIENCE))
     with network.serving():
         network.start_sites()
         run_id = network.service.start_run(study.digest, test_noise=True)
@@ -40,7 +41,7 @@ def test_run_outlives_a_line_that_is_gone_for_most_hospitals(tmp_path: Path) -> 
         until(lambda: bool(network.trouble(run_id)))
         for name in ("east", "north"):
             network.sites[name].start()
-        network.service.wait(run_id, SOON)
+        network.service.wait(run_id, PATIENCE)
         row = network.row(run_id)
     assert row.state == "finished", row.failure
 
@@ -57,7 +58,7 @@ def test_pause_outlives_the_service(tmp_path: Path) -> None:
         assert network.service.status()["runs"][0]["paused"] is True
         network.start_sites()
         network.service.steer(run_id, "resume")
-        network.service.wait(run_id, SOON)
+        network.service.wait(run_id, PATIENCE)
         row = network.row(run_id)
     assert row.state == "finished", row.failure
 

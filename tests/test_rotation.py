@@ -15,7 +15,8 @@ from silos.enrolling import coordinator_key, enrol
 from silos.key_acts import leave_chain, rotate_over
 from silos.roster_acts import sign_over
 from silos.wire import Wire
-from tests.network import SOON, Network, Site, rosters_now, until
+from tests.network import Network, Site, rosters_now, until
+from tests.patience import PATIENCE
 from tests.studies import changed, small_study
 
 
@@ -104,7 +105,7 @@ def test_run_under_way_ends_with_the_key_that_it_began_with(tmp_path: Path) -> N
         east.stop()
         east.start()  # from its database alone it knows which key the run needs
         network.service.steer(run_id, "resume")
-        network.service.wait(run_id, SOON)
+        network.service.wait(run_id, PATIENCE)
         row = network.row(run_id)
     assert row.state == "finished", row.failure
     assert own_key(east) != before

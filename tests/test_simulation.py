@@ -24,11 +24,11 @@ from coordinator.workspace import Workspace
 from protocol.errors import BudgetSpent, CohortRefused, FederationError, StoreBroken
 from protocol.study_file import read_study
 from tests.federation import write_hospitals
+from tests.patience import PATIENCE
 from tests.studies import TABLE_STUDY, changed, small_study
 
 COMMAND = [sys.executable, "-m", "collegium"]
 pytestmark = [
-    pytest.mark.timeout(240),
     # Ray's own start-up leaves sockets and files to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -48,7 +48,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def collegium(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=200, check=False
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -227,7 +231,7 @@ print("heavy modules:", sorted(heavy))
 """
     done = subprocess.run(
         [sys.executable, "-c", program, str(home)],
-        capture_output=True, text=True, timeout=200, check=False,
+        capture_output=True, text=True, timeout=PATIENCE, check=False,
         cwd=Path(__file__).parent.parent,
     )  # fmt: skip
     assert done.stdout.strip() == "heavy modules: []", done.stderr
@@ -267,7 +271,7 @@ def sent_and_finished(out: Path) -> tuple[list[int], int]:
 def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path) -> None:
     process = started(home, "killed", 400)
     os.kill(process.pid, signal.SIGKILL)
-    process.wait(timeout=30)
+    process.wait(timeout=PATIENCE)
     assert process.stderr is not None
     process.stderr.close()
     time.sleep(1)  # the kernel ends the orphaned hospitals
@@ -287,7 +291,7 @@ def test_a_run_that_is_stopped_says_so(home: Path, how: signal.Signals) -> None:
     process.send_signal(how)
     assert process.stderr is not None
     said = process.stderr.read()
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=PATIENCE) == 130
     process.stderr.close()
     assert "Traceback" not in said
     assert "what was finished is kept" in said

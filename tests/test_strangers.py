@@ -32,8 +32,9 @@ from silos.credentials import Credentials
 from silos.enrolling import coordinator_key
 from silos.wire import Wire
 from tests.network import Network, until
+from tests.patience import PATIENCE
 from tests.proxy import Proxy
-from tests.strangers import PATIENCE, Caller, enrolled, newcomer, stranger, with_certificate_of
+from tests.strangers import Caller, enrolled, newcomer, stranger, with_certificate_of
 from tests.studies import small_study
 
 INBOX = "/v1/inbox?after=0&wait=0"
@@ -69,7 +70,7 @@ def fresh_counts(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
 def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
     """Waits until the coordinator's log says something; nothing unexpected stands in it."""
     caplog.set_level(logging.INFO, "collegium.coordinator")
-    yield lambda text: until(lambda: text in caplog.text, 20)
+    yield lambda text: until(lambda: text in caplog.text)
     for record in caplog.get_records("call"):
         assert record.levelno < logging.ERROR, record.getMessage()
         assert not record.name.startswith("uvicorn"), record.getMessage()  # it counts nothing
@@ -126,7 +127,7 @@ def test_revoked_hospital_is_refused(network: Network, tmp_path: Path, logged: L
     assert gone.hears("GET", INBOX) == 204
     with open_members(network.home) as members:
         members.revoke("gone", "it left the consortium")
-    until(lambda: gone.hears("GET", INBOX) == 403, 10)
+    until(lambda: gone.hears("GET", INBOX) == 403)
     logged("the certificate or the member is revoked")
 
 
@@ -424,9 +425,7 @@ def test_trickled_header_ends_the_connection(
 ) -> None:
     monkeypatch.setattr(gate, "HEADER_SECONDS", 1.0)
     bits = (bytes([byte]) for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
-    began = time.monotonic()
     assert stranger(network).says(*bits, pause=0.5) == b""
-    assert time.monotonic() - began < 10
     logged("cut off: nothing came within 1 s")
 
 
@@ -663,7 +662,7 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
         assert east.hears("GET", INBOX) == 204
         assert stranger(network, "127.0.0.6").hears("GET", "/healthz") == 200
         for line in idle:
-            line.settimeout(door.HANDSHAKE_SECONDS + 20)
+            line.settimeout(PATIENCE)
             with contextlib.suppress(ConnectionError):
                 assert line.recv(1) == b""
 
@@ -716,7 +715,7 @@ def test_honest_run_finishes_while_strangers_knock(tmp_path: Path, logged: Logge
             row = network.row(network.run())
         finally:
             stop.set()
-        done = sum(pest.result(60) for pest in pests)
+        done = sum(pest.result(PATIENCE) for pest in pests)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert row.state == "finished", row.failure
     assert done >= 24

@@ -9,7 +9,8 @@ from coordinator.store import RunRow
 from coordinator.workspace import Workspace
 from protocol.run_notice import RunNotice, parse_joined, sign_end, sign_notice
 from protocol.wire import Answer, Delivery
-from tests.network import SOON, Network
+from tests.network import Network
+from tests.patience import PATIENCE
 from tests.studies import small_study
 
 
@@ -25,7 +26,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, R
 def asked(network: Network, site: str, draft: Delivery) -> Answer:
     mailbox = network.service._mailbox
     posted = {mailbox.post(site, draft): site}
-    ((_, answer),) = mailbox.collect(posted, SOON, threading.Event())
+    ((_, answer),) = mailbox.collect(posted, PATIENCE, threading.Event())
     return answer
 
 

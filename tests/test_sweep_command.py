@@ -11,16 +11,20 @@ from typing import Any
 import pytest
 
 from tests.federation import write_hospitals
+from tests.patience import PATIENCE
 from tests.studies import TABLE_STUDY, changed, small_study
 
 COMMAND = [sys.executable, "-m", "collegium"]
-pytestmark = pytest.mark.timeout(240)
 MODES = ("--modes", "local,distributed,pooled")
 
 
 def collegium(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=200, check=False
+        [*COMMAND, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 

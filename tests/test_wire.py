@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import math
 import os
 import ssl
 import threading
@@ -44,6 +45,7 @@ from protocol.wire import (
 )
 from silos import wire as wire_module
 from silos.wire import Wire
+from tests.patience import PATIENCE
 
 KEY = SigningKey.from_bytes(bytes(32))
 PROOF = Proof(
@@ -224,9 +226,7 @@ def test_withdrawn_deliveries_leave_nothing_behind(mailbox: Mailbox) -> None:
 def test_nobody_waits_for_a_run_that_was_stopped(mailbox: Mailbox) -> None:
     stop = threading.Event()
     stop.set()
-    began = time.monotonic()
-    assert list(mailbox.collect({mailbox.post("east", draft()): "east"}, 60.0, stop)) == []
-    assert time.monotonic() - began < 5
+    assert list(mailbox.collect({mailbox.post("east", draft()): "east"}, math.inf, stop)) == []
 
 
 def test_answers_of_many_threads_come_once_each(mailbox: Mailbox) -> None:
@@ -246,7 +246,7 @@ def test_answers_of_many_threads_come_once_each(mailbox: Mailbox) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         done = pool.map(hospital, [f"site-{at}" for at in range(8)])
-        came = list(mailbox.collect(numbers, 30.0, threading.Event()))
+        came = list(mailbox.collect(numbers, PATIENCE, threading.Event()))
         assert sum(done) == 200
     assert sorted(site for site, _ in came) == sorted(numbers.values())
     assert all(answer.message == site.encode() for site, answer in came)

@@ -17,13 +17,12 @@ from coordinator.service import Service
 from tests.chaos import witness
 from tests.chaos.points import Act, Point, arm, die
 from tests.network import Site
+from tests.patience import PATIENCE
 
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.chaos.processes"])
 #: Seconds between two looks at certificate, roster and runs that have ended.
 CHORES_SECONDS = 2.0
-#: Seconds within which a child must have come to its point, or have done its work.
-_SECONDS = 120.0
 
 
 class PointNotReached(AssertionError):
@@ -59,7 +58,7 @@ class Child:
         Raises:
             PointNotReached: it ended otherwise, or not in time.
         """
-        self._process.join(_SECONDS)
+        self._process.join(PATIENCE)
         if self._process.exitcode != -9:
             code = self._process.exitcode
             self.end()
@@ -69,7 +68,7 @@ class Child:
         """Kills the process where it still lives."""
         if self._process.is_alive():
             self._process.kill()
-        self._process.join(_SECONDS)
+        self._process.join(PATIENCE)
 
 
 def _serve_silo(site: Site, point: Point, act: Act, chunk: int | None) -> None:
@@ -90,7 +89,7 @@ def _serve_coordinator(
     service = Service(home, pace)
     with service.serving("127.0.0.1", port):
         for run_id in service.take_up_runs() or [service.start_run(study_digest, test_noise=True)]:
-            service.wait(run_id, _SECONDS)
+            service.wait(run_id, PATIENCE)
 
 
 def free_port() -> int:

@@ -30,18 +30,18 @@ from tests.chaos.processes import (
     silo_process,
 )
 from tests.federation import LinearTrainer
-from tests.network import SOON, Network, Site, until
+from tests.network import Network, Site, until
+from tests.patience import PATIENCE
 from tests.proxy import Proxy
 from tests.studies import changed
 
 T = TypeVar("T")
 
 #: Rounds wait for a silent hospital so long that only a fault makes them end.
-PATIENT = Pace(joining=90.0, step=40.0)
+PATIENT = Pace(joining=PATIENCE, step=PATIENCE / 2)
 #: Rounds that a silent hospital shall leave by their deadline.
-HASTY = Pace(joining=90.0, step=6.0)
+HASTY = Pace(joining=PATIENCE, step=6.0)
 
-_SETTLING_SECONDS = 30.0
 #: How long ago the consortium was founded: longer than a certificate's life.
 _FOUNDED = timedelta(days=10)
 #: A run's evaluation may be counted twice: a coordinator may be killed while it is.
@@ -140,7 +140,7 @@ class Stage:
     def wait(self) -> None:
         """Waits until the run has ended."""
         assert self.service is not None
-        self.service.wait(self.run_id, SOON)
+        self.service.wait(self.run_id, PATIENCE)
 
     def kill_east(self, point: Point, act: Act = die, *, chunk: int | None = None) -> None:
         """Runs with east as a process that is killed at a point; everything else goes on."""
@@ -225,7 +225,7 @@ class Stage:
 
     def wait_until_settled(self) -> None:
         """Gives hospitals that were away time to settle; what is open then is for the judge."""
-        end = time.monotonic() + _SETTLING_SECONDS
+        end = time.monotonic() + PATIENCE
         while self.judged(None).open_reservations and time.monotonic() < end:
             time.sleep(0.2)
 
