@@ -27,7 +27,6 @@ ACTS = frozenset(
     {
         "invited", "invitation-used", "invitation-withdrawn",
         "enrolled", "key-announced", "key-withdrawn", "key-adopted", "key-replaced", "revoked",
-        "attested",
         "certified", "certificate-revoked",
         "roster-proposed", "roster-vote", "roster-signed", "roster-withdrawn",
     }
@@ -64,7 +63,6 @@ class MemberRow(MemberRecord):
     site: Mapped[str] = mapped_column(String(63), index=True)
     state: Mapped[str] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(Text)
-    attestation: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class CertificateRow(MemberRecord):

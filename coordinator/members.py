@@ -36,21 +36,17 @@ from protocol.encoding import digest
 from protocol.enrolment import (
     INVITATION_LIFE,
     TOKEN_BYTES,
-    Attestation,
-    Attestations,
     EnrolmentInvitation,
     EnrolmentReply,
     RenewalReply,
-    parse,
     parse_enrolment_request,
     parse_key_change,
     parse_renewal_request,
-    require_own,
     to_bytes,
     write_time,
 )
 from protocol.errors import MessageRefused
-from protocol.identity import COORDINATOR, Member, SignedRoster, SigningKey
+from protocol.identity import COORDINATOR, SignedRoster, SigningKey
 
 _MOST_REASON = 500
 
@@ -143,11 +139,7 @@ class Members:
             row = acts.find_place(asked)
             if row is None:
                 row = MemberRow(public_key=asked.public_key, site=asked.site, state="enrolled")
-                row.attestation = _written(asked.attestation)
                 acts.write("enrolled", row)
-            elif asked.attestation is not None:
-                row.attestation = _written(asked.attestation)
-                acts.write("attested", row)
             acts.use(invitation, write_time(self._authority.clock()))
             acts.revoke_certificates(asked.site, write_time(self._authority.clock()))
             chain = self._certify(acts, asked.csr, asked.site)
@@ -214,26 +206,6 @@ class Members:
             )
             acts.withdraw_proposal()
 
-    def attest(self, site: str, attestation: bytes) -> None:
-        """Keeps an enrolled site's newest evidence about its machine.
-
-        Raises:
-            MessageRefused: it is damaged, or not about this site and its key.
-        """
-        read = parse(Attestation, attestation)
-        with self._acts() as acts:
-            row = acts.enrolled(site)
-            require_own(read, Member(site=row.site, public_key=row.public_key))
-            row.attestation = attestation
-            acts.write("attested", row)
-
-    def attestations(self) -> bytes:
-        """Returns the evidence of all enrolled sites (``Attestations``)."""
-        with self._store.read() as session:
-            found = members_in(session, None, "enrolled")
-            read = [parse(Attestation, row.attestation) for row in found if row.attestation]
-        return to_bytes(Attestations(attestations=tuple(read)))
-
     def certificate_allowed(self, serial: str, site: str) -> bool:
         """Whether a certificate, by its serial number in hexadecimal, is this site's and good."""
         now = write_time(self._authority.clock())
@@ -282,10 +254,6 @@ def _certificate_row(site: str, certificate: x509.Certificate) -> CertificateRow
         fingerprint=fingerprint(certificate),
         not_after=write_time(certificate.not_valid_after_utc),
     )
-
-
-def _written(attestation: Attestation | None) -> bytes | None:
-    return None if attestation is None else to_bytes(attestation)
 
 
 def _status(session: Session, site: str, current: SignedRoster | None, now: str) -> MemberStatus:

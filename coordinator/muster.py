@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
+from protocol.machine_evidence import MachineEvidence
 from protocol.summary import SignedSummary, Summary
 
 
@@ -21,6 +22,7 @@ class Muster:
         self._words: dict[str, SignedSummary] = {}
         self._summaries: dict[str, Summary] = {}
         self._models: dict[str, str] = {}
+        self._evidence: dict[str, MachineEvidence] = {}
         self._chosen: str | None = None
 
     def remember(self, words: Mapping[str, SignedSummary]) -> None:
@@ -28,11 +30,23 @@ class Muster:
         with self._lock:
             self._words |= words
 
-    def add(self, site: str, word: SignedSummary, summary: Summary, model: str) -> None:
-        """Takes a hospital in, with the digest of the first model that it built."""
+    def add(
+        self,
+        site: str,
+        word: SignedSummary,
+        summary: Summary,
+        model: str,
+        evidence: MachineEvidence | None = None,
+    ) -> None:
+        """Takes a hospital in, with the digest of the first model that it built.
+
+        ``evidence`` about its machine is handed on to the others, and never judged here.
+        """
         with self._lock:
             self._words[site], self._summaries[site] = word, summary
             self._models[site] = model
+            if evidence is not None:
+                self._evidence[site] = evidence
 
     def choose(self) -> str | None:
         """Returns the first model that most stand by, for good; None while nobody has joined."""
@@ -64,6 +78,12 @@ class Muster:
         """What was signed, by site."""
         with self._lock:
             return dict(self._words)
+
+    @property
+    def evidence(self) -> dict[str, MachineEvidence]:
+        """What hospitals have shown of their machines, by site."""
+        with self._lock:
+            return dict(self._evidence)
 
     @property
     def summaries(self) -> Mapping[str, Summary]:

@@ -31,6 +31,7 @@ from coordinator.workspace import Workspace
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
 from protocol.exchange import Reply, Request
 from protocol.identity import Roster
+from protocol.machine_evidence import MachineEvidence
 from protocol.run_notice import RunNotice, parse_joined, sign_end, sign_notice
 from protocol.study import Study
 from protocol.summary import SignedSummary, read_words
@@ -104,6 +105,11 @@ class NetworkRun:
     def joined(self) -> frozenset[str]:
         """The sites that have joined and stand by the same first model."""
         return self._muster.joined
+
+    @property
+    def evidence(self) -> Mapping[str, MachineEvidence]:
+        """What the hospitals that have joined have shown of their machines, by site."""
+        return self._muster.evidence
 
     @property
     def paused(self) -> bool:
@@ -256,7 +262,7 @@ class NetworkRun:
         except StoreBroken as error:  # asked again, it says the same
             log.warning("run %s: that %s joined cannot be kept: %s", self.run_id, site, error)
             return
-        self._muster.add(site, joined.word, summary, joined.model)
+        self._muster.add(site, joined.word, summary, joined.model, joined.evidence)
         if site not in self.joined:
             log.warning("run %s: %s builds another first model than most", self.run_id, site)
 

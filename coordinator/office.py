@@ -6,7 +6,7 @@ effective a second later.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import select
 
@@ -15,6 +15,7 @@ from coordinator.rosters import Rosters
 from coordinator.store import RunRow, Store
 from protocol.errors import MessageRefused
 from protocol.identity import SigningKey
+from protocol.machine_evidence import MachineEvidence, RunEvidence
 from protocol.run_notice import sign_end
 from protocol.summary import read_words, signed_words
 
@@ -34,10 +35,12 @@ class MembersOffice:
         members: Members,
         key: SigningKey,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        evidence: Callable[[str], Mapping[str, MachineEvidence] | None] = lambda run_id: None,
     ) -> None:
         self._store, self._members, self._key = store, members, key
         self._rosters = Rosters(store, key)
-        self._clock = clock
+        self._clock, self._evidence = clock, evidence
         self._allowed: dict[tuple[str, str], tuple[float, bool]] = {}
         self._keys: dict[str, tuple[float, bytes | None]] = {}
         #: When each site was last heard of, by ``time.time``.
@@ -75,25 +78,23 @@ class MembersOffice:
     def document(self, site: str, name: str) -> bytes | None:
         """Returns what the service publishes for a site.
 
-        ``rosters/VERSION``, ``attestations``, its own ``words``, and of
-        ``runs/NAME`` (in hexadecimal) ``open``, or the signed statement that it has ended.
+        ``rosters/VERSION``, its own ``words``, of ``runs/NAME`` (in hexadecimal)
+        ``open`` or the signed statement that it has ended, and as ``evidence/NAME``
+        what the members of a run at work have shown of their machines.
         """
         kind, _, rest = name.partition("/")
         if kind == "rosters" and 0 < len(rest) <= 8:
             return self._rosters.news(int(rest, 16))
-        if kind == "attestations":
-            return self._members.attestations()
         if kind == "words":
             return self._words(site)
         if kind == "runs":
-            return self._state(rest)
+            return self._state(_run_of(rest))
+        if kind == "evidence":
+            shown = self._evidence(_run_of(rest))
+            return None if shown is None else RunEvidence(shown=shown).canonical_bytes
         return None
 
-    def _state(self, name: str) -> bytes | None:
-        try:
-            run_id = bytes.fromhex(name).decode()
-        except ValueError as error:
-            raise MessageRefused("no run has such a name") from error
+    def _state(self, run_id: str) -> bytes | None:
         with self._store.read() as session:
             row = session.get(RunRow, run_id)
             if row is None:
@@ -101,7 +102,7 @@ class MembersOffice:
             return b"open" if row.state == "running" else sign_end(run_id, self._key)
 
     def hand_in(self, site: str, name: str, body: bytes) -> bytes:
-        """Takes a renewal, a roster's signature, a key's change or an attestation.
+        """Takes a renewal, a roster's signature or a key's change.
 
         Raises:
             MessageRefused: it is not accepted.
@@ -114,9 +115,6 @@ class MembersOffice:
             return b"signed" if self._rosters.sign(site, body) else b"kept"
         if name == "key-change":
             self._members.announce_key(site, body)
-            return b"kept"
-        if name == "attestation":
-            self._members.attest(site, body)
             return b"kept"
         raise MessageRefused("nothing of that name is taken")
 
@@ -131,3 +129,11 @@ class MembersOffice:
             kept = {run_id: read_words(text) for run_id, text in session.execute(query)}
         own = {run_id: words[site] for run_id, words in kept.items() if site in words}
         return signed_words(own).encode()
+
+
+def _run_of(name: str) -> str:
+    """Returns the run that a document's name holds in hexadecimal."""
+    try:
+        return bytes.fromhex(name).decode()
+    except ValueError as error:
+        raise MessageRefused("no run has such a name") from error

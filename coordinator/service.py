@@ -33,6 +33,7 @@ from coordinator.workspace import Workspace
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.identity import Roster, parse_roster
+from protocol.machine_evidence import MachineEvidence
 from protocol.study import Study
 
 log = logging.getLogger("collegium.coordinator")
@@ -57,7 +58,7 @@ class Service:
         self._pace = pace
         self._mailbox, self._metrics = Mailbox(), Metrics()
         self._blobs = BlobStore(home / "blobs")
-        self._office = MembersOffice(self._store, members, self._key)
+        self._office = MembersOffice(self._store, members, self._key, evidence=self._shown)
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
         self.server = Server(
             self._office, self._mailbox, self._blobs, self._metrics, self._pool, self._key
@@ -153,6 +154,11 @@ class Service:
             raise PolicyRefused(f"a run is steered by {', '.join(ways)}, not {what!r}")
         ways[what]()
         log.info("run %s: %s", run_id, what)
+
+    def _shown(self, run_id: str) -> Mapping[str, MachineEvidence] | None:
+        with self._lock:
+            run = self._runs.get(run_id)
+        return None if run is None else run.evidence
 
     def status(self) -> Mapping[str, Any]:
         """Returns what the service does now."""

@@ -7,8 +7,6 @@ Rules:
 2. Whoever sends a record has signed it with the identity key that it names. A
    token gives a certificate for TLS; a vote comes from the other members only
    (``identity.require_quorum``).
-3. Evidence about a hospital's machine stands beside the roster, signed with
-   the key that the roster names: the roster's bytes do not depend on it.
 
 Source: ``transport-and-identity.md`` E, "Enrolment and certificates".
 """
@@ -20,9 +18,7 @@ from typing import Annotated, Any, TypeVar
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import MessageRefused
 from protocol.forms import (
-    MAX_SITES,
     SiteName,
-    base64_bytes,
     from_json,
     hex_bytes,
     list_of,
@@ -34,8 +30,6 @@ from protocol.forms import (
 )
 from protocol.identity import COORDINATOR, Member, SignedRoster, SigningKey, verify
 
-#: The largest evidence about a machine that is kept.
-MOST_EVIDENCE = 64 << 10
 #: How long an invitation is good for.
 INVITATION_LIFE = timedelta(hours=72)
 #: How long a hospital's certificate is good for.
@@ -116,41 +110,6 @@ class EnrolmentInvitation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attestation:
-    """Evidence about the machine on which a hospital keeps a key; what it means, a verifier knows.
-
-    The signature is made with the identity key, so that nobody can put another
-    hospital's evidence, or an invented one, beside this key.
-    """
-
-    site: SiteName
-    public_key: Annotated[str, _PUBLIC_KEY]
-    evidence: Annotated[bytes, base64_bytes(MOST_EVIDENCE)]
-    signature: Annotated[bytes, _SIGNATURE] = _UNSIGNED
-
-    def __post_init__(self) -> None:
-        require_forms(self)
-
-
-def attest(site: str, evidence: bytes, key: SigningKey) -> Attestation:
-    """Returns evidence signed with the hospital's identity key."""
-    drawn = Attestation(site=site, public_key=key.public.hex(), evidence=evidence)
-    return replace(drawn, signature=key.sign("attest", _rest(drawn)))
-
-
-def require_own(attestation: Attestation, member: Member) -> None:
-    """Checks that evidence is this member's.
-
-    Raises:
-        MessageRefused: it names another site or key, or is not signed with the key.
-    """
-    if (attestation.site, attestation.public_key) != (member.site, member.public_key):
-        raise MessageRefused(f"the evidence is not about {member.site} and its key")
-    public = bytes.fromhex(member.public_key)
-    verify(public, "attest", _rest(attestation), attestation.signature)
-
-
-@dataclass(frozen=True, kw_only=True)
 class EnrolmentRequest:
     """Token, certificate request and identity key; signed with that key over all the rest."""
 
@@ -158,7 +117,6 @@ class EnrolmentRequest:
     token: Annotated[bytes, hex_bytes(TOKEN_BYTES)] = field(repr=False)
     csr: Annotated[str, _CSR]
     public_key: Annotated[str, _PUBLIC_KEY]
-    attestation: Annotated[Attestation | None, optional(nested(Attestation))] = None
     signature: Annotated[bytes, _SIGNATURE] = _UNSIGNED
 
     def __post_init__(self) -> None:
@@ -172,7 +130,7 @@ class EnrolmentRequest:
 
 
 def request_enrolment(
-    invitation: EnrolmentInvitation, csr: str, key: SigningKey, evidence: bytes | None = None
+    invitation: EnrolmentInvitation, csr: str, key: SigningKey
 ) -> EnrolmentRequest:
     """Returns the request that accepts an invitation."""
     drawn = EnrolmentRequest(
@@ -180,22 +138,19 @@ def request_enrolment(
         token=invitation.token,
         csr=csr,
         public_key=key.public.hex(),
-        attestation=None if evidence is None else attest(invitation.site, evidence, key),
     )
     return replace(drawn, signature=key.sign("enrol", _rest(drawn)))
 
 
 def parse_enrolment_request(data: bytes) -> EnrolmentRequest:
-    """Returns the request in these bytes; its signatures are checked, its token is not.
+    """Returns the request in these bytes; its signature is checked, its token is not.
 
     Raises:
-        MessageRefused: the form is wrong, or a signature is not the identity key's.
+        MessageRefused: the form is wrong, or the signature is not the identity key's.
     """
     request = parse(EnrolmentRequest, data)
     public = bytes.fromhex(request.public_key)
     verify(public, "enrol", _rest(request), request.signature)
-    if request.attestation is not None:
-        require_own(request.attestation, request.member)
     return request
 
 
@@ -291,13 +246,6 @@ class RosterNews:
 
     signed: Annotated[tuple[SignedRoster, ...], list_of(nested(SignedRoster), _MOST_ROSTERS)]
     proposed: Annotated[SignedRoster | None, optional(nested(SignedRoster))] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attestations:
-    """The evidence that stands beside a roster."""
-
-    attestations: Annotated[tuple[Attestation, ...], list_of(nested(Attestation), MAX_SITES)]
 
 
 def to_bytes(record: Any) -> bytes:

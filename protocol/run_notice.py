@@ -1,16 +1,28 @@
 """How a coordinator announces a run and its end, and what a hospital says when it joins.
 
 The notice names the study and the roster by digest only: the hospital runs the
-copy of the study that its own officers approved, and the roster it trusts.
+copy of the study that its own officers approved, and the roster it trusts. Its
+own digest is the challenge that evidence about the members' machines answers.
 """
 
 from dataclasses import dataclass
 from typing import Annotated
 
-from protocol.encoding import canonical, parse_canonical
+from protocol.encoding import canonical, digest, parse_canonical
 from protocol.errors import MessageRefused
-from protocol.forms import Digest, base64_bytes, from_json, hex_bytes, require_forms, text, to_json
+from protocol.forms import (
+    Digest,
+    base64_bytes,
+    from_json,
+    hex_bytes,
+    nested,
+    optional,
+    require_forms,
+    text,
+    to_json,
+)
 from protocol.identity import SigningKey, verify
+from protocol.machine_evidence import MachineEvidence
 from protocol.summary import SignedSummary
 
 _NOTICE, _END = "run-notice", "run-end"
@@ -29,6 +41,11 @@ class RunNotice:
 
     def __post_init__(self) -> None:
         require_forms(self)
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the notice's canonical bytes: the same for every member of the run."""
+        return digest(canonical(to_json(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +104,16 @@ def _open(domain: str, wire: bytes, public: bytes) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """A hospital's word when it joins: its signed summary, and the first model it built.
+    """A hospital's answer when it joins: its signed summary, and the first model it built.
 
-    ``model`` is the digest of the parameters that the study's seed gives there.
+    ``model`` is the digest of the parameters that the study's seed gives there;
+    ``evidence`` is about the hospital's machine, where that has a TEE.
     """
 
     summary: Annotated[bytes, base64_bytes(_MOST_SUMMARY)]
     signature: Annotated[bytes, hex_bytes(64)]
     model: Digest
+    evidence: Annotated[MachineEvidence | None, optional(nested(MachineEvidence))] = None
 
     @property
     def word(self) -> SignedSummary:

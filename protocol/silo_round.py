@@ -215,6 +215,15 @@ class SiloRound:
             raise MessageRefused("another U1 was accepted before")
         return _needed(self._header, "share"), _needed(self._entries, "share")
 
+    @property
+    def sharers(self) -> tuple[str, ...]:
+        """The sites of U1, sorted: nobody else can be in this silo's sum.
+
+        Raises:
+            OutOfOrder: U1 was not accepted yet.
+        """
+        return tuple(_needed(self._adverts, "share").places)
+
     def accept_shares(self, senders: bytes, entries: bytes) -> None:
         """Takes the shares that every member of U2 made for this silo.
 

@@ -115,6 +115,28 @@ def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def attest(
+    home: Home,
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    run: Annotated[
+        str | None, typer.Option("--run", help="For a run that this hospital was asked to join.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes evidence about this machine, from its processor, and shows what it says.
+
+    Without --run it is a trial, which no run accepts: it shows the measurement and the firmware
+    that other hospitals would write into their policies. In a run the supervisor does this itself.
+    """
+    from silos.attestation_acts import attest as write_evidence
+
+    made = write_evidence(home, to, run)
+    about = f"run {run}" if run else "a trial: no run accepts it"
+    say(f"wrote {to}: evidence for {about}", *(f"{name:12} {said}" for name, said in made.facts))
+    emit({"run": run, **dict(made.facts)}, as_json)
+
+
+@app.command()
 def approve(study: StudyFile, home: Home, by: By, reason: Reason = "", yes: Yes = False) -> None:
     """Shows what a study would do here in plain words, and records a person's approval of it."""
     from protocol.study_file import read_study_file

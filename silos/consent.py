@@ -4,10 +4,9 @@ A study may run here when all of this holds at that moment:
 
 1. the site file can be read, and is this hospital's;
 2. its policy has nothing against the study;
-3. the other members have shown the evidence that the policy asks for;
-4. as many of the people whom the policy names now as it asks for have approved
+3. as many of the people whom the policy names now as it asks for have approved
    the study's digest, and nobody has withdrawn it;
-5. it is an hour at which the hospital lets studies begin.
+4. it is an hour at which the hospital lets studies begin.
 """
 
 from collections.abc import Callable
@@ -34,9 +33,6 @@ class Consent:
         home: the hospital's folder.
         hospital: its open database.
         clock: says what time it is.
-        require_attested: checks the other members' evidence with the verifier of
-            this name, and raises PolicyRefused. Without it a policy that asks
-            for evidence refuses every study.
     """
 
     def __init__(
@@ -44,12 +40,10 @@ class Consent:
         home: Path,
         hospital: Hospital,
         clock: Callable[[], datetime] = system_time,
-        require_attested: Callable[[str], None] | None = None,
     ) -> None:
         self._home = home
         self._hospital = hospital
         self._clock = clock
-        self._require_attested = require_attested
 
     def __call__(self, study: Study) -> None:
         """Returns when the hospital lets this study begin now.
@@ -60,7 +54,6 @@ class Consent:
         """
         site = self.site_file()
         require_allowed(site, study, simulated=self._hospital.simulated)
-        self._require_evidence(site.policy.attestation)
         approvals_of(self._hospital).require(
             study.digest, approvers=site.policy.approvers, needed=site.policy.approvals_needed
         )
@@ -69,16 +62,6 @@ class Consent:
                 f"studies begin here at {site.resources.hours} ({site.resources.time_zone}) only: "
                 "resources.hours in the site file"
             )
-
-    def _require_evidence(self, verifier: str | None) -> None:
-        if verifier is None:
-            return
-        if self._require_attested is None:
-            raise PolicyRefused(
-                f"the policy asks for evidence that {verifier} verifies, and nobody here can ask "
-                "the other members for it: leave policy.attestation out, or wait"
-            )
-        self._require_attested(verifier)
 
     def site_file(self) -> SiteFile:
         """Returns the site file as it is now.

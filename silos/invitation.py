@@ -1,9 +1,10 @@
 """What a hospital needs to join a run."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from protocol.identity import Roster
+from protocol.identity import Member, Roster
 from protocol.study import Study
 from silos.own_words import OwnWords
 
@@ -16,6 +17,8 @@ class Invitation:
     hospital's own records where its site file names them; a
     ``fixed_noise_seed`` is for tests of a simulation only. ``own_words`` are what
     the consortium has kept of this hospital's earlier signed words.
+    ``require_machines`` checks the evidence of the members that it is given, where
+    the hospital's policy asks for any.
     """
 
     run_id: str
@@ -27,3 +30,4 @@ class Invitation:
     source: Path | None = None
     fixed_noise_seed: int | None = None
     own_words: OwnWords = OwnWords()
+    require_machines: Callable[[Iterable[Member]], None] | None = None

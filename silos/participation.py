@@ -12,11 +12,14 @@ Rules, whoever the coordinator claims to be:
    one that has lost it sits the round out. Where the noise is shared, and of
    the evaluation, another attempt gets new noise and pays again, as often as
    the study has planned (ruling 4).
-4. The ledger holds SENT, durably, before the masked bytes exist outside this
+4. It shares nothing with a member whose machine has not shown what this
+   hospital's policy asks for (``silos.attestation``).
+5. The ledger holds SENT, durably, before the masked bytes exist outside this
    object; the envelope carries the ledger's head (ruling 18).
 """
 
 import logging
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -33,7 +36,7 @@ from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts
-from protocol.identity import Roster, SigningKey
+from protocol.identity import Member, Roster, SigningKey
 from protocol.keystream import Words
 from protocol.masking import word_type
 from protocol.no_wrap import COUNT_LIMIT
@@ -110,10 +113,12 @@ class Participation:
         plan: PrivacyPlan | None,
         trainer: LocalTrainer,
         entropy: Entropy,
+        require_machines: Callable[[Iterable[Member]], None] | None = None,
         threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
         self._threads = threads
+        self._require_machines = require_machines
         self.trainer = trainer
         self.key = key
         self._roster = roster
@@ -158,8 +163,7 @@ class Participation:
         if self._round is None:
             raise OutOfOrder(f"step {request.step} came before a round was opened")
         if request.step == "share":
-            header, entries = self._round.share(request.message)
-            return Reply(message=header, blob=entries)
+            return self._share(self._round, request)
         if request.step == "masked":
             return self._masked or self._contribute(self._round, request)
         if request.step == "consistency":
@@ -193,6 +197,13 @@ class Participation:
         self._drop_kept()
         self._round, self._model, self._masked = opened, model, None
         return advert
+
+    def _share(self, opened: SiloRound, request: Request) -> Reply:
+        header, entries = opened.share(request.message)
+        if self._require_machines is not None:
+            others = set(opened.sharers) - {self.site}
+            self._require_machines(m for m in self._roster.members if m.site in others)
+        return Reply(message=header, blob=entries)
 
     def _check(self, context: RoundContext, model: Tensors) -> None:
         """Refuses any context but the one this hospital would have written."""

@@ -13,7 +13,7 @@ from typing import Protocol
 from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital
 from compliance.trusted_rosters import TrustedRosters, require_own_place
-from protocol.enrolment import Attestations, RosterNews, parse
+from protocol.enrolment import RosterNews, parse
 from protocol.errors import (
     LinkLost,
     MessageRefused,
@@ -22,11 +22,10 @@ from protocol.errors import (
     WorkspaceRefused,
 )
 from protocol.identity import Member, Roster, SignedRoster, sign_roster
-from silos.attestation import Verifier, find_verifier, require_attested
 from silos.credentials import Credentials
 from silos.enrolling import coordinator_key
 from silos.site_acts import opened
-from silos.site_file import SITE_FILE, SiteFile, site_file_of
+from silos.site_file import SITE_FILE, SiteFile
 from silos.wire import Wire
 
 
@@ -191,37 +190,6 @@ def sign_over(hospital: Hospital, line: Line, digest: str) -> tuple[Roster, bool
     if complete:
         refresh(hospital, line)
     return roster, complete
-
-
-def ask_for_evidence(home: Path, hospital: Hospital, verifier: str) -> None:
-    """Asks the coordinator for the members' evidence and checks it (``consent.Consent``).
-
-    Args:
-        verifier: the name of an installed one (``attestation.find_verifier``).
-
-    Raises:
-        PolicyRefused: see ``require_evidence``; or no such verifier is installed.
-        LinkLost: the coordinator cannot be asked.
-    """
-    check = find_verifier(verifier)
-    with line_of(home, site_file_of(home), hospital) as line:
-        require_evidence(hospital, line, check)
-
-
-def require_evidence(hospital: Hospital, line: Line, verifier: Verifier) -> None:
-    """Checks the evidence of every member of the trusted roster, as the coordinator holds it.
-
-    Raises:
-        PolicyRefused: no roster is trusted yet, or a member's evidence is
-            missing, not its own, or does not satisfy the verifier.
-        LinkLost: the coordinator cannot be asked.
-    """
-    roster = TrustedRosters(hospital).newest()
-    if roster is None:
-        raise PolicyRefused("no roster is trusted yet: collegium silo roster sign")
-    found = line.document("attestations")
-    told = () if found is None else parse(Attestations, found).attestations
-    require_attested(roster, {evidence.site: evidence for evidence in told}, verifier)
 
 
 def _require_same(roster: Roster, digest: str) -> None:

@@ -116,6 +116,7 @@ class Silo:
                 plan=plan,
                 trainer=self._make_trainer(study, self.site, train, test),
                 entropy=entropy,
+                require_machines=invitation.require_machines,
             )
         except BaseException:
             if plan is not None:

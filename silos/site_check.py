@@ -21,11 +21,14 @@ from pipelines.cohort import columns_to_keep, load_cohort
 from pipelines.parts import parts_of
 from protocol.contract import TableCohort
 from protocol.errors import FederationError, StudyRefused
+from protocol.machine_evidence import REPORT_DATA_BYTES
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study import Study
 from protocol.task import FullyConnected
 from protocol.wire import MOST_SKEW_SECONDS
-from silos.attestation import find_verifier
+from silos.attestation import AttestationPolicy, facts_of, sev_snp
+from silos.attestation.kernel import INTERFACE
+from silos.attestation_acts import CERTIFICATES, own_evidence
 from silos.connectivity import Reach, reach
 from silos.consent import system_time
 from silos.credentials import Credentials
@@ -89,18 +92,21 @@ def _policy(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Findin
     for refusal in against:
         yield bad(refusal.where, refusal.what, refusal.remedy)
     if site.policy.attestation is not None:
-        yield _verifier(site.policy.attestation)
+        yield _machines_asked_for(site.policy.attestation)
     if not against:
         kind = ", a simulated hospital" if hospital.simulated else ""
         yield ok("policy", f"nothing against it{kind}")
 
 
-def _verifier(name: str) -> Finding:
+def _machines_asked_for(policy: AttestationPolicy) -> Finding:
     try:
-        find_verifier(name)
+        policy.verifiers()
     except FederationError as error:
-        return bad("attestation", str(error), "install it, or leave policy.attestation out")
-    return ok("attestation", f"the verifier {name} is installed")
+        return bad("attestation", str(error), "install it, or take it out of policy.attestation")
+    return ok(
+        "attestation",
+        f"the other members must show evidence of the kind {' or '.join(policy.kinds)} in each run",
+    )
 
 
 def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
@@ -223,6 +229,25 @@ def _machine(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
         yield ok("cores", said)
     if site.resources.gpu:
         yield _gpu()
+    yield _tee(home)
+
+
+def _tee(home: Path) -> Finding:
+    """What this machine could show of itself; a hospital without a TEE is as good as any other."""
+    if not INTERFACE.is_dir():
+        return ok("TEE", "none: hospitals whose policy asks for one share nothing with this one")
+    try:
+        evidence = own_evidence(home, bytes(REPORT_DATA_BYTES))
+        facts = dict(facts_of(evidence))
+    except FederationError as error:
+        return warn("TEE", str(error), "collegium silo attest tries again")
+    if evidence.kind == sev_snp.KIND and not evidence.certificates:
+        return warn(
+            "TEE",
+            "the host hands on no certificates of the chip's key",
+            f"put vcek, ask and ark (.der or .pem) into {home / CERTIFICATES}",
+        )
+    return ok("TEE", f"{evidence.kind}, measurement {facts['measurement']}")
 
 
 def _disk(home: Path, study: Study) -> Finding:

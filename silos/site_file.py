@@ -24,6 +24,7 @@ from protocol.document import DocumentForm, read_document
 from protocol.errors import SiteFileRefused
 from protocol.study import Name, Split, nearest
 from protocol.task import Network, Task
+from silos.attestation import AttestationPolicy
 
 SITE_FILE = "site.yaml"
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
@@ -96,7 +97,8 @@ class Policy(Record):
     the label, the patient key and the split column included; of an image cohort
     they are ``images``, ``labels`` and the patient key. ``sites`` is how many
     hospitals' updates a sum must hold at least; ``patients`` how many of its
-    own a study must be able to count on. Epsilon and delta are one study's; the
+    own a study must be able to count on. ``attestation`` is what the other members
+    must show about their machines. Epsilon and delta are one study's; the
     patients' budget for life stands in the hospital's database.
     """
 
@@ -113,7 +115,7 @@ class Policy(Record):
     delta_at_most: float = Field(default=1e-5, gt=0, lt=1)
     approvers: tuple[Person, ...] = ()
     approvals_needed: int = Field(default=1, ge=1, le=10)
-    attestation: str | None = Field(default=None, min_length=1, max_length=63)
+    attestation: AttestationPolicy | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Policy":

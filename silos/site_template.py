@@ -36,7 +36,12 @@ policy:
   # Who may approve a study, and how many of them must.
   approvers: []           # for example [Dr. A. Officer, Prof. B. Medicine]
   approvals_needed: 1
-  # attestation: NAME     # asks the other members for evidence that NAME verifies
+  # What the other members must show about the machines that hold their keys; left
+  # out: nothing. The measurements are those of an image that you built or checked.
+  # attestation:
+  #   sev_snp:
+  #     measurements: []       # launch digests, 96 hexadecimal digits each
+  #     least_tcb: {{boot_loader: 4, tee: 0, snp: 24, microcode: 219}}
 
 resources:
   workers: 1              # processes that compute gradients

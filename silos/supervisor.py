@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -37,11 +38,14 @@ from protocol.errors import (
     StoreBroken,
 )
 from protocol.exchange import Request
-from protocol.identity import Roster
+from protocol.identity import Member, Roster
+from protocol.machine_evidence import MachineEvidence, report_data
 from protocol.run_notice import Joined, RunNotice, open_end, open_notice
 from protocol.summary import SignedSummary
 from protocol.tensors import decode_tensors, model_digest
 from protocol.wire import Answer, Delivery
+from silos.attestation import AttestationPolicy, MachineCheck, machine_evidence
+from silos.consent import system_time
 from silos.credentials import Credentials
 from silos.invitation import Invitation
 from silos.own_words import OwnWords, read_own_words
@@ -63,12 +67,17 @@ _MOST_FAREWELLS = 20
 class Settings:
     """What a supervisor is told beside its home.
 
-    ``fixed_noise`` is for tests of a simulated hospital only.
+    ``fixed_noise`` is for tests of a simulated hospital only. ``attestation``
+    returns what the hospital's policy asks of the other members' machines now,
+    ``evidence`` what this machine shows of itself over the given 64 bytes.
     """
 
     source: Path | None = None
     fixed_noise: bool = False
     wait_seconds: int = WAIT_SECONDS
+    attestation: Callable[[], AttestationPolicy | None] = lambda: None
+    evidence: Callable[[bytes], MachineEvidence] = machine_evidence
+    clock: Callable[[], datetime] = system_time
 
 
 class Supervisor:
@@ -273,7 +282,36 @@ class Supervisor:
             raise MessageRefused("the notice is about another run")
         word = self._approve(wire, notice, delivery.message)
         model = model_digest(decode_tensors(self._silo.initial_model(notice.run_id)))
-        return Joined(summary=word.data, signature=word.signature, model=model).canonical_bytes
+        return Joined(
+            summary=word.data,
+            signature=word.signature,
+            model=model,
+            evidence=self._evidence(notice),
+        ).canonical_bytes
+
+    def _evidence(self, notice: RunNotice) -> MachineEvidence | None:
+        """Returns what this machine shows of itself in a run; nothing where it has no TEE."""
+        key = self._rosters.kept(notice.roster).key_of(self._hospital.site)
+        member = Member(site=self._hospital.site, public_key=key.hex())
+        try:
+            return self._settings.evidence(report_data(member, notice.digest))
+        except FederationError as error:
+            log.info(
+                "run %s: no evidence about this machine is shown, and members whose policy asks "
+                "for it share nothing with this hospital: %s",
+                notice.run_id,
+                error,
+            )
+            return None
+
+    def _machine_check(self, notice: RunNotice) -> MachineCheck | None:
+        policy = self._settings.attestation()
+        if policy is None:
+            return None
+        name = f"evidence/{notice.run_id.encode().hex()}"
+        return MachineCheck(
+            policy, notice.digest, lambda: self._line().document(name), self._settings.clock
+        )
 
     def _approve(self, wire: Wire, notice: RunNotice, signed: bytes) -> SignedSummary:
         """Joins, and writes it down first: a reservation is always found again."""
@@ -320,6 +358,7 @@ class Supervisor:
                 source=self._settings.source,
                 fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
                 own_words=self._own_words(wire),
+                require_machines=self._machine_check(notice),
             )
         )
 

@@ -64,13 +64,13 @@ def start(
     ] = False,
 ) -> None:
     """Serves the consortium until stopped: takes part in the studies that were approved here."""
+    from silos.attestation_acts import own_evidence
     from silos.consent import Consent
     from silos.credentials import Credentials
     from silos.enrolling import coordinator_key
     from silos.home import alone
     from silos.own_ray import own_ray
     from silos.remote_trainer import RemoteTrainer
-    from silos.roster_acts import ask_for_evidence
     from silos.silo import Silo
     from silos.site_file import source_path
     from silos.supervisor import Settings, Supervisor
@@ -79,9 +79,7 @@ def start(
         if test_noise and not hospital.simulated:
             raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
         _log_at_home(home / "silo.log")
-        consent = Consent(
-            home, hospital, require_attested=partial(ask_for_evidence, home, hospital)
-        )
+        consent = Consent(home, hospital)
         site = consent.site_file()
         if site.coordinator is None:
             raise PolicyRefused("site.yaml: coordinator is missing: write its address there")
@@ -100,7 +98,12 @@ def start(
             Credentials(home / "tls", hospital.site),
             coordinator_public=coordinator_key(home),
             url=site.coordinator,
-            settings=Settings(source=source_path(site, home), fixed_noise=test_noise),
+            settings=Settings(
+                source=source_path(site, home),
+                fixed_noise=test_noise,
+                attestation=lambda: consent.site_file().policy.attestation,
+                evidence=partial(own_evidence, home),
+            ),
         )
         with own_ray(gpu=site.resources.gpu):
             for number in (signal.SIGINT, signal.SIGTERM):  # after Ray, which sets its own

@@ -31,8 +31,6 @@ class MemoryLine:
 
     def document(self, name: str) -> bytes | None:
         self._admit()
-        if name == "attestations":
-            return self._members.attestations()
         if name == "words":
             return signed_words(self.words).encode()
         kind, _, after = name.partition("/")

@@ -26,13 +26,16 @@ from coordinator.service import Service
 from coordinator.store import RoundRow, RunRow, Store
 from coordinator.workspace import Workspace
 from protocol.identity import SigningKey, sign_roster
+from protocol.machine_evidence import MachineEvidence
 from protocol.study import Study
+from silos.attestation import AttestationPolicy, machine_evidence
 from silos.credentials import Credentials
 from silos.enrolling import coordinator_key, enrol
 from silos.silo import MakeTrainer, Silo
 from silos.supervisor import Settings, Supervisor
 from tests.federation import LinearTrainer, write_hospitals
 from tests.patience import PATIENCE
+from tests.tee import NOW
 
 #: How long a test's rounds wait: only a hospital that is gone makes them wait so long.
 QUICK = Pace(joining=PATIENCE, step=60.0)
@@ -59,6 +62,8 @@ class Site:
     fixed_noise: bool
     make_trainer: MakeTrainer = LinearTrainer
     wait_seconds: int = 2
+    attestation: AttestationPolicy | None = None
+    evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     supervisor: Supervisor | None = None
     thread: threading.Thread | None = None
     failures: list[BaseException] = field(default_factory=list)
@@ -84,7 +89,12 @@ class Site:
             coordinator_public=coordinator_key(self.home),
             url=self.url,
             settings=Settings(
-                source=self.source, fixed_noise=self.fixed_noise, wait_seconds=self.wait_seconds
+                source=self.source,
+                fixed_noise=self.fixed_noise,
+                wait_seconds=self.wait_seconds,
+                attestation=lambda: self.attestation,
+                evidence=self.evidence,
+                clock=lambda: NOW,
             ),
             random_pause=lambda: 0.0,
         )

@@ -13,11 +13,8 @@ from hypothesis import strategies as st
 
 from protocol.encoding import canonical
 from protocol.enrolment import (
-    MOST_EVIDENCE,
-    Attestation,
     EnrolmentInvitation,
     EnrolmentReply,
-    attest,
     change_key,
     parse,
     parse_enrolment_request,
@@ -26,11 +23,10 @@ from protocol.enrolment import (
     renewal_due,
     request_enrolment,
     request_renewal,
-    require_own,
     to_bytes,
 )
 from protocol.errors import MessageRefused
-from protocol.identity import Member, SigningKey
+from protocol.identity import SigningKey
 from tests.consortium_home import ConsortiumHome, csr, leaf
 
 KEY = SigningKey.from_bytes(bytes([7]) * 32)
@@ -50,7 +46,7 @@ def spoilt(data: bytes, field: str, value: object) -> bytes:
 def test_records_survive_their_bytes(home: ConsortiumHome) -> None:
     invitation = home.invite("lyon")
     assert parse(EnrolmentInvitation, to_bytes(invitation)) == invitation
-    request = request_enrolment(invitation, CSR, KEY, b"evidence")
+    request = request_enrolment(invitation, CSR, KEY)
     assert parse_enrolment_request(to_bytes(request)) == request
     renewal = request_renewal("lyon", CSR, KEY)
     assert parse_renewal_request(to_bytes(renewal), "lyon", KEY.public) == renewal
@@ -103,7 +99,6 @@ def test_invitation_of_another_time_is_refused(home: ConsortiumHome) -> None:
             SigningKey.from_bytes(bytes([8]) * 32).public.hex(),
             "not valid for this key",
         ),
-        ("attestation", None, "not valid for this key"),
         ("csr", "x" * 9000, "csr: expected text"),
         ("site", "coordinator", "no hospital may be called"),
     ],
@@ -111,28 +106,9 @@ def test_invitation_of_another_time_is_refused(home: ConsortiumHome) -> None:
 def test_request_is_signed_over_everything(
     home: ConsortiumHome, field: str, value: object, said: str
 ) -> None:
-    request = to_bytes(request_enrolment(home.invite("lyon"), CSR, KEY, b"evidence"))
+    request = to_bytes(request_enrolment(home.invite("lyon"), CSR, KEY))
     with pytest.raises(MessageRefused, match=said):
         parse_enrolment_request(spoilt(request, field, value))
-
-
-def test_evidence_belongs_to_one_key_and_has_a_limit() -> None:
-    attestation = attest("lyon", b"quote", KEY)
-    member = Member(site="lyon", public_key=KEY.public.hex())
-    require_own(attestation, member)
-    with pytest.raises(MessageRefused, match="not about oslo and its key"):
-        require_own(attestation, replace(member, site="oslo"))
-    with pytest.raises(MessageRefused, match="not valid for this key"):
-        require_own(replace(attestation, evidence=b"other"), member)
-    with pytest.raises(ValueError, match="at most 65536 bytes"):
-        Attestation(site="lyon", public_key=KEY.public.hex(), evidence=bytes(MOST_EVIDENCE + 1))
-
-
-def test_request_with_evidence_about_another_key_is_refused(home: ConsortiumHome) -> None:
-    request = request_enrolment(home.invite("lyon"), CSR, KEY)
-    stranger = replace(request, attestation=attest("lyon", b"quote", SigningKey.generate()))
-    with pytest.raises(MessageRefused, match="not valid for this key|not about lyon"):
-        parse_enrolment_request(to_bytes(stranger))
 
 
 def test_renewal_of_another_site_or_key_is_refused() -> None:
@@ -159,10 +135,11 @@ def test_key_change_needs_both_keys() -> None:
 
 
 def test_a_signature_for_one_purpose_is_worth_nothing_for_another() -> None:
-    signature = request_renewal("lyon", CSR, KEY).signature
-    other = replace(attest("lyon", b"quote", KEY), signature=signature)
+    new = SigningKey.generate()
+    change = change_key("lyon", KEY, new)
+    other = replace(change, old_signature=request_renewal("lyon", CSR, KEY).signature)
     with pytest.raises(MessageRefused, match="not valid for this key"):
-        require_own(other, Member(site="lyon", public_key=KEY.public.hex()))
+        parse_key_change(to_bytes(other), "lyon", KEY.public)
 
 
 def test_renewal_is_due_at_two_thirds() -> None:

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
@@ -18,13 +17,10 @@ from coordinator.members import Members
 from coordinator.store import Base, Store
 from coordinator.verification import verify_records
 from protocol.enrolment import (
-    Attestations,
     RenewalReply,
     RosterNews,
-    attest,
     change_key,
     parse,
-    request_enrolment,
     request_renewal,
     to_bytes,
 )
@@ -316,20 +312,6 @@ def test_hospital_that_was_away_gets_every_roster_in_order(home: ConsortiumHome)
     assert parse(RosterNews, home.members.rosters.news(2)).signed == ()
 
 
-def test_evidence_is_kept_and_renewed_by_its_own_site_only(home: ConsortiumHome) -> None:
-    key = SigningKey.generate()
-    invitation = home.invite("lyon")
-    request = request_enrolment(invitation, csr("lyon"), key, b"first quote")
-    home.members.enrol(to_bytes(request))
-    newest = attest("lyon", b"second quote", key)
-    home.members.attest("lyon", to_bytes(newest))
-    assert parse(Attestations, home.members.attestations()).attestations == (newest,)
-    with pytest.raises(MessageRefused, match="not valid for this key"):
-        home.members.attest("lyon", to_bytes(replace(newest, evidence=b"forged")))
-    with pytest.raises(MessageRefused, match="site 'oslo' is not enrolled"):
-        home.members.attest("oslo", to_bytes(newest))
-
-
 def test_what_one_process_revokes_another_sees(home: ConsortiumHome) -> None:
     home.enrol("lyon")
     store = Store(home.workspace.database)
@@ -343,7 +325,6 @@ def busy_home(root: Path, database: str | None = None) -> ConsortiumHome:
     home = ConsortiumHome(root, database=database)
     home.found(*FOUR)
     old = home.keys["lyon"]
-    home.members.attest("lyon", to_bytes(attest("lyon", b"quote", old)))
     new = SigningKey.generate()
     home.members.announce_key("lyon", to_bytes(change_key("lyon", old, new)))
     home.sign("berlin", "lyon", "oslo")

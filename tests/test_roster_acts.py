@@ -7,10 +7,9 @@ import pytest
 
 from compliance.store import Hospital, open_hospital
 from compliance.trusted_rosters import TrustedRosters
-from protocol.enrolment import attest, to_bytes
 from protocol.errors import PolicyRefused
 from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
-from silos.roster_acts import refresh, require_evidence, sign_over
+from silos.roster_acts import refresh, sign_over
 from tests.consortium_home import ConsortiumHome
 from tests.memory_line import MemoryLine
 
@@ -119,27 +118,3 @@ def test_a_later_hospital_compares_its_first_roster(
     assert view.first.roster == second
     assert TrustedRosters(later).keep(view.first, compared=second.digest) == second
     later.close()
-
-
-def accept_only_good(_member: Member, evidence: bytes) -> None:
-    if evidence != b"good":
-        raise PolicyRefused("this machine is not as it should be")
-
-
-def test_every_member_of_the_trusted_roster_shows_its_evidence(
-    consortium: ConsortiumHome, east: Hospital
-) -> None:
-    line = MemoryLine(consortium, east)
-    with pytest.raises(PolicyRefused, match="no roster is trusted yet"):
-        require_evidence(east, line, accept_only_good)
-    let_north_sign(consortium)
-    sign_over(east, line, proposed(consortium).digest)
-    with pytest.raises(PolicyRefused, match="has sent no evidence about its machine"):
-        require_evidence(east, line, accept_only_good)
-    for site, key in consortium.keys.items():
-        consortium.members.attest(site, to_bytes(attest(site, b"good", key)))
-    require_evidence(east, line, accept_only_good)
-    bad = attest("north", b"bad", consortium.keys["north"])
-    consortium.members.attest("north", to_bytes(bad))
-    with pytest.raises(PolicyRefused, match="this machine is not as it should be"):
-        require_evidence(east, line, accept_only_good)

@@ -236,20 +236,6 @@ def test_consent_follows_policy_approval_and_hours_as_they_are_now(
     hospital.close()
 
 
-def test_a_policy_that_asks_for_evidence_refuses_until_it_is_verified(
-    home: Path, person: Person
-) -> None:
-    person.runs(*approve(home, "--yes"))
-    (home / "site.yaml").write_text(changed_site("needed: 1", "needed: 1\n  attestation: tee"))
-    hospital = open_hospital(home / "hospital.db", site="east")
-    with pytest.raises(PolicyRefused, match="asks for evidence that tee verifies, and nobody here"):
-        Consent(home, hospital)(small_study())
-    asked: list[str] = []
-    Consent(home, hospital, require_attested=asked.append)(small_study())
-    assert asked == ["tee"]
-    hospital.close()
-
-
 def test_consent_waits_for_the_hours(home: Path, person: Person) -> None:
     person.runs(*approve(home, "--yes"))
     minute = time.gmtime(time.time() - 7200)

@@ -166,10 +166,22 @@ def test_a_split_other_than_the_hospitals_own_for_life_is_told(home: Path) -> No
     assert "an earlier study split these patients by another rule" in other["records"].finding
 
 
-def test_a_verifier_that_is_not_installed_is_told(home: Path) -> None:
-    (home / "site.yaml").write_text(changed_site("needed: 1", "needed: 1\n  attestation: tee"))
+def test_what_the_other_members_must_show_is_told(home: Path) -> None:
+    asked = "needed: 1\n  attestation: {installed: [tee]}"
+    (home / "site.yaml").write_text(changed_site("needed: 1", asked))
     found = check(home)["attestation"]
     assert (found.state, "install the package that brings it" in found.finding) == ("bad", True)
+    machines = f"{{measurements: ['{'0' * 96}'], least_tcb: '{'0' * 32}'}}"
+    asked = f"needed: 1\n  attestation: {{tdx: {machines}}}"
+    (home / "site.yaml").write_text(changed_site("needed: 1", asked))
+    found = check(home)["attestation"]
+    assert found.finding == "the other members must show evidence of the kind tdx in each run"
+
+
+def test_a_machine_without_a_tee_is_told_whom_that_keeps_away(home: Path) -> None:
+    found = check(home)["TEE"]
+    assert found.state == "ok"
+    assert found.finding.startswith("none: hospitals whose policy asks for one share nothing")
 
 
 def test_nothing_is_changed_by_looking(home: Path) -> None:

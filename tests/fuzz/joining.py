@@ -6,7 +6,6 @@ what lies behind the signature is reached.
 
 import base64
 from collections.abc import Callable
-from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -19,11 +18,9 @@ from cryptography.x509.oid import NameOID
 from coordinator.certificates import requested_key
 from protocol.encoding import canonical, parse_canonical
 from protocol.enrolment import (
-    Attestations,
     EnrolmentInvitation,
     EnrolmentReply,
     RosterNews,
-    attest,
     change_key,
     parse,
     parse_enrolment_request,
@@ -119,7 +116,6 @@ def _prepare_csr() -> Make:
 
 
 _REQUEST = request_enrolment(_INVITATION, _CSR, _KEY)
-_ATTESTED = replace(_REQUEST, attestation=attest("lyon", b"quote", _KEY))
 
 JOINING_TARGETS: tuple[Target, ...] = (
     Target(
@@ -129,15 +125,6 @@ JOINING_TARGETS: tuple[Target, ...] = (
     Target(
         name="enrolment",
         prepare=lambda: _prepare(_REQUEST, parse_enrolment_request, "enrol", "signature"),
-    ),
-    Target(
-        name="enrolment-with-evidence",
-        prepare=lambda: _prepare(
-            replace(_ATTESTED, signature=_resigned(_ATTESTED)),
-            parse_enrolment_request,
-            "enrol",
-            "signature",
-        ),
     ),
     Target(
         name="enrolment-reply",
@@ -166,18 +153,5 @@ JOINING_TARGETS: tuple[Target, ...] = (
         ),
     ),
     Target(name="roster-news", prepare=_prepare_news),
-    Target(
-        name="attestations",
-        prepare=lambda: _prepare(
-            Attestations(attestations=(attest("lyon", b"quote", _KEY),)),
-            lambda data: parse(Attestations, data),
-        ),
-    ),
     Target(name="certificate-request", prepare=_prepare_csr),
 )
-
-
-def _resigned(record: Any) -> bytes:
-    fields = parse_canonical(_signed_again(to_bytes(record), "enrol", "signature"))
-    assert isinstance(fields, dict)
-    return bytes.fromhex(fields["signature"])

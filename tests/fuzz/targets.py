@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from tests.fuzz.attestation import ATTESTATION_TARGETS
 from tests.fuzz.documents import DOCUMENT_TARGETS
 from tests.fuzz.engine import Target
 from tests.fuzz.hospital import HOSPITAL_TARGETS
@@ -15,5 +16,6 @@ TARGETS: tuple[Target, ...] = (
     *HOSPITAL_TARGETS,
     *JOINING_TARGETS,
     *WIRE_TARGETS,
+    *ATTESTATION_TARGETS,
 )
 BY_NAME: Mapping[str, Target] = {target.name: target for target in TARGETS}

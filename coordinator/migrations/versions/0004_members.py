@@ -27,7 +27,6 @@ def upgrade() -> None:
         sa.Column("site", sa.String(length=63), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("attestation", sa.LargeBinary(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("public_key", name=op.f("pk_member")),
     )
