@@ -20,7 +20,7 @@ from tests.fuzz.mutations import spoil_bytes, spoil_text, spoil_tree
 from tests.fuzz.targets import BY_NAME, TARGETS
 
 SEED = 20
-INPUTS = 100_000
+INPUTS = 110_000
 COUNTS = shares(TARGETS, INPUTS)
 
 

@@ -1,9 +1,11 @@
 """Whose machine has shown what: the check of a run's members, and what the policy may say."""
 
+import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -20,8 +22,10 @@ from protocol.machine_evidence import (
 )
 from protocol.run_notice import Joined, RunNotice, parse_joined
 from silos.attestation import AttestationPolicy, MachineCheck
+from silos.attestation.kernel import INTERFACE, OWN
 from silos.attestation.policy import GROUP, find_verifier
-from silos.site_file import Policy
+from silos.attestation_acts import CERTIFICATES
+from silos.site_file import Policy, read_site_file
 from tests.tee import CHALLENGE, IMAGE, NOW, Snp, TdxMachine, ark_certificate, pinned, sgx_root
 
 MEMBERS = {
@@ -222,3 +226,15 @@ def test_every_run_asks_anew() -> None:
         RunNotice(run_id="20260101-0000-aa", study="1" * 64, roster="3" * 64),
     ]
     assert len({notice.digest, *(other.digest for other in others)}) == 4
+
+
+# --- the page ---
+
+
+def test_the_policy_of_the_page_is_one_and_its_command_exists() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "attestation.md").read_text()
+    (shown,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    site = read_site_file("collegium_site: 1\nname: east\n" + shown)
+    assert site.policy.attestation is not None
+    assert site.policy.attestation.kinds == ("sev-snp", "tdx")
+    assert "HOME/" + CERTIFICATES + "/" in page and str(INTERFACE) in page and OWN in page

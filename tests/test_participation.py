@@ -1,6 +1,6 @@
 """What a hospital refuses and survives, whoever the coordinator claims to be."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from protocol.encoding import digest
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import decode_counts
+from protocol.identity import Member
 from protocol.messages import ENTRY_BYTES, peek_type
 from protocol.study import Study
 from protocol.study_file import read_study
@@ -273,3 +274,27 @@ def test_a_hospital_that_does_not_consent_joins_nothing(tmp_path: Path) -> None:
     silo.grant(20.0, 1e-3)
     with pytest.raises(PolicyRefused, match="not small"):
         silo.join(federation.invitation)
+
+
+def test_nothing_is_shared_with_members_whose_machines_are_not_accepted(tmp_path: Path) -> None:
+    attack = Attack(tmp_path)
+    seen: list[tuple[str, ...]] = []
+    bad = {"west"}
+
+    def require(members: Iterable[Member]) -> None:
+        seen.append(tuple(member.site for member in members))
+        if bad & set(seen[-1]):
+            raise PolicyRefused("west has shown no evidence")
+
+    attack.east._runs["run-1"]._require_machines = require
+    context = attack.context()
+    machine, replies = attack.drive(context, until=Step.SHARE)
+    assert seen == [("north", "south", "west")]
+    assert replies["east"] == Reply(refusal="PolicyRefused")
+    machine.close(Step.SHARE)
+    others = machine.request(Step.MASKED, "north"), machine.attachment(Step.MASKED, "north")
+    skipped = attack.ask("east", Step.MASKED, others[0], blob=others[1])
+    assert skipped.refusal is not None and not skipped.message and skipped.blob is None
+    bad.clear()  # the evidence has come: the next attempt goes on
+    _, replies = attack.drive(attack.context(attempt=1))
+    assert replies["east"].refusal is None
