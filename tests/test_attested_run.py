@@ -8,6 +8,7 @@ from protocol.errors import WorkspaceRefused
 from protocol.machine_evidence import MachineEvidence
 from protocol.study_file import read_study
 from tests.network import Network, until
+from tests.patience import PATIENCE
 from tests.studies import small_study
 from tests.tee import Snp
 from tests.test_machine_check import POLICY
@@ -104,6 +105,6 @@ def test_a_restarted_hospital_checks_again_and_goes_on(tmp_path: Path) -> None:
         until(lambda: network.rounds_finished(run_id) >= 1)
         network.sites["east"].stop()
         network.sites["east"].start()
-        network.service.wait(run_id, 60)
+        network.service.wait(run_id, PATIENCE)
         row = network.row(run_id)
     assert row.state == "finished", row.failure
