@@ -24,8 +24,9 @@ class Base(DeclarativeBase):
 
 
 class HospitalRow(Base):
-    """Whose database this is, and its keys; ``identity_keys.py`` says how they are replaced.
+    """Whose database this is, and which keys are its own; their private halves lie elsewhere.
 
+    Identity keys stand here by their public halves (hexadecimal), the split key by its digest.
     ``simulated`` marks a hospital that was made for a simulation or a
     demonstration: it never becomes a real one.
     """
@@ -34,16 +35,16 @@ class HospitalRow(Base):
     __table_args__ = (CheckConstraint("id = 1", name="one"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     site: Mapped[str] = mapped_column(String(63))
-    split_key: Mapped[bytes] = mapped_column(LargeBinary(32))
-    identity_key: Mapped[bytes] = mapped_column(LargeBinary(32))
-    next_identity_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
-    last_identity_key: Mapped[bytes | None] = mapped_column(LargeBinary(32))
+    split_key_digest: Mapped[str] = mapped_column(String(64))
+    identity_key: Mapped[str] = mapped_column(String(64))
+    next_identity_key: Mapped[str | None] = mapped_column(String(64))
+    last_identity_key: Mapped[str | None] = mapped_column(String(64))
     simulated: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[str] = mapped_column(String(32))
 
 
 class BudgetRow(Base):
-    """What the hospital allows each of its patients, for life (ruling 17)."""
+    """What the hospital allows each of its patients, for life, whatever the study."""
 
     __tablename__ = "budget"
     __table_args__ = (CheckConstraint("id = 1", name="one"),)

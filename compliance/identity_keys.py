@@ -11,6 +11,10 @@ Rules:
    forgotten when no such run is open any more.
 4. Public halves stay for ever: approvals, and words that others have kept, were
    signed with them.
+
+The database knows public halves and which of them is what; private halves are
+files (``private_keys.py``), kept before the database names them and removed
+after it has ceased to.
 """
 
 from collections.abc import Iterable
@@ -20,13 +24,14 @@ from sqlalchemy.orm import Session
 
 from compliance.hospital_tables import FormerKeyRow, HospitalRow, JoinedRunRow
 from compliance.joined_runs import RunState
+from compliance.private_keys import PrivateKeys
 from compliance.store import Hospital
 from protocol.errors import PolicyRefused
 from protocol.identity import SigningKey
 
 
 class IdentityKeys:
-    """The keys in a hospital's database."""
+    """The keys that a hospital's database names."""
 
     def __init__(self, hospital: Hospital) -> None:
         self._hospital = hospital
@@ -40,7 +45,7 @@ class IdentityKeys:
     def next(self) -> SigningKey | None:
         """The key that a roster has yet to name, or None."""
         with self._hospital.session() as session:
-            return next_key(session)
+            return next_key(session, self._hospital.keys)
 
     def public(self) -> frozenset[str]:
         """Returns every public key (hexadecimal) that is or was this hospital's own."""
@@ -60,10 +65,10 @@ class IdentityKeys:
         """
         with self._hospital.session() as session:
             row = session.get_one(HospitalRow, 1)
-            for secret in (row.identity_key, row.last_identity_key):
-                if secret is not None and SigningKey.from_bytes(secret).public == public:
-                    return SigningKey.from_bytes(secret)
-        raise PolicyRefused("the run's roster names a key that this hospital does not have")
+            known = (row.identity_key, row.last_identity_key)
+        if public.hex() not in known:
+            raise PolicyRefused("the run's roster names a key that this hospital does not have")
+        return self._hospital.keys.identity(public.hex())
 
     def make_next(self) -> SigningKey:
         """Returns the next key, made and kept if there is none yet.
@@ -78,9 +83,12 @@ class IdentityKeys:
                     "a run that began with the key before this one is still open: rotate again "
                     "when it has ended"
                 )
-            if row.next_identity_key is None:
-                row.next_identity_key = SigningKey.generate().to_bytes()
-            return SigningKey.from_bytes(row.next_identity_key)
+            if row.next_identity_key is not None:
+                return self._hospital.keys.identity(row.next_identity_key)
+            key = SigningKey.generate()
+            self._hospital.keys.keep_identity(key)
+            row.next_identity_key = key.public.hex()
+            return key
 
     def remember(self, publics: Iterable[str]) -> None:
         """Takes public keys that a chain of rosters gave this hospital for former ones."""
@@ -89,32 +97,39 @@ class IdentityKeys:
             for public in sorted(set(publics) - known):
                 session.add(FormerKeyRow(public_key=public, retired_at=self._hospital.now()))
 
-    def forget_last(self) -> None:
-        """Forgets the private half of the key before, once no run that began with it is open."""
+    def forget_former(self) -> None:
+        """Removes the private halves of former keys with which no open run began.
+
+        A key that this database never knew is left alone: an old backup must not cost
+        the hospital its newest key.
+        """
         with self._hospital.session() as session:
             row = session.get_one(HospitalRow, 1)
             if row.last_identity_key is not None and not _has_open_runs(session):
                 row.last_identity_key = None
+            needed = {row.identity_key, row.next_identity_key, row.last_identity_key}
+        for public in self.former():
+            if public not in needed:
+                self._hospital.keys.forget_identity(public)
 
 
-def next_key(session: Session) -> SigningKey | None:
+def next_key(session: Session, keys: PrivateKeys) -> SigningKey | None:
     """Returns the key that a roster has yet to name, or None."""
-    secret = session.get_one(HospitalRow, 1).next_identity_key
-    return None if secret is None else SigningKey.from_bytes(secret)
+    public = session.get_one(HospitalRow, 1).next_identity_key
+    return None if public is None else keys.identity(public)
 
 
-def own_key(session: Session) -> SigningKey:
+def own_key(session: Session, keys: PrivateKeys) -> SigningKey:
     """Returns the key with which the hospital signs."""
-    return SigningKey.from_bytes(session.get_one(HospitalRow, 1).identity_key)
+    return keys.identity(session.get_one(HospitalRow, 1).identity_key)
 
 
-def replace_key(session: Session, key: SigningKey, now: str) -> None:
-    """Makes a key the hospital's own; the one before it is a former key from now on."""
+def replace_key(session: Session, public: str, now: str) -> None:
+    """Makes a kept key the hospital's own; the one before it is a former key from now on."""
     row = session.get_one(HospitalRow, 1)
-    public = SigningKey.from_bytes(row.identity_key).public.hex()
-    session.add(FormerKeyRow(public_key=public, retired_at=now))
+    session.add(FormerKeyRow(public_key=row.identity_key, retired_at=now))
     row.last_identity_key = row.identity_key if _has_open_runs(session) else None
-    row.identity_key, row.next_identity_key = key.to_bytes(), None
+    row.identity_key, row.next_identity_key = public, None
 
 
 def _has_open_runs(session: Session) -> bool:

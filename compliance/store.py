@@ -1,9 +1,10 @@
-"""The hospital's own database: identity, budget, ledger, once-book, masked blobs.
+"""The hospital's own database: name, budget, ledger, once-book, masked blobs.
 
 Rules:
 
 1. One database for one hospital, readable by its owner alone: a file, or a database
-   of a PostgreSQL server. It holds keys and privacy bookkeeping, never a patient's data.
+   of a PostgreSQL server. It holds privacy bookkeeping, never a patient's data, and
+   names private keys that lie in files of their own (``private_keys.py``).
 2. A transaction that returned survives a power cut (``transactions.py``).
 3. Budget, ledger and once-book rows are only ever added (triggers refuse the rest).
 4. Masked blobs are files, beside the database or in a folder that is named, called
@@ -12,10 +13,9 @@ Rules:
 The rules of the budget are in ``ledger.py``; this file only keeps rows.
 """
 
-import os
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,14 +35,17 @@ from sqlalchemy import (
 from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
+from compliance.atomic_file import write_whole
 from compliance.database import is_address, open_database, open_for_reading
 from compliance.hospital_tables import Base as Base
 from compliance.hospital_tables import BlobRow, BudgetRow, EntryRow, HospitalRow, OnceRow
 from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Partition, State
+from compliance.private_keys import PrivateKeys, split_key_digest
 from compliance.transactions import reading, writing
 from protocol.encoding import blob_digest
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.identity import SigningKey
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _KEY_BYTES = 32
@@ -73,11 +76,13 @@ def open_hospital(
             is for ever; None opens either, and makes a real one.
         clock: for the times that are recorded.
         blobs: the folder of masked blobs; beside a file when None. An address needs it.
+            The folder of private keys lies beside it.
 
     Raises:
         LedgerBroken: the database is damaged, not a hospital's, or newer than
             this software; says what to do.
-        WorkspaceRefused: it cannot be written, does not answer, or is another hospital's.
+        WorkspaceRefused: it cannot be written, does not answer, or is another
+            hospital's; or its keys are missing, or there without a database.
         ValueError: an address without a folder for the blobs.
     """
     if split_key is not None and len(split_key) != _KEY_BYTES:
@@ -85,7 +90,7 @@ def open_hospital(
     folder = _blob_folder(place, blobs)
     try:
         _require_content(place)
-        hospital = Hospital(open_database(place, MIGRATIONS), folder, clock)
+        hospital = Hospital(open_database(place, MIGRATIONS), folder, _keys(folder), clock)
         try:
             _settle_identity(hospital, site, split_key, simulated)
         except (StoreBroken, WorkspaceRefused):
@@ -109,7 +114,7 @@ def read_hospital(place: Path | str, *, site: str, blobs: Path | None = None) ->
     folder = _blob_folder(place, blobs)
     try:
         _require_content(place)
-        hospital = Hospital(open_for_reading(place, MIGRATIONS), folder, utc_now)
+        hospital = Hospital(open_for_reading(place, MIGRATIONS), folder, _keys(folder), utc_now)
         if hospital.site != site:
             raise WorkspaceRefused(f"this database belongs to hospital {hospital.site}, not {site}")
     except (NoResultFound, StoreBroken) as error:
@@ -125,6 +130,10 @@ def _blob_folder(place: Path | str, blobs: Path | None) -> Path:
         raise ValueError("a hospital in PostgreSQL needs a folder for its masked blobs: name blobs")
     path = Path(place)
     return path.with_name(path.stem + "-blobs")
+
+
+def _keys(blobs: Path) -> PrivateKeys:
+    return PrivateKeys(blobs.with_name(blobs.name.removesuffix("-blobs") + "-keys"))
 
 
 def _require_content(place: Path | str) -> None:
@@ -144,37 +153,56 @@ def _settle_identity(
     with hospital.session() as session:
         row = session.get(HospitalRow, 1)
         if row is None:
+            _require_no_keys(hospital.keys)
+            identity = SigningKey.generate()
+            hospital.keys.keep_identity(identity)
+            named = hospital.keys.keep_split_key(split_key or secrets.token_bytes(_KEY_BYTES))
             session.add(
                 HospitalRow(
                     id=1,
                     site=site,
-                    split_key=split_key or secrets.token_bytes(_KEY_BYTES),
-                    identity_key=secrets.token_bytes(_KEY_BYTES),
+                    split_key_digest=named,
+                    identity_key=identity.public.hex(),
                     simulated=bool(simulated),
                     created_at=hospital.now(),
                 )
             )
-        elif row.site != site:
+            return
+        if row.site != site:
             raise WorkspaceRefused(
                 f"this database belongs to hospital {row.site}, not {site}: choose another one"
             )
-        elif split_key is not None and row.split_key != split_key:
+        if split_key is not None and row.split_key_digest != split_key_digest(split_key):
             raise WorkspaceRefused(
                 f"hospital {site} has another split key, for life: choose another database"
             )
-        elif simulated is not None and row.simulated != simulated:
+        if simulated is not None and row.simulated != simulated:
             made = "a simulation" if row.simulated else "a real hospital"
             raise WorkspaceRefused(
                 f"the database of {site} was made for {made} and stays that: choose another one"
             )
+        hospital.keys.split_key(row.split_key_digest)
+        hospital.keys.identity(row.identity_key)
+
+
+def _require_no_keys(keys: PrivateKeys) -> None:
+    """Keys without their ledger: a new, empty one would forget what patients have paid."""
+    if keys.has_split_key:
+        raise WorkspaceRefused(
+            f"{keys.folder.name} holds the keys of a hospital whose database is gone: restore that "
+            "from its backup. Only if no budget was ever opened here, remove the folder"
+        )
 
 
 class Hospital:
     """An open hospital database. Several processes may open the same one."""
 
-    def __init__(self, engine: Engine, blobs: Path, clock: Callable[[], str]) -> None:
+    def __init__(
+        self, engine: Engine, blobs: Path, keys: PrivateKeys, clock: Callable[[], str]
+    ) -> None:
         self._engine = engine
         self._blobs = blobs
+        self.keys = keys
         self.now = clock
         self.ledger = Ledger(self)
 
@@ -219,8 +247,8 @@ class Hospital:
 
     @property
     def split_key(self) -> bytes:
-        """The 32 bytes that tell training from evaluation patients, for life (ruling 17)."""
-        return self._row().split_key
+        """The 32 bytes that tell training from evaluation patients, for life."""
+        return self.keys.split_key(self._row().split_key_digest)
 
     @property
     def simulated(self) -> bool:
@@ -230,7 +258,7 @@ class Hospital:
     @property
     def identity_key(self) -> bytes:
         """The 32 private bytes of the hospital's signing key."""
-        return self._row().identity_key
+        return self.keys.identity(self._row().identity_key).to_bytes()
 
     def _row(self) -> HospitalRow:
         with reading(self._engine) as connection, Session(connection) as session:
@@ -290,29 +318,11 @@ class Hospital:
         self._engine.dispose()
 
     def _write(self, name: str, blob: bytes) -> None:
-        """Writes, syncs, then renames, so that a name never stands for half a file."""
-        partial = self._blobs / f"{name}.{secrets.token_hex(4)}.partial"
         try:
             self._blobs.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(blob)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(self._blobs / name)
-            _sync_folder(self._blobs)
+            write_whole(self._blobs / name, blob)
         except OSError as error:
-            with suppress(OSError):  # left behind, it would fill a full disk further at every try
-                partial.unlink()
             raise StoreBroken(f"a masked vector cannot be kept: {error.strerror}") from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 _BLOB_NAME = select(BlobRow.name).where(BlobRow.context == bindparam("context"))

@@ -10,10 +10,9 @@ its digest compared, and an index file must have the SHA-256 that the document
 states.
 """
 
-import os
-import secrets
 from pathlib import Path
 
+from compliance.atomic_file import write_whole
 from protocol.encoding import digest
 from protocol.errors import StoreBroken, StudyRefused, WorkspaceRefused
 from protocol.study import FileSplit, Study
@@ -47,8 +46,8 @@ class StudyShelf:
             if isinstance(study.split, FileSplit) and index is not None:
                 place = folder / study.split.file
                 place.parent.mkdir(parents=True, exist_ok=True)
-                _write(place, index)
-            _write(folder / _DOCUMENT, text.encode("utf-8"))
+                write_whole(place, index)
+            write_whole(folder / _DOCUMENT, text.encode("utf-8"))
         except OSError as error:
             raise WorkspaceRefused(
                 f"{self._folder} cannot be written ({error.strerror}): check disk space and "
@@ -123,12 +122,3 @@ def _require_index(study: Study, index: bytes | None) -> None:
             f"split: the index file {split.file!r} is not the one the study names: its sha256 "
             f"begins {digest(index)[:12]}, expected {split.sha256[:12]}"
         )
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -22,8 +22,8 @@ from collections.abc import Collection
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from compliance.hospital_tables import DepartureRow, RosterRow
-from compliance.identity_keys import next_key, own_key, replace_key
+from compliance.hospital_tables import DepartureRow, HospitalRow, RosterRow
+from compliance.identity_keys import IdentityKeys, next_key, own_key, replace_key
 from compliance.store import Hospital
 from protocol.errors import MessageRefused, PolicyRefused, QuorumLost, StoreBroken
 from protocol.identity import (
@@ -84,7 +84,7 @@ class TrustedRosters:
             MessageRefused: a signature is wrong, or it does not follow what is kept.
             QuorumLost: too few have signed.
         """
-        roster, site = signed.roster, self._hospital.site
+        roster, site, keys = signed.roster, self._hospital.site, self._hospital.keys
         with self._hospital.session() as session:
             chain = _chain(session)
             if chain and roster == chain[-1]:
@@ -92,11 +92,12 @@ class TrustedRosters:
             if chain:
                 require_quorum(signed, chain[-1])
             else:
-                _require_first(signed, site, own_key(session), compared)
+                _require_first(signed, site, own_key(session, keys), compared)
             session.add(_row(signed, _count(session) + 1, self._hospital.now()))
-            coming = next_key(session)
+            coming = next_key(session, keys)
             if coming is not None and _names(roster, site, coming):
-                replace_key(session, coming, self._hospital.now())
+                replace_key(session, coming.public.hex(), self._hospital.now())
+        IdentityKeys(self._hospital).forget_former()
         return roster
 
     def leave(self, reason: str) -> SigningKey:
@@ -113,12 +114,17 @@ class TrustedRosters:
         if not 0 < len(reason.strip()) <= _MOST_REASON:
             raise PolicyRefused(f"say why, in at most {_MOST_REASON} letters: nothing was left")
         key, now = SigningKey.generate(), self._hospital.now()
+        self._hospital.keys.keep_identity(key)
         with self._hospital.session() as session:
             number = session.scalar(select(func.count()).select_from(DepartureRow)) or 0
             row = DepartureRow(number=number + 1, after=_count(session), left_at=now)
             row.reason = reason.strip()
             session.add(row)
-            replace_key(session, key, now)
+            never_named = session.get_one(HospitalRow, 1).next_identity_key
+            replace_key(session, key.public.hex(), now)
+        IdentityKeys(self._hospital).forget_former()
+        if never_named is not None:
+            self._hospital.keys.forget_identity(never_named)
         return key
 
 
@@ -137,8 +143,8 @@ def require_own_place(roster: Roster, site: str, keys: Collection[SigningKey]) -
         )
     if not any(_names(roster, site, key) for key in keys):
         raise PolicyRefused(
-            f"roster {roster.version} names another key for hospital {site} than the one in its "
-            "own database: do not sign it, and tell the other members"
+            f"roster {roster.version} names another key for hospital {site} than its "
+            "own: do not sign it, and tell the other members"
         )
 
 

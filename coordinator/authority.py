@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from compliance.atomic_file import write_whole
 from coordinator.certificates import (
     Signer,
     fingerprint,
@@ -40,7 +41,6 @@ from coordinator.certificates import (
     pem,
     requested_key,
 )
-from coordinator.workspace import write_whole
 from protocol.enrolment import renewal_due
 from protocol.errors import StoreBroken, WorkspaceRefused
 

@@ -13,7 +13,7 @@ Old rounds are removed whole: what stays of them for ever are digests in the log
 import shutil
 from pathlib import Path
 
-from coordinator.workspace import write_whole
+from compliance.atomic_file import write_whole
 from protocol.context import RoundContext
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, StoreBroken

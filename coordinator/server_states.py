@@ -11,8 +11,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from compliance.atomic_file import write_whole
 from coordinator.strategies import ServerState
-from coordinator.workspace import write_whole
 from protocol.errors import StoreBroken
 
 

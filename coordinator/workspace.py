@@ -24,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from compliance.atomic_file import write_whole
 from compliance.database import without_password
 from coordinator.store import Store
 from protocol.encoding import digest
@@ -213,13 +214,3 @@ def _write_key(workspace: Workspace) -> None:
     with os.fdopen(handle, "w") as file:
         file.write(key.to_bytes().hex() + "\n")
     workspace.public_file.write_text(key.public.hex() + "\n")
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file so that a crash leaves the old one or the new one, never half of it."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -56,7 +56,7 @@ def init(
     ] = False,
     database: Annotated[
         str | None,
-        typer.Option("--database", help="postgresql://...: keys and ledger live there instead."),
+        typer.Option("--database", help="postgresql://...: the ledger lives there instead."),
     ] = None,
 ) -> None:
     """Makes a hospital's folder: fresh keys, and a site file that allows nothing yet."""
@@ -64,8 +64,9 @@ def init(
 
     make_home(home, site, coordinator, simulated=simulated, database=database)
     say(
-        f"made   {database or home / 'hospital.db'}: keys and privacy ledger of {site}; back it "
-        "up, never copy it",
+        f"made   {database or home / 'hospital.db'}: privacy ledger of {site}; back it up, never "
+        "copy it",
+        f"made   {home}/hospital-keys: its private keys; back them up elsewhere",
         f"made   {home}/site.yaml: what this hospital allows; as it stands, nothing",
         f"next   edit {home}/site.yaml: data, policy, approvers",
         f"       collegium silo grant --home {home} --epsilon E --delta D --signed-by NAME",

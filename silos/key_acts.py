@@ -66,7 +66,7 @@ def rotate_over(hospital: Hospital, line: Line) -> KeyView:
             "no roster that this hospital trusts names its identity key, so there is nothing to "
             "rotate; after a theft: collegium silo roster leave"
         )
-    keys.forget_last()
+    keys.forget_former()
     change = change_key(hospital.site, before, keys.make_next())
     line.hand_in("key-change", to_bytes(change))
     return _view(hospital)

@@ -202,7 +202,8 @@ class SiteFile(Record):
     """One hospital's site file.
 
     ``database`` is the address of a PostgreSQL database of this hospital's own;
-    left out, keys and ledger lie in ``hospital.db`` beside this file.
+    left out, the ledger lies in ``hospital.db`` beside this file. Private keys lie in
+    ``hospital-keys`` beside this file in either case.
     """
 
     collegium_site: Literal[1]

@@ -215,7 +215,7 @@ class Supervisor:
             wire = self._line()
         self._fetch_rosters(wire)
         self._settle_ended_runs(wire)
-        self._keys.forget_last()
+        self._keys.forget_former()
 
     def _settle_ended_runs(self, wire: Wire) -> None:
         """Leaves the runs that ended while this hospital was away: what is unused is free again."""

@@ -4,4 +4,4 @@ It is long, because the machine may be busy with other things, and nothing is me
 it: it only ends a test that would otherwise wait for ever.
 """
 
-PATIENCE = 300.0
+PATIENCE = 600.0

@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from compliance.approval_book import ApprovalTable, approvals_of
 from compliance.approvals import Approval, Approvals, ApprovalStorage, Decision
 from compliance.joined_runs import JoinedRuns, RunState
+from compliance.private_keys import PrivateKeys
 from compliance.store import MIGRATIONS, Hospital, open_hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
@@ -366,9 +367,12 @@ def test_a_database_of_an_earlier_version_becomes_a_real_hospitals(tmp_path: Pat
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, "hospital_0002")
-        row = {"split": bytes(32), "identity": bytes(32), "at": "2000-01-01T00:00:00.000Z"}
+        keys = PrivateKeys(tmp_path / "old-keys")
+        key = SigningKey.from_bytes(bytes(32))
+        keys.keep_identity(key)
+        row = {"split": keys.keep_split_key(bytes(32)), "identity": key.public.hex()}
         connection.execute(
-            text("INSERT INTO hospital VALUES (1, 'east', :split, :identity, :at)"), row
+            text("INSERT INTO hospital VALUES (1, 'east', :split, :identity, '2000-01-01')"), row
         )
     engine.dispose()
     hospital = open_hospital(path, site="east", simulated=False)

@@ -121,7 +121,8 @@ def test_first_opening_by_several_at_once_makes_one_hospital(
 def test_two_hospitals_never_share_a_key(
     hospital: Hospital, place_of: Callable[[str], Path | str], blobs: Path
 ) -> None:
-    other = open_hospital(place_of("south"), site="south", blobs=blobs)
+    elsewhere = blobs.with_name("south-blobs")
+    other = open_hospital(place_of("south"), site="south", blobs=elsewhere)
     assert other.split_key != hospital.split_key
     assert other.identity_key != hospital.identity_key
     other.close()

@@ -16,6 +16,7 @@ from compliance.approval_book import approvals_of
 from compliance.identity_keys import IdentityKeys
 from compliance.joined_runs import JoinedRuns, RunState
 from compliance.ledger_records import PARTITIONS, State
+from compliance.private_keys import PrivateKeys
 from compliance.store import MIGRATIONS, Hospital, open_hospital
 from compliance.trusted_rosters import TrustedRosters
 from protocol.enrolment import RosterNews, parse, to_bytes
@@ -231,12 +232,12 @@ def test_key_before_is_kept_for_open_runs_and_forgotten_after_them(
     keys, before, runs = IdentityKeys(east), IdentityKeys(east).own.public, JoinedRuns(east)
     runs.record("run-1", study=STUDY, state=RunState.JOINED)
     now = rotated(home, line, east).public
-    keys.forget_last()
+    keys.forget_former()
     assert (keys.of_run(before).public, keys.of_run(now).public) == (before, now)
     with pytest.raises(PolicyRefused, match="a run that began with the key before this one is st"):
         rotate_over(east, line)
     runs.record("run-1", study=STUDY, state=RunState.LEFT)
-    keys.forget_last()
+    keys.forget_former()
     with pytest.raises(PolicyRefused, match="names a key that this hospital does not have"):
         keys.of_run(before)
     assert rotate_over(east, line).next is not None
@@ -419,9 +420,11 @@ def test_rosters_of_a_database_before_rotation_stay_trusted(tmp_path: Path) -> N
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
         command.upgrade(config, "hospital_0003")
+        keys = PrivateKeys(tmp_path / "old-keys")
+        keys.keep_identity(own)
+        row = {"split": keys.keep_split_key(bytes(32)), "own": own.public.hex()}
         connection.execute(
-            text("INSERT INTO hospital VALUES (1, 'east', :key, :key, :at, 0)"),
-            {"key": bytes(32), "at": "2000-01-01T00:00:00.000Z"},
+            text("INSERT INTO hospital VALUES (1, 'east', :split, :own, '2000-01-01', 0)"), row
         )
         signatures = f'{{"east": "{sign_roster(roster, own).hex()}"}}'
         connection.execute(

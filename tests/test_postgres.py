@@ -350,7 +350,7 @@ def test_hospitals_role_works_and_may_not_change_what_is_kept(
     TrustedRosters(hospital).leave("a trial")
     hospital.close()
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        run_sql(address, "UPDATE hospital SET split_key = identity_key")
+        run_sql(address, "UPDATE hospital SET split_key_digest = identity_key")
     tables = ("hospital", "budget", "ledger_entry", "once_book", "approval")
     for table in (*tables, "trusted_roster", "departure", "former_key"):
         for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"DROP TABLE {table}",  # noqa: S608

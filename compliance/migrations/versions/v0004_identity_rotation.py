@@ -15,8 +15,8 @@ down_revision = "hospital_0003"
 
 def upgrade() -> None:
     """Numbers trusted rosters anew, for a second chain has a version 1 too."""
-    op.add_column("hospital", sa.Column("next_identity_key", sa.LargeBinary(32), nullable=True))
-    op.add_column("hospital", sa.Column("last_identity_key", sa.LargeBinary(32), nullable=True))
+    op.add_column("hospital", sa.Column("next_identity_key", sa.String(64), nullable=True))
+    op.add_column("hospital", sa.Column("last_identity_key", sa.String(64), nullable=True))
     op.create_table(
         "former_key",
         sa.Column("public_key", sa.String(64), nullable=False),
