@@ -351,7 +351,7 @@ def study_plan(
         Path | None, typer.Argument(metavar="[STUDY]", help="Compares this study's own settings.")
     ] = None,
     patients: Annotated[
-        str | None, typer.Option("--patients", help="Each hospital's, for example 2000,500,300.")
+        str | None, typer.Option("--patients", help="Training patients, for example 2000,500,300.")
     ] = None,
     epsilon: Annotated[
         float | None, typer.Option("--epsilon", help="What a patient may pay.")

@@ -91,13 +91,7 @@ def _patients(study: Study | None, wishes: Wishes) -> tuple[int, ...]:
         return tuple(_counts("--patients", wishes.patients))
     if study is None:
         raise StudyRefused("name a study, or give --patients, for example 2000,500,300")
-    declared = {site.name: site.patients for site in study.sites}
-    missing = sorted(name for name, count in declared.items() if count is None)
-    if missing:
-        raise StudyRefused(
-            f"sites: {', '.join(missing)} declare no patients: add `patients`, or give --patients"
-        )
-    return tuple(declared[name] or 0 for name in study.site_names)
+    return tuple(study.site(name).patients for name in study.site_names)
 
 
 def _counts(option: str, text: str) -> list[int]:
@@ -201,8 +195,8 @@ def _notes(
             "`collegium sweep` on public or synthetic records first"
         )
     notes += [
-        f"{names[place]} is too small for local noise: with {asked.patients[place]} patients it "
-        "brings more noise than signal"
+        f"{names[place]} is too small for local noise: with {asked.patients[place]} training "
+        "patients it brings more noise than signal"
         for place in too_small(asked, chosen.mode)
     ]
     notes += _evaluation_notes(asked, evaluation, names)
@@ -251,8 +245,8 @@ def _evaluation_notes(
         ]
     withheld = [
         name
-        for name, all_, train in zip(names, asked.patients, asked.training_patients, strict=True)
-        if proportion(0.8 * (all_ - train), 0.2 * (all_ - train), _table_noise(evaluation)).note
+        for name, count in zip(names, asked.test_patients, strict=True)
+        if proportion(0.8 * count, 0.2 * count, _table_noise(evaluation)).note
     ]
     if withheld:
         notes.append(f"too few test patients for figures of their own: {', '.join(withheld)}")
@@ -276,7 +270,7 @@ def _comparison(own: Plan, best: Plan) -> str:
 
 def _show(asked: Question, suggestion: Suggestion, own: Plan | None, console: Console) -> None:
     console.print(
-        f"{len(asked.patients)} hospitals, {sum(asked.training_patients)} training patients, "
+        f"{len(asked.patients)} hospitals, {sum(asked.patients)} training patients, "
         f"epsilon {asked.epsilon:g}, delta {asked.delta:g}, {asked.parameters} parameters, "
         f"t = {asked.answering}, C = {asked.colluders}"
     )

@@ -71,19 +71,19 @@ def train_pooled(
     from silos.privacy_plan import PrivacyPlan
     from silos.trainer import Trainer
 
-    study = without_choices(study)
+    study = together(without_choices(study))
     privacy, training, bound = study.privacy, study.training, study.aggregation.bound
     plan = PrivacyPlan.of(study, privacy) if isinstance(privacy, PatientPrivacy) else None
     noise_multiplier = plan.training.noise_multiplier if plan else None
-    trainer = Trainer(study, study.site_names[0], train, test)
+    place = study.site_names[0]
+    trainer = Trainer(study, place, train, test)
     model = trainer.initial_model()
     layout, strategy = layout_of(model), STRATEGIES[training.strategy](training)
 
     def mean(model: Tensors, number: int) -> Mean:
         if isinstance(privacy, DistributedPrivacy):
             noised = trainer.noised_sum(model, number, 0, privacy.noise_multiplier, entropy)
-            expected = privacy.sampling_rate * train.num_patients
-            one = privacy.clip / units_for(layout.size) / expected
+            one = privacy.clip / units_for(layout.size) / study.expected_batch(place)
             return Mean(update=np.asarray(noised * one), scalars={}, bound=bound)
         update = _shortened(trainer.update(model, number, 0, noise_multiplier, entropy), bound)
         scalars = {name: SCALARS[name](update, bound) for name in NEEDS[training.strategy]}
@@ -102,6 +102,13 @@ def train_pooled(
         "delta": plan.delta if plan else None,
         "noise_multiplier": noise_multiplier,
     }
+
+
+def together(study: Study) -> Study:
+    """Returns the study in which each site declares the patients of all of them."""
+    patients = sum(site.patients for site in study.sites)
+    sites = tuple(site.model_copy(update={"patients": patients}) for site in study.sites)
+    return study.model_copy(update={"sites": sites})
 
 
 def _shortened(update: "NDArray[np.float64]", bound: float) -> "NDArray[np.float64]":

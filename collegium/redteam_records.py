@@ -196,9 +196,7 @@ def _shortened(study: Study) -> tuple[int, int]:
 def _declared(study: Study, site: str, patients: int) -> Study:
     """Returns the study in which this hospital declares so many patients: its mean is over them."""
     sites = tuple(
-        place.model_copy(update={"patients": patients})
-        if place.name == site and place.patients is not None
-        else place
+        place.model_copy(update={"patients": patients}) if place.name == site else place
         for place in study.sites
     )
     return study.model_copy(update={"sites": sites})

@@ -32,7 +32,7 @@ cohort:
     - {{name: patient_id, kind: other}}
     - {{name: outcome, kind: other}}
 
-# patients: each hospital's training patients, a coarse public number: its weight.
+# patients: each hospital's training patients, a public round number that it does not exceed.
 sites:
 {sites}
 

@@ -2,9 +2,9 @@
 
 Rules (``privacy.md`` C.0, C.7; rulings 16, 17, 19, 25):
 
-1. The unit is the patient; adjacency is zero-out (one patient's records become
-   nothing while the public patient count stays). Sums are divided by the
-   *expected* batch, so the noise multiplier is noise over one patient's clip.
+1. The unit is the patient; neighbours differ by adding or removing one patient's
+   records. Sums are divided by a public number (sampling rate x declared patients),
+   so the noise multiplier is noise over one patient's clip.
 2. An event is stored as stable JSON; what a stored event means never changes.
    Another meaning is another event name or version.
 3. ``epsilon`` prices a plan that was fixed beforehand. It must never be used to
@@ -184,7 +184,7 @@ def _pld_interval(bound: float, noise_multiplier: float) -> float:
 
 def _pld_epsilon(event: SampledGaussian, delta: float, interval: float) -> float:
     accountant = PLDAccountant(
-        dp_accounting.NeighboringRelation.REPLACE_SPECIAL, value_discretization_interval=interval
+        dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=interval
     )
     step = dp_accounting.PoissonSampledDpEvent(
         event.sampling_rate, dp_accounting.GaussianDpEvent(event.noise_multiplier)

@@ -62,7 +62,7 @@ class SiteFacts:
     """One hospital in one run."""
 
     site: str
-    declared_patients: int | None
+    declared_patients: int
     privacy: SitePrivacy
     released_accuracy: Interval | None
     released_sensitivity: Interval | None
@@ -180,7 +180,7 @@ class Dossier:
         )
         delta = max(s.privacy.delta or 0.0 for s in self.sites)
         return (
-            f"Whatever anyone does with this run's outputs, {self._unit} change the "
+            f"Whatever anyone does with this run's outputs, {self._unit} changes the "
             f"probability of any conclusion by a factor of at most exp({_upwards(worst)}), "
             f"except with probability {_upwards(delta)}, at each hospital that treated the patient."
             + self._condition
@@ -191,8 +191,8 @@ class Dossier:
     def _unit(self) -> str:
         """What is protected; the weaker unit where the hospitals' differ."""
         if any(s.privacy.unit == "record" for s in self.sites):
-            return "the presence or values of one single record (not of a patient with several)"
-        return "one patient's records"
+            return "the presence of one single record (not of a patient with several)"
+        return "the presence of one patient's records"
 
     @property
     def _reservation(self) -> str:

@@ -30,7 +30,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a hospital allows each of its patients, for life; adjacency zero-out.
+    """What a hospital allows each of its patients, for life; adjacency: add or remove one.
 
     ``unit`` is ``patient``, or ``record`` at a hospital that protects records only.
 
@@ -81,7 +81,7 @@ class Budget:
             {
                 "v": 1,
                 "unit": self.unit,
-                "adjacency": "zero-out",
+                "adjacency": "add-or-remove",
                 "epsilon_max": repr(self.epsilon_max),
                 "delta": repr(self.delta),
                 "order": repr(self.order),

@@ -61,10 +61,11 @@ WORTH_IT = 0.75
 class Question:
     """What is known before a study: who takes part, and what may be spent.
 
-    ``patients`` counts each hospital's patients, training and test together;
-    ``parameters`` is the size of what is trained. ``threshold`` is t, how many
-    hospitals must answer: floor(2n/3) + 1 unless given; up to ``colluders``
-    of them may collude. Distributed noise pays for ``retries`` failed rounds too.
+    ``patients`` counts each hospital's training patients, as a study declares them;
+    ``test_fraction`` of all its patients are test patients. ``parameters`` is the size
+    of what is trained. ``threshold`` is t, how many hospitals must answer: floor(2n/3) + 1
+    unless given; up to ``colluders`` of them may collude. Distributed noise pays for
+    ``retries`` failed rounds too.
 
     >>> Question(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2).honest
     4
@@ -93,7 +94,7 @@ class Question:
             raise ValueError(f"parameters must be at least 1: {self.parameters}")
         if not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction must lie in (0, 1): {self.test_fraction}")
-        if min(self.training_patients) < 1:
+        if min(self.patients) < 1:
             raise ValueError(f"a hospital needs a training patient: {min(self.patients)} patients")
         if not self.delta < 1 / max(self.patients):
             raise ValueError(
@@ -121,14 +122,10 @@ class Question:
         return honest_shares(self.answering, self.colluders)
 
     @property
-    def training_patients(self) -> tuple[int, ...]:
-        """Each hospital's training patients."""
-        return tuple(math.floor(count * (1 - self.test_fraction)) for count in self.patients)
-
-    @property
-    def test_patients(self) -> int:
-        """Test patients of all hospitals."""
-        return sum(self.patients) - sum(self.training_patients)
+    def test_patients(self) -> tuple[int, ...]:
+        """Each hospital's test patients, as the split leads one to expect them."""
+        share = self.test_fraction / (1 - self.test_fraction)
+        return tuple(round(count * share) for count in self.patients)
 
     def releases(self, steps: int, mode: Mode) -> int:
         """How many noised gradients are paid for: under local noise a retry costs nothing."""
@@ -191,13 +188,13 @@ def noise_on_average(
 
     ``share`` is what one hospital adds when that is more, in units of the clip.
 
-    >>> asked = Question(patients=(2858,) * 8, epsilon=2.0, delta=1e-5, colluders=2)
+    >>> asked = Question(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2)
     >>> event = SampledGaussian(noise_multiplier=2.18, sampling_rate=0.032, steps=1000)
     >>> noise = [noise_on_average(asked, event, mode) for mode in ("local", "distributed")]
     >>> round(noise[0] / noise[1], 9)
     2.0
     """
-    n, batch = len(question.patients), event.sampling_rate * sum(question.training_patients)
+    n, batch = len(question.patients), event.sampling_rate * sum(question.patients)
     own = event.noise_multiplier / math.sqrt(1 if mode == "local" else question.honest)
     return max(own, share or 0.0) * math.sqrt(n) / batch
 
@@ -224,7 +221,7 @@ def value(
         mode=mode,
         steps=count,
         event=event,
-        expected_batches=tuple(event.sampling_rate * n for n in question.training_patients),
+        expected_batches=tuple(event.sampling_rate * n for n in question.patients),
         noise=noise,
         error=remaining_error(question, event.sampling_rate, count, noise),
         signal_to_noise=math.sqrt(count / question.parameters) / noise if noise else math.inf,
@@ -233,7 +230,7 @@ def value(
 
 def remaining_error(question: Question, rate: float, steps: int, noise: float) -> float:
     """Returns the error that is guaranteed to remain, with the best step size up to 1."""
-    sampling = (1 - rate) / (rate * sum(question.training_patients))
+    sampling = (1 - rate) / (rate * sum(question.patients))
     variance = sampling + question.parameters * noise * noise
     size = 1.0 if 2 * steps * variance <= 1 else 1 / math.sqrt(2 * steps * variance)
     return 1 / (2 * size * steps) + size * variance
@@ -372,9 +369,9 @@ def too_small(question: Question, mode: Mode) -> tuple[int, ...]:
     """
     if mode == "distributed":
         return ()
-    n, total = len(question.patients), sum(question.training_patients)
+    n, total = len(question.patients), sum(question.patients)
     least = (1 - math.sqrt(1 - 1 / n)) * total
-    return tuple(i for i, count in enumerate(question.training_patients) if count < least)
+    return tuple(i for i, count in enumerate(question.patients) if count < least)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -418,8 +415,8 @@ def forecast_evaluation(
     pooled, table = noise_deviations(each, site_share)
     deviation = pooled * math.sqrt(len(question.patients))
     for count in bins:
-        found = _forecast(question.test_patients, deviation, table, count)
-        without = _forecast(question.test_patients, 0.0, table, count)
+        found = _forecast(sum(question.test_patients), deviation, table, count)
+        without = _forecast(sum(question.test_patients), 0.0, table, count)
         if not found.note and found.by_noise <= without.half_width / 2:
             break
     return found

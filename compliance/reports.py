@@ -129,9 +129,10 @@ def _statement(dossier: Dossier) -> Section:
     definition = Bullets(
         items=(
             ("Unit", " ".join(_UNITS[unit] for unit in units)),
-            ("Adjacency", "Zero-out: the patient's records are replaced by nothing, while the "
-             "hospital's patient count stays a public constant. Not replace-one, whose ε "
-             "would be about twice as large."),
+            ("Adjacency", "Add or remove: the same hospital with and without all records of the "
+             "patient, so that even whether the patient is there is covered. Everything is "
+             "divided by public, declared numbers. Not replace-one, whose ε would be about twice "
+             "as large."),
             ("δ", "The probability with which the bound may fail; stated beside every ε, and "
              "below one over the number of patients."),
             ("Mechanism", "DP-SGD inside each hospital: patients drawn by Poisson sampling, one "
@@ -172,7 +173,8 @@ def _not_covered(dossier: Dossier) -> Section:
         ("Participation and timing", "Who takes part, who drops out and how long each step takes "
          "are visible to the coordinator and the network."),
         ("The model's form", "Architecture, layer sizes and training settings are public."),
-        ("Declared counts", "Coarse patient counts that hospitals declare as weights are public."),
+        ("Declared counts", "The number of training patients that each hospital declares is "
+         "public; how many it really has does not leave it."),
         ("Patients of several hospitals", "The ε of a hospital is for its own records. A patient "
          "of two hospitals pays the figure in its own column; with more hospitals it grows "
          "further."),

@@ -371,7 +371,7 @@ class SqlBook:
     def save_budget(self, budget: Budget) -> None:
         """Writes the budget."""
         values = {name: getattr(budget, name) for name in _BUDGET_NAMES}
-        self._connection.execute(_OPEN_BUDGET, values | {"id": 1, "adjacency": "zero-out"})
+        self._connection.execute(_OPEN_BUDGET, values | {"id": 1, "adjacency": "add-or-remove"})
 
     def last(self) -> Entry | None:
         """Returns the newest entry."""

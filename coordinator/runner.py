@@ -303,7 +303,7 @@ def mean_of(
     weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
     if isinstance(privacy, DistributedPrivacy):
         shares = NoiseShares.of(study, privacy, layout.size)
-        expected = sum(study.privacy_of(site).sampling_rate * weights[site] for site in survivors)
+        expected = sum(study.expected_batch(site) for site in survivors)
         gradient = decode(total, frac_bits=0) * (privacy.clip / shares.units / expected)
         return Mean(update=gradient, scalars={}, bound=shares.bound)
     share = sum(weights[site] for site in survivors) / max(weights.values())

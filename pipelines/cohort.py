@@ -60,7 +60,7 @@ def columns_to_keep(split: Split, deal: Deal | None = None) -> tuple[str, ...]:
 
 
 def check_cohort(
-    train: Records, test: Records, cohort: Cohort, *, site: str, delta: float | None
+    train: Records, test: Records, cohort: Cohort, *, site: str, declared: int
 ) -> None:
     """Refuses a cohort that cannot be protected or trained on.
 
@@ -72,11 +72,11 @@ def check_cohort(
         test: its test part; no patient is in both.
         cohort: the contract, with the minimum number of patients.
         site: whose records these are, for messages.
-        delta: the study's delta, or None when nothing is protected.
+        declared: how many training patients the study declares for this site.
 
     Raises:
         CohortRefused: no records to train on, fewer patients than the minimum,
-            one class only in training, or delta not below 1/n.
+            one class only in training, or more training or test patients than declared.
     """
     if not len(train) + len(test):
         raise CohortRefused(
@@ -95,8 +95,10 @@ def check_cohort(
             f"site {site}: the training part holds one class only; leave this site out, or set "
             "cohort.allow_one_class"
         )
-    if delta is not None and not delta < 1 / patients:
-        raise CohortRefused(
-            f"site {site}: delta {delta:g} must be below 1/n = {1 / patients:.2g} for its "
-            f"{patients} patients; lower privacy.delta"
-        )
+    for part, records in (("training", train), ("test", test)):
+        if records.num_patients > declared:
+            raise CohortRefused(
+                f"site {site}: {records.num_patients} {part} patients, the study declares "
+                f"{declared} for it; declare a round number above (sites: - {{name: {site}, "
+                "patients: ...}): sums are divided by it and the work of a step is laid out for it"
+            )

@@ -18,7 +18,7 @@ def parts_of(
 
     Args:
         records: all of the hospital's, encoded by the study's contract.
-        study: its split, its unit of protection and its delta count here.
+        study: its split, its unit of protection and the site's declared patients count here.
         key: the hospital's secret key, which a split by hash follows.
         site: whose records these are, for messages.
         index_file: the bytes of the split's index file, where it names one.
@@ -34,6 +34,5 @@ def parts_of(
     train, test = split(records, study.split, key=key, site=site, index_file=index_file)
     if privacy is not None and privacy.unit == "record":
         train, test = train.apart(), test.apart()
-    delta = privacy.delta if privacy is not None else None
-    check_cohort(train, test, study.cohort, site=site, delta=delta)
+    check_cohort(train, test, study.cohort, site=site, declared=study.site(site).patients)
     return train, test

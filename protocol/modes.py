@@ -59,19 +59,13 @@ def as_distributed(study: Study) -> Study:
     to be set, by ``with_noise``: what it must be depends on ``releases``.
 
     Raises:
-        StudyRefused: the study has no privacy, or a site declares no patients.
+        StudyRefused: the study has no privacy.
     """
     privacy, training = study.privacy, study.training
     if isinstance(privacy, DistributedPrivacy):
         return study
     if isinstance(privacy, NoPrivacy):
         raise _no_privacy("distributed")
-    missing = [site.name for site in study.sites if site.patients is None]
-    if missing:
-        raise StudyRefused(
-            f"study {study.name}: mode distributed needs every site's number of training patients, "
-            f"rounded up; add patients to: {', '.join(missing)}"
-        )
     own = privacy.model_dump(exclude={"mode", "noise_multiplier"})
     steps = {
         "strategy": "fedsgd",

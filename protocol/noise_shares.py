@@ -61,7 +61,7 @@ class NoiseShares:
         patients = sum(
             most_in_batch(
                 Batch(
-                    patients=site.patients or 1,
+                    patients=site.patients,
                     rate=study.privacy_of(site.name).sampling_rate,
                 ),
                 failure,

@@ -48,8 +48,11 @@ class Site(Record):
     """One hospital's place in the study.
 
     ``records`` says where a simulation finds this hospital's file below the
-    data folder; a real hospital configures its own source. ``patients`` is a
-    public, coarse count, declared by the hospital and used as its weight.
+    data folder; a real hospital configures its own source. ``patients`` is the
+    declared number of the site's training patients: a public round number, frozen
+    for the study, that the site's sums are divided by and that is its weight. The
+    site takes part only while neither its training nor its test patients are more,
+    so nothing that it sends depends on how many they are.
     ``epsilon`` is less than the study's where the hospital promises its patients
     more; ``sampling_rate`` is then its own too, if it wants another.
     """
@@ -57,7 +60,7 @@ class Site(Record):
     name: Name
     records: RelativePath | None = None
     value: Token | None = None
-    patients: int | None = Field(default=None, ge=1, le=10_000_000)
+    patients: int = Field(ge=1, le=10_000_000)
     epsilon: float | None = Field(default=None, gt=0)
     sampling_rate: float | None = Field(default=None, gt=0, le=1)
 
@@ -252,10 +255,12 @@ class Study(Record):
 
     @property
     def weights(self) -> dict[str, float]:
-        """Each site's public weight: its declared coarse count, else 1 for everybody."""
-        if any(site.patients is None for site in self.sites):
-            return {site.name: 1.0 for site in self.sites}
-        return {site.name: float(site.patients or 1) for site in self.sites}
+        """Each site's public weight: its declared number of training patients."""
+        return {site.name: float(site.patients) for site in self.sites}
+
+    def expected_batch(self, site: str) -> float:
+        """Returns what a site's sums are divided by: sampling rate x declared patients."""
+        return self.privacy_of(site).sampling_rate * self.site(site).patients
 
     @property
     def releases(self) -> int:
@@ -438,7 +443,7 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
                     f"{study.privacy.epsilon:g}: a hospital may choose a smaller one only",
                 )
             )
-        if site.patients is not None and study.privacy.delta >= 1 / site.patients:
+        if study.privacy.delta >= 1 / site.patients:
             problems.append(
                 (
                     "privacy.delta",
@@ -450,7 +455,7 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
 
 
 def _mode_problems(study: Study) -> list[tuple[str, str]]:
-    """Distributed noise needs one step a round, a server that takes it, and public counts."""
+    """Distributed noise needs one step a round, and a server that takes it."""
     strategy = study.training.strategy
     if not isinstance(study.privacy, DistributedPrivacy):
         if strategy in ("fedsgd", "fedadam"):
@@ -467,15 +472,6 @@ def _mode_problems(study: Study) -> list[tuple[str, str]]:
                 "training.local_steps",
                 "distributed noise allows one step a round: noise that goes through further steps "
                 "protects nobody",
-            )
-        )
-    missing = [site.name for site in study.sites if site.patients is None]
-    if missing:
-        problems.append(
-            (
-                "sites",
-                f"distributed noise needs a declared number of patients, rounded up: "
-                f"{missing[0]} has none",
             )
         )
     return problems

@@ -144,7 +144,7 @@ def _cohort(policy: Policy, study: Study, site: str) -> Iterator[Refusal]:
             where="policy.sites",
             remedy=f"ask for aggregation.min_cohort: {policy.sites}",
         )
-    sure = max(study.cohort.min_patients, study.site(site).patients or 0)
+    sure = max(study.cohort.min_patients, study.site(site).patients)
     if sure < policy.patients:
         yield Refusal(
             what=f"the study counts on {sure} of our patients, fewer than {policy.patients}",

@@ -23,7 +23,7 @@ from protocol.errors import (
 )
 from protocol.exchange import Reply, Request
 from protocol.identity import Member
-from protocol.privacy import DistributedPrivacy, PatientPrivacy, Privacy
+from protocol.privacy import PatientPrivacy, Privacy
 from protocol.study import BUNDLED, FileSplit, Study
 from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.door import require_paid
@@ -213,20 +213,13 @@ class Silo:
         if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
             raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
         bind_split(self._home, study, own, invitation.index_file)
-        train, test = parts_of(
+        return parts_of(
             own,
             study,
             key=self._home.split_key,
             site=self.site,
             index_file=invitation.index_file,
         )
-        declared = study.site(self.site).patients or 0
-        if isinstance(privacy, DistributedPrivacy) and train.num_patients > declared:
-            raise CohortRefused(
-                f"site {self.site}: more training patients than the {declared} that the study "
-                "declares for it: with shared noise declare a larger round number"
-            )
-        return train, test
 
     def _source(self, invitation: Invitation) -> Records:
         study = invitation.study

@@ -103,7 +103,7 @@ class Trainer:
         entropy: Entropy,
     ) -> NDArray[np.float64]:
         privacy = self._privacy
-        expected = privacy.sampling_rate * self._train.num_patients
+        expected = self._study.expected_batch(self._site)
         if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
             _, batches = self._sampled(moment, entropy)
             total = np.zeros(parameters.size)

@@ -63,7 +63,7 @@ class LinearTrainer:
             total += DiscreteGaussian(noise_multiplier * UNITS).sample(
                 entropy.stream(moment), len(total)
             )
-        return total / UNITS / self._train.num_patients
+        return total / UNITS / self._study.site(self._site).patients
 
     def noised_sum(
         self,

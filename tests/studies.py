@@ -19,10 +19,10 @@ cohort:
     - {name: patient, kind: other}
     - {name: ill, kind: other}
 sites:
-  - {name: east, records: east.csv, patients: 30}
-  - {name: north, records: north.csv, patients: 30}
-  - {name: south, records: south.csv, patients: 30}
-  - {name: west, records: west.csv, patients: 30}
+  - {name: east, records: east.csv, patients: 40}
+  - {name: north, records: north.csv, patients: 40}
+  - {name: south, records: south.csv, patients: 40}
+  - {name: west, records: west.csv, patients: 40}
 split: {method: keyed_hash, test_fraction: 0.3}
 task:
   network: {name: FullyConnectedNet, hidden: [4]}

@@ -136,7 +136,7 @@ def test_epsilon_at_the_edges(plan: SampledGaussian, expected: float) -> None:
 
 @pytest.mark.parametrize(("noise_multiplier", "steps"), [(2.0, 1), (17.45, 30), (0.7, 2)])
 def test_epsilon_without_sampling_equals_gaussian_pld(noise_multiplier: float, steps: int) -> None:
-    accountant = PLDAccountant(dp_accounting.NeighboringRelation.REPLACE_SPECIAL)
+    accountant = PLDAccountant(dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
     accountant.compose(dp_accounting.GaussianDpEvent(noise_multiplier), steps)
     found = epsilon(event(noise_multiplier, 1.0, steps), 1e-5)
     assert found == pytest.approx(accountant.get_epsilon(1e-5), rel=1e-3)

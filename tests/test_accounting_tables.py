@@ -95,7 +95,7 @@ def test_five_runs_book_a_tenth_more_than_their_plan_would_cost() -> None:
 
 def test_training_with_twenty_evaluations_books_less_than_a_tenth_more(target: float) -> None:
     looks = plan(10.0, 1.0, 20)
-    accountant = PLDAccountant(dp_accounting.NeighboringRelation.REPLACE_SPECIAL)
+    accountant = PLDAccountant(dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
     step = dp_accounting.PoissonSampledDpEvent(RATE, dp_accounting.GaussianDpEvent(target))
     accountant.compose(step, STEPS).compose(dp_accounting.GaussianDpEvent(10.0), 20)
     together = accountant.get_epsilon(DELTA)

@@ -357,13 +357,13 @@ def cohort_of(labels, patients=None):
     )
 
 
-def check(train, test, delta=1e-5, **changes):
-    check_cohort(train, test, table(**changes), site="north", delta=delta)
+def check(train, test, declared=4, **changes):
+    check_cohort(train, test, table(**changes), site="north", declared=declared)
 
 
 def test_sound_cohort_is_accepted():
     check(cohort_of([0, 1]), cohort_of([1]), min_patients=3)
-    check(cohort_of([1, 1]), cohort_of([1]), allow_one_class=True, delta=None)
+    check(cohort_of([1, 1]), cohort_of([1]), allow_one_class=True)
     check(cohort_of([0, 1, 1]), cohort_of([]), min_patients=3)
 
 
@@ -372,8 +372,8 @@ CHECKS = {
     "training empty": ([], [0, 1], {}, "the training part is empty"),
     "minimum": ([0, 1], [1], {"min_patients": 4}, "3 patients, the study's minimum is 4"),
     "one class": ([1, 1], [0], {}, "the training part holds one class only"),
-    "delta": ([0, 1], [0, 1], {"delta": 0.25}, "delta 0.25 must be below 1/n = 0.25"),
-    "delta NaN": ([0, 1], [0], {"delta": float("nan")}, "must be below 1/n"),
+    "declared": ([0, 1], [0], {"declared": 1}, "2 training patients, the study declares 1 for it"),
+    "tested": ([0, 1], [0, 1, 0], {"declared": 2}, "3 test patients, the study declares 2 for it"),
 }
 
 

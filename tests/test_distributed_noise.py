@@ -37,7 +37,7 @@ ONE_STEP = "training: {strategy: fedsgd, rounds: 3, local_steps: 1, learning_rat
 def distributed(privacy: str = DISTRIBUTED, training: str = ONE_STEP) -> Study:
     text = changed(LOCAL, privacy).replace(STEPS, training)
     text = text.replace("evaluation: {bins: 8}", "evaluation: {bins: 8, epsilon: 4}")
-    return read_study(text.replace("patients: 30", "patients: 40"))
+    return read_study(text)
 
 
 def privacy_of(study: Study) -> DistributedPrivacy:
@@ -100,12 +100,6 @@ def test_study_that_cannot_share_noise_is_refused(
 ) -> None:
     with pytest.raises(StudyRefused, match=message):
         distributed(privacy, training)
-
-
-def test_sites_must_declare_their_patients() -> None:
-    text = changed(LOCAL, DISTRIBUTED).replace(STEPS, ONE_STEP)
-    with pytest.raises(StudyRefused, match="declared number of patients.*east has none"):
-        read_study(text.replace("east.csv, patients: 30", "east.csv"))
 
 
 def test_promise_that_the_declared_noise_does_not_keep_is_refused() -> None:
@@ -242,9 +236,7 @@ def test_both_institutions_derive_one_context() -> None:
 
 
 def test_hospital_with_more_patients_than_declared_refuses(tmp_path: Path) -> None:
-    text = (
-        changed(LOCAL, DISTRIBUTED).replace(STEPS, ONE_STEP).replace("patients: 30", "patients: 9")
-    )
-    federation = Federation(tmp_path, read_study(text.replace("delta: 1e-3", "delta: 1e-4")))
-    with pytest.raises(CohortRefused, match="site east: more training patients than the 9"):
+    text = changed(LOCAL, DISTRIBUTED).replace(STEPS, ONE_STEP)
+    federation = Federation(tmp_path, read_study(text.replace("patients: 40", "patients: 9")))
+    with pytest.raises(CohortRefused, match="site east: .* training patients, .* declares 9"):
         federation.join()

@@ -21,7 +21,7 @@ cohort:
   patient_key: row
   label: {positive: [1], negative: [0]}
   image: {shape: [28, 28], range: [0, 255], centre: 128, scale: 64}
-sites: [{name: east}, {name: north}, {name: south}]
+sites: [{name: east, patients: 40}, {name: north, patients: 40}, {name: south, patients: 40}]
 split: {method: column, column: part, train: [train], test: [test]}
 task: {network: {name: Classifier, channels: [4], strides: [2]}}
 training: {rounds: 2, local_steps: 2, learning_rate: 0.5}
@@ -49,7 +49,7 @@ BREACHES = [
      "policy.splits", "split method column is not allowed (allowed: keyed_hash)"),
     (changed("name: patient, kind: other", "name: zip, kind: number, range: [0, 9]"),
      "policy.columns", "reads columns that are not allowed: zip"),
-    (changed("min_patients: 4", "min_patients: 4").replace("patients: 30", "patients: 10", 1),
+    (changed("min_patients: 4", "min_patients: 4").replace("patients: 40", "patients: 10", 1),
      "policy.patients", "counts on 10 of our patients, fewer than 20"),
     (changed("epsilon: 4", "epsilon: 5"), "policy.epsilon_at_most", "epsilon 5, more than 4"),
     (changed("{bins: 8}", "{bins: 8, epsilon: 6}"), "policy.epsilon_at_most", "epsilon 6"),

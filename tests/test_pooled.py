@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from collegium.hospital_records import joined, read_hospitals
-from collegium.pooled import train_pooled
+from collegium.pooled import together, train_pooled
 from collegium.sweep import Grid, plan_jobs
 from coordinator.references import keep_reference
 from coordinator.verification import verify_records
@@ -58,7 +58,7 @@ def test_central_training_is_the_trainers_own_steps_over_all_records(
 ) -> None:
     study = in_mode("local", 4.0)
     train, test = whole(hospitals)
-    trainer = Trainer(study, "east", train, test)
+    trainer = Trainer(together(study), "east", train, test)
     model = trainer.initial_model()
     plan = PrivacyPlan.of(study, study.privacy)  # type: ignore[arg-type]
     for number in range(study.training.rounds):
@@ -105,7 +105,7 @@ def test_steps_stay_within_the_bound_of_the_secure_sum(
 def test_a_hospital_that_promises_more_does_not_bind_the_reference(
     hospitals: dict[str, tuple[Records, Records]],
 ) -> None:
-    own = read_study(changed("patients: 30}", "patients: 30, epsilon: 0.5}"))
+    own = read_study(changed("patients: 40}", "patients: 40, epsilon: 0.5}"))
     train, test = whole(hospitals)
     assert train_pooled(own, train, test, FIXED)["epsilon"] > 3
 

@@ -24,7 +24,7 @@ from silos.silo import Silo
 from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed
 
-EAST = "{name: east, records: east.csv, patients: 30"
+EAST = "{name: east, records: east.csv, patients: 40"
 PRIVACY = "privacy: {mode: local, epsilon: 4, "
 
 

@@ -95,7 +95,7 @@ def test_shared_noise_says_how_many_may_collude(colluders: int, words: str) -> N
 
 def test_report_without_privacy_defines_no_claim() -> None:
     text = _text(render_html(privacy_report(dossiers.without_privacy())))
-    assert "Zero-out" not in text
+    assert "Add or remove" not in text
     assert "whatever anyone does" not in text.lower()
 
 
@@ -132,8 +132,8 @@ def finished_text() -> str:
     "words",
     [
         "One patient: all records of one patient at one hospital.",
-        "Zero-out",
-        "patient count stays a public constant",
+        "Add or remove",
+        "even whether the patient is there is covered",
         "It needs no cryptographic assumption.",
         "Every hospital adds its full noise to its own counts too",
         "privacy loss distributions (PLD)",

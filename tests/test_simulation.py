@@ -343,7 +343,7 @@ def test_a_study_that_costs_too_much_is_refused(hospitals: Consortium) -> None:
         run_study(hospitals, costly, None, new_run_id() + "x", None, Silent())
 
 
-def test_a_delta_above_one_over_n_is_refused(hospitals: Consortium) -> None:
-    text = changed("delta: 1e-3", "delta: 0.03").replace(", patients: 30", "")
-    with pytest.raises(FederationError, match="delta 0.03 must be below 1/n"):
-        run_study(hospitals, read_study(text), None, new_run_id() + "y", None, Silent())
+def test_a_hospital_larger_than_declared_is_refused(hospitals: Consortium) -> None:
+    study = read_study(changed("east.csv, patients: 40", "east.csv, patients: 20"))
+    with pytest.raises(FederationError, match="site east: .* the study declares 20 for it"):
+        run_study(hospitals, study, None, new_run_id() + "y", None, Silent())

@@ -116,12 +116,28 @@ def test_every_breach_of_the_policy_is_a_line_of_its_own(home: Path) -> None:
 def test_a_hospital_smaller_than_its_own_policy_is_told(home: Path) -> None:
     (home / "site.yaml").write_text(changed_site("patients: 20", "patients: 30"))
     assert "patients" not in check(home)
-    study = read_study(changed("{name: east, records: east.csv, patients: 30}",
+    study = read_study(changed("{name: east, records: east.csv, patients: 40}",
                                "{name: east, patients: 60}")
                        .replace(", records: north.csv", "").replace(", records: south.csv", "")
                        .replace(", records: west.csv", ""))  # fmt: skip
     (home / "site.yaml").write_text(changed_site("patients: 20", "patients: 50"))
     assert check(home, study)["patients"].finding == "40 patients, the policy asks for 50"
+
+
+def declaring(patients: int) -> Study:
+    """The small study with another declared number for east, which has 40 patients."""
+    return read_study(changed("east.csv, patients: 40", f"east.csv, patients: {patients}"))
+
+
+def test_a_hospital_larger_than_declared_is_told_before_the_run(home: Path) -> None:
+    found = check(home, declaring(20))["records"]
+    assert (found.state, "the study declares 20 for it" in found.finding) == ("bad", True)
+
+
+def test_a_declared_number_far_above_the_truth_is_a_warning(home: Path) -> None:
+    assert "declared patients" not in check(home)
+    found = check(home, declaring(80))["declared patients"]
+    assert (found.state, "the study declares 80" in found.finding) == ("warn", True)
 
 
 def test_a_budget_that_does_not_suffice_is_foretold(tmp_path: Path) -> None:

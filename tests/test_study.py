@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from protocol.errors import StudyRefused
 from protocol.privacy import LocalPrivacy, NoPrivacy
 from protocol.study import Study
 from protocol.study_file import read_study
@@ -52,7 +53,7 @@ def test_another_epsilon_drops_the_noise_that_belonged_to_the_old_one() -> None:
 
 @given(st.integers(3, 100))
 def test_the_default_threshold_obeys_the_rule_for_every_size(n: int) -> None:
-    sites = [{"name": f"s{place}"} for place in range(n)]
+    sites = [{"name": f"s{place}", "patients": 40} for place in range(n)]
     document = small_study().model_dump() | {"sites": sites, "deal": None}
     document["aggregation"] = {"colluders": 1 if n < 5 else 2}
     study = Study.model_validate(document)
@@ -66,10 +67,23 @@ def test_a_sum_that_could_wrap_is_refused() -> None:
         Study.model_validate(small_study().model_dump() | {"aggregation": {"bound": 1e13}})
 
 
-def test_weights_are_equal_unless_every_site_declares_a_count() -> None:
-    assert set(small_study().weights.values()) == {30.0}
-    undeclared = read_study(changed("east.csv, patients: 30", "east.csv"))
-    assert set(undeclared.weights.values()) == {1.0}
+def test_weights_are_the_declared_patients() -> None:
+    study = read_study(changed("east.csv, patients: 40", "east.csv, patients: 20"))
+    assert study.weights == {"east": 20.0, "north": 40.0, "south": 40.0, "west": 40.0}
+    assert study.expected_batch("east") == 20.0
+
+
+@pytest.mark.parametrize("mode", ["local", "distributed", "none"])
+def test_every_site_declares_its_patients_in_every_mode(mode: str) -> None:
+    text = changed("east.csv, patients: 40", "east.csv")
+    privacy, shared = "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0", "strategy: fedsgd, "
+    if mode == "none":
+        text = text.replace(privacy, "mode: none")
+    if mode == "distributed":
+        text = text.replace(privacy, f"{privacy.replace('local', mode)}, noise_multiplier: 4")
+        text = text.replace("local_steps: 2, ", "local_steps: 1, " + shared)
+    with pytest.raises(StudyRefused, match="patients.*required and missing"):
+        read_study(text)
 
 
 def test_the_schema_for_editors_is_the_one_in_docs() -> None:

@@ -32,7 +32,7 @@ def collegium(*arguments: object) -> subprocess.CompletedProcess[str]:
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a study whose hospitals declare enough patients, and their records."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "study.yaml").write_text(TABLE_STUDY.replace("patients: 30", "patients: 60"))
+    (folder / "study.yaml").write_text(TABLE_STUDY.replace("patients: 40", "patients: 60"))
     (folder / "data").mkdir()
     write_hospitals(folder / "data", small_study())
     return folder
@@ -105,7 +105,6 @@ def test_the_coordinators_of_a_sweep_with_references_hold_no_torch(
 @pytest.mark.parametrize(
     ("study", "options", "why"),
     [
-        (changed("south.csv, patients: 30", "south.csv"), MODES, "add patients to: south"),
         (TABLE_STUDY, ("--modes", "pooled"), "name local or distributed beside it"),
         (TABLE_STUDY, ("--seeds", "9-1"), "must be a rising range"),
     ],

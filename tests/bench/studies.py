@@ -37,7 +37,7 @@ def tabular_text(*, rounds: int, steps: int = 5, micro_batch: int = 64, rate: fl
         f"    - {{name: x{place}, kind: number, range: [-100, 100]}}" for place in range(FEATURES)
     )
     sites = "\n".join(
-        f"  - {{name: {site}, records: {site}.csv, patients: 120}}"
+        f"  - {{name: {site}, records: {site}.csv, patients: 150}}"
         for site in ("east", "north", "south", "west")
     )
     shared = _SHARED.format(rounds=rounds, steps=steps, micro_batch=micro_batch, rate=rate)

@@ -55,7 +55,6 @@ DISTRIBUTED = read_study(
     )
     .replace("rounds: 2, local_steps: 2,", "strategy: fedsgd, rounds: 2, local_steps: 1,")
     .replace(", micro_batch: 8", "")
-    .replace("patients: 30", "patients: 40")
 )
 
 

@@ -75,7 +75,7 @@ def wide(silos: int, seconds: float) -> dict[str, float]:
     """Returns the time and the peak memory of one round with many hospitals."""
     text = studies.tabular_text(rounds=1, steps=1)
     sites = "\n".join(
-        f"  - {{name: site{place:03d}, records: site{place:03d}.csv, patients: 120}}"
+        f"  - {{name: site{place:03d}, records: site{place:03d}.csv, patients: 150}}"
         for place in range(silos)
     )
     before, _, rest = text.partition("sites:\n")
