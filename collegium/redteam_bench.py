@@ -65,6 +65,15 @@ def sampled_at(study: Study, rate: float) -> Study:
     return study.model_copy(update={"privacy": privacy, "sites": sites})
 
 
+def declaring(study: Study, site: str, patients: int) -> Study:
+    """Returns the study in which this hospital declares so many patients: its mean is over them."""
+    sites = tuple(
+        place.model_copy(update={"patients": patients}) if place.name == site else place
+        for place in study.sites
+    )
+    return study.model_copy(update={"sites": sites})
+
+
 def canary_trainer(
     study: Study,
     site: str,

@@ -13,6 +13,7 @@ from collegium.redteam_bench import (
     MakeTrainer,
     build_model,
     canary_trainer,
+    declaring,
     patient_privacy,
     sampled_at,
     varied,
@@ -216,6 +217,7 @@ class _Bench:
         if self.rate > _EMPTY_RATE:
             needed = math.ceil(_BATCH / self.rate)
             self.patients = min(_MOST_PATIENTS, max(_LEAST_PATIENTS, needed))
+        study = declaring(study, site, self.patients)
         self._gradients = ChosenGradients(
             lambda numbers: np.zeros((len(numbers), self.size), dtype=np.float32)
         )
@@ -304,8 +306,9 @@ def canary_scores(
     hospitals = []
     for place, site in enumerate(view.sites):
         numbers = np.arange(place, canaries, len(view.sites))
-        trainer, model = canary_trainer(study, site, numbers, make, chosen)
-        hospitals.append(hospital_at(study, site, trainer, chances.entropy))
+        own = declaring(study, site, len(numbers))
+        trainer, model = canary_trainer(own, site, numbers, make, chosen)
+        hospitals.append(hospital_at(own, site, trainer, chances.entropy))
     weights, units = hospitals[0].weights, units_for(size)
     rate = study.privacy.sampling_rate
     length = units * sum(weights) * rate  # what a canary that is in adds to a release, on average

@@ -13,6 +13,7 @@ from collegium.redteam_bench import (
     Floats,
     MakeTrainer,
     build_model,
+    declaring,
     sampled_at,
     varied,
 )
@@ -86,7 +87,7 @@ def membership(
     name, score, models = _attack_on(study, _RMIA_MODELS)
     members = halves(models, pool.num_patients, chances.random)
     rounds, steps = _shortened(study)
-    own = _declared(varied(study, rounds=rounds, local_steps=steps), site, pool.num_patients // 2)
+    own = declaring(varied(study, rounds=rounds, local_steps=steps), site, pool.num_patients // 2)
 
     def control(records: Records) -> Floats:
         module = overtrained(
@@ -191,15 +192,6 @@ def _shortened(study: Study) -> tuple[int, int]:
     """Returns how many rounds of how many steps are attacked."""
     steps = min(study.training.local_steps, _MOST_STEPS)
     return max(1, min(study.training.rounds, _MOST_STEPS // steps)), steps
-
-
-def _declared(study: Study, site: str, patients: int) -> Study:
-    """Returns the study in which this hospital declares so many patients: its mean is over them."""
-    sites = tuple(
-        place.model_copy(update={"patients": patients}) if place.name == site else place
-        for place in study.sites
-    )
-    return study.model_copy(update={"sites": sites})
 
 
 def _sure(logits: Floats, pool: Records) -> Floats:

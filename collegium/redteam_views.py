@@ -163,7 +163,7 @@ class LocalHospital:
     def released(self, model: Tensors, number: int, attempt: int, multiplier: float) -> Floats:
         """Returns the update, divided by what one unit of one step moves."""
         privacy = patient_privacy(self.study, self.site)
-        expected = privacy.sampling_rate * self.trainer.num_train_patients
+        expected = self.study.expected_batch(self.site)
         unit = privacy.clip / units_for(layout_of(model).size) / expected
         update = self.trainer.update(model, number, attempt, multiplier, self.entropy)
         return np.asarray(-update / (unit * self.study.training.learning_rate))
