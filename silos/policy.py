@@ -144,6 +144,8 @@ def _cohort(policy: Policy, study: Study, site: str) -> Iterator[Refusal]:
             where="policy.sites",
             remedy=f"ask for aggregation.min_cohort: {policy.sites}",
         )
+    if study.aggregation.colluders < policy.colluders:
+        yield _too_few_colluders(policy.colluders, study)
     sure = max(study.cohort.min_patients, study.site(site).patients)
     if sure < policy.patients:
         yield Refusal(
@@ -152,6 +154,19 @@ def _cohort(policy: Policy, study: Study, site: str) -> Iterator[Refusal]:
             remedy=f"ask for cohort.min_patients: {policy.patients}, or for our declared number "
             f"(sites: - {{name: {site}, patients: ...}})",
         )
+
+
+def _too_few_colluders(wanted: int, study: Study) -> Refusal:
+    n, borne = len(study.sites), study.aggregation.colluders
+    threshold = max(wanted + 2, (n + wanted) // 2 + 1)  # t - C >= 2 and 2 t > n + C
+    return Refusal(
+        what=f"an update is hidden while at most {borne} hospitals collude with the coordinator, "
+        f"fewer than {wanted}",
+        where="policy.colluders",
+        remedy=f"ask for aggregation: {{colluders: {wanted}, threshold: {threshold}}}, or more"
+        if threshold <= n
+        else f"ask for more hospitals: {n} cannot bear {wanted} that collude",
+    )
 
 
 def _privacy(policy: Policy, study: Study, site: str, *, simulated: bool) -> Iterator[Refusal]:

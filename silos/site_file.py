@@ -96,7 +96,8 @@ class Policy(Record):
     them, word for word, in any case. ``columns`` are all that a study may read,
     the label, the patient key and the split column included; of an image cohort
     they are ``images``, ``labels`` and the patient key. ``sites`` is how many
-    hospitals' updates a sum must hold at least; ``patients`` how many of its
+    hospitals' updates a sum must hold at least; ``colluders`` how many of the others may
+    collude with the coordinator without seeing ours; ``patients`` how many of its
     own a study must be able to count on. ``attestation`` is what the other members
     must show about their machines. Epsilon and delta are one study's; the
     patients' budget for life stands in the hospital's database.
@@ -108,6 +109,7 @@ class Policy(Record):
     columns: tuple[Column, ...] = ()
     splits: tuple[_one_of(SPLITS), ...] = ("keyed_hash",)  # type: ignore[valid-type]
     sites: int = Field(default=3, ge=3, le=100)
+    colluders: int = Field(default=1, ge=0, le=98)
     patients: int = Field(default=10, ge=1)
     modes: tuple[Literal["local", "distributed"], ...] = ("local",)
     units: tuple[Literal["patient", "record"], ...] = ("patient",)

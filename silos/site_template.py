@@ -26,6 +26,7 @@ policy:
   # key that only this hospital has; column and file are chosen by others.
   splits: [keyed_hash]
   sites: 3                # a sum must hold at least so many hospitals' updates
+  colluders: 1            # so many others may collude with the coordinator and still not see ours
   patients: 10            # and a study must count on so many patients of ours
   # local: this hospital's own noise protects its patients. distributed: the
   # hospitals' noise protects together, as long as few enough of them collude.

@@ -51,6 +51,8 @@ BREACHES = [
      "policy.columns", "reads columns that are not allowed: zip"),
     (changed("min_patients: 4", "min_patients: 4").replace("patients: 40", "patients: 10", 1),
      "policy.patients", "counts on 10 of our patients, fewer than 20"),
+    (changed("colluders: 1", "colluders: 0"), "policy.colluders",
+     "hidden while at most 0 hospitals collude with the coordinator, fewer than 1"),
     (changed("epsilon: 4", "epsilon: 5"), "policy.epsilon_at_most", "epsilon 5, more than 4"),
     (changed("{bins: 8}", "{bins: 8, epsilon: 6}"), "policy.epsilon_at_most", "epsilon 6"),
     (changed("delta: 1e-3", "delta: 2e-3"), "policy.delta_at_most", "delta is 0.002, more than"),
@@ -82,6 +84,16 @@ def test_a_policy_names_the_method_it_does_not_allow() -> None:
     )
     found = against(small_study(), "tasks: [binary_classification]", "tasks: []")
     assert "(allowed: none)" in found["policy.tasks"].what
+
+
+def test_a_study_must_bear_as_many_colluders_as_the_policy_asks() -> None:
+    wanted = ("sites: 3", "sites: 3\n  colluders: 2")
+    refusal = against(small_study(), *wanted)["policy.colluders"]
+    assert refusal.remedy == "ask for aggregation: {colluders: 2, threshold: 4}, or more"
+    asked = changed("threshold: 3, colluders: 1", "colluders: 2, threshold: 4")
+    assert against(asked, *wanted) == {}
+    too_many = against(asked, "sites: 3", "sites: 3\n  colluders: 3")["policy.colluders"]
+    assert too_many.remedy == "ask for more hospitals: 4 cannot bear 3 that collude"
 
 
 def test_a_sum_must_hold_as_many_updates_as_the_policy_asks() -> None:
