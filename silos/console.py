@@ -9,7 +9,7 @@ from rich.console import Console
 
 def console() -> Console:
     """Returns where people read; a log file is as wide as it needs to be."""
-    width = None if sys.stderr.isatty() else 140
+    width = None if sys.stderr.isatty() else 200
     return Console(stderr=True, highlight=False, width=width)
 
 
