@@ -81,7 +81,7 @@ def _question(study: Study | None, wishes: Wishes) -> Question:
         if wishes.colluders is not None
         else (study.aggregation.colluders if study else 1),
         threshold=study.threshold if study and len(study.sites) == len(patients) else None,
-        retries=study.aggregation.attempts - 1 if study else 2,
+        spare=study.aggregation.spare_draws * study.training.local_steps if study else 1,
         test_fraction=split.test_fraction if isinstance(split, KeyedHashSplit) else 0.3,
     )
 
@@ -130,7 +130,7 @@ def _own(asked: Question, study: Study | None, wishes: Wishes) -> Plan | None:
     if isinstance(study.privacy, DistributedPrivacy):
         share = study.privacy.own_noise
         return value(asked, event, "distributed", steps=study.training.steps, share=share)
-    return value(asked, event, "local")
+    return value(asked, event, "local", steps=study.training.steps)
 
 
 def _names(asked: Question, study: Study | None) -> tuple[str, ...]:
@@ -228,7 +228,7 @@ def _reason(asked: Question, suggestion: Suggestion) -> str:
         return f"{why}; needs no trust in the secure sum"
     return (
         f"{why}; a secure sum every step, {asked.honest} honest shares of noise, "
-        f"{asked.retries} retries paid for"
+        f"{asked.spare} spare draws paid for"
     )
 
 

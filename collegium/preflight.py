@@ -28,7 +28,8 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
     console.print(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
         f"{colluders} may collude; "
-        f"{study.training.rounds} rounds of {study.training.local_steps} steps"
+        f"{study.training.rounds} rounds of {study.training.local_steps} steps, and "
+        f"{study.aggregation.spare_draws} to spare if rounds must be drawn anew"
     )
     if isinstance(privacy, PatientPrivacy):
         console.print(

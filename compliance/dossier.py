@@ -6,8 +6,7 @@ hospitals' records in one place, which no real consortium can do; they are
 ``None`` for a real run.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
@@ -75,7 +74,7 @@ class SiteFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundFacts:
-    """One aggregation; ``number`` counts from 1."""
+    """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites."""
 
     number: int
     attempt: int
@@ -84,7 +83,7 @@ class RoundFacts:
     context: str
     survivors: tuple[str, ...]
     dropped: tuple[str, ...]
-    culprits: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     model_digest: str | None
     opened_at: str
     seconds: float | None

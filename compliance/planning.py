@@ -64,8 +64,8 @@ class Question:
     ``patients`` counts each hospital's training patients, as a study declares them;
     ``test_fraction`` of all its patients are test patients. ``parameters`` is the size
     of what is trained. ``threshold`` is t, how many hospitals must answer: floor(2n/3) + 1
-    unless given; up to ``colluders`` of them may collude. Distributed noise pays for
-    ``retries`` failed rounds too.
+    unless given; up to ``colluders`` of them may collude. ``spare`` noised gradients are
+    paid for beyond the planned ones.
 
     >>> Question(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2).honest
     4
@@ -81,7 +81,7 @@ class Question:
     colluders: int = 1
     threshold: int | None = None
     test_fraction: float = 0.3
-    retries: int = 2
+    spare: int = 1
 
     def __post_init__(self) -> None:
         if len(self.patients) < 3:
@@ -127,9 +127,9 @@ class Question:
         share = self.test_fraction / (1 - self.test_fraction)
         return tuple(round(count * share) for count in self.patients)
 
-    def releases(self, steps: int, mode: Mode) -> int:
-        """How many noised gradients are paid for: under local noise a retry costs nothing."""
-        return steps + (self.retries if mode == "distributed" else 0)
+    def releases(self, steps: int) -> int:
+        """How many noised gradients are paid for: the planned ones, and those of spare draws."""
+        return steps + self.spare
 
     def calibrate(self, rate: float, steps: int) -> float:
         """Returns the noise multiplier that keeps epsilon with these settings."""
@@ -149,7 +149,7 @@ def default_delta(patients: Sequence[int]) -> float:
 class Plan:
     """Settings and what they are worth; ``noise`` is in units of the clip.
 
-    ``event`` is what is paid for; ``steps`` of it are planned, the rest are retries.
+    ``event`` is what is paid for; ``steps`` of it are planned, the rest are spare.
     """
 
     mode: Mode
@@ -275,7 +275,7 @@ def _promising_first(
     plans = []
     for rate in rates:
         for count in steps:
-            paid = question.releases(count, mode)
+            paid = question.releases(count)
             event = _event(_optimistic(single, rate, paid), rate, paid)
             plans.append(value(question, event, mode, steps=count))
     return sorted(plans, key=lambda plan: plan.merit)

@@ -340,7 +340,7 @@ def rounds_table(dossier: Dossier) -> Table:
             Column(title="Took", form=Form.SECONDS),
             Column(title="In the sum"),
             Column(title="Dropped out"),
-            Column(title="Answered wrongly"),
+            Column(title="Remarks"),
             Column(title="Context", form=Form.CODE),
             Column(title="Model after it", form=Form.CODE),
         ),
@@ -354,7 +354,7 @@ def rounds_table(dossier: Dossier) -> Table:
                 r.seconds,
                 ", ".join(r.survivors) or None,
                 ", ".join(r.dropped) or None,
-                "; ".join(f"{site}: {why}" for site, why in r.culprits.items()) or None,
+                "; ".join(r.remarks) or None,
                 r.context,
                 r.model_digest,
             )

@@ -425,6 +425,7 @@ def _entry(row: Row[Any] | None) -> Entry | None:
 _BOUND = select(OnceRow.digest).where(
     OnceRow.context == bindparam("context"), OnceRow.slot == bindparam("slot")
 )
+_BINDINGS = select(OnceRow.slot, OnceRow.digest).where(OnceRow.context == bindparam("context"))
 _BIND = insert(OnceRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
 
 
@@ -439,6 +440,12 @@ class SqlOnceBook:
         where = {"context": context, "slot": slot}
         with self._hospital.connection() as connection:
             return connection.execute(_BOUND, where).scalar()
+
+    def of(self, context: str) -> dict[str, str]:
+        """Returns everything that a context, or a run, is bound to: the digest by slot."""
+        with self._hospital.connection() as connection:
+            found = connection.execute(_BINDINGS, {"context": context})
+            return {slot: digest for slot, digest in found}
 
     def record(self, *bindings: tuple[str, str, str]) -> None:
         """Binds each (context, slot) to a digest, durably, before what is named may leave.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
 from protocol.encoding import blob_digest
-from protocol.errors import MessageRefused, QuorumLost
+from protocol.errors import MessageRefused
 from protocol.exchange import Reply, Request
 from protocol.sum_round import Step, SumRound
 from protocol.transcript import Transcript
@@ -29,7 +29,6 @@ class Sum:
     dropped: tuple[str, ...]
     blob_hashes: Mapping[str, str]
     ledger_heads: Mapping[str, str]
-    culprits: Mapping[str, str]
     transcript: Transcript
 
     @property
@@ -62,7 +61,6 @@ def aggregate(
             the class of each refusal, never its reason.
         SumRefused: the sum is none that honest sites can give.
     """
-    refusals: dict[str, str] = {}
     counted: dict[Step, dict[str, tuple[bytes, bytes | None]]] = {step: {} for step in Step}
     for step in Step:
         requests = {
@@ -75,34 +73,30 @@ def aggregate(
             for site in sum_round.asked(step)
         }
         for site, reply in link.exchange(requests, timeout):
-            refusal = _take(sum_round, step, site, reply)
-            if refusal is not None:
-                refusals[site] = refusal
+            if not _take(sum_round, step, site, reply):
                 continue
             counted[step][site] = reply.message, reply.blob if step is Step.SHARE else None
             if step is Step.MASKED and shelf is not None:
                 shelf.keep_vector(sum_round.context, sum_round.blob_hashes[site], reply.blob or b"")
-        try:
-            sum_round.close(step)
-        except QuorumLost as error:
-            named = "; ".join(f"{site}: {kind}" for site, kind in sorted(refusals.items()))
-            raise QuorumLost(f"{error}{f' ({named})' if named else ''}") from error
+        sum_round.close(step)
     return Sum(
         total=sum_round.total(),
         survivors=sum_round.survivors,
         dropped=sum_round.dropped,
         blob_hashes=sum_round.blob_hashes,
         ledger_heads=sum_round.ledger_heads,
-        culprits=sum_round.culprits,
         transcript=Transcript.of(sum_round.context, counted),
     )
 
 
-def _take(sum_round: SumRound, step: Step, site: str, reply: Reply) -> str | None:
-    if reply.refusal is not None:
-        return reply.refusal
-    try:
-        sum_round.receive(step, site, reply.message, reply.blob)
-    except MessageRefused as error:
-        return type(error).__name__
-    return None
+def _take(sum_round: SumRound, step: Step, site: str, reply: Reply) -> bool:
+    """Hands a reply to the round; whether it counts."""
+    refusal = reply.refusal
+    if refusal is None:
+        try:
+            sum_round.receive(step, site, reply.message, reply.blob)
+            return True
+        except MessageRefused as error:
+            refusal = type(error).__name__
+    sum_round.refuse(step, site, refusal)
+    return False

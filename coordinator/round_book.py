@@ -1,21 +1,23 @@
 """Writes down every attempt of a round: its row, and what the log keeps of it for ever."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from sqlalchemy import func, select
 
 from compliance.audit_log import NewEntry
+from coordinator.attempts import Begun
+from coordinator.conduct import Conduct, conduct_from
 from coordinator.evaluation import Released, released_from
 from coordinator.round import Sum
 from coordinator.server_states import ServerStates
+from coordinator.standing import SUSPECTED, Standing
 from coordinator.store import ReleaseRow, RoundRow, Store, Transaction, now
 from coordinator.strategies import ServerState
 from protocol.context import RoundContext
-from protocol.encoding import canonical, digest, digest_json
+from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError
 from protocol.identity import SigningKey
-from protocol.sum_round import SumRound
 
 
 class RoundBook:
@@ -24,15 +26,48 @@ class RoundBook:
     def __init__(self, store: Store, key: SigningKey, run_id: str) -> None:
         self._store, self._key, self._run_id = store, key, run_id
 
-    def attempts(self, purpose: str, number: int) -> int:
-        """Returns how often a round was begun already, before this process even."""
-        query = select(func.count()).where(
-            RoundRow.run_id == self._run_id,
-            RoundRow.purpose == purpose,
-            RoundRow.number == number,
-        )
+    def begun(self, purpose: str, number: int) -> Begun:
+        """Returns how far a round came already, before this process even."""
+        where = {"run_id": self._run_id, "purpose": purpose, "number": number}
+        query = select(RoundRow.context_json, RoundRow.conduct_json).filter_by(**where)
         with self._store.read() as session:
-            return session.scalar(query) or 0
+            rows = session.execute(query.order_by(RoundRow.attempt)).all()
+        draws = [_draw(context) for context, _ in rows]
+        newest = max(draws, default=0)
+        among = [
+            conduct_from(conduct).revealing
+            for draw, (_, conduct) in zip(draws, rows, strict=True)
+            if draw == newest
+        ]
+        revealed = [frozenset(sites) for sites in among if sites]
+        return Begun(attempts=len(rows), draw=newest, among=revealed[-1] if revealed else None)
+
+    def spare_used(self, purpose: str) -> int:
+        """Returns how many draws beyond the first of each round were begun in this run."""
+        query = select(RoundRow.number, RoundRow.context_json).filter_by(
+            run_id=self._run_id, purpose=purpose
+        )
+        newest: dict[int, int] = {}
+        with self._store.read() as session:
+            for number, context in session.execute(query):
+                newest[number] = max(newest.get(number, 0), _draw(context))
+        return sum(newest.values())
+
+    def standing(self, sites: Collection[str], least: int) -> Standing:
+        """Returns what the run's attempts so far have shown of its sites."""
+        standing = Standing(run_id=self._run_id, sites=frozenset(sites), least=least)
+        query = select(RoundRow.state, RoundRow.conduct_json).filter_by(run_id=self._run_id)
+        with self._store.read() as session:
+            rows = session.execute(query.where(RoundRow.conduct_json != "{}").order_by(RoundRow.id))
+            for state, text in rows:
+                conduct = conduct_from(text)
+                standing.named |= conduct.culprits
+                standing.disputes |= conduct.complaints
+                standing.suspects = frozenset(conduct.suspects) or standing.suspects
+                if conduct.suspects and state == "finished":
+                    out = conduct.left_out.items()
+                    standing.spared = frozenset(site for site, why in out if why == SUSPECTED)
+        return standing
 
     def resume(self, states: ServerStates | None) -> ServerState | None:
         """Returns the state after the last round that was committed, or None at the beginning.
@@ -87,7 +122,7 @@ class RoundBook:
                     context=context.digest,
                     survivors_json="[]",
                     dropped_json="[]",
-                    culprits_json="{}",
+                    conduct_json="{}",
                     context_json=canonical(context.to_json()).decode(),
                     model_digest=None,
                     opened_at=now(),
@@ -96,18 +131,19 @@ class RoundBook:
             )
             transaction.log([self.entry(context, "round-opened", context.digest)], self._key)
 
-    def fail(self, sum_round: SumRound, error: FederationError) -> None:
-        """Writes down that an attempt failed, and who answered wrongly in it."""
-        context = sum_round.context
+    def fail(self, context: RoundContext, error: FederationError, conduct: Conduct) -> None:
+        """Writes down that an attempt failed, and what it has shown of the sites."""
         with self._store.transaction() as transaction:
             row = transaction.round(context)
             row.state, row.closed_at = "failed", now()
             kind = digest(type(error).__name__.encode())
             entries = [self.entry(context, "round-failed", kind)]
-            entries += self._accuse(row, context, sum_round.culprits)
+            entries += self._keep(row, context, conduct)
             transaction.log(entries, self._key)
 
-    def close(self, transaction: Transaction, total: Sum, model_name: str | None) -> list[NewEntry]:
+    def close(
+        self, transaction: Transaction, total: Sum, conduct: Conduct, model_name: str | None
+    ) -> list[NewEntry]:
         """Finishes a round's record; returns what is to be logged with what follows from it."""
         context = total.transcript.context
         row = transaction.round(context)
@@ -123,16 +159,14 @@ class RoundBook:
             "sum": total.digest,
         }
         entries = [self.entry(context, kind, payload) for kind, payload in left.items()]
-        return entries + self._accuse(row, context, total.culprits)
+        return entries + self._keep(row, context, conduct)
 
-    def _accuse(
-        self, row: RoundRow, context: RoundContext, culprits: Mapping[str, str]
-    ) -> list[NewEntry]:
-        """Writes down who answered wrongly; returns the log's entry about it, if anybody did."""
-        if not culprits:
+    def _keep(self, row: RoundRow, context: RoundContext, conduct: Conduct) -> list[NewEntry]:
+        """Writes down what was shown of the sites; returns the log's entry, if it was anything."""
+        row.conduct_json = conduct.text
+        if conduct == Conduct():
             return []
-        row.culprits_json = json.dumps(dict(culprits), sort_keys=True)
-        return [self.entry(context, "culprits", digest(row.culprits_json.encode()))]
+        return [self.entry(context, "conduct", digest(row.conduct_json.encode()))]
 
     def entry(self, context: RoundContext, kind: str, payload: str) -> NewEntry:
         """Returns a log entry about a round."""
@@ -143,3 +177,8 @@ class RoundBook:
             round=context.round,
             attempt=context.attempt,
         )
+
+
+def _draw(context: str) -> int:
+    """Returns the draw that a row's context names."""
+    return RoundContext.from_json(parse_canonical(context.encode())).draw

@@ -4,20 +4,23 @@ The runner decides nothing about privacy. It opens rounds, hands sums to the
 strategy and writes down what happened: model, round and audit entries of a
 round are one transaction, so a crash leaves the last finished round. A round
 that fails is tried again (``attempts``); every attempt has its own context.
+Who is left out of a run's rounds is in ``standing``.
 """
 
 import json
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compliance.audit_log import NewEntry
-from coordinator.attempts import Attempts
+from coordinator.attempts import Attempt, Attempts, Failed
+from coordinator.conduct import Conduct
 from coordinator.evaluation import Released, released_json, released_metrics
 from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
@@ -29,12 +32,12 @@ from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.encoding import digest
-from protocol.errors import QuorumLost, SumRefused
+from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.evaluation_vector import EvaluationVector, noise_deviations
 from protocol.fixed_point import decode, decode_counts
 from protocol.identity import Roster, SigningKey
 from protocol.noise_shares import NoiseShares
-from protocol.privacy import DistributedPrivacy
+from protocol.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study import Study
 from protocol.sum_round import SumRound
 from protocol.summary import Summary
@@ -51,8 +54,6 @@ from protocol.update_vector import UpdateVector
 
 #: The root that a log without entries has: SHA-256 of nothing (RFC 6962 section 2.1).
 _EMPTY_ROOT = digest(b"")
-#: What is said of a site without which a sum that was noise is honest.
-SUSPECTED = "suspected: with it the sum was noise, without it the sum is honest"
 
 
 class Watcher(Protocol):
@@ -110,7 +111,14 @@ class Runner:
         self._watcher = watcher
         self._timeout = step_timeout
         self._threads = threads
-        self._suspects: set[str] = set()
+        self._least = max(study.threshold, study.aggregation.min_cohort)
+        self._standing = self._book.standing(study.site_names, self._least)
+        free = isinstance(study.privacy, NoPrivacy)
+        #: How many further draws are paid for, by purpose; None where they cost nothing.
+        self._spare: dict[str, int | None] = {
+            purpose: None if free else max(0, most - self._book.spare_used(purpose))
+            for purpose, most in study.spare_draws.items()
+        }
         self._kept: deque[str] = deque()
 
     def run(
@@ -137,53 +145,58 @@ class Runner:
         for number in range(state.rounds, self._study.training.rounds):
             before_round()
             model = unflatten(layout, state.parameters)
-            total = self._round("training", number, model)
+            total, conduct = self._round("training", number, model)
             state = strategy.apply(
                 state, mean_of(self._study, layout, total.survivors, total.total)
             )
-            self._commit_training(total, layout, state)
+            self._commit_training(total, conduct, layout, state)
         model = unflatten(layout, state.parameters)
         before_round()
         released = self._book.released() or self._evaluate(model, summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
 
-    def _round(self, purpose: str, number: int, model: Tensors) -> Sum:
-        aggregation = self._study.aggregation
+    def _round(self, purpose: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
+        begun, spare = self._book.begun(purpose, number), self._spare[purpose]
         attempts = Attempts(
-            self._study.site_names,
-            least=max(self._study.threshold, aggregation.min_cohort),
-            most=aggregation.attempts,
-            suspects=self._suspects,
-            begun=self._book.attempts(purpose, number),
+            self._standing,
+            number=number,
+            most=self._study.aggregation.attempts,
+            spare=spare,
+            begun=begun,
         )
-        while True:
-            sum_round = SumRound(
-                context=self._context(purpose, number, attempts.number, model),
-                roster=self._roster,
-                key=self._key,
-                min_cohort=aggregation.min_cohort,
-                without=attempts.without,
-                threads=self._threads,
-            )
-            try:
-                total = self._attempt(sum_round, encode_tensors(model))
-            except (QuorumLost, SumRefused) as error:
-                self._evidence.drop(sum_round.context.digest)
-                self._book.fail(sum_round, error)
-                again = attempts.fail(
-                    error,
-                    survivors=sum_round.survivors,
-                    culprits=sum_round.culprits,
-                    complaints=sum_round.complaints,
-                )
-                if not again:
-                    raise type(error)(f"{purpose} round {number + 1}: {error}") from error
-                continue
-            if attempts.suspect is not None:
-                self._suspects.add(attempts.suspect)
-                total = replace(total, culprits={**total.culprits, attempts.suspect: SUSPECTED})
-            return total
+        try:
+            while True:
+                attempt = attempts.now
+                sum_round = self._opened(purpose, number, attempt, model)
+                conduct = partial(Conduct.of, sum_round, left_out=attempt.without)
+                try:
+                    total = self._attempt(sum_round, encode_tensors(model))
+                except (QuorumLost, SumRefused) as error:
+                    self._evidence.drop(sum_round.context.digest)
+                    try:
+                        again = attempts.fail(_failed(sum_round, error))
+                    finally:
+                        shown = conduct(suspects=attempts.suspects, failed=True)
+                        self._book.fail(sum_round.context, error, shown)
+                    if not again:
+                        raise type(error)(f"{purpose} round {number + 1}: {error}") from error
+                    continue
+                attempts.succeed()
+                return total, conduct(suspects=attempts.suspects, failed=False)
+        finally:
+            if spare is not None:
+                self._spare[purpose] = spare - (attempts.now.draw - begun.draw)
+
+    def _opened(self, purpose: str, number: int, attempt: Attempt, model: Tensors) -> SumRound:
+        return SumRound(
+            context=self._context(purpose, number, attempt, model),
+            roster=self._roster,
+            key=self._key,
+            min_cohort=attempt.least,
+            without=attempt.without,
+            threads=self._threads,
+        )
 
     def _attempt(self, sum_round: SumRound, model: bytes) -> Sum:
         self._book.open(sum_round.context)
@@ -201,7 +214,7 @@ class Runner:
             self._kept.append(sum_round.context.digest)
         return total
 
-    def _context(self, purpose: str, number: int, attempt: int, model: Tensors) -> RoundContext:
+    def _context(self, purpose: str, number: int, attempt: Attempt, model: Tensors) -> RoundContext:
         with self._store.read() as session:
             head = newest_head(session)
         return round_context(
@@ -210,18 +223,21 @@ class Runner:
             roster_digest=self._roster.digest,
             purpose=purpose,
             number=number,
-            attempt=attempt,
+            attempt=attempt.number,
+            draw=attempt.draw,
             log_root=head.root.hex() if head else _EMPTY_ROOT,
             model=model,
         )
 
-    def _commit_training(self, total: Sum, layout: Layout, state: ServerState) -> None:
+    def _commit_training(
+        self, total: Sum, conduct: Conduct, layout: Layout, state: ServerState
+    ) -> None:
         name = model_digest(unflatten(layout, state.parameters))
         context = total.transcript.context
         if self._states is not None:
             self._states.keep(self._run_id, state)
         with self._store.transaction() as transaction:
-            entries = self._book.close(transaction, total, name)
+            entries = self._book.close(transaction, total, conduct, name)
             transaction.log([*entries, self._book.entry(context, "result", name)], self._key)
         self._forget()
         if self._states is not None:
@@ -235,12 +251,12 @@ class Runner:
 
     def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
         number = self._study.training.rounds
-        total = self._round("evaluation", number, model)
+        total, conduct = self._round("evaluation", number, model)
         released = self._read(total, summaries)
         payload = released_json(released)
         context = total.transcript.context
         with self._store.transaction() as transaction:
-            entries = self._book.close(transaction, total, None)
+            entries = self._book.close(transaction, total, conduct, None)
             figures = digest(transaction.release(self._run_id, "evaluation", payload).encode())
             transaction.log([*entries, self._book.entry(context, "release", figures)], self._key)
         self._forget()
@@ -290,6 +306,17 @@ class Runner:
             )
             transaction.log([kept], self._key)
         return name
+
+
+def _failed(sum_round: SumRound, error: FederationError) -> Failed:
+    return Failed(
+        error=error,
+        survivors=frozenset(sum_round.survivors),
+        revealing=sum_round.asks_to_reveal,
+        culprits=sum_round.culprits,
+        complaints=sum_round.complaints,
+        refusals=sum_round.refusals,
+    )
 
 
 def mean_of(

@@ -93,7 +93,7 @@ class RoundRow(Base):
     context: Mapped[str] = mapped_column(String(64))
     survivors_json: Mapped[str] = mapped_column(Text)
     dropped_json: Mapped[str] = mapped_column(Text)
-    culprits_json: Mapped[str] = mapped_column(Text)
+    conduct_json: Mapped[str] = mapped_column(Text)  # see ``conduct``
     context_json: Mapped[str] = mapped_column(Text)  # what the digest in ``context`` is of
     model_digest: Mapped[str | None] = mapped_column(String(64))
     opened_at: Mapped[str] = mapped_column(String(32))

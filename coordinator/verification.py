@@ -211,10 +211,10 @@ def _check_results(row: RunRow, rounds: Sequence[RoundRow], kinds: Kinds) -> Non
     survivors = {(c["round"], c["payload"]) for c in kinds.get("survivors", ())}
     if {(r.number, digest_json(json.loads(r.survivors_json))) for r in finished} != survivors:
         raise StoreBroken(f"run {row.id}: who took part in a round is not what the log says")
-    accused = {(c["round"], c["attempt"], c["payload"]) for c in kinds.get("culprits", ())}
-    named = [r for r in rounds if r.culprits_json != "{}"]
-    if {(r.number, r.attempt, digest(r.culprits_json.encode())) for r in named} != accused:
-        raise StoreBroken(f"run {row.id}: who answered wrongly in a round is not what the log says")
+    conduct = {(c["round"], c["attempt"], c["payload"]) for c in kinds.get("conduct", ())}
+    shown = [r for r in rounds if r.conduct_json != "{}"]
+    if {(r.number, r.attempt, digest(r.conduct_json.encode())) for r in shown} != conduct:
+        raise StoreBroken(f"run {row.id}: what a round shows of its sites is not what was logged")
     results = {(c["round"], c["payload"]) for c in kinds.get("result", ())}
     trained = {(r.number, r.model_digest) for r in rounds if r.model_digest is not None}
     if trained != results:

@@ -21,6 +21,7 @@ from compliance.dossier import (
     SitePrivacy,
 )
 from compliance.utility import EXACT, RELEASED, UtilityPoint
+from coordinator.conduct import conduct_from
 from coordinator.store import (
     ReferenceRow,
     ReleaseRow,
@@ -251,7 +252,7 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
             context=row.context,
             survivors=tuple(json.loads(row.survivors_json)),
             dropped=tuple(json.loads(row.dropped_json)),
-            culprits=json.loads(row.culprits_json),
+            remarks=conduct_from(row.conduct_json).sentences,
             model_digest=row.model_digest,
             opened_at=row.opened_at,
             seconds=_seconds(row.opened_at, row.closed_at),

@@ -11,6 +11,9 @@ Rules:
 3. The sum of what n sites contribute cannot wrap the ring (``no_wrap``).
 4. A repeated attempt has another number and so another context: one masked
    vector for each context.
+5. Attempts of one ``draw`` mask the same noised vectors. A silo reveals them
+   among one set of sites only, so that at most one sum of them is ever
+   unmasked. Another draw is another, independently noised vector.
 
 Source: ``secure-aggregation.md`` A.2; Bonawitz et al. 2017 (CCS), section 6.2.
 """
@@ -56,7 +59,8 @@ class RoundContext:
     ``bound`` is the L2 norm to which updates are shortened, or for each site how
     long a sum with shared noise can be (``noise_shares``), written as Python's
     shortest decimal (``"16.0"``), or ``"counts"``. Digests are 64 hexadecimal
-    digits. ``round`` and ``attempt`` count from 0.
+    digits. ``round``, ``attempt`` and ``draw`` count from 0; attempts are numbered
+    through a round, whatever their draw.
 
     Raises:
         ValueError: a rule above is broken.
@@ -69,6 +73,7 @@ class RoundContext:
     purpose: Annotated[str, text("training|evaluation")]
     round: Annotated[int, integer(0, 2**31)]
     attempt: Annotated[int, integer(0, 2**31)]
+    draw: Annotated[int, integer(0, 2**31)]
     log_root: Digest
     roster_digest: Digest
     cohort: Annotated[tuple[str, ...], list_of(SITE_NAME, MAX_SITES)]
@@ -134,9 +139,18 @@ class RoundContext:
         return bytes.fromhex(self.digest)
 
     @property
-    def slot(self) -> str:
-        """Which round of which run this is: a silo takes part in one context for each slot."""
-        return f"{self.run_id}/{self.purpose}/{self.round}/{self.attempt}"
+    def attempt_slot(self) -> str:
+        """Which attempt of the run this is: a silo takes part in one context for each."""
+        return f"context/{self.purpose}/{self.round}/{self.attempt}"
+
+    @property
+    def round_slot(self) -> str:
+        """Which round of the run this is: a silo begins each from one model."""
+        return f"model/{self.purpose}/{self.round}"
+
+    def draw_slot(self, what: str) -> str:
+        """Returns the line for what a silo does once in each draw of the run."""
+        return f"{what}/{self.purpose}/{self.round}/{self.draw}"
 
     @property
     def blob_bytes(self) -> int:

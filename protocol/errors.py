@@ -11,9 +11,11 @@
     |-- BudgetSpent                 the patients' privacy budget does not suffice
     |-- MessageRefused              drop the message: malformed, unsigned, replayed, not for us
     |   `-- OutOfOrder              drop the message: right form, wrong step
+    |-- DrawSpent                   the same noised vector cannot be summed so: begin a new draw
     |-- UpdateRefused               the site's own update cannot be sent: sit this round out
     |-- QuorumLost                  too few sites are left: a new attempt, later
     |-- SumRefused                  a site's mask or vector is wrong: an attempt without one of them
+    |-- RunLost                     end the run: no attempt of its round can succeed
     |-- LinkLost                    the line or its other end is gone: try again later
     |-- StoreBroken                 stop: a database or snapshot is damaged
     |   `-- LedgerBroken            stop: the privacy ledger is damaged, or went back in time
@@ -61,6 +63,10 @@ class OutOfOrder(MessageRefused):
     """A well-formed message arrived at a step that does not expect it."""
 
 
+class DrawSpent(FederationError):
+    """A site cannot give this draw of a round: it was revealed among other sites, or is lost."""
+
+
 class UpdateRefused(FederationError):
     """A site's update cannot be encoded, so this site sits the round out."""
 
@@ -71,6 +77,10 @@ class QuorumLost(FederationError):
 
 class SumRefused(FederationError):
     """The unmasked sum is none that honest sites can give; nobody can be named from it alone."""
+
+
+class RunLost(FederationError):
+    """A run cannot be finished: too few sites can take part, whenever it is tried again."""
 
 
 class LinkLost(FederationError):

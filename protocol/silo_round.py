@@ -6,15 +6,17 @@ Order: ``advertise``, ``share``, ``accept_shares``, ``mask`` and
 Rules, whoever the coordinator claims to be:
 
 1. A silo takes part in one context for each round and attempt of a run.
-2. In a context it makes one advert, one set of shares, one masked vector, one
+2. For each draw of a round it masks one vector, and reveals it among one set of
+   sites only: of the sums that hold this vector at most one is ever unmasked.
+3. In a context it makes one advert, one set of shares, one masked vector, one
    signature on who is in the round, and one reveal. What it made is durable
    in the ``OnceBook`` before it leaves; a restarted silo therefore drops out.
-3. It accepts one U1 (adverts), one U2 (senders of shares) and one U3
+4. It accepts one U1 (adverts), one U2 (senders of shares) and one U3
    (survivors), each inside the one before it and never below the threshold or
    the silo's own minimum. Every advert and header is signed by a pinned member.
-4. It reveals only after t members of U3 have signed exactly what it signed
+5. It reveals only after t members of U3 have signed exactly what it signed
    itself: the share of b for a survivor, of z for any other sender, never both.
-5. Its secrets are fresh, live in memory and are dropped once they have served.
+6. Its secrets are fresh, live in memory and are dropped once they have served.
 
 Source: Bonawitz et al. 2017 (CCS), figure 4 with the consistency check;
 ``secure-aggregation.md`` A.2 and A.3, rulings 1 and 3.
@@ -30,7 +32,7 @@ import numpy as np
 
 from protocol.context import RoundContext
 from protocol.encoding import blob_digest, digest, digest_json
-from protocol.errors import MessageRefused, OutOfOrder
+from protocol.errors import DrawSpent, MessageRefused, OutOfOrder
 from protocol.forms import require_forms, to_json
 from protocol.identity import COORDINATOR, Roster, SigningKey
 from protocol.keystream import Words
@@ -68,7 +70,7 @@ T = TypeVar("T")
 LEAST_COHORT = 3
 
 
-#: A context, a slot in it, and the digest of what was done there.
+#: A context or a run, a slot in it, and the digest of what was done there.
 Binding: TypeAlias = tuple[str, str, str]
 
 
@@ -76,7 +78,7 @@ class OnceBook(Protocol):
     """What a silo did once and may never do differently; kept by the hospital, durably."""
 
     def record(self, *bindings: Binding) -> None:
-        """Records a digest for a slot of a context, all of them or none; the same again is fine.
+        """Records a digest for each slot, all of them or none; the same again is fine.
 
         Raises:
             MessageRefused: another digest stands in one of them already.
@@ -103,6 +105,11 @@ class _Survivors:
     sites: tuple[str, ...]
     statement: Consistency
 
+    @property
+    def digest(self) -> str:
+        """One digest for these sites, whatever their blobs."""
+        return digest_json(list(self.sites))
+
 
 def opened_context(wire: bytes, coordinator_public: bytes) -> RoundContext:
     """Returns the context that the coordinator opens a round with.
@@ -122,7 +129,8 @@ class SiloRound:
     """The state machine of one silo in one context.
 
     A refused message changes nothing: the right one may still come. A repeated
-    request gets the same bytes again.
+    request gets the same bytes again. ``among`` names the sites among which
+    this draw was revealed in an earlier attempt (``revealed_among``), if it was.
 
     Raises:
         MessageRefused: this silo, its key, or a member of the cohort does not
@@ -139,6 +147,7 @@ class SiloRound:
         coordinator_public: bytes,
         book: OnceBook,
         min_cohort: int = LEAST_COHORT,
+        among: str | None = None,
     ) -> None:
         if roster.digest != context.roster_digest:
             raise MessageRefused("the context names another roster than the pinned one")
@@ -150,6 +159,7 @@ class SiloRound:
         self.context, self.site = context, site
         self._key, self._coordinator, self._book = key, coordinator_public, book
         self._least = max(context.threshold, min_cohort, LEAST_COHORT)
+        self._among = among
         self._secrets: SiloSecrets | None = None
         self._advert: bytes | None = None
         self._adverts: _Adverts | None = None
@@ -161,6 +171,7 @@ class SiloRound:
         self._openings: Mapping[str, Openings] = {}
         self._culprit: str | None = None
         self._blob: str | None = None
+        self._content: str | None = None
         self._survivors: _Survivors | None = None
         self._revealed: bytes | None = None
 
@@ -175,7 +186,7 @@ class SiloRound:
             own = SiloSecrets.fresh(self.context, self.site)
             advert = self._sign(own.advert())
             self._book.record(
-                (self.context.slot, "context", self.context.digest),
+                (self.context.run_id, self.context.attempt_slot, self.context.digest),
                 (self.context.digest, "advert", digest(advert)),
             )
             self._secrets, self._advert = own, advert
@@ -276,6 +287,8 @@ class SiloRound:
 
         Raises:
             OutOfOrder: the shares were not accepted yet, or a vector was masked already.
+            MessageRefused: another vector was masked in this draw before, or the round
+                was begun from another model.
             ValueError: the vector has another type or length.
         """
         senders, adverts = _needed(self._senders, "accept_shares"), _needed(self._adverts, "share")
@@ -284,13 +297,18 @@ class SiloRound:
         words = word_type(self.context)
         if vector.dtype != words or vector.shape != (self.context.dim,):
             raise ValueError(f"expected ({self.context.dim},) {words}, got {vector.shape}")
+        content = blob_digest(vector.view(np.uint8).data, threads)
         own, self._secrets = self._secrets, None
         add, subtract = own.mask_keys({peer: adverts.by_site[peer] for peer in senders})
         apply_masks(vector, add=add, subtract=subtract, threads=threads)
         blob = vector.view(np.uint8).data.toreadonly()
-        named = blob_digest(blob, threads)
-        self._once("masked", named)
-        self._blob = named
+        named, run = blob_digest(blob, threads), self.context.run_id
+        self._book.record(
+            (self.context.digest, "masked", named),
+            (run, self.context.draw_slot("vector"), content),
+            (run, self.context.round_slot, self.context.model_hash),
+        )
+        self._blob, self._content = named, content
         return blob
 
     @property
@@ -301,6 +319,15 @@ class SiloRound:
             OutOfOrder: nothing was masked yet.
         """
         return _needed(self._blob, "mask")
+
+    @property
+    def content(self) -> str:
+        """The digest of the vector under the mask; it stays in the hospital.
+
+        Raises:
+            OutOfOrder: nothing was masked yet.
+        """
+        return _needed(self._content, "mask")
 
     def masked_message(self, *, ledger_head: str) -> bytes:
         """Returns the signed name of the blob, with the head of the ledger after SENT (ruling 18).
@@ -321,19 +348,23 @@ class SiloRound:
         Raises:
             MessageRefused: U3 is too small, not inside U2, lacks this silo or
                 its blob, or another U3 was signed before.
+            DrawSpent: this draw was revealed among other sites.
         """
         blob, senders = self.blob, _needed(self._senders, "share")
         request = self._from_coordinator(survivors, SurvivorList).blobs
         self._require("U3", request, within=senders)
         if request[self.site] != blob:
             raise MessageRefused("U3 names another blob than the one this silo sent")
+        sites = tuple(sorted(request))
+        if self._among not in (None, digest_json(list(sites))):
+            raise DrawSpent("this draw was revealed among other sites: it needs a new one")
         statement = Consistency(
             adverts=_needed(self._adverts, "share").digest,
             senders=self._senders_digest,
             survivors=digest_of_blobs(request),
         )
         self._once("consistency", digest_json(to_json(statement)))
-        self._survivors = _Survivors(sites=tuple(sorted(request)), statement=statement)
+        self._survivors = _Survivors(sites=sites, statement=statement)
         return self._sign(statement)
 
     def reveal(self, signatures: bytes) -> bytes:
@@ -341,7 +372,8 @@ class SiloRound:
 
         Raises:
             MessageRefused: fewer than t members of U3 have signed exactly what
-                this silo signed, or a signature is not its member's.
+                this silo signed, a signature is not its member's, or this draw
+                was revealed among other sites.
         """
         survivors = _needed(self._survivors, "confirm")
         request = self._from_coordinator(signatures, SignatureList).signatures
@@ -356,9 +388,19 @@ class SiloRound:
             )
         if self._revealed is None:
             revealed = self._sign(_shares_to_reveal(self._openings, survivors.sites))
-            self._once("reveal", digest(revealed))
+            self._book.record(
+                (self.context.digest, "reveal", digest(revealed)),
+                (self.context.run_id, self.context.draw_slot("survivors"), survivors.digest),
+            )
             self._revealed, self._openings = revealed, {}
         return self._revealed
+
+    @property
+    def revealed_among(self) -> str | None:
+        """The digest of the sites among which this draw was revealed; None before it was."""
+        if self._revealed is None or self._survivors is None:
+            return self._among
+        return self._survivors.digest
 
     def _opened(self, owner: str, wire: bytes, entry: bytes, adverts: _Adverts) -> Openings:
         """Returns the checked openings that one owner made for this silo."""

@@ -152,7 +152,9 @@ class Aggregation(Record):
 
     An update is shortened to the L2 norm ``bound`` and sent in units of
     ``2**-frac_bits``; 32 bits for each parameter, or 64 where the sum could wrap
-    them. A round is begun ``attempts`` times at most. The coordinator keeps the
+    them. A round is begun ``attempts`` times at most. Once its noised vectors were
+    revealed, another attempt needs them drawn anew: ``spare_draws`` such draws of
+    a round are priced beforehand, for the whole training. The coordinator keeps the
     masked vectors of the last ``keep_rounds`` rounds, so that anybody can
     recompute their sums.
     """
@@ -163,6 +165,7 @@ class Aggregation(Record):
     bound: float = Field(default=16.0, gt=0, le=1e9)
     frac_bits: int = Field(default=20, ge=4, le=30)
     attempts: int = Field(default=3, ge=1, le=20)
+    spare_draws: int = Field(default=1, ge=0, le=20)
     keep_rounds: int = Field(default=2, ge=0, le=1000)
 
 
@@ -173,7 +176,7 @@ class Evaluation(Record):
     ``[-logit_range, logit_range]``. ``epsilon`` defaults to the training
     epsilon: test patients are other patients, so each pays one of the two.
     ``site_share`` is the part of that budget spent on each site's own
-    two-by-two table. Counting again after counts were sent needs new noise:
+    two-by-two table. Counting again after counts were revealed needs new noise:
     ``attempts`` such releases are paid for beforehand.
     """
 
@@ -264,12 +267,20 @@ class Study(Record):
 
     @property
     def releases(self) -> int:
-        """How many noised gradients of its patients a hospital plans to send, retries included.
+        """How many noised gradients of its patients a hospital plans to send, spare ones included.
 
-        Under distributed noise another attempt is another release.
+        A spare draw repeats a round: as many steps as a round has.
         """
-        spare = self.aggregation.attempts - 1
-        return self.training.steps + spare * isinstance(self.privacy, DistributedPrivacy)
+        rounds = self.training.rounds + self.aggregation.spare_draws
+        return rounds * self.training.local_steps
+
+    @property
+    def spare_draws(self) -> dict[str, int]:
+        """How many draws beyond the first of each round a run pays for, by purpose."""
+        return {
+            "training": self.aggregation.spare_draws,
+            "evaluation": self.evaluation.attempts - 1,
+        }
 
     def with_seed(self, seed: int) -> "Study":
         """Returns this study with another model seed: another study, another digest."""

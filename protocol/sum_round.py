@@ -16,7 +16,7 @@ Rules:
    not kept here. Nothing but the sum is ever unmasked.
 3. A revealed share counts only if it opens the commitment that its owner
    signed. What t shares give must match what the owner advertised.
-4. Whoever answered wrongly is named in ``culprits``.
+4. Whoever answered wrongly is named in ``culprits``; a complaint names two, of whom one lies.
 5. A wrong mask makes the whole sum noise, and shows nowhere else: a sum longer
    than honest updates can be is refused.
 
@@ -115,6 +115,8 @@ class SumRound:
         self._common: bytes | None = None  # this step's request, where all sites get the same
         self._culprits: dict[str, str] = {}
         self._complaints: dict[str, str] = {}
+        self._refusals: dict[str, str] = {}
+        self._asks_to_reveal = False
         self._adverts: dict[str, Advertise] = {}
         self._adverts_digest = ""
         self._taken: set[bytes] = set()  # every public key advertised so far
@@ -161,13 +163,23 @@ class SumRound:
 
     @property
     def culprits(self) -> Mapping[str, str]:
-        """Who answered wrongly, or is accused by a member's signature, and of what."""
+        """Who answered wrongly, and how."""
         return MappingProxyType(self._culprits)
 
     @property
     def complaints(self) -> Mapping[str, str]:
         """Whom each site accuses of shares that it could not use; one of the two lies."""
         return MappingProxyType(self._complaints)
+
+    @property
+    def refusals(self) -> Mapping[str, str]:
+        """The class of the last refusal of each site that refused a step."""
+        return MappingProxyType(self._refusals)
+
+    @property
+    def asks_to_reveal(self) -> bool:
+        """Whether the sites were asked to reveal: their vectors' sum may be known from now on."""
+        return self._asks_to_reveal
 
     def asked(self, step: Step) -> tuple[str, ...]:
         """Returns the sites that this step is about.
@@ -224,6 +236,15 @@ class SumRound:
             raise MessageRefused(f"site {site}: {error}") from error
         self._answers[site] = envelope
 
+    def refuse(self, step: Step, site: str, kind: str) -> None:
+        """Notes that a site refused a step, by the class of its refusal: it has dropped out.
+
+        Raises:
+            OutOfOrder: it is not this step's turn, or the site is not in it.
+        """
+        self._require_asked(step, site)
+        self._refusals[site] = kind
+
     def close(self, step: Step) -> None:
         """Decides who is in: no more answers to this step, on to the next.
 
@@ -241,9 +262,10 @@ class SumRound:
         if len(inside) < least and step is Step.MASKED:
             self._name_forgers()
         if len(inside) < least:
+            refused = "; ".join(f"{site}: {kind}" for site, kind in sorted(self._refusals.items()))
             raise QuorumLost(
                 f"step {step.value}: {len(inside)} of {len(self.context.cohort)} sites are left, "
-                f"{least} are needed"
+                f"{least} are needed{f' ({refused})' if refused else ''}"
             )
         self._common = self._next_request(step, inside)
         self._asked, self._answers = inside, {}
@@ -277,6 +299,7 @@ class SumRound:
             )
             return self._sign(SurvivorList(blobs=self._blobs))
         if step is Step.CONSISTENCY:
+            self._asks_to_reveal = True
             return self._sign(SignatureList(signatures=self._signatures))
         if step is Step.UNMASK:
             self._unmask()
@@ -373,7 +396,6 @@ class SumRound:
         if against not in self._headers or against == site:
             raise MessageRefused(f"site {site} complains about nobody who sent it shares")
         self._complaints[site] = against
-        self._culprits.setdefault(against, f"site {site} could not use its shares")
         raise MessageRefused(f"site {site} takes no part: it complains about {against}")
 
     def _sign(self, message: Message) -> bytes:

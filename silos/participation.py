@@ -5,13 +5,11 @@ Rules, whoever the coordinator claims to be:
 1. It answers only in a context that is the one it computes itself: its study,
    roster, cohort, threshold, layout, weights and privacy plan, and the digest
    of the very model bytes it was sent.
-2. Training rounds only go forward, from the study's own first parameters; a
-   missed one is missed. The evaluation comes last.
-3. A repeated request gets the same bytes. Another attempt of the newest
-   training round gets the same noised update under another mask, at no charge;
-   one that has lost it sits the round out. Where the noise is shared, and of
-   the evaluation, another attempt gets new noise and pays again, as often as
-   the study has planned (ruling 4).
+2. Training starts from the study's own first parameters; rounds and their draws
+   only go forward, and spare draws are counted (``draws``).
+3. A repeated request gets the same bytes. Another attempt of a draw gets the
+   same noised vector under another mask, at no charge, and reveals it among one
+   set of sites only. Another draw is noised anew and paid.
 4. It shares nothing with a member whose machine has not shown what this
    hospital's policy asks for (``silos.attestation``).
 5. The ledger holds SENT, durably, before the masked bytes exist outside this
@@ -20,7 +18,7 @@ Rules, whoever the coordinator claims to be:
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +29,6 @@ from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
-from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
 from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
@@ -46,6 +43,7 @@ from protocol.silo_round import SiloRound, opened_context
 from protocol.study import Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
+from silos.draws import Draws, Noised
 from silos.entropy import Entropy, Moment
 from silos.privacy_plan import PrivacyPlan
 
@@ -85,18 +83,6 @@ class LocalTrainer(Protocol):
         """Returns (2, bins) score counts and a (2, 2) table of the test patients."""
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class _Released:
-    """The newest round that left; the update too, where it may be masked again.
-
-    A sum that only the others' noise protects must not be seen under two masks.
-    """
-
-    number: int
-    model_hash: str
-    update: NDArray[np.float64] | None
-
-
 class Participation:
     """Answers one run's rounds for one hospital."""
 
@@ -125,6 +111,7 @@ class Participation:
         self._coordinator = coordinator_public
         self._home = home
         self._book = home.once_book()
+        self._draws = Draws(self._book.of(run_id), spare=study.spare_draws if plan else None)
         self._ledger = home.ledger
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
@@ -132,8 +119,6 @@ class Participation:
         self._round: SiloRound | None = None
         self._masked: Reply | None = None
         self._model: Tensors | None = None
-        self._released: _Released | None = None
-        self._num_evaluations = 0
         self._token: SentToken | None = None
         self._buffer: Words | None = None  # a vector's memory, for the next round's vector
         self._kept: str | None = None
@@ -169,7 +154,7 @@ class Participation:
         if request.step == "consistency":
             return Reply(message=self._round.confirm(request.message))
         if request.step == "unmask":
-            return Reply(message=self._round.reveal(request.message))
+            return self._reveal(self._round, request)
         raise OutOfOrder(f"there is no step {request.step!r}")
 
     def settle(self) -> None:
@@ -192,6 +177,7 @@ class Participation:
             coordinator_public=self._coordinator,
             book=self._book,
             min_cohort=self.study.aggregation.min_cohort,
+            among=self._draws.among(context),
         )
         advert = opened.advertise()  # refused when this round was begun before a restart
         self._drop_kept()
@@ -208,23 +194,23 @@ class Participation:
     def _check(self, context: RoundContext, model: Tensors) -> None:
         """Refuses any context but the one this hospital would have written."""
         rounds = self.study.training.rounds
-        if context.purpose == "training":
-            self._check_number(context)
-        elif self._num_evaluations >= self.study.evaluation.attempts:
-            raise OutOfOrder("this run was evaluated already")
+        self._draws.require_due(context)
+        if context.purpose == "training" and not context.round < rounds:
+            raise OutOfOrder(f"training round {context.round} is not in the study")
         if context.purpose == "evaluation" and context.round != rounds:
             raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
         if context.purpose == "training" and context.round == 0:
             self._check_initial(model)
         if layout_of(model) != self._layout:
             raise PolicyRefused("the model sent has another layout than the study's network")
-        expected = round_context(  # only which round it is, and the log's root, are the claim's
+        expected = round_context(  # which round, attempt and draw it is, the coordinator says
             self.study,
             run_id=self.run_id,
             roster_digest=self._roster.digest,
             purpose=context.purpose,
             number=context.round,
             attempt=context.attempt,
+            draw=context.draw,
             log_root=context.log_root,
             model=model,
         )
@@ -233,18 +219,6 @@ class Participation:
                 name for name, value in vars(expected).items() if value != getattr(context, name)
             ]
             raise PolicyRefused(f"the round's context is not the study's: {', '.join(wrong)}")
-
-    def _check_number(self, context: RoundContext) -> None:
-        """Rounds go forward; the newest may be tried again from the same model."""
-        if self._num_evaluations:
-            raise OutOfOrder("this run was evaluated already")
-        if not context.round < self.study.training.rounds:
-            raise OutOfOrder(f"training round {context.round} is not in the study")
-        last = self._released
-        if last is None or last.number < context.round:
-            return
-        if (last.number, last.model_hash) != (context.round, context.model_hash):
-            raise OutOfOrder(f"training round {context.round} is past")
 
     def _check_initial(self, model: Tensors) -> None:
         if model_digest(model) != model_digest(self.trainer.initial_model()):
@@ -268,41 +242,48 @@ class Participation:
         context = silo_round.context
         if self._model is None:
             raise OutOfOrder("no model was received")
-        released, vector = self._vector_of(context, self._model)
-        content = blob_digest(vector.view(np.uint8).data, self._threads)
+        noised = self._draws.held(context)
+        if noised is None:
+            noised = self._drawn(context, self._model)
+            self._draws.hold(context, noised)
+        vector = self._encoded(context, noised)
         blob = bytes(silo_round.mask(vector, threads=self._threads))
         self._kept = context.digest
         self._home.keep_blob(context.digest, blob, silo_round.blob)
-        head = self._charge(context, silo_round.blob, content)
-        self._released = released
-        self._num_evaluations += released is None
+        head = self._charge(context, silo_round)
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
 
-    def _vector_of(self, context: RoundContext, model: Tensors) -> tuple[_Released | None, Words]:
-        """Returns what a round is given, noised; and, in training, what is remembered of it."""
+    def _reveal(self, silo_round: SiloRound, delivery: Request) -> Reply:
+        revealed = Reply(message=silo_round.reveal(delivery.message))
+        if silo_round.revealed_among is not None:
+            self._draws.reveal(silo_round.context, silo_round.revealed_among)
+        return revealed
+
+    def _drawn(self, context: RoundContext, model: Tensors) -> Noised:
+        """Returns what a round is given: computed from patients, and noised."""
+        privacy = self.study.privacy
         if context.purpose != "training":
-            return None, self._evaluation_vector(context, model)
-        if isinstance(self.study.privacy, DistributedPrivacy):
-            sent = _Released(number=context.round, model_hash=context.model_hash, update=None)
-            return sent, self._share_vector(context, model, self.study.privacy)
-        released, update = self._update(context, model)
-        return released, self._training_vector(context, update)
-
-    def _share_vector(
-        self, context: RoundContext, model: Tensors, privacy: DistributedPrivacy
-    ) -> Words:
-        """Returns this step's gradient sum with this hospital's share of the noise, in units."""
-        summed = self.trainer.noised_sum(
-            model,
-            context.round,
-            context.attempt,
-            share_multiplier(self.study, privacy),
-            self._entropy,
+            return self._noised_counts(context, model)
+        if isinstance(privacy, DistributedPrivacy):
+            share = share_multiplier(self.study, privacy)
+            return self.trainer.noised_sum(
+                model, context.round, context.attempt, share, self._entropy
+            )
+        noise_multiplier = self.plan.training.noise_multiplier if self.plan else None
+        return self.trainer.update(
+            model, context.round, context.attempt, noise_multiplier, self._entropy
         )
-        return summed.astype(word_type(context))
 
-    def _charge(self, context: RoundContext, blob: str, content: str) -> str:
+    def _encoded(self, context: RoundContext, noised: Noised) -> Words:
+        """Returns a noised vector as fresh ring elements: masking overwrites them."""
+        if context.purpose != "training":
+            return encode_counts(noised.astype(np.int64, copy=False))
+        if isinstance(self.study.privacy, DistributedPrivacy):
+            return noised.astype(word_type(context))
+        return self._training_vector(context, noised.astype(np.float64, copy=False))
+
+    def _charge(self, context: RoundContext, silo_round: SiloRound) -> str:
         """Makes SENT durable and returns the ledger's head after it."""
         if self.plan is None:
             return self._ledger.head
@@ -315,24 +296,14 @@ class Participation:
         if reservation is None:
             raise PolicyRefused("nothing is reserved for this run: nothing may be sent")
         token = self._ledger.mark_sent(
-            reservation, context=context.digest, event=event, blob=blob, content=content
+            reservation,
+            context=context.digest,
+            event=event,
+            blob=silo_round.blob,
+            content=silo_round.content,
         )
         self._token = token
         return token.head
-
-    def _update(
-        self, context: RoundContext, model: Tensors
-    ) -> tuple[_Released, NDArray[np.float64]]:
-        """Returns this round's noised update: the one that left before, if any, or a new one."""
-        last = self._released
-        if last is not None and last.number == context.round and last.update is not None:
-            return last, last.update
-        noise_multiplier = self.plan.training.noise_multiplier if self.plan else None
-        update = self.trainer.update(
-            model, context.round, context.attempt, noise_multiplier, self._entropy
-        )
-        released = _Released(number=context.round, model_hash=context.model_hash, update=update)
-        return released, update
 
     def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> Words:
         weights = self.study.weights
@@ -347,7 +318,7 @@ class Participation:
         )
         return self._buffer
 
-    def _evaluation_vector(self, context: RoundContext, model: Tensors) -> Words:
+    def _noised_counts(self, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
         layout = EvaluationVector(sites=self.study.site_names, bins=self.study.evaluation.bins)
         counts, table = self.trainer.counts(model)
         vector = layout.place(self.site, counts, table)
@@ -355,7 +326,7 @@ class Participation:
             vector += self._evaluation_noise(layout, context)
         # Saturated, not refused: a refusal would tell something about the patients, uncharged.
         np.clip(vector, -COUNT_LIMIT, COUNT_LIMIT, out=vector)
-        return encode_counts(vector)
+        return vector
 
     def _evaluation_noise(
         self, layout: EvaluationVector, context: RoundContext

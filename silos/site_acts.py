@@ -115,7 +115,11 @@ def describe_request(home: Path, study: Study) -> tuple[tuple[str, str], ...]:
             ("with", ", ".join(name for name in study.site_names if name != site.name)),
             ("columns", ", ".join(columns_read(study))),
             ("network", study.task.network.name),
-            ("work", f"{study.training.rounds} rounds of {study.training.local_steps} steps"),
+            (
+                "work",
+                f"{study.training.rounds} rounds of {study.training.local_steps} steps; "
+                f"{study.aggregation.spare_draws} more if rounds must be drawn anew, priced below",
+            ),
             *_cost(study, site.name, hospital),
             (
                 "secrecy",

@@ -18,6 +18,7 @@ def context_of(count: int, **changes: Any) -> RoundContext:
         "purpose": "training",
         "round": 0,
         "attempt": 0,
+        "draw": 0,
         "log_root": "2" * 64,
         "roster_digest": "3" * 64,
         "cohort": site_names(count),

@@ -19,6 +19,7 @@ OTHERS: dict[str, Any] = {
     "purpose": "evaluation",
     "round": 1,
     "attempt": 1,
+    "draw": 1,
     "log_root": "a" * 64,
     "roster_digest": "a" * 64,
     "cohort": site_names(3),
@@ -45,7 +46,7 @@ def test_every_field_changes_the_digest() -> None:
 
 def test_digest_is_the_frozen_one() -> None:
     # SHA-256 of the JSON with sorted keys, computed without this code.
-    assert CONTEXT.digest == "c60a5a4b2c273517188154971a2b605e6621d1d295f5c6e095111c073d4a329e"
+    assert CONTEXT.digest == "c5f6724c3e279ad24f5ca2ee332469a6a5393792a07646304437d231f16e9ee9"
 
 
 def test_context_survives_its_json() -> None:

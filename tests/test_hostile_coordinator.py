@@ -437,7 +437,7 @@ def test_opening_under_another_contexts_name_is_refused() -> None:
 def test_second_context_for_one_attempt_is_refused() -> None:
     federation = reached(Step.SHARE)
     federation.begin(model_hash="a" * 64)
-    with pytest.raises(MessageRefused, match="context was done differently before"):
+    with pytest.raises(MessageRefused, match="context/training/0/0 was done differently before"):
         federation.silos[FIRST].advertise()
 
 
@@ -560,7 +560,7 @@ class Hospital:
         roster, key = self.consortium.roster, self.consortium.workspace.signing_key()
         context = round_context(
             self.consortium.study, run_id="run-1", roster_digest=roster.digest,
-            purpose="training", number=0, attempt=0, log_root=digest(b""),
+            purpose="training", number=0, attempt=0, draw=0, log_root=digest(b""),
             model=model or self.model,
         )  # fmt: skip
         wire = SumRound(context=context, roster=roster, key=key).request(Step.ADVERTISE, "east")

@@ -45,10 +45,12 @@ class Attack:
         purpose: str = "training",
         model: Tensors | None = None,
         attempt: int = 0,
+        draw: int = 0,
     ) -> RoundContext:
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
-            purpose=purpose, number=number, attempt=attempt, log_root=digest(b""),
+            purpose=purpose, number=number, attempt=attempt, draw=draw,
+            log_root=digest(b""),
             model=model or self.initial(),
         )  # fmt: skip
 
@@ -125,7 +127,7 @@ def test_no_round_beyond_the_study_and_none_twice(tmp_path: Path) -> None:
     attack.drive(attack.context(1))
     opening = attack.round(again).request(Step.ADVERTISE, "east")
     assert attack.ask("east", Step.ADVERTISE, opening, other).refusal == "OutOfOrder"
-    assert "is past" in str(attack.east.reason("run-1"))
+    assert "began from another model" in str(attack.east.reason("run-1"))
 
 
 def test_the_evaluation_comes_last_and_once(tmp_path: Path) -> None:

@@ -188,13 +188,14 @@ def test_round_record_names_who_dropped_out() -> None:
     assert (rows[0]["Attempt"], rows[4]["Purpose"]) == (1, "evaluation")
 
 
-def test_round_record_names_who_answered_wrongly_and_why() -> None:
+def test_round_record_says_what_was_noticed_of_its_sites() -> None:
     dossier = dossiers.finished()
-    accused = replace(dossier.rounds[2], culprits={"west": "its blob is not the one it signed"})
+    remark = "west answered wrongly: its blob is not the one it signed"
+    accused = replace(dossier.rounds[2], remarks=(remark,))
     changed = replace(dossier, rounds=(*dossier.rounds[:2], accused, *dossier.rounds[3:]))
     rows = _table(privacy_report(changed), "Rounds")
-    assert rows[2]["Answered wrongly"] == "west: its blob is not the one it signed"
-    assert rows[1]["Answered wrongly"] is None
+    assert rows[2]["Remarks"] == remark
+    assert rows[1]["Remarks"] is None
 
 
 def test_audit_entries_and_head_are_whole() -> None:

@@ -68,7 +68,7 @@ class FullDisk(MemoryBook):
         self.slot = slot
 
     def record(self, *bindings: Binding) -> None:
-        if self.slot in {slot for _, slot, _ in bindings}:
+        if self.slot in {slot.split("/")[0] for _, slot, _ in bindings}:
             raise StoreBroken(f"the disk is full: {self.slot}")
         super().record(*bindings)
 
@@ -82,9 +82,12 @@ class FullDisk(MemoryBook):
         ("share", Step.ADVERTISE),
         ("senders", Step.SHARE),
         ("masked", Step.SHARE),
+        ("vector", Step.SHARE),
+        ("model", Step.SHARE),
         ("masked-message", Step.SHARE),
         ("consistency", Step.MASKED),
         ("reveal", Step.CONSISTENCY),
+        ("survivors", Step.CONSISTENCY),
     ],
 )
 def test_nothing_leaves_that_is_not_in_the_book(slot: str, leaves: Step | None) -> None:

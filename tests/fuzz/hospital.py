@@ -94,7 +94,7 @@ class _Hospital:
     def context(self, attempt: int) -> RoundContext:
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
-            purpose="training", number=0, attempt=attempt, log_root=digest(b""),
+            purpose="training", number=0, attempt=attempt, draw=0, log_root=digest(b""),
             model=decode_tensors(self.model),
         )  # fmt: skip
 

@@ -107,7 +107,10 @@ def _described_context(given: Given) -> dict[str, Any]:
     return {
         "text": encoding.canonical(to_json(context)).decode(),
         "digest": context.digest,
-        "slot": context.slot,
+        "attempt_slot": context.attempt_slot,
+        "round_slot": context.round_slot,
+        "vector_slot": context.draw_slot("vector"),
+        "survivors_slot": context.draw_slot("survivors"),
         "blob_bytes": context.blob_bytes,
         "most": str(context.most),
     }

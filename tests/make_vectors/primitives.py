@@ -324,6 +324,7 @@ def context_sheet(training: Document, counting: Document) -> Sheet:
     sheet.good("a training round", "context")
     sheet.good("an evaluation", "context", context=counting)
     sheet.good("another attempt has another digest", "context", changes={"attempt": 1})
+    sheet.good("another draw has another digest", "context", changes={"attempt": 2, "draw": 1})
     for n, t, colluders in (
         (3, 3, 1), (4, 3, 1), (8, 6, 3), (100, 67, 33),
     ):  # fmt: skip

@@ -125,6 +125,7 @@ def _recorded(
         study_digest=digest(b"a study"),
         run_id="run-1",
         attempt=0,
+        draw=0,
         log_root=digest(b""),
         roster_digest=roster.digest,
         cohort=sites,

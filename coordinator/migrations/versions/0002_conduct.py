@@ -1,4 +1,4 @@
-"""A round says who answered wrongly in it, and what its context is."""
+"""A round says what its attempts have shown of the sites, and what its context is."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Adds the culprits and the context of every round; older rounds have neither."""
-    for name, unknown in (("culprits_json", "{}"), ("context_json", "")):
+    """Adds the conduct and the context of every round; older rounds have neither."""
+    for name, unknown in (("conduct_json", "{}"), ("context_json", "")):
         column = sa.Column(name, sa.Text(), nullable=False, server_default=unknown)
         op.add_column("round", column)
