@@ -196,9 +196,39 @@ def test_an_image_takes_every_package_of_ours_and_checks_what_it_fetches(name: s
     assert any("--require-hashes" in words for words in installs)
 
 
-def test_the_image_of_a_hospital_has_the_makefiles_torch() -> None:
-    (version,) = re.findall(r"^TORCH +\?= (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert f"ARG TORCH={version}+cpu" in (HERE / "Containerfile.silo").read_text()
+INSTALLERS = ("Makefile", *(f"examples/consortium/{name}" for name in (*CONTAINERS, "README.md")))
+LOCKS = ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
+
+
+@pytest.mark.parametrize("name", INSTALLERS)
+def test_nothing_is_installed_from_an_index_without_its_hash(name: str) -> None:
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    installs = re.findall(r"pip install\b[^\n;&|]*", text)
+    assert installs
+    for words in installs:
+        ours = re.search(r"--no-deps .*--no-build-isolation (-e )?\.", words)
+        assert ours or "--require-hashes" in words, words
+
+
+def locked(name: str) -> dict[str, tuple[str, int]]:
+    """The version and the number of hashes of each package in a lock."""
+    found: dict[str, tuple[str, int]] = {}
+    for entry in re.split(r"\n(?=[a-z0-9])", (ROOT / name).read_text()):
+        if match := re.match(r"([a-z0-9.-]+)(?:\[.*\])?==([^ ;\\]+)", entry):
+            found[match[1]] = (match[2], entry.count("--hash=sha256:"))
+    return found
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_package_of_a_lock_has_a_hash(name: str) -> None:
+    assert [package for package, (_, hashes) in locked(name).items() if not hashes] == []
+
+
+def test_locks_agree_and_both_builds_of_torch_are_the_same_version() -> None:
+    rest, cpu, cuda = map(locked, LOCKS)
+    assert cpu["torch"][0] == f"{cuda['torch'][0]}+cpu"
+    assert "torch" not in rest and len(cuda) > 15
+    assert [name for name in cuda if name in rest and cuda[name][0] != rest[name][0]] == []
 
 
 def test_the_health_of_the_coordinators_image_is_a_command_that_exists() -> None:
