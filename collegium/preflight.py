@@ -39,10 +39,6 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
         for site in study.sites:
             if site.epsilon is not None or site.sampling_rate is not None:
                 _describe_choice(study, site.name, console)
-        if privacy.noise == "fast":
-            console.print(
-                "  the noise is fast: for simulation only, epsilon is nominal", style="yellow"
-            )
         plan = PrivacyPlan.of(study, privacy)
         if plan.fallback_epsilon is not None:
             console.print(

@@ -51,11 +51,6 @@ class Claim:
                 "privacy.mode is none: nothing is claimed, so there is nothing to contradict; "
                 "declare mode local or distributed"
             )
-        if privacy.noise != "exact":
-            raise StudyRefused(
-                f"privacy.noise is {privacy.noise}: it keeps no promise exactly and is for "
-                "simulations only; declare exact"
-            )
         return cls(site=site, epsilon=plan.epsilon, delta=plan.delta, event=plan.training)
 
     @classmethod

@@ -183,7 +183,6 @@ class Dossier:
             f"probability of any conclusion by a factor of at most exp({_upwards(worst)}), "
             f"except with probability {_upwards(delta)}, at each hospital that treated the patient."
             + self._condition
-            + self._reservation
         )
 
     @property
@@ -192,15 +191,6 @@ class Dossier:
         if any(s.privacy.unit == "record" for s in self.sites):
             return "the presence of one single record (not of a patient with several)"
         return "the presence of one patient's records"
-
-    @property
-    def _reservation(self) -> str:
-        """What keeps the claim from being exact; empty when nothing does."""
-        if any(s.privacy.noise.startswith("fast") for s in self.sites):
-            return (
-                " The noise was fast (rounded floats, for simulation only): the claim is nominal."
-            )
-        return ""
 
     @property
     def _condition(self) -> str:

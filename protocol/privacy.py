@@ -16,9 +16,7 @@ class PatientPrivacy(Record):
     """Differential privacy for each patient (or record), in either mode.
 
     ``clip`` bounds the L2 norm of one unit's mean gradient. A declared noise
-    multiplier is refused when it does not keep the promised epsilon. ``fast``
-    noise is rounded float noise: for simulations only, and named wherever its
-    epsilon is shown.
+    multiplier is refused when it does not keep the promised epsilon.
     """
 
     unit: Literal["patient", "record"] = "patient"
@@ -27,7 +25,6 @@ class PatientPrivacy(Record):
     clip: float = Field(default=1.0, gt=0)
     sampling_rate: float = Field(gt=0, le=1)
     noise_multiplier: float | None = Field(default=None, gt=0)
-    noise: Literal["exact", "fast"] = "exact"
 
 
 class LocalPrivacy(PatientPrivacy):

@@ -42,7 +42,7 @@ def refusals(
         study: what asks to run here.
         site: the hospital's name in the study.
         simulated: the hospital was made for a simulation: then what only a
-            simulation may do (no privacy, fast noise, stand-in records) is not
+            simulation may do (no privacy, stand-in records) is not
             refused here.
     """
     if site not in study.site_names:
@@ -209,13 +209,6 @@ def _privacy(policy: Policy, study: Study, site: str, *, simulated: bool) -> Ite
 
 def _simulations_only(study: Study) -> Iterator[Refusal]:
     """What no real hospital takes part in, whatever its policy says."""
-    privacy = study.privacy
-    if isinstance(privacy, PatientPrivacy) and privacy.noise == "fast":
-        yield Refusal(
-            what="the noise is fast, which protects nobody for certain",
-            where="always",
-            remedy="ask for privacy.noise: exact",
-        )
     if study.deal is not None or any(site.records == BUNDLED for site in study.sites):
         yield Refusal(
             what="dealt and bundled records stand in for hospitals in simulations",

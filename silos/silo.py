@@ -206,9 +206,6 @@ class Silo:
 
     def _records(self, invitation: Invitation) -> tuple[Records, Records]:
         study = invitation.study
-        privacy = study.privacy
-        if isinstance(privacy, PatientPrivacy) and privacy.noise == "fast" and not self._simulated:
-            raise PolicyRefused("privacy.noise fast is for simulations only: declare exact")
         own = self._source(invitation)
         if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
             raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
@@ -289,6 +286,4 @@ class Silo:
 def _noise_of(privacy: Privacy, *, is_secret: bool) -> str:
     if not isinstance(privacy, PatientPrivacy):
         return "none"
-    if not is_secret:
-        return "fixed test noise"
-    return "exact" if privacy.noise == "exact" else "fast: rounded floats, simulation only"
+    return "exact" if is_secret else "fixed test noise"

@@ -18,8 +18,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.fast_noise import noise_of
-from compliance.noise import poisson_sample
+from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
@@ -149,7 +148,7 @@ class Trainer:
             raise ValueError("a study without privacy has no clipping bound")
         chosen, batches = self._sampled(moment, entropy)
         summed = self._crew.clipped(parameters, batches, privacy.clip)
-        noise = noise_of(privacy.noise, noise_multiplier * units_for(size))
+        noise = DiscreteGaussian(noise_multiplier * units_for(size))
         drawn = replace(moment, use="noise", sample=digest(chosen.tobytes()))
         return summed + noise.sample(entropy.stream(drawn), size)
 

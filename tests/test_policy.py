@@ -57,7 +57,6 @@ BREACHES = [
     (changed("{bins: 8}", "{bins: 8, epsilon: 6}"), "policy.epsilon_at_most", "epsilon 6"),
     (changed("delta: 1e-3", "delta: 2e-3"), "policy.delta_at_most", "delta is 0.002, more than"),
     (changed("epsilon: 4", "unit: record, epsilon: 4"), "policy.units", "protects each record"),
-    (changed("epsilon: 4", "noise: fast, epsilon: 4"), "always", "the noise is fast"),
     (changed("mode: local, epsilon: 4, delta: 1e-3, clip: 1.0", "mode: none"), "policy.modes",
      "the study has no differential privacy"),
     (changed("local, epsilon: 4", "distributed, noise_multiplier: 9, epsilon: 4")

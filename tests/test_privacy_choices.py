@@ -1,19 +1,15 @@
-"""What a hospital may choose for its own patients: smaller epsilon, other unit, faster noise."""
+"""What a hospital may choose for its own patients: smaller epsilon, other unit."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rich.console import Console
-from scipy.stats import kstest
 
 from collegium.preflight import check_records
-from compliance.fast_noise import FastGaussian, noise_of
-from compliance.noise import DiscreteGaussian
 from pipelines.records import Records
 from protocol.errors import LedgerBroken, PolicyRefused, StudyRefused
 from protocol.identity import SigningKey
-from protocol.keystream import Keystream
 from protocol.privacy import DistributedPrivacy
 from protocol.study import Study
 from protocol.study_file import read_study
@@ -118,28 +114,6 @@ def test_record_level_run_says_so(tmp_path: Path) -> None:
     for silo in federation.silos.values():
         silo._ledger.require_unit = lambda _unit: None  # type: ignore[method-assign]
     assert {word.unit for word in federation.join().values()} == {"record"}
-
-
-def test_real_hospital_refuses_fast_noise(tmp_path: Path) -> None:
-    study = read_study(changed(PRIVACY, f"{PRIVACY}noise: fast, "))
-    federation = Federation(tmp_path, study)
-    silo = federation.silos["east"]
-    silo._simulated = False
-    with pytest.raises(PolicyRefused, match="noise fast is for simulations only: declare exact"):
-        silo.join(federation.invitation)
-
-
-def test_fast_noise_is_named_beside_its_epsilon(tmp_path: Path) -> None:
-    study = read_study(changed(PRIVACY, f"{PRIVACY}noise: fast, "))
-    words = Federation(tmp_path, study).join()
-    assert {word.noise for word in words.values()} == {"fast: rounded floats, simulation only"}
-
-
-def test_fast_noise_has_the_deviation_asked_for_and_repeats_with_its_stream() -> None:
-    first, again = (FastGaussian(1000.0).sample(Keystream(bytes(32)), 50_000) for _ in range(2))
-    assert np.array_equal(first, again)
-    assert kstest(first / 1000.0, "norm").pvalue > 1e-4
-    assert isinstance(noise_of("exact", 3.0), DiscreteGaussian)
 
 
 def settled(federation: Federation, site: str) -> tuple[Summary, OwnWords]:

@@ -315,14 +315,3 @@ def test_record_level_claim_says_that_it_is_about_a_record() -> None:
     assert "Record-level differential privacy" in page
     assert "Patient-level differential privacy" not in page
     assert "one single record (not of a patient with several)" in page
-
-
-def test_fast_noise_is_named_in_the_claim() -> None:
-    nominal = replace(
-        dossiers.finished(),
-        sites=tuple(
-            replace(site, privacy=replace(site.privacy, noise="fast: rounded floats"))
-            for site in dossiers.finished().sites
-        ),
-    )
-    assert "the claim is nominal" in _text(render_html(privacy_report(nominal)))

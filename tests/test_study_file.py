@@ -14,6 +14,7 @@ MISTAKES = [
     ("epsilon: 4", "epsilon: .inf", 24, "privacy.epsilon: input should be a finite number"),
     ("epsilon: 4", "epsilon: four", 24, "privacy.epsilon: input should be a valid number"),
     ("delta: 1e-3", "delta: 0.1", 24, "delta must be below 1/n; east declares 40 patients"),
+    ("epsilon: 4", "noise: fast, epsilon: 4", 24, "privacy.noise: unknown key"),
     ("delta: 1e-3", "delta: 1", 24, "privacy.delta: input should be less than 1"),
     ("threshold: 3", "threshold: 2", 25, "2t > n + C and t - C >= 2 must hold"),
     ("threshold: 3", "threshold: 5", 25, "threshold 5 exceeds the 4 sites"),
