@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from compliance.approvals import Approval, Approvals, Decision
 from compliance.hospital_tables import ApprovalRow
 from compliance.identity_keys import IdentityKeys
+from compliance.listed_heads import Heads
 from compliance.store import Hospital
 from protocol.errors import StoreBroken
 
@@ -25,6 +26,11 @@ class ApprovalTable:
 
     def __init__(self, hospital: Hospital) -> None:
         self._hospital = hospital
+
+    @property
+    def approval_heads(self) -> Heads:
+        """The decisions' hashes, listed outside the database."""
+        return self._hospital.approval_heads
 
     def now(self) -> str:
         """Returns the time as text."""

@@ -10,7 +10,9 @@ Rules:
 3. A withdrawal ends every approval before it.
 4. Decisions are only ever added. Each carries the hash of the one before it
    and the hospital's own signature, so that none can be slipped in, changed or
-   taken away from the middle.
+   taken away from the middle. The newest is also listed outside the database
+   (``listed_heads.py``), so that none can be taken away from the end: an older copy
+   of the database would let a study run that was withdrawn since.
 
 This file decides; ``approval_book.py`` keeps the rows.
 """
@@ -21,6 +23,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from compliance.listed_heads import FIRST, Head, Heads
 from protocol.encoding import canonical, digest
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken
 from protocol.identity import SigningKey, verify
@@ -85,6 +88,10 @@ class ApprovalBook(Protocol):
 class ApprovalStorage(Protocol):
     """Where decisions are kept: by the hospital's database, or by a test's fake."""
 
+    @property
+    def approval_heads(self) -> Heads:
+        """The decisions' hashes, listed outside the database."""
+
     def approval_book(self) -> AbstractContextManager[ApprovalBook]:
         """Returns a transaction that excludes every other one; durable when left normally."""
 
@@ -127,7 +134,8 @@ class Approvals:
             for standing in _standing(decisions, study):
                 if standing.approver == name:
                     return standing
-            return self._append(book, decisions, study, Decision.APPROVED, name, reason)
+            done = self._append(book, decisions, study, Decision.APPROVED, name, reason)
+        return self._listed(done)
 
     def withdraw(self, study: str, *, approver: str, reason: str = "") -> Approval:
         """Records that a study may not run here any more.
@@ -142,7 +150,33 @@ class Approvals:
             decisions = self._intact(book)
             if not _standing(decisions, study):
                 raise PolicyRefused(f"study {study[:16]} is not approved: nothing to withdraw")
-            return self._append(book, decisions, study, Decision.WITHDRAWN, name, reason)
+            done = self._append(book, decisions, study, Decision.WITHDRAWN, name, reason)
+        return self._listed(done)
+
+    def accept_copy(self, *, approver: str, reason: str) -> tuple[Approval, ...]:
+        """Lets decisions go on after some may have been lost: every study needs a new approval.
+
+        What was withdrawn since an older copy was made is not known, so every
+        approval that stands is withdrawn.
+
+        Returns:
+            The withdrawals.
+
+        Raises:
+            ValueError: the name or the reason is empty or too long.
+            StoreBroken: what there is of the decisions was changed, or cannot be written.
+        """
+        name = _name(approver)
+        with self._storage.approval_book() as book:
+            decisions, done = self._chained(book), list[Approval]()
+            for study in dict.fromkeys(entry.study for entry in decisions):
+                if _standing(decisions, study):
+                    chain = [*decisions, *done]
+                    done.append(self._append(book, chain, study, Decision.WITHDRAWN, name, reason))
+            newest = [*decisions, *done][-1:]
+        head = Head(number=newest[0].number, hash=newest[0].hash) if newest else FIRST
+        self._storage.approval_heads.restart(head)
+        return tuple(done)
 
     def standing(self, study: str) -> tuple[Approval, ...]:
         """Returns the approvals of a study that nobody has withdrawn, oldest first.
@@ -208,7 +242,23 @@ class Approvals:
         book.append_approval(sealed)
         return sealed
 
+    def _listed(self, done: Approval) -> Approval:
+        """Lists a decision outside the database: it binds from now on."""
+        self._storage.approval_heads.append(Head(number=done.number, hash=done.hash))
+        return done
+
     def _intact(self, book: ApprovalBook) -> tuple[Approval, ...]:
+        newest = self._storage.approval_heads.newest()  # first: it never names what is to come
+        decisions = self._chained(book)
+        if newest.number and newest.hash not in {entry.hash for entry in decisions}:
+            raise StoreBroken(
+                f"approval {newest.number}, the newest decision, is not in the database: it was "
+                "removed, or the database is an older copy. No study may run on it. Restore the "
+                "newest copy; if there is none: collegium silo restored"
+            )
+        return decisions
+
+    def _chained(self, book: ApprovalBook) -> tuple[Approval, ...]:
         decisions = tuple(book.approvals())
         previous = NO_DECISION
         for number, entry in enumerate(decisions, start=1):

@@ -15,8 +15,12 @@ Rules (``privacy.md`` C.8; rulings 16 to 19, 29, 30):
    the first holds the hash of the budget.
 6. rho is booked as a whole number of picorho, each step rounded up and the
    capacity down, so that shares of a plan add up to the plan exactly.
-7. A ledger that has lost rows books nothing, unless all that is left of the
-   budget is written off: what was lost cannot have cost more than the whole.
+7. The head after each SENT is listed outside the database too, durably, before
+   the booking returns (``listed_heads.py``). A ledger that lacks the newest listed
+   head, or one that others hold, is an older copy: it books nothing.
+8. Such a ledger may be written off: what the lost parts can have spent is booked
+   beside what this copy has spent, beyond the capacity where it must be, so that
+   the figure is never too low (``ledger_rollback.py``).
 
 This file decides; ``store.py`` keeps the rows and makes a transaction durable.
 """
@@ -30,12 +34,11 @@ from typing import Protocol
 from compliance.accounting import Filter, SampledGaussian
 from compliance.ledger_chain import (
     Book,
+    append_to,
     broken,
     head_of,
-    missing_heads,
     require_budget,
     verified,
-    written_off,
 )
 from compliance.ledger_records import (
     PARTITIONS,
@@ -50,12 +53,33 @@ from compliance.ledger_records import (
     SentToken,
     State,
 )
+from compliance.ledger_rollback import (
+    forks_of,
+    listing,
+    lost_at_most,
+    missing_heads,
+    require_known,
+    require_newest,
+    written_off,
+)
+from compliance.listed_heads import FIRST, Head, Heads, Kind
 from protocol.encoding import canonical, parse_canonical
-from protocol.errors import BudgetSpent, LedgerBroken, MessageRefused, PolicyRefused, UpdateRefused
+from protocol.errors import (
+    BudgetSpent,
+    LedgerBroken,
+    MessageRefused,
+    PolicyRefused,
+    StoreBroken,
+    UpdateRefused,
+)
 
 
 class LedgerStorage(Protocol):
     """Where the rows are kept: by the hospital's database, or by a test's fake."""
+
+    @property
+    def ledger_heads(self) -> Heads:
+        """The ledger's heads, listed outside the database."""
 
     def transaction(self) -> AbstractContextManager[Book]:
         """Returns a transaction that excludes every other one from its start.
@@ -126,6 +150,7 @@ class Ledger:
         with self._storage.transaction() as book:
             budget = require_budget(book)
             entries = verified(book)
+            require_newest(book, self._storage.ledger_heads)
             same = _open_reservation(entries, (study, run, partition, purpose))
             if same is not None:
                 if _stored_event(same) != event:
@@ -141,6 +166,7 @@ class Ledger:
                 rho=_admit(book, budget, partition, event),
             )
             entry = self._append(book, plan)
+        self._list(entry)
         return _reservation(entry)
 
     def mark_sent(
@@ -161,33 +187,38 @@ class Ledger:
             blob: digest of the masked bytes that will leave.
             content: digest of the noised vector under the mask.
 
-        Guarantee: when it returns, a crash or power cut cannot undo the booking.
+        Guarantee: when it returns, a crash, a power cut or a database restored from
+        a backup cannot undo the booking unnoticed.
         The same context with the same bytes is booked once: bytes may be re-sent.
         The same content in another context is booked at no cost.
 
         Raises:
             UpdateRefused: other bytes were sent in this context.
             BudgetSpent: the reservation does not hold this share, or is settled.
-            LedgerBroken: the reservation or the newest entry is not as booked.
+            LedgerBroken: the reservation or the newest entry is not as booked, or the
+                ledger is an older copy.
             ValueError: a share that releases nothing.
         """
         with self._storage.transaction() as book:
             budget = require_budget(book)
+            require_newest(book, self._storage.ledger_heads)
             parent = _require_reservation(book, reservation)
-            before = book.sent(context)
-            if before is not None:
-                _require_same_bytes(before, parent, blob)
-                return _token(before)
-            again = book.released(parent.number, content)
-            release = replace(
-                _child(parent, State.SENT, 0 if again else _price_of_share(budget, parent, event)),
-                context=context,
-                blob=blob,
-                content=content,
-                event_json=_event_text(event),
-            )
-            _require_room(book, parent, release.rho)
-            entry = self._append(book, release)
+            entry = book.sent(context)
+            if entry is not None:
+                _require_same_bytes(entry, parent, blob)
+            else:
+                again = book.released(parent.number, content)
+                rho = 0 if again else _price_of_share(budget, parent, event)
+                _require_room(book, parent, rho)
+                release = replace(
+                    _child(parent, State.SENT, rho),
+                    context=context,
+                    blob=blob,
+                    content=content,
+                    event_json=_event_text(event),
+                )
+                entry = self._append(book, release)
+        self._list(entry)  # also of a booking before a crash, which may have come between the two
         return _token(entry)
 
     def confirm(self, token: SentToken) -> None:
@@ -195,11 +226,16 @@ class Ledger:
 
         Raises:
             UpdateRefused: this ledger has not booked what the token says.
+            LedgerBroken: it is not listed outside the database.
         """
         with self._storage.transaction() as book:
             entry = book.sent(token.context)
             if entry is None or _token(entry) != token:
                 raise UpdateRefused("the ledger has not booked this release: it must not be sent")
+        with listing():
+            newest = self._storage.ledger_heads.newest()
+        if newest.number < token.number:
+            raise LedgerBroken("the release is not listed outside the database: send nothing")
 
     def settle(self, reservation: Reservation) -> None:
         """Closes a plan: what was sent stays paid, the unused rest becomes free again.
@@ -212,8 +248,9 @@ class Ledger:
         """
         with self._storage.transaction() as book:
             parent = _require_reservation(book, reservation)
-            if not _is_closed(book, parent):
-                self._close(book, parent)
+            closed = None if _is_closed(book, parent) else self._close(book, parent)
+        if closed is not None:
+            self._list(closed)
 
     def settle_run(self, run: str) -> None:
         """Closes every plan of a run that cannot go on here; see ``settle``."""
@@ -236,7 +273,7 @@ class Ledger:
         after = math.inf if price is None else committed + price
         return Forecast(
             rho=(after - committed) / PICO,
-            remaining=(budget.capacity - committed) / PICO,
+            remaining=max(0, budget.capacity - committed) / PICO,
             epsilon_before=budget.epsilon_of(committed),
             epsilon_after=budget.epsilon_of(after),
             fits=after <= budget.capacity,
@@ -293,19 +330,44 @@ class Ledger:
                 inserted or moved, or says that the ledger went back in time.
         """
         with self._storage.transaction() as book:
-            missing, head = missing_heads(book, remembered), head_of(book)
-        if missing:
-            raise LedgerBroken(
-                f"the ledger went back in time: it once had the head {missing[0][:16]}, which is "
-                "not on its chain. Restore the newest copy before any further release"
+            require_known(book, remembered)
+            return head_of(book)
+
+    def require_newest(self) -> None:
+        """Refuses to work with a ledger that is an older copy by the hospital's own list.
+
+        Raises:
+            LedgerBroken: it is, or the list is missing or was changed.
+        """
+        with self._storage.transaction() as book:
+            require_newest(book, self._storage.ledger_heads)
+
+    def accept_copy(self, remembered: Iterable[str]) -> None:
+        """Lets a ledger go on whose list was lost, from where it is; the hospital's people say so.
+
+        Args:
+            remembered: heads that others hold of this ledger.
+
+        Raises:
+            LedgerBroken: it lacks one of them, or one of the list: it is an older copy.
+        """
+        try:
+            listed = self._storage.ledger_heads.all()
+        except StoreBroken:
+            listed = ()  # it cannot be read: as good as lost
+        with self._storage.transaction() as book:
+            require_known(book, [*(head.hash for head in listed if head.binds), *remembered])
+            last = book.last()
+        with listing():
+            self._storage.ledger_heads.restart(
+                Head(number=last.number, hash=last.hash) if last else FIRST
             )
-        return head
 
     def write_off(self, remembered: Iterable[str], *, signed_by: str) -> int:
-        """Lets a ledger that went back in time go on, with nothing left to spend.
+        """Lets an older copy of the ledger go on, with nothing left to spend.
 
         Plans that are open are closed, for what they had sent may be lost. Then
-        all that is left of both partitions is booked as spent, in one
+        what the lost parts can have spent is booked in both partitions, in one
         transaction with the heads that are missing. ``verify`` knows them then.
 
         Args:
@@ -317,46 +379,50 @@ class Ledger:
 
         Raises:
             PolicyRefused: none is missing, or no budget was opened.
-            LedgerBroken: what there is of the ledger is damaged itself.
+            LedgerBroken: what there is of the ledger, or of its list, is damaged itself.
         """
+        with listing():
+            listed = self._storage.ledger_heads.all()
+        others = list(remembered)
         with self._storage.transaction() as book:
-            budget, missing = require_budget(book), missing_heads(book, remembered)
-            if not missing:
+            budget = require_budget(book)
+            if not missing_heads(book, [*(h.hash for h in listed if h.binds), *others]):
                 raise PolicyRefused(
-                    "the ledger holds every head that others know of it: nothing is written off"
+                    "the ledger holds every head that is known of it: nothing is written off"
                 )
-            for entry in _open_plans(book.entries()):
+            missing = missing_heads(book, [*(head.hash for head in listed), *others])
+            entries = book.entries()
+            forks = forks_of(entries, missing, listed)
+            for entry in _open_plans(entries):
                 self._close(book, entry)
             for partition in PARTITIONS:
-                rest = max(0, budget.capacity - _committed(book, partition))
+                rest = lost_at_most(entries, partition, budget.capacity, forks)
                 plan = self._append(book, written_off(partition, rest, missing, signed_by))
                 spent = replace(_child(plan, State.SENT, rest), context=plan.hash)
                 self._append(book, spent)
-                self._append(book, _child(plan, State.SETTLED, rest))
+                last = self._append(book, _child(plan, State.SETTLED, rest))
+        with listing():
+            self._storage.ledger_heads.restart(Head(number=last.number, hash=last.hash))
         return len(missing)
 
-    def _close(self, book: Book, plan: Entry) -> None:
-        """Settles what a plan has sent, and releases the rest."""
+    def _close(self, book: Book, plan: Entry) -> Entry:
+        """Settles what a plan has sent, and releases the rest; returns the last row."""
         sent = book.booked(plan.number, State.SENT)
+        last = plan
         if sent:
-            self._append(book, _child(plan, State.SETTLED, sent))
+            last = self._append(book, _child(plan, State.SETTLED, sent))
         if plan.rho > sent or not sent:
-            self._append(book, _child(plan, State.RELEASED, plan.rho - sent))
+            last = self._append(book, _child(plan, State.RELEASED, plan.rho - sent))
+        return last
 
     def _append(self, book: Book, draft: Entry) -> Entry:
-        """Numbers, dates, chains and writes a row; the row before must be intact."""
-        last = book.last()
-        if last is not None and last.hash != last.computed_hash:
-            raise broken(last.number, "was changed")
-        unsealed = replace(
-            draft,
-            number=last.number + 1 if last else 1,
-            created_at=self._storage.now(),
-            prev_hash=head_of(book),
-        )
-        entry = replace(unsealed, hash=unsealed.computed_hash)
-        book.append(entry)
-        return entry
+        return append_to(book, draft, self._storage.now())
+
+    def _list(self, entry: Entry) -> None:
+        """Lists an entry's head outside the database; that of a SENT binds, durably."""
+        kind = Kind.BINDING if entry.state is State.SENT else Kind.OTHER
+        with listing():
+            self._storage.ledger_heads.append(Head(number=entry.number, hash=entry.hash, kind=kind))
 
 
 def _require_partition(partition: str) -> None:
@@ -397,7 +463,7 @@ def _summarise(book: Book, budget: Budget, partition: Partition) -> PartitionSum
         partition=partition,
         spent=spent / PICO,
         reserved=(committed - spent) / PICO,
-        remaining=(budget.capacity - committed) / PICO,
+        remaining=max(0, budget.capacity - committed) / PICO,
         epsilon_spent=budget.epsilon_of(spent),
         epsilon_committed=budget.epsilon_of(committed),
     )

@@ -1,19 +1,15 @@
-"""The chain of a ledger's rows: each follows the one before it, and none is missing unacknowledged.
+"""The chain of a ledger's rows: each follows the one before it, and none is missing.
 
 ``ledger.py`` decides what is booked; this file says whether what was booked is
-still whole. Heads that a restored copy lost may be *written off*: they stand in
-the row that books all that was left of the budget, and so count as known.
+still whole.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from compliance.ledger_records import UNOPENED, Budget, Entry, Partition, State
-from protocol.encoding import canonical, parse_canonical
-from protocol.errors import LedgerBroken, MessageRefused, PolicyRefused
-
-#: The purpose of a plan that books what is left; no study has it.
-WRITTEN_OFF = "written off"
+from protocol.errors import LedgerBroken, PolicyRefused
 
 
 class Book(Protocol):
@@ -75,45 +71,20 @@ def head_of(book: Book) -> str:
     return UNOPENED if book.budget() is None else require_budget(book).hash
 
 
-def hashes(book: Book) -> list[str]:
-    """Returns every hash of an intact ledger, the budget's first."""
-    if book.budget() is None and book.last() is None:
-        return [UNOPENED]
-    return [require_budget(book).hash, *(entry.hash for entry in verified(book))]
-
-
-def missing_heads(book: Book, remembered: Iterable[str]) -> list[str]:
-    """Returns the heads that an intact ledger neither holds nor has written off, each once."""
-    known = {UNOPENED, *hashes(book)}
-    for entry in book.entries():
-        if (entry.state, entry.purpose) == (State.RESERVED, WRITTEN_OFF):
-            known |= set(_lost_heads(entry))
-    return [head for head in dict.fromkeys(remembered) if head not in known]
-
-
-def written_off(partition: Partition, rho: int, heads: Sequence[str], signed_by: str) -> Entry:
-    """Returns the plan that books what is left of a partition because heads were lost."""
-    said = {"heads": list(heads), "signed_by": signed_by}
-    return Entry(
-        state=State.RESERVED,
-        study="",
-        run="",
-        partition=partition,
-        purpose=WRITTEN_OFF,
-        event_json=canonical(said).decode(),
-        rho=rho,
+def append_to(book: Book, draft: Entry, now: str) -> Entry:
+    """Numbers, dates, chains and writes a row; the row before must be intact."""
+    last = book.last()
+    if last is not None and last.hash != last.computed_hash:
+        raise broken(last.number, "was changed")
+    unsealed = replace(
+        draft,
+        number=last.number + 1 if last else 1,
+        created_at=now,
+        prev_hash=head_of(book),
     )
-
-
-def _lost_heads(entry: Entry) -> list[str]:
-    try:
-        said = parse_canonical(entry.event_json.encode())
-    except MessageRefused as error:
-        raise broken(entry.number, "does not say what was written off") from error
-    heads = said.get("heads") if isinstance(said, Mapping) else None
-    if not isinstance(heads, Sequence):
-        raise broken(entry.number, "does not say what was written off")
-    return [str(head) for head in heads]
+    entry = replace(unsealed, hash=unsealed.computed_hash)
+    book.append(entry)
+    return entry
 
 
 def broken(number: int, what: str) -> LedgerBroken:

@@ -177,7 +177,10 @@ class SentToken:
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionSummary:
-    """One partition's rho and enforced epsilon; ``committed`` is spent plus reserved."""
+    """One partition's rho and enforced epsilon; ``committed`` is spent plus reserved.
+
+    After lost rows were written off, what is spent may exceed the capacity.
+    """
 
     partition: Partition
     spent: float

@@ -9,6 +9,8 @@ Rules:
 3. Budget, ledger and once-book rows are only ever added (triggers refuse the rest).
 4. Masked blobs are files, beside the database or in a folder that is named, called
    by their digest, until the round can no longer ask for them again.
+5. The heads of ledger and approvals are listed in a folder of their own, which no
+   backup of the database holds (``listed_heads.py``).
 
 The rules of the budget are in ``ledger.py``; this file only keeps rows.
 """
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,7 @@ from compliance.hospital_tables import Base as Base
 from compliance.hospital_tables import BlobRow, BudgetRow, EntryRow, HospitalRow, OnceRow
 from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Partition, State
+from compliance.listed_heads import ListedHeads
 from compliance.private_keys import PrivateKeys, split_key_digest
 from compliance.transactions import reading, writing
 from protocol.encoding import blob_digest
@@ -76,11 +80,12 @@ def open_hospital(
             is for ever; None opens either, and makes a real one.
         clock: for the times that are recorded.
         blobs: the folder of masked blobs; beside a file when None. An address needs it.
-            The folder of private keys lies beside it.
+            The folders of private keys and of listed heads lie beside it.
 
     Raises:
         LedgerBroken: the database is damaged, not a hospital's, or newer than
-            this software; says what to do.
+            this software; or it is new, and the heads of an earlier one are
+            listed; says what to do.
         WorkspaceRefused: it cannot be written, does not answer, or is another
             hospital's; or its keys are missing, or there without a database.
         ValueError: an address without a folder for the blobs.
@@ -133,7 +138,11 @@ def _blob_folder(place: Path | str, blobs: Path | None) -> Path:
 
 
 def _keys(blobs: Path) -> PrivateKeys:
-    return PrivateKeys(blobs.with_name(blobs.name.removesuffix("-blobs") + "-keys"))
+    return PrivateKeys(_beside(blobs, "keys"))
+
+
+def _beside(blobs: Path, what: str) -> Path:
+    return blobs.with_name(f"{blobs.name.removesuffix('-blobs')}-{what}")
 
 
 def _require_content(place: Path | str) -> None:
@@ -154,9 +163,12 @@ def _settle_identity(
         row = session.get(HospitalRow, 1)
         if row is None:
             _require_no_keys(hospital.keys)
+            split_key = split_key or secrets.token_bytes(_KEY_BYTES)
+            for heads in hospital.listed_heads(site, split_key):
+                heads.begin()
             identity = SigningKey.generate()
             hospital.keys.keep_identity(identity)
-            named = hospital.keys.keep_split_key(split_key or secrets.token_bytes(_KEY_BYTES))
+            named = hospital.keys.keep_split_key(split_key)
             session.add(
                 HospitalRow(
                     id=1,
@@ -203,6 +215,7 @@ class Hospital:
         self._engine = engine
         self._blobs = blobs
         self.keys = keys
+        self._heads = _beside(blobs, "heads")
         self.now = clock
         self.ledger = Ledger(self)
 
@@ -239,6 +252,21 @@ class Hospital:
             raise
         except StoreBroken as error:
             raise LedgerBroken(str(error)) from error
+
+    @cached_property
+    def ledger_heads(self) -> ListedHeads:
+        """The ledger's heads, listed outside the database."""
+        return self.listed_heads(self.site, self.split_key)[0]
+
+    @cached_property
+    def approval_heads(self) -> ListedHeads:
+        """The heads of the chain of approvals, listed outside the database."""
+        return self.listed_heads(self.site, self.split_key)[1]
+
+    def listed_heads(self, site: str, split_key: bytes) -> tuple[ListedHeads, ListedHeads]:
+        """Returns the lists of a hospital's ledger and of its approvals."""
+        ledger, approvals = self._heads / f"{site}.ledger", self._heads / f"{site}.approvals"
+        return ListedHeads(ledger, split_key), ListedHeads(approvals, split_key)
 
     @property
     def site(self) -> str:

@@ -34,6 +34,7 @@ def read_budget(hospital: Hospital, study: Study | None = None) -> dict[str, Any
     plan = None if study is None else PrivacyPlan.at(study, site)
     try:
         hospital.ledger.verify()
+        hospital.ledger.require_newest()
         summary = hospital.ledger.summary()
         return {
             "epsilon_max": summary.epsilon_max,
@@ -68,7 +69,7 @@ def _partition(summary: LedgerSummary, partition: Partition) -> dict[str, float]
         "epsilon_remaining": max(0.0, summary.epsilon_max - line.epsilon_committed),
         "share_spent": line.spent / summary.capacity,
         "share_reserved": line.reserved / summary.capacity,
-        "share_remaining": max(0.0, line.remaining) / summary.capacity,
+        "share_remaining": line.remaining / summary.capacity,
     }
 
 
@@ -107,7 +108,7 @@ def forecast(ledger: Ledger, plan: PrivacyPlan) -> dict[str, Any]:
         cost = found.epsilon_after - found.epsilon_before
         parts[partition] = {
             "epsilon_cost": cost if math.isfinite(cost) else None,
-            "epsilon_remaining": epsilon_max - found.epsilon_before,
+            "epsilon_remaining": max(0.0, epsilon_max - found.epsilon_before),
             "share_cost": found.rho / ledger.summary().capacity if math.isfinite(cost) else None,
             "fits": found.fits,
         }

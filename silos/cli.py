@@ -28,7 +28,9 @@ key_app = typer.Typer(
     help="The identity key: who this hospital is in a roster.", no_args_is_help=True
 )
 app.add_typer(key_app, name="key")
-ledger_app = typer.Typer(help="What may be done to a ledger that was lost.", no_args_is_help=True)
+ledger_app = typer.Typer(
+    help="What may be done about a ledger that lost entries.", no_args_is_help=True
+)
 app.add_typer(ledger_app, name="ledger")
 
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
@@ -36,6 +38,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
 By = Annotated[str, typer.Option("--by", help="The name of the person who decides.")]
 Reason = Annotated[str, typer.Option("--reason", help="Kept beside the decision.")]
+SignedBy = Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")]
+Unasked = Annotated[
+    bool,
+    typer.Option("--without-coordinator", help="Go on without what the coordinator knows."),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: everything was read before.")]
 Digits = Annotated[
     str | None,
@@ -67,6 +74,7 @@ def init(
         f"made   {database or home / 'hospital.db'}: privacy ledger of {site}; back it up, never "
         "copy it",
         f"made   {home}/hospital-keys: its private keys; back them up elsewhere",
+        f"made   {home}/hospital-heads: shows that the database is no old copy; never back it up",
         f"made   {home}/site.yaml: what this hospital allows; as it stands, nothing",
         f"next   edit {home}/site.yaml: data, policy, approvers",
         f"       collegium silo grant --home {home} --epsilon E --delta D --signed-by NAME",
@@ -318,24 +326,52 @@ def key_rotate(home: Home, as_json: AsJson = False) -> None:
     emit(asdict(view), as_json)
 
 
-@ledger_app.command("write-off")
-def ledger_write_off(
-    home: Home,
-    signed_by: Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")],
-    yes: Yes = False,
-) -> None:
-    """Lets a ledger that went back in time go on, with its whole budget booked as spent."""
-    from silos.key_acts import show, write_off
+@app.command()
+def restored(home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False) -> None:
+    """Lets this hospital go on after a restore that lost the lists in hospital-heads/."""
+    from silos.key_acts import show
+    from silos.restoring import accept_restored
 
     site = show(home).site
     say(
-        "Part of the ledger is lost, so nobody knows what patients have paid. All that is left of "
-        f"{site}'s budget will count as spent, for ever: no study can be paid for here any more.",
+        f"The lists in hospital-heads/ show that {site}'s database is the newest copy. Without "
+        "them nobody here can know it: if something was sent after this copy was made, patients "
+        "pay twice from one budget. Whoever signs answers for it. Every study needs a new "
+        "approval.",
     )
     if not yes:
         _ask_for_name(site)
-    lost = write_off(home, signed_by=signed_by)
-    say(f"written off  the whole budget; {lost} lost heads are acknowledged")
+    found = accept_restored(home, signed_by=signed_by, unasked=unasked)
+    if found.were_good:
+        say("as before  the lists agree with the database: nothing was changed")
+        return
+    say(f"goes on    from this copy; its heads are listed anew, signed by {signed_by}")
+    for study in found.withdrawn:
+        say(f"withdrawn  study {study[:16]}: collegium silo approve, if it may still run")
+
+
+@ledger_app.command("write-off")
+def ledger_write_off(
+    home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False
+) -> None:
+    """Lets a ledger that is an older copy go on, with its whole budget booked as spent."""
+    from silos.key_acts import show
+    from silos.restoring import write_off
+
+    site = show(home).site
+    say(
+        "Part of the ledger is lost, so nobody knows what patients have paid. All that it can have "
+        f"spent will count as spent of {site}'s budget, for ever: no study can be paid for here "
+        "any more.",
+    )
+    if not yes:
+        _ask_for_name(site)
+    found = write_off(home, signed_by=signed_by, unasked=unasked)
+    summary = found.summary
+    say(
+        f"written off  {found.lost} lost heads are acknowledged; patients have paid epsilon "
+        f"{summary.enforced_epsilon:.2f} at most, of {summary.epsilon_max:g}"
+    )
 
 
 def _print_keys(view: "KeyView") -> None:

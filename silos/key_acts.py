@@ -1,6 +1,6 @@
 """What a hospital's people do about its identity key: look at it, replace it, begin anew with one.
 
-Three ways, and never a new ledger:
+Two ways, and never a new ledger:
 
 * ``rotate`` announces the next key. The members sign a roster that names it,
   this hospital with the key before, and then it counts.
@@ -20,7 +20,6 @@ from compliance.trusted_rosters import TrustedRosters
 from protocol.enrolment import change_key, to_bytes
 from protocol.errors import PolicyRefused
 from silos.home import alone
-from silos.own_words import read_own_words
 from silos.roster_acts import Line, line_of, refresh
 from silos.site_acts import opened
 
@@ -96,40 +95,6 @@ def leave_chain(hospital: Hospital, reason: str) -> None:
         hospital.ledger.settle_run(run.run_id)
         runs.record(run.run_id, study=run.study, state=RunState.LEFT)
     TrustedRosters(hospital).leave(reason)
-
-
-def write_off(home: Path, *, signed_by: str) -> int:
-    """Books all that is left of the budget as spent; see ``write_off_over``.
-
-    Raises:
-        WorkspaceRefused: the supervisor is at work.
-        PolicyRefused: who signs is no approver, or nothing is missing.
-        LinkLost: the coordinator, who knows what is missing, cannot be asked.
-    """
-    with opened(home) as (site, hospital), alone(home):
-        if signed_by.strip() not in site.policy.approvers:
-            named = ", ".join(site.policy.approvers) or "nobody yet"
-            raise PolicyRefused(
-                f"{signed_by!r} may not write the budget off: policy.approvers in the site file "
-                f"names {named}"
-            )
-        with line_of(home, site, hospital) as line:
-            return write_off_over(hospital, line, signed_by.strip())
-
-
-def write_off_over(hospital: Hospital, line: Line, signed_by: str) -> int:
-    """Lets a ledger that went back in time go on, with nothing left to spend.
-
-    Returns:
-        How many heads of the lost part are acknowledged.
-
-    Raises:
-        PolicyRefused: the ledger holds every head that this hospital ever signed.
-        LedgerBroken: what there is of the ledger is damaged itself.
-    """
-    words = read_own_words(line.document("words"))
-    heads = words.ledger_heads(hospital.site, IdentityKeys(hospital).public())
-    return hospital.ledger.write_off(heads, signed_by=signed_by)
 
 
 def _view(hospital: Hospital) -> KeyView:

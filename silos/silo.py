@@ -67,6 +67,7 @@ class Silo:
         self._consent = consent
         self._ledger = self._home.ledger
         self._ledger.verify()
+        self._ledger.require_newest()
         self._keys = IdentityKeys(self._home)
         self._make_trainer = make_trainer
         self._simulated = simulated

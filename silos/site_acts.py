@@ -149,7 +149,7 @@ def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, st
         )
     try:
         found = hospital.ledger.forecast(plan.training)
-        left = hospital.ledger.summary().epsilon_max - found.epsilon_before
+        left = max(0.0, hospital.ledger.summary().epsilon_max - found.epsilon_before)
     except PolicyRefused:
         yield "budget", "NOT OPENED: this study cannot run before collegium silo grant"
         return
@@ -241,6 +241,7 @@ def describe_home(home: Path) -> dict[str, Any]:
     hospital = read_own(home, site)
     try:
         hospital.ledger.verify()
+        hospital.ledger.require_newest()
         runs = JoinedRuns(hospital).all()
         return {
             "hospital": hospital.site,

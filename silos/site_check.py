@@ -191,7 +191,7 @@ def _budget(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Findin
             hospital.ledger.require_unit(study.privacy.unit)
         for group, event in (("training", plan.training), ("evaluation", plan.evaluation)):
             found = hospital.ledger.forecast(event, group)  # type: ignore[arg-type]
-            left = hospital.ledger.summary().epsilon_max - found.epsilon_before
+            left = max(0.0, hospital.ledger.summary().epsilon_max - found.epsilon_before)
             cost = found.epsilon_after - found.epsilon_before
             said = f"this study costs {cost:.2g} of the remaining {left:.2g}"
             if found.fits:

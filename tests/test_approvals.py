@@ -28,6 +28,7 @@ from protocol.errors import (
 )
 from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
 from tests.databases import allow_updates, run_sql
+from tests.memory_heads import MemoryHeads
 from tests.studies import TABLE_STUDY, changed, small_study
 
 STUDY, OTHER = "a" * 64, "b" * 64
@@ -41,6 +42,7 @@ class FakeStorage:
 
     def __init__(self) -> None:
         self.rows: list[Approval] = []
+        self.approval_heads = MemoryHeads()
         self._lock = threading.Lock()
 
     def now(self) -> str:
@@ -377,5 +379,6 @@ def test_a_database_of_an_earlier_version_becomes_a_real_hospitals(tmp_path: Pat
     engine.dispose()
     hospital = open_hospital(path, site="east", simulated=False)
     assert hospital.identity_key == bytes(32)
+    assert approvals_of(hospital).accept_copy(approver=OFFICER, reason="upgraded") == ()
     assert approve(approvals_of(hospital)).number == 1
     hospital.close()

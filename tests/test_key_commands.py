@@ -1,7 +1,11 @@
-"""``collegium silo key``, ``roster leave`` and ``ledger write-off`` as people use them."""
+"""``collegium silo key``, ``roster leave``, ``restored`` and ``ledger write-off`` as people use
+them."""
 
 import io
 import json
+import re
+import shutil
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -12,6 +16,8 @@ from compliance.identity_keys import IdentityKeys
 from compliance.store import open_hospital
 from protocol.enrolment import spoken
 from silos.home import alone
+from silos.site_acts import opened
+from tests.bookings import reserve, send
 from tests.hospital_home import OFFICER, make_east
 from tests.sites import SITE
 
@@ -87,14 +93,22 @@ def test_another_name_leaves_nothing(home: Path, person: Person, typed: str) -> 
     assert own_key(home) == before
 
 
-@pytest.mark.parametrize("act", ["leave", "write-off"])
-def test_nothing_is_left_or_written_off_beside_a_supervisor(
+def signed(home: Path, *act: str) -> list[object]:
+    return [*act, "--home", home, "--signed-by", OFFICER]
+
+
+@pytest.mark.parametrize("act", ["leave", "write-off", "restored"])
+def test_nothing_is_left_written_off_or_accepted_beside_a_supervisor(
     home: Path, person: Person, act: str
 ) -> None:
     before = own_key(home)
-    off = ["ledger", "write-off", "--home", home, "--signed-by", OFFICER, "--yes"]
+    words = {
+        "leave": leave(home, "--yes"),
+        "write-off": [*signed(home, "ledger", "write-off"), "--yes"],
+        "restored": [*signed(home, "restored"), "--yes"],
+    }
     with alone(home):
-        assert person.runs(*(leave(home, "--yes") if act == "leave" else off)) == 2
+        assert person.runs(*words[act]) == 2
     assert "a supervisor is at work over" in person.err
     assert "silo stop ends it" in person.err
     assert own_key(home) == before
@@ -103,7 +117,7 @@ def test_nothing_is_left_or_written_off_beside_a_supervisor(
 def test_only_an_approver_writes_the_budget_off(home: Path, person: Person) -> None:
     words = ["ledger", "write-off", "--home", home, "--signed-by", "A. Stranger"]
     assert person.runs(*words, types="east\n") == 2
-    assert "'A. Stranger' may not write the budget off: policy.approvers" in person.err
+    assert "'A. Stranger' may not sign this: policy.approvers" in person.err
 
 
 def test_a_budget_is_not_written_off_without_the_coordinators_word(
@@ -114,6 +128,48 @@ def test_a_budget_is_not_written_off_without_the_coordinators_word(
     assert "this hospital has not enrolled: collegium silo enrol" in person.err
     assert person.runs(*words, types="west\n") == 2
     assert "is not this hospital's name: nothing was done" in person.err
+
+
+def test_a_hospital_that_lost_its_lists_goes_on_when_an_approver_says_so(
+    home: Path, person: Person
+) -> None:
+    person.runs(*signed(home, "restored"), "--without-coordinator", types="east\n")
+    assert "the lists agree with the database: nothing was changed" in person.err
+    (home / "hospital-heads" / "east.ledger").unlink()
+    assert person.runs("status", "--home", home) == 2
+    assert "east.ledger, which shows that the database is no old copy, is missing" in person.err
+    assert person.runs(*signed(home, "restored"), types="east\n") == 2
+    assert "this hospital has not enrolled" in person.err
+    assert person.runs("restored", "--home", home, "--signed-by", "A. Stranger", "--yes") == 2
+    assert "may not sign this" in person.err
+    assert person.runs(*signed(home, "restored"), "--without-coordinator", types="east\n") == 0
+    assert "patients pay twice from one budget" in person.err
+    assert "its heads are listed anew, signed by Dr. A. Officer" in person.err
+    assert person.runs("status", "--home", home) == 0
+
+
+def test_a_budget_is_written_off_by_the_hospitals_own_list_alone(
+    tmp_path: Path, person: Person
+) -> None:
+    home = make_east(tmp_path, budget=8.0)
+    with opened(home) as (_, hospital):
+        plan = reserve(hospital)
+        backup = sqlite3.connect(home.parent / "backup.db")
+        sqlite3.connect(home / "hospital.db").backup(backup)
+        backup.close()
+        send(hospital, plan)
+    for file in home.glob("hospital.db*"):
+        file.unlink()
+    shutil.copy(home.parent / "backup.db", home / "hospital.db")
+    assert person.runs("budget", "--home", home) == 2
+    assert "went back in time" in person.err and "silo ledger write-off" in person.err
+    off = [*signed(home, "ledger", "write-off"), "--without-coordinator", "--yes"]
+    assert person.runs(*off) == 0
+    assert re.search(r"patients have paid epsilon 8.00 at most, of 8$", person.err, re.MULTILINE)
+    assert person.runs("budget", "--home", home) == 0
+    assert "8.00 (100%)" in person.out + person.err
+    assert person.runs(*off) == 2
+    assert "nothing is written off" in person.err
 
 
 def test_a_key_is_not_rotated_without_a_coordinator(tmp_path: Path, person: Person) -> None:

@@ -25,6 +25,7 @@ from compliance.ledger_records import (
 )
 from compliance.store import open_hospital
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, UpdateRefused
+from tests.memory_heads import MemoryHeads
 
 
 class FakeStorage:
@@ -33,6 +34,7 @@ class FakeStorage:
     def __init__(self) -> None:
         self.rows: list[Entry] = []
         self.opened: Budget | None = None
+        self.ledger_heads = MemoryHeads()
         self._lock = threading.Lock()
         self._clock = itertools.count()
 

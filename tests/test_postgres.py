@@ -311,7 +311,7 @@ def documented_rights(heading: str) -> str:
 
 
 @pytest.fixture
-def rights(postgres: Server, request: pytest.FixtureRequest) -> Iterator[Callable[[str], str]]:
+def rights(postgres: Server, tmp_path: Path) -> Iterator[Callable[[str], str]]:
     """Applies the document's SQL to a database; returns the address for the lesser role."""
     owned = []
 
@@ -320,7 +320,7 @@ def rights(postgres: Server, request: pytest.FixtureRequest) -> Iterator[Callabl
         owned.append(address)
         name = str(parsed(address).database)
         if heading == "Hospital":
-            north(address, Path("unused")).close()
+            north(address, tmp_path / "blobs").close()
         else:
             Store(address).close()
         sql = documented_rights(heading)

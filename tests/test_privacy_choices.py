@@ -128,13 +128,17 @@ def test_hospital_with_an_older_ledger_than_it_signed_does_not_start(tmp_path: P
     federation = Federation(tmp_path, study)
     east = federation.silos["east"]
     database = federation.workspace.silos / "east" / "hospital.db"
+    heads = database.parent / "hospital-heads" / "east.ledger"
     east._home.close()
-    before = database.read_bytes()
+    before, listed = database.read_bytes(), heads.read_bytes()
     east = federation.silos["east"] = Silo("east", database.parent, LinearTrainer, simulated=True)
     federation.run()
     _, words = settled(federation, "east")
     east._home.close()
     database.write_bytes(before)  # yesterday's backup
+    with pytest.raises(LedgerBroken, match="went back in time"):
+        Silo("east", database.parent, LinearTrainer, simulated=True)
+    heads.write_bytes(listed)  # of the whole folder, against the rule
     restored = Silo("east", database.parent, LinearTrainer, simulated=True)
     again = federation.invitation.__class__(
         **{**vars(federation.invitation), "run_id": "run-2", "own_words": words}

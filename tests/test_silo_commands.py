@@ -73,6 +73,7 @@ def test_init_makes_a_home_that_only_its_owner_reads_and_says_what_is_next(
     url = "https://lead:8443"
     assert person.runs("silo", "init", "--home", home, "--site", "mary", "--coordinator", url) == 0
     assert {path.name: path.stat().st_mode & 0o777 for path in home.iterdir()} == {
+        "hospital-heads": 0o700,
         "hospital.db": 0o600,
         "hospital-keys": 0o700,
         "site.yaml": 0o600,

@@ -1,0 +1,73 @@
+"""A hospital whose database is restored in mid-run, over a real service: found out by itself."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from compliance.ledger_records import State
+from coordinator.office import MembersOffice
+from protocol.errors import LedgerBroken
+from protocol.study_file import read_study
+from protocol.summary import signed_words
+from tests.network import Network, Pace, Site, until
+from tests.studies import changed
+
+ROUNDS = 12
+
+
+def back_up(site: Site, to: Path) -> None:
+    """As docs/operations.md says, while the service works."""
+    with closing(sqlite3.connect(site.home / "hospital.db")) as own:
+        with closing(sqlite3.connect(to)) as backup:
+            own.backup(backup)
+
+
+def restore(site: Site, backup: Path) -> None:
+    for file in site.home.glob("hospital.db*"):
+        file.unlink()
+    shutil.copy(backup, site.home / "hospital.db")
+
+
+def sent(site: Site) -> int:
+    """How many training rounds a hospital's ledger has booked as sent."""
+    with closing(site.open()) as hospital, hospital.transaction() as book:
+        rows = book.entries()
+    return sum(row.state is State.SENT and row.purpose == "training" for row in rows)
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Network:
+    study = read_study(changed("rounds: 2", f"rounds: {ROUNDS}"))
+    return Network(tmp_path, study, pace=Pace(joining=30, step=5, patience=0))
+
+
+def test_a_ledger_restored_in_mid_run_is_refused_though_the_coordinator_is_silent(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MembersOffice, "_words", lambda *_: signed_words({}).encode())
+    with network.serving():
+        network.start_sites()
+        east = network.sites["east"]
+        run = network.service.start_run(network.study.digest, test_noise=True)
+        until(lambda: network.rounds_finished(run) >= 1)
+        network.service.steer(run, "pause")
+        back_up(east, tmp_path / "backup.db")
+        network.service.steer(run, "resume")
+        until(lambda: network.rounds_finished(run) >= 3)
+        network.service.steer(run, "pause")
+        east.stop()
+        booked = sent(east)
+        restore(east, tmp_path / "backup.db")
+        assert sent(east) < booked
+        with pytest.raises(LedgerBroken, match="the ledger went back in time"):
+            east.start()
+        network.service.steer(run, "resume")
+        rounds = network.rounds_finished(run)
+        until(lambda: network.rounds_finished(run) > rounds)
+        network.service.steer(run, "stop")
+        network.service.wait(run, 60)
+        assert sent(east) < booked  # nothing was booked, so nothing was sent
+        assert sent(network.sites["west"]) > booked
