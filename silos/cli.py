@@ -146,18 +146,30 @@ def attest(
 
 
 @app.command()
-def approve(study: StudyFile, home: Home, by: By, reason: Reason = "", yes: Yes = False) -> None:
+def approve(
+    study: StudyFile,
+    home: Home,
+    by: By,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, max=1000, help="How often it may run, from now on.")
+    ] = 1,
+    reason: Reason = "",
+    yes: Yes = False,
+) -> None:
     """Shows what a study would do here in plain words, and records a person's approval of it."""
     from protocol.study_file import read_study_file
     from silos.site_acts import TYPED_DIGITS, approve, describe_request
 
     read = read_study_file(study)
-    for heading, words in describe_request(home, read):
+    for heading, words in describe_request(home, read, runs):
         say(f"{heading:<16}{words}")
     if not yes:
         _ask_for(read.digest[:TYPED_DIGITS], f"the first {TYPED_DIGITS} digits of the digest")
-    done, missing = approve(home, study, by=by, reason=reason)
-    say(f"approved        by {done.approver} at {done.decided_at}")
+    done, missing = approve(home, study, by=by, reason=reason, runs=runs)
+    say(
+        f"approved        by {done.approver} at {done.decided_at}, for runs up to number "
+        f"{done.runs} of this study here"
+    )
     if missing:
         say(f"not yet         {missing} more must approve it before it may run here")
 
@@ -390,7 +402,7 @@ def _print_studies(found: list[dict[str, Any]]) -> None:
         people = ", ".join(study["approved_by"]) or "nobody"
         say(
             f"study        {study['digest'][:16]} {study['name'] or '?'}: {verdict}; approved by "
-            f"{people}"
+            f"{people}; {study['runs_used']} of {study['runs_approved']} runs used"
         )
         if study["why_not"]:
             say(f"             {study['why_not']}")

@@ -37,6 +37,7 @@ from silos.home import read_own
 from silos.policy import open_at, refusals
 from silos.privacy_plan import PrivacyPlan
 from silos.remote_trainer import TrainingProcess, machine_of
+from silos.site_acts import require_run_left
 from silos.site_file import SITE_FILE, SiteFile, site_file_of, source_path
 from silos.split_rule import require_split
 
@@ -115,11 +116,18 @@ def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Find
     try:
         approvals = approvals_of(hospital)
         names = ", ".join(entry.approver for entry in approvals.standing(study.digest))
-        approvals.require(study.digest, approvers=policy.approvers, needed=policy.approvals_needed)
+        approved = approvals.require(
+            study.digest, approvers=policy.approvers, needed=policy.approvals_needed
+        )
+        used = len(hospital.ledger.runs_of(study.digest))
+        require_run_left(used, approved)
     except FederationError as error:
         yield bad("approval", str(error), "read the study, then collegium silo approve")
         return
-    yield ok("approval", f"digest {study.digest[:16]}, by {names}")
+    yield ok(
+        "approval",
+        f"digest {study.digest[:16]}, by {names}; {used} of {approved} approved runs are used",
+    )
 
 
 def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
