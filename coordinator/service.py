@@ -109,7 +109,7 @@ class Service:
             at_work = [r.run_id for r in self._runs.values() if r.study.digest == study.digest]
         if at_work:
             raise PolicyRefused(
-                f"run {', '.join(at_work)} of {study.name} is at work. Another run is paid again in "
+                f"run {', '.join(at_work)} of {study.name} is at work. Another is paid again in "
                 "full by every patient, and every hospital must have approved it: to begin it all "
                 "the same, say --again"
             )
