@@ -222,6 +222,31 @@ def status(home: Home, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def backup(
+    home: Home,
+    to: Annotated[Path, typer.Option("--to", help="The folder where the backup is written.")],
+    keys: Annotated[bool, typer.Option("--keys", help="The keys, instead of the ledger.")] = False,
+) -> None:
+    """Writes an encrypted backup of the ledger, or of the keys, while the hospital works."""
+    from silos.backup import back_up
+
+    say(f"written  {back_up(home, to, 'keys' if keys else 'ledger')}")
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="What silo backup wrote.")],
+    home: Home,
+    identity: Annotated[Path, typer.Option("--identity", help="The file with the age identity.")],
+) -> None:
+    """Unpacks a backup into a hospital's folder that does not hold it; starts nothing."""
+    from silos.backup import restore
+
+    for name in restore(backup, home, identity):
+        say(f"restored {name}")
+
+
+@app.command()
 def schema() -> None:
     """Writes the JSON Schema of a site file, for editors."""
     from silos.site_file import site_schema

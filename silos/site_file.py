@@ -203,6 +203,18 @@ def _is_address(url: str) -> str:
     return url.rstrip("/")
 
 
+Recipient: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^(age1[0-9a-z]{50,100}|ssh-(ed25519|rsa) \S{50,3000}.*)$")
+]
+
+
+class Backup(Record):
+    """Who can open this hospital's backups: age recipients, or OpenSSH public keys."""
+
+    ledger: tuple[Recipient, ...] = ()
+    keys: tuple[Recipient, ...] = ()
+
+
 class SiteFile(Record):
     """One hospital's site file.
 
@@ -218,6 +230,7 @@ class SiteFile(Record):
     data: FileSource | None = None
     policy: Policy = Field(default_factory=Policy)
     resources: Resources = Field(default_factory=Resources)
+    backup: Backup = Field(default_factory=Backup)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteFile":

@@ -53,6 +53,12 @@ resources:
   # When a study may begin to train; left out: at any time.
   # hours: 20:00-06:00
   # time_zone: Europe/Berlin
+
+# Who can open the backups that silo backup writes: age recipients, or OpenSSH public keys.
+# Name different people: whoever has both can be this hospital.
+backup:
+  ledger: []              # for example [age1...]
+  keys: []
 """
 
 
