@@ -126,7 +126,11 @@ class Findings:
                 {
                     "view": audit.view.title,
                     "held_against": audit.view.claimed_as,
-                    "lower_bounds": [run.bound for run in audit.runs],
+                    "offered": audit.offered,
+                    "lower_bounds": [audit.bound_of(run) for run in audit.runs],
+                    "most_it_could_show": audit.ceiling,
+                    "canaries": audit.canaries,
+                    "guesses": audit.guesses,
                     "claimed": audit.claim,
                     "delta": audit.delta,
                     "contradicted": audit.contradicted,

@@ -21,6 +21,10 @@ from silos.worker import Crew, RowsOfPatients, Worker
 Floats: TypeAlias = NDArray[np.float64]
 
 
+#: Records of a canary that has several, where the study allows so many.
+MOST_RECORDS = 3
+
+
 class MakeTrainer(Protocol):
     """Makes the trainer under attack; ``crew`` computes its gradients, its own worker when None."""
 
@@ -87,7 +91,7 @@ def canary_trainer(
     """
     cohort = study.cohort
     shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
-    records = canary_records(numbers, shape)
+    records = canary_records(numbers, shape, min(MOST_RECORDS, cohort.max_records_per_patient))
     worker = Worker(study, records.features, records.labels, gradients)
     trainer = make(study, site, records, records, worker)
     return trainer, trainer.initial_model()

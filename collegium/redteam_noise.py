@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from collegium.redteam_bench import (
     sampled_at,
     varied,
 )
+from collegium.redteam_patients import patient_checks
 from collegium.redteam_views import (
     Claim,
     LocalHospital,
@@ -25,11 +27,9 @@ from collegium.redteam_views import (
     hospital_at,
     own_multiplier,
 )
-from compliance.accounting import epsilon
+from compliance.accounting import SampledGaussian, epsilon
 from compliance.auditing import (
     Check,
-    OneRun,
-    audit_in_runs,
     check_every_hospital,
     check_independence,
     check_ratio,
@@ -38,7 +38,14 @@ from compliance.auditing import (
     check_shape,
     check_variance,
     check_whole_numbers,
+)
+from compliance.one_run_audit import (
+    OneRun,
+    audit_in_runs,
     guess,
+    lower_bound,
+    most_guesses,
+    planned_guesses,
 )
 from pipelines.canaries import ChosenGradients, Directions
 from protocol.noise_shares import units_for
@@ -55,8 +62,7 @@ _MOST_PATIENTS = 100_000
 _BATCH = 16  # patients a batch on average, at least, so that its size can be judged
 _MOST_LOCAL_STEPS = 50
 
-_CANARIES = 1000
-_GUESSED = 0.3  # of the canaries, fixed beforehand
+_LEAST_CANARIES, _ENOUGH_CANARIES, _MOST_CANARIES = 100, 1000, 2000
 _RUNS = 1  # for each view, fixed beforehand
 _LEVEL = 0.05
 _AUDIT_DELTA = 1e-5
@@ -65,24 +71,48 @@ _AUDIT_WORK = 2e9  # canaries x parameters x steps
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Every one-run audit of one view, and what they were held against."""
+    """Every one-run audit of one view, and what they were held against.
+
+    ``event`` is the plan that was attacked, ``claim`` its epsilon at ``delta``. No audit is
+    ``offered`` where even right guesses could not contradict the claim: then ``runs`` is empty
+    and ``guesses`` the most that could be made.
+    """
 
     view: View
+    event: SampledGaussian
     runs: tuple[OneRun, ...]
+    canaries: int
+    guesses: int
+    level: float
     claim: float
     delta: float
-    steps: int
     contradicted: bool
 
     @property
-    def bound(self) -> float:
-        """The largest lower bound of epsilon."""
-        return max(run.bound for run in self.runs)
+    def offered(self) -> bool:
+        """Whether an audit was made."""
+        return bool(self.runs)
 
     @property
+    def steps(self) -> int:
+        """How many steps were attacked."""
+        return self.event.steps
+
+    def bound_of(self, run: OneRun) -> float:
+        """The lower bound of epsilon that one run gives."""
+        return lower_bound(run, self.event, self.delta, self.level)
+
+    @cached_property
+    def bound(self) -> float:
+        """The largest lower bound of epsilon; 0 where no audit is offered."""
+        return max((self.bound_of(run) for run in self.runs), default=0.0)
+
+    @cached_property
     def ceiling(self) -> float:
-        """The largest bound that so many guesses could give, were all of them right."""
-        return max(replace(run, correct=run.guesses).bound for run in self.runs)
+        """The bound that so many guesses would give, were all of them right."""
+        return self.bound_of(
+            OneRun(canaries=self.canaries, guesses=self.guesses, correct=self.guesses)
+        )
 
 
 def conformance(
@@ -113,6 +143,7 @@ def conformance(
         if len(alike) > 1:
             found = [replace(check, name=f"{check.name}, {sites[0]}") for check in found]
         checks += found
+    checks += patient_checks(study, study.site_names, make, chances, attempt)
     return tuple(checks)
 
 
@@ -259,29 +290,48 @@ def one_run_audit(
     chances: Chances,
     level: float = _LEVEL,
 ) -> Audit:
-    """Bounds epsilon of one view from below; an excess is tested again."""
+    """Bounds epsilon of one view from below; what contradicts the claim is tested again."""
     size = layout_of(build_model(study)).size
     training = study.training
     steps = min(training.local_steps, _MOST_LOCAL_STEPS)
-    most = _AUDIT_WORK / (_CANARIES * size * steps)
+    wanted = _canaries_for(study, view, size)
+    most = _AUDIT_WORK / (min(wanted, _ENOUGH_CANARIES) * size * steps)
     rounds = max(1, min(training.rounds, int(most)))
-    canaries = max(100, min(_CANARIES, int(_CANARIES * most)))
+    affordable = int(_AUDIT_WORK / (size * steps * rounds))
+    canaries = max(_LEAST_CANARIES, min(wanted, affordable))
     delta = min(claim.delta, _AUDIT_DELTA)
-    allowed = epsilon(replace(view.event, steps=rounds * steps), delta)
-    if delta == claim.delta and view.event == claim.event:
-        allowed = min(allowed, claim.epsilon)  # what was said counts, whatever the noise costs
-    shorter = varied(study, rounds=rounds, local_steps=steps)
-    shorter = sampled_at(shorter, claim.event.sampling_rate)  # others may sample more, and pay
+    event = replace(view.event, steps=rounds * steps)
+    guesses = planned_guesses(canaries, event, level / _RUNS)
+    runs: Sequence[OneRun] = ()
+    contradicted = False
+    if guesses is not None:
+        shorter = varied(study, rounds=rounds, local_steps=steps)
+        shorter = sampled_at(shorter, claim.event.sampling_rate)  # others may sample more, and pay
+        guessed = guesses
 
-    def run(number: int, alpha: float) -> OneRun:
-        scores, inside = canary_scores(shorter, view, canaries, make, chances, number)
-        return guess(scores, inside, int(_GUESSED * canaries), delta, alpha)
+        def run(number: int) -> OneRun:
+            scores, inside = canary_scores(shorter, view, canaries, make, chances, number)
+            return guess(scores, inside, guessed)
 
-    runs, contradicted = audit_in_runs(run, allowed, runs=_RUNS, alpha=level)
+        runs, contradicted = audit_in_runs(run, event, runs=_RUNS, alpha=level)
     return Audit(
-        view=view, runs=tuple(runs), claim=allowed, delta=delta, steps=rounds * steps,
-        contradicted=contradicted,
+        view=view, event=event, runs=tuple(runs), canaries=canaries,
+        guesses=most_guesses(canaries) if guesses is None else guesses,
+        level=level / _RUNS, claim=epsilon(event, delta), delta=delta, contradicted=contradicted,
     )  # fmt: skip
+
+
+def _canaries_for(study: Study, view: View, size: int) -> int:
+    """Returns how many canaries a network of this size tells apart.
+
+    One a parameter; of small networks more, up to a thousand, where the noise is larger than what
+    the sharers of a parameter add to each other: a quarter of a canary squared for each of them.
+    """
+    steps, rate = study.training.local_steps, study.privacy.sampling_rate
+    noise = view.deviation / (rate * math.sqrt(steps))
+    sharing = max(1.0, 4 * noise * noise)
+    shared = min(_ENOUGH_CANARIES, size * sharing)
+    return int(max(_LEAST_CANARIES, min(_MOST_CANARIES, max(size, shared))))
 
 
 def canary_scores(

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from collegium.redteam import Findings
+from collegium.redteam_noise import Audit
 from compliance.auditing import CHECK_LEVEL, Check
 from compliance.documents import (
     Bullets,
@@ -71,12 +72,7 @@ def summarise(findings: Findings, out: Path, console: Console) -> None:
             )
     console.print(f"  checks        {passed} of {len(findings.checks)} passed")
     for audit in findings.audits:
-        console.print(
-            f"  one run       {audit.view.title}: epsilon is at least {audit.bound:.2f} (95 %); "
-            f"{audit.view.claimed_as}: {show(audit.claim, Form.EPSILON)} at delta "
-            f"{show(audit.delta, Form.SMALL)}",
-            soft_wrap=True,
-        )
+        console.print(f"  one run       {_said_of(audit)}", markup=False, soft_wrap=True)
     for attack in findings.attacks[2:]:
         console.print(
             f"  membership    {attack.training}: {attack.found.attack}, AUROC "
@@ -129,10 +125,7 @@ def _summary(findings: Findings) -> Section:
             label="checks passed", value=f"{passed} of {len(findings.checks)}",
             form=Form.TEXT, note="the strongest test",
         ),
-        Highlight(
-            label="lower bound of ε", value=round(audit.bound, 2), form=Form.NUMBER,
-            note=f"claimed {show(audit.claim, Form.EPSILON)}, δ = {show(audit.delta, Form.SMALL)}",
-        ),
+        _bound(audit),
         Highlight(
             label="members found", value=protected.true_alarms.value, form=Form.RATIO,
             note=f"at 1 % false alarms; guessing finds {FALSE_ALARMS:g}",
@@ -149,6 +142,31 @@ def _summary(findings: Findings) -> Section:
             )  # fmt: skip
         )
     return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)),))
+
+
+def _bound(audit: Audit) -> Highlight:
+    claimed = f"claimed {show(audit.claim, Form.EPSILON)}, δ = {show(audit.delta, Form.SMALL)}"
+    if not audit.offered:
+        return Highlight(
+            label="lower bound of ε", value="none", form=Form.TEXT,
+            note=f"{claimed}; it could show {audit.ceiling:.2f} at most",
+        )  # fmt: skip
+    return Highlight(
+        label="lower bound of ε", value=round(audit.bound, 2), form=Form.NUMBER, note=claimed
+    )
+
+
+def _said_of(audit: Audit) -> str:
+    claim = (
+        f"{audit.view.claimed_as}: {show(audit.claim, Form.EPSILON)} at delta "
+        f"{show(audit.delta, Form.SMALL)}"
+    )
+    if not audit.offered:
+        return (
+            f"{audit.view.title}: not made, for {audit.guesses:,} right guesses of "
+            f"{audit.canaries:,} canaries would show {audit.ceiling:.2f} at most; {claim}"
+        )
+    return f"{audit.view.title}: epsilon is at least {audit.bound:.2f} (95 %); {claim}"
 
 
 def _claim(findings: Findings) -> Section:
@@ -191,7 +209,9 @@ def _conformance(findings: Findings) -> Section:
     text = Paragraph(
         text="Every hospital's own trainer was given patients whose gradients are zero. What it "
         "then releases is its noise, which must be the exact discrete Gaussian of the plan, new "
-        f"in every step, also where nobody was sampled.{again}"
+        "in every step, also where nobody was sampled. Then it was watched whom it draws, and "
+        "patients with gradients a thousand times too long, broken, or of several records were "
+        f"taken in and out, without noise: none may move the sum by more than the bound.{again}"
     )
     table = _checks(
         "Checks of the released noise",
@@ -199,7 +219,7 @@ def _conformance(findings: Findings) -> Section:
         f"A check fails when its p is below {CHECK_LEVEL:g}, in two tests with fresh noise: "
         "an honest trainer does so less than once in a million.",
     )
-    return Section(key="noise", title="The noise itself", blocks=(text, table))
+    return Section(key="noise", title="Noise, sampling and clipping", blocks=(text, table))
 
 
 def _evidence(findings: Findings) -> tuple[Section, ...]:
@@ -237,9 +257,13 @@ def _checks(title: str, checks: tuple[Check, ...], note: str) -> Table:
 def _audit(findings: Findings) -> Section:
     first = findings.audits[0]
     text = Paragraph(
-        text="Each canary is a patient with the largest gradient allowed, in a direction of its "
-        "own, and a secret coin says whether it is in. The attacker sees every release, guesses "
-        "the most certain ones, and the share of right guesses bounds ε from below."
+        text="Each canary is a patient with the largest gradient that clipping allows, or one a "
+        "thousand times as long, in a direction of its own; some have several records. A secret "
+        "coin says whether it is in. The attacker sees every release, guesses the most certain "
+        "ones, and the number of right guesses bounds ε from below."
+    )
+    untested = Paragraph(
+        text="; ".join(_said_of(audit) for audit in findings.audits if not audit.offered)
     )
     table = Table(
         title="One-run audits",
@@ -254,16 +278,20 @@ def _audit(findings: Findings) -> Section:
         rows=tuple(
             (
                 audit.view.title, audit.view.claimed_as, run.canaries, run.guesses, run.correct,
-                round(run.bound, 3), round(audit.ceiling, 2), audit.claim, run.alpha,
+                round(audit.bound_of(run), 3), round(audit.ceiling, 2), audit.claim, audit.level,
             )
             for audit in findings.audits
             for run in audit.runs
         ),
         note=f"Over {first.steps} steps, at δ = {show(first.delta, Form.SMALL)}. 95 % for all "
         "planned runs together; how many are guessed was fixed beforehand. A lower bound: that it "
-        "stays below the claim proves nothing. Steinke, Nasr and Jagielski 2023, arXiv 2305.08846.",
+        "stays below the claim proves nothing. Mahloujifar, Melis and Chaudhuri 2024, arXiv "
+        "2410.22235.",
     )  # fmt: skip
-    return Section(key="one-run", title="Audit in one run", blocks=(text, table))
+    made = any(audit.offered for audit in findings.audits)
+    skipped = not all(audit.offered for audit in findings.audits)
+    blocks = (text, *((untested,) if skipped else ()), *((table,) if made else ()))
+    return Section(key="one-run", title="Audit in one run", blocks=blocks)
 
 
 def _membership(findings: Findings) -> Section:

@@ -1,19 +1,18 @@
 """Statistics that hold a privacy claim against what was really released.
 
-Rules (``privacy.md`` C.9, ruling 24):
+Rules:
 
 1. The conformance checks compare released noise with the exact distribution
    that was promised. They are strong: a deviation wrong by 2 % is seen.
-2. The one-run bound says how large epsilon must be at least. Passing proves
-   nothing: it is a lower bound.
-3. How many guesses are made is fixed beforehand, the level is divided by the
-   number of runs, and a run that fails is tested again with fresh randomness.
+2. What one patient may do to a sum is a bound, not a distribution: a single
+   excess is a failure.
+3. A check that fails is tested again with fresh randomness.
 4. What a run left behind cannot be drawn anew: it fails only below the level
    of two failures, ``CHECK_LEVEL`` squared.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +27,6 @@ _LAGS = (1, 2, 3)
 #: Rounding of double precision stays a thousand times below, one of float32 far above.
 _OFF_LATTICE = 1e-4
 _EXACT_SUM = 1000.0
-_LARGEST_EPSILON = 64.0
 #: A difference of masked words below this counts as near zero.
 _NEAR_ZERO = 2**28
 _PRICE_ROUNDING = 1e-6
@@ -270,124 +268,54 @@ def check_sampling(sizes: Ints, patients: int, rate: float) -> Check:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class OneRun:
-    """A one-run audit: what was guessed, and what follows.
+def check_inclusion(drawn: Ints, rate: float) -> Check:
+    """Compares how often each patient was drawn with the rate: (steps, patients) times in a step.
 
-    ``bound`` is a lower bound of epsilon at ``delta``: a mechanism with less
-    would be guessed this well with a chance of at most ``alpha``.
+    A patient drawn twice in a step fails, and so does one drawn more often in all than chance
+    allows. Drawing somebody too rarely costs no privacy, and shows in the batch sizes.
     """
-
-    canaries: int
-    guesses: int
-    correct: int
-    delta: float
-    alpha: float
-
-    @property
-    def bound(self) -> float:
-        """The lower bound of epsilon; 0 when the guesses say nothing."""
-        return one_run_bound(
-            correct=self.correct,
-            guesses=self.guesses,
-            canaries=self.canaries,
-            delta=self.delta,
-            alpha=self.alpha,
-        )
+    steps, patients = drawn.shape
+    twice = int((drawn > 1).any(axis=0).sum())
+    most = int(drawn.sum(axis=0).max(initial=0))
+    chance = float(stats.binom.sf(most - 1, steps, rate)) if rate < 1 else 1.0
+    return Check(
+        name="inclusion of each patient",
+        found=f"{twice} of {patients:,} drawn twice in a step; the most drawn in {most} of {steps}",
+        expected=f"0, about {steps * rate:.1f} of {steps}",
+        p_value=0.0 if twice else min(1.0, patients * chance),
+    )
 
 
-def one_run_p_value(
-    epsilon: float, *, correct: int, guesses: int, canaries: int, delta: float
-) -> float:
-    """Returns the largest chance of this many correct guesses under (epsilon, delta).
+def check_repeats(drawn: Ints, rate: float) -> Check:
+    """Checks that two steps after each other have no more patients in common than chance gives.
 
     Args:
-        epsilon, delta: the claim that is tested.
-        correct: v, how many guesses were right.
-        guesses: r, how many were made; fixed beforehand.
-        canaries: m, each in or out by a fair coin.
-
-    >>> round(one_run_p_value(1.0, correct=20, guesses=20, canaries=100, delta=0.0), 6)
-    0.001901
-
-    Source: Steinke, Nasr & Jagielski 2023, arXiv 2305.08846, theorem 5.2; as in ``privacy.md`` C.9.
+        drawn: (steps, patients) how often each was drawn; steps 1 and 2 are compared, 3 and 4, ..
+        rate: the sampling rate, below 1.
     """
-    if not 0 <= correct <= guesses <= canaries:
-        raise ValueError(f"expected 0 <= {correct} <= {guesses} <= {canaries}")
-    if not epsilon >= 0 or not 0 <= delta <= 1:
-        raise ValueError(f"epsilon must be >= 0 and delta in [0, 1]: {epsilon}, {delta}")
-    law = stats.binom(guesses, 1 / (1 + math.exp(-epsilon)))
-    chance = float(law.sf(correct - 1))
-    if correct == 0:
-        return 1.0
-    below = np.cumsum(law.pmf(np.arange(correct - 1, -1, -1)))  # P[v > Bin >= v - i], i = 1, 2, ..
-    slack = float((below / np.arange(1, correct + 1)).max())
-    return min(1.0, chance + 2 * canaries * delta * slack)
+    pairs = len(drawn) // 2
+    first, second = drawn[0 : 2 * pairs : 2] > 0, drawn[1 : 2 * pairs : 2] > 0
+    common, trials = int((first & second).sum()), first.size
+    p_value = float(stats.binom.sf(common - 1, trials, rate * rate)) if common else 1.0
+    return Check(
+        name="samples of two steps",
+        found=f"{common} of {trials:,} patients in both",
+        expected=f"about {trials * rate * rate:.1f}",
+        p_value=p_value,
+    )
 
 
-def one_run_bound(
-    *, correct: int, guesses: int, canaries: int, delta: float, alpha: float
-) -> float:
-    """Returns the largest epsilon that these guesses refute at level ``alpha``; 0 for none.
-
-    >>> round(one_run_bound(correct=95, guesses=100, canaries=200, delta=1e-5, alpha=0.05), 2)
-    2.17
-
-    Source: see ``one_run_p_value``.
-    """
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha must lie in (0, 1): {alpha}")
-
-    def is_refuted(epsilon: float) -> bool:
-        return (
-            one_run_p_value(
-                epsilon, correct=correct, guesses=guesses, canaries=canaries, delta=delta
-            )
-            <= alpha
-        )
-
-    if not is_refuted(0.0):
-        return 0.0
-    low, high = 0.0, _LARGEST_EPSILON
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_refuted(middle) else (low, middle)
-    return low
-
-
-def guess(
-    scores: NDArray[np.float64], inside: NDArray[np.bool_], guesses: int, delta: float, alpha: float
-) -> OneRun:
-    """Guesses the most certain canaries: half of them in, half of them out.
+def check_influence(moved: Mapping[str, float], bound: float) -> Check:
+    """Checks that no patient, whatever its gradient, moves the integer sum by more than the bound.
 
     Args:
-        scores: (canaries,) the larger, the more likely in.
-        inside: (canaries,) what the coins said.
-        guesses: how many canaries are guessed; fixed before the scores were seen.
-        delta, alpha: see ``OneRun``.
+        moved: the norm of the move, in units, for each kind of patient that was tried.
+        bound: how many units one patient may move it.
     """
-    order = np.argsort(scores, kind="stable")
-    half = guesses // 2
-    out, into = order[:half], order[len(order) - (guesses - half) :]
-    correct = int((~inside[out]).sum() + inside[into].sum())
-    return OneRun(canaries=len(scores), guesses=guesses, correct=correct, delta=delta, alpha=alpha)
-
-
-def audit_in_runs(
-    run: Callable[[int, float], OneRun], claim: float, *, runs: int, alpha: float
-) -> tuple[Sequence[OneRun], bool]:
-    """Runs an audit several times; returns every run and whether the claim is contradicted.
-
-    ``run`` gets a number, new for every call, and the level ``alpha / runs``. A
-    run whose bound exceeds the claim is tested again; only a second excess counts.
-    """
-    if runs < 1:
-        raise ValueError(f"at least one run is needed: {runs}")
-    done: list[OneRun] = []
-    contradicted = False
-    for number in range(runs):
-        done.append(run(number, alpha / runs))
-        if done[-1].bound > claim:
-            done.append(run(runs + number, alpha / runs))
-            contradicted |= done[-1].bound > claim
-    return tuple(done), contradicted
+    worst = max(moved, key=lambda kind: math.inf if math.isnan(moved[kind]) else moved[kind])
+    return Check(
+        name="one patient's influence on the sum",
+        found=f"at most {moved[worst] / bound:.6g} times the bound ({worst})",
+        expected="at most 1",
+        p_value=1.0 if moved[worst] <= bound else 0.0,  # NaN fails
+    )

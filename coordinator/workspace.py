@@ -86,9 +86,8 @@ class Workspace:
             _require_empty(database)
             workspace._address = database
         try:
-            workspace.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            workspace.snapshots.mkdir(mode=0o700)
-            workspace.silos.mkdir(mode=0o700)
+            workspace.snapshots.mkdir(parents=True)
+            workspace.silos.mkdir()
             if database is not None:
                 write_whole(workspace._address_file, without_password(database).encode() + b"\n")
             _write_key(workspace)

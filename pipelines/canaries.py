@@ -1,7 +1,8 @@
 """Canaries: patients whose gradients an auditor chooses.
 
 The trainer is the hospital's own; only the engine that computes gradients is
-exchanged. So everything after it (clipping, sum, noise, step) is really tested.
+exchanged. Some canaries' gradients are a thousand times as long as the clip and
+some have several records, so that clipping is tested, and that it is by patient.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from torch import nn
 from pipelines.records import Records
 from pipelines.steady import Rows
 
+#: How many times as long as the clip a long canary's gradient is.
+TOO_LONG = 1000.0
 #: Maps the (patients,) numbers of sampled canaries to (patients, parameters) gradients.
 Choice = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
@@ -36,8 +39,12 @@ class ChosenGradients:
         return self._choice(numbers.astype(np.int64))
 
 
-def canary_records(numbers: NDArray[np.int64], record_shape: tuple[int, ...]) -> Records:
-    """Returns a patient with one record for each number; its first value is that number.
+def canary_records(
+    numbers: NDArray[np.int64], record_shape: tuple[int, ...], most_records: int = 1
+) -> Records:
+    """Returns a patient for each number, in its records' first value.
+
+    Every third patient has ``most_records`` records, the others one.
 
     Raises:
         ValueError: there are none, or more than float32 can count.
@@ -45,15 +52,16 @@ def canary_records(numbers: NDArray[np.int64], record_shape: tuple[int, ...]) ->
     count = len(numbers)
     if not 1 <= count <= numbers.max(initial=0) + 1 <= 2**24:
         raise ValueError(f"from 1 to 2**24 canaries can be told apart: {count}")
-    features = np.zeros((count, *record_shape), dtype=np.float32)
-    features.reshape(count, -1)[:, 0] = numbers
-    places = np.arange(count, dtype=np.int64)
+    counts = np.where(np.arange(count) % 3 == 0, most_records, 1)
+    patients = np.repeat(np.arange(count, dtype=np.int64), counts)
+    features = np.zeros((len(patients), *record_shape), dtype=np.float32)
+    features.reshape(len(patients), -1)[:, 0] = numbers[patients]
     return Records(
         features=features,
-        labels=np.zeros(count, dtype=np.float32),
-        patients=places,
+        labels=np.zeros(len(patients), dtype=np.float32),
+        patients=patients,
         patient_keys=tuple(str(number) for number in numbers),
-        rows=places,
+        rows=np.arange(len(patients), dtype=np.int64),
     )
 
 
@@ -78,8 +86,12 @@ class Directions:
         self._coordinates = order[:count]
         self._signs = self._random.choice(np.array([-1.0, 1.0]), size=count)
 
-    def gradients(self, numbers: NDArray[np.int64], length: float) -> NDArray[np.float32]:
-        """Returns the canaries' gradients: ``length`` along the direction, or zeros when out."""
+    def gradients(self, numbers: NDArray[np.int64], clip: float) -> NDArray[np.float32]:
+        """Returns the canaries' gradients, along their directions, or zeros when out.
+
+        Every second is exactly as long as the clip, the others ``TOO_LONG`` times as long.
+        """
+        length = np.where(numbers % 2, TOO_LONG * clip, clip)
         rows = np.zeros((len(numbers), self._size), dtype=np.float32)
         rows[np.arange(len(numbers)), self._coordinates[numbers]] = (
             self._signs[numbers] * self._inside[numbers] * length

@@ -34,7 +34,6 @@ from typing import Annotated, ClassVar, Protocol, TypeAlias, TypeVar
 from protocol.context import RoundContext
 from protocol.encoding import Json, canonical, digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, OutOfOrder
-from protocol.evaluation_vector import TABLE_CELLS
 from protocol.forms import (
     DIGEST,
     MAX_SITES,
@@ -43,14 +42,11 @@ from protocol.forms import (
     base64_bytes,
     from_json,
     hex_bytes,
-    integer,
-    list_of,
     map_of,
     nested,
     to_json,
 )
 from protocol.identity import SigningKey, verify
-from protocol.no_wrap import COUNT_LIMIT
 from protocol.shares import OPENING_BYTES, Kind
 
 VERSION = 1
@@ -156,16 +152,12 @@ class SenderList:
 
 @dataclass(frozen=True, kw_only=True)
 class Masked:
-    """Silo: the digest of its masked blob, and the head of its ledger after SENT.
-
-    In an evaluation also its own noised two-by-two table, in units: four numbers.
-    """
+    """Silo: the digest of its masked blob, and the head of its ledger after SENT."""
 
     type: ClassVar[str] = "masked"
     most_bytes: ClassVar[int] = _SMALL
     blob: Digest
     ledger_head: Digest
-    table: Annotated[tuple[int, ...], list_of(integer(-COUNT_LIMIT, COUNT_LIMIT), TABLE_CELLS)] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

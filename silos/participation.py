@@ -30,7 +30,7 @@ from compliance.store import Hospital
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
-from protocol.evaluation_vector import COUNT_UNITS, in_units, noise_deviations
+from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts
 from protocol.identity import Member, Roster, SigningKey
@@ -246,9 +246,8 @@ class Participation:
         if noised is None:
             noised = self._drawn(context, self._model)
             self._draws.hold(context, noised)
-        own = len(noised) - context.table_cells  # behind the vector lies this hospital's table
-        vector, table = self._encoded(context, noised[:own]), tuple(map(int, noised[own:]))
-        blob = bytes(silo_round.mask(vector, table=table, threads=self._threads))
+        vector = self._encoded(context, noised)
+        blob = bytes(silo_round.mask(vector, threads=self._threads))
         self._kept = context.digest
         self._home.keep_blob(context.digest, blob, silo_round.blob)
         head = self._charge(context, silo_round)
@@ -320,26 +319,33 @@ class Participation:
         return self._buffer
 
     def _noised_counts(self, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
-        """Returns the counts and, behind them, this hospital's own table, in units, both noised."""
+        layout = EvaluationVector(sites=self.study.site_names, bins=self.study.evaluation.bins)
         counts, table = self.trainer.counts(model)
-        given = {"pooled": in_units(counts), "table": in_units(table)}
+        vector = layout.place(self.site, counts, table)
         if self.plan is not None:
-            share = self.study.evaluation.site_share
-            deviations = noise_deviations(self.plan.evaluation.noise_multiplier, share)
-            for (use, cells), deviation in zip(given.items(), deviations, strict=True):
-                cells += self._count_noise(context, use, deviation, len(cells))
-        noised = np.concatenate(list(given.values()))
+            vector += self._evaluation_noise(layout, context)
         # Saturated, not refused: a refusal would tell something about the patients, uncharged.
-        return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))
+        np.clip(vector, -COUNT_LIMIT, COUNT_LIMIT, out=vector)
+        return vector
 
-    def _count_noise(
-        self, context: RoundContext, use: str, deviation: float, size: int
+    def _evaluation_noise(
+        self, layout: EvaluationVector, context: RoundContext
     ) -> NDArray[np.int64]:
-        """Returns full noise of this deviation, in patients, for one of the two."""
+        """Full noise on the pooled block and on this site's own table; none on the others'."""
+        if self.plan is None:
+            raise PolicyRefused("an unprotected evaluation has no noise")
+        pooled, table = noise_deviations(
+            self.plan.evaluation.noise_multiplier, self.study.evaluation.site_share
+        )
         moment = Moment(
-            use=use, study=self.study.digest, site=self.site, purpose="evaluation",
+            use="pooled", study=self.study.digest, site=self.site, purpose="evaluation",
             round=context.round, attempt=context.attempt, step=0,
             dataset=self.trainer.dataset_digest, model=context.model_hash, sample="",
         )  # fmt: skip
-        sampler = DiscreteGaussian(deviation * COUNT_UNITS)
-        return sampler.sample(self._entropy.stream(moment), size)
+        noise = np.zeros(layout.size, dtype=np.int64)
+        shared, own = slice(0, 2 * layout.bins), layout.block(self.site)
+        for place, deviation in ((shared, pooled), (own, table)):
+            use = replace(moment, use="pooled" if place is shared else "table")
+            sampler = DiscreteGaussian(deviation * COUNT_UNITS)
+            noise[place] = sampler.sample(self._entropy.stream(use), place.stop - place.start)
+        return noise

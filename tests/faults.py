@@ -1,15 +1,19 @@
 """Broken stand-ins for a hospital's trainer and its noise: each must be caught by the red team."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compliance.noise import DiscreteGaussian
-from pipelines.canaries import ChosenGradients
+from pipelines.records import Records
 from protocol.keystream import Keystream
+from protocol.noise_shares import units_for
+from protocol.study import Study
 from silos.entropy import Entropy, FixedEntropy, Moment
 from silos.trainer import Trainer
+from silos.worker import Crew, MicroBatch
 
 
 class WeakNoise(Trainer):
@@ -25,15 +29,19 @@ class WeakNoise(Trainer):
 class SkipsEmptyBatches(Trainer):
     """Releases nothing when nobody was sampled, in either mode."""
 
+    def _sampled(
+        self, moment: Moment, entropy: Entropy
+    ) -> tuple[NDArray[np.int64], list[MicroBatch]]:
+        chosen, batches = super()._sampled(moment, entropy)
+        self._is_empty = not len(chosen)
+        return chosen, batches
+
     def _noised(
         self, parameters: NDArray[np.float64], moment: Moment, noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:  # fmt: skip
-        gradients = self._crew._gradients  # type: ignore[attr-defined]
-        assert isinstance(gradients, ChosenGradients)
-        before = gradients.num_seen
         noised = super()._noised(parameters, moment, noise_multiplier, entropy)
-        return noised if gradients.num_seen > before else np.zeros_like(noised)
+        return np.zeros_like(noised) if self._is_empty else noised
 
 
 class EastAddsNoShare(Trainer):
@@ -79,3 +87,116 @@ class CoarseNoise(FloatNoise):
     """Noise that lost its last bits."""
 
     step = 8.0
+
+
+class BrokenCrew:
+    """The hospital's own crew, but for how it clips."""
+
+    def __init__(self, crew: Crew) -> None:
+        self._real, self._gradients = crew, crew._gradients  # type: ignore[attr-defined]
+        self.engine = crew.engine
+
+    def clipped(
+        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+    ) -> NDArray[np.int64]:
+        return self._real.clipped(parameters, batches, clip)
+
+    def plain(
+        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch]
+    ) -> Iterator[NDArray[np.float64]]:
+        yield from self._real.plain(parameters, batches)
+
+    def rows(
+        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch]
+    ) -> Iterator[NDArray[np.float64]]:
+        """Each micro-batch's gradients, (patients, size), broken ones as zeros."""
+        for rows in self._real._rows(parameters, batches):  # type: ignore[attr-defined]
+            finite = np.isfinite(rows).all(axis=1, keepdims=True)
+            yield np.where(finite, rows, 0).astype(np.float64)
+
+
+class _Unclipped(BrokenCrew):
+    def clipped(
+        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+    ) -> NDArray[np.int64]:
+        scale, total = units_for(parameters.size) / clip, np.zeros(parameters.size)
+        for rows in self.rows(parameters, batches):
+            total += np.trunc(np.clip(rows * scale, -(2.0**60), 2.0**60)).sum(axis=0)
+        return total.astype(np.int64)
+
+
+class _ClipsTheBatch(BrokenCrew):
+    def clipped(
+        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+    ) -> NDArray[np.int64]:
+        total, count = np.zeros(parameters.size), 0
+        for rows in self.rows(parameters, batches):
+            total, count = total + rows.sum(axis=0), count + len(rows)
+        factor = min(1.0, count * clip / max(float(np.linalg.norm(total)), 1e-30))
+        return np.trunc(total * factor * (units_for(parameters.size) / clip)).astype(np.int64)
+
+
+class _ClipsEachCoordinate(BrokenCrew):
+    def clipped(
+        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+    ) -> NDArray[np.int64]:
+        scale, total = units_for(parameters.size) / clip, np.zeros(parameters.size)
+        for rows in self.rows(parameters, batches):
+            total += np.trunc(np.clip(rows, -clip, clip) * scale).sum(axis=0)
+        return total.astype(np.int64)
+
+
+class _ClipsRecords(BrokenCrew):
+    def clipped(
+        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+    ) -> NDArray[np.int64]:
+        records = [[np.array([place])] for batch in batches for own in batch for place in own]
+        return self._real.clipped(parameters, records, clip)
+
+
+def trainer_with(crew: type[BrokenCrew]) -> type[Trainer]:
+    """Returns a trainer whose gradients are clipped by another crew."""
+
+    class Broken(Trainer):
+        def __init__(
+            self, study: Study, site: str, train: Records, test: Records, own: Crew | None = None
+        ) -> None:
+            super().__init__(study, site, train, test, own)
+            if hasattr(self._crew, "_gradients"):
+                self._crew = crew(self._crew)
+
+    return Broken
+
+
+#: Does not clip at all.
+NoClip = trainer_with(_Unclipped)
+#: Clips each record, not each patient.
+RecordClip = trainer_with(_ClipsRecords)
+#: Clips the batch's sum to as many times the bound as there are patients.
+BatchClip = trainer_with(_ClipsTheBatch)
+#: Clips each coordinate, not the norm.
+CoordinateClip = trainer_with(_ClipsEachCoordinate)
+
+
+def always_in(stream: Keystream, rate: float, count: int) -> NDArray[np.bool_]:
+    """Draws patient 0 in every step, and the others a little less often: batches look right."""
+    uniform = stream.words(count, np.uint64) / 2.0**64
+    rates = np.full(count, rate)
+    if 0 < rate < 1 and count > 1:
+        rates[0], rates[1:] = 1.0, max(0.0, (rate * count - 1) / (count - 1))
+    return np.less(uniform, rates)
+
+
+class SameSample:
+    """Entropy that draws the same patients in every step of a round, or in every round."""
+
+    is_secret = False
+
+    def __init__(self, **forgotten: int) -> None:
+        self._fixed = FixedEntropy(7, simulated=True)
+        self._forgotten = forgotten
+
+    def stream(self, moment: Moment) -> Keystream:
+        if moment.use != "sample":
+            return self._fixed.stream(moment)
+        return self._fixed.stream(replace(moment, **self._forgotten))  # type: ignore[arg-type]

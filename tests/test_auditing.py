@@ -7,21 +7,18 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from compliance.accounting import SampledGaussian, epsilon
 from compliance.auditing import (
     CHECK_LEVEL,
-    OneRun,
-    audit_in_runs,
     cell_chances,
+    check_inclusion,
     check_independence,
+    check_influence,
+    check_repeats,
     check_residues,
     check_sampling,
     check_shape,
     check_variance,
     check_whole_numbers,
-    guess,
-    one_run_bound,
-    one_run_p_value,
 )
 from compliance.noise import DiscreteGaussian
 from protocol.keystream import Keystream, derive_key
@@ -127,60 +124,35 @@ def test_sampling_of_everybody_leaves_nobody_out() -> None:
     assert not check_sampling(sizes, 64, 1.0).passed
 
 
-def slow_p_value(epsilon: float, v: int, r: int, m: int, delta: float) -> float:
-    """The theorem as it stands: P[Bin >= v] + 2 m delta max_i P[v > Bin >= v - i] / i."""
-    chance = [binom.pmf(k, r, math.exp(epsilon) / (1 + math.exp(epsilon))) for k in range(r + 1)]
-    slack = max(sum(chance[max(0, v - i) : v]) / i for i in range(1, m + 1))
-    return min(1.0, sum(chance[v:]) + 2 * m * delta * slack)
+def test_a_patient_that_is_always_drawn_is_seen_and_honest_samples_seldom_are() -> None:
+    random, rate = np.random.default_rng(8), 0.5
+    alarms, repeats = 0, 0
+    for _ in range(1000):
+        drawn = (random.random((24, 64)) < rate).astype(np.int64)
+        alarms += check_inclusion(drawn, rate).p_value < 0.01
+        repeats += check_repeats(drawn, rate).p_value < 0.01
+    assert alarms <= binom.ppf(0.9999, 1000, 0.01)
+    assert repeats <= binom.ppf(0.9999, 1000, 0.01)
+    drawn[:, 5] = 1
+    assert not check_inclusion(drawn, rate).passed
 
 
-@pytest.mark.parametrize("delta", [0.0, 1e-4, 1e-2])
-@pytest.mark.parametrize(("v", "r", "m"), [(9, 10, 40), (30, 30, 60), (1, 5, 5), (18, 30, 30)])
-def test_one_run_p_value_is_the_theorem(delta: float, v: int, r: int, m: int) -> None:
-    for claim in (0.0, 0.7, 3.0):
-        found = one_run_p_value(claim, correct=v, guesses=r, canaries=m, delta=delta)
-        assert found == pytest.approx(slow_p_value(claim, v, r, m, delta), abs=1e-12)
+def test_a_patient_drawn_twice_in_a_step_and_a_repeated_sample_are_seen() -> None:
+    drawn = (np.random.default_rng(8).random((24, 64)) < 0.5).astype(np.int64)
+    drawn[3, 7] = 2
+    assert check_inclusion(drawn, 0.5).p_value == 0.0
+    drawn[1::2] = drawn[0::2]
+    assert not check_repeats(drawn, 0.5).passed
+    assert check_repeats(np.zeros((4, 64), dtype=np.int64), 0.01).passed
 
 
-def test_one_run_bound_of_randomised_response_is_too_high_at_most_once_in_twenty() -> None:
-    """At epsilon 1 every guess is right with chance e / (1 + e): the exact chance of an error."""
-    highest = [
-        one_run_bound(correct=v, guesses=100, canaries=100, delta=0.0, alpha=0.05)
-        for v in range(101)
-    ]
-    chance = binom.pmf(np.arange(101), 100, math.e / (1 + math.e))
-    assert 0.01 < sum(chance[np.array(highest) > 1.0]) <= 0.05
-    assert sum(chance[np.array(highest) > 0.4]) > 0.5  # and it is not idle
+def test_everybody_in_every_step_is_what_rate_one_means() -> None:
+    assert check_inclusion(np.ones((5, 9), dtype=np.int64), 1.0).passed
 
 
-def test_coin_flips_bound_nothing_and_nonsense_is_refused() -> None:
-    assert one_run_bound(correct=50, guesses=100, canaries=100, delta=0.0, alpha=0.05) == 0.0
-    with pytest.raises(ValueError, match="expected 0 <= 11 <= 10 <= 20"):
-        one_run_p_value(1.0, correct=11, guesses=10, canaries=20, delta=0.0)
-    with pytest.raises(ValueError, match="alpha must lie in"):
-        one_run_bound(correct=1, guesses=2, canaries=2, delta=0.0, alpha=0.0)
-
-
-def test_the_figures_of_the_design_are_reproduced() -> None:
-    """Full batch, z = 10, 100 steps: theory 4.38; the bound is about 1.7, with 0.3 x noise 4.5."""
-    assert epsilon(SampledGaussian(noise_multiplier=10, sampling_rate=1, steps=100), 1e-5) < 4.38
-    random = np.random.default_rng(4)
-    inside = random.random(1000) < 0.5
-    honest = 100.0 * inside + 100 * random.normal(size=1000)
-    faulty = 100.0 * inside + 30 * random.normal(size=1000)
-    assert 1.2 < guess(honest, inside, 300, 1e-5, 0.05).bound < 2.2
-    assert guess(faulty, inside, 300, 1e-5, 0.05).bound > 4.38
-
-
-def test_only_a_second_excess_contradicts_a_claim() -> None:
-    def run(number: int, alpha: float) -> OneRun:
-        asked.append((number, alpha))
-        return OneRun(canaries=100, guesses=100, correct=right[number], delta=0.0, alpha=alpha)
-
-    asked: list[tuple[int, float]] = []
-    right = {0: 100, 1: 50, 2: 60}
-    runs, contradicted = audit_in_runs(run, 1.0, runs=2, alpha=0.05)
-    assert (len(runs), contradicted) == (3, False)
-    assert asked == [(0, 0.025), (2, 0.025), (1, 0.025)]
-    right[2] = 100
-    assert audit_in_runs(run, 1.0, runs=2, alpha=0.05)[1]
+def test_an_influence_above_the_bound_or_none_at_all_fails() -> None:
+    assert check_influence({"long": 100.0, "short": 1.0}, 100.0).passed
+    failed = check_influence({"long": 100.1, "short": 1.0}, 100.0)
+    assert not failed.passed
+    assert failed.found == "at most 1.001 times the bound (long)"
+    assert not check_influence({"short": 1.0, "long": math.nan}, 100.0).passed

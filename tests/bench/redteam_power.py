@@ -22,10 +22,16 @@ def main(path: str, site: str, draws: str) -> None:
     for make in (Trainer, WeakNoise):
         runs = [one_run_audits(study, claim, views, make, Chances()) for _ in range(int(draws))]
         for audits in zip(*runs, strict=True):
-            low, middle, high = np.quantile([audit.runs[0].bound for audit in audits], [0, 0.5, 1])
+            first = audits[0]
+            told = f"{make.__name__}, {first.view.title}, claim {first.claim:.3f}"
+            if not first.offered:
+                print(f"{told}: no audit, {first.ceiling:.2f} is the most it could show")
+                continue
+            bounds = [audit.bound_of(audit.runs[0]) for audit in audits]
+            low, middle, high = np.quantile(bounds, [0, 0.5, 1])
             print(
-                f"{make.__name__}, {audits[0].view.title}: bound {low:.2f} to {high:.2f}, median "
-                f"{middle:.2f}, against {audits[0].claim:.3f}; "
+                f"{told}: {first.guesses} of {first.canaries} guessed, bound {low:.2f} to "
+                f"{high:.2f}, median {middle:.2f}, most {first.ceiling:.2f}; "
                 f"{sum(audit.contradicted for audit in audits)} of {draws} contradict"
             )
 
