@@ -7,6 +7,7 @@ Everything heavy is imported inside the commands, so that help is immediate.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
@@ -434,6 +435,7 @@ _INTERRUPTED = 130
 
 def main(run: Callable[[], Any] = app) -> None:
     """Runs the command; turns refusals into one or two lines and an exit code."""
+    os.umask(0o077)  # what it writes is for its own user alone
     try:
         run()
     except QuorumLost as error:

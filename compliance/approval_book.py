@@ -75,6 +75,7 @@ def _approval(row: ApprovalRow) -> Approval:
         decision=decision,
         approver=row.approver,
         reason=row.reason,
+        runs=row.runs,
         number=row.number,
         decided_at=row.decided_at,
         public_key=row.public_key,

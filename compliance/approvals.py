@@ -3,7 +3,9 @@
 Rules:
 
 1. A decision is about a study's digest: another study, however alike, needs
-   its own.
+   its own. An approval is for a number of runs: it names the number of the
+   last one, counted over all runs of the study here. A run counts while it is
+   at work, and for ever once something of it was sent.
 2. Only people whom the site's policy names approve, and as many of them as it
    asks for. Anybody who works here may withdraw: stopping never waits for the
    right person.
@@ -33,6 +35,7 @@ NO_DECISION = "0" * 64
 _DOMAIN = "approval"
 _MOST_NAME = 200
 _MOST_REASON = 2000
+_MOST_RUNS = 1000
 
 
 class Decision(StrEnum):
@@ -44,12 +47,16 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Approval:
-    """One decision of one person about one study (its digest)."""
+    """One decision of one person about one study (its digest).
+
+    ``runs`` is how often the study may run here in all, by this person's approval.
+    """
 
     study: str
     decision: Decision
     approver: str
     reason: str
+    runs: int = 0
     number: int = 0
     decided_at: str = ""
     public_key: str = ""
@@ -68,6 +75,7 @@ class Approval:
                 "decision": self.decision.value,
                 "approver": self.approver,
                 "reason": self.reason,
+                "runs": self.runs,
                 "decided_at": self.decided_at,
                 "public_key": self.public_key,
                 "prev_hash": self.prev_hash,
@@ -114,16 +122,36 @@ class Approvals:
         self._known = {key.public.hex(), *former}
 
     def approve(
-        self, study: str, *, approver: str, approvers: Collection[str], reason: str = ""
+        self,
+        study: str,
+        *,
+        approver: str,
+        approvers: Collection[str],
+        used: int = 0,
+        runs: int = 1,
+        reason: str = "",
     ) -> Approval:
-        """Records that a named person approves a study; once, while the approval stands.
+        """Records that a named person lets a study run so many times more.
+
+        Said again before one of these runs has begun, it adds nothing.
+
+        Args:
+            study: its digest.
+            approver: who decides.
+            approvers: whom the site's policy names.
+            used: how many runs of the study count already (``Ledger.runs_of``).
+            runs: how many more may follow.
+            reason: kept beside the decision.
 
         Raises:
             PolicyRefused: the site's policy does not name this person.
-            ValueError: the name or the reason is empty or too long.
+            ValueError: the name or the reason is empty or too long, or the
+                number of runs is not between 1 and 1000.
             StoreBroken: the decisions were changed, or cannot be written.
         """
         name = _name(approver)
+        if not 1 <= runs <= _MOST_RUNS:
+            raise ValueError(f"an approval is for 1 to {_MOST_RUNS} runs, not {runs}")
         if name not in approvers:
             named = ", ".join(approvers) or "nobody yet"
             raise PolicyRefused(
@@ -132,9 +160,16 @@ class Approvals:
         with self._storage.approval_book() as book:
             decisions = self._intact(book)
             for standing in _standing(decisions, study):
-                if standing.approver == name:
+                if standing.approver == name and standing.runs >= used + runs:
                     return standing
-            done = self._append(book, decisions, study, Decision.APPROVED, name, reason)
+            draft = Approval(
+                study=study,
+                decision=Decision.APPROVED,
+                approver=name,
+                reason=reason,
+                runs=used + runs,
+            )
+            done = self._append(book, decisions, draft)
         return self._listed(done)
 
     def withdraw(self, study: str, *, approver: str, reason: str = "") -> Approval:
@@ -150,7 +185,8 @@ class Approvals:
             decisions = self._intact(book)
             if not _standing(decisions, study):
                 raise PolicyRefused(f"study {study[:16]} is not approved: nothing to withdraw")
-            done = self._append(book, decisions, study, Decision.WITHDRAWN, name, reason)
+            draft = Approval(study=study, decision=Decision.WITHDRAWN, approver=name, reason=reason)
+            done = self._append(book, decisions, draft)
         return self._listed(done)
 
     def accept_copy(self, *, approver: str, reason: str) -> tuple[Approval, ...]:
@@ -171,15 +207,17 @@ class Approvals:
             decisions, done = self._chained(book), list[Approval]()
             for study in dict.fromkeys(entry.study for entry in decisions):
                 if _standing(decisions, study):
-                    chain = [*decisions, *done]
-                    done.append(self._append(book, chain, study, Decision.WITHDRAWN, name, reason))
+                    draft = Approval(
+                        study=study, decision=Decision.WITHDRAWN, approver=name, reason=reason
+                    )
+                    done.append(self._append(book, [*decisions, *done], draft))
             newest = [*decisions, *done][-1:]
         head = Head(number=newest[0].number, hash=newest[0].hash) if newest else FIRST
         self._storage.approval_heads.restart(head)
         return tuple(done)
 
     def standing(self, study: str) -> tuple[Approval, ...]:
-        """Returns the approvals of a study that nobody has withdrawn, oldest first.
+        """Returns each person's newest approval of a study that nobody has withdrawn since.
 
         Raises:
             StoreBroken: the decisions were changed.
@@ -195,17 +233,24 @@ class Approvals:
         with self._storage.approval_book() as book:
             return self._intact(book)
 
-    def require(self, study: str, *, approvers: Collection[str], needed: int) -> None:
-        """Refuses a study that too few of the people whom the policy names now have approved.
+    def require(self, study: str, *, approvers: Collection[str], needed: int) -> int:
+        """Returns how often a study may run here in all: as often as enough people have approved.
+
+        Args:
+            study: its digest.
+            approvers: whom the policy names now.
+            needed: how many of them must approve.
 
         Raises:
             PolicyRefused: says who has approved and how many are missing.
             StoreBroken: the decisions were changed.
         """
-        standing = [entry.approver for entry in self.standing(study)]
+        found = self.standing(study)
+        standing = [entry.approver for entry in found]
         counted = [name for name in standing if name in approvers]
         if len(counted) >= max(1, needed):
-            return
+            runs = sorted((e.runs for e in found if e.approver in approvers), reverse=True)
+            return runs[max(1, needed) - 1]
         if not counted:
             said = "nobody" if not standing else f"only {', '.join(standing)}, no approver now,"
             raise PolicyRefused(
@@ -217,21 +262,13 @@ class Approvals:
         )
 
     def _append(
-        self,
-        book: ApprovalBook,
-        decisions: Sequence[Approval],
-        study: str,
-        decision: Decision,
-        approver: str,
-        reason: str,
+        self, book: ApprovalBook, decisions: Sequence[Approval], draft: Approval
     ) -> Approval:
-        if len(reason) > _MOST_REASON:
+        if len(draft.reason) > _MOST_REASON:
             raise ValueError(f"a reason has at most {_MOST_REASON} letters")
-        draft = Approval(
-            study=study,
-            decision=decision,
-            approver=approver,
-            reason=reason.strip(),
+        draft = replace(
+            draft,
+            reason=draft.reason.strip(),
             number=len(decisions) + 1,
             decided_at=self._storage.now(),
             public_key=self._key.public.hex(),
@@ -285,14 +322,14 @@ def _name(approver: str) -> str:
 
 
 def _standing(decisions: Sequence[Approval], study: str) -> tuple[Approval, ...]:
-    standing: list[Approval] = []
+    standing: dict[str, Approval] = {}
     for entry in decisions:
         if entry.study == study:
             if entry.decision is Decision.WITHDRAWN:
                 standing.clear()
             else:
-                standing.append(entry)
-    return tuple(standing)
+                standing[entry.approver] = entry
+    return tuple(standing.values())
 
 
 def _broken(number: int, what: str) -> StoreBroken:

@@ -116,7 +116,7 @@ class BlobRow(Base):
 
 
 class ApprovalRow(Base):
-    """One decision about a study: approved by a named person, or withdrawn."""
+    """One decision about a study: approved by a named person for some runs, or withdrawn."""
 
     __tablename__ = "approval"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -124,6 +124,7 @@ class ApprovalRow(Base):
     decision: Mapped[str] = mapped_column(String(16))
     approver: Mapped[str] = mapped_column(String(200))
     reason: Mapped[str] = mapped_column(Text)
+    runs: Mapped[int]
     decided_at: Mapped[str] = mapped_column(String(32))
     public_key: Mapped[str] = mapped_column(String(64))
     prev_hash: Mapped[str] = mapped_column(String(64), unique=True)

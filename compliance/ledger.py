@@ -133,17 +133,33 @@ class Ledger:
         return wanted
 
     def reserve(
-        self, *, study: str, run: str, partition: Partition, purpose: str, event: SampledGaussian
+        self,
+        *,
+        study: str,
+        run: str,
+        partition: Partition,
+        purpose: str,
+        event: SampledGaussian,
+        most_runs: int | None = None,
     ) -> Reservation:
         """Books a whole plan, or refuses it; to be called before any work.
 
         Asking again for what this run has open returns the same reservation,
         so that a restarted hospital does not pay twice.
 
+        Args:
+            study, run: whose plan it is.
+            partition: whose patients pay.
+            purpose: what for.
+            event: the whole plan.
+            most_runs: how many runs of the study its people have approved in
+                all; None where nobody has to.
+
         Raises:
             BudgetSpent: the filter has no room; nothing was booked.
-            PolicyRefused: no budget was opened, or the run has another plan open.
-            LedgerBroken: the chain is damaged.
+            PolicyRefused: no budget was opened, the run has another plan open,
+                or the study has had the runs that were approved.
+            LedgerBroken: the chain is damaged, or the ledger is an older copy.
             ValueError: unknown partition, or an event that releases nothing.
         """
         _require_partition(partition)
@@ -151,6 +167,7 @@ class Ledger:
             budget = require_budget(book)
             entries = verified(book)
             require_newest(book, self._storage.ledger_heads)
+            _require_approved(entries, study, run, most_runs)
             same = _open_reservation(entries, (study, run, partition, purpose))
             if same is not None:
                 if _stored_event(same) != event:
@@ -278,6 +295,11 @@ class Ledger:
             epsilon_after=budget.epsilon_of(after),
             fits=after <= budget.capacity,
         )
+
+    def runs_of(self, study: str) -> tuple[str, ...]:
+        """Returns the runs of a study that count: at work here, or something of them was sent."""
+        with self._storage.transaction() as book:
+            return _runs_of(book.entries(), study)
 
     def require_unit(self, unit: str) -> None:
         """Refuses a study that protects something else than this budget counts for.
@@ -467,6 +489,24 @@ def _summarise(book: Book, budget: Budget, partition: Partition) -> PartitionSum
         epsilon_spent=budget.epsilon_of(spent),
         epsilon_committed=budget.epsilon_of(committed),
     )
+
+
+def _runs_of(entries: Sequence[Entry], study: str) -> tuple[str, ...]:
+    sent = {entry.parent for entry in entries if entry.state is State.SENT}
+    running = {entry.number for entry in _open_plans(entries)}
+    plans = (e for e in entries if (e.state, e.study) == (State.RESERVED, study))
+    return tuple(dict.fromkeys(plan.run for plan in plans if plan.number in sent | running))
+
+
+def _require_approved(
+    entries: Sequence[Entry], study: str, run: str, most_runs: int | None
+) -> None:
+    others = [other for other in _runs_of(entries, study) if other != run]
+    if most_runs is not None and len(others) >= most_runs:
+        raise PolicyRefused(
+            f"{len(others)} of {most_runs} approved runs of study {study[:16]} are used here "
+            f"({', '.join(others)}): another run needs another approval: collegium silo approve"
+        )
 
 
 def _open_reservation(

@@ -117,7 +117,9 @@ def _app(service: Service) -> Starlette:
         return await _done(
             lambda: {
                 "run_id": service.start_run(
-                    str(wanted["study"]), test_noise=wanted.get("test_noise") is True
+                    str(wanted["study"]),
+                    test_noise=wanted.get("test_noise") is True,
+                    again=wanted.get("again") is True,
                 )
             }
         )

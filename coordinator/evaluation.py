@@ -1,6 +1,6 @@
-"""Reads the released figures out of a secure evaluation sum.
+"""Reads the released figures out of an evaluation: its secure sum, and the sites' own tables.
 
-Everything here is arithmetic on a sum that is already noisy, so it costs no
+Everything here is arithmetic on counts that are already noisy, so it costs no
 privacy. Intervals are 95 % and cover both the sampling of patients and the
 noise; where the noise drowns the patients the figure is not available, and
 says why.
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from compliance.dossier import Interval
 from compliance.released_metrics import auroc_from_histogram
-from protocol.evaluation_vector import EvaluationVector
 
 _Z95 = 1.959963984540054
 _WIDEST = 0.25
@@ -63,36 +62,34 @@ def released_from(kept: Mapping[str, Any]) -> Released:
 
 
 def released_metrics(
-    total: NDArray[np.int64],
-    vector: EvaluationVector,
-    pooled_deviation: float,
+    counts: NDArray[np.float64],
+    deviation: float,
+    tables: Mapping[str, NDArray[np.float64]],
     table_deviations: Mapping[str, float],
-    survivors: tuple[str, ...],
 ) -> Released:
-    """Returns the figures in an evaluation sum.
+    """Returns the figures of an evaluation.
 
     Args:
-        total: (vector.size,) the secure sum, in count units.
-        vector: the layout both sides agreed on.
-        pooled_deviation: noise deviation in patients of each pooled count.
+        counts: (2, bins) the pooled counts of the secure sum, in patients.
+        deviation: noise deviation in patients of each of them.
+        tables: the (2, 2) table that each site in the sum has signed, in patients.
         table_deviations: noise deviation in patients of each site's table cells.
-        survivors: the sites whose counts are in the sum.
     """
-    counts, tables = vector.read(total)
-    estimate = auroc_from_histogram(counts, pooled_deviation)
-    sites = {site: _site(tables[site], table_deviations[site]) for site in survivors}
-    pooled = np.sum([tables[site] for site in survivors], axis=0)
-    pooled_noise = math.sqrt(sum(table_deviations[site] ** 2 for site in survivors))
+    estimate = auroc_from_histogram(counts, deviation)
+    sites = {site: site_figures(table, table_deviations[site]) for site, table in tables.items()}
+    pooled = np.sum(list(tables.values()), axis=0)
+    pooled_noise = math.sqrt(sum(table_deviations[site] ** 2 for site in tables))
     return Released(
         auroc=Interval(
             value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note
         ),
-        accuracy=_site(pooled, pooled_noise).accuracy,
+        accuracy=site_figures(pooled, pooled_noise).accuracy,
         sites=sites,
     )
 
 
-def _site(table: NDArray[np.float64], deviation: float) -> ReleasedSite:
+def site_figures(table: NDArray[np.float64], deviation: float) -> ReleasedSite:
+    """Returns what a (2, 2) table says, each cell with noise of this deviation, in patients."""
     (true_negative, false_positive), (false_negative, true_positive) = table
     return ReleasedSite(
         accuracy=proportion(

@@ -29,6 +29,7 @@ class Sum:
     dropped: tuple[str, ...]
     blob_hashes: Mapping[str, str]
     ledger_heads: Mapping[str, str]
+    tables: Mapping[str, tuple[int, ...]]
     transcript: Transcript
 
     @property
@@ -85,6 +86,7 @@ def aggregate(
         dropped=sum_round.dropped,
         blob_hashes=sum_round.blob_hashes,
         ledger_heads=sum_round.ledger_heads,
+        tables=sum_round.tables,
         transcript=Transcript.of(sum_round.context, counted),
     )
 

@@ -27,13 +27,14 @@ from coordinator.links import SiloLink
 from coordinator.round import Sum, aggregate
 from coordinator.round_book import RoundBook
 from coordinator.server_states import ServerStates
+from coordinator.site_tables import TABLES, deviations_of, signed_tables
 from coordinator.store import SnapshotRow, Store, newest_head, now
 from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.encoding import digest
 from protocol.errors import FederationError, QuorumLost, SumRefused
-from protocol.evaluation_vector import EvaluationVector, noise_deviations
+from protocol.evaluation_vector import EvaluationVector, read_table
 from protocol.fixed_point import decode, decode_counts
 from protocol.identity import Roster, SigningKey
 from protocol.noise_shares import NoiseShares
@@ -257,25 +258,30 @@ class Runner:
         context = total.transcript.context
         with self._store.transaction() as transaction:
             entries = self._book.close(transaction, total, conduct, None)
-            figures = digest(transaction.release(self._run_id, "evaluation", payload).encode())
-            transaction.log([*entries, self._book.entry(context, "release", figures)], self._key)
+            entries += [
+                self._book.entry(context, "release", digest(text.encode()))
+                for text in (
+                    transaction.release(self._run_id, "evaluation", payload),
+                    transaction.release(self._run_id, TABLES, signed_tables(total.transcript)),
+                )
+            ]
+            transaction.log(entries, self._key)
         self._forget()
         self._watcher.round_finished("evaluation", number, total.survivors)
         return released
 
     def _read(self, total: Sum, summaries: Mapping[str, Summary]) -> Released:
-        vector = EvaluationVector(sites=self._study.site_names, bins=self._study.evaluation.bins)
-        share = self._study.evaluation.site_share
-        pooled, tables = 0.0, {}
-        for site in total.survivors:
-            noise_multiplier = summaries[site].evaluation_noise_multiplier
-            each, own = (
-                noise_deviations(noise_multiplier, share) if noise_multiplier else (0.0, 0.0)
-            )
-            pooled += each**2
-            tables[site] = own
-        counts = decode_counts(total.total)
-        return released_metrics(counts, vector, math.sqrt(pooled), tables, total.survivors)
+        vector = EvaluationVector(bins=self._study.evaluation.bins)
+        deviations = {
+            site: deviations_of(summaries[site], self._study.evaluation.site_share)
+            for site in total.survivors
+        }
+        return released_metrics(
+            vector.read(decode_counts(total.total)),
+            math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
+            {site: read_table(total.tables[site]) for site in total.survivors},
+            {site: own for site, (_, own) in deviations.items()},
+        )
 
     def _keep(self, model: Tensors) -> str:
         manifest: dict[str, Any] = {

@@ -67,14 +67,24 @@ class Service:
         self._runs: dict[str, NetworkRun] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._context: ssl.SSLContext | None = None
-        self._lock = threading.Lock()
+        self._lock, self._starting = threading.Lock(), threading.Lock()
 
-    def start_run(self, study_digest: str, *, test_noise: bool = False) -> str:
+    def start_run(self, study_digest: str, *, test_noise: bool = False, again: bool = False) -> str:
         """Begins a run of a registered study; returns its id.
 
+        Args:
+            study_digest: which study.
+            test_noise: simulated hospitals use fixed noise.
+            again: begin it although a run of the same study is at work.
+
         Raises:
-            PolicyRefused: the study is not registered, or the signed roster lacks a site.
+            PolicyRefused: the study is not registered, the signed roster lacks a
+                site, or a run of the study is at work and ``again`` is not said.
         """
+        with self._starting:  # of two that ask at once one is told of the other
+            return self._start_run(study_digest, test_noise=test_noise, again=again)
+
+    def _start_run(self, study_digest: str, *, test_noise: bool, again: bool) -> str:
         study, roster = self._study(study_digest), self._roster()
         missing = sorted(set(study.site_names) - set(roster.sites))
         if missing:
@@ -87,10 +97,22 @@ class Service:
             raise PolicyRefused(
                 f"{', '.join(revoked)} was revoked: propose a roster without it, and a study too"
             )
+        if not again:
+            self._require_none_at_work(study)
         stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
         run_id = f"{stamp}-{secrets.token_hex(2)}"
         self._go(run_id, study, roster, test_noise=test_noise)
         return run_id
+
+    def _require_none_at_work(self, study: Study) -> None:
+        with self._lock:
+            at_work = [r.run_id for r in self._runs.values() if r.study.digest == study.digest]
+        if at_work:
+            raise PolicyRefused(
+                f"run {', '.join(at_work)} of {study.name} is at work. Another is paid again in "
+                "full by every patient, and every hospital must have approved it: to begin it all "
+                "the same, say --again"
+            )
 
     def take_up_runs(self) -> list[str]:
         """Goes on with the runs that an earlier service had begun and not ended."""

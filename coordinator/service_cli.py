@@ -66,12 +66,15 @@ def run(
     test_noise: Annotated[
         bool, typer.Option("--test-noise", help="Simulated hospitals use fixed noise: a test.")
     ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Although a run of this study is at work.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Begins a run of a registered study; the hospitals join as they approve it."""
     from coordinator.control import ask
 
-    body = {"study": whole_digest(home, study), "test_noise": test_noise}
+    body = {"study": whole_digest(home, study), "test_noise": test_noise, "again": again}
     begun = ask(home, "POST", "/runs", body)
     say(f"begun      run {begun['run_id']}")
     while wait and any(r["run_id"] == begun["run_id"] for r in ask(home, "GET", "/status")["runs"]):

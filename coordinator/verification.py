@@ -17,6 +17,7 @@ from compliance.audit_log import LoggedEntry, verify_log
 from compliance.dossier import CONTRADICTED
 from coordinator.member_rows import require_logged
 from coordinator.references import reference_digest
+from coordinator.site_tables import require_signed_tables
 from coordinator.store import (
     ReferenceRow,
     ReleaseRow,
@@ -90,6 +91,7 @@ def _verified(session: Session, public: bytes) -> Verified:
         _check_figures(session, row, kinds)
         _check_rounds(session, row, kinds)
         words = _check_words(row, kinds)
+        require_signed_tables(session, row, words)
         summaries += words if row.simulation else []
     return Verified(
         root=root,

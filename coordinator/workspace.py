@@ -86,8 +86,9 @@ class Workspace:
             _require_empty(database)
             workspace._address = database
         try:
-            workspace.snapshots.mkdir(parents=True)
-            workspace.silos.mkdir()
+            workspace.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            workspace.snapshots.mkdir(mode=0o700)
+            workspace.silos.mkdir(mode=0o700)
             if database is not None:
                 write_whole(workspace._address_file, without_password(database).encode() + b"\n")
             _write_key(workspace)

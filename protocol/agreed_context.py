@@ -7,7 +7,6 @@ root, come from the coordinator.
 """
 
 from protocol.context import COUNTS, RoundContext
-from protocol.encoding import digest_json
 from protocol.evaluation_vector import EvaluationVector
 from protocol.no_wrap import least_ring_bits, most_of_counts, most_of_updates
 from protocol.noise_shares import NoiseShares
@@ -31,7 +30,7 @@ def round_context(
 ) -> RoundContext:
     """Returns the one context in which this round may take place."""
     vector = UpdateVector.of(layout_of(model), study.training.strategy)
-    evaluation = EvaluationVector(sites=study.site_names, bins=study.evaluation.bins)
+    evaluation = EvaluationVector(bins=study.evaluation.bins)
     training, aggregation = purpose == "training", study.aggregation
     sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits
     if training and isinstance(study.privacy, DistributedPrivacy):
@@ -54,9 +53,7 @@ def round_context(
         threshold=study.threshold,
         colluders=aggregation.colluders,
         model_hash=model_digest(model),
-        layout_hash=vector.digest
-        if training
-        else digest_json({"sites": list(evaluation.sites), "bins": evaluation.bins}),
+        layout_hash=vector.digest if training else evaluation.digest,
         dim=vector.size if training else evaluation.size,
         ring_bits=least_ring_bits(most),
         frac_bits=frac_bits if training else 0,

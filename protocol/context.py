@@ -23,6 +23,7 @@ from functools import cached_property
 from typing import Annotated
 
 from protocol.encoding import Json, digest_json
+from protocol.evaluation_vector import TABLE_CELLS
 from protocol.forms import (
     MAX_SITES,
     SITE_NAME,
@@ -151,6 +152,11 @@ class RoundContext:
     def draw_slot(self, what: str) -> str:
         """Returns the line for what a silo does once in each draw of the run."""
         return f"{what}/{self.purpose}/{self.round}/{self.draw}"
+
+    @property
+    def table_cells(self) -> int:
+        """How many numbers a silo gives beside its vector: its own table, in an evaluation."""
+        return TABLE_CELLS if self.purpose == "evaluation" else 0
 
     @property
     def blob_bytes(self) -> int:

@@ -1,76 +1,74 @@
-"""The vector in which an evaluation's counts travel through the secure sum.
+"""What a hospital gives in an evaluation: counts for the secure sum, and a table of its own.
 
-::
+The vector of the secure sum holds the score counts of all hospitals together,
+``[ negative bins | positive bins ]``. Each hospital's two-by-two table (true
+negative, false positive, false negative, true positive) is a figure of that
+hospital alone: it is noised by itself, and signed in the ``masked`` message, so
+that nobody else can change it.
 
-    [ pooled score counts: negative bins | positive bins ][ site 1 table ][ site 2 table ] ...
-
-Every site adds its score counts to the pooled block; its two-by-two table
-(true negative, false positive, false negative, true positive) goes into its
-own block, in sorted site order, and zeros into the others'. One patient
-changes one cell of each of the two blocks by one. Counts travel in units of
-``1 / COUNT_UNITS``, so that integer noise is fine-grained.
+One patient changes one cell of the counts and one of the table by one. Both are
+in units of ``1 / COUNT_UNITS``, so that integer noise is fine-grained.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from protocol.encoding import digest_json
+
 #: How many units one patient is worth: noise of any use is then far above 16 units.
 COUNT_UNITS = 1 << 10
-_CELLS = 4
+#: How many numbers a hospital's own table has.
+TABLE_CELLS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationVector:
-    """The layout for one cohort: who owns which block."""
+    """The layout of the counts."""
 
-    sites: tuple[str, ...]
     bins: int
-
-    def __post_init__(self) -> None:
-        if tuple(sorted(set(self.sites))) != self.sites:
-            raise ValueError("sites must be sorted and distinct")
 
     @property
     def size(self) -> int:
         """How many numbers the vector has."""
-        return 2 * self.bins + _CELLS * len(self.sites)
+        return 2 * self.bins
 
-    def place(
-        self, site: str, counts: NDArray[np.int64], table: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Returns the (size,) vector of one site's (2, bins) counts and (2, 2) table, in units."""
-        vector = np.zeros(self.size, dtype=np.int64)
-        vector[: 2 * self.bins] = counts.reshape(-1)
-        vector[self.block(site)] = table.reshape(-1)
-        return vector * COUNT_UNITS
+    @property
+    def digest(self) -> str:
+        """The layout's name."""
+        return digest_json({"bins": self.bins})
 
-    def block(self, site: str) -> slice:
-        """Returns where a site's own table lies."""
-        start = 2 * self.bins + _CELLS * self.sites.index(site)
-        return slice(start, start + _CELLS)
+    def read(self, total: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Returns the (2, bins) counts of a sum, in patients."""
+        return np.asarray(total / COUNT_UNITS).reshape(2, self.bins)
 
-    def read(
-        self, total: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], Mapping[str, NDArray[np.float64]]]:
-        """Returns the pooled (2, bins) counts and each site's (2, 2) table, in patients."""
-        patients = total / COUNT_UNITS
-        tables = {site: patients[self.block(site)].reshape(2, 2) for site in self.sites}
-        return patients[: 2 * self.bins].reshape(2, self.bins), tables
+
+def in_units(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns counts of patients, of whatever shape, as one vector of units."""
+    return np.asarray(counts.reshape(-1) * COUNT_UNITS)
+
+
+def read_table(cells: tuple[int, ...]) -> NDArray[np.float64]:
+    """Returns the (2, 2) table that a hospital signed, in patients.
+
+    >>> read_table((2048, 0, 1024, 512))
+    array([[2. , 0. ],
+           [1. , 0.5]])
+    """
+    return np.array(cells, dtype=np.float64).reshape(2, 2) / COUNT_UNITS
 
 
 def noise_deviations(noise_multiplier: float, site_share: float) -> tuple[float, float]:
-    """Returns the noise deviations, in patients, of the pooled block and of a site's table.
+    """Returns the noise deviations, in patients, of the counts and of a hospital's table.
 
-    One patient changes both blocks by one, so the joint release is a Gaussian
-    mechanism with multiplier z when ``1/pooled**2 + 1/table**2 == 1/z**2``;
+    One patient changes both by one, so the joint release is a Gaussian
+    mechanism with multiplier z when ``1/counts**2 + 1/table**2 == 1/z**2``;
     ``site_share`` is the table's part of that sum.
 
-    >>> pooled, table = noise_deviations(2.0, 0.2)
-    >>> round(1 / pooled**2 + 1 / table**2, 12)
+    >>> counts, table = noise_deviations(2.0, 0.2)
+    >>> round(1 / counts**2 + 1 / table**2, 12)
     0.25
     """
     return (

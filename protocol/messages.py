@@ -34,6 +34,7 @@ from typing import Annotated, ClassVar, Protocol, TypeAlias, TypeVar
 from protocol.context import RoundContext
 from protocol.encoding import Json, canonical, digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, OutOfOrder
+from protocol.evaluation_vector import TABLE_CELLS
 from protocol.forms import (
     DIGEST,
     MAX_SITES,
@@ -42,11 +43,14 @@ from protocol.forms import (
     base64_bytes,
     from_json,
     hex_bytes,
+    integer,
+    list_of,
     map_of,
     nested,
     to_json,
 )
 from protocol.identity import SigningKey, verify
+from protocol.no_wrap import COUNT_LIMIT
 from protocol.shares import OPENING_BYTES, Kind
 
 VERSION = 1
@@ -152,12 +156,16 @@ class SenderList:
 
 @dataclass(frozen=True, kw_only=True)
 class Masked:
-    """Silo: the digest of its masked blob, and the head of its ledger after SENT."""
+    """Silo: the digest of its masked blob, and the head of its ledger after SENT.
+
+    In an evaluation also its own noised two-by-two table, in units: four numbers.
+    """
 
     type: ClassVar[str] = "masked"
     most_bytes: ClassVar[int] = _SMALL
     blob: Digest
     ledger_head: Digest
+    table: Annotated[tuple[int, ...], list_of(integer(-COUNT_LIMIT, COUNT_LIMIT), TABLE_CELLS)] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -172,6 +172,7 @@ class SiloRound:
         self._culprit: str | None = None
         self._blob: str | None = None
         self._content: str | None = None
+        self._table: tuple[int, ...] = ()
         self._survivors: _Survivors | None = None
         self._revealed: bytes | None = None
 
@@ -274,7 +275,7 @@ class SiloRound:
         """
         return self._sign(Complaint(against=_needed(self._culprit, "a refused delivery")))
 
-    def mask(self, vector: Words, *, threads: int = 1) -> memoryview:
+    def mask(self, vector: Words, *, table: tuple[int, ...] = (), threads: int = 1) -> memoryview:
         """Returns the one masked blob of this context: little-endian words.
 
         The vector itself is masked and the blob is its memory: what it held in
@@ -283,13 +284,14 @@ class SiloRound:
 
         Args:
             vector: (dim,) words of the context's ring.
+            table: in an evaluation this silo's own noised table, for ``masked_message``.
             threads: how many may make keystream; the blob is the same for any.
 
         Raises:
             OutOfOrder: the shares were not accepted yet, or a vector was masked already.
             MessageRefused: another vector was masked in this draw before, or the round
                 was begun from another model.
-            ValueError: the vector has another type or length.
+            ValueError: the vector or the table has another type or length.
         """
         senders, adverts = _needed(self._senders, "accept_shares"), _needed(self._adverts, "share")
         if self._secrets is None:
@@ -297,7 +299,9 @@ class SiloRound:
         words = word_type(self.context)
         if vector.dtype != words or vector.shape != (self.context.dim,):
             raise ValueError(f"expected ({self.context.dim},) {words}, got {vector.shape}")
-        content = blob_digest(vector.view(np.uint8).data, threads)
+        if len(table) != self.context.table_cells:
+            raise ValueError(f"expected a table of {self.context.table_cells}, got {len(table)}")
+        content = content_digest(blob_digest(vector.view(np.uint8).data, threads), table)
         own, self._secrets = self._secrets, None
         add, subtract = own.mask_keys({peer: adverts.by_site[peer] for peer in senders})
         apply_masks(vector, add=add, subtract=subtract, threads=threads)
@@ -308,7 +312,7 @@ class SiloRound:
             (run, self.context.draw_slot("vector"), content),
             (run, self.context.round_slot, self.context.model_hash),
         )
-        self._blob, self._content = named, content
+        self._blob, self._content, self._table = named, content, table
         return blob
 
     @property
@@ -322,7 +326,7 @@ class SiloRound:
 
     @property
     def content(self) -> str:
-        """The digest of the vector under the mask; it stays in the hospital.
+        """The digest of the vector under the mask, and of the table; it stays in the hospital.
 
         Raises:
             OutOfOrder: nothing was masked yet.
@@ -330,13 +334,13 @@ class SiloRound:
         return _needed(self._content, "mask")
 
     def masked_message(self, *, ledger_head: str) -> bytes:
-        """Returns the signed name of the blob, with the head of the ledger after SENT (ruling 18).
+        """Returns the signed name of the blob, with the table and the ledger's head after SENT.
 
         Raises:
             MessageRefused: another head was signed before.
             ValueError: the head is not 64 hexadecimal digits.
         """
-        masked = Masked(blob=self.blob, ledger_head=ledger_head)
+        masked = Masked(blob=self.blob, ledger_head=ledger_head, table=self._table)
         require_forms(masked)
         message = self._sign(masked)
         self._once("masked-message", digest(message))
@@ -455,6 +459,11 @@ class SiloRound:
     def _from_site(self, site: str, wire: bytes, kind: type[M]) -> M:
         origin = Origin(sender=site, public=self._publics[site], context=self.context.digest)
         return open_message(wire, kind, origin)
+
+
+def content_digest(vector: str, table: tuple[int, ...]) -> str:
+    """Returns one name for what a silo gives in a draw: its vector, by digest, and its table."""
+    return digest_json({"vector": vector, "table": list(table)}) if table else vector
 
 
 def _shares_to_reveal(openings: Mapping[str, Openings], survivors: Collection[str]) -> Reveal:

@@ -128,6 +128,7 @@ class SumRound:
         self._senders_digest = ""
         self._blobs: dict[str, str] = {}
         self._ledger_heads: dict[str, str] = {}
+        self._tables: dict[str, tuple[int, ...]] = {}
         self._survivors: tuple[str, ...] = ()
         self._reveals: dict[str, Revealed] = {}
         self._sum: Words | None = None  # made when the first vector comes
@@ -160,6 +161,11 @@ class SumRound:
     def ledger_heads(self) -> Mapping[str, str]:
         """The ledger head that each site signed with its blob."""
         return MappingProxyType(self._ledger_heads)
+
+    @property
+    def tables(self) -> Mapping[str, tuple[int, ...]]:
+        """The noised table that each site signed with its blob; empty ones in training."""
+        return MappingProxyType(self._tables)
 
     @property
     def culprits(self) -> Mapping[str, str]:
@@ -368,6 +374,8 @@ class SumRound:
             raise MessageRefused(f"expected a blob of {size} bytes")
         if blob_digest(blob, self._threads) != message.blob:
             raise MessageRefused("its blob is not the one it signed")
+        if len(message.table) != self.context.table_cells:
+            raise MessageRefused(f"expected a table of {self.context.table_cells} numbers")
         vector = np.frombuffer(blob, dtype=word_type(self.context))
         if self._sum is None:
             self._sum = vector.copy()
@@ -375,6 +383,7 @@ class SumRound:
             self._sum += vector
         self._blobs[site] = message.blob
         self._ledger_heads[site] = message.ledger_head
+        self._tables[site] = message.table
 
     def _take_consistency(self, site: str, wire: bytes, _blob: bytes | None) -> None:
         statement = read_unverified(wire, Consistency, self._origin(site))

@@ -146,18 +146,30 @@ def attest(
 
 
 @app.command()
-def approve(study: StudyFile, home: Home, by: By, reason: Reason = "", yes: Yes = False) -> None:
+def approve(
+    study: StudyFile,
+    home: Home,
+    by: By,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, max=1000, help="How often it may run, from now on.")
+    ] = 1,
+    reason: Reason = "",
+    yes: Yes = False,
+) -> None:
     """Shows what a study would do here in plain words, and records a person's approval of it."""
     from protocol.study_file import read_study_file
     from silos.site_acts import TYPED_DIGITS, approve, describe_request
 
     read = read_study_file(study)
-    for heading, words in describe_request(home, read):
+    for heading, words in describe_request(home, read, runs):
         say(f"{heading:<16}{words}")
     if not yes:
         _ask_for(read.digest[:TYPED_DIGITS], f"the first {TYPED_DIGITS} digits of the digest")
-    done, missing = approve(home, study, by=by, reason=reason)
-    say(f"approved        by {done.approver} at {done.decided_at}")
+    done, missing = approve(home, study, by=by, reason=reason, runs=runs)
+    say(
+        f"approved        by {done.approver} at {done.decided_at}, for runs up to number "
+        f"{done.runs} of this study here"
+    )
     if missing:
         say(f"not yet         {missing} more must approve it before it may run here")
 
@@ -207,6 +219,31 @@ def status(home: Home, as_json: AsJson = False) -> None:
     for run in found["runs"]:
         say(f"run          {run['run']} {run['state']} since {run['since']}")
     emit(found, as_json)
+
+
+@app.command()
+def backup(
+    home: Home,
+    to: Annotated[Path, typer.Option("--to", help="The folder where the backup is written.")],
+    keys: Annotated[bool, typer.Option("--keys", help="The keys, instead of the ledger.")] = False,
+) -> None:
+    """Writes an encrypted backup of the ledger, or of the keys, while the hospital works."""
+    from silos.backup import back_up
+
+    say(f"written  {back_up(home, to, 'keys' if keys else 'ledger')}")
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="What silo backup wrote.")],
+    home: Home,
+    identity: Annotated[Path, typer.Option("--identity", help="The file with the age identity.")],
+) -> None:
+    """Unpacks a backup into a hospital's folder that does not hold it; starts nothing."""
+    from silos.backup import restore
+
+    for name in restore(backup, home, identity):
+        say(f"restored {name}")
 
 
 @app.command()
@@ -390,7 +427,7 @@ def _print_studies(found: list[dict[str, Any]]) -> None:
         people = ", ".join(study["approved_by"]) or "nobody"
         say(
             f"study        {study['digest'][:16]} {study['name'] or '?'}: {verdict}; approved by "
-            f"{people}"
+            f"{people}; {study['runs_used']} of {study['runs_approved']} runs used"
         )
         if study["why_not"]:
             say(f"             {study['why_not']}")

@@ -5,7 +5,8 @@ A study may run here when all of this holds at that moment:
 1. the site file can be read, and is this hospital's;
 2. its policy has nothing against the study;
 3. as many of the people whom the policy names now as it asks for have approved
-   the study's digest, and nobody has withdrawn it;
+   the study's digest, and nobody has withdrawn it. They have approved a number
+   of runs; the ledger refuses what goes beyond it, as it books the run;
 4. it is an hour at which the hospital lets studies begin.
 """
 
@@ -45,8 +46,8 @@ class Consent:
         self._hospital = hospital
         self._clock = clock
 
-    def __call__(self, study: Study) -> None:
-        """Returns when the hospital lets this study begin now.
+    def __call__(self, study: Study) -> int:
+        """Returns how many runs the hospital allows this study in all, when it may begin now.
 
         Raises:
             PolicyRefused: says what is against it, and what to do.
@@ -54,7 +55,7 @@ class Consent:
         """
         site = self.site_file()
         require_allowed(site, study, simulated=self._hospital.simulated)
-        approvals_of(self._hospital).require(
+        runs = approvals_of(self._hospital).require(
             study.digest, approvers=site.policy.approvers, needed=site.policy.approvals_needed
         )
         if not open_at(site.resources, self._clock()):
@@ -62,6 +63,7 @@ class Consent:
                 f"studies begin here at {site.resources.hours} ({site.resources.time_zone}) only: "
                 "resources.hours in the site file"
             )
+        return runs
 
     def site_file(self) -> SiteFile:
         """Returns the site file as it is now.

@@ -8,19 +8,15 @@ itself to every user of the machine; the folder above it keeps them out.
 Ray reads its settings when it is imported, so it is imported from here.
 """
 
-import fcntl
 import logging
 import os
 import secrets
-import shutil
-import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.errors import WorkspaceRefused
+from silos.private_folder import private_folder
 
 #: Seconds that a busy machine may take for what Ray expects at once.
 _PATIENCE = 600
@@ -29,6 +25,7 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "token",
     "RAY_task_events_report_interval_ms": "0",  # no history of every call: it grows
+    "RAY_worker_niceness": "0",  # Ray's own 15 starves training on a machine that is busy
     "RAY_raylet_start_wait_time_s": str(_PATIENCE),
     "RAY_gcs_server_port_wait_time_s": str(_PATIENCE),
     "RAY_gcs_rpc_server_connect_timeout_s": str(_PATIENCE),
@@ -44,20 +41,15 @@ os.environ.update(_SETTINGS)
 
 import ray  # noqa: E402
 
-__all__ = ["own_ray", "ray"]
+__all__ = ["own_ray", "ray", "ray_in"]
 
-_PREFIX = "collegium-ray-"
-_LOCK = "lock"
-#: What the kernel takes as a socket's path, and the longest that Ray puts below its folder.
-_MOST_PATH_BYTES = 107
-_LONGEST_SOCKET = "/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 #: Ray keeps the first token that it reads for as long as its process lives.
 _TOKEN = secrets.token_hex(32)
 
 
 @contextmanager
 def own_ray(*, gpu: bool = False, resources: Mapping[str, float] | None = None) -> Iterator[None]:
-    """Starts a Ray of this process's own, and ends it with the block.
+    """Starts a Ray of this process's own in a new private folder, and ends it with the block.
 
     Args:
         gpu: whether it may use the machine's GPUs.
@@ -66,73 +58,31 @@ def own_ray(*, gpu: bool = False, resources: Mapping[str, float] | None = None) 
     Raises:
         WorkspaceRefused: no folder for temporary files is private enough, or its path too long.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    with _private_folder() as folder:
-        token = folder / "token"
-        token.touch(mode=0o600)
-        token.write_text(_TOKEN, encoding="ascii")
-        os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            num_gpus=None if gpu else 0,
-            object_store_memory=256 * 1024 * 1024,
-            resources=dict(resources or {}),
-            _temp_dir=str(folder / "r"),
-        )
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    with private_folder() as folder, ray_in(folder, gpu=gpu, resources=resources):
+        yield
 
 
 @contextmanager
-def _private_folder() -> Iterator[Path]:
-    """Yields a new folder that only this user may enter; removes what killed processes left."""
-    parent = _parent()
-    _remove_abandoned(parent)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=parent) as name:
-        folder = Path(name)
-        with (folder / "unlocked").open("w") as held:
-            fcntl.flock(held, fcntl.LOCK_EX)
-            (folder / "unlocked").rename(folder / _LOCK)  # never seen before it is held
-            yield folder
-
-
-def _parent() -> Path:
-    """Returns the folder for temporary files, or a shorter one where a socket's path would not fit.
-
-    Raises:
-        WorkspaceRefused: none is short enough.
-    """
-    asked = tempfile.gettempdir()
-    for place in (asked, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):  # noqa: S108
-        longest = f"{place}/{_PREFIX}12345678{_LONGEST_SOCKET}"
-        if place and len(os.fsencode(longest)) <= _MOST_PATH_BYTES and _is_safe(Path(place)):
-            return Path(place)
-    raise WorkspaceRefused(
-        f"no folder for Ray's sockets: {asked} has too long a path, cannot be written, or lets "
-        "others rename what lies in it. Set TMPDIR to a short folder of your own"
+def ray_in(
+    folder: Path, *, gpu: bool = False, resources: Mapping[str, float] | None = None
+) -> Iterator[None]:
+    """Starts a Ray in a folder that only this user may enter; see ``own_ray``."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(_TOKEN, encoding="ascii")
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        num_gpus=None if gpu else 0,
+        object_store_memory=256 * 1024 * 1024,
+        resources=dict(resources or {}),
+        _temp_dir=str(folder / "r"),
     )
-
-
-def _is_safe(folder: Path) -> bool:
-    """Whether we may write to a folder, and nobody but root may rename our files in it."""
-    if not os.access(folder, os.W_OK | os.X_OK):
-        return False
-    found = folder.stat()
-    shared = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not found.st_mode & stat.S_ISVTX
-    return not shared and found.st_uid in (0, os.geteuid())
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Removes the folders of this user whose process was killed before it could do so itself."""
-    for folder in parent.glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-                continue
-            with (folder / _LOCK).open("r") as held:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        ray.shutdown()

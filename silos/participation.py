@@ -30,7 +30,7 @@ from compliance.store import Hospital
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
-from protocol.evaluation_vector import COUNT_UNITS, EvaluationVector, noise_deviations
+from protocol.evaluation_vector import COUNT_UNITS, in_units, noise_deviations
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts
 from protocol.identity import Member, Roster, SigningKey
@@ -246,8 +246,9 @@ class Participation:
         if noised is None:
             noised = self._drawn(context, self._model)
             self._draws.hold(context, noised)
-        vector = self._encoded(context, noised)
-        blob = bytes(silo_round.mask(vector, threads=self._threads))
+        own = len(noised) - context.table_cells  # behind the vector lies this hospital's table
+        vector, table = self._encoded(context, noised[:own]), tuple(map(int, noised[own:]))
+        blob = bytes(silo_round.mask(vector, table=table, threads=self._threads))
         self._kept = context.digest
         self._home.keep_blob(context.digest, blob, silo_round.blob)
         head = self._charge(context, silo_round)
@@ -319,33 +320,26 @@ class Participation:
         return self._buffer
 
     def _noised_counts(self, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
-        layout = EvaluationVector(sites=self.study.site_names, bins=self.study.evaluation.bins)
+        """Returns the counts and, behind them, this hospital's own table, in units, both noised."""
         counts, table = self.trainer.counts(model)
-        vector = layout.place(self.site, counts, table)
+        given = {"pooled": in_units(counts), "table": in_units(table)}
         if self.plan is not None:
-            vector += self._evaluation_noise(layout, context)
+            share = self.study.evaluation.site_share
+            deviations = noise_deviations(self.plan.evaluation.noise_multiplier, share)
+            for (use, cells), deviation in zip(given.items(), deviations, strict=True):
+                cells += self._count_noise(context, use, deviation, len(cells))
+        noised = np.concatenate(list(given.values()))
         # Saturated, not refused: a refusal would tell something about the patients, uncharged.
-        np.clip(vector, -COUNT_LIMIT, COUNT_LIMIT, out=vector)
-        return vector
+        return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))
 
-    def _evaluation_noise(
-        self, layout: EvaluationVector, context: RoundContext
+    def _count_noise(
+        self, context: RoundContext, use: str, deviation: float, size: int
     ) -> NDArray[np.int64]:
-        """Full noise on the pooled block and on this site's own table; none on the others'."""
-        if self.plan is None:
-            raise PolicyRefused("an unprotected evaluation has no noise")
-        pooled, table = noise_deviations(
-            self.plan.evaluation.noise_multiplier, self.study.evaluation.site_share
-        )
+        """Returns full noise of this deviation, in patients, for one of the two."""
         moment = Moment(
-            use="pooled", study=self.study.digest, site=self.site, purpose="evaluation",
+            use=use, study=self.study.digest, site=self.site, purpose="evaluation",
             round=context.round, attempt=context.attempt, step=0,
             dataset=self.trainer.dataset_digest, model=context.model_hash, sample="",
         )  # fmt: skip
-        noise = np.zeros(layout.size, dtype=np.int64)
-        shared, own = slice(0, 2 * layout.bins), layout.block(self.site)
-        for place, deviation in ((shared, pooled), (own, table)):
-            use = replace(moment, use="pooled" if place is shared else "table")
-            sampler = DiscreteGaussian(deviation * COUNT_UNITS)
-            noise[place] = sampler.sample(self._entropy.stream(use), place.stop - place.start)
-        return noise
+        sampler = DiscreteGaussian(deviation * COUNT_UNITS)
+        return sampler.sample(self._entropy.stream(moment), size)

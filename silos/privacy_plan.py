@@ -104,14 +104,28 @@ class PrivacyPlan:
             if reservation is not None:
                 ledger.settle(reservation)
 
-    def reserved(self, ledger: Ledger, study: str, run_id: str) -> "PrivacyPlan":
+    def reserved(
+        self, ledger: Ledger, study: str, run_id: str, most_runs: int | None = None
+    ) -> "PrivacyPlan":
         """Returns the plan with its whole cost reserved.
+
+        Args:
+            ledger: the hospital's own.
+            study: its digest.
+            run_id: whose plan it is.
+            most_runs: how many runs of the study were approved; None where nobody has to.
 
         Raises:
             BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
+            PolicyRefused: the study has had the runs that were approved; nothing is reserved.
         """
         training = ledger.reserve(
-            study=study, run=run_id, partition="training", purpose="training", event=self.training
+            study=study,
+            run=run_id,
+            partition="training",
+            purpose="training",
+            event=self.training,
+            most_runs=most_runs,
         )
         try:
             evaluation = ledger.reserve(
@@ -120,6 +134,7 @@ class PrivacyPlan:
                 partition="evaluation",
                 purpose="evaluation",
                 event=self.evaluation,
+                most_runs=most_runs,
             )
         except FederationError:
             ledger.settle(training)  # nothing was sent, so all of it becomes free again

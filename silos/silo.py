@@ -54,7 +54,7 @@ class Silo:
         simulated: bool,
         split_key: bytes | None = None,
         hospital: Hospital | None = None,
-        consent: Callable[[Study], None] | None = None,
+        consent: Callable[[Study], int] | None = None,
     ) -> None:
         if split_key is not None and not simulated:
             raise PolicyRefused("a real hospital draws its split key itself and shows it to nobody")
@@ -98,13 +98,12 @@ class Silo:
             raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
         if self.site not in study.site_names:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
-        if self._consent is not None:
-            self._consent(study)
+        most_runs = None if self._consent is None else self._consent(study)
         self._refuse_roll_back(invitation.own_words)
         entropy = self._entropy(invitation)
         train, test = self._records(invitation)
         key = self._keys.of_run(invitation.roster.key_of(self.site))
-        plan = self._reserved(study, run_id)
+        plan = self._reserved(study, run_id, most_runs)
         try:
             self._runs[run_id] = Participation(
                 site=self.site,
@@ -238,7 +237,7 @@ class Silo:
         records = load_cohort(study.cohort, source, site=self.site, keep=keep)
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
 
-    def _reserved(self, study: Study, run_id: str) -> PrivacyPlan | None:
+    def _reserved(self, study: Study, run_id: str, most_runs: int | None) -> PrivacyPlan | None:
         plan = PrivacyPlan.at(study, self.site)
         if plan is None and not self._simulated:
             raise PolicyRefused("a study without differential privacy is for simulations only")
@@ -247,7 +246,7 @@ class Silo:
         if isinstance(study.privacy, PatientPrivacy):
             self._ledger.require_unit(study.privacy.unit)
         try:
-            return plan.reserved(self._ledger, study.digest, run_id)
+            return plan.reserved(self._ledger, study.digest, run_id, most_runs)
         except BudgetSpent as error:
             raise BudgetSpent(f"site {self.site}: {error}") from error
 

@@ -99,8 +99,13 @@ def grant(home: Path, *, epsilon: float, delta: float, signed_by: str, unit: str
         return read_budget(hospital)
 
 
-def describe_request(home: Path, study: Study) -> tuple[tuple[str, str], ...]:
+def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str, str], ...]:
     """Returns what an approver agrees to, as pairs of a heading and plain words.
+
+    Args:
+        home: the hospital's folder.
+        study: what is to be approved.
+        runs: how many more runs of it.
 
     Raises:
         PolicyRefused: the policy does not allow the study.
@@ -120,6 +125,7 @@ def describe_request(home: Path, study: Study) -> tuple[tuple[str, str], ...]:
                 f"{study.training.rounds} rounds of {study.training.local_steps} steps; "
                 f"{study.aggregation.spare_draws} more if rounds must be drawn anew, priced below",
             ),
+            ("runs", _runs_asked_for(len(hospital.ledger.runs_of(study.digest)), runs)),
             *_cost(study, site.name, hospital),
             (
                 "secrecy",
@@ -128,6 +134,15 @@ def describe_request(home: Path, study: Study) -> tuple[tuple[str, str], ...]:
                 f"{while_few_collude(study.aggregation.colluders)}",
             ),
         )
+
+
+def _runs_asked_for(used: int, runs: int) -> str:
+    more = "1 run" if runs == 1 else f"{runs} runs"
+    before = f"; {used} before" if used else ""
+    return (
+        f"this approval is for {more}{before}. Each costs what is said below. A run that fails "
+        "counts too, unless nothing of it was sent; what follows needs another approval"
+    )
 
 
 def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, str]]:
@@ -158,8 +173,15 @@ def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, st
     yield "budget", f"this study costs {cost:.2g} of the remaining {left:.2g}{fits}"
 
 
-def approve(home: Path, path: Path, *, by: str, reason: str) -> tuple[Approval, int]:
+def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> tuple[Approval, int]:
     """Records an approval and keeps the study with its index file under its digest.
+
+    Args:
+        home: the hospital's folder.
+        path: the study document.
+        by: who approves.
+        reason: kept beside the decision.
+        runs: how many more runs of the study this person approves.
 
     Returns:
         The approval, and how many more people must approve before the study may run.
@@ -174,11 +196,30 @@ def approve(home: Path, path: Path, *, by: str, reason: str) -> tuple[Approval, 
         require_allowed(site, study, simulated=hospital.simulated)
         StudyShelf(home / "studies").keep(text, index_beside(study, path.parent))
         approvals, policy = approvals_of(hospital), site.policy
+        used = len(hospital.ledger.runs_of(study.digest))
         done = approvals.approve(
-            study.digest, approver=by, approvers=policy.approvers, reason=reason
+            study.digest,
+            approver=by,
+            approvers=policy.approvers,
+            used=used,
+            runs=runs,
+            reason=reason,
         )
-        standing = {entry.approver for entry in approvals.standing(study.digest)}
+        standing = {e.approver for e in approvals.standing(study.digest) if e.runs > used}
         return done, max(0, policy.approvals_needed - len(standing & set(policy.approvers)))
+
+
+def require_run_left(used: int, approved: int) -> None:
+    """Refuses a study whose approved runs are used.
+
+    Raises:
+        PolicyRefused: says how many there were.
+    """
+    if used >= approved:
+        raise PolicyRefused(
+            f"{used} of {approved} approved runs are used: another needs another approval: "
+            "collegium silo approve"
+        )
 
 
 def withdraw(home: Path, digest: str, *, by: str, reason: str) -> Approval:
@@ -216,16 +257,21 @@ def list_studies(home: Path) -> list[dict[str, Any]]:
 
 def _standing(site: SiteFile, hospital: Hospital, shelf: StudyShelf, digest: str) -> dict[str, Any]:
     approvals, policy = approvals_of(hospital), site.policy
-    found = {
+    found: dict[str, Any] = {
         "digest": digest,
         "name": None,
         "approved_by": [entry.approver for entry in approvals.standing(digest)],
+        "runs_used": len(hospital.ledger.runs_of(digest)),
+        "runs_approved": 0,
     }
     try:
         study, _ = shelf.read(digest)
         found["name"] = study.name
-        approvals.require(digest, approvers=policy.approvers, needed=policy.approvals_needed)
+        found["runs_approved"] = approvals.require(
+            digest, approvers=policy.approvers, needed=policy.approvals_needed
+        )
         require_allowed(site, study, simulated=hospital.simulated)
+        require_run_left(found["runs_used"], found["runs_approved"])
     except FederationError as error:
         return found | {"may_run": False, "why_not": str(error)}
     return found | {"may_run": True, "why_not": None}

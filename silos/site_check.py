@@ -36,6 +36,8 @@ from silos.findings import Finding, bad, ok, warn
 from silos.home import read_own
 from silos.policy import open_at, refusals
 from silos.privacy_plan import PrivacyPlan
+from silos.remote_trainer import TrainingProcess, machine_of
+from silos.site_acts import require_run_left
 from silos.site_file import SITE_FILE, SiteFile, site_file_of, source_path
 from silos.split_rule import require_split
 
@@ -114,11 +116,18 @@ def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Find
     try:
         approvals = approvals_of(hospital)
         names = ", ".join(entry.approver for entry in approvals.standing(study.digest))
-        approvals.require(study.digest, approvers=policy.approvers, needed=policy.approvals_needed)
+        approved = approvals.require(
+            study.digest, approvers=policy.approvers, needed=policy.approvals_needed
+        )
+        used = len(hospital.ledger.runs_of(study.digest))
+        require_run_left(used, approved)
     except FederationError as error:
         yield bad("approval", str(error), "read the study, then collegium silo approve")
         return
-    yield ok("approval", f"digest {study.digest[:16]}, by {names}")
+    yield ok(
+        "approval",
+        f"digest {study.digest[:16]}, by {names}; {used} of {approved} approved runs are used",
+    )
 
 
 def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
@@ -228,6 +237,7 @@ def _machine(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
         yield ok("cores", said)
     if site.resources.gpu:
         yield _gpu()
+    yield _confinement(home, site)
     yield _tee(home)
 
 
@@ -247,6 +257,23 @@ def _tee(home: Path) -> Finding:
             f"put vcek, ask and ark (.der or .pem) into {home / CERTIFICATES}",
         )
     return ok("TEE", f"{evidence.kind}, measurement {facts['measurement']}")
+
+
+def _confinement(home: Path, site: SiteFile) -> Finding:
+    """What the process that trains has given up on this machine: it is started, and tries."""
+    try:
+        process = TrainingProcess(machine_of(home, site.resources))
+    except FederationError as error:
+        return bad("training", str(error), "use a kernel with Landlock and user namespaces")
+    process.close()
+    found = process.confined
+    said = (
+        f"it {'cannot' if found.files else 'CAN'} open this hospital's folder, and "
+        f"{'reaches no network' if found.network else 'REACHES the network'}"
+    )
+    if found.files and found.network:
+        return ok("training", said)
+    return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
 
 
 def _disk(home: Path, study: Study) -> Finding:

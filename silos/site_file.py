@@ -156,12 +156,15 @@ class Resources(Record):
     ``workers`` are processes that compute gradients, each of ``threads``
     threads; together they may hold ``memory_gib``. ``hours`` are when a study may
     take part in a round, in ``time_zone``; left out, it may at any time.
+    ``must_be_confined``: nothing trains where the kernel does not keep it from
+    this hospital's files and from the network.
     """
 
     workers: int = Field(default=1, ge=1, le=64)
     threads: int = Field(default=1, ge=1, le=256)
     memory_gib: float = Field(default=4.0, gt=0, le=65536)
     gpu: bool = False
+    must_be_confined: bool = False
     hours: Annotated[str, AfterValidator(_are_hours)] | None = None
     time_zone: Annotated[str, AfterValidator(_is_zone)] = "UTC"
 
@@ -200,6 +203,18 @@ def _is_address(url: str) -> str:
     return url.rstrip("/")
 
 
+Recipient: TypeAlias = Annotated[
+    str, StringConstraints(pattern=r"^(age1[0-9a-z]{50,100}|ssh-(ed25519|rsa) \S{50,3000}.*)$")
+]
+
+
+class Backup(Record):
+    """Who can open this hospital's backups: age recipients, or OpenSSH public keys."""
+
+    ledger: tuple[Recipient, ...] = ()
+    keys: tuple[Recipient, ...] = ()
+
+
 class SiteFile(Record):
     """One hospital's site file.
 
@@ -215,6 +230,7 @@ class SiteFile(Record):
     data: FileSource | None = None
     policy: Policy = Field(default_factory=Policy)
     resources: Resources = Field(default_factory=Resources)
+    backup: Backup = Field(default_factory=Backup)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteFile":

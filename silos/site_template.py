@@ -49,9 +49,16 @@ resources:
   threads: 1              # threads of each
   memory_gib: 4           # a study that needs more sits its rounds out
   gpu: false              # today's networks compute their gradients on the processor
+  must_be_confined: false # true: train only where the kernel keeps it from files and network
   # When a study may begin to train; left out: at any time.
   # hours: 20:00-06:00
   # time_zone: Europe/Berlin
+
+# Who can open the backups that silo backup writes: age recipients, or OpenSSH public keys.
+# Name different people: whoever has both can be this hospital.
+backup:
+  ledger: []              # for example [age1...]
+  keys: []
 """
 
 

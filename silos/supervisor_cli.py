@@ -65,16 +65,17 @@ def start(
 ) -> None:
     """Serves the consortium until stopped: takes part in the studies that were approved here."""
     from silos.attestation_acts import own_evidence
+    from silos.confinement import leave_no_core
     from silos.consent import Consent
     from silos.credentials import Credentials
     from silos.enrolling import coordinator_key
     from silos.home import alone
-    from silos.own_ray import own_ray
-    from silos.remote_trainer import RemoteTrainer
+    from silos.remote_trainer import RemoteTrainer, machine_of
     from silos.silo import Silo
     from silos.site_file import source_path
     from silos.supervisor import Settings, Supervisor
 
+    leave_no_core()
     with alone(home), _hospital(home) as hospital:
         if test_noise and not hospital.simulated:
             raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
@@ -86,7 +87,7 @@ def start(
         silo = Silo(
             hospital.site,
             home,
-            partial(RemoteTrainer, site.resources.workers, site.resources.bytes_each),
+            partial(RemoteTrainer, machine_of(home, site.resources)),
             simulated=hospital.simulated,
             hospital=hospital,
             consent=consent,
@@ -105,11 +106,10 @@ def start(
                 evidence=partial(own_evidence, home),
             ),
         )
-        with own_ray(gpu=site.resources.gpu):
-            for number in (signal.SIGINT, signal.SIGTERM):  # after Ray, which sets its own
-                signal.signal(number, lambda *_: supervisor.interrupt())
-            say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")
-            supervisor.run()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: supervisor.interrupt())
+        say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")
+        supervisor.run()
     say("stopped")
 
 

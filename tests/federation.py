@@ -20,11 +20,11 @@ from coordinator.store import RunRow, Store, now
 from coordinator.workspace import Workspace
 from pipelines.metrics import histogram, two_by_two
 from pipelines.records import Records
-from protocol.encoding import digest_json
+from protocol.encoding import digest, digest_json
 from protocol.exchange import Reply, Request
 from protocol.identity import Roster
 from protocol.study import Study
-from protocol.summary import Summary, open_summary
+from protocol.summary import SignedSummary, Summary, open_summary, signed_words
 from protocol.tensors import Tensors, decode_tensors
 from silos.entropy import Entropy, Moment
 from silos.invitation import Invitation
@@ -184,6 +184,7 @@ class Federation:
         )
         self.link = MemoryLink(self.silos)
         self.watch = Watch()
+        self.words: dict[str, SignedSummary] = {}
 
     def _silo(self, site: str, budget: float) -> Silo:
         home = self.workspace.silos / site
@@ -206,9 +207,9 @@ class Federation:
             silo._home.close()
 
     def join(self) -> dict[str, Summary]:
+        self.words = {site: silo.join(self.invitation) for site, silo in self.silos.items()}
         return {
-            site: open_summary(silo.join(self.invitation), self.roster.key_of(site))
-            for site, silo in self.silos.items()
+            site: open_summary(word, self.roster.key_of(site)) for site, word in self.words.items()
         }
 
     def run(self) -> Outcome:
@@ -221,13 +222,14 @@ class Federation:
                     id=self.run_id, study_digest=self.study.digest, state="running",
                     simulation=True, test_noise=False, seed=self.study.seeds.model,
                     started_at=now(), roster_json=self.roster.canonical_bytes.decode(),
-                    sites_json="{}", environment_json="{}",
+                    sites_json=signed_words(self.words), environment_json="{}",
                 )
             )  # fmt: skip
             begun = {
                 "study-registered": self.study.digest,
                 "roster": self.roster.digest,
                 "run-started": self.study.digest,
+                "approvals": digest(signed_words(self.words).encode()),
             }
             entries = [
                 NewEntry(type=kind, run_id=self.run_id, payload=payload)

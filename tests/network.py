@@ -62,6 +62,7 @@ class Site:
     fixed_noise: bool
     make_trainer: MakeTrainer = LinearTrainer
     wait_seconds: int = 2
+    consent: Callable[[Path, Hospital], Callable[[Study], int]] | None = None
     attestation: AttestationPolicy | None = None
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     supervisor: Supervisor | None = None
@@ -79,7 +80,15 @@ class Site:
     def start(self) -> None:
         """Starts a supervisor over the home as it lies there, as a restarted process would."""
         hospital = self.open()
-        silo = Silo(self.name, self.home, self.make_trainer, simulated=True, hospital=hospital)
+        consent = None if self.consent is None else self.consent(self.home, hospital)
+        silo = Silo(
+            self.name,
+            self.home,
+            self.make_trainer,
+            simulated=True,
+            hospital=hospital,
+            consent=consent,
+        )
         silo.grant(20.0, 1e-3)
         self.supervisor = Supervisor(
             self.home,

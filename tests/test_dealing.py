@@ -10,7 +10,7 @@ from pipelines.records import Records, number_patients
 from protocol.errors import CohortRefused
 from protocol.study import Deal, Site
 
-SITES = tuple(Site(name=name) for name in ("a", "b", "c"))
+SITES = tuple(Site(name=name, patients=10) for name in ("a", "b", "c"))
 
 
 def records_of(patients, labels=None, ward=None):
@@ -87,7 +87,11 @@ def test_patient_with_both_labels_stays_whole():
 
 
 def test_column_deal_follows_value_else_name():
-    sites = (Site(name="a", value=1), Site(name="b", value="x"), Site(name="c"))
+    sites = (
+        Site(name="a", value=1, patients=10),
+        Site(name="b", value="x", patients=10),
+        Site(name="c", patients=10),
+    )
     records = records_of(range(4), ward=["c", "1", "x", "1"])
     hands = deal(records, BY_WARD, sites)
     assert {name: hand.rows.tolist() for name, hand in hands.items()} == {
@@ -107,7 +111,11 @@ def test_patient_of_two_hospitals_is_a_patient_of_both():
     [
         (["a", "b", "d", "d"], SITES, "2 records belong to none of the 3 sites"),
         (["a", "b", "b", "b"], SITES, "site c: the study's deal gives it no records"),
-        (["a"] * 4, (*SITES[:2], Site(name="c", value="a")), "two sites have the same value"),
+        (
+            ["a"] * 4,
+            (*SITES[:2], Site(name="c", value="a", patients=10)),
+            "two sites have the same value",
+        ),
     ],
 )
 def test_column_deal_that_does_not_fit_is_refused(ward, sites, message):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.control import ask, controlling
 from coordinator.home import open_members
 from coordinator.network_run import Pace
 from coordinator.service import Service
@@ -70,6 +71,22 @@ def test_revoked_hospital_is_in_no_new_run(tmp_path: Path) -> None:
             members.revoke("east", "a laptop was stolen")
         with pytest.raises(PolicyRefused, match="east was revoked: propose a roster without it"):
             network.service.start_run(network.study.digest)
+
+
+def test_a_study_that_is_at_work_is_begun_again_only_when_it_is_said_twice(tmp_path: Path) -> None:
+    network = Network(tmp_path, small_study())
+    service, digest = network.service, network.study.digest
+    with network.serving(), controlling(service, network.home):
+        begun = ask(network.home, "POST", "/runs", {"study": digest})["run_id"]
+        with pytest.raises(PolicyRefused, match=f"run {begun} of small is at work.*say --again"):
+            ask(network.home, "POST", "/runs", {"study": digest})
+        second = ask(network.home, "POST", "/runs", {"study": digest, "again": True})["run_id"]
+        assert {run["run_id"] for run in service.status()["runs"]} == {begun, second}
+        for run in (begun, second):
+            service.steer(run, "stop")
+            service.wait(run, PATIENCE)
+        third = service.start_run(digest)
+        service.steer(third, "stop")
 
 
 def test_trainer_that_breaks_costs_its_hospital_the_run_and_nobody_else(tmp_path: Path) -> None:

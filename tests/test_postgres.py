@@ -135,11 +135,9 @@ def test_every_connection_commits_durably_whatever_the_server_prefers(postgres: 
     assert found == "on"
 
 
-def test_database_of_a_hospital_is_none_of_a_consortium(
-    hospital: Hospital, postgres: Server
-) -> None:
+def test_database_of_a_hospital_is_none_of_a_consortium(postgres: Server, tmp_path: Path) -> None:
     address = postgres.new_schema()
-    north(address, Path("unused")).close()
+    north(address, tmp_path / "blobs").close()
     with pytest.raises(StoreBroken, match="other or newer software.* name another database"):
         Store(address)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import WorkspaceRefused
-from silos import own_ray
+from silos import private_folder
 from tests.network import until
 from tests.other_user import needs_other_user, reached_by_another
 from tests.patience import PATIENCE
@@ -101,9 +101,9 @@ def test_what_a_killed_process_leaves_is_closed_and_goes_at_the_next_start(
     assert started.session.is_dir()
     assert stat.S_IMODE(started.folder.stat().st_mode) == 0o700
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
-    with own_ray._private_folder() as next_one:
+    with private_folder.private_folder() as next_one:
         assert not started.folder.exists()
-        with own_ray._private_folder():
+        with private_folder.private_folder():
             assert next_one.is_dir()  # a folder that is in use stays
     assert list(temporary.iterdir()) == []
 
@@ -115,7 +115,7 @@ def test_a_long_path_for_temporary_files_gives_way_to_a_short_one(
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    assert own_ray._parent() == Path("/tmp")  # noqa: S108
+    assert private_folder._parent() == Path("/tmp")  # noqa: S108
 
 
 def test_folders_that_are_too_long_or_open_to_renaming_are_refused(
@@ -123,11 +123,11 @@ def test_folders_that_are_too_long_or_open_to_renaming_are_refused(
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)  # without the sticky bit anybody may put another folder in place
-        assert not own_ray._is_safe(Path(name))
+        assert not private_folder._is_safe(Path(name))
     monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 90)
-    monkeypatch.setattr(own_ray, "_is_safe", lambda _: False)
+    monkeypatch.setattr(private_folder, "_is_safe", lambda _: False)
     with pytest.raises(WorkspaceRefused, match="no folder for Ray's sockets.*Set TMPDIR"):
-        own_ray._parent()
+        private_folder._parent()
 
 
 @pytest.mark.chaos

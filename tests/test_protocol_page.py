@@ -11,6 +11,7 @@ import pytest
 
 from protocol import errors, keystream, masking, messages, no_wrap, shares, tensors, transcript
 from protocol.context import COUNTS, MAX_DIM, PROTOCOL, SUITE, RoundContext
+from protocol.evaluation_vector import COUNT_UNITS
 from protocol.forms import MAX_SITES
 from protocol.identity import COORDINATOR
 from protocol.messages import Advertise, Consistency, ShareHeader
@@ -89,6 +90,7 @@ def test_page_names_every_error_of_the_tree() -> None:
         f"share {shares.SHARE_BYTES}, opening {shares.OPENING_BYTES},",
         f"sealed {messages.SEALED_BYTES}, entry {messages.ENTRY_BYTES}.",
         f"2^40 = {no_wrap.COUNT_LIMIT}",
+        f"one cell of the table, each by {COUNT_UNITS} units",
         f"at most {no_wrap.MOST_SCALARS} of them, travel behind",
         f"floor(s * q * bound / {round(1 / no_wrap.SCALAR_PART)} * 2^f)",
         f"A transcript has at most {transcript.MOST_BYTES} bytes",

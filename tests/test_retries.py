@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,9 +271,9 @@ def test_a_round_is_not_begun_more_often_than_the_study_says(tmp_path: Path) -> 
 class WrongMask(SiloRound):
     """A hospital whose masks do not cancel."""
 
-    def mask(self, vector: Words, *, threads: int = 1) -> memoryview:
+    def mask(self, vector: Words, **rest: Any) -> memoryview:
         apply_masks(vector, add=[b"x" * 32], subtract=[])
-        return super().mask(vector, threads=threads)
+        return super().mask(vector, **rest)
 
 
 def test_a_site_that_masks_wrongly_is_left_out_and_the_others_are_not_blamed(
@@ -311,9 +312,9 @@ def test_noise_in_the_evaluation_costs_no_more_than_its_attempts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Late(WrongMask):
-        def mask(self, vector: Words, *, threads: int = 1) -> memoryview:
+        def mask(self, vector: Words, **rest: Any) -> memoryview:
             kind = WrongMask if self.context.purpose == "evaluation" else SiloRound
-            return kind.mask(self, vector, threads=threads)
+            return kind.mask(self, vector, **rest)
 
     federation = Federation(
         tmp_path, read_study(ONE_ROUND.replace("bins: 8", "bins: 8, attempts: 2"))
@@ -340,9 +341,9 @@ def test_what_sums_cannot_tell_apart_is_recorded_as_a_set_whatever_the_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str, victim: str
 ) -> None:
     class Sometimes(WrongMask):
-        def mask(self, vector: Words, *, threads: int = 1) -> memoryview:
+        def mask(self, vector: Words, **rest: Any) -> memoryview:
             kind = WrongMask if victim in (self._senders or ()) else SiloRound
-            return kind.mask(self, vector, threads=threads)
+            return kind.mask(self, vector, **rest)
 
     text = NO_PRIVACY.replace("rounds: 1", "rounds: 3")
     federation = Federation(tmp_path, read_study(text))

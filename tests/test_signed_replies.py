@@ -23,7 +23,8 @@ from silos.credentials import Credentials
 from silos.enrolling import coordinator_key
 from silos.own_words import read_own_words
 from silos.wire import Wire
-from tests.network import SOON, Network, Site, until
+from tests.network import Network, Site, until
+from tests.patience import PATIENCE
 from tests.studies import small_study
 
 RUN = "20260101-120000-1f2e"
@@ -77,7 +78,7 @@ def thief(network: Network, says: Says) -> Iterator[str]:
         yield f"https://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
-        thread.join(SOON)
+        thread.join(PATIENCE)
         server.server_close()
 
 
@@ -155,7 +156,7 @@ def test_run_goes_on_after_a_leave_that_nobody_signed(tmp_path: Path) -> None:
         unsigned = Delivery(number=0, run_id=run, kind="leave", message=b"nobody signed this")
         for site in network.sites:
             network.service._mailbox.post(site, unsigned)
-        network.service.wait(run, SOON)
+        network.service.wait(run, PATIENCE)
         assert network.row(run).state == "finished"
 
 

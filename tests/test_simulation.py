@@ -24,6 +24,7 @@ from coordinator.workspace import Workspace
 from protocol.errors import BudgetSpent, CohortRefused, FederationError, StoreBroken
 from protocol.study_file import read_study
 from tests.federation import write_hospitals
+from tests.other_user import open_to_others
 from tests.patience import PATIENCE
 from tests.studies import TABLE_STUDY, changed, small_study
 
@@ -88,6 +89,7 @@ def test_the_run_can_be_listed_shown_verified_and_exported(
     finished: tuple[Path, dict[str, object]], tmp_path: Path
 ) -> None:
     out, run = finished
+    assert open_to_others(out) == []
     listed = json.loads(collegium("runs", "list", "--out", out, "--json").stdout)
     assert [line["run_id"] for line in listed] == [run["run_id"]]
     shown = json.loads(collegium("runs", "show", run["run_id"], "--out", out, "--json").stdout)
@@ -270,6 +272,8 @@ def sent_and_finished(out: Path) -> tuple[list[int], int]:
 
 def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path) -> None:
     process = started(home, "killed", 400)
+    assert len(list((home / "killed").rglob("*"))) > 20
+    assert open_to_others(home / "killed") == []
     os.kill(process.pid, signal.SIGKILL)
     process.wait(timeout=PATIENCE)
     assert process.stderr is not None

@@ -96,12 +96,12 @@ def test_extrapolation_under_privacy_is_refused() -> None:
         read_study(changed("rounds: 2", "rounds: 2, strategy: fedexp"))
 
 
-def test_nothing_about_a_site_is_sent_in_clear_beside_its_vector() -> None:
+def test_nothing_about_a_site_is_sent_in_clear_beside_its_vector_but_its_noised_table() -> None:
     """Whoever adds a field to an answer of a silo has to come by here and say what it shows."""
     keys_and_digests = {
         Advertise: {"mask_public", "share_public", "self_commitment"},
         ShareHeader: {"adverts", "entries"},
-        Masked: {"blob", "ledger_head"},
+        Masked: {"blob", "ledger_head", "table"},
         Complaint: {"against"},
         Consistency: {"adverts", "senders", "survivors"},
         Reveal: {"self_shares", "pair_shares"},

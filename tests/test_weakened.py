@@ -322,6 +322,7 @@ def other_values(per_field: int) -> Iterator[tuple[str, object]]:
     for number in range(1, per_field + 1):
         yield from (("round", number), ("attempt", number), ("dim", 5 + number))
         yield "run_id", f"run-{number}"
+        yield "draw", number
         for name in ("study_digest", "log_root", "roster_digest", "model_hash", "layout_hash",
                      "weights_hash", "dp_event_hash"):  # fmt: skip
             yield name, hashlib.sha256(b"%d" % number).hexdigest()

@@ -48,6 +48,7 @@ def messages_sheet(recorded: Recorded) -> Sheet:
         ShareHeader(adverts="d" * 64, entries=bytes(range(64))),
         SenderList(headers={"lyon": b"header", "oslo": b"another"}),
         Masked(blob="a" * 64, ledger_head="b" * 64),
+        Masked(blob="a" * 64, ledger_head="b" * 64, table=(2048, -3, 0, 1024)),
         Complaint(against="oslo"),
         SurvivorList(blobs={"lyon": "e" * 64}),
         Consistency(adverts="1" * 64, senders="2" * 64, survivors="3" * 64),
@@ -57,7 +58,8 @@ def messages_sheet(recorded: Recorded) -> Sheet:
     for message in bodies:
         given = {"type": message.type}
         body = to_json(message)
-        sheet.good(message.type, "sign_message", **given, private=key, body=body)
+        name = f"{message.type} with a table" if body.get("table") else message.type
+        sheet.good(name, "sign_message", **given, private=key, body=body)
     _wrong_envelopes(sheet, ctx, key)
     _wrong_bodies(sheet, ctx, key)
     _sets(sheet)
@@ -142,7 +144,7 @@ def _wrong_bodies(sheet: Sheet, ctx: str, key: str) -> None:
         given = {"type": kind, "message": wire}
         sheet.bad(name, "open_message", "MessageRefused", because, **given)
 
-    hashes = {"blob": "a" * 64, "ledger_head": "b" * 64}
+    hashes = {"blob": "a" * 64, "ledger_head": "b" * 64, "table": []}
     bad("unknown field", "expected exactly the fields", "masked", hashes | {"note": ""})
     bad("missing field", "expected exactly the fields", "masked", {"blob": "a" * 64})
     bad("no object", "expected exactly the fields", "masked", [])
@@ -150,6 +152,8 @@ def _wrong_bodies(sheet: Sheet, ctx: str, key: str) -> None:
     bad("digest of 63 digits", "blob: expected text", "masked", hashes | {"blob": "a" * 63})
     bad("digest with a line feed", "blob: expected", "masked", hashes | {"blob": "a" * 64 + "\n"})
     bad("null", "blob: expected text", "masked", hashes | {"blob": None})
+    bad("a table of five", "table: expected a list", "masked", hashes | {"table": [0] * 5})
+    bad("a cell beyond 2^40", "table: expected", "masked", hashes | {"table": [2**40 + 1]})
     keys = {n: "00" * 32 for n in ("mask_public", "share_public", "self_commitment")}
     because = "mask_public: expected 64 lower-case"
     bad("upper-case key", because, "advertise", keys | {"mask_public": "AA" * 32})

@@ -152,6 +152,7 @@ class Recorded:
     context: RoundContext
     secrets: Mapping[str, Secrets]
     vectors: Mapping[str, Words]
+    tables: Mapping[str, tuple[int, ...]]
     lost: Mapping[str, Step]
 
     @classmethod
@@ -168,6 +169,7 @@ class Recorded:
                 s: np.frombuffer(bytes.fromhex(site["vector"]), words)
                 for s, site in value["sites"].items()
             },
+            tables={s: tuple(site["table"]) for s, site in value["sites"].items()},
             lost={site: Step(step) for site, step in value["lost"].items()},
         )
 
@@ -234,7 +236,8 @@ class RecordedSilo:
                 return machine.share(request)
         if step is Step.MASKED:
             machine.accept_shares(request, beside or b"")
-            blob = bytes(machine.mask(self._recorded.vectors[self.site].copy()))
+            vector, table = self._recorded.vectors[self.site], self._recorded.tables[self.site]
+            blob = bytes(machine.mask(vector.copy(), table=table))
             return machine.masked_message(ledger_head=LEDGER_HEAD), blob
         if step is Step.CONSISTENCY:
             return machine.confirm(request), None

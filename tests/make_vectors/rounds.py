@@ -7,7 +7,7 @@ import numpy as np
 
 from protocol.context import COUNTS, RoundContext
 from protocol.encoding import digest, digest_json
-from protocol.evaluation_vector import EvaluationVector
+from protocol.evaluation_vector import EvaluationVector, in_units
 from protocol.fixed_point import decode, decode_counts, encode, encode_counts
 from protocol.forms import to_json
 from protocol.identity import COORDINATOR, Member, Roster, SigningKey
@@ -90,27 +90,34 @@ def training_round() -> Recorded:
 def counting_round() -> Recorded:
     """Three sites, t = 3, counts in the 64-bit ring; nobody is lost."""
     sites = tuple(COUNTED)
-    layout = EvaluationVector(sites=sites, bins=BINS)
+    layout = EvaluationVector(bins=BINS)
     vectors = {
-        site: encode_counts(layout.place(site, np.array(scores), np.array(table)))
-        for site, (scores, table) in COUNTED.items()
+        site: encode_counts(in_units(np.array(scores))) for site, (scores, _) in COUNTED.items()
+    }
+    tables = {
+        site: tuple(map(int, in_units(np.array(table)))) for site, (_, table) in COUNTED.items()
     }
     fields = {
         "purpose": "evaluation",
         "round": 1,
         "model_hash": digest(b"a model"),
-        "layout_hash": digest_json({"sites": list(sites), "bins": BINS}),
+        "layout_hash": layout.digest,
         "dim": layout.size,
         "ring_bits": least_ring_bits(most_of_counts(sites=len(sites))),
         "frac_bits": 0,
         "bound": COUNTS,
         "weights_hash": digest_json(dict.fromkeys(sites, 1.0)),
     }
-    return _recorded(vectors, threshold=3, lost={}, **fields)
+    return _recorded(vectors, tables=tables, threshold=3, lost={}, **fields)
 
 
 def _recorded(
-    vectors: Mapping[str, Words], *, threshold: int, lost: Mapping[str, Step], **fields: Any
+    vectors: Mapping[str, Words],
+    *,
+    tables: Mapping[str, tuple[int, ...]] | None = None,
+    threshold: int,
+    lost: Mapping[str, Step],
+    **fields: Any,
 ) -> Recorded:
     sites = tuple(vectors)
     secrets = {
@@ -140,6 +147,7 @@ def _recorded(
         context=context,
         secrets=secrets,
         vectors=vectors,
+        tables=tables or dict.fromkeys(sites, ()),
         lost=lost,
     )
 
@@ -170,6 +178,7 @@ def round_json(about: str, recorded: Recorded) -> dict[str, Any]:
                 "secrets": recorded.secrets[site].to_json(),
                 **_input_json(site, context),
                 "vector": recorded.vectors[site].tobytes().hex(),
+                "table": list(recorded.tables[site]),
             }
             for site in context.cohort
         },

@@ -75,7 +75,11 @@ class SecondReading:
         }
         for site in self.survivors:
             blob = self._masked_vector(site)
-            body = {"blob": blake3(blob).hexdigest(), "ledger_head": LEDGER_HEAD}
+            body = {
+                "blob": blake3(blob).hexdigest(),
+                "ledger_head": LEDGER_HEAD,
+                "table": self._frozen["sites"][site]["table"],
+            }
             self._say("masked", "masked", site, body, blob)
 
     def _finish(self) -> None:

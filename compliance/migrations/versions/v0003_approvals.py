@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("decision", sa.String(16), nullable=False),
         sa.Column("approver", sa.String(200), nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("runs", sa.Integer, nullable=False),
         sa.Column("decided_at", sa.String(32), nullable=False),
         sa.Column("public_key", sa.String(64), nullable=False),
         sa.Column("prev_hash", sa.String(64), nullable=False),
