@@ -1,9 +1,10 @@
 """What the record of a round's attempt says about its sites, beside who is in the sum."""
 
 import json
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 
+from protocol.accusation import PROVABLE, Accusation, Verdict
 from protocol.sum_round import SumRound
 
 
@@ -11,16 +12,28 @@ from protocol.sum_round import SumRound
 class Conduct:
     """Who answered wrongly and how; who accuses whom; what the attempts before have shown.
 
+    Of the ``culprits`` some are ``proven`` by what they signed (``protocol.accusation``).
     ``suspects`` are sites that sums of noise cannot tell apart; nobody of them
     is accused. ``left_out`` says who had no part, and why. ``revealing`` are
     the sites of a sum that failed after they were asked to reveal it.
     """
 
     culprits: Mapping[str, str] = field(default_factory=dict)
+    proven: tuple[str, ...] = ()
     complaints: Mapping[str, str] = field(default_factory=dict)
     suspects: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     revealing: tuple[str, ...] = ()
+
+    @classmethod
+    def shown_by(cls, accusations: Sequence[Accusation]) -> "Conduct":
+        """Returns what accusations come to."""
+        own = [a for a in accusations if a.kind != "complaint"]
+        return cls(
+            culprits={a.against: a.why for a in own},
+            proven=tuple(sorted(a.against for a in own if a.kind in PROVABLE)),
+            complaints={a.other or "": a.against for a in accusations if a.kind == "complaint"},
+        )
 
     @classmethod
     def of(
@@ -32,9 +45,8 @@ class Conduct:
         failed: bool,
     ) -> "Conduct":
         """Returns what an attempt that has ended shows."""
-        return cls(
-            culprits=dict(sum_round.culprits),
-            complaints=dict(sum_round.complaints),
+        return replace(
+            cls.shown_by(sum_round.accusations),
             suspects=tuple(sorted(suspects)),
             left_out=left_out,
             revealing=sum_round.survivors if failed and sum_round.asks_to_reveal else (),
@@ -43,7 +55,11 @@ class Conduct:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The conduct in words, for people; a suspect is not accused."""
-        said = [f"{site} answered wrongly: {why}" for site, why in self.culprits.items()]
+        said = [
+            f"{site} answered wrongly: {why} "
+            f"({Verdict.PROVEN if site in self.proven else Verdict.CLAIMED})"
+            for site, why in self.culprits.items()
+        ]
         said += [
             f"{accuser} could not use the shares of {accused}, it says: one of the two is at fault"
             for accuser, accused in self.complaints.items()
@@ -72,6 +88,6 @@ def conduct_from(text: str) -> Conduct:
         ValueError, TypeError: it has another form.
     """
     said = json.loads(text)
-    for name in ("suspects", "revealing"):
+    for name in ("proven", "suspects", "revealing"):
         said[name] = tuple(said.get(name, ()))
     return Conduct(**said)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
+from protocol.accusation import Accusation
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused
 from protocol.exchange import Reply, Request
@@ -31,6 +32,7 @@ class Sum:
     ledger_heads: Mapping[str, str]
     tables: Mapping[str, tuple[int, ...]]
     transcript: Transcript
+    accusations: tuple[Accusation, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -88,6 +90,7 @@ def aggregate(
         ledger_heads=sum_round.ledger_heads,
         tables=sum_round.tables,
         transcript=Transcript.of(sum_round.context, counted),
+        accusations=sum_round.accusations,
     )
 
 

@@ -1,7 +1,7 @@
 """Writes down every attempt of a round: its row, and what the log keeps of it for ever."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, select
 
@@ -12,8 +12,9 @@ from coordinator.evaluation import Released, released_from
 from coordinator.round import Sum
 from coordinator.server_states import ServerStates
 from coordinator.standing import SUSPECTED, Standing
-from coordinator.store import ReleaseRow, RoundRow, Store, Transaction, now
+from coordinator.store import AccusationRow, ReleaseRow, RoundRow, Store, Transaction, now
 from coordinator.strategies import ServerState
+from protocol.accusation import Accusation
 from protocol.context import RoundContext
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError
@@ -131,14 +132,20 @@ class RoundBook:
             )
             transaction.log([self.entry(context, "round-opened", context.digest)], self._key)
 
-    def fail(self, context: RoundContext, error: FederationError, conduct: Conduct) -> None:
+    def fail(
+        self,
+        context: RoundContext,
+        error: FederationError,
+        conduct: Conduct,
+        accusations: Sequence[Accusation] = (),
+    ) -> None:
         """Writes down that an attempt failed, and what it has shown of the sites."""
         with self._store.transaction() as transaction:
             row = transaction.round(context)
             row.state, row.closed_at = "failed", now()
             kind = digest(type(error).__name__.encode())
             entries = [self.entry(context, "round-failed", kind)]
-            entries += self._keep(row, context, conduct)
+            entries += self._keep(transaction, row, conduct, accusations)
             transaction.log(entries, self._key)
 
     def close(
@@ -159,14 +166,33 @@ class RoundBook:
             "sum": total.digest,
         }
         entries = [self.entry(context, kind, payload) for kind, payload in left.items()]
-        return entries + self._keep(row, context, conduct)
+        return entries + self._keep(transaction, row, conduct, total.accusations)
 
-    def _keep(self, row: RoundRow, context: RoundContext, conduct: Conduct) -> list[NewEntry]:
-        """Writes down what was shown of the sites; returns the log's entry, if it was anything."""
+    def _keep(
+        self,
+        transaction: Transaction,
+        row: RoundRow,
+        conduct: Conduct,
+        accusations: Sequence[Accusation],
+    ) -> list[NewEntry]:
+        """Writes down what was shown of the sites, with its evidence; returns the log's entries."""
         row.conduct_json = conduct.text
-        if conduct == Conduct():
-            return []
-        return [self.entry(context, "conduct", digest(row.conduct_json.encode()))]
+        shown = [("conduct", row.conduct_json.encode())] if conduct != Conduct() else []
+        for accusation in accusations:
+            shown.append(("accusation", accusation.canonical_bytes))
+            transaction.add(
+                AccusationRow(run_id=row.run_id, context=row.context, document=shown[-1][1])
+            )
+        return [
+            NewEntry(
+                type=kind,
+                run_id=row.run_id,
+                payload=digest(document),
+                round=row.number,
+                attempt=row.attempt,
+            )  # fmt: skip
+            for kind, document in shown
+        ]
 
     def entry(self, context: RoundContext, kind: str, payload: str) -> NewEntry:
         """Returns a log entry about a round."""

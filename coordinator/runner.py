@@ -179,7 +179,7 @@ class Runner:
                         again = attempts.fail(_failed(sum_round, error))
                     finally:
                         shown = conduct(suspects=attempts.suspects, failed=True)
-                        self._book.fail(sum_round.context, error, shown)
+                        self._book.fail(sum_round.context, error, shown, sum_round.accusations)
                     if not again:
                         raise type(error)(f"{purpose} round {number + 1}: {error}") from error
                     continue

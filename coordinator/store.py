@@ -100,6 +100,16 @@ class RoundRow(Base):
     closed_at: Mapped[str | None] = mapped_column(String(32))
 
 
+class AccusationRow(Base):
+    """Who answered wrongly in a round's attempt, with the signed words that show it."""
+
+    __tablename__ = "accusation"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
+    context: Mapped[str] = mapped_column(String(64))
+    document: Mapped[bytes] = mapped_column(LargeBinary)  # see ``protocol.accusation``
+
+
 class ReleaseRow(Base):
     """Figures about a run: what the protocol released, and what a red team found (``redteam``)."""
 

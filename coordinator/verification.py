@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from compliance.audit_log import LoggedEntry, verify_log
 from compliance.dossier import CONTRADICTED
+from coordinator.accusations import require_accusations
 from coordinator.member_rows import require_logged
 from coordinator.references import reference_digest
 from coordinator.site_tables import require_signed_tables
@@ -92,6 +93,8 @@ def _verified(session: Session, public: bytes) -> Verified:
         _check_rounds(session, row, kinds)
         words = _check_words(row, kinds)
         require_signed_tables(session, row, words)
+        roster = _checked_roster(row, kinds)
+        require_accusations(session, row, roster, kinds.get("accusation", ()))
         summaries += words if row.simulation else []
     return Verified(
         root=root,

@@ -17,6 +17,7 @@ Rules:
 3. A revealed share counts only if it opens the commitment that its owner
    signed. What t shares give must match what the owner advertised.
 4. Whoever answered wrongly is named in ``culprits``; a complaint names two, of whom one lies.
+   What shows it is kept in ``accusations``.
 5. A wrong mask makes the whole sum noise, and shows nowhere else: a sum longer
    than honest updates can be is refused.
 
@@ -31,6 +32,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from protocol.accusation import Accusation
 from protocol.context import RoundContext
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
@@ -65,6 +67,7 @@ from protocol.messages import (
 )
 from protocol.silo_round import LEAST_COHORT
 from protocol.unmasking import Revealed, Shared, check_reveal, mask_keys, rebuild
+from protocol.witness import Witness
 
 
 class Step(Enum):
@@ -113,6 +116,7 @@ class SumRound:
         self._asked = tuple(site for site in context.cohort if site not in without)
         self._answers: dict[str, bytes] = {}  # of this step, as they came
         self._common: bytes | None = None  # this step's request, where all sites get the same
+        self._witness = Witness(context=context, publics=self._publics)
         self._culprits: dict[str, str] = {}
         self._complaints: dict[str, str] = {}
         self._refusals: dict[str, str] = {}
@@ -123,10 +127,10 @@ class SumRound:
         self._holders: tuple[str, ...] = ()  # U1, sorted: the order of every bundle of entries
         self._statement: Consistency | None = None  # what every survivor has to sign
         self._signatures: dict[str, bytes] = {}  # of it, as many as the threshold
-        self._headers: dict[str, bytes] = {}
-        self._entries: dict[str, dict[str, bytes]] = {}
+        self._headers = self._witness.headers
+        self._entries = self._witness.entries
         self._senders_digest = ""
-        self._blobs: dict[str, str] = {}
+        self._blobs = self._witness.blobs
         self._ledger_heads: dict[str, str] = {}
         self._tables: dict[str, tuple[int, ...]] = {}
         self._survivors: tuple[str, ...] = ()
@@ -171,6 +175,11 @@ class SumRound:
     def culprits(self) -> Mapping[str, str]:
         """Who answered wrongly, and how."""
         return MappingProxyType(self._culprits)
+
+    @property
+    def accusations(self) -> tuple[Accusation, ...]:
+        """What shows who answered wrongly, and each complaint."""
+        return tuple(self._witness.accusations)
 
     @property
     def complaints(self) -> Mapping[str, str]:
@@ -238,7 +247,7 @@ class SumRound:
         except OutOfOrder:
             raise
         except MessageRefused as error:
-            self._culprits.setdefault(site, str(error))
+            self._accuse(site, envelope, str(error))
             raise MessageRefused(f"site {site}: {error}") from error
         self._answers[site] = envelope
 
@@ -292,6 +301,7 @@ class SumRound:
         if step is Step.ADVERTISE:
             self._holders = inside
             self._adverts_digest = digest_of_messages(self._answers)
+            self._witness.adverts.update(self._answers)
             return self._sign(AdvertList(adverts=self._answers))
         if step is Step.SHARE:
             self._senders_digest = digest_of_messages(self._headers)
@@ -306,6 +316,7 @@ class SumRound:
             return self._sign(SurvivorList(blobs=self._blobs))
         if step is Step.CONSISTENCY:
             self._asks_to_reveal = True
+            self._witness.statements.update(self._answers)
             return self._sign(SignatureList(signatures=self._signatures))
         if step is Step.UNMASK:
             self._unmask()
@@ -317,12 +328,19 @@ class SumRound:
             try:
                 verify_message(wire, ShareHeader, self._origin(site))
             except MessageRefused as error:
-                self._culprits.setdefault(site, str(error))
+                self._accuse(site, wire, str(error))
+
+    def _accuse(self, site: str, wire: bytes, why: str) -> None:
+        """Names a site for its first wrong answer."""
+        if site not in self._culprits:
+            self._culprits[site] = why
+            self._witness.accuse(site, wire, why)
 
     def _unmask(self) -> None:
         rebuilt = rebuild(self._reveals, self._shared)
         for site in rebuilt.liars:
-            self._culprits[site] = "it dealt shares that do not give what it advertised"
+            why = self._culprits[site] = "it dealt shares that do not give what it advertised"
+            self._witness.accuse_dealer(site, self._answers, why)
         if rebuilt.liars:
             raise QuorumLost(
                 f"the shares of {', '.join(rebuilt.liars)} do not unmask the sum: "
@@ -405,6 +423,7 @@ class SumRound:
         if against not in self._headers or against == site:
             raise MessageRefused(f"site {site} complains about nobody who sent it shares")
         self._complaints[site] = against
+        self._witness.complain(site, against, wire)
         raise MessageRefused(f"site {site} takes no part: it complains about {against}")
 
     def _sign(self, message: Message) -> bytes:

@@ -107,14 +107,14 @@ def rebuild(reveals: Mapping[str, Revealed], shared: Shared) -> Rebuilt:
     for owner in shared.survivors:
         shares = {holder: reveals[holder].self_shares[owner] for holder in holders}
         secret = _combined(shares, shared.context)
-        if secret is None or not _is_self_secret(secret, owner, shared):
+        if secret is None or not is_self_secret(secret, shared.adverts[owner], shared.context):
             liars.append(owner)
         else:
             self_secrets[owner] = secret
     for owner in shared.lost:
         shares = {holder: reveals[holder].pair_shares[owner] for holder in holders}
         secret = _combined(shares, shared.context)
-        if secret is None or not _is_pair_secret(secret, owner, shared):
+        if secret is None or not is_pair_secret(secret, shared.adverts[owner], shared.context):
             liars.append(owner)
         else:
             pair_secrets[owner] = secret
@@ -151,10 +151,12 @@ def _combined(shares: Mapping[str, int], context: RoundContext) -> bytes | None:
         return None
 
 
-def _is_self_secret(secret: bytes, owner: str, shared: Shared) -> bool:
-    return self_commitment(secret, shared.context) == shared.adverts[owner].self_commitment
+def is_self_secret(secret: bytes, advert: Advertise, context: RoundContext) -> bool:
+    """Whether a secret is the b that its owner advertised."""
+    return self_commitment(secret, context) == advert.self_commitment
 
 
-def _is_pair_secret(secret: bytes, owner: str, shared: Shared) -> bool:
-    public = mask_private_key(secret, shared.context).public_key().public_bytes_raw()
-    return public == shared.adverts[owner].mask_public
+def is_pair_secret(secret: bytes, advert: Advertise, context: RoundContext) -> bool:
+    """Whether a secret is the z whose public key its owner advertised."""
+    public = mask_private_key(secret, context).public_key().public_bytes_raw()
+    return public == advert.mask_public
