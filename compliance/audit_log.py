@@ -12,25 +12,28 @@ Rules:
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
-from protocol.encoding import Json, canonical, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import SigningKey
+from protocol.log_entry import LogEntry, parse_log_entry
 from protocol.merkle import Frontier, leaf_hash
-from protocol.note import checkpoint_text, open_note, parse_checkpoint, sign_note
-
-ORIGIN = "collegium/audit/v1"
+from protocol.note import checkpoint_text, log_origin, open_note, parse_checkpoint, sign_note
 
 
 @dataclass(frozen=True, kw_only=True)
 class NewEntry:
-    """Something worth remembering: what happened, in which run, and the digest of its details."""
+    """Something worth remembering: what happened, in which run, and the digest of its details.
+
+    ``record`` is the digest of the database's row that was written with it, if one was.
+    """
 
     type: str
     run_id: str | None
     payload: str
     round: int | None = None
     attempt: int | None = None
+    record: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,20 +44,17 @@ class LoggedEntry:
     leaf_hash: bytes
     data: bytes
 
-    @property
-    def content(self) -> dict[str, Json]:
+    @cached_property
+    def content(self) -> LogEntry:
         """The entry's fields.
 
         Raises:
             StoreBroken: the bytes are not a canonical entry.
         """
         try:
-            value = parse_canonical(self.data)
+            return parse_log_entry(self.data)
         except MessageRefused as error:
             raise StoreBroken(f"audit entry {self.index} is damaged: {error}") from error
-        if not isinstance(value, dict):
-            raise StoreBroken(f"audit entry {self.index} is damaged: not an object")
-        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,23 +78,22 @@ def extend(
     logged = []
     for new in entries:
         index = frontier.size
-        data = canonical(
-            {
-                "v": 1,
-                "seq": index,
-                "time": time,
-                "type": new.type,
-                "run": new.run_id,
-                "round": new.round,
-                "attempt": new.attempt,
-                "payload": new.payload,
-            }
-        )
+        data = LogEntry(
+            seq=index,
+            time=time,
+            type=new.type,
+            run=new.run_id,
+            round=new.round,
+            attempt=new.attempt,
+            payload=new.payload,
+            record=new.record,
+        ).canonical_bytes
         entry = LoggedEntry(index=index, leaf_hash=leaf_hash(data), data=data)
         frontier = frontier.append(entry.leaf_hash)
         logged.append(entry)
     root = frontier.root
-    note = sign_note(checkpoint_text(ORIGIN, frontier.size, root), ORIGIN, signer)
+    origin = log_origin(signer.public)
+    note = sign_note(checkpoint_text(origin, frontier.size, root), origin, signer)
     return logged, Head(size=frontier.size, root=root, note=note, frontier=frontier.hashes)
 
 
@@ -116,7 +115,7 @@ def verify_log(entries: Sequence[LoggedEntry], heads: Sequence[Head], public: by
     by_size = {head.size: head for head in heads}
     frontier = Frontier.empty()
     for place, entry in enumerate(entries):
-        if entry.index != place or entry.content.get("seq") != place:
+        if entry.index != place or entry.content.seq != place:
             raise StoreBroken(f"audit entry {place} is missing or out of place")
         if leaf_hash(entry.data) != entry.leaf_hash:
             raise StoreBroken(f"audit entry {place} was changed: its hash does not match")
@@ -143,10 +142,11 @@ def _verify_head(head: Head, computed: Frontier, public: bytes) -> None:
     if head.frontier != computed.hashes:
         raise StoreBroken(f"what follows the head of size {head.size} would be appended wrongly")
     try:
-        checkpoint = parse_checkpoint(open_note(head.note, ORIGIN, public))
+        checkpoint = parse_checkpoint(open_note(head.note, log_origin(public), public))
     except MessageRefused as error:
         raise StoreBroken(
             f"the head of size {head.size} is not signed by the log: {error}"
         ) from error
-    if (checkpoint.size, checkpoint.root) != (head.size, computed.root):
+    said = (checkpoint.origin, checkpoint.size, checkpoint.root)
+    if said != (log_origin(public), head.size, computed.root):
         raise StoreBroken(f"the signed checkpoint of size {head.size} names another root")

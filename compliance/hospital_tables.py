@@ -105,6 +105,29 @@ class OnceRow(Base):
     digest: Mapped[str] = mapped_column(String(64))
 
 
+class LogHeadRow(Base):
+    """A head of a coordinator's log that this hospital took part under (``log_heads.py``)."""
+
+    __tablename__ = "log_head"
+    origin: Mapped[str] = mapped_column(String(63), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    root: Mapped[bytes] = mapped_column(LargeBinary(32))
+    note: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_at: Mapped[str] = mapped_column(String(32))
+
+
+class LogForkRow(Base):
+    """Two notes of one log that were not shown to agree: evidence against its coordinator."""
+
+    __tablename__ = "log_fork"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    origin: Mapped[str] = mapped_column(String(63))
+    kept_note: Mapped[bytes] = mapped_column(LargeBinary)
+    other_note: Mapped[bytes] = mapped_column(LargeBinary)
+    run: Mapped[str] = mapped_column(String(64))
+    seen_at: Mapped[str] = mapped_column(String(32))
+
+
 class BlobRow(Base):
     """A masked vector that may have to be sent again, byte for byte."""
 

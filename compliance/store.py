@@ -238,6 +238,14 @@ class Hospital:
         """
         return writing(self._engine)
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Returns a connection for queries that all see the same state; it changes nothing.
+
+        Raises:
+            StoreBroken: the database cannot be read.
+        """
+        return reading(self._engine)
+
     @contextmanager
     def transaction(self) -> Iterator["SqlBook"]:
         """Yields the ledger's rows in one writing transaction.
@@ -475,10 +483,14 @@ class SqlOnceBook:
             found = connection.execute(_BINDINGS, {"context": context})
             return {slot: digest for slot, digest in found}
 
-    def record(self, *bindings: tuple[str, str, str]) -> None:
+    def record(
+        self,
+        *bindings: tuple[str, str, str],
+        beside: Callable[[Connection], None] = lambda _connection: None,
+    ) -> None:
         """Binds each (context, slot) to a digest, durably, before what is named may leave.
 
-        All of them or none.
+        All of them or none, and with them what ``beside`` writes.
 
         Raises:
             MessageRefused: one is bound to another digest.
@@ -495,3 +507,4 @@ class SqlOnceBook:
                         f"this hospital has bound itself to another {slot} in this context: it "
                         "signs and reveals once"
                     )
+            beside(connection)

@@ -121,7 +121,7 @@ def require_logged(session: Session, entries: Sequence[LoggedEntry]) -> None:
             rosters is not what their members can have signed.
     """
     contents = [entry.content for entry in entries]
-    logged = [content["payload"] for content in contents if content["type"] in ACTS]
+    logged = [content.payload for content in contents if content.type in ACTS]
     known, revisions = set(logged), 0
     for table in TABLES:
         for row in session.scalars(select(table)):

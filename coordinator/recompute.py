@@ -14,7 +14,7 @@ from coordinator.evidence import RoundShelf
 from coordinator.runner import mean_of
 from coordinator.store import RoundRow, RunRow, StudyRow, logged_entries, signed_heads
 from coordinator.strategies import STRATEGIES
-from protocol.encoding import Json, blob_digest, digest
+from protocol.encoding import blob_digest, digest
 from protocol.errors import (
     MessageRefused,
     QuorumLost,
@@ -86,7 +86,7 @@ def recompute(
     if found != logged.get("sum"):
         raise StoreBroken(
             f"the sum of what the hospitals sent is {found[:16]}, the log says "
-            f"{str(logged.get('sum'))[:16]}: another aggregate was used"
+            f"{logged.get('sum', '')[:16]}: another aggregate was used"
         )
     return Recomputed(
         run_id=run_id,
@@ -108,21 +108,21 @@ def _kept(session: Session, shelf: RoundShelf, run_id: str) -> str:
     return ", ".join(names) or "none"
 
 
-def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, Json]:
+def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, str]:
     """Returns what the verified log says about one attempt of a round, by type of entry."""
     entries = logged_entries(session)
     verify_log(entries, signed_heads(session), public)
     contents = [entry.content for entry in entries]
     key = (row.run_id, row.number, row.attempt)
-    own = [c for c in contents if (c["run"], c["round"], c["attempt"]) == key]
-    opened = {str(c["payload"]) for c in own if c["type"] == "round-opened"}
+    own = [c for c in contents if (c.run, c.round, c.attempt) == key]
+    opened = {c.payload for c in own if c.type == "round-opened"}
     if row.context not in opened:
         raise StoreBroken("the round is not the one in the log")
-    return {str(c["type"]): c["payload"] for c in own}
+    return {c.type: c.payload for c in own}
 
 
 def _followed(
-    session: Session, run: RunRow, shelf: RoundShelf, machine: SumRound, logged: dict[str, Json]
+    session: Session, run: RunRow, shelf: RoundShelf, machine: SumRound, logged: dict[str, str]
 ) -> str | None:
     """Returns the digest of the model that the sum gives, after checking it against the log.
 

@@ -5,7 +5,7 @@ site that refuses, answers wrongly or stays silent is dropped from the step;
 the round goes on while the threshold allows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
+from coordinator.log_proofs import LogProofs
 from protocol.accusation import Accusation
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused
 from protocol.exchange import Reply, Request
 from protocol.sum_round import Step, SumRound
 from protocol.transcript import Transcript
+
+#: How often a round is opened again to a site that holds another head of the log each time.
+_REOPENED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,7 @@ def aggregate(
     run_id: str,
     model: bytes,
     timeout: float,
+    log: LogProofs,
     shelf: RoundShelf | None = None,
 ) -> Sum:
     """Returns the sum of what the sites contributed.
@@ -57,6 +62,7 @@ def aggregate(
         run_id: the run that the sites have joined.
         model: the global model's safetensors bytes, sent with the opening.
         timeout: seconds that one step may take.
+        log: what the sites are shown of the log.
         shelf: where masked vectors are kept as they arrive.
 
     Raises:
@@ -65,19 +71,26 @@ def aggregate(
         SumRefused: the sum is none that honest sites can give.
     """
     counted: dict[Step, dict[str, tuple[bytes, bytes | None]]] = {step: {} for step in Step}
+
+    def asks(step: Step, site: str) -> Request:
+        blob = model if step is Step.ADVERTISE else sum_round.attachment(step, site)
+        message = sum_round.request(step, site)
+        return Request(run_id=run_id, step=step.value, message=message, blob=blob)
+
+    def exchange(step: Step, sites: Sequence[str]) -> Iterator[tuple[str, Reply]]:
+        return link.exchange({site: asks(step, site) for site in sites}, timeout)
+
     for step in Step:
-        requests = {
-            site: Request(
-                run_id=run_id,
-                step=step.value,
-                message=sum_round.request(step, site),
-                blob=model if step is Step.ADVERTISE else sum_round.attachment(step, site),
-            )
-            for site in sum_round.asked(step)
-        }
-        for site, reply in link.exchange(requests, timeout):
+        replies = (
+            _opened(sum_round, log, exchange)
+            if step is Step.ADVERTISE
+            else exchange(step, sum_round.asked(step))
+        )
+        for site, reply in replies:
             if not _take(sum_round, step, site, reply):
                 continue
+            if step is Step.ADVERTISE:
+                log.opened(site, sum_round.context)
             counted[step][site] = reply.message, reply.blob if step is Step.SHARE else None
             if step is Step.MASKED and shelf is not None:
                 shelf.keep_vector(sum_round.context, sum_round.blob_hashes[site], reply.blob or b"")
@@ -92,6 +105,33 @@ def aggregate(
         transcript=Transcript.of(sum_round.context, counted),
         accusations=sum_round.accusations,
     )
+
+
+def _opened(
+    sum_round: SumRound,
+    log: LogProofs,
+    exchange: Callable[[Step, Sequence[str]], Iterator[tuple[str, Reply]]],
+) -> Iterator[tuple[str, Reply]]:
+    """Opens the round to all sites; to one that holds another head of the log once more."""
+    sites: Sequence[str] = sum_round.asked(Step.ADVERTISE)
+    for last in (False,) * _REOPENED + (True,):
+        again = []
+        for site, reply in exchange(Step.ADVERTISE, sites):
+            if not last and _holds_another_head(sum_round, log, site, reply):
+                again.append(site)
+            else:
+                yield site, reply
+        sites = again
+        if not sites:
+            return
+
+
+def _holds_another_head(sum_round: SumRound, log: LogProofs, site: str, reply: Reply) -> bool:
+    try:
+        held = None if reply.refusal else sum_round.held_head(site, reply.message)
+    except MessageRefused:
+        return False  # it is refused as an advert, too
+    return held is not None and log.is_known(site, held)
 
 
 def _take(sum_round: SumRound, step: Step, site: str, reply: Reply) -> bool:

@@ -24,11 +24,12 @@ from coordinator.conduct import Conduct
 from coordinator.evaluation import Released, released_json, released_metrics
 from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
+from coordinator.log_proofs import LogProofs
 from coordinator.round import Sum, aggregate
 from coordinator.round_book import RoundBook
 from coordinator.server_states import ServerStates
 from coordinator.site_tables import TABLES, deviations_of, signed_tables
-from coordinator.store import SnapshotRow, Store, newest_head, now
+from coordinator.store import SnapshotRow, Store, now
 from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
@@ -52,9 +53,6 @@ from protocol.tensors import (
     unflatten,
 )
 from protocol.update_vector import UpdateVector
-
-#: The root that a log without entries has: SHA-256 of nothing (RFC 6962 section 2.1).
-_EMPTY_ROOT = digest(b"")
 
 
 class Watcher(Protocol):
@@ -140,6 +138,7 @@ class Runner:
         Raises:
             QuorumLost: too few hospitals are left to finish a round.
         """
+        self._log = LogProofs(self._store, self._run_id, summaries)
         layout = layout_of(initial)
         strategy = STRATEGIES[self._study.training.strategy](self._study.training)
         state = self._book.resume(self._states) or strategy.init(flatten(initial))
@@ -190,13 +189,15 @@ class Runner:
                 self._spare[purpose] = spare - (attempts.now.draw - begun.draw)
 
     def _opened(self, purpose: str, number: int, attempt: Attempt, model: Tensors) -> SumRound:
+        context = self._context(purpose, number, attempt, model)
         return SumRound(
-            context=self._context(purpose, number, attempt, model),
+            context=context,
             roster=self._roster,
             key=self._key,
             min_cohort=attempt.least,
             without=attempt.without,
             threads=self._threads,
+            log_proof=partial(self._log.proof, context=context),
         )
 
     def _attempt(self, sum_round: SumRound, model: bytes) -> Sum:
@@ -208,6 +209,7 @@ class Runner:
             run_id=self._run_id,
             model=model,
             timeout=self._timeout,
+            log=self._log,
             shelf=self._evidence if keeps else None,
         )
         if keeps:
@@ -216,8 +218,7 @@ class Runner:
         return total
 
     def _context(self, purpose: str, number: int, attempt: Attempt, model: Tensors) -> RoundContext:
-        with self._store.read() as session:
-            head = newest_head(session)
+        log_size, log_root = self._log.head()
         return round_context(
             self._study,
             run_id=self._run_id,
@@ -226,7 +227,8 @@ class Runner:
             number=number,
             attempt=attempt.number,
             draw=attempt.draw,
-            log_root=head.root.hex() if head else _EMPTY_ROOT,
+            log_size=log_size,
+            log_root=log_root,
             model=model,
         )
 

@@ -30,9 +30,10 @@ from coordinator.store import (
     signed_heads,
 )
 from protocol.context import RoundContext
-from protocol.encoding import Json, digest, digest_json, parse_canonical
+from protocol.encoding import digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import Roster, parse_roster
+from protocol.log_entry import LogEntry
 from protocol.summary import Summary, open_summary, read_words
 
 #: The log's last word on a run's state, by the type of the entry that says it.
@@ -107,24 +108,24 @@ def _verified(session: Session, public: bytes) -> Verified:
     )
 
 
-Kinds = Mapping[str, Sequence[Mapping[str, Json]]]
+Kinds = Mapping[str, Sequence[LogEntry]]
 
 
 def _by_run(entries: Sequence[LoggedEntry]) -> dict[str, Kinds]:
-    runs: dict[str, dict[str, list[Mapping[str, Json]]]] = defaultdict(lambda: defaultdict(list))
+    runs: dict[str, dict[str, list[LogEntry]]] = defaultdict(lambda: defaultdict(list))
     for content in (entry.content for entry in entries):
-        if content["run"] is None:
+        if content.run is None:
             continue  # of the whole consortium, not of a run
-        runs[str(content["run"])][str(content["type"])].append(content)
+        runs[content.run][content.type].append(content)
     return dict(runs)
 
 
 def _payloads(kinds: Kinds, kind: str) -> list[str]:
-    return [str(content["payload"]) for content in kinds.get(kind, ())]
+    return [content.payload for content in kinds.get(kind, ())]
 
 
 def _check_studies(session: Session, entries: Sequence[LoggedEntry]) -> int:
-    registered = {e.content["payload"] for e in entries if e.content["type"] == "study-registered"}
+    registered = {e.content.payload for e in entries if e.content.type == "study-registered"}
     found = {row.digest: row.document for row in session.scalars(select(StudyRow))}
     for name, document in found.items():
         if digest(document) != name or name not in registered:
@@ -147,9 +148,7 @@ def _check_references(session: Session, logged: Mapping[str, Kinds]) -> set[str]
 
 
 def _check_state(row: RunRow, kinds: Kinds) -> None:
-    ends = [
-        (int(str(c["seq"])), state) for kind, state in _ENDS.items() for c in kinds.get(kind, ())
-    ]
+    ends = [(c.seq, state) for kind, state in _ENDS.items() for c in kinds.get(kind, ())]
     expected = max(ends)[1] if ends else "running"
     if row.state != expected or row.study_digest not in _payloads(kinds, "run-started"):
         raise StoreBroken(f"run {row.id} says {row.state}, the log says {expected}")
@@ -187,7 +186,7 @@ def failure_of(reasons: Sequence[str]) -> str:
 
 def _check_rounds(session: Session, row: RunRow, kinds: Kinds) -> None:
     rounds = session.scalars(select(RoundRow).filter_by(run_id=row.id)).all()
-    opened = {(c["round"], c["attempt"], c["payload"]) for c in kinds.get("round-opened", ())}
+    opened = {(c.round, c.attempt, c.payload) for c in kinds.get("round-opened", ())}
     if {(r.number, r.attempt, r.context) for r in rounds} != opened:
         raise StoreBroken(f"run {row.id}: its rounds are not the ones in the log")
     try:
@@ -213,14 +212,14 @@ def _check_context(row: RoundRow) -> None:
 
 def _check_results(row: RunRow, rounds: Sequence[RoundRow], kinds: Kinds) -> None:
     finished = [r for r in rounds if r.state == "finished"]
-    survivors = {(c["round"], c["payload"]) for c in kinds.get("survivors", ())}
+    survivors = {(c.round, c.payload) for c in kinds.get("survivors", ())}
     if {(r.number, digest_json(json.loads(r.survivors_json))) for r in finished} != survivors:
         raise StoreBroken(f"run {row.id}: who took part in a round is not what the log says")
-    conduct = {(c["round"], c["attempt"], c["payload"]) for c in kinds.get("conduct", ())}
+    conduct = {(c.round, c.attempt, c.payload) for c in kinds.get("conduct", ())}
     shown = [r for r in rounds if r.conduct_json != "{}"]
     if {(r.number, r.attempt, digest(r.conduct_json.encode())) for r in shown} != conduct:
         raise StoreBroken(f"run {row.id}: what a round shows of its sites is not what was logged")
-    results = {(c["round"], c["payload"]) for c in kinds.get("result", ())}
+    results = {(c.round, c.payload) for c in kinds.get("result", ())}
     trained = {(r.number, r.model_digest) for r in rounds if r.model_digest is not None}
     if trained != results:
         raise StoreBroken(f"run {row.id}: the model of a round is not the one in the log")

@@ -337,9 +337,9 @@ def _entry(entry: LoggedEntry) -> EntryFacts:
     content = entry.content
     return EntryFacts(
         index=entry.index,
-        time=str(content["time"]),
-        type=str(content["type"]),
-        payload=str(content["payload"]),
+        time=content.time,
+        type=content.type,
+        payload=content.payload,
         leaf_hash=entry.leaf_hash.hex(),
     )
 

@@ -2,8 +2,8 @@
 
 The coordinator opens a round with this context; a silo computes it again from
 its own copy of study and roster and from the model bytes it received, and
-refuses any other. Only which round, attempt and draw it is, and the log's
-root, come from the coordinator.
+refuses any other. Only which round, attempt and draw it is, and the log's head,
+come from the coordinator; ``log_proof`` says how a silo checks that head.
 """
 
 from protocol.context import COUNTS, RoundContext
@@ -25,6 +25,7 @@ def round_context(
     number: int,
     attempt: int,
     draw: int,
+    log_size: int,
     log_root: str,
     model: Tensors,
 ) -> RoundContext:
@@ -47,6 +48,7 @@ def round_context(
         round=number,
         attempt=attempt,
         draw=draw,
+        log_size=log_size,
         log_root=log_root,
         roster_digest=roster_digest,
         cohort=study.site_names,

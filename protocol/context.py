@@ -75,6 +75,7 @@ class RoundContext:
     round: Annotated[int, integer(0, 2**31)]
     attempt: Annotated[int, integer(0, 2**31)]
     draw: Annotated[int, integer(0, 2**31)]
+    log_size: Annotated[int, integer(0, 2**53 - 1)]
     log_root: Digest
     roster_digest: Digest
     cohort: Annotated[tuple[str, ...], list_of(SITE_NAME, MAX_SITES)]

@@ -7,7 +7,8 @@
     |-- CohortRefused               mend the hospital's records, or the contract
     |-- WorkspaceRefused            choose another output folder, or repair this one
     |-- PolicyRefused               the hospital does not allow it: ask its officers
-    |   `-- SiteFileRefused         mend the hospital's site file
+    |   |-- SiteFileRefused         mend the hospital's site file
+    |   `-- LogForked               the coordinator's log contradicts what it showed before: ask
     |-- BudgetSpent                 the patients' privacy budget does not suffice
     |-- MessageRefused              drop the message: malformed, unsigned, replayed, not for us
     |   `-- OutOfOrder              drop the message: right form, wrong step
@@ -49,6 +50,10 @@ class PolicyRefused(FederationError):
 
 class SiteFileRefused(PolicyRefused):
     """The hospital's site file is malformed or contradicts itself, so it allows nothing."""
+
+
+class LogForked(PolicyRefused):
+    """The coordinator's log is not shown to extend what this hospital knows of it."""
 
 
 class BudgetSpent(FederationError):

@@ -1,4 +1,4 @@
-"""RFC 6962 Merkle tree: roots, proofs, their verifiers, and appending without the old leaves.
+"""RFC 6962 Merkle tree: roots, the verifiers of proofs, and appending without the old leaves.
 
 Rules:
 
@@ -8,6 +8,8 @@ Rules:
 2. A tree of n leaves splits at the largest power of two below n.
 3. A proof must be used up exactly: too short, too long or for another place
    is a refusal, and so is a proof about an empty tree.
+
+``merkle_tree`` makes the proofs.
 
 Source: RFC 6962, section 2.1; the verifiers follow RFC 9162, sections 2.1.3.2
 and 2.1.4.2.
@@ -20,7 +22,8 @@ from dataclasses import dataclass
 from protocol.errors import MessageRefused
 
 HASH_BYTES = 32
-_EMPTY_ROOT = hashlib.sha256(b"").digest()
+#: The root of a tree without leaves.
+EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -46,30 +49,13 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return Frontier.of(leaves).root
 
 
-def inclusion_proof(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """Returns the audit path of leaf ``index``, from the leaf upwards (RFC 6962 2.1.1).
-
-    Raises:
-        ValueError: there is no such leaf.
-    """
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"there is no leaf {index} among {len(leaves)}")
-    if len(leaves) == 1:
-        return ()
-    split = _split(len(leaves))
-    left, right = leaves[:split], leaves[split:]
-    if index < split:
-        return (*inclusion_proof(left, index), root(right))
-    return (*inclusion_proof(right, index - split), root(left))
-
-
 def verify_inclusion(
     leaf: bytes, index: int, size: int, proof: Sequence[bytes], expected_root: bytes
 ) -> None:
     """Checks that a leaf hash is number ``index`` of the ``size`` under a root.
 
-    >>> leaves = [leaf_hash(bytes([number])) for number in range(5)]
-    >>> verify_inclusion(leaves[3], 3, 5, inclusion_proof(leaves, 3), root(leaves))
+    >>> leaves = [leaf_hash(bytes([number])) for number in range(2)]
+    >>> verify_inclusion(leaves[1], 1, 2, [leaves[0]], root(leaves))
 
     Raises:
         MessageRefused: it is not, or the proof has another length.
@@ -93,24 +79,13 @@ def verify_inclusion(
         raise MessageRefused(f"leaf {index} is not under this root of {size} leaves")
 
 
-def consistency_proof(leaves: Sequence[bytes], first: int) -> tuple[bytes, ...]:
-    """Returns the proof that the tree extends its first ``first`` leaves (RFC 6962 2.1.2).
-
-    Raises:
-        ValueError: there are not that many leaves, or ``first`` is not positive.
-    """
-    if not 0 < first <= len(leaves):
-        raise ValueError(f"a tree of {len(leaves)} does not extend one of {first}")
-    return _consistency(leaves, first, whole=True)
-
-
 def verify_consistency(
     first: int, second: int, proof: Sequence[bytes], first_root: bytes, second_root: bytes
 ) -> None:
     """Checks that a tree of ``second`` leaves keeps the first ``first`` unchanged.
 
-    >>> leaves = [leaf_hash(bytes([number])) for number in range(5)]
-    >>> verify_consistency(3, 5, consistency_proof(leaves, 3), root(leaves[:3]), root(leaves))
+    >>> leaves = [leaf_hash(bytes([number])) for number in range(2)]
+    >>> verify_consistency(1, 2, [leaves[1]], root(leaves[:1]), root(leaves))
 
     Raises:
         MessageRefused: it does not, or the proof has another length.
@@ -177,7 +152,7 @@ class Frontier:
     def root(self) -> bytes:
         """The root over all leaves."""
         if not self.hashes:
-            return _EMPTY_ROOT
+            return EMPTY_ROOT
         computed = self.hashes[-1]
         for subtree in reversed(self.hashes[:-1]):
             computed = node_hash(subtree, computed)
@@ -190,22 +165,6 @@ def _push(stack: list[bytes], size: int, leaf: bytes) -> None:
         leaf = node_hash(stack.pop(), leaf)
         size >>= 1
     stack.append(leaf)
-
-
-def _split(size: int) -> int:
-    """Returns the largest power of two below ``size``, which is at least 2."""
-    return 1 << ((size - 1).bit_length() - 1)
-
-
-def _consistency(leaves: Sequence[bytes], first: int, *, whole: bool) -> tuple[bytes, ...]:
-    """SUBPROOF of RFC 6962; ``whole`` says that the old tree is known by its root."""
-    if first == len(leaves):
-        return () if whole else (root(leaves),)
-    split = _split(len(leaves))
-    left, right = leaves[:split], leaves[split:]
-    if first <= split:
-        return (*_consistency(left, first, whole=whole), root(right))
-    return (*_consistency(right, first - split, whole=False), root(left))
 
 
 def _walk(place: int, last: int, path: Sequence[bytes]) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ Rules:
 
 Every step has a request of the coordinator and an answer of the silo:
 
-    advertise     RoundOpen        -> Advertise
+    advertise     RoundOpen        -> Advertise, or HeldHead
     share         AdvertList       -> ShareHeader, and the entries that it names
     masked        SenderList, and the entries for the silo -> Masked and a blob, or Complaint
     consistency   SurvivorList     -> Consistency
@@ -47,9 +47,11 @@ from protocol.forms import (
     list_of,
     map_of,
     nested,
+    optional,
     to_json,
 )
 from protocol.identity import SigningKey, verify
+from protocol.log_proof import LogProof
 from protocol.no_wrap import COUNT_LIMIT
 from protocol.shares import OPENING_BYTES, Kind
 
@@ -78,11 +80,29 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, kw_only=True)
 class RoundOpen:
-    """Coordinator: take part in this context."""
+    """Coordinator: take part in this context; ``log`` proves its log's head to one hospital.
+
+    Without a proof (None) no hospital takes part.
+    """
 
     type: ClassVar[str] = "round-open"
     most_bytes: ClassVar[int] = 1 << 16
     context: Annotated[RoundContext, nested(RoundContext)]
+    log: Annotated[LogProof | None, optional(nested(LogProof))] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldHead:
+    """Silo: instead of keys, the newest head that it holds of the coordinator's log (0: none).
+
+    The proof that was sent starts from another head; the coordinator opens the
+    round to this silo again, with a proof that starts from this one.
+    """
+
+    type: ClassVar[str] = "held-head"
+    most_bytes: ClassVar[int] = _SMALL
+    size: Annotated[int, integer(0, 2**53 - 1)]
+    root: Digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +242,7 @@ class Reveal:
 
 _MESSAGES: tuple[type[Message], ...] = (
     RoundOpen,
+    HeldHead,
     Advertise,
     AdvertList,
     ShareHeader,

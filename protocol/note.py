@@ -2,15 +2,16 @@
 
 A note::
 
-    collegium/audit/v1
+    collegium/audit/v1/3b6a27bcceb6a42d62a3a8d02a6f0d73
     3
     9fM...=
 
-    — collegium/audit/v1 Hk2z...=
+    — collegium/audit/v1/3b6a27bcceb6a42d62a3a8d02a6f0d73 Hk2z...=
 
-The text is three lines: origin, number of entries, root in base64. It ends
-with a line feed; an empty line and the signature lines follow. A signature
-line holds a name and base64 of a 4-byte key identifier and the Ed25519
+The text is three lines: origin, number of entries, root in base64. It ends with
+a line feed; an empty line and the signature lines follow. No other log has the
+same origin: it is made from the key that signs the log (``log_origin``). A
+signature line holds a name and base64 of a 4-byte key identifier and the Ed25519
 signature over exactly the text.
 
 Source: C2SP signed-note v1.0.0 and tlog-checkpoint v1.0.0.
@@ -30,6 +31,16 @@ MAX_BYTES = 1 << 16
 _MAX_SIGNATURES = 300
 _ED25519 = b"\x01"
 _MARK = "— "
+_ORIGIN = "collegium/audit/v1/"
+
+
+def log_origin(public: bytes) -> str:
+    """Returns the origin of the log that a coordinator's key signs: another key, another log.
+
+    >>> log_origin(bytes(32))
+    'collegium/audit/v1/66687aadf862bd776c8fc18b8e9f8e20'
+    """
+    return _ORIGIN + hashlib.sha256(public).hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,8 +111,8 @@ class _Survivors:
         return digest_json(list(self.sites))
 
 
-def opened_context(wire: bytes, coordinator_public: bytes) -> RoundContext:
-    """Returns the context that the coordinator opens a round with.
+def opened_round(wire: bytes, coordinator_public: bytes) -> RoundOpen:
+    """Returns what the coordinator opens a round with.
 
     Raises:
         MessageRefused: it is malformed, not the coordinator's, or breaks the
@@ -122,7 +122,7 @@ def opened_context(wire: bytes, coordinator_public: bytes) -> RoundContext:
     claimed = read_unverified(wire, RoundOpen, origin).context
     # The envelope must name the very context that it carries.
     origin = Origin(sender=COORDINATOR, public=coordinator_public, context=claimed.digest)
-    return open_message(wire, RoundOpen, origin).context
+    return open_message(wire, RoundOpen, origin)
 
 
 class SiloRound:

@@ -38,6 +38,7 @@ from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
 from protocol.identity import COORDINATOR, Roster, SigningKey
 from protocol.keystream import Words
+from protocol.log_proof import LogProof
 from protocol.masking import apply_masks, require_usable, word_type
 from protocol.messages import (
     ENTRY_BYTES,
@@ -45,6 +46,7 @@ from protocol.messages import (
     AdvertList,
     Complaint,
     Consistency,
+    HeldHead,
     M,
     Masked,
     Message,
@@ -88,7 +90,7 @@ class SumRound:
 
     For each step: ``request`` for every site in ``asked``, ``receive`` what
     comes, ``close``; after the last, ``total``. Sites in ``without`` are treated
-    as dropped from the start.
+    as dropped from the start. ``log_proof`` gives what a site is shown of the log.
 
     Raises:
         MessageRefused: a member of the cohort is not in the roster, or the
@@ -104,6 +106,7 @@ class SumRound:
         min_cohort: int = LEAST_COHORT,
         without: Collection[str] = (),
         threads: int = 1,
+        log_proof: Callable[[str], LogProof | None] = lambda _site: None,
     ) -> None:
         if roster.digest != context.roster_digest:
             raise MessageRefused("the context names another roster")
@@ -137,7 +140,7 @@ class SumRound:
         self._reveals: dict[str, Revealed] = {}
         self._sum: Words | None = None  # made when the first vector comes
         self._finished = False
-        self._common = self._sign(RoundOpen(context=context))
+        self._log_proof = log_proof
         self._take: Mapping[Step, Callable[[str, bytes, bytes | None], None]] = {
             Step.ADVERTISE: self._take_advert,
             Step.SHARE: self._take_shares,
@@ -212,6 +215,8 @@ class SumRound:
             OutOfOrder: it is not this step's turn, or the site is not in it.
         """
         self._require_asked(step, site)
+        if step is Step.ADVERTISE:
+            return self._sign(RoundOpen(context=self.context, log=self._log_proof(site)))
         if self._common is None:
             raise OutOfOrder(f"step {step.value} has no request")
         return self._common
@@ -226,6 +231,18 @@ class SumRound:
         if step is not Step.MASKED:
             return None
         return b"".join(self._entries[owner][site] for owner in sorted(self._headers))
+
+    def held_head(self, site: str, envelope: bytes) -> HeldHead | None:
+        """Returns which head of the log a site says it holds, where its answer says that.
+
+        Raises:
+            OutOfOrder: it is not the first step's turn, or the site is not in it.
+            MessageRefused: the answer is not the site's.
+        """
+        self._require_asked(Step.ADVERTISE, site)
+        if peek_type(envelope) != HeldHead.type:
+            return None
+        return self._open(site, envelope, HeldHead)
 
     def receive(self, step: Step, site: str, envelope: bytes, blob: bytes | None = None) -> None:
         """Takes a site's answer; the same answer again changes nothing.

@@ -26,6 +26,8 @@ class Summary:
     far, over all its runs, in the dearer of its two partitions;
     ``fallback_epsilon`` what is left of the claim if more sites collude than
     the secure sum allows, where it rests on that. None where nothing is claimed.
+    ``log_size`` and ``log_root`` are the newest head of the coordinator's log that
+    the hospital holds; 0 and zeros before the first.
     ``engine`` names what computed the gradients; empty in older summaries.
     """
 
@@ -47,6 +49,8 @@ class Summary:
     budget_epsilon: float | None
     enforced_epsilon: float | None
     ledger_head: str
+    log_size: int
+    log_root: str
     fallback_epsilon: float | None = None
     engine: str = ""
 

@@ -5,8 +5,9 @@ Rules, whoever the coordinator claims to be:
 1. It answers only in a context that is the one it computes itself: its study,
    roster, cohort, threshold, layout, weights and privacy plan, and the digest
    of the very model bytes it was sent.
-2. Training starts from the study's own first parameters; rounds and their draws
-   only go forward, and spare draws are counted (``draws``).
+2. Training starts from the study's own first parameters and goes on from what
+   the coordinator's log names as the last result (``log_check``); rounds and
+   their draws only go forward, and spare draws are counted (``draws``).
 3. A repeated request gets the same bytes. Another attempt of a draw gets the
    same noised vector under another mask, at no charge, and reveals it among one
    set of sites only. Another draw is noised anew and paid.
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.ledger_records import SentToken
+from compliance.log_heads import LogHeads
 from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
 from protocol.agreed_context import round_context
@@ -35,16 +37,19 @@ from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts
 from protocol.identity import Member, Roster, SigningKey
 from protocol.keystream import Words
+from protocol.log_proof import SignedHead
 from protocol.masking import word_type
+from protocol.messages import HeldHead, sign_message
 from protocol.no_wrap import COUNT_LIMIT
 from protocol.noise_shares import share_multiplier
 from protocol.privacy import DistributedPrivacy
-from protocol.silo_round import SiloRound, opened_context
+from protocol.silo_round import SiloRound, opened_round
 from protocol.study import Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
 from silos.draws import Draws, Noised
 from silos.entropy import Entropy, Moment
+from silos.log_check import check_log
 from silos.privacy_plan import PrivacyPlan
 
 log = logging.getLogger("collegium.silo")
@@ -112,6 +117,7 @@ class Participation:
         self._home = home
         self._book = home.once_book()
         self._draws = Draws(self._book.of(run_id), spare=study.spare_draws if plan else None)
+        self._heads = LogHeads(home, coordinator_public)
         self._ledger = home.ledger
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
@@ -132,6 +138,11 @@ class Participation:
     def token(self) -> SentToken | None:
         """The ledger's word that the newest masked vector is paid for; None where nothing is."""
         return self._token
+
+    @property
+    def known_head(self) -> SignedHead | None:
+        """The newest head of the coordinator's log that this hospital holds."""
+        return self._heads.newest()
 
     def initial_model(self) -> bytes:
         """Returns the safetensors bytes of the parameters that the study's seed gives."""
@@ -164,18 +175,22 @@ class Participation:
             self.plan.settle(self._ledger)
 
     def _open(self, request: Request) -> bytes:
-        context = opened_context(request.message, self._coordinator)
+        opening = opened_round(request.message, self._coordinator)
+        context = opening.context
         if self._round is not None and self._round.context == context:
             return self._round.advertise()  # asked again, the same bytes again
         model = decode_tensors(request.blob or b"")
         self._check(context, model)
+        head = check_log(opening, self._heads)
+        if isinstance(head, HeldHead):
+            return sign_message(head, context=context.digest, sender=self.site, key=self.key)
         opened = SiloRound(
             context=context,
             site=self.site,
             key=self.key,
             roster=self._roster,
             coordinator_public=self._coordinator,
-            book=self._book,
+            book=self._heads.keeping(head),
             min_cohort=self.study.aggregation.min_cohort,
             among=self._draws.among(context),
         )
@@ -203,16 +218,19 @@ class Participation:
             self._check_initial(model)
         if layout_of(model) != self._layout:
             raise PolicyRefused("the model sent has another layout than the study's network")
-        expected = round_context(  # which round, attempt and draw it is, the coordinator says
-            self.study,
-            run_id=self.run_id,
-            roster_digest=self._roster.digest,
-            purpose=context.purpose,
-            number=context.round,
-            attempt=context.attempt,
-            draw=context.draw,
-            log_root=context.log_root,
-            model=model,
+        expected = round_context(  # which round, attempt, draw and head it is, the opening says
+            round_context(  # which round, attempt and draw it is, and the log's head, are said
+                self.study,
+                run_id=self.run_id,
+                roster_digest=self._roster.digest,
+                purpose=context.purpose,
+                number=context.round,
+                attempt=context.attempt,
+                draw=context.draw,
+                log_size=context.log_size,
+                log_root=context.log_root,
+                model=model,
+            )
         )
         if context != expected:
             wrong = [

@@ -256,6 +256,7 @@ class Silo:
         promised = privacy if isinstance(privacy, PatientPrivacy) else None
         claimed = plan if joined.is_secret else None  # fixed test noise protects nobody
         spent = self._ledger.summary() if claimed else None
+        known = joined.known_head
         return sign_summary(
             Summary(
                 site=self.site,
@@ -276,6 +277,8 @@ class Silo:
                 budget_epsilon=spent.epsilon_max if spent else None,
                 enforced_epsilon=spent.enforced_epsilon if spent else None,
                 ledger_head=self._ledger.head,
+                log_size=known.size if known else 0,
+                log_root=known.root.hex() if known else "0" * 64,
                 fallback_epsilon=claimed.fallback_epsilon if claimed else None,
                 engine=joined.trainer.engine,
             ),

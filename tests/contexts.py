@@ -19,6 +19,7 @@ def context_of(count: int, **changes: Any) -> RoundContext:
         "round": 0,
         "attempt": 0,
         "draw": 0,
+        "log_size": 7,
         "log_root": "2" * 64,
         "roster_digest": "3" * 64,
         "cohort": site_names(count),

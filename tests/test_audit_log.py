@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend, verify_log
+from protocol.encoding import digest
 from protocol.errors import StoreBroken
 from protocol.identity import SigningKey
 from protocol.merkle import leaf_hash, root
@@ -20,7 +21,8 @@ def log_of(sizes: list[int]) -> tuple[list[LoggedEntry], list[Head]]:
     heads: list[Head] = []
     for size in sizes:
         new = [
-            NewEntry(type="result", run_id="r", payload=f"{len(entries)}-{n}") for n in range(size)
+            NewEntry(type="result", run_id="r", payload=digest(b"%d" % (len(entries) + n)))
+            for n in range(size)
         ]
         logged, head = extend(heads[-1] if heads else None, new, "2026-01-01T00:00:00.000Z", KEY)
         entries += logged
@@ -56,7 +58,7 @@ def test_a_log_that_was_tampered_with_is_refused(fault: str) -> None:
 
 def test_a_consistent_rewrite_is_found_by_the_signed_head() -> None:
     entries, heads = log_of([2, 3])
-    other = NewEntry(type="result", run_id="r", payload="another history")
+    other = NewEntry(type="result", run_id="r", payload=digest(b"another history"))
     forged, _ = extend(heads[0], [other] * 3, "2026-01-01T00:00:00.000Z", KEY)
     with pytest.raises(StoreBroken, match="was rewritten"):
         verify_log([*entries[:2], *forged], heads, KEY.public)

@@ -230,7 +230,7 @@ def test_both_institutions_derive_one_context() -> None:
     model = {"w": np.zeros(100, dtype=np.float32)}
     context = round_context(
         study, run_id="r", roster_digest="3" * 64, purpose="training", number=0, attempt=0,
-        draw=0, log_root="2" * 64, model=model,
+        draw=0, log_size=1, log_root="2" * 64, model=model,
     )  # fmt: skip
     assert (context.frac_bits, context.ring_bits) == (0, 32)
     assert float(context.bound) == NoiseShares.of(study, privacy_of(study), 100).bound

@@ -18,7 +18,6 @@ import pytest
 from scipy.stats import chisquare
 
 from protocol.agreed_context import round_context
-from protocol.encoding import digest
 from protocol.errors import MessageRefused, OutOfOrder, SumRefused
 from protocol.exchange import Reply, Request
 from protocol.identity import COORDINATOR, Member, Roster, SigningKey
@@ -41,9 +40,10 @@ from protocol.messages import (
 )
 from protocol.sealed_shares import SiloSecrets, deal_shares
 from protocol.shares import OPENING_BYTES, combine, parse_opening
-from protocol.silo_round import SiloRound, opened_context
+from protocol.silo_round import SiloRound, opened_round
 from protocol.sum_round import Step, SumRound
 from protocol.tensors import Tensors, decode_tensors, encode_tensors
+from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation as Consortium
 from tests.studies import small_study
 from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryBook, reached
@@ -431,7 +431,7 @@ def test_opening_under_another_contexts_name_is_refused() -> None:
     data = data.replace(federation.context.digest.encode(), b"0" * 64)
     wire = federation.coordinator_key.sign("round-open", data) + data
     with pytest.raises(MessageRefused, match="belongs to another context"):
-        opened_context(wire, federation.coordinator_key.public)
+        opened_round(wire, federation.coordinator_key.public)
 
 
 def test_second_context_for_one_attempt_is_refused() -> None:
@@ -558,12 +558,16 @@ class Hospital:
     def asked(self, blob: bytes, model: Tensors | None = None) -> Reply:
         """Returns its answer to a context for one model and the bytes of perhaps another."""
         roster, key = self.consortium.roster, self.consortium.workspace.signing_key()
+        log = CoordinatorLog(key)
         context = round_context(
             self.consortium.study, run_id="run-1", roster_digest=roster.digest,
-            purpose="training", number=0, attempt=0, draw=0, log_root=digest(b""),
-            model=model or self.model,
+            purpose="training", number=0, attempt=0, draw=0,
+            log_size=log.head.size, log_root=log.head.root.hex(), model=model or self.model,
         )  # fmt: skip
-        wire = SumRound(context=context, roster=roster, key=key).request(Step.ADVERTISE, "east")
+        machine = SumRound(
+            context=context, roster=roster, key=key, log_proof=lambda _site: log.proof(context)
+        )
+        wire = machine.request(Step.ADVERTISE, "east")
         return self.silo.answer(Request(run_id="run-1", step="advertise", message=wire, blob=blob))
 
     def check_refusal(

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from protocol.errors import MessageRefused
 from protocol.merkle import (
     Frontier,
-    consistency_proof,
-    inclusion_proof,
     leaf_hash,
     root,
     verify_consistency,
     verify_inclusion,
 )
+from protocol.merkle_tree import Tree
 from tests.reference.merkle import audit_path, tree_hash
 
 # The inputs and roots of the certificate-transparency project's own tests.
@@ -50,7 +49,7 @@ def test_root_is_the_published_one(size: int) -> None:
 
 
 def test_inclusion_proof_is_the_published_one() -> None:
-    assert [part.hex() for part in inclusion_proof(LEAVES, 5)] == [
+    assert [part.hex() for part in Tree(LEAVES).inclusion(5, len(LEAVES))] == [
         "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
         "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
         "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
@@ -58,12 +57,12 @@ def test_inclusion_proof_is_the_published_one() -> None:
 
 
 def test_consistency_proofs_are_the_published_ones() -> None:
-    assert [part.hex() for part in consistency_proof(LEAVES, 6)] == [
+    assert [part.hex() for part in Tree(LEAVES).consistency(6, len(LEAVES))] == [
         "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
         "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
         "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
     ]
-    assert [part.hex() for part in consistency_proof(LEAVES[:5], 2)] == [
+    assert [part.hex() for part in Tree(LEAVES).consistency(2, 5)] == [
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
         "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
     ]
@@ -88,7 +87,7 @@ def test_every_leaf_of_every_small_tree_is_proved() -> None:
     for size in range(1, 34):
         leaves, top = leaves_of(size), tree_hash(entries[:size])
         for index in range(size):
-            proof = inclusion_proof(leaves, index)
+            proof = Tree(leaves).inclusion(index, len(leaves))
             assert list(proof) == audit_path(index, entries[:size])
             verify_inclusion(leaves[index], index, size, proof, top)
 
@@ -97,7 +96,7 @@ def test_every_pair_of_small_trees_is_consistent() -> None:
     leaves = leaves_of(33)
     for second in range(1, 34):
         for first in range(1, second + 1):
-            proof = consistency_proof(leaves[:second], first)
+            proof = Tree(leaves).consistency(first, second)
             roots = root(leaves[:first]), root(leaves[:second])
             verify_consistency(first, second, proof, *roots)
 
@@ -119,7 +118,9 @@ def test_spoilt_inclusion_claim_is_refused(data: st.DataObject) -> None:
     size = data.draw(st.integers(1, 40))
     index = data.draw(st.integers(0, size - 1))
     leaves = leaves_of(size)
-    true = Claim(leaves[index], index, size, inclusion_proof(leaves, index), root(leaves))
+    true = Claim(
+        leaves[index], index, size, Tree(leaves).inclusion(index, len(leaves)), root(leaves)
+    )
     wrong = leaf_hash(b"wrong")
     spoilt = [
         Claim(wrong, index, size, true.proof, true.top),
@@ -152,7 +153,7 @@ def test_rewritten_history_is_refused(data: st.DataObject) -> None:
     changed = data.draw(st.integers(0, first - 1))
     leaves = leaves_of(second)
     rewritten = [*leaves[:changed], leaf_hash(b"rewritten"), *leaves[changed + 1 :]]
-    proof = consistency_proof(rewritten, first)
+    proof = Tree(rewritten).consistency(first, len(rewritten))
     with pytest.raises(MessageRefused, match="were changed|does not lead"):
         verify_consistency(first, second, proof, root(leaves[:first]), root(rewritten))
 
@@ -163,7 +164,7 @@ def test_consistency_proof_of_another_length_is_refused(data: st.DataObject) -> 
     first = data.draw(st.integers(1, second - 1))
     leaves = leaves_of(second)
     roots = root(leaves[:first]), root(leaves)
-    proof = consistency_proof(leaves, first)
+    proof = Tree(leaves).consistency(first, len(leaves))
     for other in (proof[:-1], (*proof, leaf_hash(b""))):
         with pytest.raises(MessageRefused, match="too short|too long|changed|does not lead"):
             verify_consistency(first, second, other, *roots)
@@ -182,11 +183,26 @@ def test_sizes_that_cannot_follow_are_refused(first: int) -> None:
         verify_consistency(first, 4, (), bytes(32), bytes(32))
 
 
+def test_a_tree_that_grew_proves_every_size_that_it_had() -> None:
+    leaves, tree = leaves_of(70), Tree()
+    for size, leaf in enumerate(leaves, start=1):
+        tree.append(leaf)
+        assert tree.root(size) == root(leaves[:size])
+    for size in range(1, 71):
+        for index in range(size):
+            proof = tree.inclusion(index, size)
+            assert proof == Tree(leaves[:size]).inclusion(index, size)
+            verify_inclusion(leaves[index], index, size, proof, root(leaves[:size]))
+        for first in range(1, size + 1):
+            roots = root(leaves[:first]), root(leaves[:size])
+            verify_consistency(first, size, tree.consistency(first, size), *roots)
+
+
 def test_proofs_for_leaves_that_are_not_there_cannot_be_made() -> None:
-    with pytest.raises(ValueError, match="there is no leaf 3 among 3"):
-        inclusion_proof(leaves_of(3), 3)
-    with pytest.raises(ValueError, match="does not extend one of 4"):
-        consistency_proof(leaves_of(3), 4)
+    with pytest.raises(ValueError, match="no such part in a tree of 3"):
+        Tree(leaves_of(3)).inclusion(3, 3)
+    with pytest.raises(ValueError, match="no such part in a tree of 3"):
+        Tree(leaves_of(3)).consistency(3, 4)
 
 
 def test_frontier_of_a_wrong_width_is_refused() -> None:

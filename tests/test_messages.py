@@ -24,12 +24,15 @@ from protocol.forms import (
     to_json,
 )
 from protocol.identity import COORDINATOR, SigningKey
+from protocol.log_entry import MAX_ENTRY_BYTES
+from protocol.log_proof import MAX_NOTE_BYTES, LoggedResult, LogProof
 from protocol.messages import (
     SIGNATURE_BYTES,
     Advertise,
     AdvertList,
     Complaint,
     Consistency,
+    HeldHead,
     Masked,
     Message,
     Origin,
@@ -53,8 +56,16 @@ CTX = "c" * 64
 ORIGIN = Origin(sender="lyon", public=KEY.public, context=CTX)
 MASKED = Masked(blob="a" * 64, ledger_head="b" * 64)
 
+#: The longest note, entry and paths that are read.
+PROOF = LogProof(
+    note=bytes(MAX_NOTE_BYTES),
+    known=2**53 - 1,
+    consistency=(bytes(32),) * 64,
+    result=LoggedResult(index=2**53 - 1, entry=bytes(MAX_ENTRY_BYTES), path=(bytes(32),) * 64),
+)
+
 EVERY_MESSAGE: list[Message] = [
-    RoundOpen(context=context_of(4)),
+    RoundOpen(context=context_of(4), log=PROOF),
     Advertise(mask_public=bytes(32), share_public=b"\1" * 32, self_commitment=b"\2" * 32),
     AdvertList(adverts={"lyon": b"signed", "oslo": b""}),
     ShareHeader(adverts="d" * 64, entries=bytes(64)),
@@ -65,6 +76,7 @@ EVERY_MESSAGE: list[Message] = [
     Consistency(adverts="1" * 64, senders="2" * 64, survivors="3" * 64),
     SignatureList(signatures={"lyon": b"signed"}),
     Reveal(self_shares=bytes(OPENING_BYTES), pair_shares=b"\1" * OPENING_BYTES),
+    HeldHead(size=7, root="f" * 64),
 ]
 
 
@@ -101,8 +113,11 @@ def test_unknown_and_missing_fields_are_refused(message: Message) -> None:
 
 @pytest.mark.parametrize("message", EVERY_MESSAGE, ids=lambda message: message.type)
 def test_field_of_another_type_is_refused(message: Message) -> None:
+    valid = {"log": (None,), "size": (1,)}
     for name in to_json(message):
         for wrong in (None, 1, "!", ["!"], {"!": 1}, True):
+            if wrong in valid.get(name, ()) and wrong is not True:
+                continue
             body = {**to_json(message), name: wrong}
             with pytest.raises(MessageRefused, match=f"{name}: "):
                 open_message(signed(message, body=body), type(message), ORIGIN)
@@ -171,11 +186,11 @@ def test_second_spelling_of_a_message_is_refused() -> None:
         open_message(KEY.sign("masked", data) + data, Masked, ORIGIN)
 
 
-def test_opened_context_must_keep_the_rules() -> None:
+def test_opened_round_must_keep_the_rules() -> None:
     body = to_json(RoundOpen(context=context_of(4)))
     context = body["context"]
     assert isinstance(context, dict)
-    wrong = {"context": {**context, "threshold": 2}}
+    wrong = {**body, "context": {**context, "threshold": 2}}
     with pytest.raises(MessageRefused, match="context: threshold 2 with 4 sites"):
         open_message(signed(RoundOpen(context=context_of(4)), body=wrong), RoundOpen, ORIGIN)
 
@@ -186,7 +201,9 @@ def test_largest_messages_fit_their_limits() -> None:
     header = ShareHeader(adverts="d" * 64, entries=bytes(32 * MAX_SITES))
     signed_header = sign_message(header, context=CTX, sender=names[0], key=KEY)
     half = MAX_SITES // 2
+    largest = {"cohort": tuple(names), "threshold": MAX_SITES, "ring_bits": 64}
     for message in (
+        RoundOpen(context=context_of(4, **largest), log=PROOF),
         AdvertList(adverts=dict.fromkeys(names, advert)),
         header,
         SenderList(headers=dict.fromkeys(names, signed_header)),

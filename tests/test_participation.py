@@ -9,17 +9,18 @@ import pytest
 
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
-from protocol.encoding import digest
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import decode_counts
 from protocol.identity import Member
+from protocol.log_entry import RESULT
 from protocol.messages import ENTRY_BYTES, peek_type
 from protocol.study import Study
 from protocol.study_file import read_study
 from protocol.sum_round import Step, SumRound
-from protocol.tensors import Tensors, decode_tensors, encode_tensors
+from protocol.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 from silos.silo import Silo
+from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed, small_study
 
@@ -35,6 +36,7 @@ class Attack:
             self.federation.join()
         self.east = self.federation.silos["east"]
         self.key = self.federation.workspace.signing_key()
+        self.log = CoordinatorLog(self.key)
 
     def initial(self) -> Tensors:
         return decode_tensors(self.east.initial_model("run-1"))
@@ -47,15 +49,28 @@ class Attack:
         attempt: int = 0,
         draw: int = 0,
     ) -> RoundContext:
+        model = model or self.initial()
+        if number:  # a coordinator that logs whatever model it sends
+            self.log.append(RESULT, model_digest(model), round=number - 1)
+        head = self.log.head
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
             purpose=purpose, number=number, attempt=attempt, draw=draw,
-            log_root=digest(b""),
-            model=model or self.initial(),
+            log_size=head.size, log_root=head.root.hex(), model=model,
         )  # fmt: skip
 
     def round(self, context: RoundContext) -> SumRound:
-        return SumRound(context=context, roster=self.federation.roster, key=self.key)
+        return SumRound(
+            context=context,
+            roster=self.federation.roster,
+            key=self.key,
+            log_proof=lambda site: self.log.proof(context, self.held(site)),
+        )
+
+    def held(self, site: str) -> int:
+        """How many entries the head has that a hospital holds."""
+        head = self.federation.silos[site]._joined("run-1").known_head
+        return head.size if head else 0
 
     def ask(
         self,

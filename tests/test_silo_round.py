@@ -13,7 +13,7 @@ from protocol.messages import (
     SignatureList,
 )
 from protocol.shares import OPENING_BYTES
-from protocol.silo_round import Binding, opened_context
+from protocol.silo_round import Binding, opened_round
 from protocol.sum_round import Step
 from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryBook, reached
 
@@ -164,6 +164,6 @@ def test_vector_of_another_form_is_a_mistake() -> None:
 def test_context_travels_in_the_opening() -> None:
     federation = Federation(4)
     wire = federation.coordinator.request(Step.ADVERTISE, FIRST)
-    assert opened_context(wire, federation.coordinator_key.public) == federation.context
+    assert opened_round(wire, federation.coordinator_key.public).context == federation.context
     with pytest.raises(MessageRefused, match="not valid for this key"):
-        opened_context(wire, SigningKey.generate().public)
+        opened_round(wire, SigningKey.generate().public)

@@ -14,7 +14,7 @@ SUMMARY = Summary(
     site="east", run_id="run-1", study_digest="0" * 64, unit="patient", mode="local",
     noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=1.0,
     noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,
-    budget_epsilon=10.0, enforced_epsilon=1.2, ledger_head="0" * 64,
+    budget_epsilon=10.0, enforced_epsilon=1.2, ledger_head="0" * 64, log_size=7, log_root="0" * 64,
 )  # fmt: skip
 
 

@@ -321,6 +321,7 @@ def other_values(per_field: int) -> Iterator[tuple[str, object]]:
     }.items()  # fmt: skip
     for number in range(1, per_field + 1):
         yield from (("round", number), ("attempt", number), ("dim", 5 + number))
+        yield "log_size", 7 + number
         yield "run_id", f"run-{number}"
         yield "draw", number
         for name in ("study_digest", "log_root", "roster_digest", "model_hash", "layout_hash",
@@ -398,7 +399,7 @@ def test_the_real_keys_pass(check: Callable[[Derivations], None]) -> None:
 
 
 def test_no_key_of_a_hundred_thousand_contexts_is_used_twice() -> None:
-    found = contexts(9_100)  # values for each of eleven fields
+    found = contexts(8_400)  # values for each of twelve fields
     assert len(found) >= 100_000
     require_keys_of_one_context(REAL, found)
 

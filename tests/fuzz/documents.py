@@ -27,13 +27,12 @@ from protocol.identity import (
     sign_roster,
 )
 from protocol.merkle import (
-    consistency_proof,
-    inclusion_proof,
     leaf_hash,
     root,
     verify_consistency,
     verify_inclusion,
 )
+from protocol.merkle_tree import Tree as MerkleTree
 from protocol.note import checkpoint_text, key_id, open_note, parse_checkpoint, sign_note
 from protocol.study_file import read_study
 from protocol.summary import (
@@ -236,6 +235,7 @@ def _prepare_checkpoint() -> Make:
 
 
 _LEAVES = tuple(leaf_hash(bytes([number])) for number in range(21))
+_TREE = MerkleTree(_LEAVES)
 _SIZES = (-1, 0, 1, 2, 7, 8, 16, 20, 21, 22, 2**31, 2**64, 2**4000)
 
 
@@ -260,7 +260,7 @@ def _prepare_inclusion() -> Make:
         size = random.randrange(1, len(_LEAVES) + 1)
         place = random.randrange(size)
         top, leaf, index = root(_LEAVES[:size]), _LEAVES[place], place
-        proof = _spoilt_proof(random, inclusion_proof(_LEAVES[:size], place))
+        proof = _spoilt_proof(random, _TREE.inclusion(place, size))
         if random.random() < 0.3:
             index = random.choice((*range(size), *_SIZES))
         if random.random() < 0.3:
@@ -281,7 +281,7 @@ def _prepare_consistency() -> Make:
         second = random.randrange(1, len(_LEAVES) + 1)
         first = random.randrange(1, second + 1)
         old, new = root(_LEAVES[:first]), root(_LEAVES[:second])
-        proof = _spoilt_proof(random, consistency_proof(_LEAVES[:second], first))
+        proof = _spoilt_proof(random, _TREE.consistency(first, second))
         claimed = random.choice((first, first, *_SIZES))
         if random.random() < 0.3:
             old = random.choice((*_LEAVES, *proof, new, b""))
@@ -340,7 +340,7 @@ SUMMARY = Summary(
     site="east", run_id="run-1", study_digest="0" * 64, unit="patient", mode="local",
     noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=None,
     noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,
-    budget_epsilon=10.0, enforced_epsilon=1.2, ledger_head="0" * 64,
+    budget_epsilon=10.0, enforced_epsilon=1.2, ledger_head="0" * 64, log_size=7, log_root="0" * 64,
 )  # fmt: skip
 _SUMMARY_TYPES = get_type_hints(Summary)
 

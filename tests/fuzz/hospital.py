@@ -21,7 +21,9 @@ from protocol.context import RoundContext
 from protocol.encoding import digest
 from protocol.errors import FederationError, MessageRefused
 from protocol.exchange import Reply, Request
+from protocol.forms import to_json
 from protocol.identity import COORDINATOR
+from protocol.log_proof import LogProof
 from protocol.messages import (
     SIGNATURE_BYTES,
     AdvertList,
@@ -34,6 +36,7 @@ from protocol.messages import (
 )
 from protocol.sum_round import Step, SumRound
 from protocol.tensors import decode_tensors
+from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation
 from tests.fuzz.documents import spoilt_model
 from tests.fuzz.engine import Attempt, Broken, Make, Target
@@ -87,6 +90,7 @@ class _Hospital:
     def __post_init__(self) -> None:
         self.federation.join()
         self.key = self.federation.workspace.signing_key()
+        self.log = CoordinatorLog(self.key)
         self.model = self.federation.silos[_SITE].initial_model("run-1")
         with _listening():
             self.begin()
@@ -94,14 +98,24 @@ class _Hospital:
     def context(self, attempt: int) -> RoundContext:
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
-            purpose="training", number=0, attempt=attempt, draw=0, log_root=digest(b""),
+            purpose="training", number=0, attempt=attempt, draw=0,
+            log_size=self.log.head.size, log_root=self.log.head.root.hex(),
             model=decode_tensors(self.model),
         )  # fmt: skip
 
+    def proof(self, context: RoundContext, site: str = _SITE) -> LogProof:
+        """Returns what proves the log to a hospital, whatever head it holds."""
+        held = self.federation.silos[site]._joined("run-1").known_head
+        return self.log.proof(context, held.size if held else 0)
+
     def begin(self) -> None:
         """Goes through one honest attempt; its requests are what is spoilt later."""
+        context = self.context(self.attempts)
         machine = SumRound(
-            context=self.context(self.attempts), roster=self.federation.roster, key=self.key
+            context=context,
+            roster=self.federation.roster,
+            key=self.key,
+            log_proof=lambda site: self.proof(context, site),
         )
         self.attempts += 1
         for step in Step:
@@ -162,26 +176,31 @@ def _spoilt(random: Random, hospital: _Hospital, step: Step) -> tuple[bytes, byt
 
 
 def _opening(random: Random, hospital: _Hospital) -> tuple[bytes, bytes]:
-    """Returns a new attempt that is honest but for one field of its context, or for its model."""
+    """Returns a new attempt that is honest but for one field of context or proof, or its model."""
+    if random.random() < 0.2:
+        hospital.log.append("round-opened", round=random.randrange(3))
     context = hospital.context(random.randrange(2**31))
     model = hospital.model
-    if random.random() < 0.4:
-        return _signed(hospital, context), spoilt_model(random, model)
-    tree = context.to_json()
-    body = spoil_tree(random, {"context": tree}, [tree])
-    changed = replace(context, round=random.choice((0, 1, 2, 2**31)))
     if random.random() < 0.3:
+        return _signed(hospital, context), spoilt_model(random, model)
+    if random.random() < 0.3:
+        changed = replace(context, round=random.choice((0, 1, 2, 2**31)))
         return _signed(hospital, changed), model
+    tree, proof = context.to_json(), to_json(hospital.proof(context))
+    body, log = written(tree), written(proof)
+    if random.random() < 0.5:
+        body = spoil_tree(random, tree, [tree, proof])
+    else:
+        log = spoil_tree(random, proof, [proof, tree])
     envelope = {"v": 1, "type": "round-open", "ctx": "X", "from": COORDINATOR, "body": "Y"}
-    data = written(envelope).replace(b'"Y"', body)
-    data = data.replace(b'"X"', written(digest(body[len(b'{"context":') : -1])))
+    data = written(envelope).replace(b'"Y"', b'{"context":' + body + b',"log":' + log + b"}")
+    data = data.replace(b'"X"', written(digest(body)))
     return hospital.key.sign("round-open", data) + data, model
 
 
 def _signed(hospital: _Hospital, context: RoundContext) -> bytes:
-    return sign_message(
-        RoundOpen(context=context), context=context.digest, sender=COORDINATOR, key=hospital.key
-    )
+    opening = RoundOpen(context=context, log=hospital.proof(context))
+    return sign_message(opening, context=context.digest, sender=COORDINATOR, key=hospital.key)
 
 
 def _ask(hospital: _Hospital, step: str, message: bytes, blob: bytes | None) -> None:

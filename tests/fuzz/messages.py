@@ -35,7 +35,7 @@ from protocol.messages import (
     sign_message,
 )
 from protocol.shares import OPENING_BYTES, parse_opening
-from protocol.silo_round import SiloRound, opened_context
+from protocol.silo_round import SiloRound, opened_round
 from protocol.sum_round import Step
 from protocol.transcript import Transcript, parse_transcript, replay, vectors_of
 from tests.fuzz.engine import Attempt, Broken, Make, Target
@@ -162,11 +162,11 @@ def _prepare_context() -> Make:
                 "body": _HOLE,
             }
         )
-        return sender.signed(envelope.replace(_HOLE_BYTES, b'{"context":%s}' % tree))
+        return sender.signed(envelope.replace(_HOLE_BYTES, b'{"context":%s,"log":null}' % tree))
 
     def make(random: Random) -> Attempt:
         wire = signed(spoil_tree(random, context.to_json(), [context.to_json()]))
-        return Attempt(data=wire, act=lambda: opened_context(wire, sender.key.public))
+        return Attempt(data=wire, act=lambda: opened_round(wire, sender.key.public))
 
     return make
 

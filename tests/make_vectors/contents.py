@@ -3,6 +3,7 @@
 from typing import Any
 
 from protocol.forms import to_json
+from tests.make_vectors.log import log_sheet
 from tests.make_vectors.messages import entries_sheet, messages_sheet
 from tests.make_vectors.primitives import (
     context_sheet,
@@ -37,6 +38,7 @@ def contents() -> dict[str, Any]:
         "numbers.json": numbers_sheet(training_fields, counting_fields),
         "identity.json": identity_sheet(),
         "tensors.json": tensors_sheet(MODEL),
+        "log.json": log_sheet(training),
         "messages.json": messages_sheet(training),
         "entries.json": entries_sheet(training),
         "silo.json": silo_sheet(bench, TRAINING, frozen),

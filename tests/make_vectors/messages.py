@@ -6,6 +6,7 @@ from typing import Any
 from protocol.encoding import canonical
 from protocol.forms import to_json
 from protocol.identity import SigningKey
+from protocol.log_proof import LoggedResult, LogProof
 from protocol.masking import seal, share_keys
 from protocol.messages import (
     ENTRY_BYTES,
@@ -13,6 +14,7 @@ from protocol.messages import (
     AdvertList,
     Complaint,
     Consistency,
+    HeldHead,
     Masked,
     Message,
     Reveal,
@@ -43,6 +45,8 @@ def messages_sheet(recorded: Recorded) -> Sheet:
     )
     bodies: list[Message] = [
         RoundOpen(context=recorded.context),
+        RoundOpen(context=recorded.context, log=_log_proof()),
+        HeldHead(size=3, root="f" * 64),
         Advertise(mask_public=b"\1" * 32, share_public=b"\2" * 32, self_commitment=bytes(32)),
         AdvertList(adverts={"lyon": b"signed", "oslo": b""}),
         ShareHeader(adverts="d" * 64, entries=bytes(range(64))),
@@ -58,12 +62,23 @@ def messages_sheet(recorded: Recorded) -> Sheet:
     for message in bodies:
         given = {"type": message.type}
         body = to_json(message)
-        name = f"{message.type} with a table" if body.get("table") else message.type
-        sheet.good(name, "sign_message", **given, private=key, body=body)
+        special = " with a table" if body.get("table") else ""
+        special += ", with a proof" if isinstance(message, RoundOpen) and message.log else ""
+        sheet.good(message.type + special, "sign_message", **given, private=key, body=body)
     _wrong_envelopes(sheet, ctx, key)
     _wrong_bodies(sheet, ctx, key)
     _sets(sheet)
     return sheet
+
+
+def _log_proof() -> LogProof:
+    """A proof of the right form; whether it holds is no matter of a message."""
+    return LogProof(
+        note=b"origin\n3\n",
+        known=2,
+        consistency=(b"\3" * 32,),
+        result=LoggedResult(index=1, entry=b"{}", path=(b"\4" * 32, b"\5" * 32)),
+    )
 
 
 def _signed(key: str, kind: str, text: str | bytes) -> dict[str, str]:

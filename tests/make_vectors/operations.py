@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocol import encoding, fixed_point, masking, messages, no_wrap, shares, tensors
+from protocol import encoding, fixed_point, log_proof, masking, messages, no_wrap, shares, tensors
 from protocol.context import RoundContext
 from protocol.errors import MessageRefused
 from protocol.forms import from_json, to_json
@@ -44,6 +44,7 @@ MESSAGES: Mapping[str, type[messages.Message]] = {
     kind.type: kind
     for kind in (
         messages.RoundOpen,
+        messages.HeldHead,
         messages.Advertise,
         messages.AdvertList,
         messages.ShareHeader,
@@ -401,6 +402,19 @@ def _coordinator(given: Given) -> str:
     return machine.total().tobytes().hex()
 
 
+def _log_proof(given: Given) -> dict[str, Any]:
+    """What a hospital checks of the log that a round shows it; a kept head may be none."""
+    context, public = context_of(given), _hex("public", given)
+    proof = from_json(log_proof.LogProof, given["proof"])
+    head = log_proof.verify_head(proof, context, public)
+    kept = given["kept"]
+    if kept is not None:
+        known = log_proof.SignedHead(size=kept["size"], root=bytes.fromhex(kept["root"]), note=b"")
+        log_proof.verify_extension(known, head, proof.consistency)
+    log_proof.verify_result(proof, context)
+    return {"size": head.size, "root": head.root.hex()}
+
+
 OPERATIONS: Mapping[str, Operation] = {
     "canonical": lambda given: encoding.canonical(given["value"]).decode(),
     "parse_canonical": lambda given: encoding.parse_canonical(data_of(given)),
@@ -454,6 +468,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "describe_model": _describe_model,
     "encode_tensors": lambda given: tensors.encode_tensors(_tensors(given)).hex(),
     "decode_tensors": _decode_tensors,
+    "log_proof": _log_proof,
     "silo": _silo,
     "coordinator": _coordinator,
 }

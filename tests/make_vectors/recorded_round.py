@@ -20,7 +20,7 @@ from protocol.identity import Roster, SigningKey, parse_roster
 from protocol.keystream import Keystream, Words, derive_key
 from protocol.masking import word_type
 from protocol.shares import PRIME, SHARE_BYTES
-from protocol.silo_round import SiloRound, opened_context
+from protocol.silo_round import SiloRound, opened_round
 from protocol.sum_round import Step, SumRound
 from tests.sum_federation import LEDGER_HEAD, MemoryBook
 
@@ -244,7 +244,7 @@ class RecordedSilo:
         return machine.reveal(request), None
 
     def _advertise(self, request: bytes) -> bytes:
-        context = opened_context(request, self._recorded.coordinator.public)
+        context = opened_round(request, self._recorded.coordinator.public).context
         if self.machine is None or self.machine.context != context:
             self.machine = self._made(context)
         with self._recorded.secrets[self.site].played():

@@ -133,6 +133,7 @@ def _recorded(
         run_id="run-1",
         attempt=0,
         draw=0,
+        log_size=0,
         log_root=digest(b""),
         roster_digest=roster.digest,
         cohort=sites,

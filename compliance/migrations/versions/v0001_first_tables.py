@@ -13,7 +13,7 @@ revision = "hospital_0001"
 down_revision = None
 
 #: Rows of these tables are only ever added.
-APPEND_ONLY = ("budget", "ledger_entry", "once_book")
+APPEND_ONLY = ("budget", "ledger_entry", "once_book", "log_head", "log_fork")
 
 
 def upgrade() -> None:
@@ -45,6 +45,7 @@ def upgrade() -> None:
     )
     _create_ledger()
     _create_round_tables()
+    _create_log_tables()
     keep_append_only(op, *APPEND_ONLY)
 
 
@@ -103,4 +104,26 @@ def _create_round_tables() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.String(32), nullable=False),
         sa.PrimaryKeyConstraint("context", name="pk_masked_blob"),
+    )
+
+
+def _create_log_tables() -> None:
+    op.create_table(
+        "log_head",
+        sa.Column("origin", sa.String(63), nullable=False),
+        sa.Column("size", sa.BigInteger, autoincrement=False, nullable=False),
+        sa.Column("root", sa.LargeBinary(32), nullable=False),
+        sa.Column("note", sa.LargeBinary, nullable=False),
+        sa.Column("kept_at", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("origin", "size", name="pk_log_head"),
+    )
+    op.create_table(
+        "log_fork",
+        sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("origin", sa.String(63), nullable=False),
+        sa.Column("kept_note", sa.LargeBinary, nullable=False),
+        sa.Column("other_note", sa.LargeBinary, nullable=False),
+        sa.Column("run", sa.String(64), nullable=False),
+        sa.Column("seen_at", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_log_fork"),
     )

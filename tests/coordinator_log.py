@@ -1,0 +1,64 @@
+"""A coordinator's log in memory, in the hands of whoever holds its key: entries, heads, proofs."""
+
+from copy import deepcopy
+from typing import Any
+
+from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
+from protocol.context import RoundContext
+from protocol.identity import SigningKey
+from protocol.log_entry import RESULT
+from protocol.log_proof import LoggedResult, LogProof
+from protocol.merkle_tree import Tree
+
+TIME = "2026-01-05T08:00:00.000Z"
+
+
+class CoordinatorLog:
+    """A log to which anything can be added, and that can be forked."""
+
+    def __init__(self, key: SigningKey, run_id: str = "run-1") -> None:
+        self.key, self.run_id = key, run_id
+        self.entries: list[LoggedEntry] = []
+        self.heads: dict[int, Head] = {}
+        self.tree = Tree()
+        self.append("run-started")
+
+    def append(self, kind: str, payload: str = "0" * 64, **named: Any) -> Head:
+        """Adds one entry; returns the signed head after it."""
+        new = NewEntry(type=kind, run_id=self.run_id, payload=payload, **named)
+        before = self.heads[self.tree.size] if self.tree.size else None
+        logged, head = extend(before, [new], TIME, self.key)
+        self.entries += logged
+        self.tree.append(logged[0].leaf_hash)
+        self.heads[head.size] = head
+        return head
+
+    def fork(self) -> "CoordinatorLog":
+        """Returns a copy that goes on by itself."""
+        other = CoordinatorLog(self.key, self.run_id)
+        other.entries, other.heads = list(self.entries), dict(self.heads)
+        other.tree = deepcopy(self.tree)
+        return other
+
+    @property
+    def head(self) -> Head:
+        """The newest head."""
+        return self.heads[self.tree.size]
+
+    def proof(self, context: RoundContext, known: int = 0) -> LogProof:
+        """Returns what an honest coordinator shows a hospital that holds a head of that size."""
+        first, second = sorted((known, context.log_size))
+        return LogProof(
+            note=self.heads[context.log_size].note,
+            known=known,
+            consistency=self.tree.consistency(first, second) if first else (),
+            result=self.result(context.round - 1, context.log_size),
+        )
+
+    def result(self, number: int, size: int) -> LoggedResult | None:
+        """Returns the newest result of a round among the first entries, if there is one."""
+        for entry in reversed(self.entries[:size]):
+            if (entry.content.type, entry.content.round) == (RESULT, number):
+                path = self.tree.inclusion(entry.index, size)
+                return LoggedResult(index=entry.index, entry=entry.data, path=path)
+        return None

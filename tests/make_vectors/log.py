@@ -1,0 +1,99 @@
+"""What a hospital is shown of the coordinator's log: one log of nine entries, and false proofs."""
+
+from dataclasses import replace
+from typing import Any
+
+from protocol.forms import to_json
+from protocol.identity import SigningKey
+from protocol.log_entry import RESULT
+from protocol.log_proof import LogProof
+from tests.coordinator_log import CoordinatorLog
+from tests.make_vectors.recorded_round import Recorded
+from tests.make_vectors.sheet import Sheet
+
+MODELS = ["1" * 64, "2" * 64]
+
+
+def log_of(key: SigningKey) -> CoordinatorLog:
+    """Returns the log of a run with two finished rounds: results are its entries 3 and 7."""
+    log = CoordinatorLog(key)
+    log.append("round-opened", "a" * 64, round=0, attempt=0)
+    log.append("sum", "b" * 64, round=0, attempt=0)
+    log.append(RESULT, MODELS[0], round=0, attempt=0)
+    log.append("round-opened", "c" * 64, round=1, attempt=0)
+    log.append("round-failed", "d" * 64, round=1, attempt=0)
+    log.append("round-opened", "e" * 64, round=1, attempt=1)
+    log.append(RESULT, MODELS[1], round=1, attempt=1)
+    log.append("round-opened", "f" * 64, round=2, attempt=0)
+    return log
+
+
+def log_sheet(recorded: Recorded) -> Sheet:
+    """Proofs from several kept heads, and every way not to be one."""
+    key = SigningKey.from_bytes(b"\7" * 32)
+    log = log_of(key)
+    base: dict[str, Any] = to_json(recorded.context) | {"run_id": "run-1"}
+    sheet = Sheet(
+        "The head of a log, the proof that it extends a kept one, and the last result.",
+        given={
+            "public": key.public.hex(),
+            "context": base,
+            "entries": [entry.data.decode() for entry in log.entries],
+        },
+    )
+
+    def context(number: int, size: int = 9) -> Any:
+        head = log.heads[size]
+        changes = {"round": number, "log_size": size, "log_root": head.root.hex()}
+        if number:
+            changes["model_hash"] = MODELS[number - 1]
+        return replace(recorded.context, run_id="run-1", **changes)
+
+    def given(ctx: Any, proof: LogProof, kept: int) -> dict[str, Any]:
+        changed = {n: v for n, v in to_json(ctx).items() if v != base[n]}
+        head = log.heads.get(kept)
+        known = None if head is None else {"size": head.size, "root": head.root.hex()}
+        return {"changes": changed, "proof": to_json(proof), "kept": known}
+
+    for kept in (0, 1, 3, 4, 8, 9):
+        ctx = context(2)
+        sheet.good(f"kept {kept} of 9", "log_proof", **given(ctx, log.proof(ctx, kept), kept))
+    ctx = context(0, 2)
+    sheet.good("a first round, no result", "log_proof", **given(ctx, log.proof(ctx, 0), 0))
+    ctx = context(1, 6)
+    sheet.good("an older head, kept 9", "log_proof", **given(ctx, log.proof(ctx, 9), 9))
+
+    ctx = context(2)
+    true = log.proof(ctx, 4)
+
+    def bad(name: str, kind: str, because: str, proof: LogProof, kept: int = 4) -> None:
+        sheet.bad(name, "log_proof", kind, because, **given(ctx, proof, kept))
+
+    stranger = log_of(SigningKey.from_bytes(b"\10" * 32))
+    forked = log.fork()
+    longer = (*true.consistency, bytes(32))
+    first = log.result(0, 9)
+    result = true.result
+    if first is None or result is None:
+        raise RuntimeError("the log has two results")
+    bad("another key's note", "MessageRefused", "is not signed by",
+        replace(true, note=stranger.head.note))  # fmt: skip
+    bad("another head's note", "MessageRefused", "is not the one that the context names",
+        replace(true, note=log.heads[8].note))  # fmt: skip
+    bad("another kept head", "LogForked", "was not shown to agree", true, 3)
+    bad("a proof that is too short", "LogForked", "too short",
+        replace(true, consistency=true.consistency[:-1]))  # fmt: skip
+    bad("a proof that is too long", "LogForked", "too long", replace(true, consistency=longer))
+    bad("no result", "PolicyRefused", "does not show the result", replace(true, result=None))
+    bad("the result of the round before", "PolicyRefused", "another entry than the result",
+        replace(true, result=first))  # fmt: skip
+    bad("a result at another place", "MessageRefused", "leaf 6 is not under this root",
+        replace(true, result=replace(result, index=6)))  # fmt: skip
+    bad("a path that is too short", "MessageRefused", "inclusion proof is too short",
+        replace(true, result=replace(result, path=result.path[:-1])))  # fmt: skip
+    forked.append(RESULT, "3" * 64, round=1, attempt=2)
+    newest = forked.result(1, 10)
+    if newest is not None:
+        bad("a result that names another model", "PolicyRefused", "does not begin with the model",
+            replace(true, result=newest))  # fmt: skip
+    return sheet
