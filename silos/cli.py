@@ -221,6 +221,51 @@ def status(home: Home, as_json: AsJson = False) -> None:
     emit(found, as_json)
 
 
+@app.command("log")
+def log_command(
+    home: Home,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Writes the newest note to this file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the newest head of the coordinator's log that this hospital holds, and any fork."""
+    from silos.log_view import view_log, write_note
+
+    found = view_log(home)
+    if found.newest is None:
+        say("log    no head is held yet: this hospital has taken part in no round")
+    else:
+        say(f"log    {found.newest.size} entries, root {found.newest.root.hex()}")
+    for fork in found.forks:
+        say(
+            f"FORK   run {fork.run}, {fork.seen_at}: the coordinator showed a log that was not "
+            "shown to agree with what this hospital holds; ask the other hospitals",
+            fork.kept_note.decode(),
+            fork.other_note.decode(),
+        )
+    if to is not None:
+        write_note(found, to)
+        say(f"wrote  {to}: collegium audit verify --checkpoint {to}")
+    emit(
+        {
+            "size": found.newest.size if found.newest else 0,
+            "root": found.newest.root.hex() if found.newest else None,
+            "note": found.newest.note.decode() if found.newest else None,
+            "forks": [
+                {
+                    "run": fork.run,
+                    "seen_at": fork.seen_at,
+                    "kept": fork.kept_note.decode(),
+                    "other": fork.other_note.decode(),
+                }
+                for fork in found.forks
+            ],
+        },
+        as_json,
+    )
+
+
 @app.command()
 def backup(
     home: Home,
