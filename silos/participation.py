@@ -219,18 +219,16 @@ class Participation:
         if layout_of(model) != self._layout:
             raise PolicyRefused("the model sent has another layout than the study's network")
         expected = round_context(  # which round, attempt, draw and head it is, the opening says
-            round_context(  # which round, attempt and draw it is, and the log's head, are said
-                self.study,
-                run_id=self.run_id,
-                roster_digest=self._roster.digest,
-                purpose=context.purpose,
-                number=context.round,
-                attempt=context.attempt,
-                draw=context.draw,
-                log_size=context.log_size,
-                log_root=context.log_root,
-                model=model,
-            )
+            self.study,
+            run_id=self.run_id,
+            roster_digest=self._roster.digest,
+            purpose=context.purpose,
+            number=context.round,
+            attempt=context.attempt,
+            draw=context.draw,
+            log_size=context.log_size,
+            log_root=context.log_root,
+            model=model,
         )
         if context != expected:
             wrong = [

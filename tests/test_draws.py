@@ -16,7 +16,7 @@ from protocol.errors import DrawSpent, MessageRefused, QuorumLost
 from protocol.silo_round import SiloRound
 from protocol.study import Study
 from protocol.study_file import read_study
-from protocol.sum_round import Step, SumRound
+from protocol.sum_round import Step
 from silos.draws import Draws
 from tests.contexts import context_of
 from tests.studies import changed
@@ -48,9 +48,7 @@ class Adversary(Attack):
         context = self.context(number=number, purpose=purpose, attempt=self.attempts, draw=draw)
         self.attempts += 1
         out = set(self.federation.study.site_names) - set(among)
-        self.machine = SumRound(
-            context=context, roster=self.federation.roster, key=self.key, without=out
-        )
+        self.machine = self.round(context, without=out)
         refused: dict[str, str] = {}
         for step in Step:
             for site in self.machine.asked(step):

@@ -1,5 +1,8 @@
 """Keys and masks: both sides agree, signs cancel, and nothing is shared between purposes."""
 
+import hashlib
+import hmac
+
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -33,30 +36,26 @@ def secrets_of(count: int) -> dict[str, SiloSecrets]:
     return {site: SiloSecrets.fresh(context, site) for site in context.cohort}
 
 
-def test_keys_are_the_frozen_ones() -> None:
-    # HKDF written out with hmac, and the X25519 of the cryptography package: not with this code.
+def written_out(secret: bytes, label: str) -> bytes:
+    """HKDF-SHA256 with one block of output (RFC 5869), from hmac alone: not with this code."""
+    extracted = hmac.digest(bytes.fromhex(CONTEXT.digest), secret, "sha256")
+    return hmac.digest(extracted, f"collegium/sa1/{label}\x01".encode(), "sha256")
+
+
+def test_keys_follow_from_the_context_as_the_page_says() -> None:
     private = mask_private_key(SECRET, CONTEXT)
-    peer = mask_private_key(bytes(32), CONTEXT).public_key().public_bytes_raw()
-    assert (
-        self_key(SECRET, CONTEXT).hex()
-        == "cfded25ef66e689866cc109466037d5cdafa67f44abae37045056ecc1b5b9f45"
-    )
-    assert (
-        private.public_key().public_bytes_raw().hex()
-        == "1606a946a9698ecdb5e8ef3d6f3a0a3ceea467edd71846cb7cd656de6d367f3b"
-    )
-    assert (
-        pair_key(private, peer, CONTEXT, "a", "b").hex()
-        == "bc0940a03a383afc2ffb17506fea8ee42b6008fad937dc48cf5d4225acda85a5"
-    )
-    assert (
-        share_keys(private, peer, CONTEXT, "a", "b")[0].hex()
-        == "ecea908da2ba2f93adf202b13bb94ba57acb61a1645b2af9860ea31e4925d518"
-    )
-    assert (
-        self_commitment(SECRET, CONTEXT).hex()
-        == "eceed87e337bc840489df7989539ed73b1cc81507b83896d9f6796e818c89098"
-    )
+    assert private.private_bytes_raw() == written_out(SECRET, "mask-x25519")
+    peer = X25519PrivateKey.from_private_bytes(written_out(bytes(32), "mask-x25519")).public_key()
+    shared = private.exchange(peer)
+    public = peer.public_bytes_raw()
+    assert pair_key(private, public, CONTEXT, "a", "b") == written_out(shared, "pair/a/b")
+    assert share_keys(private, public, CONTEXT, "a", "b")[0] == written_out(shared, "share/a/b")
+    assert self_key(SECRET, CONTEXT) == written_out(SECRET, "self")
+
+
+def test_commitment_to_a_self_secret_is_the_one_that_the_page_writes_out() -> None:
+    committed = f"collegium/sa1\nself-secret\n{CONTEXT.digest}\n".encode() + SECRET
+    assert self_commitment(SECRET, CONTEXT) == hashlib.sha256(committed).digest()
 
 
 def test_both_sides_derive_the_same_keys() -> None:

@@ -1,6 +1,6 @@
 """What a hospital refuses and survives, whoever the coordinator claims to be."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,9 +59,10 @@ class Attack:
             log_size=head.size, log_root=head.root.hex(), model=model,
         )  # fmt: skip
 
-    def round(self, context: RoundContext) -> SumRound:
+    def round(self, context: RoundContext, without: Collection[str] = ()) -> SumRound:
         return SumRound(
             context=context,
+            without=without,
             roster=self.federation.roster,
             key=self.key,
             log_proof=lambda site: self.log.proof(context, self.held(site)),
