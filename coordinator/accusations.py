@@ -1,6 +1,6 @@
 """Judges the accusations in the consortium's records again, as anybody can who has the roster."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlalchemy import select
@@ -9,13 +9,14 @@ from sqlalchemy.orm import Session
 from coordinator.conduct import Conduct, conduct_from
 from coordinator.store import AccusationRow, RoundRow, RunRow
 from protocol.accusation import Accusation, judge, parse_accusation
-from protocol.encoding import Json, digest
+from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import Roster
+from protocol.log_entry import LogEntry
 
 
 def require_accusations(
-    session: Session, run: RunRow, roster: Roster, logged: Sequence[Mapping[str, Json]]
+    session: Session, run: RunRow, roster: Roster, logged: Sequence[LogEntry]
 ) -> None:
     """Checks that every accusation is the logged one, and shows what its round's record says.
 
@@ -29,7 +30,7 @@ def require_accusations(
         StoreBroken: one was changed, removed or invented, or its evidence does not bear it out.
     """
     rows = session.scalars(select(AccusationRow).filter_by(run_id=run.id)).all()
-    if sorted(digest(row.document) for row in rows) != sorted(str(c["payload"]) for c in logged):
+    if sorted(digest(row.document) for row in rows) != sorted(entry.payload for entry in logged):
         raise StoreBroken(f"run {run.id}: its accusations are not the ones in the log")
     found: dict[str, list[Accusation]] = {}
     try:
