@@ -18,9 +18,10 @@ from protocol.errors import (
     WorkspaceRefused,
     named,
 )
-from protocol.identity import Member, Roster
+from protocol.identity import CoordinatorIdentity, Member, Roster
 from protocol.privacy import PatientPrivacy
 from protocol.study import BUNDLED, Study
+from protocol.timestamps import NEVER
 from silos.actor import Seat, seats_of
 from silos.own_ray import own_ray, ray
 from silos.refused import Refused
@@ -108,7 +109,11 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
         yield Consortium(
             root=workspace.root.resolve(),
             seats=seats,
-            roster=Roster(members=tuple(sorted(members, key=lambda member: member.site))),
+            roster=Roster(
+                coordinator=CoordinatorIdentity(public_key=workspace.public_key().hex(), root=None),
+                members=tuple(sorted(members, key=lambda member: member.site)),
+                valid_until=NEVER,
+            ),
             data=settings.data.resolve() if settings.data else None,
             test_noise=settings.test_noise,
         )

@@ -93,11 +93,12 @@ class NetworkDemo:
             "--signed-by", _APPROVER,
         )  # fmt: skip
         invitation = self._out / f"{site}.invitation"
-        self._command(
+        invited = self._command(
             "coordinator", "invite", site, "--home", self._coordinator,
-            "--url", self._url, "--to", invitation,
+            "--url", self._url, "--to", invitation, "--json",
         )  # fmt: skip
-        self._command("silo", "enrol", invitation, "--home", home)
+        root = json.loads(invited)["root_fingerprint"]  # read out by phone, elsewhere
+        self._command("silo", "enrol", invitation, "--home", home, "--root", root)
 
     @property
     def _delta(self) -> float:
@@ -139,8 +140,8 @@ class NetworkDemo:
 
     def _sign(self, site: str) -> None:
         shown = self._command("silo", "roster", "show", "--home", self._out / site, "--json")
-        digits = json.loads(shown)["proposed"]["digest"][:8]
-        self._command("silo", "roster", "sign", "--home", self._out / site, "--digits", digits)
+        digest = json.loads(shown)["proposed"]["digest"]
+        self._command("silo", "roster", "sign", "--home", self._out / site, "--digest", digest)
 
     def _approve(self, site: str) -> None:
         self._command(

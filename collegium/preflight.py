@@ -24,7 +24,8 @@ from silos.privacy_plan import PrivacyPlan
 def describe_study(study: Study, console: Console) -> dict[str, Any]:
     """Shows what a study promises; returns it for ``--json``."""
     privacy, colluders = study.privacy, study.aggregation.colluders
-    console.print(f"[bold]{study.title}[/bold]: a valid study, digest {study.digest[:16]}")
+    console.print(f"[bold]{study.title}[/bold]: a valid study")
+    console.print(f"  digest {study.digest}")
     console.print(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
         f"{colluders} may collude; "

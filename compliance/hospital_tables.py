@@ -187,6 +187,17 @@ class RosterRow(Base):
     kept_at: Mapped[str] = mapped_column(String(32))
 
 
+class SignedRosterRow(Base):
+    """A roster that this hospital has signed, whether others have or not, and when."""
+
+    __tablename__ = "signed_roster"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    previous: Mapped[str | None] = mapped_column(String(64), index=True)
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    signature: Mapped[bytes] = mapped_column(LargeBinary(64))
+    signed_at: Mapped[str] = mapped_column(String(32))
+
+
 class JoinedRunRow(Base):
     """A run that this hospital joined, and how far it got: read again after a restart."""
 

@@ -14,15 +14,21 @@ Rules:
 5. A hospital may leave its chain, and so trust nothing of it any more. Its
    identity key goes with it: what was signed for the old chain names a key that
    this hospital no longer has, and founds nothing (rule 1).
+6. Nothing begins under a roster after it has expired, nor later than a week
+   after this hospital has signed or kept the one that follows it: a coordinator
+   that keeps the next roster to itself keeps nobody in. What was signed is
+   written down before the signature leaves.
 """
 
 import json
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from compliance.hospital_tables import DepartureRow, HospitalRow, RosterRow
+from compliance.hospital_tables import DepartureRow, HospitalRow, RosterRow, SignedRosterRow
 from compliance.identity_keys import IdentityKeys, next_key, own_key, replace_key
 from compliance.store import Hospital
 from protocol.errors import MessageRefused, PolicyRefused, QuorumLost, StoreBroken
@@ -33,9 +39,22 @@ from protocol.identity import (
     parse_roster,
     require_founding,
     require_quorum,
+    sign_roster,
 )
+from protocol.timestamps import read_time, write_time
 
+#: For how long something may still begin under a roster after its successor was signed here.
+SUCCESSOR_GRACE = timedelta(days=7)
 _MOST_REASON = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RosterTerm:
+    """Until when something may begin under a trusted roster, and what ends it."""
+
+    roster: Roster
+    ends: str
+    reason: str
 
 
 class TrustedRosters:
@@ -99,6 +118,58 @@ class TrustedRosters:
                 replace_key(session, coming.public.hex(), self._hospital.now())
         IdentityKeys(self._hospital).forget_former()
         return roster
+
+    def sign(self, roster: Roster, key: SigningKey) -> bytes:
+        """Returns this hospital's signature under a roster, after writing down that it was made.
+
+        Again, the same one; the first time counts.
+        """
+        signature = sign_roster(roster, key)
+        with self._hospital.session() as session:
+            if session.get(SignedRosterRow, roster.digest) is None:
+                row = SignedRosterRow(digest=roster.digest, previous=roster.previous)
+                row.document, row.signature = roster.canonical_bytes, signature
+                row.signed_at = self._hospital.now()
+                session.add(row)
+        return signature
+
+    def term(self, digest: str) -> RosterTerm:
+        """Returns until when something may begin under a roster of the trusted chain.
+
+        Raises:
+            PolicyRefused: the roster is not of that chain.
+            StoreBroken: the chain was changed.
+        """
+        with self._hospital.session() as session:
+            chain, kept = _chain(session), _kept_at(session)
+            query = select(SignedRosterRow).filter_by(previous=digest)
+            signed = [(row.signed_at, row.document) for row in session.scalars(query)]
+        found = [roster for roster in chain if roster.digest == digest]
+        if not found:
+            raise PolicyRefused("the run's roster is not one that this hospital has trusted")
+        (roster,) = found
+        terms = [RosterTerm(roster=roster, ends=roster.valid_until, reason="it expires")]
+        for successor in chain:
+            if successor.previous == digest:
+                terms.append(_followed(roster, kept[successor.digest], "keeps", successor))
+        for when, document in signed:
+            terms.append(_followed(roster, when, "signed", parse_roster(document)))
+        return min(terms, key=lambda term: term.ends)
+
+    def require_current(self, digest: str) -> Roster:
+        """Returns a trusted roster under which something may still begin now.
+
+        Raises:
+            PolicyRefused: it has expired, or its successor was signed or kept here a week ago.
+        """
+        term = self.term(digest)
+        if self._hospital.now() >= term.ends:
+            raise PolicyRefused(
+                f"nothing begins under roster {term.roster.version} after {term.ends}: "
+                f"{term.reason}. Ask the consortium's lead for the newest roster, and whether "
+                "everybody has signed it; check this machine's clock"
+            )
+        return term.roster
 
     def leave(self, reason: str) -> SigningKey:
         """Ends trust in the whole chain, and in the identity key that it names.
@@ -178,6 +249,20 @@ def _chain(session: Session) -> list[Roster]:
                 f"({error}): restore the hospital's database"
             ) from error
     return [signed.roster for signed in kept]
+
+
+def _followed(roster: Roster, when: str, did: str, successor: Roster) -> RosterTerm:
+    return RosterTerm(
+        roster=roster,
+        ends=write_time(read_time(when) + SUCCESSOR_GRACE),
+        reason=f"this hospital {did} roster {successor.version}, since {when}",
+    )
+
+
+def _kept_at(session: Session) -> dict[str, str]:
+    """Returns when each roster was kept, by its digest; the newest time of any that came twice."""
+    query = select(RosterRow).order_by(RosterRow.number)
+    return {_signed(row).roster.digest: row.kept_at for row in session.scalars(query)}
 
 
 def _count(session: Session) -> int:

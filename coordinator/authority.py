@@ -41,8 +41,10 @@ from coordinator.certificates import (
     pem,
     requested_key,
 )
+from protocol.consortium_root import coordinator_of
 from protocol.enrolment import renewal_due
-from protocol.errors import StoreBroken, WorkspaceRefused
+from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.identity import CoordinatorIdentity
 
 Clock = Callable[[], datetime]
 
@@ -62,12 +64,15 @@ class Authority:
         self._root_file = self._tls / "root.pem"
 
     @classmethod
-    def create(cls, home: Path, hosts: Sequence[str], clock: Clock = utc_now) -> "Authority":
+    def create(
+        cls, home: Path, hosts: Sequence[str], coordinator: bytes, clock: Clock = utc_now
+    ) -> "Authority":
         """Makes root, issuing certificate and server certificate.
 
         Args:
             home: the coordinator's folder.
             hosts: names and addresses under which hospitals reach the coordinator.
+            coordinator: the coordinator's public signing key (32 bytes), which the root names.
             clock: says what time it is.
 
         Raises:
@@ -83,7 +88,7 @@ class Authority:
         try:
             for folder in (authority.root_key_file.parent, authority._tls):
                 folder.mkdir(parents=True, mode=0o700)
-            authority._make_root()
+            authority._make_root(coordinator)
             authority._make_issuing()
             authority._make_server(hosts)
         except OSError as error:
@@ -115,6 +120,18 @@ class Authority:
     def root_pem(self) -> str:
         """The root as text, as an invitation carries it."""
         return pem(self.root)
+
+    @property
+    def identity(self) -> CoordinatorIdentity:
+        """The coordinator's key and the root's SHA-256, as rosters name them.
+
+        Raises:
+            StoreBroken: the root names no coordinator.
+        """
+        try:
+            return coordinator_of(self.root_pem)
+        except MessageRefused as error:
+            raise StoreBroken(f"tls/root.pem: {error}: restore it") from error
 
     @property
     def root_fingerprint(self) -> str:
@@ -206,10 +223,11 @@ class Authority:
         except (OSError, ssl.SSLError) as error:
             raise StoreBroken("tls/server.pem or server.key is damaged: restore both") from error
 
-    def _make_root(self) -> None:
+    def _make_root(self, coordinator: bytes) -> None:
         key = generate_private_key(SECP256R1())
         _write_key(self.root_key_file, key)
-        write_whole(self._root_file, pem(make_root(key, self.clock())).encode())
+        root = make_root(key, coordinator, self.clock())
+        write_whole(self._root_file, pem(root).encode())
 
     def _make_issuing(self) -> None:
         if not self.root_key_file.is_file():

@@ -2,7 +2,8 @@
 
 ::
 
-    root       P-256, 10 years, may certify one further level; its key is kept offline
+    root       P-256, 10 years, may certify one further level; its key is kept offline.
+               URI collegium://coordinator/KEY: the coordinator's Ed25519 signing key
     issuing    P-256, 1 year, certifies hospitals and the coordinator's own server
     server     P-256, 90 days, the coordinator's host names and addresses
     silo       P-256, 7 days, URI collegium://silo/SITE and nothing else
@@ -31,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from protocol.consortium_root import COORDINATOR_URI
 from protocol.enrolment import SILO_LIFE, SILO_URI
 from protocol.errors import MessageRefused, WorkspaceRefused
 
@@ -51,11 +53,13 @@ class Signer:
     key: EllipticCurvePrivateKey
 
 
-def make_root(key: EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    """Returns the root: it certifies itself."""
+def make_root(key: EllipticCurvePrivateKey, coordinator: bytes, now: datetime) -> x509.Certificate:
+    """Returns the root: it certifies itself, and names the coordinator's public signing key."""
     name = _name("Collegium root")
     builder = _authority(_builder(name, name, key.public_key(), now, now + ROOT_LIFE), depth=1)
-    return builder.sign(key, hashes.SHA256())
+    uri = x509.UniformResourceIdentifier(COORDINATOR_URI + coordinator.hex())
+    named = builder.add_extension(x509.SubjectAlternativeName([uri]), critical=False)
+    return named.sign(key, hashes.SHA256())
 
 
 def make_issuing(key: EllipticCurvePublicKey, root: Signer, now: datetime) -> x509.Certificate:

@@ -49,7 +49,7 @@ def init(
 ) -> None:
     """Makes the coordinator's folder: signing key, root, issuing and server certificate."""
     from coordinator.home import make_home
-    from protocol.enrolment import spoken
+    from protocol.fingerprints import spoken
 
     authority = make_home(home, _listed(host), database=database)
     say(
@@ -86,7 +86,8 @@ def invite(
     """Writes an invitation for one hospital: good once, for 72 hours."""
     from coordinator.authority import Authority
     from coordinator.home import open_members
-    from protocol.enrolment import spoken, to_bytes
+    from protocol.enrolment import to_bytes
+    from protocol.fingerprints import spoken
 
     authority = Authority.open(home)
     file = to or Path(f"{site}.invitation")
@@ -98,7 +99,7 @@ def invite(
         f"invitation {file}: {site} may enrol at {invitation.url} once, until {invitation.expires}",
         "hand over  by a way that you trust; whoever holds the file can enrol in its name",
         f"read out   {spoken(fingerprint)}",
-        "           by phone: the hospital compares it before it runs collegium silo enrol",
+        "           by phone, all of it: collegium silo enrol asks the hospital for it",
         "afterwards compare the hospital's identity key (collegium coordinator members), then "
         "collegium coordinator roster propose",
     )
@@ -144,7 +145,7 @@ def members(home: Home, as_json: AsJson = False) -> None:
     """Lists the hospitals: invited, enrolled or revoked, and who has a vote."""
     from coordinator.authority import Authority
     from coordinator.home import open_members
-    from protocol.enrolment import spoken
+    from protocol.fingerprints import spoken
 
     with open_members(home) as register:
         found = register.listing()
@@ -200,12 +201,18 @@ def rotate(home: Home, as_json: AsJson = False) -> None:
 
 
 @roster_app.command("propose")
-def roster_propose(home: Home, as_json: AsJson = False) -> None:
-    """Proposes the roster of all enrolled hospitals, for the members to sign."""
+def roster_propose(
+    home: Home,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Also when the hospitals are the same: a year longer.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Proposes the roster of all enrolled hospitals, valid for a year, for the members to sign."""
     from coordinator.home import open_members
 
     with open_members(home) as register:
-        register.rosters.propose()
+        register.rosters.propose(renew=renew)
         current, proposed = register.rosters.current(), register.rosters.proposed()
     _show_roster("proposed", proposed, current)
     emit({"proposed": _described(proposed, current)}, as_json)
@@ -224,13 +231,17 @@ def roster_show(home: Home, as_json: AsJson = False) -> None:
 
 
 def _show_roster(title: str, signed: "SignedRoster | None", before: "SignedRoster | None") -> None:
-    from protocol.enrolment import spoken
+    from protocol.fingerprints import spoken
 
     if signed is None:
         say(f"{title:<10} none")
         return
     roster = signed.roster
-    say(f"{title:<10} roster {roster.version}, {spoken(roster.digest)}")
+    say(
+        f"{title:<10} roster {roster.version}, valid until {roster.valid_until}",
+        f"  {'digest':<20} {spoken(roster.digest)}",
+        f"  {'coordinator':<20} {spoken(roster.coordinator.public_key)}",
+    )
     for member in roster.members:
         say(f"  {member.site:<20} {spoken(member.public_key)}")
     if title == "proposed":
@@ -249,6 +260,8 @@ def _described(signed: "SignedRoster | None", before: "SignedRoster | None") -> 
     return {
         "version": roster.version,
         "digest": roster.digest,
+        "valid_until": roster.valid_until,
+        "coordinator": asdict(roster.coordinator),
         "members": {member.site: member.public_key for member in roster.members},
         "signed_by": sorted(signed.signatures),
         "needed": len(roster.sites) if before is None else before.roster.quorum,

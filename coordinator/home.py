@@ -40,7 +40,7 @@ def make_home(
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     workspace = Workspace.create(home, database)
     try:
-        authority = Authority.create(home, hosts, clock)
+        authority = Authority.create(home, hosts, workspace.public_key(), clock)
         Store(workspace.database).close()
         with open_members(home, clock) as members:
             members.record_own_certificates()

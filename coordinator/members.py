@@ -36,17 +36,16 @@ from protocol.encoding import digest
 from protocol.enrolment import (
     INVITATION_LIFE,
     TOKEN_BYTES,
+    CertificateReply,
     EnrolmentInvitation,
-    EnrolmentReply,
-    RenewalReply,
     parse_enrolment_request,
     parse_key_change,
     parse_renewal_request,
     to_bytes,
-    write_time,
 )
-from protocol.errors import MessageRefused
+from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import COORDINATOR, SignedRoster, SigningKey
+from protocol.timestamps import write_time
 
 _MOST_REASON = 500
 
@@ -74,14 +73,22 @@ class Members:
     Args:
         store: the consortium's database.
         authority: issues the certificates; its clock is this register's.
-        key: signs the log; its public half is given to every hospital.
+        key: signs the log; the root's certificate names its public half.
 
     ``rosters`` is where the roster is proposed and signed.
+
+    Raises:
+        StoreBroken: the root's certificate names another key.
     """
 
     def __init__(self, store: Store, authority: Authority, key: SigningKey) -> None:
         self._store, self._authority, self._key = store, authority, key
-        self.rosters = Rosters(store, key)
+        if authority.identity.key != key.public:
+            raise StoreBroken(
+                "coordinator.key is not the key that tls/root.pem names: restore both from one "
+                "backup"
+            )
+        self.rosters = Rosters(store, key, authority)
 
     def record_own_certificates(self) -> None:
         """Records the authority's own certificates that are new, the server's among them."""
@@ -120,7 +127,7 @@ class Members:
         return invitation
 
     def enrol(self, request: bytes) -> bytes:
-        """Answers an ``EnrolmentRequest`` with an ``EnrolmentReply``.
+        """Answers an ``EnrolmentRequest`` with a ``CertificateReply``.
 
         A site that is enrolled may come again with the same identity key, by
         another invitation; its earlier certificates end.
@@ -143,10 +150,10 @@ class Members:
             acts.use(invitation, write_time(self._authority.clock()))
             acts.revoke_certificates(asked.site, write_time(self._authority.clock()))
             chain = self._certify(acts, asked.csr, asked.site)
-        return to_bytes(EnrolmentReply(chain=chain, coordinator_key=self._key.public.hex()))
+        return to_bytes(CertificateReply(chain=chain))
 
     def renew(self, site: str, request: bytes) -> bytes:
-        """Answers a ``RenewalRequest`` of an authenticated site with a ``RenewalReply``.
+        """Answers a ``RenewalRequest`` of an authenticated site with a ``CertificateReply``.
 
         Raises:
             MessageRefused: the request is damaged, another site's, not signed
@@ -156,7 +163,7 @@ class Members:
             public = bytes.fromhex(acts.enrolled(site).public_key)
             asked = parse_renewal_request(request, site, public)
             chain = self._certify(acts, asked.csr, site)
-        return to_bytes(RenewalReply(chain=chain))
+        return to_bytes(CertificateReply(chain=chain))
 
     def revoke(self, site: str, reason: str) -> None:
         """Ends a site's certificates, keys and invitations, and the roster that is proposed.

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from sqlalchemy import select
 
 from coordinator.members import Members
-from coordinator.rosters import Rosters
 from coordinator.store import RunRow, Store
 from protocol.errors import MessageRefused
 from protocol.identity import SigningKey
@@ -39,7 +38,7 @@ class MembersOffice:
         evidence: Callable[[str], Mapping[str, MachineEvidence] | None] = lambda run_id: None,
     ) -> None:
         self._store, self._members, self._key = store, members, key
-        self._rosters = Rosters(store, key)
+        self._rosters = members.rosters
         self._clock, self._evidence = clock, evidence
         self._allowed: dict[tuple[str, str], tuple[float, bool]] = {}
         self._keys: dict[str, tuple[float, bytes | None]] = {}

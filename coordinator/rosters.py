@@ -5,16 +5,23 @@ the members before it. So the coordinator proposes, and never decides.
 """
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from coordinator.authority import Authority
 from coordinator.member_acts import acting, members_in, names, newest_roster, proposed_row
 from coordinator.member_rows import RosterRow
 from coordinator.store import Store
 from protocol.enrolment import RosterNews, to_bytes
-from protocol.errors import MessageRefused, QuorumLost
+from protocol.errors import MessageRefused, PolicyRefused, QuorumLost
 from protocol.identity import (
+    ROSTER_LIFE,
+    ROSTER_WARNING,
+    CoordinatorIdentity,
     Member,
     Roster,
     SignedRoster,
@@ -23,6 +30,7 @@ from protocol.identity import (
     require_quorum,
     verify,
 )
+from protocol.timestamps import read_time, write_time
 
 #: Rosters that are sent at once; a hospital that missed more asks again.
 _MOST_NEWS = 64
@@ -34,23 +42,33 @@ class Rosters:
     Args:
         store: the consortium's database.
         key: signs the log.
+        authority: knows the root; its clock dates the rosters.
     """
 
-    def __init__(self, store: Store, key: SigningKey) -> None:
-        self._store, self._key = store, key
+    def __init__(self, store: Store, key: SigningKey, authority: Authority) -> None:
+        self._store, self._key, self._authority = store, key, authority
 
-    def propose(self) -> Roster:
+    def propose(self, *, renew: bool = False) -> Roster:
         """Returns the roster of all enrolled hospitals, to be signed; again, the same one.
+
+        Args:
+            renew: propose one that names the same hospitals for another year, too.
 
         Raises:
             MessageRefused: nobody is enrolled, or the signed roster says the same.
         """
+        until = write_time(_midnight(self._authority.clock()) + ROSTER_LIFE)
         with acting(self._store, self._key) as acts:
             before = acts.newest_roster()
-            roster = _next_roster(acts.session, before)
+            roster = _next_roster(
+                acts.session, before, self._authority.identity, until, renew=renew
+            )
             proposed = acts.proposal()
-            if proposed is not None and proposed.digest == roster.digest:
-                return roster
+            if proposed is not None:
+                open_one = proposed.signed.roster
+                same = replace(open_one, valid_until=until) == roster
+                if same and read_time(until) - read_time(open_one.valid_until) <= ROSTER_WARNING:
+                    return open_one
             acts.withdraw_proposal()
             row = acts.session.get(RosterRow, roster.digest) or RosterRow(digest=roster.digest)
             row.version, row.document = roster.version, roster.canonical_bytes
@@ -87,6 +105,31 @@ class Rosters:
             acts.adopt_keys(row.signed.roster)
         return True
 
+    def require_valid(self, roster: Roster) -> None:
+        """Refuses to begin anything under a roster that has expired.
+
+        Raises:
+            PolicyRefused: it has.
+        """
+        if write_time(self._authority.clock()) >= roster.valid_until:
+            raise PolicyRefused(
+                f"roster {roster.version} expired at {roster.valid_until}: collegium coordinator "
+                "roster propose --renew, and its members sign it"
+            )
+
+    def standing(self) -> dict[str, Any] | None:
+        """Returns the newest signed roster's version, end and days left; None before the first."""
+        signed = self.current()
+        if signed is None:
+            return None
+        left = read_time(signed.roster.valid_until) - self._authority.clock()
+        return {
+            "version": signed.roster.version,
+            "valid_until": signed.roster.valid_until,
+            "days_left": left.days,
+            "is_due": left <= ROSTER_WARNING,
+        }
+
     def current(self) -> SignedRoster | None:
         """Returns the newest signed roster, or None before the first."""
         with self._store.read() as session:
@@ -109,7 +152,19 @@ class Rosters:
         return to_bytes(RosterNews(signed=signed, proposed=open_one))
 
 
-def _next_roster(session: Session, before: SignedRoster | None) -> Roster:
+def _midnight(now: datetime) -> datetime:
+    """A roster is valid for whole days, so that its end is easily read out."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _next_roster(
+    session: Session,
+    before: SignedRoster | None,
+    coordinator: CoordinatorIdentity,
+    until: str,
+    *,
+    renew: bool,
+) -> Roster:
     """Returns the roster of all enrolled hospitals; an announced key goes before the old one."""
     keys = {row.site: row.public_key for row in members_in(session, None, "enrolled")}
     keys |= {row.site: row.public_key for row in members_in(session, None, "announced")}
@@ -117,13 +172,19 @@ def _next_roster(session: Session, before: SignedRoster | None) -> Roster:
     if not members:
         raise MessageRefused("no hospital is enrolled: collegium coordinator invite SITE")
     if before is None:
-        return Roster(members=members)
-    if members == before.roster.members:
+        return Roster(coordinator=coordinator, members=members, valid_until=until)
+    if members == before.roster.members and not renew:
         raise MessageRefused(
-            f"roster {before.roster.version} names exactly the enrolled hospitals already"
+            f"roster {before.roster.version} names exactly the enrolled hospitals already, and is "
+            f"valid until {before.roster.valid_until}: --renew proposes it for another year"
         )
-    version = before.roster.version + 1
-    return Roster(members=members, version=version, previous=before.roster.digest)
+    return Roster(
+        coordinator=coordinator,
+        members=members,
+        valid_until=until,
+        version=before.roster.version + 1,
+        previous=before.roster.digest,
+    )
 
 
 def _is_signed(signed: SignedRoster, before: SignedRoster | None) -> bool:

@@ -26,7 +26,6 @@ from coordinator.members import Members
 from coordinator.metrics import Metrics
 from coordinator.network_run import NetworkRun, Pace, failure_of, status_of
 from coordinator.office import MembersOffice
-from coordinator.rosters import Rosters
 from coordinator.server import Server
 from coordinator.store import RunRow, Store, StudyRow, now
 from coordinator.workspace import Workspace
@@ -63,7 +62,7 @@ class Service:
         self.server = Server(
             self._office, self._mailbox, self._blobs, self._metrics, self._pool, self._key
         )
-        self._rosters = Rosters(self._store, self._key)
+        self._rosters = members.rosters
         self._runs: dict[str, NetworkRun] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._context: ssl.SSLContext | None = None
@@ -186,7 +185,11 @@ class Service:
         """Returns what the service does now."""
         with self._lock:
             runs = [status_of(run) for run in self._runs.values()]
-        return {"runs": runs, "last_seen": dict(self._office.last_seen)}
+        return {
+            "runs": runs,
+            "last_seen": dict(self._office.last_seen),
+            "roster": self._rosters.standing(),
+        }
 
     def wait(self, run_id: str, seconds: float | None = None) -> None:
         """Waits until a run has ended."""
@@ -255,6 +258,7 @@ class Service:
                 "no roster is signed yet: collegium coordinator roster propose, then every member "
                 "signs it"
             )
+        self._rosters.require_valid(signed.roster)
         return signed.roster
 
 

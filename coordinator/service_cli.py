@@ -115,7 +115,20 @@ def status(home: Home, as_json: AsJson = False) -> None:
         say("run        none at work")
     for site, seen in sorted(found["last_seen"].items()):
         say(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
+    say(f"roster     {_roster(found['roster'], home)}")
     emit(found, as_json)
+
+
+def _roster(found: dict[str, Any] | None, home: Path) -> str:
+    if found is None:
+        return "none is signed yet: collegium coordinator roster propose"
+    said = f"{found['version']}, valid until {found['valid_until'][:10]}, {found['days_left']} days"
+    if not found["is_due"]:
+        return said
+    return (
+        f"{said}: RENEW IT: collegium coordinator roster propose --renew --home {home}, and every "
+        "hospital signs"
+    )
 
 
 def _steer(home: Path, name: str, what: str) -> None:

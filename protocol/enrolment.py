@@ -12,7 +12,7 @@ Source: ``transport-and-identity.md`` E, "Enrolment and certificates".
 """
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 from protocol.encoding import canonical, parse_canonical
@@ -29,6 +29,7 @@ from protocol.forms import (
     to_json,
 )
 from protocol.identity import COORDINATOR, Member, SignedRoster, SigningKey, verify
+from protocol.timestamps import Time, write_time
 
 #: How long an invitation is good for.
 INVITATION_LIFE = timedelta(hours=72)
@@ -49,20 +50,9 @@ _CSR = text(
 _PUBLIC_KEY = text(r"[0-9a-f]{64}")
 _SIGNATURE = hex_bytes(64)
 _URL = text(r"https://[!-~]{1,200}")
-_TIME = text(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
 _UNSIGNED = bytes(64)
 
 R = TypeVar("R")
-
-
-def write_time(moment: datetime) -> str:
-    """Returns a time in UTC to the millisecond, so that later times are later text.
-
-    >>> write_time(datetime(2000, 1, 2, 3, 4, 5, tzinfo=UTC))
-    '2000-01-02T03:04:05.000Z'
-    """
-    utc = moment.astimezone(UTC)
-    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def renewal_due(not_before: datetime, not_after: datetime, now: datetime) -> bool:
@@ -70,27 +60,20 @@ def renewal_due(not_before: datetime, not_after: datetime, now: datetime) -> boo
     return 3 * (now - not_before) >= 2 * (not_after - not_before)
 
 
-def spoken(fingerprint: str) -> str:
-    """Returns a fingerprint or a public key as groups that two people can compare by phone.
-
-    >>> spoken("0123456789abcdef")
-    '0123 4567 89ab cdef'
-    """
-    return " ".join(fingerprint[place : place + 4] for place in range(0, len(fingerprint), 4))
-
-
 @dataclass(frozen=True, kw_only=True)
 class EnrolmentInvitation:
     """What the coordinator hands to one hospital, by a way that it trusts: ``SITE.invitation``.
 
-    ``root`` is the certificate that the hospital will trust, and no other.
+    ``root`` is the certificate that the hospital will trust, and no other. It
+    also names the coordinator's signing key (``consortium_root``), so that its
+    fingerprint, which people compare, covers both.
     """
 
     site: SiteName
     url: Annotated[str, _URL]
     root: Annotated[str, _CERTIFICATE]
     token: Annotated[bytes, hex_bytes(TOKEN_BYTES)] = field(repr=False)
-    expires: Annotated[str, _TIME]
+    expires: Time
 
     def __post_init__(self) -> None:
         require_forms(self)
@@ -155,14 +138,6 @@ def parse_enrolment_request(data: bytes) -> EnrolmentRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnrolmentReply:
-    """The hospital's certificate, the one that issued it, and the coordinator's Ed25519 key."""
-
-    chain: Annotated[str, _CHAIN]
-    coordinator_key: Annotated[str, _PUBLIC_KEY]
-
-
-@dataclass(frozen=True, kw_only=True)
 class RenewalRequest:
     """Asks for a new certificate under the same name; signed with the identity key."""
 
@@ -172,8 +147,8 @@ class RenewalRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenewalReply:
-    """The new certificate, and the one that issued it."""
+class CertificateReply:
+    """A hospital's new certificate, and the one that issued it."""
 
     chain: Annotated[str, _CHAIN]
 

@@ -8,10 +8,17 @@ Rules:
 3. The coordinator cannot add a member: a roster follows another only with the
    signatures of a quorum of the members before it. Otherwise it could enrol
    hospitals of its own until the others' updates stand alone.
+4. A roster names the coordinator's signing key and the TLS root, so whoever
+   signs it says whose rounds count. Within a chain of rosters they stay: other
+   ones found another consortium.
+5. A roster expires. A coordinator that keeps a newer one to itself keeps a
+   removed member in no longer than that (a freeze attack: The Update
+   Framework, section 1.5.2 and 5.3).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import Annotated
 
@@ -38,9 +45,16 @@ from protocol.forms import (
     text,
     to_json,
 )
+from protocol.timestamps import Time, read_time
 
 #: The name under which the coordinator signs; no hospital may carry it.
 COORDINATOR = "coordinator"
+#: How long a roster is valid that is proposed today.
+ROSTER_LIFE = timedelta(days=365)
+#: How long before its end people are reminded to renew it.
+ROSTER_WARNING = timedelta(days=30)
+#: For how long ahead, at most, a hospital signs a roster.
+MOST_ROSTER_LIFE = ROSTER_LIFE + timedelta(days=1)
 _PREFIX = b"collegium/v1/"
 _PUBLIC_KEY = text(r"[0-9a-f]{64}")
 
@@ -144,13 +158,35 @@ class Member:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CoordinatorIdentity:
+    """The coordinator's public signing key, and the SHA-256 of the consortium's TLS root.
+
+    ``root`` is None in a simulation, where nothing crosses a line.
+    """
+
+    public_key: Annotated[str, _PUBLIC_KEY]
+    root: Annotated[str | None, optional(DIGEST)]
+
+    def __post_init__(self) -> None:
+        require_forms(self)
+
+    @property
+    def key(self) -> bytes:
+        """The 32-byte public signing key."""
+        return bytes.fromhex(self.public_key)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Roster:
     """The members of the consortium, sorted by name; names and keys are distinct.
 
-    ``previous`` is the digest of the roster that this one follows.
+    ``valid_until`` is when it expires; ``previous`` is the digest of the roster
+    that this one follows.
     """
 
+    coordinator: Annotated[CoordinatorIdentity, nested(CoordinatorIdentity)]
     members: Annotated[tuple[Member, ...], list_of(nested(Member), MAX_SITES)]
+    valid_until: Time
     version: Annotated[int, integer(1, 2**31)] = 1
     previous: Annotated[str | None, optional(DIGEST)] = None
 
@@ -161,6 +197,7 @@ class Roster:
             raise ValueError("members must be sorted by site, each named once")
         if len({member.public_key for member in self.members}) != len(names):
             raise ValueError("two members have the same key")
+        read_time(self.valid_until)
 
     @property
     def digest(self) -> str:
@@ -224,15 +261,23 @@ def require_quorum(signed: SignedRoster, before: Roster) -> Roster:
     member that stays gets another key only with a signature of its old one:
     who lost a key leaves in one roster and comes back in the next.
 
+    Whether the roster has expired is another question: a chain is followed
+    through rosters that have.
+
     Raises:
         MessageRefused: a signature is wrong or a stranger's, or the roster
-            does not follow ``before``.
+            does not follow ``before``, or names another coordinator.
         QuorumLost: fewer than floor(2n/3) + 1 of the n members have signed,
             or a member whose key changes has not.
     """
     roster = signed.roster
     if (roster.version, roster.previous) != (before.version + 1, before.digest):
         raise MessageRefused(f"roster {roster.version} does not follow roster {before.version}")
+    if roster.coordinator != before.coordinator:
+        raise MessageRefused(
+            f"roster {roster.version} names another coordinator's key or TLS root than roster "
+            f"{before.version}: that is another consortium"
+        )
     for site, signature in signed.signatures.items():
         verify(before.key_of(site), "roster", roster.canonical_bytes, signature)
     if len(signed.signatures) < before.quorum:

@@ -13,7 +13,8 @@ from protocol.machine_evidence import MachineEvidence, report_data
 from protocol.run_notice import open_notice
 from silos.attestation import facts_of, machine_evidence
 from silos.attestation.kernel import INTERFACE, certificates_in
-from silos.enrolling import coordinator_key
+from silos.coordinator_identity import require_coordinator
+from silos.credentials import Credentials
 from silos.site_acts import opened
 
 #: Where people put the certificates of the chip's key, for hosts that hand on none.
@@ -63,7 +64,9 @@ def attest(
             found = [run for run in JoinedRuns(hospital).all() if run.run_id == run_id]
             if not found:
                 raise PolicyRefused(f"this hospital was not asked to join a run {run_id}")
-            challenge = open_notice(found[0].notice, coordinator_key(home)).digest
+            known = Credentials(home / "tls", site.name).coordinator
+            public = require_coordinator(known, hospital).key
+            challenge = open_notice(found[0].notice, public).digest
         key = IdentityKeys(hospital).own.public.hex()
         member = Member(site=site.name, public_key=key)
     evidence = own_evidence(home, report_data(member, challenge), interface)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from protocol.errors import PolicyRefused
-from silos.console import console, emit, say
+from silos.console import ask, console, emit, say
 
 if TYPE_CHECKING:
     from protocol.identity import Roster
@@ -44,9 +44,9 @@ Unasked = Annotated[
     typer.Option("--without-coordinator", help="Go on without what the coordinator knows."),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: everything was read before.")]
-Digits = Annotated[
+Digest = Annotated[
     str | None,
-    typer.Option("--digits", help="The first digits of its digest, as they were compared."),
+    typer.Option("--digest", help="Its whole digest, as it was compared; groups are allowed."),
 ]
 
 
@@ -158,13 +158,13 @@ def approve(
 ) -> None:
     """Shows what a study would do here in plain words, and records a person's approval of it."""
     from protocol.study_file import read_study_file
-    from silos.site_acts import TYPED_DIGITS, approve, describe_request
+    from silos.site_acts import approve, describe_request
 
     read = read_study_file(study)
     for heading, words in describe_request(home, read, runs):
         say(f"{heading:<16}{words}")
     if not yes:
-        _ask_for(read.digest[:TYPED_DIGITS], f"the first {TYPED_DIGITS} digits of the digest")
+        _ask_for_study(read.name)
     done, missing = approve(home, study, by=by, reason=reason, runs=runs)
     say(
         f"approved        by {done.approver} at {done.decided_at}, for runs up to number "
@@ -210,6 +210,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         f"hospital     {found['hospital']}{kind}",
         f"supervisor   {_contact(found['supervisor'])}",
         f"certificate  {_certificate(found['certificate'])}",
+        f"roster       {_roster(found['roster'])}",
     )
     if found["budget"] is None:
         say("budget       not opened: collegium silo grant")
@@ -324,8 +325,30 @@ def roster_show(home: Home, as_json: AsJson = False) -> None:
     )
 
 
+@roster_app.command("compare")
+def roster_compare(home: Home, as_json: AsJson = False) -> None:
+    """Shows the safety number with each other hospital: the two of you read it to each other."""
+    from silos.roster_acts import safety_numbers
+
+    roster, numbers = safety_numbers(home)
+    if roster is None:
+        raise PolicyRefused("no roster is there yet: the coordinator proposes one")
+    say(
+        f"roster {roster.version}. Call each hospital by a number that you know from elsewhere; "
+        "one reads, the other follows on its own screen.",
+    )
+    for site, number in numbers.items():
+        groups = number.split()
+        say(f"{site}", *(f"    {' '.join(groups[row : row + 4])}" for row in range(0, 16, 4)))
+    say(
+        "It covers both hospitals' identity keys, the coordinator's signing key and the TLS root. "
+        "One digit that differs: do not sign, and tell the others.",
+    )
+    emit({"roster": roster.digest, "numbers": numbers}, as_json)
+
+
 @roster_app.command("sign")
-def roster_sign(home: Home, digits: Digits = None) -> None:
+def roster_sign(home: Home, digest: Digest = None) -> None:
     """Signs the proposed roster, after its keys were compared with the other hospitals'."""
     from silos.roster_acts import look, sign
 
@@ -333,13 +356,13 @@ def roster_sign(home: Home, digits: Digits = None) -> None:
     _print_roster("proposed", view.proposed.roster if view.proposed else None)
     if view.problem or view.proposed is None:
         raise PolicyRefused(view.problem or "no roster waits for signatures")
-    roster, complete = sign(home, digits or _typed_roster_digits())
+    roster, complete = sign(home, digest or _typed_roster_digest())
     rest = "every signature is there" if complete else "others have yet to sign"
     say(f"signed     roster {roster.version}; {rest}")
 
 
 @roster_app.command("trust")
-def roster_trust(home: Home, digits: Digits = None) -> None:
+def roster_trust(home: Home, digest: Digest = None) -> None:
     """Trusts the first roster that this hospital sees, after comparing it with other members."""
     from silos.roster_acts import look, trust
 
@@ -347,7 +370,7 @@ def roster_trust(home: Home, digits: Digits = None) -> None:
     _print_roster("to be trusted", view.first.roster if view.first else None)
     if view.problem or view.first is None:
         raise PolicyRefused(view.problem or "there is no roster to compare")
-    roster = trust(home, digits or _typed_roster_digits())
+    roster = trust(home, digest or _typed_roster_digest())
     say(f"trusted    roster {roster.version}")
 
 
@@ -457,7 +480,7 @@ def ledger_write_off(
 
 
 def _print_keys(view: "KeyView") -> None:
-    from protocol.enrolment import spoken
+    from protocol.fingerprints import spoken
 
     say(f"own key    {spoken(view.own)}  {view.site}")
     if view.next is not None:
@@ -471,8 +494,9 @@ def _print_studies(found: list[dict[str, Any]]) -> None:
         verdict = "may run" if study["may_run"] else "may NOT run"
         people = ", ".join(study["approved_by"]) or "nobody"
         say(
-            f"study        {study['digest'][:16]} {study['name'] or '?'}: {verdict}; approved by "
-            f"{people}; {study['runs_used']} of {study['runs_approved']} runs used"
+            f"study        {study['name'] or '?'}: {verdict}; approved by {people}; "
+            f"{study['runs_used']} of {study['runs_approved']} runs used",
+            f"             digest {study['digest']}",
         )
         if study["why_not"]:
             say(f"             {study['why_not']}")
@@ -495,13 +519,27 @@ def _certificate(found: dict[str, Any] | None) -> str:
     return f"good until {found['expires']}, {found['days_left']} days"
 
 
+def _roster(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "none is trusted: collegium silo roster sign, or trust"
+    said = f"{found['version']}, until {found['ends'][:10]}, {found['days_left']} days"
+    if not found["is_due"]:
+        return said
+    return f"{said} ({found['reason']}): the lead proposes the next, and every hospital signs it"
+
+
 def _print_roster(title: str, roster: "Roster | None") -> None:
-    from protocol.enrolment import spoken
+    from protocol.fingerprints import spoken
 
     if roster is None:
         say(f"{title}: none")
         return
-    say(f"{title}: roster {roster.version}, {spoken(roster.digest)}")
+    say(
+        f"{title}: roster {roster.version}, valid until {roster.valid_until}",
+        f"  {'digest':<20} {spoken(roster.digest)}",
+        f"  {'coordinator':<20} {spoken(roster.coordinator.public_key)}",
+        f"  {'root':<20} {spoken(str(roster.coordinator.root))}",
+    )
     for member in roster.members:
         say(f"  {member.site:<20} {spoken(member.public_key)}")
 
@@ -512,29 +550,29 @@ def _described(roster: "Roster | None") -> dict[str, Any] | None:
     return {
         "version": roster.version,
         "digest": roster.digest,
+        "valid_until": roster.valid_until,
+        "coordinator": {
+            "public_key": roster.coordinator.public_key,
+            "root": roster.coordinator.root,
+        },
         "members": {member.site: member.public_key for member in roster.members},
     }
 
 
-def _typed_roster_digits() -> str:
-    return _typed(
-        "compare every key above by phone with the hospital that it belongs to, then type the "
-        "first 8 digits of the roster's digest"
+def _typed_roster_digest() -> str:
+    return ask(
+        "read the safety number with every other hospital to it by phone (collegium silo roster "
+        "compare), then type the roster's whole digest"
     )
 
 
-def _ask_for(wanted: str, what: str) -> None:
-    typed = _typed(f"to approve this, type {what}")
-    if typed.lower() != wanted:
-        raise PolicyRefused(f"{typed!r} is not {what}: nothing was approved")
+def _ask_for_study(name: str) -> None:
+    typed = ask("to approve this, type the study's name")
+    if typed != name:
+        raise PolicyRefused(f"{typed!r} is not this study's name: nothing was approved")
 
 
 def _ask_for_name(site: str) -> None:
-    typed = _typed("to do this, type the hospital's name")
+    typed = ask("to do this, type the hospital's name")
     if typed != site:
         raise PolicyRefused(f"{typed!r} is not this hospital's name: nothing was done")
-
-
-def _typed(prompt: str) -> str:
-    console().print(f"{prompt}: ", markup=False, soft_wrap=True, end="")
-    return sys.stdin.readline().strip()

@@ -1,4 +1,4 @@
-"""What a hospital's commands say: to people on stderr, to machines on stdout."""
+"""What a hospital's commands say and ask: people on stderr, machines on stdout."""
 
 import json
 import sys
@@ -17,6 +17,12 @@ def say(*lines: str) -> None:
     """Prints lines for people, as they are."""
     for line in lines:
         console().print(line, markup=False, soft_wrap=True)
+
+
+def ask(prompt: str) -> str:
+    """Asks a person for a line; returns it without blanks around it, empty when nobody is there."""
+    console().print(f"{prompt}: ", markup=False, soft_wrap=True, end="")
+    return sys.stdin.readline().strip()
 
 
 def emit(value: Any, as_json: bool) -> None:

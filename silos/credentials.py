@@ -2,7 +2,7 @@
 
 ::
 
-    HOME/tls/root.pem     the consortium's root, from the invitation
+    HOME/tls/root.pem     the consortium's root, from the invitation; names the coordinator's key
     HOME/tls/silo.key     made here, never leaves (mode 0600)
     HOME/tls/silo.pem     the certificate and the one that issued it; renewed within a week
 
@@ -22,7 +22,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -38,21 +37,12 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from protocol.consortium_root import UNREADABLE, coordinator_of
 from protocol.enrolment import SILO_URI, EnrolmentInvitation, parse, renewal_due
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
+from protocol.identity import CoordinatorIdentity
 
 Clock = Callable[[], datetime]
-
-#: What cryptography raises where a certificate is damaged.
-_UNREADABLE = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.InvalidVersion,
-    x509.DuplicateExtension,
-    x509.ExtensionNotFound,
-    x509.UnsupportedGeneralNameType,
-)
 
 
 def utc_now() -> datetime:
@@ -116,13 +106,31 @@ class Credentials:
         request = builder.sign(self._key(), hashes.SHA256())
         return request.public_bytes(Encoding.PEM).decode()
 
-    def trust(self, root: str) -> None:
-        """Trusts a consortium's root from now on, in the place of any other.
+    @property
+    def coordinator(self) -> CoordinatorIdentity:
+        """The coordinator's key and the root's SHA-256, as the kept root says.
 
         Raises:
-            WorkspaceRefused: the folder cannot be written.
+            StoreBroken: the root is missing or damaged.
         """
+        try:
+            return coordinator_of(self._root_text())
+        except MessageRefused as error:
+            raise StoreBroken(f"tls/root.pem: {error}: enrol again") from error
+
+    def accept(self, root: str, chain: str) -> None:
+        """Trusts a consortium's root, in the place of any other, and keeps its first certificate.
+
+        Nothing is written unless the root vouches for the certificate.
+
+        Raises:
+            MessageRefused: see ``keep``.
+            WorkspaceRefused: the folder cannot be written.
+            StoreBroken: the key is missing or damaged, or the root is no certificate.
+        """
+        self._require_good(chain, _read_chain(root)[0])
         self._write(self._root_file, root.encode())
+        self._write(self._chain_file, chain.encode())
 
     def keep(self, chain: str) -> None:
         """Keeps a new certificate, with the one that issued it, in the place of the old one.
@@ -131,7 +139,11 @@ class Credentials:
             MessageRefused: it is for another name or key, or our root does not vouch for it.
             StoreBroken: root or key are missing or damaged.
         """
-        key, root = self._key().public_key(), self._root()
+        self._require_good(chain, self._root())
+        self._write(self._chain_file, chain.encode())
+
+    def _require_good(self, chain: str, root: x509.Certificate) -> None:
+        key = self._key().public_key()
         try:
             certificate, *issuers = x509.load_pem_x509_certificates(chain.encode())
             names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
@@ -147,9 +159,8 @@ class Credentials:
                 "the consortium's root does not vouch for the certificate that came; if it should, "
                 "check this machine's clock"
             ) from error
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise MessageRefused("what came is no certificate") from error
-        self._write(self._chain_file, chain.encode())
 
     def context(self) -> ssl.SSLContext:
         """Returns TLS 1.3 that trusts the consortium's root only and shows our certificate.
@@ -242,17 +253,12 @@ def read_invitation(path: Path) -> EnrolmentInvitation:
         raise WorkspaceRefused(f"{path} cannot be read: {error.strerror}") from error
     try:
         invitation = parse(EnrolmentInvitation, data.strip())  # mail programs add a line's end
-        _read_chain(invitation.root)
-    except (MessageRefused, StoreBroken) as error:
+        coordinator_of(invitation.root)
+    except MessageRefused as error:
         raise MessageRefused(
             f"{path.name} is no invitation, or was changed on its way: ask for it again"
         ) from error
     return invitation
-
-
-def root_fingerprint(invitation: EnrolmentInvitation) -> str:
-    """Returns the SHA-256 of an invitation's root, to be compared by phone."""
-    return _read_chain(invitation.root)[0].fingerprint(hashes.SHA256()).hex()
 
 
 def _new_key() -> bytes:
@@ -270,5 +276,5 @@ def _read(path: Path) -> str:
 def _read_chain(chain: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(chain.encode())
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise StoreBroken("a certificate of this hospital is damaged: enrol again") from error

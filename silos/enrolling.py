@@ -1,8 +1,6 @@
-"""How a hospital accepts an invitation: its keys stay, a certificate comes back.
+"""How a hospital accepts an invitation: people compare its root first, then a certificate comes.
 
-::
-
-    HOME/tls/coordinator.pub    the coordinator's Ed25519 key, as it came with the certificate
+Before the fingerprint was compared nothing is written, sent or trusted.
 """
 
 from pathlib import Path
@@ -11,30 +9,46 @@ import httpx2
 
 from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital
+from protocol.consortium_root import coordinator_of
 from protocol.enrolment import (
+    CertificateReply,
     EnrolmentInvitation,
-    EnrolmentReply,
     parse,
     request_enrolment,
     to_bytes,
 )
-from protocol.errors import LinkLost, PolicyRefused, StoreBroken
+from protocol.errors import LinkLost, PolicyRefused
+from protocol.fingerprints import require_compared
+from silos.coordinator_identity import require_coordinator
 from silos.credentials import Credentials, trusting
 
 _SECONDS = 30.0
 
 
-def enrol(home: Path, hospital: Hospital, invitation: EnrolmentInvitation) -> Credentials:
-    """Sends this hospital's request; keeps certificate, root and the coordinator's key.
+def enrol(
+    home: Path, hospital: Hospital, invitation: EnrolmentInvitation, *, root: str
+) -> Credentials:
+    """Sends this hospital's request; keeps its certificate, and the root.
+
+    Args:
+        home: the hospital's folder.
+        hospital: its open database.
+        invitation: from the coordinator.
+        root: the root's whole fingerprint, as people heard it from the coordinator's people.
 
     Raises:
-        PolicyRefused: the invitation is for another hospital, or the coordinator refused it.
+        MessageRefused: the invitation's root has another fingerprint.
+        PolicyRefused: the invitation is for another hospital, or of another coordinator than
+            the one that the trusted roster names, or the coordinator refused it.
         LinkLost: the coordinator cannot be reached, or shows another consortium's certificate.
     """
     if invitation.site != hospital.site:
         raise PolicyRefused(
             f"the invitation is for {invitation.site}, this is {hospital.site}: ask for your own"
         )
+    coordinator = coordinator_of(invitation.root)
+    require_compared(root, str(coordinator.root), "the consortium's root in the invitation")
+    require_coordinator(coordinator, hospital)
     credentials = Credentials(home / "tls", hospital.site)
     keys = IdentityKeys(hospital)
     # A roster that names the next key may have been signed while this hospital was away.
@@ -48,10 +62,7 @@ def enrol(home: Path, hospital: Hospital, invitation: EnrolmentInvitation) -> Cr
             "the coordinator refused the invitation: it was used before, has expired, or a newer "
             "one was made; ask for a new one"
         )
-    enrolled = parse(EnrolmentReply, reply.content)
-    credentials.trust(invitation.root)
-    credentials.keep(enrolled.chain)
-    _public_file(home).write_text(enrolled.coordinator_key + "\n", encoding="ascii")
+    credentials.accept(invitation.root, parse(CertificateReply, reply.content).chain)
     return credentials
 
 
@@ -63,22 +74,3 @@ def _post(invitation: EnrolmentInvitation, request: bytes) -> httpx2.Response:
         raise LinkLost(
             f"{invitation.url} does not answer as this consortium's coordinator: {error}"
         ) from error
-
-
-def coordinator_key(home: Path) -> bytes:
-    """Returns the coordinator's public key, which signs rounds and notices.
-
-    Raises:
-        StoreBroken: this hospital has not enrolled, or the file is damaged.
-    """
-    try:
-        public = bytes.fromhex(_public_file(home).read_text(encoding="ascii").strip())
-    except (OSError, ValueError) as error:
-        raise StoreBroken("tls/coordinator.pub is missing or damaged: enrol again") from error
-    if len(public) != 32:
-        raise StoreBroken("tls/coordinator.pub is damaged: enrol again")
-    return public
-
-
-def _public_file(home: Path) -> Path:
-    return home / "tls" / "coordinator.pub"

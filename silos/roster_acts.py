@@ -7,6 +7,7 @@ key in it with the other hospitals before signing; the coordinator cannot.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -21,9 +22,17 @@ from protocol.errors import (
     SiteFileRefused,
     WorkspaceRefused,
 )
-from protocol.identity import Member, Roster, SignedRoster, sign_roster
+from protocol.fingerprints import require_compared, safety_number
+from protocol.identity import (
+    MOST_ROSTER_LIFE,
+    CoordinatorIdentity,
+    Member,
+    Roster,
+    SignedRoster,
+)
+from protocol.timestamps import read_time
+from silos.coordinator_identity import require_coordinator, require_names
 from silos.credentials import Credentials
-from silos.enrolling import coordinator_key
 from silos.site_acts import opened
 from silos.site_file import SITE_FILE, SiteFile
 from silos.wire import Wire
@@ -77,7 +86,7 @@ def line_of(home: Path, site: SiteFile, hospital: Hospital) -> Iterator[Wire]:
         site.coordinator,
         keys.own,
         credentials.context(),
-        coordinator=coordinator_key(home),
+        coordinator=require_coordinator(credentials.coordinator, hospital).key,
         next_key=keys.next,
     )
     try:
@@ -119,6 +128,35 @@ def refresh(hospital: Hospital, line: Line) -> RosterView:
     return RosterView(trusted=rosters.newest(), proposed=news.proposed)
 
 
+def safety_numbers(home: Path) -> tuple[Roster | None, dict[str, str]]:
+    """Returns a roster and the number that this hospital reads to each of its other members.
+
+    The roster is the one that waits to be signed or trusted, else the trusted one.
+    """
+    with opened(home) as (_, hospital):
+        view = look(home)
+        waiting = view.proposed or view.first
+        roster = waiting.roster if waiting is not None else view.trusted
+        if roster is None:
+            return None, {}
+        return roster, numbers_in(roster, hospital.site)
+
+
+def numbers_in(roster: Roster, site: str) -> dict[str, str]:
+    """Returns the safety number of one member of a roster with each of the others, by site.
+
+    Raises:
+        PolicyRefused: the roster does not name the site.
+    """
+    members = {member.site: member for member in roster.members}
+    if site not in members:
+        raise PolicyRefused(
+            f"roster {roster.version} does not name hospital {site}: ask the consortium"
+        )
+    own = members.pop(site)
+    return {name: safety_number(roster.coordinator, own, other) for name, other in members.items()}
+
+
 def trust(home: Path, digest: str) -> Roster:
     """Keeps the first roster of a hospital that comes later, which its people have compared.
 
@@ -127,23 +165,27 @@ def trust(home: Path, digest: str) -> Roster:
     what it signed with them for somebody else's.
 
     Args:
-        digest: the roster's, or its first digits, at least eight, as they were compared.
+        digest: the roster's, whole, as it was compared.
 
     Raises:
-        PolicyRefused: there is none to be trusted, or another one, or it does
-            not follow those that the coordinator shows.
+        MessageRefused: the roster has another digest.
+        PolicyRefused: there is none to be trusted, it names another coordinator
+            than the enrolment, or does not follow those that the coordinator shows.
     """
     with opened(home) as (site, hospital), line_of(home, site, hospital) as line:
-        return trust_over(hospital, line, digest)
+        return trust_over(hospital, line, digest, _enrolled_with(home, site))
 
 
-def trust_over(hospital: Hospital, line: Line, digest: str) -> Roster:
+def trust_over(
+    hospital: Hospital, line: Line, digest: str, coordinator: CoordinatorIdentity
+) -> Roster:
     """See ``trust``."""
     view = refresh(hospital, line)
     if view.first is None:
         raise PolicyRefused("there is no roster to compare: collegium silo roster show")
     roster, keys = view.first.roster, IdentityKeys(hospital)
-    _require_same(roster, digest)
+    require_compared(digest, roster.digest, f"roster {roster.version}")
+    require_names(roster, coordinator)
     _require_chain(roster, view.before)
     require_own_place(roster, hospital.site, [keys.own])
     keys.remember(
@@ -161,42 +203,56 @@ def sign(home: Path, digest: str) -> tuple[Roster, bool]:
     A roster that gives this hospital its next key is signed with the one before.
 
     Args:
-        digest: the roster's, or its first digits, at least eight, as they were compared.
+        digest: the roster's, whole, as it was compared.
 
     Returns:
         The roster, and whether every signature that it needs is there now.
 
     Raises:
-        PolicyRefused: nothing is proposed, it is another one, or it does not
-            name this hospital with its own key or the next.
-        MessageRefused: the coordinator does not take the signature.
+        PolicyRefused: nothing is proposed; it does not name this hospital with
+            its own key or the next; it names another coordinator than the
+            enrolment; or it has expired, or would not for more than a year.
+        MessageRefused: it has another digest, or the coordinator does not take
+            the signature.
     """
     with opened(home) as (site, hospital), line_of(home, site, hospital) as line:
-        return sign_over(hospital, line, digest)
+        return sign_over(hospital, line, digest, _enrolled_with(home, site))
 
 
-def sign_over(hospital: Hospital, line: Line, digest: str) -> tuple[Roster, bool]:
+def sign_over(
+    hospital: Hospital, line: Line, digest: str, coordinator: CoordinatorIdentity
+) -> tuple[Roster, bool]:
     """See ``sign``."""
     view = refresh(hospital, line)
     if view.proposed is None:
         raise PolicyRefused("no roster waits for signatures")
     roster = view.proposed.roster
-    _require_same(roster, digest)
+    require_compared(digest, roster.digest, f"roster {roster.version}")
+    require_names(roster, coordinator)
+    _require_term(roster, hospital.now())
     keys = IdentityKeys(hospital)
     own, coming = keys.own, keys.next if view.trusted else None  # a first roster replaces no key
     require_own_place(roster, hospital.site, [own] if coming is None else [own, coming])
     _require_next(roster, view.trusted)
-    complete = line.hand_in("roster-signature", sign_roster(roster, own)) == b"signed"
+    signature = TrustedRosters(hospital).sign(roster, own)
+    complete = line.hand_in("roster-signature", signature) == b"signed"
     if complete:
         refresh(hospital, line)
     return roster, complete
 
 
-def _require_same(roster: Roster, digest: str) -> None:
-    digits = digest.replace(" ", "").lower()
-    if len(digits) < 8 or not roster.digest.startswith(digits):
+def _enrolled_with(home: Path, site: SiteFile) -> CoordinatorIdentity:
+    return Credentials(home / "tls", site.name).coordinator
+
+
+def _require_term(roster: Roster, now: str) -> None:
+    """A roster that is signed is valid now, and not for longer than a year."""
+    left = read_time(roster.valid_until) - read_time(now)
+    if not timedelta(0) < left <= MOST_ROSTER_LIFE:
         raise PolicyRefused(
-            f"the digits are not those of roster {roster.version}: nothing was signed or kept"
+            f"roster {roster.version} would be valid until {roster.valid_until}, which is past or "
+            f"more than {MOST_ROSTER_LIFE.days} days ahead by this machine's clock: check the "
+            "clock, then ask the consortium's lead to propose the roster anew"
         )
 
 

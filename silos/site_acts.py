@@ -16,10 +16,13 @@ from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.joined_runs import JoinedRuns
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
+from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
+from protocol.identity import ROSTER_WARNING
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from protocol.study_file import read_study, read_text
+from protocol.timestamps import read_time
 from silos.budget import read_budget
 from silos.consent import require_allowed, require_own
 from silos.credentials import Credentials
@@ -29,8 +32,8 @@ from silos.privacy_plan import PrivacyPlan
 from silos.site_file import SITE_FILE, SiteFile, read_site_file, site_file_of
 from silos.site_template import site_template
 
-#: How many digits of a digest a person types to show that it was read.
-TYPED_DIGITS = 8
+#: The fewest digits by which an approved study is named here.
+_LEAST_DIGITS = 8
 
 
 def make_home(
@@ -234,10 +237,10 @@ def withdraw(home: Path, digest: str, *, by: str, reason: str) -> Approval:
     with opened(home) as (_site, hospital):
         approvals = approvals_of(hospital)
         found = {e.study for e in approvals.all() if e.study.startswith(digest)}
-        if len(digest) < TYPED_DIGITS or len(found) != 1:
+        if len(digest) < _LEAST_DIGITS or len(found) != 1:
             raise PolicyRefused(
                 f"{digest!r} names {len(found)} approved studies: give the digest as collegium "
-                f"silo studies shows it, or its first digits, at least {TYPED_DIGITS}"
+                f"silo studies shows it, or its first digits, at least {_LEAST_DIGITS}"
             )
         return approvals.withdraw(found.pop(), approver=by, reason=reason)
 
@@ -294,6 +297,7 @@ def describe_home(home: Path) -> dict[str, Any]:
             "simulated": hospital.simulated,
             "supervisor": _supervisor(home),
             "certificate": _certificate(home, site),
+            "roster": _roster(hospital),
             "budget": _budget(hospital),
             "studies": list_studies(home),
             "runs": [
@@ -318,6 +322,23 @@ def _certificate(home: Path, site: SiteFile) -> dict[str, Any] | None:
     if not credentials.enrolled:
         return None
     return {"expires": credentials.expires.isoformat(), "days_left": credentials.left.days}
+
+
+def _roster(hospital: Hospital) -> dict[str, Any] | None:
+    rosters = TrustedRosters(hospital)
+    newest = rosters.newest()
+    if newest is None:
+        return None
+    term = rosters.term(newest.digest)
+    left = read_time(term.ends) - read_time(hospital.now())
+    return {
+        "version": newest.version,
+        "digest": newest.digest,
+        "ends": term.ends,
+        "reason": term.reason,
+        "days_left": left.days,
+        "is_due": left <= ROSTER_WARNING,
+    }
 
 
 def _supervisor(home: Path) -> dict[str, Any] | None:

@@ -17,20 +17,24 @@ from compliance.approval_book import approvals_of
 from compliance.claim_words import while_few_collude
 from compliance.store import Hospital
 from compliance.study_shelf import index_beside
+from compliance.trusted_rosters import TrustedRosters
 from pipelines.cohort import columns_to_keep, load_cohort
 from pipelines.parts import parts_of
 from protocol.contract import TableCohort
 from protocol.errors import FederationError, StudyRefused
+from protocol.identity import ROSTER_WARNING
 from protocol.machine_evidence import REPORT_DATA_BYTES
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from protocol.task import FullyConnected
+from protocol.timestamps import read_time
 from protocol.wire import MOST_SKEW_SECONDS
 from silos.attestation import AttestationPolicy, facts_of, sev_snp
 from silos.attestation.kernel import INTERFACE
 from silos.attestation_acts import CERTIFICATES, own_evidence
 from silos.connectivity import Reach, reach
 from silos.consent import system_time
+from silos.coordinator_identity import require_coordinator
 from silos.credentials import Credentials
 from silos.findings import Finding, bad, ok, warn
 from silos.home import read_own
@@ -84,7 +88,11 @@ def check_site(
                 _quorum(study),
                 *_budget(site, study, hospital),
             ]
-        return (*found, *_machine(home, site, study), *_line(home, site, reach, moment))
+        return (
+            *found,
+            *_machine(home, site, study),
+            *_line(home, site, hospital, reach, moment),
+        )
     finally:
         hospital.close()
 
@@ -126,7 +134,7 @@ def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Find
         return
     yield ok(
         "approval",
-        f"digest {study.digest[:16]}, by {names}; {used} of {approved} approved runs are used",
+        f"digest {study.digest}, by {names}; {used} of {approved} approved runs are used",
     )
 
 
@@ -322,7 +330,30 @@ def _gpu() -> Finding:
     return bad("GPU", "none is to be used", "install its driver, or set resources.gpu: false")
 
 
-def _line(home: Path, site: SiteFile, reach: Reach, now: datetime) -> Iterator[Finding]:
+def _roster(credentials: Credentials, hospital: Hospital, now: datetime) -> Finding:
+    try:
+        require_coordinator(credentials.coordinator, hospital)
+        rosters = TrustedRosters(hospital)
+        newest = rosters.newest()
+        if newest is None:
+            return bad("roster", "none is trusted", "collegium silo roster sign, or trust")
+        term = rosters.term(newest.digest)
+    except FederationError as error:
+        return bad("roster", str(error), "compare by phone with the other hospitals")
+    left = read_time(term.ends) - now
+    said = f"{newest.version}, until {term.ends[:10]}, {left.days} days"
+    remedy = (
+        f"{term.reason}: the lead proposes the next (collegium coordinator roster propose --renew)"
+        ", and every hospital signs it"
+    )
+    if left <= timedelta(0):
+        return bad("roster", said, remedy)
+    return ok("roster", said) if left > ROSTER_WARNING else warn("roster", said, remedy)
+
+
+def _line(
+    home: Path, site: SiteFile, hospital: Hospital, reach: Reach, now: datetime
+) -> Iterator[Finding]:
     credentials = Credentials(home / "tls", site.name, lambda: now)
     if not credentials.enrolled:
         yield bad("certificate", "not enrolled", "collegium silo enrol, with your invitation")
@@ -333,6 +364,7 @@ def _line(home: Path, site: SiteFile, reach: Reach, now: datetime) -> Iterator[F
     except FederationError as error:
         yield bad("certificate", str(error), "ask for a new invitation, then collegium silo enrol")
         return
+    yield _roster(credentials, hospital, now)
     if site.coordinator is None:
         yield bad("line", "no coordinator is named", "set coordinator in the site file")
         return

@@ -27,7 +27,7 @@ from compliance.joined_runs import JoinedRuns, RunState
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
-from protocol.enrolment import RenewalReply, RosterNews, parse, request_renewal
+from protocol.enrolment import CertificateReply, RosterNews, parse, request_renewal
 from protocol.enrolment import to_bytes as enrolment_bytes
 from protocol.errors import (
     FederationError,
@@ -208,7 +208,7 @@ class Supervisor:
         """Renews the certificate in time, and fetches rosters that others have signed."""
         if self._credentials.due:
             request = request_renewal(self._hospital.site, self._credentials.request(), wire.key)
-            reply = parse(RenewalReply, wire.hand_in("renew", enrolment_bytes(request)))
+            reply = parse(CertificateReply, wire.hand_in("renew", enrolment_bytes(request)))
             self._credentials.keep(reply.chain)
             log.info("the certificate was renewed; it is good until %s", self._credentials.expires)
             self._hang_up()
@@ -261,6 +261,8 @@ class Supervisor:
         if delivery.kind == "leave":
             open_end(delivery.message, delivery.run_id, self._coordinator)
         self._rejoin(wire, delivery.run_id)
+        if delivery.kind == "advertise":
+            self._require_current(delivery.run_id)
         if delivery.kind == "initial-model":
             model = wire.send(self._silo.initial_model(delivery.run_id))
             return Answer(number=delivery.number, blob=model)
@@ -343,7 +345,13 @@ class Supervisor:
             roster = self._rosters.newest()
         if roster is None or roster.digest != notice.roster:
             raise PolicyRefused("the run's roster is not the one that this hospital trusts")
-        return roster
+        return self._rosters.require_current(roster.digest)
+
+    def _require_current(self, run_id: str) -> None:
+        """Refuses to begin a round of a run whose roster has had its time."""
+        for run in self._runs.open():
+            if run.run_id == run_id:
+                self._rosters.require_current(open_notice(run.notice, self._coordinator).roster)
 
     def _join_run(self, wire: Wire, notice: RunNotice, roster: Roster) -> SignedSummary:
         study, index = self._studies.read(notice.study)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from protocol.errors import PolicyRefused, WorkspaceRefused
-from silos.console import emit, say
+from silos.console import ask, emit, say
 
 app = typer.Typer()
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
@@ -29,28 +29,43 @@ def enrol(
         Path, typer.Argument(metavar="INVITATION", help="The file that the coordinator gave.")
     ],
     home: Home,
+    root: Annotated[
+        str | None,
+        typer.Option("--root", help="The root's whole fingerprint, as it was read out to you."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accepts an invitation: keys stay here, a certificate comes back."""
-    from silos.credentials import read_invitation, root_fingerprint
+    """Accepts an invitation after comparing its root: a certificate comes back, keys stay."""
+    from protocol.consortium_root import coordinator_of
+    from protocol.fingerprints import spoken
+    from silos.credentials import read_invitation
     from silos.enrolling import enrol as accept
 
     read = read_invitation(invitation)
+    coordinator = coordinator_of(read.root)
+    say(
+        f"invitation {read.site} may enrol at {read.url} until {read.expires}",
+        f"root       {spoken(str(coordinator.root))}",
+        "           the coordinator's people read it out to you by phone; it covers the "
+        "coordinator's signing key, too",
+    )
+    compared = root or ask("type the root's fingerprint as you heard it; nothing was sent yet")
     with _hospital(home) as hospital:
-        credentials = accept(home, hospital, read)
+        credentials = accept(home, hospital, read, root=compared)
         public = _public_key(hospital)
     said = {
         "site": read.site,
-        "root": root_fingerprint(read),
+        "root": coordinator.root,
+        "coordinator": coordinator.public_key,
         "identity": public,
         "certificate_until": credentials.expires.isoformat(),
     }
     say(
         f"enrolled   {read.site} with {read.url}",
-        f"root       {said['root']}",
-        f"identity   {public}",
-        "compare    both by phone with the coordinator and with other hospitals",
-        f"next       collegium silo roster sign --home {home}, when the roster is proposed",
+        f"identity   {spoken(public)}",
+        "next       when the roster is proposed:",
+        f"           collegium silo roster compare --home {home}",
+        f"           collegium silo roster sign --home {home}",
     )
     emit(said, as_json)
 
@@ -67,8 +82,8 @@ def start(
     from silos.attestation_acts import own_evidence
     from silos.confinement import leave_no_core
     from silos.consent import Consent
+    from silos.coordinator_identity import require_coordinator
     from silos.credentials import Credentials
-    from silos.enrolling import coordinator_key
     from silos.home import alone
     from silos.remote_trainer import RemoteTrainer, machine_of
     from silos.silo import Silo
@@ -92,12 +107,13 @@ def start(
             hospital=hospital,
             consent=consent,
         )
+        credentials = Credentials(home / "tls", hospital.site)
         supervisor = Supervisor(
             home,
             hospital,
             silo,
-            Credentials(home / "tls", hospital.site),
-            coordinator_public=coordinator_key(home),
+            credentials,
+            coordinator_public=require_coordinator(credentials.coordinator, hospital).key,
             url=site.coordinator,
             settings=Settings(
                 source=source_path(site, home),

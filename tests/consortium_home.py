@@ -17,8 +17,8 @@ from coordinator.store import Store
 from coordinator.verification import Verified, verify_records
 from coordinator.workspace import Workspace
 from protocol.enrolment import (
+    CertificateReply,
     EnrolmentInvitation,
-    EnrolmentReply,
     parse,
     request_enrolment,
     to_bytes,
@@ -69,10 +69,10 @@ class ConsortiumHome:
             self.keys[site] = SigningKey.generate()
             self.accept(self.invite(site), self.keys[site])
 
-    def accept(self, invitation: EnrolmentInvitation, key: SigningKey) -> EnrolmentReply:
+    def accept(self, invitation: EnrolmentInvitation, key: SigningKey) -> CertificateReply:
         """Enrols by an invitation, with this identity key and a new TLS key."""
         request = request_enrolment(invitation, csr(invitation.site), key)
-        return parse(EnrolmentReply, self.members.enrol(to_bytes(request)))
+        return parse(CertificateReply, self.members.enrol(to_bytes(request)))
 
     def found(self, *sites: str) -> Roster:
         """Enrols sites and lets them all sign the first roster."""

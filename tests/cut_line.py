@@ -20,6 +20,7 @@ from compliance.store import open_hospital
 from coordinator.home import make_home, open_members
 from coordinator.http_link import HttpLink
 from coordinator.service import Service
+from protocol.consortium_root import coordinator_of
 from protocol.encoding import blob_digest
 from protocol.enrolment import to_bytes
 from protocol.errors import LinkLost
@@ -27,7 +28,7 @@ from protocol.exchange import Request
 from protocol.identity import SigningKey
 from protocol.wire import Answer, Delivery
 from silos.credentials import read_invitation
-from silos.enrolling import coordinator_key, enrol
+from silos.enrolling import enrol
 from silos.wire import Wire
 from tests.patience import PATIENCE
 
@@ -94,14 +95,16 @@ def hospital(folder: Path, size: int, port: int) -> dict[str, object]:
     home = folder / "east"
     home.mkdir()
     store = open_hospital(home / "hospital.db", site="east", split_key=bytes(32), simulated=True)
-    credentials = enrol(home, store, read_invitation(folder / "invitation"))
+    invitation = read_invitation(folder / "invitation")
+    root = str(coordinator_of(invitation.root).root)
+    credentials = enrol(home, store, invitation, root=root)
     key = SigningKey.from_bytes(store.identity_key)
     wire = Wire(
         "east",
         f"https://127.0.0.1:{port}",
         key,
         credentials.context(),
-        coordinator=coordinator_key(home),
+        coordinator=credentials.coordinator.key,
     )
     first = _until(lambda: wire.next(0, 25))
     if first.blob is None:

@@ -22,13 +22,14 @@ from pipelines.metrics import histogram, two_by_two
 from pipelines.records import Records
 from protocol.encoding import digest, digest_json
 from protocol.exchange import Reply, Request
-from protocol.identity import Roster
+from protocol.identity import CoordinatorIdentity
 from protocol.study import Study
 from protocol.summary import SignedSummary, Summary, open_summary, signed_words
 from protocol.tensors import Tensors, decode_tensors
 from silos.entropy import Entropy, Moment
 from silos.invitation import Invitation
 from silos.silo import Silo
+from tests.rosters import roster_with
 
 UNITS = 2**17
 
@@ -172,7 +173,12 @@ class Federation:
         self.workspace = Workspace.create(folder / "out", database=addresses("consortium"))
         self.store = Store(self.workspace.database)
         self.silos = {site: self._silo(site, budget) for site in study.site_names}
-        self.roster = Roster(members=tuple(silo.member for silo in self.silos.values()))
+        self.roster = roster_with(
+            [silo.member for silo in self.silos.values()],
+            coordinator=CoordinatorIdentity(
+                public_key=self.workspace.public_key().hex(), root=None
+            ),
+        )
         self.invitation = Invitation(
             run_id=run_id,
             study=study,

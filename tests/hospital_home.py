@@ -4,7 +4,7 @@ from pathlib import Path
 
 from compliance.store import open_hospital
 from coordinator.authority import utc_now
-from protocol.enrolment import EnrolmentReply, parse, request_enrolment, to_bytes
+from protocol.enrolment import CertificateReply, parse, request_enrolment, to_bytes
 from protocol.identity import SigningKey
 from silos.credentials import Credentials
 from tests.consortium_home import ConsortiumHome
@@ -37,7 +37,6 @@ def enrol(home: Path, consortium: ConsortiumHome) -> Credentials:
     credentials = Credentials(home / "tls", "east", utc_now)
     invitation = consortium.invite("east")
     request = request_enrolment(invitation, credentials.request(), key)
-    reply = parse(EnrolmentReply, consortium.members.enrol(to_bytes(request)))
-    credentials.trust(invitation.root)
-    credentials.keep(reply.chain)
+    reply = parse(CertificateReply, consortium.members.enrol(to_bytes(request)))
+    credentials.accept(invitation.root, reply.chain)
     return credentials

@@ -16,21 +16,21 @@ from sqlalchemy import select
 
 from compliance.audit_log import NewEntry
 from compliance.store import Hospital, open_hospital
+from compliance.store import utc_now as utc_text
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
-from coordinator.authority import utc_now
+from coordinator.authority import Authority, utc_now
 from coordinator.home import make_home, open_members
 from coordinator.network_run import Pace
-from coordinator.rosters import Rosters
 from coordinator.service import Service
 from coordinator.store import RoundRow, RunRow, Store
 from coordinator.workspace import Workspace
-from protocol.identity import SigningKey, sign_roster
+from protocol.identity import CoordinatorIdentity, SigningKey, sign_roster
 from protocol.machine_evidence import MachineEvidence
 from protocol.study import Study
 from silos.attestation import AttestationPolicy, machine_evidence
 from silos.credentials import Credentials
-from silos.enrolling import coordinator_key, enrol
+from silos.enrolling import enrol
 from silos.silo import MakeTrainer, Silo
 from silos.supervisor import Settings, Supervisor
 from tests.federation import LinearTrainer, write_hospitals
@@ -68,6 +68,7 @@ class Site:
     supervisor: Supervisor | None = None
     thread: threading.Thread | None = None
     failures: list[BaseException] = field(default_factory=list)
+    clock: Callable[[], str] = utc_text
 
     def open(self) -> Hospital:
         return open_hospital(
@@ -75,6 +76,7 @@ class Site:
             site=self.name,
             split_key=self.name.encode().ljust(32),
             simulated=True,
+            clock=self.clock,
         )
 
     def start(self) -> None:
@@ -90,12 +92,13 @@ class Site:
             consent=consent,
         )
         silo.grant(20.0, 1e-3)
+        credentials = Credentials(self.home / "tls", self.name)
         self.supervisor = Supervisor(
             self.home,
             hospital,
             silo,
-            Credentials(self.home / "tls", self.name),
-            coordinator_public=coordinator_key(self.home),
+            credentials,
+            coordinator_public=credentials.coordinator.key,
             url=self.url,
             settings=Settings(
                 source=self.source,
@@ -172,6 +175,16 @@ class Network:
             for site in study.site_names
         }
 
+    @property
+    def coordinator(self) -> CoordinatorIdentity:
+        """Whom the hospitals have enrolled with."""
+        return Authority.open(self.home).identity
+
+    @property
+    def root(self) -> str:
+        """The root's fingerprint, as its people read it out."""
+        return str(self.coordinator.root)
+
     @contextmanager
     def serving(self) -> Iterator[None]:
         """Serves; hospitals enrol, found the consortium and start."""
@@ -194,15 +207,15 @@ class Network:
             hospital = site.open()
             with open_members(self.home) as members:
                 invitation = members.invite(name, url)
-            enrol(site.home, hospital, invitation)
+            enrol(site.home, hospital, invitation, root=self.root)
             keys[name] = SigningKey.from_bytes(hospital.identity_key)
             StudyShelf(site.home / "studies").keep(self.study.canonical_bytes.decode(), None)
             hospital.close()
+        with open_members(self.home) as members:
+            proposed = members.rosters.propose()
+            for name, own in keys.items():
+                members.rosters.sign(name, sign_roster(proposed, own))
         store, key = Store(Workspace(self.home).database), Workspace(self.home).signing_key()
-        rosters = Rosters(store, key)
-        proposed = rosters.propose()
-        for name, own in keys.items():
-            rosters.sign(name, sign_roster(proposed, own))
         with store.transaction() as transaction:
             study = self.study
             transaction.register(study.digest, study.name, study.canonical_bytes)
@@ -252,10 +265,7 @@ class Network:
 
 
 def rosters_now(home: Path):  # type: ignore[no-untyped-def]
-    store = Store(Workspace(home).database)
-    try:
-        signed = Rosters(store, Workspace(home).signing_key()).current()
-    finally:
-        store.close()
+    with open_members(home) as members:
+        signed = members.rosters.current()
     assert signed is not None
     return signed

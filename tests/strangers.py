@@ -126,7 +126,7 @@ def newcomer(network: Network, folder: Path, name: str) -> Caller:
     with open_members(network.home) as members:
         invitation = members.invite(name, f"https://127.0.0.1:{network.port}")
     with _open(site) as hospital:
-        credentials = enrol(site.home, hospital, invitation)
+        credentials = enrol(site.home, hospital, invitation, root=network.root)
         key = SigningKey.from_bytes(hospital.identity_key)
     return Caller(port=network.port, context=credentials.context(), site=name, key=key)
 

@@ -18,6 +18,7 @@ from protocol.messages import M, Message, Origin, open_message, sign_message
 from protocol.silo_round import LEAST_COHORT, Binding, SiloRound
 from protocol.sum_round import Step, SumRound
 from tests.contexts import context_of, site_names
+from tests.rosters import roster_with
 
 LEDGER_HEAD = "9" * 64
 FIRST = "site-00"
@@ -42,8 +43,8 @@ class MemoryBook:
 
 def roster_of(keys: Mapping[str, SigningKey]) -> Roster:
     """Returns the roster of these sites."""
-    return Roster(
-        members=tuple(Member(site=site, public_key=keys[site].public.hex()) for site in keys)
+    return roster_with(
+        tuple(Member(site=site, public_key=keys[site].public.hex()) for site in keys)
     )
 
 

@@ -29,6 +29,7 @@ from protocol.errors import (
 from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
 from tests.databases import allow_updates, run_sql
 from tests.memory_heads import MemoryHeads
+from tests.rosters import roster_with
 from tests.studies import TABLE_STUDY, changed, small_study
 
 STUDY, OTHER = "a" * 64, "b" * 64
@@ -250,7 +251,7 @@ def own_key(hospital: Hospital) -> SigningKey:
 def test_a_founding_roster_needs_every_members_signature(
     hospital: Hospital, north: SigningKey
 ) -> None:
-    rosters, roster = TrustedRosters(hospital), Roster(members=members(hospital, north))
+    rosters, roster = TrustedRosters(hospital), roster_with(members(hospital, north))
     with pytest.raises(QuorumLost, match="not signed by east"):
         rosters.keep(signed(roster, north=north))
     assert rosters.newest() is None
@@ -260,9 +261,9 @@ def test_a_founding_roster_needs_every_members_signature(
 
 def test_what_follows_a_kept_roster_needs_its_quorum(hospital: Hospital, north: SigningKey) -> None:
     rosters, east, south = TrustedRosters(hospital), own_key(hospital), SigningKey.generate()
-    first = Roster(members=members(hospital, north))
+    first = roster_with(members(hospital, north))
     rosters.keep(signed(first, east=east, north=north))
-    second = Roster(members=members(hospital, north, south), version=2, previous=first.digest)
+    second = roster_with(members(hospital, north, south), version=2, previous=first.digest)
     with pytest.raises(QuorumLost, match="1 members signed roster 2, 2 must"):
         rosters.keep(signed(second, north=north))
     rosters.keep(signed(second, east=east, north=north))
@@ -273,7 +274,7 @@ def test_the_first_roster_of_a_later_member_is_compared_by_people(
     hospital: Hospital, north: SigningKey
 ) -> None:
     rosters = TrustedRosters(hospital)
-    later = Roster(members=members(hospital, north), version=4, previous="c" * 64)
+    later = roster_with(members(hospital, north), version=4, previous="c" * 64)
     with pytest.raises(PolicyRefused, match="compare its fingerprint with other members"):
         rosters.keep(signed(later, north=north))
     assert rosters.keep(signed(later, north=north), compared=later.digest) == later
@@ -282,16 +283,16 @@ def test_the_first_roster_of_a_later_member_is_compared_by_people(
 def test_a_roster_with_another_key_for_this_hospital_is_not_kept(
     hospital: Hospital, north: SigningKey
 ) -> None:
-    false = Roster(members=(Member(site="east", public_key=north.public.hex()),))
+    false = roster_with((Member(site="east", public_key=north.public.hex()),))
     with pytest.raises(PolicyRefused, match="names another key for hospital east.*do not sign it"):
         TrustedRosters(hospital).keep(signed(false, east=north))
-    absent = Roster(members=(Member(site="north", public_key=north.public.hex()),))
+    absent = roster_with((Member(site="north", public_key=north.public.hex()),))
     with pytest.raises(PolicyRefused, match="does not name hospital east"):
         TrustedRosters(hospital).keep(signed(absent, north=north))
 
 
 def test_a_wrong_signature_spoils_a_roster(hospital: Hospital, north: SigningKey) -> None:
-    roster = Roster(members=members(hospital, north))
+    roster = roster_with(members(hospital, north))
     with pytest.raises(MessageRefused, match="the signature is not valid"):
         TrustedRosters(hospital).keep(signed(roster, east=north, north=north))
 

@@ -19,6 +19,7 @@ from coordinator.home import make_home, open_members
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from tests.consortium_home import Clock, ConsortiumHome, csr
 
+KEY = bytes(range(32))
 HOSTS = ["localhost", "10.0.0.5"]
 
 
@@ -29,7 +30,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def authority(tmp_path: Path, clock: Clock) -> Authority:
-    return Authority.create(tmp_path, HOSTS, clock)
+    return Authority.create(tmp_path, HOSTS, KEY, clock)
 
 
 def extension(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> x509.ExtensionType:
@@ -64,7 +65,7 @@ def test_hospital_certificate_says_its_name_as_a_client_for_seven_days(
 
 def test_chain_leads_to_the_root_and_to_no_other(authority: Authority, tmp_path: Path) -> None:
     leaf, issuing = authority.certify(csr("lyon"), "lyon")
-    other = Authority.create(tmp_path / "other", HOSTS, authority.clock)
+    other = Authority.create(tmp_path / "other", HOSTS, KEY, authority.clock)
     builder = PolicyBuilder().time(authority.clock())
     builder.store(Trusted([authority.root])).build_client_verifier().verify(leaf, [issuing])
     with pytest.raises(x509.verification.VerificationError):
@@ -106,7 +107,7 @@ def test_folder_with_an_authority_is_refused_and_unchanged(
 ) -> None:
     before = authority.root_fingerprint
     with pytest.raises(WorkspaceRefused, match="already holds a certificate authority"):
-        Authority.create(tmp_path, HOSTS, authority.clock)
+        Authority.create(tmp_path, HOSTS, KEY, authority.clock)
     assert authority.root_fingerprint == before
 
 

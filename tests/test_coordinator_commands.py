@@ -66,6 +66,25 @@ def test_commands_show_who_has_signed_a_roster(
     assert '"needed": 2' in captured.out
 
 
+def test_roster_of_the_same_hospitals_is_proposed_again_to_renew_it(
+    home: ConsortiumHome, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = home.found("lyon", "oslo")
+    where = ("--home", home.root)
+    propose = ("coordinator", "roster", "propose", *where)
+    message = refused(monkeypatch, capsys, *propose)
+    assert f"valid until {before.valid_until}: --renew proposes it for another year" in message
+    assert run(monkeypatch, *propose, "--renew", "--json") == 0
+    captured = capsys.readouterr()
+    proposed = json.loads(captured.out)["proposed"]
+    assert (proposed["version"], proposed["members"]) == (
+        2,
+        {member.site: member.public_key for member in before.members},
+    )
+    assert f"proposed   roster 2, valid until {proposed['valid_until']}" in captured.err
+    assert proposed["coordinator"]["public_key"] == home.key.public.hex()
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

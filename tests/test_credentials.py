@@ -17,12 +17,16 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from coordinator.authority import Authority
 from coordinator.certificates import pem
-from protocol.enrolment import EnrolmentInvitation, write_time
+from protocol.consortium_root import coordinator_of
+from protocol.enrolment import EnrolmentInvitation
 from protocol.enrolment import to_bytes as invitation_bytes
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
-from silos.credentials import Credentials, read_invitation, root_fingerprint, trusting
+from protocol.timestamps import write_time
+from silos.credentials import Credentials, read_invitation, trusting
 from tests.consortium_home import Clock, csr
 from tests.patience import PATIENCE
+
+KEY = bytes(range(32))
 
 
 @dataclass
@@ -49,11 +53,11 @@ def enrolled(tmp_path: Path) -> Enrolled:
 
 
 def make(root: Path, clock: Clock) -> Enrolled:
-    authority = Authority.create(root / "home", ["localhost"], clock)
+    authority = Authority.create(root / "home", ["localhost"], KEY, clock)
     folder = root / "hospital" / "tls"
     made = Enrolled(clock, authority, Credentials(folder, "lyon", clock), folder)
-    made.hospital.trust(authority.root_pem)
-    made.renew()
+    chain = chain_for(authority, made.hospital, "lyon")
+    made.hospital.accept(authority.root_pem, chain)
     return made
 
 
@@ -109,7 +113,7 @@ def test_whoever_has_no_certificate_may_come_to_enrol_and_is_nobody(enrolled: En
 
 def test_certificate_of_another_consortium_is_refused(enrolled: Enrolled, tmp_path: Path) -> None:
     other = make(tmp_path / "other", enrolled.clock)
-    other.hospital.trust(enrolled.authority.root_pem)
+    (other.folder / "root.pem").write_text(enrolled.authority.root_pem)
     with serving(enrolled.authority.server_context()) as (address, seen):
         with pytest.raises(ssl.SSLError, match="ALERT|alert"):
             greet(address, other.hospital.context())
@@ -281,7 +285,9 @@ def test_invitation_is_read_from_its_file(
     path = tmp_path / "lyon.invitation"
     path.write_bytes(invitation_bytes(invitation) + b"\r\n")
     assert read_invitation(path) == invitation
-    assert root_fingerprint(invitation) == enrolled.authority.root_fingerprint
+    found = coordinator_of(invitation.root)
+    assert found == enrolled.authority.identity == enrolled.hospital.coordinator
+    assert (found.key, found.root) == (KEY, enrolled.authority.root_fingerprint)
 
 
 def test_changed_or_missing_invitation_is_refused(

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from protocol.consortium_root import coordinator_of
 from protocol.encoding import canonical
 from protocol.enrolment import (
+    CertificateReply,
     EnrolmentInvitation,
-    EnrolmentReply,
     change_key,
     parse,
     parse_enrolment_request,
@@ -160,10 +161,11 @@ def test_no_changed_byte_of_a_request_is_accepted(
         home.members.enrol(bytes(data))
 
 
-def test_reply_names_the_coordinators_key(tmp_path: Path) -> None:
+def test_invitation_names_the_coordinators_key_in_its_root(tmp_path: Path) -> None:
     home = ConsortiumHome(tmp_path / "home")
-    reply = home.accept(home.invite("lyon"), KEY)
-    assert reply.coordinator_key == home.workspace.public_key().hex()
+    invitation = home.invite("lyon")
+    assert coordinator_of(invitation.root).key == home.workspace.public_key()
+    reply = home.accept(invitation, KEY)
     assert reply.chain.count("BEGIN CERTIFICATE") == 2
 
 
@@ -206,7 +208,7 @@ def test_nobody_but_the_invited_site_gets_a_certificate_of_its_name(
         with pytest.raises(MessageRefused, match=SAME):
             home.members.enrol(to_bytes(wanted))
         return
-    reply = parse(EnrolmentReply, home.members.enrol(to_bytes(wanted)))
+    reply = parse(CertificateReply, home.members.enrol(to_bytes(wanted)))
     said = leaf(reply.chain).extensions[-2:]
     assert any("collegium://silo/lyon'" in str(extension) for extension in said)
     home.members.revoke("lyon", "the next example")

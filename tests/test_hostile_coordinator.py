@@ -20,7 +20,7 @@ from scipy.stats import chisquare
 from protocol.agreed_context import round_context
 from protocol.errors import MessageRefused, OutOfOrder, SumRefused
 from protocol.exchange import Reply, Request
-from protocol.identity import COORDINATOR, Member, Roster, SigningKey
+from protocol.identity import COORDINATOR, Member, SigningKey
 from protocol.masking import apply_masks, mask_private_key, self_key, word_type
 from protocol.messages import (
     ENTRY_BYTES,
@@ -180,7 +180,7 @@ def test_context_with_another_roster_is_refused() -> None:
     # The coordinator's own roster: the same members, and one that it has enrolled itself.
     federation = Federation(5)
     sybil = Member(site="sybil", public_key=SigningKey.generate().public.hex())
-    enlarged = Roster(members=(*federation.roster.members, sybil))
+    enlarged = replace(federation.roster, members=(*federation.roster.members, sybil))
     with pytest.raises(MessageRefused, match="another roster than the pinned one"):
         opened(federation, roster_digest=enlarged.digest, cohort=(*federation.sites, "sybil"))
 

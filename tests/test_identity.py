@@ -16,6 +16,7 @@ from protocol.identity import (
     verify,
     verify_raw,
 )
+from tests.rosters import roster_with
 
 NAMES = ("berlin", "lyon", "oslo", "turin")
 KEYS = {name: SigningKey.from_bytes(bytes([number]) * 32) for number, name in enumerate(NAMES)}
@@ -23,7 +24,7 @@ KEYS = {name: SigningKey.from_bytes(bytes([number]) * 32) for number, name in en
 
 def roster_of(*names: str, version: int = 1, previous: str | None = None) -> Roster:
     members = tuple(Member(site=name, public_key=KEYS[name].public.hex()) for name in names)
-    return Roster(members=members, version=version, previous=previous)
+    return roster_with(members, version=version, previous=previous)
 
 
 def test_signature_is_that_of_rfc_8032() -> None:
@@ -72,8 +73,8 @@ def test_roster_survives_its_bytes() -> None:
 
 
 def test_roster_digest_depends_on_every_key() -> None:
-    other = Roster(
-        members=(
+    other = roster_with(
+        (
             *roster_of("berlin", "lyon", "oslo").members,
             Member(site="turin", public_key=SigningKey.generate().public.hex()),
         )
@@ -96,7 +97,7 @@ def test_two_members_with_one_key_are_refused() -> None:
     public = KEYS["lyon"].public.hex()
     members = (Member(site="a", public_key=public), Member(site="b", public_key=public))
     with pytest.raises(ValueError, match="the same key"):
-        Roster(members=members)
+        roster_with(members)
 
 
 @pytest.mark.parametrize("site", ["", "Lyon", "lyon/2", "a" * 64, "-lyon"])
@@ -196,7 +197,7 @@ def test_roster_that_follows_another_founds_nothing() -> None:
 def test_member_gets_another_key_only_with_its_own_signature() -> None:
     before = roster_of(*NAMES)
     changed = Member(site="turin", public_key=SigningKey.generate().public.hex())
-    roster = Roster(members=(*before.members[:3], changed), version=2, previous=before.digest)
+    roster = roster_with((*before.members[:3], changed), version=2, previous=before.digest)
     votes = {name: sign_roster(roster, KEYS[name]) for name in NAMES}
     assert require_quorum(SignedRoster(roster=roster, signatures=votes), before) == roster
     del votes["turin"]

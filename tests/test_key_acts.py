@@ -38,6 +38,7 @@ from tests.bookings import reserve, send
 from tests.consortium_home import ConsortiumHome
 from tests.databases import REFUSED, allow_updates, run_sql
 from tests.memory_line import MemoryLine
+from tests.rosters import roster_with
 
 OFFICER, STUDY = "Dr. A. Officer", "a" * 64
 OTHERS = ("north", "south", "west")
@@ -87,7 +88,7 @@ def rotated(home: ConsortiumHome, line: MemoryLine, east: Hospital) -> SigningKe
     """East's new key, after a whole rotation."""
     rotate_over(east, line)
     proposed = home.members.rosters.propose()
-    sign_over(east, line, proposed.digest)
+    sign_over(east, line, proposed.digest, home.authority.identity)
     others_sign(home, "north", "south")
     refresh(east, line)
     return IdentityKeys(east).own
@@ -109,7 +110,7 @@ def test_next_key_counts_once_a_quorum_has_signed_a_roster_that_names_it(
     view = rotate_over(east, line)
     assert view.own == before.public.hex()
     roster = home.members.rosters.propose()
-    assert sign_over(east, line, roster.digest) == (roster, False)
+    assert sign_over(east, line, roster.digest, home.authority.identity) == (roster, False)
     assert IdentityKeys(east).own.public == before.public
     others_sign(home, "north", "south")
     assert refresh(east, line).trusted == roster
@@ -123,7 +124,7 @@ def test_last_signature_of_a_rotation_makes_the_next_key_the_own_one_at_once(
 ) -> None:
     view = rotate_over(east, line)
     roster = others_sign(home, "north", "south")
-    assert sign_over(east, line, roster.digest) == (roster, True)
+    assert sign_over(east, line, roster.digest, home.authority.identity) == (roster, True)
     assert IdentityKeys(east).own.public.hex() == view.next
 
 
@@ -147,7 +148,7 @@ def test_a_roster_with_a_key_that_is_neither_own_nor_next_is_not_signed(
     roster = home.members.rosters.proposed()
     assert roster is not None
     with pytest.raises(PolicyRefused, match="names another key for hospital east.*do not sign it"):
-        sign_over(east, line, roster.roster.digest)
+        sign_over(east, line, roster.roster.digest, home.authority.identity)
 
 
 def test_a_first_roster_replaces_no_key(east: Hospital, tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_a_first_roster_replaces_no_key(east: Hospital, tmp_path: Path) -> None:
     home.accept(home.invite("east"), coming)
     roster = home.members.rosters.propose()
     with pytest.raises(PolicyRefused, match="names another key for hospital east"):
-        sign_over(east, MemoryLine(home, east), roster.digest)
+        sign_over(east, MemoryLine(home, east), roster.digest, home.authority.identity)
     signed = SignedRoster(roster=roster, signatures={"east": sign_roster(roster, coming)})
     with pytest.raises(PolicyRefused, match="names another key for hospital east"):
         TrustedRosters(east).keep(signed)
@@ -196,7 +197,7 @@ def test_rotation_that_is_cut_off_while_the_roster_is_kept_goes_on_later(
     roster = others_sign(home, "north", "south")
     with monkeypatch.context() as patch, pytest.raises(StoreBroken, match="the power went"):
         patch.setattr(trusted_rosters, step, cut)
-        sign_over(east, line, roster.digest)
+        sign_over(east, line, roster.digest, home.authority.identity)
     assert home.members.identity_key("east") == bytes.fromhex(str(view.next))
     assert (trusted(east).version, IdentityKeys(east).own.public.hex()) == (1, view.own)
     assert refresh(east, line).trusted == roster
@@ -210,11 +211,11 @@ def test_a_lost_signature_leaves_the_key_before_at_work(
     roster = home.members.rosters.propose()
     line.fails = "roster-signature"
     with pytest.raises(LinkLost, match="the line was cut"):
-        sign_over(east, line, roster.digest)
+        sign_over(east, line, roster.digest, home.authority.identity)
     line.fails = ""
     assert IdentityKeys(east).own.public.hex() == view.own
     others_sign(home, "north", "south")
-    assert sign_over(east, line, roster.digest) == (roster, True)
+    assert sign_over(east, line, roster.digest, home.authority.identity) == (roster, True)
 
 
 def test_decisions_under_the_key_before_still_count(
@@ -330,7 +331,7 @@ def test_hospital_restored_from_before_a_rotation_knows_its_lost_keys_words(
     home.accept(home.invite("east"), home.keys["east"])
     roster = others_sign(home)
     back = MemoryLine(home, restored)
-    assert trust_over(restored, back, roster.digest) == trusted(restored)
+    assert trust_over(restored, back, roster.digest, home.authority.identity) == trusted(restored)
     assert set(IdentityKeys(restored).former()) == {before.public.hex(), lost.public.hex()}
     heads = OwnWords(summaries=tuple(line.words.values())).ledger_heads(
         "east", IdentityKeys(restored).public()
@@ -352,7 +353,7 @@ def test_first_roster_whose_chain_is_not_shown_is_not_trusted(
     gap = to_bytes(replace(whole, signed=(whole.signed[0], whole.signed[2])))
     monkeypatch.setattr(home.members.rosters, "news", lambda _after: gap)
     with pytest.raises(PolicyRefused, match="does not show every roster before roster 3: nothing"):
-        trust_over(east, line, roster.digest)
+        trust_over(east, line, roster.digest, home.authority.identity)
     assert TrustedRosters(east).newest() is None
 
 
@@ -414,7 +415,7 @@ def test_leaving_that_is_cut_off_can_be_said_again(
 
 def test_rosters_of_a_database_before_rotation_stay_trusted(tmp_path: Path) -> None:
     path, own = tmp_path / "old.db", SigningKey.from_bytes(bytes(32))
-    roster = Roster(members=(Member(site="east", public_key=own.public.hex()),))
+    roster = roster_with((Member(site="east", public_key=own.public.hex()),))
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
         config = Config()

@@ -14,7 +14,7 @@ import pytest
 from collegium import cli
 from compliance.identity_keys import IdentityKeys
 from compliance.store import open_hospital
-from protocol.enrolment import spoken
+from protocol.fingerprints import spoken
 from silos.home import alone
 from silos.site_acts import opened
 from tests.bookings import reserve, send

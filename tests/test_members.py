@@ -17,7 +17,7 @@ from coordinator.members import Members
 from coordinator.store import Base, Store
 from coordinator.verification import verify_records
 from protocol.enrolment import (
-    RenewalReply,
+    CertificateReply,
     RosterNews,
     change_key,
     parse,
@@ -117,7 +117,7 @@ def test_renewal_keeps_the_name_and_the_certificate_before_it(home: ConsortiumHo
     home.enrol("lyon")
     home.clock.move(days=5)
     request = to_bytes(request_renewal("lyon", csr("oslo"), home.keys["lyon"]))
-    reply = parse(RenewalReply, home.members.renew("lyon", request))
+    reply = parse(CertificateReply, home.members.renew("lyon", request))
     assert "collegium://silo/lyon" in str(leaf(reply.chain).extensions)
     assert (leaf(reply.chain).not_valid_after_utc - home.clock.now).days == 7
     assert home.members.certificate_allowed(serial(reply.chain), "lyon")

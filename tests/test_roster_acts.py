@@ -7,11 +7,13 @@ import pytest
 
 from compliance.store import Hospital, open_hospital
 from compliance.trusted_rosters import TrustedRosters
-from protocol.errors import PolicyRefused
+from protocol.errors import MessageRefused, PolicyRefused
+from protocol.fingerprints import spoken
 from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
 from silos.roster_acts import refresh, sign_over
 from tests.consortium_home import ConsortiumHome
 from tests.memory_line import MemoryLine
+from tests.rosters import roster_with
 
 
 @pytest.fixture
@@ -48,7 +50,7 @@ def test_a_founding_roster_is_trusted_once_everybody_signed(
     consortium: ConsortiumHome, east: Hospital
 ) -> None:
     roster, line = proposed(consortium), MemoryLine(consortium, east)
-    assert sign_over(east, line, roster.digest[:8]) == (roster, False)
+    assert sign_over(east, line, roster.digest, consortium.authority.identity) == (roster, False)
     assert refresh(east, line).trusted is None
     let_north_sign(consortium)
     assert refresh(east, line).trusted == roster
@@ -59,17 +61,20 @@ def test_the_last_signature_makes_the_roster_trusted_at_once(
 ) -> None:
     roster = proposed(consortium)
     let_north_sign(consortium)
-    assert sign_over(east, MemoryLine(consortium, east), roster.digest) == (roster, True)
+    assert sign_over(
+        east, MemoryLine(consortium, east), roster.digest, consortium.authority.identity
+    ) == (roster, True)
     assert TrustedRosters(east).newest() == roster
 
 
-@pytest.mark.parametrize("digits", ["", "00000000", "0123"])
-def test_wrong_or_too_few_digits_sign_nothing(
-    consortium: ConsortiumHome, east: Hospital, digits: str
+@pytest.mark.parametrize("digits", [0, 8, 32, 63, "00000000", "0" * 64])
+def test_another_digest_or_a_part_of_it_signs_nothing(
+    consortium: ConsortiumHome, east: Hospital, digits: int | str
 ) -> None:
-    wrong = digits if digits != proposed(consortium).digest[:8] else "11111111"
-    with pytest.raises(PolicyRefused, match="the digits are not those of roster 1: nothing"):
-        sign_over(east, MemoryLine(consortium, east), wrong)
+    """Security review, finding 6: eight digits of three rosters collide within minutes."""
+    typed = digits if isinstance(digits, str) else proposed(consortium).digest[:digits]
+    with pytest.raises(MessageRefused, match="are too few to compare|is not the fingerprint of"):
+        sign_over(east, MemoryLine(consortium, east), typed, consortium.authority.identity)
     signed = consortium.members.rosters.proposed()
     assert signed is not None
     assert signed.signatures == {}
@@ -79,14 +84,14 @@ def test_digits_may_be_typed_in_the_groups_that_are_read_out(
     consortium: ConsortiumHome, east: Hospital
 ) -> None:
     digest = proposed(consortium).digest.upper()
-    sign_over(east, MemoryLine(consortium, east), f"{digest[:4]} {digest[4:8]}")
+    sign_over(east, MemoryLine(consortium, east), spoken(digest), consortium.authority.identity)
     assert refresh(east, MemoryLine(consortium, east)).proposed is not None
 
 
 def test_nothing_proposed_means_nothing_to_sign(tmp_path: Path, east: Hospital) -> None:
     empty = ConsortiumHome(tmp_path / "empty")
     with pytest.raises(PolicyRefused, match="no roster waits for signatures"):
-        sign_over(east, MemoryLine(empty, east), "0" * 8)
+        sign_over(east, MemoryLine(empty, east), "0" * 64, empty.authority.identity)
     empty.store.close()
 
 
@@ -94,11 +99,16 @@ def test_a_roster_that_leaves_out_a_trusted_one_is_not_signed(
     consortium: ConsortiumHome, east: Hospital
 ) -> None:
     own = SigningKey.from_bytes(east.identity_key)
-    alone = Roster(members=(Member(site="east", public_key=own.public.hex()),))
+    alone = roster_with((Member(site="east", public_key=own.public.hex()),))
     signed = SignedRoster(roster=alone, signatures={"east": sign_roster(alone, own)})
     TrustedRosters(east).keep(signed)
     with pytest.raises(PolicyRefused, match="does not follow the one that this hospital trusts"):
-        sign_over(east, MemoryLine(consortium, east), proposed(consortium).digest)
+        sign_over(
+            east,
+            MemoryLine(consortium, east),
+            proposed(consortium).digest,
+            consortium.authority.identity,
+        )
 
 
 def test_a_later_hospital_compares_its_first_roster(

@@ -11,7 +11,7 @@ from coordinator.home import open_members
 from protocol.identity import Roster, sign_roster
 from protocol.study_file import read_study
 from silos.credentials import Credentials
-from silos.enrolling import coordinator_key, enrol
+from silos.enrolling import enrol
 from silos.key_acts import leave_chain, rotate_over
 from silos.roster_acts import sign_over
 from silos.wire import Wire
@@ -24,13 +24,13 @@ from tests.studies import changed, small_study
 def at(site: Site) -> Iterator[tuple[Hospital, Wire]]:
     """A hospital's database and its line, as a command beside the supervisor opens them."""
     hospital = site.open()
-    keys, context = IdentityKeys(hospital), Credentials(site.home / "tls", site.name).context()
+    keys, tls = IdentityKeys(hospital), Credentials(site.home / "tls", site.name)
     wire = Wire(
         site.name,
         site.url,
         keys.own,
-        context,
-        coordinator=coordinator_key(site.home),
+        tls.context(),
+        coordinator=tls.coordinator.key,
         next_key=keys.next,
     )
     yield hospital, wire
@@ -72,7 +72,7 @@ def rotate(network: Network) -> str:
         coming = rotate_over(hospital, wire).next
     roster = propose(network)
     with at(network.sites["east"]) as (hospital, wire):
-        sign_over(hospital, wire, roster.digest)
+        sign_over(hospital, wire, roster.digest, network.coordinator)
     others_sign(network, roster)
     return str(coming)
 
@@ -125,7 +125,7 @@ def test_last_signer_has_its_new_key_when_the_command_ends(tmp_path: Path) -> No
                     key = IdentityKeys(hospital).own
                 members.rosters.sign(name, sign_roster(roster, key))
         with at(network.sites["east"]) as (hospital, wire):
-            assert sign_over(hospital, wire, roster.digest) == (roster, True)
+            assert sign_over(hospital, wire, roster.digest, network.coordinator) == (roster, True)
             assert IdentityKeys(hospital).own.public.hex() == coming
 
 
@@ -139,7 +139,7 @@ def test_hospital_that_was_away_while_its_next_key_was_voted_in_enrols_with_it(
         with open_members(network.home) as members:
             invitation = members.invite("east", east.url)
         hospital = east.open()
-        enrol(east.home, hospital, invitation)
+        enrol(east.home, hospital, invitation, root=network.root)
         hospital.close()
         east.start()
         until(lambda: east.roster_version == 2)

@@ -20,7 +20,6 @@ from protocol.identity import SigningKey
 from protocol.run_notice import RunNotice, open_end, sign_end, sign_notice
 from protocol.wire import PROOF_HEADER, REPLY_HEADER, Delivery, sign_reply, to_bytes
 from silos.credentials import Credentials
-from silos.enrolling import coordinator_key
 from silos.own_words import read_own_words
 from silos.wire import Wire
 from tests.network import Network, Site, until
@@ -86,8 +85,8 @@ def line(site: Site, url: str) -> Wire:
     hospital = site.open()
     key = SigningKey.from_bytes(hospital.identity_key)
     hospital.close()
-    context = Credentials(site.home / "tls", site.name).context()
-    return Wire(site.name, url, key, context, coordinator=coordinator_key(site.home))
+    tls = Credentials(site.home / "tls", site.name)
+    return Wire(site.name, url, key, tls.context(), coordinator=tls.coordinator.key)
 
 
 def state_of(site: Site) -> RunState:

@@ -153,10 +153,10 @@ def approve(home: Path, *words: str, by: str = OFFICER) -> list[object]:
     return ["silo", "approve", study_of(home), "--home", home, "--by", by, *words]
 
 
-def test_an_approver_reads_the_study_in_plain_words_and_types_its_digits(
+def test_an_approver_reads_the_study_in_plain_words_and_types_its_name(
     home: Path, person: Person
 ) -> None:
-    assert person.runs(*approve(home), types=f"{DIGITS}\n") == 0
+    assert person.runs(*approve(home), types=f"{small_study().name}\n") == 0
     for words in (
         "To be tested.",
         "north, south, west",
@@ -172,9 +172,10 @@ def test_an_approver_reads_the_study_in_plain_words_and_types_its_digits(
     assert study == small_study()
 
 
-def test_other_digits_approve_nothing(home: Path, person: Person) -> None:
-    said = person.reads_refusal(*approve(home), types="00000000\n")
-    assert "is not the first 8 digits of the digest: nothing was approved" in said
+@pytest.mark.parametrize("typed", ["another-study\n", f"{DIGITS}\n", ""])
+def test_another_name_approves_nothing(home: Path, person: Person, typed: str) -> None:
+    said = person.reads_refusal(*approve(home), types=typed)
+    assert "is not this study's name: nothing was approved" in said
     assert person.runs("silo", "studies", "--home", home, "--json") == 0
     assert json.loads(person.out) == []
 

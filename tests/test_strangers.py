@@ -29,7 +29,6 @@ from protocol.enrolment import to_bytes as written
 from protocol.identity import SigningKey
 from protocol.wire import Answer, BlobName, Delivery, to_bytes
 from silos.credentials import Credentials
-from silos.enrolling import coordinator_key
 from silos.wire import Wire
 from tests.network import Network, until
 from tests.patience import PATIENCE
@@ -99,7 +98,7 @@ def test_stranger_without_a_certificate_hears_one_word(network: Network, logged:
 def test_certificate_of_another_authority_gets_no_tls(
     network: Network, tmp_path: Path, logged: Logged
 ) -> None:
-    Authority.create(tmp_path / "other", ["127.0.0.1"])
+    Authority.create(tmp_path / "other", ["127.0.0.1"], bytes(32))
     forger = with_certificate_of(network, tmp_path, tmp_path / "other", "east")
     with pytest.raises((ssl.SSLError, ConnectionError)):
         forger.asks("GET", INBOX)
@@ -204,7 +203,7 @@ def test_hospital_with_a_wrong_clock_takes_the_coordinators_and_goes_on(
         east.key,
         east.context,
         clock=lambda: time.time() + seconds,
-        coordinator=coordinator_key(network.sites["east"].home),
+        coordinator=network.coordinator.key,
     )
     with contextlib.closing(wire):
         assert wire.next(0, 0) is None

@@ -3,10 +3,8 @@
 import time
 from dataclasses import replace
 
+from coordinator.authority import Authority
 from coordinator.home import open_members
-from coordinator.rosters import Rosters
-from coordinator.store import Store
-from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from protocol.identity import SigningKey, sign_roster
 from silos.enrolling import enrol
@@ -123,18 +121,16 @@ def _admit(stage: Stage, spare: Site) -> None:
     hospital = spare.open()
     with open_members(stage.home) as members:
         invitation = members.invite(spare.name, stage.east.url)
-    enrol(spare.home, hospital, invitation)
+    enrol(spare.home, hospital, invitation, root=Authority.open(stage.home).root_fingerprint)
     hospital.close()
-    store = Store(Workspace(stage.home).database)
-    rosters = Rosters(store, Workspace(stage.home).signing_key())
-    proposed = rosters.propose()
-    for name, site in stage.sites.items():
-        opened = site.open()
-        if rosters.sign(name, sign_roster(proposed, SigningKey.from_bytes(opened.identity_key))):
+    with open_members(stage.home) as members:
+        proposed = members.rosters.propose()
+        for name, site in stage.sites.items():
+            opened = site.open()
+            signature = sign_roster(proposed, SigningKey.from_bytes(opened.identity_key))
             opened.close()
-            break
-        opened.close()
-    store.close()
+            if members.rosters.sign(name, signature):
+                break
 
 
 STEERING = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from coordinator.certificates import BACKDATED
 from coordinator.home import open_members
-from protocol.enrolment import SILO_LIFE, RenewalReply, parse, request_renewal, to_bytes
+from protocol.enrolment import SILO_LIFE, CertificateReply, parse, request_renewal, to_bytes
 from protocol.identity import SigningKey
 from silos.credentials import Credentials
 from silos.wire import Wire
@@ -116,7 +116,7 @@ def _certify_east(stage: Stage, left: timedelta) -> Credentials:
     hospital.close()
     request = to_bytes(request_renewal("east", credentials.request(), key))
     with open_members(stage.home, clock=lambda: past) as members:
-        credentials.keep(parse(RenewalReply, members.renew("east", request)).chain)
+        credentials.keep(parse(CertificateReply, members.renew("east", request)).chain)
     return Credentials(stage.east.home / "tls", "east")
 
 

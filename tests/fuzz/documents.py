@@ -46,6 +46,7 @@ from protocol.summary import (
 from protocol.tensors import decode_tensors, encode_tensors, model_digest
 from tests.fuzz.engine import Attempt, Broken, Make, Target
 from tests.fuzz.mutations import Tree, spoil_bytes, spoil_text, spoil_tree
+from tests.rosters import roster_with
 from tests.studies import TABLE_STUDY
 
 _KEYS = [SigningKey.from_bytes(bytes([number]) * 32) for number in range(1, 8)]
@@ -84,8 +85,8 @@ def _rosters() -> tuple[Roster, Roster]:
     members = tuple(
         Member(site=f"site-{place}", public_key=key.public.hex()) for place, key in enumerate(_KEYS)
     )
-    before = Roster(members=members[:4])
-    return before, Roster(members=members, version=2, previous=before.digest)
+    before = roster_with(members[:4])
+    return before, roster_with(members, version=2, previous=before.digest)
 
 
 def _prepare_roster() -> Make:

@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from coordinator.certificates import requested_key
 from protocol.encoding import canonical, parse_canonical
 from protocol.enrolment import (
+    CertificateReply,
     EnrolmentInvitation,
-    EnrolmentReply,
     RosterNews,
     change_key,
     parse,
@@ -30,9 +30,10 @@ from protocol.enrolment import (
     request_renewal,
     to_bytes,
 )
-from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
+from protocol.identity import Member, SignedRoster, SigningKey, sign_roster
 from tests.fuzz.engine import Attempt, Broken, Make, Target
 from tests.fuzz.mutations import spoil_bytes, spoil_tree
+from tests.rosters import roster_with
 
 _KEY, _NEXT = (SigningKey.from_bytes(bytes([number]) * 32) for number in (1, 2))
 
@@ -93,9 +94,9 @@ def _same(record: Any, data: bytes) -> None:
 
 def _prepare_news() -> Make:
     members = (Member(site="lyon", public_key=_KEY.public.hex()),)
-    first = Roster(members=members)
+    first = roster_with(members)
     signed = SignedRoster(roster=first, signatures={"lyon": sign_roster(first, _KEY)})
-    second = Roster(members=members, version=2, previous=first.digest)
+    second = roster_with(members, version=2, previous=first.digest)
     proposed = SignedRoster(roster=second, signatures={})
     news = RosterNews(signed=(signed, signed), proposed=proposed)
     return _prepare(news, lambda data: parse(RosterNews, data))
@@ -129,8 +130,8 @@ JOINING_TARGETS: tuple[Target, ...] = (
     Target(
         name="enrolment-reply",
         prepare=lambda: _prepare(
-            EnrolmentReply(chain=2 * _CERTIFICATE, coordinator_key=_KEY.public.hex()),
-            lambda data: parse(EnrolmentReply, data),
+            CertificateReply(chain=2 * _CERTIFICATE),
+            lambda data: parse(CertificateReply, data),
         ),
     ),
     Target(

@@ -15,6 +15,7 @@ from protocol.context import RoundContext
 from protocol.errors import MessageRefused
 from protocol.forms import from_json, to_json
 from protocol.identity import (
+    CoordinatorIdentity,
     Member,
     Roster,
     SignedRoster,
@@ -313,7 +314,13 @@ def _verify(given: Given) -> str:
 
 def _roster(given: Given) -> dict[str, Any]:
     members = tuple(Member(**member) for member in given["members"])
-    roster = Roster(members=members, version=given["version"], previous=given["previous"])
+    roster = Roster(
+        coordinator=CoordinatorIdentity(**given["coordinator"]),
+        members=members,
+        valid_until=given["valid_until"],
+        version=given["version"],
+        previous=given["previous"],
+    )
     text = roster.canonical_bytes.decode()
     return {"text": text, "digest": roster.digest, "quorum": roster.quorum}
 

@@ -1,9 +1,10 @@
 """The vectors of everything below a round: bytes, keys, shares, numbers, contexts, documents."""
 
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from protocol.encoding import canonical, digest_json
-from protocol.identity import COORDINATOR, Member, Roster, SigningKey
+from protocol.identity import COORDINATOR, Member, SigningKey, parse_roster
 from protocol.no_wrap import COUNT_LIMIT
 from protocol.shares import PRIME, SHARE_BYTES
 from tests.make_vectors.recorded_round import Document, Secrets
@@ -406,7 +407,11 @@ def _rosters(sheet: Sheet) -> None:
     keys = {s: SigningKey.from_bytes(bytes.fromhex(KEYS[place])) for place, s in enumerate(sites)}
     members = tuple(Member(site=site, public_key=keys[site].public.hex()) for site in sites)
     written = [{"site": member.site, "public_key": member.public_key} for member in members]
-    first = sheet.good("four members", "roster", members=written, version=1, previous=None)
+    coordinator = {"public_key": "a" * 64, "root": "0" * 64}
+    beside = {"coordinator": coordinator, "valid_until": "2027-01-01T00:00:00.000Z"}
+    first = sheet.good(
+        "four members", "roster", members=written, version=1, previous=None, **beside
+    )
     sheet.good("four members", "parse_roster", text=first["text"])
     for name, members_json, because in (
         ("members out of order", written[::-1], "sorted by site"),
@@ -416,12 +421,21 @@ def _rosters(sheet: Sheet) -> None:
         ("a member called coordinator", [{**written[0], "site": COORDINATOR}], "no hospital"),
         ("a key in upper case", [{**written[0], "public_key": "A" * 64}], "public_key"),
     ):
-        text = canonical({"members": members_json, "version": 1, "previous": None}).decode()
+        fields = {"members": members_json, "version": 1, "previous": None, **beside}
+        text = canonical(fields).decode()
         sheet.bad(name, "parse_roster", "MessageRefused", because, text=text)
     text = first["text"].replace('"version":1', '"version":0')
     sheet.bad("version 0", "parse_roster", "MessageRefused", "version", text=text)
-    before = Roster(members=members)
-    text = Roster(members=members[:3], version=2, previous=before.digest).canonical_bytes.decode()
+    for name, old, new, because in (
+        ("a day that is none", "2027-01-01", "2027-02-30", "day is out of range"),
+        ("no root's digest", "0" * 64, "0" * 63, "root"),
+        ("a time without milliseconds", "00.000Z", "00Z", "valid_until"),
+    ):
+        text = first["text"].replace(old, new)
+        sheet.bad(name, "parse_roster", "MessageRefused", because, text=text)
+    before = parse_roster(first["text"].encode())
+    after = replace(before, members=members[:3], version=2, previous=before.digest)
+    text = after.canonical_bytes.decode()
     sheet.add_given(before=first["text"], roster=text)
     votes = {
         site: sheet.good(f"{site} signs", "sign_roster", private=KEYS[place])
@@ -442,6 +456,9 @@ def _quorums(sheet: Sheet, roster: str, votes: dict[str, str]) -> None:
     forged = {**three, "porto": votes["lyon"]}
     because = "not valid for this key"
     sheet.bad("a forged vote", operation, "MessageRefused", because, signatures=forged)
+    because = "names another coordinator"
+    other = {"roster": roster.replace("0" * 64, "1" * 64), "signatures": three}
+    sheet.bad("another root", operation, "MessageRefused", because, **other)
     because = "does not follow"
     same = {"before": roster, "signatures": three}
     sheet.bad("not the next version", operation, "MessageRefused", because, **same)

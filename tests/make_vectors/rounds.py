@@ -10,7 +10,7 @@ from protocol.encoding import digest, digest_json
 from protocol.evaluation_vector import EvaluationVector, in_units
 from protocol.fixed_point import decode, decode_counts, encode, encode_counts
 from protocol.forms import to_json
-from protocol.identity import COORDINATOR, Member, Roster, SigningKey
+from protocol.identity import COORDINATOR, Member, SigningKey
 from protocol.keystream import Words
 from protocol.masking import pair_key, self_key
 from protocol.messages import (
@@ -34,6 +34,7 @@ from tests.make_vectors.recorded_round import (
     Tamper,
     wire_json,
 )
+from tests.rosters import roster_with
 from tests.sum_federation import LEDGER_HEAD
 
 SEED = "collegium vectors, suite 1"
@@ -125,8 +126,8 @@ def _recorded(
         for site in sites
     }
     keys = {site: SigningKey.from_bytes(secrets[site].identity) for site in sites}
-    roster = Roster(
-        members=tuple(Member(site=site, public_key=keys[site].public.hex()) for site in sites)
+    roster = roster_with(
+        tuple(Member(site=site, public_key=keys[site].public.hex()) for site in sites)
     )
     context = RoundContext(
         study_digest=digest(b"a study"),

@@ -40,9 +40,19 @@ def upgrade() -> None:
         sa.Column("kept_at", sa.String(32), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_trusted_roster"),
     )
+    op.create_table(
+        "signed_roster",
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("previous", sa.String(64), nullable=True),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("signature", sa.LargeBinary(64), nullable=False),
+        sa.Column("signed_at", sa.String(32), nullable=False),
+        sa.PrimaryKeyConstraint("digest", name="pk_signed_roster"),
+    )
+    op.create_index("ix_signed_roster_previous", "signed_roster", ["previous"])
     op.execute(
         "INSERT INTO trusted_roster (number, version, document, signatures_json, kept_at) "
         "SELECT version, version, document, signatures_json, kept_at FROM roster"
     )
     op.drop_table("roster")
-    keep_append_only(op, "former_key", "departure", "trusted_roster")
+    keep_append_only(op, "former_key", "departure", "trusted_roster", "signed_roster")
