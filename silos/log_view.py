@@ -11,7 +11,7 @@ from pathlib import Path
 from compliance.log_heads import Fork, LogHeads
 from protocol.errors import WorkspaceRefused
 from protocol.log_proof import SignedHead
-from silos.enrolling import coordinator_key
+from silos.credentials import Credentials
 from silos.home import read_own
 from silos.site_file import site_file_of
 
@@ -32,7 +32,7 @@ def view_log(home: Path) -> LogView:
     """
     hospital = read_own(home, site_file_of(home))
     try:
-        heads = LogHeads(hospital, coordinator_key(home))
+        heads = LogHeads(hospital, Credentials(home / "tls", hospital.site).coordinator.key)
         return LogView(newest=heads.newest(), forks=heads.forks())
     finally:
         hospital.close()
