@@ -449,7 +449,7 @@ def word(head: str, key: SigningKey) -> SignedSummary:
     """What a hospital once signed about its ledger."""
     figures = {f.name: None for f in fields(Summary) if f.type == (float | None)}
     texts = {f.name: "" for f in fields(Summary) if f.type is str}
-    rest = {"sampling_rate": 1.0, "steps": 1, "ledger_head": head}
+    rest = {"sampling_rate": 1.0, "steps": 1, "ledger_head": head, "log_size": 0}
     return sign_summary(Summary(**figures | texts | rest), key)  # type: ignore[arg-type]
 
 

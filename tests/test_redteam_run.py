@@ -105,7 +105,7 @@ def verified(federation: Hospitals) -> None:
 def logged(federation: Hospitals) -> list[tuple[str, str]]:
     with federation.store.read() as session:
         contents = [entry.content for entry in logged_entries(session, "run-1")]
-    return [(str(content["type"]), str(content["payload"])) for content in contents]
+    return [(content.type, content.payload) for content in contents]
 
 
 def kept(federation: Hospitals) -> str:

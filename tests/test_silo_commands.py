@@ -341,7 +341,7 @@ def test_a_study_is_registered_once_and_logged(tmp_path: Path, person: Person) -
         assert json.loads(person.out)["new"] is new
     store = Store(workspace.database)
     with store.read() as session:
-        logged = [entry.content["type"] for entry in logged_entries(session)]
+        logged = [entry.content.type for entry in logged_entries(session)]
     store.close()
     assert logged == ["study-registered"]
     kept, _ = StudyShelf(tmp_path / "lead" / "studies").read(small_study().digest)
