@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, A
             "run_id": run.run_id,
             "study": run.study_name,
             "state": run.state,
+            "progress": asdict(run.progress) if run.progress else None,
             "started_at": run.started_at,
             "seed": run.seed,
             "mode": run.mode,
@@ -262,9 +264,16 @@ def _runs_table(runs: Sequence[RunSummary]) -> Table:
         epsilon = "none" if run.epsilon is None else f"{run.epsilon:g}"
         auroc = _exact(run.exact_auroc)
         table.add_row(
-            run.run_id, run.study_name, run.state, run.mode, epsilon, str(run.seed), auroc
+            run.run_id, run.study_name, _state(run), run.mode, epsilon, str(run.seed), auroc
         )
     return table
+
+
+def _state(run: RunSummary) -> str:
+    """A run's state, and how far it is while it is at work on a network."""
+    if run.progress is None:
+        return run.state
+    return f"{run.progress.state}, {run.progress.place}"
 
 
 def _sites_table(run: dict[str, Any]) -> Table:

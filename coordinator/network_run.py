@@ -14,8 +14,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from coordinator.attendance import Attendance
 from coordinator.blob_store import BlobStore
 from coordinator.evidence import RoundShelf
 from coordinator.http_link import HttpLink
@@ -23,10 +24,11 @@ from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
 from coordinator.muster import Muster
 from coordinator.round_book import RoundBook
+from coordinator.run_progress import RoundClock, RunProgress, forget_progress, write_progress
 from coordinator.run_record import RunRecord
 from coordinator.runner import Outcome, Runner
 from coordinator.server_states import ServerStates
-from coordinator.store import RunRow, Store
+from coordinator.store import RunRow, Store, utc
 from coordinator.workspace import Workspace
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
 from protocol.exchange import Reply, Request
@@ -80,9 +82,9 @@ class NetworkRun:
         pace: Pace,
         *,
         test_noise: bool = False,
-        present: Callable[[], frozenset[str]] | None = None,
+        last_seen: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        self._present = present
+        self._attendance = Attendance(last_seen)
         self._test_noise = test_noise
         self.run_id, self.study = run_id, study
         self._roster, self._workspace, self._store = roster, workspace, store
@@ -95,11 +97,13 @@ class NetworkRun:
         self.trouble = ""
         self._stop, self._leaving = threading.Event(), threading.Event()
         self._going = threading.Event()
-        self._pause_file = workspace.root / "states" / f"{run_id}.paused"
+        self._pause_file = workspace.states / f"{run_id}.paused"
         if not self._pause_file.exists():
             self._going.set()
         self._muster = Muster()
         self._progress, self._rest = time.monotonic(), _FIRST_REST
+        self._place, self._clock = 1, RoundClock()
+        self._least = max(study.threshold, study.aggregation.min_cohort)
 
     @property
     def joined(self) -> frozenset[str]:
@@ -158,6 +162,7 @@ class NetworkRun:
         finally:
             self._metrics.running.dec()
             self._stop.set()
+            forget_progress(self._workspace.states, self.run_id)
 
     def _carried(self) -> bool:
         """Carries the run to its end; false where the coordinator's own trouble held it up."""
@@ -267,14 +272,14 @@ class NetworkRun:
             log.warning("run %s: %s builds another first model than most", self.run_id, site)
 
     def _await_quorum(self) -> None:
-        least = max(self.study.threshold, self.study.aggregation.min_cohort)
         end = time.monotonic() + self._pace.joining
-        while len(self.joined) < least:
+        self._tell()
+        while len(self.joined) < self._least:
             self._require_going()
             if time.monotonic() > end:
                 raise QuorumLost(
                     f"{len(self.joined)} of {len(self.study.sites)} hospitals joined within "
-                    f"{self._pace.joining:g} s, {least} are needed"
+                    f"{self._pace.joining:g} s, {self._least} are needed"
                 )
             time.sleep(0.05)
         grace = time.monotonic() + min(_GRACE_SECONDS, self._pace.joining / 10)
@@ -304,10 +309,11 @@ class NetworkRun:
             watcher=self,
             step_timeout=self._pace.step,
             threads=os.cpu_count() or 1,
-            states=ServerStates(self._workspace.root / "states"),
+            states=ServerStates(self._workspace.states),
+            absent=self._absent,
         )
         with closing(self._link):
-            return runner.run(initial, self._muster.summaries, before_round=self._before_round)
+            return runner.run(initial, self._muster.summaries, self._before_attempt)
 
     def exchange(
         self, requests: Mapping[str, Request], timeout: float
@@ -317,12 +323,19 @@ class NetworkRun:
         Raises:
             Halted: it was stopped: nobody's silence is to be blamed.
         """
-        yield from self._link.exchange(requests, timeout)
+        unanswered = set(requests) & self.joined
+        for site, reply in self._link.exchange(requests, timeout):
+            unanswered.discard(site)
+            yield site, reply
         self._require_going()
+        self._attendance.missed(unanswered)
 
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Counts a finished round."""
         self._progress, self._rest = time.monotonic(), _FIRST_REST
+        self._place = number + 2  # the next one, counted from 1
+        self._clock.round_ended()
+        self._tell()
         self._metrics.rounds.labels(purpose).inc()
 
     def _initial_model(self) -> Tensors:
@@ -347,22 +360,59 @@ class NetworkRun:
             log.warning("run %s: %s sent no model: %s", self.run_id, site, error)
             return None
 
-    def _before_round(self) -> None:
+    @property
+    def silent(self) -> dict[str, float]:
+        """The sites that have joined and are not there now, and when they were last heard of."""
+        return self._attendance.silent(self.joined)
+
+    @property
+    def progress(self) -> RunProgress:
+        """How far the run is."""
+        rounds = self.study.training.rounds
+        state = "joining" if len(self.joined) < self._least else "running"
+        if self.trouble or self.paused:
+            state = "paused" if self.paused else "waiting"
+        return RunProgress(
+            state=state,
+            round=self._place,
+            rounds=rounds,
+            waits_for=self.trouble,
+            silent={site: utc(at) if at else "" for site, at in self.silent.items()},
+            seconds_left=self._clock.seconds_left(rounds + 2 - self._place),
+        )
+
+    def _tell(self) -> None:
+        """Leaves a look at the run for whoever reads the folder."""
+        try:
+            write_progress(self._workspace.states, self.run_id, self.progress)
+        except OSError as error:  # a full disk stops what must be kept, not what is only told
+            log.warning("run %s: its progress is not told: %s", self.run_id, error.strerror)
+
+    def _absent(self) -> dict[str, str]:
+        """Returns who is not asked now, and why."""
+        absent = dict.fromkeys(set(self.study.site_names) - self.joined, "has not joined")
+        return absent | {
+            site: f"not heard of since {utc(at)}" if at else "not heard of"
+            for site, at in self.silent.items()
+        }
+
+    def _before_attempt(self, purpose: str, number: int) -> None:
         """Waits while the run is paused, and until enough hospitals are heard of."""
+        self._place = number + 1
         self._wait_while_paused()
-        least = max(self.study.threshold, self.study.aggregation.min_cohort)
-        while self._present is not None:
-            silent = self.joined - self._present()
-            if len(self.joined) - len(silent) >= least:
-                break
+        while len(self.joined) - len(self.silent) < self._least:
             if time.monotonic() - self._progress > self._pace.patience:
-                break  # the round itself will say who is missing
-            self.trouble = f"waits for {', '.join(sorted(silent))}: not heard of"
+                break  # the attempt itself will say who is missing
+            self.trouble = f"waits for {', '.join(sorted(self.silent))}: not heard of"
+            self._tell()
             self._stop.wait(0.5)
             self._wait_while_paused()
         self.trouble = ""
+        self._tell()
 
     def _wait_while_paused(self) -> None:
+        if self.paused:
+            self._tell()
         self._going.wait()
         self._require_going()
 
@@ -407,4 +457,5 @@ def status_of(run: NetworkRun) -> Mapping[str, object]:
         "missing": sorted(set(run.study.site_names) - run.joined),
         "paused": run.paused,
         "trouble": run.trouble,
+        **asdict(run.progress),
     }

@@ -21,7 +21,6 @@ from protocol.summary import read_words, signed_words
 #: Seconds for which an answer about a member is kept.
 _KEPT_SECONDS = 1.0
 _REMEMBERED_RUNS = 20
-_PRESENT_SECONDS = 60.0
 _SIGNATURE_BYTES = 64
 
 
@@ -68,11 +67,6 @@ class MembersOffice:
     def seen(self, site: str) -> None:
         """Takes note that a site was heard of."""
         self.last_seen[site] = time.time()
-
-    def present(self) -> frozenset[str]:
-        """Returns the sites that were heard of within a minute, about two waits at an inbox."""
-        since = time.time() - _PRESENT_SECONDS
-        return frozenset(site for site, seen in self.last_seen.items() if seen >= since)
 
     def document(self, site: str, name: str) -> bytes | None:
         """Returns what the service publishes for a site.

@@ -96,8 +96,9 @@ class Runner:
         step_timeout: float = 600.0,
         threads: int = 1,
         states: ServerStates | None = None,
+        absent: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._states = states
+        self._states, self._absent = states, absent
         self._run_id = run_id
         self._study = study
         self._roster = roster
@@ -124,7 +125,7 @@ class Runner:
         self,
         initial: Tensors,
         summaries: Mapping[str, Summary],
-        before_round: Callable[[], None] = lambda: None,
+        before_attempt: Callable[[str, int], None] = lambda purpose, number: None,
     ) -> Outcome:
         """Returns the trained model and its released figures.
 
@@ -133,7 +134,8 @@ class Runner:
         Args:
             initial: the parameters all hospitals agree to start from.
             summaries: each hospital's verified word on its privacy plan; more may join.
-            before_round: called before each round; may wait, or raise to end the run.
+            before_attempt: called before each attempt with what it is for and the round's
+                number; may wait, or raise to end the run.
 
         Raises:
             QuorumLost: too few hospitals are left to finish a round.
@@ -142,8 +144,8 @@ class Runner:
         layout = layout_of(initial)
         strategy = STRATEGIES[self._study.training.strategy](self._study.training)
         state = self._book.resume(self._states) or strategy.init(flatten(initial))
+        self._before_attempt = before_attempt
         for number in range(state.rounds, self._study.training.rounds):
-            before_round()
             model = unflatten(layout, state.parameters)
             total, conduct = self._round("training", number, model)
             state = strategy.apply(
@@ -151,7 +153,6 @@ class Runner:
             )
             self._commit_training(total, conduct, layout, state)
         model = unflatten(layout, state.parameters)
-        before_round()
         released = self._book.released() or self._evaluate(model, summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
@@ -167,9 +168,11 @@ class Runner:
         )
         try:
             while True:
+                self._before_attempt(purpose, number)
                 attempt = attempts.now
-                sum_round = self._opened(purpose, number, attempt, model)
-                conduct = partial(Conduct.of, sum_round, left_out=attempt.without)
+                left_out = {**self._absent(), **attempt.without}
+                sum_round = self._opened(purpose, number, attempt, left_out, model)
+                conduct = partial(Conduct.of, sum_round, left_out=left_out)
                 try:
                     total = self._attempt(sum_round, encode_tensors(model))
                 except (QuorumLost, SumRefused) as error:
@@ -188,14 +191,21 @@ class Runner:
             if spare is not None:
                 self._spare[purpose] = spare - (attempts.now.draw - begun.draw)
 
-    def _opened(self, purpose: str, number: int, attempt: Attempt, model: Tensors) -> SumRound:
+    def _opened(
+        self,
+        purpose: str,
+        number: int,
+        attempt: Attempt,
+        left_out: Collection[str],
+        model: Tensors,
+    ) -> SumRound:
         context = self._context(purpose, number, attempt, model)
         return SumRound(
             context=context,
             roster=self._roster,
             key=self._key,
             min_cohort=attempt.least,
-            without=attempt.without,
+            without=left_out,
             threads=self._threads,
             log_proof=partial(self._log.proof, context=context),
         )

@@ -139,7 +139,7 @@ class Service:
             self._metrics,
             self._pace,
             test_noise=test_noise,
-            present=self._office.present,
+            last_seen=lambda: dict(self._office.last_seen),
         )
         thread = threading.Thread(target=self._carry, args=(run,), name=f"run {run_id}")
         with self._lock:
@@ -202,9 +202,17 @@ class Service:
     def serving(self, host: str, port: int) -> Iterator[int]:
         """Serves until the block ends; yields the port. Runs at work are suspended then.
 
+        The folder is held meanwhile, so that its runs are shown as running.
+
         Raises:
-            WorkspaceRefused: the address cannot be listened on.
+            WorkspaceRefused: the address cannot be listened on, or the folder is held by another
+                process.
         """
+        with self._workspace.at_work(), self._listening(host, port) as bound:
+            yield bound
+
+    @contextmanager
+    def _listening(self, host: str, port: int) -> Iterator[int]:
         self._context = self._authority.server_context()
         config = gate_config(self.server.app, self._context, host=host, port=port)
         server = QuietServer(config)

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,10 +108,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
 
     found = ask(home, "GET", "/status")
     for told in found["runs"]:
-        missing = ", ".join(told["missing"]) or "nobody"
-        paused = "  paused" if told["paused"] else ""
-        paused += f"  {told['trouble']}" if told["trouble"] else ""
-        say(f"run        {told['run_id']}  {told['study']}  missing: {missing}{paused}")
+        _say_run(told)
     if not found["runs"]:
         say("run        none at work")
     for site, seen in sorted(found["last_seen"].items()):
@@ -129,6 +127,33 @@ def _roster(found: dict[str, Any] | None, home: Path) -> str:
         f"{said}: RENEW IT: collegium coordinator roster propose --renew --home {home}, and every "
         "hospital signs"
     )
+
+
+def _say_run(told: Mapping[str, Any]) -> None:
+    """Says how far a run is, whom it waits for, and who is left out because it is silent."""
+    place = (
+        "evaluation" if told["round"] > told["rounds"] else f"{told['round']} of {told['rounds']}"
+    )
+    left = told["seconds_left"]
+    about = "" if left is None else f", about {duration(left)} left"
+    say(f"run        {told['run_id']}  {told['study']}  {told['state']}: round {place}{about}")
+    if told["missing"]:
+        say(f"           not joined: {', '.join(told['missing'])}")
+    for site, since in sorted(told["silent"].items()):
+        say(f"           left out: {site}, not heard of {f'since {since}' if since else 'yet'}")
+    if told["trouble"]:
+        say(f"           waits: {told['trouble']}")
+
+
+def duration(seconds: float) -> str:
+    """Returns a length of time in words, to two figures at most.
+
+    >>> duration(42.3), duration(600), duration(90_000)
+    ('42 s', '10 min', '25 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
 
 
 def _steer(home: Path, name: str, what: str) -> None:

@@ -175,6 +175,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def utc(seconds: float) -> str:
+    """Returns a time of ``time.time`` in UTC, to the second, as people are told it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
 class Store:
     """The consortium's database: a SQLite file, or a database of a PostgreSQL server.
 

@@ -22,6 +22,7 @@ from compliance.dossier import (
 )
 from compliance.utility import EXACT, RELEASED, UtilityPoint
 from coordinator.conduct import conduct_from
+from coordinator.run_progress import RunProgress, read_progress
 from coordinator.store import (
     ReferenceRow,
     ReleaseRow,
@@ -56,6 +57,7 @@ class RunSummary:
     exact_auroc: float | None
     auroc_released: Interval | None
     sweep: str | None
+    progress: RunProgress | None = None  # of a run at work on a network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,10 +81,18 @@ class Views:
         public_key: reads the key that the log's heads are signed with.
         at_work: whether some process is running studies in it now; a run that
             says "running" while nobody works was interrupted.
+        progress: how far a run at work on a network is, by its id.
     """
 
-    def __init__(self, store: Store, *, public_key: Callable[[], bytes], at_work: bool) -> None:
-        self._store = store
+    def __init__(
+        self,
+        store: Store,
+        *,
+        public_key: Callable[[], bytes],
+        at_work: bool,
+        progress: Callable[[str], RunProgress | None] = lambda run_id: None,
+    ) -> None:
+        self._store, self._progress = store, progress
         self._public_key = public_key
         self._at_work = at_work
 
@@ -175,6 +185,7 @@ class Views:
             exact_auroc=exact.get("auroc"),
             auroc_released=Interval(**released["auroc"]) if released else None,
             sweep=row.sweep,
+            progress=self._progress(row.id) if self._state(row) == "running" else None,
         )
 
     def _dossier(self, session: Session, row: RunRow) -> Dossier:
@@ -385,4 +396,9 @@ def open_views(out: Path) -> Views:
     """
     workspace = Workspace.open(out)
     store = Store(workspace.database)
-    return Views(store, public_key=workspace.public_key, at_work=workspace.is_at_work)
+    return Views(
+        store,
+        public_key=workspace.public_key,
+        at_work=workspace.is_at_work,
+        progress=lambda run_id: read_progress(workspace.states, run_id),
+    )

@@ -8,6 +8,7 @@
       coordinator.key         its signing key (mode 0600), coordinator.pub beside it
       snapshots/<digest>.safetensors, <digest>.json
       rounds/<context>/       what the newest rounds can be recomputed from
+      states/                 what runs at work need to go on, and how far they are
       silos/<site>/           what lies inside each simulated hospital
       index.html              the page for people
 
@@ -44,6 +45,7 @@ class Workspace:
         self.public_file = root / "coordinator.pub"
         self.snapshots = root / "snapshots"
         self.rounds = root / "rounds"
+        self.states = root / "states"
         self.silos = root / "silos"
         self.page = root / "index.html"
 

@@ -7,10 +7,11 @@ Every wait is bounded.
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -24,6 +25,7 @@ from coordinator.home import make_home, open_members
 from coordinator.network_run import Pace
 from coordinator.service import Service
 from coordinator.store import RoundRow, RunRow, Store
+from coordinator.views import RunSummary, open_views
 from coordinator.workspace import Workspace
 from protocol.identity import CoordinatorIdentity, SigningKey, sign_roster
 from protocol.machine_evidence import MachineEvidence
@@ -248,10 +250,25 @@ class Network:
         finally:
             store.close()
 
+    def rounds(self, run_id: str) -> list[tuple[list[str], float]]:
+        """Who was in each finished round of a run, and how many seconds it took."""
+        with closing(open_views(self.home)) as views:
+            found = views.dossier(run_id).rounds
+        return [(list(r.survivors), r.seconds or 0.0) for r in found if r.state == "finished"]
+
+    def listed(self) -> tuple[RunSummary, ...]:
+        """The runs as everybody sees them who reads the folder."""
+        with closing(open_views(self.home)) as views:
+            return views.runs()
+
+    def status(self, run_id: str) -> dict[str, Any]:
+        """What the service tells of a run; nothing of one that is not at work."""
+        found = [run for run in self.service.status()["runs"] if run["run_id"] == run_id]
+        return dict(found[0]) if found else {"silent": {}, "state": "", "trouble": ""}
+
     def trouble(self, run_id: str) -> str:
         """Why a run waits, as its people are told."""
-        found = [run for run in self.service.status()["runs"] if run["run_id"] == run_id]
-        return str(found[0]["trouble"]) if found else ""
+        return str(self.status(run_id)["trouble"])
 
     def row(self, run_id: str) -> RunRow:
         store = Store(Workspace(self.home).database)

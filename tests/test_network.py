@@ -103,3 +103,60 @@ def test_trainer_that_breaks_costs_its_hospital_the_run_and_nobody_else(tmp_path
         assert west.thread is not None and west.thread.is_alive() and not west.failures
     assert row.state == "finished", row.failure
     assert "west" not in row.sites_json
+
+
+def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_returns(
+    tmp_path: Path,
+) -> None:
+    """It never answers again; nobody waits for it twice."""
+    step = 30.0
+    study = read_study(changed("rounds: 2", "rounds: 400"))
+    network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=step, patience=PATIENCE))
+    with network.serving():
+        network.start_sites()
+        run_id = network.service.start_run(study.digest, test_noise=True)
+        until(lambda: network.rounds_finished(run_id) >= 2)
+        network.sites["west"].stop()
+        until(lambda: "west" in network.status(run_id)["silent"])
+        before = network.rounds_finished(run_id)
+        until(lambda: network.rounds_finished(run_id) >= before + 5)
+        told, (listed,) = network.status(run_id), network.listed()
+        network.sites["west"].start()
+        until(lambda: "west" in network.rounds(run_id)[-1][0])
+        network.service.steer(run_id, "stop")
+        network.service.wait(run_id, PATIENCE)
+        (ended,) = network.listed()
+    assert (told["state"], told["rounds"], told["joined"]) == (
+        "running",
+        400,
+        sorted(network.sites),
+    )
+    assert told["silent"]["west"]
+    assert told["seconds_left"] > 0
+    assert told["round"] > before
+    assert listed.state == "running"
+    assert listed.progress is not None and set(listed.progress.silent) == {"west"}
+    assert (ended.state, ended.progress) == ("stopped", None)
+    rounds = network.rounds(run_id)
+    without = [place for place, (sites, _) in enumerate(rounds) if "west" not in sites]
+    assert 5 <= len(without) == without[-1] - without[0] + 1  # gone, and then back for good
+    assert len([place for place in without if rounds[place][1] >= step]) <= 1
+
+
+def test_a_run_without_enough_hospitals_waits_and_says_for_whom(tmp_path: Path) -> None:
+    study = read_study(changed("rounds: 2", "rounds: 400"))
+    network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=5, patience=PATIENCE))
+    with network.serving():
+        network.start_sites()
+        run_id = network.service.start_run(study.digest, test_noise=True)
+        until(lambda: network.rounds_finished(run_id) >= 1)
+        for name in ("east", "west"):
+            network.sites[name].stop()
+        until(lambda: "waits for east, west" in network.trouble(run_id))
+        told, before = network.status(run_id), network.rounds_finished(run_id)
+        network.sites["east"].start()
+        until(lambda: network.rounds_finished(run_id) > before)
+        network.service.steer(run_id, "stop")
+        network.service.wait(run_id, PATIENCE)
+    assert told["state"] == "waiting"
+    assert set(told["silent"]) == {"east", "west"}

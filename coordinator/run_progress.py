@@ -1,0 +1,84 @@
+"""How far a run at work is, for whoever looks at it: the service, the list of runs, a page.
+
+The service writes it into ``states/<run>.progress.json`` whenever it changes. It
+is told for information only: what a run *is* stands in the database.
+"""
+
+import json
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+#: So many of the newest rounds say how long one takes.
+_NEWEST = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunProgress:
+    """One look at a run.
+
+    ``state`` is joining, running, waiting or paused; ``round`` counts from 1, the
+    evaluation is the one after the ``rounds`` of training; ``silent`` says since
+    when (UTC, ISO 8601) each hospital that is left out was not heard of, empty
+    when it never was; ``seconds_left`` is None while nothing is known.
+    """
+
+    state: str
+    round: int
+    rounds: int
+    waits_for: str = ""
+    silent: Mapping[str, str] = field(default_factory=dict)
+    seconds_left: float | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the run is, in words."""
+        if self.round > self.rounds:
+            return "evaluation"
+        return f"round {self.round} of {self.rounds}"
+
+
+class RoundClock:
+    """Guesses from the newest rounds how long the rest of a run takes."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ends: deque[float] = deque(maxlen=_NEWEST)
+
+    def round_ended(self) -> None:
+        """Takes note that a round has ended."""
+        self._ends.append(self._clock())
+
+    def seconds_left(self, rounds: int) -> float | None:
+        """Returns what so many rounds will take; None before two rounds have ended."""
+        if len(self._ends) < 2:
+            return None
+        return (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1) * rounds
+
+
+def write_progress(folder: Path, run_id: str, progress: RunProgress) -> None:
+    """Keeps the newest look at a run; a reader sees a whole one. It need not survive a crash."""
+    partial = folder / f".{run_id}.progress.partial"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    partial.write_text(json.dumps(asdict(progress)), encoding="utf-8")
+    os.replace(partial, _file(folder, run_id))
+
+
+def read_progress(folder: Path, run_id: str) -> RunProgress | None:
+    """Returns the newest look at a run; None where there is none that can be read."""
+    try:
+        return RunProgress(**json.loads(_file(folder, run_id).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def forget_progress(folder: Path, run_id: str) -> None:
+    """Removes what was told of a run that has ended."""
+    _file(folder, run_id).unlink(missing_ok=True)
+
+
+def _file(folder: Path, run_id: str) -> Path:
+    return folder / f"{run_id}.progress.json"
