@@ -463,7 +463,7 @@ def test_the_command_fails_when_the_noise_is_weak_in_two_tests(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        "silos.trainer.noise_of", lambda _kind, sigma: DiscreteGaussian(0.3 * sigma)
+        "silos.trainer.DiscreteGaussian", lambda sigma: DiscreteGaussian(0.3 * sigma)
     )
     out = tmp_path / "out"
     assert run(monkeypatch, study, "--data", tmp_path, "--out", out) == 1
