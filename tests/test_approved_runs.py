@@ -14,7 +14,7 @@ from compliance.ledger import Ledger
 from compliance.ledger_records import Reservation
 from compliance.store import Hospital, open_hospital
 from protocol.errors import PolicyRefused
-from protocol.identity import Member, Roster, SigningKey
+from protocol.identity import Member, SigningKey
 from protocol.study_file import read_study
 from silos.consent import Consent
 from silos.invitation import Invitation
@@ -23,6 +23,7 @@ from silos.site_acts import approve, describe_request, list_studies
 from tests.federation import LinearTrainer
 from tests.hospital_home import MEDIC, OFFICER, make_east
 from tests.network import Network
+from tests.rosters import COORDINATOR_KEY, roster_with
 from tests.sites import SITE
 from tests.studies import TABLE_STUDY, small_study
 from tests.test_rollback import event, send
@@ -169,8 +170,8 @@ def runs_joined(home: Path, most: int = 50) -> int:
         members = tuple(Member(site=site, public_key=key) for site, key in sorted(keys.items()))
         for number in range(most):
             invitation = Invitation(
-                run_id=f"run-{number}", study=study, roster=Roster(members=members),
-                coordinator_public=SigningKey.generate().public, data=None, index_file=None,
+                run_id=f"run-{number}", study=study, roster=roster_with(members),
+                coordinator_public=COORDINATOR_KEY.public, data=None, index_file=None,
                 source=home / "east.csv",
             )  # fmt: skip
             try:
