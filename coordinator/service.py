@@ -188,8 +188,15 @@ class Service:
         return {
             "runs": runs,
             "last_seen": dict(self._office.last_seen),
-            "roster": self._rosters.standing(),
+            "roster": self._roster_standing(),
         }
+
+    def _roster_standing(self) -> Mapping[str, Any] | None:
+        """Returns the newest roster's version and end, or why it cannot be read now."""
+        try:
+            return self._rosters.standing()
+        except StoreBroken as error:  # status tells of the runs also while the database is away
+            return {"trouble": str(error)}
 
     def wait(self, run_id: str, seconds: float | None = None) -> None:
         """Waits until a run has ended."""

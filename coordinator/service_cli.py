@@ -120,6 +120,8 @@ def status(home: Home, as_json: AsJson = False) -> None:
 def _roster(found: dict[str, Any] | None, home: Path) -> str:
     if found is None:
         return "none is signed yet: collegium coordinator roster propose"
+    if "trouble" in found:
+        return f"cannot be read: {found['trouble']}"
     said = f"{found['version']}, valid until {found['valid_until'][:10]}, {found['days_left']} days"
     if not found["is_due"]:
         return said
