@@ -86,11 +86,14 @@ class RunRecord:
             self._log(transaction, "run-finished", outcome.model_digest)
 
     def end(self, error: BaseException) -> None:
-        """Writes down why a run ended early, once; hospitals keep their reasons at home."""
+        """Writes down why a run ended early, once; hospitals keep their reasons at home.
+
+        Nothing is written of a run whose beginning could not be written.
+        """
         stopped = isinstance(error, KeyboardInterrupt | SystemExit)
         with self._store.transaction() as transaction:
-            row = transaction.run(self._run_id)
-            if row.state == "running":
+            row = transaction.session.get(RunRow, self._run_id)
+            if row is not None and row.state == "running":
                 row.state = "stopped" if stopped else "failed"
                 row.failure = _told_as(error)
                 row.ended_at = now()

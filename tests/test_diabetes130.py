@@ -170,7 +170,9 @@ def test_a_step_samples_patients_and_takes_all_their_records_up_to_the_most(stud
 
 def test_claimed_epsilon_is_the_price_of_sampling_patients(study, hospitals):
     event = PrivacyPlan.of(study, study.privacy).training
-    assert (event.sampling_rate, event.steps) == (0.05, 200)
+    draws = study.training.rounds + study.aggregation.spare_draws
+    assert (event.sampling_rate, event.steps) == (0.05, draws * study.training.local_steps)
+    assert event.steps == 220
     assert 1.99 < epsilon(event, study.privacy.delta) <= study.privacy.epsilon == 2.0
     for train, test in hospitals.values():
         assert study.privacy.delta < 1 / (10 * (train.num_patients + test.num_patients))
@@ -181,7 +183,7 @@ def test_noise_that_would_do_for_records_is_refused(study, hospitals):
     event = PrivacyPlan.of(study, study.privacy).training
     for_records = event.noise_multiplier * train.num_patients / len(train)
     declared = study.privacy.model_copy(update={"noise_multiplier": for_records})
-    with pytest.raises(StudyRefused, match=r"noise_multiplier 1\.30\d* gives epsilon 3"):
+    with pytest.raises(StudyRefused, match=r"noise_multiplier 1\.35\d* gives epsilon 3"):
         PrivacyPlan.of(study, declared)
 
 

@@ -336,9 +336,22 @@ def test_records_that_do_not_fit_are_refused(
         (tmp_path / path.name).write_text(change(text) if path.name == "east.csv" else text)
     elsewhere = replace(hospitals, data=tmp_path)
     with pytest.raises(CohortRefused, match=said) as refusal:
-        run_study(elsewhere, small_study(), None, new_run_id() + name[:3], None, Silent())
+        run_study(
+            elsewhere,
+            small_study(),
+            None,
+            new_run_id() + f"-{list(FAULTS).index(name)}",
+            None,
+            Silent(),
+        )
     assert len(str(refusal.value).splitlines()) <= 2
     assert str(tmp_path) not in str(refusal.value)
+
+
+def test_a_run_that_cannot_be_written_down_says_why(hospitals: Consortium) -> None:
+    """The error is the beginning's own, not that the row to close is missing."""
+    with pytest.raises(ValueError, match="run: expected text of the form"):
+        run_study(hospitals, small_study(), None, "a name with spaces", None, Silent())
 
 
 def test_a_study_that_costs_too_much_is_refused(hospitals: Consortium) -> None:
