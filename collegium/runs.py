@@ -6,28 +6,25 @@ This is what a sweep's Ray task imports, so it stays light: no torch, no account
 import os
 from dataclasses import replace
 
-from sqlalchemy import select
-
 from collegium.consortium import Consortium, told
 from collegium.exact import exact_figures
 from collegium.progress import Silent
 from coordinator.evidence import RoundShelf
+from coordinator.own_statements import statements_of
 from coordinator.ray_link import RayLink
 from coordinator.run_record import RunRecord
 from coordinator.runner import Runner, Watcher
-from coordinator.store import RunRow, Store, now
+from coordinator.store import Store, now
 from coordinator.workspace import Workspace
 from protocol.errors import FederationError, PolicyRefused
 from protocol.study import Study
-from protocol.summary import SignedSummary, read_words
+from protocol.summary import SignedSummary
 from protocol.tensors import Tensors, decode_tensors, model_digest
 from silos.invitation import Invitation
 from silos.own_ray import ray
-from silos.own_words import OwnWords
+from silos.own_words import OwnWords, read_own_words
 
 SILENT: Watcher = Silent()
-#: Of how many ended runs a hospital is reminded.
-_REMEMBERED_RUNS = 20
 
 
 def new_run_id() -> str:
@@ -116,19 +113,9 @@ def _leave(hospitals: Consortium, run_id: str) -> dict[str, SignedSummary]:
 
 
 def _own_words(store: Store, hospitals: Consortium) -> dict[str, OwnWords]:
-    """Returns what each hospital signed about its ledger in the newest runs that ended."""
-    query = (
-        select(RunRow.sites_json)
-        .where(RunRow.ended_at.is_not(None))
-        .order_by(RunRow.ended_at.desc())
-        .limit(_REMEMBERED_RUNS)
-    )
+    """Returns what each hospital signed about its ledger in the newest runs."""
     with store.read() as session:
-        kept = [read_words(text) for text in session.scalars(query)]
-    return {
-        site: OwnWords(summaries=tuple(words[site] for words in kept if site in words))
-        for site in hospitals.seats
-    }
+        return {site: read_own_words(statements_of(session, site)) for site in hospitals.seats}
 
 
 def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:

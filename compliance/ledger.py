@@ -355,6 +355,17 @@ class Ledger:
             require_known(book, remembered)
             return head_of(book)
 
+    def require_held(self, head: str) -> None:
+        """Refuses a ledger that lacks a head; see ``verify``, which looks at the whole chain.
+
+        Raises:
+            LedgerBroken: it is an older copy.
+        """
+        with self._storage.transaction() as book:
+            last = book.last()
+            if (last is None or last.hash != head) and not book.is_followed(head):
+                require_known(book, [head])
+
     def require_newest(self) -> None:
         """Refuses to work with a ledger that is an older copy by the hospital's own list.
 

@@ -30,6 +30,9 @@ class Book(Protocol):
     def entry(self, number: int) -> Entry | None:
         """Returns one entry."""
 
+    def is_followed(self, head: str) -> bool:
+        """Whether an entry follows the entry, or the budget, with this hash."""
+
     def booked(self, reservation: int, state: State) -> int:
         """Returns the sum of rho over a reservation's own entries in a state."""
 

@@ -374,6 +374,7 @@ _BUDGET = select(*(getattr(BudgetRow, name) for name in _BUDGET_NAMES))
 _ALL = _ENTRIES.order_by(EntryRow.number)
 _LAST = _ENTRIES.order_by(EntryRow.number.desc()).limit(1)
 _ONE = _ENTRIES.where(EntryRow.number == bindparam("number"))
+_FOLLOWED = select(EntryRow.number).where(EntryRow.prev_hash == bindparam("head"))
 _SENT = _ENTRIES.where(EntryRow.context == bindparam("context"), EntryRow.state == State.SENT.value)
 _RELEASED = (
     select(EntryRow.number)
@@ -421,6 +422,10 @@ class SqlBook:
     def entry(self, number: int) -> Entry | None:
         """Returns one entry."""
         return _entry(self._connection.execute(_ONE, {"number": number}).one_or_none())
+
+    def is_followed(self, head: str) -> bool:
+        """Whether an entry follows the entry, or the budget, with this hash."""
+        return self._connection.execute(_FOLLOWED, {"head": head}).scalar() is not None
 
     def booked(self, reservation: int, state: State) -> int:
         """Returns the sum of rho over a reservation's own entries in a state."""

@@ -8,19 +8,16 @@ effective a second later.
 import time
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import select
-
 from coordinator.members import Members
+from coordinator.own_statements import statements_of
 from coordinator.store import RunRow, Store
 from protocol.errors import MessageRefused
 from protocol.identity import SigningKey
 from protocol.machine_evidence import MachineEvidence, RunEvidence
 from protocol.run_notice import sign_end
-from protocol.summary import read_words, signed_words
 
 #: Seconds for which an answer about a member is kept.
 _KEPT_SECONDS = 1.0
-_REMEMBERED_RUNS = 20
 _SIGNATURE_BYTES = 64
 
 
@@ -112,16 +109,9 @@ class MembersOffice:
         raise MessageRefused("nothing of that name is taken")
 
     def _words(self, site: str) -> bytes:
-        """Returns what a site itself signed in the newest runs (ruling 18)."""
-        query = (
-            select(RunRow.id, RunRow.sites_json)
-            .order_by(RunRow.started_at.desc())
-            .limit(_REMEMBERED_RUNS)
-        )
+        """Returns what a site itself signed about its ledger."""
         with self._store.read() as session:
-            kept = {run_id: read_words(text) for run_id, text in session.execute(query)}
-        own = {run_id: words[site] for run_id, words in kept.items() if site in words}
-        return signed_words(own).encode()
+            return statements_of(session, site)
 
 
 def _run_of(name: str) -> str:

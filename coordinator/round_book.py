@@ -9,6 +9,7 @@ from compliance.audit_log import NewEntry
 from coordinator.attempts import Begun
 from coordinator.conduct import Conduct, conduct_from
 from coordinator.evaluation import Released, released_from
+from coordinator.own_statements import keep_masked
 from coordinator.round import Sum
 from coordinator.server_states import ServerStates
 from coordinator.standing import SUSPECTED, Standing
@@ -19,6 +20,7 @@ from protocol.context import RoundContext
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError
 from protocol.identity import SigningKey
+from protocol.sum_round import SumRound
 
 
 class RoundBook:
@@ -132,20 +134,22 @@ class RoundBook:
             )
             transaction.log([self.entry(context, "round-opened", context.digest)], self._key)
 
-    def fail(
-        self,
-        context: RoundContext,
-        error: FederationError,
-        conduct: Conduct,
-        accusations: Sequence[Accusation] = (),
-    ) -> None:
-        """Writes down that an attempt failed, and what it has shown of the sites."""
+    def fail(self, sum_round: SumRound, error: FederationError, conduct: Conduct) -> None:
+        """Writes down that an attempt failed, what it has shown of the sites, and what they sent.
+
+        Args:
+            sum_round: the attempt.
+            error: why it failed.
+            conduct: what it has shown.
+        """
+        context = sum_round.context
         with self._store.transaction() as transaction:
+            keep_masked(transaction, self._run_id, sum_round.masked)
             row = transaction.round(context)
             row.state, row.closed_at = "failed", now()
             kind = digest(type(error).__name__.encode())
             entries = [self.entry(context, "round-failed", kind)]
-            entries += self._keep(transaction, row, conduct, accusations)
+            entries += self._keep(transaction, row, conduct, sum_round.accusations)
             transaction.log(entries, self._key)
 
     def close(
@@ -153,6 +157,7 @@ class RoundBook:
     ) -> list[NewEntry]:
         """Finishes a round's record; returns what is to be logged with what follows from it."""
         context = total.transcript.context
+        keep_masked(transaction, self._run_id, total.transcript.masked)
         row = transaction.round(context)
         row.state, row.closed_at = "finished", now()
         row.survivors_json = json.dumps(total.survivors)

@@ -25,6 +25,7 @@ from coordinator.evaluation import Released, released_json, released_metrics
 from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
 from coordinator.log_proofs import LogProofs
+from coordinator.own_statements import newest_masked
 from coordinator.round import Sum, aggregate
 from coordinator.round_book import RoundBook
 from coordinator.server_states import ServerStates
@@ -181,7 +182,7 @@ class Runner:
                         again = attempts.fail(_failed(sum_round, error))
                     finally:
                         shown = conduct(suspects=attempts.suspects, failed=True)
-                        self._book.fail(sum_round.context, error, shown, sum_round.accusations)
+                        self._book.fail(sum_round, error, shown)
                     if not again:
                         raise type(error)(f"{purpose} round {number + 1}: {error}") from error
                     continue
@@ -200,6 +201,8 @@ class Runner:
         model: Tensors,
     ) -> SumRound:
         context = self._context(purpose, number, attempt, model)
+        with self._store.read() as session:
+            own = newest_masked(session)
         return SumRound(
             context=context,
             roster=self._roster,
@@ -208,6 +211,7 @@ class Runner:
             without=left_out,
             threads=self._threads,
             log_proof=partial(self._log.proof, context=context),
+            own_masked=own,
         )
 
     def _attempt(self, sum_round: SumRound, model: bytes) -> Sum:

@@ -110,6 +110,16 @@ class AccusationRow(Base):
     document: Mapped[bytes] = mapped_column(LargeBinary)  # see ``protocol.accusation``
 
 
+class MaskedRow(Base):
+    """A hospital's newest signed ``masked`` message: kept to be shown to it again."""
+
+    __tablename__ = "masked_message"
+    site: Mapped[str] = mapped_column(String(63), primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    message: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_at: Mapped[str] = mapped_column(String(32))
+
+
 class ReleaseRow(Base):
     """Figures about a run: what the protocol released, and what a red team found (``redteam``)."""
 

@@ -82,13 +82,16 @@ M = TypeVar("M", bound=Message)
 class RoundOpen:
     """Coordinator: take part in this context; ``log`` proves its log's head to one hospital.
 
-    Without a proof (None) no hospital takes part.
+    Without a proof (None) no hospital takes part. ``own`` is the newest ``Masked``
+    that the coordinator holds of this hospital, from any round: its ledger must
+    have the head that it signed there.
     """
 
     type: ClassVar[str] = "round-open"
     most_bytes: ClassVar[int] = 1 << 16
     context: Annotated[RoundContext, nested(RoundContext)]
     log: Annotated[LogProof | None, optional(nested(LogProof))] = None
+    own: Annotated[bytes | None, optional(base64_bytes(_SMALL))] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -90,7 +90,8 @@ class SumRound:
 
     For each step: ``request`` for every site in ``asked``, ``receive`` what
     comes, ``close``; after the last, ``total``. Sites in ``without`` are treated
-    as dropped from the start. ``log_proof`` gives what a site is shown of the log.
+    as dropped from the start. ``log_proof`` gives what a site is shown of the log,
+    ``own_masked`` the newest message of its own that it is shown again.
 
     Raises:
         MessageRefused: a member of the cohort is not in the roster, or the
@@ -107,6 +108,7 @@ class SumRound:
         without: Collection[str] = (),
         threads: int = 1,
         log_proof: Callable[[str], LogProof | None] = lambda _site: None,
+        own_masked: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         if roster.digest != context.roster_digest:
             raise MessageRefused("the context names another roster")
@@ -135,12 +137,13 @@ class SumRound:
         self._senders_digest = ""
         self._blobs = self._witness.blobs
         self._ledger_heads: dict[str, str] = {}
+        self._masked: dict[str, bytes] = {}
         self._tables: dict[str, tuple[int, ...]] = {}
         self._survivors: tuple[str, ...] = ()
         self._reveals: dict[str, Revealed] = {}
         self._sum: Words | None = None  # made when the first vector comes
         self._finished = False
-        self._log_proof = log_proof
+        self._log_proof, self._own_masked = log_proof, own_masked
         self._take: Mapping[Step, Callable[[str, bytes, bytes | None], None]] = {
             Step.ADVERTISE: self._take_advert,
             Step.SHARE: self._take_shares,
@@ -168,6 +171,11 @@ class SumRound:
     def ledger_heads(self) -> Mapping[str, str]:
         """The ledger head that each site signed with its blob."""
         return MappingProxyType(self._ledger_heads)
+
+    @property
+    def masked(self) -> Mapping[str, bytes]:
+        """The signed ``masked`` message of each site whose blob came."""
+        return MappingProxyType(self._masked)
 
     @property
     def tables(self) -> Mapping[str, tuple[int, ...]]:
@@ -216,7 +224,8 @@ class SumRound:
         """
         self._require_asked(step, site)
         if step is Step.ADVERTISE:
-            return self._sign(RoundOpen(context=self.context, log=self._log_proof(site)))
+            log, own = self._log_proof(site), self._own_masked.get(site)
+            return self._sign(RoundOpen(context=self.context, log=log, own=own))
         if self._common is None:
             raise OutOfOrder(f"step {step.value} has no request")
         return self._common
@@ -418,6 +427,7 @@ class SumRound:
             self._sum += vector
         self._blobs[site] = message.blob
         self._ledger_heads[site] = message.ledger_head
+        self._masked[site] = wire
         self._tables[site] = message.table
 
     def _take_consistency(self, site: str, wire: bytes, _blob: bytes | None) -> None:

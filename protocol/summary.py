@@ -5,7 +5,9 @@ the privacy claim and the head of the hospital's ledger; no count of patients,
 no metric.
 """
 
-from collections.abc import Mapping
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
@@ -82,6 +84,37 @@ def read_words(text: str) -> dict[str, SignedSummary]:
     if not isinstance(value, dict):
         raise MessageRefused("not a set of signed summaries")
     return {site: _read_word(word) for site, word in value.items()}
+
+
+def own_statements(summaries: Mapping[str, SignedSummary], masked: Sequence[bytes]) -> bytes:
+    """Returns what one hospital signed about its ledger; undone by ``read_own_statements``.
+
+    Args:
+        summaries: its signed summaries, by run.
+        masked: its signed ``masked`` messages.
+    """
+    messages: list[Json] = [base64.b64encode(message).decode() for message in masked]
+    words = parse_canonical(signed_words(summaries).encode())
+    return canonical({"summaries": words, "masked": messages})
+
+
+def read_own_statements(document: bytes) -> tuple[tuple[SignedSummary, ...], tuple[bytes, ...]]:
+    """Returns the signed summaries and ``masked`` messages; their signatures are not checked yet.
+
+    Raises:
+        MessageRefused: the form is wrong.
+    """
+    value = parse_canonical(document)
+    if not isinstance(value, dict) or set(value) != {"summaries", "masked"}:
+        raise MessageRefused("not what a hospital signed about its ledger")
+    masked = value["masked"]
+    if not isinstance(masked, list) or not all(isinstance(text, str) for text in masked):
+        raise MessageRefused("signed messages are a list of base64 texts")
+    try:
+        messages = tuple(base64.b64decode(str(text), validate=True) for text in masked)
+    except (binascii.Error, ValueError) as error:
+        raise MessageRefused("a signed message is not base64") from error
+    return tuple(read_words(canonical(value["summaries"]).decode()).values()), messages
 
 
 def _read_word(word: Json) -> SignedSummary:

@@ -2,7 +2,7 @@
 
 A hospital that restores an old ledger from a backup has forgotten releases,
 and would let its patients pay twice with one budget. What it signed itself
-before, and others hold, remembers (ruling 18).
+before, and others hold, remembers.
 
 Words that no key of the hospital's has signed say nothing and are passed over:
 a coordinator that invents them cannot stop a hospital. Its former keys count,
@@ -12,9 +12,12 @@ or another key would make it forget.
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from compliance.identity_keys import IdentityKeys
+from compliance.store import Hospital
 from protocol.errors import MessageRefused, PolicyRefused
+from protocol.identity import SigningKey
 from protocol.messages import Masked, Origin, open_message
-from protocol.summary import SignedSummary, open_summary, read_words
+from protocol.summary import SignedSummary, open_summary, read_own_statements
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,28 @@ class OwnWords:
                 continue
 
 
+def require_own_head(message: bytes, site: str, key: SigningKey, hospital: Hospital) -> None:
+    """Refuses a round whose opening shows a head of this hospital's that its ledger lacks.
+
+    A message that no key of the hospital's has signed says nothing.
+
+    Args:
+        message: the ``masked`` message that the coordinator shows.
+        site: the hospital's name.
+        key: the key with which the hospital takes part in the run.
+        hospital: its open database.
+
+    Raises:
+        LedgerBroken: the ledger is an older copy.
+    """
+    words = OwnWords(masked=(message,))
+    heads = words.ledger_heads(site, [key.public.hex()])
+    if not heads:  # of another run, begun with another key
+        heads = words.ledger_heads(site, IdentityKeys(hospital).public())
+    for head in heads:
+        hospital.ledger.require_held(head)
+
+
 def read_own_words(document: bytes | None) -> OwnWords:
     """Returns the words in the coordinator's ``words`` document.
 
@@ -59,4 +84,5 @@ def read_own_words(document: bytes | None) -> OwnWords:
             "the coordinator does not show what it has kept of this hospital's signed words, so "
             "it cannot be told whether the ledger is an old one: ask the consortium's lead"
         )
-    return OwnWords(summaries=tuple(read_words(document.decode("utf-8", "replace")).values()))
+    summaries, masked = read_own_statements(document)
+    return OwnWords(summaries=summaries, masked=masked)

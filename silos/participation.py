@@ -50,6 +50,7 @@ from protocol.update_vector import UpdateVector
 from silos.draws import Draws, Noised
 from silos.entropy import Entropy, Moment
 from silos.log_check import check_log
+from silos.own_words import require_own_head
 from silos.privacy_plan import PrivacyPlan
 
 log = logging.getLogger("collegium.silo")
@@ -181,6 +182,8 @@ class Participation:
             return self._round.advertise()  # asked again, the same bytes again
         model = decode_tensors(request.blob or b"")
         self._check(context, model)
+        if opening.own is not None:
+            require_own_head(opening.own, self.site, self.key, self._home)
         head = check_log(opening, self._heads)
         if isinstance(head, HeldHead):
             return sign_message(head, context=context.digest, sender=self.site, key=self.key)

@@ -1,18 +1,19 @@
 """The line to the coordinator for tests: its register of members, without a network."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from compliance.identity_keys import IdentityKeys
 from compliance.store import Hospital
 from protocol.errors import LinkLost, PolicyRefused
-from protocol.summary import SignedSummary, signed_words
+from protocol.summary import SignedSummary, own_statements
 from tests.consortium_home import ConsortiumHome
 
 
 class MemoryLine:
     """A hospital's line; admitted with the key that the coordinator goes by (``silos.wire``).
 
-    ``fails`` names what is handed in and lost; ``words`` are what the coordinator kept of its own.
+    ``fails`` names what is handed in and lost; ``words`` and ``masked`` are what the
+    coordinator kept of its own.
     """
 
     def __init__(self, consortium: ConsortiumHome, hospital: Hospital) -> None:
@@ -20,6 +21,7 @@ class MemoryLine:
         self._rosters = consortium.members.rosters
         self._hospital = hospital
         self.words: Mapping[str, SignedSummary] = {}
+        self.masked: Sequence[bytes] = ()
         self.fails = ""
 
     def _admit(self) -> None:
@@ -32,7 +34,7 @@ class MemoryLine:
     def document(self, name: str) -> bytes | None:
         self._admit()
         if name == "words":
-            return signed_words(self.words).encode()
+            return own_statements(self.words, self.masked)
         kind, _, after = name.partition("/")
         return self._rosters.news(int(after, 16)) if kind == "rosters" else None
 

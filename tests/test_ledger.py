@@ -66,6 +66,9 @@ class FakeStorage:
     def entry(self, number: int) -> Entry | None:
         return self.rows[number - 1] if number <= len(self.rows) else None
 
+    def is_followed(self, head: str) -> bool:
+        return any(row.prev_hash == head for row in self.rows)
+
     def booked(self, reservation: int, state: State) -> int:
         own = (row for row in self.rows if (row.parent, row.state) == (reservation, state))
         return sum(row.rho for row in own)

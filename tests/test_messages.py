@@ -65,7 +65,7 @@ PROOF = LogProof(
 )
 
 EVERY_MESSAGE: list[Message] = [
-    RoundOpen(context=context_of(4), log=PROOF),
+    RoundOpen(context=context_of(4), log=PROOF, own=b"what it signed"),
     Advertise(mask_public=bytes(32), share_public=b"\1" * 32, self_commitment=b"\2" * 32),
     AdvertList(adverts={"lyon": b"signed", "oslo": b""}),
     ShareHeader(adverts="d" * 64, entries=bytes(64)),
@@ -113,7 +113,7 @@ def test_unknown_and_missing_fields_are_refused(message: Message) -> None:
 
 @pytest.mark.parametrize("message", EVERY_MESSAGE, ids=lambda message: message.type)
 def test_field_of_another_type_is_refused(message: Message) -> None:
-    valid = {"log": (None,), "size": (1,)}
+    valid = {"log": (None,), "own": (None,), "size": (1,)}
     for name in to_json(message):
         for wrong in (None, 1, "!", ["!"], {"!": 1}, True):
             if wrong in valid.get(name, ()) and wrong is not True:
@@ -203,7 +203,7 @@ def test_largest_messages_fit_their_limits() -> None:
     half = MAX_SITES // 2
     largest = {"cohort": tuple(names), "threshold": MAX_SITES, "ring_bits": 64}
     for message in (
-        RoundOpen(context=context_of(4, **largest), log=PROOF),
+        RoundOpen(context=context_of(4, **largest), log=PROOF, own=bytes(2048)),
         AdvertList(adverts=dict.fromkeys(names, advert)),
         header,
         SenderList(headers=dict.fromkeys(names, signed_header)),

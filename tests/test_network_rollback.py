@@ -11,8 +11,9 @@ from compliance.ledger_records import State
 from coordinator.office import MembersOffice
 from protocol.errors import LedgerBroken
 from protocol.study_file import read_study
-from protocol.summary import signed_words
+from protocol.summary import own_statements
 from tests.network import Network, Pace, Site, until
+from tests.patience import PATIENCE
 from tests.studies import changed
 
 ROUNDS = 12
@@ -41,33 +42,62 @@ def sent(site: Site) -> int:
 @pytest.fixture
 def network(tmp_path: Path) -> Network:
     study = read_study(changed("rounds: 2", f"rounds: {ROUNDS}"))
-    return Network(tmp_path, study, pace=Pace(joining=30, step=5, patience=0))
+    return Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=5, patience=0))
+
+
+def back_up_in_mid_run(network: Network, east: Site, backup: Path) -> tuple[str, int]:
+    """Runs until a backup of east's is two rounds old, and stops east; returns the run, and how
+    many rounds east has booked."""
+    run = network.service.start_run(network.study.digest, test_noise=True)
+    until(lambda: network.rounds_finished(run) >= 1)
+    network.service.steer(run, "pause")
+    back_up(east, backup)
+    network.service.steer(run, "resume")
+    until(lambda: network.rounds_finished(run) >= 3)
+    network.service.steer(run, "pause")
+    east.stop()
+    return run, sent(east)
+
+
+def another_round(network: Network, run: str) -> None:
+    network.service.steer(run, "resume")
+    rounds = network.rounds_finished(run)
+    until(lambda: network.rounds_finished(run) > rounds)
+    network.service.steer(run, "stop")
+    network.service.wait(run, PATIENCE)
 
 
 def test_a_ledger_restored_in_mid_run_is_refused_though_the_coordinator_is_silent(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MembersOffice, "_words", lambda *_: signed_words({}).encode())
+    monkeypatch.setattr(MembersOffice, "_words", lambda *_: own_statements({}, []))
+    east = network.sites["east"]
     with network.serving():
         network.start_sites()
-        east = network.sites["east"]
-        run = network.service.start_run(network.study.digest, test_noise=True)
-        until(lambda: network.rounds_finished(run) >= 1)
-        network.service.steer(run, "pause")
-        back_up(east, tmp_path / "backup.db")
-        network.service.steer(run, "resume")
-        until(lambda: network.rounds_finished(run) >= 3)
-        network.service.steer(run, "pause")
-        east.stop()
-        booked = sent(east)
+        run, booked = back_up_in_mid_run(network, east, tmp_path / "backup.db")
         restore(east, tmp_path / "backup.db")
         assert sent(east) < booked
         with pytest.raises(LedgerBroken, match="the ledger went back in time"):
             east.start()
-        network.service.steer(run, "resume")
-        rounds = network.rounds_finished(run)
-        until(lambda: network.rounds_finished(run) > rounds)
-        network.service.steer(run, "stop")
-        network.service.wait(run, 60)
+        another_round(network, run)
         assert sent(east) < booked  # nothing was booked, so nothing was sent
         assert sent(network.sites["west"]) > booked
+
+
+def test_a_whole_folder_restored_in_mid_run_is_found_by_what_the_coordinator_has_kept(
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    east = network.sites["east"]
+    with network.serving():
+        network.start_sites()
+        listed = east.home / "hospital-heads" / "east.ledger"
+        run, booked = back_up_in_mid_run(network, east, tmp_path / "backup.db")
+        restore(east, tmp_path / "backup.db")
+        lines = listed.read_bytes().splitlines(keepends=True)
+        listed.write_bytes(b"".join(lines[: 3 + sent(east)]))  # its beginning and two plans first
+        with closing(east.open()) as hospital:
+            hospital.ledger.require_newest()  # by its own list it is the newest
+        east.start()
+        another_round(network, run)
+        assert sent(east) < booked
+        assert "run " + run + ", advertise refused: the ledger went back in time" in caplog.text

@@ -117,7 +117,7 @@ def _wrong_openings(sheet: Sheet, bench: Bench) -> None:
         "ctx": digest_json(fields),
         "from": COORDINATOR,
     }
-    data = canonical(envelope | {"body": {"context": fields, "log": None}})
+    data = canonical(envelope | {"body": {"context": fields, "log": None, "own": None}})
     weak = bench.recorded.coordinator.sign("round-open", data) + data
     bad("a threshold that is too low", "2t > n + C", weak)
     second = opened(log_root="0" * 64)

@@ -53,7 +53,7 @@ class SecondReading:
         self._finish()
 
     def _advertise(self) -> None:
-        self._ask("advertise", "round-open", {"context": self.context, "log": None})
+        self._ask("advertise", "round-open", {"context": self.context, "log": None, "own": None})
         for site in self.sites:
             self._say("advertise", "advertise", site, self._public[site])
 

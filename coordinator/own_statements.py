@@ -1,0 +1,41 @@
+"""What each hospital has signed about its own ledger: kept here, shown to that hospital again.
+
+A hospital's summaries stand in the runs' rows. Its newest ``masked`` message,
+which carries the ledger's head after SENT, is kept whether its round was
+finished or failed: the release is paid for either way. A hospital whose ledger
+is an older copy lacks the head that it signed there.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from coordinator.store import MaskedRow, RunRow, Transaction, now
+from protocol.summary import own_statements, read_words
+
+#: Of how many runs, the newest, a hospital is shown its summaries.
+_SHOWN_RUNS = 20
+
+
+def keep_masked(transaction: Transaction, run_id: str, masked: Mapping[str, bytes]) -> None:
+    """Keeps each site's newest signed ``masked`` message."""
+    for site, message in masked.items():
+        row = MaskedRow(site=site, run_id=run_id, message=message, kept_at=now())
+        transaction.session.merge(row)
+
+
+def newest_masked(session: Session) -> dict[str, bytes]:
+    """Returns each site's newest signed ``masked`` message."""
+    return {row.site: row.message for row in session.scalars(select(MaskedRow))}
+
+
+def statements_of(session: Session, site: str) -> bytes:
+    """Returns what a site itself signed in the newest runs, as ``read_own_statements`` reads it."""
+    query = select(RunRow.id, RunRow.sites_json).order_by(RunRow.started_at.desc())
+    signed = {
+        run_id: read_words(text) for run_id, text in session.execute(query.limit(_SHOWN_RUNS))
+    }
+    summaries = {run_id: words[site] for run_id, words in signed.items() if site in words}
+    newest = session.get(MaskedRow, site)
+    return own_statements(summaries, [newest.message] if newest is not None else [])
