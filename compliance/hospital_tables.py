@@ -208,3 +208,5 @@ class JoinedRunRow(Base):
     notice: Mapped[bytes] = mapped_column(LargeBinary)  # the coordinator's signed word
     joined_at: Mapped[str] = mapped_column(String(32))
     changed_at: Mapped[str] = mapped_column(String(32))
+    left_by: Mapped[str | None] = mapped_column(String(200))  # whoever ended it here, if anybody
+    left_because: Mapped[str | None] = mapped_column(Text)

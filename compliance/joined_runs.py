@@ -20,7 +20,11 @@ class RunState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class JoinedRun:
-    """A run; ``notice`` is the coordinator's signed word that asked for it."""
+    """A run; ``notice`` is the coordinator's signed word that asked for it.
+
+    ``left_by`` and ``left_because``: who ended it here and why, where the
+    hospital's own people did.
+    """
 
     run_id: str
     study: str
@@ -28,6 +32,8 @@ class JoinedRun:
     notice: bytes
     joined_at: str
     changed_at: str
+    left_by: str | None = None
+    left_because: str | None = None
 
 
 class JoinedRuns:
@@ -36,8 +42,17 @@ class JoinedRuns:
     def __init__(self, hospital: Hospital) -> None:
         self._hospital = hospital
 
-    def record(self, run_id: str, *, study: str, state: RunState, notice: bytes = b"") -> None:
-        """Writes down what became of a run; the first notice and study of a run stay.
+    def record(
+        self,
+        run_id: str,
+        *,
+        study: str,
+        state: RunState,
+        notice: bytes = b"",
+        left_by: str | None = None,
+        left_because: str | None = None,
+    ) -> None:
+        """Writes down what became of a run; its first notice and study stay, and that it was left.
 
         Raises:
             StoreBroken: the run was of another study, or nothing can be written.
@@ -50,13 +65,22 @@ class JoinedRuns:
                 session.add(row)
             elif row.study != study:
                 raise StoreBroken(f"run {run_id} was of another study when it was first joined")
+            if row.state == RunState.LEFT.value:
+                return
             row.state, row.changed_at = state.value, now
+            row.left_by, row.left_because = left_by, left_because
 
     def all(self) -> tuple[JoinedRun, ...]:
         """Returns every run, in the order joined."""
         query = select(JoinedRunRow).order_by(JoinedRunRow.joined_at, JoinedRunRow.run_id)
         with self._hospital.session() as session:
             return tuple(_joined_run(row) for row in session.scalars(query))
+
+    def of(self, run_id: str) -> JoinedRun | None:
+        """Returns one run; None where it never reached this hospital."""
+        with self._hospital.session() as session:
+            row = session.get(JoinedRunRow, run_id)
+            return None if row is None else _joined_run(row)
 
     def open(self) -> tuple[JoinedRun, ...]:
         """Returns the runs that were joined and not left: what a restart goes on with."""
@@ -71,4 +95,6 @@ def _joined_run(row: JoinedRunRow) -> JoinedRun:
         notice=row.notice,
         joined_at=row.joined_at,
         changed_at=row.changed_at,
+        left_by=row.left_by,
+        left_because=row.left_because,
     )

@@ -180,8 +180,8 @@ def _not_covered(dossier: Dossier) -> Section:
          "further."),
         ("Families and groups", "The unit is one patient; records about relatives count as other "
          "patients'."),
-        ("Refusals of records", "Whether a hospital's records fit the study's contract is not "
-         "noised: a refusal says that something did not fit."),
+        ("Refusals of records", "Whether a hospital joins depends on its records, too, and is not "
+         "noised. Why one does not join does not leave it."),
         ("What the model teaches", "That a disease goes with an age or a finding, learned from "
          "everybody, is no loss of privacy in this sense, also where it applies to a patient."),
     ]  # fmt: skip

@@ -1,10 +1,15 @@
 """The one form in which a hospital is asked and answers: bytes out, bytes back.
 
-A refusal's reason stays in the hospital; only the class name crosses. Nothing
-per-site is sent in clear beside the masked vector.
+A refusal's reason stays in the hospital; only the class name crosses. Of a
+refusal to join not even that: a study's author chooses its ranges and counts,
+so that the class would be an exact answer to a question about the records.
+Nothing per-site is sent in clear beside the masked vector.
 """
 
 from dataclasses import dataclass
+
+#: The one word that crosses when a hospital does not join a run, for whatever reason.
+JOIN_REFUSED = "Refused"
 
 
 @dataclass(frozen=True, kw_only=True)

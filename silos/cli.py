@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from protocol.errors import PolicyRefused
-from silos.console import ask, console, emit, say
+from silos.console import ask, ask_for_name, console, emit, say
+from silos.run_cli import app as run_app
 
 if TYPE_CHECKING:
     from protocol.identity import Roster
@@ -32,6 +33,7 @@ ledger_app = typer.Typer(
     help="What may be done about a ledger that lost entries.", no_args_is_help=True
 )
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(run_app, name="run")
 
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
@@ -389,7 +391,7 @@ def roster_leave(
         "patients have paid, its approvals and its split key stay. Nobody can undo this.",
     )
     if not yes:
-        _ask_for_name(site)
+        ask_for_name(site)
     _print_keys(leave(home, reason))
     say(
         "next       the coordinator revokes this hospital (not needed in a new consortium), and "
@@ -445,7 +447,7 @@ def restored(home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes
         "approval.",
     )
     if not yes:
-        _ask_for_name(site)
+        ask_for_name(site)
     found = accept_restored(home, signed_by=signed_by, unasked=unasked)
     if found.were_good:
         say("as before  the lists agree with the database: nothing was changed")
@@ -470,7 +472,7 @@ def ledger_write_off(
         "any more.",
     )
     if not yes:
-        _ask_for_name(site)
+        ask_for_name(site)
     found = write_off(home, signed_by=signed_by, unasked=unasked)
     summary = found.summary
     say(
@@ -570,9 +572,3 @@ def _ask_for_study(name: str) -> None:
     typed = ask("to approve this, type the study's name")
     if typed != name:
         raise PolicyRefused(f"{typed!r} is not this study's name: nothing was approved")
-
-
-def _ask_for_name(site: str) -> None:
-    typed = ask("to do this, type the hospital's name")
-    if typed != site:
-        raise PolicyRefused(f"{typed!r} is not this hospital's name: nothing was done")

@@ -21,6 +21,7 @@ from protocol.enrolment import change_key, to_bytes
 from protocol.errors import PolicyRefused
 from silos.home import alone
 from silos.roster_acts import Line, line_of, refresh
+from silos.run_acts import end_part
 from silos.site_acts import opened
 
 
@@ -90,10 +91,9 @@ def leave_chain(hospital: Hospital, reason: str) -> None:
     """See ``leave``; cut off anywhere, it may be said again."""
     if not reason.strip():
         raise PolicyRefused("say why, with --reason: nothing was left")
-    runs = JoinedRuns(hospital)
-    for run in runs.open():
-        hospital.ledger.settle_run(run.run_id)
-        runs.record(run.run_id, study=run.study, state=RunState.LEFT)
+    for run in JoinedRuns(hospital).all():
+        if run.state is not RunState.REFUSED:
+            end_part(hospital, run, reason=reason)
     TrustedRosters(hospital).leave(reason)
 
 

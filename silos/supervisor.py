@@ -37,7 +37,7 @@ from protocol.errors import (
     QuorumLost,
     StoreBroken,
 )
-from protocol.exchange import Request
+from protocol.exchange import JOIN_REFUSED, Request
 from protocol.identity import Member, Roster
 from protocol.machine_evidence import MachineEvidence, report_data
 from protocol.run_notice import Joined, RunNotice, open_end, open_notice
@@ -215,6 +215,7 @@ class Supervisor:
             wire = self._line()
         self._fetch_rosters(wire)
         self._settle_ended_runs(wire)
+        self._forget_left_runs()
         self._keys.forget_former()
 
     def _settle_ended_runs(self, wire: Wire) -> None:
@@ -230,6 +231,15 @@ class Supervisor:
                 except FederationError as error:
                     log.warning("run %s cannot be settled yet: %s", run.run_id, error)
 
+    def _forget_left_runs(self) -> None:
+        """Drops what this process holds of runs that the hospital's own people have left."""
+        for run in self._runs.all():
+            if run.state is RunState.LEFT and self._silo.has_joined(run.run_id):
+                self._leave(run.run_id)
+                log.info(
+                    "run %s: left by this hospital's people; its records are dropped", run.run_id
+                )
+
     def _fetch_rosters(self, wire: Wire) -> None:
         newest = self._rosters.newest()
         found = wire.document(f"rosters/{newest.version if newest else 0:x}")
@@ -243,24 +253,41 @@ class Supervisor:
                 return
 
     def _answer(self, wire: Wire, delivery: Delivery) -> Answer:
-        """Returns the answer to a delivery; a refusal crosses as its class name only."""
+        """Returns the answer to a delivery.
+
+        Of a refusal its class name crosses; of one to join, or to join again after a
+        restart, only that there was one.
+        """
+        is_joining = True
         try:
             if delivery.kind == "join":
                 return Answer(number=delivery.number, message=self._join(wire, delivery))
+            if delivery.kind == "leave":
+                open_end(delivery.message, delivery.run_id, self._coordinator)
+            else:
+                self._require_not_left(delivery.run_id)
+            self._rejoin(wire, delivery.run_id)
+            is_joining = False
             return self._step(wire, delivery)
         except LinkLost:
             raise
         except FederationError as error:
             log.warning("run %s, %s refused: %s", delivery.run_id, delivery.kind, error)
-            return Answer(number=delivery.number, refusal=type(error).__name__)
+            kind = type(error).__name__
         except Exception:  # one run's trouble must not end the line for the others
             log.exception("run %s, %s failed", delivery.run_id, delivery.kind)
-            return Answer(number=delivery.number, refusal=FederationError.__name__)
+            kind = FederationError.__name__
+        return Answer(number=delivery.number, refusal=JOIN_REFUSED if is_joining else kind)
+
+    def _require_not_left(self, run_id: str) -> None:
+        """Refuses a run that the hospital's own people have left while this process was at work."""
+        run = self._runs.of(run_id)
+        if run is not None and run.state is RunState.LEFT:
+            if self._silo.has_joined(run_id):
+                self._leave(run_id)
+            raise PolicyRefused("this hospital has left the run: here it is over")
 
     def _step(self, wire: Wire, delivery: Delivery) -> Answer:
-        if delivery.kind == "leave":
-            open_end(delivery.message, delivery.run_id, self._coordinator)
-        self._rejoin(wire, delivery.run_id)
         if delivery.kind == "advertise":
             self._require_current(delivery.run_id)
         if delivery.kind == "initial-model":
@@ -318,24 +345,23 @@ class Supervisor:
     def _approve(self, wire: Wire, notice: RunNotice, signed: bytes) -> SignedSummary:
         """Joins, and writes it down first: a reservation is always found again."""
         run_id = notice.run_id
+        self._require_not_left(run_id)
         if self._silo.has_joined(run_id):
             return self._silo.word(run_id)
-        if self._is(RunState.LEFT, run_id):
-            raise PolicyRefused("this hospital has left the run: here it is over")
-        if self._is(RunState.JOINED, run_id):
+        run = self._runs.of(run_id)
+        if run is not None and run.state is RunState.JOINED:
             # The members may have signed another since; the run keeps the one it began with.
             return self._join_run(wire, notice, self._rosters.kept(notice.roster))
         roster = self._newest_roster(wire, notice)
         record = partial(self._runs.record, run_id, study=notice.study, notice=signed)
         record(state=RunState.JOINED)
         try:
-            return self._join_run(wire, notice, roster)
+            word = self._join_run(wire, notice, roster)
         except FederationError:
             record(state=RunState.REFUSED)
             raise
-
-    def _is(self, state: RunState, run_id: str) -> bool:
-        return any((run.run_id, run.state) == (run_id, state) for run in self._runs.all())
+        self._require_not_left(run_id)  # it may have been left meanwhile: then its plan is closed
+        return word
 
     def _newest_roster(self, wire: Wire, notice: RunNotice) -> Roster:
         """Returns the roster of a run that begins: only the newest will do."""

@@ -7,6 +7,7 @@ import pytest
 
 from coordinator.store import RunRow
 from coordinator.workspace import Workspace
+from protocol.exchange import JOIN_REFUSED
 from protocol.run_notice import RunNotice, parse_joined, sign_end, sign_notice
 from protocol.wire import Answer, Delivery
 from tests.network import Network
@@ -39,7 +40,7 @@ def test_hospital_that_has_left_a_run_does_not_join_it_again(
     notice = RunNotice(run_id=row.id, study=network.study.digest, roster=roster.roster.digest)
     message = sign_notice(notice, Workspace(network.home).signing_key())
     draft = Delivery(number=0, run_id=row.id, kind="join", message=message)
-    assert asked(network, "east", draft).refusal == "PolicyRefused"
+    assert asked(network, "east", draft).refusal == JOIN_REFUSED
 
 
 def test_farewell_is_said_again_in_the_same_bytes(ended: tuple[Network, RunRow]) -> None:

@@ -51,6 +51,8 @@ def upgrade() -> None:
         sa.Column("notice", sa.LargeBinary, nullable=False),
         sa.Column("joined_at", sa.String(32), nullable=False),
         sa.Column("changed_at", sa.String(32), nullable=False),
+        sa.Column("left_by", sa.String(200), nullable=True),
+        sa.Column("left_because", sa.Text, nullable=True),
         sa.PrimaryKeyConstraint("run_id", name="pk_joined_run"),
     )
     keep_append_only(op, "approval", "roster")
