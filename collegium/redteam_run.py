@@ -30,12 +30,12 @@ from compliance.audit_log import NewEntry
 from compliance.auditing import check_masks, check_price
 from compliance.study_shelf import index_beside
 from coordinator.evidence import RoundShelf
+from coordinator.run_checks import FINDINGS, failure_of
 from coordinator.run_record import environment
 from coordinator.store import RoundRow, RunRow, Store, StudyRow
-from coordinator.verification import FINDINGS, failure_of, verify_records
+from coordinator.verification import verify_records
 from coordinator.views import find_run
 from coordinator.workspace import Workspace
-from protocol.encoding import digest
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.identity import Roster, parse_roster
 from protocol.study import FileSplit, Study
@@ -103,12 +103,14 @@ def record_findings(store: Store, workspace: Workspace, findings: Findings) -> N
     """
     run_id = _past(findings.target).run_id
     with store.transaction() as transaction:
-        text = transaction.release(run_id, FINDINGS, findings.to_json())
-        entries = [NewEntry(type=FINDINGS, run_id=run_id, payload=digest(text.encode()))]
+        found, record = transaction.release(run_id, FINDINGS, findings.to_json())
+        entries = [NewEntry(type=FINDINGS, run_id=run_id, payload=found, record=record)]
         if findings.contradicted:
             row = transaction.run(run_id)
             row.state, row.failure = "failed", failure_of(findings.reasons)
-            entries.append(NewEntry(type="run-failed", run_id=run_id, payload=entries[0].payload))
+            record = transaction.write(row)
+            failed = NewEntry(type="run-failed", run_id=run_id, payload=found, record=record)
+            entries.append(failed)
         transaction.log(entries, workspace.signing_key())
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from compliance.audit_log import NewEntry
 from compliance.study_shelf import StudyShelf, index_beside
 from coordinator.store import Store
 from coordinator.workspace import Workspace
@@ -33,10 +32,9 @@ def register_study(path: Path, home: Path) -> tuple[Study, bool]:
     store = Store(workspace.database)
     try:
         with store.transaction() as transaction:
-            new = transaction.register(study.digest, study.name, study.canonical_bytes)
+            new = transaction.register(study)
             if new:
-                entry = NewEntry(type="study-registered", run_id=None, payload=study.digest)
-                transaction.log([entry], key)
+                transaction.log(new, key)
     finally:
         store.close()
-    return study, new
+    return study, bool(new)

@@ -39,7 +39,8 @@ def verify_folder(out: Path, console: Console) -> dict[str, Any]:
     console.print(f"log        {found.size} entries, every hash and signed head agrees")
     references = f" and {found.references} pooled references" if found.references else ""
     console.print(
-        f"records    {found.runs} runs of {found.studies} studies{references} are what was logged"
+        f"records    {len(found.runs)} runs of {found.studies} studies{references} "
+        "are what was logged"
     )
     for name in found.models:
         workspace.read_snapshot(name)
@@ -54,7 +55,7 @@ def verify_folder(out: Path, console: Console) -> dict[str, Any]:
         "root": found.root.hex(),
         "size": found.size,
         "studies": found.studies,
-        "runs": found.runs,
+        "runs": len(found.runs),
         "references": found.references,
         "snapshots": len(found.models),
         "ledgers": ledgers,

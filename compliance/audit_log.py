@@ -10,15 +10,16 @@ Rules:
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import SigningKey
 from protocol.log_entry import LogEntry, parse_log_entry
+from protocol.log_proof import open_head
 from protocol.merkle import Frontier, leaf_hash
-from protocol.note import checkpoint_text, log_origin, open_note, parse_checkpoint, sign_note
+from protocol.note import checkpoint_text, log_origin, sign_note
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,43 +111,70 @@ def verify_log(entries: Sequence[LoggedEntry], heads: Sequence[Head], public: by
             does not match the entries, a signature is wrong, or there is no
             head at all (nothing to check is not success).
     """
+    for fault in log_faults(entries, heads, public):
+        raise StoreBroken(fault)
+    return heads[-1].root
+
+
+def log_faults(
+    entries: Sequence[LoggedEntry], heads: Sequence[Head], public: bytes
+) -> Iterator[str]:
+    """Yields everything that is wrong with a log; see ``verify_log``.
+
+    What follows from a fault is not told again: after the first entry that is
+    missing, and the first head that does not fit, the others are only counted.
+    """
     if not heads:
-        raise StoreBroken("the audit log has no signed head: nothing can be verified")
-    by_size = {head.size: head for head in heads}
-    frontier = Frontier.empty()
+        yield "the audit log has no signed head: nothing can be verified"
+        return
+    if [head.size for head in heads] != sorted({head.size for head in heads}):
+        yield "the signed heads of the audit log are out of order"
+        return
+    frontiers = {head.size: head for head in heads}
+    frontier, gap, wrong = Frontier.empty(), False, 0
     for place, entry in enumerate(entries):
-        if entry.index != place or entry.content.seq != place:
-            raise StoreBroken(f"audit entry {place} is missing or out of place")
-        if leaf_hash(entry.data) != entry.leaf_hash:
-            raise StoreBroken(f"audit entry {place} was changed: its hash does not match")
-        frontier = frontier.append(entry.leaf_hash)
-        if frontier.size in by_size:
-            _verify_head(by_size.pop(frontier.size), frontier, public)
-    if by_size:
-        raise StoreBroken(
-            f"the audit log was truncated: a signed head covers {max(by_size)} entries, "
+        try:
+            is_in_place = entry.index == place and entry.content.seq == place
+        except StoreBroken as error:
+            yield str(error)
+            is_in_place = entry.index == place
+        if not is_in_place and not gap:
+            yield f"audit entry {place} is missing or out of place"
+            gap = True
+        computed = leaf_hash(entry.data)
+        if computed != entry.leaf_hash:
+            yield f"audit entry {place} was changed: its hash does not match"
+        frontier = frontier.append(computed)
+        head = frontiers.pop(frontier.size, None)
+        fault = None if head is None else _head_fault(head, frontier, public)
+        if fault is not None:
+            wrong += 1
+            if wrong == 1:
+                yield fault
+    if wrong > 1:
+        yield f"{wrong - 1} later signed heads do not fit either"
+    if frontiers:
+        yield (
+            f"the audit log was truncated: a signed head covers {max(frontiers)} entries, "
             f"{len(entries)} are there"
         )
-    if heads[-1].size != len(entries):
-        raise StoreBroken("the newest audit entries are not covered by a signed head")
-    return frontier.root
+    elif heads[-1].size != len(entries):
+        yield "the newest audit entries are not covered by a signed head"
 
 
-def _verify_head(head: Head, computed: Frontier, public: bytes) -> None:
+def _head_fault(head: Head, computed: Frontier, public: bytes) -> str | None:
     if head.root != computed.root:
-        raise StoreBroken(
+        return (
             f"the audit log was rewritten: {head.size} entries hash to "
             f"{base64.b64encode(computed.root).decode()}, the signed head says "
             f"{base64.b64encode(head.root).decode()}"
         )
     if head.frontier != computed.hashes:
-        raise StoreBroken(f"what follows the head of size {head.size} would be appended wrongly")
+        return f"what follows the head of size {head.size} would be appended wrongly"
     try:
-        checkpoint = parse_checkpoint(open_note(head.note, log_origin(public), public))
+        signed = open_head(head.note, public)
     except MessageRefused as error:
-        raise StoreBroken(
-            f"the head of size {head.size} is not signed by the log: {error}"
-        ) from error
-    said = (checkpoint.origin, checkpoint.size, checkpoint.root)
-    if said != (log_origin(public), head.size, computed.root):
-        raise StoreBroken(f"the signed checkpoint of size {head.size} names another root")
+        return f"the head of size {head.size} is not signed by the log: {error}"
+    if (signed.size, signed.root) != (head.size, computed.root):
+        return f"the signed checkpoint of size {head.size} names another root"
+    return None

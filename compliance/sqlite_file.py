@@ -8,7 +8,10 @@ transactions begin IMMEDIATE: two writers queue instead of failing half-way.
 
 import os
 import secrets
+import shutil
 import sqlite3
+import tempfile
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,12 +34,9 @@ def open_file(path: Path, migrations: Path) -> Engine:
 
 def open_file_for_reading(path: Path, migrations: Path) -> Engine:
     """Returns an engine that can change nothing; see ``database.open_for_reading``."""
-    # A connection that may write would, when it closes, move a killed writer's log into the file.
-    killed = path.with_name(f"{path.name}-wal").exists()
-    place = f"{path.resolve().as_uri()}?mode={'ro' if killed else 'rw'}"
     engine = create_engine(
         "sqlite://",
-        creator=lambda: sqlite3.connect(place, uri=True, timeout=transactions.WAIT_SECONDS),
+        creator=partial(_connect_for_reading, path),
         poolclass=NullPool,
         hide_parameters=True,
     )
@@ -52,10 +52,48 @@ def open_file_for_reading(path: Path, migrations: Path) -> Engine:
         raise StoreBroken(f"{path.name} is damaged: restore it from a backup")
     if not newest:
         raise StoreBroken(
-            f"{path.name} was written by another version of collegium: only the hospital itself "
-            "brings it up to date"
+            f"{path.name} was written by another version of collegium: only its owner brings it "
+            "up to date; to look at it as it is, use the version that wrote it"
         )
     return engine
+
+
+def _connect_for_reading(path: Path) -> sqlite3.Connection:
+    """Returns a connection that leaves file and folder as they are, on a read-only medium too.
+
+    Without a write-ahead log beside it the file is whole, and is read as one that
+    nobody changes. With one, somebody is at work or was killed: then the log is
+    read with it, from a private copy where the folder cannot hold the locks.
+    """
+    address = path.resolve().as_uri()
+    if not path.with_name(f"{path.name}-wal").exists():
+        return _connect(f"{address}?mode=ro&immutable=1")
+    if path.with_name(f"{path.name}-shm").exists():
+        try:
+            connection = _connect(f"{address}?mode=ro")
+            connection.execute("SELECT count(*) FROM sqlite_master")
+            return connection
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise
+    return _connect_to_copy(path)
+
+
+def _connect_to_copy(path: Path) -> sqlite3.Connection:
+    """Returns a connection to a copy of file and write-ahead log, which nobody else can see."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.name
+        for suffix in ("", "-wal"):
+            shutil.copyfile(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+        with closing(_connect(copy.as_uri())) as whole:
+            whole.execute("PRAGMA journal_mode=DELETE")  # takes what the log holds into the file
+        connection = _connect(f"{copy.as_uri()}?mode=ro&immutable=1")
+        connection.execute("SELECT count(*) FROM sqlite_master")  # opens it before it is unlinked
+        return connection
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    return sqlite3.connect(address, uri=True, timeout=transactions.WAIT_SECONDS)
 
 
 def _make(path: Path, migrations: Path) -> None:

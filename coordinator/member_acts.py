@@ -10,12 +10,10 @@ from compliance.audit_log import NewEntry
 from coordinator.member_rows import (
     CertificateRow,
     InvitationRow,
-    MemberRecord,
     MemberRow,
     RosterRow,
-    row_digest,
 )
-from coordinator.store import Store
+from coordinator.store import LoggedRow, Store, Transaction
 from protocol.enrolment import EnrolmentRequest
 from protocol.errors import MessageRefused
 from protocol.identity import Member, Roster, SignedRoster, SigningKey
@@ -25,7 +23,7 @@ from protocol.identity import Member, Roster, SignedRoster, SigningKey
 def acting(store: Store, key: SigningKey) -> Iterator["MemberActs"]:
     """Yields a transaction in which rows are written; what was done is logged at its end."""
     with store.transaction() as transaction:
-        acts = MemberActs(transaction.session)
+        acts = MemberActs(transaction)
         yield acts
         if acts.entries:
             transaction.log(acts.entries, key)
@@ -34,16 +32,15 @@ def acting(store: Store, key: SigningKey) -> Iterator["MemberActs"]:
 class MemberActs:
     """Rows that are written in one transaction, each with its entry of the log."""
 
-    def __init__(self, session: Session) -> None:
-        self.session = session
+    def __init__(self, transaction: Transaction) -> None:
+        self._transaction = transaction
+        self.session = transaction.session
         self.entries: list[NewEntry] = []
 
-    def write(self, act: str, row: MemberRecord) -> None:
+    def write(self, act: str, row: LoggedRow) -> None:
         """Writes a row as it now is."""
-        row.revision = (row.revision or 0) + 1
-        self.session.add(row)
-        self.session.flush()
-        self.entries.append(NewEntry(type=act, run_id=None, payload=row_digest(row)))
+        record = self._transaction.write(row)
+        self.entries.append(NewEntry(type=act, run_id=None, payload=record, record=record))
 
     def members(self, site: str, *states: str) -> list[MemberRow]:
         """Returns a site's rows in these states."""

@@ -1,46 +1,20 @@
-"""What the consortium remembers of its members, and how it is held to the log.
+"""What the consortium remembers of its members: invitations, keys, certificates, rosters.
 
-Rules:
-
-1. Every write of a row is one entry of the log: what was done, and the digest
-   of the whole row afterwards. A row counts its own writes (``revision``).
-2. So each row must be one that was logged, and all revisions together must be
-   as many as the entries: a changed, added or removed row is found, and so is
-   one that was put back to what it said before.
-3. Of a token only the hash is kept.
+Every write of a row is one entry of the log (``store.LoggedRow``). Of a token
+only the hash is kept.
 """
 
 import json
-from collections.abc import Sequence
 
 from sqlalchemy import LargeBinary, String, Text, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from compliance.audit_log import LoggedEntry
-from coordinator.store import Base
-from protocol.encoding import Json, digest_json
+from coordinator.store import LoggedRow
 from protocol.errors import FederationError, StoreBroken
 from protocol.identity import SignedRoster, parse_roster, require_founding, require_quorum
 
-#: What is done to these rows, as the log calls it.
-ACTS = frozenset(
-    {
-        "invited", "invitation-used", "invitation-withdrawn",
-        "enrolled", "key-announced", "key-withdrawn", "key-adopted", "key-replaced", "revoked",
-        "certified", "certificate-revoked",
-        "roster-proposed", "roster-vote", "roster-signed", "roster-withdrawn",
-    }
-)  # fmt: skip
 
-
-class MemberRecord(Base):
-    """Base of the rows of this file."""
-
-    __abstract__ = True
-    revision: Mapped[int]
-
-
-class InvitationRow(MemberRecord):
+class InvitationRow(LoggedRow):
     """A one-time token, by its SHA-256; state is open, used or withdrawn."""
 
     __tablename__ = "invitation"
@@ -51,7 +25,7 @@ class InvitationRow(MemberRecord):
     used_at: Mapped[str | None] = mapped_column(String(32))
 
 
-class MemberRow(MemberRecord):
+class MemberRow(LoggedRow):
     """A hospital under one identity key.
 
     State is enrolled; announced (its next key, which no roster names yet);
@@ -65,7 +39,7 @@ class MemberRow(MemberRecord):
     reason: Mapped[str | None] = mapped_column(Text)
 
 
-class CertificateRow(MemberRecord):
+class CertificateRow(LoggedRow):
     """A certificate that the authority issued; its own stand under the site "coordinator"."""
 
     __tablename__ = "certificate"
@@ -76,7 +50,7 @@ class CertificateRow(MemberRecord):
     revoked_at: Mapped[str | None] = mapped_column(String(32))
 
 
-class RosterRow(MemberRecord):
+class RosterRow(LoggedRow):
     """A roster's canonical bytes and the members' signatures; proposed, signed or withdrawn."""
 
     __tablename__ = "roster"
@@ -101,42 +75,12 @@ class RosterRow(MemberRecord):
         )
 
 
-TABLES: tuple[type[MemberRecord], ...] = (InvitationRow, MemberRow, CertificateRow, RosterRow)
-
-
-def row_digest(row: MemberRecord) -> str:
-    """Returns the digest of all that a row says, and of the table that it is in."""
-    said: dict[str, Json] = {"table": row.__tablename__}
-    for column in row.__table__.columns:
-        value = getattr(row, column.name)
-        said[column.name] = value.hex() if isinstance(value, bytes) else value
-    return digest_json(said)
-
-
-def require_logged(session: Session, entries: Sequence[LoggedEntry]) -> None:
-    """Checks invitations, members, certificates and rosters against the whole log.
+def require_chain(session: Session) -> None:
+    """Checks that every signed roster is what the members of the one before can have signed.
 
     Raises:
-        StoreBroken: a row is not one that was logged, or the chain of signed
-            rosters is not what their members can have signed.
+        StoreBroken: one is not.
     """
-    contents = [entry.content for entry in entries]
-    logged = [content.payload for content in contents if content.type in ACTS]
-    known, revisions = set(logged), 0
-    for table in TABLES:
-        for row in session.scalars(select(table)):
-            if row_digest(row) not in known:
-                raise StoreBroken(f"a row of the table {row.__tablename__} is not in the log")
-            revisions += row.revision
-    if revisions != len(logged):
-        raise StoreBroken(
-            f"members, invitations, certificates and rosters were written {len(logged)} times, "
-            f"their rows say {revisions}: one was removed or put back"
-        )
-    _require_chain(session)
-
-
-def _require_chain(session: Session) -> None:
     rows = session.scalars(select(RosterRow).filter_by(state="signed").order_by(RosterRow.version))
     before = None
     for row in rows:

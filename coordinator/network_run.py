@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 
+from sqlalchemy import select
+
 from coordinator.attendance import Attendance
 from coordinator.blob_store import BlobStore
 from coordinator.evidence import RoundShelf
@@ -28,7 +30,7 @@ from coordinator.run_progress import RoundClock, RunProgress, forget_progress, w
 from coordinator.run_record import RunRecord
 from coordinator.runner import Outcome, Runner
 from coordinator.server_states import ServerStates
-from coordinator.store import RunRow, Store, utc
+from coordinator.store import RunRow, SnapshotRow, Store, utc
 from coordinator.workspace import Workspace
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
 from protocol.exchange import Reply, Request
@@ -219,7 +221,8 @@ class NetworkRun:
     def _reached(self) -> Outcome | None:
         """Returns the outcome of a run that only its hospitals' settling was left of."""
         with self._store.read() as session:
-            name = session.get_one(RunRow, self.run_id).model_digest
+            query = select(SnapshotRow.model_digest).filter_by(run_id=self.run_id)
+            name = session.scalars(query).one_or_none()
         released = self._book.released()
         if name is None or released is None:
             return None

@@ -11,18 +11,27 @@ from collections.abc import Mapping
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compliance.audit_log import NewEntry
 from coordinator.store import MaskedRow, RunRow, Transaction, now
+from protocol.encoding import digest
 from protocol.summary import own_statements, read_words
 
 #: Of how many runs, the newest, a hospital is shown its summaries.
 _SHOWN_RUNS = 20
 
 
-def keep_masked(transaction: Transaction, run_id: str, masked: Mapping[str, bytes]) -> None:
-    """Keeps each site's newest signed ``masked`` message."""
+def keep_masked(
+    transaction: Transaction, run_id: str, masked: Mapping[str, bytes]
+) -> list[NewEntry]:
+    """Keeps each site's newest signed ``masked`` message; returns what is to be logged."""
+    entries = []
     for site, message in masked.items():
-        row = MaskedRow(site=site, run_id=run_id, message=message, kept_at=now())
-        transaction.session.merge(row)
+        row = transaction.session.get(MaskedRow, site) or MaskedRow(site=site)
+        row.run_id, row.message, row.kept_at = run_id, message, now()
+        record = transaction.write(row)
+        # A site's one row serves all runs, so its entries stand under none.
+        entries.append(NewEntry(type="masked", run_id=None, payload=digest(message), record=record))
+    return entries
 
 
 def newest_masked(session: Session) -> dict[str, bytes]:

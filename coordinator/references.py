@@ -1,7 +1,6 @@
 """Pooled references: what central training with all records in one place would have reached.
 
-No consortium could compute one; a simulation keeps it beside its runs. The log
-holds a digest over everything that the row says.
+No consortium could compute one; a simulation keeps it beside its runs.
 """
 
 import json
@@ -10,7 +9,6 @@ from typing import Any
 
 from compliance.audit_log import NewEntry
 from coordinator.store import ReferenceRow, Store, now
-from protocol.encoding import digest_json
 from protocol.identity import SigningKey
 from protocol.privacy import NoPrivacy
 from protocol.study import Study
@@ -35,16 +33,8 @@ def keep_reference(
         figures_json=json.dumps(figures, sort_keys=True, allow_nan=False),
         created_at=now(),
     )
-    logged = {"reference": reference_digest(row)}
     with store.transaction() as transaction:
-        if transaction.register(study.digest, study.name, study.canonical_bytes):
-            logged = {"study-registered": study.digest} | logged
-        transaction.add(row)
-        transaction.log(
-            [NewEntry(type=kind, run_id=name, payload=said) for kind, said in logged.items()], key
-        )
-
-
-def reference_digest(row: ReferenceRow) -> str:
-    """Returns the digest of all that a reference's row says."""
-    return digest_json({column.name: getattr(row, column.name) for column in row.__table__.columns})
+        registered = transaction.register(study)
+        record = transaction.write(row)
+        kept = NewEntry(type="reference", run_id=name, payload=study.digest, record=record)
+        transaction.log([*registered, kept], key)

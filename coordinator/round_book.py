@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Sequence
+from functools import partial
 
 from sqlalchemy import func, select
 
@@ -108,6 +109,7 @@ class RoundBook:
                     payload=digest(b"Interrupted"),
                     round=row.number,
                     attempt=row.attempt,
+                    record=transaction.write(row),
                 )
                 transaction.log([failed], self._key)
         return abandoned
@@ -115,7 +117,7 @@ class RoundBook:
     def open(self, context: RoundContext) -> None:
         """Writes down that an attempt begins."""
         with self._store.transaction() as transaction:
-            transaction.add(
+            record = transaction.write(
                 RoundRow(
                     run_id=self._run_id,
                     purpose=context.purpose,
@@ -132,7 +134,8 @@ class RoundBook:
                     closed_at=None,
                 )
             )
-            transaction.log([self.entry(context, "round-opened", context.digest)], self._key)
+            opened = self.entry(context, "round-opened", context.digest, record)
+            transaction.log([opened], self._key)
 
     def fail(self, sum_round: SumRound, error: FederationError, conduct: Conduct) -> None:
         """Writes down that an attempt failed, what it has shown of the sites, and what they sent.
@@ -144,34 +147,36 @@ class RoundBook:
         """
         context = sum_round.context
         with self._store.transaction() as transaction:
-            keep_masked(transaction, self._run_id, sum_round.masked)
+            masked = keep_masked(transaction, self._run_id, sum_round.masked)
             row = transaction.round(context)
             row.state, row.closed_at = "failed", now()
+            shown = self._keep(transaction, row, conduct, sum_round.accusations)
             kind = digest(type(error).__name__.encode())
-            entries = [self.entry(context, "round-failed", kind)]
-            entries += self._keep(transaction, row, conduct, sum_round.accusations)
-            transaction.log(entries, self._key)
+            failed = self.entry(context, "round-failed", kind, transaction.write(row))
+            transaction.log([failed, *masked, *shown], self._key)
 
     def close(
         self, transaction: Transaction, total: Sum, conduct: Conduct, model_name: str | None
     ) -> list[NewEntry]:
         """Finishes a round's record; returns what is to be logged with what follows from it."""
         context = total.transcript.context
-        keep_masked(transaction, self._run_id, total.transcript.masked)
+        masked = keep_masked(transaction, self._run_id, total.transcript.masked)
         row = transaction.round(context)
         row.state, row.closed_at = "finished", now()
         row.survivors_json = json.dumps(total.survivors)
         row.dropped_json = json.dumps(total.dropped)
         row.model_digest = model_name
+        shown = self._keep(transaction, row, conduct, total.accusations)
+        sites = digest_json(list(total.survivors))
+        finished = self.entry(context, "survivors", sites, transaction.write(row))
         left = {
-            "survivors": digest_json(list(total.survivors)),
             "masked-blobs": digest_json(dict(total.blob_hashes)),
             "ledger-heads": digest_json(dict(total.ledger_heads)),
             "transcript": total.transcript.digest,
             "sum": total.digest,
         }
         entries = [self.entry(context, kind, payload) for kind, payload in left.items()]
-        return entries + self._keep(transaction, row, conduct, total.accusations)
+        return [finished, *entries, *masked, *shown]
 
     def _keep(
         self,
@@ -182,31 +187,29 @@ class RoundBook:
     ) -> list[NewEntry]:
         """Writes down what was shown of the sites, with its evidence; returns the log's entries."""
         row.conduct_json = conduct.text
-        shown = [("conduct", row.conduct_json.encode())] if conduct != Conduct() else []
+        about = partial(NewEntry, run_id=row.run_id, round=row.number, attempt=row.attempt)
+        shown = []
+        if conduct != Conduct():
+            shown.append(about(type="conduct", payload=digest(row.conduct_json.encode())))
         for accusation in accusations:
-            shown.append(("accusation", accusation.canonical_bytes))
-            transaction.add(
-                AccusationRow(run_id=row.run_id, context=row.context, document=shown[-1][1])
+            document = accusation.canonical_bytes
+            record = transaction.write(
+                AccusationRow(run_id=row.run_id, context=row.context, document=document)
             )
-        return [
-            NewEntry(
-                type=kind,
-                run_id=row.run_id,
-                payload=digest(document),
-                round=row.number,
-                attempt=row.attempt,
-            )  # fmt: skip
-            for kind, document in shown
-        ]
+            shown.append(about(type="accusation", payload=digest(document), record=record))
+        return shown
 
-    def entry(self, context: RoundContext, kind: str, payload: str) -> NewEntry:
-        """Returns a log entry about a round."""
+    def entry(
+        self, context: RoundContext, kind: str, payload: str, record: str | None = None
+    ) -> NewEntry:
+        """Returns a log entry about a round; ``record`` is of the row that was written with it."""
         return NewEntry(
             type=kind,
             run_id=self._run_id,
             payload=payload,
             round=context.round,
             attempt=context.attempt,
+            record=record,
         )
 
 

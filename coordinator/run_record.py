@@ -7,7 +7,7 @@ from typing import Any
 
 from compliance.audit_log import NewEntry
 from coordinator.runner import Outcome
-from coordinator.store import RunRow, Store, Transaction, now
+from coordinator.store import RunRow, Store, now
 from protocol.encoding import digest
 from protocol.errors import FederationError, MessageRefused
 from protocol.identity import Roster, SigningKey
@@ -27,27 +27,23 @@ class RunRecord:
     def begin(self, *, sweep: str | None, simulation: bool, test_noise: bool) -> None:
         """Registers the study's digest before any work (preregistration)."""
         study, roster = self._study, self._roster
+        row = RunRow(
+            id=self._run_id,
+            study_digest=study.digest,
+            state="running",
+            simulation=simulation,
+            test_noise=test_noise,
+            seed=study.seeds.model,
+            sweep=sweep,
+            started_at=now(),
+            roster_json=roster.canonical_bytes.decode(),
+            sites_json="{}",
+            environment_json=json.dumps(environment(), sort_keys=True),
+        )
         with self._store.transaction() as transaction:
-            new = transaction.register(study.digest, study.name, study.canonical_bytes)
-            transaction.add(
-                RunRow(
-                    id=self._run_id,
-                    study_digest=study.digest,
-                    state="running",
-                    simulation=simulation,
-                    test_noise=test_noise,
-                    seed=study.seeds.model,
-                    sweep=sweep,
-                    started_at=now(),
-                    roster_json=roster.canonical_bytes.decode(),
-                    sites_json="{}",
-                    environment_json=json.dumps(environment(), sort_keys=True),
-                )
-            )
-            if new:
-                self._log(transaction, "study-registered", study.digest)
-            self._log(transaction, "roster", roster.digest)
-            self._log(transaction, "run-started", study.digest)
+            registered = transaction.register(study)
+            begun = self._entry("run-started", study.digest, transaction.write(row))
+            transaction.log([*registered, self._entry("roster", roster.digest), begun], self._key)
 
     def keep(self, kind: str, signed: Mapping[str, SignedSummary]) -> dict[str, Summary]:
         """Keeps the hospitals' signed words (``approvals`` or ``settlements``); returns them read.
@@ -58,8 +54,10 @@ class RunRecord:
         summaries = {site: self.read(site, signed[site]) for site in sorted(signed)}
         words = signed_words({site: signed[site] for site in summaries})
         with self._store.transaction() as transaction:
-            transaction.run(self._run_id).sites_json = words
-            self._log(transaction, kind, digest(words.encode()))
+            row = transaction.run(self._run_id)
+            row.sites_json = words
+            entry = self._entry(kind, digest(words.encode()), transaction.write(row))
+            transaction.log([entry], self._key)
         return summaries
 
     def read(self, site: str, word: SignedSummary) -> Summary:
@@ -79,11 +77,15 @@ class RunRecord:
         with self._store.transaction() as transaction:
             row = transaction.run(self._run_id)
             row.state, row.ended_at = "finished", now()
+            row.model_digest = outcome.model_digest
+            row.environment_json = json.dumps(environment(), sort_keys=True)
+            entries = []
             if exact is not None:
                 row.exact_json = json.dumps(exact, sort_keys=True)
-                self._log(transaction, "exact-figures", digest(row.exact_json.encode()))
-            row.environment_json = json.dumps(environment(), sort_keys=True)
-            self._log(transaction, "run-finished", outcome.model_digest)
+                entries = [self._entry("exact-figures", digest(row.exact_json.encode()))]
+            record = transaction.write(row)
+            finished = self._entry("run-finished", outcome.model_digest, record)
+            transaction.log([*entries, finished], self._key)
 
     def end(self, error: BaseException) -> None:
         """Writes down why a run ended early, once; hospitals keep their reasons at home.
@@ -97,11 +99,12 @@ class RunRecord:
                 row.state = "stopped" if stopped else "failed"
                 row.failure = _told_as(error)
                 row.ended_at = now()
-                self._log(transaction, f"run-{row.state}", digest(type(error).__name__.encode()))
+                kind = digest(type(error).__name__.encode())
+                ended = self._entry(f"run-{row.state}", kind, transaction.write(row))
+                transaction.log([ended], self._key)
 
-    def _log(self, transaction: Transaction, kind: str, payload: str) -> None:
-        entry = NewEntry(type=kind, run_id=self._run_id, payload=payload)
-        transaction.log([entry], self._key)
+    def _entry(self, kind: str, payload: str, record: str | None = None) -> NewEntry:
+        return NewEntry(type=kind, run_id=self._run_id, payload=payload, record=record)
 
 
 def _told_as(error: BaseException) -> str:

@@ -34,7 +34,6 @@ from coordinator.store import SnapshotRow, Store, now
 from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
-from protocol.encoding import digest
 from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.evaluation_vector import EvaluationVector, read_table
 from protocol.fixed_point import decode, decode_counts
@@ -275,10 +274,10 @@ class Runner:
         with self._store.transaction() as transaction:
             entries = self._book.close(transaction, total, conduct, None)
             entries += [
-                self._book.entry(context, "release", digest(text.encode()))
-                for text in (
-                    transaction.release(self._run_id, "evaluation", payload),
-                    transaction.release(self._run_id, TABLES, signed_tables(total.transcript)),
+                self._book.entry(context, "release", *transaction.release(self._run_id, *kept))
+                for kept in (
+                    ("evaluation", payload),
+                    (TABLES, signed_tables(total.transcript)),
                 )
             ]
             transaction.log(entries, self._key)
@@ -308,23 +307,21 @@ class Runner:
             "created_at": now(),
         }
         name = self._shelf.keep_snapshot(model, manifest)
+        row = SnapshotRow(
+            run_id=self._run_id,
+            round_number=self._study.training.rounds,
+            model_digest=name,
+            manifest_json=json.dumps(manifest, sort_keys=True),
+            created_at=now(),
+        )
         with self._store.transaction() as transaction:
-            transaction.add(
-                SnapshotRow(
-                    run_id=self._run_id,
-                    round_number=self._study.training.rounds,
-                    model_digest=name,
-                    manifest_json=json.dumps(manifest, sort_keys=True),
-                    created_at=now(),
-                )
-            )
-            transaction.run(self._run_id).model_digest = name
             kept = NewEntry(
                 type="snapshot",
                 run_id=self._run_id,
                 payload=name,
                 round=self._study.training.rounds,
                 attempt=0,
+                record=transaction.write(row),
             )
             transaction.log([kept], self._key)
         return name

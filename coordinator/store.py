@@ -2,8 +2,10 @@
 
 Rules:
 
-1. A round's model, its record and its audit entries are committed in one
-   transaction: after a crash either all of them are there or none.
+1. Every write of a row is one entry of the log, with the digest of all that the
+   row then says (``LoggedRow``). A round's model, its record and its audit
+   entries are committed in one transaction: after a crash either all of them
+   are there or none.
 2. Audit entries and checkpoints are only ever added (triggers refuse the rest).
 3. The hospitals' budgets are not here; only the summaries they chose to sign.
 """
@@ -31,11 +33,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
-from compliance.database import NAMING_CONVENTION, open_database
+from compliance.database import NAMING_CONVENTION, open_database, open_for_reading
 from compliance.transactions import reading, writing
 from protocol.context import RoundContext
+from protocol.encoding import Json, digest, digest_json
 from protocol.errors import StoreBroken
 from protocol.identity import SigningKey
+from protocol.study import Study
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 #: A seed is below 2^53; SQLite's integers are wide anyway.
@@ -48,7 +52,39 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
-class StudyRow(Base):
+class LoggedRow(Base):
+    """A row of which every write is an entry of the log; it counts its own writes."""
+
+    __abstract__ = True
+    revision: Mapped[int]
+
+    @property
+    def record(self) -> str:
+        """The digest of all that the row says, and of the table that it is in.
+
+        Raises:
+            ValueError, TypeError, AttributeError: a cell holds what nobody writes there.
+        """
+        said: dict[str, Json] = {"table": self.__tablename__}
+        for column in self.__table__.columns:
+            value = getattr(self, column.name)
+            said[column.name] = value.hex() if isinstance(value, bytes) else value
+        return digest_json(said)
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run and round the row is, as a fault is told; of none where it is empty."""
+        return {}
+
+
+def logged_tables() -> tuple[type[LoggedRow], ...]:
+    """Returns every table whose rows are held to the log, those of other files included."""
+    found = [mapper.class_ for mapper in Base.registry.mappers]
+    rows = [table for table in found if issubclass(table, LoggedRow)]
+    return tuple(sorted(rows, key=lambda table: table.__tablename__))
+
+
+class StudyRow(LoggedRow):
     """A study document, registered before any work."""
 
     __tablename__ = "study"
@@ -58,7 +94,7 @@ class StudyRow(Base):
     registered_at: Mapped[str] = mapped_column(String(32))
 
 
-class RunRow(Base):
+class RunRow(LoggedRow):
     """One execution of a study."""
 
     __tablename__ = "run"
@@ -78,8 +114,13 @@ class RunRow(Base):
     environment_json: Mapped[str] = mapped_column(Text)
     model_digest: Mapped[str | None] = mapped_column(String(64))
 
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run it is."""
+        return {"run": str(self.id)}
 
-class RoundRow(Base):
+
+class RoundRow(LoggedRow):
     """One aggregation: training or evaluation."""
 
     __tablename__ = "round"
@@ -99,8 +140,15 @@ class RoundRow(Base):
     opened_at: Mapped[str] = mapped_column(String(32))
     closed_at: Mapped[str | None] = mapped_column(String(32))
 
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run, round (counted from 1) and attempt it is."""
+        again = f", attempt {self.attempt}" if self.attempt else ""
+        number = self.number + 1 if isinstance(self.number, int) else self.number
+        return {"run": str(self.run_id), "round": f"{self.purpose} {number}{again}"}
 
-class AccusationRow(Base):
+
+class AccusationRow(LoggedRow):
     """Who answered wrongly in a round's attempt, with the signed words that show it."""
 
     __tablename__ = "accusation"
@@ -109,8 +157,13 @@ class AccusationRow(Base):
     context: Mapped[str] = mapped_column(String(64))
     document: Mapped[bytes] = mapped_column(LargeBinary)  # see ``protocol.accusation``
 
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run it is."""
+        return {"run": str(self.run_id)}
 
-class MaskedRow(Base):
+
+class MaskedRow(LoggedRow):
     """A hospital's newest signed ``masked`` message: kept to be shown to it again."""
 
     __tablename__ = "masked_message"
@@ -120,7 +173,7 @@ class MaskedRow(Base):
     kept_at: Mapped[str] = mapped_column(String(32))
 
 
-class ReleaseRow(Base):
+class ReleaseRow(LoggedRow):
     """Figures about a run: what the protocol released, and what a red team found (``redteam``)."""
 
     __tablename__ = "release"
@@ -130,8 +183,13 @@ class ReleaseRow(Base):
     payload_json: Mapped[str] = mapped_column(Text)
     released_at: Mapped[str] = mapped_column(String(32))
 
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run it is."""
+        return {"run": str(self.run_id)}
 
-class SnapshotRow(Base):
+
+class SnapshotRow(LoggedRow):
     """A model state that was kept; the bytes lie beside the database, named by digest."""
 
     __tablename__ = "snapshot"
@@ -142,8 +200,13 @@ class SnapshotRow(Base):
     manifest_json: Mapped[str] = mapped_column(Text)
     created_at: Mapped[str] = mapped_column(String(32))
 
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run it is."""
+        return {"run": str(self.run_id)}
 
-class ReferenceRow(Base):
+
+class ReferenceRow(LoggedRow):
     """What a simulation reached with all records in one place: no consortium's run."""
 
     __tablename__ = "reference"
@@ -155,6 +218,11 @@ class ReferenceRow(Base):
     epsilon: Mapped[float | None] = mapped_column(Float)
     figures_json: Mapped[str] = mapped_column(Text)
     created_at: Mapped[str] = mapped_column(String(32))
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Of which run it is."""
+        return {"run": str(self.id)}
 
 
 class EntryRow(Base):
@@ -200,6 +268,18 @@ class Store:
 
     def __init__(self, place: Path | str) -> None:
         self._engine = open_database(place, MIGRATIONS)
+
+    @classmethod
+    def for_reading(cls, place: Path | str) -> "Store":
+        """Returns a store that can change nothing, neither rows nor files; evidence is read so.
+
+        Raises:
+            StoreBroken: the database is damaged, or of another version of this software.
+            WorkspaceRefused: it cannot be opened, or does not answer.
+        """
+        store = cls.__new__(cls)
+        store._engine = open_for_reading(place, MIGRATIONS)
+        return store
 
     def close(self) -> None:
         """Lets go of the database."""
@@ -250,10 +330,12 @@ class Transaction:
         """The session, for queries and rows of other files."""
         return self._session
 
-    def add(self, *rows: Base) -> None:
-        """Adds rows."""
-        self._session.add_all(rows)
+    def write(self, row: LoggedRow) -> str:
+        """Writes a row as it now is; returns the record that its entry of the log must name."""
+        row.revision = (row.revision or 0) + 1
+        self._session.add(row)
         self._session.flush()
+        return row.record
 
     def run(self, run_id: str) -> RunRow:
         """Returns a run's row, to be changed within this transaction."""
@@ -276,18 +358,25 @@ class Transaction:
             select(RoundRow).filter_by(run_id=run_id, state="open").order_by(RoundRow.id)
         ).all()
 
-    def register(self, digest: str, name: str, document: bytes) -> bool:
-        """Records a study; returns whether it was new."""
-        if self._session.get(StudyRow, digest) is not None:
-            return False
-        self.add(StudyRow(digest=digest, name=name, document=document, registered_at=now()))
-        return True
+    def register(self, study: Study) -> list[NewEntry]:
+        """Records a study; returns what is to be logged, nothing where it was known."""
+        if self._session.get(StudyRow, study.digest) is not None:
+            return []
+        row = StudyRow(
+            digest=study.digest,
+            name=study.name,
+            document=study.canonical_bytes,
+            registered_at=now(),
+        )
+        record = self.write(row)
+        kind = "study-registered"
+        return [NewEntry(type=kind, run_id=None, payload=study.digest, record=record)]
 
-    def release(self, run_id: str, kind: str, payload: dict[str, Any]) -> str:
-        """Records a released figure; returns the text whose digest belongs into the log."""
+    def release(self, run_id: str, kind: str, payload: dict[str, Any]) -> tuple[str, str]:
+        """Records figures; returns the digests of their text and of their row, to be logged."""
         text = json.dumps(payload, sort_keys=True, allow_nan=False)
-        self.add(ReleaseRow(run_id=run_id, kind=kind, payload_json=text, released_at=now()))
-        return text
+        row = ReleaseRow(run_id=run_id, kind=kind, payload_json=text, released_at=now())
+        return digest(text.encode()), self.write(row)
 
     def log(self, entries: Sequence[NewEntry], signer: SigningKey) -> Head:
         """Appends entries to the audit log and signs the new head.
@@ -343,10 +432,15 @@ def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEn
     query = select(EntryRow).order_by(EntryRow.idx)
     if run_id is not None:
         query = query.filter_by(run_id=run_id)
-    return [_logged(row) for row in session.scalars(query)]
+    return [logged_entry(row) for row in session.scalars(query)]
 
 
-def _logged(row: EntryRow) -> LoggedEntry:
+def logged_entry(row: EntryRow) -> LoggedEntry:
+    """Returns the entry that a row holds.
+
+    Raises:
+        StoreBroken: it holds no bytes.
+    """
     if not isinstance(row.entry, bytes) or not isinstance(row.leaf_hash, bytes):
         raise StoreBroken(f"audit entry {row.idx} was changed: it no longer holds bytes")
     return LoggedEntry(index=row.idx, leaf_hash=row.leaf_hash, data=row.entry)

@@ -222,8 +222,8 @@ class Federation:
         """Joins, trains and evaluates."""
         summaries = self.join()
         with self.store.transaction() as transaction:
-            transaction.register(self.study.digest, self.study.name, self.study.canonical_bytes)
-            transaction.add(
+            registered = transaction.register(self.study)
+            record = transaction.write(
                 RunRow(
                     id=self.run_id, study_digest=self.study.digest, state="running",
                     simulation=True, test_noise=False, seed=self.study.seeds.model,
@@ -231,17 +231,16 @@ class Federation:
                     sites_json=signed_words(self.words), environment_json="{}",
                 )
             )  # fmt: skip
-            begun = {
-                "study-registered": self.study.digest,
-                "roster": self.roster.digest,
-                "run-started": self.study.digest,
-                "approvals": digest(signed_words(self.words).encode()),
-            }
+            begun = (
+                ("roster", self.roster.digest, None),
+                ("run-started", self.study.digest, record),
+                ("approvals", digest(signed_words(self.words).encode()), None),
+            )
             entries = [
-                NewEntry(type=kind, run_id=self.run_id, payload=payload)
-                for kind, payload in begun.items()
+                NewEntry(type=kind, run_id=self.run_id, payload=payload, record=row)
+                for kind, payload, row in begun
             ]
-            transaction.log(entries, self.workspace.signing_key())
+            transaction.log([*registered, *entries], self.workspace.signing_key())
         first = next(iter(self.silos.values()))
         return self.runner().run(decode_tensors(first.initial_model(self.run_id)), summaries)
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy import select
 
-from compliance.audit_log import NewEntry
 from compliance.store import Hospital, open_hospital
 from compliance.store import utc_now as utc_text
 from compliance.study_shelf import StudyShelf
@@ -219,10 +218,7 @@ class Network:
                 members.rosters.sign(name, sign_roster(proposed, own))
         store, key = Store(Workspace(self.home).database), Workspace(self.home).signing_key()
         with store.transaction() as transaction:
-            study = self.study
-            transaction.register(study.digest, study.name, study.canonical_bytes)
-            new = NewEntry(type="study-registered", run_id=None, payload=study.digest)
-            transaction.log([new], key)
+            transaction.log(transaction.register(self.study), key)
         store.close()
         for site in self.sites.values():
             hospital = site.open()

@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy.orm import Session
 
 from coordinator.conduct import conduct_from
+from coordinator.faults import Faults
 from coordinator.round_book import RoundBook
 from coordinator.store import AccusationRow, RoundRow
-from coordinator.verification import verify_records
+from coordinator.verification import check_records
 from protocol.accusation import Accusation, parse_accusation
 from protocol.encoding import canonical
 from protocol.errors import StoreBroken
@@ -32,7 +33,11 @@ def accused(tmp_path_factory: pytest.TempPathFactory) -> Federation:
 
 
 def verify(federation: Federation, session: Session) -> None:
-    verify_records(session, federation.workspace.public_key())
+    """Raises all faults as one."""
+    faults = Faults()
+    check_records(session, federation.workspace.public_key(), faults)
+    if faults.found:
+        raise StoreBroken("; ".join(map(str, faults.found)))
 
 
 def test_an_accusation_is_kept_with_its_evidence_and_verifies(accused: Federation) -> None:
@@ -68,7 +73,9 @@ def moved(session: Session) -> None:
 
 def doubled(session: Session) -> None:
     row = session.query(AccusationRow).one()
-    session.add(AccusationRow(run_id=row.run_id, context=row.context, document=row.document))
+    session.add(
+        AccusationRow(revision=1, run_id=row.run_id, context=row.context, document=row.document)
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,8 +122,8 @@ def test_a_site_that_is_named_without_evidence_is_found(
 ) -> None:
     federation = Federation(tmp_path, read_study(TABLE_STUDY))
     dishonest(monkeypatch, "west", FalseDealer)
-    fail = RoundBook.fail
-    monkeypatch.setattr(RoundBook, "fail", lambda self, *given: fail(self, *given[:3]))
+    keep = RoundBook._keep
+    monkeypatch.setattr(RoundBook, "_keep", lambda self, *given: keep(self, *given[:3], ()))
     federation.run()
     with (
         federation.store.read() as session,

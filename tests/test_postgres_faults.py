@@ -184,7 +184,7 @@ def test_federation_in_postgresql_gives_the_same_model_and_a_log_that_verifies(
         digests.append(federation.run().model_digest)
         with federation.store.read() as session:
             found = verify_records(session, federation.workspace.public_key())
-        assert (found.runs, found.studies) == (1, 1)
+        assert (found.runs, found.studies) == (("run-1",), 1)
         federation.close()
     assert digests[0] == digests[1]
 

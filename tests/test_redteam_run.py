@@ -62,10 +62,16 @@ class Hospitals(Federation):
             "exact-figures": digest(exact.encode()),
             "run-finished": outcome.model_digest,
         }
-        entries = [NewEntry(type=k, run_id=self.run_id, payload=p) for k, p in said.items()]
         with self.store.transaction() as transaction:
             row = transaction.run(self.run_id)
             row.state, row.sites_json, row.exact_json = "finished", words, exact
+            row.model_digest = outcome.model_digest
+            record = transaction.write(row)
+            entries = [
+                NewEntry(type=kind, run_id=self.run_id, payload=payload,
+                         record=record if kind == "run-finished" else None)
+                for kind, payload in said.items()
+            ]  # fmt: skip
             transaction.log(entries, self.workspace.signing_key())
 
 

@@ -36,6 +36,7 @@ def upgrade() -> None:
 
     op.create_table(
         "study",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=63), nullable=False),
         sa.Column("document", sa.LargeBinary(), nullable=False),
@@ -47,6 +48,7 @@ def upgrade() -> None:
 
     op.create_table(
         "run",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("study_digest", sa.String(length=64), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
@@ -73,6 +75,7 @@ def upgrade() -> None:
 
     op.create_table(
         "release",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
@@ -87,6 +90,7 @@ def upgrade() -> None:
 
     op.create_table(
         "round",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("purpose", sa.String(length=16), nullable=False),
@@ -108,6 +112,7 @@ def upgrade() -> None:
 
     op.create_table(
         "snapshot",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("round_number", sa.Integer(), nullable=False),

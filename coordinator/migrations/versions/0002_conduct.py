@@ -16,6 +16,7 @@ def upgrade() -> None:
         op.add_column("round", column)
     op.create_table(
         "accusation",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("context", sa.String(length=64), nullable=False),

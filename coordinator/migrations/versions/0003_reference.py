@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Makes the table of references."""
     op.create_table(
         "reference",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("sweep", sa.String(length=32), nullable=False),
         sa.Column("study_digest", sa.String(length=64), nullable=False),

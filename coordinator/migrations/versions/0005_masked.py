@@ -17,6 +17,7 @@ def upgrade() -> None:
     """Makes the table."""
     op.create_table(
         "masked_message",
+        sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("site", sa.String(length=63), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
         sa.Column("message", sa.LargeBinary(), nullable=False),

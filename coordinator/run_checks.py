@@ -1,0 +1,235 @@
+"""Holds one run's records against each other, the log, and what the hospitals signed.
+
+That the rows are the ones that were logged, ``logged_rows`` has checked. Here
+is what holds even against somebody with the log's own key: every context names
+a head that the log had then, every model follows the one before, every word is
+the hospital's own and names a head of this log, and every figure follows from
+what the hospitals signed.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.dossier import CONTRADICTED
+from coordinator.accusations import require_accusations
+from coordinator.faults import Faults
+from coordinator.site_tables import require_signed_tables
+from coordinator.store import ReleaseRow, RoundRow, RunRow, SnapshotRow
+from protocol.context import RoundContext
+from protocol.encoding import digest, digest_json, parse_canonical
+from protocol.errors import StoreBroken
+from protocol.identity import Roster, parse_roster
+from protocol.log_entry import RESULT, LogEntry
+from protocol.summary import Summary, open_summary, read_words
+
+#: The log's last word on a run's state, by the type of the entry that says it.
+_ENDS = {"run-finished": "finished", "run-failed": "failed", "run-stopped": "stopped"}
+#: The kind of the figures that a red team found about a run, and of their entry in the log.
+FINDINGS = "redteam"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunLog:
+    """What the log says of one run, and under which heads.
+
+    ``heads`` are the roots (hexadecimal) of all signed heads, by size.
+    """
+
+    entries: Sequence[LogEntry]
+    heads: Mapping[int, str]
+
+    def all(self, kind: str) -> list[LogEntry]:
+        """Returns the entries of a type, in order."""
+        return [entry for entry in self.entries if entry.type == kind]
+
+    def payloads(self, kind: str) -> list[str]:
+        """Returns what the entries of a type name, in order."""
+        return [entry.payload for entry in self.all(kind)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One attempt of a round, as its hospitals' own books must know it."""
+
+    run: str
+    round: str
+    context: str
+    survivors: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFound:
+    """What a run's records came to: the hospitals' words, and who took part in what."""
+
+    summaries: tuple[Summary, ...]
+    attempts: tuple[Attempt, ...]
+
+
+def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> RunFound:
+    """Checks everything about a run."""
+    run, summaries, roster = row.id, [], None
+    attempts: list[Attempt] = []
+    with faults.checking("its state", run=run):
+        _check_state(row, log)
+    with faults.checking("its figures", run=run):
+        _check_figures(session, row, log)
+    with faults.checking("its roster", run=run):
+        roster = _checked_roster(row, log)
+    for round_ in session.scalars(select(RoundRow).filter_by(run_id=run).order_by(RoundRow.id)):
+        with faults.checking("its record", **round_.place):
+            _check_round(round_, log)
+            attempts.append(_attempt(round_))
+    with faults.checking("the record of its rounds", run=run):
+        _check_rounds(session, row, log)
+    with faults.checking("its model", run=run):
+        _check_model(session, row, log)
+    if roster is not None:
+        summaries = _check_words(row, roster, log, faults)
+        with faults.checking("what its hospitals signed about themselves", run=run):
+            require_signed_tables(session, row, summaries)
+        with faults.checking("its accusations", run=run):
+            require_accusations(session, row, roster, log.all("accusation"))
+    return RunFound(summaries=tuple(summaries), attempts=tuple(attempts))
+
+
+def failure_of(reasons: Sequence[str]) -> str:
+    """Returns why a run failed that a red team contradicted."""
+    return f"{CONTRADICTED}: {'; '.join(reasons)}"
+
+
+def _check_state(row: RunRow, log: RunLog) -> None:
+    ends = [state for entry in log.entries if (state := _ENDS.get(entry.type))]
+    expected = ends[-1] if ends else "running"
+    if row.state != expected:
+        raise StoreBroken(f"it says {row.state}, the log says {expected}")
+    if log.payloads("run-started") != [row.study_digest]:
+        raise StoreBroken("it says another study than the log")
+
+
+def _check_figures(session: Session, row: RunRow, log: RunLog) -> None:
+    releases = session.scalars(select(ReleaseRow).filter_by(run_id=row.id)).all()
+    stored = [digest(r.payload_json.encode()) for r in releases if r.kind != FINDINGS]
+    if sorted(stored) != sorted(log.payloads("release")):
+        raise StoreBroken("a released figure is not the one in the log")
+    exact = [] if row.exact_json is None else [digest(row.exact_json.encode())]
+    if exact != log.payloads("exact-figures"):
+        raise StoreBroken("its exact figures are not the ones in the log")
+    _check_findings(row, log, [r.payload_json for r in releases if r.kind == FINDINGS])
+
+
+def _check_findings(row: RunRow, log: RunLog, found: Sequence[str]) -> None:
+    """What a red team found is what was logged, and a run that it contradicted says so."""
+    by_digest = {digest(text.encode()): text for text in found}
+    if sorted(by_digest) != sorted(set(log.payloads(FINDINGS))):
+        raise StoreBroken("what the red team found is not what is in the log")
+    read = {name: json.loads(text) for name, text in by_digest.items()}
+    failing = [name for name in log.payloads("run-failed") if name in read]
+    if set(failing) != {name for name, findings in read.items() if findings["reasons"]}:
+        raise StoreBroken("whether the red team contradicts it is not what it found")
+    if failing and row.failure != failure_of(read[failing[-1]]["reasons"]):
+        raise StoreBroken("why it failed is not what the red team found")
+
+
+def _checked_roster(row: RunRow, log: RunLog) -> Roster:
+    roster = parse_roster(row.roster_json.encode())
+    if log.payloads("roster") != [roster.digest]:
+        raise StoreBroken("its roster is not the one in the log")
+    return roster
+
+
+def _check_round(row: RoundRow, log: RunLog) -> None:
+    """What a row says of its attempt is what its context says, under a head that the log had."""
+    context = _context(row)
+    said = (row.context, row.run_id, row.purpose, row.number, row.attempt)
+    if said != (context.digest, context.run_id, context.purpose, context.round, context.attempt):
+        raise StoreBroken("it is not the round that its context names")
+    absent = sorted(set(context.cohort) - set(json.loads(row.survivors_json)))
+    if row.state == "finished" and json.loads(row.dropped_json) != absent:
+        raise StoreBroken("who dropped out of it is not what happened")
+    opened = [e.seq for e in log.all("round-opened") if e.payload == row.context]
+    if len(opened) != 1:
+        raise StoreBroken(f"the log says {len(opened)} times that it was opened")
+    if log.heads.get(context.log_size) != context.log_root or context.log_size > opened[0]:
+        raise StoreBroken(
+            f"the hospitals took part under a log of {context.log_size} entries and root "
+            f"{context.log_root[:16]}, which is not a head that this log had before it was opened"
+        )
+    before = [e.payload for e in log.all(RESULT) if e.round == context.round - 1]
+    if context.round and before != [context.model_hash]:
+        raise StoreBroken("it did not begin with the model that the round before it gave")
+
+
+def _context(row: RoundRow) -> RoundContext:
+    return RoundContext.from_json(parse_canonical(row.context_json.encode()))
+
+
+def _attempt(row: RoundRow) -> Attempt:
+    sites = tuple(json.loads(row.survivors_json)) if row.state == "finished" else ()
+    return Attempt(run=row.run_id, round=row.place["round"], context=row.context, survivors=sites)
+
+
+def _check_rounds(session: Session, row: RunRow, log: RunLog) -> None:
+    rounds = session.scalars(select(RoundRow).filter_by(run_id=row.id)).all()
+    opened = {(e.round, e.attempt, e.payload) for e in log.all("round-opened")}
+    if {(r.number, r.attempt, r.context) for r in rounds} != opened:
+        raise StoreBroken("its rounds are not the ones in the log")
+    finished = [r for r in rounds if r.state == "finished"]
+    survivors = {(e.round, e.payload) for e in log.all("survivors")}
+    if {(r.number, digest_json(json.loads(r.survivors_json))) for r in finished} != survivors:
+        raise StoreBroken("who took part in a round is not what the log says")
+    conduct = {(e.round, e.attempt, e.payload) for e in log.all("conduct")}
+    shown = [r for r in rounds if r.conduct_json != "{}"]
+    if {(r.number, r.attempt, digest(r.conduct_json.encode())) for r in shown} != conduct:
+        raise StoreBroken("what a round shows of its sites is not what was logged")
+    results = sorted((e.round or 0, e.payload) for e in log.all(RESULT))
+    if sorted((r.number, r.model_digest) for r in rounds if r.model_digest) != results:
+        raise StoreBroken("the model of a round is not the one in the log")
+
+
+def _check_model(session: Session, row: RunRow, log: RunLog) -> None:
+    """The model that is kept is the last result, once, and a finished run names it."""
+    kept = session.scalars(select(SnapshotRow).filter_by(run_id=row.id)).all()
+    named = sorted(snapshot.model_digest for snapshot in kept)
+    if named != sorted(log.payloads("snapshot")):
+        raise StoreBroken("the model that is kept is not the one in the log")
+    for snapshot in kept:
+        last = [e.payload for e in log.all(RESULT) if e.round == snapshot.round_number - 1]
+        if last != [snapshot.model_digest]:
+            raise StoreBroken("the model that is kept is not what the last round gave")
+    if row.model_digest is not None and named != [row.model_digest]:
+        raise StoreBroken("the model that it names is not the one that is kept")
+
+
+def _check_words(row: RunRow, roster: Roster, log: RunLog, faults: Faults) -> list[Summary]:
+    """Returns what the hospitals signed, each checked by itself."""
+    found: list[Summary] = []
+    logged = [e for e in log.entries if e.type in ("approvals", "settlements")]
+    if not logged and row.sites_json == "{}":
+        return found
+    with faults.checking("what the hospitals signed", run=row.id):
+        if not logged or digest(row.sites_json.encode()) != logged[-1].payload:
+            raise StoreBroken("what the hospitals signed is not what was logged")
+        for site, word in read_words(row.sites_json).items():
+            with faults.checking("its word", run=row.id, hospital=site):
+                summary = open_summary(word, roster.key_of(site))
+                about = (summary.site, summary.run_id, summary.study_digest)
+                if about != (site, row.id, row.study_digest):
+                    raise StoreBroken("its word is about another hospital, run or study")
+                found.append(summary)
+                _check_known_head(summary, logged[-1].seq, log)
+    return found
+
+
+def _check_known_head(summary: Summary, seq: int, log: RunLog) -> None:
+    """The head that a hospital holds is one that this log had when the hospital said so."""
+    if not summary.log_size:
+        return
+    if log.heads.get(summary.log_size) != summary.log_root or summary.log_size > seq:
+        raise StoreBroken(
+            f"it signed that it knows a log of {summary.log_size} entries and root "
+            f"{summary.log_root[:16]}: this log never had that head"
+        )
