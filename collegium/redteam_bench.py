@@ -9,14 +9,16 @@ from numpy.typing import NDArray
 
 from pipelines.canaries import canary_records
 from pipelines.cohort import Records
+from pipelines.gradients import PatientGradients
 from pipelines.networks import build, parameters_of
 from protocol.contract import TableCohort
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from protocol.tensors import Tensors
 from silos.entropy import Entropy, SecretEntropy
+from silos.step_form import StepForm
 from silos.trainer import Trainer
-from silos.worker import Crew, RowsOfPatients, Worker
+from silos.worker import Crew, Worker
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -83,7 +85,7 @@ def canary_trainer(
     site: str,
     numbers: NDArray[np.int64],
     make: MakeTrainer,
-    gradients: RowsOfPatients,
+    gradients: PatientGradients,
 ) -> tuple[Trainer, Tensors]:
     """Returns a site's trainer over the canaries of these numbers, and its first model.
 
@@ -91,7 +93,7 @@ def canary_trainer(
     """
     cohort = study.cohort
     shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
-    records = canary_records(numbers, shape, min(MOST_RECORDS, cohort.max_records_per_patient))
-    worker = Worker(study, records.features, records.labels, gradients)
+    records = canary_records(numbers, shape, min(MOST_RECORDS, study.records_per_patient))
+    worker = Worker(study, StepForm.of(study, site), records.features, records.labels, gradients)
     trainer = make(study, site, records, records, worker)
     return trainer, trainer.initial_model()

@@ -22,7 +22,8 @@ from pipelines.canaries import TOO_LONG, ChosenGradients
 from protocol.noise_shares import units_for
 from protocol.study import Study
 from protocol.tensors import layout_of
-from silos.worker import Crew, MicroBatch
+from silos.step_form import Drawn
+from silos.worker import Crew
 
 _LEAST_PATIENTS, _MOST_PATIENTS = 64, 20_000
 _BATCH = 16  # patients a batch on average, at least
@@ -60,18 +61,13 @@ class _Register:
         self._patients, self._size = patients, size
         self.steps: list[NDArray[np.int64]] = []
 
-    def clipped(
-        self, parameters: Floats, batches: Sequence[MicroBatch], clip: float
-    ) -> NDArray[np.int64]:
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """Counts the patients of one step; returns an empty sum."""
-        drawn = np.zeros(self._size, dtype=np.int64)
-        for batch in batches:
-            for places in batch:
-                drawn[self._patients[places[0]]] += 1
-        self.steps.append(drawn)
+        first_records = drawn.records[..., 0][drawn.weights[..., 0] > 0]
+        self.steps.append(np.bincount(self._patients[first_records], minlength=self._size))
         return np.zeros(parameters.size, dtype=np.int64)
 
-    def plain(self, parameters: Floats, batches: Sequence[MicroBatch]) -> Iterator[Floats]:
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Is not asked: a study without privacy is not attacked."""
         raise NotImplementedError
 

@@ -171,7 +171,10 @@ def _per_hospital(dossier: Dossier) -> Section:
 def _not_covered(dossier: Dossier) -> Section:
     items = [
         ("Participation and timing", "Who takes part, who drops out and how long each step takes "
-         "are visible to the coordinator and the network."),
+         "are visible to the coordinator and the network. A hospital does the same work in every "
+         "step, whichever patients were drawn. Only a step for which more are drawn than the "
+         "study's form has places for, with a chance below 2^-40, takes longer; what a "
+         "processor's caches may tell somebody on the same machine is not covered."),
         ("The model's form", "Architecture, layer sizes and training settings are public."),
         ("Declared counts", "The number of training patients that each hospital declares is "
          "public; how many it really has does not leave it."),

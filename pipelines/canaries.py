@@ -9,10 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from pipelines.records import Records
-from pipelines.steady import Rows
 
 #: How many times as long as the clip a long canary's gradient is.
 TOO_LONG = 1000.0
@@ -21,22 +20,19 @@ Choice = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 class ChosenGradients:
-    """Gradients that an auditor chose; counts how many patients each step sampled.
-
-    It stands where ``pipelines.steady.SteadyGradients`` does.
-    """
+    """An engine of gradients that an auditor chose; counts how many patients were sampled."""
 
     def __init__(self, choice: Choice) -> None:
         self._choice = choice
         self.num_seen = 0
 
-    def __call__(
-        self, module: nn.Module, features: Rows, labels: Rows, num_patients: int
-    ) -> NDArray[np.float32]:
-        """Returns the chosen (num_patients, parameters) gradients."""
-        self.num_seen += num_patients
-        numbers = features.reshape(len(features), -1)[:num_patients, 0]
-        return self._choice(numbers.astype(np.int64))
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        """Returns the chosen (patients, parameters) gradients; zeros at places nobody fills."""
+        filled = weights.numpy()[:, 0] > 0
+        self.num_seen += int(filled.sum())
+        numbers = features.numpy().reshape(len(features), -1)[:, 0]
+        rows = self._choice(numbers.astype(np.int64))
+        return np.where(filled[:, None], rows, np.float32(0))
 
 
 def canary_records(

@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from pipelines.whole_blocks import pad_columns
+
 Into: TypeAlias = Mapping[str, Tensor]
 
 #: Beyond so many weights a grouped convolution is slower than one for each patient (measured).
@@ -31,7 +33,11 @@ def linear(layer: nn.Linear, entered: Tensor, left: Tensor, into: Into) -> None:
     patients = into["weight"].shape[0]
     left = left.reshape(patients, -1, layer.out_features)
     entered = entered.reshape(patients, -1, layer.in_features)
-    _products(left.transpose(1, 2), entered, into["weight"])
+    if left.shape[1] == 1:
+        torch.mul(left.transpose(1, 2), entered, out=into["weight"])
+    else:  # in whole blocks, which start at the same place of a cache line for every patient
+        products = torch.bmm(pad_columns(left).transpose(1, 2), pad_columns(entered))
+        into["weight"].copy_(products[:, : layer.out_features, : layer.in_features])
     if layer.bias is not None:
         _sum_rows(left, into["bias"])
 

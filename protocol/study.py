@@ -266,6 +266,14 @@ class Study(Record):
         return self.privacy_of(site).sampling_rate * self.site(site).patients
 
     @property
+    def records_per_patient(self) -> int:
+        """How many records of a patient are used at once, at most; 1 where each is a patient."""
+        alone = self.cohort.patient_key == "row"
+        if isinstance(self.privacy, LocalPrivacy | DistributedPrivacy):
+            alone = alone or self.privacy.unit == "record"
+        return 1 if alone else self.cohort.max_records_per_patient
+
+    @property
     def releases(self) -> int:
         """How many noised gradients of its patients a hospital plans to send, spare ones included.
 

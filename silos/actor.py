@@ -131,9 +131,11 @@ class SimulatedSilo:
 
 def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) -> Any:
     from silos.crew import RayCrew
+    from silos.step_form import StepForm
     from silos.trainer import Trainer
 
-    crew = RayCrew(study, train.features, train.labels, workers)
+    form = StepForm.of(study, site)
+    crew = RayCrew(study, form, train.features, train.labels, workers)
     return Trainer(study, site, train, test, crew)
 
 

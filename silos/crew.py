@@ -8,7 +8,7 @@ with the same result.
 
 import logging
 import resource
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from protocol.study import Study
 from silos.own_ray import ray
-from silos.worker import Floats, MicroBatch, Worker
+from silos.step_form import Drawn, StepForm
+from silos.worker import Floats, Worker
 
 log = logging.getLogger("collegium.silo")
 
@@ -35,18 +36,17 @@ class _OtherWorker:
     def __init__(
         self,
         study: Study,
+        form: StepForm,
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
         most_bytes: int | None,
     ) -> None:
         limit_memory(most_bytes)
-        self._worker = Worker(study, features, labels)
+        self._worker = Worker(study, form, features, labels)
 
-    def clipped(
-        self, parameters: Floats, batches: Sequence[MicroBatch], clip: float
-    ) -> NDArray[np.int64]:
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """See ``Worker.clipped``."""
-        return self._worker.clipped(parameters, batches, clip)
+        return self._worker.clipped(parameters, drawn, clip)
 
 
 class RayCrew:
@@ -60,15 +60,16 @@ class RayCrew:
     def __init__(
         self,
         study: Study,
+        form: StepForm,
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
         workers: int,
         most_bytes: int | None = None,
     ) -> None:
-        self._own = Worker(study, features, labels)
+        self._own = Worker(study, form, features, labels)
         shared = [ray.put(features), ray.put(labels)] if workers > 1 else []
         self._others: list[Any] = [
-            _OtherWorker.remote(study, *shared, most_bytes)  # type: ignore[attr-defined]
+            _OtherWorker.remote(study, form, *shared, most_bytes)  # type: ignore[attr-defined]
             for _ in range(workers - 1)
         ]
 
@@ -77,22 +78,17 @@ class RayCrew:
         """The name of the engine that computes the gradients."""
         return self._own.engine
 
-    def clipped(
-        self, parameters: Floats, batches: Sequence[MicroBatch], clip: float
-    ) -> NDArray[np.int64]:
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """Returns the (size,) sum of clipped integer gradients; see ``Worker.clipped``."""
-        others = self._others[: max(0, len(batches) - 1)]
+        others = self._others[: max(0, len(drawn) - 1)]
         count = len(others) + 1
         common = ray.put(parameters) if others else parameters
         asked = [
-            (
-                other,
-                batches[place::count],
-                other.clipped.remote(common, batches[place::count], clip),
-            )
+            (other, part, other.clipped.remote(common, part, clip))
             for place, other in enumerate(others, start=1)
+            for part in [drawn.part(place, count)]
         ]
-        total = self._own.clipped(parameters, batches[::count], clip)
+        total = self._own.clipped(parameters, drawn.part(0, count), clip)
         for other, share, promised in asked:
             try:
                 total += ray.get(promised)
@@ -102,6 +98,6 @@ class RayCrew:
                 total += self._own.clipped(parameters, share, clip)
         return total
 
-    def plain(self, parameters: Floats, batches: Sequence[MicroBatch]) -> Iterator[Floats]:
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""
-        return self._own.plain(parameters, batches)
+        return self._own.plain(parameters, drawn)

@@ -1,16 +1,20 @@
 """Trains one hospital's model: DP-SGD with the patient as the unit, and exact noise.
 
-One step (``privacy.md`` C.1, C.2, C.5; rulings 2, 11, 22):
+One step:
 
 1. Poisson-sample patients with a cryptographic generator.
 2. For each patient, the mean of its records' gradients, clipped once to C and
    truncated to integers whose norm is at most ``units`` exactly.
 3. Sum the integers; add exact discrete Gaussian noise of z x units.
-4. Divide by the *expected* batch, a public constant, and step.
+4. Divide by the batch that the declared patients lead one to expect, and step.
 
-An empty batch is a step like any other: it is noised and applied. The sum is
-an integer sum and micro-batches are fixed by the study, so the result does not
-depend on who computed which part, or in what order: see ``worker`` and ``crew``.
+An empty batch is a step like any other: it is noised and applied. The work of a
+step is the same whoever was drawn: see ``step_form``. The sum is an integer sum and
+micro-batches follow from the study, so the result does not depend on who
+computed which part, or in what order: see ``worker`` and ``crew``.
+
+Source: Abadi et al. 2016 (1607.00133), algorithm 1; McMahan et al. 2018 (1710.06963)
+for the fixed denominator.
 """
 
 from dataclasses import replace
@@ -22,15 +26,15 @@ from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
-from pipelines.steady import steady_scores
 from protocol.encoding import digest, digest_json
-from protocol.keystream import Keystream
 from protocol.noise_shares import units_for
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from protocol.tensors import Tensors, flatten, model_digest
 from silos.entropy import Entropy, Moment
-from silos.worker import Crew, MicroBatch, Worker
+from silos.patient_scores import PatientScores
+from silos.step_form import Drawn, PatientRecords, StepForm
+from silos.worker import Crew, Worker
 
 
 class Trainer:
@@ -44,10 +48,14 @@ class Trainer:
         self._site = site
         self._train = train
         self._test = test
-        self._records_of = _records_by_patient(train)
+        self._form = StepForm.of(study, site)
+        self._records = PatientRecords(train.patients, self._form.records)
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._initial = parameters_of(self._module)
-        self._crew = crew or Worker(study, train.features, train.labels)
+        self._crew = crew or Worker(study, self._form, train.features, train.labels)
+        self._scores = PatientScores(
+            self._module, test, places=study.site(site).patients, most=self._form.records
+        )
         self.engine = self._crew.engine
         self.dataset_digest = digest_json([train.digest, test.digest])
 
@@ -104,9 +112,9 @@ class Trainer:
         privacy = self._privacy
         expected = self._study.expected_batch(self._site)
         if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
-            _, batches = self._sampled(moment, entropy)
+            _, drawn = self._sampled(moment, entropy)
             total = np.zeros(parameters.size)
-            for summed in self._crew.plain(parameters, batches):
+            for summed in self._crew.plain(parameters, drawn):
                 total += summed
             return np.asarray(total / expected)
         noised = self._noised(parameters, moment, noise_multiplier, entropy)
@@ -146,37 +154,24 @@ class Trainer:
         privacy, size = self._privacy, parameters.size
         if not isinstance(privacy, PatientPrivacy):
             raise ValueError("a study without privacy has no clipping bound")
-        chosen, batches = self._sampled(moment, entropy)
-        summed = self._crew.clipped(parameters, batches, privacy.clip)
+        chosen, drawn = self._sampled(moment, entropy)
+        summed = self._crew.clipped(parameters, drawn, privacy.clip)
         noise = DiscreteGaussian(noise_multiplier * units_for(size))
-        drawn = replace(moment, use="noise", sample=digest(chosen.tobytes()))
-        return summed + noise.sample(entropy.stream(drawn), size)
+        noised = replace(moment, use="noise", sample=digest(chosen.tobytes()))
+        return summed + noise.sample(entropy.stream(noised), size)
 
-    def _sampled(
-        self, moment: Moment, entropy: Entropy
-    ) -> tuple[NDArray[np.int64], list[MicroBatch]]:
-        """Returns which patients were drawn, and their records by micro-batches.
+    def _sampled(self, moment: Moment, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+        """Returns which patients were drawn, and where they stand in the step's public form.
 
-        Patients with equally many records share micro-batches, which a worker
-        always fills: empty places hold zeros. So every call has the same form
-        whoever was sampled, and a patient's gradient is a function of that
-        patient alone, bit for bit (see ``pipelines.steady``).
+        As many random words are used whoever is drawn, and however many patients there are.
         """
-        sampling = entropy.stream(replace(moment, use="sample"))
-        chosen = np.flatnonzero(
-            poisson_sample(sampling, self._privacy.sampling_rate, self._train.num_patients)
-        )
-        size = self._study.training.micro_batch
-        most = self._study.cohort.max_records_per_patient
-        by_count: dict[int, list[NDArray[np.int64]]] = {}
-        for patient in chosen:
-            own = _at_most(self._records_of[patient], most, sampling)
-            by_count.setdefault(len(own), []).append(own)
-        return chosen, [
-            patients[begin : begin + size]
-            for _, patients in sorted(by_count.items())
-            for begin in range(0, len(patients), size)
-        ]
+        sampling, form = entropy.stream(replace(moment, use="sample")), self._form
+        count, own = self._study.site(self._site).patients, self._train.num_patients
+        drawn = poisson_sample(sampling, self._privacy.sampling_rate, max(count, own))
+        chosen = np.flatnonzero(drawn[:own])
+        places = max(form.batches * form.places, len(chosen) + form.places)
+        starts: NDArray[np.uint64] = sampling.words(places, np.uint64)
+        return chosen, self._records.drawn(chosen, form, starts)
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns (2, bins) score counts and the (2, 2) decision table of the test patients.
@@ -192,25 +187,4 @@ class Trainer:
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's mean logit and highest label; they stay in the hospital."""
         load_parameters(self._module, model)
-        logits = steady_scores(self._module, self._test.features).astype(np.float64)
-        patients, count = self._test.patients, self._test.num_patients
-        means: NDArray[np.float64] = np.bincount(
-            patients, weights=logits, minlength=count
-        ) / np.bincount(patients, minlength=count)
-        labels = np.zeros(count)
-        np.maximum.at(labels, patients, self._test.labels)
-        return means, labels
-
-
-def _records_by_patient(records: Records) -> list[NDArray[np.int64]]:
-    order = np.argsort(records.patients, kind="stable")
-    edges = np.searchsorted(records.patients[order], np.arange(1, records.num_patients))
-    return np.split(order, edges)
-
-
-def _at_most(own: NDArray[np.int64], most: int, sampling: Keystream) -> NDArray[np.int64]:
-    """Returns the patient's records, or a fresh random choice of ``most`` of them."""
-    if len(own) <= most:
-        return own
-    ranks = sampling.words(len(own), np.uint64)
-    return own[np.sort(np.argsort(ranks, kind="stable")[:most])]
+        return self._scores()

@@ -86,11 +86,13 @@ class _Desk:
         if name != "make":
             return getattr(self._trainer, name)(*given)
         from silos.crew import RayCrew, limit_memory
+        from silos.step_form import StepForm
         from silos.trainer import Trainer
 
         limit_memory(self._most_bytes)
         study, site, train, test = given
-        crew = RayCrew(study, train.features, train.labels, self._workers, self._most_bytes)
+        form = StepForm.of(study, site)
+        crew = RayCrew(study, form, train.features, train.labels, self._workers, self._most_bytes)
         self._trainer = Trainer(study, site, train, test, crew)
         return self._trainer.dataset_digest, self._trainer.engine
 

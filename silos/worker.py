@@ -1,28 +1,26 @@
 """Sums patients' gradients over micro-batches that the trainer drew.
 
-A worker decides nothing: what it returns follows from the records, the
-parameters and the micro-batches it is given, bit for bit, so that any worker
-of a hospital may do any part of a step, and do it again (ruling 22).
+A worker decides nothing: what it returns follows from the records, the parameters
+and the micro-batches it is given, bit for bit, so that any worker of a hospital may
+do any part of a step, and do it again.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from pipelines.engines import ENGINES, engine_for
-from pipelines.gradients import clip_to_integers
+from pipelines.engine_choice import engine_for
+from pipelines.gradients import PatientGradients, clip_to_integers
 from pipelines.networks import build, load_parameters, parameters_of
-from pipelines.steady import SteadyGradients
+from pipelines.steady import without_subnormals
 from protocol.noise_shares import units_for
 from protocol.study import Study
 from protocol.tensors import layout_of, unflatten
+from silos.step_form import Drawn, Index, StepForm
 
-#: The places of each patient's records; all patients of a micro-batch have equally many.
-MicroBatch: TypeAlias = Sequence[NDArray[np.int64]]
 Floats: TypeAlias = NDArray[np.float64]
 
 
@@ -33,33 +31,19 @@ class Crew(Protocol):
     def engine(self) -> str:
         """The name of the engine that computes the gradients."""
 
-    def clipped(
-        self, parameters: Floats, batches: Sequence[MicroBatch], clip: float
-    ) -> NDArray[np.int64]:
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """Returns the (size,) sum of the patients' gradients, each clipped and made whole."""
 
-    def plain(self, parameters: Floats, batches: Sequence[MicroBatch]) -> Iterator[Floats]:
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) sum of each micro-batch's gradients as they are, in order."""
-
-
-class RowsOfPatients(Protocol):
-    """What turns a filled micro-batch into gradients: see ``SteadyGradients``."""
-
-    def __call__(
-        self,
-        module: nn.Module,
-        features: NDArray[np.float32],
-        labels: NDArray[np.float32],
-        num_patients: int,
-    ) -> NDArray[np.float32]:
-        """Returns (num_patients, size): each patient's mean gradient."""
 
 
 class Worker:
     """One hospital's records and network, in one process and on one thread.
 
     Args:
-        study: names the network and the size of a micro-batch.
+        study: names the network.
+        form: of the hospital's steps; the engine is tried in it.
         features, labels: the hospital's training records.
         gradients: computes the gradients; the network's own engine when None.
 
@@ -70,56 +54,52 @@ class Worker:
     def __init__(
         self,
         study: Study,
+        form: StepForm,
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
-        gradients: RowsOfPatients | None = None,
+        gradients: PatientGradients | None = None,
     ) -> None:
-        torch.set_num_threads(1)  # one thread per worker, so that sums have one order (ruling 22)
-        self._size = study.training.micro_batch
+        torch.set_num_threads(1)  # one thread per worker, so that sums have one order
         self._features, self._labels = features, labels
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._layout = layout_of(parameters_of(self._module))
         self.engine = "given"
         if gradients is None:
-            engine = engine_for(study.task.network, self._module, features.shape[1:])
-            self.engine = next(name for name, made in ENGINES.items() if type(engine) is made)
-            gradients = SteadyGradients(engine)
+            shape = (form.places, form.records, *features.shape[1:])
+            chosen = engine_for(study.task.network, self._module, shape)
+            self.engine, gradients = chosen.name, chosen.engine
         self._gradients = gradients
 
-    def clipped(
-        self, parameters: Floats, batches: Sequence[MicroBatch], clip: float
-    ) -> NDArray[np.int64]:
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_for(size)``.
 
-        Guarantee: one patient changes it by at most that many units, exactly.
+        Guarantee: one patient changes it by at most that many units, exactly. What is done
+        does not depend on who was drawn: empty places are computed and clipped like others.
         """
         total, units = np.zeros(parameters.size, dtype=np.int64), units_for(parameters.size)
-        for gradients in self._rows(parameters, batches):
-            total += clip_to_integers(gradients, clip=clip, units=units)[0]
+        with without_subnormals():
+            for gradients, _ in self._rows(parameters, drawn):
+                total += clip_to_integers(gradients, clip=clip, units=units)
         return total
 
-    def plain(self, parameters: Floats, batches: Sequence[MicroBatch]) -> Iterator[Floats]:
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""
-        for gradients in self._rows(parameters, batches):
-            yield gradients.sum(axis=0, dtype=np.float64)
+        for gradients, filled in self._rows(parameters, drawn):
+            yield gradients[filled].sum(axis=0, dtype=np.float64)
 
     def _rows(
-        self, parameters: Floats, batches: Sequence[MicroBatch]
-    ) -> Iterator[NDArray[np.float32]]:
+        self, parameters: Floats, drawn: Drawn
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        """Yields each micro-batch's (places, size) gradients, and which places are filled."""
         load_parameters(self._module, unflatten(self._layout, parameters))
-        for batch in batches:
-            yield self._gradients(self._module, *self._filled(batch))
+        for records, weights in drawn.micro_batches():
+            features, labels = self._filled(records, weights > 0)
+            yield self._gradients(features, labels, torch.from_numpy(weights)), weights[:, 0] > 0
 
-    def _filled(self, patients: MicroBatch) -> tuple[NDArray[np.float32], NDArray[np.float32], int]:
-        """Returns a micro-batch's features and labels with every place filled, and how many are."""
-        size, count = self._size, len(patients[0])
-        index = np.concatenate(patients)
-        features = np.zeros((size * count, *self._features.shape[1:]), dtype=np.float32)
-        labels = np.zeros(size * count, dtype=np.float32)
-        features[: len(index)] = self._features[index]
-        labels[: len(index)] = self._labels[index]
-        return (
-            features.reshape(size, count, *features.shape[1:]),
-            labels.reshape(size, count),
-            len(patients),
-        )
+    def _filled(
+        self, records: Index, present: NDArray[np.bool_]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the micro-batch's features and labels; zeros where no record is."""
+        features = self._features[records]
+        features *= present.reshape(*present.shape, *[1] * (features.ndim - 2))
+        return torch.from_numpy(features), torch.from_numpy(self._labels[records] * present)

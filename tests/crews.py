@@ -16,11 +16,14 @@ from protocol.tensors import Tensors, flatten
 from silos.crew import RayCrew
 from silos.entropy import FixedEntropy
 from silos.own_ray import ray
+from silos.step_form import Drawn, StepForm
 from silos.trainer import Trainer
 from silos.worker import Crew
 from tests.studies import changed
 
-STUDY = read_study(changed("micro_batch: 8", "micro_batch: 4"))
+STUDY = read_study(
+    changed("micro_batch: 8", "micro_batch: 4").replace("patients: 40", "patients: 60")
+)
 
 
 def returning_patients(count: int = 60) -> Records:
@@ -49,7 +52,8 @@ def updates(crew: Crew | None, noise_multiplier: float | None = 1.0, seed: int =
 def crew_of(workers: int) -> RayCrew:
     """Returns a crew over the same patients."""
     records = returning_patients()
-    return RayCrew(STUDY, records.features, records.labels, workers)
+    form = StepForm.of(STUDY, "east")
+    return RayCrew(STUDY, form, records.features, records.labels, workers)
 
 
 def found() -> dict[str, object]:
@@ -68,9 +72,14 @@ def found() -> dict[str, object]:
     }
     model = Trainer(STUDY, "east", *[returning_patients()] * 2).initial_model()
     parameters = flatten(model).astype(np.float64)
-    batches = [[np.array([place])] for place in range(7)]
-    whole = spread.clipped(parameters, batches, 1.0)
-    parts = [spread.clipped(parameters, [batch], 1.0) for batch in batches]
+    form = StepForm.of(STUDY, "east")
+    shape = (7, form.places, form.records)
+    drawn = Drawn(
+        records=np.arange(np.prod(shape)).reshape(shape) % 60,
+        weights=np.full(shape, 1 / form.records, dtype=np.float32),
+    )
+    whole = spread.clipped(parameters, drawn, 1.0)
+    parts = [spread.clipped(parameters, drawn.part(place, 7), 1.0) for place in range(7)]
     seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
     return seen
 

@@ -1,6 +1,6 @@
 """Broken stand-ins for a hospital's trainer and its noise: each must be caught by the red team."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -12,8 +12,9 @@ from protocol.keystream import Keystream
 from protocol.noise_shares import units_for
 from protocol.study import Study
 from silos.entropy import Entropy, FixedEntropy, Moment
+from silos.step_form import Drawn
 from silos.trainer import Trainer
-from silos.worker import Crew, MicroBatch
+from silos.worker import Crew
 
 
 class WeakNoise(Trainer):
@@ -29,12 +30,10 @@ class WeakNoise(Trainer):
 class SkipsEmptyBatches(Trainer):
     """Releases nothing when nobody was sampled, in either mode."""
 
-    def _sampled(
-        self, moment: Moment, entropy: Entropy
-    ) -> tuple[NDArray[np.int64], list[MicroBatch]]:
-        chosen, batches = super()._sampled(moment, entropy)
+    def _sampled(self, moment: Moment, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+        chosen, drawn = super()._sampled(moment, entropy)
         self._is_empty = not len(chosen)
-        return chosen, batches
+        return chosen, drawn
 
     def _noised(
         self, parameters: NDArray[np.float64], moment: Moment, noise_multiplier: float,
@@ -97,40 +96,37 @@ class BrokenCrew:
         self.engine = crew.engine
 
     def clipped(
-        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
     ) -> NDArray[np.int64]:
-        return self._real.clipped(parameters, batches, clip)
+        return self._real.clipped(parameters, drawn, clip)
 
-    def plain(
-        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch]
-    ) -> Iterator[NDArray[np.float64]]:
-        yield from self._real.plain(parameters, batches)
+    def plain(self, parameters: NDArray[np.float64], drawn: Drawn) -> Iterator[NDArray[np.float64]]:
+        yield from self._real.plain(parameters, drawn)
 
-    def rows(
-        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch]
-    ) -> Iterator[NDArray[np.float64]]:
+    def rows(self, parameters: NDArray[np.float64], drawn: Drawn) -> Iterator[NDArray[np.float64]]:
         """Each micro-batch's gradients, (patients, size), broken ones as zeros."""
-        for rows in self._real._rows(parameters, batches):  # type: ignore[attr-defined]
+        for rows, filled in self._real._rows(parameters, drawn):  # type: ignore[attr-defined]
+            rows = rows[filled]
             finite = np.isfinite(rows).all(axis=1, keepdims=True)
             yield np.where(finite, rows, 0).astype(np.float64)
 
 
 class _Unclipped(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
     ) -> NDArray[np.int64]:
         scale, total = units_for(parameters.size) / clip, np.zeros(parameters.size)
-        for rows in self.rows(parameters, batches):
+        for rows in self.rows(parameters, drawn):
             total += np.trunc(np.clip(rows * scale, -(2.0**60), 2.0**60)).sum(axis=0)
         return total.astype(np.int64)
 
 
 class _ClipsTheBatch(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
     ) -> NDArray[np.int64]:
         total, count = np.zeros(parameters.size), 0
-        for rows in self.rows(parameters, batches):
+        for rows in self.rows(parameters, drawn):
             total, count = total + rows.sum(axis=0), count + len(rows)
         factor = min(1.0, count * clip / max(float(np.linalg.norm(total)), 1e-30))
         return np.trunc(total * factor * (units_for(parameters.size) / clip)).astype(np.int64)
@@ -138,20 +134,21 @@ class _ClipsTheBatch(BrokenCrew):
 
 class _ClipsEachCoordinate(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
     ) -> NDArray[np.int64]:
         scale, total = units_for(parameters.size) / clip, np.zeros(parameters.size)
-        for rows in self.rows(parameters, batches):
+        for rows in self.rows(parameters, drawn):
             total += np.trunc(np.clip(rows, -clip, clip) * scale).sum(axis=0)
         return total.astype(np.int64)
 
 
 class _ClipsRecords(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], batches: Sequence[MicroBatch], clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
     ) -> NDArray[np.int64]:
-        records = [[np.array([place])] for batch in batches for own in batch for place in own]
-        return self._real.clipped(parameters, records, clip)
+        places = drawn.records[drawn.weights > 0].reshape(-1, 1, 1)
+        alone = Drawn(records=places, weights=np.ones(places.shape, dtype=np.float32))
+        return self._real.clipped(parameters, alone, clip)
 
 
 def trainer_with(crew: type[BrokenCrew]) -> type[Trainer]:

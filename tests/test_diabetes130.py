@@ -26,6 +26,7 @@ from protocol.study import Study
 from protocol.study_file import read_study
 from silos.entropy import Moment
 from silos.privacy_plan import PrivacyPlan
+from silos.step_form import StepForm
 from silos.trainer import Trainer
 from silos.worker import Worker
 from tests.reference.per_patient_gradients import exact_norm_squared
@@ -149,14 +150,16 @@ def test_patient_with_most_records_changes_a_step_by_at_most_units_exactly(
 class Watching(Worker):
     """A worker that remembers the micro-batches it is given."""
 
-    def clipped(self, parameters, batches, clip):
-        self.patients = [records for batch in batches for records in batch]
-        return super().clipped(parameters, batches, clip)
+    def clipped(self, parameters, drawn, clip):
+        places = zip(drawn.records, drawn.weights, strict=True)
+        own = [r[w > 0] for batch in places for r, w in zip(*batch, strict=True)]
+        self.patients = [records for records in own if len(records)]
+        return super().clipped(parameters, drawn, clip)
 
 
 def test_a_step_samples_patients_and_takes_all_their_records_up_to_the_most(study, hospitals):
     train, _ = hospitals["ash"]
-    worker = Watching(study, train.features, train.labels)
+    worker = Watching(study, StepForm.of(study, "ash"), train.features, train.labels)
     trainer = Trainer(study, "ash", train, train, worker)
     trainer.noised_sum(trainer.initial_model(), 0, 0, share_multiplier=1.0, entropy=Repeated())
     rate, people = study.privacy.sampling_rate, train.num_patients

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from collegium import cli, redteam_noise, redteam_records
@@ -24,7 +25,6 @@ from compliance.noise import DiscreteGaussian
 from pipelines.canaries import ChosenGradients, Directions, canary_records
 from pipelines.inversion import FirstLayer, best_match, recover
 from pipelines.membership import Membership, halves, lira, measure, rmia
-from pipelines.networks import build
 from pipelines.records import Records
 from protocol.encoding import digest
 from protocol.keystream import Keystream
@@ -324,9 +324,11 @@ def test_canaries_tell_the_engine_who_they_are() -> None:
         seen.extend(numbers.tolist())
         return np.zeros((len(numbers), 1), dtype=np.float32)
 
-    module = build(WIDE.task, WIDE.cohort, 1)
-    ChosenGradients(choice)(module, records.features[:, None], records.labels[:, None], 290)
-    assert seen == list(range(290))
+    weights = (torch.arange(300) < 290).float()[:, None]
+    features, labels = (torch.from_numpy(a[:, None]) for a in (records.features, records.labels))
+    chosen = ChosenGradients(choice)
+    chosen(features, labels, weights)
+    assert seen == list(range(300)) and chosen.num_seen == 290
 
 
 def attacked(shift: float, models: int = 16) -> tuple[Membership, Membership]:

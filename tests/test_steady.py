@@ -1,5 +1,6 @@
 """A patient's gradient and score depend on that patient alone, bit for bit."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,119 +9,197 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.engines import ENGINES, LayerGradients
+from pipelines.engine_choice import ENGINE_OF, engine_for, right_engine
+from pipelines.engines import ENGINES
 from pipelines.gradients import scores
 from pipelines.networks import build, load_parameters, parameters_of
-from pipelines.steady import SteadyGradients, depends_on_own_row_only, steady_scores
+from pipelines.steady import RecordScores, depends_on_own_row_only, without_subnormals
+from protocol.study import Study
 from protocol.study_file import read_study
-from tests.reference.per_patient_gradients import one_at_a_time
+from tests.bench import studies
 
-#: Networks and engines that can do them; one patient at a time shows nothing here and is slow.
-FITTING = [
-    *(("table", kind) for kind in ENGINES),
-    *(("images", kind) for kind in ("layers", "vmap", "opacus")),
-]
 ROOT = Path(__file__).parent.parent
 
 
-def network(name: str) -> tuple[nn.Module, tuple[int, ...]]:
-    """A network with parameters so large that one bit decides a gradient, and its input's form."""
-    if name == "images":
-        study = read_study((ROOT / "examples" / "pneumonia" / "study.yaml").read_text())
-        return build(study.task, study.cohort, 0), (1, 28, 28)
-    text = (ROOT / "examples" / "heart-disease" / "study.yaml").read_text()
-    study = read_study(text.replace("hidden: []", "hidden: [32]"))
-    module = build(study.task, study.cohort, 0)
-    generator = np.random.default_rng(1)
-    crafted = {
-        key: (generator.normal(size=value.shape) * 1e12).astype(np.float32)
-        for key, value in parameters_of(module).items()
-    }
-    load_parameters(module, crafted)
-    return module, (13,)
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a worker: with several the rows of a product are shared out among them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize(("name", "kind"), FITTING)
-@pytest.mark.parametrize("records", [1, 3])
-def test_removing_a_patient_leaves_every_other_gradient_as_it_was(
-    name: str, kind: str, records: int
-) -> None:
-    module, form = network(name)
-    generator = np.random.default_rng(2)
-    engine, places = SteadyGradients(ENGINES[kind]()), 16
-    for filled in (16, 9, 2):
-        features = np.zeros((places, records, *form), dtype=np.float32)
-        labels = np.zeros((places, records), dtype=np.float32)
-        features[:filled] = generator.normal(size=(filled, records, *form))
-        labels[:filled] = generator.random((filled, records)) < 0.5
-        whole = engine(module, features, labels, filled)
-        without = np.zeros_like(features), np.zeros_like(labels)
-        without[0][: filled - 1], without[1][: filled - 1] = features[1:filled], labels[1:filled]
-        np.testing.assert_array_equal(engine(module, *without, filled - 1), whole[1:])
+DEMO = (ROOT / "collegium" / "studies" / "breast-cancer.yaml").read_text()
 
 
-def test_scores_are_of_one_record_each(tmp_path: Path) -> None:
-    for name in ("table", "images"):
-        module, form = network(name)
-        features = np.random.default_rng(3).normal(size=(70, *form)).astype(np.float32)
-        np.testing.assert_array_equal(
-            steady_scores(module, features[1:]), steady_scores(module, features)[1:]
-        )
-        np.testing.assert_allclose(
-            steady_scores(module, features), scores(module, features), rtol=1e-3
-        )
-    assert steady_scores(module, features[:0]).shape == (0,)
+def table(hidden: str, activation: str = "tanh") -> Study:
+    return read_study(DEMO.replace("hidden: [8]", f"hidden: {hidden}").replace("tanh", activation))
 
 
-def test_steady_gradients_equal_the_oracle() -> None:
-    study = read_study((ROOT / "examples" / "pneumonia" / "study.yaml").read_text())
-    module = build(study.task, study.cohort, 0)
-    generator = np.random.default_rng(4)
-    features = generator.normal(size=(4, 2, 1, 28, 28)).astype(np.float32)
-    labels = (generator.random((4, 2)) < 0.5).astype(np.float32)
-    found = SteadyGradients(LayerGradients())(module, features, labels, 3)
-    oracle = one_at_a_time(
-        module, torch.from_numpy(features[:3].reshape(6, 1, 28, 28)),
-        torch.from_numpy(labels[:3].reshape(6)), [0, 0, 1, 1, 2, 2],
-    )  # fmt: skip
-    np.testing.assert_allclose(found, oracle, atol=1e-5)
+def images(network: str, side: int) -> Study:
+    return studies.imaging(micro_batch=16, side=side, network=network)
 
 
-@pytest.mark.parametrize(("name", "kind"), FITTING)
-def test_engine_of_a_network_computes_whole_micro_batches(
-    name: str, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+#: Every network that ships, in forms of a micro-batch that leave something over everywhere.
+SHIPPED: dict[str, tuple[Study, tuple[tuple[int, int], ...]]] = {
+    "logistic regression": (table("[]"), ((64, 1), (37, 3), (5, 1), (256, 8))),
+    "tanh": (table("[8]"), ((58, 1), (64, 1), (37, 3), (10, 1))),
+    "relu": (table("[13, 5]", "relu"), ((58, 1), (64, 1), (37, 3), (1, 8))),
+    "relu of 8": (table("[8]", "relu"), ((58, 1), (64, 1))),
+    "gelu": (table("[8]", "gelu"), ((64, 1), (37, 3))),
+    "prelu": (table("[8]", "prelu"), ((64, 1), (37, 3))),
+    "classifier": (
+        images("{name: Classifier, channels: [8, 16], strides: [2, 2]}", 28),
+        ((64, 1), (37, 3), (10, 1)),
+    ),
+    "odd classifier": (
+        images("{name: Classifier, channels: [5, 7], strides: [2, 1], kernel_size: 5}", 13),
+        ((37, 2), (6, 1)),
+    ),
+    "densenet": (images("{name: DenseNet121}", 32), ((2, 1),)),
+}
+
+
+def form_of(study: Study) -> tuple[int, ...]:
+    cohort = study.cohort
+    return (cohort.width,) if cohort.kind == "table" else (1, *cohort.image.shape)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_network_that_ships_gets_the_fast_engine_that_it_names(name: str) -> None:
     """If not, it would still be right, but many times slower."""
-    module, form = network(name)
-    caplog.set_level("INFO", "collegium.silo")
-    features = np.zeros((64, 1, *form), dtype=np.float32)
-    SteadyGradients(ENGINES[kind]())(module, features, features.reshape(64, -1)[:, :1], 1)
-    assert "one patient at a time" not in caplog.text
+    study, forms = SHIPPED[name]
+    module, network = build(study.task, study.cohort, 1), study.task.network
+    wanted = "layers" if name in ("gelu", "prelu") else ENGINE_OF[type(network)]
+    for form in forms:
+        assert engine_for(network, module, (*form, *form_of(study))).name == wanted
 
 
-class Leaky:
-    """An engine in which every row depends on how many rows are filled, as BLAS's may."""
+def crafted(module: nn.Module, seed: int) -> None:
+    """Loads numbers so large that one bit decides a gradient."""
+    generator = np.random.default_rng(seed)
+    load_parameters(
+        module,
+        {
+            key: (generator.normal(size=value.shape) * 1e4).astype(np.float32)
+            for key, value in parameters_of(module).items()
+        },
+    )
+
+
+#: DenseNet121 takes half a second for a few small images: its engine is tried above.
+LIGHT = [name for name in SHIPPED if name != "densenet"]
+
+
+@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("extreme", [False, True])
+def test_removing_a_patient_leaves_every_other_gradient_as_it_was(name: str, extreme: bool) -> None:
+    study, forms = SHIPPED[name]
+    module = build(study.task, study.cohort, 0)
+    if extreme:
+        crafted(module, 1)
+    generator = np.random.default_rng(2)
+    for places, records in forms:
+        shape = (places, records, *form_of(study))
+        engine = engine_for(study.task.network, module, shape).engine
+        features = generator.normal(size=shape).astype(np.float32)
+        labels = (generator.random(shape[:2]) < 0.5).astype(np.float32)
+        weights = np.where(np.arange(records) < 2, 1 / min(records, 2), 0) * np.ones(shape[:2])
+        weights = weights.astype(np.float32)
+        whole = rows_of(engine, features, labels, weights)
+        for first in {1, places // 2, places - 1} - {0, places}:
+            without = [np.zeros_like(a) for a in (features, labels, weights)]
+            for target, source in zip(without, (features, labels, weights), strict=True):
+                target[: places - first] = source[first:]
+            found = rows_of(engine, *without)
+            np.testing.assert_array_equal(found[: places - first], whole[first:])
+
+
+def rows_of(engine: object, *arrays: NDArray[np.float32]) -> NDArray[np.float32]:
+    return engine(*map(torch.from_numpy, arrays))  # type: ignore[operator, no-any-return]
+
+
+@pytest.mark.parametrize("name", LIGHT)
+@pytest.mark.parametrize("extreme", [False, True])
+def test_scores_are_of_one_record_each(name: str, extreme: bool) -> None:
+    study, _ = SHIPPED[name]
+    module = build(study.task, study.cohort, 0)
+    if extreme:
+        crafted(module, 1)
+    given = RecordScores(module, form_of(study))
+    assert given.rows == 64
+    features = np.random.default_rng(3).normal(size=(70, *form_of(study))).astype(np.float32)
+    whole = given(features)
+    np.testing.assert_array_equal(given(features[1:]), whole[1:])
+    np.testing.assert_array_equal(given(features[::-1].copy()), whole[::-1])
+    np.testing.assert_allclose(whole, scores(module, features), rtol=1e-3, atol=1e-4)
+    assert given(features[:0]).shape == (0,)
+
+
+class Leaky(nn.Module):
+    """A network in which every row depends on who else is there, as BLAS's may."""
 
     def __init__(self) -> None:
-        self.calls: list[int] = []
+        super().__init__()
+        self.last = nn.Linear(3, 1)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        others = features.detach().abs().sum() * 1e-6 if len(features) > 2 else 0.0
+        return self.last(features + others)  # type: ignore[no-any-return]
+
+
+def test_a_network_that_mixes_rows_is_found(caplog: pytest.LogCaptureFixture) -> None:
+    """``vmap`` shows the network one patient at a time; scores come in calls of one record."""
+    caplog.set_level("INFO", "collegium.silo")
+    torch.manual_seed(0)
+    module = Leaky()
+    assert right_engine(module, (8, 1, 3), "layers").name == "vmap"
+    assert "gradients by 'layers' let patients of one batch touch" in caplog.text
+    assert RecordScores(module, (3,)).rows == 1
+
+
+def test_the_test_sees_a_row_that_moves_goes_or_changes() -> None:
+    example = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    places = np.arange(8, dtype=np.float32)[:, None]
+    assert depends_on_own_row_only(lambda rows: rows * 2, example)
+    assert not depends_on_own_row_only(lambda rows: rows + rows.sum(), example)
+    assert not depends_on_own_row_only(lambda rows: rows + places * 1e-3, example)
+
+
+@pytest.mark.parametrize("name", ["tanh", "logistic regression"])
+def test_no_coordinator_chooses_the_numbers_of_the_test(name: str) -> None:
+    """All zeros round alike in any order: with them as parameters every engine would pass."""
+    study, _ = SHIPPED[name]
+    module = build(study.task, study.cohort, 0)
+    load_parameters(module, {k: np.zeros_like(v) for k, v in parameters_of(module).items()})
+    ENGINES_BEFORE = dict(ENGINES)
+    shape = (64, 1, *form_of(study))
+    try:
+        ENGINES["chain"] = Unpadded  # type: ignore[index]
+        found = engine_for(study.task.network, module, shape)
+    finally:
+        ENGINES["chain"] = ENGINES_BEFORE["chain"]  # type: ignore[index]
+    assert found.name != "chain"
+
+
+class Unpadded:
+    """Gradients of the first layer that differ by the row they stand in, unless all is zero."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._right = ENGINES["layers"](module)
 
     def __call__(
-        self,
-        module: nn.Module,
-        features: torch.Tensor,
-        labels: torch.Tensor,
-        patients: torch.Tensor,
+        self, features: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
     ) -> NDArray[np.float32]:
-        self.calls.append(len(features))
-        return (features + features.abs().sum() * 1e-6).numpy()
+        rows = self._right(features, labels, weights)
+        if len(rows) > 4:
+            rows[1::2] *= np.float32(1 + 2**-23)
+        return rows
 
 
-def test_an_engine_that_mixes_rows_is_found_and_computes_one_patient_at_a_time() -> None:
-    engine = Leaky()
-    steady = SteadyGradients(engine)
-    features = np.ones((8, 1, 3), dtype=np.float32)
-    rows = steady(nn.Identity(), features, np.zeros((8, 1), dtype=np.float32), 5)
-    assert rows.shape == (5, 3)
-    assert engine.calls[-5:] == [1] * 5
-    assert not depends_on_own_row_only(lambda r: r + r.sum(), features[:, 0])
-    assert depends_on_own_row_only(lambda r: r * 2, features[:, 0])
+def test_numbers_below_the_normal_range_count_as_zero_inside_and_as_they_are_outside() -> None:
+    tiny = torch.full((4,), 1e-30)
+    with without_subnormals():
+        assert (tiny * 1e-10).abs().sum() == 0
+    assert (tiny * 1e-10).abs().sum() > 0

@@ -10,11 +10,11 @@ import torch
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from tests.bench import gradients, noise, secure_sum, simulation, whole_round
+from tests.bench import gradients, noise, secure_sum, simulation, step_time, whole_round
 from tests.bench.measurement import Row
 from tests.bench.report import machine, print_table, write_report
 
-_AREAS = ("secure-sum", "noise", "gradients", "round", "simulation")
+_AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", "simulation")
 
 
 def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
@@ -26,6 +26,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from whole_round.rows(jobs=2 if quick else 5, rounds=10)
     if "gradients" in areas:
         yield from gradients.rows(turns)
+    if "step-time" in areas:
+        yield from step_time.rows(100 if quick else 400)
     if "noise" in areas:
         yield from noise.rows(turns)
     if "secure-sum" in areas:

@@ -2,23 +2,26 @@
 
 import copy
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 
 from compliance.noise import DiscreteGaussian
-from pipelines.engines import ENGINES, engine_for
+from pipelines.engine_choice import engine_for
+from pipelines.engines import ENGINES
 from pipelines.gradients import PatientGradients, clip_to_integers
 from pipelines.networks import build, parameters_of
 from pipelines.records import Records
-from pipelines.steady import SteadyGradients
 from protocol.keystream import Keystream, fresh_key
 from protocol.noise_shares import units_for
 from protocol.study import Study
 from protocol.tensors import layout_of
 from silos.entropy import SecretEntropy
+from silos.step_form import StepForm
 from silos.trainer import Trainer
 from silos.worker import Worker
 from tests.bench import studies
@@ -31,6 +34,10 @@ STEP_BY_PARTS = "plain SGD step, same micro-batches"
 LOGICAL_BATCH = 256
 #: Larger networks would need many GB for 256 images at once.
 _MOST_AT_ONCE = 10**6
+#: How many records patients have, one after the other: 1.4 on average, as in diabetes130.
+_VISITS = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
+
+Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 
 def rows(turns: int) -> Iterator[Row]:
@@ -45,11 +52,17 @@ def rows(turns: int) -> Iterator[Row]:
     dense = studies.imaging(micro_batch=16, side=64, network="{name: DenseNet121}")
     few, image = min(turns, 5), studies.imaging(micro_batch=16, side=64)
     yield _micro_batch("DenseNet121 64x64", dense, 16, few, Target(most=3.0, against=FLOOR))
-    yield _step("MLP 13-32-1", tabular(steps=1, micro_batch=64, rate=1.0), turns)
-    yield _step("MLP 13-32-1", tabular(steps=1, micro_batch=256, rate=1.0), turns)
+    for size in (64, 256):
+        everybody = tabular(steps=1, micro_batch=size, rate=1.0, patients=LOGICAL_BATCH)
+        yield _step("MLP 13-32-1", everybody, turns)
     yield _step("Classifier 28x28", small_images(micro_batch=64), turns)
     yield _step("UNet 64x64", image, few, _unet())
     yield _step("DenseNet121 64x64", dense, min(turns, 3))
+    yield _padded_step(
+        "Classifier 28x28", small_images(micro_batch=64, rate=0.05, patients=1600), (1,), turns
+    )
+    visits = tabular(steps=1, micro_batch=256, rate=0.05, patients=4000, most_records=8)
+    yield _padded_step("MLP 13-32-1", visits, _VISITS, turns)
 
 
 def _micro_batch(
@@ -58,7 +71,7 @@ def _micro_batch(
     module = build(study.task, study.cohort, study.seeds.model).train()
     records = studies.drawn_records(study, batch)
     features, labels = torch.from_numpy(records.features), torch.from_numpy(records.labels)
-    engine = engine_for(study.task.network, module, records.features.shape[1:])
+    engine = engine_for(study.task.network, module, (batch, 1, *records.features.shape[1:])).engine
     return _clipped(network, module, engine, (features, labels), turns, target)
 
 
@@ -85,23 +98,24 @@ def _unet() -> nn.Module:
 def _unet_micro_batch(turns: int) -> Row:
     batch = torch.randn(16, 1, 64, 64), (torch.rand(16) < 0.5).float()
     target = Target(most=1.5, against=FLOOR)
-    return _clipped("UNet 64x64", _unet(), ENGINES["layers"](), batch, turns, target)
+    module = _unet()
+    return _clipped("UNet 64x64", module, ENGINES["layers"](module), batch, turns, target)
 
 
 def _clipped(
     network: str,
     module: nn.Module,
     engine: PatientGradients,
-    batch: tuple[torch.Tensor, torch.Tensor],
+    batch: Batch,
     turns: int,
     target: Target | None,
 ) -> Row:
     features, labels = batch
-    owners, units = torch.arange(len(labels)), units_for(_size(module))
-    gradients = engine(module, features, labels, owners)
+    own = features[:, None], labels[:, None], torch.ones(len(labels), 1)
+    gradients, units = engine(*own), units_for(_size(module))
     clip = partial(clip_to_integers, clip=1.0, units=units)
     works = {
-        OURS: lambda: clip(engine(module, features, labels, owners)),
+        OURS: lambda: clip(engine(*own)),
         FLOOR: lambda: _backward(module, features, labels),
         "clip": lambda: clip(gradients),
     }
@@ -121,8 +135,9 @@ class _WorkerWith(Worker):
     """A worker for a network that no study can name."""
 
     def __init__(self, study: Study, records: Records, module: nn.Module) -> None:
-        steady = SteadyGradients(ENGINES["layers"]())
-        super().__init__(study, records.features, records.labels, steady)
+        form = StepForm.of(study, study.site_names[0])
+        layers = ENGINES["layers"](module)
+        super().__init__(study, form, records.features, records.labels, layers)
         self._module, self._layout = module, layout_of(parameters_of(module))
 
 
@@ -138,7 +153,7 @@ def _step(network: str, study: Study, turns: int, own: nn.Module | None = None) 
     trainer = Trainer(study, study.site_names[0], records, records, crew)
     model, entropy, size = parameters_of(module), SecretEntropy(), study.training.micro_batch
     whole = torch.from_numpy(records.features), torch.from_numpy(records.labels)
-    parts = list(zip(*(tensor.split(size) for tensor in whole), strict=True))
+    parts = _split(whole, size)
     works = {
         OURS: lambda: trainer.update(model, 0, 0, 1.0, entropy),
         STEP_BY_PARTS: lambda: _sgd_step(copied, parts),
@@ -160,13 +175,56 @@ def _step(network: str, study: Study, turns: int, own: nn.Module | None = None) 
     )
 
 
+def _padded_step(network: str, study: Study, counts: Sequence[int], turns: int) -> Row:
+    """One protected step of sampled patients against plain SGD steps of as many.
+
+    The floor knows who was drawn: it computes the expected number of patients, in whole
+    micro-batches' worth of their own records. The other floor computes as many places as ours.
+    """
+    site = study.site_names[0]
+    form, expected = StepForm.of(study, site), round(study.expected_batch(site))
+    records = studies.drawn_records(study, study.site(site).patients, counts)
+    module = build(study.task, study.cohort, study.seeds.model).train()
+    trainer = Trainer(study, site, records, records)
+    model, entropy, size = parameters_of(module), SecretEntropy(), study.training.micro_batch
+    own = records.patients < expected
+    places = form.batches * form.places * form.records
+    works = {
+        OURS: lambda: trainer.update(model, 0, 0, 1.0, entropy),
+        "plain SGD step of those expected": lambda: _sgd_step(module, drawn),
+        "plain SGD step, as many places": lambda: _sgd_step(module, padded),
+    }
+    batch = torch.from_numpy(records.features[own]), torch.from_numpy(records.labels[own])
+    drawn = _split(batch, size)
+    numbers = np.arange(places) % len(records.labels)
+    filled = torch.from_numpy(records.features[numbers]), torch.from_numpy(records.labels[numbers])
+    padded = _split(filled, form.places * form.records)
+    rate = study.privacy_of(site).sampling_rate
+    return row_of(
+        AREA,
+        f"padded step, {network}",
+        f"{rate:g} of {study.site(site).patients} patients, up to {form.records} records",
+        take_turns(works, turns),
+        parts={
+            "places": float(form.batches * form.places),
+            "expected patients": float(expected),
+            "records computed": float(places),
+            "expected records": float(own.sum()),
+        },
+    )
+
+
+def _split(batch: Batch, size: int) -> list[Batch]:
+    return list(zip(*(tensor.split(size) for tensor in batch), strict=True))
+
+
 def _backward(module: nn.Module, features: torch.Tensor, labels: torch.Tensor) -> None:
     module.zero_grad()
     logits = module(features).reshape(-1)
     nn.functional.binary_cross_entropy_with_logits(logits, labels).backward()
 
 
-def _sgd_step(module: nn.Module, batches: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+def _sgd_step(module: nn.Module, batches: list[Batch]) -> None:
     optimizer = torch.optim.SGD(module.parameters(), lr=1e-6)
     optimizer.zero_grad()
     for features, labels in batches:

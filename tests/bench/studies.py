@@ -1,5 +1,6 @@
 """The two studies that are measured: 13 numbers and an MLP, small images and a small network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ purpose: To be measured.
 split: {{method: keyed_hash, test_fraction: 0.2}}
 training:
   {{rounds: {rounds}, local_steps: {steps}, learning_rate: 0.1, micro_batch: {micro_batch}}}
-privacy: {{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: {rate}}}
+privacy: {{mode: local, epsilon: 4, delta: 1e-4, clip: 1.0, sampling_rate: {rate}}}
 aggregation: {{threshold: 3, colluders: 1}}
 evaluation: {{bins: 16}}
 seeds: {{model: 1, split: 1}}
@@ -25,19 +26,38 @@ seeds: {{model: 1, split: 1}}
 
 
 def tabular(
-    *, rounds: int = 10, steps: int = 5, micro_batch: int = 64, rate: float = 0.25
+    *,
+    rounds: int = 10,
+    steps: int = 5,
+    micro_batch: int = 64,
+    rate: float = 0.25,
+    patients: int = 150,
+    most_records: int = 1,
 ) -> Study:
     """Returns the study of ``tabular_text``."""
-    return read_study(tabular_text(rounds=rounds, steps=steps, micro_batch=micro_batch, rate=rate))
+    return read_study(
+        tabular_text(
+            rounds=rounds, steps=steps, micro_batch=micro_batch, rate=rate, patients=patients,
+            most_records=most_records,
+        )
+    )  # fmt: skip
 
 
-def tabular_text(*, rounds: int, steps: int = 5, micro_batch: int = 64, rate: float = 0.25) -> str:
-    """Returns four hospitals of 160 patients with 13 numbers each, and the MLP 13-32-1."""
+def tabular_text(
+    *,
+    rounds: int,
+    steps: int = 5,
+    micro_batch: int = 64,
+    rate: float = 0.25,
+    patients: int = 150,
+    most_records: int = 1,
+) -> str:
+    """Returns four hospitals with 13 numbers a record, and the MLP 13-32-1."""
     columns = "\n".join(
         f"    - {{name: x{place}, kind: number, range: [-100, 100]}}" for place in range(FEATURES)
     )
     sites = "\n".join(
-        f"  - {{name: {site}, records: {site}.csv, patients: 150}}"
+        f"  - {{name: {site}, records: {site}.csv, patients: {patients}}}"
         for site in ("east", "north", "south", "west")
     )
     shared = _SHARED.format(rounds=rounds, steps=steps, micro_batch=micro_batch, rate=rate)
@@ -50,6 +70,7 @@ cohort:
   patient_key: patient
   label: {{column: ill, positive: [1], negative: [0]}}
   min_patients: 4
+  max_records_per_patient: {most_records}
   columns:
 {columns}
     - {{name: patient, kind: other}}
@@ -66,38 +87,46 @@ def imaging(
     micro_batch: int,
     side: int = 28,
     network: str = "{name: Classifier, channels: [8, 16], strides: [2, 2]}",
+    rate: float = 1.0,
+    patients: int = 256,
+    most_records: int | None = None,
 ) -> Study:
-    """Returns a study of square images and the small Classifier, everybody in every step."""
-    shared = _SHARED.format(rounds=1, steps=1, micro_batch=micro_batch, rate=1.0)
+    """Returns a study of square images and the small Classifier, everybody in every step.
+
+    An image is a patient, unless ``most_records`` says how many one may have.
+    """
+    shared = _SHARED.format(rounds=1, steps=1, micro_batch=micro_batch, rate=rate)
+    key = f"patient\n  max_records_per_patient: {most_records}" if most_records else "row"
     return read_study(f"""\
 collegium: 1
 name: bench-images
 title: Small images
 cohort:
   kind: images
-  patient_key: row
+  patient_key: {key}
   label: {{positive: [1], negative: [0]}}
   image: {{shape: [{side}, {side}], range: [0, 255], centre: 127.5, scale: 64}}
 sites:
-  - {{name: east, records: east.npz, patients: 256}}
-  - {{name: north, records: north.npz, patients: 256}}
-  - {{name: south, records: south.npz, patients: 256}}
+  - {{name: east, records: east.npz, patients: {patients}}}
+  - {{name: north, records: north.npz, patients: {patients}}}
+  - {{name: south, records: south.npz, patients: {patients}}}
 task:
   network: {network}
 {shared}""")
 
 
-def drawn_records(study: Study, patients: int) -> Records:
-    """Returns random records of the study's shape, one for each patient."""
+def drawn_records(study: Study, patients: int, counts: Sequence[int] = (1,)) -> Records:
+    """Returns random records of the study's shape: so many for one patient after the other."""
     generator = np.random.default_rng(1)
     cohort = study.cohort
     shape = (1, *cohort.image.shape) if isinstance(cohort, ImageCohort) else (FEATURES,)
+    owners = np.repeat(np.arange(patients), np.resize(counts, patients))
     return Records(
-        features=generator.normal(size=(patients, *shape)).astype(np.float32),
-        labels=(generator.random(patients) < 0.5).astype(np.float32),
-        patients=np.arange(patients),
+        features=generator.normal(size=(len(owners), *shape)).astype(np.float32),
+        labels=(generator.random(len(owners)) < 0.5).astype(np.float32),
+        patients=owners,
         patient_keys=tuple(f"p{number}" for number in range(patients)),
-        rows=np.arange(patients),
+        rows=np.arange(len(owners)),
     )
 
 
