@@ -4,12 +4,14 @@ It looks and changes nothing: databases are opened for reading alone.
 """
 
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from compliance.store import read_hospital
+from coordinator.views import open_views
 from coordinator.workspace import Workspace
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study import Study
@@ -39,7 +41,23 @@ def show_budgets(
         _require_forecast(study, databases)
     found = {name: _read(path, name, study) for name, path in databases.items()}
     print_budgets(found, console)
-    return {"hospitals": found}
+    unprotected = _runs_without_privacy(Workspace(out))
+    if unprotected:
+        console.print(
+            f"  {len(unprotected)} runs trained on the same patients without differential privacy "
+            f"({', '.join(unprotected)}): they cost no budget, and nothing bounds what they show",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
+    return {"hospitals": found, "runs_without_privacy": unprotected}
+
+
+def _runs_without_privacy(workspace: Workspace) -> list[str]:
+    if not Path(workspace.database).is_file():
+        return []
+    with closing(open_views(workspace.root)) as views:
+        return [run.run_id for run in views.runs() if run.mode == "none"]
 
 
 def show_own_budget(home: Path, study: Study | None, console: Console) -> dict[str, Any]:

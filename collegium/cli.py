@@ -45,6 +45,14 @@ silo_app.add_typer(supervisor_app)
 app.add_typer(coordinator_app, name="coordinator")
 
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "--home",
+        help="The folder that holds the runs: a simulation's, a coordinator's, a hospital's own.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that holds the records the study names.")
@@ -217,8 +225,13 @@ def redteam(
 
 
 @runs_app.command("list")
-def runs_list(out: Out, as_json: AsJson = False) -> None:
+def runs_list(out: Folder, as_json: AsJson = False) -> None:
     """Lists the runs in a folder."""
+    from collegium import own_folder
+
+    if own_folder.is_hospital(out):
+        emit(own_folder.list_runs(out, console()), as_json)
+        return
     from collegium.show import list_runs
 
     emit(list_runs(out, console(), as_json=as_json), as_json)
@@ -226,17 +239,29 @@ def runs_list(out: Out, as_json: AsJson = False) -> None:
 
 @runs_app.command("show")
 def runs_show(
-    run: Annotated[str, typer.Argument(metavar="RUN")], out: Out, as_json: AsJson = False
+    run: Annotated[str, typer.Argument(metavar="RUN")], out: Folder, as_json: AsJson = False
 ) -> None:
     """Shows one run whole."""
+    from collegium import own_folder
+
+    if own_folder.is_hospital(out):
+        emit(own_folder.show_run(out, run, console()), as_json)
+        return
     from collegium.show import show_run
 
     emit(show_run(out, run, console(), as_json=as_json), as_json)
 
 
 @audit_app.command("verify")
-def audit_verify(out: Out, as_json: AsJson = False) -> None:
+def audit_verify(out: Folder, as_json: AsJson = False) -> None:
     """Checks the log, its signatures, every snapshot and every hospital's ledger."""
+    from collegium import own_folder
+
+    if own_folder.is_hospital(out):
+        told, found = own_folder.verify_folder(out, console())
+        emit(told, as_json)
+        found.require_sound()
+        return
     from collegium.verify import verify_folder
 
     emit(verify_folder(out, console()), as_json)
@@ -263,10 +288,15 @@ def audit_recompute(
 def report_export(
     run: Annotated[str, typer.Argument(metavar="RUN")],
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
-    out: Out,
+    out: Folder,
     form: Annotated[str, typer.Option("--format", help="html, json or csv.")] = "html",
 ) -> None:
     """Writes the privacy statement, the run record and the audit entries of a run."""
+    from collegium import own_folder
+
+    if own_folder.is_hospital(out):
+        own_folder.export_report(out, run, form, to, console())
+        return
     from collegium.show import export_report
 
     export_report(out, run, form, to, console())

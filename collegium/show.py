@@ -15,14 +15,13 @@ from compliance.chart_words import describe_comparison, range_words
 from compliance.charts import to_svg, utility_against_epsilon
 from compliance.comparison import comparison_json, reached
 from compliance.dossier import Dossier, run_json
-from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
+from compliance.renderers import RENDERERS
+from compliance.reports import privacy_report, render_html, run_page
 from compliance.utility import MODES, UtilityPoint, best_known
 from coordinator.views import RunSummary, Views, open_views
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from protocol.study import Study
-
-_RENDERERS = {"html": render_html, "json": render_json, "csv": render_csv}
 
 
 def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
@@ -190,10 +189,10 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
     Raises:
         WorkspaceRefused: an unknown format, or the file cannot be written.
     """
-    if form not in _RENDERERS:
-        raise WorkspaceRefused(f"--format {form!r} is not one of {', '.join(_RENDERERS)}")
+    if form not in RENDERERS:
+        raise WorkspaceRefused(f"--format {form!r} is not one of {', '.join(RENDERERS)}")
     document = privacy_report(_dossier(out, run_id))
-    _write(to, _RENDERERS[form](document))
+    _write(to, RENDERERS[form](document))
     console.print(
         f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
     )

@@ -56,6 +56,13 @@ class LogHeads:
         """Returns the kept head of so many entries, or None."""
         return self._one(_AT, {"origin": self._origin, "size": size})
 
+    def all(self) -> tuple[SignedHead, ...]:
+        """Returns every kept head, the smallest first."""
+        query = _HEADS.order_by(LogHeadRow.size)
+        with self._hospital.reading() as connection:
+            rows = connection.execute(query, {"origin": self._origin}).all()
+        return tuple(SignedHead(**row._mapping) for row in rows)
+
     def keeping(self, head: SignedHead) -> OnceBook:
         """Returns the hospital's once-book, which keeps a head with its next record."""
         return _BookWithHead(self, head)

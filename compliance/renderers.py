@@ -202,3 +202,7 @@ def _guarded(cell: Cell) -> str | int | float:
     first = cell.lstrip()
     is_formula = first.startswith(_FORMULA_STARTS) or cell.startswith(("\t", "\r", "\n"))
     return f"'{cell}" if is_formula else cell
+
+
+#: The formats that a report can be written in, by the name that people type.
+RENDERERS = {"html": render_html, "json": render_json, "csv": render_csv}

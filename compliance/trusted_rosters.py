@@ -87,6 +87,17 @@ class TrustedRosters:
                 return roster
         raise PolicyRefused("the run's roster is not one that this hospital has trusted")
 
+    def all(self) -> tuple[Roster, ...]:
+        """Returns every roster that was ever trusted here, of chains that were left too.
+
+        Raises:
+            StoreBroken: one cannot be read, or the present chain was changed.
+        """
+        with self._hospital.session() as session:
+            _chain(session)
+            rows = session.scalars(select(RosterRow).order_by(RosterRow.number))
+            return tuple(_signed(row).roster for row in rows)
+
     def keep(self, signed: SignedRoster, *, compared: str | None = None) -> Roster:
         """Keeps a roster that the rules allow, and returns it; again changes nothing.
 

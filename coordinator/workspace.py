@@ -109,6 +109,11 @@ class Workspace:
         """
         workspace = cls(root)
         if isinstance(workspace.database, Path) and not workspace.database.is_file():
+            if (root / "site.yaml").is_file():
+                raise WorkspaceRefused(
+                    f"{root} is a hospital's own folder: runs, report export and audit verify work "
+                    "there; this one needs the coordinator's folder"
+                )
             raise WorkspaceRefused(f"--out {root} holds no run: collegium simulate makes one")
         return workspace
 

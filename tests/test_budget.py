@@ -24,6 +24,7 @@ from protocol.study import Study
 from protocol.study_file import read_study
 from silos.budget import forecast
 from silos.privacy_plan import PrivacyPlan
+from tests.federation import Federation
 from tests.studies import changed
 
 STUDY = changed("epsilon: 4", "epsilon: 2")
@@ -125,6 +126,19 @@ def test_forecast_says_when_one_group_of_patients_cannot_pay(out: Path) -> None:
     assert not forecast["fits"]
     fits = {part: line["fits"] for part, line in forecast["partitions"].items()}
     assert fits == {"training": True, "evaluation": False}
+
+
+def test_runs_without_privacy_on_the_same_patients_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private = "{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+    study = read_study(changed(private, "{mode: none, sampling_rate: 1.0}"))
+    federation = Federation(tmp_path, study)
+    federation.run()
+    out = federation.workspace.root
+    found = show_budgets(out, None, None, Console(file=sys.stdout, width=200))
+    assert found["runs_without_privacy"] == ["run-1"]
+    assert "1 runs trained on the same patients without differential" in capsys.readouterr().out
 
 
 def test_looking_changes_no_byte_and_no_time(out: Path) -> None:

@@ -1,0 +1,215 @@
+"""Checks a hospital's own folder against itself, without the coordinator.
+
+Rules:
+
+1. The ledger's chain is whole, and no older copy by the list outside the database.
+2. So are the decisions about studies, each signed with a key of this hospital.
+3. The trusted rosters follow each other.
+4. Every run here was asked for by a coordinator whose key a trusted roster names.
+5. Every run that the ledger books was asked for, of the same study, and that
+   study's people had approved at least so many runs of it when they began.
+6. Every study that was approved is kept as its digest says.
+7. Every kept head of the coordinator's log is signed by the log's key, and none
+   contradicts another.
+
+What the coordinator did is not checked here: the signed note of ``silo log`` is
+what its records can be held to.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from compliance.approval_book import approvals_of
+from compliance.approvals import Approval, Decision
+from compliance.identity_keys import IdentityKeys
+from compliance.joined_runs import JoinedRun, JoinedRuns
+from compliance.ledger_records import Entry, State
+from compliance.log_heads import LogHeads
+from compliance.store import Hospital
+from compliance.study_shelf import StudyShelf
+from compliance.trusted_rosters import TrustedRosters
+from protocol.errors import FederationError, MessageRefused, StoreBroken
+from protocol.log_proof import open_head
+from protocol.run_notice import open_notice
+from silos.credentials import Credentials
+from silos.own_runs import reading
+
+NOT_CHECKED = (
+    "the coordinator's records: give its auditor the note that collegium silo log --to writes",
+    "the records of patients, and what training did with them",
+    "the other hospitals",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnCheck:
+    """What was checked, with which keys (hexadecimal), and what was found.
+
+    ``holds`` has a sentence for each thing that is as it should be.
+    """
+
+    site: str
+    identity: str
+    coordinator: str | None
+    checked_at: str
+    holds: dict[str, str]
+    faults: tuple[str, ...]
+
+    def require_sound(self) -> None:
+        """Refuses a folder that has a fault.
+
+        Raises:
+            StoreBroken: names every one.
+        """
+        if self.faults:
+            raise StoreBroken("\n".join(self.faults))
+
+
+Tell = Callable[[str], None]
+
+
+def check_own(home: Path) -> OwnCheck:
+    """Checks a hospital's folder; goes on after a fault.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused: no hospital lives there.
+        LedgerBroken: its database cannot be opened.
+    """
+    with reading(home) as (_, hospital):
+        credentials = Credentials(home / "tls", hospital.site)
+        key = credentials.coordinator.key if credentials.enrolled else None
+        checks: dict[str, Callable[[Tell], str]] = {
+            "ledger": lambda tell: _check_ledger(hospital),
+            "approvals": lambda tell: _check_approvals(hospital),
+            "rosters": lambda tell: _check_rosters(hospital),
+            "runs": lambda tell: _check_runs(hospital, key, tell),
+            "studies": lambda tell: _check_studies(home, hospital, tell),
+            "log": lambda tell: _check_log(hospital, key, tell),
+        }
+        holds: dict[str, str] = {}
+        faults: list[str] = []
+        for name, check in checks.items():
+            before = len(faults)
+            try:
+                sentence = check(partial(_tell, faults, name))
+            except FederationError as error:
+                _tell(faults, name, str(error))
+            if len(faults) == before:
+                holds[name] = sentence
+        return OwnCheck(
+            site=hospital.site,
+            identity=IdentityKeys(hospital).own.public.hex(),
+            coordinator=key.hex() if key else None,
+            checked_at=hospital.now(),
+            holds=holds,
+            faults=tuple(faults),
+        )
+
+
+def _tell(faults: list[str], name: str, fault: str) -> None:
+    faults.append(f"{name}: {fault}")
+
+
+def _check_ledger(hospital: Hospital) -> str:
+    head = hospital.ledger.verify()
+    hospital.ledger.require_newest()
+    return f"{len(_entries(hospital))} entries, the chain is whole and no older copy; head {head}"
+
+
+def _check_approvals(hospital: Hospital) -> str:
+    number = len(approvals_of(hospital).all())
+    return f"{number} decisions, each signed by this hospital, none changed or removed"
+
+
+def _check_rosters(hospital: Hospital) -> str:
+    number = len(TrustedRosters(hospital).all())
+    return f"{number} were trusted, each signed by those before it"
+
+
+def _check_runs(hospital: Hospital, key: bytes | None, tell: Tell) -> str:
+    runs = {run.run_id: run for run in JoinedRuns(hospital).all()}
+    keys = {roster.coordinator.key for roster in TrustedRosters(hospital).all()}
+    for run in runs.values():
+        _check_notice(run, keys | ({key} if key else set()), tell)
+    booked = [entry for entry in _entries(hospital) if entry.run]
+    for entry in booked:
+        run_of = runs.get(entry.run)
+        if run_of is None or run_of.study != entry.study:
+            tell(f"ledger entry {entry.number} is of run {entry.run}, which nobody asked for")
+    _check_allowed(booked, approvals_of(hospital).all(), tell)
+    paid = len({entry.run for entry in booked})
+    return f"{len(runs)} were asked for by the coordinator, {paid} of them are in the ledger"
+
+
+def _check_notice(run: JoinedRun, keys: set[bytes], tell: Tell) -> None:
+    for key in keys:
+        try:
+            notice = open_notice(run.notice, key)
+        except MessageRefused:
+            continue
+        if (notice.run_id, notice.study) != (run.run_id, run.study):
+            tell(f"run {run.run_id}: what the coordinator signed is about another run or study")
+        return
+    tell(f"run {run.run_id}: no coordinator of this hospital has signed what asked for it")
+
+
+def _check_allowed(booked: list[Entry], decisions: tuple[Approval, ...], tell: Tell) -> None:
+    """Holds each run that the ledger counts against what was approved before it began."""
+    sent = {entry.parent for entry in booked if entry.state is State.SENT}
+    plans = [e for e in booked if e.state is State.RESERVED and e.number in sent]
+    begun: dict[str, list[str]] = {}
+    for plan in plans:
+        runs = begun.setdefault(plan.study, [])
+        if plan.run in runs:
+            continue
+        runs.append(plan.run)
+        approved = (
+            decision.runs
+            for decision in decisions
+            if decision.decision is Decision.APPROVED
+            and decision.study == plan.study
+            and decision.decided_at <= plan.created_at
+        )
+        if max(approved, default=0) < len(runs):
+            tell(f"run {plan.run} of study {plan.study[:16]} began without an approval for it")
+
+
+def _check_studies(home: Path, hospital: Hospital, tell: Tell) -> str:
+    shelf = StudyShelf(home / "studies")
+    digests = dict.fromkeys(decision.study for decision in approvals_of(hospital).all())
+    for digest in digests:
+        try:
+            shelf.read(digest)
+        except FederationError as error:
+            tell(str(error))
+    return f"{len(digests)} that were decided on are kept as their digests say"
+
+
+def _check_log(hospital: Hospital, key: bytes | None, tell: Tell) -> str:
+    if key is None:
+        return "no coordinator is known here yet"
+    heads = LogHeads(hospital, key)
+    kept = heads.all()
+    for head in kept:
+        try:
+            signed = open_head(head.note, key)
+        except MessageRefused as error:
+            tell(f"head of {head.size} entries: {error}")
+            continue
+        if (signed.size, signed.root) != (head.size, head.root):
+            tell(f"head of {head.size} entries: its note is about another")
+    for fork in heads.forks():
+        tell(
+            f"run {fork.run}, {fork.seen_at}: the coordinator showed a log that was not shown to "
+            "agree with what this hospital holds: collegium silo log has both notes"
+        )
+    if not kept:
+        return "no head is held yet: this hospital has taken part in no round"
+    return f"{len(kept)} heads of the coordinator's, signed by it; the newest of {kept[-1].size}"
+
+
+def _entries(hospital: Hospital) -> list[Entry]:
+    with hospital.transaction() as book:
+        return list(book.entries())

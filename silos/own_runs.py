@@ -1,0 +1,190 @@
+"""The runs of one hospital, read from its own folder alone: for its own people."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from compliance.approval_book import approvals_of
+from compliance.hospital_report import (
+    ApprovalFacts,
+    CostFacts,
+    HospitalRun,
+    PlanFacts,
+    ReleaseFacts,
+    StudyFacts,
+)
+from compliance.joined_runs import JoinedRun, JoinedRuns
+from compliance.ledger_records import PARTITIONS, PICO, Entry, LedgerSummary, State
+from compliance.log_heads import LogHeads
+from compliance.store import Hospital
+from compliance.study_shelf import StudyShelf
+from protocol.errors import PolicyRefused, StudyRefused, WorkspaceRefused
+from protocol.privacy import PatientPrivacy
+from protocol.study import Study
+from silos.credentials import Credentials
+from silos.home import read_own
+from silos.privacy_plan import PrivacyPlan
+from silos.site_file import SiteFile, site_file_of
+
+
+@contextmanager
+def reading(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
+    """Yields a home's site file and its database, to be looked at only.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be read; says why.
+    """
+    site = site_file_of(home)
+    hospital = read_own(home, site)
+    try:
+        yield site, hospital
+    finally:
+        hospital.close()
+
+
+def own_runs(home: Path) -> tuple[HospitalRun, ...]:
+    """Returns every run that this hospital was asked to join, newest first."""
+    with reading(home) as (_, hospital):
+        return tuple(_facts(home, hospital, run) for run in reversed(JoinedRuns(hospital).all()))
+
+
+def own_run(home: Path, run_id: str) -> HospitalRun:
+    """Returns one run; a unique beginning of its name is enough.
+
+    Raises:
+        WorkspaceRefused: there is no such run here, or several begin so.
+    """
+    with reading(home) as (_, hospital):
+        runs = JoinedRuns(hospital).all()
+        found = [run for run in runs if run.run_id == run_id]
+        found = found or [run for run in runs if run.run_id.startswith(run_id)]
+        if len(found) != 1:
+            raise WorkspaceRefused(
+                f"{len(found)} runs of this hospital are called {run_id!r}: collegium runs list "
+                "shows them"
+            )
+        return _facts(home, hospital, found[0])
+
+
+def _facts(home: Path, hospital: Hospital, run: JoinedRun) -> HospitalRun:
+    study, plan = _study(home, hospital.site, run.study)
+    with hospital.transaction() as book:
+        entries = [entry for entry in book.entries() if entry.run == run.run_id]
+    summary = _summary(hospital)
+    credentials = Credentials(home / "tls", hospital.site)
+    newest = None
+    if credentials.enrolled:
+        newest = LogHeads(hospital, credentials.coordinator.key).newest()
+    return HospitalRun(
+        site=hospital.site,
+        simulated=hospital.simulated,
+        run_id=run.run_id,
+        state=run.state.value,
+        joined_at=run.joined_at,
+        changed_at=run.changed_at,
+        left_by=run.left_by,
+        left_because=run.left_because,
+        study_digest=run.study,
+        study=study,
+        approvals=tuple(
+            ApprovalFacts(
+                decision=entry.decision.value,
+                approver=entry.approver,
+                decided_at=entry.decided_at,
+                runs=entry.runs,
+                reason=entry.reason,
+            )
+            for entry in approvals_of(hospital).all()
+            if entry.study == run.study
+        ),
+        costs=tuple(_costs(entries, summary, plan)),
+        releases=tuple(_releases(entries)),
+        budget_epsilon=summary.epsilon_max if summary else None,
+        budget_delta=summary.delta if summary else None,
+        ledger_head=hospital.ledger.head,
+        ledger_entries=summary.num_entries if summary else 0,
+        log_size=newest.size if newest else 0,
+        log_root=newest.root.hex() if newest else "",
+    )
+
+
+def _summary(hospital: Hospital) -> LedgerSummary | None:
+    try:
+        return hospital.ledger.summary()
+    except PolicyRefused:  # no budget was opened
+        return None
+
+
+def _study(home: Path, site: str, digest: str) -> tuple[StudyFacts | None, PrivacyPlan | None]:
+    try:
+        study, _ = StudyShelf(home / "studies").read(digest)
+    except StudyRefused:  # it asked to run and was never approved
+        return None, None
+    plan = PrivacyPlan.at(study, site)
+    facts = StudyFacts(
+        name=study.name,
+        title=study.title,
+        purpose=study.purpose,
+        sites=tuple(study.site_names),
+        threshold=max(study.threshold, study.aggregation.min_cohort),
+        colluders=study.aggregation.colluders,
+        plan=_plan(study, site, plan) if plan else None,
+    )
+    return facts, plan
+
+
+def _plan(study: Study, site: str, plan: PrivacyPlan) -> PlanFacts | None:
+    privacy = study.privacy_of(site)
+    if not isinstance(privacy, PatientPrivacy):
+        return None
+    return PlanFacts(
+        unit=privacy.unit,
+        mode=privacy.mode,
+        delta=plan.delta,
+        epsilon=plan.epsilon,
+        evaluation_epsilon=plan.evaluation_epsilon,
+        epsilon_two_hospitals=plan.epsilon_two_hospitals,
+        fallback_epsilon=plan.fallback_epsilon,
+    )
+
+
+def _costs(
+    entries: list[Entry], summary: LedgerSummary | None, plan: PrivacyPlan | None
+) -> Iterator[CostFacts]:
+    if summary is None:
+        return
+    promised = {"training": plan.epsilon, "evaluation": plan.evaluation_epsilon} if plan else {}
+    for partition in PARTITIONS:
+        own = [entry for entry in entries if entry.partition == partition]
+        plans = {entry.number for entry in own if entry.state is State.RESERVED}
+        if not plans:
+            continue
+        ended = (State.SETTLED, State.RELEASED)
+        closed = {entry.parent for entry in own if entry.state in ended}
+        line = summary.of(partition)
+        yield CostFacts(
+            partition=partition,
+            epsilon=promised.get(partition),
+            share_reserved=_rho(own, State.RESERVED) / PICO / summary.capacity,
+            share_sent=_rho(own, State.SENT) / PICO / summary.capacity,
+            is_open=bool(plans - closed),
+            spent_by_all=line.epsilon_spent,
+            remaining=max(0.0, summary.epsilon_max - line.epsilon_committed),
+        )
+
+
+def _rho(entries: list[Entry], state: State) -> int:
+    return sum(entry.rho for entry in entries if entry.state is state)
+
+
+def _releases(entries: list[Entry]) -> Iterator[ReleaseFacts]:
+    for entry in entries:
+        if entry.state is State.SENT:
+            yield ReleaseFacts(
+                number=entry.number,
+                sent_at=entry.created_at,
+                purpose=entry.purpose,
+                context=entry.context,
+                blob=entry.blob,
+                is_paid_here=entry.rho > 0,
+            )

@@ -1,0 +1,257 @@
+"""A hospital's officer in the hospital's own folder: runs, report and audit verify."""
+
+import json
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from compliance.approval_book import approvals_of
+from compliance.documents import Statement
+from compliance.hospital_report import hospital_report
+from compliance.joined_runs import JoinedRuns, RunState
+from compliance.ledger_records import State
+from compliance.log_heads import LogHeads
+from coordinator.workspace import Workspace
+from protocol.log_proof import SignedHead
+from silos.own_check import check_own
+from silos.own_runs import own_run, own_runs
+from silos.site_template import site_template
+from tests.databases import run_sql
+from tests.network import Network, Site
+from tests.studies import small_study
+from tests.test_silo_commands import Person, person
+
+__all__ = ["person"]
+OFFICER = "Dr. A. Officer"
+
+
+@pytest.fixture(scope="module")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, str]:
+    """A network on which one approved run has finished."""
+    network = Network(tmp_path_factory.mktemp("network"), small_study())
+    with network.serving():
+        for site in network.sites.values():
+            with closing(site.open()) as hospital:
+                approvals_of(hospital).approve(
+                    network.study.digest, approver=OFFICER, approvers=[OFFICER], reason="rare"
+                )
+        network.start_sites()
+        run = network.run()
+    assert network.row(run).state == "finished"
+    (network.sites["east"].home / "site.yaml").write_text(site_template("east", None, None))
+    return network, run
+
+
+@pytest.fixture
+def home(run_once: tuple[Network, str], tmp_path: Path) -> Path:
+    """A copy of east's folder, which is all that its officer has."""
+    return Path(copytree(run_once[0].sites["east"].home, tmp_path / "copy"))
+
+
+@pytest.fixture
+def run(run_once: tuple[Network, str]) -> str:
+    return run_once[1]
+
+
+@pytest.fixture
+def east(run_once: tuple[Network, str]) -> Site:
+    return run_once[0].sites["east"]
+
+
+def at(site: Site, home: Path) -> Site:
+    return replace(site, home=home)
+
+
+def tampered(home: Path, statement: str) -> None:
+    """Changes the database as whoever has the file can: without its triggers."""
+    place = home / "hospital.db"
+    for (trigger,) in run_sql(place, "SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+        run_sql(place, f"DROP TRIGGER {trigger}")
+    run_sql(place, statement)
+
+
+def test_runs_are_listed_from_the_hospitals_own_records(
+    home: Path, run: str, person: Person
+) -> None:
+    for option in ("--home", "--out"):
+        assert person.runs("runs", "list", option, home, "--json") == 0
+        (line,) = json.loads(person.out)
+        assert (line["run_id"], line["study"], line["state"]) == (run, "small", "left")
+        assert line["approved_by"] == [OFFICER]
+    assert person.runs("runs", "list", "--home", home) == 0
+    assert run in person.err and OFFICER in person.err
+
+
+def test_one_run_is_shown_with_what_it_cost(home: Path, run: str, person: Person) -> None:
+    assert person.runs("runs", "show", run[:-2], "--home", home, "--json") == 0
+    found = json.loads(person.out)
+    assert found["run_id"] == run
+    assert [cost["partition"] for cost in found["costs"]] == ["training", "evaluation"]
+    assert f"approved by {OFFICER}" in person.err
+    assert "0 runs of this hospital are called 'x'" in person.reads_refusal(
+        "runs", "show", "x", "--home", home
+    )
+
+
+def test_what_the_report_says_is_what_the_ledger_holds(east: Site, home: Path, run: str) -> None:
+    found = own_run(home, run)
+    with closing(at(east, home).open()) as hospital:
+        capacity = hospital.ledger.summary().capacity
+        with hospital.transaction() as book:
+            sent = [entry for entry in book.entries() if entry.state is State.SENT]
+    assert [r.context for r in found.releases] == [entry.context for entry in sent]
+    assert [r.blob for r in found.releases] == [entry.blob for entry in sent]
+    assert sum(c.share_sent for c in found.costs) == pytest.approx(
+        sum(entry.rho for entry in sent) / 1e12 / capacity
+    )
+    assert not any(cost.is_open for cost in found.costs)
+    (decision,) = found.approvals
+    assert (decision.approver, decision.reason, decision.runs) == (OFFICER, "rare", 1)
+
+
+@pytest.mark.parametrize("form", ["html", "json", "csv"])
+def test_a_report_is_written_in_the_hospital(
+    home: Path, run: str, person: Person, tmp_path: Path, form: str
+) -> None:
+    to = tmp_path / "report"
+    assert person.runs("report", "export", run, "--home", home, "--to", to, "--format", form) == 0
+    text = to.read_text()
+    for said in (OFFICER, small_study().digest, run, "was verified at", "simulated hospital"):
+        assert said in text
+    assert "--format 'pdf' is not one of html, json, csv" in person.reads_refusal(
+        "report", "export", run, "--home", home, "--to", to, "--format", "pdf"
+    )
+
+
+def test_a_sound_folder_is_verified_with_its_keys(
+    run_once: tuple[Network, str], home: Path, person: Person
+) -> None:
+    assert person.runs("audit", "verify", "--home", home, "--json") == 0
+    found = json.loads(person.out)
+    assert found["verified"] is True and found["faults"] == []
+    assert set(found["holds"]) == {"ledger", "approvals", "rosters", "runs", "studies", "log"}
+    assert found["coordinator"] == Workspace(run_once[0].home).public_key().hex()
+    assert found["coordinator"] in person.err
+    assert "not checked  the coordinator's records" in person.err
+
+
+def test_what_needs_the_coordinators_folder_says_so(home: Path, person: Person) -> None:
+    said = person.reads_refusal("audit", "recompute", "1", "--out", home)
+    assert "is a hospital's own folder" in said
+
+
+def test_a_real_hospitals_report_says_what_its_patients_were_promised(home: Path, run: str) -> None:
+    found = replace(own_run(home, run), simulated=False)
+    assert found.study is not None and found.study.plan is not None
+    claim = hospital_report(found, Statement(text="")).banner[1]
+    assert "At most epsilon 4 at delta 1e-3 for the presence of one patient's records" in claim.text
+    nothing_left = replace(found, releases=())
+    assert "No patient paid" in hospital_report(nothing_left, Statement(text="")).banner[1].detail
+    unknown = replace(found, study=None)
+    assert "No privacy is claimed" in hospital_report(unknown, Statement(text="")).banner[1].text
+
+
+# --- tampering ------------------------------------------------------------------------------------
+
+#: What somebody with the folder changes, and what is said of it.
+CHANGES = {
+    "a withdrawal is deleted": (
+        "DELETE FROM approval WHERE number = 2",
+        "approvals: approval 2, the newest decision, is not in the database",
+    ),
+    "an approver's name": (
+        "UPDATE approval SET approver = 'Somebody Else' WHERE number = 1",
+        "approvals: approval 1 was changed",
+    ),
+    "how many runs were approved": (
+        "UPDATE approval SET runs = 9 WHERE number = 1",
+        "approvals: approval 1 was changed",
+    ),
+    "an entry of the ledger": (
+        "UPDATE ledger_entry SET rho = 0 WHERE number = 3",
+        "ledger: ledger entry 3 was changed",
+    ),
+    "the ledger's end": (
+        "DELETE FROM ledger_entry WHERE number > 4",
+        "ledger: the ledger went back in time",
+    ),
+    "the budget": ("UPDATE budget SET epsilon_max = 99", "ledger: the budget was changed"),
+    "the run was never asked for": (
+        "DELETE FROM joined_run",
+        "which nobody asked for",
+    ),
+    "the study of a run": (
+        "UPDATE joined_run SET study = '" + "0" * 64 + "'",
+        "is about another run or study",
+    ),
+    "the notice": ("UPDATE joined_run SET notice = x'00'", "no coordinator of this hospital has"),
+    "a head of the log": (
+        "UPDATE log_head SET root = zeroblob(32) WHERE size = (SELECT max(size) FROM log_head)",
+        "its note is about another",
+    ),
+    "a note": ("UPDATE log_head SET note = x'00'", "log: head of "),
+    "a roster": (
+        "UPDATE trusted_roster SET signatures_json = '[]'",
+        "rosters: roster 1 was changed",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_was_changed_is_told_and_nothing_is_reported(
+    home: Path, run: str, person: Person, tmp_path: Path, change: str, east: Site
+) -> None:
+    with closing(at(east, home).open()) as hospital:
+        approvals_of(hospital).withdraw(small_study().digest, approver=OFFICER)
+    statement, said = CHANGES[change]
+    tampered(home, statement)
+    assert person.runs("audit", "verify", "--home", home, "--json") == 2
+    found = json.loads(person.out)
+    assert found["verified"] is False
+    assert any(said in fault for fault in found["faults"]), found["faults"]
+    assert said in person.err
+    to = tmp_path / "report.html"
+    assert said in person.reads_refusal("report", "export", run, "--home", home, "--to", to)
+    assert not to.exists()
+
+
+def test_every_fault_is_told_not_the_first_alone(home: Path, person: Person) -> None:
+    tampered(home, "UPDATE joined_run SET notice = x'00'")
+    tampered(home, "UPDATE log_head SET note = x'00'")
+    (home / "studies" / small_study().digest / "study.yaml").write_text("collegium: 1")
+    faults = check_own(home).faults
+    assert {fault.partition(":")[0] for fault in faults} == {"runs", "log", "studies"}
+
+
+def test_a_run_that_nobody_had_approved_is_told(home: Path, east: Site) -> None:
+    tampered(home, "DELETE FROM approval")
+    with closing(at(east, home).open()) as hospital:
+        approvals_of(hospital).accept_copy(approver=OFFICER, reason="a forged beginning")
+    faults = check_own(home).faults
+    assert any("began without an approval for it" in fault for fault in faults), faults
+
+
+def test_a_fork_of_the_coordinators_log_is_a_fault(
+    run_once: tuple[Network, str], home: Path, east: Site
+) -> None:
+    with closing(at(east, home).open()) as hospital:
+        heads = LogHeads(hospital, Workspace(run_once[0].home).public_key())
+        newest = heads.newest()
+        assert newest is not None
+        heads.keep_fork(newest, SignedHead(size=newest.size, root=bytes(32), note=b"x"), "run-9")
+    assert any("run run-9" in fault for fault in check_own(home).faults)
+
+
+def test_who_left_a_run_stands_in_its_report(home: Path, east: Site) -> None:
+    with closing(at(east, home).open()) as hospital:
+        JoinedRuns(hospital).record(
+            "run-8", study="a" * 64, state=RunState.LEFT, left_by=OFFICER, left_because="on hold"
+        )
+    found = own_run(home, "run-8")
+    assert (found.left_by, found.study, found.costs) == (OFFICER, None, ())
+    assert [run.run_id for run in own_runs(home)][0] == "run-8"
+    state = hospital_report(found, Statement(text="")).banner[0]
+    assert f"ended by {OFFICER}, of this hospital: on hold" in state.detail
