@@ -57,6 +57,18 @@ class SitePrivacy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecondOpinion:
+    """What was compared when a hospital joined: see ``protocol.summary.Summary``."""
+
+    engine: str
+    torch: str
+    opacus: str
+    engine_distance: float | None
+    opacus_distance: float | None
+    opacus_epsilon: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SiteFacts:
     """One hospital in one run."""
 
@@ -70,6 +82,7 @@ class SiteFacts:
     exact_accuracy: float | None  # simulation only
     train_patients: int | None  # simulation only
     test_patients: int | None  # simulation only
+    second_opinion: SecondOpinion | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,6 +280,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
                 "specificity_released": _interval(s.released_specificity),
                 "train_patients": s.train_patients,
                 "test_patients": s.test_patients,
+                "second_opinion": asdict(s.second_opinion) if s.second_opinion else None,
             }
             for s in dossier.sites
         },

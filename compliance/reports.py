@@ -20,6 +20,7 @@ from compliance.documents import (
     Highlights,
     Paragraph,
     Section,
+    Table,
     Tone,
     show,
 )
@@ -164,8 +165,13 @@ def _per_hospital(dossier: Dossier) -> Section:
     return Section(
         key="hospitals",
         title="Privacy at each hospital",
-        blocks=(sections.privacy_table(dossier), *budget.blocks),
+        blocks=(sections.privacy_table(dossier), *_second_opinions(dossier), *budget.blocks),
     )
+
+
+def _second_opinions(dossier: Dossier) -> tuple[Table, ...]:
+    table = sections.second_opinion_table(dossier)
+    return (table,) if table.rows else ()
 
 
 def _not_covered(dossier: Dossier) -> Section:

@@ -278,6 +278,42 @@ def privacy_table(dossier: Dossier) -> Table:
     )
 
 
+def second_opinion_table(dossier: Dossier) -> Table:
+    """Returns what each hospital compared its gradients and its price with when it joined."""
+    return Table(
+        title="Second opinions, asked when each hospital joined",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="Gradients computed by"),
+            Column(title="Distance from one backward per record", form=Form.SMALL),
+            Column(title="Distance from Opacus' gradients", form=Form.SMALL),
+            Column(title="ε, training patient", form=Form.EPSILON),
+            Column(title="The same by Opacus' accountant, at most", form=Form.EPSILON),
+            Column(title="Opacus"),
+            Column(title="torch"),
+        ),
+        rows=tuple(
+            (
+                s.site,
+                found.engine,
+                found.engine_distance,
+                found.opacus_distance,
+                s.privacy.epsilon,
+                found.opacus_epsilon,
+                found.opacus,
+                found.torch,
+            )
+            for s in dossier.sites
+            if (found := s.second_opinion) is not None
+        ),
+        note=(
+            "Distances are parts of a gradient's norm, on drawn records with drawn parameters; "
+            "above 1e-3 a hospital does not take part. Opacus' accountant (PRV) errs by 0.02 at "
+            "most; a hospital that claims less than it finds does not take part."
+        ),
+    )
+
+
 def budget_table(dossier: Dossier) -> Table:
     """Returns what each hospital has booked over all its runs, against its budget for life."""
     return Table(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from compliance.dossier import (
     EntryFacts,
     Interval,
     RoundFacts,
+    SecondOpinion,
     SiteFacts,
     SitePrivacy,
 )
@@ -331,7 +332,15 @@ def _site(
         exact_accuracy=own.get("accuracy"),
         train_patients=own.get("train_patients"),
         test_patients=own.get("test_patients"),
+        second_opinion=_second_opinion(word),
     )
+
+
+def _second_opinion(word: Mapping[str, Any]) -> SecondOpinion | None:
+    """Returns what a hospital signed of others' gradients and prices; None where nothing was."""
+    if not word["opacus"]:
+        return None
+    return SecondOpinion(**{field.name: word[field.name] for field in fields(SecondOpinion)})
 
 
 def _audit(session: Session, run_id: str) -> Audit:

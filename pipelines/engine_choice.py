@@ -80,7 +80,7 @@ def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen
     Raises:
         StudyRefused: the network keeps no engine's records apart.
     """
-    drawn, sample = drawn_copy(module, _SPREAD), Sample.drawn(form[2:])
+    drawn, sample = moved_copy(module), Sample.drawn(form[2:])
     expected = one_backward_per_record(drawn, sample)
     for name in (first, *(name for name in ENGINES if name != first)):
         try:
@@ -110,6 +110,11 @@ def _keeps_apart(make: MakeEngine, module: nn.Module, form: tuple[int, ...]) -> 
     return depends_on_own_row_only(
         lambda rows: engine(torch.from_numpy(rows), labels, weights), example
     )
+
+
+def moved_copy(module: nn.Module) -> nn.Module:
+    """Returns the copy with drawn parameters on which engines are compared."""
+    return drawn_copy(module, _SPREAD)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 Rules:
 
-1. One logit comes out. No layer mixes records (no batch norm), works in place
-   or draws random numbers in training: each would make per-patient gradients
-   wrong.
+1. One logit comes out. No layer works in place: per-patient gradients would be wrong.
+   What else makes them wrong is found when a hospital joins (``engine_choice``,
+   ``opacus_opinion``).
 2. Initial parameters are a function of the study's seed (zeros for logistic
    regression); building a network leaves torch's global generator as it was.
 3. MONAI takes seconds to import and is imported when the first network is built.
@@ -47,7 +47,9 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = builder(task.network, cohort)
-    _prepare(module)
+    for layer in module.modules():
+        if getattr(layer, "inplace", False):
+            layer.inplace = False  # type: ignore[assignment]
     return module
 
 
@@ -149,15 +151,6 @@ def _densenet121(network: Network, cohort: Cohort) -> nn.Module:
         act=("relu", {"inplace": False}),
         norm=("group", {"num_groups": network.groups}),
     )
-
-
-def _prepare(module: nn.Module) -> None:
-    """Repairs what can be repaired for per-patient gradients and refuses the rest."""
-    for name, layer in module.named_modules():
-        if getattr(layer, "inplace", False):
-            layer.inplace = False
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            raise StudyRefused(f"task.network: layer {name!r} mixes the patients of a batch")
 
 
 #: The table of networks: a study's record of one to the function that builds it.

@@ -18,13 +18,14 @@ Rules, whoever the coordinator claims to be:
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.accounting import SampledGaussian
 from compliance.ledger_records import SentToken
 from compliance.log_heads import LogHeads
 from compliance.noise import DiscreteGaussian
@@ -52,6 +53,7 @@ from silos.entropy import Entropy, Moment
 from silos.log_check import check_log
 from silos.own_words import require_own_head
 from silos.privacy_plan import PrivacyPlan
+from silos.second_opinion import SecondOpinion
 
 log = logging.getLogger("collegium.silo")
 
@@ -64,6 +66,11 @@ class LocalTrainer(Protocol):
 
     def initial_model(self) -> Tensors:
         """Returns the parameters that the study's seed gives."""
+
+    def second_opinion(
+        self, event: SampledGaussian | None, delta: float
+    ) -> Mapping[str, str | float | None]:
+        """Returns the fields of a ``SecondOpinion``; see ``Trainer.second_opinion``."""
 
     def update(
         self,
@@ -105,13 +112,14 @@ class Participation:
         plan: PrivacyPlan | None,
         trainer: LocalTrainer,
         entropy: Entropy,
+        opinion: SecondOpinion,
         require_machines: Callable[[Iterable[Member]], None] | None = None,
         threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
         self._threads = threads
         self._require_machines = require_machines
-        self.trainer = trainer
+        self.trainer, self.opinion = trainer, opinion
         self.key = key
         self._roster = roster
         self._coordinator = coordinator_public

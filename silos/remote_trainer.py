@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.accounting import SampledGaussian
 from pipelines.cohort import Records
 from protocol.errors import PolicyRefused, UpdateRefused
 from protocol.study import Study
@@ -93,6 +94,13 @@ class RemoteTrainer:
         if self._initial is None:
             self._initial = self._call("initial_model")
         return self._initial
+
+    def second_opinion(
+        self, event: SampledGaussian | None, delta: float
+    ) -> dict[str, str | float | None]:
+        """See ``Trainer.second_opinion``."""
+        found: dict[str, str | float | None] = self._call("second_opinion", event, delta)
+        return found
 
     def update(
         self,

@@ -32,6 +32,7 @@ from silos.invitation import Invitation
 from silos.own_words import OwnWords
 from silos.participation import LocalTrainer, Participation
 from silos.privacy_plan import PrivacyPlan
+from silos.second_opinion import second_opinion_of
 from silos.split_rule import bind_split
 
 log = logging.getLogger("collegium.silo")
@@ -105,6 +106,7 @@ class Silo:
         key = self._keys.of_run(invitation.roster.key_of(self.site))
         plan = self._reserved(study, run_id, most_runs)
         try:
+            trainer = self._make_trainer(study, self.site, train, test)
             self._runs[run_id] = Participation(
                 site=self.site,
                 run_id=run_id,
@@ -114,7 +116,8 @@ class Silo:
                 key=key,
                 home=self._home,
                 plan=plan,
-                trainer=self._make_trainer(study, self.site, train, test),
+                trainer=trainer,
+                opinion=second_opinion_of(trainer, plan),
                 entropy=entropy,
                 require_machines=invitation.require_machines,
             )
@@ -281,6 +284,7 @@ class Silo:
                 log_root=known.root.hex() if known else "0" * 64,
                 fallback_epsilon=claimed.fallback_epsilon if claimed else None,
                 engine=joined.trainer.engine,
+                **vars(joined.opinion),
             ),
             joined.key,
         )

@@ -22,8 +22,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.accounting import SampledGaussian
 from compliance.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort import Records
+from pipelines.engines import ENGINES
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
 from protocol.encoding import digest, digest_json
@@ -33,6 +35,7 @@ from protocol.study import Study
 from protocol.tensors import Tensors, flatten, model_digest
 from silos.entropy import Entropy, Moment
 from silos.patient_scores import PatientScores
+from silos.second_opinion import EPSILON_ERROR
 from silos.step_form import Drawn, PatientRecords, StepForm
 from silos.worker import Crew, Worker
 
@@ -72,6 +75,35 @@ class Trainer:
     def initial_model(self) -> Tensors:
         """Returns the parameters that the study's seed gives."""
         return dict(self._initial)
+
+    def second_opinion(
+        self, event: SampledGaussian | None, delta: float
+    ) -> dict[str, str | float | None]:
+        """Returns the fields of a ``SecondOpinion`` on this network and on what training costs.
+
+        Args:
+            event: the plan of training; None without privacy.
+            delta: where its epsilon is read.
+
+        Raises:
+            StudyRefused: Opacus finds the network unfit, or other gradients.
+        """
+        from pipelines.opacus_opinion import distances, opacus_epsilon, refuse_unfit, versions
+
+        refuse_unfit(self._module)
+        found: dict[str, str | float | None] = {**versions()}
+        if self.engine in ENGINES:
+            apart = distances(self._module, self.engine, self._train.features.shape[1:])
+            found |= {"engine_distance": apart.one_backward, "opacus_distance": apart.opacus}
+        if event is not None:
+            found["opacus_epsilon"] = opacus_epsilon(
+                noise_multiplier=event.noise_multiplier,
+                sampling_rate=event.sampling_rate,
+                steps=event.steps,
+                delta=delta,
+                error=EPSILON_ERROR,
+            )
+        return found
 
     def update(
         self,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
+from pipelines.networks import build, load_parameters, parameters_of
 from protocol.contract import Image, ImageCohort, Label, NumberColumn, TableCohort
 from protocol.errors import MessageRefused, StudyRefused
 from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Task
@@ -94,12 +94,6 @@ def test_densenet121_has_its_size_and_group_norm_everywhere():
 def test_densenet121_takes_groups_that_divide_every_layers_channels():
     with pytest.raises(ValueError, match="groups must divide 32"):
         DenseNet121(name="DenseNet121", groups=5)
-
-
-def test_batch_norm_is_refused(monkeypatch):
-    monkeypatch.setitem(BUILDERS, FullyConnected, lambda *_: nn.Sequential(nn.BatchNorm1d(5)))
-    with pytest.raises(StudyRefused, match="mixes the patients of a batch"):
-        build(HIDDEN, TABLE, seed=1)
 
 
 @pytest.mark.parametrize(("task", "cohort", "shape"), CASES)

@@ -315,3 +315,15 @@ def test_record_level_claim_says_that_it_is_about_a_record() -> None:
     assert "Record-level differential privacy" in page
     assert "Patient-level differential privacy" not in page
     assert "one single record (not of a patient with several)" in page
+
+
+def test_second_opinions_stand_beside_the_claim_where_there_were_any() -> None:
+    title = "Second opinions, asked when each hospital joined"
+    dossier = dossiers.finished()
+    rows = _table(privacy_report(dossier), title)
+    assert [row["Hospital"] for row in rows] == [s.site for s in dossier.sites]
+    assert tuple(rows[0].values())[1:4] == ("chain", 1.6e-7, 9.7e-8)
+    assert tuple(rows[0].values())[5:] == (1.95, "1.6.0", "2.13.0")
+    sites = tuple(replace(s, second_opinion=None) for s in dossier.sites)
+    without = tables(privacy_report(replace(dossier, sites=sites)))
+    assert title not in [table.title for _, table in without]

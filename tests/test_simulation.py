@@ -81,6 +81,10 @@ def test_the_json_of_a_run_carries_what_was_promised(
         assert 0 < spent["epsilon"] <= 4
         assert (spent["unit"], spent["delta"]) == ("patient", 1e-3)
         assert 0 <= run["sites"][site]["accuracy"] <= 1  # type: ignore[index]
+        found = run["sites"][site]["second_opinion"]  # type: ignore[index]
+        assert found["engine"] == "chain" and 0 <= found["engine_distance"] < 1e-5
+        assert found["opacus"][0].isdigit() and 0 <= found["opacus_distance"] < 1e-5
+        assert abs(found["opacus_epsilon"] - spent["epsilon"]) < 0.03
     assert run["audit"]["size"] > 10  # type: ignore[index]
     assert len(run["audit"]["root"]) == 64  # type: ignore[index]
 
