@@ -2,15 +2,16 @@
 
 What people read goes to stderr, what machines read (``--json``) to stdout.
 Exit codes: 0 done; 2 something has to be mended first, and the message says
-what; 1 a run failed on its way; 130 stopped by the person at the keyboard.
+what; 1 a run failed on its way; 130 stopped by the person at the keyboard. The
+audit commands tell tampering (2) from wrong usage (64) and not found (66).
 Everything heavy is imported inside the commands, so that help is immediate.
 """
 
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -253,18 +254,48 @@ def runs_show(
 
 
 @audit_app.command("verify")
-def audit_verify(out: Folder, as_json: AsJson = False) -> None:
-    """Checks the log, its signatures, every snapshot and every hospital's ledger."""
+def audit_verify(
+    out: Folder,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="The log's public key that you trust: hexadecimal, or a file."),
+    ] = None,
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", help="A signed head of the log that somebody else kept; repeatable."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="A report: is it the one of these records?")
+    ] = None,
+    hospital: Annotated[
+        Path | None,
+        typer.Option("--hospital", help="A hospital's own folder: it is held to the log."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Checks log, records, files and hospitals; writes nothing, and says what it cannot check.
+
+    Exit codes: 0 verified; 2 tampered with or damaged; 64 wrong usage; 66 not found.
+    """
     from collegium import own_folder
-
-    if own_folder.is_hospital(out):
-        told, found = own_folder.verify_folder(out, console())
-        emit(told, as_json)
-        found.require_sound()
-        return
+    from collegium.audit_inputs import AuditInputs
     from collegium.verify import verify_folder
+    from protocol.errors import StoreBroken
 
-    emit(verify_folder(out, console()), as_json)
+    given = AuditInputs(key=key, checkpoints=checkpoint or (), report=report, hospital=hospital)
+    with _auditing(as_json):
+        if own_folder.is_hospital(out):
+            given.require_none(out)
+            found, _ = own_folder.verify_folder(out, console())
+        else:
+            found = verify_folder(out, given, console())
+    emit(found, as_json)
+    if not found["verified"]:
+        raise StoreBroken(
+            f"{len(found['faults'])} faults: {out} is not what was logged. Stop, and keep a copy"
+        )
 
 
 @audit_app.command("recompute")
@@ -281,7 +312,9 @@ def audit_recompute(
     """Computes a kept round's sum again from what the hospitals sent, bit by bit."""
     from collegium.verify import recompute_round
 
-    emit(recompute_round(out, wanted, run, console()), as_json)
+    with _auditing(as_json):
+        found = recompute_round(out, wanted, run, console())
+    emit(found, as_json)
 
 
 @report_app.command("export")
@@ -449,6 +482,23 @@ def dashboard(
     open_dashboard(out, port, console())
 
 
+@contextmanager
+def _auditing(as_json: bool) -> Iterator[None]:
+    """Lets a nightly job tell tampering from a wrong folder or option; JSON always answers."""
+    from protocol.errors import MessageRefused, PolicyRefused, WorkspaceRefused
+
+    try:
+        yield
+    except FederationError as error:
+        emit({"verified": False, "error": str(error)}, as_json)
+        code = {WorkspaceRefused: _NOT_FOUND, MessageRefused: _USAGE, PolicyRefused: _NOT_FOUND}
+        for kind, number in code.items():
+            if isinstance(error, kind):
+                _complain(str(error))
+                raise typer.Exit(number) from error
+        raise
+
+
 def _study(path: Path, seed: int | None) -> Any:
     from protocol.study_file import read_study_file
 
@@ -461,6 +511,8 @@ def _complain(what: str) -> None:
 
 
 _INTERRUPTED = 130
+#: Of the audit commands, as sysexits.h has them: 2 is kept for what was tampered with.
+_USAGE, _NOT_FOUND = 64, 66
 
 
 def main(run: Callable[[], Any] = app) -> None:
@@ -477,6 +529,9 @@ def main(run: Callable[[], Any] = app) -> None:
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:  # typer turns Ctrl-C into this
             console().print("collegium: stopped; what was finished is kept", style="yellow")
+        if ended.code == 2 and sys.argv[1:2] == ["audit"]:  # typer's code for wrong usage
+            emit({"verified": False, "error": "wrong usage"}, "--json" in sys.argv)
+            sys.exit(_USAGE)
         raise
     except BrokenPipeError:
         sys.exit(141)

@@ -4,7 +4,8 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import closing
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from compliance.dossier import Dossier, run_json
 from compliance.renderers import RENDERERS
 from compliance.reports import privacy_report, render_html, run_page
 from compliance.utility import MODES, UtilityPoint, best_known
+from coordinator.pages import keep_page
 from coordinator.views import RunSummary, Views, open_views
 from coordinator.workspace import Workspace
-from protocol.errors import WorkspaceRefused
+from protocol.errors import StoreBroken, WorkspaceRefused
 from protocol.study import Study
 
 
@@ -32,7 +34,7 @@ def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
         page = render_html(run_page(dossier, views.utility(run_id)))
     finally:
         views.close()
-    workspace.page.write_text(page, encoding="utf-8")
+    keep_page(workspace, page)
     return run_json(dossier)
 
 
@@ -80,7 +82,7 @@ def finish_sweep(
         references = views.references()
     finally:
         views.close()
-    workspace.page.write_text(render_html(run_page(dossiers[-1], points)), encoding="utf-8")
+    keep_page(workspace, render_html(run_page(dossiers[-1], points)))
     found = comparison_json(points)
     summarise_sweep(points, workspace, console)
     lost = sum(r.figures["auroc"] is None for r in references)
@@ -188,14 +190,32 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
 
     Raises:
         WorkspaceRefused: an unknown format, or the file cannot be written.
+        StoreBroken: it was written with a watermark: the records are not what was logged.
     """
     if form not in RENDERERS:
         raise WorkspaceRefused(f"--format {form!r} is not one of {', '.join(RENDERERS)}")
-    document = privacy_report(_dossier(out, run_id))
-    _write(to, RENDERERS[form](document))
+    dossier = _verified_dossier(out, run_id)
+    _write(to, RENDERERS[form](privacy_report(dossier)))
     console.print(
         f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
     )
+    if dossier.verification is not None and dossier.verification.faults:
+        raise StoreBroken(
+            f"{to} carries the watermark NOT VERIFIED: the records are not what was logged. "
+            f"collegium audit verify --out {out} says what is wrong"
+        )
+
+
+def report_text(out: Path, run_id: str, form: str, *, public: bytes | None = None) -> str:
+    """Returns the compliance report of a run, made after verifying its folder.
+
+    Args:
+        out: the folder.
+        run_id: the run, or the beginning of its id.
+        form: html, json or csv.
+        public: the log's key that is trusted; the folder's own when None.
+    """
+    return RENDERERS[form](privacy_report(_verified_dossier(out, run_id, public=public)))
 
 
 def export_chart(out: Path, to: Path, console: Console) -> None:
@@ -255,6 +275,12 @@ def _dossier(out: Path, run_id: str) -> Dossier:
         return views.dossier(run_id)
     finally:
         views.close()
+
+
+def _verified_dossier(out: Path, run_id: str, *, public: bytes | None = None) -> Dossier:
+    """Returns a run after all records were held to the log; the dossier says what came of it."""
+    with closing(open_views(out)) as views:
+        return replace(views.dossier(run_id), verification=views.verification(public))
 
 
 def _runs_table(runs: Sequence[RunSummary]) -> Table:

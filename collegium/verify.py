@@ -1,8 +1,11 @@
-"""Verifies an output folder: log, records, snapshots and ledgers; recomputes a round's sum."""
+"""Verifies an output folder: log, records, files and hospitals; recomputes a round's sum.
 
-from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+Nothing is written, neither into the folder nor beside it: evidence may lie on a
+medium that cannot be written.
+"""
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,56 +13,178 @@ from rich.console import Console
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.ledger_records import UNOPENED
-from compliance.store import open_hospital
+from collegium.audit_inputs import AuditInputs, check_checkpoint, check_report, read_key
+from collegium.hospital_checks import check_hospital, check_simulated
 from coordinator.evidence import RoundShelf
+from coordinator.faults import Faults
+from coordinator.folder_checks import FilesFound, check_files
 from coordinator.recompute import recompute
-from coordinator.store import RoundRow, RunRow, Store
-from coordinator.verification import verify_records
+from coordinator.store import RoundRow, RunRow, Store, now
+from coordinator.verification import Verified, check_records
 from coordinator.views import find_run
 from coordinator.workspace import Workspace
-from protocol.errors import StoreBroken, WorkspaceRefused
-from protocol.summary import Summary
+from protocol.errors import WorkspaceRefused
+from silos.home import read_own
+from silos.site_file import site_file_of
 
 
-def verify_folder(out: Path, console: Console) -> dict[str, Any]:
-    """Checks everything that can be checked without trusting whoever wrote it.
+@dataclass(frozen=True, kw_only=True)
+class _Looked:
+    """All that was looked at."""
+
+    records: Verified
+    files: FilesFound
+    hospitals: tuple[str, ...]
+    checkpoints: tuple[int, ...]
+    report: str | None
+
+
+def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, Any]:
+    """Checks everything that can be checked without trusting whoever wrote it; says what was not.
+
+    Args:
+        out: the folder.
+        given: what the auditor brings along.
+        console: where people read what was found.
+
+    Returns:
+        What ``--json`` shows; ``verified`` is false when ``faults`` is not empty.
 
     Raises:
-        WorkspaceRefused: there is no run in the folder.
-        StoreBroken: something was changed, removed or damaged; the message says what.
+        WorkspaceRefused: there is no run in the folder, or no such file.
+        MessageRefused: the key that was given is none.
+        StoreBroken: the database cannot be read at all.
     """
-    workspace = Workspace.open(out)
-    store = Store(workspace.database)
-    try:
-        with store.read() as session:
-            found = verify_records(session, workspace.public_key())
-    finally:
-        store.close()
-    console.print(f"log        {found.size} entries, every hash and signed head agrees")
-    references = f" and {found.references} pooled references" if found.references else ""
-    console.print(
-        f"records    {len(found.runs)} runs of {found.studies} studies{references} "
-        "are what was logged"
+    workspace, faults = Workspace.open(out), Faults()
+    public = workspace.public_key() if given.key is None else read_key(given.key)
+    with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        records = check_records(session, public, faults)
+        files = check_files(session, workspace, public, faults)
+    hospitals = check_simulated(workspace, records, public, faults)
+    if given.hospital is not None:
+        hospitals += (_check_own(given.hospital, records, public, faults),)
+    looked = _Looked(
+        records=records,
+        files=files,
+        hospitals=hospitals,
+        checkpoints=tuple(
+            check_checkpoint(path, records, public, faults) for path in given.checkpoints
+        ),
+        report=_check_report(given.report, out, public, records, faults),
     )
-    for name in found.models:
-        workspace.read_snapshot(name)
-    console.print(f"snapshots  {len(found.models)} models are the ones logged")
-    ledgers = _check_ledgers(workspace, found.summaries)
-    if ledgers:
-        console.print(f"ledgers    {ledgers} hospitals' chains are whole, none went back in time")
-    else:
-        console.print("ledgers    each is its hospital's own, which checks it at every start")
+    answer = _answer(looked, given, public, faults)
+    _tell(answer, looked, console)
+    return answer
+
+
+def _check_own(home: Path, records: Verified, public: bytes, faults: Faults) -> str:
+    """Holds the log to one hospital's own database; returns the hospital's name."""
+    site = site_file_of(home)
+    with closing(read_own(home, site)) as hospital:
+        check_hospital(hospital, site.name, records, public, faults)
+    return site.name
+
+
+def _check_report(
+    path: Path | None, out: Path, public: bytes, records: Verified, faults: Faults
+) -> str | None:
+    if path is None:
+        return None
+    from collegium.show import report_text  # renderers take seconds to load
+
+    def remade(run: str, form: str) -> str:
+        return report_text(out, run, form, public=public)
+
+    return check_report(path, records, remade, faults)
+
+
+def _answer(looked: _Looked, given: AuditInputs, public: bytes, faults: Faults) -> dict[str, Any]:
+    records, files = looked.records, looked.files
     return {
-        "verified": True,
-        "root": found.root.hex(),
-        "size": found.size,
-        "studies": found.studies,
-        "runs": len(found.runs),
-        "references": found.references,
-        "snapshots": len(found.models),
-        "ledgers": ledgers,
+        "verified": not faults.found,
+        "faults": [fault.to_json() for fault in faults.found],
+        "not_checked": _not_checked(looked, given),
+        "key": public.hex(),
+        "key_given": given.key is not None,
+        "root": records.root.hex(),
+        "size": records.size,
+        "newest_entry": records.newest,
+        "verified_at": now(),
+        "studies": records.studies,
+        "runs": len(records.runs),
+        "references": records.references,
+        "snapshots": files.models,
+        "kept_rounds": files.kept_rounds,
+        "ledgers": len(looked.hospitals),
+        "checkpoints": list(looked.checkpoints),
+        "report": looked.report,
     }
+
+
+def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
+    """Returns what an answer "verified" does not cover, in sentences."""
+    files, found = looked.files, []
+    if given.key is None:
+        found.append(
+            "whose log it is: the key is the one in this folder. Give --key, from the roster or "
+            "the root's certificate"
+        )
+    if not looked.checkpoints and not looked.hospitals:
+        found.append(
+            "whether the whole log was written anew by whoever holds its key. Give --checkpoint, "
+            "a note that a hospital keeps (collegium silo log --to FILE), or --hospital, the "
+            "folder of one"
+        )
+    found.append(
+        "what the coordinator's own software said when it logged it: times, environment, why a "
+        "run failed, and the exact figures of a simulation are logged, and nobody else has "
+        "signed them"
+    )
+    if files.kept_rounds:
+        found.append(
+            f"whether the sums of the {files.kept_rounds} kept rounds, their models and released "
+            "figures follow from what the hospitals sent: collegium audit recompute does that"
+        )
+    if files.kept_rounds < files.finished_rounds:
+        found.append(
+            f"the sums of {files.finished_rounds - files.kept_rounds} of {files.finished_rounds} "
+            "rounds: what they can be recomputed from is kept for a study's last rounds only"
+        )
+    if looked.hospitals:
+        found.append(
+            "which vectors the hospitals computed from which patients: only they can see that"
+        )
+    else:
+        found.append("the hospitals' ledgers: each hospital checks its own at every start")
+    if files.unnamed:
+        found.append(f"files that no record names: {', '.join(files.unnamed)}")
+    return found
+
+
+def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
+    def line(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+
+    records, files = looked.records, looked.files
+    source = "given" if answer["key_given"] else "from this folder"
+    line(f"key        {answer['key']}, {source}")
+    line(f"root       {answer['root']}, {records.size} entries, the newest of {records.newest}")
+    references = f" and {records.references} pooled references" if records.references else ""
+    line(f"records    {len(records.runs)} runs of {records.studies} studies{references}")
+    line(f"files      {files.models} models, {files.kept_rounds} kept rounds")
+    line(f"hospitals  {', '.join(looked.hospitals) or 'none: each keeps its database at home'}")
+    if looked.checkpoints:
+        line(f"checkpoint {', '.join(f'{size} entries' for size in looked.checkpoints)}")
+    if looked.report:
+        line(f"report     of run {looked.report}")
+    line(f"not checked at {answer['verified_at']}:")
+    for sentence in answer["not_checked"]:
+        line(f"  - {sentence}")
+    for fault in answer["faults"]:
+        place = [f"{name} {fault[name]}" for name in ("hospital", "run", "round") if fault[name]]
+        line(f"FAULT      {', '.join(place)}{': ' if place else ''}{fault['what']}", "red")
+    if answer["verified"]:
+        line("verified   all that was checked is what was logged", "green")
 
 
 def recompute_round(out: Path, wanted: str, run: str | None, console: Console) -> dict[str, Any]:
@@ -76,21 +201,17 @@ def recompute_round(out: Path, wanted: str, run: str | None, console: Console) -
         StoreBroken: it is not what the log says; the message says what differs.
     """
     workspace = Workspace.open(out)
-    store = Store(workspace.database)
-    try:
-        with store.read() as session:
-            row = _newest_run(session) if run is None else find_run(session, run)
-            purpose, number = _which(wanted, session, row)
-            found = recompute(
-                session,
-                RoundShelf(workspace.rounds),
-                workspace.public_key(),
-                run_id=row.id,
-                purpose=purpose,
-                number=number,
-            )
-    finally:
-        store.close()
+    with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        row = _newest_run(session) if run is None else find_run(session, run)
+        purpose, number = _which(wanted, session, row)
+        found = recompute(
+            session,
+            RoundShelf(workspace.rounds),
+            workspace.public_key(),
+            run_id=row.id,
+            purpose=purpose,
+            number=number,
+        )
     console.print(
         f"{purpose} round {found.round} of run {found.run_id}: masked vectors of {found.dim} "
         f"numbers from {', '.join(found.survivors)}"
@@ -98,6 +219,8 @@ def recompute_round(out: Path, wanted: str, run: str | None, console: Console) -
     console.print(f"sum      {found.sum[:16]}, recomputed bit by bit: it is the one in the log")
     if found.model is not None:
         console.print(f"model    {found.model[:16]} follows from it: it is the one in the log")
+    if found.figures:
+        console.print("figures  the released figures follow from it and from the signed tables")
     return asdict(found)
 
 
@@ -115,20 +238,3 @@ def _newest_run(session: Session) -> RunRow:
     if row is None:
         raise WorkspaceRefused("there is no run in this folder")
     return row
-
-
-def _check_ledgers(workspace: Workspace, summaries: Sequence[Summary]) -> int:
-    """Every hospital that signed must have its ledger, and every head it signed must be on it."""
-    heads: dict[str, set[str]] = defaultdict(set)
-    for summary in summaries:
-        heads[summary.site].add(summary.ledger_head)
-    for site, remembered in sorted(heads.items()):
-        path = workspace.silos / site / "hospital.db"
-        if not path.is_file():
-            raise StoreBroken(f"the ledger of hospital {site} is missing: restore it")
-        hospital = open_hospital(path, site=site)
-        try:
-            hospital.ledger.verify(remembered=sorted(remembered - {UNOPENED}))
-        finally:
-            hospital.close()
-    return len(heads)

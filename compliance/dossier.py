@@ -115,12 +115,20 @@ class EntryFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """The signed head of the consortium's log when the dossier was made."""
+    """The first signed head of the consortium's log that covers all entries of the run."""
 
     root: str
     size: int
     checkpoint: str
     entries: tuple[EntryFacts, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What came of verifying the whole folder when a document was made: under which key, what."""
+
+    key: str
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +163,7 @@ class Dossier:
     exact_accuracy: float | None  # simulation only
     audit: Audit
     environment: dict[str, str]
+    verification: Verification | None = None  # None: nothing was verified
 
     @property
     def rounds_trained(self) -> int:

@@ -20,6 +20,7 @@ from compliance.documents import (
     Highlights,
     Paragraph,
     Section,
+    Statement,
     Table,
     Tone,
     show,
@@ -51,7 +52,7 @@ def privacy_report(dossier: Dossier) -> Document:
         kind="privacy-report",
         title="Privacy statement and run record",
         subtitle=dossier.study_title,
-        banner=sections.banner(dossier),
+        banner=_verified_banner(dossier),
         sections=(
             _identity(dossier),
             _statement(dossier),
@@ -91,6 +92,13 @@ def run_page(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Document
         ),
         footer=(_made_from(dossier),),
     )
+
+
+def _verified_banner(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns the banner with what came of verifying; faults come before everything else."""
+    banner, said = sections.banner(dossier), sections.verification(dossier)
+    is_faulty = dossier.verification is not None and dossier.verification.faults
+    return (said, *banner) if is_faulty else (*banner, said)
 
 
 def _made_from(dossier: Dossier) -> str:

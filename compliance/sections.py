@@ -85,6 +85,31 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
     return (state, claim(dossier), *((simulated,) if dossier.simulation else ()))
 
 
+def verification(dossier: Dossier) -> Statement:
+    """Returns whether the records behind a document were verified; if not, its watermark."""
+    found, audit = dossier.verification, dossier.audit
+    if found is None:
+        return Statement(
+            text="NOT VERIFIED: the records behind this document were not held to the signed log.",
+            detail="collegium audit verify --out FOLDER does that.",
+            tone=Tone.BAD,
+        )
+    if found.faults:
+        return Statement(
+            text="NOT VERIFIED: the records behind this document are not what was logged.",
+            detail=f"{'; '.join(found.faults)}. Do not rely on anything below.",
+            tone=Tone.BAD,
+        )
+    newest = show(audit.entries[-1].time, Form.TIME) if audit.entries else "no entry"
+    return Statement(
+        text=f"Verified at entry {audit.size:,} of the signed log ({newest}), key {found.key}.",
+        detail="Every record of the folder is what its log says. Compare the key with the one in "
+        "the consortium's roster. Times, environment, why a run failed, and exact figures of a "
+        "simulation are logged by the coordinator alone: no hospital has signed them.",
+        tone=Tone.GOOD,
+    )
+
+
 def utility_table(points: Sequence[UtilityPoint]) -> Table:
     """Returns mean and range over seeds for each mode, epsilon and kind of figure."""
     return Table(

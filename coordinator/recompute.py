@@ -4,15 +4,18 @@ Nothing is believed that is not in the signed log: the roster, the transcript,
 the sum and the model of the round must all have the digests that were logged.
 """
 
+import json
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit_log import verify_log
+from coordinator.evaluation import released_json
 from coordinator.evidence import RoundShelf
 from coordinator.runner import mean_of
-from coordinator.store import RoundRow, RunRow, StudyRow, logged_entries, signed_heads
+from coordinator.site_tables import figures_of
+from coordinator.store import ReleaseRow, RoundRow, RunRow, StudyRow, logged_entries, signed_heads
 from coordinator.strategies import STRATEGIES
 from protocol.encoding import blob_digest, digest
 from protocol.errors import (
@@ -22,16 +25,20 @@ from protocol.errors import (
     SumRefused,
     WorkspaceRefused,
 )
-from protocol.identity import parse_roster
+from protocol.identity import Roster, parse_roster
 from protocol.study import Study
 from protocol.sum_round import SumRound
+from protocol.summary import open_summary, read_words
 from protocol.tensors import decode_tensors, flatten, layout_of, model_digest, unflatten
 from protocol.transcript import replay
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recomputed:
-    """A round whose sum is the logged one; ``model`` is what followed, where the sum decides it."""
+    """A round whose sum is the logged one, and what was compared with what follows from it.
+
+    ``model`` where the sum decides it, ``figures`` after an evaluation.
+    """
 
     run_id: str
     purpose: str
@@ -42,6 +49,7 @@ class Recomputed:
     vector_bytes: int
     sum: str
     model: str | None
+    figures: bool
 
 
 def recompute(
@@ -98,6 +106,7 @@ def recompute(
         vector_bytes=machine.context.blob_bytes,
         sum=found,
         model=_followed(session, run, shelf, machine, logged) if purpose == "training" else None,
+        figures=purpose == "evaluation" and _require_figures(session, run, roster, machine),
     )
 
 
@@ -146,6 +155,35 @@ def _followed(
     if name != logged.get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")
     return name
+
+
+def _require_figures(session: Session, run: RunRow, roster: Roster, machine: SumRound) -> bool:
+    """Checks that the released figures are the ones that follow from the sum.
+
+    Raises:
+        StoreBroken: they are others, or are not there.
+    """
+    kept = session.scalars(select(ReleaseRow).filter_by(run_id=run.id, kind="evaluation")).all()
+    try:
+        words = read_words(run.sites_json)
+        summaries = {
+            site: open_summary(words[site], roster.key_of(site)) for site in machine.survivors
+        }
+        tables = {site: machine.tables[site] for site in machine.survivors}
+        follows = released_json(
+            figures_of(_study(session, run), summaries, machine.total(), tables)
+        )
+        said = [json.loads(row.payload_json) for row in kept]
+    except (MessageRefused, KeyError, ValueError, TypeError) as error:
+        raise StoreBroken(
+            f"what the hospitals signed about their noise is damaged: {error}"
+        ) from error
+    if said != [follows]:
+        raise StoreBroken(
+            "the released figures do not follow from the sum of what the hospitals sent: they "
+            "were changed"
+        )
+    return True
 
 
 def _study(session: Session, run: RunRow) -> Study:

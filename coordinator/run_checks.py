@@ -53,12 +53,17 @@ class RunLog:
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One attempt of a round, as its hospitals' own books must know it."""
+    """One attempt of a round, as its hospitals' own databases must know it.
 
-    run: str
-    round: str
-    context: str
+    ``survivors`` are in its sum, none where it failed; ``blobs`` is what the log
+    says of their masked vectors (a digest over all of them), ``name`` what
+    people call the round.
+    """
+
+    name: str
+    context: RoundContext
     survivors: tuple[str, ...]
+    blobs: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +87,7 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
     for round_ in session.scalars(select(RoundRow).filter_by(run_id=run).order_by(RoundRow.id)):
         with faults.checking("its record", **round_.place):
             _check_round(round_, log)
-            attempts.append(_attempt(round_))
+            attempts.append(_attempt(round_, log))
     with faults.checking("the record of its rounds", run=run):
         _check_rounds(session, row, log)
     with faults.checking("its model", run=run):
@@ -167,9 +172,16 @@ def _context(row: RoundRow) -> RoundContext:
     return RoundContext.from_json(parse_canonical(row.context_json.encode()))
 
 
-def _attempt(row: RoundRow) -> Attempt:
+def _attempt(row: RoundRow, log: RunLog) -> Attempt:
     sites = tuple(json.loads(row.survivors_json)) if row.state == "finished" else ()
-    return Attempt(run=row.run_id, round=row.place["round"], context=row.context, survivors=sites)
+    where = (row.number, row.attempt)
+    blobs = [e.payload for e in log.all("masked-blobs") if (e.round, e.attempt) == where]
+    return Attempt(
+        name=row.place["round"],
+        context=_context(row),
+        survivors=sites,
+        blobs=blobs[-1] if blobs else None,
+    )
 
 
 def _check_rounds(session: Session, row: RunRow, log: RunLog) -> None:

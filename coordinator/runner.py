@@ -8,7 +8,6 @@ Who is left out of a run's rounds is in ``standing``.
 """
 
 import json
-import math
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from compliance.audit_log import NewEntry
 from coordinator.attempts import Attempt, Attempts, Failed
 from coordinator.conduct import Conduct
-from coordinator.evaluation import Released, released_json, released_metrics
+from coordinator.evaluation import Released, released_json
 from coordinator.evidence import RoundShelf
 from coordinator.links import SiloLink
 from coordinator.log_proofs import LogProofs
@@ -29,14 +28,13 @@ from coordinator.own_statements import newest_masked
 from coordinator.round import Sum, aggregate
 from coordinator.round_book import RoundBook
 from coordinator.server_states import ServerStates
-from coordinator.site_tables import TABLES, deviations_of, signed_tables
+from coordinator.site_tables import TABLES, figures_of, signed_tables
 from coordinator.store import SnapshotRow, Store, now
 from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.errors import FederationError, QuorumLost, SumRefused
-from protocol.evaluation_vector import EvaluationVector, read_table
-from protocol.fixed_point import decode, decode_counts
+from protocol.fixed_point import decode
 from protocol.identity import Roster, SigningKey
 from protocol.noise_shares import NoiseShares
 from protocol.privacy import DistributedPrivacy, NoPrivacy
@@ -268,7 +266,8 @@ class Runner:
     def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
         number = self._study.training.rounds
         total, conduct = self._round("evaluation", number, model)
-        released = self._read(total, summaries)
+        tables = {site: total.tables[site] for site in total.survivors}
+        released = figures_of(self._study, summaries, total.total, tables)
         payload = released_json(released)
         context = total.transcript.context
         with self._store.transaction() as transaction:
@@ -284,19 +283,6 @@ class Runner:
         self._forget()
         self._watcher.round_finished("evaluation", number, total.survivors)
         return released
-
-    def _read(self, total: Sum, summaries: Mapping[str, Summary]) -> Released:
-        vector = EvaluationVector(bins=self._study.evaluation.bins)
-        deviations = {
-            site: deviations_of(summaries[site], self._study.evaluation.site_share)
-            for site in total.survivors
-        }
-        return released_metrics(
-            vector.read(decode_counts(total.total)),
-            math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
-            {site: read_table(total.tables[site]) for site in total.survivors},
-            {site: own for site, (_, own) in deviations.items()},
-        )
 
     def _keep(self, model: Tensors) -> str:
         manifest: dict[str, Any] = {

@@ -9,15 +9,25 @@ way, by another site or by the coordinator.
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from coordinator.evaluation import ReleasedSite, released_from, site_figures
+from coordinator.evaluation import (
+    Released,
+    ReleasedSite,
+    released_from,
+    released_metrics,
+    site_figures,
+)
 from coordinator.store import ReleaseRow, RoundRow, RunRow, StudyRow
 from protocol.errors import MessageRefused, StoreBroken
-from protocol.evaluation_vector import noise_deviations, read_table
+from protocol.evaluation_vector import EvaluationVector, noise_deviations, read_table
+from protocol.fixed_point import decode_counts
 from protocol.identity import Roster, parse_roster
 from protocol.messages import Masked, Origin, open_message
 from protocol.study import Study
@@ -32,6 +42,30 @@ def deviations_of(summary: Summary, site_share: float) -> tuple[float, float]:
     """Returns the noise deviations, in patients, of a site's counts and of its table."""
     multiplier = summary.evaluation_noise_multiplier
     return noise_deviations(multiplier, site_share) if multiplier else (0.0, 0.0)
+
+
+def figures_of(
+    study: Study,
+    summaries: Mapping[str, Summary],
+    total: NDArray[np.unsignedinteger],
+    tables: Mapping[str, tuple[int, ...]],
+) -> Released:
+    """Returns the released figures of an evaluation, which follow from its sum and tables alone.
+
+    Args:
+        study: says how the counts are laid out, and each table's share of the noise.
+        summaries: what the sites signed about their noise.
+        total: the secure sum.
+        tables: the noised table that each site in the sum has signed.
+    """
+    share = study.evaluation.site_share
+    deviations = {site: deviations_of(summaries[site], share) for site in tables}
+    return released_metrics(
+        EvaluationVector(bins=study.evaluation.bins).read(decode_counts(total)),
+        math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
+        {site: read_table(cells) for site, cells in tables.items()},
+        {site: own for site, (_, own) in deviations.items()},
+    )
 
 
 def signed_tables(transcript: Transcript) -> dict[str, str]:

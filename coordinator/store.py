@@ -421,6 +421,13 @@ def newest_head(session: Session) -> Head | None:
     return None if row is None else _head(row)
 
 
+def head_after(session: Session, index: int) -> Head | None:
+    """Returns the first signed head that covers the entry with this index, or None."""
+    query = select(CheckpointRow).where(CheckpointRow.size > index)
+    row = session.scalars(query.order_by(CheckpointRow.size).limit(1)).first()
+    return None if row is None else _head(row)
+
+
 def signed_heads(session: Session) -> list[Head]:
     """Returns every head, in order of size."""
     rows = session.scalars(select(CheckpointRow).order_by(CheckpointRow.size))

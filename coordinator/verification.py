@@ -28,6 +28,8 @@ from coordinator.store import (
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
 from protocol.log_entry import LogEntry
+from protocol.merkle import leaf_hash
+from protocol.merkle import root as root_of
 from protocol.summary import Summary
 
 
@@ -35,20 +37,29 @@ from protocol.summary import Summary
 class Verified:
     """What was looked at.
 
-    ``newest`` is when the last entry was logged. ``summaries`` and ``attempts``
-    are of simulated runs, whose hospitals lie in the same folder.
+    ``newest`` is when the last entry was logged, ``leaves`` are the hashes of
+    all entries, ``heads`` the roots of the signed heads by size, ``simulated``
+    the hospitals of simulations: they lie in the same folder.
     """
 
     root: bytes
     size: int
     newest: str
     heads: Mapping[int, str]
+    leaves: tuple[bytes, ...]
     studies: int
     runs: tuple[str, ...]
     references: int
     models: tuple[str, ...]
     summaries: tuple[Summary, ...]
     attempts: tuple[Attempt, ...]
+    simulated: frozenset[str]
+
+    def root_at(self, size: int) -> str | None:
+        """Returns the root of the first ``size`` entries, None where there are fewer."""
+        if not 0 < size <= len(self.leaves):
+            return None
+        return self.heads.get(size) or root_of(self.leaves[:size]).hex()
 
 
 def verify_records(session: Session, public: bytes) -> Verified:
@@ -65,7 +76,7 @@ def verify_records(session: Session, public: bytes) -> Verified:
 
 def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
     """Checks the same, and adds what is wrong to ``faults``."""
-    entries, heads = _check_log(session, public, faults)
+    entries, heads, leaves = _check_log(session, public, faults)
     with faults.checking("the chain of rosters"):
         require_chain(session)
     check_rows(session, entries, faults)
@@ -81,32 +92,36 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         faults.add("it is in the log, but was removed from the database", run=missing)
     summaries: list[Summary] = []
     attempts: list[Attempt] = []
+    simulated: set[str] = set()
     for row in rows:
         if row.id not in by_run:
             faults.add("it was never logged", run=str(row.id))
             continue
         found = check_run(session, row, RunLog(entries=by_run[row.id], heads=heads), faults)
-        summaries += found.summaries if row.simulation else ()
-        attempts += found.attempts if row.simulation else ()
+        summaries += found.summaries
+        attempts += found.attempts
+        simulated |= {word.site for word in found.summaries if row.simulation}
     last = max(heads, default=0)
     return Verified(
         root=bytes.fromhex(heads[last]) if heads else b"",
         size=last,
         newest=entries[-1].time if entries else "",
         heads=heads,
+        leaves=leaves,
         studies=studies,
         runs=tuple(str(row.id) for row in rows),
         references=len(references),
         models=tuple(sorted(set(session.scalars(select(SnapshotRow.model_digest))))),
         summaries=tuple(summaries),
         attempts=tuple(attempts),
+        simulated=frozenset(simulated),
     )
 
 
 def _check_log(
     session: Session, public: bytes, faults: Faults
-) -> tuple[list[LogEntry], dict[int, str]]:
-    """Returns the entries that can be read, and the roots of the signed heads by size."""
+) -> tuple[list[LogEntry], dict[int, str], tuple[bytes, ...]]:
+    """Returns the entries that can be read, the signed heads' roots by size, and all leaves."""
     logged: Sequence[LoggedEntry] = ()
     heads: dict[int, str] = {}
     with faults.checking("the audit log"):
@@ -120,7 +135,7 @@ def _check_log(
     for entry in logged:
         with faults.checking(f"audit entry {entry.index}"):
             entries.append(entry.content)
-    return entries, heads
+    return entries, heads, tuple(leaf_hash(entry.data) for entry in logged)
 
 
 def _is_reference(entries: Sequence[LogEntry]) -> bool:

@@ -20,9 +20,11 @@ from compliance.dossier import (
     SecondOpinion,
     SiteFacts,
     SitePrivacy,
+    Verification,
 )
 from compliance.utility import EXACT, RELEASED, UtilityPoint
 from coordinator.conduct import conduct_from
+from coordinator.faults import Faults
 from coordinator.run_progress import RunProgress, read_progress
 from coordinator.store import (
     ReferenceRow,
@@ -31,10 +33,10 @@ from coordinator.store import (
     RunRow,
     Store,
     StudyRow,
+    head_after,
     logged_entries,
-    newest_head,
 )
-from coordinator.verification import verify_records
+from coordinator.verification import check_records
 from coordinator.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.modes import question
@@ -158,14 +160,20 @@ class Views:
                 for row in rows
             )
 
-    def verify_log(self) -> int:
-        """Checks the whole log, and all records against it; returns how many entries it has.
+    def verification(self, public: bytes | None = None) -> Verification:
+        """Checks the whole log, and all records against it; says under which key, and what faults.
 
-        Raises:
-            StoreBroken: an entry, a head or a signature is not genuine.
+        Args:
+            public: the key that is trusted; the one in the folder when None.
         """
-        with self._store.read() as session:
-            return verify_records(session, self._public_key()).size
+        faults = Faults()
+        with faults.checking("the key"):
+            public = public or self._public_key()
+            with self._store.read() as session:
+                check_records(session, public, faults)
+        return Verification(
+            key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
+        )
 
     def _state(self, row: RunRow) -> str:
         return "interrupted" if row.state == "running" and not self._at_work else row.state
@@ -344,12 +352,14 @@ def _second_opinion(word: Mapping[str, Any]) -> SecondOpinion | None:
 
 
 def _audit(session: Session, run_id: str) -> Audit:
-    head = newest_head(session)
+    """The same head however the log goes on, so that a document can be made again."""
+    entries = logged_entries(session, run_id)
+    head = head_after(session, entries[-1].index if entries else -1)
     return Audit(
         root=head.root.hex() if head else "",
         size=head.size if head else 0,
         checkpoint=head.note.decode() if head else "",
-        entries=tuple(_entry(entry) for entry in logged_entries(session, run_id)),
+        entries=tuple(_entry(entry) for entry in entries),
     )
 
 
@@ -404,7 +414,7 @@ def open_views(out: Path) -> Views:
         StoreBroken: its database is damaged.
     """
     workspace = Workspace.open(out)
-    store = Store(workspace.database)
+    store = Store.for_reading(workspace.database)
     return Views(
         store,
         public_key=workspace.public_key,

@@ -153,8 +153,7 @@ class Workspace:
         """Writes a model and its manifest, named by the model's digest; returns the digest."""
         name = model_digest(model)
         data = encode_tensors(model)
-        manifest = manifest | {"model_digest": name, "file_sha256": digest(data)}
-        text = json.dumps(manifest, sort_keys=True, indent=2, allow_nan=False)
+        text = manifest_text(manifest, name, data)
         write_whole(self.snapshots / f"{name}.safetensors", data)
         write_whole(self.snapshots / f"{name}.json", text.encode())
         return name
@@ -201,6 +200,12 @@ class Workspace:
             except BlockingIOError:
                 return True
         return False
+
+
+def manifest_text(manifest: dict[str, Any], name: str, data: bytes) -> str:
+    """Returns what stands beside a kept model: manifest, the model's name, the file's digest."""
+    whole = manifest | {"model_digest": name, "file_sha256": digest(data)}
+    return json.dumps(whole, sort_keys=True, indent=2, allow_nan=False)
 
 
 def _require_empty(database: str) -> None:

@@ -11,6 +11,7 @@ host for anything. What it says is in ``presentation``; this file only places it
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from compliance.reports import privacy_report, render_csv, render_html, render_j
 from compliance.utility import UtilityPoint, compares_modes
 from coordinator.views import open_views
 from dashboard import presentation
-from dashboard.presentation import VerifiesLog, Views
+from dashboard.presentation import Views
 from protocol.errors import FederationError
 
 _FORMATS = {
@@ -38,6 +39,8 @@ _BOXES = {Tone.GOOD: st.success, Tone.PLAIN: st.info, Tone.CAUTION: st.warning, 
 
 _CHART_HEIGHT = 330  # pixels, axes and legend included
 _ROW_HEIGHT = 30
+#: Where a browser's session keeps the run that was verified last.
+_VERIFIED = "verified run"
 
 
 def main(views: Views) -> None:
@@ -49,7 +52,8 @@ def main(views: Views) -> None:
         return
     labels = {run.run_id: presentation.run_label(run) for run in runs}
     chosen = st.selectbox("Run", list(labels), format_func=lambda run_id: labels[run_id])
-    dossier = views.dossier(chosen)
+    dossier = _verified(views, views.dossier(chosen))
+    _box(sections.verification(dossier))
     _head(dossier)
     _headlines(dossier)
     first, second = st.columns(2, gap="large"), st.columns(2, gap="large")
@@ -61,7 +65,7 @@ def main(views: Views) -> None:
         _privacy(dossier)
     with second[1]:
         _rounds(dossier)
-    _audit(views, dossier)
+    _audit(dossier)
     _downloads(dossier)
 
 
@@ -83,6 +87,15 @@ def run(arguments: Sequence[str]) -> None:
         st.error(presentation.plain(str(error)), icon=":material/error:")
     finally:
         views.close()
+
+
+def _verified(views: Views, dossier: Dossier) -> Dossier:
+    """Returns the run with what came of verifying: anew whenever what is shown has changed."""
+    known = st.session_state.get(_VERIFIED)
+    if known is None or replace(known, verification=None) != dossier:
+        known = replace(dossier, verification=views.verification())
+        st.session_state[_VERIFIED] = known
+    return known
 
 
 def _head(dossier: Dossier) -> None:
@@ -170,11 +183,8 @@ def _chart(chart: charts.Chart, table: Table) -> None:
         st.dataframe(presentation.readable(table), hide_index=True, width="stretch")
 
 
-def _audit(views: Views, dossier: Dossier) -> None:
+def _audit(dossier: Dossier) -> None:
     st.subheader("Audit trail")
-    _box(presentation.head_state(dossier.audit))
-    if isinstance(views, VerifiesLog) and st.button("Verify the whole log now"):
-        _verify(views)
     words = st.text_input("Search the entries of this run", placeholder="for example: result")
     found = presentation.found_entries(dossier.audit.entries, words)
     st.caption(f"{len(found)} of {len(dossier.audit.entries)} entries; root {dossier.audit.root}")
@@ -189,17 +199,6 @@ def _audit(views: Views, dossier: Dossier) -> None:
         for entry in found
     ]
     st.dataframe(rows, hide_index=True, width="stretch")
-
-
-def _verify(views: VerifiesLog) -> None:
-    try:
-        checked = views.verify_log()
-    except FederationError as error:
-        st.error(f"Not verified: {presentation.plain(str(error))}", icon=":material/gpp_bad:")
-        return
-    st.success(
-        f"Verified: {checked:,} entries hash to the signed root.", icon=":material/verified:"
-    )
 
 
 def _downloads(dossier: Dossier) -> None:

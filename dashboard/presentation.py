@@ -5,13 +5,11 @@ The two interfaces at the top are all that the page asks of the coordinator.
 
 import re
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
-from compliance.documents import Cell, Form, Statement, Table, Tone, show
-from compliance.dossier import Audit, Dossier, EntryFacts, Interval
+from compliance.documents import Cell, Form, Table, show
+from compliance.dossier import Dossier, EntryFacts, Interval, Verification
 from compliance.utility import MODES, UtilityPoint
-from protocol.errors import MessageRefused
-from protocol.note import parse_checkpoint
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")
 _ORDER = {"finished": 0, "running": 1}
@@ -61,13 +59,8 @@ class Views(Protocol):
     def utility(self, run_id: str) -> Sequence[UtilityPoint]:
         """Every finished run and reference that asks what this run asks."""
 
-
-@runtime_checkable
-class VerifiesLog(Protocol):
-    """Views that can also check the whole log against its signed heads."""
-
-    def verify_log(self) -> int:
-        """Returns how many entries were checked; StoreBroken when one is not genuine."""
+    def verification(self) -> Verification:
+        """What came of holding all records to the signed log."""
 
 
 def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
@@ -111,36 +104,6 @@ def found_entries(entries: Sequence[EntryFacts], words: str) -> tuple[EntryFacts
         return all(word in text for word in wanted)
 
     return tuple(entry for entry in entries if holds(entry))
-
-
-def head_state(audit: Audit) -> Statement:
-    """Says what the page itself can tell about the log's head, and what it cannot.
-
-    Only that the checkpoint's text names this root and size is checked here;
-    signatures and entries need the whole log.
-    """
-    if not audit.size:
-        return Statement(text="The audit log is empty: nothing can be verified.", tone=Tone.CAUTION)
-    if not _names_head(audit):
-        return Statement(
-            text="The checkpoint does not name this root and size.",
-            detail="Stop, keep a copy of the folder, and run: collegium audit verify --out FOLDER",
-            tone=Tone.BAD,
-        )
-    return Statement(
-        text=f"A head of {audit.size:,} entries; {len(audit.entries):,} are of this run.",
-        detail="Its signature and the entries below it are not checked until the whole log is "
-        "verified: collegium audit verify --out FOLDER.",
-    )
-
-
-def _names_head(audit: Audit) -> bool:
-    text, separator, _ = audit.checkpoint.partition("\n\n")
-    try:
-        checkpoint = parse_checkpoint(text + "\n")
-    except MessageRefused:
-        return False
-    return (checkpoint.size, checkpoint.root.hex()) == (audit.size, audit.root)
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,9 @@ from protocol.encoding import digest, digest_json
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.study import Study
 
-_CONTEXT, _SLOT = "split", "for life"
+#: Where the once-book keeps the rule: under no round's context.
+CONTEXT = "split"
+_SLOT = "for life"
 
 
 def bind_split(hospital: Hospital, study: Study, own: Records, index: bytes | None) -> None:
@@ -22,7 +24,7 @@ def bind_split(hospital: Hospital, study: Study, own: Records, index: bytes | No
         PolicyRefused: an earlier study split these patients by another rule.
     """
     try:
-        hospital.once_book().record((_CONTEXT, _SLOT, _rule(study, own, index)))
+        hospital.once_book().record((CONTEXT, _SLOT, _rule(study, own, index)))
     except MessageRefused as error:
         raise _other_rule(hospital.site) from error
 
@@ -33,7 +35,7 @@ def require_split(hospital: Hospital, study: Study, own: Records, index: bytes |
     Raises:
         PolicyRefused: an earlier study split these patients by another rule.
     """
-    bound = hospital.once_book().bound(_CONTEXT, _SLOT)
+    bound = hospital.once_book().bound(CONTEXT, _SLOT)
     if bound not in (None, _rule(study, own, index)):
         raise _other_rule(hospital.site)
 

@@ -1,5 +1,6 @@
 """Settings and fixtures that every test shares."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,20 @@ def postgres() -> "Iterator[Server]":
     from tests.postgres import started_server
 
     yield from started_server()
+
+
+@pytest.fixture(scope="session")
+def genuine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output folder with two finished runs; a test changes a copy of it (``folder``)."""
+    from tests.output_folder import make_folder
+
+    return make_folder(tmp_path_factory.mktemp("genuine"))
+
+
+@pytest.fixture
+def folder(genuine: Path, tmp_path: Path) -> Path:
+    """A copy of a genuine output folder."""
+    return Path(shutil.copytree(genuine, tmp_path / "copy"))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -143,9 +143,7 @@ def test_a_folder_that_cannot_be_written_is_refused(
     assert "is a file: name a folder" in message
 
 
-@pytest.mark.parametrize(
-    "command", [("runs", "list"), ("runs", "show", "x"), ("audit", "verify")], ids=str
-)
+@pytest.mark.parametrize("command", [("runs", "list"), ("runs", "show", "x")], ids=str)
 def test_a_folder_without_a_run_is_refused(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

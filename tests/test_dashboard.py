@@ -9,12 +9,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
-from compliance.documents import Tone
-from compliance.dossier import Dossier
+from compliance.dossier import Dossier, Verification
 from compliance.utility import UtilityPoint
 from coordinator.store import Store
 from dashboard import app, presentation
-from protocol.errors import StoreBroken
 from tests import dossiers
 from tests.patience import PATIENCE
 
@@ -39,7 +37,10 @@ class Line:
 
 
 class FakeViews:
-    """A store in memory."""
+    """A store in memory; ``faults`` is what verifying it tells, ``verified`` how often it was."""
+
+    faults: tuple[str, ...] = ()
+    verified = 0
 
     def __init__(self, *known: Dossier, points: Sequence[UtilityPoint] = ()) -> None:
         self._known = {dossier.run_id: dossier for dossier in known}
@@ -58,16 +59,9 @@ class FakeViews:
     def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
         return self._points
 
-
-class VerifyingViews(FakeViews):
-    """A store that can check its log; ``broken`` says what it finds."""
-
-    broken: str | None = None
-
-    def verify_log(self) -> int:
-        if self.broken:
-            raise StoreBroken(self.broken)
-        return 11
+    def verification(self) -> Verification:
+        self.verified += 1
+        return Verification(key="ab" * 32, faults=self.faults)
 
 
 def _script(views) -> None:  # type: ignore[no-untyped-def]  # run as text, without imports
@@ -173,36 +167,29 @@ def test_search_wants_every_word() -> None:
     assert presentation.found_entries(entries, "roster snapshot") == ()
 
 
-def test_whole_log_is_verified_on_demand() -> None:
-    page = _page(VerifyingViews(dossiers.finished()))
-    page.button[0].click().run()
-    assert "Verified: 11 entries hash to the signed root." in _words(page)
+def test_the_page_is_verified_before_anything_is_said() -> None:
+    page = _page(FakeViews(dossiers.finished()))
+    assert page.success[0].value.startswith("**Verified at entry 11 of the signed log")
+    assert f"key {'ab' * 32}" in _words(page)
 
 
-def test_broken_log_is_said_to_be_broken() -> None:
-    views = VerifyingViews(dossiers.finished())
-    views.broken = "audit entry 3 was changed: its hash does not match"
+def test_records_that_were_changed_put_a_watermark_on_the_page() -> None:
+    views = FakeViews(dossiers.finished())
+    views.faults = ("audit entry 3 was changed: its hash does not match",)
     page = _page(views)
-    page.button[0].click().run()
-    assert "Not verified: audit entry 3 was changed" in _words(page)
-    assert "Verified: 11" not in _words(page)
+    assert page.error[0].value.startswith("**NOT VERIFIED")
+    assert "audit entry 3 was changed" in page.error[0].value
+    assert "Verified at" not in _words(page)
 
 
-def test_nothing_is_called_verified_before_it_was() -> None:
-    assert "Verified:" not in _words(_page(VerifyingViews(dossiers.finished())))
-
-
-def test_head_that_the_checkpoint_does_not_name_is_bad() -> None:
-    audit = dossiers.finished().audit
-    assert presentation.head_state(audit).tone is Tone.PLAIN
-    for wrong in (replace(audit, size=12), replace(audit, root="00" * 32),
-                  replace(audit, checkpoint="")):  # fmt: skip
-        assert presentation.head_state(wrong).tone is Tone.BAD
-
-
-def test_empty_log_is_not_a_success() -> None:
-    audit = replace(dossiers.finished().audit, size=0, root="", checkpoint="", entries=())
-    assert presentation.head_state(audit).tone is Tone.CAUTION
+def test_what_was_verified_is_verified_anew_when_it_changes() -> None:
+    views = FakeViews(dossiers.finished())
+    page = _page(views)
+    page.run()
+    assert views.verified == 1
+    views._known = {run: replace(known, seed=99) for run, known in views._known.items()}
+    page.run()
+    assert views.verified == 2
 
 
 def test_study_author_cannot_make_the_page_fetch_anything() -> None:

@@ -139,8 +139,10 @@ def test_a_sound_folder_is_verified_with_its_keys(
 
 
 def test_what_needs_the_coordinators_folder_says_so(home: Path, person: Person) -> None:
-    said = person.reads_refusal("audit", "recompute", "1", "--out", home)
-    assert "is a hospital's own folder" in said
+    assert person.runs("audit", "recompute", "1", "--out", home) == 66
+    assert "is a hospital's own folder" in person.err
+    assert person.runs("audit", "verify", "--home", home, "--key", "ab" * 32) == 64
+    assert "are about a coordinator's" in person.err
 
 
 def test_a_real_hospitals_report_says_what_its_patients_were_promised(home: Path, run: str) -> None:

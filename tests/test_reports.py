@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compliance.documents import Document, Tone, tables
-from compliance.dossier import Dossier, run_json
+from compliance.dossier import Dossier, Verification, run_json
 from compliance.reports import (
     SUPPORTS,
     privacy_report,
@@ -115,6 +115,19 @@ def test_run_before_any_hospital_spoke_claims_nothing() -> None:
     said = privacy_report(dossiers.running()).banner
     assert "still at work" in said[0].text
     assert said[1].text == "No privacy is claimed: no hospital had given its word."
+
+
+def test_report_says_under_which_key_it_was_verified_or_carries_a_watermark() -> None:
+    dossier = dossiers.finished()
+    assert "NOT VERIFIED" in _text(render_html(privacy_report(dossier)))
+    whole = replace(dossier, verification=Verification(key="ab" * 32))
+    said = privacy_report(whole).banner[-1]
+    assert said.text.startswith("Verified at entry 11 of the signed log (2026-11-21")
+    assert f"key {'ab' * 32}" in said.text
+    broken = replace(dossier, verification=Verification(key="ab" * 32, faults=("run 1: changed",)))
+    first = privacy_report(broken).banner[0]
+    assert (first.tone, "run 1: changed" in first.detail) == (Tone.BAD, True)
+    assert first.text.startswith("NOT VERIFIED")
 
 
 def test_unknown_state_is_repeated_and_not_praised() -> None:

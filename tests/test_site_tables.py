@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from protocol.errors import MessageRefused, StoreBroken
 from protocol.evaluation_vector import COUNT_UNITS, noise_deviations, read_table
 from protocol.messages import Masked, Origin, open_message
 from protocol.silo_round import content_digest
+from protocol.study import Study
 from protocol.study_file import read_study
 from protocol.sum_round import Step
 from protocol.summary import Summary, open_summary
@@ -99,12 +100,17 @@ def test_a_coordinator_that_publishes_another_table_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its log is whole: it has signed what it invented."""
-    read = runner.read_table
+    follows = runner.figures_of
 
-    def worse(cells: tuple[int, ...]) -> NDArray[np.float64]:
-        return read(cells)[::-1]
+    def worse(
+        study: Study,
+        summaries: Mapping[str, Summary],
+        total: NDArray[np.unsignedinteger],
+        tables: Mapping[str, tuple[int, ...]],
+    ) -> Released:
+        return follows(study, summaries, total, {site: t[::-1] for site, t in tables.items()})
 
-    monkeypatch.setattr(runner, "read_table", worse)
+    monkeypatch.setattr(runner, "figures_of", worse)
     federation, _ = evaluated(tmp_path / "run")
     with pytest.raises(StoreBroken, match="the figures about east, north, south, west do not"):
         check(federation)

@@ -1,0 +1,27 @@
+"""The folder's page for people: written once, and named by digest in the log."""
+
+from compliance.atomic_file import write_whole
+from compliance.audit_log import NewEntry
+from coordinator.store import Store
+from coordinator.workspace import Workspace
+from protocol.encoding import digest
+
+#: The type of the entry that names the page.
+PAGE = "page"
+
+
+def keep_page(workspace: Workspace, text: str) -> None:
+    """Writes the folder's page, and its digest into the log, so that no word of it can be changed.
+
+    Raises:
+        StoreBroken: the coordinator's key or the database is missing or damaged.
+    """
+    data = text.encode()
+    store = Store(workspace.database)
+    try:
+        with store.transaction() as transaction:
+            entry = NewEntry(type=PAGE, run_id=None, payload=digest(data))
+            transaction.log([entry], workspace.signing_key())
+    finally:
+        store.close()
+    write_whole(workspace.page, data)

@@ -1,0 +1,481 @@
+# ruff: noqa: S608  (the statements are this file's own)
+"""No tampering with an output folder passes ``audit verify`` or ``audit recompute`` unnoticed.
+
+The first group are the cases that a review tried (26 of 56 were not found then), the second our
+own, the third what somebody does who holds the log's key and signs a new log over what was changed.
+"""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from sqlalchemy.orm import Session
+
+from collegium.audit_inputs import AuditInputs
+from collegium.verify import recompute_round, verify_folder
+from coordinator.store import ReleaseRow, RoundRow, RunRow
+from coordinator.workspace import Workspace
+from protocol.encoding import digest
+from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
+from protocol.identity import SigningKey
+from tests.output_folder import (
+    RUNS,
+    Rewriting,
+    change,
+    changed_row,
+    kept_note,
+    rewrite_log,
+    rows,
+    without_run,
+)
+
+QUIET = Console(quiet=True)
+EAST = "silos/east/hospital.db"
+Tampering = Callable[[Path], object]
+
+
+def told(folder: Path, **given: object) -> list[str]:
+    """Returns the faults that ``audit verify`` tells."""
+    try:
+        answer = verify_folder(folder, AuditInputs(**given), QUIET)  # type: ignore[arg-type]
+    except StoreBroken as error:
+        return [str(error)]
+    assert answer["verified"] == (not answer["faults"])
+    return [f"{fault['hospital']} {fault['run']}: {fault['what']}" for fault in answer["faults"]]
+
+
+def recomputed(folder: Path) -> list[str]:
+    """Returns what ``audit recompute`` complains of, over all rounds that are kept."""
+    found = []
+    for run in RUNS:
+        for wanted in ("2", "evaluation"):
+            try:
+                recompute_round(folder, wanted, run, QUIET)
+            except FederationError as error:
+                found.append(str(error))
+    return found
+
+
+def sql(*statements: str, database: str = "collegium.db") -> Tampering:
+    return lambda folder: change(folder, *statements, database=database)
+
+
+def one(folder: Path, pattern: str) -> Path:
+    """Returns the first file, or folder, of a pattern."""
+    return sorted(folder.glob(pattern))[0]
+
+
+def flip(pattern: str) -> Tampering:
+    """Changes one byte in the middle of a file."""
+
+    def tamper(folder: Path) -> None:
+        data = bytearray(one(folder, pattern).read_bytes())
+        data[len(data) // 2] ^= 1
+        one(folder, pattern).write_bytes(data)
+
+    return tamper
+
+
+def gone(pattern: str) -> Tampering:
+    def tamper(folder: Path) -> None:
+        path = one(folder, pattern)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    return tamper
+
+
+def swap(pattern: str) -> Tampering:
+    """Lets the first and the last file of a pattern change places."""
+
+    def tamper(folder: Path) -> None:
+        one, *_, other = sorted(folder.glob(pattern))
+        held = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(held)
+
+    return tamper
+
+
+def written(name: str, text: str) -> Tampering:
+    return lambda folder: (folder / name).write_text(text)
+
+
+def flipped(table: str, column: str, where: str, database: str = "collegium.db") -> Tampering:
+    """Changes one byte of a cell that holds bytes."""
+    return sql(
+        f"UPDATE {table} SET {column} = CAST(substr({column}, 1, length({column}) - 1) || "
+        f"CASE WHEN substr({column}, -1) = x'00' THEN x'01' ELSE x'00' END AS BLOB) WHERE {where}",
+        database=database,
+    )
+
+
+BACK = "2020-01-01T00:00:00.000Z"
+NEWEST = "(SELECT max(size) FROM audit_checkpoint)"
+
+#: What the review of 56 tried.
+REVIEWED: dict[str, Tampering] = {
+    "a byte in an entry": flipped("audit_entry", "entry", "idx = 40"),
+    "a byte in a leaf hash": flipped("audit_entry", "leaf_hash", "idx = 40"),
+    "a byte in the newest checkpoint": flipped("audit_checkpoint", "note", f"size = {NEWEST}"),
+    "a byte in an old checkpoint": flipped(
+        "audit_checkpoint", "note", "size = (SELECT min(size) FROM audit_checkpoint)"
+    ),
+    "a byte in the frontier": flipped("audit_checkpoint", "frontier", f"size = {NEWEST}"),
+    "released figure": sql(
+        "UPDATE release SET payload_json = replace(payload_json, '0.', '0.9') WHERE id = 1"
+    ),
+    "exact figure": sql("UPDATE run SET exact_json = replace(exact_json, '0.9', '0.99')"),
+    "a byte in the study": flipped("study", "document", "1"),
+    "study's name": sql("UPDATE study SET name = 'other'"),
+    "study registered earlier": sql(f"UPDATE study SET registered_at = '{BACK}'"),
+    "run failed": sql("UPDATE run SET state = 'failed' WHERE id = 'run-1'"),
+    "run started earlier": sql(f"UPDATE run SET started_at = '{BACK}' WHERE id = 'run-1'"),
+    "run ended earlier": sql(f"UPDATE run SET ended_at = '{BACK}' WHERE id = 'run-1'"),
+    "run's seed": sql("UPDATE run SET seed = 99 WHERE id = 'run-1'"),
+    "no simulation": sql("UPDATE run SET simulation = 0 WHERE id = 'run-1'"),
+    "test noise": sql("UPDATE run SET test_noise = 1 WHERE id = 'run-1'"),
+    "a remark on the run": sql(
+        "UPDATE run SET failure = 'Approved by the ethics board of 1 May' WHERE id = 'run-1'"
+    ),
+    "environment": sql("UPDATE run SET environment_json = '{}' WHERE id = 'run-1'"),
+    "sweep": sql("UPDATE run SET sweep = 'sweep' WHERE id = 'run-1'"),
+    "signed epsilon": sql("UPDATE run SET sites_json = replace(sites_json, 'epsilon', 'epsilom')"),
+    "round opened earlier": sql(f"UPDATE round SET opened_at = '{BACK}' WHERE id = 1"),
+    "round closed earlier": sql(f"UPDATE round SET closed_at = '{BACK}' WHERE id = 1"),
+    "context emptied": sql("UPDATE round SET context_json = '' WHERE id = 1"),
+    "context emptied, drop-outs invented": sql(
+        "UPDATE round SET context_json = '', dropped_json = '[\"east\"]' WHERE id = 1"
+    ),
+    "drop-outs invented": sql("UPDATE round SET dropped_json = '[\"east\"]' WHERE id = 1"),
+    "round's purpose": sql("UPDATE round SET purpose = 'evaluation' WHERE id = 1"),
+    "round failed": sql("UPDATE round SET state = 'failed' WHERE id = 1"),
+    "release's time": sql(f"UPDATE release SET released_at = '{BACK}' WHERE id = 1"),
+    "release's kind": sql("UPDATE release SET kind = 'other' WHERE id = 1"),
+    "manifest in the database": sql("UPDATE snapshot SET manifest_json = '{}' WHERE id = 1"),
+    "snapshot's round": sql("UPDATE snapshot SET round_number = 1 WHERE id = 1"),
+    "release removed": sql("DELETE FROM release WHERE id = 1"),
+    "round removed": sql("DELETE FROM round WHERE id = 2"),
+    "run removed": sql(
+        "DELETE FROM release WHERE run_id = 'run-1'", "DELETE FROM round WHERE run_id = 'run-1'",
+        "DELETE FROM snapshot WHERE run_id = 'run-1'", "DELETE FROM run WHERE id = 'run-1'",
+    ),
+    "entry removed": sql("DELETE FROM audit_entry WHERE idx = 40"),
+    "log cut": sql(
+        "DELETE FROM audit_entry WHERE idx = (SELECT max(idx) FROM audit_entry)",
+        f"DELETE FROM audit_checkpoint WHERE size = {NEWEST}",
+    ),
+    "entries swapped": sql(
+        "UPDATE audit_entry SET idx = -1 WHERE idx = 40",
+        "UPDATE audit_entry SET idx = 40 WHERE idx = 41",
+        "UPDATE audit_entry SET idx = 41 WHERE idx = -1",
+    ),
+    "releases swapped": sql(
+        "UPDATE release SET run_id = CASE run_id WHEN 'run-1' THEN 'run-2' ELSE 'run-1' END"
+    ),
+    "exact figures swapped": sql(
+        "UPDATE run SET exact_json = (SELECT o.exact_json FROM run o WHERE o.id <> run.id)"
+    ),
+    "a byte in a model": flip("snapshots/*.safetensors"),
+    "a byte in a model's manifest": flip("snapshots/*.json"),
+    "model removed": gone("snapshots/*.safetensors"),
+    "manifest removed": gone("snapshots/*.json"),
+    "a byte in a kept vector": flip("rounds/*/*.vector"),
+    "a byte in a transcript": flip("rounds/*/transcript.json"),
+    "a byte in a kept model": flip("rounds/*/model.safetensors"),
+    "kept round removed": gone("rounds/*"),
+    "ledger's price": sql("UPDATE ledger_entry SET rho = rho / 10 WHERE number = 5", database=EAST),
+    "ledger's last entry removed": sql(
+        "DELETE FROM ledger_entry WHERE number = (SELECT max(number) FROM ledger_entry)",
+        database=EAST,
+    ),
+    "ledger cut": sql("DELETE FROM ledger_entry WHERE number > 3", database=EAST),
+    "budget raised": sql("UPDATE budget SET epsilon_max = 100", database=EAST),
+    "budget's signer": sql("UPDATE budget SET signed_by = 'another'", database=EAST),
+    "ledger removed": gone(EAST),
+    "once-book emptied": sql("DELETE FROM once_book WHERE context <> 'split'", database=EAST),
+    "page changed": written("index.html", "<html>AUROC 0.999</html>"),
+    "key replaced": written("coordinator.pub", "ab" * 32 + "\n"),
+}  # fmt: skip
+
+SNAPSHOTS, ROUNDS = "snapshots/*.safetensors", "rounds/*/transcript.json"
+#: What nobody had tried.
+OWN: dict[str, Tampering] = {
+    "study's digest": sql("UPDATE study SET digest = 'x' || substr(digest, 2)"),
+    "study removed": sql("DELETE FROM study"),
+    "study added": sql(
+        "INSERT INTO study SELECT 1, substr(digest, 2) || 'x', name, document, registered_at "
+        "FROM study"
+    ),
+    "run renamed": sql("UPDATE run SET id = 'run-3' WHERE id = 'run-2'"),
+    "runs renamed to each other": sql(
+        "UPDATE run SET id = 'x' WHERE id = 'run-1'", "UPDATE run SET id = 'run-1' WHERE id = "
+        "'run-2'", "UPDATE run SET id = 'run-2' WHERE id = 'x'",
+    ),
+    "run running": sql("UPDATE run SET state = 'running', ended_at = NULL WHERE id = 'run-1'"),
+    "run of another study": sql("UPDATE run SET study_digest = 'x' WHERE id = 'run-1'"),
+    "run's model": sql("UPDATE run SET model_digest = 'x' WHERE id = 'run-1'"),
+    "run's model forgotten": sql("UPDATE run SET model_digest = NULL WHERE id = 'run-1'"),
+    "run's roster": sql("UPDATE run SET roster_json = replace(roster_json, 'east', 'easy')"),
+    "run's roster without a hospital": sql("UPDATE run SET roster_json = '{}'"),
+    "run's summaries": sql("UPDATE run SET sites_json = '{}' WHERE id = 'run-1'"),
+    "summaries swapped": sql(
+        "UPDATE run SET sites_json = (SELECT o.sites_json FROM run o WHERE o.id <> run.id)"
+    ),
+    "exact figures forgotten": sql("UPDATE run SET exact_json = NULL WHERE id = 'run-1'"),
+    "a run's count of writes": sql("UPDATE run SET revision = revision - 1 WHERE id = 'run-1'"),
+    "a run's count of writes is text": sql("UPDATE run SET revision = 'many'"),
+    "round's number": sql("UPDATE round SET number = 7 WHERE id = 1"),
+    "round's attempt": sql("UPDATE round SET attempt = 1 WHERE id = 1"),
+    "round's context": sql("UPDATE round SET context = 'x' WHERE id = 1"),
+    "round's model": sql("UPDATE round SET model_digest = 'x' WHERE id = 1"),
+    "round's survivors": sql("UPDATE round SET survivors_json = '[\"east\"]' WHERE id = 1"),
+    "round's survivors reordered": sql(
+        "UPDATE round SET survivors_json = '[\"west\", \"south\", \"north\", \"east\"]' "
+        "WHERE id = 1"
+    ),
+    "conduct invented": sql(
+        "UPDATE round SET conduct_json = '{\"culprits\": [\"east\"]}' WHERE id = 1"
+    ),
+    "a context's log root": sql(
+        "UPDATE round SET context_json = replace(context_json, 'log_root\":\"', 'log_root\":\"0')"
+    ),
+    "contexts swapped": sql(
+        "UPDATE round SET context_json = (SELECT o.context_json FROM round o WHERE o.id = "
+        "3 - round.id) WHERE id IN (1, 2)"
+    ),
+    "round open again": sql("UPDATE round SET state = 'open', closed_at = NULL WHERE id = 3"),
+    "round put into another run": sql("UPDATE round SET run_id = 'run-2', attempt = 9 WHERE id=1"),
+    "round added": sql(
+        "INSERT INTO round (id, run_id, purpose, number, attempt, state, context, survivors_json, "
+        "dropped_json, conduct_json, context_json, opened_at, revision) SELECT 99, run_id, "
+        "purpose, number, 5, state, context, survivors_json, dropped_json, conduct_json, "
+        "context_json, opened_at, 1 FROM round WHERE id = 1"
+    ),
+    "accusation added": sql(
+        "INSERT INTO accusation (id, run_id, context, document, revision) SELECT 1, run_id, "
+        "context, x'7b7d', 1 FROM round WHERE id = 1"
+    ),
+    "release doubled": sql(
+        "INSERT INTO release (id, run_id, kind, payload_json, released_at, revision) SELECT 99, "
+        "run_id, kind, payload_json, released_at, revision FROM release WHERE id = 1"
+    ),
+    "release of a red team": sql("UPDATE release SET kind = 'redteam' WHERE id = 1"),
+    "signed tables": sql(
+        "UPDATE release SET payload_json = replace(payload_json, 'A', 'B') WHERE kind = "
+        "'site-tables'"
+    ),
+    "signed tables removed": sql("DELETE FROM release WHERE kind = 'site-tables'"),
+    "release is no JSON": sql("UPDATE release SET payload_json = '{' WHERE id = 1"),
+    "snapshot of another model": sql("UPDATE snapshot SET model_digest = 'x' WHERE id = 1"),
+    "snapshot removed": sql("DELETE FROM snapshot WHERE id = 1"),
+    "snapshots swapped": sql(
+        "UPDATE snapshot SET run_id = CASE run_id WHEN 'run-1' THEN 'run-2' ELSE 'run-1' END"
+    ),
+    "reference's figures": sql("UPDATE reference SET figures_json = '{\"auroc\": 0.99}'"),
+    "reference removed": sql("DELETE FROM reference"),
+    "reference's epsilon": sql("UPDATE reference SET epsilon = 0.1"),
+    "kept message": sql("UPDATE masked_message SET message = x'00' WHERE site = 'east'"),
+    "kept message removed": sql("DELETE FROM masked_message WHERE site = 'east'"),
+    "kept messages swapped": sql(
+        "UPDATE masked_message SET message = (SELECT o.message FROM masked_message o WHERE "
+        "o.site <> masked_message.site)"
+    ),
+    "member added": sql(
+        "INSERT INTO member (public_key, site, state, revision) VALUES "
+        "('ab', 'intruder', 'enrolled', 1)"
+    ),
+    "entry of no run": sql("UPDATE audit_entry SET run_id = NULL WHERE idx = 40"),
+    "entry of another run": sql("UPDATE audit_entry SET run_id = 'run-2' WHERE idx = 5"),
+    "entry is text": sql("UPDATE audit_entry SET entry = 'text' WHERE idx = 40"),
+    "log emptied": sql("DELETE FROM audit_entry", "DELETE FROM audit_checkpoint"),
+    "every head removed": sql("DELETE FROM audit_checkpoint"),
+    "a head that a round names removed": sql(
+        "DELETE FROM audit_checkpoint WHERE size = (SELECT CAST(json_extract(context_json, "
+        "'$.log_size') AS INTEGER) FROM round WHERE id = 2)"
+    ),
+    "models swapped": swap(SNAPSHOTS),
+    "model cut": lambda folder: one(folder, SNAPSHOTS).write_bytes(b""),
+    "manifest of another version": lambda folder: one(folder, "snapshots/*.json").write_text("{}"),
+    "transcript removed": gone(ROUNDS),
+    "transcripts swapped": swap(ROUNDS),
+    "vector removed": gone("rounds/*/*.vector"),
+    "vector cut": lambda folder: one(folder, "rounds/*/*.vector").write_bytes(b""),
+    "kept model removed": gone("rounds/*/model.safetensors"),
+    "page removed": gone("index.html"),
+    "page of before": lambda folder: one(folder, "index.html").write_text("<html></html>"),
+    "public key removed": gone("coordinator.pub"),
+    "private key replaced": written("coordinator.key", "ab" * 32 + "\n"),
+    "database emptied": lambda folder: (folder / "collegium.db").write_bytes(b""),
+    "database cut": lambda folder: (folder / "collegium.db").write_bytes(
+        (folder / "collegium.db").read_bytes()[:9000]
+    ),
+    "ledger's run": sql("UPDATE ledger_entry SET run = 'run-9' WHERE number = 5", database=EAST),
+    "ledger's context": sql(
+        "UPDATE ledger_entry SET context = 'x' WHERE number = (SELECT max(number) FROM "
+        "ledger_entry WHERE state = 'SENT')",
+        database=EAST,
+    ),
+    "ledger of another hospital": swap("silos/*st/hospital.db"),
+    "list of heads removed": gone("silos/east/hospital-heads/east.ledger"),
+    "list of heads cut": lambda folder: (
+        one(folder, "silos/east/hospital-heads/east.ledger").write_bytes(b"")
+    ),
+    "a signed context": sql(
+        "UPDATE once_book SET digest = 'x' WHERE slot LIKE 'context/%'", database=EAST
+    ),
+    "a signed model": sql(
+        "UPDATE once_book SET digest = 'x' WHERE slot LIKE 'model/%'", database=EAST
+    ),
+    "a signed vector": sql(
+        "UPDATE once_book SET digest = 'x' WHERE slot = 'masked'", database=EAST
+    ),
+    "a signed round added": sql(
+        "INSERT INTO once_book VALUES ('ab', 'masked', 'ab')", database=EAST
+    ),
+    "a kept head of the log": sql("UPDATE log_head SET root = x'00'", database=EAST),
+    "a kept head's size": sql("UPDATE log_head SET size = size + 1000", database=EAST),
+    "a kept head's note": sql("UPDATE log_head SET note = x'00'", database=EAST),
+    "a kept head's origin": sql("UPDATE log_head SET origin = 'another'", database=EAST),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*REVIEWED, *OWN])
+def test_no_tampering_passes(folder: Path, name: str) -> None:
+    (REVIEWED | OWN)[name](folder)
+    assert told(folder), f"{name}: it verifies"
+
+
+def test_as_many_were_tried_as_are_said() -> None:
+    assert len(REVIEWED) == 56
+    assert len(OWN) >= 50
+    assert not set(REVIEWED) & set(OWN)
+
+
+def test_what_nobody_changed_verifies_and_can_be_recomputed(folder: Path) -> None:
+    assert told(folder) == []
+    assert recomputed(folder) == []
+
+
+# With the key: the log is written anew over what was changed, and signed.
+
+
+def figures_of(folder: Path, run: str, **figures: float) -> None:
+    """Releases another AUROC, or another accuracy of a hospital."""
+
+    def forge(session: Session) -> Rewriting:
+        (row,) = rows(session, ReleaseRow, run_id=run, kind="evaluation")
+        said = json.loads(row.payload_json)  # type: ignore[attr-defined]
+        for name, value in figures.items():
+            where = said["auroc"] if name == "auroc" else said["sites"]["east"][name]
+            where |= {"value": value, "low": value - 0.01, "high": 1.0, "note": ""}
+        text = json.dumps(said, sort_keys=True)
+        payload = {digest(row.payload_json.encode()): digest(text.encode())}  # type: ignore[attr-defined]
+        return Rewriting(replaced=payload | changed_row(row, payload_json=text))
+
+    rewrite_log(folder, forge)
+
+
+def at_home(folder: Path) -> None:
+    """Leaves what a coordinator of a network has: no simulation, no hospital's database."""
+    shutil.rmtree(folder / "silos")
+
+    def forge(session: Session) -> Rewriting:
+        replaced: dict[str, str] = {}
+        for row in rows(session, RunRow):
+            # Only the newest of its records can be made again; the others name no row.
+            replaced |= changed_row(row, simulation=False)
+        return Rewriting(replaced=replaced)
+
+    rewrite_log(folder, forge)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_run_that_was_removed_with_the_key_is_missed_by_the_hospitals(
+    folder: Path, run: str
+) -> None:
+    rewrite_log(folder, lambda session: without_run(session, run))
+    found = told(folder)
+    assert f"east {run}: its ledger knows a run that the log does not" in found
+    assert any("this log does not extend it" in fault or "root" in fault for fault in found)
+
+
+def test_on_a_network_a_checkpoint_shows_it(folder: Path, tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    note.write_bytes(kept_note(folder))
+    rewrite_log(folder, lambda session: without_run(session, "run-2"))
+    assert any("it was cut" in fault for fault in told(folder, checkpoints=(note,)))
+
+
+def test_without_anything_from_outside_the_answer_says_what_it_is_worth(folder: Path) -> None:
+    at_home(folder)
+    rewrite_log(folder, lambda session: without_run(session, "run-2"))
+    answer = verify_folder(folder, AuditInputs(), QUIET)
+    said = " ".join(answer["not_checked"])
+    assert "whose log it is" in said
+    assert "whether the whole log was written anew by whoever holds its key" in said
+
+
+def test_an_auroc_that_was_signed_anew_does_not_follow_from_the_sum(folder: Path) -> None:
+    figures_of(folder, "run-2", auroc=0.991)
+    assert any("released figures do not follow" in fault for fault in recomputed(folder))
+
+
+def test_a_hospitals_figure_that_was_signed_anew_does_not_follow_from_its_table(
+    folder: Path,
+) -> None:
+    figures_of(folder, "run-2", accuracy=0.99)
+    assert any("do not follow from what it signed" in fault for fault in told(folder))
+
+
+def test_what_was_signed_anew_before_a_later_round_is_no_head_that_the_round_names(
+    folder: Path,
+) -> None:
+    shutil.rmtree(folder / "silos")
+    figures_of(folder, "run-1", auroc=0.991)
+    assert any("is not a head that this log had" in fault for fault in told(folder))
+
+
+def test_a_log_of_another_key_is_not_the_one_that_the_hospitals_know(folder: Path) -> None:
+    own = Workspace(folder).public_key().hex()
+    key = SigningKey.generate()
+    (folder / "coordinator.key").write_text(key.to_bytes().hex() + "\n")
+    (folder / "coordinator.pub").write_text(key.public.hex() + "\n")
+    rewrite_log(folder, lambda _session: Rewriting(replaced={}), key)
+    assert any("of another log" in fault for fault in told(folder))
+    assert any("is not signed by the log" in fault for fault in told(folder, key=own))
+
+
+def test_a_model_that_was_swapped_with_the_key_does_not_follow(folder: Path) -> None:
+    """The result of the last round names the model of another run."""
+
+    def forge(session: Session) -> Rewriting:
+        first, second = (
+            rows(session, RoundRow, run_id=run, purpose="training", number=1)[0] for run in RUNS
+        )
+        other = first.model_digest  # type: ignore[attr-defined]
+        was = second.model_digest  # type: ignore[attr-defined]
+        return Rewriting(replaced={was: other} | changed_row(second, model_digest=other))
+
+    rewrite_log(folder, forge)
+    assert told(folder)
+
+
+def test_a_round_that_never_was_is_not_in_the_hospitals_databases(folder: Path) -> None:
+    change(folder, "DELETE FROM once_book WHERE slot = 'masked'", database=EAST)
+    assert any("its own database does not" in fault for fault in told(folder))
+
+
+def test_all_faults_are_told_with_their_places(folder: Path) -> None:
+    for name in ("run's seed", "study's name", "ledger cut", "a byte in a model"):
+        (REVIEWED | OWN)[name](folder)
+    answer = verify_folder(folder, AuditInputs(), QUIET)
+    places = {(fault["hospital"], fault["run"]) for fault in answer["faults"]}
+    assert {("east", None), (None, "run-1"), (None, None)} <= places
+
+
+def test_a_folder_that_is_none_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceRefused, match="holds no run"):
+        verify_folder(tmp_path, AuditInputs(), QUIET)
