@@ -54,6 +54,10 @@ Folder = Annotated[
         help="The folder that holds the runs: a simulation's, a coordinator's, a hospital's own.",
     ),
 ]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="The log's public key that you trust: hexadecimal, or a file."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that holds the records the study names.")
@@ -256,10 +260,7 @@ def runs_show(
 @audit_app.command("verify")
 def audit_verify(
     out: Folder,
-    key: Annotated[
-        str | None,
-        typer.Option("--key", help="The log's public key that you trust: hexadecimal, or a file."),
-    ] = None,
+    key: Key = None,
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(
@@ -307,13 +308,14 @@ def audit_recompute(
     run: Annotated[
         str | None, typer.Option("--run", help="Which run; the newest when left out.")
     ] = None,
+    key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Computes a kept round's sum again from what the hospitals sent, bit by bit."""
     from collegium.verify import recompute_round
 
     with _auditing(as_json):
-        found = recompute_round(out, wanted, run, console())
+        found = recompute_round(out, wanted, run, console(), key=key)
     emit(found, as_json)
 
 

@@ -137,8 +137,8 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
         )
     found.append(
         "what the coordinator's own software said when it logged it: times, environment, why a "
-        "run failed, and the exact figures of a simulation are logged, and nobody else has "
-        "signed them"
+        "run failed, whether it was a simulation, exact figures and pooled references are logged, "
+        "and nobody else has signed them"
     )
     if files.kept_rounds:
         found.append(
@@ -187,7 +187,9 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
         line("verified   all that was checked is what was logged", "green")
 
 
-def recompute_round(out: Path, wanted: str, run: str | None, console: Console) -> dict[str, Any]:
+def recompute_round(
+    out: Path, wanted: str, run: str | None, console: Console, *, key: str | None = None
+) -> dict[str, Any]:
     """Computes the sum of a kept round again from what the hospitals sent.
 
     Args:
@@ -195,9 +197,11 @@ def recompute_round(out: Path, wanted: str, run: str | None, console: Console) -
         wanted: the number of a training round, from 1, or ``evaluation``.
         run: the beginning of a run's id; the newest run when None.
         console: where people read what was found.
+        key: the log's key that is trusted, as ``audit verify`` takes it; the folder's when None.
 
     Raises:
         WorkspaceRefused: there is no such round, or it is no longer kept.
+        MessageRefused: the key that was given is none.
         StoreBroken: it is not what the log says; the message says what differs.
     """
     workspace = Workspace.open(out)
@@ -207,7 +211,7 @@ def recompute_round(out: Path, wanted: str, run: str | None, console: Console) -
         found = recompute(
             session,
             RoundShelf(workspace.rounds),
-            workspace.public_key(),
+            workspace.public_key() if key is None else read_key(key),
             run_id=row.id,
             purpose=purpose,
             number=number,

@@ -104,8 +104,9 @@ def verification(dossier: Dossier) -> Statement:
     return Statement(
         text=f"Verified at entry {audit.size:,} of the signed log ({newest}), key {found.key}.",
         detail="Every record of the folder is what its log says. Compare the key with the one in "
-        "the consortium's roster. Times, environment, why a run failed, and exact figures of a "
-        "simulation are logged by the coordinator alone: no hospital has signed them.",
+        "the consortium's roster. Times, environment, why a run failed, whether it was a "
+        "simulation, and a simulation's exact figures are logged by the coordinator alone: no "
+        "hospital has signed them.",
         tone=Tone.GOOD,
     )
 

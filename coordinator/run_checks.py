@@ -18,12 +18,13 @@ from compliance.dossier import CONTRADICTED
 from coordinator.accusations import require_accusations
 from coordinator.faults import Faults
 from coordinator.site_tables import require_signed_tables
-from coordinator.store import ReleaseRow, RoundRow, RunRow, SnapshotRow
+from coordinator.store import MaskedRow, ReleaseRow, RoundRow, RunRow, SnapshotRow
 from protocol.context import RoundContext
 from protocol.encoding import digest, digest_json, parse_canonical
-from protocol.errors import StoreBroken
+from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import Roster, parse_roster
 from protocol.log_entry import RESULT, LogEntry
+from protocol.messages import Masked, Origin, open_message
 from protocol.summary import Summary, open_summary, read_words
 
 #: The log's last word on a run's state, by the type of the entry that says it.
@@ -96,6 +97,8 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
         summaries = _check_words(row, roster, log, faults)
         with faults.checking("what its hospitals signed about themselves", run=run):
             require_signed_tables(session, row, summaries)
+        with faults.checking("the newest message that is kept of a hospital", run=run):
+            _check_kept_messages(session, run, roster)
         with faults.checking("its accusations", run=run):
             require_accusations(session, row, roster, log.all("accusation"))
     return RunFound(summaries=tuple(summaries), attempts=tuple(attempts))
@@ -214,6 +217,23 @@ def _check_model(session: Session, row: RunRow, log: RunLog) -> None:
             raise StoreBroken("the model that is kept is not what the last round gave")
     if row.model_digest is not None and named != [row.model_digest]:
         raise StoreBroken("the model that it names is not the one that is kept")
+
+
+def _check_kept_messages(session: Session, run: str, roster: Roster) -> None:
+    """A hospital's newest ``masked`` message is its own, and of a round of the run."""
+    contexts = session.scalars(select(RoundRow.context).filter_by(run_id=run)).all()
+    for row in session.scalars(select(MaskedRow).filter_by(run_id=run)):
+        public = roster.key_of(row.site)
+        if not any(_is_genuine(row, public, context) for context in contexts):
+            raise StoreBroken(f"the newest message that is kept of {row.site} is not its own")
+
+
+def _is_genuine(row: MaskedRow, public: bytes, context: str) -> bool:
+    try:
+        open_message(row.message, Masked, Origin(sender=row.site, public=public, context=context))
+    except MessageRefused:
+        return False
+    return True
 
 
 def _check_words(row: RunRow, roster: Roster, log: RunLog, faults: Faults) -> list[Summary]:

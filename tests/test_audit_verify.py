@@ -94,6 +94,7 @@ def test_a_given_key_is_the_one_that_is_trusted(
         (("verify", "--out", "{folder}", "--key", "coordinator"), 64),
         (("verify", "--out", "{folder}", "--chekpoint", "x"), 64),
         (("verify",), 64),
+        (("recompute", "evaluation", "--out", "{folder}", "--key", "zz"), 64),
         (("recompute", "77", "--out", "{folder}"), 66),
         (("recompute", "--out", "{folder}"), 64),
     ],

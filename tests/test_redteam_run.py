@@ -202,6 +202,7 @@ def test_what_was_signed_too_low_contradicts_the_run(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("silos.privacy_plan.epsilon", lambda event, delta: 0.5)
+        patch.setattr("silos.second_opinion.require_not_cheaper", lambda *given: None)
         federation = made(tmp_path, small_study())
     (reason,) = attacked(federation).reasons
     assert reason == "not as promised: price of what was signed"

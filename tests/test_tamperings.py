@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from collegium.audit_inputs import AuditInputs
 from collegium.verify import recompute_round, verify_folder
-from coordinator.store import ReleaseRow, RoundRow, RunRow
+from coordinator.store import MaskedRow, ReleaseRow, RoundRow, RunRow
 from coordinator.workspace import Workspace
 from protocol.encoding import digest
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
@@ -461,6 +461,17 @@ def test_a_model_that_was_swapped_with_the_key_does_not_follow(folder: Path) -> 
 
     rewrite_log(folder, forge)
     assert told(folder)
+
+
+def test_a_message_that_no_hospital_signed_is_found(folder: Path) -> None:
+    """Shown to a hospital, it would not tell whether its ledger is an older copy."""
+
+    def forge(session: Session) -> Rewriting:
+        (row,) = rows(session, MaskedRow, site="east")
+        return Rewriting(replaced=changed_row(row, message=b"{}"))
+
+    rewrite_log(folder, forge)
+    assert any("kept of east is not its own" in fault for fault in told(folder))
 
 
 def test_a_round_that_never_was_is_not_in_the_hospitals_databases(folder: Path) -> None:
