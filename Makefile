@@ -13,7 +13,7 @@ STAMP  := $(VENV)/.installed-$(shell cat *.lock pyproject.toml | sha256sum | cut
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo test test-pg postgres check bench soak fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo test test-pg postgres check bench gpu-check soak fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in about a minute"
@@ -23,6 +23,7 @@ help:
 	@echo "make check      ruff, mypy --strict, import directions"
 	@echo "make dashboard  open the dashboard on what the demo left in $(OUT)/"
 	@echo "make bench      speed, as ratios against a floor measured in the same run"
+	@echo "make gpu-check  gradients and training on a GPU, beside the processor's; skips without one"
 	@echo "make chaos      faults of every kind against hospitals, coordinator and line; writes docs/chaos.md"
 	@echo "make fuzz       millions of spoilt inputs against every decoder of outside bytes"
 
@@ -70,6 +71,12 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench --out bench-out
+
+# What a GPU computes, beside the processor; figures as JSON. Skips with a reason without CUDA.
+# On a machine where torch is installed already:  make gpu-check GPU_PYTHON=python3
+GPU_PYTHON ?=
+gpu-check: $(if $(GPU_PYTHON),,$(STAMP))
+	@$(or $(GPU_PYTHON),$(BIN)/python) -m tests.gpu_check
 
 # The long form of tests/test_fuzz.py:  make fuzz INPUTS=20000000 SEED=7
 INPUTS ?= 2000000

@@ -16,6 +16,7 @@ Rules:
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipelines.engines import ENGINES, MakeEngine
+from pipelines.engines import ENGINES, MakeEngine, rows_of
 from pipelines.gradients import PatientGradients
 from pipelines.steady import SHOWS_ROUNDING, depends_on_own_row_only, drawn_copy
 from protocol.errors import StudyRefused
@@ -69,7 +70,8 @@ def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen
     """Returns the first engine, ``first`` before all, that is right and keeps patients apart.
 
     Args:
-        module: maps (records, ...) to (records, 1) logits; it is left as it was.
+        module: maps (records, ...) to (records, 1) logits; it is left as it was. The engine
+            computes on its device; what it is compared with is computed on the processor.
         form: (patients, records, ...) of the micro-batches to come.
         first: a name of ``ENGINES``.
 
@@ -82,10 +84,12 @@ def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen
     """
     drawn, sample = moved_copy(module), Sample.drawn(form[2:])
     expected = one_backward_per_record(drawn, sample)
+    device = next(module.parameters()).device
     for name in (first, *(name for name in ENGINES if name != first)):
+        make = partial(engine_on, device, name)
         try:
-            apart = distance(ENGINES[name](drawn), sample, expected)
-            steady = name == "one at a time" or _keeps_apart(ENGINES[name], module, form)
+            apart = distance(make(drawn), sample, expected)
+            steady = name == "one at a time" or _keeps_apart(make, module, form)
         except _CANNOT as error:
             log.info("gradients by %r are skipped: %s", name, type(error).__name__)
             continue
@@ -95,8 +99,25 @@ def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen
             log.info("gradients by %r let patients of one batch touch: skipped", name)
         else:
             log.info("gradients by %r, within %.1e of one backward per record", name, apart)
-            return Chosen(name=name, engine=ENGINES[name](module), distance=apart)
+            return Chosen(name=name, engine=make(module), distance=apart)
     raise StudyRefused("task.network: the records of one batch change each other's gradients")
+
+
+def engine_on(device: torch.device, name: str, module: nn.Module) -> PatientGradients:
+    """Returns an engine that computes on a device, to which the module is moved.
+
+    A GPU's shortened products (TF32: ten bits of mantissa) and its choice of code by
+    stop-watch are switched off, in the whole process.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+    engine = ENGINES[name](module.to(device))
+    return lambda features, labels, weights: engine(
+        features.to(device), labels.to(device), weights.to(device)
+    )
 
 
 def _keeps_apart(make: MakeEngine, module: nn.Module, form: tuple[int, ...]) -> bool:
@@ -113,7 +134,7 @@ def _keeps_apart(make: MakeEngine, module: nn.Module, form: tuple[int, ...]) -> 
 
 
 def moved_copy(module: nn.Module) -> nn.Module:
-    """Returns the copy with drawn parameters on which engines are compared."""
+    """Returns the copy with drawn parameters, on the processor, on which engines are compared."""
     return drawn_copy(module, _SPREAD)
 
 
@@ -162,7 +183,7 @@ def one_backward_per_record(module: nn.Module, sample: Sample) -> NDArray[np.flo
         at = slice(place, place + 1)
         with torch.enable_grad():
             parts = torch.autograd.grad(_loss(module(features[at]), labels[at]), owned)
-        return np.asarray(torch.cat([part.reshape(-1) for part in parts]).numpy())
+        return rows_of(torch.cat([part.reshape(-1) for part in parts]))
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -28,6 +28,11 @@ from pipelines.whole_blocks import pad_columns, padded, twin_of
 _SIGMOIDS = 64
 
 
+def rows_of(tensor: Tensor) -> NDArray[np.float32]:
+    """Returns the numbers of a tensor, which is copied only from another device."""
+    return np.asarray(tensor.detach().cpu().numpy())
+
+
 def errors_at_logits(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Returns the gradient of the weighted loss at each logit; all arguments have one form."""
     flat = logits.reshape(-1)
@@ -89,14 +94,13 @@ class ChainGradients:
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Returns (patients, parameters); see ``PatientGradients``."""
         patients, records = labels.shape
-        rows = np.empty((patients, self._size), dtype=np.float32)
-        whole = torch.from_numpy(rows)
+        whole = torch.empty(patients, self._size, device=features.device)
         with torch.no_grad():
             values = [pad_columns(features.reshape(patients * records, -1))]
             for link in self._chain:
                 values.append(link.forward(values[-1]))
             logits = values.pop()[:, 0]
-            left = torch.zeros(patients * records, padded(1))
+            left = torch.zeros(patients * records, padded(1), device=features.device)
             left[:, 0] = errors_at_logits(logits.reshape(labels.shape), labels, weights).flatten()
             for place in reversed(range(len(self._chain))):
                 link = self._chain[place]
@@ -104,7 +108,7 @@ class ChainGradients:
                 if place:
                     before = self._chain[place - 1].after
                     left = _before(before, values[place], left @ link.weight)
-        return rows
+        return rows_of(whole)
 
 
 class _ChainLink:
@@ -112,8 +116,9 @@ class _ChainLink:
 
     def __init__(self, layer: nn.Linear, columns: _Columns) -> None:
         self._layer, self.columns, self.after = layer, columns, None
-        self.weight = torch.zeros(padded(layer.out_features), padded(layer.in_features))
-        self._bias = torch.zeros(padded(layer.out_features))
+        outputs = padded(layer.out_features)
+        self.weight = layer.weight.new_zeros(outputs, padded(layer.in_features))
+        self._bias = layer.weight.new_zeros(outputs)
 
     after: nn.Module | None
 
@@ -180,8 +185,7 @@ class LayerGradients:
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Returns (patients, parameters); see ``PatientGradients``."""
-        rows = np.empty((len(labels), self._size), dtype=np.float32)
-        whole = torch.from_numpy(rows)
+        whole = torch.empty(len(labels), self._size, device=features.device)
         try:
             with torch.enable_grad():
                 logits = self._twin(features.flatten(0, 1)).reshape(labels.shape)
@@ -195,7 +199,7 @@ class LayerGradients:
                     LAYERS[type(layer)](layer, entered, left, into)
         finally:
             self._seen.clear()
-        return rows
+        return rows_of(whole)
 
 
 def _one_slope(layer: nn.PReLU, entered: Tensor) -> Tensor:
@@ -230,7 +234,7 @@ class VmapGradients:
         """Returns (patients, parameters); see ``PatientGradients``."""
         found = self._gradients(self._parameters, features, labels, weights)
         rows = torch.cat([found[name].flatten(1) for name in self._parameters], dim=1)
-        return np.asarray(rows.numpy())
+        return rows_of(rows)
 
 
 class OneAtATime:
@@ -250,7 +254,7 @@ class OneAtATime:
             logits = self._twin(features).reshape(labels.shape)
         errors = errors_at_logits(logits.detach(), labels, weights)
         parts = torch.autograd.grad(logits, self._owned, errors)
-        return np.asarray(torch.cat([part.reshape(-1) for part in parts]).numpy())
+        return rows_of(torch.cat([part.reshape(-1) for part in parts]))
 
 
 MakeEngine: TypeAlias = Callable[[nn.Module], PatientGradients]

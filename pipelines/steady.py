@@ -57,7 +57,7 @@ def depends_on_own_row_only(compute: Callable[[Rows], Rows], example: Rows) -> b
 
 
 def drawn_copy(module: nn.Module, spread: float) -> nn.Module:
-    """Returns a copy in training mode with drawn numbers added to every parameter.
+    """Returns a copy in training mode, on the processor, with drawn numbers added to parameters.
 
     Parameters as a study starts them would hide differences: zeros round alike in any
     order, and of a small logit the loss's gradient keeps few digits.
@@ -68,7 +68,7 @@ def drawn_copy(module: nn.Module, spread: float) -> nn.Module:
             rounding shows, with 0.1 a deep network does not yet blow roundings up.
     """
     generator = np.random.default_rng(0)
-    drawn = copy.deepcopy(module).train()
+    drawn = copy.deepcopy(module).cpu().train()
     with torch.no_grad():
         for parameter in drawn.parameters():
             inputs = parameter[0].numel() if parameter.dim() > 1 else 4

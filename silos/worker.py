@@ -46,6 +46,7 @@ class Worker:
         form: of the hospital's steps; the engine is tried in it.
         features, labels: the hospital's training records.
         gradients: computes the gradients; the network's own engine when None.
+        device: where that engine computes; clipping and sums are the processor's.
 
     Raises:
         StudyRefused: no engine computes this network's gradients rightly.
@@ -58,10 +59,11 @@ class Worker:
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
         gradients: PatientGradients | None = None,
+        device: str = "cpu",
     ) -> None:
         torch.set_num_threads(1)  # one thread per worker, so that sums have one order
         self._features, self._labels = features, labels
-        self._module = build(study.task, study.cohort, study.seeds.model)
+        self._module = build(study.task, study.cohort, study.seeds.model).to(device)
         self._layout = layout_of(parameters_of(self._module))
         self.engine = "given"
         if gradients is None:
