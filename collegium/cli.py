@@ -426,22 +426,29 @@ def study_plan(
         float | None, typer.Option("--delta", help="Default: min(1e-6, 1 in 10 x patients).")
     ] = None,
     steps: Annotated[
-        str | None, typer.Option("--steps", help="Numbers of steps to try, for example 20,50,100.")
+        int | None, typer.Option("--steps", min=1, max=10_000, help="Steps. Default: 60.")
     ] = None,
-    parameters: Annotated[
-        int | None, typer.Option("--parameters", min=1, help="Trained parameters. Default: 1000.")
+    inputs: Annotated[
+        int | None,
+        typer.Option("--inputs", min=1, help="Without a study: numbers per record. Default: 20."),
     ] = None,
+    prevalence: Annotated[
+        float | None, typer.Option("--prevalence", help="The share of patients who are ill.")
+    ] = None,
+    auroc: Annotated[
+        float, typer.Option("--auroc", help="What could be reached without privacy.")
+    ] = 0.8,
     colluders: Annotated[
         int | None, typer.Option("--colluders", min=0, help="Hospitals that may collude.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Suggests sampling rate, steps, noise and mode; says when a hospital is too small."""
+    """Advises steps, learning rate, clip, noise and mode, and says what they should reach."""
     from collegium.planning import Wishes, plan_study
 
     wishes = Wishes(
-        patients=patients, epsilon=epsilon, delta=delta, steps=steps, parameters=parameters,
-        colluders=colluders,
+        patients=patients, epsilon=epsilon, delta=delta, steps=steps, inputs=inputs,
+        prevalence=prevalence, auroc=auroc, colluders=colluders,
     )  # fmt: skip
     read = None if study is None else _study(study, None)
     emit(plan_study(read, wishes, console()), as_json)

@@ -1,5 +1,6 @@
-"""``study plan``: settings suggested for a consortium, and a study's own beside them."""
+"""``study plan``: settings advised for a consortium, and a study's own beside them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -7,25 +8,31 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from compliance.evaluation_forecast import EvaluationForecast, forecast_evaluation
+from compliance.expected_auroc import Descent
 from compliance.planning import (
-    RATES,
     STEPS,
-    EvaluationForecast,
+    Advice,
     Plan,
     Question,
-    Suggestion,
+    advice,
     default_delta,
     distributed_epsilons,
-    forecast_evaluation,
-    suggest,
+    noise_on_average,
     too_small,
     value,
 )
 from coordinator.evaluation import proportion
+from protocol.contract import TableCohort
 from protocol.errors import StudyRefused
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study import KeyedHashSplit, Study
 from silos.privacy_plan import PrivacyPlan
+
+#: Inputs of a cohort of which nothing is said.
+_INPUTS = 20
+#: Differences below this are within what drawing the patients anew changes.
+_AS_GOOD = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +42,10 @@ class Wishes:
     patients: str | None = None
     epsilon: float | None = None
     delta: float | None = None
-    steps: str | None = None
-    parameters: int | None = None
+    steps: int | None = None
+    inputs: int | None = None
+    prevalence: float | None = None
+    auroc: float = 0.8
     colluders: int | None = None
 
 
@@ -46,17 +55,22 @@ def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[st
     Raises:
         StudyRefused: something is missing or makes no sense; says what.
     """
-    steps = tuple(_counts("--steps", wishes.steps)) if wishes.steps else STEPS
     try:
         asked = _question(study, wishes)
-        suggestion = suggest(asked, rates=RATES, steps=steps)
-        evaluation = _evaluation(asked, study)
+        advised = advice(asked, wishes.steps or STEPS)
+        own = _own(asked, study, wishes)
+        evaluation = _evaluation(asked, study, advised)
     except ValueError as error:
         raise StudyRefused(f"study plan: {error}") from error
-    own = _own(asked, study, wishes)
     names = _names(asked, study)
-    result = _as_json(asked, suggestion, evaluation, own, names)
-    _show(asked, suggestion, own, console)
+    lines = study_lines(asked, advised.chosen)
+    result = _as_json(asked, advised, evaluation, own, names, lines)
+    _show(asked, advised, own, console)
+    if not advised.chosen.learns_nothing:
+        console.print("\nIn the study:", markup=False)
+        for line in lines:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+        console.print()
     for note in result["notes"]:
         console.print(f"  {note}", markup=False, soft_wrap=True)
     return result
@@ -71,19 +85,61 @@ def _question(study: Study | None, wishes: Wishes) -> Question:
         delta = privacy.delta if delta is None else delta
     if epsilon is None:
         raise StudyRefused("--epsilon is missing: say what a patient may pay, for example 1")
-    split = study.split if study else None
-    return Question(
+    if study is not None and wishes.inputs is not None:
+        raise StudyRefused("--inputs: the study's own columns say how many there are")
+    known = Question(
         patients=patients,
         epsilon=epsilon,
         delta=default_delta(patients) if delta is None else delta,
-        parameters=wishes.parameters or (_parameters(study) if study else 1000),
-        colluders=wishes.colluders
-        if wishes.colluders is not None
-        else (study.aggregation.colluders if study else 1),
-        threshold=study.threshold if study and len(study.sites) == len(patients) else None,
-        spare=study.aggregation.spare_draws * study.training.local_steps if study else 1,
+        reach=((wishes.inputs or _INPUTS) + 1) ** 0.5,
+        parameters=(wishes.inputs or _INPUTS) + 1,
+        prevalence=wishes.prevalence,
+        auroc=wishes.auroc,
+        colluders=1 if wishes.colluders is None else wishes.colluders,
+    )
+    return known if study is None else _of_study(known, study, wishes)
+
+
+def _of_study(known: Question, study: Study, wishes: Wishes) -> Question:
+    reach, parameters = _sizes(study)
+    split = study.split
+    return replace(
+        known,
+        reach=reach,
+        is_linear=study.task.is_linear,
+        parameters=parameters,
+        prevalence=study.task.prevalence if wishes.prevalence is None else wishes.prevalence,
+        colluders=study.aggregation.colluders if wishes.colluders is None else wishes.colluders,
+        threshold=study.threshold if len(study.sites) == len(known.patients) else None,
+        spare=study.aggregation.spare_draws,
         test_fraction=split.test_fraction if isinstance(split, KeyedHashSplit) else 0.3,
     )
+
+
+def _sizes(study: Study) -> tuple[float, int]:
+    """Returns the network's reach and its number of parameters; a linear one is not built."""
+    if study.task.is_linear and isinstance(study.cohort, TableCohort):
+        return math.sqrt(study.cohort.width + 1), study.cohort.width + 1
+    from pipelines.networks import build, parameters_of
+    from pipelines.reach import reach
+
+    module = build(study.task, study.cohort, study.seeds.model)
+    return reach(study), sum(int(tensor.size) for tensor in parameters_of(module).values())
+
+
+def foretold(study: Study) -> tuple[Plan, Plan] | None:
+    """Returns a linear study's own settings and the advised ones; None for other studies."""
+    if not (study.task.is_linear and isinstance(study.privacy, PatientPrivacy)):
+        return None
+    wishes = Wishes()
+    try:
+        asked = _question(study, wishes)
+        own = _own(asked, study, wishes)
+        advised = advice(asked)
+    except ValueError:
+        return None  # what the study itself allows, no plan can be made for
+    mode_of_study = advised.local if study.privacy.mode == "local" else advised.distributed
+    return None if own is None or mode_of_study is None else (own, mode_of_study)
 
 
 def _patients(study: Study | None, wishes: Wishes) -> tuple[int, ...]:
@@ -102,20 +158,15 @@ def _counts(option: str, text: str) -> list[int]:
     return [int(word) for word in words]
 
 
-def _parameters(study: Study) -> int:
-    from pipelines.networks import build, parameters_of
-
-    network = build(study.task, study.cohort, study.seeds.model)
-    return sum(int(tensor.size) for tensor in parameters_of(network).values())
-
-
-def _evaluation(asked: Question, study: Study | None) -> EvaluationForecast:
+def _evaluation(asked: Question, study: Study | None, advised: Advice) -> EvaluationForecast:
+    expected = advised.chosen.expected
+    auroc = asked.auroc if expected is None else max(0.5, expected.auroc)
     if study is None:
-        return forecast_evaluation(asked)
+        return forecast_evaluation(asked, auroc=auroc)
     plan = study.evaluation
     return forecast_evaluation(
-        asked, budget=plan.epsilon, site_share=plan.site_share, attempts=plan.attempts,
-        bins=[plan.bins],
+        asked, auroc=auroc, budget=plan.epsilon, site_share=plan.site_share,
+        attempts=plan.attempts, bins=[plan.bins],
     )  # fmt: skip
 
 
@@ -127,10 +178,21 @@ def _own(asked: Question, study: Study | None, wishes: Wishes) -> Plan | None:
     if wishes.epsilon is not None or wishes.delta is not None:
         noise = asked.calibrate(event.sampling_rate, event.steps)
         event = replace(event, noise_multiplier=noise)
-    if isinstance(study.privacy, DistributedPrivacy):
-        share = study.privacy.own_noise
-        return value(asked, event, "distributed", steps=study.training.steps, share=share)
-    return value(asked, event, "local", steps=study.training.steps)
+    shared = isinstance(study.privacy, DistributedPrivacy)
+    share = study.privacy.own_noise if isinstance(study.privacy, DistributedPrivacy) else None
+    noise = noise_on_average(asked, event, "distributed" if shared else "local", share)
+    training = study.training
+    descent = Descent(
+        steps=training.steps, sampling_rate=event.sampling_rate, clip=study.privacy.clip,
+        learning_rate=training.learning_rate, noise=noise, momentum=training.momentum,
+        starts_at_prevalence=study.task.prevalence is not None,
+    )  # fmt: skip
+    plan = value(
+        asked, event, "distributed" if shared else "local",
+        descent if training.strategy in ("fedavg", "fedsgd") else None,
+        steps=training.steps, clip=study.privacy.clip, learning_rate=training.learning_rate,
+    )  # fmt: skip
+    return replace(plan, noise=noise)
 
 
 def _names(asked: Question, study: Study | None) -> tuple[str, ...]:
@@ -139,30 +201,62 @@ def _names(asked: Question, study: Study | None) -> tuple[str, ...]:
     return tuple(f"hospital {place}" for place in range(1, len(asked.patients) + 1))
 
 
+def study_lines(asked: Question, plan: Plan) -> tuple[str, ...]:
+    """Returns the advised lines of a study, to be pasted.
+
+    One step a round: each noised step is then averaged over all hospitals at once.
+    """
+    shared = plan.mode == "distributed"
+    strategy, noise = (
+        ("fedsgd", f", noise_multiplier: {plan.event.noise_multiplier!r}")
+        if shared
+        else ("fedavg", "")
+    )
+    return (
+        f"task: {{prevalence: {asked.prevalence:g}}}   # beside the network"
+        if asked.prevalence is not None
+        else "task: {prevalence: ...}   # the share of ill patients, as published sources have it",
+        f"training: {{strategy: {strategy}, rounds: {plan.steps}, local_steps: 1, "
+        f"learning_rate: {plan.learning_rate:g}}}",
+        f"privacy: {{mode: {plan.mode}, epsilon: {asked.epsilon:g}, delta: {_decimal(asked.delta)},"
+        f" clip: {plan.clip:g}, sampling_rate: {plan.event.sampling_rate:g}{noise}}}",
+    )
+
+
+def _decimal(number: float) -> str:
+    """As YAML reads a number: with a point before the exponent."""
+    mantissa, _, exponent = f"{number:e}".partition("e")
+    return f"{float(mantissa)!r}e{int(exponent)}"
+
+
 def _as_json(
     asked: Question,
-    suggestion: Suggestion,
+    advised: Advice,
     evaluation: EvaluationForecast,
     own: Plan | None,
     names: Sequence[str],
+    lines: Sequence[str],
 ) -> dict[str, Any]:
-    distributed = suggestion.distributed
+    distributed = advised.distributed
     against = distributed and distributed_epsilons(asked, distributed.event, asked.delta)
     return {
         "asked": asdict(asked) | {"threshold": asked.answering, "honest": asked.honest},
-        "mode": suggestion.mode,
-        "local": _plan_json(suggestion.local),
+        "mode": advised.mode,
+        "local": _plan_json(advised.local),
         "distributed": distributed and _plan_json(distributed),
         "distributed_epsilon": against and asdict(against),
         "study": own and _plan_json(own),
+        "lines": list(lines),
         "evaluation": asdict(evaluation),
         "hospitals": [
-            {"name": name, "patients": count, "expected_batch": batch}
-            for name, count, batch in zip(
-                names, asked.patients, suggestion.chosen.expected_batches, strict=True
-            )
+            {
+                "name": name,
+                "patients": count,
+                "expected_batch": count * advised.chosen.event.sampling_rate,
+            }
+            for name, count in zip(names, asked.patients, strict=True)
         ],
-        "notes": _notes(asked, suggestion, evaluation, own, names),
+        "notes": _notes(asked, advised, evaluation, own, names),
     }
 
 
@@ -170,29 +264,34 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
     return {
         "mode": plan.mode,
         "sampling_rate": plan.event.sampling_rate,
-        "expected_batch": sum(plan.expected_batches),
         "steps": plan.steps,
         "releases": plan.event.steps,
         "noise_multiplier": plan.event.noise_multiplier,
+        "clip": plan.clip,
+        "learning_rate": plan.learning_rate,
         "noise_on_average": plan.noise,
-        "signal_to_noise": plan.signal_to_noise,
-        "remaining_error": plan.error,
+        "expected_auroc": plan.expected and asdict(plan.expected),
     }
 
 
 def _notes(
     asked: Question,
-    suggestion: Suggestion,
+    advised: Advice,
     evaluation: EvaluationForecast,
     own: Plan | None,
     names: Sequence[str],
 ) -> list[str]:
-    chosen = suggestion.chosen
-    notes = [_drowned(asked) if chosen.is_drowned else _reason(asked, suggestion)]
-    if chosen.promises_nothing and not chosen.is_drowned:
+    chosen = advised.chosen
+    notes = [_too_few(asked, chosen) if chosen.learns_nothing else _reason(asked, advised)]
+    if not asked.is_linear:
         notes.append(
-            "few patients for this epsilon and this many parameters: nothing is guaranteed; try "
-            "`collegium sweep` on public or synthetic records first"
+            "the expected AUROC is that of a linear model whose gradients are as long: for this "
+            "network it is a guide only; try `collegium sweep` on public or synthetic records"
+        )
+    if asked.prevalence is None:
+        notes.append(
+            "no prevalence is declared (task.prevalence, --prevalence): half is assumed, which "
+            "foretells too much where few patients are ill"
         )
     notes += [
         f"{names[place]} is too small for local noise: with {asked.patients[place]} training "
@@ -202,45 +301,48 @@ def _notes(
     notes += _evaluation_notes(asked, evaluation, names)
     if own is not None:
         notes.append(_comparison(own, chosen))
-    notes.append(
-        "clip: about the middle norm of a patient's gradient on public or synthetic records, 1.0 "
-        "for inputs scaled to about 1; the noise follows it"
-    )
     return notes
 
 
-def _drowned(asked: Question) -> str:
+def _too_few(asked: Question, plan: Plan) -> str:
+    expected = plan.expected.auroc if plan.expected else 0.5
     return (
-        f"too few patients for epsilon {asked.epsilon:g} and {asked.parameters} parameters: "
-        "the noise is three times the strongest signal or more; train fewer parameters, find more "
-        "patients or a larger epsilon"
+        f"too few patients for epsilon {asked.epsilon:g}: where an AUROC of {asked.auroc:g} could "
+        f"be reached without privacy, {expected:.2f} is expected; use fewer columns, find more "
+        "patients or allow a larger epsilon"
     )
 
 
-def _reason(asked: Question, suggestion: Suggestion) -> str:
-    chosen = suggestion.chosen
-    why = (
-        f"{chosen.mode} noise, rate {chosen.event.sampling_rate:g}, {chosen.steps} steps: of the "
-        f"settings tried the least error left for the work ({chosen.error:.2g}; 0.5 before the "
-        "first step)"
-    )
-    if suggestion.mode == "local":
-        return f"{why}; needs no trust in the secure sum"
+def _reason(asked: Question, advised: Advice) -> str:
+    expected = advised.chosen.expected
+    reached = "what it reaches is not foretold"
+    if expected is not None:
+        reached = (
+            f"AUROC {expected.auroc:.2f} is expected ({expected.low:.2f} or more in nine of ten "
+            f"draws) where {asked.auroc:g} could be reached without privacy (--auroc)"
+        )
+    why = f"{advised.mode} noise, {advised.chosen.steps} steps with all patients: {reached}"
+    if advised.mode == "local":
+        return f"{why}; distributed noise would add {max(advised.gain, 0):.3f}"
     return (
-        f"{why}; a secure sum every step, {asked.honest} honest shares of noise, "
-        f"{asked.spare} spare draws paid for"
+        f"{why}, {advised.gain:.2f} more than with local noise. It leans on the secure sum in "
+        f"every step and on {asked.honest} honest shares of noise; {asked.spare} spare draws are "
+        "paid for"
     )
 
 
 def _evaluation_notes(
     asked: Question, evaluation: EvaluationForecast, names: Sequence[str]
 ) -> list[str]:
-    count = f"{evaluation.test_patients} test patients and {evaluation.bins} bins"
+    count = (
+        f"{evaluation.test_patients} test patients, {evaluation.ill} of them ill, "
+        f"{evaluation.bins} bins"
+    )
     if evaluation.note:
         notes = [f"evaluation: {count}: {evaluation.note}: a released AUROC would mean nothing"]
     else:
         notes = [
-            f"evaluation: {count}: an AUROC near 0.8 would be released as +- "
+            f"evaluation: {count}: an AUROC near {evaluation.auroc:.2f} would be released as +- "
             f"{evaluation.half_width:.2f}, of which noise alone +- {evaluation.by_noise:.2f}"
         ]
     withheld = [
@@ -259,29 +361,32 @@ def _table_noise(evaluation: EvaluationForecast) -> float:
 
 
 def _comparison(own: Plan, best: Plan) -> str:
-    """Settings within a tenth of each other are equally good: the figure is a bound."""
-    if own.error <= 1.1 * best.error:
-        return f"the study's own settings are as good: error left {own.error:.2g}"
+    if own.expected is None or best.expected is None:
+        return "the study's own optimiser is not simulated: what it reaches is not foretold"
+    if own.expected.auroc >= best.expected.auroc - _AS_GOOD:
+        return f"the study's own settings are as good: AUROC {own.expected.auroc:.2f} is expected"
     return (
-        f"the study's own settings leave more error: {own.error:.2g} with {own.mode} noise, "
-        f"{best.error:.2g} with {best.mode} noise as suggested"
+        f"the study's own settings are worse: AUROC {own.expected.auroc:.2f} is expected, "
+        f"{best.expected.auroc:.2f} with the advised ones"
     )
 
 
-def _show(asked: Question, suggestion: Suggestion, own: Plan | None, console: Console) -> None:
+def _show(asked: Question, advised: Advice, own: Plan | None, console: Console) -> None:
+    ill = "not declared" if asked.prevalence is None else f"{asked.prevalence:g}"
     console.print(
-        f"{len(asked.patients)} hospitals, {sum(asked.patients)} training patients, "
-        f"epsilon {asked.epsilon:g}, delta {asked.delta:g}, {asked.parameters} parameters, "
-        f"t = {asked.answering}, C = {asked.colluders}"
+        f"{len(asked.patients)} hospitals, {sum(asked.patients)} training patients, prevalence "
+        f"{ill}, epsilon {asked.epsilon:g}, delta {asked.delta:g}, {asked.parameters} parameters, "
+        f"t = {asked.answering}, C = {asked.colluders}",
+        soft_wrap=True,
     )
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for heading in ("", "noise", "rate", "batch", "steps", "z", "noise/clip", "SNR", "error left"):
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    for heading in ("", "noise", "rate", "steps", "z", "clip", "learning rate", "expected AUROC"):
         table.add_column(heading, no_wrap=True)
-    rows = [("", suggestion.local), ("", suggestion.distributed), ("the study", own)]
+    rows = [("", advised.local), ("", advised.distributed), ("the study", own)]
     for label, plan in rows:
         if plan is not None:
-            best = plan is suggestion.chosen and not plan.is_drowned
-            table.add_row("suggested" if best else label, *_cells(plan))
+            best = plan is advised.chosen and not plan.learns_nothing
+            table.add_row("advised" if best else label, *_cells(plan))
     console.print(table)
 
 
@@ -289,10 +394,9 @@ def _cells(plan: Plan) -> tuple[str, ...]:
     return (
         plan.mode,
         f"{plan.event.sampling_rate:g}",
-        f"{sum(plan.expected_batches):.0f}",
         f"{plan.steps}",
-        f"{plan.event.noise_multiplier:g}",
-        f"{plan.noise:.2g}",
-        f"{plan.signal_to_noise:.3g}",
-        f"{plan.error:.2g}",
+        f"{plan.event.noise_multiplier:.4g}",
+        f"{plan.clip:g}",
+        f"{plan.learning_rate:g}",
+        "not foretold" if plan.expected is None else f"{plan.expected.auroc:.2f}",
     )

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from collegium.consortium import Settings
 from collegium.hospital_records import dealt_records, simulated_parts
+from collegium.planning import foretold
 from compliance.accounting import Filter, rdp
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.study_shelf import index_beside
@@ -19,6 +20,9 @@ from protocol.errors import CohortRefused, StudyRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from silos.privacy_plan import PrivacyPlan
+
+#: By how much advised settings must be better before a study is warned.
+_MUCH = 0.05
 
 
 def describe_study(study: Study, console: Console) -> dict[str, Any]:
@@ -52,7 +56,33 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
         )
     else:
         console.print("  no differential privacy: a simulation only", style="yellow")
-    return {"name": study.name, "digest": study.digest, "sites": list(study.site_names)}
+    return {
+        "name": study.name,
+        "digest": study.digest,
+        "sites": list(study.site_names),
+        "expected_auroc": _describe_expected(study, console),
+    }
+
+
+def _describe_expected(study: Study, console: Console) -> float | None:
+    """Says what the training is expected to reach, and warns where other settings reach more."""
+    plans = foretold(study)
+    if plans is None or plans[0].expected is None or plans[1].expected is None:
+        return None
+    own, advised = plans[0].expected.auroc, plans[1].expected.auroc
+    console.print(
+        f"  expected AUROC {own:.2f}, for patients whom a model without privacy would tell apart "
+        "with 0.8"
+    )
+    if own < advised - _MUCH:
+        console.print(
+            f"  warning: the settings that `collegium study plan` advises are expected to reach "
+            f"{advised:.2f}",
+            style="yellow",
+        )
+    if study.task.prevalence is None:
+        console.print("  task.prevalence is not declared: half of the patients are taken for ill")
+    return own
 
 
 def _describe_choice(study: Study, site: str, console: Console) -> None:

@@ -46,6 +46,8 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
         exact = f"{_exact(run[name])} exact (simulation only), " if run["simulation"] else ""
         released = _interval_text(run[f"{name}_released"])
         console.print(f"  {title}  {exact}released {released}")
+    if run["warning"] is not None:
+        console.print(f"  {run['warning']}", style="yellow", markup=False, soft_wrap=True)
     console.print()
     console.print(_sites_table(run))
     marked = "* exact, simulation only; " if run["simulation"] else ""

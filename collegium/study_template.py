@@ -1,13 +1,18 @@
 """The study document that ``collegium study new`` writes: valid as it stands, to be filled in."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from compliance.planning import Plan, Question, advise
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study_file import read_study
 
 _EXAMPLE_SITES = ("hospital-a", "hospital-b", "hospital-c")
+_PATIENTS = 300  # of each example site
+_PREVALENCE = 0.1
+_INPUTS = 4  # one number, and a category of three values
 _TEMPLATE = """\
 # A study: what the hospitals agree to. Mend every line that is not yours, then
 #   collegium study check THIS-FILE
@@ -41,16 +46,23 @@ split: {{method: keyed_hash, test_fraction: 0.3}}
 
 task:
   network: {{name: FullyConnectedNet, hidden: []}}   # no hidden layer: logistic regression
+  prevalence: {prevalence:g}           # the share of ill patients, from published sources: mend it
 
-training: {{rounds: 10, local_steps: 1, learning_rate: 1.0, micro_batch: 64}}
+# Learning rate and clip as `collegium study plan THIS-FILE` advises for these sites and columns:
+# ask it again when sites, columns, prevalence or epsilon have changed.
+training:
+  rounds: {plan.steps}
+  local_steps: 1
+  learning_rate: {plan.learning_rate:g}
+  micro_batch: 64           # patients that are computed together
 
-# What each hospital promises each of its patients: collegium study plan helps to choose.
+# What each hospital promises each of its patients.
 privacy:
   mode: local
   epsilon: {epsilon:g}
   delta: 1.0e-5              # below 1 in the number of patients
-  clip: 1.0
-  sampling_rate: 0.2
+  clip: {plan.clip:g}
+  sampling_rate: 1.0         # every patient in every step
 
 # threshold: how many must answer; left out: two thirds of the sites and one more.
 aggregation: {{colluders: 1}}
@@ -75,15 +87,29 @@ def study_template(
     for words in (title, purpose):
         if "\n" in words or ": " in words or "#" in words:
             raise StudyRefused("title and purpose are plain words, without line ends, '#' and ': '")
+    if not 0 < epsilon < math.inf:
+        raise StudyRefused(f"epsilon must be finite and above zero: {epsilon}")
+    plan = _advised(len(sites), epsilon)
     text = _TEMPLATE.format(
+        plan=plan,
+        prevalence=_PREVALENCE,
         name=name,
         title=title,
         purpose=purpose,
-        sites="\n".join(f"  - {{name: {site}, patients: 300}}" for site in sites),
+        sites="\n".join(f"  - {{name: {site}, patients: {_PATIENTS}}}" for site in sites),
         epsilon=epsilon,
     )
     read_study(text, "collegium study new")
     return text
+
+
+def _advised(sites: int, epsilon: float) -> Plan:
+    """Returns the plan for the template's columns and as many hospitals, three at the least."""
+    asked = Question(
+        patients=(_PATIENTS,) * max(3, sites), epsilon=epsilon, delta=1e-5,
+        reach=math.sqrt(_INPUTS + 1), prevalence=_PREVALENCE,
+    )  # fmt: skip
+    return advise(asked, "local")
 
 
 def write_study(path: Path, text: str) -> None:

@@ -14,6 +14,9 @@ from compliance.claim_words import if_more_collude, while_few_collude
 
 #: How the reason begins why a finished run was marked failed afterwards.
 CONTRADICTED = "Contradicted by the red team"
+#: An AUROC below this is hardly better than the 0.5 of a coin.
+_HARDLY = 0.55
+_ADVICE = "collegium study plan advises learning rate, clip and steps."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +179,32 @@ class Dossier:
         return (self.failure or "").startswith(CONTRADICTED)
 
     @property
+    def warning(self) -> str | None:
+        """What to say of a model that is no use; None where nothing is known against it.
+
+        A simulation is judged by its exact AUROC, a real run by the interval of the
+        released one. A figure that was withheld says nothing.
+        """
+        exact, released = self.exact_auroc, self.auroc_released
+        if exact is not None:
+            if exact < 0.5:
+                return f"The model orders patients worse than chance (AUROC {exact:.3f}): {_ADVICE}"
+            if exact < _HARDLY:
+                return f"The model has learned next to nothing (AUROC {exact:.3f}): {_ADVICE}"
+            return None
+        if released is None or released.note or released.low is None or released.high is None:
+            return None
+        found = f"(AUROC {released.low:.2f} to {released.high:.2f})"
+        if released.high < 0.5:
+            return f"The model orders patients worse than chance {found}: {_ADVICE}"
+        if released.low <= 0.5:
+            return (
+                f"The model cannot be told from chance {found}: with more test patients or a larger "
+                f"epsilon one would see more; {_ADVICE}"
+            )
+        return None
+
+    @property
     def protected(self) -> bool:
         """True when a patient-level differential privacy claim is made at all."""
         return (
@@ -261,6 +290,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "rounds_planned": dossier.rounds_planned,
         "model_digest": dossier.model_digest,
         "snapshot": dossier.snapshot,
+        "warning": dossier.warning,
         "auroc": dossier.exact_auroc,
         "auroc_is": "exact, pooled over all test patients: simulation only",
         "auroc_released": _interval(dossier.auroc_released),

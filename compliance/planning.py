@@ -1,60 +1,56 @@
-"""Planning help: which settings use a hospital's patients best at a given epsilon.
+"""Planning help: settings that use a hospital's patients well at a given epsilon.
 
-Everything here is arithmetic on public figures: patient counts, epsilon, delta.
-No patient's record is read, so it costs nothing.
+Everything here is arithmetic on public figures: patient counts, prevalence,
+epsilon, delta, the size of a gradient. No patient's record is read, so it costs
+nothing. Rules:
 
-Figure of merit. After T steps of stochastic gradient descent on a smooth convex
-loss, with step size at most 1, the error that is guaranteed to remain is ::
+1. Every step takes every patient. Under a fixed epsilon the noise of T such steps
+   is that of one step, spread over T, and nothing is lost to sampling.
+2. Clip and learning rate follow from two numbers: the *reach* R, the norm of the
+   gradient of a patient's logit at the start (a linear model: the square root of
+   inputs + 1), and the *separation* m = sqrt(2) Phi^-1(A) of ill and healthy patients'
+   scores, in deviations, that belongs to the AUROC A which published models reach::
 
-    1 / (2 * size * T) + size * (sampling + parameters * noise**2)
+       clip            C = R x 0.07 / m^2, between 0.05 R and 0.3 R
+       learning rate   min(k / (C R noise sqrt(T)), K / (C R)),    k = 2 m, at most 3
 
-``noise`` is the standard deviation of the privacy noise on the averaged
-gradient, in units of the clip; ``sampling`` is (1 - q) / (expected batch). Before
-the first step the error is 1/2, so a figure above that promises nothing. The figure
-compares plans; it foretells no AUROC: records that are easy to tell apart are
-learned under far more noise than it allows for.
-
-Rules:
-
-1. Every noise multiplier comes from ``accounting.calibrate``, so the plan, priced
+   ``noise`` is the deviation of the noise on the averaged gradient, over the clip.
+   So the noise that T steps leave in a patient's logit has a deviation of k at most:
+   what is weak to be learned allows less. One step moves no logit by more than K = 16.
+   With hidden layers, which bend, a third of k and half of K.
+3. The output starts at the logit of the declared prevalence: to learn that by
+   noised steps takes many of them where few patients are ill.
+4. Every noise multiplier comes from ``accounting.calibrate``, so the plan, priced
    again by PLD, keeps its epsilon.
-2. Plans are ranked by error x epochs**0.05: twice the work must leave 3.5 % less
-   error. Epochs are rate x steps, whatever the number of patients.
-3. Noise does not depend on the records, only on counts that a study declares.
 
-Source: Bubeck 2015 (1405.4980), theorem 6.3, for unit smoothness and distance; ``privacy.md``
-C.2 and C.4 for the noise of a sum over hospitals.
+The constants were chosen on drawn cohorts and measured against a grid of settings:
+``docs/planning.md`` has the table and the command that makes it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from compliance.accounting import SampledGaussian, calibrate, epsilon
-from compliance.released_metrics import Estimate, auroc_from_histogram
-from protocol.evaluation_vector import noise_deviations
+from compliance.expected_auroc import Descent, Expected, expected_auroc
 from protocol.noise_shares import honest_shares
 
 Mode: TypeAlias = Literal["local", "distributed"]
-Calibrate: TypeAlias = Callable[[float, int], float]
 
-RATES = (0.05, 0.1, 0.2, 0.5, 1.0)
-STEPS = (5, 10, 20, 50, 100, 200, 500, 1000)
-BINS = (32, 16, 8)
-#: Above these a sum of every step through the secure aggregation is no longer practical (C.4).
+#: Of 20 to 100 steps this many did best in most of the measured cohorts.
+STEPS = 60
+#: Above these a sum of every step through the secure aggregation is no longer practical.
 DISTRIBUTED_MOST_PARAMETERS = 10_000_000
 DISTRIBUTED_MOST_STEPS = 500
-#: The error before the first step.
-STARTING_ERROR = 0.5
-#: Noise three times as strong as gradients that all reach the clip and all point one way.
-DROWNED = 0.3
-#: How much better distributed noise must be before it is worth its secure sum in every step.
-WORTH_IT = 0.75
+#: How much AUROC distributed noise must be worth, since it leans on the secure sum.
+WORTH_IT = 0.01
+#: A model that is expected to order patients no better than this has learned nothing of use.
+CHANCE = 0.55
+
+_LEAST_CLIP, _MOST_CLIP, _CLIP = 0.05, 0.3, 0.07  # in units of the reach
+_MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MOST_IN_LOGIT = 3.0, 2.0, 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +58,13 @@ class Question:
     """What is known before a study: who takes part, and what may be spent.
 
     ``patients`` counts each hospital's training patients, as a study declares them;
-    ``test_fraction`` of all its patients are test patients. ``parameters`` is the size
-    of what is trained. ``threshold`` is t, how many hospitals must answer: floor(2n/3) + 1
-    unless given; up to ``colluders`` of them may collude. ``spare`` noised gradients are
-    paid for beyond the planned ones.
+    ``test_fraction`` of all its patients are test patients. ``reach`` is the norm of
+    the gradient of a patient's logit at the start, ``parameters`` the size of what is
+    trained. ``prevalence`` is the share of patients who are ill, None where it is not
+    declared: half is then assumed. ``auroc`` is what a model would reach without
+    privacy and with any number of patients. ``threshold`` is t, how many
+    hospitals must answer: floor(2n/3) + 1 unless given; up to ``colluders`` of them
+    may collude. ``spare`` noised gradients are paid for beyond the planned ones.
 
     >>> Question(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2).honest
     4
@@ -77,7 +76,11 @@ class Question:
     patients: tuple[int, ...]
     epsilon: float
     delta: float
-    parameters: int = 1000
+    reach: float = math.sqrt(21)
+    is_linear: bool = True
+    parameters: int = 21
+    prevalence: float | None = None
+    auroc: float = 0.8
     colluders: int = 1
     threshold: int | None = None
     test_fraction: float = 0.3
@@ -90,8 +93,12 @@ class Question:
             raise ValueError(f"epsilon must be finite and above zero: {self.epsilon}")
         if not 0 < self.delta < 1:
             raise ValueError(f"delta must lie in (0, 1): {self.delta}")
-        if self.parameters < 1:
-            raise ValueError(f"parameters must be at least 1: {self.parameters}")
+        if not 1 <= self.reach < math.inf:
+            raise ValueError(f"reach must be finite and at least 1: {self.reach}")
+        if self.prevalence is not None and not 0 < self.prevalence < 1:
+            raise ValueError(f"prevalence must lie in (0, 1): {self.prevalence}")
+        if not 0.5 < self.auroc < 1:
+            raise ValueError(f"auroc must lie in (0.5, 1): {self.auroc}")
         if not 0 < self.test_fraction < 1:
             raise ValueError(f"test_fraction must lie in (0, 1): {self.test_fraction}")
         if min(self.patients) < 1:
@@ -127,9 +134,10 @@ class Question:
         share = self.test_fraction / (1 - self.test_fraction)
         return tuple(round(count * share) for count in self.patients)
 
-    def releases(self, steps: int) -> int:
-        """How many noised gradients are paid for: the planned ones, and those of spare draws."""
-        return steps + self.spare
+    @property
+    def ill(self) -> float:
+        """The declared prevalence; half where none is declared."""
+        return 0.5 if self.prevalence is None else self.prevalence
 
     def calibrate(self, rate: float, steps: int) -> float:
         """Returns the noise multiplier that keeps epsilon with these settings."""
@@ -137,7 +145,7 @@ class Question:
 
 
 def default_delta(patients: Sequence[int]) -> float:
-    """Returns min(1e-6, 1/(10 N)) for N patients in all (ruling 19).
+    """Returns min(1e-6, 1/(10 N)) for N patients in all.
 
     >>> default_delta([2000, 500, 300])
     1e-06
@@ -147,33 +155,24 @@ def default_delta(patients: Sequence[int]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Settings and what they are worth; ``noise`` is in units of the clip.
+    """Settings, and what they are expected to reach; ``noise`` is in units of the clip.
 
     ``event`` is what is paid for; ``steps`` of it are planned, the rest are spare.
+    ``expected`` is None where nothing can be foretold: an optimiser that is not simulated.
     """
 
     mode: Mode
     steps: int
     event: SampledGaussian
-    expected_batches: tuple[float, ...]
+    clip: float
+    learning_rate: float
     noise: float
-    error: float
-    signal_to_noise: float
+    expected: Expected | None
 
     @property
-    def merit(self) -> float:
-        """What plans are ranked by, the least first: the error, dearer with every epoch."""
-        return self.error * float((self.event.sampling_rate * self.steps) ** 0.05)
-
-    @property
-    def is_drowned(self) -> bool:
-        """True when even gradients that all agree would be lost in the noise."""
-        return self.signal_to_noise < DROWNED
-
-    @property
-    def promises_nothing(self) -> bool:
-        """True when the error that is guaranteed is no better than not to train."""
-        return self.error >= STARTING_ERROR
+    def learns_nothing(self) -> bool:
+        """True when even under the assumed AUROC the model would be as good as chance."""
+        return self.expected is not None and self.expected.auroc < CHANCE
 
 
 def noise_on_average(
@@ -203,138 +202,114 @@ def value(
     question: Question,
     event: SampledGaussian,
     mode: Mode,
+    descent: Descent | None,
     *,
-    steps: int | None = None,
-    share: float | None = None,
+    steps: int,
+    clip: float,
+    learning_rate: float,
 ) -> Plan:
-    """Returns settings with what they are worth.
+    """Returns settings with what they are expected to reach.
 
     Args:
         question: who takes part.
         event: what is paid for.
         mode: whose noise protects.
-        steps: how many of the event's steps are planned; all when None.
-        share: see ``noise_on_average``.
+        descent: how the model is trained; None for what cannot be simulated.
+        steps, clip, learning_rate: as the study would say them.
     """
-    noise, count = noise_on_average(question, event, mode, share), steps or event.steps
+    expected = None if descent is None else expected_auroc(
+        descent, patients=sum(question.patients), inputs=max(1, round(question.reach**2 - 1)),
+        prevalence=question.ill, auroc=question.auroc,
+    )  # fmt: skip
     return Plan(
-        mode=mode,
-        steps=count,
-        event=event,
-        expected_batches=tuple(event.sampling_rate * n for n in question.patients),
-        noise=noise,
-        error=remaining_error(question, event.sampling_rate, count, noise),
-        signal_to_noise=math.sqrt(count / question.parameters) / noise if noise else math.inf,
-    )
+        mode=mode, steps=steps, event=event, clip=clip, learning_rate=learning_rate,
+        noise=noise_on_average(question, event, mode), expected=expected,
+    )  # fmt: skip
 
 
-def remaining_error(question: Question, rate: float, steps: int, noise: float) -> float:
-    """Returns the error that is guaranteed to remain, with the best step size up to 1."""
-    sampling = (1 - rate) / (rate * sum(question.patients))
-    variance = sampling + question.parameters * noise * noise
-    size = 1.0 if 2 * steps * variance <= 1 else 1 / math.sqrt(2 * steps * variance)
-    return 1 / (2 * size * steps) + size * variance
-
-
-def best_plan(
-    question: Question,
-    mode: Mode,
-    *,
-    rates: Sequence[float] = RATES,
-    steps: Sequence[int] = STEPS,
-    calibrated: Calibrate | None = None,
-) -> Plan:
-    """Returns the plan of a grid with the least error for its work; see the module's rules.
+def advise(question: Question, mode: Mode, steps: int = STEPS) -> Plan:
+    """Returns the settings of the module's rules for one mode.
 
     Raises:
-        ValueError: the grid is empty, or no noise below 10^6 keeps the epsilon anywhere on it.
+        ValueError: no noise below 10^6 keeps the epsilon.
     """
-    multiplier = calibrated or question.calibrate
-    found: Plan | None = None
-    for optimistic in _promising_first(question, mode, rates, steps):
-        if found is not None and optimistic.merit >= found.merit:
-            break  # even with less noise than is needed, no later one is better
-        rate, paid = optimistic.event.sampling_rate, optimistic.event.steps
-        try:
-            event = _event(multiplier(rate, paid), rate, paid)
-        except ValueError:
-            continue  # out of reach at this rate and number of steps
-        plan = value(question, event, mode, steps=optimistic.steps)
-        if found is None or plan.merit < found.merit:
-            found = plan
-    if found is None:
-        raise ValueError("no plan on this grid keeps this epsilon: give other rates or steps")
-    return found
+    paid = steps + question.spare
+    multiplier = question.calibrate(1.0, paid)
+    event = SampledGaussian(noise_multiplier=multiplier, sampling_rate=1.0, steps=paid)
+    noise = noise_on_average(question, event, mode)
+    clip, rate = _clip_and_rate(question, noise, steps)
+    descent = Descent(
+        steps=steps, sampling_rate=1.0, clip=clip, learning_rate=rate, noise=noise,
+        starts_at_prevalence=True,
+    )  # fmt: skip
+    return value(question, event, mode, descent, steps=steps, clip=clip, learning_rate=rate)
 
 
-def _promising_first(
-    question: Question, mode: Mode, rates: Sequence[float], steps: Sequence[int]
-) -> list[Plan]:
-    """Returns the grid with less noise than is needed, the best first."""
-    single = question.calibrate(1.0, 1)
-    plans = []
-    for rate in rates:
-        for count in steps:
-            paid = question.releases(count)
-            event = _event(_optimistic(single, rate, paid), rate, paid)
-            plans.append(value(question, event, mode, steps=count))
-    return sorted(plans, key=lambda plan: plan.merit)
+def _clip_and_rate(question: Question, noise: float, steps: int) -> tuple[float, float]:
+    """Rule 2, written with two figures as a study would say them."""
+    separation = math.sqrt(2) * NormalDist().inv_cdf(question.auroc)
+    share = min(_MOST_CLIP, max(_LEAST_CLIP, _CLIP / separation**2))
+    clip = two_figures(share * question.reach)
+    moved = clip * question.reach
+    noise_in_logit = min(_MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT * separation)
+    most_in_logit = _MOST_IN_LOGIT
+    if not question.is_linear:
+        noise_in_logit, most_in_logit = noise_in_logit / 3, most_in_logit / 2
+    rate = min(noise_in_logit / (moved * noise * math.sqrt(steps)), most_in_logit / moved)
+    return clip, two_figures(rate)
 
 
-def _optimistic(single: float, rate: float, steps: int) -> float:
-    """The central limit of many steps, less one in a thousand: below what PLD demands.
+def two_figures(number: float) -> float:
+    """Returns a number rounded to two significant figures.
 
-    Source: Bu, Dong, Long & Su 2020 (1911.11607), corollary 5.4.
+    >>> two_figures(0.4472), two_figures(31.7)
+    (0.45, 32.0)
     """
-    if rate == 1:
-        return 0.999 * single * math.sqrt(steps)
-    return 0.999 / math.sqrt(math.log1p(1 / (single * rate) ** 2 / steps))
-
-
-def _event(noise_multiplier: float, rate: float, steps: int) -> SampledGaussian:
-    return SampledGaussian(noise_multiplier=noise_multiplier, sampling_rate=rate, steps=steps)
+    return float(f"{number:.2g}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Suggestion:
-    """The best local plan, the best distributed one where it is practical, and which to take."""
+class Advice:
+    """The local plan, the distributed one where it is practical, and which to take."""
 
     local: Plan
     distributed: Plan | None
 
     @property
     def mode(self) -> Mode:
-        """Distributed only where it is much better: it needs a secure sum in every step."""
-        better = self.distributed and self.distributed.error < WORTH_IT * self.local.error
-        return "distributed" if better else "local"
+        """Distributed only where it is worth leaning on the secure sum in every step."""
+        return "local" if self.gain < WORTH_IT else "distributed"
+
+    @property
+    def gain(self) -> float:
+        """The AUROC by which distributed noise is expected to be better than local noise."""
+        if self.distributed is None or None in (self.distributed.expected, self.local.expected):
+            return 0.0
+        return self.distributed.expected.auroc - self.local.expected.auroc  # type: ignore[union-attr]
 
     @property
     def chosen(self) -> Plan:
-        """The plan of the suggested mode."""
+        """The plan of the advised mode."""
         if self.mode == "distributed" and self.distributed is not None:
             return self.distributed
         return self.local
 
 
-def suggest(
-    question: Question, *, rates: Sequence[float] = RATES, steps: Sequence[int] = STEPS
-) -> Suggestion:
-    """Returns what to ask for, over a grid of rates and steps.
+def advice(question: Question, steps: int = STEPS) -> Advice:
+    """Returns what to ask for, in either mode.
 
     Raises:
-        ValueError: see ``best_plan``.
+        ValueError: see ``advise``.
     """
-    local = best_plan(question, "local", rates=rates, steps=steps)
-    few = [count for count in steps if count <= DISTRIBUTED_MOST_STEPS]
-    if not few or question.parameters > DISTRIBUTED_MOST_PARAMETERS:
-        return Suggestion(local=local, distributed=None)
-    distributed = best_plan(question, "distributed", rates=rates, steps=few)
-    return Suggestion(local=local, distributed=distributed)
+    local = advise(question, "local", steps)
+    if steps > DISTRIBUTED_MOST_STEPS or question.parameters > DISTRIBUTED_MOST_PARAMETERS:
+        return Advice(local=local, distributed=None)
+    return Advice(local=local, distributed=advise(question, "distributed", steps))
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhoItHoldsAgainst:
-    """Epsilon of a distributed plan, by who looks (``privacy.md`` C.2; ruling 14)."""
+    """Epsilon of a distributed plan, by who looks: the public, C hospitals, a broken secure sum."""
 
     public: float
     colluders: float
@@ -347,8 +322,7 @@ def distributed_epsilons(
     """Returns the epsilons of distributed noise: all answer; as promised; secure sum broken."""
 
     def against(factor: float) -> float:
-        noise = event.noise_multiplier * factor
-        return epsilon(_event(noise, event.sampling_rate, event.steps), delta)
+        return epsilon(replace(event, noise_multiplier=event.noise_multiplier * factor), delta)
 
     n, h = len(question.patients), question.honest
     return WhoItHoldsAgainst(
@@ -372,85 +346,3 @@ def too_small(question: Question, mode: Mode) -> tuple[int, ...]:
     n, total = len(question.patients), sum(question.patients)
     least = (1 - math.sqrt(1 - 1 / n)) * total
     return tuple(i for i, count in enumerate(question.patients) if count < least)
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationForecast:
-    """How wide the released AUROC's 95 % interval would be, at an assumed AUROC of 0.8.
-
-    ``deviation`` is the noise in each pooled count, in patients; ``half_width``
-    covers patients and noise; ``note`` is what a release would say, or empty.
-    """
-
-    test_patients: int
-    bins: int
-    deviation: float
-    table_deviation: float
-    by_noise: float
-    half_width: float
-    note: str
-
-
-def forecast_evaluation(
-    question: Question,
-    *,
-    budget: float | None = None,
-    site_share: float = 0.2,
-    attempts: int = 1,
-    bins: Iterable[int] = BINS,
-) -> EvaluationForecast:
-    """Returns what one final evaluation could say.
-
-    Args:
-        question: who takes part.
-        budget: epsilon of a test patient; the training's when None.
-        site_share: the part of it spent on each hospital's own table.
-        attempts: how many such releases are paid for.
-        bins: the finest wanted first; the first that the noise widens by less
-            than half of what the patients drawn do is taken, else the last.
-    """
-    each = calibrate(
-        epsilon=budget or question.epsilon, delta=question.delta, sampling_rate=1.0, steps=attempts
-    )
-    pooled, table = noise_deviations(each, site_share)
-    deviation = pooled * math.sqrt(len(question.patients))
-    for count in bins:
-        found = _forecast(sum(question.test_patients), deviation, table, count)
-        without = _forecast(sum(question.test_patients), 0.0, table, count)
-        if not found.note and found.by_noise <= without.half_width / 2:
-            break
-    return found
-
-
-def _forecast(patients: int, deviation: float, table: float, bins: int) -> EvaluationForecast:
-    estimate = auroc_from_histogram(expected_counts(patients, bins), deviation)
-    drawn = auroc_from_histogram(expected_counts(patients, bins), 0.0)
-    half, by_patients = _half_width(estimate), _half_width(drawn)
-    return EvaluationForecast(
-        test_patients=patients,
-        bins=bins,
-        deviation=deviation,
-        table_deviation=table,
-        by_noise=math.sqrt(max(0.0, half * half - by_patients * by_patients)),
-        half_width=half,
-        note=estimate.note,
-    )
-
-
-def _half_width(estimate: Estimate) -> float:
-    return 1.0 if estimate.value is None else estimate.value - estimate.low
-
-
-def expected_counts(patients: float, bins: int, auroc: float = 0.8) -> NDArray[np.float64]:
-    """Returns the (2, bins) counts to expect of as many ill as healthy patients.
-
-    Scores of both are normal with deviation 1 and lie apart as far as the
-    AUROC says, on the default grid from -4 to 4.
-    """
-    apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
-    edges = np.linspace(-4, 4, bins + 1)[1:-1]
-    rows = []
-    for centre in (-apart / 2, apart / 2):
-        below = [0.0, *(NormalDist(centre).cdf(float(edge)) for edge in edges), 1.0]
-        rows.append(np.diff(below) * patients / 2)
-    return np.array(rows)

@@ -217,7 +217,8 @@ def figures_section(dossier: Dossier) -> Section:
         "both the sampling of patients and the noise."
     )
     facts = Facts(title="All test patients together", rows=rows)
-    return Section(key="figures", title="Utility", blocks=(facts, note))
+    warned = () if dossier.warning is None else (Paragraph(text=dossier.warning),)
+    return Section(key="figures", title="Utility", blocks=(*warned, facts, note))
 
 
 def sites_table(dossier: Dossier) -> Table:

@@ -6,10 +6,12 @@ Rules:
    What else makes them wrong is found when a hospital joins (``engine_choice``,
    ``opacus_opinion``).
 2. Initial parameters are a function of the study's seed (zeros for logistic
-   regression); building a network leaves torch's global generator as it was.
+   regression), but for the output's bias: it is the logit of the prevalence that the
+   study declares. Building a network leaves torch's global generator as it was.
 3. MONAI takes seconds to import and is imported when the first network is built.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -50,7 +52,15 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     for layer in module.modules():
         if getattr(layer, "inplace", False):
             layer.inplace = False  # type: ignore[assignment]
+    if task.prevalence is not None:
+        _start_at(module, task.prevalence)
     return module
+
+
+def _start_at(module: nn.Module, prevalence: float) -> None:
+    """Sets the bias of the last linear layer, so that a record that says nothing is as likely."""
+    last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    nn.init.constant_(last.bias, math.log(prevalence / (1 - prevalence)))
 
 
 def parameters_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:

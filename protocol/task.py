@@ -55,7 +55,18 @@ Network: TypeAlias = Annotated[
 
 
 class Task(Record):
-    """What is learned, and with which network."""
+    """What is learned, and with which network.
+
+    ``prevalence`` is the share of patients whose label is positive, as published
+    sources or general knowledge have it, never as counted in anybody's records. The
+    model's output starts at its logit; left out, at whatever the network starts with.
+    """
 
     kind: Literal["binary_classification"] = "binary_classification"
     network: Network
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+
+    @property
+    def is_linear(self) -> bool:
+        """True for logistic regression."""
+        return isinstance(self.network, FullyConnected) and not self.network.hidden

@@ -6,49 +6,44 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import NormalDist
 
-import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from collegium import cli
-from compliance import planning
-from compliance.accounting import calibrate, epsilon
+from collegium.study_template import study_template
+from compliance import evaluation_forecast, expected_auroc, planning
+from compliance.accounting import SampledGaussian, calibrate, epsilon
+from compliance.evaluation_forecast import expected_counts, forecast_evaluation
+from compliance.expected_auroc import Descent
 from compliance.planning import (
     Mode,
-    Plan,
     Question,
-    best_plan,
+    advice,
+    advise,
     default_delta,
     distributed_epsilons,
-    expected_counts,
-    forecast_evaluation,
     noise_on_average,
-    remaining_error,
-    suggest,
     too_small,
 )
 from compliance.released_metrics import TOO_FEW, auroc_from_histogram
+from protocol.study_file import read_study
 from tests.studies import TABLE_STUDY
 
-ASKED = Question(patients=(1400, 1050, 700, 560), epsilon=2.0, delta=1e-5)
-RATES, STEPS = (0.2, 1.0), (10, 100)
+ASKED = Question(patients=(1400, 1050, 700, 560), epsilon=2.0, delta=1e-5, prevalence=0.1)
 COUNTS = st.lists(st.integers(200, 20_000), min_size=3, max_size=6).map(tuple)
 MODES: list[Mode] = ["local", "distributed"]
 
 
-def small_grid(asked: Question, mode: Mode = "local") -> Plan:
-    return best_plan(asked, mode, rates=RATES, steps=STEPS)
-
-
 @settings(max_examples=6, deadline=None)
 @given(COUNTS, st.floats(0.3, 6), st.sampled_from(MODES))
-def test_suggestion_priced_again_keeps_its_epsilon(
+def test_advice_priced_again_keeps_its_epsilon(
     patients: tuple[int, ...], target: float, mode: Mode
 ) -> None:
     asked = replace(ASKED, patients=patients, epsilon=round(target, 1))
-    plan = small_grid(asked, mode)
+    plan = advise(asked, mode, steps=10)
     assert 0.95 * asked.epsilon < epsilon(plan.event, asked.delta) <= asked.epsilon
     assert plan.event.steps == plan.steps + 1  # a spare draw is paid for
 
@@ -64,58 +59,72 @@ def test_more_epsilon_never_needs_more_noise(
     assert more <= less
 
 
-@settings(max_examples=12, deadline=None)
-@given(st.sampled_from([0.5, 1.0, 2.0]), st.integers(1, 5), st.sampled_from(MODES))
-def test_more_epsilon_never_makes_the_suggestion_worse(
-    target: float, more: int, mode: Mode
-) -> None:
-    better = replace(ASKED, epsilon=target + more)
-    assert small_grid(better, mode).merit <= small_grid(replace(ASKED, epsilon=target), mode).merit
-
-
-@settings(max_examples=40, deadline=None)
-@given(COUNTS, st.data(), st.sampled_from(MODES))
-def test_more_patients_never_make_the_suggestion_worse(
-    patients: tuple[int, ...], data: st.DataObject, mode: Mode
-) -> None:
-    place = data.draw(st.integers(0, len(patients) - 1))
-    grown = list(patients)
-    grown[place] += data.draw(st.integers(1, 5000))
-    before = small_grid(replace(ASKED, patients=patients), mode)
-    after = small_grid(replace(ASKED, patients=tuple(grown)), mode)
-    assert after.merit <= before.merit
-
-
+@pytest.mark.parametrize("is_linear", [True, False])
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("parameters", [10, 1000, 100_000])
-def test_search_finds_what_trying_everything_finds(mode: Mode, parameters: int) -> None:
-    asked = replace(ASKED, parameters=parameters)
-    every = [
-        planning.value(
-            asked,
-            planning._event(asked.calibrate(rate, paid), rate, paid),
-            mode,
-            steps=steps,
-        )
-        for rate in RATES
-        for steps in STEPS
-        for paid in [asked.releases(steps)]
-    ]
-    assert small_grid(asked, mode) == min(every, key=lambda plan: plan.merit)
+@pytest.mark.parametrize("target", [0.3, 1.0, 8.0])
+@pytest.mark.parametrize("auroc", [0.6, 0.8, 0.97])
+def test_noise_of_all_steps_and_one_step_move_a_logit_by_no_more_than_the_rule_says(
+    target: float, mode: Mode, is_linear: bool, auroc: float
+) -> None:
+    asked = replace(ASKED, epsilon=target, is_linear=is_linear, auroc=auroc)
+    plan = advise(asked, mode, steps=30)
+    separation = math.sqrt(2) * NormalDist().inv_cdf(auroc)
+    most_noise, most_step = min(3, 2 * separation), 16.0
+    if not is_linear:
+        most_noise, most_step = most_noise / 3, most_step / 2
+    moved = plan.learning_rate * plan.clip * asked.reach
+    noise = moved * plan.noise * math.sqrt(plan.steps)
+    assert noise <= 1.05 * most_noise and moved <= 1.05 * most_step
+    assert noise >= 0.95 * most_noise or moved >= 0.95 * most_step
+    assert 0.049 <= plan.clip / asked.reach <= 0.31
 
 
-@given(st.floats(1e-5, 10), st.integers(1, 2000), st.sampled_from([0.05, 0.5, 1.0]))
-def test_error_is_that_of_the_best_step_size(noise: float, steps: int, rate: float) -> None:
-    variance = (1 - rate) / (rate * 3710) + 1000 * noise**2
-    sizes = np.geomspace(1e-6, 1, 2000)
-    by_search = float(np.min(1 / (2 * sizes * steps) + sizes * variance))
-    found = remaining_error(ASKED, rate, steps, noise)
-    assert found == pytest.approx(by_search, rel=1e-4)
-    assert remaining_error(ASKED, rate, steps, 0.0) <= found
+def test_what_is_weak_to_be_learned_gets_smaller_steps_and_a_larger_clip() -> None:
+    weak, strong = (advise(replace(ASKED, auroc=each), "local") for each in (0.63, 0.95))
+    assert weak.learning_rate * weak.clip < strong.learning_rate * strong.clip
+    assert weak.clip > strong.clip and weak.event == strong.event
+
+
+def test_expected_auroc_grows_with_epsilon_and_patients_and_falls_with_inputs() -> None:
+    def expected(**change: object) -> float:
+        plan = advise(replace(ASKED, **change), "local")  # type: ignore[arg-type]
+        assert plan.expected is not None
+        return plan.expected.auroc
+
+    by_epsilon = [expected(epsilon=each) for each in (0.1, 0.5, 2.0, 8.0)]
+    assert by_epsilon == sorted(by_epsilon) and by_epsilon[0] < 0.7 < 0.75 < by_epsilon[-1] < 0.8
+    assert expected(patients=(140, 105, 70, 56)) < by_epsilon[2] < expected(patients=(9000,) * 4)
+    assert expected(reach=math.sqrt(301)) < by_epsilon[2] < expected(reach=math.sqrt(4))
+
+
+def test_descent_without_noise_reaches_the_assumed_auroc() -> None:
+    plain = Descent(steps=200, sampling_rate=1.0, clip=1e9, learning_rate=1.0, noise=0.0)
+    found = expected_auroc.expected_auroc(
+        plain, patients=2000, inputs=5, prevalence=0.3, auroc=0.85
+    )
+    assert found.low <= found.auroc <= 0.85
+    assert found.auroc == pytest.approx(0.85, abs=0.003)
+
+
+def test_descent_in_noise_alone_is_chance() -> None:
+    lost = Descent(steps=20, sampling_rate=1.0, clip=0.5, learning_rate=1.0, noise=50.0)
+    found = expected_auroc.expected_auroc(lost, patients=500, inputs=30, prevalence=0.3, auroc=0.85)
+    assert found.auroc == pytest.approx(0.5, abs=0.05)
+
+
+def test_sampling_at_a_rate_is_worth_less_than_everybody_under_the_same_noise() -> None:
+    plain = Descent(steps=30, sampling_rate=1.0, clip=0.5, learning_rate=4.0, noise=0.02)
+    whole, sampled = (
+        expected_auroc.expected_auroc(
+            replace(plain, sampling_rate=rate), patients=500, inputs=20, prevalence=0.2, auroc=0.8
+        ).auroc
+        for rate in (1.0, 0.02)
+    )
+    assert sampled < whole
 
 
 def test_noise_falls_with_honest_shares_and_a_declared_share_raises_it() -> None:
-    event = planning._event(4.0, 0.5, 100)
+    event = SampledGaussian(noise_multiplier=4.0, sampling_rate=0.5, steps=100)
     local, shared = (noise_on_average(ASKED, event, mode) for mode in MODES)
     assert (ASKED.answering, ASKED.honest) == (3, 2)
     assert local == pytest.approx(4.0 * 2 / (0.5 * 3710))
@@ -123,46 +132,28 @@ def test_noise_falls_with_honest_shares_and_a_declared_share_raises_it() -> None
     assert noise_on_average(ASKED, event, "distributed", share=4.0) == pytest.approx(local)
 
 
-@pytest.mark.parametrize(
-    ("parameters", "promises_nothing", "is_drowned"),
-    [(1000, False, False), (10**6, True, False), (10**8, True, True)],
-)
-def test_many_parameters_drown_few_patients(
-    parameters: int, promises_nothing: bool, is_drowned: bool
-) -> None:
-    plan = small_grid(replace(ASKED, parameters=parameters))
-    assert (plan.promises_nothing, plan.is_drowned) == (promises_nothing, is_drowned)
-
-
-def test_signal_to_noise_is_that_of_gradients_which_all_agree() -> None:
-    """T averaged gradients of norm 1 against T draws of noise in every parameter."""
-    plan = planning.value(ASKED, planning._event(4.0, 0.5, 100), "local")
-    noise = np.random.default_rng(1).normal(0, plan.noise, (100, 1000)).sum(axis=0)
-    assert plan.signal_to_noise == pytest.approx(100 / np.linalg.norm(noise), rel=0.1)
-
-
 def test_distributed_noise_is_not_offered_for_what_is_too_large() -> None:
-    large = replace(ASKED, parameters=20_000_000)
-    assert suggest(large, rates=[1.0], steps=[10]).distributed is None
-    assert suggest(ASKED, rates=[1.0], steps=[1000]).distributed is None
-    assert suggest(ASKED, rates=[1.0], steps=[1000]).mode == "local"
+    assert advice(replace(ASKED, parameters=20_000_000), steps=5).distributed is None
+    assert advice(replace(ASKED, epsilon=8.0), steps=501).mode == "local"
 
 
-def test_distributed_noise_is_taken_only_where_it_is_much_better() -> None:
-    found = suggest(ASKED, rates=[1.0], steps=[10])
-    assert found.distributed is not None
-    much = replace(found.distributed, error=0.74 * found.local.error)
-    little = replace(found.distributed, error=0.76 * found.local.error)
-    assert replace(found, distributed=much).chosen is much
-    assert replace(found, distributed=little).chosen is found.local
+def test_distributed_noise_is_advised_only_where_it_is_worth_it() -> None:
+    assert advice(replace(ASKED, epsilon=0.5)).mode == "distributed"
+    plenty = advice(replace(ASKED, patients=(50_000,) * 4))
+    assert plenty.mode == "local" and plenty.chosen is plenty.local
+    assert plenty.distributed is not None and plenty.distributed.noise < plenty.local.noise
 
 
 def test_distributed_epsilons_name_who_they_hold_against() -> None:
-    event = planning._event(calibrate(epsilon=2, delta=1e-5, sampling_rate=1, steps=12), 1.0, 12)
+    event = SampledGaussian(
+        noise_multiplier=calibrate(epsilon=2, delta=1e-5, sampling_rate=1, steps=12),
+        sampling_rate=1.0,
+        steps=12,
+    )
     found = distributed_epsilons(ASKED, event, 1e-5)
     assert found.colluders == pytest.approx(2.0, rel=0.01)
     assert found.public < found.colluders < found.broken
-    own = planning._event(event.noise_multiplier / math.sqrt(2), 1.0, 12)
+    own = replace(event, noise_multiplier=event.noise_multiplier / math.sqrt(2))
     assert found.broken == pytest.approx(epsilon(own, 1e-5))
 
 
@@ -204,9 +195,25 @@ def test_expected_counts_are_those_of_their_auroc() -> None:
     assert auroc_from_histogram(counts, 0.0).value == pytest.approx(0.8, abs=0.001)
 
 
+def test_expected_counts_of_a_rare_outcome_are_few_and_of_the_same_auroc() -> None:
+    counts = expected_counts(1000, 256, 0.75, 0.05)
+    assert counts.sum(axis=1) == pytest.approx([950, 50])
+    assert auroc_from_histogram(counts, 0.0).value == pytest.approx(0.75, abs=0.001)
+
+
+def test_a_rare_outcome_makes_the_released_interval_wider() -> None:
+    rare, half = (
+        forecast_evaluation(replace(ASKED, patients=(9000,) * 4, prevalence=each), bins=[16])
+        for each in (0.05, 0.5)
+    )
+    assert rare.half_width > 1.5 * half.half_width
+    assert (rare.ill, half.ill) == (round(0.05 * rare.test_patients), half.test_patients // 2)
+
+
 def test_evaluation_of_too_few_patients_says_so_and_takes_the_fewest_bins() -> None:
-    few = forecast_evaluation(replace(ASKED, patients=(42, 42, 42), epsilon=0.5))
-    many = forecast_evaluation(replace(ASKED, patients=(60_000,) * 3))
+    half = replace(ASKED, prevalence=None)
+    few = forecast_evaluation(replace(half, patients=(42, 42, 42), epsilon=0.5))
+    many = forecast_evaluation(replace(half, patients=(60_000,) * 3))
     assert (few.test_patients, few.bins, few.note) == (54, 8, TOO_FEW)
     assert many.bins == 32 and many.note == ""
     assert many.by_noise < many.half_width < 0.02
@@ -227,7 +234,9 @@ def test_evaluation_noise_is_that_of_every_hospital() -> None:
         ({"epsilon": math.nan}, "epsilon must be finite"),
         ({"delta": 1.0}, "delta must lie in"),
         ({"delta": 1e-3}, "delta 0.001 must be below 1/1400"),
-        ({"parameters": 0}, "parameters must be at least 1"),
+        ({"reach": 0.5}, "reach must be finite and at least 1"),
+        ({"prevalence": 1.0}, "prevalence must lie in"),
+        ({"auroc": 0.5}, "auroc must lie in"),
         ({"test_fraction": 1.0}, "test_fraction must lie in"),
         ({"colluders": 2}, "cannot bear that many"),
         ({"colluders": -1}, "cannot bear that many"),
@@ -239,18 +248,20 @@ def test_question_that_makes_no_sense_is_refused(change: dict[str, object], mess
         replace(ASKED, **change)  # type: ignore[arg-type]
 
 
-def test_empty_or_unreachable_grid_is_refused() -> None:
-    with pytest.raises(ValueError, match="no plan on this grid"):
-        best_plan(ASKED, "local", rates=[], steps=[10])
-
-
 def test_default_delta_is_a_millionth_or_less() -> None:
     assert default_delta([100, 100]) == 1e-6
     assert default_delta([10**6, 10**6]) == 1 / (2 * 10**7)
 
 
 def test_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(planning).failed == 0
+    for module in (planning, expected_auroc, evaluation_forecast):
+        assert doctest.testmod(module).failed == 0
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    (tmp_path / "study.yaml").write_text(TABLE_STUDY)
+    return tmp_path / "study.yaml"
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
@@ -263,39 +274,92 @@ def planned(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 def test_plan_for_counts_is_a_table_for_people_and_json_for_machines(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--patients", "2000,500,300", "--epsilon", 1, "--steps", "50,200", "--json")
+    words = ("--patients", "2000,500,300", "--epsilon", 1, "--prevalence", 0.1, "--json")
     assert planned(monkeypatch, *words) == 0
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert found["asked"]["delta"] == 1e-6 and found["asked"]["honest"] == 2
     assert found["mode"] == "distributed" and found["study"] is None
     assert found["distributed_epsilon"]["colluders"] <= 1.0 < found["distributed_epsilon"]["broken"]
-    assert "suggested    distributed" in said.err
-    assert [note for note in found["notes"] if "least error left" in note][0] in said.err
+    assert "advised  distributed" in said.err
+    assert all(words in said.err for words in (*found["lines"], *found["notes"]))
+    assert "could be reached without privacy" in found["notes"][0]
 
 
-def test_small_hospitals_and_drowned_plans_are_named(
+@pytest.mark.parametrize("mode", MODES)
+def test_lines_of_the_plan_are_a_study_that_keeps_its_epsilon(
+    study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: Mode
+) -> None:
+    """Pasted over a study's own lines: the study is valid, and as good as the advice."""
+    lines = TABLE_STUDY.splitlines(keepends=True)
+    target, patients = (4.0, 4000) if mode == "local" else (0.2, 300)
+    many = TABLE_STUDY.replace("patients: 40", f"patients: {patients}").replace("1e-3", "1e-6")
+    study.write_text(many)
+    words = (study, "--epsilon", target, "--prevalence", 0.2, "--json")
+    assert planned(monkeypatch, *words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["mode"] == mode
+    task, *others = (line.split("   #")[0] for line in found["lines"])
+    network = next(line for line in lines if "network:" in line).strip()
+    kept = [
+        line
+        for line in lines
+        if not line.startswith(("training:", "privacy:", "task:")) and "network:" not in line
+    ]
+    body = "".join(kept).replace("patients: 40", f"patients: {patients}")
+    pasted = read_study("\n".join([body, merged(network, task), *others]), "pasted")
+    assert pasted.task.prevalence == 0.2
+    assert pasted.training.steps == found[mode]["steps"] == 60
+    assert pasted.privacy.sampling_rate == 1.0
+    study.write_text("\n".join([body, merged(network, task), *others]))
+    assert planned(monkeypatch, study, "--json") == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again["study"]["noise_multiplier"] == pytest.approx(found[mode]["noise_multiplier"])
+    assert again["study"]["expected_auroc"] == again[mode]["expected_auroc"]
+
+
+def merged(network: str, task: str) -> str:
+    inner = network.removeprefix("task:").strip().removeprefix("{").removesuffix("}")
+    return task.replace("{prevalence", f"{{{inner.rstrip('}') + '}'}, prevalence")
+
+
+def test_template_of_a_new_study_is_expected_to_learn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for target in (1.0, 3.0):
+        (tmp_path / "new.yaml").write_text(study_template(epsilon=target))
+        assert planned(monkeypatch, tmp_path / "new.yaml", "--json") == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["asked"]["prevalence"] == 0.1
+        assert found["study"]["expected_auroc"]["low"] > 0.7
+        assert found["notes"][-1].startswith("the study's own settings are as good")
+
+
+def test_small_hospitals_and_hopeless_plans_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("--patients", "20,50,60", "--epsilon", 0.1, "--steps", 1000)
+    words = ("--patients", "20,50,60", "--epsilon", 0.1, "--inputs", 100)
     assert planned(monkeypatch, *words) == 0
     said = capsys.readouterr().err
-    assert "too few patients for epsilon 0.1 and 1000 parameters: the noise is three times" in said
+    assert "too few patients for epsilon 0.1: where an AUROC of 0.8 could be reached" in said
+    assert "56 test patients, 28 of them ill, 8 bins: too few patients for this epsilon" in said
+    assert "no prevalence is declared" in said
+    assert "advised " not in said and "In the study:" not in said
+
+
+def test_a_hospital_too_small_for_local_noise_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--patients", "20,5000,6000", "--epsilon", 8, "--prevalence", 0.3)
+    assert planned(monkeypatch, *words) == 0
+    said = capsys.readouterr().err
     assert "hospital 1 is too small for local noise: with 20 training patients" in said
-    assert "56 test patients and 8 bins: too few patients for this epsilon" in said
-    assert "suggested " not in said
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Path:
-    (tmp_path / "study.yaml").write_text(TABLE_STUDY)
-    return tmp_path / "study.yaml"
 
 
 def test_a_studys_own_settings_stand_beside_the_suggestion(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert planned(monkeypatch, study, "--steps", "10,50", "--json") == 0
+    assert planned(monkeypatch, study, "--steps", "10", "--json") == 0
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert found["asked"]["patients"] == [40, 40, 40, 40]
@@ -306,7 +370,7 @@ def test_a_studys_own_settings_stand_beside_the_suggestion(
         epsilon=4, delta=1e-3, sampling_rate=1, steps=6
     )
     assert found["hospitals"][0]["name"] == "east"
-    assert "the study    local" in said.err
+    assert "the study  local" in said.err
 
 
 def test_another_epsilon_prices_the_studys_own_settings_anew(
@@ -351,7 +415,8 @@ def test_a_study_with_shared_noise_is_priced_with_its_spare_draws_and_its_own_fl
         (["--patients", "100,100,100"], "--epsilon is missing"),
         (["--patients", "100,100,100", "--epsilon", 0], "epsilon must be finite and above zero: 0"),
         (["--patients", "100,100", "--epsilon", 1], "at least three hospitals"),
-        (["--patients", "100,100,100", "--epsilon", 1, "--steps", 0], "--steps '0'"),
+        (["--patients", "100,100,100", "--epsilon", 1, "--prevalence", 1], "prevalence must lie"),
+        (["--patients", "100,100,100", "--epsilon", 1, "--auroc", 0.4], "auroc must lie in"),
         (["--patients", "100,100,100", "--epsilon", 1, "--delta", 0.1], "must be below 1/100"),
     ],
 )

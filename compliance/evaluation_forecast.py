@@ -1,0 +1,109 @@
+"""How wide the released AUROC's interval would be: known before anybody trains."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.accounting import calibrate
+from compliance.planning import Question
+from compliance.released_metrics import Estimate, auroc_from_histogram
+from protocol.evaluation_vector import noise_deviations
+
+BINS = (32, 16, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationForecast:
+    """How wide the released AUROC's 95 % interval would be, at an assumed AUROC.
+
+    ``deviation`` is the noise in each pooled count, in patients; ``half_width``
+    covers patients and noise; ``note`` is what a release would say, or empty.
+    """
+
+    auroc: float
+    test_patients: int
+    ill: int
+    bins: int
+    deviation: float
+    table_deviation: float
+    by_noise: float
+    half_width: float
+    note: str
+
+
+def forecast_evaluation(
+    question: Question,
+    *,
+    auroc: float = 0.8,
+    budget: float | None = None,
+    site_share: float = 0.2,
+    attempts: int = 1,
+    bins: Iterable[int] = BINS,
+) -> EvaluationForecast:
+    """Returns what one final evaluation could say.
+
+    Args:
+        question: who takes part, and how many of them are ill.
+        auroc: what the model is expected to reach.
+        budget: epsilon of a test patient; the training's when None.
+        site_share: the part of it spent on each hospital's own table.
+        attempts: how many such releases are paid for.
+        bins: the finest wanted first; the first that the noise widens by less
+            than half of what the patients drawn do is taken, else the last.
+    """
+    each = calibrate(
+        epsilon=budget or question.epsilon, delta=question.delta, sampling_rate=1.0, steps=attempts
+    )
+    pooled, table = noise_deviations(each, site_share)
+    deviation = pooled * math.sqrt(len(question.patients))
+    for count in bins:
+        found = _forecast(question, auroc, deviation, table, count)
+        without = _forecast(question, auroc, 0.0, table, count)
+        if not found.note and found.by_noise <= without.half_width / 2:
+            break
+    return found
+
+
+def _forecast(
+    question: Question, auroc: float, deviation: float, table: float, bins: int
+) -> EvaluationForecast:
+    patients = sum(question.test_patients)
+    counts = expected_counts(patients, bins, auroc, question.ill)
+    estimate, drawn = (auroc_from_histogram(counts, sigma) for sigma in (deviation, 0.0))
+    half, by_patients = _half_width(estimate), _half_width(drawn)
+    return EvaluationForecast(
+        auroc=auroc,
+        test_patients=patients,
+        ill=round(question.ill * patients),
+        bins=bins,
+        deviation=deviation,
+        table_deviation=table,
+        by_noise=math.sqrt(max(0.0, half * half - by_patients * by_patients)),
+        half_width=half,
+        note=estimate.note,
+    )
+
+
+def _half_width(estimate: Estimate) -> float:
+    return 1.0 if estimate.value is None else estimate.value - estimate.low
+
+
+def expected_counts(
+    patients: float, bins: int, auroc: float = 0.8, prevalence: float = 0.5
+) -> NDArray[np.float64]:
+    """Returns the (2, bins) counts to expect: of healthy patients, then of ill ones.
+
+    Scores of both are normal with deviation 1 and lie apart as far as the
+    AUROC says, on the default grid from -4 to 4.
+    """
+    apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
+    edges = np.linspace(-4, 4, bins + 1)[1:-1]
+    rows = []
+    for centre, share in ((-apart / 2, 1 - prevalence), (apart / 2, prevalence)):
+        below = [0.0, *(NormalDist(centre).cdf(float(edge)) for edge in edges), 1.0]
+        rows.append(np.diff(below) * patients * share)
+    return np.array(rows)
