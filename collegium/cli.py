@@ -436,8 +436,8 @@ def study_plan(
         float | None, typer.Option("--prevalence", help="The share of patients who are ill.")
     ] = None,
     auroc: Annotated[
-        float, typer.Option("--auroc", help="What could be reached without privacy.")
-    ] = 0.8,
+        float | None, typer.Option("--auroc", help="What published models reach. Default: 0.8.")
+    ] = None,
     colluders: Annotated[
         int | None, typer.Option("--colluders", min=0, help="Hospitals that may collude.")
     ] = None,

@@ -29,8 +29,12 @@ from protocol.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study import KeyedHashSplit, Study
 from silos.privacy_plan import PrivacyPlan
 
-#: Inputs of a cohort of which nothing is said.
-_INPUTS = 20
+#: Of a cohort of which nothing is said: its inputs, and what models reach without privacy.
+_INPUTS, _AUROC = 20, 0.8
+_WHAT_MODELS_REACH = (
+    "--auroc, about what published models reach without privacy, is not given: 0.8 is assumed; "
+    "where they reach less, smaller steps are advised"
+)
 #: Differences below this are within what drawing the patients anew changes.
 _AS_GOOD = 0.02
 
@@ -45,7 +49,7 @@ class Wishes:
     steps: int | None = None
     inputs: int | None = None
     prevalence: float | None = None
-    auroc: float = 0.8
+    auroc: float | None = None
     colluders: int | None = None
 
 
@@ -64,7 +68,8 @@ def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[st
         raise StudyRefused(f"study plan: {error}") from error
     names = _names(asked, study)
     lines = study_lines(asked, advised.chosen)
-    result = _as_json(asked, advised, evaluation, own, names, lines)
+    unsaid = [_WHAT_MODELS_REACH] if wishes.auroc is None else []
+    result = _as_json(asked, advised, evaluation, own, names, lines, unsaid)
     _show(asked, advised, own, console)
     if not advised.chosen.learns_nothing:
         console.print("\nIn the study:", markup=False)
@@ -94,7 +99,7 @@ def _question(study: Study | None, wishes: Wishes) -> Question:
         reach=((wishes.inputs or _INPUTS) + 1) ** 0.5,
         parameters=(wishes.inputs or _INPUTS) + 1,
         prevalence=wishes.prevalence,
-        auroc=wishes.auroc,
+        auroc=_AUROC if wishes.auroc is None else wishes.auroc,
         colluders=1 if wishes.colluders is None else wishes.colluders,
     )
     return known if study is None else _of_study(known, study, wishes)
@@ -236,6 +241,7 @@ def _as_json(
     own: Plan | None,
     names: Sequence[str],
     lines: Sequence[str],
+    unsaid: Sequence[str],
 ) -> dict[str, Any]:
     distributed = advised.distributed
     against = distributed and distributed_epsilons(asked, distributed.event, asked.delta)
@@ -256,7 +262,7 @@ def _as_json(
             }
             for name, count in zip(names, asked.patients, strict=True)
         ],
-        "notes": _notes(asked, advised, evaluation, own, names),
+        "notes": [*_notes(asked, advised, evaluation, own, names), *unsaid],
     }
 
 

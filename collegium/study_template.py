@@ -12,7 +12,7 @@ from protocol.study_file import read_study
 _EXAMPLE_SITES = ("hospital-a", "hospital-b", "hospital-c")
 _PATIENTS = 300  # of each example site
 _PREVALENCE = 0.1
-_INPUTS = 4  # one number, and a category of three values
+_INPUTS = 3  # one number, and a category of three values that takes two
 _TEMPLATE = """\
 # A study: what the hospitals agree to. Mend every line that is not yours, then
 #   collegium study check THIS-FILE

@@ -1,0 +1,89 @@
+"""The measurement behind the planning advice: its descent is that of a hospital's own trainer."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pipelines.records import Records
+from protocol.noise_shares import units_for
+from protocol.study_file import read_study
+from protocol.tensors import flatten, layout_of, unflatten
+from silos.entropy import SecretEntropy
+from silos.trainer import Trainer
+from tests.planning.cohorts import Cohort, Drawn, draw
+from tests.planning.descent import Settings, aurocs, descend
+from tests.studies import TABLE_STUDY
+
+STUDY = read_study(
+    TABLE_STUDY.replace("hidden: [4]}", "hidden: []}\n  prevalence: 0.2")
+    .replace("clip: 1.0", "clip: 0.7")
+    .replace("patients: 40", "patients: 60")
+)
+
+
+def test_descent_without_noise_is_that_of_a_hospitals_trainer() -> None:
+    random = np.random.default_rng(3)
+    features = random.normal(size=(60, 3)).astype(np.float32)
+    labels = (random.random(60) < 0.3).astype(np.float32)
+    records = Records(
+        features=features,
+        labels=labels,
+        patients=np.arange(60),
+        patient_keys=tuple(map(str, range(60))),
+        rows=np.arange(60),
+    )
+    trainer = Trainer(STUDY, "east", records, records)
+    model = trainer.initial_model()
+    layout, size = layout_of(model), flatten(model).size
+    for number in range(5):
+        total = trainer.noised_sum(model, number, 0, share_multiplier=1e-9, entropy=SecretEntropy())
+        mean = total / units_for(size) * 0.7 / 60
+        model = unflatten(layout, (flatten(model) - 2.0 * mean).astype(np.float32))
+    found = descend(
+        features, labels, [Settings(steps=5, clip=0.7, learning_rate=2.0, noise=0.0)],
+        start=math.log(0.2 / 0.8), repeats=1, random=random,
+    )  # fmt: skip
+    bias = next(value for value in model.values() if value.size == 1)
+    weights = next(value for value in model.values() if value.size == 3)
+    assert found[:-1, 0] == pytest.approx(weights.reshape(-1), abs=1e-4)
+    assert found[-1, 0] == pytest.approx(float(bias.reshape(-1)[0]), abs=1e-4)
+
+
+def test_noise_of_the_descent_has_the_deviation_that_was_asked_for() -> None:
+    """Records of zeros move the bias alone: every weight is a sum of draws."""
+    nothing, quiet = np.zeros((50, 400), np.float32), np.zeros(50, np.float32)
+    settings = Settings(steps=9, clip=0.5, learning_rate=2.0, noise=0.1)
+    found = descend(
+        nothing, quiet, [settings], start=0.0, repeats=20, random=np.random.default_rng(1)
+    )
+    assert found[:-1].std() == pytest.approx(2.0 * 0.1 * 0.5 * 3, rel=0.03)
+
+
+def test_settings_of_one_call_do_not_touch_each_other() -> None:
+    random = np.random.default_rng(5)
+    records = random.normal(size=(40, 3)).astype(np.float32)
+    ill = (records[:, 0] > 0).astype(np.float32)
+    both = [Settings(steps=steps, clip=0.5, learning_rate=1.0, noise=0.0) for steps in (2, 6)]
+    together = descend(records, ill, both, start=0.0, repeats=2, random=random)
+    for place, one in enumerate(both):
+        alone = descend(records, ill, [one], start=0.0, repeats=1, random=random)
+        assert together[:, 2 * place] == pytest.approx(alone[:, 0], abs=1e-6)
+
+
+def test_auroc_counts_ordered_pairs_and_ties_half() -> None:
+    test = np.array([[1.0], [2.0], [2.0], [3.0]], np.float32)
+    drawn = Drawn(train=test, train_ill=test[:, 0], test=test, test_ill=np.array([0, 0, 1, 1.0]))
+    found = aurocs(np.array([[1.0, -1.0], [0.0, 0.0]], np.float32), drawn)
+    assert found == pytest.approx([3.5 / 4, 0.5 / 4])
+
+
+def test_drawing_keeps_size_prevalence_and_parts_apart() -> None:
+    records = np.arange(1000, dtype=np.float32)[:, None]
+    ill = (np.arange(1000) % 5 == 0).astype(np.float32)
+    drawn = draw(Cohort(source="", patients=300, prevalence=0.1, sites=3), records, ill, seed=1)
+    assert (len(drawn.train), len(drawn.test)) == (210, 90)
+    assert (drawn.train_ill.sum(), drawn.test_ill.sum()) == (21, 9)
+    both = np.concatenate([drawn.train[:, 0], drawn.test[:, 0]])
+    assert len(set(both)) == 300
+    assert np.array_equal(ill[both.astype(int)], np.concatenate([drawn.train_ill, drawn.test_ill]))
