@@ -199,8 +199,8 @@ class Dossier:
             return f"The model orders patients worse than chance {found}: {_ADVICE}"
         if released.low <= 0.5:
             return (
-                f"The model cannot be told from chance {found}: with more test patients or a larger "
-                f"epsilon one would see more; {_ADVICE}"
+                f"The model cannot be told from chance {found}: more test patients or a larger "
+                f"epsilon would show more; {_ADVICE}"
             )
         return None
 

@@ -82,7 +82,13 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
         detail="The hospitals ran side by side over an in-memory link. Figures marked simulation "
         "only are exact and unprotected; a real consortium could not compute them.",
     )
-    return (state, claim(dossier), *((simulated,) if dossier.simulation else ()))
+    useless = () if dossier.warning is None else (_useless(dossier.warning),)
+    return (state, *useless, claim(dossier), *((simulated,) if dossier.simulation else ()))
+
+
+def _useless(warning: str) -> Statement:
+    found, _, advice = warning.partition(": ")
+    return Statement(text=f"{found}.", detail=advice, tone=Tone.CAUTION)
 
 
 def verification(dossier: Dossier) -> Statement:
@@ -217,8 +223,7 @@ def figures_section(dossier: Dossier) -> Section:
         "both the sampling of patients and the noise."
     )
     facts = Facts(title="All test patients together", rows=rows)
-    warned = () if dossier.warning is None else (Paragraph(text=dossier.warning),)
-    return Section(key="figures", title="Utility", blocks=(*warned, facts, note))
+    return Section(key="figures", title="Utility", blocks=(facts, note))
 
 
 def sites_table(dossier: Dossier) -> Table:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from compliance.documents import Document, Tone, tables
-from compliance.dossier import Dossier, Verification, run_json
+from compliance.dossier import Dossier, Interval, Verification, run_json
 from compliance.reports import (
     SUPPORTS,
     privacy_report,
@@ -340,3 +340,34 @@ def test_second_opinions_stand_beside_the_claim_where_there_were_any() -> None:
     sites = tuple(replace(s, second_opinion=None) for s in dossier.sites)
     without = tables(privacy_report(replace(dossier, sites=sites)))
     assert title not in [table.title for _, table in without]
+
+
+@pytest.mark.parametrize(
+    ("exact", "released", "said"),
+    [
+        (0.356, None, "worse than chance (AUROC 0.356)"),
+        (0.54, None, "learned next to nothing (AUROC 0.540)"),
+        (0.71, (0.3, 0.45), None),
+        (None, (0.31, 0.48), "worse than chance (AUROC 0.31 to 0.48)"),
+        (None, (0.44, 0.62), "cannot be told from chance (AUROC 0.44 to 0.62)"),
+        (None, (0.62, 0.8), None),
+        (None, None, None),
+    ],
+)
+def test_page_terminal_and_json_warn_of_a_model_that_is_no_better_than_chance(
+    exact: float | None, released: tuple[float, float] | None, said: str | None
+) -> None:
+    interval = released and Interval(value=sum(released) / 2, low=released[0], high=released[1])
+    dossier = replace(dossiers.finished(), exact_auroc=exact, auroc_released=interval or None)
+    page = _text(render_html(run_page(dossier, ())))
+    warning = run_json(dossier)["warning"]
+    if said is None:
+        assert warning is None and "chance" not in (dossier.warning or "")
+    else:
+        report = json.dumps(_report(dossier))
+        assert said in warning and said in page and said in report
+    withheld = replace(
+        dossiers.finished(), exact_auroc=None,
+        auroc_released=Interval(value=0.3, low=0.1, high=0.4, note="too few patients"),
+    )  # fmt: skip
+    assert withheld.warning is None
