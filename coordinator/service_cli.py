@@ -133,12 +133,11 @@ def _roster(found: dict[str, Any] | None, home: Path) -> str:
 
 def _say_run(told: Mapping[str, Any]) -> None:
     """Says how far a run is, whom it waits for, and who is left out because it is silent."""
-    place = (
-        "evaluation" if told["round"] > told["rounds"] else f"{told['round']} of {told['rounds']}"
-    )
+    number, rounds = told["round"], told["rounds"]
+    place = "evaluation" if number > rounds else f"round {number} of {rounds}"
     left = told["seconds_left"]
     about = "" if left is None else f", about {duration(left)} left"
-    say(f"run        {told['run_id']}  {told['study']}  {told['state']}: round {place}{about}")
+    say(f"run        {told['run_id']}  {told['study']}  {told['state']}: {place}{about}")
     if told["missing"]:
         say(f"           not joined: {', '.join(told['missing'])}")
     for site, since in sorted(told["silent"].items()):
