@@ -11,10 +11,12 @@ Ray reads its settings when it is imported, so it is imported from here.
 import logging
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from silos.private_folder import private_folder
 
@@ -40,6 +42,7 @@ if "ray" in sys.modules and any(os.environ.get(key) != _SETTINGS[key] for key in
 os.environ.update(_SETTINGS)
 
 import ray  # noqa: E402
+from ray._private import parameter  # noqa: E402
 
 __all__ = ["own_ray", "ray", "ray_in"]
 
@@ -72,17 +75,56 @@ def ray_in(
     token.touch(mode=0o600)
     token.write_text(_TOKEN, encoding="ascii")
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        num_gpus=None if gpu else 0,
-        object_store_memory=256 * 1024 * 1024,
-        resources=dict(resources or {}),
-        _temp_dir=str(folder / "r"),
-    )
+    with _parameters():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            num_gpus=None if gpu else 0,
+            object_store_memory=256 * 1024 * 1024,
+            resources=dict(resources or {}),
+            _temp_dir=str(folder / "r"),
+        )
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _parameters() -> Iterator[None]:
+    """Lets Ray start with parameters that ``ray.init`` does not take.
+
+    A raylet that has to ask its agents for their ports gives up after 15 seconds, and no setting
+    changes that: on a machine that is busy Ray then never starts. So the ports are chosen here.
+    What nobody uses is not started: the autoscaler's monitor, and the one that reads logs.
+    """
+    own = parameter.RayParams
+
+    class Chosen(own):  # type: ignore[misc, valid-type]  # ray ships no types
+        def __init__(self, *given: Any, **named: Any) -> None:
+            names = (
+                "metrics_agent_port", "metrics_export_port", "runtime_env_agent_port",
+                "dashboard_agent_listen_port",
+            )  # fmt: skip
+            ports = dict(zip(names, _free_ports(len(names)), strict=True))
+            rest = {"no_monitor": True, "include_log_monitor": False}
+            super().__init__(*given, **(named | ports | rest))
+
+    parameter.RayParams = Chosen  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        parameter.RayParams = own  # type: ignore[misc]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Returns free ports of this machine, none of them one that the kernel may give away."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in found:
+                found.append(port)
+    return found
