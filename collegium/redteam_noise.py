@@ -19,6 +19,7 @@ from collegium.redteam_bench import (
     sampled_at,
     varied,
 )
+from collegium.redteam_evaluation import evaluation_checks
 from collegium.redteam_patients import patient_checks
 from collegium.redteam_views import (
     Claim,
@@ -144,6 +145,7 @@ def conformance(
             found = [replace(check, name=f"{check.name}, {sites[0]}") for check in found]
         checks += found
     checks += patient_checks(study, study.site_names, make, chances, attempt)
+    checks += evaluation_checks(study, claims, make, chances, attempt)
     return tuple(checks)
 
 

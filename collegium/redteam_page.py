@@ -211,7 +211,8 @@ def _conformance(findings: Findings) -> Section:
         "then releases is its noise, which must be the exact discrete Gaussian of the plan, new "
         "in every step, also where nobody was sampled. Then it was watched whom it draws, and "
         "patients with gradients a thousand times too long, broken, or of several records were "
-        f"taken in and out, without noise: none may move the sum by more than the bound.{again}"
+        f"taken in and out, without noise: none may move the sum by more than the bound. Last, the "
+        f"evaluation: the noise of counts and tables, and what one test patient changes.{again}"
     )
     table = _checks(
         "Checks of the released noise",
@@ -219,7 +220,7 @@ def _conformance(findings: Findings) -> Section:
         f"A check fails when its p is below {CHECK_LEVEL:g}, in two tests with fresh noise: "
         "an honest trainer does so less than once in a million.",
     )
-    return Section(key="noise", title="Noise, sampling and clipping", blocks=(text, table))
+    return Section(key="noise", title="Noise, sampling, clipping, evaluation", blocks=(text, table))
 
 
 def _evidence(findings: Findings) -> tuple[Section, ...]:
@@ -369,8 +370,6 @@ def _not_covered(findings: Findings) -> Section:
         "updates are seen."
     )
     items = (
-        ("The evaluation", "Counts and tables that are released at the end have noise of their "
-         "own; it is not tested here."),
         ("The secure sum", secure_sum),
         ("The keys", "Whether the operating system's generator is good cannot be seen from its "
          "output."),

@@ -31,12 +31,16 @@ from silos.trainer import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What one hospital promises its training patients, and the mechanism it names for that."""
+    """What one hospital promises its training patients, and the mechanism it names for that.
+
+    ``evaluation`` is the noise multiplier that it names for its test patients.
+    """
 
     site: str
     epsilon: float
     delta: float
     event: SampledGaussian
+    evaluation: float | None = None
 
     @classmethod
     def planned(cls, study: Study, site: str) -> "Claim":
@@ -51,7 +55,13 @@ class Claim:
                 "privacy.mode is none: nothing is claimed, so there is nothing to contradict; "
                 "declare mode local or distributed"
             )
-        return cls(site=site, epsilon=plan.epsilon, delta=plan.delta, event=plan.training)
+        return cls(
+            site=site,
+            epsilon=plan.epsilon,
+            delta=plan.delta,
+            event=plan.training,
+            evaluation=plan.evaluation.noise_multiplier,
+        )
 
     @classmethod
     def signed(cls, study: Study, summary: Summary) -> "Claim | None":
@@ -63,7 +73,13 @@ class Claim:
             sampling_rate=summary.sampling_rate,
             steps=study.releases,
         )
-        return cls(site=summary.site, epsilon=summary.epsilon, delta=summary.delta, event=event)
+        return cls(
+            site=summary.site,
+            epsilon=summary.epsilon,
+            delta=summary.delta,
+            event=event,
+            evaluation=summary.evaluation_noise_multiplier,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,12 +28,10 @@ from numpy.typing import NDArray
 from compliance.accounting import SampledGaussian
 from compliance.ledger_records import SentToken
 from compliance.log_heads import LogHeads
-from compliance.noise import DiscreteGaussian
 from compliance.store import Hospital
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext
 from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
-from protocol.evaluation_vector import COUNT_UNITS, in_units, noise_deviations
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts
 from protocol.identity import Member, Roster, SigningKey
@@ -41,7 +39,6 @@ from protocol.keystream import Words
 from protocol.log_proof import SignedHead
 from protocol.masking import word_type
 from protocol.messages import HeldHead, sign_message
-from protocol.no_wrap import COUNT_LIMIT
 from protocol.noise_shares import share_multiplier
 from protocol.privacy import DistributedPrivacy
 from protocol.silo_round import SiloRound, opened_round
@@ -49,7 +46,8 @@ from protocol.study import Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, layout_of, model_digest
 from protocol.update_vector import UpdateVector
 from silos.draws import Draws, Noised
-from silos.entropy import Entropy, Moment
+from silos.entropy import Entropy
+from silos.evaluation_counts import noised_counts
 from silos.log_check import check_log
 from silos.own_words import require_own_head
 from silos.privacy_plan import PrivacyPlan
@@ -348,25 +346,13 @@ class Participation:
 
     def _noised_counts(self, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
         """Returns the counts and, behind them, this hospital's own table, in units, both noised."""
-        counts, table = self.trainer.counts(model)
-        given = {"pooled": in_units(counts), "table": in_units(table)}
-        if self.plan is not None:
-            share = self.study.evaluation.site_share
-            deviations = noise_deviations(self.plan.evaluation.noise_multiplier, share)
-            for (use, cells), deviation in zip(given.items(), deviations, strict=True):
-                cells += self._count_noise(context, use, deviation, len(cells))
-        noised = np.concatenate(list(given.values()))
-        # Saturated, not refused: a refusal would tell something about the patients, uncharged.
-        return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))
-
-    def _count_noise(
-        self, context: RoundContext, use: str, deviation: float, size: int
-    ) -> NDArray[np.int64]:
-        """Returns full noise of this deviation, in patients, for one of the two."""
-        moment = Moment(
-            use=use, study=self.study.digest, site=self.site, purpose="evaluation",
-            round=context.round, attempt=context.attempt, step=0,
-            dataset=self.trainer.dataset_digest, model=context.model_hash, sample="",
-        )  # fmt: skip
-        sampler = DiscreteGaussian(deviation * COUNT_UNITS)
-        return sampler.sample(self._entropy.stream(moment), size)
+        return noised_counts(
+            self.study,
+            self.site,
+            self.trainer,
+            model,
+            number=context.round,
+            attempt=context.attempt,
+            noise_multiplier=self.plan.evaluation.noise_multiplier if self.plan else None,
+            entropy=self._entropy,
+        )

@@ -16,6 +16,7 @@ from collegium import cli, redteam_noise, redteam_records
 from collegium.hospital_records import read_hospitals
 from collegium.redteam import Target, red_team
 from collegium.redteam_bench import Chances, build_model
+from collegium.redteam_evaluation import evaluation_checks
 from collegium.redteam_noise import Audit, conformance, one_run_audits
 from collegium.redteam_patients import patient_checks
 from collegium.redteam_records import inversion, trained_model
@@ -31,12 +32,13 @@ from protocol.keystream import Keystream
 from protocol.study import Study
 from protocol.study_file import read_study
 from protocol.tensors import Layout, Tensors, flatten, layout_of, unflatten
-from silos.entropy import Entropy, FixedEntropy
+from silos.entropy import Entropy, FixedEntropy, Moment
 from silos.trainer import Trainer
 from tests.faults import (
     BatchClip,
     CoarseNoise,
     CoordinateClip,
+    CountsRecords,
     EastAddsNoShare,
     FloatNoise,
     NoClip,
@@ -44,6 +46,7 @@ from tests.faults import (
     Reused,
     SameSample,
     SkipsEmptyBatches,
+    WeakCounts,
     WeakNoise,
     always_in,
 )
@@ -242,6 +245,45 @@ def test_a_sample_that_repeats_in_every_round_is_caught(study: Study) -> None:
 
 def test_a_sample_that_repeats_in_the_steps_of_a_round_is_caught() -> None:
     assert "samples of two steps" in failed(WIDE, entropy=SameSample(step=0))
+
+
+@both_modes
+def test_weak_noise_in_the_evaluation_is_caught(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("silos.evaluation_counts.DiscreteGaussian", WeakCounts)
+    found = failures_in_evaluation(study)
+    assert found >= {"noise of the evaluation's counts", "noise of the hospitals' own tables"}
+
+
+@both_modes
+def test_evaluation_noise_that_repeats_is_caught(study: Study) -> None:
+    class Same(FixedEntropy):
+        def stream(self, moment: Moment) -> Keystream:
+            return super().stream(replace(moment, round=0))
+
+    found = failures_in_evaluation(study, entropy=Same(7, simulated=True))
+    assert "independence of the evaluation's noise" in found
+
+
+@both_modes
+def test_a_test_patient_that_counts_once_a_record_is_caught(study: Study) -> None:
+    returning = study.model_copy(
+        update={"cohort": study.cohort.model_copy(update={"max_records_per_patient": 3})}
+    )
+    assert failures_in_evaluation(returning) == set()
+    assert failures_in_evaluation(returning, CountsRecords) == {
+        "one test patient's influence on counts and table"
+    }
+
+
+def failures_in_evaluation(
+    study: Study, make: type[Trainer] = Trainer, entropy: Entropy | None = None
+) -> set[str]:
+    claims = Target.planned(study).claims
+    checks = list(evaluation_checks(study, claims, make, chances(entropy), 0))
+    assert len(checks) == 5
+    return {check.name for check in checks if not check.passed}
 
 
 @both_modes

@@ -1,0 +1,65 @@
+"""What one hospital gives in an evaluation: its counts and its own table, both noised.
+
+The noise is full at every hospital: it does not lean on the secure sum.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.noise import DiscreteGaussian
+from protocol.evaluation_vector import COUNT_UNITS, in_units, noise_deviations
+from protocol.no_wrap import COUNT_LIMIT
+from protocol.study import Study
+from protocol.tensors import Tensors, model_digest
+from silos.entropy import Entropy, Moment
+
+
+class Scorer(Protocol):
+    """What is needed of a trainer."""
+
+    dataset_digest: str
+
+    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns (2, bins) score counts and a (2, 2) table of the test patients."""
+
+
+def noised_counts(
+    study: Study,
+    site: str,
+    scorer: Scorer,
+    model: Tensors,
+    *,
+    number: int,
+    attempt: int,
+    noise_multiplier: float | None,
+    entropy: Entropy,
+) -> NDArray[np.int64]:
+    """Returns the counts and, behind them, the hospital's own table, in units of a patient.
+
+    Args:
+        study, site: whose evaluation it is.
+        scorer: counts the test patients.
+        model: what is evaluated.
+        number, attempt: the round that all noise belongs to.
+        noise_multiplier: of counts and table together; None gives them bare.
+        entropy: where the noise comes from.
+
+    Guarantee: with a multiplier z, a Gaussian mechanism of multiplier z for one patient.
+    """
+    counts, table = scorer.counts(model)
+    given = {"pooled": in_units(counts), "table": in_units(table)}
+    if noise_multiplier is not None:
+        deviations = noise_deviations(noise_multiplier, study.evaluation.site_share)
+        for (use, cells), deviation in zip(given.items(), deviations, strict=True):
+            moment = Moment(
+                use=use, study=study.digest, site=site, purpose="evaluation", round=number,
+                attempt=attempt, step=0, dataset=scorer.dataset_digest,
+                model=model_digest(model), sample="",
+            )  # fmt: skip
+            sampler = DiscreteGaussian(deviation * COUNT_UNITS)
+            cells += sampler.sample(entropy.stream(moment), len(cells))
+    noised = np.concatenate(list(given.values()))
+    # Saturated, not refused: a refusal would tell something about the patients, uncharged.
+    return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))
