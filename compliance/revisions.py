@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 
 from protocol.errors import StoreBroken
 
-_VERSIONS = "alembic_version"
+VERSIONS = "alembic_version"
 #: Alembic keeps its context in one place of the process: one migration after another.
 _MIGRATING = threading.Lock()
 
@@ -46,9 +46,9 @@ def is_newest(connection: Connection, migrations: Path) -> bool:
 
 
 def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table(_VERSIONS):
+    if not inspect(connection).has_table(VERSIONS):
         return None
-    revision = connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()  # noqa: S608
+    revision = connection.execute(text(f"SELECT version_num FROM {VERSIONS}")).scalar()  # noqa: S608
     return str(revision) if revision else None
 
 

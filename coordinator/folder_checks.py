@@ -26,6 +26,12 @@ from protocol.study import Study
 from protocol.tensors import decode_tensors, model_digest
 from protocol.transcript import vectors_of
 
+#: What of the folder is looked at here, or with the hospitals.
+_NAMED = {
+    "collegium.db", "collegium.db-shm", "collegium.db-wal", "database.url", "coordinator.key",
+    "coordinator.pub", "index.html", "snapshots", "rounds", "silos", ".at-work",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class FilesFound:
@@ -143,7 +149,10 @@ def _check_page(session: Session, workspace: Workspace) -> None:
 
 
 def _unnamed(session: Session, workspace: Workspace) -> Iterator[str]:
-    """Yields models and rounds that no row names: left by a crash, or laid there by somebody."""
+    """Yields what no row names: left by a crash, laid there by somebody, or checked elsewhere."""
+    for path in sorted(workspace.root.iterdir()):
+        if path.name not in _NAMED:
+            yield path.name
     models = set(session.scalars(select(SnapshotRow.model_digest)))
     rounds = set(session.scalars(select(RoundRow.context)))
     for folder, known in ((workspace.snapshots, models), (workspace.rounds, rounds)):

@@ -8,6 +8,8 @@ Rules:
    written as often as the log says: a changed, added or removed row is found,
    and so is one that was put back to what it said before.
 
+3. Whoever reads the database reads tables, no views.
+
 A new table or column is covered without a line here: the digest is over all
 columns, and the tables are those that exist.
 """
@@ -15,11 +17,12 @@ columns, and the tables are those that exist.
 from collections import Counter
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
+from compliance.revisions import VERSIONS
 from coordinator.faults import Faults
-from coordinator.store import EntryRow, LoggedRow, logged_entry, logged_tables
+from coordinator.store import Base, EntryRow, LoggedRow, logged_entry, logged_tables
 from protocol.log_entry import LogEntry
 
 
@@ -40,6 +43,17 @@ def check_rows(session: Session, entries: Sequence[LogEntry], faults: Faults) ->
                 f"{written[run]}: one was removed, added or put back to what it said before",
                 run=run,
             )
+
+
+def check_tables(session: Session, faults: Faults) -> None:
+    """Checks that what is read are tables, and those of this software only.
+
+    A view may look like a table, and show something else tomorrow.
+    """
+    found = inspect(session.connection())
+    known = {*Base.metadata.tables, VERSIONS}
+    for name in sorted({*found.get_view_names(), *(set(found.get_table_names()) - known)}):
+        faults.add(f"the database has a view or table that this software never made: {name}")
 
 
 def check_entry_runs(session: Session, faults: Faults) -> None:

@@ -68,7 +68,8 @@ class LoggedRow(Base):
         said: dict[str, Json] = {"table": self.__tablename__}
         for column in self.__table__.columns:
             value = getattr(self, column.name)
-            said[column.name] = value.hex() if isinstance(value, bytes) else value
+            # Marked, so that bytes and a text that spells them are not the same.
+            said[column.name] = {"hex": value.hex()} if isinstance(value, bytes) else value
         return digest_json(said)
 
     @property

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from compliance.audit_log import LoggedEntry, log_faults
 from coordinator.faults import Faults
-from coordinator.logged_rows import check_entry_runs, check_rows
+from coordinator.logged_rows import check_entry_runs, check_rows, check_tables
 from coordinator.member_rows import require_chain
 from coordinator.run_checks import Attempt, RunLog, check_run
 from coordinator.store import (
@@ -77,6 +77,8 @@ def verify_records(session: Session, public: bytes) -> Verified:
 def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
     """Checks the same, and adds what is wrong to ``faults``."""
     entries, heads, leaves = _check_log(session, public, faults)
+    with faults.checking("the schema of the database"):
+        check_tables(session, faults)
     with faults.checking("the chain of rosters"):
         require_chain(session)
     check_rows(session, entries, faults)

@@ -65,6 +65,7 @@ def change(folder: Path, *statements: str, database: str = "collegium.db") -> No
     """Runs statements as the database's owner, who removes the triggers; one must change a row."""
     with closing(sqlite3.connect(folder / database)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = OFF")
+        connection.create_function("unhex", 1, bytes.fromhex)
         named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         for (name,) in named.fetchall():
             connection.execute(f"DROP TRIGGER {name}")

@@ -283,6 +283,18 @@ OWN: dict[str, Tampering] = {
         "UPDATE masked_message SET message = (SELECT o.message FROM masked_message o WHERE "
         "o.site <> masked_message.site)"
     ),
+    "a view in place of a table": sql(
+        "ALTER TABLE reference RENAME TO was", "CREATE VIEW reference AS SELECT * FROM was",
+        "UPDATE run SET seed = seed",
+    ),
+    "a table that nobody knows": sql(
+        "CREATE TABLE other AS SELECT * FROM run", "UPDATE run SET seed = seed"
+    ),
+    "a digest as bytes": sql(
+        "UPDATE reference SET study_digest = x'00'", "UPDATE reference SET study_digest = "
+        "(SELECT unhex(digest) FROM study)",
+    ),
+    "a message as text": sql("UPDATE masked_message SET message = lower(hex(message))"),
     "member added": sql(
         "INSERT INTO member (public_key, site, state, revision) VALUES "
         "('ab', 'intruder', 'enrolled', 1)"
