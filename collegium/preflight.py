@@ -13,7 +13,8 @@ from rich.table import Table
 from collegium.consortium import Settings
 from collegium.hospital_records import dealt_records, simulated_parts
 from collegium.planning import foretold
-from compliance.accounting import Filter, rdp
+from compliance.accounting import rdp
+from compliance.budget_filter import Filter
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.study_shelf import index_beside
 from protocol.errors import CohortRefused, StudyRefused

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from collegium.consortium import DEFAULT_BUDGET
-from compliance.accounting import Filter, SampledGaussian, rdp
+from compliance.accounting import SampledGaussian, rdp
+from compliance.budget_filter import Filter
 from protocol.study import Study
 from silos.privacy_plan import PrivacyPlan
 

@@ -148,7 +148,7 @@ def site_claim(site: SiteFacts) -> float | None:
     Training and test patients are different people, so it is the larger of the
     two epsilons, not their sum.
     """
-    claims = [site.privacy.epsilon, site.privacy.epsilon_evaluation]
+    claims = [site.privacy.epsilon, site.privacy.evaluation_epsilon]
     return max((c for c in claims if c is not None), default=None)
 
 

@@ -31,7 +31,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from compliance.accounting import Filter, SampledGaussian
+from compliance.accounting import SampledGaussian
+from compliance.budget_filter import Filter
 from compliance.ledger_chain import (
     Book,
     append_to,

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias, get_args
 
-from compliance.accounting import Filter, SampledGaussian, enforced_epsilon, rdp
+from compliance.accounting import SampledGaussian, rdp
+from compliance.budget_filter import Filter, enforced_epsilon
 from protocol.encoding import digest_json
 
 Partition: TypeAlias = Literal["training", "evaluation"]

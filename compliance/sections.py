@@ -271,39 +271,64 @@ def fairness_section(dossier: Dossier) -> Section:
 
 
 def privacy_table(dossier: Dossier) -> Table:
-    """Returns what each hospital's patients pay in this run, and by which mechanism."""
+    """Returns what each hospital's patients pay in this run."""
     return Table(
         title="Privacy of this run at each hospital",
         columns=(
             Column(title="Hospital"),
-            Column(title="ε, training patient", form=Form.EPSILON),
-            Column(title="ε, test patient", form=Form.EPSILON),
-            Column(title="ε, patient of two hospitals", form=Form.EPSILON),
-            Column(title="ε, training, if too many collude", form=Form.EPSILON),
-            Column(title="δ", form=Form.SMALL),
-            Column(title="Noise multiplier", form=Form.NUMBER),
-            Column(title="Noise multiplier, evaluation", form=Form.NUMBER),
-            Column(title="Sampling rate q", form=Form.NUMBER),
-            Column(title="Steps", form=Form.COUNT),
-            Column(title="Clip", form=Form.NUMBER),
-            Column(title="Noise"),
             Column(title="Unit"),
+            Column(title="δ", form=Form.SMALL),
+            Column(title="ε, training", form=Form.EPSILON),
+            Column(title="ε, test", form=Form.EPSILON),
+            Column(title="ε, at two hospitals", form=Form.EPSILON),
+            Column(title="ε, two together", form=Form.EPSILON),
+            Column(title="ε, three together", form=Form.EPSILON),
+            Column(title="ε, training, if too many collude", form=Form.EPSILON),
         ),
         rows=tuple(
             (
                 s.site,
-                s.privacy.epsilon,
-                s.privacy.epsilon_evaluation,
-                s.privacy.epsilon_two_hospitals,
-                s.privacy.fallback_epsilon or s.privacy.epsilon,
+                s.privacy.unit,
                 s.privacy.delta,
+                s.privacy.epsilon,
+                s.privacy.evaluation_epsilon,
+                s.privacy.epsilon_two_hospitals,
+                s.privacy.epsilon_group_of_two,
+                s.privacy.epsilon_group_of_three,
+                s.privacy.fallback_epsilon or s.privacy.epsilon,
+            )
+            for s in dossier.sites
+        ),
+        note="At two hospitals: one patient who is treated at this hospital and at the dearest "
+        "other one. Two and three together: the presence of so many patients of this hospital, "
+        "such as a family; where the unit is a record, of so many records, such as one patient's.",
+    )
+
+
+def mechanism_table(dossier: Dossier) -> Table:
+    """Returns how each hospital's patients are protected in this run."""
+    return Table(
+        title="Mechanism at each hospital",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="Noise multiplier", form=Form.NUMBER),
+            Column(title="Noise multiplier, evaluation", form=Form.NUMBER),
+            Column(title="Sampling rate q", form=Form.NUMBER),
+            Column(title="Steps", form=Form.COUNT),
+            Column(title="Steps priced", form=Form.COUNT),
+            Column(title="Clip", form=Form.NUMBER),
+            Column(title="Noise"),
+        ),
+        rows=tuple(
+            (
+                s.site,
                 s.privacy.noise_multiplier,
                 s.privacy.evaluation_noise_multiplier,
                 s.privacy.sampling_rate,
                 s.privacy.steps,
+                s.privacy.releases,
                 s.privacy.clip,
                 s.privacy.noise,
-                s.privacy.unit,
             )
             for s in dossier.sites
         ),

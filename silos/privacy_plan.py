@@ -6,7 +6,7 @@ patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 
 from dataclasses import dataclass, replace
 
-from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
+from compliance.accounting import SampledGaussian, calibrate, epsilon
 from compliance.ledger import Ledger
 from compliance.ledger_records import Reservation
 from protocol.errors import FederationError, StudyRefused
@@ -26,7 +26,6 @@ class PrivacyPlan:
     training: SampledGaussian
     evaluation: SampledGaussian
     epsilon: float
-    epsilon_two_hospitals: float
     evaluation_epsilon: float
     fallback_epsilon: float | None = None
     training_reservation: Reservation | None = None
@@ -93,7 +92,6 @@ class PrivacyPlan:
             training=event,
             evaluation=counting,
             epsilon=spent,
-            epsilon_two_hospitals=_in_two_hospitals(event, privacy),
             fallback_epsilon=_fallback(study, event, privacy),
             evaluation_epsilon=epsilon(counting, privacy.delta),
         )
@@ -142,15 +140,8 @@ class PrivacyPlan:
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
 
 
-def _in_two_hospitals(event: SampledGaussian, privacy: PatientPrivacy) -> float:
-    """What a patient pays whom two hospitals treat (ruling 25)."""
-    if isinstance(privacy, DistributedPrivacy):  # both gradients are in one sum
-        return epsilon(replace(event, noise_multiplier=event.noise_multiplier / 2), privacy.delta)
-    return epsilon_for_hospitals(event, privacy.delta, 2)
-
-
 def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:
-    """What a hospital's own noise share alone still gives (ruling 14)."""
+    """What a hospital's own noise share alone still gives."""
     if not isinstance(privacy, DistributedPrivacy):
         return None
     own = share_multiplier(study, privacy)

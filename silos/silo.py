@@ -29,6 +29,7 @@ from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.door import require_paid
 from silos.entropy import Entropy, FixedEntropy, SecretEntropy
 from silos.invitation import Invitation
+from silos.joint_prices import joint_prices
 from silos.own_words import OwnWords
 from silos.participation import LocalTrainer, Participation
 from silos.privacy_plan import PrivacyPlan
@@ -258,6 +259,7 @@ class Silo:
         study, plan, privacy = joined.study, joined.plan, joined.study.privacy_of(self.site)
         promised = privacy if isinstance(privacy, PatientPrivacy) else None
         claimed = plan if joined.is_secret else None  # fixed test noise protects nobody
+        together = joint_prices(study, self.site) if claimed else None
         spent = self._ledger.summary() if claimed else None
         known = joined.known_head
         return sign_summary(
@@ -270,12 +272,16 @@ class Silo:
                 noise=_noise_of(privacy, is_secret=joined.is_secret),
                 epsilon=claimed.epsilon if claimed else None,
                 delta=claimed.delta if claimed else None,
-                epsilon_two_hospitals=claimed.epsilon_two_hospitals if claimed else None,
+                epsilon_two_hospitals=together.two_hospitals if together else None,
+                epsilon_group_of_two=together.group_of_two if together else None,
+                epsilon_group_of_three=together.group_of_three if together else None,
                 evaluation_epsilon=claimed.evaluation_epsilon if claimed else None,
                 noise_multiplier=plan.training.noise_multiplier if plan else None,
                 evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
                 sampling_rate=privacy.sampling_rate,
                 steps=study.training.steps,
+                releases=plan.training.steps if plan else study.releases,
+                evaluation_releases=plan.evaluation.steps if plan else study.evaluation.attempts,
                 clip=promised.clip if promised else None,
                 budget_epsilon=spent.epsilon_max if spent else None,
                 enforced_epsilon=spent.enforced_epsilon if spent else None,

@@ -11,7 +11,8 @@ import pytest
 from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from compliance.accounting import Filter, SampledGaussian, calibrate, epsilon
+from compliance.accounting import SampledGaussian, calibrate, epsilon
+from compliance.budget_filter import Filter
 from compliance.planning import Question, noise_on_average
 
 DELTA = 1e-5

@@ -15,7 +15,8 @@ from rich.console import Console
 
 from collegium import cli
 from collegium.budget import show_budgets
-from compliance.accounting import Filter, SampledGaussian
+from compliance.accounting import SampledGaussian
+from compliance.budget_filter import Filter
 from compliance.ledger_records import Partition, Reservation
 from compliance.store import Hospital, open_hospital, read_hospital
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused

@@ -210,7 +210,7 @@ def test_hospitals_without_any_figure_are_still_all_named() -> None:
 
 def test_claim_is_the_larger_of_training_and_evaluation() -> None:
     site = dossiers.site_facts("a", 0.8)
-    dearer = replace(site, privacy=replace(site.privacy, epsilon=1.0, epsilon_evaluation=1.7))
+    dearer = replace(site, privacy=replace(site.privacy, epsilon=1.0, evaluation_epsilon=1.7))
     assert site_claim(dearer) == 1.7
 
 

@@ -78,8 +78,6 @@ def test_plan_prices_the_spare_draws_and_says_what_is_left_without_the_sum() -> 
     assert plan.epsilon == epsilon(plan.training, 1e-3) <= 4
     alone = replace(plan.training, noise_multiplier=2.5 / math.sqrt(2))
     assert plan.fallback_epsilon == epsilon(alone, 1e-3) > plan.epsilon
-    twice = replace(plan.training, noise_multiplier=1.25)
-    assert plan.epsilon_two_hospitals == epsilon(twice, 1e-3)
 
 
 @pytest.mark.parametrize(

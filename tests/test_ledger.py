@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance.accounting import SampledGaussian, conversion, rdp
+from compliance.accounting import SampledGaussian, rdp
 from compliance.ledger import Ledger, LedgerStorage
 from compliance.ledger_records import (
     UNOPENED,
@@ -23,6 +23,7 @@ from compliance.ledger_records import (
     SentToken,
     State,
 )
+from compliance.renyi import conversion
 from compliance.store import open_hospital
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, UpdateRefused
 from tests.memory_heads import MemoryHeads

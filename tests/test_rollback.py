@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compliance.accounting import Filter, SampledGaussian
+from compliance.accounting import SampledGaussian
+from compliance.budget_filter import Filter
 from compliance.approval_book import approvals_of
 from compliance.ledger import Ledger
 from compliance.ledger_records import PARTITIONS, Reservation, SentToken, State

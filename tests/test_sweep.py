@@ -4,7 +4,8 @@ import pytest
 
 from collegium.pricing import budget_for
 from collegium.sweep import Grid, parse_modes, plan_jobs
-from compliance.accounting import Filter, epsilon, rdp
+from compliance.accounting import epsilon, rdp
+from compliance.budget_filter import Filter
 from protocol.errors import StudyRefused
 from protocol.modes import as_local
 from protocol.privacy import DistributedPrivacy
