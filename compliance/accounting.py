@@ -194,7 +194,7 @@ def joint_epsilon(releases: Iterable[JointRelease], delta: float) -> float:
 
     >>> event = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.032, steps=1000)
     >>> round(joint_epsilon([JointRelease.of(event, parties=2)], 1e-5), 1)
-    4.9
+    5.0
 
     Raises:
         ValueError: delta is not in (0, 1).

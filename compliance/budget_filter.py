@@ -1,4 +1,26 @@
-"""The life-long filter: whether one more event fits into a budget, whatever was chosen before."""
+"""The life-long filter: whether one more event fits into a budget, whatever was chosen before.
+
+Rules:
+
+1. rho, the Rényi divergence of an event, is counted at two orders that follow from the
+   budget alone. At each order the budget holds a capacity that is enough for its
+   epsilon at *half* its delta.
+2. An event fits if the sum with it stays within the capacity at *either* order.
+
+Why two. The upper order is where plain Gaussians are priced best. A sampled Gaussian
+with little noise has an order above which sampling protects nothing, and that may lie
+below the upper one: the lower order is for such studies. A budget is for life, and
+nobody knows at its start what kinds of study will come (``docs/adr/0015``).
+
+Why it is sound. Stop a sequence of events, however each was chosen, before the sum at
+order a would pass its capacity: what was released has Rényi divergence of order a
+within the capacity (Feldman & Zrnic 2021, section 4; concurrently, Haney et al. 2023),
+so its hockey-stick divergence at the budget's epsilon is at most delta / 2. Of a
+sequence that this filter admits, every outcome is also an outcome of the sequence
+stopped at one order or of that stopped at the other. The hockey-stick divergence is a
+sum over outcomes of terms that are never negative, so it is at most the sum of the two:
+delta.
+"""
 
 import math
 from dataclasses import dataclass
@@ -9,24 +31,21 @@ import numpy as np
 from compliance.accounting import SampledGaussian, rdp
 from compliance.renyi import conversion
 
+#: How far above 1 the lower order lies, as a part of the upper one: measured, see the ADR.
+_LOWER = 2 / 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Decides whether one more event fits into a life-long budget, whatever was chosen before.
+    """A budget's two orders, and what it holds at each.
 
-    The order is fixed once, from the budget alone: there a plain Gaussian that
-    exhausts the budget would be priced best. With one fixed order the sum of
-    rho may grow adaptively and concurrently, and the guarantee still holds.
-
-    >>> budget = Filter(epsilon_max=8.0, delta=1e-5)
-    >>> budget.order, round(budget.capacity, 3)
-    (4.0, 4.912)
+    >>> budget = Filter(epsilon_max=8.0, delta=2e-5)
+    >>> budget.orders, [round(capacity, 3) for capacity in budget.capacities]
+    ((4.0, 3.0), [4.912, 3.198])
 
     Raises:
         ValueError: epsilon_max not finite and above zero, delta not in (0, 1),
             or a budget so small that no order up to 4096 holds it.
-
-    Source: Feldman & Zrnic 2021 (2008.11193), section 4; Haney et al. 2023 for concurrency.
     """
 
     epsilon_max: float
@@ -37,46 +56,34 @@ class Filter:
             raise ValueError(f"epsilon_max must be finite and above zero: {self.epsilon_max}")
         if not 0 < self.delta < 1:
             raise ValueError(f"delta must lie in (0, 1): {self.delta}")
-        if not self.capacity > 0:
+        if not self.capacities[0] > 0:
             raise ValueError(
                 f"a budget of epsilon {self.epsilon_max:g} at delta {self.delta:g} is too small"
             )
 
     @cached_property
-    def order(self) -> float:
-        """The Renyi order at which everything is priced, a multiple of 1/4."""
+    def orders(self) -> tuple[float, float]:
+        """The upper and the lower order, multiples of 1/4.
+
+        The upper one is where a plain Gaussian that exhausts the budget is priced best.
+        """
         orders = np.arange(5, 4 * 4096 + 1) / 4
-        added = np.log1p(-1 / orders) - (math.log(self.delta) + np.log(orders)) / (orders - 1)
-        return float(orders[np.argmax((self.epsilon_max - added) / orders)])
+        half = math.log(self.delta / 2)
+        added = np.log1p(-1 / orders) - (half + np.log(orders)) / (orders - 1)
+        upper = float(orders[np.argmax((self.epsilon_max - added) / orders)])
+        return upper, math.ceil(4 * (1 + (upper - 1) * _LOWER)) / 4
 
     @cached_property
-    def capacity(self) -> float:
-        """How much rho, at the order, the budget holds."""
-        return self.epsilon_max - conversion(self.order, self.delta)
+    def capacities(self) -> tuple[float, float]:
+        """How much rho the budget holds at either order; 0 where nothing can be promised."""
+        upper, lower = (
+            max(0.0, self.epsilon_max - conversion(order, self.delta / 2)) for order in self.orders
+        )
+        return upper, lower
 
-    def rho_of(self, event: SampledGaussian) -> float:
-        """Returns what the event books."""
-        return rdp(event, self.order)
-
-    def epsilon_of(self, rho: float) -> float:
-        """Returns the enforced epsilon of a booked rho: the figure shown to people.
-
-        0 for nothing booked, never more than epsilon_max for rho within the
-        capacity. A budget with anything booked shows at least the conversion
-        term, so the first small release seems dear and later ones cheap.
-
-        >>> round(Filter(epsilon_max=8.0, delta=1e-5).epsilon_of(4.912), 2)
-        8.0
-        """
-        return enforced_epsilon(rho, self.order, self.delta)
-
-
-def enforced_epsilon(rho: float, order: float, delta: float) -> float:
-    """Returns what a sum of rho at one fixed order guarantees at ``delta``; 0 for nothing.
-
-    Raises:
-        ValueError: rho is negative or NaN.
-    """
-    if not rho >= 0:
-        raise ValueError(f"rho must be >= 0: {rho}")
-    return max(0.0, rho + conversion(order, delta)) if rho > 0 else 0.0
+    def share_of(self, events: tuple[SampledGaussian, ...]) -> float:
+        """Returns the part of the budget that events take together; above 1 it does not suffice."""
+        return min(
+            sum(rdp(event, order) for event in events) / capacity if capacity else math.inf
+            for order, capacity in zip(self.orders, self.capacities, strict=True)
+        )

@@ -278,8 +278,9 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
                 "group_of_two_epsilon": s.privacy.epsilon_group_of_two,
                 "group_of_three_epsilon": s.privacy.epsilon_group_of_three,
                 "fallback_epsilon": s.privacy.fallback_epsilon,
-                "enforced_epsilon": s.privacy.enforced_epsilon,
                 "budget_epsilon": s.privacy.budget_epsilon,
+                "budget_share": s.privacy.budget_share,
+                "run_share": s.privacy.run_share,
             }
             for s in dossier.sites
         },

@@ -39,7 +39,7 @@ def renyi_divergence(noise_multiplier: float, sampling_rate: float, order: float
         return math.inf
     if sampling_rate == 1:
         return order / (2 * variance) * (1 + SLACK)
-    with np.errstate(over="ignore", under="ignore"):
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         log_excess = _log_excess(noise_multiplier, sampling_rate, order)
     rho = float(np.logaddexp(0.0, log_excess)) / (order - 1) * (1 + SLACK)
     return rho if 0 <= rho < math.inf else math.inf

@@ -11,6 +11,7 @@ Rules:
 from collections.abc import Sequence
 
 from compliance import charts
+from compliance.budget_words import TWO_FIGURES
 from compliance.chart_words import (
     describe_privacy,
     describe_rounds,
@@ -372,30 +373,30 @@ def second_opinion_table(dossier: Dossier) -> Table:
 
 
 def budget_table(dossier: Dossier) -> Table:
-    """Returns what each hospital has booked over all its runs, against its budget for life."""
+    """Returns which part of its budget for life each hospital has booked, over all its runs."""
     return Table(
         title="Budget for life at each hospital",
         columns=(
             Column(title="Hospital"),
             Column(title="ε of this run", form=Form.EPSILON),
-            Column(title="ε booked by all runs when this one ended", form=Form.EPSILON),
-            Column(title="ε budget for life", form=Form.EPSILON),
-            Column(title="Share used", form=Form.RATIO),
+            Column(title="Budget for life, ε", form=Form.EPSILON),
+            Column(title="This run takes of it", form=Form.SHARE),
+            Column(title="All runs have booked of it", form=Form.SHARE),
             Column(title="Head of the hospital's ledger", form=Form.CODE),
         ),
         rows=tuple(
             (
                 s.site,
                 site_claim(s),
-                s.privacy.enforced_epsilon,
                 s.privacy.budget_epsilon,
-                _share(s.privacy.enforced_epsilon, s.privacy.budget_epsilon),
+                s.privacy.run_share,
+                s.privacy.budget_share,
                 s.privacy.ledger_head,
             )
             for s in dossier.sites
         ),
-        note="Enforced ε is the value of the hospital's life-long filter, which holds however "
-        "later studies are chosen; it is larger than the claim of a plan fixed beforehand.",
+        note=f"As each hospital's ledger counted when it signed, at the end of this run. "
+        f"{TWO_FIGURES}",
     )
 
 
@@ -412,8 +413,8 @@ def budget_section(dossier: Dossier) -> Section:
                 title="Privacy spent at each hospital",
                 svg=charts.to_svg(charts.privacy_spent(dossier.sites)),
                 alt=describe_privacy(dossier.sites),
-                caption="The pale bar is what the hospital allows for life, the blue bar what its "
-                "ledger has booked over all runs, the dark line what this run claims.",
+                caption="The pale bar is what the hospital allows each patient for life, the blue "
+                "bar the part that its ledger has booked over all runs, the dark line this run's.",
                 table=budget_table(dossier),
             ),
         )
@@ -517,7 +518,3 @@ def environment_section(dossier: Dossier) -> Section:
     if not rows:
         blocks = (Paragraph(text="The environment of this run was not recorded."),)
     return Section(key="environment", title="Environment", blocks=blocks)
-
-
-def _share(spent: float | None, budget: float | None) -> float | None:
-    return None if spent is None or not budget else spent / budget

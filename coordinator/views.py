@@ -330,11 +330,13 @@ def _site(
     )
 
 
-def _second_opinion(word: Mapping[str, Any]) -> SecondOpinion | None:
+def _second_opinion(word: Summary) -> SecondOpinion | None:
     """Returns what a hospital signed of others' gradients and prices; None where nothing was."""
-    if not word["opacus"]:
+    if not word.opacus:
         return None
-    return SecondOpinion(**{field.name: word[field.name] for field in fields(SecondOpinion)})
+    return SecondOpinion(
+        **{field.name: getattr(word, field.name) for field in fields(SecondOpinion)}
+    )
 
 
 def _audit(session: Session, run_id: str) -> Audit:

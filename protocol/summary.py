@@ -28,8 +28,11 @@ class Summary:
     other hospital too; ``epsilon_group_of_two`` and ``epsilon_group_of_three``
     what the presence of so many patients costs together.
     ``releases`` and ``evaluation_releases`` count what was priced, spare attempts included;
-    ``enforced_epsilon`` what the hospital's life-long filter has booked so
-    far, over all its runs, in the dearer of its two partitions;
+    ``patient`` says what a patient is here, and who says so; ``sides`` whether
+    every patient is a training or a test patient for life ("apart"), or may have
+    been both, so that all costs add up ("together"). ``budget_share`` is the part
+    of the budget for life that the hospital's ledger has booked so far over all its
+    runs, for the patients who have paid most, ``run_share`` what of it is this run's.
     ``fallback_epsilon`` what is left of the claim if more sites collude than
     the secure sum allows, where it rests on that. None where nothing is claimed.
     ``log_size`` and ``log_root`` are the newest head of the coordinator's log that
@@ -45,6 +48,8 @@ class Summary:
     run_id: str
     study_digest: str
     unit: str
+    patient: str
+    sides: str
     mode: str
     noise: str
     epsilon: float | None
@@ -61,7 +66,8 @@ class Summary:
     evaluation_releases: int
     clip: float | None
     budget_epsilon: float | None
-    enforced_epsilon: float | None
+    budget_share: float | None
+    run_share: float | None
     ledger_head: str
     log_size: int
     log_root: str

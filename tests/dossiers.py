@@ -47,6 +47,8 @@ def site_privacy(site: str, epsilon: float | None = 1.0) -> Summary:
         study_digest=digest("study"),
         engine="chain",
         unit="patient",
+        patient="key",
+        sides="together",
         mode="local" if claims else "none",
         epsilon=epsilon,
         delta=1e-4 if claims else None,
@@ -63,11 +65,17 @@ def site_privacy(site: str, epsilon: float | None = 1.0) -> Summary:
         clip=1.0 if claims else None,
         noise="exact" if claims else "none",
         budget_epsilon=10.0 if claims else None,
-        enforced_epsilon=2.31 if claims else None,
+        budget_share=0.36 if claims else None,
+        run_share=0.11 if claims else None,
         ledger_head=digest(f"ledger of {site}"),
         log_size=7,
         log_root=digest("log"),
         fallback_epsilon=None,
+        torch="2.13.0",
+        opacus="1.6.0",
+        engine_distance=1.6e-7,
+        opacus_distance=9.7e-8,
+        opacus_epsilon=1.95 if claims else None,
     )
 
 

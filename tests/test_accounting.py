@@ -12,7 +12,7 @@ from dp_accounting.rdp import RdpAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance import accounting, budget_filter
+from compliance import accounting
 from compliance.accounting import (
     SampledGaussian,
     calibrate,
@@ -20,8 +20,6 @@ from compliance.accounting import (
     rdp,
     rdp_epsilon,
 )
-from compliance.budget_filter import Filter
-from compliance.renyi import conversion
 from protocol.errors import MessageRefused
 
 
@@ -188,7 +186,6 @@ def test_delta_outside_its_range_is_refused(delta: float) -> None:
     for refused in (
         lambda: epsilon(event(), delta),
         lambda: rdp_epsilon(event(), delta),
-        lambda: Filter(epsilon_max=1.0, delta=delta),
         lambda: calibrate(epsilon=1.0, delta=delta, sampling_rate=0.1, steps=10),
     ):
         with pytest.raises(ValueError, match="delta must lie in"):
@@ -303,60 +300,9 @@ def test_calibration_refuses_an_epsilon_out_of_reach() -> None:
 @given(st.floats(1e-6, 1e6))
 def test_a_figure_is_rounded_up_and_by_less_than_a_thousandth(value: float) -> None:
     found = accounting._rounded_up(value)
-    assert value <= found < value * 1.001
+    assert value <= found < value * 1.001 * (1 + 1e-9)  # the step itself is reached in doubles
     assert accounting._rounded_up(found) == found
 
 
-@pytest.mark.parametrize(
-    ("epsilon_max", "order", "capacity"),
-    [(1, 17.75, 0.542), (2, 10.25, 1.110), (3, 7.5, 1.682), (5, 5.25, 2.893), (8, 4.0, 4.912)],
-)
-def test_order_and_capacity_table_reproduces(
-    epsilon_max: float, order: float, capacity: float
-) -> None:
-    budget = Filter(epsilon_max=epsilon_max, delta=1e-5)
-    assert budget.order == order
-    assert budget.capacity == pytest.approx(capacity, abs=6e-4)
-    assert budget.epsilon_of(budget.capacity) == pytest.approx(epsilon_max)
-
-
-def test_filter_books_a_single_run_a_little_above_its_pld_price() -> None:
-    budget = Filter(epsilon_max=2.3, delta=1e-5)
-    plan = event(2.184)
-    assert epsilon(plan, 1e-5) == pytest.approx(2.0, abs=0.002)
-    assert 2.15 < budget.epsilon_of(budget.rho_of(plan)) < 2.26
-
-
-@given(st.floats(0.05, 20), st.floats(1e-9, 1e-3))
-def test_filter_holds_what_a_plain_gaussian_of_its_epsilon_costs(
-    epsilon_max: float, delta: float
-) -> None:
-    budget = Filter(epsilon_max=epsilon_max, delta=delta)
-    noise_multiplier = math.sqrt(budget.order / (2 * budget.capacity)) * (1 + 1e-6)
-    plan = event(noise_multiplier, 1.0, 1)
-    assert budget.rho_of(plan) <= budget.capacity
-    assert epsilon(plan, delta) <= epsilon_max
-
-
-def test_filter_shows_zero_for_nothing_and_refuses_less() -> None:
-    budget = Filter(epsilon_max=8.0, delta=1e-5)
-    assert budget.epsilon_of(0.0) == 0.0
-    assert budget.epsilon_of(1e-9) == pytest.approx(conversion(4.0, 1e-5), abs=1e-6)
-    for rho in (-1e-9, math.nan):
-        with pytest.raises(ValueError, match="rho must be >= 0"):
-            budget.epsilon_of(rho)
-
-
-@pytest.mark.parametrize("epsilon_max", [0.0, -1.0, math.nan, math.inf])
-def test_filter_refuses_an_epsilon_that_is_no_budget(epsilon_max: float) -> None:
-    with pytest.raises(ValueError, match="epsilon_max must be finite and above zero"):
-        Filter(epsilon_max=epsilon_max, delta=1e-5)
-
-
-def test_filter_refuses_a_budget_that_no_order_holds() -> None:
-    with pytest.raises(ValueError, match="too small"):
-        Filter(epsilon_max=1e-4, delta=1e-9)
-
-
 def test_examples_in_the_docstrings_hold() -> None:
-    assert doctest.testmod(accounting).failed == doctest.testmod(budget_filter).failed == 0
+    assert doctest.testmod(accounting).failed == 0

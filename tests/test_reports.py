@@ -193,10 +193,10 @@ def test_hospital_rows_hold_what_is_paid_and_by_which_mechanism() -> None:
     }
 
 
-def test_budget_row_holds_enforced_epsilon_and_share_used() -> None:
+def test_budget_row_holds_what_this_run_and_all_runs_take_of_the_budget() -> None:
     row = _table(privacy_report(dossiers.finished()), "Budget for life at each hospital")[1]
-    assert row["ε booked by all runs when this one ended"] == 2.31
-    assert row["Share used"] == pytest.approx(0.231)
+    assert row["This run takes of it"] == 0.11
+    assert row["All runs have booked of it"] == 0.36
     assert row["Head of the hospital's ledger"] == dossiers.digest("ledger of north")
 
 
