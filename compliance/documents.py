@@ -12,7 +12,6 @@ from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from typing import TypeAlias
 
-from compliance.budget_words import percent
 from compliance.dossier import Interval
 
 Cell: TypeAlias = str | int | float | Interval | None
@@ -27,8 +26,7 @@ class Form(Enum):
     TEXT = "text"
     CODE = "code"  # digests, heads, commands: never shortened, one width for each character
     COUNT = "count"
-    RATIO = "ratio"  # an AUROC or the like: three decimals
-    SHARE = "share"  # a part of a budget: per cent
+    RATIO = "ratio"  # a share or an AUROC: three decimals
     EPSILON = "epsilon"  # a privacy loss: three significant digits, rounded up
     SMALL = "small"  # a probability such as delta: three significant digits, rounded up
     NUMBER = "number"  # a setting such as a noise multiplier: four significant digits
@@ -250,8 +248,6 @@ def _show_number(value: float, form: Form) -> str:
             return f"{value:,.0f}"
         case Form.RATIO:
             return f"{value:.3f}"
-        case Form.SHARE:
-            return percent(value)
         case Form.EPSILON:
             return f"{_rounded_up(value):g}"
         case Form.NUMBER:

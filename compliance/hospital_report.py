@@ -7,7 +7,6 @@ else: it needs no coordinator and believes none.
 
 from dataclasses import dataclass
 
-from compliance.budget_words import TWO_FIGURES
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.documents import (
     Bullets,
@@ -28,12 +27,6 @@ _STATES = {
     "joined": ("The run is under way here.", Tone.CAUTION),
     "left": ("The run is over here.", Tone.PLAIN),
     "refused": ("This hospital did not join the run.", Tone.PLAIN),
-}
-
-_PAYERS = {
-    "training": "training patients",
-    "evaluation": "test patients",
-    "both": "every patient",
 }
 
 #: Whether the budget knows of every run that has used the patients' records.
@@ -57,15 +50,14 @@ class ApprovalFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class CostFacts:
-    """What a run booked for its training or for its evaluation.
+    """What a run booked for one group of patients.
 
-    ``payers`` says whose patients pay: training, evaluation, or both. ``epsilon`` is
-    what the study promises for this run; shares are parts of the budget for life.
-    ``spent_by_all`` and ``remaining`` count every run of this hospital.
+    Shares are of what the life-long filter holds; ``epsilon`` is what the
+    study promises for this run. ``spent_by_all`` and ``remaining`` count every
+    run of this hospital, as epsilon that the filter enforces.
     """
 
-    purpose: str
-    payers: str
+    partition: str
     epsilon: float | None
     share_reserved: float
     share_sent: float
@@ -95,9 +87,7 @@ class PlanFacts:
     delta: float
     epsilon: float
     evaluation_epsilon: float
-    epsilon_two_hospitals: float | None  # these three are None in a list of runs
-    epsilon_group_of_two: float | None
-    epsilon_group_of_three: float | None
+    epsilon_two_hospitals: float
     fallback_epsilon: float | None
 
 
@@ -206,11 +196,8 @@ def _claim(run: HospitalRun) -> Statement:
     return Statement(
         text=f"At most epsilon {show(worst, Form.EPSILON)} at delta {show(plan.delta, Form.SMALL)} "
         f"for the presence of {unit}.",
-        detail=f"It counts the whole plan, whether all of it was sent or not.{shared} A patient "
-        "who is treated at the dearest other hospital too pays epsilon "
-        f"{show(plan.epsilon_two_hospitals, Form.EPSILON)}; two patients of this hospital together "
-        f"{show(plan.epsilon_group_of_two, Form.EPSILON)}, three "
-        f"{show(plan.epsilon_group_of_three, Form.EPSILON)}.",
+        detail=f"It counts the whole plan, whether all of it was sent or not.{shared} A patient of "
+        f"two of the hospitals pays epsilon {show(plan.epsilon_two_hospitals, Form.EPSILON)}.",
         tone=Tone.GOOD,
     )
 
@@ -261,19 +248,17 @@ def _costs(run: HospitalRun) -> Section:
     table = Table(
         title="What this run cost",
         columns=(
-            Column(title="For"),
-            Column(title="Charged to"),
+            Column(title="Patients"),
             Column(title="Epsilon promised", form=Form.EPSILON),
-            Column(title="Part of the budget reserved", form=Form.SHARE),
-            Column(title="Part sent", form=Form.SHARE),
+            Column(title="Share of the budget reserved", form=Form.RATIO),
+            Column(title="Share sent", form=Form.RATIO),
             Column(title="Plan"),
-            Column(title="Spent by all runs", form=Form.SHARE),
-            Column(title="Left", form=Form.SHARE),
+            Column(title="Epsilon spent by all runs", form=Form.EPSILON),
+            Column(title="Epsilon remaining", form=Form.EPSILON),
         ),
         rows=tuple(
             (
-                cost.purpose,
-                _PAYERS[cost.payers],
+                cost.partition,
                 cost.epsilon,
                 cost.share_reserved,
                 cost.share_sent,
@@ -283,7 +268,9 @@ def _costs(run: HospitalRun) -> Section:
             )
             for cost in run.costs
         ),
-        note=f"{TWO_FIGURES} " + (_SIMULATED if run.simulated else _REAL),
+        note="Shares are of what the filter counts. The epsilon promised is by privacy loss "
+        "distributions; what the filter enforces over all runs is booked by one Rényi order and is "
+        "larger. " + (_SIMULATED if run.simulated else _REAL),
     )
     return Section(key="cost", title="What the patients paid", blocks=(facts, table))
 

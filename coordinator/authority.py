@@ -199,16 +199,23 @@ class Authority:
     def server_context(self) -> ssl.SSLContext:
         """Returns what the coordinator's server speaks: TLS 1.3, this consortium's root only.
 
-        A client may come without a certificate, to enrol; one that it shows
-        must be good. Sessions are not resumed: every connection shows anew
-        that its certificate is still valid.
+        A client without a good certificate is refused. Sessions are not
+        resumed: every connection shows anew that its certificate is still valid.
         """
+        context = self._server_context()
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        context.load_verify_locations(cadata=self.root_pem)
+        return context
+
+    def enrolment_context(self) -> ssl.SSLContext:
+        """Returns what the server for enrolments speaks: TLS 1.3, to whoever comes."""
+        return self._server_context()
+
+    def _server_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.num_tickets = 0
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.verify_flags |= ssl.VERIFY_X509_STRICT
-        context.load_verify_locations(cadata=self.root_pem)
         self.show(context)
         return context
 

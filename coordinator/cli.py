@@ -81,6 +81,10 @@ def invite(
         str | None,
         typer.Option("--url", help="Default: the first host of init, and port 8443."),
     ] = None,
+    enrol_url: Annotated[
+        str | None,
+        typer.Option("--enrol-url", help="Where it enrols. Default: the port after that of --url."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Writes an invitation for one hospital: good once, for 72 hours."""
@@ -92,11 +96,12 @@ def invite(
     authority = Authority.open(home)
     file = to or Path(f"{site}.invitation")
     with _new_secret_file(file) as handle, open_members(home) as members:
-        invitation = members.invite(site, url or _url(authority.hosts[0]))
+        invitation = members.invite(site, url or _url(authority.hosts[0]), enrol_url)
         handle.write(to_bytes(invitation))
     fingerprint = authority.root_fingerprint
     say(
-        f"invitation {file}: {site} may enrol at {invitation.url} once, until {invitation.expires}",
+        f"invitation {file}: {site} may enrol at {invitation.enrol_url} once, until "
+        f"{invitation.expires}",
         "hand over  by a way that you trust; whoever holds the file can enrol in its name",
         f"read out   {spoken(fingerprint)}",
         "           by phone, all of it: collegium silo enrol asks the hospital for it",
@@ -108,6 +113,7 @@ def invite(
             "site": site,
             "file": str(file),
             "url": invitation.url,
+            "enrol_url": invitation.enrol_url,
             "expires": invitation.expires,
             "root_fingerprint": fingerprint,
         },

@@ -22,7 +22,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from coordinator.service import QuietServer, Service
+from coordinator.listening import QuietServer
+from coordinator.service import Service
 from protocol.errors import FederationError, WorkspaceRefused, named
 
 _SOCKET = "control.sock"

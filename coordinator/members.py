@@ -38,6 +38,7 @@ from protocol.enrolment import (
     TOKEN_BYTES,
     CertificateReply,
     EnrolmentInvitation,
+    next_port,
     parse_enrolment_request,
     parse_key_change,
     parse_renewal_request,
@@ -97,12 +98,13 @@ class Members:
                 if acts.session.get(CertificateRow, write_serial(certificate)) is None:
                     acts.write("certified", _certificate_row(COORDINATOR, certificate))
 
-    def invite(self, site: str, url: str) -> EnrolmentInvitation:
+    def invite(self, site: str, url: str, enrol_url: str | None = None) -> EnrolmentInvitation:
         """Returns an invitation; it is not kept, only its token's hash is.
 
         Args:
             site: the hospital's name, of which an older invitation ends.
             url: where hospitals reach the coordinator, ``https://host:port``.
+            enrol_url: where this one enrols; the next port when None.
 
         Raises:
             MessageRefused: a hospital cannot have this name, or the URL is none.
@@ -112,6 +114,7 @@ class Members:
             invitation = EnrolmentInvitation(
                 site=site,
                 url=url,
+                enrol_url=enrol_url or next_port(url),
                 root=self._authority.root_pem,
                 token=secrets.token_bytes(TOKEN_BYTES),
                 expires=expires,
@@ -212,6 +215,15 @@ class Members:
                 "key-announced", MemberRow(public_key=change.after, site=site, state="announced")
             )
             acts.withdraw_proposal()
+
+    def is_anybody_invited(self) -> bool:
+        """Whether an invitation is open, so that somebody may come to enrol."""
+        now = write_time(self._authority.clock())
+        wanted = select(InvitationRow.site).where(
+            InvitationRow.state == "open", InvitationRow.expires > now
+        )
+        with self._store.read() as session:
+            return session.scalars(wanted.limit(1)).first() is not None
 
     def certificate_allowed(self, serial: str, site: str) -> bool:
         """Whether a certificate, by its serial number in hexadecimal, is this site's and good."""

@@ -57,10 +57,6 @@ class MembersOffice:
             found = self._keys[site] = (self._clock() + _KEPT_SECONDS, key)
         return found[1]
 
-    def enrol(self, request: bytes) -> bytes:
-        """Answers an enrolment request."""
-        return self._members.enrol(request)
-
     def seen(self, site: str) -> None:
         """Takes note that a site was heard of."""
         self.last_seen[site] = time.time()

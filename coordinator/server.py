@@ -7,11 +7,11 @@
     HEAD, PUT, GET /v1/blobs/DIGEST   blobs, in parts
     GET  /v1/documents/NAME           what the service publishes: roster, studies, own words
     POST /v1/documents/NAME           what a hospital hands in: a roster's signature, a renewal
-    POST /v1/enrol                    for whoever holds an invitation
-    GET  /healthz, /metrics           for the coordinator's own people
+    GET  /healthz                     whether the service answers
 
-Whatever is wrong with a stranger's request, be it the path, he hears one word;
-the reason goes to the coordinator's log. A hospital hears 409 for what is not
+Nobody without a certificate of the consortium gets as far as this. Whoever has
+one and does not prove who speaks hears one word, whatever is wrong, be it the
+path; the reason goes to the coordinator's log. A hospital hears 409 for what is not
 taken, 401 where its clock is off, and 503 when the coordinator is in trouble.
 Whatever a hospital is told bears the coordinator's signature (``protocol.wire``).
 """
@@ -24,7 +24,6 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Protocol
 
-from prometheus_client import generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -35,7 +34,7 @@ from coordinator.blob_store import BlobStore
 from coordinator.guard import Directory, Guard, WrongClock, require_body
 from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
-from coordinator.strangers import STRANGERS, Tally
+from coordinator.request_reading import Refusals, read_body
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity import SigningKey
 from protocol.wire import (
@@ -54,12 +53,6 @@ log = logging.getLogger("collegium.coordinator")
 _MOST_ANSWER = 12 << 20
 _MOST_DOCUMENT = 1 << 20
 _MOST_WAIT = 55
-#: Bytes of an enrolment: the evidence about a machine, and what stands around it.
-_MOST_ENROLMENT = 128 << 10
-_ENROL_SECONDS = 30.0
-#: Enrolments that may fail from one address in a minute, and that are looked at together.
-MOST_FAILED_ENROLMENTS = 10
-_ENROLMENTS_AT_ONCE = 2
 #: Seconds for the body of one request.
 _BODY_SECONDS = 600.0
 _NUMBER = re.compile(r"[0-9]{1,16}")
@@ -72,9 +65,6 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 class Office(Directory, Protocol):
     """What the service decides and keeps, behind the endpoints."""
-
-    def enrol(self, request: bytes) -> bytes:
-        """Answers an enrolment request."""
 
     def document(self, site: str, name: str) -> bytes | None:
         """Returns a published document for a site, or None."""
@@ -109,8 +99,7 @@ class Server:
         self._office, self._mailbox, self._blobs = office, mailbox, blobs
         self._metrics, self._pool, self._key = metrics, pool, key
         self._guard = Guard(office)
-        self._failed = Tally(MOST_FAILED_ENROLMENTS)
-        self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
+        self._refusals = Refusals(metrics)
         self._bells: dict[str, asyncio.Event] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing: dict[str, asyncio.Lock] = {}
@@ -129,11 +118,9 @@ class Server:
                     self._of_site(self._document, _MOST_DOCUMENT),
                     methods=["GET", "POST"],
                 ),
-                Route("/v1/enrol", self._enrol, methods=["POST"]),
                 Route("/healthz", self._health, methods=["GET"]),
-                Route("/metrics", self._show_metrics, methods=["GET"]),
             ],
-            exception_handlers={HTTPException: self._unknown},
+            exception_handlers={HTTPException: self._refusals.unknown},
         )
         self.app.router.redirect_slashes = False
 
@@ -179,8 +166,6 @@ class Server:
         handler: Callable[[Request, str, bytes], Awaitable[Response]],
         most: int,
     ) -> Response:
-        if request.scope["state"].get("certificate") is None:
-            return self._refused(request, "no certificate")
         try:
             proof = self._guard.admit(
                 request.scope["state"]["certificate"],
@@ -189,13 +174,13 @@ class Server:
                 target=_target(request),
             )
             request.scope["state"]["introduce"](proof.site)
-            body = await asyncio.wait_for(_body(request, most), _BODY_SECONDS)
+            body = await asyncio.wait_for(read_body(request, most), _BODY_SECONDS)
             require_body(proof, body)
         except WrongClock as error:
             log.info("%s", error)
             return Response("clock", 401)
         except MessageRefused as error:
-            return self._refused(request, str(error))
+            return self._refusals.refuse(request, str(error))
         except (ClientDisconnect, TimeoutError) as error:
             log.info("the body of %s did not come: %s", request.url.path, type(error).__name__)
             return Response(status_code=400, headers={"connection": "close"})
@@ -209,15 +194,6 @@ class Server:
         except FederationError as error:
             log.info("site %s, %s: %s", site, request.url.path, error)
             return Response("refused", 409)
-
-    def _refused(self, request: Request, reason: str) -> Response:
-        self._metrics.refused.inc()
-        asked = f"{request.method} {request.scope['path']:.100}"
-        STRANGERS.tell(_address(request), f"refused {asked}: {reason}")
-        return Response("refused", 403, headers={"connection": "close"})
-
-    async def _unknown(self, request: Request, error: Exception) -> Response:
-        return self._refused(request, str(error))
 
     async def _inbox(self, request: Request, site: str, _body: bytes) -> Response:
         after = _number(request.query_params.get("after"), 0, 2**53 - 1)
@@ -283,51 +259,8 @@ class Server:
         found = await loop.run_in_executor(self._pool, self._office.document, site, name)
         return Response("unknown", 404) if found is None else Response(found)
 
-    async def _enrol(self, request: Request) -> Response:
-        address = _address(request)
-        try:
-            body = await asyncio.wait_for(_body(request, _MOST_ENROLMENT), _ENROL_SECONDS)
-            async with self._enrolling:
-                if self._failed.is_full(address):
-                    raise MessageRefused("too many attempts from this address")
-                try:
-                    reply = await asyncio.get_running_loop().run_in_executor(
-                        self._pool, self._office.enrol, body
-                    )
-                except FederationError:
-                    self._failed.count(address)
-                    raise
-        except (FederationError, TimeoutError, ClientDisconnect) as error:
-            return self._refused(request, f"enrolment: {str(error) or type(error).__name__}")
-        return Response(reply, media_type="application/json")
-
     async def _health(self, _request: Request) -> Response:
         return Response("ok")
-
-    async def _show_metrics(self, request: Request) -> Response:
-        if _address(request) not in ("127.0.0.1", "::1"):
-            return self._refused(request, "metrics are for this machine only")
-        return Response(generate_latest(self._metrics.registry), media_type="text/plain")
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """Returns the body, which is refused before it is read where it says that it is too long."""
-    declared = request.headers.get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > most:
-        raise MessageRefused(f"a body of {declared:.20} bytes, at most {most} are read")
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise MessageRefused("compressed bodies are not read")
-    parts, length = [], 0
-    async for part in request.stream():
-        length += len(part)
-        if length > most:
-            raise MessageRefused(f"a body longer than {most} bytes")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "?"
 
 
 def _target(request: Request) -> str:

@@ -4,7 +4,6 @@ The hospitals reach ``server`` over TLS. The consortium's own people reach
 ``control`` over a socket file that only the owner of the folder can open.
 """
 
-import asyncio
 import logging
 import secrets
 import ssl
@@ -15,12 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import uvicorn
+from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
 from coordinator.authority import Authority
 from coordinator.blob_store import BlobStore
+from coordinator.enrolment_server import EnrolmentServer
 from coordinator.gate import gate_config
+from coordinator.listening import EnrolmentListener, listening, taken
 from coordinator.mailbox import Mailbox
 from coordinator.members import Members
 from coordinator.metrics import Metrics
@@ -30,7 +31,7 @@ from coordinator.server import Server
 from coordinator.store import RunRow, Store, StudyRow, now
 from coordinator.workspace import Workspace
 from protocol.encoding import parse_canonical
-from protocol.errors import FederationError, PolicyRefused, StoreBroken, WorkspaceRefused
+from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity import Roster, parse_roster
 from protocol.machine_evidence import MachineEvidence
 from protocol.study import Study
@@ -62,10 +63,12 @@ class Service:
         self.server = Server(
             self._office, self._mailbox, self._blobs, self._metrics, self._pool, self._key
         )
+        self._enrolments = EnrolmentServer(members.enrol, self._metrics, self._pool)
+        self._is_invited = members.is_anybody_invited
         self._rosters = members.rosters
         self._runs: dict[str, NetworkRun] = {}
         self._threads: dict[str, threading.Thread] = {}
-        self._context: ssl.SSLContext | None = None
+        self._contexts: tuple[ssl.SSLContext, ...] = ()
         self._lock, self._starting = threading.Lock(), threading.Lock()
 
     def start_run(self, study_digest: str, *, test_noise: bool = False, again: bool = False) -> str:
@@ -206,8 +209,10 @@ class Service:
             thread.join(seconds)
 
     @contextmanager
-    def serving(self, host: str, port: int) -> Iterator[int]:
+    def serving(self, host: str, port: int, enrol_port: int | None = None) -> Iterator[int]:
         """Serves until the block ends; yields the port. Runs at work are suspended then.
+
+        Enrolments are taken on ``enrol_port``, the next one when None.
 
         The folder is held meanwhile, so that its runs are shown as running.
 
@@ -215,31 +220,31 @@ class Service:
             WorkspaceRefused: the address cannot be listened on, or the folder is held by another
                 process.
         """
-        with self._workspace.at_work(), self._listening(host, port) as bound:
-            yield bound
+        with self._workspace.at_work(), taken(host, port, enrol_port) as (bound, beside):
+            main, enrolling = self._authority.server_context(), self._authority.enrolment_context()
+            self._contexts = (main, enrolling)
+            enrolments = EnrolmentListener(
+                self._enrolments.app, enrolling, (host, beside), self._is_invited
+            )
+            with (
+                listening(gate_config(self.server.app, main, host=host, port=bound)),
+                enrolments.at_work(),
+            ):
+                try:
+                    yield bound
+                finally:
+                    self.close()
 
-    @contextmanager
-    def _listening(self, host: str, port: int) -> Iterator[int]:
-        self._context = self._authority.server_context()
-        config = gate_config(self.server.app, self._context, host=host, port=port)
-        server = QuietServer(config)
-        thread = threading.Thread(target=server.run, name="gate")
-        thread.start()
-        try:
-            while not server.started and thread.is_alive():
-                server.ready.wait(0.05)
-            if not server.started:
-                raise WorkspaceRefused(f"{host}:{port} cannot be listened on: is it taken?")
-            yield int(server.servers[0].sockets[0].getsockname()[1])
-        finally:
-            self.close()
-            server.should_exit = True
-            thread.join(15)
+    @property
+    def counts(self) -> CollectorRegistry:
+        """What Prometheus reads."""
+        return self._metrics.registry
 
     def renew(self) -> None:
         """Renews the server's certificate when it is time; new connections see the new one."""
-        if self._context is not None and self._authority.renew_server():
-            self._authority.show(self._context)
+        if self._contexts and self._authority.renew_server():
+            for context in self._contexts:
+                self._authority.show(context)
             log.info("the server's certificate was renewed")
 
     def close(self) -> None:
@@ -275,29 +280,3 @@ class Service:
             )
         self._rosters.require_valid(signed.roster)
         return signed.roster
-
-
-class QuietServer(uvicorn.Server):
-    """A server in a thread: it leaves signals to the process."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.ready = threading.Event()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves signals alone."""
-        yield
-
-    async def startup(self, sockets: Any = None) -> None:
-        """Starts, and says so."""
-        await super().startup(sockets)
-        self.ready.set()
-
-    def run(self, sockets: Any = None) -> None:
-        """Serves; an address that cannot be had ends the thread, not the process."""
-        try:
-            with asyncio.Runner(loop_factory=self.config.get_loop_factory()) as runner:
-                runner.run(self.serve(sockets))
-        except SystemExit:
-            log.error("the gate could not be opened on %s:%s", self.config.host, self.config.port)

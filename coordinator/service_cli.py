@@ -4,15 +4,19 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coordinator.cli import DEFAULT_PORT, AsJson, Home
 from coordinator.console import emit, say
-from protocol.errors import PolicyRefused
+from protocol.errors import PolicyRefused, WorkspaceRefused
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 app = typer.Typer()
 #: Seconds between two looks at the server's certificate.
@@ -25,6 +29,17 @@ def start(
     home: Home,
     host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "0.0.0.0",  # noqa: S104  (a service)
     port: Annotated[int, typer.Option("--port", help="The port to listen on.")] = DEFAULT_PORT,
+    enrol_port: Annotated[
+        int | None,
+        typer.Option(
+            "--enrol-port",
+            help="Where hospitals enrol while an invitation is open. Default: the port after it.",
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", help="Shows counts to Prometheus on 127.0.0.1."),
+    ] = None,
     join_seconds: Annotated[
         float, typer.Option("--join-seconds", help="How long a run waits for its hospitals.")
     ] = 24 * 3600.0,
@@ -50,13 +65,37 @@ def start(
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
-    with controlling(service, home), service.serving(host, port) as bound:
+    with (
+        controlling(service, home),
+        service.serving(host, port, enrol_port) as bound,
+        metrics_shown(service.counts, metrics_port),
+    ):
         say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
         for run_id in service.take_up_runs():
             say(f"taken up   run {run_id}")
         while not ended.wait(_CHORES_SECONDS):
             service.renew()
     say("ended")
+
+
+@contextmanager
+def metrics_shown(counts: "CollectorRegistry", port: int | None) -> Iterator[None]:
+    """Shows counts to whoever is on this machine, where it was asked for."""
+    if port is None:
+        yield
+        return
+    from prometheus_client import start_http_server
+
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=counts)
+    except (OSError, OverflowError) as error:
+        raise WorkspaceRefused(f"--metrics-port {port} cannot be listened on: {error}") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @app.command("run")

@@ -14,6 +14,7 @@ Source: ``transport-and-identity.md`` E, "Enrolment and certificates".
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import MessageRefused
@@ -64,13 +65,15 @@ def renewal_due(not_before: datetime, not_after: datetime, now: datetime) -> boo
 class EnrolmentInvitation:
     """What the coordinator hands to one hospital, by a way that it trusts: ``SITE.invitation``.
 
-    ``root`` is the certificate that the hospital will trust, and no other. It
+    ``url`` is where the coordinator serves hospitals, ``enrol_url`` where this
+    one enrols. ``root`` is the certificate that it will trust, and no other. It
     also names the coordinator's signing key (``consortium_root``), so that its
     fingerprint, which people compare, covers both.
     """
 
     site: SiteName
     url: Annotated[str, _URL]
+    enrol_url: Annotated[str, _URL]
     root: Annotated[str, _CERTIFICATE]
     token: Annotated[bytes, hex_bytes(TOKEN_BYTES)] = field(repr=False)
     expires: Time
@@ -90,6 +93,20 @@ class EnrolmentInvitation:
                 f"the invitation of {self.site} expired at {self.expires}: ask the coordinator "
                 "for a new one, and check this machine's clock"
             )
+
+
+def next_port(url: str) -> str:
+    """Returns where enrolments are taken unless it is said otherwise: beside the hospitals' port.
+
+    >>> next_port("https://collegium.example.org:8443"), next_port("https://[::1]")
+    ('https://collegium.example.org:8444', 'https://[::1]:444')
+
+    Raises:
+        ValueError: it is no address.
+    """
+    found = urlsplit(url)
+    host = found.hostname or ""
+    return f"https://{f'[{host}]' if ':' in host else host}:{(found.port or 443) + 1}"
 
 
 @dataclass(frozen=True, kw_only=True)

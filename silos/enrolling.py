@@ -3,6 +3,7 @@
 Before the fingerprint was compared nothing is written, sent or trusted.
 """
 
+import time
 from pathlib import Path
 
 import httpx2
@@ -23,6 +24,8 @@ from silos.coordinator_identity import require_coordinator
 from silos.credentials import Credentials, trusting
 
 _SECONDS = 30.0
+#: Seconds for the coordinator to open the port after it has made the invitation.
+OPENING_SECONDS = 5.0
 
 
 def enrol(
@@ -69,8 +72,22 @@ def enrol(
 def _post(invitation: EnrolmentInvitation, request: bytes) -> httpx2.Response:
     try:
         with httpx2.Client(verify=trusting(invitation.root), timeout=_SECONDS) as http:
-            return http.post(f"{invitation.url}/v1/enrol", content=request)
+            return _asked(http, f"{invitation.enrol_url}/v1/enrol", request)
     except httpx2.TransportError as error:
         raise LinkLost(
-            f"{invitation.url} does not answer as this consortium's coordinator: {error}"
+            f"{invitation.enrol_url} does not answer as this consortium's coordinator: {error}. "
+            "Enrolments are taken only while an invitation is open: if this one was used or has "
+            "expired, ask for a new one"
         ) from error
+
+
+def _asked(http: httpx2.Client, url: str, request: bytes) -> httpx2.Response:
+    """Asks, and again while nobody listens: the port opens only a moment after an invitation."""
+    end = time.monotonic() + OPENING_SECONDS
+    while True:
+        try:
+            return http.post(url, content=request)
+        except httpx2.ConnectError as error:
+            if "refused" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.1)

@@ -44,7 +44,7 @@ def enrol(
     read = read_invitation(invitation)
     coordinator = coordinator_of(read.root)
     say(
-        f"invitation {read.site} may enrol at {read.url} until {read.expires}",
+        f"invitation {read.site} may enrol at {read.enrol_url} until {read.expires}",
         f"root       {spoken(str(coordinator.root))}",
         "           the coordinator's people read it out to you by phone; it covers the "
         "coordinator's signing key, too",
@@ -117,7 +117,6 @@ def start(
             url=site.coordinator,
             settings=Settings(
                 source=source_path(site, home),
-                stated=lambda: consent.site_file().stated,
                 fixed_noise=test_noise,
                 attestation=lambda: consent.site_file().policy.attestation,
                 evidence=partial(own_evidence, home),

@@ -86,6 +86,7 @@ class Caller:
         )
         said = {PROOF_HEADER: proof if proof is not None else self.proof(method, target, body)}
         with contextlib.closing(line):
+            line.connect()
             with contextlib.suppress(OSError):  # the coordinator need not listen to the end
                 line.request(method, target, body or None, said | (headers or {}))
             reply = line.getresponse()
@@ -105,9 +106,12 @@ def _rest(line: ssl.SSLSocket) -> bytes:
 
 
 def stranger(network: Network, source: str = "127.0.0.1") -> Caller:
-    """Somebody who knows the consortium's root, which is no secret, and has no certificate."""
+    """Somebody who knows the consortium's root, which is no secret, and has no certificate.
+
+    Such a one gets as far as the port for enrolments, while an invitation is open.
+    """
     root = (network.home / "tls" / "root.pem").read_text()
-    return Caller(port=network.port, context=trusting(root), source=source)
+    return Caller(port=network.port + 1, context=trusting(root), source=source)
 
 
 def enrolled(network: Network, name: str) -> Caller:

@@ -224,10 +224,17 @@ def test_damaged_files_are_refused(
 def test_server_speaks_tls_1_3_to_this_consortium_only(authority: Authority) -> None:
     context = authority.server_context()
     assert context.minimum_version == ssl.TLSVersion.TLSv1_3
-    assert context.verify_mode == ssl.CERT_OPTIONAL
+    assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.verify_flags & ssl.VERIFY_X509_STRICT
     assert context.num_tickets == 0
     assert [pem_of(der) for der in context.get_ca_certs(binary_form=True)] == [authority.root_pem]
+
+
+def test_server_for_enrolments_asks_for_no_certificate(authority: Authority) -> None:
+    context = authority.enrolment_context()
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_3
+    assert context.verify_mode == ssl.CERT_NONE
+    assert context.num_tickets == 0
 
 
 def pem_of(der: bytes) -> str:

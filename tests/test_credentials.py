@@ -105,8 +105,15 @@ def test_hospital_is_let_in_by_its_name(enrolled: Enrolled) -> None:
     assert certificate["subjectAltName"] == (("URI", "collegium://silo/lyon"),)
 
 
-def test_whoever_has_no_certificate_may_come_to_enrol_and_is_nobody(enrolled: Enrolled) -> None:
+def test_whoever_has_no_certificate_is_refused(enrolled: Enrolled) -> None:
     with serving(enrolled.authority.server_context()) as (address, seen):
+        with pytest.raises(ssl.SSLError, match="certificate required"):
+            greet(address, trusting(enrolled.authority.root_pem))
+    assert "peer did not return a certificate" in str(seen[0])
+
+
+def test_whoever_has_no_certificate_may_come_to_enrol_and_is_nobody(enrolled: Enrolled) -> None:
+    with serving(enrolled.authority.enrolment_context()) as (address, seen):
         assert greet(address, trusting(enrolled.authority.root_pem)) == b"welcome"
     assert seen == [("TLSv1.3", {})] or seen == [("TLSv1.3", None)]
 
@@ -273,6 +280,7 @@ def invitation(enrolled: Enrolled) -> EnrolmentInvitation:
     return EnrolmentInvitation(
         site="lyon",
         url="https://localhost:8443",
+        enrol_url="https://localhost:8444",
         root=enrolled.authority.root_pem,
         token=bytes(32),
         expires=write_time(enrolled.clock.now),

@@ -9,6 +9,7 @@ import pytest
 from starlette.routing import Route
 
 from coordinator.blob_store import BlobStore
+from coordinator.enrolment_server import EnrolmentServer
 from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
 from coordinator.server import Server
@@ -41,7 +42,7 @@ def test_page_quotes_every_limit_as_the_code_has_it(limit: str, value: str, wher
 
 def test_page_forgets_no_limit_that_is_named_in_the_code() -> None:
     told = {row[2].strip("`") for row in rows("limit")}
-    for module in ("door", "gate", "server", "blob_store", "strangers"):
+    for module in ("door", "gate", "server", "enrolment_server", "blob_store", "strangers"):
         found = vars(import_module(f"coordinator.{module}"))
         own = [name for name in found if re.match("MOST_|HEADER_|SILENT_|HANDSHAKE_", name)]
         named = {name for path in told for name in [path.rpartition(".")[2]]}
@@ -49,9 +50,11 @@ def test_page_forgets_no_limit_that_is_named_in_the_code() -> None:
 
 
 def test_page_names_every_endpoint_and_no_other(served: Server) -> None:
+    enrolments = EnrolmentServer(bytes, Metrics(), ThreadPoolExecutor(1))
     here = {
         (method, route.path)
-        for route in served.app.routes
+        for app in (served.app, enrolments.app)
+        for route in app.routes
         if isinstance(route, Route)
         for method in route.methods or ()
         if method != "HEAD" or "blobs" in route.path

@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -17,15 +18,17 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import door, gate, server
-from coordinator.authority import Authority
+from coordinator import door, enrolment_server, gate, server
+from coordinator.authority import Authority, utc_now
 from coordinator.door import Guest, House
 from coordinator.home import open_members
 from coordinator.mailbox import Mailbox
+from coordinator.service_cli import metrics_shown
 from coordinator.strangers import StrangerLog, Tally
 from protocol.encoding import blob_digest
-from protocol.enrolment import EnrolmentInvitation, request_enrolment
+from protocol.enrolment import INVITATION_LIFE, EnrolmentInvitation, request_enrolment
 from protocol.enrolment import to_bytes as written
+from protocol.errors import WorkspaceRefused
 from protocol.identity import SigningKey
 from protocol.wire import Answer, BlobName, Delivery, to_bytes
 from silos.credentials import Credentials
@@ -45,7 +48,17 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A served coordinator and four enrolled hospitals whose supervisors are not started."""
     network = Network(tmp_path_factory.mktemp("strangers"), small_study())
     with network.serving():
+        with open_members(network.home) as members:
+            members.invite("nobody", f"https://127.0.0.1:{network.port}")
+        until(lambda: is_open(network.port + 1))
         yield network
+
+
+def is_open(port: int) -> bool:
+    with contextlib.suppress(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+        return True
+    return False
 
 
 @pytest.fixture
@@ -59,10 +72,9 @@ def east(network: Network) -> Caller:
 
 
 @pytest.fixture(autouse=True)
-def fresh_counts(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests did from this address does not count."""
     monkeypatch.setattr(gate.STRANGERS, "_lines", Tally(100))
-    monkeypatch.setattr(network.service.server, "_failed", Tally(server.MOST_FAILED_ENROLMENTS))
 
 
 @pytest.fixture
@@ -89,10 +101,54 @@ def put(caller: Caller, blob: bytes, offset: int, part: bytes, size: int | None 
 # --- who are you? ---
 
 
-def test_stranger_without_a_certificate_hears_one_word(network: Network, logged: Logged) -> None:
-    status, said, headers = stranger(network).asks("GET", INBOX)
-    assert (status, said, headers["connection"]) == (403, b"refused", "close")
-    logged("127.0.0.1: refused GET /v1/inbox: no certificate")
+@pytest.mark.parametrize("target", [INBOX, "/healthz", "/metrics", "/v1/enrol", "/"])
+def test_stranger_without_a_certificate_gets_no_tls_where_hospitals_are_served(
+    network: Network, target: str, logged: Logged
+) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        replace(stranger(network), port=network.port).asks("GET", target)
+    logged("127.0.0.1: no TLS was agreed: PEER_DID_NOT_RETURN_A_CERTIFICATE")
+
+
+@pytest.mark.parametrize("target", [INBOX, "/healthz", "/metrics", "/v1/documents/words", "/"])
+def test_where_hospitals_enrol_nothing_else_is_served(
+    network: Network, east: Caller, target: str, logged: Logged
+) -> None:
+    for caller in (stranger(network), replace(east, port=network.port + 1)):
+        status, said, headers = caller.asks("GET", target)
+        assert (status, said, headers["connection"]) == (403, b"refused", "close")
+    logged(f"127.0.0.1: refused GET {target.partition('?')[0]}: ")
+
+
+def test_port_for_enrolments_refuses_connections_while_no_invitation_is_open(
+    tmp_path: Path, logged: Logged
+) -> None:
+    network = Network(tmp_path, small_study())
+    with network.serving():  # four hospitals have enrolled
+        until(lambda: not is_open(network.port + 1))
+        with open_members(network.home) as members:
+            invitation = members.invite("late", f"https://127.0.0.1:{network.port}")
+        until(lambda: is_open(network.port + 1))
+        with open_members(network.home) as members:
+            members.revoke("late", "it was a trial")
+        until(lambda: not is_open(network.port + 1))
+        assert invitation.enrol_url == f"https://127.0.0.1:{network.port + 1}"
+        logged("an invitation is open: enrolments are taken")
+        logged("no invitation is open: no enrolments are taken")
+        assert newcomer(network, tmp_path, "later").hears("GET", INBOX) == 204
+        until(lambda: not is_open(network.port + 1))  # its invitation is used
+
+
+def test_an_expired_invitation_keeps_no_port_open(tmp_path: Path) -> None:
+    network = Network(tmp_path, small_study())
+    members = network.service._office._members
+    with open_members(network.home) as others:
+        others.invite("late", "https://127.0.0.1:1")
+    assert members.is_anybody_invited()
+    later = utc_now() + INVITATION_LIFE
+    members._authority.clock = lambda: later
+    assert not members.is_anybody_invited()
+    network.service.close()
 
 
 def test_certificate_of_another_authority_gets_no_tls(
@@ -431,7 +487,7 @@ def test_trickled_header_ends_the_connection(
 def test_trickled_body_of_an_enrolment_ends(
     network: Network, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
-    monkeypatch.setattr(server, "_ENROL_SECONDS", 1.0)
+    monkeypatch.setattr(enrolment_server, "ENROL_SECONDS", 1.0)
     head = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
     assert b"403" in stranger(network).says(head, *[b"x"] * 20, pause=0.2)[:20]
     logged("enrolment: TimeoutError")
@@ -508,8 +564,8 @@ def test_pipelined_requests_are_answered_one_by_one(network: Network, east: Call
     assert heard.count(b"204 No Content") == 20
 
 
-def test_http_1_0_is_answered_and_closed(network: Network) -> None:
-    heard = stranger(network).says(b"GET /healthz HTTP/1.0\r\n\r\n")
+def test_http_1_0_is_answered_and_closed(east: Caller) -> None:
+    heard = east.says(b"GET /healthz HTTP/1.0\r\n\r\n")
     assert heard.endswith(b"ok")
 
 
@@ -521,11 +577,21 @@ def test_upgrades_and_odd_headers_change_nothing(network: Network) -> None:
     assert b"403" in stranger(network).says(said)[:20]
 
 
-def test_metrics_are_shown_on_this_machine_only(network: Network, logged: Logged) -> None:
-    forwarded = {"x-forwarded-for": "127.0.0.1", "forwarded": "for=127.0.0.1"}
-    assert stranger(network).hears("GET", "/metrics") == 200
-    assert stranger(network, "127.0.0.2").hears("GET", "/metrics", headers=forwarded) == 403
-    logged("127.0.0.2: refused GET /metrics: metrics are for this machine only")
+def test_metrics_are_shown_on_this_machine_only(network: Network, east: Caller) -> None:
+    assert east.hears("GET", "/metrics") == 403
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with metrics_shown(network.service.counts, port):
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as page:
+            assert b"collegium_refused_total" in page.read()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), PATIENCE)
+        taken = pytest.raises(WorkspaceRefused, match=f"--metrics-port {port} cannot be listened")
+        with taken, metrics_shown(network.service.counts, port):
+            pass
+    with metrics_shown(network.service.counts, None):
+        assert not is_open(port)
 
 
 def test_log_takes_no_line_that_a_stranger_writes(network: Network, logged: Logged) -> None:
@@ -544,6 +610,7 @@ def attempt(
     invitation = EnrolmentInvitation(
         site="east",
         url="https://127.0.0.1:1",
+        enrol_url="https://127.0.0.1:2",
         root=(network.home / "tls" / "root.pem").read_text(),
         token=os.urandom(32),
         expires="2999-01-01T00:00:00.000Z",
@@ -552,15 +619,14 @@ def attempt(
     return caller, written(request_enrolment(invitation, request, caller.key))
 
 
-def test_wrong_tokens_are_looked_at_so_often_and_no_more(
+def test_wrong_tokens_open_nothing_and_keep_nobody_out(
     network: Network, tmp_path: Path, logged: Logged
 ) -> None:
     before = enrolled(network, "east")
-    for _ in range(server.MOST_FAILED_ENROLMENTS + 5):
+    for _ in range(30):
         caller, body = attempt(network, source="127.0.0.3")
         assert caller.hears("POST", "/v1/enrol", body) == 403
     logged("127.0.0.3: refused POST /v1/enrol: enrolment: the invitation is unknown")
-    logged("127.0.0.3: refused POST /v1/enrol: enrolment: too many attempts from this address")
     assert before.hears("GET", INBOX) == 204
     assert newcomer(network, tmp_path, "late").hears("GET", INBOX) == 204  # from another address
 
@@ -659,7 +725,7 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
         ]
         logged("127.0.0.4: no TLS was agreed: the place was needed")
         assert east.hears("GET", INBOX) == 204
-        assert stranger(network, "127.0.0.6").hears("GET", "/healthz") == 200
+        assert replace(east, source="127.0.0.6").hears("GET", "/healthz") == 200
         for line in idle:
             line.settimeout(PATIENCE)
             with contextlib.suppress(ConnectionError):
@@ -667,12 +733,13 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
 
 
 def test_strangers_who_agree_on_tls_and_say_nothing_give_way(
-    network: Network, east: Caller, logged: Logged, monkeypatch: pytest.MonkeyPatch
+    network: Network, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "MOST_CONNECTIONS", 12)
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(stranger(network, "127.0.0.8").connect()) for _ in range(20)]
-        assert [east.hears("GET", INBOX) for _ in range(5)] == [204] * 5
+        late = [attempt(network) for _ in range(5)]
+        assert [caller.hears("POST", "/v1/enrol", body) for caller, body in late] == [403] * 5
         assert silent[0].recv(1) == b""
     logged("127.0.0.8: shown out: the place was needed")
 
@@ -693,6 +760,7 @@ def nuisance(network: Network, stop: threading.Event) -> int:
         lambda: caller.hears("POST", "/v1/enrol", attempt(network)[1]),
         lambda: caller.hears("POST", "/v1/enrol", bytes(1 << 20)),
         lambda: caller.connect().close(),
+        lambda: replace(caller, port=network.port).connect().close(),
         lambda: socket.create_connection(("127.0.0.1", network.port), 5).close(),
     ]
     while not stop.is_set():
@@ -707,6 +775,9 @@ def test_honest_run_finishes_while_strangers_knock(tmp_path: Path, logged: Logge
     network = Network(tmp_path, small_study())
     stop = threading.Event()
     with network.serving(), ThreadPoolExecutor(3) as pool:
+        with open_members(network.home) as members:
+            members.invite("nobody", f"https://127.0.0.1:{network.port}")
+        until(lambda: is_open(network.port + 1))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         pests = [pool.submit(nuisance, network, stop) for _ in range(3)]
         try:

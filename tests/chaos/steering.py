@@ -120,7 +120,8 @@ def _admit(stage: Stage, spare: Site) -> None:
     spare.home.mkdir()
     hospital = spare.open()
     with open_members(stage.home) as members:
-        invitation = members.invite(spare.name, stage.east.url)
+        url = f"https://127.0.0.1:{stage.port}"  # not through east's line
+        invitation = members.invite(spare.name, url)
     enrol(spare.home, hospital, invitation, root=Authority.open(stage.home).root_fingerprint)
     hospital.close()
     with open_members(stage.home) as members:

@@ -52,6 +52,7 @@ _CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 _INVITATION = EnrolmentInvitation(
     site="lyon",
     url="https://localhost:8443",
+    enrol_url="https://localhost:8444",
     root=_CERTIFICATE,
     token=bytes(range(32)),
     expires="2000-01-01T00:00:00.000Z",
