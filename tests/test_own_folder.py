@@ -4,10 +4,13 @@ import json
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 
 import pytest
+from rich.console import Console
 
+from collegium.audit_inputs import AuditInputs
+from collegium.verify import verify_folder
 from compliance.approval_book import approvals_of
 from compliance.documents import Statement
 from compliance.hospital_report import hospital_report
@@ -21,6 +24,7 @@ from silos.own_runs import own_run, own_runs
 from silos.site_template import site_template
 from tests.databases import run_sql
 from tests.network import Network, Site
+from tests.output_folder import rewrite_log, without_run
 from tests.studies import small_study
 from tests.test_silo_commands import Person, person
 
@@ -136,6 +140,21 @@ def test_a_sound_folder_is_verified_with_its_keys(
     assert found["coordinator"] == Workspace(run_once[0].home).public_key().hex()
     assert found["coordinator"] in person.err
     assert "not checked  the coordinator's records" in person.err
+
+
+def test_the_coordinators_folder_is_held_to_a_hospitals(
+    run_once: tuple[Network, str], home: Path, tmp_path: Path
+) -> None:
+    network, run = run_once
+    given = AuditInputs(hospital=home)
+    answer = verify_folder(network.home, given, Console(quiet=True))
+    assert (answer["faults"], answer["ledgers"]) == ([], 1)
+    lying = Path(copytree(network.home, tmp_path / "lying", ignore=ignore_patterns("*.sock")))
+    rewrite_log(lying, lambda session: without_run(session, run))
+    faults = verify_folder(lying, given, Console(quiet=True))["faults"]
+    assert {(fault["hospital"], fault["run"]) for fault in faults} >= {("east", run)}
+    alone = verify_folder(lying, AuditInputs(), Console(quiet=True))
+    assert any("written anew by whoever holds its key" in said for said in alone["not_checked"])
 
 
 def test_what_needs_the_coordinators_folder_says_so(home: Path, person: Person) -> None:
