@@ -193,7 +193,9 @@ def _opening(random: Random, hospital: _Hospital) -> tuple[bytes, bytes]:
     else:
         log = spoil_tree(random, proof, [proof, tree])
     envelope = {"v": 1, "type": "round-open", "ctx": "X", "from": COORDINATOR, "body": "Y"}
-    data = written(envelope).replace(b'"Y"', b'{"context":' + body + b',"log":' + log + b"}")
+    data = written(envelope).replace(
+        b'"Y"', b'{"context":' + body + b',"log":' + log + b',"own":null}'
+    )
     data = data.replace(b'"X"', written(digest(body)))
     return hospital.key.sign("round-open", data) + data, model
 

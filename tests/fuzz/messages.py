@@ -162,7 +162,9 @@ def _prepare_context() -> Make:
                 "body": _HOLE,
             }
         )
-        return sender.signed(envelope.replace(_HOLE_BYTES, b'{"context":%s,"log":null}' % tree))
+        return sender.signed(
+            envelope.replace(_HOLE_BYTES, b'{"context":%s,"log":null,"own":null}' % tree)
+        )
 
     def make(random: Random) -> Attempt:
         wire = signed(spoil_tree(random, context.to_json(), [context.to_json()]))
