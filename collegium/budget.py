@@ -76,7 +76,7 @@ def show_own_budget(home: Path, study: Study | None, console: Console) -> dict[s
             require_cost(study)
             if site.name not in study.site_names:
                 raise StudyRefused(f"study {study.name} is not for {site.name}")
-        found = {site.name: read_budget(hospital, study)}
+        found = {site.name: read_budget(hospital, study, site.stated)}
     finally:
         hospital.close()
     print_budgets(found, console)

@@ -348,12 +348,19 @@ def report_chart(
 
 
 @study_app.command("check")
-def study_check(study: StudyFile, data: Data = None, as_json: AsJson = False) -> None:
+def study_check(
+    study: StudyFile,
+    data: Data = None,
+    budget: Annotated[
+        float, typer.Option("--budget", help="A hospital's life-long epsilon, to show its share.")
+    ] = 10.0,
+    as_json: AsJson = False,
+) -> None:
     """Checks a study and says what it promises; with --data, every site's records as well."""
     from collegium.preflight import check_records, describe_study
 
     checked = _study(study, None)
-    promise = describe_study(checked, console())
+    promise = describe_study(checked, console(), budget)
     if data is not None:
         promise |= check_records(checked, study.parent, data, console())
     emit(promise, as_json)
@@ -441,6 +448,9 @@ def study_plan(
     colluders: Annotated[
         int | None, typer.Option("--colluders", min=0, help="Hospitals that may collude.")
     ] = None,
+    budget: Annotated[
+        float, typer.Option("--budget", help="A hospital's life-long epsilon, to show its share.")
+    ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
     """Advises steps, learning rate, clip, noise and mode, and says what they should reach."""
@@ -448,7 +458,7 @@ def study_plan(
 
     wishes = Wishes(
         patients=patients, epsilon=epsilon, delta=delta, steps=steps, inputs=inputs,
-        prevalence=prevalence, auroc=auroc, colluders=colluders,
+        prevalence=prevalence, auroc=auroc, colluders=colluders, budget=budget,
     )  # fmt: skip
     read = None if study is None else _study(study, None)
     emit(plan_study(read, wishes, console()), as_json)

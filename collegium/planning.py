@@ -8,6 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from compliance.accounting import SampledGaussian, calibrate
+from compliance.budget_filter import Filter
+from compliance.budget_words import TWO_FIGURES, percent
 from compliance.evaluation_forecast import EvaluationForecast, forecast_evaluation
 from compliance.expected_auroc import Descent
 from compliance.planning import (
@@ -27,6 +30,7 @@ from protocol.contract import TableCohort
 from protocol.errors import StudyRefused
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study import KeyedHashSplit, Study
+from silos.budget_words import CHEAPER, too_dear
 from silos.privacy_plan import PrivacyPlan
 
 #: Of a cohort of which nothing is said: its inputs, and what models reach without privacy.
@@ -51,6 +55,7 @@ class Wishes:
     prevalence: float | None = None
     auroc: float | None = None
     colluders: int | None = None
+    budget: float = 10.0
 
 
 def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[str, Any]:
@@ -70,6 +75,7 @@ def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[st
     lines = study_lines(asked, advised.chosen)
     unsaid = [_WHAT_MODELS_REACH] if wishes.auroc is None else []
     result = _as_json(asked, advised, evaluation, own, names, lines, unsaid)
+    result["notes"] += _price_notes(asked, advised.chosen, study, wishes.budget)
     _show(asked, advised, own, console)
     if not advised.chosen.learns_nothing:
         console.print("\nIn the study:", markup=False)
@@ -308,6 +314,21 @@ def _notes(
     if own is not None:
         notes.append(_comparison(own, chosen))
     return notes
+
+
+def _price_notes(asked: Question, chosen: Plan, study: Study | None, budget: float) -> list[str]:
+    """What the suggestion takes of a hospital's budget for life, its evaluation included."""
+    attempts = study.evaluation.attempts if study else 1
+    tested = (study.evaluation.epsilon if study else None) or asked.epsilon
+    noise = calibrate(epsilon=tested, delta=asked.delta, sampling_rate=1.0, steps=attempts)
+    counting = SampledGaussian(noise_multiplier=noise, sampling_rate=1.0, steps=attempts)
+    events, limit = (chosen.event, counting), Filter(epsilon_max=budget, delta=asked.delta)
+    dear = too_dear(limit, events)
+    return [
+        f"training and evaluation take {percent(limit.share_of(events))} of a hospital's budget "
+        f"for life of epsilon {budget:g} (--budget). {TWO_FIGURES}",
+        *([f"{dear}: {CHEAPER}"] if dear else []),
+    ]
 
 
 def _too_few(asked: Question, plan: Plan) -> str:

@@ -10,23 +10,27 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from collegium.consortium import Settings
+from collegium.consortium import DEFAULT_BUDGET, Settings
 from collegium.hospital_records import dealt_records, simulated_parts
 from collegium.planning import foretold
-from compliance.accounting import Filter, rdp
+from compliance.budget_filter import Filter
+from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.study_shelf import index_beside
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
+from silos.budget_words import CHEAPER, too_dear
 from silos.privacy_plan import PrivacyPlan
 
 #: By how much advised settings must be better before a study is warned.
 _MUCH = 0.05
 
 
-def describe_study(study: Study, console: Console) -> dict[str, Any]:
-    """Shows what a study promises; returns it for ``--json``."""
+def describe_study(
+    study: Study, console: Console, budget: float = DEFAULT_BUDGET
+) -> dict[str, Any]:
+    """Shows what a study promises, and its part of a budget; returns it for ``--json``."""
     privacy, colluders = study.privacy, study.aggregation.colluders
     console.print(f"[bold]{study.title}[/bold]: a valid study")
     console.print(f"  digest {study.digest}")
@@ -51,9 +55,10 @@ def describe_study(study: Study, console: Console) -> dict[str, Any]:
                 f"{if_more_collude(colluders)}, epsilon {plan.fallback_epsilon:.3g}"
             )
         console.print(
-            f"  noise multiplier {plan.training.noise_multiplier:g}; a hospital's life-long ledger "
-            f"books it as epsilon {_forecast(privacy, plan):.2g} or a little less"
+            f"  noise multiplier {plan.training.noise_multiplier:g}, in the evaluation "
+            f"{plan.evaluation.noise_multiplier:g}"
         )
+        _describe_price(plan, budget, console)
     else:
         console.print("  no differential privacy: a simulation only", style="yellow")
     return {
@@ -126,8 +131,15 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
     return {"sites": found}
 
 
-def _forecast(privacy: PatientPrivacy, plan: PrivacyPlan) -> float:
-    """What a hospital's filter would book for the dearer of the two groups, as an epsilon."""
-    limit = Filter(epsilon_max=max(1.0, privacy.epsilon), delta=privacy.delta)
-    dearer = max(rdp(plan.training, limit.order), rdp(plan.evaluation, limit.order))
-    return limit.epsilon_of(dearer)
+def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> None:
+    """Says what a hospital's ledger would count the study as, and warns where that is much."""
+    limit = Filter(epsilon_max=budget, delta=plan.delta)
+    share = limit.share_of((plan.training, plan.evaluation))
+    console.print(
+        f"  training and evaluation take {percent(share)} of a hospital's budget for life of "
+        f"epsilon {budget:g} (--budget)"
+    )
+    console.print(f"  {TWO_FIGURES}", style="dim", soft_wrap=True)
+    dear = too_dear(limit, (plan.training, plan.evaluation))
+    if dear is not None:
+        console.print(f"  {dear}: {CHEAPER}", style="yellow", soft_wrap=True)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from collegium.consortium import DEFAULT_BUDGET
-from compliance.accounting import Filter, SampledGaussian, rdp
+from compliance.budget_filter import Filter
 from protocol.study import Study
 from silos.privacy_plan import PrivacyPlan
 
@@ -35,12 +35,6 @@ def budget_for(studies: Sequence[Study]) -> float:
 
 
 def _suffices(epsilon: float, delta: float, plans: Sequence[PrivacyPlan]) -> bool:
-    """Whether a budget holds all plans; training and test patients are different people."""
-    limit = Filter(epsilon_max=epsilon, delta=delta)
-
-    def booked(events: Sequence[SampledGaussian]) -> float:
-        return sum(rdp(event, limit.order) for event in events)
-
-    training = booked([plan.training for plan in plans])
-    evaluation = booked([plan.evaluation for plan in plans])
-    return max(training, evaluation) * 1.0001 <= limit.capacity
+    """Whether a budget holds all plans; every patient may be trained and tested on."""
+    events = tuple(event for plan in plans for event in (plan.training, plan.evaluation))
+    return Filter(epsilon_max=epsilon, delta=delta).share_of(events) * 1.0001 <= 1

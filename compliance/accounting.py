@@ -16,16 +16,17 @@ difference underflows double precision (``privacy.md`` C.2).
 """
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from decimal import Decimal
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 import dp_accounting
 import numpy as np
 from dp_accounting.pld import PLDAccountant
-from numpy.typing import NDArray
+from dp_accounting.rdp import RdpAccountant
 
+from compliance.renyi import SLACK, conversion, renyi_divergence
 from protocol.encoding import Json, digest_json
 from protocol.errors import MessageRefused
 
@@ -34,8 +35,7 @@ _EVENT_VERSION = 1
 _LARGEST_MULTIPLIER = 1e6
 #: Below this delta the rounding of the Fourier transform is no longer negligible.
 _PLD_SMALLEST_DELTA = 1e-10
-#: Above the error of double precision in this file's sums; makes every price err upwards.
-_SLACK = 1e-9
+_NEIGHBOURS = dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE
 _ORDERS = tuple(float(order) for order in np.round(1 + np.geomspace(0.05, 2000, 240), 6))
 
 
@@ -114,6 +114,55 @@ class SampledGaussian:
         return digest_json(self.to_json())
 
 
+@dataclass(frozen=True, kw_only=True, order=True)
+class JointRelease:
+    """``steps`` Gaussian releases of one sum to which several parties may add their bound.
+
+    A party is a patient of a group, or one hospital's part of a patient. ``rates`` hold
+    each one's chance to be drawn in a step, independently; those drawn together are
+    taken to add up in one direction, which is the worst they can do.
+
+    Source: Choquette-Choo, Ganesh, Steinke & Thakurta 2024 (2310.15526), corollary 4.7: sums
+    of vectors are dominated by sums of their norms.
+    """
+
+    noise_multiplier: float
+    rates: tuple[float, ...]
+    steps: int
+
+    @classmethod
+    def of(cls, event: SampledGaussian, parties: int = 1) -> "JointRelease":
+        """Returns the event as it looks to a group of this many patients of one hospital."""
+        return cls(
+            noise_multiplier=event.noise_multiplier,
+            rates=(event.sampling_rate,) * parties,
+            steps=event.steps,
+        )
+
+    @property
+    def is_nothing(self) -> bool:
+        """True when no party can influence anything."""
+        return self.steps == 0 or not any(self.rates)
+
+    @property
+    def as_one(self) -> SampledGaussian:
+        """An event that costs at least as much: all parties are drawn whenever one is."""
+        nobody = math.prod(1 - rate for rate in self.rates)
+        return SampledGaussian(
+            noise_multiplier=self.noise_multiplier / len(self.rates),
+            sampling_rate=self.rates[0] if len(self.rates) == 1 else 1 - nobody,
+            steps=self.steps,
+        )
+
+    @property
+    def draws(self) -> tuple[float, ...]:
+        """The chances that none, one, two ... of the parties are drawn in a step."""
+        chances = np.ones(1)
+        for rate in self.rates:
+            chances = np.convolve(chances, (1 - rate, rate))
+        return tuple(float(chance) for chance in chances)
+
+
 def epsilon(event: SampledGaussian, delta: float) -> float:
     """Returns an upper bound of epsilon at ``delta`` for a plan that was fixed beforehand.
 
@@ -134,64 +183,74 @@ def epsilon(event: SampledGaussian, delta: float) -> float:
     Source: PLD: Koskela et al. 2020 (1906.03049), Doroshenko et al. 2022 (2207.04380), as in
     dp-accounting; rate 1: Balle & Wang 2018 (1805.06530), theorem 8.
     """
-    _require_delta(delta)
-    return _epsilon(event, float(delta), 1)
+    return joint_epsilon((JointRelease.of(event),), delta)
 
 
-def epsilon_for_hospitals(event: SampledGaussian, delta: float, hospitals: int) -> float:
-    """Returns epsilon of a patient who takes part in ``hospitals`` hospitals of one study.
+def joint_epsilon(releases: Iterable[JointRelease], delta: float) -> float:
+    """Returns an upper bound of epsilon at ``delta`` for several fixed plans together.
 
-    Every hospital runs the same event with its own noise, so the patient pays
-    for all of them (ruling 25; ``privacy.md`` C.0).
+    Counts as ``epsilon`` does, but more coarsely where there is more than one event or
+    party, which costs less than a hundredth.
 
     >>> event = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.032, steps=1000)
-    >>> [round(epsilon_for_hospitals(event, 1e-5, m), 2) for m in (1, 2)]
-    [2.24, 3.28]
+    >>> round(joint_epsilon([JointRelease.of(event, parties=2)], 1e-5), 1)
+    5.0
 
     Raises:
-        ValueError: delta is not in (0, 1), or hospitals is below 1.
+        ValueError: delta is not in (0, 1).
     """
-    if hospitals < 1:
-        raise ValueError(f"hospitals must be at least 1: {hospitals}")
-    return epsilon(replace(event, steps=event.steps * hospitals), delta)
+    _require_delta(delta)
+    real = sorted(release for release in releases if not release.is_nothing)
+    return _joint_epsilon(tuple(real), float(delta))
 
 
 @lru_cache(maxsize=4096)
-def _epsilon(event: SampledGaussian, delta: float, coarseness: int) -> float:
-    if event.is_nothing:
+def _joint_epsilon(releases: tuple[JointRelease, ...], delta: float) -> float:
+    if not releases:
         return 0.0
-    if event.noise_multiplier == 0:
+    if any(release.noise_multiplier == 0 for release in releases):
         return math.inf
-    if event.sampling_rate == 1:
-        deviation = event.noise_multiplier / math.sqrt(event.steps)
-        return float(dp_accounting.get_epsilon_gaussian(deviation, delta)) * (1 + _SLACK) + _SLACK
-    bound = rdp_epsilon(event, delta)
+    if all(min(release.rates) == 1 for release in releases):
+        squares = (r.steps * (len(r.rates) / r.noise_multiplier) ** 2 for r in releases)
+        deviation = 1 / math.sqrt(sum(squares))
+        return float(dp_accounting.get_epsilon_gaussian(deviation, delta)) * (1 + SLACK) + SLACK
+    bound = _rdp_epsilon(tuple(release.as_one for release in releases), delta)
     if delta < _PLD_SMALLEST_DELTA or math.isinf(bound):
         return bound
-    return min(
-        bound, _pld_epsilon(event, delta, coarseness * _pld_interval(bound, event.noise_multiplier))
-    )
+    return min(bound, _pld_epsilon(releases, delta, _pld_interval(bound, releases)))
 
 
-def _pld_interval(bound: float, noise_multiplier: float) -> float:
+def _pld_interval(bound: float, releases: Sequence[JointRelease]) -> float:
     """Returns how finely losses are counted: finer where epsilon is small, never too long a list.
 
-    1e-4 from epsilon 1 to 10, the interval at which ``privacy.md`` was computed.
-    One step's losses reach about 10 / noise_multiplier, so 2e5 of them at most.
+    1e-4 from epsilon 1 to 10. One step's losses reach about 10 / noise_multiplier,
+    so 2e5 of them at most; a fortieth of all for what is shown and not enforced: joint prices.
     """
-    return max(min(1e-4, bound * 1e-4), bound * 1e-5, 5e-5 / noise_multiplier)
+    longest = max(len(release.rates) / release.noise_multiplier for release in releases)
+    coarseness = 1 if sum(len(release.rates) for release in releases) == 1 else 40
+    return coarseness * max(min(1e-4, bound * 1e-4), bound * 1e-5, 5e-5 * longest)
 
 
-def _pld_epsilon(event: SampledGaussian, delta: float, interval: float) -> float:
-    accountant = PLDAccountant(
-        dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=interval
-    )
-    step = dp_accounting.PoissonSampledDpEvent(
-        event.sampling_rate, dp_accounting.GaussianDpEvent(event.noise_multiplier)
-    )
-    accountant.compose(step, event.steps)
+def _pld_epsilon(releases: Iterable[JointRelease], delta: float, interval: float) -> float:
+    accountant = PLDAccountant(_NEIGHBOURS, value_discretization_interval=interval)
+    for release in releases:
+        accountant.compose(_library_event(release), release.steps)
     found = float(accountant.get_epsilon(delta))
     return found if found >= 0 else math.inf
+
+
+def _library_event(release: JointRelease) -> dp_accounting.DpEvent:
+    parties = len(release.rates)
+    if min(release.rates) == 1:
+        return dp_accounting.GaussianDpEvent(release.noise_multiplier / parties)
+    if parties == 1:
+        single = dp_accounting.GaussianDpEvent(release.noise_multiplier)
+        return dp_accounting.PoissonSampledDpEvent(release.rates[0], single)
+    possible = [(float(k), chance) for k, chance in enumerate(release.draws) if chance > 0]
+    bounds, chances = zip(*possible, strict=True)
+    return dp_accounting.dp_event.MixtureOfGaussiansDpEvent(
+        release.noise_multiplier, bounds, chances
+    )
 
 
 def rdp_epsilon(event: SampledGaussian, delta: float) -> float:
@@ -203,23 +262,17 @@ def rdp_epsilon(event: SampledGaussian, delta: float) -> float:
     Source: Canonne, Kamath & Steinke 2020 (2004.00010), proposition 12.
     """
     _require_delta(delta)
-    if event.is_nothing:
-        return 0.0
+    return 0.0 if event.is_nothing else _rdp_epsilon((event,), delta)
+
+
+def _rdp_epsilon(events: Sequence[SampledGaussian], delta: float) -> float:
     best = math.inf
     for order in _ORDERS:  # any order gives a bound, so stopping at the first rise is sound
-        bound = rdp(event, order) + conversion(order, delta)
+        bound = sum(rdp(event, order) for event in events) + conversion(order, delta)
         if bound > best:
             break
         best = bound
     return max(0.0, best)
-
-
-def conversion(order: float, delta: float) -> float:
-    """Returns what is added to rho at one order to get epsilon at ``delta``.
-
-    Source: Canonne, Kamath & Steinke 2020 (2004.00010), proposition 12.
-    """
-    return math.log1p(-1 / order) - (math.log(delta) + math.log(order)) / (order - 1)
 
 
 def rdp(event: SampledGaussian, order: float) -> float:
@@ -242,58 +295,7 @@ def rdp(event: SampledGaussian, order: float) -> float:
         raise ValueError(f"order must be finite and above 1: {order}")
     if event.is_nothing:
         return 0.0
-    return event.steps * _rdp_of_step(event.noise_multiplier, event.sampling_rate, float(order))
-
-
-@lru_cache(maxsize=65536)
-def _rdp_of_step(noise_multiplier: float, sampling_rate: float, order: float) -> float:
-    variance = noise_multiplier * noise_multiplier
-    if variance == 0:
-        return math.inf
-    if sampling_rate == 1:
-        return order / (2 * variance) * (1 + _SLACK)
-    with np.errstate(over="ignore", under="ignore"):
-        log_excess = _log_excess(noise_multiplier, sampling_rate, order)
-    rho = float(np.logaddexp(0.0, log_excess)) / (order - 1) * (1 + _SLACK)
-    return rho if 0 <= rho < math.inf else math.inf
-
-
-def _log_excess(deviation: float, rate: float, order: float) -> float:
-    """Returns log(E[(1+u)^a] - 1) for u = rate * (exp((2x-1)/(2 s^2)) - 1), x ~ N(0, s^2).
-
-    As E[u] = 0, the excess is E[(1+u)^a - 1 - a u], whose integrand is never
-    negative: nothing cancels, however small the rate. The integrand is analytic
-    in a strip of half-width pi s^2, so the trapezoid rule converges like
-    exp(-2 pi * pi s^2 / step): below 1e-30 with the step chosen here.
-    """
-    step = min(deviation / 8, deviation * deviation / 4)
-    reach = 14 * deviation
-    points = math.ceil((order + 2 * reach) / step)
-    if points > 5_000_000:
-        return math.inf  # a noise multiplier this small protects nobody: fail closed
-    x: NDArray[np.float64] = np.linspace(-reach, points * step - reach, points + 1)
-    tilt = (2 * x - 1) / (2 * deviation * deviation)
-    density = -0.5 * np.square(x / deviation) + math.log(step / deviation / math.sqrt(2 * math.pi))
-    return float(np.logaddexp.reduce(density + _log_bend(rate, order, tilt)))
-
-
-def _log_bend(rate: float, order: float, tilt: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns log((1+u)^a - 1 - a u) for u = rate * (exp(tilt) - 1), without cancellation."""
-    a = order
-    u = rate * np.expm1(np.minimum(tilt, 600.0))
-    log_base = np.where(tilt < 600, np.log1p(u), math.log(rate) + tilt)  # log(1 + u)
-    bend = np.full_like(u, -np.inf)
-    small = np.abs(u) * a < 1e-3
-    series = a * (a - 1) / 2 * (1 + u * (a - 2) / 3 * (1 + u * (a - 3) / 4 * (1 + u * (a - 4) / 5)))
-    bend[small] = np.log(series[small]) + 2 * np.log(np.abs(u[small]) + 1e-300)
-    large = a * log_base > 40
-    # log(1 + a u) is at most log(a) + log(1 + u), whatever overflows
-    ratio = np.minimum(math.log(a) + (1 - a) * log_base[large], -1e-12)
-    bend[large] = a * log_base[large] + np.log1p(-np.exp(ratio))
-    middle = ~small & ~large
-    plain = np.expm1(a * log_base[middle]) - a * u[middle]
-    bend[middle] = np.log(np.maximum(plain, 1e-300))
-    return bend
+    return event.steps * renyi_divergence(event.noise_multiplier, event.sampling_rate, float(order))
 
 
 def _require_delta(delta: float) -> None:
@@ -302,7 +304,7 @@ def _require_delta(delta: float) -> None:
 
 
 def calibrate(*, epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
-    """Returns the smallest noise multiplier, in four significant digits, that keeps ``epsilon``.
+    """Returns a noise multiplier of four digits that keeps ``epsilon`` and is hardly too large.
 
     Guarantee: the ``epsilon`` function of this module, with the returned noise
     multiplier, is at most the argument. Remembered by its arguments.
@@ -325,151 +327,58 @@ def calibrate(*, epsilon: float, delta: float, sampling_rate: float, steps: int)
 
 @lru_cache(maxsize=1024)
 def _calibrate(target: float, delta: float, rate: float, steps: int) -> float:
-    def price(noise_multiplier: float, coarseness: int) -> float:
-        event = SampledGaussian(noise_multiplier=noise_multiplier, sampling_rate=rate, steps=steps)
-        return _epsilon(event, delta, coarseness)
+    found = _found(target, delta, rate, steps)
+    if not found <= _LARGEST_MULTIPLIER:
+        raise ValueError("no noise multiplier below 10^6 keeps this epsilon")
+    figure = _rounded_up(found)
+    while epsilon(_event(figure, rate, steps), delta) > target:  # now counted finely
+        figure = _rounded_up(figure * (1 + 1e-6))
+    return figure
 
-    guess = _central_limit_guess(target, delta, rate, steps)
-    near = _solve(lambda noise_multiplier: price(noise_multiplier, 10), target, guess)
-    return _least_figure(lambda noise_multiplier: price(noise_multiplier, 1) <= target, near)
+
+def _event(noise_multiplier: float, rate: float, steps: int) -> SampledGaussian:
+    return SampledGaussian(noise_multiplier=noise_multiplier, sampling_rate=rate, steps=steps)
 
 
-def _central_limit_guess(target: float, delta: float, rate: float, steps: int) -> float:
-    """Source: Bu, Dong, Long & Su 2020 (1911.11607), corollary 5.4; exact for rate 1."""
+def _found(target: float, delta: float, rate: float, steps: int) -> float:
+    """Returns a noise multiplier that is enough, found by the library's calibration."""
     single = float(dp_accounting.get_sigma_gaussian(target, delta))
     if rate == 1:
         return single * math.sqrt(steps)
-    return 1 / math.sqrt(math.log1p(1 / (single * rate) ** 2 / steps))
+    # Central limit of many steps: Bu, Dong, Long & Su 2020 (1911.11607), corollary 5.4.
+    guess = 1 / math.sqrt(math.log1p(1 / (single * rate) ** 2 / steps))
+    interval = 4 * _pld_interval(target, [JointRelease.of(_event(guess, rate, steps))])
+
+    def accountant() -> dp_accounting.PrivacyAccountant:
+        if delta < _PLD_SMALLEST_DELTA:
+            return RdpAccountant(_ORDERS, _NEIGHBOURS)
+        return PLDAccountant(_NEIGHBOURS, value_discretization_interval=interval)
+
+    def composed(noise_multiplier: float) -> dp_accounting.DpEvent:
+        release = JointRelease.of(_event(noise_multiplier, rate, steps))
+        return dp_accounting.SelfComposedDpEvent(_library_event(release), steps)
+
+    lacking = guess
+    while accountant().compose(composed(lacking)).get_epsilon(delta) <= target:
+        lacking /= 1.25
+    return float(
+        dp_accounting.calibrate_dp_mechanism(
+            accountant,
+            composed,
+            target,
+            delta,
+            dp_accounting.LowerEndpointAndGuess(lacking, 1.25 * lacking),
+            tol=guess * 1e-5,
+        )
+    )
 
 
-def _solve(price: Callable[[float], float], target: float, guess: float) -> float:
-    """Returns roughly the noise multiplier whose price is the target, by few queries."""
-    low = high = guess
-    low_price = high_price = price(guess)
-    while high_price > target:
-        low, low_price, high = high, high_price, high * 1.25
-        if high > _LARGEST_MULTIPLIER:
-            raise ValueError("no noise multiplier below 10^6 keeps this epsilon")
-        high_price = price(high)
-    while low_price <= target:
-        high, high_price, low = low, low_price, low / 1.25
-        low_price = price(low)
-    while high / low > 1.0003 and high_price < target * 0.9998:
-        share = 0.5  # of the way from low to high, in logarithms; interpolated where possible
-        if 0 < high_price and low_price < math.inf:
-            share = math.log(low_price / target) / math.log(low_price / high_price)
-        middle = low * (high / low) ** min(0.95, max(0.05, share))
-        middle_price = price(middle)
-        if middle_price > target:
-            low, low_price = middle, middle_price
-        else:
-            high, high_price = middle, middle_price
-    return high
+def _rounded_up(value: float) -> float:
+    """Returns the least number of four significant digits that is not below the value.
 
-
-def _least_figure(is_enough: Callable[[float], bool], near: float) -> float:
-    """Returns the least four-digit number that is enough; gallops away from ``near``."""
-    place = _place_of(near)
-    stride = 1
-    if is_enough(_figure_at(place)):
-        enough, lacking = place, place - 1
-        while is_enough(_figure_at(lacking)):
-            enough, stride = lacking, 2 * stride
-            lacking = enough - stride
-    else:
-        lacking, enough = place, place + 1
-        while not is_enough(_figure_at(enough)):
-            lacking, stride = enough, 2 * stride
-            enough = lacking + stride
-    while enough - lacking > 1:
-        middle = (enough + lacking) // 2
-        lacking, enough = (lacking, middle) if is_enough(_figure_at(middle)) else (middle, enough)
-    return _figure_at(enough)
-
-
-def _figure_at(place: int) -> float:
-    """Returns a number of four significant digits; places count them all, in order.
-
-    >>> [_figure_at(place) for place in (-1, 0, 1, 9000)]
-    [0.9999, 1.0, 1.001, 10.0]
+    >>> _rounded_up(1.0), _rounded_up(0.99991), _rounded_up(12.3412)
+    (1.0, 1.0, 12.35)
     """
-    exponent, mantissa = divmod(place, 9000)
-    return float(Decimal(1000 + mantissa).scaleb(exponent - 3))
-
-
-def _place_of(value: float) -> int:
-    """Returns the place of the least four-digit number that is not below the value."""
     exact = Decimal(repr(value))
-    exponent = exact.adjusted()
-    return exponent * 9000 + math.ceil(exact.scaleb(3 - exponent)) - 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filter:
-    """Decides whether one more event fits into a life-long budget, whatever was chosen before.
-
-    The order is fixed once, from the budget alone: there a plain Gaussian that
-    exhausts the budget would be priced best. With one fixed order the sum of
-    rho may grow adaptively and concurrently, and the guarantee still holds.
-
-    >>> budget = Filter(epsilon_max=8.0, delta=1e-5)
-    >>> budget.order, round(budget.capacity, 3)
-    (4.0, 4.912)
-
-    Raises:
-        ValueError: epsilon_max not finite and above zero, delta not in (0, 1),
-            or a budget so small that no order up to 4096 holds it.
-
-    Source: Feldman & Zrnic 2021 (2008.11193), section 4; Haney et al. 2023 for concurrency.
-    """
-
-    epsilon_max: float
-    delta: float
-
-    def __post_init__(self) -> None:
-        if not 0 < self.epsilon_max < math.inf:
-            raise ValueError(f"epsilon_max must be finite and above zero: {self.epsilon_max}")
-        _require_delta(self.delta)
-        if not self.capacity > 0:
-            raise ValueError(
-                f"a budget of epsilon {self.epsilon_max:g} at delta {self.delta:g} is too small"
-            )
-
-    @cached_property
-    def order(self) -> float:
-        """The Renyi order at which everything is priced, a multiple of 1/4."""
-        orders = np.arange(5, 4 * 4096 + 1) / 4
-        added = np.log1p(-1 / orders) - (math.log(self.delta) + np.log(orders)) / (orders - 1)
-        return float(orders[np.argmax((self.epsilon_max - added) / orders)])
-
-    @cached_property
-    def capacity(self) -> float:
-        """How much rho, at the order, the budget holds."""
-        return self.epsilon_max - conversion(self.order, self.delta)
-
-    def rho_of(self, event: SampledGaussian) -> float:
-        """Returns what the event books."""
-        return rdp(event, self.order)
-
-    def epsilon_of(self, rho: float) -> float:
-        """Returns the enforced epsilon of a booked rho: the figure shown to people.
-
-        0 for nothing booked, never more than epsilon_max for rho within the
-        capacity. A budget with anything booked shows at least the conversion
-        term, so the first small release seems dear and later ones cheap.
-
-        >>> round(Filter(epsilon_max=8.0, delta=1e-5).epsilon_of(4.912), 2)
-        8.0
-        """
-        return enforced_epsilon(rho, self.order, self.delta)
-
-
-def enforced_epsilon(rho: float, order: float, delta: float) -> float:
-    """Returns what a sum of rho at one fixed order guarantees at ``delta``; 0 for nothing.
-
-    Raises:
-        ValueError: rho is negative or NaN.
-    """
-    if not rho >= 0:
-        raise ValueError(f"rho must be >= 0: {rho}")
-    return max(0.0, rho + conversion(order, delta)) if rho > 0 else 0.0
+    step = Decimal(1).scaleb(exact.adjusted() - 3)
+    return float(exact.quantize(step, rounding=ROUND_CEILING))

@@ -3,9 +3,9 @@
 Each ``describe_...`` is the twin of a chart; its text travels inside the drawing.
 """
 
-import math
 from collections.abc import Sequence
 
+from compliance.budget_words import percent
 from compliance.comparison import Difference, Estimate, Gap, differences, gaps
 from compliance.documents import Form, show
 from compliance.dossier import RoundFacts, SiteFacts
@@ -125,7 +125,7 @@ def describe_privacy(sites: Sequence[SiteFacts]) -> str:
         said = (
             "no privacy claimed" if claim is None else f"this run ε = {show(claim, Form.EPSILON)}"
         )
-        parts.append(f"{site.site}: {said}, enforced {spent_of_budget(site)}")
+        parts.append(f"{site.site}: {said}; all runs have booked {spent_of_budget(site)}")
     return "Privacy spent at each hospital. " + "; ".join(parts) + "."
 
 
@@ -148,17 +148,16 @@ def site_claim(site: SiteFacts) -> float | None:
     Training and test patients are different people, so it is the larger of the
     two epsilons, not their sum.
     """
-    claims = [site.privacy.epsilon, site.privacy.epsilon_evaluation]
+    claims = [site.privacy.epsilon, site.privacy.evaluation_epsilon]
     return max((c for c in claims if c is not None), default=None)
 
 
 def spent_of_budget(site: SiteFacts) -> str:
     """Returns what a hospital has booked over all its runs, and of how much."""
-    spent, budget = site.privacy.enforced_epsilon, site.privacy.budget_epsilon
-    said = "nothing booked" if spent is None else show(spent, Form.EPSILON)
-    if budget is not None and math.isinf(budget):
-        return f"{said}, no limit"
-    return said if budget is None else f"{said} of {show(budget, Form.NUMBER)}"
+    share, budget = site.privacy.budget_share, site.privacy.budget_epsilon
+    if share is None or budget is None:
+        return "nothing booked"
+    return f"{percent(share)} of ε = {show(budget, Form.NUMBER)}"
 
 
 def released_value(site: SiteFacts) -> float | None:

@@ -9,7 +9,7 @@ Rules:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import altair as alt
@@ -21,7 +21,6 @@ from compliance.chart_words import (
     describe_rounds,
     describe_sites,
     released_value,
-    site_claim,
     spent_of_budget,
 )
 from compliance.dossier import RoundFacts, SiteFacts
@@ -97,25 +96,25 @@ def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
 
 
 def privacy_spent(sites: Sequence[SiteFacts]) -> Chart:
-    """Draws, per hospital, the enforced epsilon within its budget and this run's claim.
+    """Draws, per hospital, which part of its budget all runs have booked, and this one.
 
     Raises:
         ValueError: there is no hospital to draw.
     """
     if not sites:
         raise ValueError("privacy spent needs at least one hospital")
-    kinds = ["budget for life", "booked by all runs", "claim of this run"]
+    kinds = ["budget for life", "booked by all runs", "this run"]
     colour = alt.Color("what:N", title=None).scale(domain=kinds, range=[PALE, BLUE, INK])
-    x = alt.X("epsilon:Q", title="ε for one patient").scale(domainMin=0)
+    x = alt.X("share:Q", title="part of the budget for life").axis(format=".0%").scale(domainMin=0)
     y = _site_axis([site.site for site in sites])
-    budget, enforced, claim = (
+    budget, booked, this_run = (
         data(_spent_rows(sites, kind)).encode(x=x, y=y, color=colour.legend(symbolType="square"))
         for kind in kinds
     )
     layers = [
         budget.mark_bar(size=24, cornerRadiusEnd=3),
-        enforced.mark_bar(size=12, cornerRadiusEnd=2),
-        claim.mark_tick(size=30, thickness=3),
+        booked.mark_bar(size=12, cornerRadiusEnd=2),
+        this_run.mark_tick(size=30, thickness=3),
         margin_text([{"site": s.site, "text": spent_of_budget(s)} for s in sites], y),
     ]
     return finished(layers, describe_privacy(sites), height=ROW_HEIGHT * len(sites))
@@ -204,16 +203,14 @@ def _absence(site: SiteFacts) -> str:
 
 
 def _spent_rows(sites: Sequence[SiteFacts], kind: str) -> Rows:
-    figure = {
-        "budget for life": lambda site: site.privacy.budget_epsilon,
-        "booked by all runs": lambda site: site.privacy.enforced_epsilon,
-        "claim of this run": site_claim,
-    }[kind]
-    found = [(site.site, figure(site)) for site in sites]
+    figures: dict[str, Callable[[SiteFacts], float | None]] = {
+        "budget for life": lambda site: None if site.privacy.budget_epsilon is None else 1.0,
+        "booked by all runs": lambda site: site.privacy.budget_share,
+        "this run": lambda site: site.privacy.run_share,
+    }
+    found = [(site.site, figures[kind](site)) for site in sites]
     return [
-        {"site": name, "what": kind, "epsilon": epsilon}
-        for name, epsilon in found
-        if epsilon is not None and math.isfinite(epsilon)
+        {"site": name, "what": kind, "share": share} for name, share in found if share is not None
     ]
 
 

@@ -4,6 +4,16 @@ Terminal, page and report take them from here, so that none can say of shared
 noise what is true of each hospital's own noise only.
 """
 
+#: What a patient is in a run, and who says so; the keys stand in what hospitals sign.
+PATIENTS = {
+    "stated number": "the person behind the hospital's own patient number, which the hospital "
+    "states is the same for life",
+    "key": "whoever shares one value of the column that the study calls the patient key",
+    "stated row": "one row: the hospital states that one row is one person",
+    "assumed row": "one row: in this simulation nobody has stated that one row is one person",
+    "record": "not looked at: each record counts on its own",
+}
+
 
 def while_few_collude(colluders: int) -> str:
     """Returns when a promise that rests on the secure sum holds.

@@ -12,6 +12,7 @@ from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from typing import TypeAlias
 
+from compliance.budget_words import percent
 from compliance.dossier import Interval
 
 Cell: TypeAlias = str | int | float | Interval | None
@@ -26,7 +27,8 @@ class Form(Enum):
     TEXT = "text"
     CODE = "code"  # digests, heads, commands: never shortened, one width for each character
     COUNT = "count"
-    RATIO = "ratio"  # a share or an AUROC: three decimals
+    RATIO = "ratio"  # an AUROC or the like: three decimals
+    SHARE = "share"  # a part of a budget: per cent
     EPSILON = "epsilon"  # a privacy loss: three significant digits, rounded up
     SMALL = "small"  # a probability such as delta: three significant digits, rounded up
     NUMBER = "number"  # a setting such as a noise multiplier: four significant digits
@@ -248,6 +250,8 @@ def _show_number(value: float, form: Form) -> str:
             return f"{value:,.0f}"
         case Form.RATIO:
             return f"{value:.3f}"
+        case Form.SHARE:
+            return percent(value)
         case Form.EPSILON:
             return f"{_rounded_up(value):g}"
         case Form.NUMBER:

@@ -11,6 +11,7 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from compliance.claim_words import if_more_collude, while_few_collude
+from protocol.summary import Summary
 
 #: How the reason begins why a finished run was marked failed afterwards.
 CONTRADICTED = "Contradicted by the red team"
@@ -27,36 +28,6 @@ class Interval:
     low: float | None
     high: float | None
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SitePrivacy:
-    """What one hospital's patients paid, and to whom the claim holds.
-
-    ``epsilon`` is the claim for one training patient by PLD when the plan was
-    fixed beforehand; ``epsilon_two_hospitals`` that of a patient treated in
-    two of the hospitals; ``enforced_epsilon`` what the hospital's life-long
-    filter has booked so far, over all its runs. ``fallback_epsilon`` is what is
-    left of the claim if the secure sum fails, where it rests on that. None
-    where nothing is claimed.
-    """
-
-    unit: str
-    mode: str
-    epsilon: float | None
-    delta: float | None
-    epsilon_two_hospitals: float | None
-    epsilon_evaluation: float | None
-    noise_multiplier: float | None
-    evaluation_noise_multiplier: float | None
-    sampling_rate: float
-    steps: int
-    clip: float | None
-    noise: str
-    budget_epsilon: float | None
-    enforced_epsilon: float | None
-    ledger_head: str
-    fallback_epsilon: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +48,7 @@ class SiteFacts:
 
     site: str
     declared_patients: int
-    privacy: SitePrivacy
+    privacy: Summary  # what the hospital signed
     released_accuracy: Interval | None
     released_sensitivity: Interval | None
     released_specificity: Interval | None
@@ -226,7 +197,7 @@ class Dossier:
         if not self.protected:
             return "No privacy is claimed: this run trained without differential privacy."
         worst = max(
-            max(s.privacy.epsilon or 0.0, s.privacy.epsilon_evaluation or 0.0) for s in self.sites
+            max(s.privacy.epsilon or 0.0, s.privacy.evaluation_epsilon or 0.0) for s in self.sites
         )
         delta = max(s.privacy.delta or 0.0 for s in self.sites)
         return (
@@ -302,11 +273,14 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
                 "delta": s.privacy.delta,
                 "unit": s.privacy.unit,
                 "mode": s.privacy.mode,
-                "evaluation_epsilon": s.privacy.epsilon_evaluation,
+                "evaluation_epsilon": s.privacy.evaluation_epsilon,
                 "two_hospitals_epsilon": s.privacy.epsilon_two_hospitals,
+                "group_of_two_epsilon": s.privacy.epsilon_group_of_two,
+                "group_of_three_epsilon": s.privacy.epsilon_group_of_three,
                 "fallback_epsilon": s.privacy.fallback_epsilon,
-                "enforced_epsilon": s.privacy.enforced_epsilon,
                 "budget_epsilon": s.privacy.budget_epsilon,
+                "budget_share": s.privacy.budget_share,
+                "run_share": s.privacy.run_share,
             }
             for s in dossier.sites
         },

@@ -7,6 +7,7 @@ else: it needs no coordinator and believes none.
 
 from dataclasses import dataclass
 
+from compliance.budget_words import TWO_FIGURES
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.documents import (
     Bullets,
@@ -27,6 +28,12 @@ _STATES = {
     "joined": ("The run is under way here.", Tone.CAUTION),
     "left": ("The run is over here.", Tone.PLAIN),
     "refused": ("This hospital did not join the run.", Tone.PLAIN),
+}
+
+_PAYERS = {
+    "training": "training patients",
+    "evaluation": "test patients",
+    "both": "every patient",
 }
 
 #: Whether the budget knows of every run that has used the patients' records.
@@ -50,14 +57,15 @@ class ApprovalFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class CostFacts:
-    """What a run booked for one group of patients.
+    """What a run booked for its training or for its evaluation.
 
-    Shares are of what the life-long filter holds; ``epsilon`` is what the
-    study promises for this run. ``spent_by_all`` and ``remaining`` count every
-    run of this hospital, as epsilon that the filter enforces.
+    ``payers`` says whose patients pay: training, evaluation, or both. ``epsilon`` is
+    what the study promises for this run; shares are parts of the budget for life.
+    ``spent_by_all`` and ``remaining`` count every run of this hospital.
     """
 
-    partition: str
+    purpose: str
+    payers: str
     epsilon: float | None
     share_reserved: float
     share_sent: float
@@ -87,7 +95,9 @@ class PlanFacts:
     delta: float
     epsilon: float
     evaluation_epsilon: float
-    epsilon_two_hospitals: float
+    epsilon_two_hospitals: float | None  # these three are None in a list of runs
+    epsilon_group_of_two: float | None
+    epsilon_group_of_three: float | None
     fallback_epsilon: float | None
 
 
@@ -196,8 +206,11 @@ def _claim(run: HospitalRun) -> Statement:
     return Statement(
         text=f"At most epsilon {show(worst, Form.EPSILON)} at delta {show(plan.delta, Form.SMALL)} "
         f"for the presence of {unit}.",
-        detail=f"It counts the whole plan, whether all of it was sent or not.{shared} A patient of "
-        f"two of the hospitals pays epsilon {show(plan.epsilon_two_hospitals, Form.EPSILON)}.",
+        detail=f"It counts the whole plan, whether all of it was sent or not.{shared} A patient "
+        "who is treated at the dearest other hospital too pays epsilon "
+        f"{show(plan.epsilon_two_hospitals, Form.EPSILON)}; two patients of this hospital together "
+        f"{show(plan.epsilon_group_of_two, Form.EPSILON)}, three "
+        f"{show(plan.epsilon_group_of_three, Form.EPSILON)}.",
         tone=Tone.GOOD,
     )
 
@@ -248,17 +261,19 @@ def _costs(run: HospitalRun) -> Section:
     table = Table(
         title="What this run cost",
         columns=(
-            Column(title="Patients"),
+            Column(title="For"),
+            Column(title="Charged to"),
             Column(title="Epsilon promised", form=Form.EPSILON),
-            Column(title="Share of the budget reserved", form=Form.RATIO),
-            Column(title="Share sent", form=Form.RATIO),
+            Column(title="Part of the budget reserved", form=Form.SHARE),
+            Column(title="Part sent", form=Form.SHARE),
             Column(title="Plan"),
-            Column(title="Epsilon spent by all runs", form=Form.EPSILON),
-            Column(title="Epsilon remaining", form=Form.EPSILON),
+            Column(title="Spent by all runs", form=Form.SHARE),
+            Column(title="Left", form=Form.SHARE),
         ),
         rows=tuple(
             (
-                cost.partition,
+                cost.purpose,
+                _PAYERS[cost.payers],
                 cost.epsilon,
                 cost.share_reserved,
                 cost.share_sent,
@@ -268,9 +283,7 @@ def _costs(run: HospitalRun) -> Section:
             )
             for cost in run.costs
         ),
-        note="Shares are of what the filter counts. The epsilon promised is by privacy loss "
-        "distributions; what the filter enforces over all runs is booked by one Rényi order and is "
-        "larger. " + (_SIMULATED if run.simulated else _REAL),
+        note=f"{TWO_FIGURES} " + (_SIMULATED if run.simulated else _REAL),
     )
     return Section(key="cost", title="What the patients paid", blocks=(facts, table))
 

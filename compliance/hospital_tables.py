@@ -53,21 +53,23 @@ class BudgetRow(Base):
     adjacency: Mapped[str] = mapped_column(String(16))
     epsilon_max: Mapped[float]
     delta: Mapped[float]
-    order: Mapped[float]
-    capacity: Mapped[int] = mapped_column(BigInteger)
+    upper_order: Mapped[float]
+    lower_order: Mapped[float]
+    upper_capacity: Mapped[int] = mapped_column(BigInteger)
+    lower_capacity: Mapped[int] = mapped_column(BigInteger)
     signed_by: Mapped[str] = mapped_column(String(200))
     opened_at: Mapped[str] = mapped_column(String(32))
     hash: Mapped[str] = mapped_column(String(64))
 
 
 class EntryRow(Base):
-    """One row of the ledger; ``rho`` counts picorho."""
+    """One row of the ledger; rho is counted in picorho, at the budget's two orders."""
 
     __tablename__ = "ledger_entry"
     __table_args__ = (
-        CheckConstraint("rho >= 0", name="rho"),
-        Index("ix_ledger_entry_parent", "parent", "state", "rho"),
-        Index("ix_ledger_entry_partition", "partition", "state", "rho"),
+        CheckConstraint("rho_upper >= 0 AND rho_lower >= 0", name="rho"),
+        Index("ix_ledger_entry_parent", "parent", "state", "rho_upper", "rho_lower"),
+        Index("ix_ledger_entry_partition", "partition", "state", "rho_upper", "rho_lower"),
         Index("ix_ledger_entry_content", "parent", "content"),
         Index(
             "ix_ledger_entry_sent",
@@ -90,7 +92,8 @@ class EntryRow(Base):
     content: Mapped[str] = mapped_column(String(64))
     version: Mapped[int]
     event_json: Mapped[str] = mapped_column(Text)
-    rho: Mapped[int] = mapped_column(BigInteger)
+    rho_upper: Mapped[int] = mapped_column(BigInteger)
+    rho_lower: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[str] = mapped_column(String(32))
     prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
     hash: Mapped[str] = mapped_column(String(64))
@@ -126,6 +129,14 @@ class LogForkRow(Base):
     other_note: Mapped[bytes] = mapped_column(LargeBinary)
     run: Mapped[str] = mapped_column(String(64))
     seen_at: Mapped[str] = mapped_column(String(32))
+
+
+class PatientSideRow(Base):
+    """A patient whom a study used, under a keyed hash, and the patient's side for life."""
+
+    __tablename__ = "patient_side"
+    mark: Mapped[str] = mapped_column(String(64), primary_key=True)
+    side: Mapped[str] = mapped_column(String(16))
 
 
 class BlobRow(Base):

@@ -5,16 +5,18 @@ Rules (``privacy.md`` C.8; rulings 16 to 19, 29, 30):
 1. One budget for the hospital's population, for life. It cannot be changed.
 2. A run reserves its whole plan before anything is computed. What is reserved
    and not released counts as spent, so two runs cannot jointly overrun.
-3. Training and evaluation patients are disjoint: each partition has the whole
-   budget, and a patient's cost is the larger of the two, not the sum.
+3. A plan is charged to training patients, to test patients, or to both. Only a
+   hospital that keeps every patient on one side for life charges one of the two
+   alone: a patient then pays the larger, else the sum.
 4. A release is durably SENT before its first byte leaves, and then it is paid
    for, whatever happens next. SENT shares never exceed their reservation. The
    same noised vector under another mask is the same release: paid once (ruling 4).
 5. State changes are new rows: RESERVED, SENT, then SETTLED and RELEASED.
    Nothing is updated or deleted. Each row holds the hash of the row before it;
    the first holds the hash of the budget.
-6. rho is booked as a whole number of picorho, each step rounded up and the
-   capacity down, so that shares of a plan add up to the plan exactly.
+6. rho is booked at the budget's two orders, as whole numbers of picorho, each step
+   rounded up and the capacity down, so that shares of a plan add up to the plan
+   exactly. A plan fits that keeps within the capacity at either order.
 7. The head after each SENT is listed outside the database too, durably, before
    the booking returns (``listed_heads.py``). A ledger that lacks the newest listed
    head, or one that others hold, is an older copy: it books nothing.
@@ -25,13 +27,14 @@ Rules (``privacy.md`` C.8; rulings 16 to 19, 29, 30):
 This file decides; ``store.py`` keeps the rows and makes a transaction durable.
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from compliance.accounting import Filter, SampledGaussian
+from compliance.accounting import SampledGaussian
+from compliance.budget_filter import Filter
+from compliance.budget_words import percent
 from compliance.ledger_chain import (
     Book,
     append_to,
@@ -41,15 +44,20 @@ from compliance.ledger_chain import (
     verified,
 )
 from compliance.ledger_records import (
+    NOTHING,
     PARTITIONS,
-    PICO,
+    PAYERS,
     Budget,
     Entry,
     Forecast,
     LedgerSummary,
+    OpenPlan,
     Partition,
     PartitionSummary,
+    Payers,
+    Plan,
     Reservation,
+    Rho,
     SentToken,
     State,
 )
@@ -137,7 +145,7 @@ class Ledger:
         *,
         study: str,
         run: str,
-        partition: Partition,
+        partition: Payers,
         purpose: str,
         event: SampledGaussian,
         most_runs: int | None = None,
@@ -149,7 +157,7 @@ class Ledger:
 
         Args:
             study, run: whose plan it is.
-            partition: whose patients pay.
+            partition: whose patients pay, see rule 3.
             purpose: what for.
             event: the whole plan.
             most_runs: how many runs of the study its people have approved in
@@ -162,7 +170,7 @@ class Ledger:
             LedgerBroken: the chain is damaged, or the ledger is an older copy.
             ValueError: unknown partition, or an event that releases nothing.
         """
-        _require_partition(partition)
+        _require_payers(partition)
         with self._storage.transaction() as book:
             budget = require_budget(book)
             entries = verified(book)
@@ -173,6 +181,7 @@ class Ledger:
                 if _stored_event(same) != event:
                     raise PolicyRefused(f"run {run} has another {purpose} plan open: settle it")
                 return _reservation(same)
+            price = _admit(book, budget, partition, event)
             plan = Entry(
                 state=State.RESERVED,
                 study=study,
@@ -180,7 +189,8 @@ class Ledger:
                 partition=partition,
                 purpose=purpose,
                 event_json=_event_text(event),
-                rho=_admit(book, budget, partition, event),
+                rho_upper=price.upper,
+                rho_lower=price.lower,
             )
             entry = self._append(book, plan)
         self._list(entry)
@@ -225,7 +235,7 @@ class Ledger:
                 _require_same_bytes(entry, parent, blob)
             else:
                 again = book.released(parent.number, content)
-                rho = 0 if again else _price_of_share(budget, parent, event)
+                rho = NOTHING if again else _price_of_share(budget, parent, event)
                 _require_room(book, parent, rho)
                 release = replace(
                     _child(parent, State.SENT, rho),
@@ -276,24 +286,58 @@ class Ledger:
         for row in rows:
             self.settle(_reservation(row))
 
-    def forecast(self, event: SampledGaussian, partition: Partition = "training") -> Forecast:
-        """Returns what a plan would cost; books nothing.
+    def forecast(self, plans: Sequence[Plan]) -> Forecast:
+        """Returns what a study's plans would take of the budget; books nothing.
 
         Raises:
             PolicyRefused: no budget was opened.
         """
-        _require_partition(partition)
         with self._storage.transaction() as book:
             budget = require_budget(book)
-            committed = _committed(book, partition)
-        price = budget.price(event)
-        after = math.inf if price is None else committed + price
-        return Forecast(
-            rho=(after - committed) / PICO,
-            remaining=max(0, budget.capacity - committed) / PICO,
-            epsilon_before=budget.epsilon_of(committed),
-            epsilon_after=budget.epsilon_of(after),
-            fits=after <= budget.capacity,
+            committed = {partition: _committed(book, partition) for partition in PARTITIONS}
+        prices = [(plan.partition, budget.price(plan.event)) for plan in plans]
+        found = []
+        for partition, before in committed.items():
+            own = [price for payers, price in prices if payers in (partition, "both")]
+            if own:
+                found.append(_forecast(budget, before, own))
+        return min(found, key=lambda one: (one.runs, one.remaining))
+
+    def share_of(self, run: str) -> float:
+        """Returns the part of the budget that is booked for one run, beside all others.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget, entries = require_budget(book), book.entries()
+            booked = {
+                partition: (_committed(book, partition), _booked_for(entries, run, partition))
+                for partition in PARTITIONS
+            }
+        return max(budget.share(all_) - budget.share(all_ - own) for all_, own in booked.values())
+
+    def open_plans(self) -> tuple[OpenPlan, ...]:
+        """Returns the plans that are reserved and not settled, in the order reserved.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+            plans = _open_plans(book.entries())
+            sent = {plan.number: book.booked(plan.number, State.SENT) for plan in plans}
+        return tuple(
+            OpenPlan(
+                study=plan.study,
+                run=plan.run,
+                partition=plan.partition,
+                purpose=plan.purpose,
+                reserved_at=plan.created_at,
+                share_planned=budget.share(plan.rho),
+                share_sent=budget.share(sent[plan.number]),
+            )
+            for plan in plans
         )
 
     def runs_of(self, study: str) -> tuple[str, ...]:
@@ -333,8 +377,6 @@ class Ledger:
             return LedgerSummary(
                 epsilon_max=budget.epsilon_max,
                 delta=budget.delta,
-                order=budget.order,
-                capacity=budget.capacity / PICO,
                 head=head_of(book),
                 num_entries=last.number if last else 0,
                 partitions=tuple(_summarise(book, budget, part) for part in PARTITIONS),
@@ -444,7 +486,7 @@ class Ledger:
         last = plan
         if sent:
             last = self._append(book, _child(plan, State.SETTLED, sent))
-        if plan.rho > sent or not sent:
+        if plan.rho != sent or not sent:
             last = self._append(book, _child(plan, State.RELEASED, plan.rho - sent))
         return last
 
@@ -458,48 +500,72 @@ class Ledger:
             self._storage.ledger_heads.append(Head(number=entry.number, hash=entry.hash, kind=kind))
 
 
-def _require_partition(partition: str) -> None:
-    if partition not in PARTITIONS:
-        raise ValueError(f"partition must be one of {', '.join(PARTITIONS)}: {partition!r}")
+def _require_payers(partition: str) -> None:
+    if partition not in PAYERS:
+        raise ValueError(f"partition must be one of {', '.join(PAYERS)}: {partition!r}")
 
 
-def _admit(book: Book, budget: Budget, partition: Partition, event: SampledGaussian) -> int:
+def _admit(book: Book, budget: Budget, payers: Payers, event: SampledGaussian) -> Rho:
     """Returns the price of a plan that fits; the filter's decision."""
     if event.is_nothing:
         raise ValueError("a plan without steps or without patients releases nothing")
-    committed = _committed(book, partition)
     price = budget.price(event)
     if price is None:
-        raise BudgetSpent(
-            f"the plan protects {partition} patients with no finite epsilon: raise its noise"
-        )
-    if committed + price > budget.capacity:
-        raise BudgetSpent(
-            f"the {partition} patients' budget does not suffice: with this plan they would have "
-            f"spent epsilon {budget.epsilon_of(committed + price):.3g} of "
-            f"{budget.epsilon_max:g} at delta {budget.delta:g} (the plan needs rho "
-            f"{price / PICO:.4g}, {max(0, budget.capacity - committed) / PICO:.4g} of "
-            f"{budget.capacity / PICO:.4g} remain). Ask for a smaller epsilon or fewer rounds, or "
-            "ask the hospital for a larger budget (in a simulation: --budget)"
-        )
+        raise BudgetSpent("the plan protects patients with no finite epsilon: raise its noise")
+    for partition in PARTITIONS if payers == "both" else (payers,):
+        _require_held(budget, partition, _committed(book, partition), price)
     return price
 
 
-def _committed(book: Book, partition: Partition) -> int:
-    return book.total(partition, State.RESERVED) - book.total(partition, State.RELEASED)
+def _require_held(budget: Budget, partition: Partition, committed: Rho, price: Rho) -> None:
+    if not budget.holds(committed + price):
+        before = budget.share(committed)
+        raise BudgetSpent(
+            f"the {partition} patients' budget does not suffice: this plan takes "
+            f"{percent(budget.share(committed + price) - before)} of it, "
+            f"{percent(max(0.0, 1 - before))} is left (epsilon {budget.epsilon_max:g} at delta "
+            f"{budget.delta:g}, for life). Ask for a smaller epsilon or fewer rounds (in a "
+            "simulation: a larger --budget)"
+        )
+
+
+def _forecast(budget: Budget, committed: Rho, prices: Sequence[Rho | None]) -> Forecast:
+    before = budget.share(committed)
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return Forecast(share=None, remaining=max(0.0, 1 - before), runs=0)
+    price = sum(known, NOTHING)
+    return Forecast(
+        share=budget.share(committed + price) - before,
+        remaining=max(0.0, 1 - before),
+        runs=budget.times_left(committed, price),
+    )
+
+
+def _total(book: Book, partition: Partition, state: State) -> Rho:
+    return book.total(partition, state) + book.total("both", state)
+
+
+def _committed(book: Book, partition: Partition) -> Rho:
+    return _total(book, partition, State.RESERVED) - _total(book, partition, State.RELEASED)
 
 
 def _summarise(book: Book, budget: Budget, partition: Partition) -> PartitionSummary:
     committed = _committed(book, partition)
-    spent = book.total(partition, State.SENT)
+    spent = budget.share(_total(book, partition, State.SENT))
     return PartitionSummary(
         partition=partition,
-        spent=spent / PICO,
-        reserved=(committed - spent) / PICO,
-        remaining=max(0, budget.capacity - committed) / PICO,
-        epsilon_spent=budget.epsilon_of(spent),
-        epsilon_committed=budget.epsilon_of(committed),
+        spent=spent,
+        reserved=budget.share(committed) - spent,
+        remaining=max(0.0, 1 - budget.share(committed)),
     )
+
+
+def _booked_for(entries: Sequence[Entry], run: str, partition: Partition) -> Rho:
+    """What a run has reserved of a partition's budget and not given back."""
+    own = [e for e in entries if e.run == run and e.partition in (partition, "both")]
+    reserved = sum((e.rho for e in own if e.state is State.RESERVED), NOTHING)
+    return reserved - sum((e.rho for e in own if e.state is State.RELEASED), NOTHING)
 
 
 def _runs_of(entries: Sequence[Entry], study: str) -> tuple[str, ...]:
@@ -521,7 +587,7 @@ def _require_approved(
 
 
 def _open_reservation(
-    entries: Sequence[Entry], owner: tuple[str, str, Partition, str]
+    entries: Sequence[Entry], owner: tuple[str, str, Payers, str]
 ) -> Entry | None:
     for entry in _open_plans(entries):
         if (entry.study, entry.run, entry.partition, entry.purpose) == owner:
@@ -546,31 +612,39 @@ def _require_reservation(book: Book, reservation: Reservation) -> Entry:
     return row
 
 
-def _child(parent: Entry, state: State, rho: int) -> Entry:
-    return replace(parent, state=state, parent=parent.number, rho=rho, event_json="")
+def _child(parent: Entry, state: State, rho: Rho) -> Entry:
+    return replace(
+        parent,
+        state=state,
+        parent=parent.number,
+        rho_upper=rho.upper,
+        rho_lower=rho.lower,
+        event_json="",
+    )
 
 
-def _price_of_share(budget: Budget, parent: Entry, event: SampledGaussian) -> int:
+def _price_of_share(budget: Budget, parent: Entry, event: SampledGaussian) -> Rho:
     if event.is_nothing:
         raise ValueError("a release without steps or without patients is no release")
     plan = _stored_event(parent)
     if replace(plan, steps=event.steps) == event:  # a part of the plan costs exactly its part
-        return parent.rho // plan.steps * event.steps
+        step = Rho(parent.rho_upper // plan.steps, parent.rho_lower // plan.steps)
+        return step.times(event.steps)
     price = budget.price(event)
     if price is None:
         raise BudgetSpent("this release has no finite epsilon: it must not be sent")
     return price
 
 
-def _require_room(book: Book, parent: Entry, price: int) -> None:
+def _require_room(book: Book, parent: Entry, price: Rho) -> None:
     if _is_closed(book, parent):
         raise BudgetSpent(f"the plan of run {parent.run} is settled: reserve a new one")
     rest = parent.rho - book.booked(parent.number, State.SENT)
-    if price > rest:
+    if not price.fits_into(rest):
         raise BudgetSpent(
-            f"the plan of run {parent.run} does not hold this release: it needs rho "
-            f"{price / PICO:.4g}, {rest / PICO:.4g} of {parent.rho / PICO:.4g} remain. Reserve "
-            "what is missing first"
+            f"the plan of run {parent.run} does not hold this release: it needs "
+            f"{percent(price.upper / parent.rho_upper)} of the plan, "
+            f"{percent(rest.upper / parent.rho_upper)} is left. Reserve what is missing first"
         )
 
 
@@ -582,7 +656,7 @@ def _require_same_bytes(before: Entry, parent: Entry, blob: str) -> None:
 
 
 def _is_closed(book: Book, parent: Entry) -> bool:
-    return any(book.booked(parent.number, end) > 0 for end in (State.SETTLED, State.RELEASED))
+    return any(book.booked(parent.number, end) for end in (State.SETTLED, State.RELEASED))
 
 
 def _token(entry: Entry) -> SentToken:
@@ -613,5 +687,5 @@ def _reservation(entry: Entry) -> Reservation:
         partition=entry.partition,
         purpose=entry.purpose,
         event=_stored_event(entry),
-        rho=entry.rho / PICO,
+        rho=entry.rho,
     )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from compliance.ledger_records import UNOPENED, Budget, Entry, Partition, State
+from compliance.ledger_records import UNOPENED, Budget, Entry, Payers, Rho, State
 from protocol.errors import LedgerBroken, PolicyRefused
 
 
@@ -33,7 +33,7 @@ class Book(Protocol):
     def is_followed(self, head: str) -> bool:
         """Whether an entry follows the entry, or the budget, with this hash."""
 
-    def booked(self, reservation: int, state: State) -> int:
+    def booked(self, reservation: int, state: State) -> Rho:
         """Returns the sum of rho over a reservation's own entries in a state."""
 
     def sent(self, context: str) -> Entry | None:
@@ -42,7 +42,7 @@ class Book(Protocol):
     def released(self, reservation: int, content: str) -> bool:
         """Whether a reservation holds a SENT entry of this noised vector."""
 
-    def total(self, partition: Partition, state: State) -> int:
+    def total(self, partition: Payers, state: State) -> Rho:
         """Returns the sum of rho over a partition's entries in a state."""
 
     def append(self, entry: Entry) -> None:

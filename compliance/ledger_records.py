@@ -9,12 +9,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias, get_args
 
-from compliance.accounting import Filter, SampledGaussian, enforced_epsilon, rdp
+from compliance.accounting import SampledGaussian, rdp
+from compliance.budget_filter import Filter
 from protocol.encoding import digest_json
 
+#: Test and training patients: a patient is in one of the two, or may be in both.
 Partition: TypeAlias = Literal["training", "evaluation"]
 PARTITIONS: tuple[Partition, ...] = get_args(Partition)
+#: Whose budget a plan is charged to; "both" where a patient may have changed sides.
+Payers: TypeAlias = Literal["training", "evaluation", "both"]
+PAYERS: tuple[Payers, ...] = get_args(Payers)
 PICO = 10**12
+#: Sums beyond this are refused, whatever the other order holds: databases add up in 64 bits.
+_LARGEST_SUM = 2**62
 #: The head of a ledger whose budget was never opened.
 UNOPENED = "0" * 64
 
@@ -28,20 +35,50 @@ class State(StrEnum):
     RELEASED = "RELEASED"
 
 
+@dataclass(frozen=True)
+class Rho:
+    """What is booked, in whole picorho, at the budget's upper and at its lower order."""
+
+    upper: int
+    lower: int
+
+    def __add__(self, other: "Rho") -> "Rho":
+        return Rho(self.upper + other.upper, self.lower + other.lower)
+
+    def __sub__(self, other: "Rho") -> "Rho":
+        return Rho(self.upper - other.upper, self.lower - other.lower)
+
+    def __bool__(self) -> bool:
+        return self != NOTHING
+
+    def times(self, count: int) -> "Rho":
+        """Returns this, so many times."""
+        return Rho(self.upper * count, self.lower * count)
+
+    def fits_into(self, rest: "Rho") -> bool:
+        """Whether it is no more than the rest at either order, as a share is of its own plan."""
+        return self.upper <= rest.upper and self.lower <= rest.lower
+
+
+NOTHING = Rho(0, 0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """What a hospital allows each of its patients, for life; adjacency: add or remove one.
 
     ``unit`` is ``patient``, or ``record`` at a hospital that protects records only.
 
-    ``order`` and ``capacity`` (picorho) are computed once, when it is opened,
-    and then read, so that no later version of a library can shift them.
+    Orders and capacities (picorho) are computed once, when it is opened, and then
+    read, so that no later version of a library can shift them (``budget_filter.py``).
     """
 
     epsilon_max: float
     delta: float
-    order: float
-    capacity: int
+    upper_order: float
+    lower_order: float
+    upper_capacity: int
+    lower_capacity: int
     signed_by: str
     opened_at: str
     unit: str = "patient"
@@ -52,27 +89,68 @@ class Budget:
         cls, filter: Filter, *, signed_by: str, opened_at: str, unit: str = "patient"
     ) -> "Budget":
         """Returns the sealed budget that a filter enforces."""
+        upper, lower = (math.floor(capacity * PICO) for capacity in filter.capacities)
         budget = cls(
             epsilon_max=filter.epsilon_max,
             delta=filter.delta,
-            order=filter.order,
-            capacity=math.floor(filter.capacity * PICO),
+            upper_order=filter.orders[0],
+            lower_order=filter.orders[1],
+            upper_capacity=upper,
+            lower_capacity=lower,
             signed_by=signed_by,
             opened_at=opened_at,
             unit=unit,
         )
         return replace(budget, hash=budget.computed_hash)
 
-    def price(self, event: SampledGaussian) -> int | None:
-        """Returns what the event books in picorho, or None when it has no finite price."""
-        if event.is_nothing:
-            return 0
-        step = rdp(replace(event, steps=1), self.order)
-        return math.ceil(step * PICO) * event.steps if math.isfinite(step) else None
+    @property
+    def capacity(self) -> Rho:
+        """What it holds at its two orders."""
+        return Rho(self.upper_capacity, self.lower_capacity)
 
-    def epsilon_of(self, picorho: float) -> float:
-        """Returns the enforced epsilon of what is booked."""
-        return enforced_epsilon(picorho / PICO, self.order, self.delta)
+    def price(self, event: SampledGaussian) -> Rho | None:
+        """Returns what the event books, or None when it has no finite price at either order.
+
+        Where it has one at one order only, a single step of it is booked as more than
+        the whole capacity at the other.
+        """
+        if event.is_nothing:
+            return NOTHING
+        step = replace(event, steps=1)
+        exact = rdp(step, self.upper_order), rdp(step, self.lower_order)
+        if all(math.isinf(price) for price in exact):
+            return None
+        held = self.upper_capacity, self.lower_capacity
+        upper, lower = (
+            capacity + 1 if price * PICO > capacity else math.ceil(price * PICO)
+            for price, capacity in zip(exact, held, strict=True)
+        )
+        return Rho(upper, lower).times(event.steps)
+
+    def times_left(self, committed: Rho, price: Rho) -> int:
+        """Returns how many times a price that is not nothing still fits beside what is booked."""
+        if not self.holds(committed + price):
+            return 0
+        rest = self.capacity - committed
+        pairs = ((rest.upper, price.upper), (rest.lower, price.lower))
+        return max(0, *(left // cost for left, cost in pairs if cost > 0))
+
+    def holds(self, rho: Rho) -> bool:
+        """Whether it holds what is booked: at one of its orders."""
+        if max(rho.upper, rho.lower) > _LARGEST_SUM:
+            return False
+        return rho.upper <= self.upper_capacity or rho.lower <= self.lower_capacity
+
+    def share(self, rho: Rho) -> float:
+        """Returns which part of it is booked: the smaller of the parts at its two orders.
+
+        Above 1 where more is booked than it holds.
+        """
+        parts = (
+            (rho.upper, self.upper_capacity),
+            (rho.lower, self.lower_capacity),
+        )
+        return min(booked / capacity for booked, capacity in parts if capacity > 0)
 
     @property
     def computed_hash(self) -> str:
@@ -84,8 +162,8 @@ class Budget:
                 "adjacency": "add-or-remove",
                 "epsilon_max": repr(self.epsilon_max),
                 "delta": repr(self.delta),
-                "order": repr(self.order),
-                "capacity": str(self.capacity),
+                "orders": [repr(self.upper_order), repr(self.lower_order)],
+                "capacities": [str(self.upper_capacity), str(self.lower_capacity)],
                 "signed_by": self.signed_by,
                 "opened_at": self.opened_at,
             }
@@ -94,7 +172,7 @@ class Budget:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One row. ``parent`` is the reservation it belongs to; ``rho`` counts picorho.
+    """One row. ``parent`` is the reservation it belongs to; ``rho`` is what it books.
 
     ``context``, ``blob`` and ``content`` name the round in which something was
     sent, the masked bytes, and the noised vector under the mask; they are empty
@@ -105,10 +183,11 @@ class Entry:
     state: State
     study: str
     run: str
-    partition: Partition
+    partition: Payers
     purpose: str
     event_json: str
-    rho: int
+    rho_upper: int
+    rho_lower: int
     parent: int | None = None
     context: str = ""
     blob: str = ""
@@ -118,6 +197,11 @@ class Entry:
     created_at: str = ""
     prev_hash: str = ""
     hash: str = ""
+
+    @property
+    def rho(self) -> Rho:
+        """What it books, at both orders."""
+        return Rho(self.rho_upper, self.rho_lower)
 
     @property
     def computed_hash(self) -> str:
@@ -140,7 +224,7 @@ class Entry:
                 "purpose": self.purpose,
                 "context": self.context,
                 "event": self.event_json,
-                "rho": str(self.rho),
+                "rho": [str(self.rho_upper), str(self.rho_lower)],
                 "created_at": self.created_at,
                 "prev_hash": self.prev_hash,
             }
@@ -149,15 +233,15 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Reservation:
-    """A plan that was admitted; ``rho`` is what it booked at the filter's order."""
+    """A plan that was admitted; ``rho`` is what it booked."""
 
     number: int
     study: str
     run: str
-    partition: Partition
+    partition: Payers
     purpose: str
     event: SampledGaussian
-    rho: float
+    rho: Rho
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,21 +261,20 @@ class SentToken:
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionSummary:
-    """One partition's rho and enforced epsilon; ``committed`` is spent plus reserved.
+    """What one partition's patients have spent, reserved and left, as parts of the budget.
 
-    After lost rows were written off, what is spent may exceed the capacity.
+    What is charged to both counts in each. ``remaining`` is never negative; ``spent``
+    is above 1 where more was written off than the budget holds.
     """
 
     partition: Partition
     spent: float
     reserved: float
     remaining: float
-    epsilon_spent: float
-    epsilon_committed: float
 
     @property
     def committed(self) -> float:
-        """rho that new work can no longer have."""
+        """The part that new work can no longer have."""
         return self.spent + self.reserved
 
 
@@ -201,21 +284,20 @@ class LedgerSummary:
 
     epsilon_max: float
     delta: float
-    order: float
-    capacity: float
     head: str
     num_entries: int
     partitions: tuple[PartitionSummary, ...]
 
     @property
-    def epsilon_spent(self) -> float:
-        """Enforced epsilon of what was sent: the larger of the disjoint partitions."""
-        return max(part.epsilon_spent for part in self.partitions)
+    def dearest(self) -> PartitionSummary:
+        """The partition of which the least is left: what any patient has paid at most."""
+        return max(self.partitions, key=lambda part: part.committed)
 
     @property
-    def enforced_epsilon(self) -> float:
-        """Enforced epsilon of all that is booked: what is reserved counts as spent."""
-        return max(part.epsilon_committed for part in self.partitions)
+    def together(self) -> bool:
+        """True while training and test patients have paid the same."""
+        first, second = ((part.spent, part.reserved) for part in self.partitions)
+        return first == second
 
     def of(self, partition: Partition) -> PartitionSummary:
         """Returns one partition's line."""
@@ -223,11 +305,40 @@ class LedgerSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast:
-    """What a plan would cost, and what the budget would look like afterwards."""
+class OpenPlan:
+    """A plan that is reserved and not settled; shares are parts of the budget."""
 
-    rho: float
+    study: str
+    run: str
+    partition: Payers
+    purpose: str
+    reserved_at: str
+    share_planned: float
+    share_sent: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One plan of a study: whose patients pay for it, what for, and what it is."""
+
+    partition: Payers
+    purpose: str
+    event: SampledGaussian
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a study's plans would take of the budget, in the partition that pays most.
+
+    ``share`` and ``remaining`` are parts of the budget; ``share`` is None where the
+    price is not finite. ``runs`` is how many such runs still fit.
+    """
+
+    share: float | None
     remaining: float
-    epsilon_before: float
-    epsilon_after: float
-    fits: bool
+    runs: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether one run fits."""
+        return self.runs > 0

@@ -12,15 +12,20 @@ lost head that the list does not hold may stand for a part of its own that
 forked before the first entry: nothing signed says otherwise.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
+from operator import attrgetter
 
 from compliance.ledger_chain import Book, broken, require_budget, verified
-from compliance.ledger_records import UNOPENED, Entry, Partition, State
+from compliance.ledger_records import UNOPENED, Entry, Partition, Rho, State
 from compliance.listed_heads import Head, Heads
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken
 
+_UPPER: Callable[[Rho], int] = attrgetter("upper")
+_LOWER: Callable[[Rho], int] = attrgetter("lower")
 #: The purpose of a plan that books what lost parts can have spent; no study has it.
 WRITTEN_OFF = "written off"
 
@@ -104,15 +109,34 @@ def forks_of(
 
 
 def lost_at_most(
-    entries: Sequence[Entry], partition: Partition, capacity: int, forks: Iterable[int]
-) -> int:
-    """Returns the picorho that lost parts can have spent beside what this copy has spent."""
-    sent = [e for e in entries if (e.state, e.partition) == (State.SENT, partition)]
-    shared = (sum(entry.rho for entry in sent if entry.number <= fork) for fork in forks)
-    return sum(max(0, capacity - before) for before in shared)
+    entries: Sequence[Entry], partition: Partition, capacity: Rho, forks: Iterable[int]
+) -> Rho:
+    """Returns what lost parts can have spent beside what this copy has spent.
+
+    A lost part has kept within the capacity at one of the two orders, and nobody knows
+    at which. So both are charged until they show the larger of the two parts. Several lost
+    parts may have kept within different orders; each is then a whole budget of its own.
+    """
+    paid = (partition, "both")
+    sent = [e for e in entries if e.state is State.SENT and e.partition in paid]
+    places = tuple(forks)
+
+    def spent(rho_of: Callable[[Rho], int], until: int | None = None) -> int:
+        return sum(rho_of(e.rho) for e in sent if until is None or e.number <= until)
+
+    def together(rho_of: Callable[[Rho], int]) -> Fraction:
+        held = rho_of(capacity)
+        lost = sum(max(0, held - spent(rho_of, fork)) for fork in places)
+        return Fraction(spent(rho_of) + lost, held) if held else Fraction(0)
+
+    part = max(together(_UPPER), together(_LOWER))
+    return Rho(
+        max(0, math.ceil(part * capacity.upper) - spent(_UPPER)),
+        max(0, math.ceil(part * capacity.lower) - spent(_LOWER)),
+    )
 
 
-def written_off(partition: Partition, rho: int, heads: Sequence[str], signed_by: str) -> Entry:
+def written_off(partition: Partition, rho: Rho, heads: Sequence[str], signed_by: str) -> Entry:
     """Returns the plan that books what lost parts can have spent of a partition."""
     said = {"heads": list(heads), "signed_by": signed_by}
     return Entry(
@@ -122,7 +146,8 @@ def written_off(partition: Partition, rho: int, heads: Sequence[str], signed_by:
         partition=partition,
         purpose=WRITTEN_OFF,
         event_json=canonical(said).decode(),
-        rho=rho,
+        rho_upper=rho.upper,
+        rho_lower=rho.lower,
     )
 
 

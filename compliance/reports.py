@@ -173,7 +173,12 @@ def _per_hospital(dossier: Dossier) -> Section:
     return Section(
         key="hospitals",
         title="Privacy at each hospital",
-        blocks=(sections.privacy_table(dossier), *_second_opinions(dossier), *budget.blocks),
+        blocks=(
+            sections.privacy_table(dossier),
+            sections.mechanism_table(dossier),
+            *_second_opinions(dossier),
+            *budget.blocks,
+        ),
     )
 
 
@@ -193,10 +198,10 @@ def _not_covered(dossier: Dossier) -> Section:
         ("Declared counts", "The number of training patients that each hospital declares is "
          "public; how many it really has does not leave it."),
         ("Patients of several hospitals", "The ε of a hospital is for its own records. A patient "
-         "of two hospitals pays the figure in its own column; with more hospitals it grows "
-         "further."),
+         "of two hospitals pays the figure in its own column, for whichever other hospital is the "
+         "dearest and whether trained or tested on; with more hospitals it grows further."),
         ("Families and groups", "The unit is one patient; records about relatives count as other "
-         "patients'."),
+         "patients'. What two or three of them pay together has columns of its own."),
         ("Refusals of records", "Whether a hospital joins depends on its records, too, and is not "
          "noised. Why one does not join does not leave it."),
         ("What the model teaches", "That a disease goes with an age or a finding, learned from "

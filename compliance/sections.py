@@ -11,6 +11,7 @@ Rules:
 from collections.abc import Sequence
 
 from compliance import charts
+from compliance.budget_words import TWO_FIGURES
 from compliance.chart_words import (
     describe_privacy,
     describe_rounds,
@@ -271,39 +272,64 @@ def fairness_section(dossier: Dossier) -> Section:
 
 
 def privacy_table(dossier: Dossier) -> Table:
-    """Returns what each hospital's patients pay in this run, and by which mechanism."""
+    """Returns what each hospital's patients pay in this run."""
     return Table(
         title="Privacy of this run at each hospital",
         columns=(
             Column(title="Hospital"),
-            Column(title="ε, training patient", form=Form.EPSILON),
-            Column(title="ε, test patient", form=Form.EPSILON),
-            Column(title="ε, patient of two hospitals", form=Form.EPSILON),
-            Column(title="ε, training, if too many collude", form=Form.EPSILON),
-            Column(title="δ", form=Form.SMALL),
-            Column(title="Noise multiplier", form=Form.NUMBER),
-            Column(title="Noise multiplier, evaluation", form=Form.NUMBER),
-            Column(title="Sampling rate q", form=Form.NUMBER),
-            Column(title="Steps", form=Form.COUNT),
-            Column(title="Clip", form=Form.NUMBER),
-            Column(title="Noise"),
             Column(title="Unit"),
+            Column(title="δ", form=Form.SMALL),
+            Column(title="ε, training", form=Form.EPSILON),
+            Column(title="ε, test", form=Form.EPSILON),
+            Column(title="ε, at two hospitals", form=Form.EPSILON),
+            Column(title="ε, two together", form=Form.EPSILON),
+            Column(title="ε, three together", form=Form.EPSILON),
+            Column(title="ε, training, if too many collude", form=Form.EPSILON),
         ),
         rows=tuple(
             (
                 s.site,
-                s.privacy.epsilon,
-                s.privacy.epsilon_evaluation,
-                s.privacy.epsilon_two_hospitals,
-                s.privacy.fallback_epsilon or s.privacy.epsilon,
+                s.privacy.unit,
                 s.privacy.delta,
+                s.privacy.epsilon,
+                s.privacy.evaluation_epsilon,
+                s.privacy.epsilon_two_hospitals,
+                s.privacy.epsilon_group_of_two,
+                s.privacy.epsilon_group_of_three,
+                s.privacy.fallback_epsilon or s.privacy.epsilon,
+            )
+            for s in dossier.sites
+        ),
+        note="At two hospitals: one patient who is treated at this hospital and at the dearest "
+        "other one. Two and three together: the presence of so many patients of this hospital, "
+        "such as a family; where the unit is a record, of so many records, such as one patient's.",
+    )
+
+
+def mechanism_table(dossier: Dossier) -> Table:
+    """Returns how each hospital's patients are protected in this run."""
+    return Table(
+        title="Mechanism at each hospital",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="Noise multiplier", form=Form.NUMBER),
+            Column(title="Noise multiplier, evaluation", form=Form.NUMBER),
+            Column(title="Sampling rate q", form=Form.NUMBER),
+            Column(title="Steps", form=Form.COUNT),
+            Column(title="Steps priced", form=Form.COUNT),
+            Column(title="Clip", form=Form.NUMBER),
+            Column(title="Noise"),
+        ),
+        rows=tuple(
+            (
+                s.site,
                 s.privacy.noise_multiplier,
                 s.privacy.evaluation_noise_multiplier,
                 s.privacy.sampling_rate,
                 s.privacy.steps,
+                s.privacy.releases,
                 s.privacy.clip,
                 s.privacy.noise,
-                s.privacy.unit,
             )
             for s in dossier.sites
         ),
@@ -347,30 +373,30 @@ def second_opinion_table(dossier: Dossier) -> Table:
 
 
 def budget_table(dossier: Dossier) -> Table:
-    """Returns what each hospital has booked over all its runs, against its budget for life."""
+    """Returns which part of its budget for life each hospital has booked, over all its runs."""
     return Table(
         title="Budget for life at each hospital",
         columns=(
             Column(title="Hospital"),
             Column(title="ε of this run", form=Form.EPSILON),
-            Column(title="ε booked by all runs when this one ended", form=Form.EPSILON),
-            Column(title="ε budget for life", form=Form.EPSILON),
-            Column(title="Share used", form=Form.RATIO),
+            Column(title="Budget for life, ε", form=Form.EPSILON),
+            Column(title="This run takes of it", form=Form.SHARE),
+            Column(title="All runs have booked of it", form=Form.SHARE),
             Column(title="Head of the hospital's ledger", form=Form.CODE),
         ),
         rows=tuple(
             (
                 s.site,
                 site_claim(s),
-                s.privacy.enforced_epsilon,
                 s.privacy.budget_epsilon,
-                _share(s.privacy.enforced_epsilon, s.privacy.budget_epsilon),
+                s.privacy.run_share,
+                s.privacy.budget_share,
                 s.privacy.ledger_head,
             )
             for s in dossier.sites
         ),
-        note="Enforced ε is the value of the hospital's life-long filter, which holds however "
-        "later studies are chosen; it is larger than the claim of a plan fixed beforehand.",
+        note=f"As each hospital's ledger counted when it signed, at the end of this run. "
+        f"{TWO_FIGURES}",
     )
 
 
@@ -387,8 +413,8 @@ def budget_section(dossier: Dossier) -> Section:
                 title="Privacy spent at each hospital",
                 svg=charts.to_svg(charts.privacy_spent(dossier.sites)),
                 alt=describe_privacy(dossier.sites),
-                caption="The pale bar is what the hospital allows for life, the blue bar what its "
-                "ledger has booked over all runs, the dark line what this run claims.",
+                caption="The pale bar is what the hospital allows each patient for life, the blue "
+                "bar the part that its ledger has booked over all runs, the dark line this run's.",
                 table=budget_table(dossier),
             ),
         )
@@ -492,7 +518,3 @@ def environment_section(dossier: Dossier) -> Section:
     if not rows:
         blocks = (Paragraph(text="The environment of this run was not recorded."),)
     return Section(key="environment", title="Environment", blocks=blocks)
-
-
-def _share(spent: float | None, budget: float | None) -> float | None:
-    return None if spent is None or not budget else spent / budget

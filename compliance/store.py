@@ -43,7 +43,7 @@ from compliance.database import is_address, open_database, open_for_reading
 from compliance.hospital_tables import Base as Base
 from compliance.hospital_tables import BlobRow, BudgetRow, EntryRow, HospitalRow, OnceRow
 from compliance.ledger import Ledger
-from compliance.ledger_records import Budget, Entry, Partition, State
+from compliance.ledger_records import Budget, Entry, Payers, Rho, State
 from compliance.listed_heads import ListedHeads
 from compliance.private_keys import PrivateKeys, split_key_digest
 from compliance.transactions import reading, writing
@@ -385,7 +385,9 @@ _RELEASED = (
     )
     .limit(1)
 )
-_RHO = select(func.coalesce(func.sum(EntryRow.rho), 0))
+_RHO = select(
+    func.coalesce(func.sum(EntryRow.rho_upper), 0), func.coalesce(func.sum(EntryRow.rho_lower), 0)
+)
 _BOOKED = _RHO.where(EntryRow.parent == bindparam("parent"), EntryRow.state == bindparam("state"))
 _TOTAL = _RHO.where(
     EntryRow.partition == bindparam("partition"), EntryRow.state == bindparam("state")
@@ -427,7 +429,7 @@ class SqlBook:
         """Whether an entry follows the entry, or the budget, with this hash."""
         return self._connection.execute(_FOLLOWED, {"head": head}).scalar() is not None
 
-    def booked(self, reservation: int, state: State) -> int:
+    def booked(self, reservation: int, state: State) -> Rho:
         """Returns the sum of rho over a reservation's own entries in a state."""
         return self._sum(_BOOKED, {"parent": reservation, "state": state.value})
 
@@ -440,12 +442,13 @@ class SqlBook:
         where = {"parent": reservation, "content": content}
         return self._connection.execute(_RELEASED, where).scalar() is not None
 
-    def total(self, partition: Partition, state: State) -> int:
+    def total(self, partition: Payers, state: State) -> Rho:
         """Returns the sum of rho over a partition's entries in a state."""
         return self._sum(_TOTAL, {"partition": partition, "state": state.value})
 
-    def _sum(self, query: Select[Any], where: dict[str, Any]) -> int:
-        return int(self._connection.execute(query, where).scalar() or 0)
+    def _sum(self, query: Select[int, int], where: dict[str, Any]) -> Rho:
+        upper, lower = self._connection.execute(query, where).one()
+        return Rho(int(upper), int(lower))
 
     def append(self, entry: Entry) -> None:
         """Writes an entry."""

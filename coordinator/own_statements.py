@@ -24,14 +24,17 @@ def keep_masked(
     transaction: Transaction, run_id: str, masked: Mapping[str, bytes]
 ) -> list[NewEntry]:
     """Keeps each site's newest signed ``masked`` message; returns what is to be logged."""
-    entries = []
-    for site, message in masked.items():
-        row = transaction.session.get(MaskedRow, site) or MaskedRow(site=site)
-        row.run_id, row.message, row.kept_at = run_id, message, now()
-        record = transaction.write(row)
-        # A site's one row serves all runs, so its entries stand under none.
-        entries.append(NewEntry(type="masked", run_id=None, payload=digest(message), record=record))
-    return entries
+    query = select(MaskedRow).where(MaskedRow.site.in_(masked))
+    known = {row.site: row for row in transaction.session.scalars(query)}
+    rows = [known.get(site) or MaskedRow(site=site) for site in masked]
+    for row in rows:
+        row.run_id, row.message, row.kept_at = run_id, masked[row.site], now()
+    records = transaction.write_all(rows)
+    # A site's one row serves all runs, so its entries stand under none.
+    return [
+        NewEntry(type="masked", run_id=None, payload=digest(row.message), record=record)
+        for row, record in zip(rows, records, strict=True)
+    ]
 
 
 def newest_masked(session: Session) -> dict[str, bytes]:

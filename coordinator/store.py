@@ -333,10 +333,16 @@ class Transaction:
 
     def write(self, row: LoggedRow) -> str:
         """Writes a row as it now is; returns the record that its entry of the log must name."""
-        row.revision = (row.revision or 0) + 1
-        self._session.add(row)
+        (record,) = self.write_all([row])
+        return record
+
+    def write_all(self, rows: Sequence[LoggedRow]) -> list[str]:
+        """Writes rows as they now are; returns the record of each."""
+        for row in rows:
+            row.revision = (row.revision or 0) + 1
+        self._session.add_all(rows)
         self._session.flush()
-        return row.record
+        return [row.record for row in rows]
 
     def run(self, run_id: str) -> RunRow:
         """Returns a run's row, to be changed within this transaction."""

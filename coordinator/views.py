@@ -19,7 +19,6 @@ from compliance.dossier import (
     RoundFacts,
     SecondOpinion,
     SiteFacts,
-    SitePrivacy,
     Verification,
 )
 from compliance.utility import EXACT, RELEASED, UtilityPoint
@@ -42,7 +41,7 @@ from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.modes import question
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
-from protocol.summary import read_words
+from protocol.summary import Summary, read_summary, read_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +283,7 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
 def _sites(
     row: RunRow, study: Study, exact: Mapping[str, Any], released: Mapping[str, Any] | None
 ) -> tuple[SiteFacts, ...]:
-    words = {site: json.loads(word.data) for site, word in read_words(row.sites_json).items()}
+    words = _words(row)
     return tuple(
         _site(site, words[site], study, exact, released)
         for site in study.site_names
@@ -292,16 +291,20 @@ def _sites(
     )
 
 
+def _words(row: RunRow) -> dict[str, Summary]:
+    """Returns what each hospital signed about its part; the signatures are checked elsewhere."""
+    return {site: read_summary(word.data) for site, word in read_words(row.sites_json).items()}
+
+
 def _engines(row: RunRow) -> dict[str, str]:
-    """Returns what computed the gradients, as the hospitals signed it; older ones did not."""
-    words = [json.loads(word.data) for word in read_words(row.sites_json).values()]
-    found = sorted({word["engine"] for word in words if word.get("engine")})
+    """Returns what computed the gradients, as the hospitals signed it."""
+    found = sorted({word.engine for word in _words(row).values() if word.engine})
     return {"gradient engine": ", ".join(found)} if found else {}
 
 
 def _site(
     site: str,
-    word: Mapping[str, Any],
+    word: Summary,
     study: Study,
     exact: Mapping[str, Any],
     released: Mapping[str, Any] | None,
@@ -315,24 +318,7 @@ def _site(
     return SiteFacts(
         site=site,
         declared_patients=study.site(site).patients,
-        privacy=SitePrivacy(
-            unit=word["unit"],
-            mode=word["mode"],
-            epsilon=word["epsilon"],
-            delta=word["delta"],
-            epsilon_two_hospitals=word["epsilon_two_hospitals"],
-            epsilon_evaluation=word["evaluation_epsilon"],
-            noise_multiplier=word["noise_multiplier"],
-            evaluation_noise_multiplier=word["evaluation_noise_multiplier"],
-            sampling_rate=word["sampling_rate"],
-            steps=word["steps"],
-            clip=word["clip"],
-            noise=word["noise"],
-            budget_epsilon=word["budget_epsilon"],
-            enforced_epsilon=word["enforced_epsilon"],
-            ledger_head=word["ledger_head"],
-            fallback_epsilon=word.get("fallback_epsilon"),
-        ),
+        privacy=word,
         released_accuracy=interval("accuracy"),
         released_sensitivity=interval("sensitivity"),
         released_specificity=interval("specificity"),
@@ -344,11 +330,13 @@ def _site(
     )
 
 
-def _second_opinion(word: Mapping[str, Any]) -> SecondOpinion | None:
+def _second_opinion(word: Summary) -> SecondOpinion | None:
     """Returns what a hospital signed of others' gradients and prices; None where nothing was."""
-    if not word["opacus"]:
+    if not word.opacus:
         return None
-    return SecondOpinion(**{field.name: word[field.name] for field in fields(SecondOpinion)})
+    return SecondOpinion(
+        **{field.name: getattr(word, field.name) for field in fields(SecondOpinion)}
+    )
 
 
 def _audit(session: Session, run_id: str) -> Audit:

@@ -8,7 +8,7 @@ no metric.
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from protocol.encoding import Json, canonical, parse_canonical
@@ -24,8 +24,15 @@ class Summary:
 
     ``epsilon`` is what the fixed plan costs a training patient (PLD);
     ``evaluation_epsilon`` what the evaluation costs a test patient;
-    ``enforced_epsilon`` what the hospital's life-long filter has booked so
-    far, over all its runs, in the dearer of its two partitions;
+    ``epsilon_two_hospitals`` what a patient pays who is treated at the dearest
+    other hospital too; ``epsilon_group_of_two`` and ``epsilon_group_of_three``
+    what the presence of so many patients costs together.
+    ``releases`` and ``evaluation_releases`` count what was priced, spare attempts included;
+    ``patient`` says what a patient is here, and who says so; ``sides`` whether
+    every patient is a training or a test patient for life ("apart"), or may have
+    been both, so that all costs add up ("together"). ``budget_share`` is the part
+    of the budget for life that the hospital's ledger has booked so far over all its
+    runs, for the patients who have paid most, ``run_share`` what of it is this run's.
     ``fallback_epsilon`` what is left of the claim if more sites collude than
     the secure sum allows, where it rests on that. None where nothing is claimed.
     ``log_size`` and ``log_root`` are the newest head of the coordinator's log that
@@ -41,29 +48,36 @@ class Summary:
     run_id: str
     study_digest: str
     unit: str
+    patient: str
+    sides: str
     mode: str
     noise: str
     epsilon: float | None
     delta: float | None
     epsilon_two_hospitals: float | None
+    epsilon_group_of_two: float | None
+    epsilon_group_of_three: float | None
     evaluation_epsilon: float | None
     noise_multiplier: float | None
     evaluation_noise_multiplier: float | None
     sampling_rate: float
     steps: int
+    releases: int
+    evaluation_releases: int
     clip: float | None
     budget_epsilon: float | None
-    enforced_epsilon: float | None
+    budget_share: float | None
+    run_share: float | None
     ledger_head: str
     log_size: int
     log_root: str
-    fallback_epsilon: float | None = None
-    engine: str = ""
-    torch: str = ""
-    opacus: str = ""
-    engine_distance: float | None = None
-    opacus_distance: float | None = None
-    opacus_epsilon: float | None = None
+    fallback_epsilon: float | None
+    engine: str
+    torch: str
+    opacus: str
+    engine_distance: float | None
+    opacus_distance: float | None
+    opacus_epsilon: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,14 +165,19 @@ def open_summary(signed: SignedSummary, public: bytes) -> Summary:
         MessageRefused: the signature is not this hospital's, or the form is wrong.
     """
     verify(public, _DOMAIN, signed.data, signed.signature)
-    value = parse_canonical(signed.data)
-    known = {field.name for field in fields(Summary)}
-    later = {field.name for field in fields(Summary) if field.default is not MISSING}
-    if not isinstance(value, dict) or not known - later <= set(value) <= known:
+    return read_summary(signed.data)
+
+
+def read_summary(data: bytes) -> Summary:
+    """Returns the summary in its canonical bytes; whose they are is not checked.
+
+    Raises:
+        MessageRefused: the form is wrong.
+    """
+    value = parse_canonical(data)
+    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Summary)}:
         raise MessageRefused("a summary has other fields than expected")
-    read: dict[str, Any] = {
-        f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary) if f.name in value
-    }
+    read: dict[str, Any] = {f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary)}
     return Summary(**read)
 
 

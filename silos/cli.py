@@ -462,6 +462,7 @@ def ledger_write_off(
     home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False
 ) -> None:
     """Lets a ledger that is an older copy go on, with its whole budget booked as spent."""
+    from compliance.budget_words import percent
     from silos.key_acts import show
     from silos.restoring import write_off
 
@@ -476,8 +477,8 @@ def ledger_write_off(
     found = write_off(home, signed_by=signed_by, unasked=unasked)
     summary = found.summary
     say(
-        f"written off  {found.lost} lost heads are acknowledged; patients have paid epsilon "
-        f"{summary.enforced_epsilon:.2f} at most, of {summary.epsilon_max:g}"
+        f"written off  {found.lost} lost heads are acknowledged; patients have paid at most "
+        f"{percent(summary.dearest.spent)} of their budget (epsilon {summary.epsilon_max:g})"
     )
 
 

@@ -18,7 +18,8 @@ from compliance.approval_book import approvals_of
 from compliance.store import Hospital
 from protocol.errors import PolicyRefused, SiteFileRefused
 from protocol.study import Study
-from silos.policy import open_at, refusals
+from silos.patient_statement import STATE_IT, missing_statement
+from silos.policy import Refusal, open_at, refusals
 from silos.site_file import SiteFile, site_file_of
 
 
@@ -89,13 +90,22 @@ def require_own(site: SiteFile, hospital: Hospital) -> None:
         )
 
 
+def refusals_here(site: SiteFile, study: Study, *, simulated: bool) -> tuple[Refusal, ...]:
+    """Returns all that a hospital's site file has against a study: policy and statements."""
+    missing = None if simulated else missing_statement(study, site.stated)
+    found = refusals(site.policy, study, site=site.name, simulated=simulated)
+    if missing is None:
+        return found
+    return (*found, Refusal(what=missing, where="data", remedy=STATE_IT))
+
+
 def require_allowed(site: SiteFile, study: Study, *, simulated: bool) -> None:
     """Refuses a study that the policy does not allow.
 
     Raises:
         PolicyRefused: all that is against it, one line each.
     """
-    found = refusals(site.policy, study, site=site.name, simulated=simulated)
+    found = refusals_here(site, study, simulated=simulated)
     if found:
         lines = "\n".join(f"  {refusal}" for refusal in found)
         raise PolicyRefused(

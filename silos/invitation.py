@@ -7,6 +7,7 @@ from pathlib import Path
 from protocol.identity import Member, Roster
 from protocol.study import Study
 from silos.own_words import OwnWords
+from silos.patient_statement import NOTHING_STATED, PatientStatement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class Invitation:
     hospital's own records where its site file names them; a
     ``fixed_noise_seed`` is for tests of a simulation only. ``own_words`` are what
     the consortium has kept of this hospital's earlier signed words.
+    ``stated`` is what the hospital states about its patients.
     ``require_machines`` checks the evidence of the members that it is given, where
     the hospital's policy asks for any.
     """
@@ -30,4 +32,5 @@ class Invitation:
     source: Path | None = None
     fixed_noise_seed: int | None = None
     own_words: OwnWords = OwnWords()
+    stated: PatientStatement = NOTHING_STATED
     require_machines: Callable[[Iterable[Member]], None] | None = None

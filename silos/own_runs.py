@@ -14,7 +14,7 @@ from compliance.hospital_report import (
     StudyFacts,
 )
 from compliance.joined_runs import JoinedRun, JoinedRuns
-from compliance.ledger_records import PARTITIONS, PICO, Entry, LedgerSummary, State
+from compliance.ledger_records import NOTHING, Budget, Entry, LedgerSummary, Rho, State
 from compliance.log_heads import LogHeads
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
@@ -23,6 +23,7 @@ from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from silos.credentials import Credentials
 from silos.home import read_own
+from silos.joint_prices import joint_prices
 from silos.privacy_plan import PrivacyPlan
 from silos.site_file import SiteFile, site_file_of
 
@@ -45,7 +46,8 @@ def reading(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
 def own_runs(home: Path) -> tuple[HospitalRun, ...]:
     """Returns every run that this hospital was asked to join, newest first."""
     with reading(home) as (_, hospital):
-        return tuple(_facts(home, hospital, run) for run in reversed(JoinedRuns(hospital).all()))
+        runs = reversed(JoinedRuns(hospital).all())
+        return tuple(_facts(home, hospital, run, together=False) for run in runs)
 
 
 def own_run(home: Path, run_id: str) -> HospitalRun:
@@ -63,12 +65,14 @@ def own_run(home: Path, run_id: str) -> HospitalRun:
                 f"{len(found)} runs of this hospital are called {run_id!r}: collegium runs list "
                 "shows them"
             )
-        return _facts(home, hospital, found[0])
+        return _facts(home, hospital, found[0], together=True)
 
 
-def _facts(home: Path, hospital: Hospital, run: JoinedRun) -> HospitalRun:
-    study, plan = _study(home, hospital.site, run.study)
+def _facts(home: Path, hospital: Hospital, run: JoinedRun, *, together: bool) -> HospitalRun:
+    """``together`` asks for the prices of several parts too, which takes seconds."""
+    study, plan = _study(home, hospital.site, run.study, together=together)
     with hospital.transaction() as book:
+        budget = book.budget()
         entries = [entry for entry in book.entries() if entry.run == run.run_id]
     summary = _summary(hospital)
     credentials = Credentials(home / "tls", hospital.site)
@@ -97,7 +101,7 @@ def _facts(home: Path, hospital: Hospital, run: JoinedRun) -> HospitalRun:
             for entry in approvals_of(hospital).all()
             if entry.study == run.study
         ),
-        costs=tuple(_costs(entries, summary, plan)),
+        costs=tuple(_costs(entries, budget, summary, plan)),
         releases=tuple(_releases(entries)),
         budget_epsilon=summary.epsilon_max if summary else None,
         budget_delta=summary.delta if summary else None,
@@ -115,7 +119,9 @@ def _summary(hospital: Hospital) -> LedgerSummary | None:
         return None
 
 
-def _study(home: Path, site: str, digest: str) -> tuple[StudyFacts | None, PrivacyPlan | None]:
+def _study(
+    home: Path, site: str, digest: str, *, together: bool
+) -> tuple[StudyFacts | None, PrivacyPlan | None]:
     try:
         study, _ = StudyShelf(home / "studies").read(digest)
     except StudyRefused:  # it asked to run and was never approved
@@ -128,53 +134,58 @@ def _study(home: Path, site: str, digest: str) -> tuple[StudyFacts | None, Priva
         sites=tuple(study.site_names),
         threshold=max(study.threshold, study.aggregation.min_cohort),
         colluders=study.aggregation.colluders,
-        plan=_plan(study, site, plan) if plan else None,
+        plan=_plan(study, site, plan, together=together) if plan else None,
     )
     return facts, plan
 
 
-def _plan(study: Study, site: str, plan: PrivacyPlan) -> PlanFacts | None:
+def _plan(study: Study, site: str, plan: PrivacyPlan, *, together: bool) -> PlanFacts | None:
     privacy = study.privacy_of(site)
     if not isinstance(privacy, PatientPrivacy):
         return None
+    joint = joint_prices(study, site) if together else None
     return PlanFacts(
         unit=privacy.unit,
         mode=privacy.mode,
         delta=plan.delta,
         epsilon=plan.epsilon,
         evaluation_epsilon=plan.evaluation_epsilon,
-        epsilon_two_hospitals=plan.epsilon_two_hospitals,
+        epsilon_two_hospitals=joint.two_hospitals if joint else None,
+        epsilon_group_of_two=joint.group_of_two if joint else None,
+        epsilon_group_of_three=joint.group_of_three if joint else None,
         fallback_epsilon=plan.fallback_epsilon,
     )
 
 
 def _costs(
-    entries: list[Entry], summary: LedgerSummary | None, plan: PrivacyPlan | None
+    entries: list[Entry],
+    budget: Budget | None,
+    summary: LedgerSummary | None,
+    plan: PrivacyPlan | None,
 ) -> Iterator[CostFacts]:
-    if summary is None:
+    if budget is None or summary is None:
         return
     promised = {"training": plan.epsilon, "evaluation": plan.evaluation_epsilon} if plan else {}
-    for partition in PARTITIONS:
-        own = [entry for entry in entries if entry.partition == partition]
-        plans = {entry.number for entry in own if entry.state is State.RESERVED}
-        if not plans:
-            continue
-        ended = (State.SETTLED, State.RELEASED)
-        closed = {entry.parent for entry in own if entry.state in ended}
-        line = summary.of(partition)
+    ended = (State.SETTLED, State.RELEASED)
+    closed = {entry.parent for entry in entries if entry.state in ended}
+    plans = [entry for entry in entries if entry.state is State.RESERVED]
+    for purpose, payers in dict.fromkeys((entry.purpose, entry.partition) for entry in plans):
+        own = [e for e in entries if (e.purpose, e.partition) == (purpose, payers)]
+        line = summary.dearest if payers == "both" else summary.of(payers)
         yield CostFacts(
-            partition=partition,
-            epsilon=promised.get(partition),
-            share_reserved=_rho(own, State.RESERVED) / PICO / summary.capacity,
-            share_sent=_rho(own, State.SENT) / PICO / summary.capacity,
-            is_open=bool(plans - closed),
-            spent_by_all=line.epsilon_spent,
-            remaining=max(0.0, summary.epsilon_max - line.epsilon_committed),
+            purpose=purpose,
+            payers=payers,
+            epsilon=promised.get(purpose),
+            share_reserved=budget.share(_rho(own, State.RESERVED)),
+            share_sent=budget.share(_rho(own, State.SENT)),
+            is_open=any(e.number not in closed for e in own if e.state is State.RESERVED),
+            spent_by_all=line.spent,
+            remaining=line.remaining,
         )
 
 
-def _rho(entries: list[Entry], state: State) -> int:
-    return sum(entry.rho for entry in entries if entry.state is state)
+def _rho(entries: list[Entry], state: State) -> Rho:
+    return sum((entry.rho for entry in entries if entry.state is state), NOTHING)
 
 
 def _releases(entries: list[Entry]) -> Iterator[ReleaseFacts]:
@@ -186,5 +197,5 @@ def _releases(entries: list[Entry]) -> Iterator[ReleaseFacts]:
                 purpose=entry.purpose,
                 context=entry.context,
                 blob=entry.blob,
-                is_paid_here=entry.rho > 0,
+                is_paid_here=bool(entry.rho),
             )

@@ -50,6 +50,7 @@ from silos.entropy import Entropy
 from silos.evaluation_counts import noised_counts
 from silos.log_check import check_log
 from silos.own_words import require_own_head
+from silos.patient_statement import NOTHING_STATED, PatientStatement
 from silos.privacy_plan import PrivacyPlan
 from silos.second_opinion import SecondOpinion
 
@@ -111,6 +112,7 @@ class Participation:
         trainer: LocalTrainer,
         entropy: Entropy,
         opinion: SecondOpinion,
+        stated: PatientStatement = NOTHING_STATED,
         require_machines: Callable[[Iterable[Member]], None] | None = None,
         threads: int = 1,
     ) -> None:
@@ -118,6 +120,7 @@ class Participation:
         self._threads = threads
         self._require_machines = require_machines
         self.trainer, self.opinion = trainer, opinion
+        self.stated = stated
         self.key = key
         self._roster = roster
         self._coordinator = coordinator_public

@@ -6,9 +6,9 @@ patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 
 from dataclasses import dataclass, replace
 
-from compliance.accounting import SampledGaussian, calibrate, epsilon, epsilon_for_hospitals
+from compliance.accounting import SampledGaussian, calibrate, epsilon
 from compliance.ledger import Ledger
-from compliance.ledger_records import Reservation
+from compliance.ledger_records import Plan, Reservation
 from protocol.errors import FederationError, StudyRefused
 from protocol.noise_shares import share_multiplier
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
@@ -26,7 +26,6 @@ class PrivacyPlan:
     training: SampledGaussian
     evaluation: SampledGaussian
     epsilon: float
-    epsilon_two_hospitals: float
     evaluation_epsilon: float
     fallback_epsilon: float | None = None
     training_reservation: Reservation | None = None
@@ -93,7 +92,6 @@ class PrivacyPlan:
             training=event,
             evaluation=counting,
             epsilon=spent,
-            epsilon_two_hospitals=_in_two_hospitals(event, privacy),
             fallback_epsilon=_fallback(study, event, privacy),
             evaluation_epsilon=epsilon(counting, privacy.delta),
         )
@@ -104,8 +102,32 @@ class PrivacyPlan:
             if reservation is not None:
                 ledger.settle(reservation)
 
+    def plans(self, *, apart: bool) -> tuple[Plan, Plan]:
+        """Returns what the ledger is charged: the training, and the evaluation.
+
+        Args:
+            apart: whether every patient stays a training or a test patient for life;
+                else both are charged to everybody, and add up.
+        """
+        return (
+            Plan(
+                partition="training" if apart else "both", purpose="training", event=self.training
+            ),
+            Plan(
+                partition="evaluation" if apart else "both",
+                purpose="evaluation",
+                event=self.evaluation,
+            ),
+        )
+
     def reserved(
-        self, ledger: Ledger, study: str, run_id: str, most_runs: int | None = None
+        self,
+        ledger: Ledger,
+        study: str,
+        run_id: str,
+        *,
+        apart: bool = False,
+        most_runs: int | None = None,
     ) -> "PrivacyPlan":
         """Returns the plan with its whole cost reserved.
 
@@ -113,44 +135,36 @@ class PrivacyPlan:
             ledger: the hospital's own.
             study: its digest.
             run_id: whose plan it is.
+            apart: see ``plans``.
             most_runs: how many runs of the study were approved; None where nobody has to.
 
         Raises:
             BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
             PolicyRefused: the study has had the runs that were approved; nothing is reserved.
         """
-        training = ledger.reserve(
-            study=study,
-            run=run_id,
-            partition="training",
-            purpose="training",
-            event=self.training,
-            most_runs=most_runs,
-        )
-        try:
-            evaluation = ledger.reserve(
+
+        def reserve(plan: Plan) -> Reservation:
+            return ledger.reserve(
                 study=study,
                 run=run_id,
-                partition="evaluation",
-                purpose="evaluation",
-                event=self.evaluation,
+                partition=plan.partition,
+                purpose=plan.purpose,
+                event=plan.event,
                 most_runs=most_runs,
             )
+
+        first, second = self.plans(apart=apart)
+        training = reserve(first)
+        try:
+            evaluation = reserve(second)
         except FederationError:
             ledger.settle(training)  # nothing was sent, so all of it becomes free again
             raise
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
 
 
-def _in_two_hospitals(event: SampledGaussian, privacy: PatientPrivacy) -> float:
-    """What a patient pays whom two hospitals treat (ruling 25)."""
-    if isinstance(privacy, DistributedPrivacy):  # both gradients are in one sum
-        return epsilon(replace(event, noise_multiplier=event.noise_multiplier / 2), privacy.delta)
-    return epsilon_for_hospitals(event, privacy.delta, 2)
-
-
 def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:
-    """What a hospital's own noise share alone still gives (ruling 14)."""
+    """What a hospital's own noise share alone still gives."""
     if not isinstance(privacy, DistributedPrivacy):
         return None
     own = share_multiplier(study, privacy)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compliance.identity_keys import IdentityKeys
+from compliance.patient_sides import remember_sides
 from compliance.store import Hospital, open_hospital
 from pipelines.cohort import Records, columns_to_keep, load_cohort
 from pipelines.dealing import deal
@@ -29,11 +30,18 @@ from protocol.summary import SignedSummary, Summary, sign_summary
 from silos.door import require_paid
 from silos.entropy import Entropy, FixedEntropy, SecretEntropy
 from silos.invitation import Invitation
+from silos.joint_prices import joint_prices
 from silos.own_words import OwnWords
 from silos.participation import LocalTrainer, Participation
+from silos.patient_statement import (
+    STATE_IT,
+    missing_statement,
+    patient_is,
+    sides_of,
+    stays_on_one_side,
+)
 from silos.privacy_plan import PrivacyPlan
 from silos.second_opinion import second_opinion_of
-from silos.split_rule import bind_split
 
 log = logging.getLogger("collegium.silo")
 
@@ -104,7 +112,7 @@ class Silo:
         entropy = self._entropy(invitation)
         train, test = self._records(invitation)
         key = self._keys.of_run(invitation.roster.key_of(self.site))
-        plan = self._reserved(study, run_id, most_runs)
+        plan = self._reserved(invitation, most_runs)
         try:
             trainer = self._make_trainer(study, self.site, train, test)
             self._runs[run_id] = Participation(
@@ -119,6 +127,7 @@ class Silo:
                 trainer=trainer,
                 opinion=second_opinion_of(trainer, plan),
                 entropy=entropy,
+                stated=invitation.stated,
                 require_machines=invitation.require_machines,
             )
         except BaseException:
@@ -212,14 +221,19 @@ class Silo:
         own = self._source(invitation)
         if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
             raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
-        bind_split(self._home, study, own, invitation.index_file)
-        return parts_of(
+        missing = missing_statement(study, invitation.stated)
+        if missing is not None and not self._simulated:
+            raise PolicyRefused(f"site {self.site}: {missing}: {STATE_IT}")
+        train, test = parts_of(
             own,
             study,
             key=self._home.split_key,
             site=self.site,
             index_file=invitation.index_file,
         )
+        if stays_on_one_side(study, invitation.stated):
+            remember_sides(self._home, sides_of(train, test))
+        return train, test
 
     def _source(self, invitation: Invitation) -> Records:
         study = invitation.study
@@ -240,7 +254,8 @@ class Silo:
         records = load_cohort(study.cohort, source, site=self.site, keep=keep)
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
 
-    def _reserved(self, study: Study, run_id: str, most_runs: int | None) -> PrivacyPlan | None:
+    def _reserved(self, invitation: Invitation, most_runs: int | None) -> PrivacyPlan | None:
+        study, run_id = invitation.study, invitation.run_id
         plan = PrivacyPlan.at(study, self.site)
         if plan is None and not self._simulated:
             raise PolicyRefused("a study without differential privacy is for simulations only")
@@ -249,7 +264,13 @@ class Silo:
         if isinstance(study.privacy, PatientPrivacy):
             self._ledger.require_unit(study.privacy.unit)
         try:
-            return plan.reserved(self._ledger, study.digest, run_id, most_runs)
+            return plan.reserved(
+                self._ledger,
+                study.digest,
+                run_id,
+                apart=stays_on_one_side(study, invitation.stated),
+                most_runs=most_runs,
+            )
         except BudgetSpent as error:
             raise BudgetSpent(f"site {self.site}: {error}") from error
 
@@ -258,6 +279,7 @@ class Silo:
         study, plan, privacy = joined.study, joined.plan, joined.study.privacy_of(self.site)
         promised = privacy if isinstance(privacy, PatientPrivacy) else None
         claimed = plan if joined.is_secret else None  # fixed test noise protects nobody
+        together = joint_prices(study, self.site) if claimed else None
         spent = self._ledger.summary() if claimed else None
         known = joined.known_head
         return sign_summary(
@@ -266,19 +288,26 @@ class Silo:
                 run_id=run_id,
                 study_digest=study.digest,
                 unit=promised.unit if promised else "patient",
+                patient=patient_is(study, joined.stated, simulated=self._simulated),
+                sides="apart" if stays_on_one_side(study, joined.stated) else "together",
                 mode=privacy.mode,
                 noise=_noise_of(privacy, is_secret=joined.is_secret),
                 epsilon=claimed.epsilon if claimed else None,
                 delta=claimed.delta if claimed else None,
-                epsilon_two_hospitals=claimed.epsilon_two_hospitals if claimed else None,
+                epsilon_two_hospitals=together.two_hospitals if together else None,
+                epsilon_group_of_two=together.group_of_two if together else None,
+                epsilon_group_of_three=together.group_of_three if together else None,
                 evaluation_epsilon=claimed.evaluation_epsilon if claimed else None,
                 noise_multiplier=plan.training.noise_multiplier if plan else None,
                 evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
                 sampling_rate=privacy.sampling_rate,
                 steps=study.training.steps,
+                releases=plan.training.steps if plan else study.releases,
+                evaluation_releases=plan.evaluation.steps if plan else study.evaluation.attempts,
                 clip=promised.clip if promised else None,
                 budget_epsilon=spent.epsilon_max if spent else None,
-                enforced_epsilon=spent.enforced_epsilon if spent else None,
+                budget_share=spent.dearest.committed if spent else None,
+                run_share=self._ledger.share_of(run_id) if claimed else None,
                 ledger_head=self._ledger.head,
                 log_size=known.size if known else 0,
                 log_root=known.root.hex() if known else "0" * 64,

@@ -12,7 +12,7 @@ from typing import Any
 
 from compliance.approval_book import approvals_of
 from compliance.approvals import Approval
-from compliance.claim_words import if_more_collude, while_few_collude
+from compliance.claim_words import PATIENTS, if_more_collude, while_few_collude
 from compliance.joined_runs import JoinedRuns
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
@@ -24,9 +24,11 @@ from protocol.study import Study
 from protocol.study_file import read_study, read_text
 from protocol.timestamps import read_time
 from silos.budget import read_budget
+from silos.budget_words import forecast_words
 from silos.consent import require_allowed, require_own
 from silos.credentials import Credentials
 from silos.home import make_own, open_own, read_own
+from silos.patient_statement import PatientStatement, patient_is, stays_on_one_side
 from silos.policy import columns_read
 from silos.privacy_plan import PrivacyPlan
 from silos.site_file import SITE_FILE, SiteFile, read_site_file, site_file_of
@@ -116,6 +118,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
     """
     with opened(home) as (site, hospital):
         require_allowed(site, study, simulated=hospital.simulated)
+        whose = patient_is(study, site.stated, simulated=hospital.simulated)
         return (
             ("study", f"{study.title} ({study.name})"),
             ("digest", study.digest),
@@ -129,7 +132,8 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
                 f"{study.aggregation.spare_draws} more if rounds must be drawn anew, priced below",
             ),
             ("runs", _runs_asked_for(len(hospital.ledger.runs_of(study.digest)), runs)),
-            *_cost(study, site.name, hospital),
+            ("a patient is", PATIENTS[whose]),
+            *_cost(study, site.name, hospital, site.stated),
             (
                 "secrecy",
                 f"an update is seen only in a sum of at least "
@@ -148,7 +152,9 @@ def _runs_asked_for(used: int, runs: int) -> str:
     )
 
 
-def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, str]]:
+def _cost(
+    study: Study, site: str, hospital: Hospital, stated: PatientStatement
+) -> Iterator[tuple[str, str]]:
     plan, privacy = PrivacyPlan.at(study, site), study.privacy_of(site)
     colluders = study.aggregation.colluders
     if plan is None or not isinstance(privacy, PatientPrivacy):
@@ -166,14 +172,11 @@ def _cost(study: Study, site: str, hospital: Hospital) -> Iterator[tuple[str, st
             f"{plan.fallback_epsilon:.3g}",
         )
     try:
-        found = hospital.ledger.forecast(plan.training)
-        left = max(0.0, hospital.ledger.summary().epsilon_max - found.epsilon_before)
+        found = hospital.ledger.forecast(plan.plans(apart=stays_on_one_side(study, stated)))
     except PolicyRefused:
         yield "budget", "NOT OPENED: this study cannot run before collegium silo grant"
         return
-    cost = found.epsilon_after - found.epsilon_before
-    fits = "" if found.fits else ": it does NOT fit"
-    yield "budget", f"this study costs {cost:.2g} of the remaining {left:.2g}{fits}"
+    yield "budget", forecast_words(found)
 
 
 def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> tuple[Approval, int]:

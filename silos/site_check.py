@@ -14,7 +14,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from compliance.approval_book import approvals_of
+from compliance.budget_filter import Filter
 from compliance.claim_words import while_few_collude
+from compliance.patient_sides import require_same_sides
 from compliance.store import Hospital
 from compliance.study_shelf import index_beside
 from compliance.trusted_rosters import TrustedRosters
@@ -32,18 +34,19 @@ from protocol.wire import MOST_SKEW_SECONDS
 from silos.attestation import AttestationPolicy, facts_of, sev_snp
 from silos.attestation.kernel import INTERFACE
 from silos.attestation_acts import CERTIFICATES, own_evidence
+from silos.budget_words import CHEAPER, forecast_words, too_dear
 from silos.connectivity import Reach, reach
-from silos.consent import system_time
+from silos.consent import refusals_here, system_time
 from silos.coordinator_identity import require_coordinator
 from silos.credentials import Credentials
 from silos.findings import Finding, bad, ok, warn
 from silos.home import read_own
-from silos.policy import open_at, refusals
+from silos.patient_statement import sides_of, stays_on_one_side
+from silos.policy import open_at
 from silos.privacy_plan import PrivacyPlan
 from silos.remote_trainer import TrainingProcess, machine_of
 from silos.site_acts import require_run_left
 from silos.site_file import SITE_FILE, SiteFile, site_file_of, source_path
-from silos.split_rule import require_split
 
 _GIB = 1 << 30
 _WORRYING_SKEW = 60
@@ -98,7 +101,7 @@ def check_site(
 
 
 def _policy(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
-    against = refusals(site.policy, study, site=site.name, simulated=hospital.simulated)
+    against = refusals_here(site, study, simulated=hospital.simulated)
     for refusal in against:
         yield bad(refusal.where, refusal.what, refusal.remedy)
     if site.policy.attestation is not None:
@@ -157,10 +160,11 @@ def _records(
         path = source_path(site, home)
         records = load_cohort(study.cohort, path, site=site.name, keep=keep)
         index = index_beside(study, folder)
-        require_split(hospital, study, records, index)
         train, test = parts_of(
             records, study, key=hospital.split_key, site=site.name, index_file=index
         )
+        if stays_on_one_side(study, site.stated):
+            require_same_sides(hospital, sides_of(train, test))
     except FederationError as error:
         yield bad("records", str(error), "mend the records or data in the site file")
         return
@@ -206,19 +210,21 @@ def _budget(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Findin
             return
         if isinstance(study.privacy, PatientPrivacy):
             hospital.ledger.require_unit(study.privacy.unit)
-        for group, event in (("training", plan.training), ("evaluation", plan.evaluation)):
-            found = hospital.ledger.forecast(event, group)  # type: ignore[arg-type]
-            left = max(0.0, hospital.ledger.summary().epsilon_max - found.epsilon_before)
-            cost = found.epsilon_after - found.epsilon_before
-            said = f"this study costs {cost:.2g} of the remaining {left:.2g}"
-            if found.fits:
-                yield ok(f"{group} budget", said)
-            else:
-                yield bad(
-                    f"{group} budget",
-                    f"{said}: it does not fit",
-                    f"ask for sites: - {{name: {site.name}, epsilon: ...}}, or for fewer rounds",
-                )
+        apart = stays_on_one_side(study, site.stated)
+        found = hospital.ledger.forecast(plan.plans(apart=apart))
+        if found.fits:
+            yield ok("budget", forecast_words(found))
+        else:
+            yield bad(
+                "budget",
+                forecast_words(found),
+                f"ask for sites: - {{name: {site.name}, epsilon: ...}}, or for fewer rounds",
+            )
+        summary = hospital.ledger.summary()
+        limit = Filter(epsilon_max=summary.epsilon_max, delta=summary.delta)
+        dear = too_dear(limit, (plan.training, plan.evaluation))
+        if dear is not None:
+            yield warn("price", dear, CHEAPER)
     except StudyRefused as error:
         yield bad("budget", str(error), "mend the study")
     except FederationError as error:

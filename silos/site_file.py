@@ -25,6 +25,7 @@ from protocol.errors import SiteFileRefused
 from protocol.study import Name, Split, nearest
 from protocol.task import Network, Task
 from silos.attestation import AttestationPolicy
+from silos.patient_statement import NOTHING_STATED, PatientStatement
 
 SITE_FILE = "site.yaml"
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
@@ -83,10 +84,16 @@ class FileSource(Record):
     """Records in a file: a CSV, or an npz of images; a path is taken from the site file's folder.
 
     Other kinds of source (a database, a FHIR server) will stand beside this one.
+
+    ``patient_number`` names the column that holds this hospital's own number of a
+    person, the same for life and in every data set; ``one_row_is_one_person`` says
+    that no person has two rows. Nothing is taken for granted (``patient_statement``).
     """
 
     kind: Literal["file"]
     path: str = Field(min_length=1, max_length=4096)
+    patient_number: Column | None = None
+    one_row_is_one_person: bool = False
 
 
 class Policy(Record):
@@ -231,6 +238,16 @@ class SiteFile(Record):
     policy: Policy = Field(default_factory=Policy)
     resources: Resources = Field(default_factory=Resources)
     backup: Backup = Field(default_factory=Backup)
+
+    @property
+    def stated(self) -> PatientStatement:
+        """What the hospital states about whose its records are."""
+        if self.data is None:
+            return NOTHING_STATED
+        return PatientStatement(
+            patient_number=self.data.patient_number,
+            one_row_is_one_person=self.data.one_row_is_one_person,
+        )
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteFile":

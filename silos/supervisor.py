@@ -49,6 +49,7 @@ from silos.consent import system_time
 from silos.credentials import Credentials
 from silos.invitation import Invitation
 from silos.own_words import OwnWords, read_own_words
+from silos.patient_statement import PatientStatement
 from silos.silo import Silo
 from silos.wire import Wire
 
@@ -67,12 +68,14 @@ _MOST_FAREWELLS = 20
 class Settings:
     """What a supervisor is told beside its home.
 
-    ``fixed_noise`` is for tests of a simulated hospital only. ``attestation``
-    returns what the hospital's policy asks of the other members' machines now,
-    ``evidence`` what this machine shows of itself over the given 64 bytes.
+    ``stated`` returns what the hospital states about its patients now. ``fixed_noise``
+    is for tests of a simulated hospital only. ``attestation`` returns what the
+    hospital's policy asks of the other members' machines now, ``evidence`` what this
+    machine shows of itself over the given 64 bytes.
     """
 
     source: Path | None = None
+    stated: Callable[[], PatientStatement] = PatientStatement
     fixed_noise: bool = False
     wait_seconds: int = WAIT_SECONDS
     attestation: Callable[[], AttestationPolicy | None] = lambda: None
@@ -390,6 +393,7 @@ class Supervisor:
                 data=None,
                 index_file=index,
                 source=self._settings.source,
+                stated=self._settings.stated(),
                 fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
                 own_words=self._own_words(wire),
                 require_machines=self._machine_check(notice),

@@ -12,7 +12,6 @@ from compliance.dossier import (
     RoundFacts,
     SecondOpinion,
     SiteFacts,
-    SitePrivacy,
 )
 from compliance.utility import (
     DISTRIBUTED,
@@ -23,6 +22,7 @@ from compliance.utility import (
     RELEASED,
     UtilityPoint,
 )
+from protocol.summary import Summary
 
 SITES = ("east", "north", "south", "west")
 TOO_FEW = "too few patients for this epsilon"
@@ -38,25 +38,44 @@ def interval(value: float, half: float) -> Interval:
     return Interval(value=value, low=value - half, high=min(1.0, value + half))
 
 
-def site_privacy(site: str, epsilon: float | None = 1.0) -> SitePrivacy:
+def site_privacy(site: str, epsilon: float | None = 1.0) -> Summary:
     """Returns what one hospital pays; with ``epsilon`` None, nothing is claimed."""
     claims = epsilon is not None
-    return SitePrivacy(
+    return Summary(
+        site=site,
+        run_id="run",
+        study_digest=digest("study"),
+        engine="chain",
         unit="patient",
+        patient="key",
+        sides="together",
         mode="local" if claims else "none",
         epsilon=epsilon,
         delta=1e-4 if claims else None,
         epsilon_two_hospitals=1.52 if claims else None,
-        epsilon_evaluation=epsilon,
+        epsilon_group_of_two=2.31 if claims else None,
+        epsilon_group_of_three=3.9 if claims else None,
+        evaluation_epsilon=epsilon,
         noise_multiplier=8.312 if claims else None,
         evaluation_noise_multiplier=3.1 if claims else None,
         sampling_rate=1.0,
         steps=4 * 5,
+        releases=4 * 5,
+        evaluation_releases=1,
         clip=1.0 if claims else None,
         noise="exact" if claims else "none",
         budget_epsilon=10.0 if claims else None,
-        enforced_epsilon=2.31 if claims else None,
+        budget_share=0.36 if claims else None,
+        run_share=0.11 if claims else None,
         ledger_head=digest(f"ledger of {site}"),
+        log_size=7,
+        log_root=digest("log"),
+        fallback_epsilon=None,
+        torch="2.13.0",
+        opacus="1.6.0",
+        engine_distance=1.6e-7,
+        opacus_distance=9.7e-8,
+        opacus_epsilon=1.95 if claims else None,
     )
 
 

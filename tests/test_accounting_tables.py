@@ -1,17 +1,16 @@
 """The tables of figures that the design rests on, computed again with what the code prices by.
 
-``privacy.md`` C.4: 2000 patients in each hospital, batches of 64, 1000 steps, delta 1e-5,
-target epsilon 2. C.7: what a life-long filter books for plans whose PLD price is known.
+2000 patients in each hospital, batches of 64, 1000 steps, delta 1e-5, target epsilon 2.
+What a life-long filter books is in ``test_budget_filter.py``.
 """
 
 import math
 
 import dp_accounting
 import pytest
-from dp_accounting.pld import PLDAccountant
 from dp_accounting.rdp import RdpAccountant
 
-from compliance.accounting import Filter, SampledGaussian, calibrate, epsilon
+from compliance.accounting import SampledGaussian, calibrate, epsilon
 from compliance.planning import Question, noise_on_average
 
 DELTA = 1e-5
@@ -76,33 +75,6 @@ def test_published_rdp_figures_are_those_of_the_library_under_us(
     )
     found = RdpAccountant().compose(step, 250 * epochs).get_epsilon(DELTA)
     assert found == pytest.approx(published, rel=0.01)
-
-
-@pytest.mark.parametrize("budget", [2.26, 2.3, 2.5, 3.0])
-def test_one_run_of_epsilon_two_books_a_tenth_more(target: float, budget: float) -> None:
-    assert epsilon(plan(target), DELTA) == pytest.approx(2.00, abs=0.005)
-    limit = Filter(epsilon_max=budget, delta=DELTA)
-    assert 2.18 < limit.epsilon_of(limit.rho_of(plan(target))) < 2.27
-
-
-def test_five_runs_book_a_tenth_more_than_their_plan_would_cost() -> None:
-    steps = 5 * STEPS
-    noise = calibrate(epsilon=2.35, delta=DELTA, sampling_rate=RATE, steps=steps)
-    limit = Filter(epsilon_max=2.6, delta=DELTA)
-    booked = sum(limit.rho_of(plan(noise)) for _ in range(5))
-    assert limit.epsilon_of(booked) == pytest.approx(2.57, rel=0.02)
-
-
-def test_training_with_twenty_evaluations_books_less_than_a_tenth_more(target: float) -> None:
-    looks = plan(10.0, 1.0, 20)
-    accountant = PLDAccountant(dp_accounting.NeighboringRelation.ADD_OR_REMOVE_ONE)
-    step = dp_accounting.PoissonSampledDpEvent(RATE, dp_accounting.GaussianDpEvent(target))
-    accountant.compose(step, STEPS).compose(dp_accounting.GaussianDpEvent(10.0), 20)
-    together = accountant.get_epsilon(DELTA)
-    limit = Filter(epsilon_max=3.0, delta=DELTA)
-    booked = limit.epsilon_of(limit.rho_of(plan(target)) + limit.rho_of(looks))
-    assert together == pytest.approx(2.72, rel=0.02)
-    assert booked == pytest.approx(2.95, rel=0.02)
 
 
 @pytest.mark.parametrize(

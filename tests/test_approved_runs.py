@@ -35,7 +35,7 @@ ONE_RUN = "of 1 approved runs of study .* are used here"
 @pytest.fixture
 def north(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[Hospital]:
     hospital = open_hospital(place_of("north"), site="north", blobs=tmp_path / "north-blobs")
-    hospital.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by=OFFICER)
+    hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by=OFFICER)
     yield hospital
     hospital.close()
 

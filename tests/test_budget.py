@@ -15,15 +15,18 @@ from rich.console import Console
 
 from collegium import cli
 from collegium.budget import show_budgets
-from compliance.accounting import Filter, SampledGaussian
+from compliance.accounting import SampledGaussian
+from compliance.budget_filter import Filter
+from compliance.budget_words import TWO_FIGURES, percent
 from compliance.ledger_records import Partition, Reservation
 from compliance.store import Hospital, open_hospital, read_hospital
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from protocol.study_file import read_study
-from silos.budget import forecast
+from silos.budget_words import forecast_words
 from silos.privacy_plan import PrivacyPlan
+from tests.bookings import HELD
 from tests.federation import Federation
 from tests.studies import changed
 
@@ -56,7 +59,7 @@ def out(tmp_path: Path) -> Path:
         home = tmp_path / "out" / "silos" / site
         home.mkdir(parents=True)
         hospital = open_hospital(home / "hospital.db", site=site)
-        hospital.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by=site)
+        hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by=site)
         if site == "east":
             plan = reserve(hospital, "training")
             hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob="b", content="c")
@@ -84,11 +87,9 @@ def budgets(out: Path, **words: Any) -> dict[str, Any]:
 
 def test_budget_says_what_is_spent_reserved_and_left(out: Path) -> None:
     east = budgets(out)["east"]
-    line, limit = east["partitions"]["training"], Filter(epsilon_max=8.0, delta=1e-5)
-    assert line["epsilon_spent"] == pytest.approx(limit.epsilon_of(0.6))
-    assert line["epsilon_spent"] + line["epsilon_reserved"] == pytest.approx(limit.epsilon_of(2.0))
-    assert line["epsilon_remaining"] == pytest.approx(8.0 - limit.epsilon_of(2.0))
-    assert line["share_spent"] == pytest.approx(0.6 / limit.capacity)
+    line = east["partitions"]["training"]
+    assert line["share_spent"] == pytest.approx(0.6 / HELD)
+    assert line["share_reserved"] == pytest.approx(1.4 / HELD)
     assert sum(line[f"share_{what}"] for what in ("spent", "reserved", "remaining")) == 1.0
     assert east["partitions"]["evaluation"]["share_remaining"] == pytest.approx(1.0)
 
@@ -107,14 +108,16 @@ def test_budget_lists_open_reservations_only(out: Path) -> None:
 
 def test_forecast_costs_what_joining_would_then_book(out: Path) -> None:
     study = cheap_study()
-    forecast = budgets(out, study=study)["east"]["forecast"]["partitions"]["training"]
+    forecast = budgets(out, study=study)["east"]["forecast"]
     hospital = open_hospital(database(out), site="east")
-    before = hospital.ledger.summary().of("training").epsilon_committed
+    before = hospital.ledger.summary().of("training").committed
     plan_of(study).reserved(hospital.ledger, study.digest, "run-2")
-    after = hospital.ledger.summary().of("training").epsilon_committed
+    after = hospital.ledger.summary().of("training").committed
+    assert hospital.ledger.share_of("run-2") == pytest.approx(after - before)
     hospital.close()
-    assert forecast["fits"] and forecast["epsilon_cost"] == pytest.approx(after - before)
-    assert forecast["epsilon_remaining"] == pytest.approx(8.0 - before)
+    assert forecast["fits"] and forecast["share"] == pytest.approx(after - before)
+    assert forecast["remaining"] == pytest.approx(1 - before)
+    assert f"takes {percent(after - before)} of the budget" in forecast["words"]
 
 
 def test_forecast_says_when_one_group_of_patients_cannot_pay(out: Path) -> None:
@@ -123,9 +126,8 @@ def test_forecast_says_when_one_group_of_patients_cannot_pay(out: Path) -> None:
     reserve(hospital, "evaluation", "b")
     hospital.close()
     forecast = budgets(out, study=cheap_study())["east"]["forecast"]
-    assert not forecast["fits"]
-    fits = {part: line["fits"] for part, line in forecast["partitions"].items()}
-    assert fits == {"training": True, "evaluation": False}
+    assert not forecast["fits"] and forecast["runs"] == 0
+    assert forecast["words"].endswith("it does NOT fit")
 
 
 def test_runs_without_privacy_on_the_same_patients_are_named(
@@ -225,19 +227,36 @@ def test_command_speaks_to_people_and_machines(
     assert run(monkeypatch, "--out", out, "--study", study, "--site", "east", "--json") == 0
     said = capsys.readouterr()
     assert list(json.loads(said.out)["hospitals"]) == ["east"]
-    assert (
-        "east, training patients: this study costs 0.96 of the remaining 2.9: it fits" in said.err
-    )
-    assert "run run-1 holds 41% of the training budget, 12% is sent" in said.err
+    words = json.loads(said.out)["hospitals"]["east"]["forecast"]["words"]
+    assert f"east: {words}" in said.err and words.startswith("this study takes ")
+    assert "run run-1 holds 41 % for its training, 12 % is sent" in said.err
+    assert TWO_FIGURES in " ".join(said.err.split())
+
+
+def test_a_study_takes_the_same_part_wherever_it_is_asked(
+    out: Path, study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """study check and silo budget of a hospital with that budget name one price in one unit."""
+    (forecast,) = budgets(out, site="north", study=read_study(STUDY)).values()
+    monkeypatch.setattr(sys, "argv", ["collegium", "study", "check", str(study), "--budget", "8"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    said = " ".join(capsys.readouterr().err.split())
+    limit = Filter(epsilon_max=8.0, delta=1e-3)
+    plan = plan_of(read_study(STUDY))
+    share = limit.share_of((plan.training, plan.evaluation))
+    assert f"take {percent(share)} of a hospital's budget for life of epsilon 8" in said
+    assert forecast["forecast"]["share"] > share  # this one was opened with a smaller delta
 
 
 def test_study_that_protects_nobody_costs_no_finite_epsilon(out: Path) -> None:
     hospital = open_hospital(database(out), site="east")
     nobody = SampledGaussian(noise_multiplier=0.0, sampling_rate=1.0, steps=1)
-    found = forecast(hospital.ledger, replace(plan_of(cheap_study()), training=nobody))
+    plans = replace(plan_of(cheap_study()), training=nobody).plans(apart=False)
+    found = hospital.ledger.forecast(plans)
     hospital.close()
-    line = found["partitions"]["training"]
-    assert (line["epsilon_cost"], line["share_cost"], line["fits"]) == (None, None, False)
+    assert (found.share, found.runs, found.fits) == (None, 0, False)
+    assert forecast_words(found) == "this study protects nobody"
 
 
 def break_file(out: Path) -> None:
@@ -251,7 +270,7 @@ def empty_file(out: Path) -> None:
 def change_row(out: Path) -> None:
     with sqlite3.connect(database(out)) as connection:
         connection.execute("DROP TRIGGER ledger_entry_no_update")
-        connection.execute("UPDATE ledger_entry SET rho = 0")
+        connection.execute("UPDATE ledger_entry SET rho_upper = 0")
     connection.close()
 
 

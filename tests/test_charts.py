@@ -210,20 +210,20 @@ def test_hospitals_without_any_figure_are_still_all_named() -> None:
 
 def test_claim_is_the_larger_of_training_and_evaluation() -> None:
     site = dossiers.site_facts("a", 0.8)
-    dearer = replace(site, privacy=replace(site.privacy, epsilon=1.0, epsilon_evaluation=1.7))
+    dearer = replace(site, privacy=replace(site.privacy, epsilon=1.0, evaluation_epsilon=1.7))
     assert site_claim(dearer) == 1.7
 
 
 def test_privacy_chart_shows_spent_of_budget() -> None:
     sites = dossiers.finished().sites
-    assert _texts(charts.to_svg(charts.privacy_spent(sites))).count("2.31 of 10") == len(sites)
-    assert "east: this run ε = 1, enforced 2.31 of 10" in describe_privacy(sites)
+    assert _texts(charts.to_svg(charts.privacy_spent(sites))).count("36 % of ε = 10") == len(sites)
+    assert "east: this run ε = 1; all runs have booked 36 % of ε = 10" in describe_privacy(sites)
 
 
-def test_budget_without_bound_leaves_the_other_bars_readable() -> None:
+def test_more_than_the_whole_budget_is_drawn_as_more() -> None:
     site = dossiers.site_facts("a", 0.8)
-    endless = replace(site, privacy=replace(site.privacy, budget_epsilon=float("inf")))
-    assert "2.31, no limit" in _texts(charts.to_svg(charts.privacy_spent([endless])))
+    beyond = replace(site, privacy=replace(site.privacy, budget_share=1.58))
+    assert "158 % of ε = 10" in _texts(charts.to_svg(charts.privacy_spent([beyond])))
 
 
 def test_failed_round_and_drop_outs_are_marked() -> None:

@@ -21,7 +21,7 @@ BLOB = b"masked bytes"
 @pytest.fixture
 def hospital(tmp_path: Path) -> Hospital:
     home = open_hospital(tmp_path / "hospital.db", site="east")
-    home.ledger.open_budget(epsilon_max=8, delta=1e-5, signed_by="east")
+    home.ledger.open_budget(epsilon_max=8, delta=2e-5, signed_by="east")
     return home
 
 
@@ -51,7 +51,7 @@ def test_other_bytes_than_those_paid_for_stay(hospital: Hospital) -> None:
 
 def test_token_of_another_ledger_opens_nothing(hospital: Hospital, tmp_path: Path) -> None:
     other = open_hospital(tmp_path / "other.db", site="north")
-    other.ledger.open_budget(epsilon_max=8, delta=1e-5, signed_by="north")
+    other.ledger.open_budget(epsilon_max=8, delta=2e-5, signed_by="north")
     with pytest.raises(UpdateRefused, match="has not booked this release"):
         require_paid(other.ledger, paid(hospital), BLOB)
 

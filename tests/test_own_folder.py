@@ -93,7 +93,8 @@ def test_one_run_is_shown_with_what_it_cost(home: Path, run: str, person: Person
     assert person.runs("runs", "show", run[:-2], "--home", home, "--json") == 0
     found = json.loads(person.out)
     assert found["run_id"] == run
-    assert [cost["partition"] for cost in found["costs"]] == ["training", "evaluation"]
+    assert [cost["purpose"] for cost in found["costs"]] == ["training", "evaluation"]
+    assert {cost["payers"] for cost in found["costs"]} == {"both"}
     assert f"approved by {OFFICER}" in person.err
     assert "0 runs of this hospital are called 'x'" in person.reads_refusal(
         "runs", "show", "x", "--home", home
@@ -103,14 +104,13 @@ def test_one_run_is_shown_with_what_it_cost(home: Path, run: str, person: Person
 def test_what_the_report_says_is_what_the_ledger_holds(east: Site, home: Path, run: str) -> None:
     found = own_run(home, run)
     with closing(at(east, home).open()) as hospital:
-        capacity = hospital.ledger.summary().capacity
+        spent = hospital.ledger.summary().dearest.spent
         with hospital.transaction() as book:
             sent = [entry for entry in book.entries() if entry.state is State.SENT]
     assert [r.context for r in found.releases] == [entry.context for entry in sent]
     assert [r.blob for r in found.releases] == [entry.blob for entry in sent]
-    assert sum(c.share_sent for c in found.costs) == pytest.approx(
-        sum(entry.rho for entry in sent) / 1e12 / capacity
-    )
+    assert sum(c.share_sent for c in found.costs) == pytest.approx(spent)
+    assert {c.spent_by_all for c in found.costs} == {spent}
     assert not any(cost.is_open for cost in found.costs)
     (decision,) = found.approvals
     assert (decision.approver, decision.reason, decision.runs) == (OFFICER, "rare", 1)
@@ -192,7 +192,7 @@ CHANGES = {
         "approvals: approval 1 was changed",
     ),
     "an entry of the ledger": (
-        "UPDATE ledger_entry SET rho = 0 WHERE number = 3",
+        "UPDATE ledger_entry SET rho_upper = 0 WHERE number = 3",
         "ledger: ledger entry 3 was changed",
     ),
     "the ledger's end": (

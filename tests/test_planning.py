@@ -336,7 +336,8 @@ def test_template_of_a_new_study_is_expected_to_learn(
         found = json.loads(capsys.readouterr().out)
         assert found["asked"]["prevalence"] == 0.1
         assert found["study"]["expected_auroc"]["low"] > 0.7
-        assert "the study's own settings are as good" in found["notes"][-2]
+        assert any("the study's own settings are as good" in note for note in found["notes"])
+        assert "of a hospital's budget for life of epsilon 10" in found["notes"][-1]
 
 
 def test_small_hospitals_and_hopeless_plans_are_named(

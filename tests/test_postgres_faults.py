@@ -93,7 +93,7 @@ def test_booking_that_nobody_can_ask_about_is_said_to_be_unknown_and_found_later
 def test_reservation_whose_answer_was_lost_is_the_one_that_is_returned(
     distant: Hospital, wire: LossyWire
 ) -> None:
-    distant.ledger.open_budget(epsilon_max=8.0, delta=1e-5, signed_by="officer")
+    distant.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
     wire.lose = "answer"
     plan = reserve(distant)
     assert (plan, distant.ledger.summary().num_entries) == (reserve(distant), 1)

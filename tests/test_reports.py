@@ -108,7 +108,7 @@ def test_failed_run_is_prominent_with_its_reason() -> None:
 
 def test_failed_run_still_states_what_its_patients_paid() -> None:
     rows = _table(privacy_report(dossiers.failed()), "Privacy of this run at each hospital")
-    assert [row["ε, training patient"] for row in rows] == [1.0] * 4
+    assert [row["ε, training"] for row in rows] == [1.0] * 4
 
 
 def test_run_before_any_hospital_spoke_claims_nothing() -> None:
@@ -168,29 +168,35 @@ def test_report_supports_and_never_certifies(render: Callable[[Document], str]) 
     assert SUPPORTS in render(privacy_report(dossiers.finished()))
 
 
-def test_hospital_row_holds_claim_mechanism_and_noise() -> None:
-    rows = _table(privacy_report(dossiers.finished()), "Privacy of this run at each hospital")
-    assert rows[0] == {
+def test_hospital_rows_hold_what_is_paid_and_by_which_mechanism() -> None:
+    document = privacy_report(dossiers.finished())
+    assert _table(document, "Privacy of this run at each hospital")[0] == {
         "Hospital": "east",
-        "ε, training patient": 1.0,
-        "ε, test patient": 1.0,
-        "ε, patient of two hospitals": 1.52,
-        "ε, training, if too many collude": 1.0,
+        "Unit": "patient",
         "δ": 1e-4,
+        "ε, training": 1.0,
+        "ε, test": 1.0,
+        "ε, at two hospitals": 1.52,
+        "ε, two together": 2.31,
+        "ε, three together": 3.9,
+        "ε, training, if too many collude": 1.0,
+    }
+    assert _table(document, "Mechanism at each hospital")[0] == {
+        "Hospital": "east",
         "Noise multiplier": 8.312,
         "Noise multiplier, evaluation": 3.1,
         "Sampling rate q": 1.0,
         "Steps": 20,
+        "Steps priced": 20,
         "Clip": 1.0,
         "Noise": "exact",
-        "Unit": "patient",
     }
 
 
-def test_budget_row_holds_enforced_epsilon_and_share_used() -> None:
+def test_budget_row_holds_what_this_run_and_all_runs_take_of_the_budget() -> None:
     row = _table(privacy_report(dossiers.finished()), "Budget for life at each hospital")[1]
-    assert row["ε booked by all runs when this one ended"] == 2.31
-    assert row["Share used"] == pytest.approx(0.231)
+    assert row["This run takes of it"] == 0.11
+    assert row["All runs have booked of it"] == 0.36
     assert row["Head of the hospital's ledger"] == dossiers.digest("ledger of north")
 
 

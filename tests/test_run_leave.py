@@ -8,7 +8,7 @@ import pytest
 
 from compliance.joined_runs import JoinedRuns, RunState
 from compliance.ledger import Ledger
-from compliance.ledger_records import PICO, State
+from compliance.ledger_records import NOTHING, Budget, Rho, State
 from compliance.store import Hospital, open_hospital
 from protocol.errors import BudgetSpent, PolicyRefused
 from protocol.exchange import JOIN_REFUSED
@@ -28,9 +28,16 @@ __all__ = ["person"]
 STUDY = "s" * 64
 
 
-def rho_of(hospital: Hospital, state: State) -> int:
+def rho_of(hospital: Hospital, state: State) -> Rho:
     with hospital.transaction() as book:
-        return sum(entry.rho for entry in book.entries() if entry.state is state)
+        return sum((entry.rho for entry in book.entries() if entry.state is state), NOTHING)
+
+
+def budget_of(hospital: Hospital) -> Budget:
+    with hospital.transaction() as book:
+        budget = book.budget()
+    assert budget is not None
+    return budget
 
 
 @pytest.fixture
@@ -53,13 +60,13 @@ def test_what_was_sent_stays_charged_and_the_rest_is_free_again(home: Path, pers
     assert (found["run_id"], found["state"]) == ("run-1", "left")
     assert (found["left_by"], found["left_because"]) == (OFFICER, "why")
     line = found["budget"]["partitions"]["training"]
-    assert line["epsilon_reserved"] == 0.0 and line["epsilon_spent"] > 0.0
+    assert line["share_reserved"] == 0.0 and line["share_spent"] > 0.0
     assert found["budget"]["open_reservations"] == []
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         booked = rho_of(east, State.RESERVED)
         sent, freed = rho_of(east, State.SENT), rho_of(east, State.RELEASED)
-        assert sent > 0 and sent + freed == booked
-        assert east.ledger.summary().of("training").spent == sent / PICO
+        assert sent and sent + freed == booked
+        assert east.ledger.summary().of("training").spent == budget_of(east).share(sent)
         east.ledger.verify()
         east.ledger.require_newest()
 
@@ -82,7 +89,7 @@ def test_cut_off_before_the_plans_are_closed_it_may_be_said_again(
             leave_run(home, "run-1", by=OFFICER, reason="")
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         assert JoinedRuns(east).open() == ()  # so nothing joins it again meanwhile
-        assert rho_of(east, State.RELEASED) == 0
+        assert rho_of(east, State.RELEASED) == NOTHING
     assert leave_run(home, "run-1", by=OFFICER, reason="").budget["open_reservations"] == []
 
 
@@ -101,7 +108,7 @@ def test_nothing_is_left_by_a_slip(
     assert said in person.reads_refusal(*words, types=typed)
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         assert [run.run_id for run in JoinedRuns(east).open()] == ["run-1"]
-        assert rho_of(east, State.RELEASED) == 0
+        assert rho_of(east, State.RELEASED) == NOTHING
 
 
 def test_a_run_that_was_left_is_never_joined_again(home: Path) -> None:
@@ -136,7 +143,7 @@ def test_a_hospital_at_work_leaves_and_the_others_go_on(tmp_path: Path) -> None:
         assert east.is_alive and east.supervisor is not None
         assert not east.supervisor._silo.has_joined(run)  # its records are dropped
         with closing(east.open()) as hospital:
-            assert rho_of(hospital, State.SENT) == sent > 0
+            assert rho_of(hospital, State.SENT) == sent != NOTHING
             assert rho_of(hospital, State.RELEASED) + sent == rho_of(hospital, State.RESERVED)
             assert hospital.ledger.summary().of("training").reserved == 0
         key = network.service._key
@@ -166,7 +173,7 @@ def test_a_person_who_leaves_while_the_supervisor_joins_is_obeyed(
         run = network.service.start_run(network.study.digest, test_noise=True)
         network.service.wait(run, PATIENCE)
         with closing(east.open()) as hospital:
-            assert rho_of(hospital, State.SENT) == 0
+            assert rho_of(hospital, State.SENT) == NOTHING
             assert hospital.ledger.summary().of("training").reserved == 0
             assert hospital.ledger.summary().of("evaluation").reserved == 0
 

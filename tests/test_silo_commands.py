@@ -163,7 +163,7 @@ def test_an_approver_reads_the_study_in_plain_words_and_types_its_name(
         "age, ill, patient, ward",
         "FullyConnectedNet",
         "each patient: epsilon 4 at delta 0.001, mode local",
-        "of the remaining 20",
+        "of the budget for life, 100 % is left: ",
         "at least 3 hospitals",
         f"approved        by {OFFICER}",
     ):
@@ -359,7 +359,7 @@ def test_a_study_is_not_registered_where_no_coordinator_lives(
 
 HEART_SITE = (
     changed_site("name: east", "name: cleveland")
-    .replace("east.csv", "records.data")
+    .replace("east.csv", "records.data, one_row_is_one_person: true")
     .replace("to be tested", "heart disease")
     .replace("age, ward, patient, ill", "age, sex, cp, trestbps, chol, fbs, restecg, thalach, "
              "exang, oldpeak, num")
@@ -383,7 +383,9 @@ def test_the_heart_disease_study_is_checked_approved_and_ready_at_cleveland(
     found = {entry["what"]: entry for entry in json.loads(person.out)}
     assert [what for what, e in found.items() if e["state"] == "bad"] == ["certificate"]
     assert found["records"]["finding"] == ("303 fit the contract: 199 patients train, 104 test")
-    assert found["training budget"]["finding"] == "this study costs 2.4 of the remaining 5"
+    assert found["budget"]["finding"] == (
+        "this study takes 19 % of the budget for life, 100 % is left: 5 runs of it fit"
+    )
 
 
 def test_the_index_file_of_a_study_is_kept_with_it_or_the_study_is_refused(

@@ -12,14 +12,12 @@ import pytest
 
 from compliance.approval_book import approvals_of
 from compliance.store import open_hospital
-from pipelines.cohort import load_cohort
 from protocol.study import Study
 from protocol.study_file import read_study
 from silos.connectivity import Contact, reach
 from silos.credentials import Credentials
 from silos.findings import Finding, ok
 from silos.site_check import check_site, parameters_of
-from silos.split_rule import bind_split
 from tests.consortium_home import ConsortiumHome
 from tests.hospital_home import MEDIC, OFFICER, enrol, make_east
 from tests.sites import changed_site
@@ -141,9 +139,9 @@ def test_a_declared_number_far_above_the_truth_is_a_warning(home: Path) -> None:
 
 
 def test_a_budget_that_does_not_suffice_is_foretold(tmp_path: Path) -> None:
-    found = check(make_east(tmp_path, budget=1.0))["training budget"]
+    found = check(make_east(tmp_path, budget=1.0))["budget"]
     assert found.state == "bad"
-    assert "of the remaining 1: it does not fit" in found.finding
+    assert found.finding.endswith("100 % is left: it does NOT fit")
 
 
 def test_a_hospital_without_a_budget_is_told_to_open_one(tmp_path: Path) -> None:
@@ -169,17 +167,6 @@ def test_too_many_workers_and_too_little_memory_are_warnings(home: Path) -> None
     (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", greedy))
     found = check(home)
     assert (found["cores"].state, found["memory"].state) == ("warn", "warn")
-
-
-def test_a_split_other_than_the_hospitals_own_for_life_is_told(home: Path) -> None:
-    study = small_study()
-    hospital = open_hospital(home / "hospital.db", site="east")
-    own = load_cohort(study.cohort, home / "east.csv", site="east")
-    bind_split(hospital, study, own, None)
-    hospital.close()
-    assert check(home)["records"].state == "ok"
-    other = check(home, read_study(changed("test_fraction: 0.3", "test_fraction: 0.4")))
-    assert "an earlier study split these patients by another rule" in other["records"].finding
 
 
 def test_what_the_other_members_must_show_is_told(home: Path) -> None:

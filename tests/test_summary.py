@@ -11,10 +11,15 @@ from protocol.summary import SignedSummary, Summary, open_summary, sign_summary
 
 KEY = SigningKey.from_bytes(bytes(32))
 SUMMARY = Summary(
-    site="east", run_id="run-1", study_digest="0" * 64, unit="patient", mode="local",
+    site="east", run_id="run-1", study_digest="0" * 64, unit="patient", patient="key",
+    sides="together", mode="local",
     noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=1.0,
+    epsilon_group_of_two=2.4, epsilon_group_of_three=4.0, releases=40, evaluation_releases=1,
     noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,
-    budget_epsilon=10.0, enforced_epsilon=1.2, ledger_head="0" * 64, log_size=7, log_root="0" * 64,
+    budget_epsilon=10.0, budget_share=0.31, run_share=0.12, ledger_head="0" * 64,
+    log_size=7, log_root="0" * 64,
+    fallback_epsilon=None, engine="chain", torch="2.13.0", opacus="1.6.0", engine_distance=2e-7,
+    opacus_distance=1e-7, opacus_epsilon=1.1,
 )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from collegium.pricing import budget_for
 from collegium.sweep import Grid, parse_modes, plan_jobs
-from compliance.accounting import Filter, epsilon, rdp
+from compliance.accounting import epsilon
+from compliance.budget_filter import Filter
 from protocol.errors import StudyRefused
 from protocol.modes import as_local
 from protocol.privacy import DistributedPrivacy
@@ -160,8 +161,8 @@ def test_the_budget_of_a_sweep_holds_all_its_runs_and_little_more() -> None:
     plans = [PrivacyPlan.of(study, study.privacy) for study in studies]  # type: ignore[arg-type]
 
     def fits(epsilon: float) -> bool:
-        limit = Filter(epsilon_max=epsilon, delta=1e-3)
-        return sum(rdp(plan.training, limit.order) for plan in plans) <= limit.capacity
+        events = tuple(event for plan in plans for event in (plan.training, plan.evaluation))
+        return Filter(epsilon_max=epsilon, delta=1e-3).share_of(events) <= 1
 
     assert fits(budget)
     assert not fits(budget / 1.6 - 1)

@@ -186,7 +186,9 @@ REVIEWED: dict[str, Tampering] = {
     "a byte in a transcript": flip("rounds/*/transcript.json"),
     "a byte in a kept model": flip("rounds/*/model.safetensors"),
     "kept round removed": gone("rounds/*"),
-    "ledger's price": sql("UPDATE ledger_entry SET rho = rho / 10 WHERE number = 5", database=EAST),
+    "ledger's price": sql(
+        "UPDATE ledger_entry SET rho_upper = rho_upper / 10 WHERE number = 5", database=EAST
+    ),
     "ledger's last entry removed": sql(
         "DELETE FROM ledger_entry WHERE number = (SELECT max(number) FROM ledger_entry)",
         database=EAST,
@@ -195,7 +197,7 @@ REVIEWED: dict[str, Tampering] = {
     "budget raised": sql("UPDATE budget SET epsilon_max = 100", database=EAST),
     "budget's signer": sql("UPDATE budget SET signed_by = 'another'", database=EAST),
     "ledger removed": gone(EAST),
-    "once-book emptied": sql("DELETE FROM once_book WHERE context <> 'split'", database=EAST),
+    "once-book emptied": sql("DELETE FROM once_book", database=EAST),
     "page changed": written("index.html", "<html>AUROC 0.999</html>"),
     "key replaced": written("coordinator.pub", "ab" * 32 + "\n"),
 }  # fmt: skip

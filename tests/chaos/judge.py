@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from compliance.ledger_records import UNOPENED, Entry, State
+from compliance.ledger_records import NOTHING, UNOPENED, Entry, State
 from compliance.store import read_hospital
 from coordinator.store import RoundRow, RunRow, Store
 from coordinator.verification import verify_records
@@ -164,7 +164,7 @@ def _of_ledger(site: str, path: Path, home: Path, heads: set[str]) -> tuple[list
 
 def _of_plan(site: str, plan: Entry, sent: list[Entry]) -> list[str]:
     problems = []
-    if sum(entry.rho for entry in sent) > plan.rho:
+    if not sum((entry.rho for entry in sent), NOTHING).fits_into(plan.rho):
         problems.append(f"{site}: more was sent for {plan.purpose} than was reserved")
     paid = [entry.content for entry in sent if entry.rho]
     if len(set(paid)) != len(paid):

@@ -13,7 +13,7 @@ revision = "hospital_0001"
 down_revision = None
 
 #: Rows of these tables are only ever added.
-APPEND_ONLY = ("budget", "ledger_entry", "once_book", "log_head", "log_fork")
+APPEND_ONLY = ("budget", "ledger_entry", "once_book", "patient_side", "log_head", "log_fork")
 
 
 def upgrade() -> None:
@@ -35,8 +35,10 @@ def upgrade() -> None:
         sa.Column("adjacency", sa.String(16), nullable=False),
         sa.Column("epsilon_max", sa.Double, nullable=False),
         sa.Column("delta", sa.Double, nullable=False),
-        sa.Column("order", sa.Double, nullable=False),
-        sa.Column("capacity", sa.BigInteger, nullable=False),
+        sa.Column("upper_order", sa.Double, nullable=False),
+        sa.Column("lower_order", sa.Double, nullable=False),
+        sa.Column("upper_capacity", sa.BigInteger, nullable=False),
+        sa.Column("lower_capacity", sa.BigInteger, nullable=False),
         sa.Column("signed_by", sa.String(200), nullable=False),
         sa.Column("opened_at", sa.String(32), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
@@ -63,7 +65,8 @@ def _create_ledger() -> None:
         sa.Column("context", sa.String(64), nullable=False),
         sa.Column("blob_sha256", sa.String(64), nullable=False),
         sa.Column("event_json", sa.Text, nullable=False),
-        sa.Column("rho", sa.BigInteger, nullable=False),
+        sa.Column("rho_upper", sa.BigInteger, nullable=False),
+        sa.Column("rho_lower", sa.BigInteger, nullable=False),
         sa.Column("created_at", sa.String(32), nullable=False),
         sa.Column("prev_hash", sa.String(64), nullable=False),
         sa.Column("hash", sa.String(64), nullable=False),
@@ -75,10 +78,11 @@ def _create_ledger() -> None:
             ["parent"], ["ledger_entry.number"], name="fk_ledger_entry_parent_ledger_entry"
         ),
         sa.UniqueConstraint("prev_hash", name="uq_ledger_entry_prev_hash"),
-        sa.CheckConstraint("rho >= 0", name="ck_ledger_entry_rho"),
+        sa.CheckConstraint("rho_upper >= 0 AND rho_lower >= 0", name="ck_ledger_entry_rho"),
     )
-    op.create_index("ix_ledger_entry_parent", "ledger_entry", ["parent", "state", "rho"])
-    op.create_index("ix_ledger_entry_partition", "ledger_entry", ["partition", "state", "rho"])
+    rho = ["rho_upper", "rho_lower"]
+    op.create_index("ix_ledger_entry_parent", "ledger_entry", ["parent", "state", *rho])
+    op.create_index("ix_ledger_entry_partition", "ledger_entry", ["partition", "state", *rho])
     op.create_index(
         "ix_ledger_entry_sent",
         "ledger_entry",
@@ -96,6 +100,12 @@ def _create_round_tables() -> None:
         sa.Column("slot", sa.String(128), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.PrimaryKeyConstraint("context", "slot", name="pk_once_book"),
+    )
+    op.create_table(
+        "patient_side",
+        sa.Column("mark", sa.String(64), nullable=False),
+        sa.Column("side", sa.String(16), nullable=False),
+        sa.PrimaryKeyConstraint("mark", name="pk_patient_side"),
     )
     op.create_table(
         "masked_blob",

@@ -1,0 +1,37 @@
+"""What a study takes of a hospital's budget, in words: the same at every place that says it."""
+
+from collections.abc import Sequence
+
+from compliance.accounting import SampledGaussian
+from compliance.booked_price import DEAR, times_too_dear
+from compliance.budget_filter import Filter
+from compliance.budget_words import percent
+from compliance.ledger_records import Forecast
+
+
+def forecast_words(found: Forecast) -> str:
+    """Returns what a study would take of a hospital's budget, and how often it fits."""
+    if found.share is None:
+        return "this study protects nobody"
+    share, left = percent(found.share), percent(found.remaining)
+    left = f"takes {share} of the budget for life, {left} is left"
+    if found.runs == 0:
+        return f"this study {left}: it does NOT fit"
+    runs = "1 run of it fits" if found.runs == 1 else f"{found.runs} runs of it fit"
+    return f"this study {left}: {runs}"
+
+
+def too_dear(limit: Filter, events: Sequence[SampledGaussian]) -> str | None:
+    """Returns a warning where the ledger counts a study much dearer than it is; else None."""
+    times = times_too_dear(limit, events)
+    if times <= DEAR:
+        return None
+    what = f"{times:.1f} times" if times < 100 else "more than 100 times"
+    return (
+        f"a ledger with a budget of epsilon {limit.epsilon_max:g} counts this study {what} as dear "
+        "as a plan fixed beforehand"
+    )
+
+
+#: What can be done about it.
+CHEAPER = "a larger sampling rate, or more noise and more steps, costs less; or a larger budget"
