@@ -289,7 +289,7 @@ def audit_verify(
     with _auditing(as_json):
         if own_folder.is_hospital(out):
             given.require_none(out)
-            found, _ = own_folder.verify_folder(out, console())
+            found = own_folder.verify_folder(out, console())
         else:
             found = verify_folder(out, given, console())
     emit(found, as_json)

@@ -68,8 +68,8 @@ def export_report(home: Path, run_id: str, form: str, to: Path, console: Console
     console.print(f"wrote {to} ({form}): approvals, cost, releases", markup=False)
 
 
-def verify_folder(home: Path, console: Console) -> tuple[dict[str, Any], OwnCheck]:
-    """Checks a hospital's folder against itself; returns it for ``--json``, and the findings."""
+def verify_folder(home: Path, console: Console) -> dict[str, Any]:
+    """Checks a hospital's folder against itself; returns what was found for ``--json``."""
     found = check_own(home)
     for name, sentence in found.holds.items():
         console.print(f"{name:12} {sentence}", markup=False, soft_wrap=True)
@@ -78,7 +78,7 @@ def verify_folder(home: Path, console: Console) -> tuple[dict[str, Any], OwnChec
     console.print(f"{'keys':12} {_keys(found)}", markup=False, soft_wrap=True)
     for what in NOT_CHECKED:
         console.print(f"not checked  {what}", markup=False, soft_wrap=True)
-    told = {
+    return {
         "verified": not found.faults,
         "site": found.site,
         "identity": found.identity,
@@ -88,7 +88,6 @@ def verify_folder(home: Path, console: Console) -> tuple[dict[str, Any], OwnChec
         "faults": list(found.faults),
         "not_checked": list(NOT_CHECKED),
     }
-    return told, found
 
 
 def _keys(found: OwnCheck) -> str:
