@@ -12,6 +12,7 @@ accountant: numerical composition of privacy loss random variables.
 import copy
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 
 import numpy as np
@@ -98,6 +99,7 @@ def opacus_gradients(module: nn.Module, sample: Sample) -> NDArray[np.float32]:
     return np.asarray(torch.cat(parts, dim=1).detach().numpy())
 
 
+@lru_cache(maxsize=8)
 def opacus_epsilon(
     *, noise_multiplier: float, sampling_rate: float, steps: int, delta: float, error: float
 ) -> float:
