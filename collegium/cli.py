@@ -1,6 +1,6 @@
 """The ``collegium`` command.
 
-What people read goes to stderr, what machines read (``--json``) to stdout.
+The answers of ``runs`` and ``silo budget`` and all JSON go to stdout, other words to stderr.
 Exit codes: 0 done; 2 something has to be mended first, and the message says
 what; 1 a run failed on its way; 130 stopped by the person at the keyboard. The
 audit commands tell tampering (2) from wrong usage (64) and not found (66).
@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from coordinator.cli import app as coordinator_app
-from coordinator.console import console, emit
+from coordinator.console import answers, console, emit
 from coordinator.service_cli import app as service_app
 from protocol.errors import FederationError, QuorumLost
 from silos.cli import app as silo_app
@@ -31,6 +31,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 runs_app = typer.Typer(help="What was run.", no_args_is_help=True)
 audit_app = typer.Typer(help="The tamper-evident log.", no_args_is_help=True)
@@ -71,6 +72,24 @@ Budget = Annotated[
     ),
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"collegium {version('collegium')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Says which version."),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command()
@@ -235,11 +254,11 @@ def runs_list(out: Folder, as_json: AsJson = False) -> None:
     from collegium import own_folder
 
     if own_folder.is_hospital(out):
-        emit(own_folder.list_runs(out, console()), as_json)
+        emit(own_folder.list_runs(out, console() if as_json else answers()), as_json)
         return
-    from collegium.show import list_runs
+    from collegium.run_list import list_runs
 
-    emit(list_runs(out, console(), as_json=as_json), as_json)
+    emit(list_runs(out, answers(), as_json=as_json), as_json)
 
 
 @runs_app.command("show")
@@ -250,11 +269,11 @@ def runs_show(
     from collegium import own_folder
 
     if own_folder.is_hospital(out):
-        emit(own_folder.show_run(out, run, console()), as_json)
+        emit(own_folder.show_run(out, run, console() if as_json else answers()), as_json)
         return
     from collegium.show import show_run
 
-    emit(show_run(out, run, console(), as_json=as_json), as_json)
+    emit(show_run(out, run, answers(), as_json=as_json), as_json)
 
 
 @audit_app.command("verify")
@@ -482,13 +501,15 @@ def silo_budget(
     from collegium.budget import show_budgets, show_own_budget
     from protocol.errors import WorkspaceRefused
 
-    read = None if study is None else _study(study, None)
+    read, screen = None if study is None else _study(study, None), answers()
+    if as_json:
+        screen = console()
     if (out is None) == (home is None):
         raise WorkspaceRefused("name --home, a hospital's own folder, or --out, a simulation's")
     if home is not None:
-        emit(show_own_budget(home, read, console()), as_json)
+        emit(show_own_budget(home, read, screen), as_json)
     elif out is not None:
-        emit(show_budgets(out, site, read, console()), as_json)
+        emit(show_budgets(out, site, read, screen), as_json)
 
 
 @app.command()

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from compliance.renderers import RENDERERS
 from compliance.reports import privacy_report, render_html, run_page
 from compliance.utility import MODES, UtilityPoint, best_known
 from coordinator.pages import keep_page
-from coordinator.views import RunSummary, Views, open_views
+from coordinator.views import Views, open_views
 from coordinator.workspace import Workspace
 from protocol.errors import StoreBroken, WorkspaceRefused
 from protocol.study import Study
@@ -144,32 +144,6 @@ def summarise_sweep(points: Sequence[UtilityPoint], workspace: Workspace, consol
     console.print(f"Its runs: collegium runs list --out {workspace.root}", markup=False)
 
 
-def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, Any]]:
-    """Shows the runs of a folder; returns them for ``--json``."""
-    views = open_views(out)
-    try:
-        runs = views.runs()
-    finally:
-        views.close()
-    if not as_json:
-        console.print(_runs_table(runs) if runs else "no run yet")
-    return [
-        {
-            "run_id": run.run_id,
-            "study": run.study_name,
-            "state": run.state,
-            "progress": asdict(run.progress) if run.progress else None,
-            "started_at": run.started_at,
-            "seed": run.seed,
-            "mode": run.mode,
-            "epsilon": run.epsilon,
-            "auroc": run.exact_auroc,
-            "sweep": run.sweep,
-        }
-        for run in runs
-    ]
-
-
 def show_run(out: Path, run_id: str, console: Console, *, as_json: bool) -> dict[str, Any]:
     """Shows one run whole; returns it for ``--json``."""
     dossier = _dossier(out, run_id)
@@ -283,24 +257,6 @@ def _verified_dossier(out: Path, run_id: str, *, public: bytes | None = None) ->
     """Returns a run after all records were held to the log; the dossier says what came of it."""
     with closing(open_views(out)) as views:
         return replace(views.dossier(run_id), verification=views.verification(public))
-
-
-def _runs_table(runs: Sequence[RunSummary]) -> Table:
-    table = _table("run", "study", "state", "mode", "epsilon", "seed", "AUROC*")
-    for run in runs:
-        epsilon = "none" if run.epsilon is None else f"{run.epsilon:g}"
-        auroc = _exact(run.exact_auroc)
-        table.add_row(
-            run.run_id, run.study_name, _state(run), run.mode, epsilon, str(run.seed), auroc
-        )
-    return table
-
-
-def _state(run: RunSummary) -> str:
-    """A run's state, and how far it is while it is at work on a network."""
-    if run.progress is None:
-        return run.state
-    return f"{run.progress.state}, {run.progress.place}"
 
 
 def _sites_table(run: dict[str, Any]) -> Table:

@@ -88,7 +88,7 @@ def study_template(
         if "\n" in words or ": " in words or "#" in words:
             raise StudyRefused("title and purpose are plain words, without line ends, '#' and ': '")
     if not 0 < epsilon < math.inf:
-        raise StudyRefused(f"epsilon must be finite and above zero: {epsilon}")
+        raise StudyRefused(f"--epsilon must be greater than 0 and finite: {epsilon:g}")
     plan = _advised(len(sites), epsilon)
     text = _TEMPLATE.format(
         plan=plan,

@@ -1,4 +1,4 @@
-"""What the coordinator's commands say: to people on stderr, to machines on stdout."""
+"""What commands say: answers and JSON on stdout, all other words for people on stderr."""
 
 import json
 import sys
@@ -11,6 +11,12 @@ def console() -> Console:
     """Returns where people read; a log file is as wide as it needs to be."""
     width = None if sys.stderr.isatty() else 140
     return Console(stderr=True, highlight=False, width=width)
+
+
+def answers() -> Console:
+    """Returns where the answer to a question goes: stdout, in a pipe one line for each row."""
+    width = None if sys.stdout.isatty() else 300
+    return Console(highlight=False, width=width)
 
 
 def say(*lines: str) -> None:

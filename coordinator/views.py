@@ -54,6 +54,8 @@ class RunSummary:
     state: str
     started_at: str
     seed: int
+    simulation: bool
+    test_noise: bool
     mode: str
     epsilon: float | None
     exact_auroc: float | None
@@ -188,8 +190,12 @@ class Views:
             state=self._state(row),
             started_at=row.started_at,
             seed=row.seed,
+            simulation=row.simulation,
+            test_noise=row.test_noise,
             mode=study.privacy.mode,
-            epsilon=study.privacy.epsilon if isinstance(study.privacy, PatientPrivacy) else None,
+            epsilon=study.privacy.epsilon
+            if isinstance(study.privacy, PatientPrivacy) and not row.test_noise
+            else None,
             exact_auroc=exact.get("auroc"),
             auroc_released=Interval(**released["auroc"]) if released else None,
             sweep=row.sweep,
@@ -369,12 +375,15 @@ def _seconds(begin: str, end: str | None) -> float | None:
 
 
 def _points(run: RunSummary) -> list[UtilityPoint]:
+    """The run's figures; none with fixed test noise, nor one that was withheld."""
+    if run.test_noise:
+        return []
     facts: dict[str, Any] = {"epsilon": run.epsilon, "seed": run.seed, "mode": run.mode}
     points = []
     if run.exact_auroc is not None:
         points.append(UtilityPoint(auroc=run.exact_auroc, kind=EXACT, **facts))
     released = run.auroc_released
-    if released is not None and released.value is not None:
+    if released is not None and released.value is not None and not released.note:
         points.append(
             UtilityPoint(
                 auroc=released.value, low=released.low, high=released.high, kind=RELEASED, **facts

@@ -46,8 +46,9 @@ from silos.trainer import Trainer
 from silos.worker import Worker
 from tests.bench import studies
 
-#: Of the bound: how far a patient's clipped gradient may be from the processor's.
-_CLOSE = 1e-3
+#: Of the bound: how far a patient's clipped gradient may be from the processor's. A unit at the
+#: kink of its ReLU may fall to the other side: 0.4 % was seen for DenseNet121 on an H100.
+_CLOSE = 1e-2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,8 @@ def test_every_command_of_the_page_prints_what_the_page_shows(
         monkeypatch.setattr(sys, "argv", ["collegium", *shlex.split(command)])
         with pytest.raises(SystemExit):
             cli.main()
-        printed = {words(line) for line in capsys.readouterr().err.splitlines()}
+        said = capsys.readouterr()
+        printed = {words(line) for line in (said.out + said.err).splitlines()}
         for line in shown:
             assert words(line) in printed, f"{command} does not print: {line}"
         if command.startswith("silo init"):

@@ -86,7 +86,7 @@ def test_runs_are_listed_from_the_hospitals_own_records(
         assert (line["run_id"], line["study"], line["state"]) == (run, "small", "left")
         assert line["approved_by"] == [OFFICER]
     assert person.runs("runs", "list", "--home", home) == 0
-    assert run in person.err and OFFICER in person.err
+    assert run in person.out and OFFICER in person.out and person.err == ""
 
 
 def test_one_run_is_shown_with_what_it_cost(home: Path, run: str, person: Person) -> None:

@@ -1,0 +1,89 @@
+"""``runs list``: an answer on stdout that 80 characters hold, made without what draws."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from collegium import run_list
+from compliance.dossier import Interval
+from coordinator.views import RunSummary, _points
+
+RUN = RunSummary(
+    run_id="20261126-101500-0a1b",
+    study_name="breast-cancer-demo",
+    question="q",
+    state="finished",
+    started_at="2026-11-26T10:15:00Z",
+    seed=1,
+    simulation=True,
+    test_noise=False,
+    mode="distributed",
+    epsilon=1.5,
+    exact_auroc=0.98765,
+    auroc_released=None,
+    sweep=None,
+)
+RELEASED = Interval(value=0.7123, low=0.6049, high=0.8197)
+REAL = replace(RUN, simulation=False, exact_auroc=None, auroc_released=RELEASED)
+WITHHELD = replace(REAL, auroc_released=replace(RELEASED, note="too few patients"))
+
+
+def drawn(*runs: RunSummary, width: int = 80) -> str:
+    console = Console(width=width, no_color=True)
+    with console.capture() as caught:
+        console.print(run_list._table(runs))
+    return caught.get()
+
+
+def test_eighty_characters_show_state_privacy_and_auroc_of_every_run() -> None:
+    text = drawn(RUN, REAL)
+    assert max(map(len, text.splitlines())) <= 80
+    for word in (
+        "20261126-101500-0a1b",
+        "finished",
+        "distributed",
+        "0.988*",
+        "0.71",
+        "(0.60-0.82)",
+    ):
+        assert word in text
+    assert "…" not in text
+
+
+def test_a_pipe_gets_one_line_for_each_run() -> None:
+    lines = [line for line in drawn(RUN, REAL, width=300).splitlines() if RUN.run_id in line]
+    assert len(lines) == 2 and all("breast-cancer-demo" in line for line in lines)
+
+
+def test_fixed_test_noise_is_no_epsilon_in_list_and_chart() -> None:
+    marked = replace(RUN, test_noise=True, epsilon=None)
+    assert "test noise" in drawn(marked) and "ε 1.5" not in drawn(marked)
+    assert _points(marked) == []
+
+
+def test_withheld_figure_is_neither_written_nor_drawn() -> None:
+    text = drawn(WITHHELD, width=300)
+    assert "too few patients" in text and "0.71" not in text
+    assert _points(WITHHELD) == []
+    assert [point.auroc for point in _points(REAL)] == [0.7123]
+
+
+def test_nothing_that_draws_or_computes_is_imported() -> None:
+    program = "import sys, collegium.run_list; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "coordinator.views" in loaded
+    assert not loaded & {"altair", "pandas", "scipy.stats", "torch", "ray", "streamlit", "monai"}
+
+
+@pytest.mark.parametrize("command", [["--version"], ["-h"], ["runs", "list", "-h"]])
+def test_version_and_short_help_answer_on_stdout(command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "collegium", *command], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(("collegium ", "Usage:")) and done.stderr == ""
