@@ -14,6 +14,34 @@ PATIENTS = {
     "record": "not looked at: each record counts on its own",
 }
 
+#: What the claim for training patients rests on where every hospital's own noise suffices.
+OWN_NOISE = (
+    "Every hospital adds its full noise before anything leaves it (mode local), so the claim "
+    "holds against the coordinator, the other hospitals and the public together. It needs no "
+    "cryptographic assumption."
+)
+
+
+def shared_noise(colluders: int) -> str:
+    """Returns what the claim for training patients rests on where noise is shared."""
+    return (
+        "The hospitals' noise protects together (mode distributed): each adds a share, and only "
+        "their sum has enough. So the claim rests on the secure sum and on its cryptography, and "
+        f"holds {while_few_collude(colluders)}. What a hospital's own share still gives "
+        f"{if_more_collude(colluders)} stands in a column of its own."
+    )
+
+
+def whose_patients(patient: str) -> str:
+    """Returns what a patient is, of a word that a hospital signed.
+
+    >>> whose_patients("record")
+    'not looked at: each record counts on its own'
+    >>> whose_patients("whatever")
+    'not said in a known way'
+    """
+    return PATIENTS.get(patient, "not said in a known way")
+
 
 def while_few_collude(colluders: int) -> str:
     """Returns when a promise that rests on the secure sum holds.

@@ -119,6 +119,7 @@ class Dossier:
     seconds: float | None
     seed: int
     sweep: str | None
+    sweep_share: float | None  # of the budget for life, by all runs of the sweep, at most
     study_name: str
     study_title: str
     study_purpose: str
@@ -143,6 +144,11 @@ class Dossier:
     def rounds_trained(self) -> int:
         """How many training rounds were finished."""
         return len([r for r in self.rounds if r.purpose == "training" and r.model_digest])
+
+    @property
+    def shares_noise(self) -> bool:
+        """True when the hospitals' noise protects their training patients only together."""
+        return any(site.privacy.mode == "distributed" for site in self.sites)
 
     @property
     def contradicted(self) -> bool:
@@ -251,6 +257,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         },
         "seed": dossier.seed,
         "sweep": dossier.sweep,
+        "sweep_share": dossier.sweep_share,
         "simulation": dossier.simulation,
         "test_noise": dossier.test_noise,
         "claim": dossier.claim,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from compliance import sections
 from compliance.chart_words import site_claim
+from compliance.claim_words import OWN_NOISE, shared_noise, whose_patients
 from compliance.documents import (
     Bullets,
     Commands,
@@ -138,6 +139,7 @@ def _statement(dossier: Dossier) -> Section:
     definition = Bullets(
         items=(
             ("Unit", " ".join(_UNITS[unit] for unit in units)),
+            ("A patient is", _patients(dossier)),
             ("Adjacency", "Add or remove: the same hospital with and without all records of the "
              "patient, so that even whether the patient is there is covered. Everything is "
              "divided by public, declared numbers. Not replace-one, whose ε would be about twice "
@@ -148,18 +150,41 @@ def _statement(dossier: Dossier) -> Section:
              "clipped gradient per patient, integers of exactly bounded norm, discrete "
              "Gaussian noise."),
             ("Accounting", "The claim is by privacy loss distributions (PLD), valid because the "
-             "plan was fixed before the run. The enforced value is that of a fixed-order Rényi "
-             "filter, valid for studies chosen one after another."),
-            ("Trust, training", "Every hospital adds its full noise before anything leaves it "
-             "(mode L), so the claim holds against the coordinator, the other hospitals and "
-             "the public together. It needs no cryptographic assumption."),
-            ("Trust, evaluation", "Every hospital adds its full noise to its own counts too, so "
-             "this claim also holds without trusting the secure sum."),
-            ("Two groups", "A patient is used either for training or for testing, so a patient "
-             "pays the larger of the two ε, not their sum."),
+             "plan was fixed before the run. A budget for life is kept by a Rényi filter at two "
+             "orders, valid for studies chosen one after another."),
+            ("Trust, training", shared_noise(dossier.colluders) if dossier.shares_noise
+             else OWN_NOISE),
+            ("Trust, evaluation", "Every hospital adds its full noise to its own counts, so the "
+             "claim for test patients holds without trusting the secure sum."),
+            ("Two groups", _two_groups(dossier)),
         )
     )  # fmt: skip
     return Section(key="claim", title="The privacy claim", blocks=(plain, definition))
+
+
+def _patients(dossier: Dossier) -> str:
+    """Says what each hospital calls a patient; once where all say the same."""
+    said = {s.site: whose_patients(s.privacy.patient) for s in dossier.sites}
+    if len(set(said.values())) == 1:
+        return f"{next(iter(said.values()))}."
+    return f"{'; '.join(f'at {site}, {words}' for site, words in said.items())}."
+
+
+def _two_groups(dossier: Dossier) -> str:
+    one_run = (
+        "In this run a patient is used either for training or for testing, so a patient pays the "
+        "larger of the two ε, not their sum. "
+    )
+    together = [s.site for s in dossier.sites if s.privacy.sides != "apart"]
+    if not together:
+        return one_run + (
+            "By the hospitals' own patient numbers that stays so for life, and each group's budget "
+            "is charged its own part."
+        )
+    return one_run + (
+        f"Another study may divide them otherwise, so at {', '.join(together)} every patient's "
+        "budget for life is charged both."
+    )
 
 
 def _per_hospital(dossier: Dossier) -> Section:
@@ -202,6 +227,8 @@ def _not_covered(dossier: Dossier) -> Section:
          "dearest and whether trained or tested on; with more hospitals it grows further."),
         ("Families and groups", "The unit is one patient; records about relatives count as other "
          "patients'. What two or three of them pay together has columns of its own."),
+        ("Withdrawal", "A hospital can leave a patient out of later runs. What this run's model "
+         "has learned from the patient stays in it."),
         ("Refusals of records", "Whether a hospital joins depends on its records, too, and is not "
          "noised. Why one does not join does not leave it."),
         ("What the model teaches", "That a disease goes with an age or a finding, learned from "
@@ -233,11 +260,24 @@ def _aggregation(dossier: Dossier) -> Section:
     text = Paragraph(
         text="The coordinator receives masked vectors and learns only their sum over the "
         "hospitals that answered. Up to C hospitals may tell it all they know without any other "
-        "hospital's update becoming visible. The privacy claim above does not depend on this: "
-        "secure aggregation removes what need not be seen. Drop-outs per round are in the run "
-        "record below."
+        f"hospital's update becoming visible. {_what_rests_on_it(dossier)} Drop-outs per round are "
+        "in the run record below."
     )
     return Section(key="aggregation", title="Secure aggregation", blocks=(facts, text))
+
+
+def _what_rests_on_it(dossier: Dossier) -> str:
+    if not dossier.protected:
+        return "No privacy is claimed above: nothing else keeps single updates from being seen."
+    if dossier.shares_noise:
+        return (
+            "The claim for training patients depends on this: an update on its own carries its "
+            "hospital's share of the noise only."
+        )
+    return (
+        "The privacy claim above does not depend on this: secure aggregation removes what need "
+        "not be seen."
+    )
 
 
 def _hero(dossier: Dossier) -> Section:
@@ -250,7 +290,7 @@ def _hero(dossier: Dossier) -> Section:
                   note=_interval_note(dossier)),
         Highlight(label="ε for one patient", form=Form.EPSILON,
                   value=max(epsilons) if claimed else "none",
-                  note=_delta_note(delta) if claimed else "no privacy claimed"),
+                  note=_claim_note(dossier, delta) if claimed else "no privacy claimed"),
         Highlight(label="hospitals", value=len(dossier.sites), form=Form.COUNT,
                   note=f"{dossier.threshold} must answer, {dossier.colluders} may collude"),
         Highlight(label="training rounds", value=len(completed), form=Form.COUNT,
@@ -263,8 +303,9 @@ def _hero(dossier: Dossier) -> Section:
     return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)),))
 
 
-def _delta_note(delta: float) -> str:
-    return f"δ = {show(delta, Form.SMALL)}, per hospital"
+def _claim_note(dossier: Dossier, delta: float) -> str:
+    alone = "" if dossier.sweep_share is None else "this run alone, "
+    return f"{alone}δ = {show(delta, Form.SMALL)}, per hospital"
 
 
 def _middle(dossier: Dossier) -> float | None:

@@ -11,7 +11,7 @@ Rules:
 from collections.abc import Sequence
 
 from compliance import charts
-from compliance.budget_words import TWO_FIGURES
+from compliance.budget_words import TWO_FIGURES, percent
 from compliance.chart_words import (
     describe_privacy,
     describe_rounds,
@@ -84,7 +84,29 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
         "only are exact and unprotected; a real consortium could not compute them.",
     )
     useless = () if dossier.warning is None else (_useless(dossier.warning),)
-    return (state, *useless, claim(dossier), *((simulated,) if dossier.simulation else ()))
+    return (
+        state,
+        *useless,
+        *_sweep(dossier),
+        claim(dossier),
+        *((simulated,) if dossier.simulation else ()),
+    )
+
+
+def _sweep(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns what all runs of a sweep cost the same patients; nothing of a run on its own."""
+    if dossier.sweep_share is None:
+        return ()
+    budgets = [s.privacy.budget_epsilon for s in dossier.sites if s.privacy.budget_epsilon]
+    of = f" of ε = {show(max(budgets), Form.NUMBER)}" if budgets else ""
+    return (
+        Statement(
+            text="One of several runs on the same patients.",
+            detail=f"Together the runs of this sweep have booked {percent(dossier.sweep_share)} "
+            f"of a patient's budget for life{of}. Every ε below is of this run alone.",
+            tone=Tone.CAUTION,
+        ),
+    )
 
 
 def _useless(warning: str) -> Statement:

@@ -217,6 +217,7 @@ class Views:
             seconds=_seconds(row.started_at, row.ended_at),
             seed=row.seed,
             sweep=row.sweep,
+            sweep_share=_sweep_share(session, row),
             study_name=study.name,
             study_title=study.title,
             study_purpose=study.purpose,
@@ -300,6 +301,15 @@ def _sites(
 def _words(row: RunRow) -> dict[str, Summary]:
     """Returns what each hospital signed about its part; the signatures are checked elsewhere."""
     return {site: read_summary(word.data) for site, word in read_words(row.sites_json).items()}
+
+
+def _sweep_share(session: Session, row: RunRow) -> float | None:
+    """Returns what all runs of a run's sweep have booked of a patient's budget, where most."""
+    if row.sweep is None:
+        return None
+    rows = session.scalars(select(RunRow).filter_by(sweep=row.sweep))
+    shares = [word.budget_share for one in rows for word in _words(one).values()]
+    return max((share for share in shares if share is not None), default=None)
 
 
 def _engines(row: RunRow) -> dict[str, str]:

@@ -121,7 +121,7 @@ def _headlines(dossier: Dossier) -> None:
         ("Accuracy, released", presentation.figure(dossier.accuracy_released),
          presentation.interval_note(dossier.accuracy_released)),
         ("ε for one patient", show(max(claims), Form.EPSILON) if claimed else "none",
-         "the worst hospital's claim" if claimed else "no privacy claimed"),
+         _claim_note(dossier) if claimed else "no privacy claimed"),
         ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned"),
     ]  # fmt: skip
     if dossier.simulation:
@@ -130,6 +130,11 @@ def _headlines(dossier: Dossier) -> None:
     for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
         column.metric(label, value)
         column.caption(note)
+
+
+def _claim_note(dossier: Dossier) -> str:
+    alone = "" if dossier.sweep_share is None else ", this run alone"
+    return f"the worst hospital's claim{alone}"
 
 
 def _utility(views: Views, dossier: Dossier) -> None:

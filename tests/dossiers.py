@@ -162,6 +162,7 @@ def finished() -> Dossier:
         seconds=9.6,
         seed=7,
         sweep=None,
+        sweep_share=None,
         study_name="heart-disease",
         study_title="Heart disease at four hospitals",
         study_purpose="Estimate the presence of coronary disease from routine examination.",

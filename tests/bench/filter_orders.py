@@ -1,4 +1,4 @@
-"""How many runs of one study a budget admits: one order, two orders, and PLD (ADR 15).
+"""How many runs of one study a budget admits: one order, two orders, and PLD (ADR 16).
 
 ``python -m tests.bench.filter_orders`` writes the table, in about two minutes.
 """
