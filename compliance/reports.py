@@ -87,6 +87,7 @@ def run_page(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Document
             sections.utility_section(sweep_points),
             sections.fairness_section(dossier),
             sections.budget_section(dossier),
+            *_second_opinion_sections(dossier),
             sections.rounds_section(dossier),
             sections.audit_section(dossier),
             _next_steps(dossier),
@@ -210,6 +211,12 @@ def _per_hospital(dossier: Dossier) -> Section:
 def _second_opinions(dossier: Dossier) -> tuple[Table, ...]:
     table = sections.second_opinion_table(dossier)
     return (table,) if table.rows else ()
+
+
+def _second_opinion_sections(dossier: Dossier) -> tuple[Section, ...]:
+    tables = _second_opinions(dossier)
+    section = Section(key="second-opinions", title="Second opinions", blocks=tables)
+    return (section,) if tables else ()
 
 
 def _not_covered(dossier: Dossier) -> Section:
