@@ -1,6 +1,6 @@
-"""What a privacy event costs: PLD for a fixed plan, one-order RDP for the life-long filter.
+"""Prices of privacy events: by PLD for a fixed plan, by Rényi DP at one order for the filter.
 
-Rules (``privacy.md`` C.0, C.7; rulings 16, 17, 19, 25):
+Rules:
 
 1. The unit is the patient; neighbours differ by adding or removing one patient's
    records. Sums are divided by a public number (sampling rate x declared patients),
@@ -8,11 +8,11 @@ Rules (``privacy.md`` C.0, C.7; rulings 16, 17, 19, 25):
 2. An event is stored as stable JSON; what a stored event means never changes.
    Another meaning is another event name or version.
 3. ``epsilon`` prices a plan that was fixed beforehand. It must never be used to
-   decide when to stop: that is the ``Filter``'s work, at one order fixed for life.
+   decide when to stop: that is the ``Filter``'s work, at orders fixed for life.
 4. Every figure errs upwards; what cannot be computed costs infinity.
 
 An integer mechanism with sigma >= 16 units costs what the Gaussian does: the
-difference underflows double precision (``privacy.md`` C.2).
+difference underflows double precision.
 """
 
 import math

@@ -1,6 +1,6 @@
 """The hospital's privacy ledger: reserve before work, SENT before the first byte leaves.
 
-Rules (``privacy.md`` C.8; rulings 16 to 19, 29, 30):
+Rules:
 
 1. One budget for the hospital's population, for life. It cannot be changed.
 2. A run reserves its whole plan before anything is computed. What is reserved

@@ -1,8 +1,8 @@
 """What the compliance officer signs, and the page a run leaves behind for everybody.
 
 Both are functions of one frozen dossier and nothing else, so that two reports
-of one run cannot disagree. Contents: ``privacy.md`` C.0 and C.9, after NIST
-SP 800-226. A report supports a review; it never certifies.
+of one run cannot disagree. Contents: after NIST SP 800-226. A report supports a
+review; it never certifies.
 """
 
 from collections.abc import Sequence
