@@ -3,9 +3,9 @@
 import logging
 import signal
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,15 +111,26 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Begins a run of a registered study; the hospitals join as they approve it."""
+    """Begins a run of a registered study; the hospitals join as they approve it.
+
+    With --wait the exit code is 1 where the run does not reach its end.
+    """
     from coordinator.control import ask
 
     body = {"study": whole_digest(home, study), "test_noise": test_noise, "again": again}
     begun = ask(home, "POST", "/runs", body)
     say(f"begun      run {begun['run_id']}")
-    while wait and any(r["run_id"] == begun["run_id"] for r in ask(home, "GET", "/status")["runs"]):
-        time.sleep(0.5)
-    emit(begun, as_json)
+    if not wait:
+        emit(begun, as_json)
+        return
+    from coordinator.waiting import waited_for, words
+
+    ended = waited_for(home, begun["run_id"])
+    say(words(ended, home))
+    released = ended.auroc_released and asdict(ended.auroc_released)
+    emit(begun | {"state": ended.state, "auroc_released": released}, as_json)
+    if ended.state != "finished":
+        raise typer.Exit(1)
 
 
 @app.command()
