@@ -6,7 +6,9 @@ Rules:
    no cell's meaning depends on another cell, nor on a parser's guesses.
 2. What does not fit is refused with column and line; a message holds names,
    line numbers and counts, never the content of a cell.
-3. With ``on_missing: drop_row`` a record that lacks a needed cell leaves before
+3. In a column of numbers a missing code is compared as a number: where ``-1``
+   means missing, so do ``-1.0`` and ``-1e0``. Elsewhere it is compared as text.
+4. With ``on_missing: drop_row`` a record that lacks a needed cell leaves before
    anything else about it is looked at.
 """
 
@@ -22,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.file_kinds import file_kind
 from pipelines.records import Records, number_patients, patient_token
 from protocol.contract import CategoryColumn, NumberColumn, TableCohort, canonical_token
 from protocol.errors import CohortRefused
@@ -66,7 +69,7 @@ def read_csv(path: Path, cohort: TableCohort, *, site: str, keep: Sequence[str])
     """Returns the needed columns of a CSV file.
 
     Raises:
-        CohortRefused: unreadable, empty, wrongly encoded or delimited, a
+        CohortRefused: unreadable, no text, empty, wrongly encoded or delimited, a
             column missing or named twice, lines of different lengths.
     """
     lines_read = _records_of(_text(path, cohort, site), cohort.delimiter, site)
@@ -175,6 +178,12 @@ def _text(path: Path, cohort: TableCohort, site: str) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise CohortRefused(unreadable(site, path, error)) from error
+    kind = file_kind(data)
+    if kind is not None:
+        raise CohortRefused(
+            f"site {site}: the file of records {path.name!r} is {kind.name}, not CSV text; "
+            f"{kind.remedy}"
+        )
     encoding = "utf-8-sig" if cohort.encoding == "utf-8" else cohort.encoding
     try:
         return data.decode(encoding)
@@ -251,11 +260,13 @@ def _refuse_empty_keys(table: Table, cohort: TableCohort) -> None:
 
 
 def _settle_missing(table: Table, cohort: TableCohort, keep: Sequence[str]) -> Table:
-    missing = set(cohort.missing)
+    numbers = {c.name for c in cohort.features if isinstance(c, NumberColumn)}
     imputed = {c.name for c in cohort.features if c.impute is not None}
     lacking: set[int] = set()
     for name in (n for n in needed_columns(cohort, keep) if n not in imputed):
-        places = [i for i, cell in enumerate(table.cells[name]) if cell in missing]
+        cells = table.cells[name]
+        missing = _missing_cells(cells, cohort.missing, as_numbers=name in numbers)
+        places = [i for i, cell in enumerate(cells) if cell in missing]
         if places and cohort.on_missing == "refuse":
             raise refuse(
                 table.site,
@@ -270,18 +281,29 @@ def _settle_missing(table: Table, cohort: TableCohort, keep: Sequence[str]) -> T
     return table.select([i for i in range(len(table.rows)) if i not in lacking])
 
 
+def _missing_cells(
+    cells: Sequence[str], codes: Sequence[str], *, as_numbers: bool
+) -> frozenset[str]:
+    """Returns the spellings among a column's cells that mean missing."""
+    found = set(cells)
+    if not as_numbers:
+        return frozenset(found & set(codes))
+    numbers = {float(code) for code in codes if _NUMERAL.fullmatch(code)}
+    same = {cell for cell in found if _NUMERAL.fullmatch(cell) and float(cell) in numbers}
+    return frozenset((found & set(codes)) | same)
+
+
 def _encode_feature(
     table: Table, column: NumberColumn | CategoryColumn, missing: Sequence[str]
 ) -> NDArray[np.float64]:
     if isinstance(column, NumberColumn):
-        return _encode_number(table, column, frozenset(missing))
+        return _encode_number(table, column, missing)
     return _encode_category(table, column, frozenset(missing))
 
 
-def _encode_number(
-    table: Table, column: NumberColumn, missing: frozenset[str]
-) -> NDArray[np.float64]:
+def _encode_number(table: Table, column: NumberColumn, codes: Sequence[str]) -> NDArray[np.float64]:
     low, high = column.range
+    missing = _missing_cells(table.cells[column.name], codes, as_numbers=True)
 
     def read(cell: str) -> float | str:
         if cell in missing and column.impute is not None:

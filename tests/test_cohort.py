@@ -97,6 +97,25 @@ def test_missing_cells_are_imputed_from_the_contract(tmp_path):
     assert records.features.tolist() == [[-2, 1, 0]]
 
 
+@pytest.mark.parametrize("code", ["-1", "-1.0", "-1.00", "-1e0", "-01"])
+def test_missing_codes_are_numbers_in_a_column_of_numbers(tmp_path, code):
+    changes = {"missing": ["-1"], "columns": [NUMBER | {"impute": 30, "outside": "clip"}, CATEGORY]}
+    records = load(tmp_path, f"{HEAD}p1,{code},F,yes\n", **changes)
+    assert records.features[:, 0].tolist() == [-2]
+    changes["columns"] = [NUMBER | {"outside": "clip"}, CATEGORY]
+    with pytest.raises(CohortRefused, match="column 'age', line 2: the cell is missing"):
+        load(tmp_path, f"{HEAD}p1,{code},F,yes\n", **changes)
+    kept = load(tmp_path, f"{HEAD}p1,{code},F,yes\np2,5,F,no\n", on_missing="drop_row", **changes)
+    assert kept.rows.tolist() == [1]
+
+
+def test_other_numbers_and_other_columns_are_not_taken_for_missing(tmp_path):
+    codes = {"name": "sex", "kind": "category", "values": [-1, 1]}
+    columns = [NUMBER | {"outside": "clip"}, codes]
+    text = f"{HEAD}p1,-10,-1.0,yes\np2,-1.01,1,no\n-1.0,1,1,no\n"
+    assert len(load(tmp_path, text, columns=columns, missing=["-1"])) == 3
+
+
 def test_values_outside_the_range_are_clipped_when_the_contract_says_so(tmp_path):
     columns = [NUMBER | {"outside": "clip"}, CATEGORY]
     records = load(tmp_path, "id,age,sex,ill\na,-5,F,yes\nb,1e9,F,no\n", columns=columns)
