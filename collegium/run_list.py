@@ -72,6 +72,6 @@ def _auroc(run: RunSummary) -> str:
     if run.exact_auroc is not None:
         return f"{run.exact_auroc:.3f}*"
     found = run.auroc_released
-    if found is None or found.value is None or found.note:
+    if found is None or found.value is None:
         return (found.note if found else "") or "-"
     return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f})"

@@ -163,4 +163,4 @@ def spent_of_budget(site: SiteFacts) -> str:
 def released_value(site: SiteFacts) -> float | None:
     """Returns a hospital's released accuracy, or None when it says too little to be shown."""
     released = site.released_accuracy
-    return None if released is None or released.note else released.value
+    return None if released is None else released.value

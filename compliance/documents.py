@@ -234,7 +234,7 @@ def _facts_table(facts: Facts) -> Table:
 
 
 def _show_interval(interval: Interval, form: Form) -> str:
-    if interval.value is None or interval.note:
+    if interval.value is None:
         return interval.note or _NOT_AVAILABLE
     text = _show_number(interval.value, form)
     if interval.low is None or interval.high is None:

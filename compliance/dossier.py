@@ -22,12 +22,21 @@ _ADVICE = "collegium study plan advises learning rate, clip and steps."
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A released figure with its 95 % interval; ``value`` is None when not available."""
+    """A released figure with its 95 % interval; ``value`` is None when not available.
+
+    Guarantee: a figure with a note is withheld, and what is withheld is not kept:
+    value, low and high are None, so nothing can draw, average or write them.
+    """
 
     value: float | None
     low: float | None
     high: float | None
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.note:
+            for name in ("value", "low", "high"):
+                object.__setattr__(self, name, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +178,7 @@ class Dossier:
             if exact < _HARDLY:
                 return f"The model has learned next to nothing (AUROC {exact:.3f}): {_ADVICE}"
             return None
-        if released is None or released.note or released.low is None or released.high is None:
+        if released is None or released.low is None or released.high is None:
             return None
         found = f"(AUROC {released.low:.2f} to {released.high:.2f})"
         if released.high < 0.5:

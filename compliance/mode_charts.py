@@ -34,6 +34,7 @@ from compliance.utility import (
     POOLED,
     UtilityLevel,
     UtilityPoint,
+    supports_line,
     utility_levels,
 )
 
@@ -102,6 +103,8 @@ def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, A
 def modes_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
     """Draws a line through each mode's means and a band over the range of its seeds.
 
+    Line and band join released means only where ``utility.supports_line`` says so.
+
     What was trained without privacy has no epsilon to stand above: a line
     across, named in the margin.
     """
@@ -133,8 +136,9 @@ def modes_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
         if point.epsilon is not None
     ]
     colour, shape = _colour(shown), _shape(shown)
+    joined = {MODES[mode] for mode in shown if supports_line([p for p in points if p.mode == mode])}
     layers = [
-        data(rows)
+        data([row for row in rows if row["what"] in joined])
         .mark_area(opacity=0.13)
         .encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=colour),
         *(
@@ -142,6 +146,7 @@ def modes_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
             .mark_line(strokeWidth=2.5, strokeDash=_DASHES[mode])
             .encode(x=x, y=y, color=colour)
             for mode in shown
+            if MODES[mode] in joined
         ),
         data(runs)
         .mark_point(filled=True, size=22, opacity=0.45)

@@ -317,14 +317,14 @@ def _claim_note(dossier: Dossier, delta: float) -> str:
 
 def _middle(dossier: Dossier) -> float | None:
     released = dossier.auroc_released
-    return None if released is None or released.note else released.value
+    return None if released is None else released.value
 
 
 def _interval_note(dossier: Dossier) -> str:
     released = dossier.auroc_released
     if released is None:
         return "nothing released"
-    if released.note or released.low is None or released.high is None:
+    if released.low is None or released.high is None:
         return released.note or "not available"
     return f"95 %: {released.low:.3f} to {released.high:.3f}"
 

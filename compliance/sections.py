@@ -204,15 +204,19 @@ def utility_section(points: Sequence[UtilityPoint]) -> Section:
     return Section(key="utility", title="Utility against ε", blocks=blocks)
 
 
+_LINE = (
+    "A line joins released means only where those at the smallest and the largest ε differ by "
+    "more than the 95 % interval of a difference between two runs."
+)
 _ONE_MODE = (
     "Each mark is a run; the line is the mean, the band the range over seeds. Released figures "
-    "carry the noise that protects test patients, and their 95 % interval."
+    "carry the noise that protects test patients, and their 95 % interval. " + _LINE
 )
 _COMPARED = (
     "Small marks are single runs, large ones means over seeds; bars and bands are the range over "
     "seeds, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "
     "only) had all hospitals' records in one place: no consortium could run it. Without privacy "
-    "nothing is clipped either."
+    "nothing is clipped either. " + _LINE
 )
 
 

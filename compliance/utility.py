@@ -90,6 +90,32 @@ def utility_levels(points: Sequence[UtilityPoint]) -> tuple[UtilityLevel, ...]:
     return tuple(_level(group) for _, group in sorted(groups.items(), key=lambda item: item[0]))
 
 
+def supports_line(points: Sequence[UtilityPoint]) -> bool:
+    """Whether a line may join the means of these points, which are of one kind and mode.
+
+    Exact figures: always. Released ones: only where the means at the smallest and
+    the largest epsilon differ by more than the 95 % interval of a difference
+    between two runs. That is sqrt(2) times the widest half interval: more seeds do
+    not make it narrower, for they are tested on the same patients.
+
+    >>> def run(epsilon, auroc, half):
+    ...     return UtilityPoint(epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=LOCAL,
+    ...                         low=auroc - half, high=auroc + half)
+    >>> supports_line([run(0.5, 0.7, 0.05), run(2.0, 0.8, 0.05)])
+    True
+    >>> supports_line([run(0.5, 0.7, 0.2), run(2.0, 0.8, 0.05)])
+    False
+    """
+    released = [p for p in points if p.kind == RELEASED and p.epsilon is not None]
+    if not released:
+        return True
+    halves = [(p.high - p.low) / 2 for p in released if p.low is not None and p.high is not None]
+    if len(halves) < len(released):
+        return False
+    means = [level.mean for level in utility_levels(released)]
+    return abs(means[-1] - means[0]) > math.sqrt(2) * max(halves)
+
+
 def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
     reached = [point.auroc for point in group]
     return UtilityLevel(

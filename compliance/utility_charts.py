@@ -24,12 +24,15 @@ from compliance.utility import (
     UtilityPoint,
     best_known,
     compares_modes,
+    supports_line,
     utility_levels,
 )
 
 
 def utility_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
     """Draws AUROC against epsilon: each run, the mean, and the range over seeds.
+
+    A line joins the released means only where ``utility.supports_line`` says so.
 
     Runs without privacy have no epsilon to stand above; they become a line
     across. Released figures carry their 95 % intervals. Where modes of privacy
@@ -53,9 +56,14 @@ def utility_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
     )
     scale = alt.Scale(domain=unit_domain([*_heights(points)]), zero=False, nice=False)
     y = alt.Y("auroc:Q", title=AUROC, scale=scale).axis(format=".2f")
-    at_epsilon = [level for level in levels if level.epsilon is not None]
+    released = [point for point in points if point.kind == RELEASED]
+    joined = [
+        level
+        for level in levels
+        if level.epsilon is not None and (level.kind == EXACT or supports_line(released))
+    ]
     layers = [
-        *_band_and_mean(at_epsilon, x, y),
+        *_band_and_mean(joined, [*{point.kind for point in points}], x, y),
         *_run_marks([point for point in points if point.epsilon is not None], x, y),
         *_reference(levels, y),
     ]
@@ -67,8 +75,10 @@ def _heights(points: Sequence[UtilityPoint]) -> list[float]:
     return [value for values in drawn for value in values if value is not None]
 
 
-def _band_and_mean(levels: Sequence[UtilityLevel], x: alt.X, y: alt.Y) -> list[alt.Chart]:
-    kinds = sorted({level.kind for level in levels})
+def _band_and_mean(
+    levels: Sequence[UtilityLevel], drawn: Sequence[str], x: alt.X, y: alt.Y
+) -> list[alt.Chart]:
+    kinds = sorted(drawn)
     rows: dict[str, Rows] = {EXACT: [], RELEASED: []}
     for level in levels:
         rows[level.kind].append(

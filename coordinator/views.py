@@ -393,7 +393,7 @@ def _points(run: RunSummary) -> list[UtilityPoint]:
     if run.exact_auroc is not None:
         points.append(UtilityPoint(auroc=run.exact_auroc, kind=EXACT, **facts))
     released = run.auroc_released
-    if released is not None and released.value is not None and not released.note:
+    if released is not None and released.value is not None:
         points.append(
             UtilityPoint(
                 auroc=released.value, low=released.low, high=released.high, kind=RELEASED, **facts

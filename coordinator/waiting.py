@@ -40,7 +40,7 @@ def words(run: RunSummary, home: Path) -> str:
     """Returns a line about how a run ended, and what to do if it did not."""
     if run.state == "finished":
         found = run.auroc_released
-        if found is None or found.value is None or found.note:
+        if found is None or found.value is None:
             return f"finished   AUROC: {(found.note if found else '') or 'nothing was released'}"
         return f"finished   AUROC {found.value:.3f}, 95 %: {found.low:.3f} to {found.high:.3f}"
     if run.state in ("failed", "refused", "stopped"):

@@ -44,7 +44,11 @@ class RunLine(Protocol):
 
     @property
     def epsilon(self) -> float | None:
-        """What the study promises one patient."""
+        """What the study promises one patient; with fixed test noise nothing."""
+
+    @property
+    def test_noise(self) -> bool:
+        """Whether its noise was fixed for a test, which protects nobody."""
 
 
 class Views(Protocol):
@@ -71,8 +75,8 @@ def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:
 
 def run_label(run: RunLine) -> str:
     """Returns one line that tells a run from the others."""
-    privacy = MODES[run.mode]
-    if run.epsilon is not None:
+    privacy = "no privacy: test noise" if run.test_noise else MODES[run.mode]
+    if run.epsilon is not None and not run.test_noise:
         privacy += f", ε = {run.epsilon:g}"
     when = show(run.started_at, Form.TIME)
     return f"{run.study_name} · {privacy} · seed {run.seed} · {run.state} · {when} · {run.run_id}"
@@ -82,7 +86,7 @@ def interval_note(interval: Interval | None) -> str:
     """Returns what stands below a released figure: its interval, or why there is none."""
     if interval is None:
         return "nothing released"
-    if interval.note or interval.value is None or interval.low is None or interval.high is None:
+    if interval.value is None or interval.low is None or interval.high is None:
         return interval.note or "not available"
     return f"95 %: {interval.low:.3f} to {interval.high:.3f}"
 
@@ -120,5 +124,5 @@ def plain(text: str) -> str:
 def figure(value: Cell, form: Form = Form.RATIO) -> str:
     """Returns a headline's figure; an interval gives its middle, or a dash when it has a note."""
     if isinstance(value, Interval):
-        return show(None if value.note else value.value, form)
+        return show(value.value, form)
     return show(value, form)

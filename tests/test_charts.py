@@ -28,6 +28,7 @@ from compliance.utility import (
     UtilityPoint,
     best_known,
     compares_modes,
+    supports_line,
     utility_levels,
 )
 from tests import dossiers
@@ -188,6 +189,54 @@ def test_vacuous_interval_is_too_few_patients_and_no_figure() -> None:
     texts = _texts(charts.to_svg(charts.site_metrics(sites)))
     assert "0.810 highest" in texts and TOO_FEW in texts
     assert not [text for text in texts if text.startswith("1.000")]
+
+
+def _released(*figures: tuple[float, float], half: float, mode: str = LOCAL) -> list[UtilityPoint]:
+    return [
+        UtilityPoint(
+            epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=mode,
+            low=auroc - half, high=min(1.0, auroc + half),
+        )
+        for epsilon, auroc in figures
+    ]  # fmt: skip
+
+
+def _lines(points: list[UtilityPoint]) -> list[str]:
+    """Returns the paths that join points, without axes and bars."""
+    svg = charts.to_svg(charts.utility_against_epsilon(points))
+    groups = re.findall(r'<g class="mark-line [^"]*"[^>]*>(.*?)</g>', svg)
+    return [path for path in re.findall(r'd="([^"]+)"', "".join(groups)) if "L" in path]
+
+
+def test_no_line_is_drawn_through_noise() -> None:
+    figures = ((0.5, 0.93), (1.0, 0.7), (2.0, 0.75))
+    noise, trend = _released(*figures, half=0.24), _released(*figures, half=0.05)
+    assert not supports_line(noise) and not _lines(noise)
+    assert supports_line(trend) and _lines(trend)
+    svg = charts.to_svg(charts.utility_against_epsilon(noise))
+    assert "released" in _texts(svg)
+
+
+def test_no_line_where_modes_are_compared_by_released_figures_that_are_noise() -> None:
+    figures = ((0.5, 0.6), (2.0, 0.7))
+    local, shared = (_released(*figures, half=0.2, mode=m) for m in (LOCAL, DISTRIBUTED))
+    clear = _released(*figures, half=0.02, mode=DISTRIBUTED)
+    assert not _lines(local + shared)
+    assert len(_lines(local + clear)) == 1
+
+
+def test_one_wide_interval_or_none_at_all_takes_the_line_away() -> None:
+    ends, middle = _released((0.5, 0.6), (2.0, 0.8), half=0.02), _released((1.0, 0.5), half=0.24)
+    assert supports_line(ends) and not supports_line(ends + middle)
+    assert not supports_line([replace(point, low=None, high=None) for point in ends])
+    assert not supports_line(ends[:1])
+    assert supports_line([replace(point, kind=EXACT, low=None, high=None) for point in ends])
+
+
+def test_more_seeds_on_the_same_patients_do_not_make_a_line() -> None:
+    figures = ((0.5, 0.6), (2.0, 0.7))
+    many = [replace(p, seed=s) for p in _released(*figures, half=0.15) for s in range(50)]
+    assert not supports_line(many)
 
 
 def test_equal_hospitals_are_neither_highest_nor_lowest() -> None:

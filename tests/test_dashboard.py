@@ -34,6 +34,7 @@ class Line:
     seed: int
     mode: str
     epsilon: float | None
+    test_noise: bool = False
 
 
 class FakeViews:
@@ -49,7 +50,8 @@ class FakeViews:
     def runs(self) -> tuple[Line, ...]:
         return tuple(
             Line(run_id=d.run_id, study_name=d.study_name, state=d.state,
-                 started_at=d.started_at, seed=d.seed, mode="local", epsilon=1.0)
+                 started_at=d.started_at, seed=d.seed, mode="local", epsilon=1.0,
+                 test_noise=d.test_noise)
             for d in self._known.values()
         )  # fmt: skip
 
