@@ -4,6 +4,7 @@ It runs where the records are, in seconds, without Ray or torch, and prints
 counts only.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.study_shelf import index_beside
+from pipelines.plausible import Remark, nobody_returns, remarks, some_patient_returns
+from pipelines.records import Records
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
@@ -114,8 +117,10 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for heading in ("  site", "records", "training patients", "test patients"):
         table.add_column(heading, no_wrap=True)
-    found, refused = {}, []
-    for site, records in dealt_records(study, data).items():
+    found: dict[str, Any] = {}
+    refused: list[str] = []
+    dealt = dealt_records(study, data)
+    for site, records in dealt.items():
         try:
             train, test = simulated_parts(study, site, records, index)
         except CohortRefused as error:
@@ -128,7 +133,29 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
         more = f" (and {len(refused) - 2} more sites)" if len(refused) > 2 else ""
         raise CohortRefused("\n".join(refused[:2]) + more)
     console.print(table)
+    for site, said in _remarks(dealt, study).items():
+        found[site]["remarks"] = [f"{remark.what}: {remark.found}" for remark in said]
+        for remark in said:
+            advice = f"; {remark.remedy}" if remark.remedy else ""
+            console.print(
+                f"  {site}: {remark.found}{advice}",
+                style="yellow" if remark.remedy else None,
+                markup=False,
+                soft_wrap=True,
+            )
     return {"sites": found}
+
+
+def _remarks(dealt: Mapping[str, Records], study: Study) -> dict[str, list[Remark]]:
+    """Returns what was counted of each site; that nobody returns, where others' patients do."""
+    some_return = any(map(some_patient_returns, dealt.values()))
+    said = {}
+    for site, records in dealt.items():
+        said[site] = list(remarks(records, study.cohort))
+        alone = nobody_returns(records, study.cohort) if some_return else None
+        if alone is not None:
+            said[site].append(alone)
+    return said
 
 
 def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> None:

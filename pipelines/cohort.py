@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.images import load_images
+from pipelines.plausible import require_plausible
 from pipelines.records import Records
 from pipelines.tables import encode_table, read_bundled, read_csv
 from protocol.contract import Cohort, ImageCohort
@@ -76,7 +77,8 @@ def check_cohort(
 
     Raises:
         CohortRefused: no records to train on, fewer patients than the minimum,
-            one class only in training, or more training or test patients than declared.
+            one class only in training, more training or test patients than declared, or
+            what ``require_plausible`` refuses.
     """
     if not len(train) + len(test):
         raise CohortRefused(
@@ -88,6 +90,7 @@ def check_cohort(
             f"site {site}: {patients} patients, the study's minimum is {cohort.min_patients}; "
             "leave this site out, or amend cohort.min_patients"
         )
+    require_plausible(train, test, cohort=cohort, site=site)
     if not len(train):
         raise CohortRefused(f"site {site}: the training part is empty; amend the study's split")
     if not cohort.allow_one_class and len(np.unique(train.labels)) < 2:

@@ -21,6 +21,25 @@ Key = TypeVar("Key", np.int64, np.str_)
 _WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
 
 
+def _no_rows() -> NDArray[np.int64]:
+    return np.array([], dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Noted:
+    """What was noted of a source's rows (counted from 0) while they were encoded.
+
+    Attributes:
+        clipped: by number column, the rows whose number was clipped to the range.
+        imputed: by number column, the rows whose number was missing and imputed.
+        repeated: the rows that are equal to another row in every cell of the source.
+    """
+
+    clipped: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    imputed: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    repeated: NDArray[np.int64] = field(default_factory=_no_rows)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Records:
     """Encoded records and whose they are.
@@ -32,6 +51,7 @@ class Records:
         patient_keys: the hospital's key of each patient; never leaves it.
         rows: (records,) int64, the record's place in its source, counted from 0.
         columns: comparable spellings of the columns that split or deal need.
+        noted: what was noted of the whole source; selections keep all of it.
     """
 
     features: NDArray[np.float32]
@@ -40,6 +60,7 @@ class Records:
     patient_keys: tuple[str, ...]
     rows: NDArray[np.int64]
     columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    noted: Noted = field(default_factory=Noted)
 
     def __post_init__(self) -> None:
         lengths = {len(self.features), len(self.labels), len(self.patients), len(self.rows)}
@@ -87,6 +108,7 @@ class Records:
             patient_keys=tuple(self.patient_keys[patient] for patient in kept.tolist()),
             rows=self.rows[selection],
             columns={name: values[selection] for name, values in self.columns.items()},
+            noted=self.noted,
         )
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.file_kinds import file_kind
-from pipelines.records import Records, number_patients, patient_token
+from pipelines.records import Noted, Records, number_patients, patient_token
 from protocol.contract import CategoryColumn, NumberColumn, TableCohort, canonical_token
 from protocol.errors import CohortRefused
 from protocol.study import nearest
@@ -40,13 +40,15 @@ _INFINITE = frozenset({"inf", "infinity", "nan"})
 class Table:
     """Cells of the columns a study needs, as text, and where they were written.
 
-    ``lines`` are 1-based lines of the file, ``rows`` count its records from 0.
+    ``lines`` are 1-based lines of the file, ``rows`` count its records from 0;
+    ``repeated`` are the rows of the file that equal another in every cell.
     """
 
     site: str
     cells: dict[str, list[str]]
     lines: list[int]
     rows: list[int]
+    repeated: NDArray[np.int64]
 
     def select(self, keep: Sequence[int]) -> "Table":
         """Returns the records at the given places."""
@@ -55,6 +57,7 @@ class Table:
             cells={name: [cells[i] for i in keep] for name, cells in self.cells.items()},
             lines=[self.lines[i] for i in keep],
             rows=[self.rows[i] for i in keep],
+            repeated=self.repeated,
         )
 
 
@@ -88,16 +91,28 @@ def read_csv(path: Path, cohort: TableCohort, *, site: str, keep: Sequence[str])
     cells: dict[str, list[str]] = {name: [] for name in places}
     lines: list[int] = []
     odd: list[tuple[int, int]] = []
+    whole: list[int] = []
     for line, written in lines_read:
         if len(written) != len(names):
             odd.append((line, len(written)))
             continue
         lines.append(line)
+        written = [cell.strip() for cell in written]
+        whole.append(hash(tuple(written)))
         for name, place in places.items():
-            cells[name].append(written[place].strip())
+            cells[name].append(written[place])
     if odd:
         raise _uneven(odd, len(names), site)
-    return Table(site=site, cells=cells, lines=lines, rows=list(range(len(lines))))
+    rows = list(range(len(lines)))
+    return Table(site=site, cells=cells, lines=lines, rows=rows, repeated=_repeated(whole))
+
+
+def _repeated(hashes: Sequence[int]) -> NDArray[np.int64]:
+    """Returns the places whose number occurs more than once."""
+    _, inverse, counts = np.unique(
+        np.array(hashes, dtype=np.int64), return_inverse=True, return_counts=True
+    )
+    return np.flatnonzero(counts[inverse] > 1)
 
 
 def _records_of(text: str, delimiter: str, site: str) -> Iterator[tuple[int, list[str]]]:
@@ -131,6 +146,7 @@ def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> Tabl
         cells={name: columns[place] for name, place in places.items()},
         lines=list(range(2, count + 2)),
         rows=list(range(count)),
+        repeated=np.array([], dtype=np.int64),
     )
 
 
@@ -161,7 +177,23 @@ def encode_table(table: Table, cohort: TableCohort, *, keep: Sequence[str]) -> R
         patient_keys=tuple(known.tolist()),
         rows=np.array(table.rows, dtype=np.int64),
         columns={name: _tokens(table.cells[name]) for name in keep},
+        noted=_noted(table, cohort),
     )
+
+
+def _noted(table: Table, cohort: TableCohort) -> Noted:
+    """Returns which rows' numbers were clipped or imputed, of a table that fits the contract."""
+    clipped: dict[str, NDArray[np.int64]] = {}
+    imputed: dict[str, NDArray[np.int64]] = {}
+    rows = np.array(table.rows, dtype=np.int64)
+    for column in (c for c in cohort.features if isinstance(c, NumberColumn)):
+        cells, (low, high) = table.cells[column.name], column.range
+        missing = _missing_cells(cells, cohort.missing, as_numbers=True)
+        outside = {cell for cell in set(cells) - missing if not low <= float(cell) <= high}
+        for kind, found in ((clipped, outside), (imputed, missing)):
+            if found:
+                kind[column.name] = rows[[cell in found for cell in cells]]
+    return Noted(clipped=clipped, imputed=imputed, repeated=table.repeated)
 
 
 def refuse(site: str, column: str, what: str, lines: Sequence[int], remedy: str) -> CohortRefused:

@@ -22,6 +22,8 @@ from compliance.study_shelf import index_beside
 from compliance.trusted_rosters import TrustedRosters
 from pipelines.cohort import columns_to_keep, load_cohort
 from pipelines.parts import parts_of
+from pipelines.plausible import nobody_returns, remarks
+from pipelines.records import Records
 from protocol.contract import TableCohort
 from protocol.errors import FederationError, StudyRefused
 from protocol.identity import ROSTER_WARNING
@@ -174,6 +176,7 @@ def _records(
         f"{len(records)} fit the contract: {train.num_patients} patients train, "
         f"{test.num_patients} test",
     )
+    yield from _plausible(records, study)
     if patients < site.policy.patients:
         yield bad(
             "patients",
@@ -186,6 +189,15 @@ def _records(
             f"{train.num_patients} patients train, the study declares {declared}",
             "our part is divided by the declared number: ask for a round number nearer to ours",
         )
+
+
+def _plausible(records: Records, study: Study) -> Iterator[Finding]:
+    alone = nobody_returns(records, study.cohort)
+    for found in (*remarks(records, study.cohort), *(() if alone is None else (alone,))):
+        if found.remedy:
+            yield warn(found.what, found.found, found.remedy)
+        else:
+            yield ok(found.what, found.found)
 
 
 def _quorum(study: Study) -> Finding:
