@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from compliance.budget_words import percent
 from compliance.comparison import Difference, Estimate, Gap, differences, gaps
 from compliance.documents import Form, show
-from compliance.dossier import RoundFacts, SiteFacts
+from compliance.dossier import Dossier, RoundFacts, SiteFacts
 from compliance.utility import (
     MODES,
     NONE,
@@ -150,6 +150,11 @@ def site_claim(site: SiteFacts) -> float | None:
     """
     claims = [site.privacy.epsilon, site.privacy.evaluation_epsilon]
     return max((c for c in claims if c is not None), default=None)
+
+
+def unclaimed(dossier: Dossier) -> str:
+    """Says why no epsilon stands where one would."""
+    return "test noise: no privacy claimed" if dossier.test_noise else "no privacy claimed"
 
 
 def spent_of_budget(site: SiteFacts) -> str:

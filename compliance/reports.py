@@ -8,7 +8,7 @@ review; it never certifies.
 from collections.abc import Sequence
 
 from compliance import sections
-from compliance.chart_words import site_claim
+from compliance.chart_words import site_claim, unclaimed
 from compliance.claim_words import OWN_NOISE, shared_noise, whose_patients
 from compliance.documents import (
     Bullets,
@@ -297,7 +297,7 @@ def _hero(dossier: Dossier) -> Section:
                   note=_interval_note(dossier)),
         Highlight(label="ε for one patient", form=Form.EPSILON,
                   value=max(epsilons) if claimed else "none",
-                  note=_claim_note(dossier, delta) if claimed else "no privacy claimed"),
+                  note=_claim_note(dossier, delta) if claimed else unclaimed(dossier)),
         Highlight(label="hospitals", value=len(dossier.sites), form=Form.COUNT,
                   note=f"{dossier.threshold} must answer, {dossier.colluders} may collude"),
         Highlight(label="training rounds", value=len(completed), form=Form.COUNT,

@@ -317,8 +317,8 @@ def privacy_table(dossier: Dossier) -> Table:
                 s.site,
                 s.privacy.unit,
                 s.privacy.delta,
-                s.privacy.epsilon,
-                s.privacy.evaluation_epsilon,
+                _epsilon(dossier, s.privacy.epsilon),
+                _epsilon(dossier, s.privacy.evaluation_epsilon),
                 s.privacy.epsilon_two_hospitals,
                 s.privacy.epsilon_group_of_two,
                 s.privacy.epsilon_group_of_three,
@@ -330,6 +330,11 @@ def privacy_table(dossier: Dossier) -> Table:
         "other one. Two and three together: the presence of so many patients of this hospital, "
         "such as a family; where the unit is a record, of so many records, such as one patient's.",
     )
+
+
+def _epsilon(dossier: Dossier, claimed: float | None) -> float | str | None:
+    """Returns what stands in a column of epsilons: of a run with test noise never a figure."""
+    return "test noise" if dossier.test_noise else claimed
 
 
 def mechanism_table(dossier: Dossier) -> Table:
@@ -413,7 +418,7 @@ def budget_table(dossier: Dossier) -> Table:
         rows=tuple(
             (
                 s.site,
-                site_claim(s),
+                _epsilon(dossier, site_claim(s)),
                 s.privacy.budget_epsilon,
                 s.privacy.run_share,
                 s.privacy.budget_share,

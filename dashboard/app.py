@@ -18,7 +18,7 @@ from pathlib import Path
 import streamlit as st
 
 from compliance import charts, sections
-from compliance.chart_words import gap_words, site_claim
+from compliance.chart_words import gap_words, site_claim, unclaimed
 from compliance.comparison import gaps
 from compliance.documents import Document, Form, Statement, Table, Tone, show
 from compliance.dossier import Dossier
@@ -121,7 +121,7 @@ def _headlines(dossier: Dossier) -> None:
         ("Accuracy, released", presentation.figure(dossier.accuracy_released),
          presentation.interval_note(dossier.accuracy_released)),
         ("ε for one patient", show(max(claims), Form.EPSILON) if claimed else "none",
-         _claim_note(dossier) if claimed else "no privacy claimed"),
+         _claim_note(dossier) if claimed else unclaimed(dossier)),
         ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned"),
     ]  # fmt: skip
     if dossier.simulation:

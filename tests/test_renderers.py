@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -193,3 +195,25 @@ def test_facts_are_tables_too() -> None:
         Section(key="k", title="S", blocks=(facts,)),)})  # fmt: skip
     ((section, table),) = tables(whole)
     assert (section.key, table.rows) == ("k", (("A", 1),))
+
+
+def _wide(number: int) -> Document:
+    columns = tuple(Column(title=f"Column {n}", form=Form.NUMBER) for n in range(number))
+    table = Table(title="Wide", columns=columns, rows=(tuple(range(number)),))
+    return replace(
+        _document(("x", 1)), sections=(Section(key="wide", title="Wide", blocks=(table,)),)
+    )
+
+
+def test_printed_tables_keep_every_column() -> None:
+    page = render_html(_wide(13))
+    style, _, paper = page.partition("@media print {")
+    paper = paper.partition("</style>")[0]
+    assert 'class="scroll wide"' in page and 'class="scroll wide"' not in render_html(_wide(9))
+    assert "@page wide { size: A4 landscape" in style
+    assert ".scroll.wide { page: wide; }" in paper and ".scroll { overflow: visible; }" in paper
+    fixed = re.findall(r"^([^@{}\n]*\bt[hd]\b[^{}]*)\{[^}]*\bmin-width: [^}]*\}", style, re.M)
+    freed = next(
+        found for found in re.findall(r"([^{}]+)\{ min-width: 0; \}", paper) if "thead" in found
+    )
+    assert fixed and all(selector.strip() in freed for selector in fixed)
