@@ -117,7 +117,9 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
     repeated = repeated_rows(records)
     if repeated:
         yield Remark(
-            what="equal rows", found=_repeated_words(repeated, len(records)), remedy=_WRITE_ONCE
+            what="equal rows",
+            found=_repeated_words(repeated, len(records)),
+            remedy=_ONE_PATIENT if cohort.patient_key == "row" else _WRITE_ONCE,
         )
 
 
@@ -136,6 +138,10 @@ def nobody_returns(records: Records, cohort: Cohort) -> Remark | None:
     )
 
 
+_ONE_PATIENT = (
+    "if two of them are one patient's, write one: every row counts as a patient, and one written "
+    "twice is protected half as well"
+)
 _WRITE_ONCE = (
     "write each record once; where they are records of their own, add a column that tells them "
     "apart (a date, a stay's number), which the study does not read"

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from collegium.preflight import check_records
 from pipelines.cohort import check_cohort, load_cohort
-from pipelines.plausible import clipped, repeated_rows
+from pipelines.plausible import clipped, remarks, repeated_rows
 from pipelines.records import Records
 from protocol.contract import TableCohort
 from protocol.errors import CohortRefused
@@ -115,6 +115,9 @@ def test_alike_patients_are_not_refused_where_a_row_is_a_patient(tmp_path: Path)
     records = load(tmp_path, lines + lines, study)
     check(records, study)
     assert repeated_rows(records) == 80
+    (said,) = remarks(records, study.cohort)
+    assert said.found == "80 of 80 rows are equal to another row in every cell"
+    assert "every row counts as a patient" in said.remedy
 
 
 def preflight(folder: Path, files: dict[str, Sequence[str]]) -> tuple[dict[str, list[str]], str]:
