@@ -99,7 +99,11 @@ def test_published_figures_are_those_of_the_signed_tables(tmp_path: Path) -> Non
 def test_a_coordinator_that_publishes_another_table_is_found_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its log is whole: it has signed what it invented."""
+    """Its log is whole: it has signed what it invented.
+
+    The table turned round exchanges sensitivity and specificity; where both are
+    withheld, what it publishes is no figure and no other one.
+    """
     follows = runner.figures_of
 
     def worse(
@@ -111,8 +115,10 @@ def test_a_coordinator_that_publishes_another_table_is_found_out(
         return follows(study, summaries, total, {site: t[::-1] for site, t in tables.items()})
 
     monkeypatch.setattr(runner, "figures_of", worse)
-    federation, _ = evaluated(tmp_path / "run")
-    with pytest.raises(StoreBroken, match="the figures about east, north, south, west do not"):
+    federation, released = evaluated(tmp_path / "run")
+    turned = [site for site, f in sorted(released.sites.items()) if f.sensitivity != f.specificity]
+    assert turned
+    with pytest.raises(StoreBroken, match=f"the figures about {', '.join(turned)} do not"):
         check(federation)
 
 
