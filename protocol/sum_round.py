@@ -143,7 +143,7 @@ class SumRound:
         self._reveals: dict[str, Revealed] = {}
         self._sum: Words | None = None  # made when the first vector comes
         self._finished = False
-        self._log_proof, self._own_masked = log_proof, own_masked
+        self._log_proof, self._own_masked = log_proof, dict(own_masked)
         self._take: Mapping[Step, Callable[[str, bytes, bytes | None], None]] = {
             Step.ADVERTISE: self._take_advert,
             Step.SHARE: self._take_shares,

@@ -15,7 +15,9 @@ from tests.studies import TABLE_STUDY, small_study
 OFFICER, MEDIC = "Dr. A. Officer", "Prof. B. Medicine"
 
 
-def make_east(folder: Path, *, site: str = SITE, budget: float | None = 20.0) -> Path:
+def make_east(
+    folder: Path, *, site: str = SITE, budget: float | None = 20.0, delta: float = 1e-5
+) -> Path:
     """Returns the home of a hospital that allows the small study, whose document lies beside it."""
     home = folder / "east"
     home.mkdir()
@@ -24,7 +26,7 @@ def make_east(folder: Path, *, site: str = SITE, budget: float | None = 20.0) ->
     (folder / "study.yaml").write_text(TABLE_STUDY)
     hospital = open_hospital(home / "hospital.db", site="east")
     if budget is not None:
-        hospital.ledger.open_budget(epsilon_max=budget, delta=1e-5, signed_by=OFFICER)
+        hospital.ledger.open_budget(epsilon_max=budget, delta=delta, signed_by=OFFICER)
     hospital.close()
     return home
 

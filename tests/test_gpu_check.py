@@ -43,7 +43,7 @@ def test_on_the_processor_the_check_finds_the_processors_own_gradients(
     ("name", "wrong", "told"),
     [
         ("distance of each engine", {"chain": float("nan")}, "'chain' is wrong"),
-        ("furthest patient, of the bound", 0.01, "not the processor's"),
+        ("furthest patient, of the bound", 0.02, "not the processor's"),
         ("longest patient, of the bound", 1.0001, "longer than the bound"),
         ("absence of patient 0 moves the sum by, of the bound", 1.1, "more than the bound"),
         ("same bits again", False, "other bits"),
