@@ -22,6 +22,7 @@ from coordinator.console import answers, console, emit
 from coordinator.service_cli import app as service_app
 from protocol.errors import FederationError, QuorumLost
 from silos.cli import app as silo_app
+from silos.folder import is_hospital
 from silos.supervisor_cli import app as supervisor_app
 
 app = typer.Typer(
@@ -251,9 +252,9 @@ def redteam(
 @runs_app.command("list")
 def runs_list(out: Folder, as_json: AsJson = False) -> None:
     """Lists the runs in a folder."""
-    from collegium import own_folder
+    if is_hospital(out):
+        from collegium import own_folder
 
-    if own_folder.is_hospital(out):
         emit(own_folder.list_runs(out, console() if as_json else answers()), as_json)
         return
     from collegium.run_list import list_runs
@@ -266,9 +267,9 @@ def runs_show(
     run: Annotated[str, typer.Argument(metavar="RUN")], out: Folder, as_json: AsJson = False
 ) -> None:
     """Shows one run whole."""
-    from collegium import own_folder
+    if is_hospital(out):
+        from collegium import own_folder
 
-    if own_folder.is_hospital(out):
         emit(own_folder.show_run(out, run, console() if as_json else answers()), as_json)
         return
     from collegium.show import show_run
@@ -299,14 +300,15 @@ def audit_verify(
 
     Exit codes: 0 verified; 2 tampered with or damaged; 64 wrong usage; 66 not found.
     """
-    from collegium import own_folder
     from collegium.audit_inputs import AuditInputs
     from collegium.verify import verify_folder
     from protocol.errors import StoreBroken
 
     given = AuditInputs(key=key, checkpoints=checkpoint or (), report=report, hospital=hospital)
     with _auditing(as_json):
-        if own_folder.is_hospital(out):
+        if is_hospital(out):
+            from collegium import own_folder
+
             given.require_none(out)
             found = own_folder.verify_folder(out, console())
         else:
@@ -346,9 +348,9 @@ def report_export(
     form: Annotated[str, typer.Option("--format", help="html, json or csv.")] = "html",
 ) -> None:
     """Writes the privacy statement, the run record and the audit entries of a run."""
-    from collegium import own_folder
+    if is_hospital(out):
+        from collegium import own_folder
 
-    if own_folder.is_hospital(out):
         own_folder.export_report(out, run, form, to, console())
         return
     from collegium.show import export_report

@@ -18,12 +18,6 @@ from compliance.renderers import RENDERERS
 from protocol.errors import StoreBroken, WorkspaceRefused
 from silos.own_check import NOT_CHECKED, OwnCheck, check_own
 from silos.own_runs import own_run, own_runs
-from silos.site_file import SITE_FILE
-
-
-def is_hospital(folder: Path) -> bool:
-    """Whether a hospital lives in a folder."""
-    return (folder / SITE_FILE).is_file()
 
 
 def list_runs(home: Path, console: Console) -> list[dict[str, Any]]:

@@ -19,11 +19,12 @@ from compliance.planning import (
     Plan,
     Question,
     advice,
+    advise,
     default_delta,
     distributed_epsilons,
     noise_on_average,
+    plan_of,
     too_small,
-    value,
 )
 from coordinator.evaluation import proportion
 from protocol.contract import TableCohort
@@ -39,6 +40,8 @@ _WHAT_MODELS_REACH = (
     "--auroc, about what published models reach without privacy, is not given: 0.8 is assumed; "
     "where they reach less, smaller steps are advised"
 )
+#: The strategies whose training is plain descent on the average gradient.
+_SIMULATED = ("fedavg", "fedsgd")
 #: Differences below this are within what drawing the patients anew changes.
 _AS_GOOD = 0.02
 
@@ -139,18 +142,19 @@ def _sizes(study: Study) -> tuple[float, int]:
 
 
 def foretold(study: Study) -> tuple[Plan, Plan] | None:
-    """Returns a linear study's own settings and the advised ones; None for other studies."""
+    """Returns a linear study's own settings and the advised ones of its mode; else None.
+
+    None too where the advised steps cannot keep an epsilon that small.
+    """
     if not (study.task.is_linear and isinstance(study.privacy, PatientPrivacy)):
         return None
-    wishes = Wishes()
     try:
-        asked = _question(study, wishes)
-        own = _own(asked, study, wishes)
-        advised = advice(asked)
+        asked = _question(study, Wishes())
+        advised = advise(asked, study.privacy.mode)
     except ValueError:
-        return None  # what the study itself allows, no plan can be made for
-    mode_of_study = advised.local if study.privacy.mode == "local" else advised.distributed
-    return None if own is None or mode_of_study is None else (own, mode_of_study)
+        return None
+    own = _own(asked, study, Wishes())
+    return None if own is None else (own, advised)
 
 
 def _patients(study: Study | None, wishes: Wishes) -> tuple[int, ...]:
@@ -189,21 +193,15 @@ def _own(asked: Question, study: Study | None, wishes: Wishes) -> Plan | None:
     if wishes.epsilon is not None or wishes.delta is not None:
         noise = asked.calibrate(event.sampling_rate, event.steps)
         event = replace(event, noise_multiplier=noise)
-    shared = isinstance(study.privacy, DistributedPrivacy)
     share = study.privacy.own_noise if isinstance(study.privacy, DistributedPrivacy) else None
-    noise = noise_on_average(asked, event, "distributed" if shared else "local", share)
-    training = study.training
+    mode, training = study.privacy.mode, study.training
+    noise = noise_on_average(asked, event, mode, share)
     descent = Descent(
         steps=training.steps, sampling_rate=event.sampling_rate, clip=study.privacy.clip,
         learning_rate=training.learning_rate, noise=noise, momentum=training.momentum,
         starts_at_prevalence=study.task.prevalence is not None,
     )  # fmt: skip
-    plan = value(
-        asked, event, "distributed" if shared else "local",
-        descent if training.strategy in ("fedavg", "fedsgd") else None,
-        steps=training.steps, clip=study.privacy.clip, learning_rate=training.learning_rate,
-    )  # fmt: skip
-    return replace(plan, noise=noise)
+    return plan_of(asked, event, mode, descent, foretell=training.strategy in _SIMULATED)
 
 
 def _names(asked: Question, study: Study | None) -> tuple[str, ...]:

@@ -198,15 +198,13 @@ def noise_on_average(
     return max(own, share or 0.0) * math.sqrt(n) / batch
 
 
-def value(
+def plan_of(
     question: Question,
     event: SampledGaussian,
     mode: Mode,
-    descent: Descent | None,
+    descent: Descent,
     *,
-    steps: int,
-    clip: float,
-    learning_rate: float,
+    foretell: bool = True,
 ) -> Plan:
     """Returns settings with what they are expected to reach.
 
@@ -214,16 +212,18 @@ def value(
         question: who takes part.
         event: what is paid for.
         mode: whose noise protects.
-        descent: how the model is trained; None for what cannot be simulated.
-        steps, clip, learning_rate: as the study would say them.
+        descent: how the model is trained.
+        foretell: False where another optimiser trains than the one that is simulated.
     """
-    expected = None if descent is None else expected_auroc(
-        descent, patients=sum(question.patients), inputs=max(1, round(question.reach**2 - 1)),
-        prevalence=question.ill, auroc=question.auroc,
-    )  # fmt: skip
+    expected = None
+    if foretell:
+        expected = expected_auroc(
+            descent, patients=sum(question.patients), inputs=max(1, round(question.reach**2 - 1)),
+            prevalence=question.ill, auroc=question.auroc,
+        )  # fmt: skip
     return Plan(
-        mode=mode, steps=steps, event=event, clip=clip, learning_rate=learning_rate,
-        noise=noise_on_average(question, event, mode), expected=expected,
+        mode=mode, steps=descent.steps, event=event, clip=descent.clip,
+        learning_rate=descent.learning_rate, noise=descent.noise, expected=expected,
     )  # fmt: skip
 
 
@@ -242,7 +242,7 @@ def advise(question: Question, mode: Mode, steps: int = STEPS) -> Plan:
         steps=steps, sampling_rate=1.0, clip=clip, learning_rate=rate, noise=noise,
         starts_at_prevalence=True,
     )  # fmt: skip
-    return value(question, event, mode, descent, steps=steps, clip=clip, learning_rate=rate)
+    return plan_of(question, event, mode, descent)
 
 
 def _clip_and_rate(question: Question, noise: float, steps: int) -> tuple[float, float]:
@@ -283,9 +283,10 @@ class Advice:
     @property
     def gain(self) -> float:
         """The AUROC by which distributed noise is expected to be better than local noise."""
-        if self.distributed is None or None in (self.distributed.expected, self.local.expected):
+        shared = self.distributed.expected if self.distributed else None
+        if shared is None or self.local.expected is None:
             return 0.0
-        return self.distributed.expected.auroc - self.local.expected.auroc  # type: ignore[union-attr]
+        return shared.auroc - self.local.expected.auroc
 
     @property
     def chosen(self) -> Plan:

@@ -19,8 +19,9 @@ from typing import Literal, TypeAlias
 
 from compliance.atomic_file import write_whole
 from protocol.errors import PolicyRefused, WorkspaceRefused
+from silos.folder import SITE_FILE
 from silos.private_folder import private_folder
-from silos.site_file import SITE_FILE, SiteFile, site_file_of
+from silos.site_file import SiteFile, site_file_of
 
 What: TypeAlias = Literal["ledger", "keys"]
 _DATABASE = "hospital.db"

@@ -33,8 +33,9 @@ from protocol.identity import (
 from protocol.timestamps import read_time
 from silos.coordinator_identity import require_coordinator, require_names
 from silos.credentials import Credentials
+from silos.folder import SITE_FILE
 from silos.site_acts import opened
-from silos.site_file import SITE_FILE, SiteFile
+from silos.site_file import SiteFile
 from silos.wire import Wire
 
 

@@ -27,11 +27,12 @@ from silos.budget import read_budget
 from silos.budget_words import forecast_words
 from silos.consent import require_allowed, require_own
 from silos.credentials import Credentials
+from silos.folder import SITE_FILE
 from silos.home import make_own, open_own, read_own
 from silos.patient_statement import PatientStatement, patient_is, stays_on_one_side
 from silos.policy import columns_read
 from silos.privacy_plan import PrivacyPlan
-from silos.site_file import SITE_FILE, SiteFile, read_site_file, site_file_of
+from silos.site_file import SiteFile, read_site_file, site_file_of
 from silos.site_template import site_template
 
 #: The fewest digits by which an approved study is named here.

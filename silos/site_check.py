@@ -42,13 +42,14 @@ from silos.consent import refusals_here, system_time
 from silos.coordinator_identity import require_coordinator
 from silos.credentials import Credentials
 from silos.findings import Finding, bad, ok, warn
+from silos.folder import SITE_FILE
 from silos.home import read_own
 from silos.patient_statement import sides_of, stays_on_one_side
 from silos.policy import open_at
 from silos.privacy_plan import PrivacyPlan
 from silos.remote_trainer import TrainingProcess, machine_of
 from silos.site_acts import require_run_left
-from silos.site_file import SITE_FILE, SiteFile, site_file_of, source_path
+from silos.site_file import SiteFile, site_file_of, source_path
 
 _GIB = 1 << 30
 _WORRYING_SKEW = 60

@@ -25,9 +25,9 @@ from protocol.errors import SiteFileRefused
 from protocol.study import Name, Split, nearest
 from protocol.task import Network, Task
 from silos.attestation import AttestationPolicy
+from silos.folder import SITE_FILE
 from silos.patient_statement import NOTHING_STATED, PatientStatement
 
-SITE_FILE = "site.yaml"
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
 _WORDS = re.compile(r"\w+")
 

@@ -3,13 +3,16 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from collegium import run_list
 from compliance.dossier import Interval
+from coordinator.store import Store
 from coordinator.views import RunSummary, _points
+from coordinator.workspace import Workspace
 
 RUN = RunSummary(
     run_id="20261126-101500-0a1b",
@@ -71,14 +74,22 @@ def test_withheld_figure_is_neither_written_nor_drawn() -> None:
     assert [point.auroc for point in _points(REAL)] == [0.7123]
 
 
-def test_nothing_that_draws_or_computes_is_imported() -> None:
-    program = "import sys, collegium.run_list; print(*sys.modules)"
+def test_the_command_imports_nothing_that_draws_or_computes(tmp_path: Path) -> None:
+    workspace = Workspace.create(tmp_path / "out")
+    Store(workspace.database).close()
+    program = (
+        "import atexit, sys; from collegium import cli; "
+        "atexit.register(lambda: print(*sys.modules)); "
+        f"sys.argv = ['collegium', 'runs', 'list', '--out', {str(workspace.root)!r}]; cli.main()"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    loaded = set(done.stdout.split())
-    assert "coordinator.views" in loaded
-    assert not loaded & {"altair", "pandas", "scipy.stats", "torch", "ray", "streamlit", "monai"}
+    listed, *loaded = done.stdout.splitlines()
+    modules = set(" ".join(loaded).split())
+    assert listed == "no run yet" and "coordinator.views" in modules
+    heavy = {"altair", "pandas", "scipy.stats", "torch", "ray", "streamlit", "monai"}
+    assert not modules & (heavy | {"compliance.reports", "compliance.charts"})
 
 
 @pytest.mark.parametrize("command", [["--version"], ["-h"], ["runs", "list", "-h"]])
