@@ -63,8 +63,14 @@ class Settings:
         """Refuses at once what would otherwise be found only when the hospitals have started.
 
         Raises:
-            CohortRefused: ``--data`` or a file in it is missing.
+            CohortRefused: ``--data`` or a file in it is missing, or a site names no file.
         """
+        nameless = [site.name for site in study.sites if site.records is None]
+        if study.deal is None and nameless:
+            raise CohortRefused(
+                f"site {nameless[0]}: the study names no file for its records: write sites: - "
+                f"{{name: {nameless[0]}, records: {nameless[0]}.csv, ...}}"
+            )
         named = [study.deal.records] if study.deal else [site.records for site in study.sites]
         files = [name for name in named if name is not None and name != BUNDLED]
         if files and self.data is None:

@@ -38,6 +38,7 @@ cohort:
     - {{name: outcome, kind: other}}
 
 # patients: each hospital's training patients, a public round number that it does not exceed.
+# records: the file that a simulation takes for it; a real hospital names its own in site.yaml.
 sites:
 {sites}
 
@@ -96,7 +97,9 @@ def study_template(
         name=name,
         title=title,
         purpose=purpose,
-        sites="\n".join(f"  - {{name: {site}, patients: {_PATIENTS}}}" for site in sites),
+        sites="\n".join(
+            f"  - {{name: {site}, records: {site}.csv, patients: {_PATIENTS}}}" for site in sites
+        ),
         epsilon=epsilon,
     )
     read_study(text, "collegium study new")

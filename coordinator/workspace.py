@@ -114,7 +114,10 @@ class Workspace:
                     f"{root} is a hospital's own folder: runs, report export and audit verify work "
                     "there; this one needs the coordinator's folder"
                 )
-            raise WorkspaceRefused(f"--out {root} holds no run: collegium simulate makes one")
+            raise WorkspaceRefused(
+                f"{root} holds no run: collegium simulate makes such a folder, and collegium "
+                "coordinator init a coordinator's"
+            )
         return workspace
 
     def discard(self, *, keep_folder: bool) -> None:

@@ -3,6 +3,7 @@
 import doctest
 import json
 import math
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -435,3 +436,19 @@ def test_a_plan_for_nonsense_is_refused_in_a_line(
     said = capsys.readouterr()
     assert message in said.err and "Traceback" not in said.err
     assert said.out == "" and len(said.err.strip().splitlines()) == 1
+
+
+def test_template_whose_files_are_missing_is_refused_by_the_file_and_the_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = study_template()
+    for name, said in (
+        (text, "holds no file hospital-a.csv"),
+        (re.sub(r"records: \S+.csv, ", "", text), "records: hospital-a.csv, ...}"),
+    ):
+        (tmp_path / "new.yaml").write_text(name)
+        words = ["collegium", "study", "check", str(tmp_path / "new.yaml"), "--data", str(tmp_path)]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2 and said in capsys.readouterr().err
