@@ -63,8 +63,19 @@ def another_round(network: Network, run: str) -> None:
     network.service.steer(run, "resume")
     rounds = network.rounds_finished(run)
     until(lambda: network.rounds_finished(run) > rounds)
+    stop(network, run)
+
+
+def stop(network: Network, run: str) -> None:
     network.service.steer(run, "stop")
     network.service.wait(run, PATIENCE)
+
+
+def start_and_be_heard(network: Network, site: Site) -> None:
+    """Starts a hospital again; the coordinator has heard of it when this returns, and asks it."""
+    before = network.service.status()["last_seen"].get(site.name, 0.0)
+    site.start()
+    until(lambda: network.service.status()["last_seen"][site.name] > before)
 
 
 def test_a_ledger_restored_in_mid_run_is_refused_though_the_coordinator_is_silent(
@@ -97,7 +108,8 @@ def test_a_whole_folder_restored_in_mid_run_is_found_by_what_the_coordinator_has
         listed.write_bytes(b"".join(lines[: 3 + sent(east)]))  # its beginning and two plans first
         with closing(east.open()) as hospital:
             hospital.ledger.require_newest()  # by its own list it is the newest
-        east.start()
-        another_round(network, run)
+        start_and_be_heard(network, east)
+        network.service.steer(run, "resume")
+        until(lambda: f"run {run}, advertise refused: the ledger went back in time" in caplog.text)
+        stop(network, run)
         assert sent(east) < booked
-        assert "run " + run + ", advertise refused: the ledger went back in time" in caplog.text
