@@ -14,6 +14,8 @@ one and does not prove who speaks hears one word, whatever is wrong, be it the
 path; the reason goes to the coordinator's log. A hospital hears 409 for what is not
 taken, 401 where its clock is off, and 503 when the coordinator is in trouble.
 Whatever a hospital is told bears the coordinator's signature (``protocol.wire``).
+When the service ends, whoever waits is answered that there is nothing, and
+whoever asks then hears 503: a hospital asks again later.
 """
 
 import asyncio
@@ -103,6 +105,7 @@ class Server:
         self._bells: dict[str, asyncio.Event] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing: dict[str, asyncio.Lock] = {}
+        self._is_ending = False
         mailbox.notify = self.ring
         self.app = Starlette(
             routes=[
@@ -130,6 +133,12 @@ class Server:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._bell(site).set)
 
+    def end(self) -> None:
+        """Answers whoever waits, and takes no more requests; may be called from any thread."""
+        self._is_ending = True
+        for site in list(self._bells):
+            self.ring(site)
+
     def _bell(self, site: str) -> asyncio.Event:
         return self._bells.setdefault(site, asyncio.Event())
 
@@ -141,7 +150,12 @@ class Server:
 
         async def handle(request: Request) -> Response:
             self._loop = asyncio.get_running_loop()
-            response = await self._handled(request, handler, most)
+            try:
+                response = await self._handled(request, handler, most)
+            except asyncio.CancelledError:  # a body that was still on its way at the end
+                if not self._is_ending:
+                    raise
+                response = _ending()
             self._sign(request, response)
             self._metrics.requests.labels(endpoint, str(response.status_code)).inc()
             return response
@@ -166,6 +180,8 @@ class Server:
         handler: Callable[[Request, str, bytes], Awaitable[Response]],
         most: int,
     ) -> Response:
+        if self._is_ending:
+            return _ending()
         try:
             proof = self._guard.admit(
                 request.scope["state"]["certificate"],
@@ -209,7 +225,7 @@ class Server:
                 if delivery is not None:
                     return Response(to_bytes(delivery), media_type="application/json")
                 left = end - loop.time()
-                if left <= 0 or await request.is_disconnected():
+                if self._is_ending or left <= 0 or await request.is_disconnected():
                     return Response(status_code=204)
                 try:
                     await asyncio.wait_for(bell.wait(), min(left, 5.0))
@@ -261,6 +277,10 @@ class Server:
 
     async def _health(self, _request: Request) -> Response:
         return Response("ok")
+
+
+def _ending() -> Response:
+    return Response("ending", 503, headers={"connection": "close"})
 
 
 def _target(request: Request) -> str:

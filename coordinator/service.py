@@ -226,14 +226,18 @@ class Service:
             enrolments = EnrolmentListener(
                 self._enrolments.app, enrolling, (host, beside), self._is_invited
             )
-            with (
-                listening(gate_config(self.server.app, main, host=host, port=bound)),
-                enrolments.at_work(),
-            ):
-                try:
-                    yield bound
-                finally:
-                    self.close()
+            try:
+                with (
+                    listening(gate_config(self.server.app, main, host=host, port=bound)),
+                    enrolments.at_work(),
+                ):
+                    try:
+                        yield bound
+                    finally:
+                        self.server.end()
+                        self._suspend_runs()
+            finally:
+                self.close()  # when nobody is answered any more
 
     @property
     def counts(self) -> CollectorRegistry:
@@ -249,14 +253,17 @@ class Service:
 
     def close(self) -> None:
         """Suspends all runs; they go on when a service is started over this folder again."""
+        self._suspend_runs()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._store.close()
+
+    def _suspend_runs(self) -> None:
         with self._lock:
             runs, threads = list(self._runs.values()), list(self._threads.values())
         for run in runs:
             run.suspend()
         for thread in threads:
             thread.join(30)
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._store.close()
 
     def _study(self, digest: str) -> Study:
         with self._store.read() as session:

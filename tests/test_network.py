@@ -1,5 +1,7 @@
 """Hospitals on a network: the run of one process, over TLS, with supervisors and a service."""
 
+import socket
+import ssl
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,13 @@ from coordinator.service import Service
 from protocol.errors import PolicyRefused
 from protocol.study_file import read_study
 from protocol.tensors import model_digest
+from protocol.wire import PROOF_HEADER
+from silos.credentials import Credentials
 from tests.federation import Federation, LinearTrainer
-from tests.network import QUICK, Network, until
+from tests.network import QUICK, Network, Site, until
 from tests.patience import PATIENCE
 from tests.studies import changed, small_study
+from tests.test_signed_replies import line
 
 
 def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
@@ -62,6 +67,52 @@ def test_pause_outlives_the_service(tmp_path: Path) -> None:
         network.service.wait(run_id, PATIENCE)
         row = network.row(run_id)
     assert row.state == "finished", row.failure
+
+
+def half_an_answer(site: Site, port: int) -> ssl.SSLSocket:
+    """Returns a line on which a request's header was sent, and nothing of its body."""
+    wire, body = line(site, f"https://127.0.0.1:{port}"), b"too late"
+    proof = wire._headers("POST", "/v1/answers", body)[PROOF_HEADER]
+    wire.close()
+    tls = Credentials(site.home / "tls", site.name).context()
+    sent = tls.wrap_socket(
+        socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1"
+    )
+    head = ["POST /v1/answers HTTP/1.1", "host: 127.0.0.1", f"{PROOF_HEADER}: {proof}"]
+    sent.sendall("\r\n".join([*head, f"content-length: {len(body)}", "", ""]).encode())
+    return sent
+
+
+def test_a_normal_stop_is_quiet_and_hospitals_come_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the service ends every hospital waits for a delivery, and an answer is on its way."""
+    network = Network(tmp_path, small_study())
+    with network.serving():
+        pass  # the consortium is founded
+    for site in network.sites.values():
+        site.wait_seconds = 50
+    everybody = len(network.sites)
+    with caplog.at_level("INFO"):
+        for _ in range(2):
+            network.service = Service(network.home, QUICK)
+            counts = network.service.counts
+            with network.service.serving("127.0.0.1", network.port):
+                if not any(site.is_alive for site in network.sites.values()):
+                    network.start_sites()
+                until(
+                    lambda counts=counts: (  # type: ignore[misc]
+                        counts.get_sample_value("collegium_waiting_sites") == everybody
+                    )
+                )
+                late = half_an_answer(network.sites["east"], network.port)
+            late.close()
+        for site in network.sites.values():
+            site.stop()
+    told = [record for record in caplog.records if record.exc_info]
+    assert not told, told[0].getMessage()
+    assert "500 Internal" not in caplog.text
+    assert not [site.failures for site in network.sites.values() if site.failures]
 
 
 def test_revoked_hospital_is_in_no_new_run(tmp_path: Path) -> None:
