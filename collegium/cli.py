@@ -72,6 +72,13 @@ Budget = Annotated[
         "Default: 10, or what the study or sweep needs if that is more.",
     ),
 ]
+TestNoise = Annotated[
+    bool,
+    typer.Option(
+        "--test-noise",
+        help="Repeatable noise derived from the seed, for tests: no privacy is claimed.",
+    ),
+]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
 
 
@@ -112,13 +119,7 @@ def simulate(
         int | None, typer.Option("--seed", min=0, help="Replaces the study's model seed.")
     ] = None,
     budget: Budget = None,
-    test_noise: Annotated[
-        bool,
-        typer.Option(
-            "--test-noise",
-            help="Repeatable noise derived from the seed, for tests: no privacy is claimed.",
-        ),
-    ] = False,
+    test_noise: TestNoise = False,
     workers: Annotated[
         int,
         typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
@@ -152,6 +153,7 @@ def network_demo(
     study: StudyFile,
     out: Out,
     data: Annotated[Path, typer.Option("--data", help="Folder that holds the records.")],
+    test_noise: TestNoise = False,
     as_json: AsJson = False,
 ) -> None:
     """Runs a study on a network of processes: a coordinator, and a supervisor for each hospital."""
@@ -160,7 +162,7 @@ def network_demo(
     from coordinator.workspace import Workspace
 
     screen = console()
-    run = run_network(_study(study, None), study, data, out, screen)
+    run = run_network(_study(study, None), study, data, out, screen, test_noise=test_noise)
     summarise(run, Workspace(out / "coordinator"), screen)
     emit(run, as_json)
 

@@ -17,7 +17,7 @@ from protocol.errors import WorkspaceRefused
 from protocol.study import Study
 from protocol.study_file import read_study
 
-EPSILONS = (0.1, 0.5, 2.0)
+EPSILONS = (0.1, 1.0, 2.0)
 SEEDS = (1, 2)
 
 

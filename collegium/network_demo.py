@@ -3,7 +3,7 @@
 Nothing is short-cut: every step is the command that its person would type, the
 line is real TLS, every hospital has its own Ray. Only the hospitals are marked
 as simulated, so that ``--test-noise`` may make the run comparable with a
-simulation, bit for bit.
+simulation, bit for bit. Without it the noise is real, and privacy is claimed.
 """
 
 import json
@@ -22,6 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
+from collegium.foretold_evaluation import foretold_words
 from collegium.show import finish_folder
 from coordinator.workspace import Workspace
 from protocol.contract import TableCohort
@@ -35,11 +36,15 @@ _SECONDS = 600.0
 class NetworkDemo:
     """One consortium in a folder: ``OUT/coordinator`` and ``OUT/<hospital>``."""
 
-    def __init__(self, study: Study, document: Path, data: Path, out: Path, console: Console):
+    def __init__(
+        self, study: Study, document: Path, data: Path, out: Path, console: Console, *,
+        test_noise: bool,
+    ):  # fmt: skip
         self._study, self._document, self._data = study, document, data
         self._out, self._console = out, console
         self._coordinator = out / "coordinator"
         self._url = ""
+        self._noise = ("--test-noise",) if test_noise else ()
 
     def run(self) -> dict[str, Any]:
         """Sets everything up, runs the study, and returns the run's JSON.
@@ -70,12 +75,12 @@ class NetworkDemo:
             self._say("the supervisors start, each with a Ray of its own")
             for site in self._study.site_names:
                 processes.enter_context(
-                    self._process("silo", "start", "--home", self._out / site, "--test-noise")
+                    self._process("silo", "start", "--home", self._out / site, *self._noise)
                 )
             self._say("the run: every step over TLS")
             begun = self._command(
                 "coordinator", "run", self._study.digest, "--home", self._coordinator,
-                "--wait", "--test-noise", "--json",
+                "--wait", *self._noise, "--json",
             )  # fmt: skip
             run_id = json.loads(begun)["run_id"]
         return finish_folder(Workspace(self._coordinator), run_id)
@@ -201,9 +206,12 @@ class NetworkDemo:
 
 
 def network_demo(
-    study: Study, document: Path, data: Path, out: Path, console: Console
-) -> dict[str, Any]:
+    study: Study, document: Path, data: Path, out: Path, console: Console, *,
+    test_noise: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """Runs a study over the network in a new folder; returns the run's JSON.
+
+    What the released figures will be able to say is said first.
 
     Raises:
         WorkspaceRefused: the folder holds something already.
@@ -212,7 +220,10 @@ def network_demo(
     if out.exists() and any(out.iterdir()):
         raise WorkspaceRefused(f"--out {out} already holds files: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    return NetworkDemo(study, document, data, out, console).run()
+    for line in foretold_words(study):
+        console.print(line, markup=False, soft_wrap=True)
+    demo = NetworkDemo(study, document, data, out, console, test_noise=test_noise)
+    return demo.run()
 
 
 def _program(given: Sequence[object]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from collegium.foretold_evaluation import evaluation_of, evaluation_words
 from compliance.accounting import SampledGaussian, calibrate
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
@@ -26,7 +27,6 @@ from compliance.planning import (
     plan_of,
     too_small,
 )
-from coordinator.evaluation import proportion
 from protocol.contract import TableCohort
 from protocol.errors import StudyRefused
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
@@ -76,6 +76,8 @@ def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[st
         raise StudyRefused(f"study plan: {error}") from error
     names = _names(asked, study)
     lines = study_lines(asked, advised.chosen)
+    if study is None and not evaluation.note:
+        lines += (f"evaluation: {{bins: {evaluation.bins}}}",)
     unsaid = [_WHAT_MODELS_REACH] if wishes.auroc is None else []
     result = _as_json(asked, advised, evaluation, own, names, lines, unsaid)
     result["notes"] += _price_notes(asked, advised.chosen, study, wishes.budget)
@@ -178,11 +180,7 @@ def _evaluation(asked: Question, study: Study | None, advised: Advice) -> Evalua
     auroc = asked.auroc if expected is None else max(0.5, expected.auroc)
     if study is None:
         return forecast_evaluation(asked, auroc=auroc)
-    plan = study.evaluation
-    return forecast_evaluation(
-        asked, auroc=auroc, budget=plan.epsilon, site_share=plan.site_share,
-        attempts=plan.attempts, bins=[plan.bins],
-    )  # fmt: skip
+    return evaluation_of(asked, study, auroc=auroc)
 
 
 def _own(asked: Question, study: Study | None, wishes: Wishes) -> Plan | None:
@@ -308,7 +306,7 @@ def _notes(
         "patients it brings more noise than signal"
         for place in too_small(asked, chosen.mode)
     ]
-    notes += _evaluation_notes(asked, evaluation, names)
+    notes += evaluation_words(asked, evaluation, names)
     if own is not None:
         notes.append(_comparison(own, chosen))
     return notes
@@ -354,35 +352,6 @@ def _reason(asked: Question, advised: Advice) -> str:
         f"every step and on {asked.honest} honest shares of noise; {asked.spare} spare draws are "
         "paid for"
     )
-
-
-def _evaluation_notes(
-    asked: Question, evaluation: EvaluationForecast, names: Sequence[str]
-) -> list[str]:
-    count = (
-        f"{evaluation.test_patients} test patients, {evaluation.ill} of them ill, "
-        f"{evaluation.bins} bins"
-    )
-    if evaluation.note:
-        notes = [f"evaluation: {count}: {evaluation.note}: a released AUROC would mean nothing"]
-    else:
-        notes = [
-            f"evaluation: {count}: an AUROC near {evaluation.auroc:.2f} would be released as +- "
-            f"{evaluation.half_width:.2f}, of which noise alone +- {evaluation.by_noise:.2f}"
-        ]
-    withheld = [
-        name
-        for name, count in zip(names, asked.test_patients, strict=True)
-        if proportion(0.8 * count, 0.2 * count, _table_noise(evaluation)).note
-    ]
-    if withheld:
-        notes.append(f"too few test patients for figures of their own: {', '.join(withheld)}")
-    return notes
-
-
-def _table_noise(evaluation: EvaluationForecast) -> float:
-    """Accuracy counts two of the table's cells, so its noise is that of two."""
-    return float(evaluation.table_deviation * 2**0.5)
 
 
 def _comparison(own: Plan, best: Plan) -> str:

@@ -5,6 +5,7 @@ counts only.
 """
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collegium.consortium import DEFAULT_BUDGET, Settings
+from collegium.foretold_evaluation import foretold_evaluation, foretold_words
 from collegium.hospital_records import dealt_records, simulated_parts
 from collegium.planning import foretold
 from compliance.budget_filter import Filter
@@ -64,12 +66,28 @@ def describe_study(
         _describe_price(plan, budget, console)
     else:
         console.print("  no differential privacy: a simulation only", style="yellow")
+    expected = _describe_expected(study, console)
     return {
         "name": study.name,
         "digest": study.digest,
         "sites": list(study.site_names),
-        "expected_auroc": _describe_expected(study, console),
+        "expected_auroc": expected,
+        "evaluation": _describe_evaluation(study, expected, console),
     }
+
+
+def _describe_evaluation(
+    study: Study, expected: float | None, console: Console
+) -> dict[str, Any] | None:
+    """Says what the evaluation will be able to say; warns where that is nothing."""
+    auroc = 0.8 if expected is None else max(0.5, expected)
+    found = foretold_evaluation(study, auroc=auroc)
+    if found is None:
+        return None
+    for number, line in enumerate(foretold_words(study, auroc=auroc)):
+        style = "yellow" if number == 0 and found.may_be_withheld else None
+        console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
+    return asdict(found)
 
 
 def _describe_expected(study: Study, console: Console) -> float | None:
@@ -167,6 +185,13 @@ def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> None:
         f"epsilon {budget:g} (--budget)"
     )
     console.print(f"  {TWO_FIGURES}", style="dim", soft_wrap=True)
+    if share > 1:
+        console.print(
+            f"  warning: a hospital whose budget is epsilon {budget:g} refuses this study; only a "
+            "simulation opens as large a budget as the study needs",
+            style="yellow",
+            soft_wrap=True,
+        )
     dear = too_dear(limit, (plan.training, plan.evaluation))
     if dear is not None:
         console.print(f"  {dear}: {CHEAPER}", style="yellow", soft_wrap=True)

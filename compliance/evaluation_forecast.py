@@ -1,7 +1,7 @@
 """How wide the released AUROC's interval would be: known before anybody trains."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -13,33 +13,41 @@ from compliance.planning import Question
 from compliance.released_metrics import Estimate, auroc_from_histogram
 from protocol.evaluation_vector import noise_deviations
 
-BINS = (32, 16, 8)
+BINS = (32, 16, 8, 4)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationForecast:
     """How wide the released AUROC's 95 % interval would be, at an assumed AUROC.
 
-    ``deviation`` is the noise in each pooled count, in patients; ``half_width``
-    covers patients and noise; ``note`` is what a release would say, or empty.
+    ``released`` is that AUROC as the binned scores have it. ``deviation`` is the noise
+    in each pooled count, ``table_deviations`` that in each hospital's own table, in
+    patients; ``half_width`` covers patients and noise; ``note`` is what a release would
+    say, or empty.
     """
 
     auroc: float
+    released: float
     test_patients: int
     ill: int
     bins: int
     deviation: float
-    table_deviation: float
+    table_deviations: tuple[float, ...]
     by_noise: float
     half_width: float
     note: str
+
+    @property
+    def may_be_withheld(self) -> bool:
+        """Whether noise may well bring the half width to where a figure is withheld (0.25)."""
+        return bool(self.note) or self.half_width > 0.2
 
 
 def forecast_evaluation(
     question: Question,
     *,
     auroc: float = 0.8,
-    budget: float | None = None,
+    budgets: Sequence[float] = (),
     site_share: float = 0.2,
     attempts: int = 1,
     bins: Iterable[int] = BINS,
@@ -49,27 +57,37 @@ def forecast_evaluation(
     Args:
         question: who takes part, and how many of them are ill.
         auroc: what the model is expected to reach.
-        budget: epsilon of a test patient; the training's when None.
+        budgets: epsilon of a test patient, the same for all or one for each hospital; the
+            training's when empty.
         site_share: the part of it spent on each hospital's own table.
         attempts: how many such releases are paid for.
         bins: the finest wanted first; the first that the noise widens by less
             than half of what the patients drawn do is taken, else the last.
     """
-    each = calibrate(
-        epsilon=budget or question.epsilon, delta=question.delta, sampling_rate=1.0, steps=attempts
-    )
-    pooled, table = noise_deviations(each, site_share)
-    deviation = pooled * math.sqrt(len(question.patients))
+    noise = {
+        budget: noise_deviations(
+            calibrate(epsilon=budget, delta=question.delta, sampling_rate=1.0, steps=attempts),
+            site_share,
+        )
+        for budget in {*budgets} or {question.epsilon}
+    }
+    each = [noise[budget] for budget in budgets or [question.epsilon]]
+    each *= len(question.patients) if len(each) == 1 else 1
+    deviation, tables = math.hypot(*(pooled for pooled, _ in each)), tuple(own for _, own in each)
     for count in bins:
-        found = _forecast(question, auroc, deviation, table, count)
-        without = _forecast(question, auroc, 0.0, table, count)
+        found = _forecast(question, auroc, deviation, tables, count)
+        without = _forecast(question, auroc, 0.0, tables, count)
         if not found.note and found.by_noise <= without.half_width / 2:
             break
     return found
 
 
 def _forecast(
-    question: Question, auroc: float, deviation: float, table: float, bins: int
+    question: Question,
+    auroc: float,
+    deviation: float,
+    tables: tuple[float, ...],
+    bins: int,
 ) -> EvaluationForecast:
     patients = sum(question.test_patients)
     counts = expected_counts(patients, bins, auroc, question.ill)
@@ -77,11 +95,12 @@ def _forecast(
     half, by_patients = _half_width(estimate), _half_width(drawn)
     return EvaluationForecast(
         auroc=auroc,
+        released=0.5 if drawn.value is None else drawn.value,
         test_patients=patients,
         ill=round(question.ill * patients),
         bins=bins,
         deviation=deviation,
-        table_deviation=table,
+        table_deviations=tables,
         by_noise=math.sqrt(max(0.0, half * half - by_patients * by_patients)),
         half_width=half,
         note=estimate.note,

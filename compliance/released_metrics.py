@@ -6,7 +6,7 @@ else. This turns it into a figure a person can judge.
 Rules:
 
 1. Counts stay as they came, negative ones too, until the figure is computed;
-   to cut them off first would bias it (ruling 13).
+   to cut them off first would bias it.
 2. The figure has a 95 % interval for the patients drawn and the noise added
    together, by the delta method.
 3. Where the interval would say nothing, the note says so.
@@ -81,9 +81,15 @@ def _as_counts(
 
 
 def _estimate(value: float, half: float) -> Estimate:
+    """The figure is brought into [0, 1] before its interval is laid around it.
+
+    Negative counts can lift it above 1; an interval around that and cut off at 1 would
+    have no width at all, and say that the figure is known exactly.
+    """
+    value = min(max(value, 0.0), 1.0)
     return Estimate(
-        value=min(max(value, 0.0), 1.0),
-        low=min(max(value - half, 0.0), 1.0),
-        high=max(min(value + half, 1.0), 0.0),
+        value=value,
+        low=max(value - half, 0.0),
+        high=min(value + half, 1.0),
         note=TOO_FEW if half > _WIDEST else "",
     )

@@ -181,7 +181,7 @@ class Evaluation(Record):
     """
 
     epsilon: float | None = Field(default=None, gt=0)
-    bins: int = Field(default=16, ge=8, le=256)
+    bins: int = Field(default=16, ge=4, le=256)
     logit_range: float = Field(default=4.0, gt=0, le=50)
     site_share: float = Field(default=0.2, gt=0, lt=1)
     attempts: int = Field(default=1, ge=1, le=5)

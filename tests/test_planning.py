@@ -215,16 +215,16 @@ def test_evaluation_of_too_few_patients_says_so_and_takes_the_fewest_bins() -> N
     half = replace(ASKED, prevalence=None)
     few = forecast_evaluation(replace(half, patients=(42, 42, 42), epsilon=0.5))
     many = forecast_evaluation(replace(half, patients=(60_000,) * 3))
-    assert (few.test_patients, few.bins, few.note) == (54, 8, TOO_FEW)
+    assert (few.test_patients, few.bins, few.note) == (54, 4, TOO_FEW)
     assert many.bins == 32 and many.note == ""
     assert many.by_noise < many.half_width < 0.02
 
 
 def test_evaluation_noise_is_that_of_every_hospital() -> None:
-    found = forecast_evaluation(ASKED, budget=1.0, site_share=0.2, attempts=1)
+    found = forecast_evaluation(ASKED, budgets=[1.0], site_share=0.2, attempts=1)
     each = calibrate(epsilon=1.0, delta=1e-5, sampling_rate=1.0, steps=1)
     assert found.deviation == pytest.approx(each / math.sqrt(0.8) * math.sqrt(4))
-    assert found.table_deviation == pytest.approx(each / math.sqrt(0.2))
+    assert found.table_deviations == pytest.approx([each / math.sqrt(0.2)] * 4)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_small_hospitals_and_hopeless_plans_are_named(
     assert planned(monkeypatch, *words) == 0
     said = capsys.readouterr().err
     assert "too few patients for epsilon 0.1: where an AUROC of 0.8 could be reached" in said
-    assert "56 test patients, 28 of them ill, 8 bins: too few patients for this epsilon" in said
+    assert "56 test patients, 28 of them ill, 4 bins: too few patients for this epsilon" in said
     assert "no prevalence is declared" in said
     assert "advised " not in said and "In the study:" not in said
 

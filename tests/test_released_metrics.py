@@ -99,3 +99,11 @@ def test_figure_and_interval_stay_between_0_and_1_in_order(pairs, sigma, seed):
 def test_counts_that_are_none_are_a_mistake(counts, sigma, message):
     with pytest.raises(ValueError, match=message):
         auroc_from_histogram(counts, sigma)
+
+
+def test_noise_that_lifts_a_figure_above_one_leaves_its_interval_whole():
+    """A negative count can lift the sum above 1: the interval starts there, and is not cut to 0."""
+    counts = np.array([[60.0, 5.0, -2.0, -7.0], [-9.0, 0.0, 5.0, 40.0]])
+    estimate = auroc_from_histogram(counts, 3.0)
+    assert (estimate.value, estimate.high, estimate.note) == (1.0, 1.0, "")
+    assert estimate.low < 0.95

@@ -1,0 +1,92 @@
+"""What a study's evaluation will be able to say: known, and said, before anybody trains."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from compliance.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
+from compliance.planning import Question
+from coordinator.evaluation import proportion
+from protocol.privacy import PatientPrivacy
+from protocol.study import KeyedHashSplit, Study
+
+#: The part of patients that is taken to be tested on where the study's split does not say it.
+_TESTED = 0.3
+
+
+def foretold_evaluation(study: Study, *, auroc: float = 0.8) -> EvaluationForecast | None:
+    """Returns what a study's own evaluation could say at an AUROC; None without privacy."""
+    asked = _asked(study)
+    return None if asked is None else evaluation_of(asked, study, auroc=auroc)
+
+
+def evaluation_of(
+    asked: Question, study: Study, *, auroc: float, bins: Iterable[int] = ()
+) -> EvaluationForecast:
+    """Returns what a study's evaluation could say of these hospitals; of ``bins`` the best."""
+    plan = study.evaluation
+    budgets: Sequence[float | None] = [study.evaluation_epsilon]
+    if len(asked.patients) == len(study.sites):
+        budgets = [study.evaluation_epsilon_of(site) for site in study.site_names]
+    return forecast_evaluation(
+        asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
+        site_share=plan.site_share, attempts=plan.attempts, bins=bins or [plan.bins],
+    )  # fmt: skip
+
+
+def foretold_words(study: Study, *, auroc: float = 0.8) -> list[str]:
+    """Returns what a study's evaluation will be able to say, in sentences; none without privacy."""
+    asked = _asked(study)
+    if asked is None:
+        return []
+    found = evaluation_of(asked, study, auroc=auroc)
+    words = evaluation_words(asked, found, study.site_names)
+    if found.may_be_withheld:
+        words[0] += _remedy(asked, study, auroc)
+    return words
+
+
+def evaluation_words(asked: Question, found: EvaluationForecast, names: Sequence[str]) -> list[str]:
+    """Returns a forecast in sentences; the first is about the pooled AUROC."""
+    count = f"{found.test_patients} test patients, {found.ill} of them ill, {found.bins} bins"
+    if found.note:
+        words = [f"evaluation: {count}: {found.note}: a released AUROC would mean nothing"]
+    else:
+        words = [
+            f"evaluation: {count}: an AUROC near {found.auroc:.2f} would be released as about "
+            f"{found.released:.2f} +- {found.half_width:.2f}, of which noise alone +- "
+            f"{found.by_noise:.2f}"
+            + (", and may well be withheld" if found.may_be_withheld else "")
+        ]
+    withheld = [
+        name
+        for name, tested, deviation in zip(
+            names, asked.test_patients, found.table_deviations, strict=True
+        )
+        # Accuracy counts two of the table's cells, so its noise is that of two.
+        if proportion(0.8 * tested, 0.2 * tested, deviation * 2**0.5).note
+    ]
+    if withheld:
+        words.append(f"too few test patients for figures of their own: {', '.join(withheld)}")
+    return words
+
+
+def _remedy(asked: Question, study: Study, auroc: float) -> str:
+    fewer = [bins for bins in BINS if bins < study.evaluation.bins] or BINS[-1:]
+    found = evaluation_of(asked, study, auroc=auroc, bins=fewer)
+    if not found.note and found.bins < study.evaluation.bins:
+        return f"; evaluation.bins: {found.bins} would give +- {found.half_width:.2f}"
+    return "; no number of bins helps, only a larger evaluation.epsilon or more test patients"
+
+
+def _asked(study: Study) -> Question | None:
+    privacy, split = study.privacy, study.split
+    if not isinstance(privacy, PatientPrivacy):
+        return None
+    known = Question(
+        patients=tuple(study.site(name).patients for name in study.site_names),
+        epsilon=privacy.epsilon,
+        delta=privacy.delta,
+        prevalence=study.task.prevalence,
+    )
+    tested = split.test_fraction if isinstance(split, KeyedHashSplit) else _TESTED
+    return replace(known, test_fraction=tested)

@@ -1,0 +1,84 @@
+"""What an evaluation will be able to say is said before anybody trains."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from collegium.cli import main
+from collegium.demo import demo_study
+from collegium.foretold_evaluation import foretold_evaluation
+from collegium.preflight import describe_study
+from protocol.study import Study
+from protocol.study_file import read_study
+
+ROOT = Path(__file__).parents[1]
+HEART = ROOT / "examples" / "heart-disease" / "study.yaml"
+
+
+def heart(before: str = "", after: str = "") -> Study:
+    text = HEART.read_text(encoding="utf-8")
+    assert before in text
+    return read_study(text.replace(before, after), "study.yaml")
+
+
+def said_of(study: Study, capsys: pytest.CaptureFixture[str]) -> str:
+    describe_study(study, Console(width=300))
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("study", [heart(), demo_study()], ids=["network-demo", "demo"])
+def test_the_demos_release_an_auroc_that_tells_a_model_from_chance(study: Study) -> None:
+    found = foretold_evaluation(study)
+    assert found is not None and found.note == ""
+    assert found.released - found.half_width > 0.5
+
+
+def test_study_check_says_how_wide_the_released_auroc_will_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = said_of(heart(), capsys)
+    assert "4 bins: an AUROC near 0.77 would be released as about 0.7" in said
+    assert "would mean nothing" not in said
+
+
+def test_study_check_says_that_a_release_will_mean_nothing_and_what_would(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = said_of(heart("{bins: 4, ", "{bins: 32, "), capsys)
+    assert "32 bins: too few patients for this epsilon: a released AUROC would mean nothing" in said
+    assert "; evaluation.bins: 4 would give +- 0.17" in said
+    wide = said_of(heart("{bins: 4, ", "{bins: 8, "), capsys)
+    assert "may well be withheld; evaluation.bins: 4 would give +- 0.17" in wide
+    hopeless = said_of(heart("  epsilon: 1.0", "  epsilon: 0.1"), capsys)
+    assert "would mean nothing" in hopeless and "no number of bins helps, only" in hopeless
+    assert "a larger evaluation.epsilon or more test patients" in hopeless
+
+
+def test_study_check_of_a_network_with_hidden_layers_says_it_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "an AUROC near 0.80 would be released as" in said_of(demo_study(), capsys)
+
+
+def test_plan_prints_the_line_of_the_evaluation(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["study", "plan", "--patients", "200,175,30,85", "--epsilon", "1", "--delta", "1e-4"]
+    monkeypatch.setattr(sys, "argv", ["collegium", *words])
+    with pytest.raises(SystemExit):
+        main()
+    out, err = capsys.readouterr()
+    assert "evaluation: {bins: 4}" in out + err
+
+
+def test_no_shipped_study_is_refused_by_the_budget_that_its_check_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for path in sorted((ROOT / "examples").glob("*/*.yaml")):
+        if path.name not in ("alerts.yaml", "compose.yaml"):
+            study = read_study(path.read_text(encoding="utf-8"), str(path))
+            assert "refuses this study" not in said_of(study, capsys), path
+    dear = heart("  epsilon: 1.0", "  epsilon: 9.0")
+    assert "a hospital whose budget is epsilon 10 refuses this study" in said_of(dear, capsys)
