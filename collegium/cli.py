@@ -1,6 +1,6 @@
 """The ``collegium`` command.
 
-The answers of ``runs`` and ``silo budget`` and all JSON go to stdout, other words to stderr.
+The answer to a question and all JSON go to stdout, other words to stderr.
 Exit codes: 0 done; 2 something has to be mended first, and the message says
 what; 1 a run failed on its way; 130 stopped by the person at the keyboard. The
 audit commands tell tampering (2) from wrong usage (64) and not found (66).
@@ -257,7 +257,7 @@ def runs_list(out: Folder, as_json: AsJson = False) -> None:
     if is_hospital(out):
         from collegium import own_folder
 
-        emit(own_folder.list_runs(out, console() if as_json else answers()), as_json)
+        emit(own_folder.list_runs(out, answers(as_json)), as_json)
         return
     from collegium.run_list import list_runs
 
@@ -272,7 +272,7 @@ def runs_show(
     if is_hospital(out):
         from collegium import own_folder
 
-        emit(own_folder.show_run(out, run, console() if as_json else answers()), as_json)
+        emit(own_folder.show_run(out, run, answers(as_json)), as_json)
         return
     from collegium.show import show_run
 
@@ -312,9 +312,9 @@ def audit_verify(
             from collegium import own_folder
 
             given.require_none(out)
-            found = own_folder.verify_folder(out, console())
+            found = own_folder.verify_folder(out, answers(as_json))
         else:
-            found = verify_folder(out, given, console())
+            found = verify_folder(out, given, answers(as_json))
     emit(found, as_json)
     if not found["verified"]:
         raise StoreBroken(
@@ -338,7 +338,7 @@ def audit_recompute(
     from collegium.verify import recompute_round
 
     with _auditing(as_json):
-        found = recompute_round(out, wanted, run, console(), key=key)
+        found = recompute_round(out, wanted, run, answers(as_json), key=key)
     emit(found, as_json)
 
 
@@ -383,9 +383,10 @@ def study_check(
     from collegium.preflight import check_records, describe_study
 
     checked = _study(study, None)
-    promise = describe_study(checked, console(), budget)
+    screen = answers(as_json)
+    promise = describe_study(checked, screen, budget)
     if data is not None:
-        promise |= check_records(checked, study.parent, data, console())
+        promise |= check_records(checked, study.parent, data, screen)
     emit(promise, as_json)
 
 
@@ -484,7 +485,7 @@ def study_plan(
         prevalence=prevalence, auroc=auroc, colluders=colluders, budget=budget,
     )  # fmt: skip
     read = None if study is None else _study(study, None)
-    emit(plan_study(read, wishes, console()), as_json)
+    emit(plan_study(read, wishes, answers(as_json)), as_json)
 
 
 @silo_app.command("budget")
@@ -505,9 +506,7 @@ def silo_budget(
     from collegium.budget import show_budgets, show_own_budget
     from protocol.errors import WorkspaceRefused
 
-    read, screen = None if study is None else _study(study, None), answers()
-    if as_json:
-        screen = console()
+    read, screen = None if study is None else _study(study, None), answers(as_json)
     if (out is None) == (home is None):
         raise WorkspaceRefused("name --home, a hospital's own folder, or --out, a simulation's")
     if home is not None:

@@ -117,9 +117,9 @@ def _approvers(run: HospitalRun) -> list[str]:
 
 
 def _table(runs: Sequence[HospitalRun]) -> Table:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
     for heading in ("run", "study", "state", "releases", "epsilon", "approved by"):
-        table.add_column(heading, no_wrap=heading == "run")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for run in runs:
         line = _line(run)
         epsilon = "none" if line["epsilon"] is None else show(line["epsilon"], Form.EPSILON)

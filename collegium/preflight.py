@@ -134,7 +134,7 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
     index = index_beside(study, folder)
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for heading in ("  site", "records", "training patients", "test patients"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, overflow="fold")
     found: dict[str, Any] = {}
     refused: list[str] = []
     dealt = dealt_records(study, data)

@@ -286,8 +286,8 @@ def _interval_text(interval: dict[str, Any] | None) -> str:
 
 
 def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2), show_edge=False)
+    """Nothing is cut: what does not fit into a narrow terminal goes to the next line."""
+    table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
     for heading in headings:
-        # A run's name is what the next command needs: it is never cut.
-        table.add_column(heading, no_wrap=True, min_width=24 if heading == "run" else None)
+        table.add_column(heading, overflow="fold")
     return table

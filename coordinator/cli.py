@@ -1,11 +1,11 @@
 """``collegium coordinator``: what the people of the consortium's coordinator do.
 
-What people read goes to stderr, what machines read (``--json``) to stdout.
+The answer to a question goes to stdout, as JSON with ``--json``; all else to stderr.
 Everything heavy is imported inside the commands, so that help is immediate.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from coordinator.console import emit, say
+from coordinator.console import answer, emit, say
 from protocol.errors import WorkspaceRefused
 
 if TYPE_CHECKING:
@@ -155,12 +155,13 @@ def members(home: Home, as_json: AsJson = False) -> None:
 
     with open_members(home) as register:
         found = register.listing()
+    tell = answer(as_json)
     for status in found:
         vote = "no vote yet" if status.roster is None else f"votes in roster {status.roster}"
         until = status.certificate_until or "none"
-        say(f"{status.site:<20} {status.state:<9} {vote}; certificate until {until}")
+        tell(f"{status.site:<20} {status.state:<9} {vote}; certificate until {until}")
         if status.public_key is not None:
-            say(f"  identity key {spoken(status.public_key)}")
+            tell(f"  identity key {spoken(status.public_key)}")
     if not found:
         say("nobody was invited yet: collegium coordinator invite SITE")
     authority = Authority.open(home)
@@ -231,29 +232,35 @@ def roster_show(home: Home, as_json: AsJson = False) -> None:
 
     with open_members(home) as register:
         current, proposed = register.rosters.current(), register.rosters.proposed()
-    _show_roster("signed", current, None)
-    _show_roster("proposed", proposed, current)
+    tell = answer(as_json)
+    _show_roster("signed", current, None, tell)
+    _show_roster("proposed", proposed, current, tell)
     emit({"signed": _described(current, None), "proposed": _described(proposed, current)}, as_json)
 
 
-def _show_roster(title: str, signed: "SignedRoster | None", before: "SignedRoster | None") -> None:
+def _show_roster(
+    title: str,
+    signed: "SignedRoster | None",
+    before: "SignedRoster | None",
+    tell: Callable[..., None] = say,
+) -> None:
     from protocol.fingerprints import spoken
 
     if signed is None:
-        say(f"{title:<10} none")
+        tell(f"{title:<10} none")
         return
     roster = signed.roster
-    say(
+    tell(
         f"{title:<10} roster {roster.version}, valid until {roster.valid_until}",
         f"  {'digest':<20} {spoken(roster.digest)}",
         f"  {'coordinator':<20} {spoken(roster.coordinator.public_key)}",
     )
     for member in roster.members:
-        say(f"  {member.site:<20} {spoken(member.public_key)}")
+        tell(f"  {member.site:<20} {spoken(member.public_key)}")
     if title == "proposed":
         voters = roster.sites if before is None else before.roster.sites
         needed = len(roster.sites) if before is None else before.roster.quorum
-        say(
+        tell(
             f"  signed by {len(signed.signatures)}, {needed} must: "
             + ", ".join(f"{site} {'yes' if site in signed.signatures else '-'}" for site in voters)
         )

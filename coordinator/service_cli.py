@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from coordinator.cli import DEFAULT_PORT, AsJson, Home
-from coordinator.console import emit, say
+from coordinator.console import answer, emit, say
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
 if TYPE_CHECKING:
@@ -156,14 +156,14 @@ def status(home: Home, as_json: AsJson = False) -> None:
     """Shows what the running service does, and when each hospital was last heard of."""
     from coordinator.control import ask
 
-    found = ask(home, "GET", "/status")
+    found, tell = ask(home, "GET", "/status"), answer(as_json)
     for told in found["runs"]:
-        _say_run(told)
+        _tell_run(told, tell)
     if not found["runs"]:
-        say("run        none at work")
+        tell("run        none at work")
     for site, seen in sorted(found["last_seen"].items()):
-        say(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
-    say(f"roster     {_roster(found['roster'], home)}")
+        tell(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
+    tell(f"roster     {_roster(found['roster'], home)}")
     emit(found, as_json)
 
 
@@ -181,19 +181,19 @@ def _roster(found: dict[str, Any] | None, home: Path) -> str:
     )
 
 
-def _say_run(told: Mapping[str, Any]) -> None:
+def _tell_run(told: Mapping[str, Any], tell: Callable[..., None]) -> None:
     """Says how far a run is, whom it waits for, and who is left out because it is silent."""
     number, rounds = told["round"], told["rounds"]
     place = "evaluation" if number > rounds else f"round {number} of {rounds}"
     left = told["seconds_left"]
     about = "" if left is None else f", about {duration(left)} left"
-    say(f"run        {told['run_id']}  {told['study']}  {told['state']}: {place}{about}")
+    tell(f"run        {told['run_id']}  {told['study']}  {told['state']}: {place}{about}")
     if told["missing"]:
-        say(f"           not joined: {', '.join(told['missing'])}")
+        tell(f"           not joined: {', '.join(told['missing'])}")
     for site, since in sorted(told["silent"].items()):
-        say(f"           left out: {site}, not heard of {f'since {since}' if since else 'yet'}")
+        tell(f"           left out: {site}, not heard of {f'since {since}' if since else 'yet'}")
     if told["trouble"]:
-        say(f"           waits: {told['trouble']}")
+        tell(f"           waits: {told['trouble']}")
 
 
 def duration(seconds: float) -> str:

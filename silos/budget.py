@@ -100,7 +100,7 @@ def print_budgets(found: Mapping[str, Any], console: Console) -> None:
 def _show(found: Mapping[str, Any], console: Console) -> None:
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for heading in ("hospital", "patients", "budget", "spent", "reserved", "remaining"):
-        table.add_column(heading, no_wrap=True)
+        table.add_column(heading, overflow="fold")
     for site, budget in found.items():
         lines = budget["partitions"]
         if lines["training"] == lines["evaluation"]:

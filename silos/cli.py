@@ -1,18 +1,19 @@
 """``collegium silo``: what a hospital's own people do at their own machine.
 
-What people read goes to stderr, what machines read (``--json``) to stdout.
+The answer to a question goes to stdout, as JSON with ``--json``; all else to stderr.
 Everything heavy is imported inside the commands, so that help is immediate.
 """
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from protocol.errors import PolicyRefused
-from silos.console import ask, ask_for_name, console, emit, say
+from silos.console import answer, answers, ask, ask_for_name, console, emit, say
 from silos.run_cli import app as run_app
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
     from silos.site_check import check_site
 
     found = check_site(home, read_study_file(study), study.parent)
-    print_findings(found, console())
+    print_findings(found, answers(as_json))
     emit([asdict(entry) for entry in found], as_json)
     if any(entry.state == "bad" for entry in found):
         raise typer.Exit(2)
@@ -196,7 +197,7 @@ def studies(home: Home, as_json: AsJson = False) -> None:
     from silos.site_acts import list_studies
 
     found = list_studies(home)
-    _print_studies(found)
+    _print_studies(found, answer(as_json))
     emit(found, as_json)
 
 
@@ -208,19 +209,20 @@ def status(home: Home, as_json: AsJson = False) -> None:
 
     found = describe_home(home)
     kind = ", SIMULATED" if found["simulated"] else ""
-    say(
+    tell = answer(as_json)
+    tell(
         f"hospital     {found['hospital']}{kind}",
         f"supervisor   {_contact(found['supervisor'])}",
         f"certificate  {_certificate(found['certificate'])}",
         f"roster       {_roster(found['roster'])}",
     )
     if found["budget"] is None:
-        say("budget       not opened: collegium silo grant")
+        tell("budget       not opened: collegium silo grant")
     else:
-        print_budgets({found["hospital"]: found["budget"]}, console())
-    _print_studies(found["studies"])
+        print_budgets({found["hospital"]: found["budget"]}, answers(as_json))
+    _print_studies(found["studies"], tell)
     for run in found["runs"]:
-        say(f"run          {run['run']} {run['state']} since {run['since']}")
+        tell(f"run          {run['run']} {run['state']} since {run['since']}")
     emit(found, as_json)
 
 
@@ -235,13 +237,13 @@ def log_command(
     """Shows the newest head of the coordinator's log that this hospital holds, and any fork."""
     from silos.log_view import view_log, write_note
 
-    found = view_log(home)
+    found, tell = view_log(home), answer(as_json)
     if found.newest is None:
-        say("log    no head is held yet: this hospital has taken part in no round")
+        tell("log    no head is held yet: this hospital has taken part in no round")
     else:
-        say(f"log    {found.newest.size} entries, root {found.newest.root.hex()}")
+        tell(f"log    {found.newest.size} entries, root {found.newest.root.hex()}")
     for fork in found.forks:
-        say(
+        tell(
             f"FORK   run {fork.run}, {fork.seen_at}: the coordinator showed a log that was not "
             "shown to agree with what this hospital holds; ask the other hospitals",
             fork.kept_note.decode(),
@@ -307,15 +309,15 @@ def roster_show(home: Home, as_json: AsJson = False) -> None:
     """Shows the trusted roster, and the one that waits to be compared."""
     from silos.roster_acts import look
 
-    view = look(home)
-    _print_roster("trusted", view.trusted)
+    view, tell = look(home), answer(as_json)
+    _print_roster("trusted", view.trusted, tell)
     if view.proposed is not None:
-        _print_roster("proposed", view.proposed.roster)
-        say(f"  signed by: {', '.join(sorted(view.proposed.signatures)) or 'nobody'}")
+        _print_roster("proposed", view.proposed.roster, tell)
+        tell(f"  signed by: {', '.join(sorted(view.proposed.signatures)) or 'nobody'}")
     if view.first is not None:
-        _print_roster("to be trusted", view.first.roster)
+        _print_roster("to be trusted", view.first.roster, tell)
     if view.problem:
-        say(f"no news: {view.problem}")
+        tell(f"no news: {view.problem}")
     emit(
         {
             "trusted": _described(view.trusted),
@@ -335,14 +337,15 @@ def roster_compare(home: Home, as_json: AsJson = False) -> None:
     roster, numbers = safety_numbers(home)
     if roster is None:
         raise PolicyRefused("no roster is there yet: the coordinator proposes one")
-    say(
+    tell = answer(as_json)
+    tell(
         f"roster {roster.version}. Call each hospital by a number that you know from elsewhere; "
         "one reads, the other follows on its own screen.",
     )
     for site, number in numbers.items():
         groups = number.split()
-        say(f"{site}", *(f"    {' '.join(groups[row : row + 4])}" for row in range(0, 16, 4)))
-    say(
+        tell(f"{site}", *(f"    {' '.join(groups[row : row + 4])}" for row in range(0, 16, 4)))
+    tell(
         "It covers both hospitals' identity keys, the coordinator's signing key and the TLS root. "
         "One digit that differs: do not sign, and tell the others.",
     )
@@ -410,7 +413,7 @@ def key_show(home: Home, as_json: AsJson = False) -> None:
     from silos.key_acts import show
 
     view = show(home)
-    _print_keys(view)
+    _print_keys(view, answer(as_json))
     emit(asdict(view), as_json)
 
 
@@ -482,27 +485,27 @@ def ledger_write_off(
     )
 
 
-def _print_keys(view: "KeyView") -> None:
+def _print_keys(view: "KeyView", tell: Callable[..., None] = say) -> None:
     from protocol.fingerprints import spoken
 
-    say(f"own key    {spoken(view.own)}  {view.site}")
+    tell(f"own key    {spoken(view.own)}  {view.site}")
     if view.next is not None:
-        say(f"next key   {spoken(view.next)}  no trusted roster names it yet")
+        tell(f"next key   {spoken(view.next)}  no trusted roster names it yet")
     for public in view.former:
-        say(f"had key    {spoken(public)}")
+        tell(f"had key    {spoken(public)}")
 
 
-def _print_studies(found: list[dict[str, Any]]) -> None:
+def _print_studies(found: list[dict[str, Any]], tell: Callable[..., None]) -> None:
     for study in found:
         verdict = "may run" if study["may_run"] else "may NOT run"
         people = ", ".join(study["approved_by"]) or "nobody"
-        say(
+        tell(
             f"study        {study['name'] or '?'}: {verdict}; approved by {people}; "
             f"{study['runs_used']} of {study['runs_approved']} runs used",
             f"             digest {study['digest']}",
         )
         if study["why_not"]:
-            say(f"             {study['why_not']}")
+            tell(f"             {study['why_not']}")
 
 
 def _contact(note: dict[str, Any] | None) -> str:
@@ -531,20 +534,20 @@ def _roster(found: dict[str, Any] | None) -> str:
     return f"{said} ({found['reason']}): the lead proposes the next, and every hospital signs it"
 
 
-def _print_roster(title: str, roster: "Roster | None") -> None:
+def _print_roster(title: str, roster: "Roster | None", tell: Callable[..., None] = say) -> None:
     from protocol.fingerprints import spoken
 
     if roster is None:
-        say(f"{title}: none")
+        tell(f"{title}: none")
         return
-    say(
+    tell(
         f"{title}: roster {roster.version}, valid until {roster.valid_until}",
         f"  {'digest':<20} {spoken(roster.digest)}",
         f"  {'coordinator':<20} {spoken(roster.coordinator.public_key)}",
         f"  {'root':<20} {spoken(str(roster.coordinator.root))}",
     )
     for member in roster.members:
-        say(f"  {member.site:<20} {spoken(member.public_key)}")
+        tell(f"  {member.site:<20} {spoken(member.public_key)}")
 
 
 def _described(roster: "Roster | None") -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
-"""What a hospital's commands say and ask: people on stderr, machines on stdout."""
+"""What a hospital's commands say and ask: answers and JSON on stdout, all else on stderr."""
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +14,28 @@ def console() -> Console:
     """Returns where people read; a log file is as wide as it needs to be."""
     width = None if sys.stderr.isatty() else 200
     return Console(stderr=True, highlight=False, width=width)
+
+
+def answers(as_json: bool = False) -> Console:
+    """Returns where the answer to a question goes: stdout, in a pipe one line for each row.
+
+    With ``as_json`` stdout is the machine's, and people read the answer on stderr.
+    """
+    if as_json:
+        return console()
+    width = None if sys.stdout.isatty() else 300
+    return Console(highlight=False, width=width)
+
+
+def answer(as_json: bool) -> Callable[..., None]:
+    """Returns what prints lines of an answer as they are, where ``answers`` says."""
+    screen = answers(as_json)
+
+    def tell(*lines: str) -> None:
+        for line in lines:
+            screen.print(line, markup=False, soft_wrap=True)
+
+    return tell
 
 
 def say(*lines: str) -> None:

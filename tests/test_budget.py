@@ -241,7 +241,7 @@ def test_a_study_takes_the_same_part_wherever_it_is_asked(
     monkeypatch.setattr(sys, "argv", ["collegium", "study", "check", str(study), "--budget", "8"])
     with pytest.raises(SystemExit):
         cli.main()
-    said = " ".join(capsys.readouterr().err.split())
+    said = " ".join(capsys.readouterr().out.split())
     limit = Filter(epsilon_max=8.0, delta=1e-3)
     plan = plan_of(read_study(STUDY))
     share = limit.share_of((plan.training, plan.evaluation))

@@ -61,7 +61,7 @@ def leave(home: Path, *more: str) -> list[object]:
 
 def test_keys_are_shown_in_groups_that_can_be_read_out(home: Path, person: Person) -> None:
     assert person.runs("key", "show", "--home", home) == 0
-    assert f"own key    {spoken(own_key(home))}  east" in person.err
+    assert f"own key    {spoken(own_key(home))}  east" in person.out
     assert person.runs("key", "show", "--home", home, "--json") == 0
     assert json.loads(person.out) == {
         "site": "east",

@@ -346,7 +346,7 @@ def test_small_hospitals_and_hopeless_plans_are_named(
 ) -> None:
     words = ("--patients", "20,50,60", "--epsilon", 0.1, "--inputs", 100)
     assert planned(monkeypatch, *words) == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "too few patients for epsilon 0.1: where an AUROC of 0.8 could be reached" in said
     assert "56 test patients, 28 of them ill, 4 bins: too few patients for this epsilon" in said
     assert "no prevalence is declared" in said
@@ -358,7 +358,7 @@ def test_a_hospital_too_small_for_local_noise_is_named(
 ) -> None:
     words = ("--patients", "20,5000,6000", "--epsilon", 8, "--prevalence", 0.3)
     assert planned(monkeypatch, *words) == 0
-    said = capsys.readouterr().err
+    said = capsys.readouterr().out
     assert "hospital 1 is too small for local noise: with 20 training patients" in said
 
 

@@ -105,7 +105,7 @@ def test_once_simulated_always_simulated(tmp_path: Path, person: Person) -> None
     home = tmp_path / "demo"
     assert person.runs("silo", "init", "--home", home, "--site", "demo", "--simulated") == 0
     assert person.runs("silo", "status", "--home", home) == 0
-    assert "demo, SIMULATED" in person.err
+    assert "demo, SIMULATED" in person.out
     with pytest.raises(WorkspaceRefused, match="was made for a simulation and stays that"):
         open_hospital(home / "hospital.db", site="demo", simulated=False)
 
@@ -255,7 +255,7 @@ def test_check_prints_a_table_and_ends_with_2_until_all_is_mended(
 ) -> None:
     words = ["silo", "check", study_of(home), "--home", home]
     assert person.runs(*words) == 2
-    assert "certificate: collegium silo enrol, with your invitation" in person.err
+    assert "certificate: collegium silo enrol, with your invitation" in person.out
     assert person.runs(*words, "--json") == 2
     found = {entry["what"]: entry["state"] for entry in json.loads(person.out)}
     assert (found["records"], found["certificate"]) == ("ok", "bad")
@@ -263,7 +263,7 @@ def test_check_prints_a_table_and_ends_with_2_until_all_is_mended(
 
 def test_status_is_read_from_the_homes_files_alone(home: Path, person: Person) -> None:
     assert person.runs("silo", "status", "--home", home) == 0
-    assert "never started: collegium silo start" in person.err
+    assert "never started: collegium silo start" in person.out
     note = {"state": "connected", "reason": "", "pid": os.getpid(), "time": 0}
     (home / "status.json").write_text(json.dumps(note))
     hospital = open_hospital(home / "hospital.db", site="east")
@@ -279,7 +279,7 @@ def test_status_is_read_from_the_homes_files_alone(home: Path, person: Person) -
 def test_a_damaged_status_note_is_no_note(home: Path, person: Person) -> None:
     (home / "status.json").write_text('{"state": 1')
     assert person.runs("silo", "status", "--home", home) == 0
-    assert "never started" in person.err
+    assert "never started" in person.out
 
 
 def test_budget_of_a_home_foretells_a_study(home: Path, person: Person) -> None:
@@ -298,8 +298,8 @@ def test_a_home_that_is_none_is_told_how_to_make_one(tmp_path: Path, person: Per
 
 def test_a_roster_without_a_coordinator_is_told(home: Path, person: Person) -> None:
     assert person.runs("silo", "roster", "show", "--home", home) == 0
-    assert "trusted: none" in person.err
-    assert "has not enrolled" in person.err
+    assert "trusted: none" in person.out
+    assert "has not enrolled" in person.out
     assert "has not enrolled" in person.reads_refusal("silo", "roster", "sign", "--home", home)
 
 

@@ -1,0 +1,160 @@
+"""A question is answered on stdout, an act is told about on stderr; no command is left out."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from collegium import cli
+from compliance.approval_book import approvals_of
+from compliance.store import open_hospital
+from compliance.trusted_rosters import TrustedRosters
+from coordinator.control import controlling
+from coordinator.service import Service
+from protocol.identity import SigningKey
+from silos import cli as silo_cli
+from tests.consortium_home import ConsortiumHome
+from tests.hospital_home import OFFICER, enrol, make_east
+from tests.output_folder import make_folder
+from tests.studies import small_study
+
+DIGEST = small_study().digest
+ROOT: Any = typer.main.get_command(cli.app)
+
+#: What a person asks, with words of the answer; FOLDER, EAST, STUDY and HOME stand for places.
+QUESTIONS = {
+    "runs list": ("--out FOLDER", "run-1"),
+    "runs show": ("run-1 --out FOLDER", "AUROC"),
+    "audit verify": ("--out FOLDER", "not checked at"),
+    "audit recompute": ("2 --out FOLDER", "recomputed bit by bit"),
+    "study check": ("STUDY", "a valid study"),
+    "study plan": ("--patients 900,900,900 --epsilon 1", "AUROC"),
+    "study schema": ("", "A Collegium study"),
+    "silo budget": ("--home EAST", "epsilon 20"),
+    "silo status": ("--home EAST", "never started: collegium silo start"),
+    "silo check": ("STUDY --home EAST", "site file"),
+    "silo studies": ("--home EAST", "may NOT run"),
+    "silo log": ("--home EAST", "no head is held yet"),
+    "silo schema": ("", "properties"),
+    "silo roster show": ("--home EAST", "trusted"),
+    "silo roster compare": ("--home EAST", "Call each hospital by a number"),
+    "silo key show": ("--home EAST", "own key"),
+    "coordinator members": ("--home HOME", "east"),
+    "coordinator roster show": ("--home HOME", "roster 1, valid until"),
+    "coordinator status": ("--home HOME", "none at work"),
+}
+#: What changes something, or starts something: all that it tells is for a person.
+ACTS = {
+    "demo", "simulate", "network-demo", "sweep", "redteam", "dashboard",
+    "report export", "report chart", "study new", "study register",
+    "silo init", "silo grant", "silo attest", "silo approve", "silo withdraw", "silo backup",
+    "silo restore", "silo restored", "silo enrol", "silo start", "silo stop",
+    "silo roster sign", "silo roster trust", "silo roster leave", "silo key rotate",
+    "silo ledger write-off", "silo run leave",
+    "coordinator init", "coordinator invite", "coordinator revoke", "coordinator hosts",
+    "coordinator rotate", "coordinator start", "coordinator run", "coordinator pause",
+    "coordinator resume", "coordinator stop", "coordinator roster propose",
+}  # fmt: skip
+#: Acts that need nothing but the places here, with words of what they tell.
+TOLD = {
+    "study new": ("--to NEW", "a valid study about nobody"),
+    "study register": ("STUDY --home HOME", "registered"),
+    "report export": ("run-1 --to REPORT --format csv --out FOLDER", "wrote"),
+    "report chart": ("--to CHART --out FOLDER", "wrote"),
+    "silo withdraw": ("DIGEST --home EAST --by Nobody", "withdrawn"),
+    "silo stop": ("--home EAST", "no supervisor is at work"),
+    "coordinator roster propose": ("--home HOME --renew", "roster 2"),
+    "coordinator revoke": ("east --home HOME --reason moved", "revoked"),
+}
+
+
+def commands(group: Any = ROOT, before: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yields the words of every command that Collegium has."""
+    if not hasattr(group, "commands"):
+        yield " ".join(before)
+        return
+    for name, command in group.commands.items():
+        yield from commands(command, (*before, name))
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A folder with two runs, an enrolled hospital with a decision, and its served coordinator."""
+    folder = tmp_path_factory.mktemp("answers")
+    (folder / "runs").mkdir()
+    east = make_east(folder)
+    consortium = ConsortiumHome(folder / "c")
+    enrol(east, consortium)
+    with closing(open_hospital(east / "hospital.db", site="east")) as hospital:
+        consortium.keys["east"] = SigningKey.from_bytes(hospital.identity_key)
+        consortium.enrol("lyon", "oslo")
+        consortium.sign("east", "lyon", "oslo")
+        signed = consortium.members.rosters.current()
+        assert signed is not None
+        TrustedRosters(hospital).keep(signed)
+        approvals_of(hospital).approve(DIGEST, approver=OFFICER, approvers=[OFFICER], reason="")
+    consortium.store.close()
+    service = Service(folder / "c")
+    with closing(service), controlling(service, folder / "c"):
+        yield {
+            "DIGEST": DIGEST[:16],
+            "FOLDER": str(make_folder(folder / "runs")),
+            "EAST": str(east), "STUDY": str(folder / "study.yaml"), "HOME": str(folder / "c"),
+            "NEW": str(folder / "new.yaml"), "REPORT": str(folder / "r.csv"),
+            "CHART": str(folder / "c.svg"),
+        }  # fmt: skip
+
+
+def asked(places: dict[str, str], command: str, words: str) -> Result:
+    return CliRunner().invoke(
+        cli.app, [*command.split(), *(places.get(w, w) for w in words.split())]
+    )
+
+
+def test_every_command_is_a_question_or_an_act() -> None:
+    assert set(commands()) == set(QUESTIONS) | ACTS
+    assert not set(QUESTIONS) & ACTS and set(TOLD) <= ACTS
+
+
+@pytest.mark.parametrize("command", QUESTIONS)
+def test_a_question_is_answered_on_stdout(places: dict[str, str], command: str) -> None:
+    words, answer = QUESTIONS[command]
+    done = asked(places, command, words)
+    assert answer in done.stdout, done.output
+    assert answer not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["runs list", "coordinator members", "silo status"])
+def test_with_json_stdout_is_the_machines_alone(places: dict[str, str], command: str) -> None:
+    words, _ = QUESTIONS[command]
+    json.loads(asked(places, command, f"{words} --json").stdout)
+
+
+@pytest.mark.parametrize("command", TOLD)
+def test_an_act_leaves_stdout_empty(places: dict[str, str], command: str) -> None:
+    words, told = TOLD[command]
+    done = asked(places, command, words)
+    assert told in done.stderr, done.output
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["runs list", "runs show", "study check", "study plan", "silo budget", "silo check"],
+)
+def test_eighty_columns_cut_nothing_off(
+    places: dict[str, str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    def narrow(as_json: bool = False) -> Console:
+        return Console(width=80, highlight=False)
+
+    monkeypatch.setattr(cli, "answers", narrow)
+    monkeypatch.setattr(silo_cli, "answers", narrow)
+    words, _ = QUESTIONS[command]
+    said = asked(places, command, words).stdout
+    assert len(said.splitlines()) > 1 and "\u2026" not in said
