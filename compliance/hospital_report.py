@@ -23,6 +23,7 @@ from compliance.documents import (
     Tone,
     show,
 )
+from compliance.dossier import Interval
 
 _STATES = {
     "joined": ("The run is under way here.", Tone.CAUTION),
@@ -115,8 +116,22 @@ class StudyFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ResultFacts:
+    """What the coordinator signed that the run came to; ``about_model``: whether it is here."""
+
+    model: str
+    about_model: str
+    auroc: Interval
+    accuracy: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
 class HospitalRun:
-    """One run in one hospital, whole. ``study`` is None where its document is not kept here."""
+    """One run in one hospital, whole.
+
+    ``study`` is None where its document is not kept here, ``result`` where no end of the
+    run was signed that has one.
+    """
 
     site: str
     simulated: bool
@@ -131,6 +146,7 @@ class HospitalRun:
     approvals: tuple[ApprovalFacts, ...]
     costs: tuple[CostFacts, ...]
     releases: tuple[ReleaseFacts, ...]
+    result: ResultFacts | None
     budget_epsilon: float | None
     budget_delta: float | None
     ledger_head: str
@@ -156,6 +172,7 @@ def hospital_report(run: HospitalRun, checked: Statement) -> Document:
             _approvals(run),
             _costs(run),
             _releases(run),
+            _came_back(run),
             _log(run),
             _not_here(run),
         ),
@@ -316,6 +333,25 @@ def _releases(run: HospitalRun) -> Section:
     return Section(key="releases", title="What left this hospital", blocks=(table,))
 
 
+def _came_back(run: HospitalRun) -> Section:
+    result = run.result
+    facts = Facts(
+        title="As the coordinator signed it at the run's end",
+        rows=(
+            Fact(label="Final model", value=result.model if result else None, form=Form.CODE),
+            Fact(label="At this hospital", value=result.about_model if result else None),
+            Fact(label="AUROC released", value=result.auroc if result else None, form=Form.RATIO),
+            Fact(label="Accuracy released", value=result.accuracy if result else None,
+                 form=Form.RATIO),
+        ),
+    )  # fmt: skip
+    text = Paragraph(
+        text="Figures are of all hospitals' test patients together, and noised. What the model "
+        "is worth here, collegium silo results says; those figures are exact and in no report."
+    )
+    return Section(key="result", title="What came back", blocks=(facts, text))
+
+
 def _log(run: HospitalRun) -> Section:
     facts = Facts(
         title="Newest head of the coordinator's log that this hospital holds",
@@ -333,8 +369,7 @@ def _log(run: HospitalRun) -> Section:
 
 def _not_here(run: HospitalRun) -> Section:
     items = (
-        ("Figures and model", "What the run achieved stands in the coordinator's records. This "
-         "hospital does not receive it, so this report does not repeat it."),
+        ("Figures of other hospitals", "They stand in the coordinator's records."),
         ("The other hospitals", "Each keeps its own ledger and approvals."),
         ("Records", "The records themselves are not part of this report, nor are exact counts."),
     )  # fmt: skip

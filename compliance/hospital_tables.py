@@ -221,3 +221,6 @@ class JoinedRunRow(Base):
     changed_at: Mapped[str] = mapped_column(String(32))
     left_by: Mapped[str | None] = mapped_column(String(200))  # whoever ended it here, if anybody
     left_because: Mapped[str | None] = mapped_column(Text)
+    run_end: Mapped[bytes | None] = mapped_column(
+        LargeBinary
+    )  # its signed word that the run is over

@@ -22,8 +22,9 @@ class RunState(StrEnum):
 class JoinedRun:
     """A run; ``notice`` is the coordinator's signed word that asked for it.
 
-    ``left_by`` and ``left_because``: who ended it here and why, where the
-    hospital's own people did.
+    ``end`` is its signed word that the run is over, and how it ended; None where this
+    hospital has not heard it. ``left_by`` and ``left_because``: who ended it here and
+    why, where the hospital's own people did.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class JoinedRun:
     changed_at: str
     left_by: str | None = None
     left_because: str | None = None
+    end: bytes | None = None
 
 
 class JoinedRuns:
@@ -51,6 +53,7 @@ class JoinedRuns:
         notice: bytes = b"",
         left_by: str | None = None,
         left_because: str | None = None,
+        end: bytes | None = None,
     ) -> None:
         """Writes down what became of a run; its first notice and study stay, and that it was left.
 
@@ -68,7 +71,7 @@ class JoinedRuns:
             if row.state == RunState.LEFT.value:
                 return
             row.state, row.changed_at = state.value, now
-            row.left_by, row.left_because = left_by, left_because
+            row.left_by, row.left_because, row.run_end = left_by, left_because, end
 
     def all(self) -> tuple[JoinedRun, ...]:
         """Returns every run, in the order joined."""
@@ -97,4 +100,5 @@ def _joined_run(row: JoinedRunRow) -> JoinedRun:
         changed_at=row.changed_at,
         left_by=row.left_by,
         left_because=row.left_because,
+        end=row.run_end,
     )

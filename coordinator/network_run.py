@@ -26,6 +26,7 @@ from coordinator.mailbox import Mailbox
 from coordinator.metrics import Metrics
 from coordinator.muster import Muster
 from coordinator.round_book import RoundBook
+from coordinator.run_end import signed_end
 from coordinator.run_progress import RoundClock, RunProgress, forget_progress, write_progress
 from coordinator.run_record import RunRecord
 from coordinator.runner import Outcome, Runner
@@ -425,8 +426,7 @@ class NetworkRun:
 
     def _settle(self) -> None:
         """Lets every hospital settle its ledger; keeps the accounts of those who answer."""
-        end = sign_end(self.run_id, self._key)
-        draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=end)
+        draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=self._end())
         words = self._muster.words
         posted = {self._mailbox.post(site, draft): site for site in sorted(words)}
         accounts: dict[str, SignedSummary] = {}
@@ -441,6 +441,13 @@ class NetworkRun:
             accounts[site] = word
         if accounts:
             self._record.keep("settlements", words | accounts)
+
+    def _end(self) -> bytes:
+        try:
+            with self._store.read() as session:
+                return signed_end(session, self.run_id, self._key)
+        except StoreBroken:  # hospitals settle all the same, and hear of the result later
+            return sign_end(self.run_id, self._key)
 
 
 _NEVER = threading.Event()

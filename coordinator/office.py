@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 
 from coordinator.members import Members
 from coordinator.own_statements import statements_of
+from coordinator.run_end import signed_end
 from coordinator.store import RunRow, Store
 from protocol.errors import MessageRefused
 from protocol.identity import SigningKey
 from protocol.machine_evidence import MachineEvidence, RunEvidence
-from protocol.run_notice import sign_end
 
 #: Seconds for which an answer about a member is kept.
 _KEPT_SECONDS = 1.0
@@ -65,7 +65,7 @@ class MembersOffice:
         """Returns what the service publishes for a site.
 
         ``rosters/VERSION``, its own ``words``, of ``runs/NAME`` (in hexadecimal)
-        ``open`` or the signed statement that it has ended, and as ``evidence/NAME``
+        ``open`` or the signed statement that it has ended and how, and as ``evidence/NAME``
         what the members of a run at work have shown of their machines.
         """
         kind, _, rest = name.partition("/")
@@ -85,7 +85,7 @@ class MembersOffice:
             row = session.get(RunRow, run_id)
             if row is None:
                 return None
-            return b"open" if row.state == "running" else sign_end(run_id, self._key)
+            return b"open" if row.state == "running" else signed_end(session, run_id, self._key)
 
     def hand_in(self, site: str, name: str, body: bytes) -> bytes:
         """Takes a renewal, a roster's signature or a key's change.

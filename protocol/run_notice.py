@@ -6,7 +6,7 @@ own digest is the challenge that evidence about the members' machines answers.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 from protocol.encoding import canonical, digest, parse_canonical
 from protocol.errors import MessageRefused
@@ -15,6 +15,7 @@ from protocol.forms import (
     base64_bytes,
     from_json,
     hex_bytes,
+    integer,
     nested,
     optional,
     require_forms,
@@ -29,6 +30,9 @@ _NOTICE, _END = "run-notice", "run-end"
 _MOST_BYTES = 4096
 _MOST_SUMMARY = 1 << 14
 _RUN = text(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
+#: What a figure in [0, 1] is counted in.
+MILLIONTHS = 10**6
+_SHARE = integer(0, MILLIONTHS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +53,42 @@ class RunNotice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReleasedFigure:
+    """A released figure and its 95 % interval, in millionths; all None where it is withheld.
+
+    ``note`` says why.
+    """
+
+    value: Annotated[int | None, optional(_SHARE)]
+    low: Annotated[int | None, optional(_SHARE)]
+    high: Annotated[int | None, optional(_SHARE)]
+    note: Annotated[str, text(r"[ -~]{0,200}")] = ""
+
+    def to_shares(self) -> dict[str, Any]:
+        """Returns the fields with numbers in [0, 1]."""
+        shares = {name: getattr(self, name) for name in ("value", "low", "high")}
+        read = {name: None if n is None else n / MILLIONTHS for name, n in shares.items()}
+        return {**read, "note": self.note}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What a run came to: the digest of the final model, and the released figures of all sites."""
+
+    model: Digest
+    auroc: Annotated[ReleasedFigure, nested(ReleasedFigure)]
+    accuracy: Annotated[ReleasedFigure, nested(ReleasedFigure)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunEnd:
-    """The coordinator's statement that a run has ended for good: hospitals may settle it."""
+    """The coordinator's statement that a run has ended for good: hospitals may settle it.
+
+    ``result`` is None where it did not reach its end.
+    """
 
     run_id: Annotated[str, _RUN]
+    result: Annotated[RunResult | None, optional(nested(RunResult))] = None
 
     def __post_init__(self) -> None:
         require_forms(self)
@@ -72,9 +108,9 @@ def open_notice(wire: bytes, public: bytes) -> RunNotice:
     return from_json(RunNotice, parse_canonical(_open(_NOTICE, wire, public)))
 
 
-def sign_end(run_id: str, key: SigningKey) -> bytes:
+def sign_end(run_id: str, key: SigningKey, result: RunResult | None = None) -> bytes:
     """Returns the signed statement that a run has ended; undone by ``open_end``."""
-    return _sign(_END, RunEnd(run_id=run_id), key)
+    return _sign(_END, RunEnd(run_id=run_id, result=result), key)
 
 
 def open_end(wire: bytes, run_id: str, public: bytes) -> RunEnd:

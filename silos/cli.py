@@ -14,6 +14,7 @@ import typer
 
 from protocol.errors import PolicyRefused
 from silos.console import answer, answers, ask, ask_for_name, console, emit, say
+from silos.results_cli import app as results_app
 from silos.run_cli import app as run_app
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ ledger_app = typer.Typer(
 )
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(run_app, name="run")
+app.add_typer(results_app)
 
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]

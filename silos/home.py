@@ -7,7 +7,7 @@ from pathlib import Path
 
 from compliance.store import Hospital, open_hospital, read_hospital
 from protocol.errors import WorkspaceRefused
-from silos.site_file import SiteFile
+from silos.site_file import SiteFile, site_file_of
 
 _FILE = "hospital.db"
 #: The folder of masked blobs, for a database that is no file.
@@ -46,6 +46,21 @@ def read_own(home: Path, site: SiteFile) -> Hospital:
     place, blobs = _place(home, site)
     _require_made(place)
     return read_hospital(place, site=site.name, blobs=blobs)
+
+
+@contextmanager
+def reading(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
+    """Yields a home's site file and its database, to be looked at only.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be read; says why.
+    """
+    site = site_file_of(home)
+    hospital = read_own(home, site)
+    try:
+        yield site, hospital
+    finally:
+        hospital.close()
 
 
 @contextmanager

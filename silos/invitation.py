@@ -6,6 +6,7 @@ from pathlib import Path
 
 from protocol.identity import Member, Roster
 from protocol.study import Study
+from protocol.tensors import Tensors
 from silos.own_words import OwnWords
 from silos.patient_statement import NOTHING_STATED, PatientStatement
 
@@ -20,7 +21,7 @@ class Invitation:
     the consortium has kept of this hospital's earlier signed words.
     ``stated`` is what the hospital states about its patients.
     ``require_machines`` checks the evidence of the members that it is given, where
-    the hospital's policy asks for any.
+    the hospital's policy asks for any. ``keep_model`` is given the run's final model.
     """
 
     run_id: str
@@ -34,3 +35,4 @@ class Invitation:
     own_words: OwnWords = OwnWords()
     stated: PatientStatement = NOTHING_STATED
     require_machines: Callable[[Iterable[Member]], None] | None = None
+    keep_model: Callable[[Tensors], None] | None = None

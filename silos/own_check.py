@@ -9,7 +9,9 @@ Rules:
 5. Every run that the ledger books was asked for, of the same study, and that
    study's people had approved at least so many runs of it when they began.
 6. Every study that was approved is kept as its digest says.
-7. Every kept head of the coordinator's log is signed by the log's key, and none
+7. What came back of a run is signed by a coordinator of this hospital, and a final
+   model here is the one that it signed.
+8. Every kept head of the coordinator's log is signed by the log's key, and none
    contradicts another.
 
 What the coordinator did is not checked here: the signed note of ``silo log`` is
@@ -34,7 +36,8 @@ from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.log_proof import open_head
 from protocol.run_notice import open_notice
 from silos.credentials import Credentials
-from silos.own_runs import reading
+from silos.home import reading
+from silos.run_results import own_results
 
 NOT_CHECKED = (
     "the coordinator's records: give its auditor the note that collegium silo log --to writes",
@@ -86,6 +89,7 @@ def check_own(home: Path) -> OwnCheck:
             "rosters": lambda tell: _check_rosters(hospital),
             "runs": lambda tell: _check_runs(hospital, key, tell),
             "studies": lambda tell: _check_studies(home, hospital, tell),
+            "results": lambda tell: _check_results(home, hospital, tell),
             "log": lambda tell: _check_log(hospital, key, tell),
         }
         holds: dict[str, str] = {}
@@ -185,6 +189,20 @@ def _check_studies(home: Path, hospital: Hospital, tell: Tell) -> str:
         except FederationError as error:
             tell(str(error))
     return f"{len(digests)} that were decided on are kept as their digests say"
+
+
+def _check_results(home: Path, hospital: Hospital, tell: Tell) -> str:
+    kept = 0
+    for run in JoinedRuns(hospital).all():
+        try:
+            found = own_results(home, hospital, run)
+        except FederationError as error:
+            tell(str(error))
+            continue
+        kept += found.is_announced_model is True
+        if found.is_announced_model is False:
+            tell(f"run {run.run_id}: the model here is {found.about_model}")
+    return f"{kept} final models came back, each as the coordinator signed it"
 
 
 def _check_log(hospital: Hospital, key: bytes | None, tell: Tell) -> str:

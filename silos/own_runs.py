@@ -1,16 +1,17 @@
 """The runs of one hospital, read from its own folder alone: for its own people."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from compliance.approval_book import approvals_of
+from compliance.dossier import Interval
 from compliance.hospital_report import (
     ApprovalFacts,
     CostFacts,
     HospitalRun,
     PlanFacts,
     ReleaseFacts,
+    ResultFacts,
     StudyFacts,
 )
 from compliance.joined_runs import JoinedRun, JoinedRuns
@@ -22,25 +23,10 @@ from protocol.errors import PolicyRefused, StudyRefused, WorkspaceRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from silos.credentials import Credentials
-from silos.home import read_own
+from silos.home import reading
 from silos.joint_prices import joint_prices
 from silos.privacy_plan import PrivacyPlan
-from silos.site_file import SiteFile, site_file_of
-
-
-@contextmanager
-def reading(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
-    """Yields a home's site file and its database, to be looked at only.
-
-    Raises:
-        SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be read; says why.
-    """
-    site = site_file_of(home)
-    hospital = read_own(home, site)
-    try:
-        yield site, hospital
-    finally:
-        hospital.close()
+from silos.run_results import own_results
 
 
 def own_runs(home: Path) -> tuple[HospitalRun, ...]:
@@ -103,12 +89,25 @@ def _facts(home: Path, hospital: Hospital, run: JoinedRun, *, together: bool) ->
         ),
         costs=tuple(_costs(entries, budget, summary, plan)),
         releases=tuple(_releases(entries)),
+        result=_result(home, hospital, run),
         budget_epsilon=summary.epsilon_max if summary else None,
         budget_delta=summary.delta if summary else None,
         ledger_head=hospital.ledger.head,
         ledger_entries=summary.num_entries if summary else 0,
         log_size=newest.size if newest else 0,
         log_root=newest.root.hex() if newest else "",
+    )
+
+
+def _result(home: Path, hospital: Hospital, run: JoinedRun) -> ResultFacts | None:
+    found = own_results(home, hospital, run)
+    if found.announced is None:
+        return None
+    return ResultFacts(
+        model=found.announced.model,
+        about_model=found.about_model,
+        auroc=Interval(**found.announced.auroc.to_shares()),
+        accuracy=Interval(**found.announced.accuracy.to_shares()),
     )
 
 

@@ -114,11 +114,12 @@ class Participation:
         opinion: SecondOpinion,
         stated: PatientStatement = NOTHING_STATED,
         require_machines: Callable[[Iterable[Member]], None] | None = None,
+        keep_model: Callable[[Tensors], None] | None = None,
         threads: int = 1,
     ) -> None:
         self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
         self._threads = threads
-        self._require_machines = require_machines
+        self._require_machines, self._keep_model = require_machines, keep_model
         self.trainer, self.opinion = trainer, opinion
         self.stated = stated
         self.key = key
@@ -209,6 +210,8 @@ class Participation:
         advert = opened.advertise()  # refused when this round was begun before a restart
         self._drop_kept()
         self._round, self._model, self._masked = opened, model, None
+        if context.purpose == "evaluation" and self._keep_model is not None:
+            self._keep_model(model)
         return advert
 
     def _share(self, opened: SiloRound, request: Request) -> Reply:

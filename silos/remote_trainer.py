@@ -2,7 +2,7 @@
 
 The supervisor holds a ``RemoteTrainer`` where a simulation holds the trainer itself. What comes
 back is noised already, or a count, in a form that can carry nothing else
-(``plain_values.py``). What the process has given up, and which kernels allow that, is in
+(``plain_values.py``); for the hospital's own comparison, which sends nothing, exact figures. What the process has given up, and which kernels allow that, is in
 ``confinement.py``; ``collegium silo check`` says what holds on a machine.
 """
 

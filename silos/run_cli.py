@@ -41,7 +41,7 @@ def leave(
         ask_for_name(site)
     left = leave_run(home, run, by=by, reason=reason)
     told = asdict(left.run)
-    del told["notice"]
+    del told["notice"], told["end"]
     decided = f", by {left.run.left_by}" if left.run.left_by else ""
     say(f"left       run {run} at {left.run.changed_at}{decided}")
     print_budgets({left.site: left.budget}, console())

@@ -129,6 +129,7 @@ class Silo:
                 entropy=entropy,
                 stated=invitation.stated,
                 require_machines=invitation.require_machines,
+                keep_model=invitation.keep_model,
             )
         except BaseException:
             if plan is not None:

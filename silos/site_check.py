@@ -20,8 +20,6 @@ from compliance.patient_sides import require_same_sides
 from compliance.store import Hospital
 from compliance.study_shelf import index_beside
 from compliance.trusted_rosters import TrustedRosters
-from pipelines.cohort import columns_to_keep, load_cohort
-from pipelines.parts import parts_of
 from pipelines.plausible import nobody_returns, remarks
 from pipelines.records import Records
 from protocol.contract import TableCohort
@@ -44,12 +42,13 @@ from silos.credentials import Credentials
 from silos.findings import Finding, bad, ok, warn
 from silos.folder import SITE_FILE
 from silos.home import read_own
+from silos.own_records import read_own_records
 from silos.patient_statement import sides_of, stays_on_one_side
 from silos.policy import open_at
 from silos.privacy_plan import PrivacyPlan
 from silos.remote_trainer import TrainingProcess, machine_of
 from silos.site_acts import require_run_left
-from silos.site_file import SiteFile, site_file_of, source_path
+from silos.site_file import SiteFile, site_file_of
 
 _GIB = 1 << 30
 _WORRYING_SKEW = 60
@@ -159,13 +158,8 @@ def _records(
     home: Path, site: SiteFile, study: Study, folder: Path, hospital: Hospital
 ) -> Iterator[Finding]:
     try:
-        keep = columns_to_keep(study.split, study.deal)
-        path = source_path(site, home)
-        records = load_cohort(study.cohort, path, site=site.name, keep=keep)
         index = index_beside(study, folder)
-        train, test = parts_of(
-            records, study, key=hospital.split_key, site=site.name, index_file=index
-        )
+        records, train, test = read_own_records(home, site, study, index, hospital.split_key)
         if stays_on_one_side(study, site.stated):
             require_same_sides(hospital, sides_of(train, test))
     except FederationError as error:

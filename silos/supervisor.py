@@ -41,13 +41,15 @@ from protocol.exchange import JOIN_REFUSED, Request
 from protocol.identity import Member, Roster
 from protocol.machine_evidence import MachineEvidence, report_data
 from protocol.run_notice import Joined, RunNotice, open_end, open_notice
+from protocol.study import Study
 from protocol.summary import SignedSummary
-from protocol.tensors import decode_tensors, model_digest
+from protocol.tensors import Tensors, decode_tensors, model_digest
 from protocol.wire import Answer, Delivery
 from silos.attestation import AttestationPolicy, MachineCheck, machine_evidence
 from silos.consent import system_time
 from silos.credentials import Credentials
 from silos.invitation import Invitation
+from silos.kept_models import keep_model
 from silos.own_words import OwnWords, read_own_words
 from silos.patient_statement import PatientStatement
 from silos.silo import Silo
@@ -229,7 +231,7 @@ class Supervisor:
                 try:
                     open_end(said, run.run_id, self._coordinator)
                     self._rejoin(wire, run.run_id)
-                    self._leave(run.run_id)
+                    self._leave(run.run_id, said)
                     log.info("run %s: it ended while nobody was here; settled", run.run_id)
                 except FederationError as error:
                     log.warning("run %s cannot be settled yet: %s", run.run_id, error)
@@ -297,7 +299,9 @@ class Supervisor:
             model = wire.send(self._silo.initial_model(delivery.run_id))
             return Answer(number=delivery.number, blob=model)
         if delivery.kind == "leave":
-            return Answer(number=delivery.number, message=self._leave(delivery.run_id))
+            return Answer(
+                number=delivery.number, message=self._leave(delivery.run_id, delivery.message)
+            )
         blob = None if delivery.blob is None else wire.fetch(delivery.blob)
         reply = self._silo.answer(
             Request(run_id=delivery.run_id, step=delivery.kind, message=delivery.message, blob=blob)
@@ -397,6 +401,7 @@ class Supervisor:
                 fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
                 own_words=self._own_words(wire),
                 require_machines=self._machine_check(notice),
+                keep_model=partial(self._keep_model, notice.run_id, study),
             )
         )
 
@@ -410,13 +415,20 @@ class Supervisor:
                 self._approve(wire, open_notice(run.notice, self._coordinator), run.notice)
                 return
 
-    def _leave(self, run_id: str) -> bytes:
+    def _keep_model(self, run_id: str, study: Study, model: Tensors) -> None:
+        try:
+            keep_model(self._home, run_id, study, model)
+        except OSError as error:  # the round does not wait for a full disk to be mended
+            log.warning("run %s: its model is not kept: %s", run_id, error.strerror)
+
+    def _leave(self, run_id: str, end: bytes | None = None) -> bytes:
+        """Settles a run; ``end`` is the coordinator's word that it is over, where it said so."""
         if run_id in self._farewells:
             return self._farewells[run_id]  # asked again, the same bytes again
         word = self._silo.leave(run_id)
         for run in self._runs.open():
             if run.run_id == run_id:
-                self._runs.record(run_id, study=run.study, state=RunState.LEFT)
+                self._runs.record(run_id, study=run.study, state=RunState.LEFT, end=end)
         said = Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
         self._farewells[run_id] = said
         if len(self._farewells) > _MOST_FAREWELLS:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
+    from tests.network import Network
     from tests.postgres import Server
 
 # A test says what must hold, never how fast: speed is `make bench`'s matter.
@@ -30,6 +31,14 @@ def genuine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.output_folder import make_folder
 
     return make_folder(tmp_path_factory.mktemp("genuine"))
+
+
+@pytest.fixture(scope="session")
+def run_once(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Network, str]":
+    """A network on which one approved run has finished, and the run; tests change copies."""
+    from tests.finished_network import finish_a_run
+
+    return finish_a_run(tmp_path_factory.mktemp("network"))
 
 
 @pytest.fixture

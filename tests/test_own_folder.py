@@ -21,32 +21,14 @@ from coordinator.workspace import Workspace
 from protocol.log_proof import SignedHead
 from silos.own_check import check_own
 from silos.own_runs import own_run, own_runs
-from silos.site_template import site_template
 from tests.databases import run_sql
+from tests.finished_network import OFFICER
 from tests.network import Network, Site
 from tests.output_folder import rewrite_log, without_run
 from tests.studies import small_study
 from tests.test_silo_commands import Person, person
 
 __all__ = ["person"]
-OFFICER = "Dr. A. Officer"
-
-
-@pytest.fixture(scope="module")
-def run_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Network, str]:
-    """A network on which one approved run has finished."""
-    network = Network(tmp_path_factory.mktemp("network"), small_study())
-    with network.serving():
-        for site in network.sites.values():
-            with closing(site.open()) as hospital:
-                approvals_of(hospital).approve(
-                    network.study.digest, approver=OFFICER, approvers=[OFFICER], reason="rare"
-                )
-        network.start_sites()
-        run = network.run()
-    assert network.row(run).state == "finished"
-    (network.sites["east"].home / "site.yaml").write_text(site_template("east", None, None))
-    return network, run
 
 
 @pytest.fixture
@@ -136,7 +118,9 @@ def test_a_sound_folder_is_verified_with_its_keys(
     assert person.runs("audit", "verify", "--home", home, "--json") == 0
     found = json.loads(person.out)
     assert found["verified"] is True and found["faults"] == []
-    assert set(found["holds"]) == {"ledger", "approvals", "rosters", "runs", "studies", "log"}
+    assert set(found["holds"]) == {
+        "ledger", "approvals", "rosters", "runs", "studies", "results", "log"
+    }  # fmt: skip
     assert found["coordinator"] == Workspace(run_once[0].home).public_key().hex()
     assert found["coordinator"] in person.err
     assert "not checked  the coordinator's records" in person.err

@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.String(32), nullable=False),
         sa.Column("left_by", sa.String(200), nullable=True),
         sa.Column("left_because", sa.Text, nullable=True),
+        sa.Column("run_end", sa.LargeBinary, nullable=True),
         sa.PrimaryKeyConstraint("run_id", name="pk_joined_run"),
     )
     keep_append_only(op, "approval", "roster")
