@@ -253,4 +253,5 @@ class TrainingProcess:
 def _environment(own: Path) -> dict[str, str]:
     """What the process is told: nothing but where software lies, and its own folder."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return kept | {"PYTHONPATH": str(_ROOT), "TMPDIR": str(own), "HOME": str(own)}
+    quiet = {"JOBLIB_MULTIPROCESSING": "0"}  # it would warn that it may start no process
+    return kept | quiet | {"PYTHONPATH": str(_ROOT), "TMPDIR": str(own), "HOME": str(own)}
