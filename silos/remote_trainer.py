@@ -1,9 +1,10 @@
 """The trainer as a process of its own: it holds records, no key, and no way out.
 
-The supervisor holds a ``RemoteTrainer`` where a simulation holds the trainer itself. What comes
-back is noised already, or a count, in a form that can carry nothing else
-(``plain_values.py``); for the hospital's own comparison, which sends nothing, exact figures. What the process has given up, and which kernels allow that, is in
-``confinement.py``; ``collegium silo check`` says what holds on a machine.
+The supervisor holds a ``RemoteTrainer`` where a simulation holds the trainer itself. What
+comes back is noised already, or a count, in a form that can carry nothing else
+(``plain_values.py``); for the hospital's own comparison, which sends nothing, exact figures.
+What the process has given up, and which kernels allow that, is in ``confinement.py``;
+``collegium silo check`` says what holds on a machine.
 """
 
 import json
