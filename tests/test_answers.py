@@ -39,6 +39,7 @@ QUESTIONS = {
     "silo status": ("--home EAST", "never started: collegium silo start"),
     "silo check": ("STUDY --home EAST", "site file"),
     "silo studies": ("--home EAST", "may NOT run"),
+    "silo results": ("--home EAST", "no run was asked for yet"),
     "silo log": ("--home EAST", "no head is held yet"),
     "silo schema": ("", "properties"),
     "silo roster show": ("--home EAST", "trusted"),
