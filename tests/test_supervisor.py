@@ -2,13 +2,15 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
+from compliance.joined_runs import JoinedRuns
 from coordinator.store import RunRow
 from coordinator.workspace import Workspace
 from protocol.exchange import JOIN_REFUSED
-from protocol.run_notice import RunNotice, parse_joined, sign_end, sign_notice
+from protocol.run_notice import RunNotice, open_end, parse_joined, sign_end, sign_notice
 from protocol.wire import Answer, Delivery
 from tests.network import Network
 from tests.patience import PATIENCE
@@ -56,5 +58,11 @@ def test_hospital_is_told_only_of_a_run_that_there_is(ended: tuple[Network, RunR
     network, row = ended
     office = network.service._office
     key = Workspace(network.home).signing_key()
-    assert office.document("east", f"runs/{row.id.encode().hex()}") == sign_end(row.id, key)
+    end = office.document("east", f"runs/{row.id.encode().hex()}")
+    assert end is not None
+    result = open_end(end, row.id, key.public).result
+    assert result is not None and result.model == row.model_digest
+    with closing(network.sites["east"].open()) as hospital:
+        run = JoinedRuns(hospital).of(row.id)
+    assert run is not None and run.end == end  # the bytes that it was told by, and has kept
     assert office.document("east", f"runs/{b'another'.hex()}") is None
