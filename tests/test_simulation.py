@@ -23,12 +23,12 @@ from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
 from protocol.errors import BudgetSpent, CohortRefused, FederationError, StoreBroken
 from protocol.study_file import read_study
+from tests.commands import COMMAND, Done, ask, start
 from tests.federation import write_hospitals
 from tests.other_user import open_to_others
 from tests.patience import PATIENCE
 from tests.studies import TABLE_STUDY, changed, small_study
 
-COMMAND = [sys.executable, "-m", "collegium"]
 pytestmark = [
     # Ray's own start-up leaves sockets and files to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -47,19 +47,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def collegium(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-def simulate(home: Path, out: str, *options: object) -> subprocess.CompletedProcess[str]:
+def simulate(home: Path, out: str, *options: object) -> Done:
     where = ("--data", home / "data", "--out", home / out)
-    return collegium("simulate", home / "study.yaml", *where, *options)
+    return start("simulate", home / "study.yaml", *where, *options)
 
 
 @pytest.fixture(scope="module")
@@ -94,17 +84,17 @@ def test_the_run_can_be_listed_shown_verified_and_exported(
 ) -> None:
     out, run = finished
     assert open_to_others(out) == []
-    listed = json.loads(collegium("runs", "list", "--out", out, "--json").stdout)
+    listed = json.loads(ask("runs", "list", "--out", out, "--json").stdout)
     assert [line["run_id"] for line in listed] == [run["run_id"]]
-    shown = json.loads(collegium("runs", "show", run["run_id"], "--out", out, "--json").stdout)
+    shown = json.loads(ask("runs", "show", run["run_id"], "--out", out, "--json").stdout)
     assert shown == run
-    verified = json.loads(collegium("audit", "verify", "--out", out, "--json").stdout)
+    verified = json.loads(ask("audit", "verify", "--out", out, "--json").stdout)
     assert (verified["verified"], verified["ledgers"]) == (True, 4)
     assert verified["size"] > run["audit"]["size"]  # type: ignore[index]  # its page was logged then
     for form in ("html", "json", "csv"):
         to = tmp_path / f"report.{form}"
         arguments = ("--format", form, "--to", to, "--out", out)
-        done = collegium("report", "export", run["run_id"], *arguments)
+        done = ask("report", "export", run["run_id"], *arguments)
         assert done.returncode == 0, done.stderr
         assert str(run["model_digest"]) in to.read_text()
 
@@ -115,7 +105,7 @@ def test_a_changed_byte_anywhere_is_found(finished: tuple[Path, dict[str, object
     whole = snapshot.read_bytes()
     snapshot.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     try:
-        done = collegium("audit", "verify", "--out", out)
+        done = ask("audit", "verify", "--out", out)
         assert done.returncode == 2
         assert "was changed: its parameters have another digest" in done.stderr
     finally:
@@ -132,7 +122,7 @@ def test_a_rewritten_log_is_found(finished: tuple[Path, dict[str, object]], tmp_
             "UPDATE audit_entry SET entry = CAST(replace(entry, 'roster', 'rooster') AS BLOB)"
         )
     connection.close()
-    done = collegium("audit", "verify", "--out", copy)
+    done = ask("audit", "verify", "--out", copy)
     assert done.returncode == 2
     assert "audit entry 1 was changed" in done.stderr
 
@@ -180,11 +170,11 @@ def test_a_ledger_that_went_back_or_is_gone_is_found(
             connection.execute(f"DROP TRIGGER {name}")
         connection.execute("DELETE FROM ledger_entry WHERE number > 3")
         connection.commit()
-    done = collegium("audit", "verify", "--out", copy)
+    done = ask("audit", "verify", "--out", copy)
     assert done.returncode == 2
     assert "the ledger went back in time" in done.stderr
     shutil.rmtree(copy / "silos" / "east")
-    done = collegium("audit", "verify", "--out", copy)
+    done = ask("audit", "verify", "--out", copy)
     assert done.returncode == 2
     assert "hospital east: its ledger is missing" in done.stderr
 
@@ -194,7 +184,7 @@ def test_a_refused_study_leaves_its_folder_free(home: Path, tmp_path: Path) -> N
     text = (tmp_path / "data" / "east.csv").read_text()
     (tmp_path / "data" / "east.csv").write_text(text.replace("\n", "\nold", 1))
     where = ("--data", tmp_path / "data", "--out", tmp_path / "out")
-    done = collegium("simulate", home / "study.yaml", *where, "--json")
+    done = start("simulate", home / "study.yaml", *where, "--json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "site east" in done.stderr
     assert "Traceback" not in done.stderr
@@ -202,7 +192,7 @@ def test_a_refused_study_leaves_its_folder_free(home: Path, tmp_path: Path) -> N
 
 
 def test_the_records_can_be_checked_before_anything_starts(home: Path) -> None:
-    done = collegium("study", "check", home / "study.yaml", "--data", home / "data", "--json")
+    done = ask("study", "check", home / "study.yaml", "--data", home / "data", "--json")
     assert done.returncode == 0, done.stderr
     east = json.loads(done.stdout)["sites"]["east"]
     assert east["train_patients"] + east["test_patients"] == 40
@@ -233,7 +223,7 @@ from collegium.consortium import Settings
 from collegium.simulation import simulate_study
 from tests.studies import small_study
 home = Path(sys.argv[1])
-settings, out = Settings(data=home / "data"), home / "modules"
+settings, out = Settings(data=home / "data", processes=1), home / "modules"
 simulate_study(small_study(), home, out, settings, Console(stderr=True))
 heavy = {"torch", "monai", "opacus"} & {name.split(".")[0] for name in sys.modules}
 print("heavy modules:", sorted(heavy))
@@ -251,6 +241,7 @@ def started(home: Path, out: str, rounds: int) -> subprocess.Popen[str]:
     study = home / f"{out}.yaml"
     study.write_text(changed("rounds: 2", f"rounds: {rounds}").replace("epsilon: 4", "epsilon: 9"))
     where = ("--data", str(home / "data"), "--out", str(home / out), "--budget", "60")
+    where = (*where, "--processes", "2")
     # A shell without job control starts us deaf to Ctrl-C, and the command would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
@@ -289,9 +280,9 @@ def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path)
     sent, rounds = sent_and_finished(home / "killed")
     assert len(sent) == 4
     assert min(sent) >= rounds >= 2
-    listed = json.loads(collegium("runs", "list", "--out", home / "killed", "--json").stdout)
+    listed = json.loads(ask("runs", "list", "--out", home / "killed", "--json").stdout)
     assert [line["state"] for line in listed] == ["interrupted"]
-    verified = collegium("audit", "verify", "--out", home / "killed")
+    verified = ask("audit", "verify", "--out", home / "killed")
     assert verified.returncode == 0, verified.stderr
 
 
@@ -306,7 +297,7 @@ def test_a_run_that_is_stopped_says_so(home: Path, how: signal.Signals) -> None:
     process.stderr.close()
     assert "Traceback" not in said
     assert "what was finished is kept" in said
-    listed = json.loads(collegium("runs", "list", "--out", home / out, "--json").stdout)
+    listed = json.loads(ask("runs", "list", "--out", home / out, "--json").stdout)
     assert [line["state"] for line in listed] == ["stopped"]
     sent, rounds = sent_and_finished(home / out)
     assert min(sent) >= rounds >= 2
@@ -316,7 +307,8 @@ def test_a_run_that_is_stopped_says_so(home: Path, how: signal.Signals) -> None:
 def hospitals(home: Path) -> Iterator[Consortium]:
     """Four started hospitals for many small runs."""
     workspace = Workspace.create(home / "many")
-    with consortium(workspace, small_study(), Settings(data=home / "data", budget=8.0)) as started:
+    settings = Settings(data=home / "data", budget=8.0, processes=1)
+    with consortium(workspace, small_study(), settings) as started:
         yield started
 
 

@@ -2,30 +2,17 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.commands import Done, ask, start
 from tests.federation import write_hospitals
-from tests.patience import PATIENCE
 from tests.studies import TABLE_STUDY, changed, small_study
 
-COMMAND = [sys.executable, "-m", "collegium"]
 MODES = ("--modes", "local,distributed,pooled")
-
-
-def collegium(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +25,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def sweep(home: Path, out: str, *options: object) -> subprocess.CompletedProcess[str]:
+def sweep(home: Path, out: str, *options: object) -> Done:
     where = ("--data", home / "data", "--out", home / out)
-    return collegium("sweep", home / "study.yaml", *where, *options)
+    return start("sweep", home / "study.yaml", *where, *options)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +60,9 @@ def test_references_are_marked_and_charge_no_hospital(
     out, found, _ = swept
     assert {r["name"] for r in found["references"]} == {"pooled reference (simulation only)"}
     assert {r["epsilon_promised"] for r in found["references"]} == {4.0, None}
-    budgets = json.loads(collegium("silo", "budget", "--out", out, "--json").stdout)
+    budgets = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)
     assert "pooled" not in json.dumps(budgets)
-    listed = json.loads(collegium("runs", "list", "--out", out, "--json").stdout)
+    listed = json.loads(ask("runs", "list", "--out", out, "--json").stdout)
     assert sorted(line["mode"] for line in listed) == sorted(r["mode"] for r in found["runs"])
 
 
@@ -83,9 +70,9 @@ def test_what_a_sweep_leaves_behind_verifies_and_can_be_drawn(
     swept: tuple[Path, dict[str, Any], str], tmp_path: Path
 ) -> None:
     out, _, _ = swept
-    verified = json.loads(collegium("audit", "verify", "--out", out, "--json").stdout)
+    verified = json.loads(ask("audit", "verify", "--out", out, "--json").stdout)
     assert (verified["runs"], verified["references"]) == (6, 4)
-    drawn = collegium("report", "chart", "--to", tmp_path / "chart.svg", "--out", out)
+    drawn = ask("report", "chart", "--to", tmp_path / "chart.svg", "--out", out)
     assert drawn.returncode == 0, drawn.stderr
     for text in ((tmp_path / "chart.svg").read_text(), (out / "index.html").read_text()):
         assert "pooled reference (simulation only)" in text
@@ -115,7 +102,7 @@ def test_a_refused_sweep_starts_nothing_and_leaves_nothing(
     (tmp_path / "study.yaml").write_text(study)
     out = tmp_path / "out"
     arguments = ("--epsilon", "4", "--data", home / "data", "--out", out)
-    done = collegium("sweep", tmp_path / "study.yaml", *arguments, *options)
+    done = start("sweep", tmp_path / "study.yaml", *arguments, *options)
     assert done.returncode == 2
     assert why in done.stderr
     assert not out.exists()
@@ -124,6 +111,6 @@ def test_a_refused_sweep_starts_nothing_and_leaves_nothing(
 def test_another_question_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "other.yaml").write_text(changed("hidden: [4]", "hidden: [5]"))
     arguments = ("--epsilon", "4", "--data", home / "data", "--out", tmp_path / "out")
-    done = collegium("sweep", home / "study.yaml", tmp_path / "other.yaml", *arguments)
+    done = start("sweep", home / "study.yaml", tmp_path / "other.yaml", *arguments)
     assert done.returncode == 2
     assert "do not ask the same question" in done.stderr
