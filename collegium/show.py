@@ -17,9 +17,9 @@ from compliance.charts import to_svg, utility_against_epsilon
 from compliance.comparison import comparison_json, reached
 from compliance.dossier import Dossier, run_json
 from compliance.renderers import RENDERERS
-from compliance.reports import privacy_report, render_html, run_page
+from compliance.reports import page_subject, privacy_report, render_html, run_page
 from compliance.utility import MODES, UtilityPoint, best_known
-from coordinator.pages import keep_page
+from coordinator.pages import keep_page, page_says
 from coordinator.views import Views, open_views
 from coordinator.workspace import Workspace
 from protocol.errors import StoreBroken, WorkspaceRefused
@@ -31,7 +31,7 @@ def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
     views = open_views(workspace.root)
     try:
         dossier = views.dossier(run_id)
-        page = render_html(run_page(dossier, views.utility(run_id)))
+        page = render_html(run_page(dossier, views.utility(run_id), views.withheld(run_id)))
     finally:
         views.close()
     keep_page(workspace, page)
@@ -57,7 +57,11 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
         f"  model {run['model_digest'][:16]}  "
         f"audit log {run['audit']['size']} entries, root {run['audit']['root'][:16]}"
     )
-    console.print(f"\nThe page about it: {root / 'index.html'}\n\nTry next:", markup=False)
+    if page_says(workspace, page_subject(run["run_id"])):
+        console.print(f"\nThe page about it: {workspace.page}", markup=False, soft_wrap=True)
+    elif workspace.page.is_file():
+        console.print(f"\n{workspace.page} is about another run", markup=False, soft_wrap=True)
+    console.print("\nTry next:")
     for command in next_commands(run["run_id"], root):
         console.print(f"  {command}", markup=False, soft_wrap=True)
 
@@ -80,12 +84,12 @@ def finish_sweep(
     views = open_views(workspace.root)
     try:
         dossiers = [views.dossier(run_id) for run_id in run_ids]
-        points = views.utility(run_ids[-1])
+        points, withheld = views.utility(run_ids[-1]), views.withheld(run_ids[-1])
         references = views.references()
     finally:
         views.close()
-    keep_page(workspace, render_html(run_page(dossiers[-1], points)))
-    found = comparison_json(points)
+    keep_page(workspace, render_html(run_page(dossiers[-1], points, withheld)))
+    found = comparison_json(points, withheld)
     summarise_sweep(points, workspace, console)
     lost = sum(r.figures["auroc"] is None for r in references)
     if lost:
@@ -204,11 +208,12 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
     try:
         finished = [run for run in views.runs() if run.state == "finished"]
         points = views.utility(finished[0].run_id) if finished else ()
+        withheld = views.withheld(finished[0].run_id) if finished else ()
     finally:
         views.close()
     if not points:
         raise WorkspaceRefused(f"--out {out} holds no finished run: nothing to draw")
-    _write(to, to_svg(utility_against_epsilon(points)))
+    _write(to, to_svg(utility_against_epsilon(points, withheld)))
     console.print(f"wrote {to}: {finished[0].study_name}, {len(points)} points", markup=False)
 
 

@@ -8,39 +8,91 @@ from collections.abc import Sequence
 from compliance.budget_words import percent
 from compliance.comparison import Difference, Estimate, Gap, differences, gaps
 from compliance.documents import Form, show
-from compliance.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.dossier import Dossier, Interval, RoundFacts, SiteFacts
 from compliance.utility import (
+    EXACT,
     MODES,
     NONE,
+    RELEASED,
     UtilityLevel,
     UtilityPoint,
+    Withheld,
     best_known,
     compares_modes,
+    reasons,
+    supports_line,
     utility_levels,
+    wholly_withheld,
 )
 
 TOO_FEW = "too few patients"
+#: More runs than these at one epsilon are told by their mean and range.
+_MOST_TOLD = 8
 #: A round in one of these states yielded nothing.
 UNFINISHED = frozenset({"open", "running", "interrupted", "stopped", "failed", "refused"})
 
 
-def describe_utility(points: Sequence[UtilityPoint]) -> str:
-    """Says in words what ``charts.utility_against_epsilon`` draws."""
-    parts = []
+def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> str:
+    """Says in words what ``charts.utility_against_epsilon`` draws.
+
+    Where no line may join released means, they are not told either: the runs are, each
+    with its interval.
+    """
     drawn = best_known(points) if compares_modes(points) else points
-    for level in utility_levels(drawn):
-        runs = "1 run" if level.num_runs == 1 else f"{level.num_runs} runs"
-        parts.append(
-            f"{level_words(level)}, {level.kind}: mean {level.mean:.3f} over {runs}, "
-            f"from {level.low:.3f} to {level.high:.3f}"
-        )
+    parts = [_level_said(level, drawn) for level in utility_levels(drawn, withheld)]
+    if not any(point.kind == EXACT for point in drawn) or not compares_modes(points):
+        parts += [withheld_words(group) for group in wholly_withheld(points, withheld)]
     said = "; ".join(parts) + "."
     return " ".join(
         [f"AUROC against ε. {said[:1].upper()}{said[1:]}", *describe_comparison(points)]
     )
 
 
-def level_words(level: UtilityLevel) -> str:
+def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
+    own = [p for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
+    same = [p for p in drawn if (p.kind, p.mode) == (level.kind, level.mode)]
+    about = f"{level_words(level)}, {level.kind}"
+    if level.kind == RELEASED and not supports_line(same) and len(own) <= _MOST_TOLD:
+        shown = ", ".join(
+            show(Interval(value=p.auroc, low=p.low, high=p.high), Form.RATIO) for p in own
+        )
+        left_out = f"; {missing_words(level)}" if level.num_withheld else ""
+        return f"{about}: {shown}{left_out}"
+    return (
+        f"{about}: mean {level.mean:.3f} {mean_of(level)}, from {level.low:.3f} to {level.high:.3f}"
+    )
+
+
+def _place(level: UtilityLevel) -> tuple[str, str, float | None]:
+    return level.kind, level.mode, level.epsilon
+
+
+def mean_of(level: UtilityLevel) -> str:
+    """Returns what a mean is over, and how many runs are missing in it.
+
+    >>> level = UtilityLevel(epsilon=1.0, kind="released", mode="local", mean=0.9, low=0.9,
+    ...                      high=0.9, num_runs=4, num_withheld=1, why="too few patients")
+    >>> mean_of(level)
+    'of 4 of 5 runs; 1 withheld: too few patients'
+    """
+    if level.num_withheld:
+        of = level.num_runs + level.num_withheld
+        return f"of {level.num_runs} of {of} runs; {missing_words(level)}"
+    return "over 1 run" if level.num_runs == 1 else f"over {level.num_runs} runs"
+
+
+def missing_words(level: UtilityLevel) -> str:
+    """Returns how many runs of a level were withheld, and why."""
+    return f"{level.num_withheld} withheld: {level.why}"
+
+
+def withheld_words(group: Sequence[Withheld]) -> str:
+    """Returns of one mode and epsilon that every run was withheld, and why."""
+    runs = "the run" if len(group) == 1 else f"all {len(group)} runs"
+    return f"{level_words(group[0])}, {RELEASED}: {runs} withheld: {reasons(group)}"
+
+
+def level_words(level: UtilityLevel | Withheld) -> str:
     """Returns what protected the patients, and how far.
 
     >>> level_words(UtilityLevel(epsilon=None, kind="released", mode="pooled", mean=0.9, low=0.9,

@@ -18,8 +18,13 @@ from compliance.utility import (
     LOCAL,
     MODES,
     POOLED,
+    RELEASED,
     UtilityPoint,
+    Withheld,
     best_known,
+    reasons,
+    utility_levels,
+    wholly_withheld,
 )
 
 
@@ -164,9 +169,40 @@ def _by_epsilon(
     ]
 
 
-def comparison_json(points: Sequence[UtilityPoint]) -> dict[str, Any]:
-    """Returns levels, differences and gaps as JSON; intervals are ``[low, high]`` or null."""
+def comparison_json(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> dict[str, Any]:
+    """Returns levels, differences and gaps as JSON; intervals are ``[low, high]`` or null.
+
+    ``released`` has the released means, each with how many runs it is over, how many
+    were withheld, and why.
+    """
     return {
+        "released": [
+            *(
+                {
+                    "mode": v.mode,
+                    "epsilon": v.epsilon,
+                    "mean": v.mean,
+                    "runs": v.num_runs,
+                    "withheld": v.num_withheld,
+                    "why": v.why or None,
+                }
+                for v in utility_levels(points, withheld)
+                if v.kind == RELEASED
+            ),
+            *(
+                {
+                    "mode": group[0].mode,
+                    "epsilon": group[0].epsilon,
+                    "mean": None,
+                    "runs": 0,
+                    "withheld": len(group),
+                    "why": reasons(group),
+                }
+                for group in wholly_withheld(points, withheld)
+            ),
+        ],
         "levels": [
             {"mode": r.mode, "epsilon": r.epsilon, "auroc": _json(r.auroc)} for r in reached(points)
         ],

@@ -215,14 +215,20 @@ def show(value: Cell, form: Form = Form.TEXT) -> str:
 def tables(document: Document) -> Iterator[tuple[Section, Table]]:
     """Yields every table with its section, in reading order; facts and figures give theirs."""
     for section in document.sections:
-        for block in section.blocks:
-            match block:
-                case Table():
-                    yield section, block
-                case Figure():
-                    yield section, block.table
-                case Facts():
-                    yield section, _facts_table(block)
+        for table in section_tables(section):
+            yield section, table
+
+
+def section_tables(section: Section) -> Iterator[Table]:
+    """Yields every table of a section, in reading order; facts and figures give theirs."""
+    for block in section.blocks:
+        match block:
+            case Table():
+                yield block
+            case Figure():
+                yield block.table
+            case Facts():
+                yield _facts_table(block)
 
 
 def _facts_table(facts: Facts) -> Table:

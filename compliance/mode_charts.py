@@ -34,6 +34,7 @@ from compliance.utility import (
     POOLED,
     UtilityLevel,
     UtilityPoint,
+    Withheld,
     supports_line,
     utility_levels,
 )
@@ -52,7 +53,9 @@ _TWO_LINES = "split(replace(datum.label, ' (', '|('), '|')"
 _BESIDE = 1.08
 
 
-def modes_at_one_epsilon(points: Sequence[UtilityPoint]) -> Chart:
+def modes_at_one_epsilon(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> Chart:
     """Draws a row for each mode: every seed a dot, the mean a larger mark, a bar over the range.
 
     On the right stand the mean and its 95 % interval over the seeds.
@@ -89,7 +92,7 @@ def modes_at_one_epsilon(points: Sequence[UtilityPoint]) -> Chart:
         margin_text([_figures(level, points) for level in levels], y, color=INK),
     ]
     return finished(
-        layers, describe_utility(points), height=_ROW_HEIGHT * len(levels), width=_WIDTH
+        layers, describe_utility(points, withheld), height=_ROW_HEIGHT * len(levels), width=_WIDTH
     )
 
 
@@ -100,7 +103,9 @@ def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, A
     return {"row": level_words(level), "text": said}
 
 
-def modes_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
+def modes_against_epsilon(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> Chart:
     """Draws a line through each mode's means and a band over the range of its seeds.
 
     Line and band join released means only where ``utility.supports_line`` says so.
@@ -157,7 +162,7 @@ def modes_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
         *_without_privacy([level for level in levels if level.epsilon is None], y, domain),
     ]
     width = WIDTH if len(private) == len(levels) else _WIDTH
-    return finished(layers, describe_utility(points), height=_HEIGHT, width=width)
+    return finished(layers, describe_utility(points, withheld), height=_HEIGHT, width=width)
 
 
 def log_domain(epsilons: list[float]) -> list[float]:

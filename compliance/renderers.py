@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -24,7 +24,6 @@ from compliance.documents import (
     Block,
     Bullets,
     Cell,
-    Column,
     Commands,
     Document,
     Facts,
@@ -34,8 +33,8 @@ from compliance.documents import (
     Paragraph,
     Section,
     Table,
+    section_tables,
     show,
-    tables,
 )
 from compliance.dossier import Interval
 
@@ -88,21 +87,23 @@ def render_json(document: Document) -> str:
 
 
 def render_csv(document: Document) -> str:
-    """Returns every statement and table as one RFC 4180 file.
+    """Returns everything that a document says as one RFC 4180 file, a line for each value.
 
-    Each line is ``section, table, line, field 1 ... field k`` with the same k
-    throughout; line ``title`` holds a table's column titles, lines 1, 2, ... its
-    rows. An interval takes four fields: value, low, high, note. A text that a
+    The columns are ``section, table, row, column, value, low, high, note``, so that a
+    program reads them by name, and a table comes back with
+    ``frame[frame.table == title].pivot(index="row", columns="column", values="value")``.
+    Claims, their conditions and what is not covered are in it: ``table`` is then
+    ``text``. An interval fills ``low``, ``high`` and ``note`` too. A text that a
     spreadsheet could take for a formula is preceded by an apostrophe.
     """
-    lines = list(_csv_lines(document))
-    width = max(len(line) for line in lines) - 3
-    titles = ["section", "table", "line", *(f"field {n}" for n in range(1, width + 1))]
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(titles)
-    for line in lines:
-        writer.writerow([_guarded(cell) for cell in line] + [""] * (width + 3 - len(line)))
+    writer.writerow(("section", "table", "row", "column", "value", "low", "high", "note"))
+    for section, table, row, column, cell in _csv_cells(document):
+        figure = cell if isinstance(cell, Interval) else Interval(value=None, low=None, high=None)
+        value = figure.value if isinstance(cell, Interval) else cell
+        words = (section, table, row, column, value, figure.low, figure.high, figure.note)
+        writer.writerow(_guarded(word) for word in words)
     return out.getvalue()
 
 
@@ -161,39 +162,46 @@ def _value_json(value: Cell) -> Any:
     return value
 
 
-def _csv_lines(document: Document) -> Iterator[list[Cell]]:
-    yield ["document", document.kind, "title", document.title, document.subtitle]
+#: A section, a table or ``text``, the row, the column, and what stands there.
+_CsvCell: TypeAlias = tuple[str, str, int, str, Cell]
+
+
+def _csv_cells(document: Document) -> Iterator[_CsvCell]:
+    yield "document", "about", 1, "kind", document.kind
+    yield "document", "about", 1, "title", document.title
+    yield "document", "about", 1, "subtitle", document.subtitle
     for number, statement in enumerate(document.banner, start=1):
-        yield ["document", "statements", str(number), statement.text, statement.detail]
+        yield "document", "statements", number, "text", statement.text
+        yield "document", "statements", number, "detail", statement.detail
+    for section in document.sections:
+        for number, (about, said) in enumerate(_prose(section), start=1):
+            yield section.title, "text", number, about, said
+        for table in section_tables(section):
+            for number, row in enumerate(table.rows, start=1):
+                for heading, cell in zip(table.columns, row, strict=True):
+                    yield section.title, table.title, number, heading.title, cell
+            if table.note:
+                yield section.title, table.title, len(table.rows) + 1, "note", table.note
     for number, text in enumerate(document.footer, start=1):
-        yield ["document", "notes", str(number), text]
-    for section, table in tables(document):
-        wide = _holds_interval(table)
-        yield [section.title, table.title, "title", *_csv_titles(table.columns, wide)]
-        for number, row in enumerate(table.rows, start=1):
-            yield [section.title, table.title, str(number), *_csv_cells(row, wide)]
+        yield "document", "notes", number, "text", text
 
 
-def _holds_interval(table: Table) -> tuple[bool, ...]:
-    return tuple(
-        any(isinstance(row[place], Interval) for row in table.rows)
-        for place in range(len(table.columns))
-    )
-
-
-def _csv_titles(columns: tuple[Column, ...], wide: tuple[bool, ...]) -> Iterator[Cell]:
-    for column, is_wide in zip(columns, wide, strict=True):
-        yield column.title
-        if is_wide:
-            yield from (f"{column.title}: {part}" for part in ("low", "high", "note"))
-
-
-def _csv_cells(row: tuple[Cell, ...], wide: tuple[bool, ...]) -> Iterator[Cell]:
-    for cell, is_wide in zip(row, wide, strict=True):
-        if isinstance(cell, Interval):
-            yield from (cell.value, cell.low, cell.high, cell.note)
-        else:
-            yield from (cell, *([None] * 3 if is_wide else []))
+def _prose(section: Section) -> Iterator[tuple[str, Cell]]:
+    """Yields what a section says outside its tables, each with what it is about."""
+    for block in section.blocks:
+        match block:
+            case Paragraph():
+                yield "text", block.text
+            case Bullets():
+                yield from block.items
+            case Highlights():
+                for item in block.items:
+                    yield item.label, item.value
+                    yield f"{item.label}: note", item.note
+            case Commands():
+                yield from ((does, line) for line, does in block.lines)
+            case Figure():
+                yield block.title, block.alt
 
 
 def _guarded(cell: Cell) -> str | int | float:

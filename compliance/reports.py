@@ -28,7 +28,7 @@ from compliance.documents import (
 )
 from compliance.dossier import Dossier
 from compliance.renderers import render_csv, render_html, render_json
-from compliance.utility import UtilityPoint
+from compliance.utility import UtilityPoint, Withheld
 
 __all__ = ["privacy_report", "render_csv", "render_html", "render_json", "run_page"]
 
@@ -70,12 +70,15 @@ def privacy_report(dossier: Dossier) -> Document:
     )
 
 
-def run_page(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Document:
+def run_page(
+    dossier: Dossier, sweep_points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> Document:
     """Returns the page a run leaves behind: what it achieved, what it cost, what to do next.
 
     Args:
         dossier: the run.
         sweep_points: every finished run of the same study, this one included.
+        withheld: those of them that released no AUROC.
     """
     return Document(
         kind="run-page",
@@ -83,8 +86,8 @@ def run_page(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Document
         subtitle=dossier.study_purpose,
         banner=sections.banner(dossier),
         sections=(
-            _hero(dossier),
-            sections.utility_section(sweep_points),
+            _hero(dossier, _about(dossier, sweep_points)),
+            sections.utility_section(sweep_points, withheld),
             sections.fairness_section(dossier),
             sections.budget_section(dossier),
             *_second_opinion_sections(dossier),
@@ -94,6 +97,24 @@ def run_page(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Document
         ),
         footer=(_made_from(dossier),),
     )
+
+
+def page_subject(run_id: str) -> str:
+    """Returns the sentence by which a page says whose it is, and by which it is told apart."""
+    return f"This page is about run {run_id}."
+
+
+def _about(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Paragraph:
+    said = [page_subject(dossier.run_id)]
+    if dossier.sweep is not None:
+        said.append(f"It is one run of the sweep {dossier.sweep}.")
+    if len(sweep_points) > 1:
+        said.append(
+            f"Utility against privacy below is over all {len(sweep_points)} figures of the "
+            "finished runs in this folder that ask the same question; everything else is of this "
+            "run alone."
+        )
+    return Paragraph(text=" ".join(said))
 
 
 def _verified_banner(dossier: Dossier) -> tuple[Statement, ...]:
@@ -287,7 +308,7 @@ def _what_rests_on_it(dossier: Dossier) -> str:
     )
 
 
-def _hero(dossier: Dossier) -> Section:
+def _hero(dossier: Dossier, about: Paragraph) -> Section:
     epsilons = [e for s in dossier.sites if (e := site_claim(s)) is not None]
     delta = max((s.privacy.delta or 0.0 for s in dossier.sites), default=0.0)
     claimed = dossier.protected and bool(epsilons)
@@ -307,7 +328,7 @@ def _hero(dossier: Dossier) -> Section:
         exact = Highlight(label="AUROC, exact", value=dossier.exact_auroc, form=Form.RATIO,
                           note="simulation only")  # fmt: skip
         items.insert(0, exact)
-    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)),))
+    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)), about))
 
 
 def _claim_note(dossier: Dossier, delta: float) -> str:

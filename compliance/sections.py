@@ -25,6 +25,7 @@ from compliance.comparison import differences, gaps
 from compliance.documents import (
     Block,
     Bullets,
+    Cell,
     Column,
     Fact,
     Facts,
@@ -38,7 +39,17 @@ from compliance.documents import (
     show,
 )
 from compliance.dossier import Dossier
-from compliance.utility import MODES, UtilityPoint, compares_modes, utility_levels
+from compliance.utility import (
+    MODES,
+    RELEASED,
+    UtilityLevel,
+    UtilityPoint,
+    Withheld,
+    compares_modes,
+    reasons,
+    utility_levels,
+    wholly_withheld,
+)
 
 _STATES = {
     "finished": ("The run finished.", Tone.GOOD),
@@ -140,8 +151,19 @@ def verification(dossier: Dossier) -> Statement:
     )
 
 
-def utility_table(points: Sequence[UtilityPoint]) -> Table:
-    """Returns mean and range over seeds for each mode, epsilon and kind of figure."""
+def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Table:
+    """Returns mean and range over seeds for each mode, epsilon and kind of figure.
+
+    Beside each mean stands how many runs are missing in it, and why.
+    """
+    lines = [
+        (*_protection(level), level.kind, level.num_runs, level.num_withheld, level.mean, level.low,
+         level.high, level.why)
+        for level in utility_levels(points, withheld)
+    ] + [
+        (*_protection(group[0]), RELEASED, 0, len(group), None, None, None, reasons(group))
+        for group in wholly_withheld(points, withheld)
+    ]  # fmt: skip
     return Table(
         title="Utility against epsilon",
         columns=(
@@ -149,23 +171,19 @@ def utility_table(points: Sequence[UtilityPoint]) -> Table:
             Column(title="ε", form=Form.EPSILON),
             Column(title="Figure"),
             Column(title="Runs", form=Form.COUNT),
+            Column(title="Withheld", form=Form.COUNT),
             Column(title="AUROC, mean", form=Form.RATIO),
             Column(title="AUROC, lowest", form=Form.RATIO),
             Column(title="AUROC, highest", form=Form.RATIO),
+            Column(title="Why withheld"),
         ),
-        rows=tuple(
-            (
-                MODES[level.mode],
-                "none: no privacy" if level.epsilon is None else level.epsilon,
-                level.kind,
-                level.num_runs,
-                level.mean,
-                level.low,
-                level.high,
-            )
-            for level in utility_levels(points)
-        ),
+        rows=tuple(lines),
+        note="Means are over the runs that released a figure; those withheld are in none.",
     )
+
+
+def _protection(level: UtilityLevel | Withheld) -> tuple[Cell, Cell]:
+    return MODES[level.mode], "none: no privacy" if level.epsilon is None else level.epsilon
 
 
 def difference_table(points: Sequence[UtilityPoint]) -> Table:
@@ -187,20 +205,22 @@ def difference_table(points: Sequence[UtilityPoint]) -> Table:
     )
 
 
-def utility_section(points: Sequence[UtilityPoint]) -> Section:
+def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Section:
     """Returns utility against epsilon over all that asks what this study asks."""
     blocks: tuple[Block, ...]
     if compares_modes(points):
         closed = tuple((f"ε = {gap.epsilon:g}", gap_words(gap)) for gap in gaps(points))
         said = (Bullets(items=closed),) if closed else ()
-        blocks = (_utility_figure(points, _COMPARED), *said, difference_table(points))
+        blocks = (_utility_figure(points, withheld, _COMPARED), *said, difference_table(points))
     elif points and all(point.epsilon is None for point in points):
         text = "Every finished run of this study trained without privacy; collegium sweep adds ε."
-        blocks = (Paragraph(text=text), utility_table(points))
+        blocks = (Paragraph(text=text), utility_table(points, withheld))
     elif points:
-        blocks = (_utility_figure(points, _ONE_MODE),)
+        blocks = (_utility_figure(points, withheld, _ONE_MODE),)
     else:
         blocks = (Paragraph(text="No finished run of this study has an AUROC to show yet."),)
+        if withheld:
+            blocks += (utility_table((), withheld),)
     return Section(key="utility", title="Utility against ε", blocks=blocks)
 
 
@@ -220,13 +240,15 @@ _COMPARED = (
 )
 
 
-def _utility_figure(points: Sequence[UtilityPoint], caption: str) -> Figure:
+def _utility_figure(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld], caption: str
+) -> Figure:
     return Figure(
         title="Utility against epsilon",
-        svg=charts.to_svg(charts.utility_against_epsilon(points)),
-        alt=describe_utility(points),
+        svg=charts.to_svg(charts.utility_against_epsilon(points, withheld)),
+        alt=describe_utility(points, withheld),
         caption=caption,
-        table=utility_table(points),
+        table=utility_table(points, withheld),
     )
 
 

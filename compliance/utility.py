@@ -7,7 +7,7 @@ without a charting library in its process.
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 EXACT = "exact (simulation only)"
 RELEASED = "released"
@@ -59,8 +59,22 @@ class UtilityPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Withheld:
+    """A finished run whose released AUROC was withheld, and why: it stands in no mean."""
+
+    epsilon: float | None
+    seed: int
+    mode: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class UtilityLevel:
-    """All runs of one kind and mode at one epsilon: mean, and the range over seeds."""
+    """All runs of one kind and mode at one epsilon: mean, and the range over seeds.
+
+    ``num_withheld`` further runs released nothing, and ``why`` says the reason: the
+    mean is over the others alone.
+    """
 
     epsilon: float | None
     kind: str
@@ -69,9 +83,13 @@ class UtilityLevel:
     low: float
     high: float
     num_runs: int
+    num_withheld: int = 0
+    why: str = ""
 
 
-def utility_levels(points: Sequence[UtilityPoint]) -> tuple[UtilityLevel, ...]:
+def utility_levels(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> tuple[UtilityLevel, ...]:
     """Returns a level for each kind, mode and epsilon, by kind, then mode, then rising epsilon.
 
     Runs without privacy come last of their mode: no privacy is epsilon without bound.
@@ -87,7 +105,34 @@ def utility_levels(points: Sequence[UtilityPoint]) -> tuple[UtilityLevel, ...]:
     for point in points:
         epsilon = math.inf if point.epsilon is None else point.epsilon
         groups.setdefault((point.kind, _ORDER[point.mode], epsilon), []).append(point)
-    return tuple(_level(group) for _, group in sorted(groups.items(), key=lambda item: item[0]))
+    levels = (_level(group) for _, group in sorted(groups.items(), key=lambda item: item[0]))
+    return tuple(_without(level, withheld) for level in levels)
+
+
+def _without(level: UtilityLevel, withheld: Sequence[Withheld]) -> UtilityLevel:
+    """Returns a level with the runs that are missing in its mean."""
+    if level.kind != RELEASED:
+        return level
+    own = [one for one in withheld if (one.mode, one.epsilon) == (level.mode, level.epsilon)]
+    return replace(level, num_withheld=len(own), why=reasons(own))
+
+
+def wholly_withheld(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
+) -> tuple[tuple[Withheld, ...], ...]:
+    """Returns the groups of one mode and epsilon of which not a single run released a figure."""
+    known = {(point.mode, point.epsilon) for point in points if point.kind == RELEASED}
+    groups: dict[tuple[int, float], list[Withheld]] = {}
+    for one in withheld:
+        if (one.mode, one.epsilon) not in known:
+            epsilon = math.inf if one.epsilon is None else one.epsilon
+            groups.setdefault((_ORDER[one.mode], epsilon), []).append(one)
+    return tuple(tuple(group) for _, group in sorted(groups.items()))
+
+
+def reasons(withheld: Sequence[Withheld]) -> str:
+    """Returns why runs were withheld, each reason once."""
+    return ", ".join(sorted({one.why for one in withheld}))
 
 
 def supports_line(points: Sequence[UtilityPoint]) -> bool:

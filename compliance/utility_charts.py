@@ -22,6 +22,7 @@ from compliance.utility import (
     RELEASED,
     UtilityLevel,
     UtilityPoint,
+    Withheld,
     best_known,
     compares_modes,
     supports_line,
@@ -29,7 +30,9 @@ from compliance.utility import (
 )
 
 
-def utility_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
+def utility_against_epsilon(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> Chart:
     """Draws AUROC against epsilon: each run, the mean, and the range over seeds.
 
     A line joins the released means only where ``utility.supports_line`` says so.
@@ -46,7 +49,8 @@ def utility_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
     if compares_modes(points):
         compared = best_known(points)
         several = len({p.epsilon for p in compared if p.epsilon is not None}) > 1
-        return modes_against_epsilon(compared) if several else modes_at_one_epsilon(compared)
+        draw = modes_against_epsilon if several else modes_at_one_epsilon
+        return draw(compared, withheld)
     levels = utility_levels(points)
     epsilons = sorted({level.epsilon for level in levels if level.epsilon is not None})
     x = (
@@ -67,7 +71,7 @@ def utility_against_epsilon(points: Sequence[UtilityPoint]) -> Chart:
         *_run_marks([point for point in points if point.epsilon is not None], x, y),
         *_reference(levels, y),
     ]
-    return finished(layers, describe_utility(points), height=300)
+    return finished(layers, describe_utility(points, withheld), height=300)
 
 
 def _heights(points: Sequence[UtilityPoint]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The folder's page for people: written once, and named by digest in the log."""
+"""The folder's page for people: about one run or sweep, and named by digest in the log."""
 
 from compliance.atomic_file import write_whole
 from compliance.audit_log import NewEntry
@@ -8,6 +8,14 @@ from protocol.encoding import digest
 
 #: The type of the entry that names the page.
 PAGE = "page"
+
+
+def page_says(workspace: Workspace, sentence: str) -> bool:
+    """Whether the folder's page holds a sentence; false where there is no page."""
+    try:
+        return sentence.encode() in workspace.page.read_bytes()
+    except OSError:
+        return False
 
 
 def keep_page(workspace: Workspace, text: str) -> None:

@@ -21,7 +21,7 @@ from compliance.dossier import (
     SiteFacts,
     Verification,
 )
-from compliance.utility import EXACT, RELEASED, UtilityPoint
+from compliance.utility import EXACT, RELEASED, UtilityPoint, Withheld
 from coordinator.conduct import conduct_from
 from coordinator.faults import Faults
 from coordinator.run_progress import RunProgress, read_progress
@@ -135,14 +135,31 @@ class Views:
         Raises:
             WorkspaceRefused: there is no such run, or several begin so.
         """
-        with self._store.read() as session:
-            asked = question(_study(session, find_run(session, run_id)))
-        runs = [run for run in self.runs() if run.question == asked and run.state == "finished"]
+        asked, runs = self._alike(run_id)
         references = [found for found in self.references() if found.question == asked]
         return (
             *(point for run in runs for point in _points(run)),
             *(point for reference in references for point in _reference_points(reference)),
         )
+
+    def withheld(self, run_id: str) -> tuple[Withheld, ...]:
+        """Returns the finished runs that ask what this run asks and released no AUROC."""
+        _, runs = self._alike(run_id)
+        return tuple(
+            Withheld(epsilon=run.epsilon, seed=run.seed, mode=run.mode, why=run.auroc_released.note)
+            for run in runs
+            if run.auroc_released is not None
+            and run.auroc_released.value is None
+            and not run.test_noise
+        )
+
+    def _alike(self, run_id: str) -> tuple[str, list[RunSummary]]:
+        """Returns what a run asks, and every finished run that asks the same."""
+        with self._store.read() as session:
+            asked = question(_study(session, find_run(session, run_id)))
+        return asked, [
+            run for run in self.runs() if run.question == asked and run.state == "finished"
+        ]
 
     def references(self) -> tuple[Reference, ...]:
         """Returns every pooled reference, in the order of the sweep."""

@@ -143,7 +143,10 @@ def _utility(views: Views, dossier: Dossier) -> None:
     if not points:
         st.info("No finished run of this study has an AUROC to show yet.")
         return
-    _chart(charts.utility_against_epsilon(points), sections.utility_table(points))
+    withheld = views.withheld(dossier.run_id)
+    _chart(
+        charts.utility_against_epsilon(points, withheld), sections.utility_table(points, withheld)
+    )
     if compares_modes(points):
         _comparison(points)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from compliance.documents import Cell, Form, Table, show
 from compliance.dossier import Dossier, EntryFacts, Interval, Verification
-from compliance.utility import MODES, UtilityPoint
+from compliance.utility import MODES, UtilityPoint, Withheld
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")
 _ORDER = {"finished": 0, "running": 1}
@@ -62,6 +62,9 @@ class Views(Protocol):
 
     def utility(self, run_id: str) -> Sequence[UtilityPoint]:
         """Every finished run and reference that asks what this run asks."""
+
+    def withheld(self, run_id: str) -> Sequence[Withheld]:
+        """Those of them that released no AUROC, and why."""
 
     def verification(self) -> Verification:
         """What came of holding all records to the signed log."""

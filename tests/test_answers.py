@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +17,12 @@ from compliance.store import open_hospital
 from compliance.trusted_rosters import TrustedRosters
 from coordinator.control import controlling
 from coordinator.service import Service
+from coordinator.views import open_views
 from protocol.identity import SigningKey
 from silos import cli as silo_cli
 from tests.consortium_home import ConsortiumHome
 from tests.hospital_home import OFFICER, enrol, make_east
-from tests.output_folder import make_folder
+from tests.output_folder import RUNS, make_folder
 from tests.studies import small_study
 
 DIGEST = small_study().digest
@@ -134,6 +136,22 @@ def test_a_question_is_answered_on_stdout(places: dict[str, str], command: str) 
 def test_with_json_stdout_is_the_machines_alone(places: dict[str, str], command: str) -> None:
     words, _ = QUESTIONS[command]
     json.loads(asked(places, command, f"{words} --json").stdout)
+
+
+def test_a_page_is_named_only_for_the_run_that_it_is_about(places: dict[str, str]) -> None:
+    first, last = (asked(places, "runs show", f"{run} --out FOLDER").stdout for run in RUNS)
+    page = Path(places["FOLDER"], "index.html")
+    assert f"The page about it: {page}" in last
+    assert "The page about it" not in first and f"{page} is about another run" in first
+    assert "report export run-1 --format html" in first
+    assert f"This page is about run {RUNS[-1]}." in page.read_text(encoding="utf-8")
+
+
+def test_the_folder_knows_which_of_its_runs_released_nothing(places: dict[str, str]) -> None:
+    with closing(open_views(Path(places["FOLDER"]))) as views:
+        notes = [run.auroc_released.note for run in views.runs() if run.auroc_released is not None]
+        assert [one.why for one in views.withheld(RUNS[0])] == [note for note in notes if note]
+        assert any(notes)
 
 
 @pytest.mark.parametrize("command", TOLD)

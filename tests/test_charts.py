@@ -158,7 +158,8 @@ def test_any_runs_can_be_drawn_and_every_level_is_described(points: list[Utility
     assert svg.startswith('<svg role="img"')
     said = describe_utility(points)
     drawn = best_known(points) if compares_modes(points) else points
-    assert all(f"mean {level.mean:.3f}" in said for level in utility_levels(drawn))
+    for level in utility_levels(drawn):
+        assert f"mean {level.mean:.3f}" in said or f": {level.low:.3f}" in said
 
 
 def test_worst_and_best_hospital_are_named() -> None:

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import dashboard
 from compliance.dossier import Dossier, Verification
-from compliance.utility import UtilityPoint
+from compliance.utility import UtilityPoint, Withheld
 from coordinator.store import Store
 from dashboard import app, presentation
 from tests import dossiers
@@ -60,6 +60,9 @@ class FakeViews:
 
     def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
         return self._points
+
+    def withheld(self, run_id: str) -> tuple[Withheld, ...]:
+        return ()
 
     def verification(self) -> Verification:
         self.verified += 1

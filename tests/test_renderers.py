@@ -8,11 +8,13 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.documents import (
+    Bullets,
     Column,
     Document,
     Fact,
@@ -119,43 +121,60 @@ def test_json_has_sorted_keys_and_names_its_schema() -> None:
     assert json.loads(text)["schema"] == "collegium/document/1"
 
 
+def _table_lines(*rows: tuple[object, ...]) -> list[list[str]]:
+    """Returns what is read back of the sample's table: row, column, value, low, high, note."""
+    return [line[2:] for line in _csv(_document(*rows)) if line[:2] == ["A part", "A table"]]
+
+
 @settings(max_examples=60, deadline=None)
 @given(_ROWS)
 def test_csv_has_one_width_and_reads_back(rows: list[tuple[object, ...]]) -> None:
-    lines = _csv(_document(*rows))
-    assert len({len(line) for line in lines}) == 1
-    got = [line[3:5] for line in lines if line[:2] == ["A part", "A table"] and line[2] != "title"]
-    assert len(got) == len(rows)
-    for cells, row in zip(got, rows, strict=True):
-        for text, cell in zip(cells, row, strict=True):
-            assert text.removeprefix("'") == ("" if cell is None else str(cell)).removeprefix("'")
+    assert {len(line) for line in _csv(_document(*rows))} == {8}
+    got = [line[2] for line in _table_lines(*rows)]
+    want = [cell for row in rows for cell in row]
+    assert len(got) == len(want)
+    for text, cell in zip(got, want, strict=True):
+        assert text.removeprefix("'") == ("" if cell is None else str(cell)).removeprefix("'")
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet=" \t\r\n=+-@＝＋－＠ax", max_size=6))
 def test_csv_cell_never_begins_a_formula(text: str) -> None:
-    (line,) = [line for line in _csv(_document((text, 1))) if line[1:3] == ["A table", "1"]]
-    first = line[3].lstrip(" \t\r\n")[:1]
-    assert line[3].startswith("'") or first not in tuple("=+-@＝＋－＠") or not first
+    value = _table_lines((text, 1))[0][2]
+    first = value.lstrip(" \t\r\n")[:1]
+    assert value.startswith("'") or first not in tuple("=+-@＝＋－＠") or not first
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1"])
 def test_csv_marks_a_text_that_looks_like_a_formula(text: str) -> None:
-    assert ["'" + text, "0.5"] in [line[3:5] for line in _csv(_document((text, 0.5)))]
+    assert _table_lines((text, 0.5))[0][:3] == ["1", "Name", "'" + text]
+    named = replace(_document(), sections=(Section(key="k", title=text, blocks=(_prose(text),)),))
+    assert {cell for line in _csv(named) for cell in line if cell.endswith(text)} == {"'" + text}
+
+
+def _prose(text: str) -> Bullets:
+    return Bullets(items=((text, text),))
 
 
 def test_csv_leaves_negative_numbers_alone() -> None:
-    assert ["x", "-0.25"] in [line[3:5] for line in _csv(_document(("x", -0.25)))]
+    assert _table_lines(("x", -0.25))[1][:3] == ["1", "Figure", "-0.25"]
 
 
-def test_csv_gives_an_interval_four_fields() -> None:
+def test_csv_gives_an_interval_its_bounds_and_its_note() -> None:
     interval = Interval(value=0.8, low=0.7, high=0.9)
-    lines = _csv(_document(("x", interval), ("y", None)))
-    assert ["Name", "Figure", "Figure: low", "Figure: high", "Figure: note"] in [
-        line[3:8] for line in lines
-    ]
-    assert ["x", "0.8", "0.7", "0.9", ""] in [line[3:8] for line in lines]
-    assert ["y", "", "", "", ""] in [line[3:8] for line in lines]
+    withheld = Interval(value=None, low=None, high=None, note="too few")
+    lines = _table_lines(("x", interval), ("y", withheld), ("z", None))
+    assert lines[1] == ["1", "Figure", "0.8", "0.7", "0.9", ""]
+    assert lines[3] == ["2", "Figure", "", "", "", "too few"]
+    assert lines[5] == ["3", "Figure", "", "", "", ""]
+
+
+def test_csv_is_read_by_a_program_by_names() -> None:
+    text = render_csv(_document(("x", 0.5), ("y", 0.25)))
+    frame = pandas.read_csv(io.StringIO(text))
+    assert list(frame) == ["section", "table", "row", "column", "value", "low", "high", "note"]
+    table = frame[frame.table == "A table"].pivot(index="row", columns="column", values="value")
+    assert table["Figure"].astype(float).tolist() == [0.5, 0.25]
 
 
 def test_csv_lines_end_as_rfc_4180_says() -> None:

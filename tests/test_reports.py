@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pandas
 import pytest
 
 from compliance.documents import Document, Tone, tables
@@ -260,8 +261,23 @@ def test_numbers_agree_in_page_report_and_json_of_the_run() -> None:
 def test_csv_and_json_hold_the_same_tables() -> None:
     document = privacy_report(dossiers.finished())
     lines = list(csv.reader(io.StringIO(render_csv(document), newline="")))
-    titles = {line[1] for line in lines[1:] if line[2] == "title" and line[0] != "document"}
+    titles = {line[1] for line in lines[1:] if line[0] != "document"} - {"text"}
     assert titles == {table.title for _, table in tables(document)}
+
+
+def test_csv_holds_the_conditions_of_its_figures() -> None:
+    document = privacy_report(dossiers.finished())
+    frame = pandas.read_csv(io.StringIO(render_csv(document)))
+    claim = frame[frame.section == "The privacy claim"].set_index("column").value
+    assert {"Unit", "A patient is", "Adjacency", "Mechanism", "Trust, training"} <= set(claim.index)
+    assert "Add or remove" in claim["Adjacency"] and "exp(" in claim["text"]
+    assert "Withdrawal" in set(frame[frame.section == "What is not covered"].column)
+    assert (frame.section == "document").any() and not frame.value.astype(str).str.match(
+        r"[=+@]"
+    ).any()
+    for _, table in tables(document):  # every table can be laid out again
+        found = frame[frame.table == table.title]
+        assert not found.duplicated(["section", "row", "column"]).any(), table.title
 
 
 def test_page_draws_utility_fairness_privacy_and_rounds() -> None:
@@ -378,3 +394,12 @@ def test_page_terminal_and_json_warn_of_a_model_that_is_no_better_than_chance(
         auroc_released=Interval(value=0.3, low=0.1, high=0.4, note="too few patients"),
     )  # fmt: skip
     assert withheld.warning is None
+
+
+def test_page_says_which_runs_it_is_about() -> None:
+    run = dossiers.finished()
+    alone = _text(render_html(run_page(run, dossiers.sweep()[:1])))
+    assert f"This page is about run {run.run_id}." in alone and "of the sweep" not in alone
+    several = _text(render_html(run_page(replace(run, sweep="s-1"), dossiers.sweep())))
+    assert "It is one run of the sweep s-1." in several
+    assert f"over all {len(dossiers.sweep())} figures of the finished runs" in several

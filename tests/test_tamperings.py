@@ -125,7 +125,8 @@ REVIEWED: dict[str, Tampering] = {
     ),
     "a byte in the frontier": flipped("audit_checkpoint", "frontier", f"size = {NEWEST}"),
     "released figure": sql(
-        "UPDATE release SET payload_json = replace(payload_json, '0.', '0.9') WHERE id = 1"
+        "UPDATE release SET payload_json = "  # by chance every figure may be withheld
+        "replace(replace(payload_json, '0.', '0.9'), 'null', '0.9') WHERE id = 1"
     ),
     "exact figure": sql("UPDATE run SET exact_json = replace(exact_json, '0.9', '0.99')"),
     "a byte in the study": flipped("study", "document", "1"),

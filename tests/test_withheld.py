@@ -7,9 +7,13 @@ import pytest
 
 from collegium import run_list
 from compliance import charts
+from compliance.chart_words import describe_utility
+from compliance.comparison import comparison_json
 from compliance.documents import show
 from compliance.dossier import Dossier, Interval, run_json
 from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
+from compliance.sections import utility_table
+from compliance.utility import LOCAL, RELEASED, UtilityPoint, Withheld
 from coordinator.evaluation import TOO_FEW, proportion, released_from
 from coordinator.views import RunSummary, _points
 from dashboard import presentation
@@ -102,3 +106,55 @@ def test_the_dashboard_lists_test_noise_and_no_epsilon() -> None:
     run = replace(_summary(), test_noise=True)
     assert "test noise" in presentation.run_label(run)
     assert "ε" not in presentation.run_label(run)
+
+
+def _runs(
+    *figures: float | None, epsilon: float = 1.0
+) -> tuple[list[UtilityPoint], list[Withheld]]:
+    """Runs of one epsilon by seed; None is one that released nothing."""
+    points = [
+        UtilityPoint(epsilon=epsilon, mode=LOCAL, seed=seed, auroc=auroc, kind=RELEASED,
+                     low=auroc - 0.1, high=auroc + 0.1)
+        for seed, auroc in enumerate(figures) if auroc is not None
+    ]  # fmt: skip
+    return points, [
+        Withheld(epsilon=epsilon, mode=LOCAL, seed=seed, why=TOO_FEW)
+        for seed, auroc in enumerate(figures)
+        if auroc is None
+    ]
+
+
+def test_a_mean_says_how_many_runs_are_missing_in_it() -> None:
+    points, withheld = _runs(0.8, 0.84, None, 0.82, 0.86)
+    low, none = _runs(0.55, epsilon=0.5), _runs(None, None, epsilon=0.1)
+    points, withheld = [*points, *low[0]], [*withheld, *none[1]]
+    said = describe_utility(points, withheld)
+    assert f"mean 0.830 of 4 of 5 runs; 1 withheld: {TOO_FEW}" in said
+    assert f"ε = 0.1, released: all 2 runs withheld: {TOO_FEW}" in said
+    table = utility_table(points, withheld)
+    titles = [column.title for column in table.columns]
+    rows = [dict(zip(titles, row, strict=True)) for row in table.rows]
+    assert [(row["ε"], row["Runs"], row["Withheld"], row["Why withheld"]) for row in rows] == [
+        (0.5, 1, 0, ""), (1.0, 4, 1, TOO_FEW), (0.1, 0, 2, TOO_FEW),
+    ]  # fmt: skip
+    assert rows[2]["AUROC, mean"] is None
+    released = comparison_json(points, withheld)["released"]
+    assert [(r["epsilon"], r["runs"], r["withheld"]) for r in released] == [
+        (0.5, 1, 0), (1.0, 4, 1), (0.1, 0, 2),
+    ]  # fmt: skip
+    assert said in charts.to_svg(charts.utility_against_epsilon(points, withheld)).replace(
+        "&quot;", '"'
+    )
+
+
+def test_means_that_noise_could_have_drawn_are_not_told_either() -> None:
+    points, withheld = _runs(0.8, None, 0.84)
+    said = describe_utility([*points, *_runs(0.79, epsilon=0.5)[0]], withheld)
+    assert "mean" not in said
+    assert "0.800 (0.700 to 0.900), 0.840 (0.740 to 0.940); 1 withheld" in said
+
+
+def test_page_of_runs_of_which_none_released_a_figure_says_so() -> None:
+    run = dossiers.finished()
+    text = render_html(run_page(run, (), _runs(None, None)[1]))
+    assert "No finished run of this study has an AUROC to show yet." in text and TOO_FEW in text
