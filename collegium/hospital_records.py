@@ -4,7 +4,8 @@ For what only a simulation may do: attack a study's trainer, or train a
 reference with all records in one place.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,16 @@ def dealt_records(study: Study, data: Path | None) -> dict[str, Records]:
     Raises:
         CohortRefused: the records do not fit the contract.
     """
+    return {site: read() for site, read in site_readers(study, data).items()}
+
+
+def site_readers(study: Study, data: Path | None) -> dict[str, Callable[[], Records]]:
+    """Returns for every site what reads its records, so that one's faults do not hide another's.
+
+    Raises:
+        CohortRefused: a common file, to be dealt to all, does not fit the contract. A reader
+            raises the same of a site's own file.
+    """
     keep = columns_to_keep(study.split, study.deal)
 
     def load(named: str, site: str) -> Records:
@@ -55,8 +66,9 @@ def dealt_records(study: Study, data: Path | None) -> dict[str, Records]:
         return load_cohort(study.cohort, source, site=site, keep=keep)
 
     if study.deal is not None:
-        return deal(load(study.deal.records, "all"), study.deal, study.sites)
-    return {site.name: load(site.records or "", site.name) for site in study.sites}
+        hands = deal(load(study.deal.records, "all"), study.deal, study.sites)
+        return {site: partial(hands.__getitem__, site) for site in hands}
+    return {site.name: partial(load, site.records or "", site.name) for site in study.sites}
 
 
 def joined(parts: Iterable[Records]) -> Records:

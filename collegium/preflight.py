@@ -10,26 +10,35 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from collegium.consortium import DEFAULT_BUDGET, Settings
 from collegium.foretold_evaluation import foretold_evaluation, foretold_words
-from collegium.hospital_records import dealt_records, simulated_parts
+from collegium.hospital_records import simulated_parts, site_readers
 from collegium.planning import foretold
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.study_shelf import index_beside
-from pipelines.plausible import Remark, nobody_returns, remarks, some_patient_returns
+from pipelines.plausible import (
+    Remark,
+    far_fewer_than_declared,
+    nobody_returns,
+    remarks,
+    some_patient_returns,
+)
+from pipelines.quality import DataQuality, quality_of
 from pipelines.records import Records
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from silos.budget_words import CHEAPER, too_dear
 from silos.privacy_plan import PrivacyPlan
+from silos.quality_table import print_quality
 
 #: By how much advised settings must be better before a study is warned.
 _MUCH = 0.05
+#: Of more sites that are refused only the number is told.
+_MOST_SITES = 2
 
 
 def describe_study(
@@ -125,55 +134,63 @@ def _describe_choice(study: Study, site: str, console: Console) -> None:
 
 
 def check_records(study: Study, folder: Path, data: Path, console: Console) -> dict[str, Any]:
-    """Checks every site's records against the contract, as the hospitals would.
+    """Shows what every site's records are, checked against the contract as the hospitals would.
 
     Raises:
-        CohortRefused: what does not fit, for up to two sites, and how many more.
+        CohortRefused: what does not fit, a line for each fault of each site; of many sites the
+            first, and how many more.
     """
     Settings(data=data).require_sources(study)
     index = index_beside(study, folder)
-    table = Table(box=None, padding=(0, 2), show_edge=False)
-    for heading in ("  site", "records", "training patients", "test patients"):
-        table.add_column(heading, overflow="fold")
-    found: dict[str, Any] = {}
+    quality: dict[str, DataQuality] = {}
+    known: dict[str, Records] = {}
+    said: dict[str, list[Remark]] = {}
     refused: list[str] = []
-    dealt = dealt_records(study, data)
-    for site, records in dealt.items():
+    for site, read in site_readers(study, data).items():
         try:
+            records = read()
             train, test = simulated_parts(study, site, records, index)
         except CohortRefused as error:
             refused.append(str(error))
             continue
-        counts = {"train_patients": train.num_patients, "test_patients": test.num_patients}
-        found[site] = {"records": len(records)} | counts
-        table.add_row(f"  {site}", str(len(records)), *map(str, counts.values()))
+        known[site] = records
+        quality[site] = quality_of(records, train, test, study.cohort)
+        said[site] = [*remarks(records, study.cohort)]
+        fewer = far_fewer_than_declared(train, study.site(site).patients)
+        said[site] += [] if fewer is None else [fewer]
     if refused:
-        more = f" (and {len(refused) - 2} more sites)" if len(refused) > 2 else ""
-        raise CohortRefused("\n".join(refused[:2]) + more)
-    console.print(table)
-    for site, said in _remarks(dealt, study).items():
-        found[site]["remarks"] = [f"{remark.what}: {remark.found}" for remark in said]
-        for remark in said:
-            advice = f"; {remark.remedy}" if remark.remedy else ""
+        more = len(refused) - _MOST_SITES
+        rest = [f"and {more} more site{'s' * (more > 1)}"] if more > 0 else []
+        raise CohortRefused("\n".join([*refused[:_MOST_SITES], *rest]))
+    _say_who_returns(known, study, said)
+    print_quality(quality, console, dealt=study.deal.records if study.deal is not None else "")
+    for site, found in said.items():
+        for remark in found:
             console.print(
-                f"  {site}: {remark.found}{advice}",
-                style="yellow" if remark.remedy else None,
+                f"  {site}: {remark.found}; {remark.remedy}",
+                style="yellow",
                 markup=False,
                 soft_wrap=True,
             )
-    return {"sites": found}
+    return {
+        "sites": {
+            site: report.to_json()
+            | {"remarks": [f"{remark.what}: {remark.found}" for remark in said[site]]}
+            for site, report in quality.items()
+        }
+    }
 
 
-def _remarks(dealt: Mapping[str, Records], study: Study) -> dict[str, list[Remark]]:
-    """Returns what was counted of each site; that nobody returns, where others' patients do."""
-    some_return = any(map(some_patient_returns, dealt.values()))
-    said = {}
-    for site, records in dealt.items():
-        said[site] = list(remarks(records, study.cohort))
-        alone = nobody_returns(records, study.cohort) if some_return else None
+def _say_who_returns(
+    known: Mapping[str, Records], study: Study, said: Mapping[str, list[Remark]]
+) -> None:
+    """Adds that no patient of a site returns, where patients of other sites do."""
+    if not any(map(some_patient_returns, known.values())):
+        return
+    for site, records in known.items():
+        alone = nobody_returns(records, study.cohort)
         if alone is not None:
             said[site].append(alone)
-    return said
 
 
 def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> None:

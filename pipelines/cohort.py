@@ -4,6 +4,7 @@ Rules:
 
 1. Whatever does not fit the contract is refused with site, column and line (or
    array and entry), what is wrong and what to do; never with a patient's value.
+   Of a table every fault of every column is told at once.
 2. A cohort too small to protect, or without anything to learn from, is refused
    before any work.
 """
@@ -16,7 +17,8 @@ import numpy as np
 from pipelines.images import load_images
 from pipelines.plausible import require_plausible
 from pipelines.records import Records
-from pipelines.tables import encode_table, read_bundled, read_csv
+from pipelines.table_encoding import encode_table
+from pipelines.tables import AS_DECLARED, CsvDialect, read_bundled, read_csv
 from protocol.contract import Cohort, ImageCohort
 from protocol.errors import CohortRefused
 from protocol.study import BUNDLED, ColumnSplit, Deal, DealByColumn, Split
@@ -25,7 +27,12 @@ __all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
 
 
 def load_cohort(
-    cohort: Cohort, source: str | Path, *, site: str, keep: Sequence[str] = ()
+    cohort: Cohort,
+    source: str | Path,
+    *,
+    site: str,
+    keep: Sequence[str] = (),
+    dialect: CsvDialect = AS_DECLARED,
 ) -> Records:
     """Returns the records of one source, encoded by the contract.
 
@@ -34,6 +41,7 @@ def load_cohort(
         source: a CSV or npz file, or ``study.BUNDLED``.
         site: whose records these are, for messages.
         keep: columns that split or deal will look at, see ``columns_to_keep``.
+        dialect: how the hospital's own file is written, where not as the contract says.
 
     Guarantee: the encoding of a record depends on the contract and on that
     record only.
@@ -48,7 +56,7 @@ def load_cohort(
     if source == BUNDLED:
         table = read_bundled(cohort, site=site, keep=keep)
     else:
-        table = read_csv(Path(source), cohort, site=site, keep=keep)
+        table = read_csv(Path(source), cohort, site=site, keep=keep, dialect=dialect)
     return encode_table(table, cohort, keep=keep)
 
 

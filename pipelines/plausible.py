@@ -4,81 +4,43 @@ Rules:
 
 1. What is said names columns, ranges of the contract and counts, never a value.
 2. Most numbers of a column outside its range are a wrong unit, and most rows
-   written twice are a file joined to itself: both are refused. Less is a remark.
+   written twice are a file joined to itself: both are refused. Less is a remark,
+   and for one column's cells, clipped or imputed, only above a few per cent.
 3. With ``patient_key: row`` two patients may be alike, so equal rows are a remark.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pipelines.quality import ColumnCounts, column_counts, number_columns, rows_of
 from pipelines.records import Records
-from protocol.contract import Cohort, NumberColumn, TableCohort
+from protocol.contract import Cohort
 from protocol.errors import CohortRefused
 
-#: Above this part of a column's measured numbers a remark becomes a warning.
-MANY_CLIPPED = 0.05
-#: Above this part the records are refused.
+#: Above this part of a column's cells it is remarked that they were clipped, or imputed.
+MANY = 0.05
+#: Above this part of a column's measured numbers, or of the rows, the records are refused.
 MOST = 0.5
 #: Of fewer measured numbers, or rows, no part means anything: nothing is refused.
 FEW = 10
+#: More columns than these are counted, not named.
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remark:
-    """One thing that was counted; ``remedy`` is empty where it is as it should be."""
+    """One thing that may be wrong with the records, and what to do about it."""
 
     what: str
     found: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Clipped:
-    """A number column of which cells were clipped to its range.
-
-    ``cells`` of the ``measured`` ones, which are those that were not imputed.
-    """
-
-    column: NumberColumn
-    cells: int
-    measured: int
-
-    @property
-    def share(self) -> float:
-        """The part of the measured numbers that was clipped."""
-        return self.cells / self.measured
-
-    def __str__(self) -> str:
-        low, high = self.column.range
-        return (
-            f"column {self.column.name!r}: {self.cells} of {self.measured} numbers lie outside the "
-            f"range [{low:g}, {high:g}] and are clipped to it"
-        )
-
-
-def clipped(*parts: Records, cohort: Cohort) -> tuple[Clipped, ...]:
-    """Returns the columns of which numbers were clipped, in the contract's order."""
-    if not isinstance(cohort, TableCohort):
-        return ()
-    rows = _rows(parts)
-    noted = parts[0].noted
-    found = []
-    for column in cohort.features:
-        if isinstance(column, NumberColumn) and column.name in noted.clipped:
-            cells = int(np.isin(rows, noted.clipped[column.name]).sum())
-            imputed = noted.imputed.get(column.name, np.array([], dtype=np.int64))
-            measured = len(rows) - int(np.isin(rows, imputed).sum())
-            if cells:
-                found.append(Clipped(column=column, cells=cells, measured=measured))
-    return tuple(found)
+    remedy: str
 
 
 def repeated_rows(*parts: Records) -> int:
     """Returns how many rows stand in the file more than once, equal in every cell."""
-    return int(np.isin(_rows(parts), parts[0].noted.repeated).sum())
+    return int(np.isin(rows_of(parts), parts[0].noted.repeated).sum())
 
 
 def some_patient_returns(records: Records) -> bool:
@@ -90,29 +52,38 @@ def require_plausible(*parts: Records, cohort: Cohort, site: str) -> None:
     """Refuses records of which most are in another unit, or written twice.
 
     Raises:
-        CohortRefused: the first such column and its range, or the count of equal rows.
+        CohortRefused: every such column and its range, and the count of equal rows.
     """
-    for column in clipped(*parts, cohort=cohort):
-        if column.measured >= FEW and column.share > MOST:
-            raise CohortRefused(
-                f"site {site}: {column}; are they in the study's unit? Convert the column, or ask "
-                "for a wider range"
-            )
+    found = [
+        f"{_clipped_words(column, cohort)}; are they in the study's unit? Convert the column, or "
+        "ask for a wider range"
+        for column in column_counts(*parts, cohort=cohort)
+        if column.measured >= FEW and column.share_clipped > MOST
+    ]
     rows, repeated = sum(len(part) for part in parts), repeated_rows(*parts)
     if cohort.patient_key != "row" and rows >= FEW and repeated > MOST * rows:
-        raise CohortRefused(f"site {site}: {_repeated_words(repeated, rows)}; {_WRITE_ONCE}")
+        found.append(f"{_repeated_words(repeated, rows)}; {_WRITE_ONCE}")
+    if found:
+        raise CohortRefused("\n".join(f"site {site}: {fault}" for fault in found))
 
 
 def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
-    """Yields what was counted of one hospital's records."""
-    for column in clipped(records, cohort=cohort):
-        many = column.share > MANY_CLIPPED
+    """Yields what may be wrong with one hospital's records, though it is not refused."""
+    columns = column_counts(records, cohort=cohort)
+    for column in columns:
+        if column.share_clipped > MANY:
+            yield Remark(
+                what="clipped",
+                found=f"{_clipped_words(column, cohort)} ({column.share_clipped:.1%})",
+                remedy="compare the column's unit and its codes for missing with the study's",
+            )
+    imputed = [column for column in columns if column.share_imputed > MANY]
+    if imputed:
         yield Remark(
-            what="clipped",
-            found=f"{column} ({column.share:.1%})",
-            remedy="compare the column's unit and its codes for missing with the study's"
-            if many
-            else "",
+            what="imputed",
+            found=f"many cells are missing and imputed: {_listed(imputed)}",
+            remedy="is it so in the records? Else mend the export: a column that is mostly "
+            "imputed teaches nothing",
         )
     repeated = repeated_rows(records)
     if repeated:
@@ -138,6 +109,33 @@ def nobody_returns(records: Records, cohort: Cohort) -> Remark | None:
     )
 
 
+def far_fewer_than_declared(train: Records, declared: int) -> Remark | None:
+    """Returns the remark that a study declares more than twice the training patients there are."""
+    if 2 * train.num_patients >= declared:
+        return None
+    return Remark(
+        what="declared patients",
+        found=f"{train.num_patients} patients train, the study declares {declared}",
+        remedy="the hospital's part is divided by the declared number: ask for a round number "
+        "nearer to the truth",
+    )
+
+
+def _clipped_words(column: ColumnCounts, cohort: Cohort) -> str:
+    low, high = number_columns(cohort)[column.name].range
+    return (
+        f"column {column.name!r}: {column.clipped} of {column.measured} numbers lie outside the "
+        f"range [{low:g}, {high:g}] and are clipped to it"
+    )
+
+
+def _listed(columns: Sequence[ColumnCounts]) -> str:
+    most = sorted(columns, key=lambda column: -column.share_imputed)
+    shown = ", ".join(f"{c.name} {c.share_imputed:.0%}" for c in most[:_MOST_NAMED])
+    more = len(most) - _MOST_NAMED
+    return f"{shown} and {more} more columns" if more > 0 else shown
+
+
 _ONE_PATIENT = (
     "if two of them are one patient's, write one: every row counts as a patient, and one written "
     "twice is protected half as well"
@@ -150,7 +148,3 @@ _WRITE_ONCE = (
 
 def _repeated_words(repeated: int, rows: int) -> str:
     return f"{repeated} of {rows} rows are equal to another row in every cell"
-
-
-def _rows(parts: tuple[Records, ...]) -> NDArray[np.int64]:
-    return np.concatenate([part.rows for part in parts])

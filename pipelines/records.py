@@ -30,13 +30,17 @@ class Noted:
     """What was noted of a source's rows (counted from 0) while they were encoded.
 
     Attributes:
+        read: how many rows the source has.
+        missing: by needed column, the rows whose cell is missing, dropped ones included.
+        replaced: by number column, the rows whose text the contract replaces by a number.
         clipped: by number column, the rows whose number was clipped to the range.
-        imputed: by number column, the rows whose number was missing and imputed.
         repeated: the rows that are equal to another row in every cell of the source.
     """
 
+    read: int = 0
+    missing: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    replaced: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     clipped: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
-    imputed: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     repeated: NDArray[np.int64] = field(default_factory=_no_rows)
 
 

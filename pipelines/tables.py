@@ -1,63 +1,72 @@
-"""Tables: CSV text (or the bundled records) in, encoded ``Records`` out.
+"""Tables: a CSV file (or the bundled records) as text, one list of cells for each column.
 
 Rules:
 
-1. A file is read as text and every cell is encoded by the contract alone, so
-   no cell's meaning depends on another cell, nor on a parser's guesses.
-2. What does not fit is refused with column and line; a message holds names,
-   line numbers and counts, never the content of a cell.
-3. In a column of numbers a missing code is compared as a number: where ``-1``
-   means missing, so do ``-1.0`` and ``-1e0``. Elsewhere it is compared as text.
-4. With ``on_missing: drop_row`` a record that lacks a needed cell leaves before
-   anything else about it is looked at.
+1. A file is read as text; what a cell means is left to ``table_encoding``.
+2. What does not fit is told with column and line, all of it at once; a message
+   holds names, line numbers and counts, never the content of a cell.
+3. How a file is written (delimiter, encoding) may differ from hospital to
+   hospital; what its cells mean may not.
 """
 
 import csv
 import io
 import itertools
-import math
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.faults import Fault
 from pipelines.file_kinds import file_kind
-from pipelines.records import Noted, Records, number_patients, patient_token
-from protocol.contract import CategoryColumn, NumberColumn, TableCohort, canonical_token
+from protocol.contract import Encoding, TableCohort
 from protocol.errors import CohortRefused
 from protocol.study import nearest
 
 #: Larger tables belong into a database; the file is held in memory as text.
 MAX_BYTES = 2 * 10**9
-_NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_INFINITE = frozenset({"inf", "infinity", "nan"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvDialect:
+    """How a hospital's own file is written; None where it is as the contract says."""
+
+    delimiter: str | None = None
+    encoding: Encoding | None = None
+
+
+#: A file that is written as the contract says.
+AS_DECLARED = CsvDialect()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
     """Cells of the columns a study needs, as text, and where they were written.
 
-    ``lines`` are 1-based lines of the file, ``rows`` count its records from 0;
-    ``repeated`` are the rows of the file that equal another in every cell.
+    ``file`` is the file's own name, without folders. ``lines`` are 1-based lines of
+    the file, ``rows`` count its records from 0; ``repeated`` are the rows of the file
+    that equal another in every cell. ``faults`` are what reading found: a column
+    that is missing has no ``cells``, a line of another length no row.
     """
 
     site: str
+    file: str
     cells: dict[str, list[str]]
     lines: list[int]
     rows: list[int]
     repeated: NDArray[np.int64]
+    faults: tuple[Fault, ...] = ()
 
     def select(self, keep: Sequence[int]) -> "Table":
         """Returns the records at the given places."""
-        return Table(
-            site=self.site,
+        return replace(
+            self,
             cells={name: [cells[i] for i in keep] for name, cells in self.cells.items()},
             lines=[self.lines[i] for i in keep],
             rows=[self.rows[i] for i in keep],
-            repeated=self.repeated,
         )
 
 
@@ -68,26 +77,34 @@ def needed_columns(cohort: TableCohort, keep: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def read_csv(path: Path, cohort: TableCohort, *, site: str, keep: Sequence[str]) -> Table:
-    """Returns the needed columns of a CSV file.
+def read_csv(
+    path: Path,
+    cohort: TableCohort,
+    *,
+    site: str,
+    keep: Sequence[str],
+    dialect: CsvDialect = AS_DECLARED,
+) -> Table:
+    """Returns the needed columns of a CSV file, and the faults that were found in it.
 
     Raises:
-        CohortRefused: unreadable, no text, empty, wrongly encoded or delimited, a
-            column missing or named twice, lines of different lengths.
+        CohortRefused: unreadable, no text, empty, wrongly encoded or delimited.
     """
-    lines_read = _records_of(_text(path, cohort, site), cohort.delimiter, site)
+    delimiter = dialect.delimiter or cohort.delimiter
+    text = _text(path, dialect.encoding or cohort.encoding, site)
+    lines_read = _records_of(text, delimiter, site, path.name)
     first = next(lines_read, None)
     if first is None:
-        raise CohortRefused(f"site {site}: the file of records is empty")
+        raise CohortRefused(f"site {site}: the file of records {path.name!r} is empty")
     names = [column.name for column in cohort.columns]
     if len(first[1]) == 1 != len(names):
-        _refuse_delimiter(first[1][0], cohort.delimiter, site)
+        _refuse_delimiter(first[1][0], delimiter, site, path.name)
     if cohort.header:
         names = [name.strip() for name in first[1]]
     else:
-        _check_declared(len(first[1]), len(names), site)
+        _check_declared(len(first[1]), len(names), site, path.name)
         lines_read = itertools.chain([first], lines_read)
-    places = _places(names, needed_columns(cohort, keep), site)
+    places, faults = _places(names, needed_columns(cohort, keep))
     cells: dict[str, list[str]] = {name: [] for name in places}
     lines: list[int] = []
     odd: list[tuple[int, int]] = []
@@ -101,10 +118,15 @@ def read_csv(path: Path, cohort: TableCohort, *, site: str, keep: Sequence[str])
         whole.append(hash(tuple(written)))
         for name, place in places.items():
             cells[name].append(written[place])
-    if odd:
-        raise _uneven(odd, len(names), site)
-    rows = list(range(len(lines)))
-    return Table(site=site, cells=cells, lines=lines, rows=rows, repeated=_repeated(whole))
+    return Table(
+        site=site,
+        file=path.name,
+        cells=cells,
+        lines=lines,
+        rows=list(range(len(lines))),
+        repeated=_repeated(whole),
+        faults=(*_uneven(odd, len(names)), *faults),
+    )
 
 
 def _repeated(hashes: Sequence[int]) -> NDArray[np.int64]:
@@ -115,7 +137,7 @@ def _repeated(hashes: Sequence[int]) -> NDArray[np.int64]:
     return np.flatnonzero(counts[inverse] > 1)
 
 
-def _records_of(text: str, delimiter: str, site: str) -> Iterator[tuple[int, list[str]]]:
+def _records_of(text: str, delimiter: str, site: str, file: str) -> Iterator[tuple[int, list[str]]]:
     """Yields every line that is not blank: its number, from 1, and its cells."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -124,7 +146,8 @@ def _records_of(text: str, delimiter: str, site: str) -> Iterator[tuple[int, lis
                 yield reader.line_num, cells
     except csv.Error as error:
         raise CohortRefused(
-            f"site {site}: line {reader.line_num}: not CSV (an open quote, or a cell too long)"
+            f"site {site}: {file}: line {reader.line_num}: not CSV (an open quote, or a cell too "
+            "long)"
         ) from error
 
 
@@ -139,74 +162,25 @@ def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> Tabl
     names = [*(str(name) for name in bunch.feature_names), "diagnosis"]
     columns = [[repr(float(value)) for value in column] for column in bunch.data.T]
     columns.append([str(bunch.target_names[target]) for target in bunch.target])
-    places = _places(names, needed_columns(cohort, keep), site)
+    places, faults = _places(names, needed_columns(cohort, keep))
     count = len(bunch.target)
     return Table(
         site=site,
+        file="the bundled records",
         cells={name: columns[place] for name, place in places.items()},
         lines=list(range(2, count + 2)),
         rows=list(range(count)),
         repeated=np.array([], dtype=np.int64),
+        faults=faults,
     )
 
 
-def encode_table(table: Table, cohort: TableCohort, *, keep: Sequence[str]) -> Records:
-    """Returns the table's records as numbers, by the contract alone.
-
-    A number becomes ``(value - centre) / scale``; a category one column per
-    vocabulary entry but the first; columns stand in the contract's order.
-
-    Raises:
-        CohortRefused: a cell is missing, no number, outside its range or its
-            vocabulary: the first such column and line, and how many more.
-    """
-    _refuse_empty_keys(table, cohort)
-    table = _settle_missing(table, cohort, keep)
-    count = len(table.rows)
-    blocks = [_encode_feature(table, column, cohort.missing) for column in cohort.features]
-    features = np.concatenate([np.zeros((count, 0)), *blocks], axis=1).astype(np.float32)
-    if cohort.patient_key == "row":
-        keys = [str(row) for row in table.rows]
-    else:
-        keys = [patient_token(cell) for cell in table.cells[cohort.patient_key]]
-    patients, known = number_patients(np.array(keys, dtype=np.str_))
-    return Records(
-        features=features,
-        labels=_encode_label(table, cohort),
-        patients=patients,
-        patient_keys=tuple(known.tolist()),
-        rows=np.array(table.rows, dtype=np.int64),
-        columns={name: _tokens(table.cells[name]) for name in keep},
-        noted=_noted(table, cohort),
-    )
-
-
-def _noted(table: Table, cohort: TableCohort) -> Noted:
-    """Returns which rows' numbers were clipped or imputed, of a table that fits the contract."""
-    clipped: dict[str, NDArray[np.int64]] = {}
-    imputed: dict[str, NDArray[np.int64]] = {}
-    rows = np.array(table.rows, dtype=np.int64)
-    for column in (c for c in cohort.features if isinstance(c, NumberColumn)):
-        cells, (low, high) = table.cells[column.name], column.range
-        missing = _missing_cells(cells, cohort.missing, as_numbers=True)
-        outside = {cell for cell in set(cells) - missing if not low <= float(cell) <= high}
-        for kind, found in ((clipped, outside), (imputed, missing)):
-            if found:
-                kind[column.name] = rows[[cell in found for cell in cells]]
-    return Noted(clipped=clipped, imputed=imputed, repeated=table.repeated)
-
-
-def refuse(site: str, column: str, what: str, lines: Sequence[int], remedy: str) -> CohortRefused:
-    """Returns the refusal of some lines of one column: the first line, and how many more."""
-    more = len(lines) - 1
-    rest = f" (and {more} more line{'s' if more > 1 else ''})" if more else ""
-    return CohortRefused(f"site {site}: column {column!r}, line {lines[0]}{rest}: {what}; {remedy}")
-
-
-def _text(path: Path, cohort: TableCohort, site: str) -> str:
+def _text(path: Path, encoding: Encoding, site: str) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise CohortRefused(f"site {site}: the file of records exceeds {MAX_BYTES} bytes")
+            raise CohortRefused(
+                f"site {site}: the file of records {path.name!r} exceeds {MAX_BYTES} bytes"
+            )
         data = path.read_bytes()
     except OSError as error:
         raise CohortRefused(unreadable(site, path, error)) from error
@@ -216,15 +190,18 @@ def _text(path: Path, cohort: TableCohort, site: str) -> str:
             f"site {site}: the file of records {path.name!r} is {kind.name}, not CSV text; "
             f"{kind.remedy}"
         )
-    encoding = "utf-8-sig" if cohort.encoding == "utf-8" else cohort.encoding
     try:
-        return data.decode(encoding)
+        return data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise CohortRefused(
-            f"site {site}: line {line}: not {cohort.encoding} text; save the file as "
-            f"{cohort.encoding}, or amend the contract's encoding"
+            f"site {site}: {path.name}: line {line}: not {encoding} text; save the file as "
+            f"{encoding}, or say how it is written: {_IN_SITE_FILE.format('encoding: latin-1')}"
         ) from error
+
+
+#: Where a hospital says how its own file is written.
+_IN_SITE_FILE = "{} in the contract, or under data in a hospital's site file"
 
 
 def unreadable(site: str, path: Path, error: OSError) -> str:
@@ -233,188 +210,55 @@ def unreadable(site: str, path: Path, error: OSError) -> str:
     return f"site {site}: the file of records {path.name!r} cannot be read: {reason}"
 
 
-def _check_declared(found: int, declared: int, site: str) -> None:
+def _check_declared(found: int, declared: int, site: str, file: str) -> None:
     if found != declared:
         raise CohortRefused(
-            f"site {site}: the file has {found} columns, the contract declares {declared}; a file "
-            "without header needs every column declared, in order"
+            f"site {site}: {file}: the file has {found} columns, the contract declares {declared}; "
+            "a file without header needs every column declared, in order"
         )
 
 
-def _uneven(odd: list[tuple[int, int]], width: int, site: str) -> CohortRefused:
-    line, found = odd[0]
-    more = f" (and {len(odd) - 1} more lines)" if len(odd) > 1 else ""
-    return CohortRefused(
-        f"site {site}: line {line}{more}: {found} cells where {width} were expected; mend the "
-        "line, or put a cell that holds the delimiter in quotes"
+def _uneven(odd: list[tuple[int, int]], width: int) -> tuple[Fault, ...]:
+    if not odd:
+        return ()
+    return (
+        Fault(
+            column=None,
+            lines=[line for line, _ in odd],
+            what=f"{odd[0][1]} cells where {width} were expected",
+            remedy="mend the line, or put a cell that holds the delimiter in quotes",
+        ),
     )
 
 
-def _refuse_delimiter(line: str, declared: str, site: str) -> None:
+def _refuse_delimiter(line: str, declared: str, site: str, file: str) -> None:
     other = next((mark for mark in (",", ";", "\t", "|") if mark != declared and mark in line), "")
     if other:
         raise CohortRefused(
-            f"site {site}: the columns seem to be separated by {other!r}, the contract says "
-            f"{declared!r}; amend the contract's delimiter"
+            f"site {site}: {file}: the columns seem to be separated by {other!r}, expected "
+            f"{declared!r}; write {_IN_SITE_FILE.format(f'delimiter: {json.dumps(other)}')}"
         )
 
 
-def _places(names: list[str], needed: Sequence[str], site: str) -> dict[str, int]:
+def _places(names: list[str], needed: Sequence[str]) -> tuple[dict[str, int], tuple[Fault, ...]]:
+    """Returns where each needed column stands, and the faults of those that do not stand once."""
+    places: dict[str, int] = {}
+    faults: list[Fault] = []
     for name in needed:
-        if name not in names:
-            hint = nearest(name, names)
-            raise CohortRefused(
-                f"site {site}: column {name!r} is missing{hint}; the study needs it: export it, "
-                "or mend its name"
-            )
-        if names.count(name) > 1:
-            raise CohortRefused(
-                f"site {site}: column {name!r} occurs {names.count(name)} times in the header; "
-                "keep one"
-            )
-    return {name: names.index(name) for name in needed}
-
-
-def _refuse_empty_keys(table: Table, cohort: TableCohort) -> None:
-    if cohort.patient_key == "row":
-        return
-    missing = set(cohort.missing) | {""}
-    cells = table.cells[cohort.patient_key]
-    lines = [line for cell, line in zip(cells, table.lines, strict=True) if cell in missing]
-    if lines:
-        raise refuse(
-            table.site,
-            cohort.patient_key,
-            "no patient key",
-            lines,
-            "every record needs its patient, or privacy by patient cannot be kept",
-        )
-
-
-def _settle_missing(table: Table, cohort: TableCohort, keep: Sequence[str]) -> Table:
-    numbers = {c.name for c in cohort.features if isinstance(c, NumberColumn)}
-    imputed = {c.name for c in cohort.features if c.impute is not None}
-    lacking: set[int] = set()
-    for name in (n for n in needed_columns(cohort, keep) if n not in imputed):
-        cells = table.cells[name]
-        missing = _missing_cells(cells, cohort.missing, as_numbers=name in numbers)
-        places = [i for i, cell in enumerate(cells) if cell in missing]
-        if places and cohort.on_missing == "refuse":
-            raise refuse(
-                table.site,
-                name,
-                "the cell is missing",
-                [table.lines[i] for i in places],
-                "fill it, or let the contract impute it or drop the row",
-            )
-        lacking.update(places)
-    if not lacking:
-        return table
-    return table.select([i for i in range(len(table.rows)) if i not in lacking])
-
-
-def _missing_cells(
-    cells: Sequence[str], codes: Sequence[str], *, as_numbers: bool
-) -> frozenset[str]:
-    """Returns the spellings among a column's cells that mean missing."""
-    found = set(cells)
-    if not as_numbers:
-        return frozenset(found & set(codes))
-    numbers = {float(code) for code in codes if _NUMERAL.fullmatch(code)}
-    same = {cell for cell in found if _NUMERAL.fullmatch(cell) and float(cell) in numbers}
-    return frozenset((found & set(codes)) | same)
-
-
-def _encode_feature(
-    table: Table, column: NumberColumn | CategoryColumn, missing: Sequence[str]
-) -> NDArray[np.float64]:
-    if isinstance(column, NumberColumn):
-        return _encode_number(table, column, missing)
-    return _encode_category(table, column, frozenset(missing))
-
-
-def _encode_number(table: Table, column: NumberColumn, codes: Sequence[str]) -> NDArray[np.float64]:
-    low, high = column.range
-    missing = _missing_cells(table.cells[column.name], codes, as_numbers=True)
-
-    def read(cell: str) -> float | str:
-        if cell in missing and column.impute is not None:
-            return column.impute
-        value = float(cell) if _NUMERAL.fullmatch(cell) else None
-        if value is None and cell.lower().lstrip("+-") not in _INFINITE:
-            return "text where a number was expected"
-        if value is None or not math.isfinite(value):
-            return "not a finite number"
-        if column.outside == "clip":
-            return min(max(value, low), high)
-        return value if low <= value <= high else f"outside the range [{low:g}, {high:g}]"
-
-    values = _read_cells(table, column.name, read, "mend the cell, or amend the contract")
-    scaled: NDArray[np.float64] = ((values - column.centre) / column.scale)[:, None]
-    return scaled
-
-
-def _encode_category(
-    table: Table, column: CategoryColumn, missing: frozenset[str]
-) -> NDArray[np.float64]:
-    place = {token: float(i) for i, token in enumerate(column.tokens)}
-    imputed = None if column.impute is None else place[canonical_token(column.impute)]
-
-    def read(cell: str) -> float | str:
-        if cell in missing and imputed is not None:
-            return imputed
-        return place.get(canonical_token(cell), "a value outside the vocabulary")
-
-    codes = _read_cells(table, column.name, read, f"it must be one of {_spelled(column.tokens)}")
-    one_hot: NDArray[np.float64] = np.eye(len(place))[codes.astype(np.int64), 1:]
-    return one_hot
-
-
-def _encode_label(table: Table, cohort: TableCohort) -> NDArray[np.float32]:
-    meaning = label_meaning(cohort)
-    expected = f"it must be one of {_spelled(tuple(meaning))}"
-
-    def read(cell: str) -> float | str:
-        return meaning.get(canonical_token(cell), "a label outside the vocabulary")
-
-    labels = _read_cells(table, str(cohort.label.column), read, expected)
-    return labels.astype(np.float32)
-
-
-def label_meaning(cohort: TableCohort) -> dict[str, float]:
-    """Returns 1.0 or 0.0 for every spelling of the label that the contract knows."""
-    return {
-        **{canonical_token(value): 0.0 for value in cohort.label.negative},
-        **{canonical_token(value): 1.0 for value in cohort.label.positive},
-    }
-
-
-def _read_cells(
-    table: Table, name: str, read: Callable[[str], float | str], remedy: str
-) -> NDArray[np.float64]:
-    """Returns a column as numbers; ``read`` answers a number or what is wrong with the cell."""
-    known: dict[str, float | str] = {}
-    values = np.zeros(len(table.rows))
-    problems: dict[str, list[int]] = {}
-    for place, cell in enumerate(table.cells[name]):
-        if cell not in known:
-            known[cell] = read(cell)
-        value = known[cell]
-        if isinstance(value, str):
-            problems.setdefault(value, []).append(table.lines[place])
+        count = names.count(name)
+        if count == 1:
+            places[name] = names.index(name)
+        elif count:
+            what = f"occurs {count} times in the header"
+            faults.append(Fault(column=name, what=what, remedy="keep one"))
         else:
-            values[place] = value
-    if problems:
-        what, lines = min(problems.items(), key=lambda item: item[1][0])
-        raise refuse(table.site, name, what, lines, remedy)
-    return values
+            what = f"missing in the file{_hint(name, names)}"
+            remedy = "the study needs it: export it, or mend its name"
+            faults.append(Fault(column=name, what=what, remedy=remedy))
+    return places, tuple(faults)
 
 
-def _spelled(tokens: Sequence[str]) -> str:
-    shown = ", ".join(tokens[:8])
-    return shown if len(tokens) <= 8 else f"{shown} and {len(tokens) - 8} more"
-
-
-def _tokens(cells: Sequence[str]) -> NDArray[np.str_]:
-    known = {cell: canonical_token(cell) for cell in set(cells)}
-    return np.array([known[cell] for cell in cells], dtype=np.str_)
+def _hint(name: str, names: list[str]) -> str:
+    """Returns the column that was probably meant: other capitals, or a slip of the pen."""
+    same = next((other for other in names if other.casefold() == name.casefold()), None)
+    return f"; did you mean {same!r}?" if same else nearest(name, names)

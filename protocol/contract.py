@@ -7,6 +7,7 @@ leak through the way the data are prepared.
 """
 
 import math
+import re
 from collections import Counter
 from typing import Annotated, Literal, TypeAlias
 
@@ -14,6 +15,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, m
 
 #: One entry of a vocabulary as a person writes it in YAML.
 Token: TypeAlias = StrictBool | int | float | str
+
+
+#: How the letters of a CSV file are written as bytes.
+Encoding: TypeAlias = Literal["utf-8", "latin-1"]
 
 
 class Record(BaseModel):
@@ -55,8 +60,15 @@ def _distinct(values: tuple[Token, ...]) -> tuple[Token, ...]:
 Vocabulary: TypeAlias = Annotated[tuple[Token, ...], Field(min_length=1), AfterValidator(_distinct)]
 
 
+#: A number as a file may write it: no other digits, no underscores, no hexadecimals.
+NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
 class NumberColumn(Record):
-    """A numeric feature, encoded as ``(value - centre) / scale``."""
+    """A numeric feature, encoded as ``(value - centre) / scale``.
+
+    ``replace`` says which number stands for a text: ``{"> 89": 90}``.
+    """
 
     name: str = Field(min_length=1)
     kind: Literal["number"]
@@ -65,6 +77,7 @@ class NumberColumn(Record):
     scale: float = Field(default=1.0, gt=0)
     outside: Literal["refuse", "clip"] = "refuse"
     impute: float | None = None
+    replace: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> "NumberColumn":
@@ -73,6 +86,13 @@ class NumberColumn(Record):
             raise ValueError(f"range must rise, got [{low}, {high}]")
         if self.impute is not None and not low <= self.impute <= high:
             raise ValueError("impute lies outside the range")
+        for text, number in self.replace.items():
+            if not text.strip() or text != text.strip() or NUMERAL.fullmatch(text):
+                raise ValueError(
+                    f"replace: {text!r} must be a text without blanks around it, and no number"
+                )
+            if not low <= number <= high:
+                raise ValueError(f"replace: {text!r} becomes {number:g}, outside the range")
         return self
 
 
@@ -143,7 +163,7 @@ class TableCohort(_Cohort):
     kind: Literal["table"]
     header: bool = True
     delimiter: str = Field(default=",", min_length=1, max_length=1)
-    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    encoding: Encoding = "utf-8"
     missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan", "null")
     on_missing: Literal["refuse", "drop_row"] = "refuse"
     columns: tuple[Column, ...] = Field(min_length=1)
@@ -156,6 +176,13 @@ class TableCohort(_Cohort):
             raise ValueError(f"columns are declared twice: {', '.join(repeated)}")
         if not self.features:
             raise ValueError("no column is a feature (kind number or category)")
+        for column in self.columns:
+            both = set(self.missing) & set(getattr(column, "replace", ()))
+            if both:
+                raise ValueError(
+                    f"column {column.name!r}: {min(both)!r} is replaced, and means missing: take "
+                    "it out of missing, or out of replace"
+                )
         if self.label.column is None:
             raise ValueError("label.column is missing: name the column that holds the label")
         features = {column.name for column in self.features}

@@ -113,18 +113,28 @@ def grant(
 def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
     """Looks at everything that a study needs here, and says what to mend; exit code 2 if anything.
 
-    Records, policy, approval, budget, machine, certificate and line; counts only.
+    Records (what they are goes to stdout), policy, approval, budget, machine, certificate and
+    line; counts only, and nothing of it is sent anywhere.
     """
     from dataclasses import asdict
 
     from protocol.study_file import read_study_file
     from silos.findings import print_findings
+    from silos.quality_table import print_quality
     from silos.site_check import check_site
 
     found = check_site(home, read_study_file(study), study.parent)
-    print_findings(found, answers(as_json))
-    emit([asdict(entry) for entry in found], as_json)
-    if any(entry.state == "bad" for entry in found):
+    if found.quality is not None:
+        print_quality({found.site: found.quality}, answers(as_json))
+    print_findings(found.findings, answers(as_json))
+    emit(
+        {
+            "findings": [asdict(entry) for entry in found.findings],
+            "records": found.quality.to_json() if found.quality is not None else None,
+        },
+        as_json,
+    )
+    if any(entry.state == "bad" for entry in found.findings):
         raise typer.Exit(2)
 
 

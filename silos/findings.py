@@ -43,9 +43,9 @@ def print_findings(found: Sequence[Finding], console: Console) -> None:
     for entry in found:
         table.add_row(f"[{_STYLES[entry.state]}]{entry.state}[/]", entry.what, _plain(entry))
     console.print(table)
-    for entry in found:
-        if entry.remedy:
-            console.print(f"  {entry.what}: {entry.remedy}", markup=False, soft_wrap=True)
+    remedies = (f"  {entry.what}: {entry.remedy}" for entry in found if entry.remedy)
+    for line in dict.fromkeys(remedies):  # several faults may have one remedy
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _plain(entry: Finding) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.tables import AS_DECLARED, CsvDialect
 from protocol.identity import Member, Roster
 from protocol.study import Study
 from protocol.tensors import Tensors
@@ -16,9 +17,9 @@ class Invitation:
     """A run to join, as given to the hospital by its own people.
 
     ``data`` is the folder in which a simulation finds the records, ``source`` the
-    hospital's own records where its site file names them; a
-    ``fixed_noise_seed`` is for tests of a simulation only. ``own_words`` are what
-    the consortium has kept of this hospital's earlier signed words.
+    hospital's own records where its site file names them, ``dialect`` how they are
+    written; a ``fixed_noise_seed`` is for tests of a simulation only. ``own_words``
+    are what the consortium has kept of this hospital's earlier signed words.
     ``stated`` is what the hospital states about its patients.
     ``require_machines`` checks the evidence of the members that it is given, where
     the hospital's policy asks for any. ``keep_model`` is given the run's final model.
@@ -31,6 +32,7 @@ class Invitation:
     data: Path | None
     index_file: bytes | None
     source: Path | None = None
+    dialect: CsvDialect = AS_DECLARED
     fixed_noise_seed: int | None = None
     own_words: OwnWords = OwnWords()
     stated: PatientStatement = NOTHING_STATED

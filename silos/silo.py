@@ -252,7 +252,9 @@ class Silo:
             raise CohortRefused(f"site {self.site}: --data is missing: name the folder of {named}")
         else:
             source = invitation.data / named
-        records = load_cohort(study.cohort, source, site=self.site, keep=keep)
+        records = load_cohort(
+            study.cohort, source, site=self.site, keep=keep, dialect=invitation.dialect
+        )
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
 
     def _reserved(self, invitation: Invitation, most_runs: int | None) -> PrivacyPlan | None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from compliance.patient_sides import require_same_sides
 from compliance.store import Hospital
 from compliance.study_shelf import index_beside
 from compliance.trusted_rosters import TrustedRosters
-from pipelines.plausible import nobody_returns, remarks
-from pipelines.records import Records
+from pipelines.plausible import far_fewer_than_declared, nobody_returns, remarks
+from pipelines.quality import DataQuality, quality_of
 from protocol.contract import TableCohort
 from protocol.errors import FederationError, StudyRefused
 from protocol.identity import ROSTER_WARNING
@@ -42,7 +43,7 @@ from silos.credentials import Credentials
 from silos.findings import Finding, bad, ok, warn
 from silos.folder import SITE_FILE
 from silos.home import read_own
-from silos.own_records import read_own_records
+from silos.own_records import OwnRecords, read_own_records
 from silos.patient_statement import sides_of, stays_on_one_side
 from silos.policy import open_at
 from silos.privacy_plan import PrivacyPlan
@@ -57,6 +58,18 @@ _FEW_DAYS = timedelta(days=2)
 _SPARE_BYTES = 256 << 20
 
 
+@dataclass(frozen=True, kw_only=True)
+class SiteCheck:
+    """What was found, and what the records are where they fit the study.
+
+    Both are the hospital's own: they are printed here, and sent nowhere.
+    """
+
+    findings: tuple[Finding, ...]
+    site: str = ""
+    quality: DataQuality | None = None
+
+
 def check_site(
     home: Path,
     study: Study,
@@ -64,8 +77,8 @@ def check_site(
     *,
     reach: Reach = reach,
     now: datetime | None = None,
-) -> tuple[Finding, ...]:
-    """Returns what stands between a study and this hospital, and what does not.
+) -> SiteCheck:
+    """Returns what stands between a study and this hospital, what does not, and its data quality.
 
     Args:
         home: the hospital's folder.
@@ -79,25 +92,25 @@ def check_site(
         site = site_file_of(home)
         hospital = read_own(home, site)
     except FederationError as error:
-        return (bad("site file", str(error), "mend the site file, or collegium silo init"),)
+        broken = bad("site file", str(error), "mend the site file, or collegium silo init")
+        return SiteCheck(findings=(broken,))
+    quality = None
     try:
         found = [
             ok("site file", f"hospital {site.name}, {home / SITE_FILE}"),
             *_policy(site, study, hospital),
         ]
         if site.name in study.site_names:
-            found += [
-                *_approval(site, study, hospital),
-                *_hours(site, moment),
-                *_records(home, site, study, folder, hospital),
-                _quorum(study),
-                *_budget(site, study, hospital),
-            ]
-        return (
-            *found,
-            *_machine(home, site, study),
-            *_line(home, site, hospital, reach, moment),
-        )
+            found += [*_approval(site, study, hospital), *_hours(site, moment)]
+            try:
+                read = _read(home, site, study, folder, hospital)
+                quality = quality_of(read.whole, read.train, read.test, study.cohort)
+                found += _records(site, study, read)
+            except FederationError as error:
+                found += _unfit(site, error)
+            found += [_quorum(study), *_budget(site, study, hospital)]
+        found += [*_machine(home, site, study), *_line(home, site, hospital, reach, moment)]
+        return SiteCheck(findings=tuple(found), site=site.name, quality=quality)
     finally:
         hospital.close()
 
@@ -154,45 +167,51 @@ def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
         yield warn("hours", f"{said}: closed now", "the study joins when the hours begin")
 
 
-def _records(
+def _read(
     home: Path, site: SiteFile, study: Study, folder: Path, hospital: Hospital
-) -> Iterator[Finding]:
-    try:
-        index = index_beside(study, folder)
-        records, train, test = read_own_records(home, site, study, index, hospital.split_key)
-        if stays_on_one_side(study, site.stated):
-            require_same_sides(hospital, sides_of(train, test))
-    except FederationError as error:
-        yield bad("records", str(error), "mend the records or data in the site file")
-        return
-    patients, declared = train.num_patients + test.num_patients, study.site(site.name).patients
+) -> OwnRecords:
+    """Returns this hospital's records, read, split and checked as the run would.
+
+    Raises:
+        FederationError: the run would refuse them too.
+    """
+    index = index_beside(study, folder)
+    read = read_own_records(home, site, study, index, hospital.split_key)
+    if stays_on_one_side(study, site.stated):
+        require_same_sides(hospital, sides_of(read.train, read.test))
+    return read
+
+
+def _unfit(site: SiteFile, error: FederationError) -> Iterator[Finding]:
+    """Yields every fault of the records as a line of its own; the hospital knows its own name."""
+    for fault in str(error).splitlines():
+        yield bad(
+            "records",
+            fault.removeprefix(f"site {site.name}: "),
+            "mend the records or data in the site file",
+        )
+
+
+def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding]:
+    patients = read.train.num_patients + read.test.num_patients
     yield ok(
         "records",
-        f"{len(records)} fit the contract: {train.num_patients} patients train, "
-        f"{test.num_patients} test",
+        f"{len(read.whole)} fit the contract: {read.train.num_patients} patients train, "
+        f"{read.test.num_patients} test",
     )
-    yield from _plausible(records, study)
+    for found in (
+        *remarks(read.whole, study.cohort),
+        nobody_returns(read.whole, study.cohort),
+        far_fewer_than_declared(read.train, study.site(site.name).patients),
+    ):
+        if found is not None:
+            yield warn(found.what, found.found, found.remedy)
     if patients < site.policy.patients:
         yield bad(
             "patients",
             f"{patients} patients, the policy asks for {site.policy.patients}",
             "this hospital is too small for its own policy.patients: amend it, or stay out",
         )
-    if 2 * train.num_patients < declared:
-        yield warn(
-            "declared patients",
-            f"{train.num_patients} patients train, the study declares {declared}",
-            "our part is divided by the declared number: ask for a round number nearer to ours",
-        )
-
-
-def _plausible(records: Records, study: Study) -> Iterator[Finding]:
-    alone = nobody_returns(records, study.cohort)
-    for found in (*remarks(records, study.cohort), *(() if alone is None else (alone,))):
-        if found.remedy:
-            yield warn(found.what, found.found, found.remedy)
-        else:
-            yield ok(found.what, found.found)
 
 
 def _quorum(study: Study) -> Finding:

@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from protocol.contract import Record
+from pipelines.tables import AS_DECLARED, CsvDialect
+from protocol.contract import Encoding, Record
 from protocol.document import DocumentForm, read_document
 from protocol.errors import SiteFileRefused
 from protocol.study import Name, Split, nearest
@@ -80,6 +81,14 @@ Person: TypeAlias = Annotated[
 ]
 
 
+def _is_file(path: str) -> str:
+    if "://" in path:
+        raise ValueError(
+            "is an address: name a file (a database's table or query, exported as CSV in UTF-8)"
+        )
+    return path
+
+
 class FileSource(Record):
     """Records in a file: a CSV, or an npz of images; a path is taken from the site file's folder.
 
@@ -88,10 +97,14 @@ class FileSource(Record):
     ``patient_number`` names the column that holds this hospital's own number of a
     person, the same for life and in every data set; ``one_row_is_one_person`` says
     that no person has two rows. Nothing is taken for granted (``patient_statement``).
+    ``delimiter`` and ``encoding`` say how a CSV is written where it is not as the study
+    says; what its cells mean is the study's.
     """
 
     kind: Literal["file"]
-    path: str = Field(min_length=1, max_length=4096)
+    path: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    encoding: Encoding | None = None
     patient_number: Column | None = None
     one_row_is_one_person: bool = False
 
@@ -248,6 +261,13 @@ class SiteFile(Record):
             patient_number=self.data.patient_number,
             one_row_is_one_person=self.data.one_row_is_one_person,
         )
+
+    @property
+    def dialect(self) -> CsvDialect:
+        """How the hospital's own file is written, where not as a study says."""
+        if self.data is None:
+            return AS_DECLARED
+        return CsvDialect(delimiter=self.data.delimiter, encoding=self.data.encoding)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteFile":

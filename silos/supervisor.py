@@ -27,6 +27,7 @@ from compliance.joined_runs import JoinedRuns, RunState
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
+from pipelines.tables import CsvDialect
 from protocol.enrolment import CertificateReply, RosterNews, parse, request_renewal
 from protocol.enrolment import to_bytes as enrolment_bytes
 from protocol.errors import (
@@ -70,13 +71,15 @@ _MOST_FAREWELLS = 20
 class Settings:
     """What a supervisor is told beside its home.
 
-    ``stated`` returns what the hospital states about its patients now. ``fixed_noise``
-    is for tests of a simulated hospital only. ``attestation`` returns what the
-    hospital's policy asks of the other members' machines now, ``evidence`` what this
-    machine shows of itself over the given 64 bytes.
+    ``source`` is the file of records, ``dialect`` returns how it is written now, and
+    ``stated`` what the hospital states about its patients now. ``fixed_noise`` is for
+    tests of a simulated hospital only. ``attestation`` returns what the hospital's
+    policy asks of the other members' machines now, ``evidence`` what this machine
+    shows of itself over the given 64 bytes.
     """
 
     source: Path | None = None
+    dialect: Callable[[], CsvDialect] = CsvDialect
     stated: Callable[[], PatientStatement] = PatientStatement
     fixed_noise: bool = False
     wait_seconds: int = WAIT_SECONDS
@@ -397,6 +400,7 @@ class Supervisor:
                 data=None,
                 index_file=index,
                 source=self._settings.source,
+                dialect=self._settings.dialect(),
                 stated=self._settings.stated(),
                 fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
                 own_words=self._own_words(wire),

@@ -117,6 +117,7 @@ def start(
             url=site.coordinator,
             settings=Settings(
                 source=source_path(site, home),
+                dialect=lambda: consent.site_file().dialect,
                 stated=lambda: consent.site_file().stated,
                 fixed_noise=test_noise,
                 attestation=lambda: consent.site_file().policy.attestation,

@@ -26,6 +26,7 @@ from coordinator.service import Service
 from coordinator.store import RoundRow, RunRow, Store
 from coordinator.views import RunSummary, open_views
 from coordinator.workspace import Workspace
+from pipelines.tables import AS_DECLARED, CsvDialect
 from protocol.identity import CoordinatorIdentity, SigningKey, sign_roster
 from protocol.machine_evidence import MachineEvidence
 from protocol.study import Study
@@ -63,6 +64,7 @@ class Site:
     fixed_noise: bool
     make_trainer: MakeTrainer = LinearTrainer
     wait_seconds: int = 2
+    dialect: CsvDialect = AS_DECLARED
     consent: Callable[[Path, Hospital], Callable[[Study], int]] | None = None
     attestation: AttestationPolicy | None = None
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
@@ -103,6 +105,7 @@ class Site:
             url=self.url,
             settings=Settings(
                 source=self.source,
+                dialect=lambda: self.dialect,
                 fixed_noise=self.fixed_noise,
                 wait_seconds=self.wait_seconds,
                 attestation=lambda: self.attestation,

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.records import number_patients, patient_token
+from pipelines.tables import CsvDialect
 from protocol.contract import ImageCohort, TableCohort
 from protocol.errors import CohortRefused
 from protocol.study import BUNDLED, ColumnSplit, Deal, KeyedHashSplit
@@ -122,6 +124,45 @@ def test_values_outside_the_range_are_clipped_when_the_contract_says_so(tmp_path
     assert records.features[:, 0].tolist() == [-5, 7]
 
 
+def test_words_that_mean_numbers_are_replaced_as_the_contract_says(tmp_path):
+    columns = [NUMBER | {"replace": {"> 89": 90, "newborn": 0}, "impute": 30}, CATEGORY]
+    text = f"{HEAD}a, > 89 ,F,yes\nb,newborn,F,no\nc,?,F,no\nd,70,F,no\n"
+    records = load(tmp_path, text, columns=columns)
+    assert records.features[:, 0].tolist() == [4, -5, -2, 2]
+    with pytest.raises(CohortRefused, match="column 'age', line 2: text where a number"):
+        load(tmp_path, f"{HEAD}a,>89,F,yes\n", columns=columns)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"replace": {"-1": 0}}, "replace: '-1' must be a text"),
+        ({"replace": {" x": 0}}, "replace: ' x' must be a text without blanks around it"),
+        ({"replace": {"": 0}}, "replace: '' must be a text"),
+        ({"replace": {"> 120": 121}}, "replace: '> 120' becomes 121, outside the range"),
+        ({"replace": {"NA": 5}}, "column 'age': 'NA' is replaced, and means missing"),
+    ],
+)
+def test_a_replacement_that_contradicts_the_contract_is_refused(changes, said):
+    with pytest.raises(ValidationError, match=said):
+        table(columns=[NUMBER | changes])
+
+
+def test_a_file_written_otherwise_holds_the_same_records(tmp_path):
+    text = GOOD.replace(",", ";").replace("id", "nr\u00e9").encode("latin-1")
+    file = tmp_path / "records.csv"
+    file.write_bytes(text)
+    cohort = table(patient_key="nr\u00e9")
+    dialect = CsvDialect(delimiter=";", encoding="latin-1")
+    records = load_cohort(cohort, file, site="north", dialect=dialect)
+    assert records.digest == load(tmp_path, GOOD).digest
+    file.write_bytes(text)
+    with pytest.raises(CohortRefused, match="not utf-8 text; save .* encoding: latin-1"):
+        load_cohort(cohort, file, site="north", dialect=CsvDialect(delimiter=";"))
+    with pytest.raises(CohortRefused, match="separated by ';', expected ','; write delimiter: "):
+        load_cohort(cohort, file, site="north", dialect=CsvDialect(encoding="latin-1"))
+
+
 def test_kept_columns_are_in_comparable_spelling(tmp_path):
     text = "id,age,sex,ill,ward\na,1,F,yes,1.0\nb,2,F,no, B \n"
     records = load(tmp_path, text, keep=("ward",))
@@ -132,8 +173,11 @@ PATIENT_VALUE = "4711"
 ROW = "p1,60,F,yes\n"
 HEAD = "id,age,sex,ill\n"
 REFUSALS = {
-    "missing column": ("id,aged,sex,ill\n" + ROW, "column 'age' is missing; did you mean 'aged'?"),
-    "duplicate header": ("id,age,sex,ill,age\n", "column 'age' occurs 2 times in the header"),
+    "missing column": (
+        "id,aged,sex,ill\n" + ROW,
+        "records.csv: column 'age': missing in the file; did you mean 'aged'?",
+    ),
+    "duplicate header": ("id,age,sex,ill,age\n", "column 'age': occurs 2 times in the header"),
     "text in a number": (
         HEAD + ROW + f"p2,a{PATIENT_VALUE},F,no\n",
         "column 'age', line 3: text where",
@@ -152,10 +196,10 @@ REFUSALS = {
     ),
     "label": (HEAD + f"p2,9,F,{PATIENT_VALUE}\n", "'ill', line 2: a label outside the vocabulary"),
     "no patient key": (HEAD + ROW + ",40,F,no\n", "column 'id', line 3: no patient key"),
-    "empty file": ("", "the file of records is empty"),
-    "blank file": ("\n\n", "the file of records is empty"),
+    "empty file": ("", "the file of records 'records.csv' is empty"),
+    "blank file": ("\n\n", "the file of records 'records.csv' is empty"),
     "encoding": (HEAD.encode() + b"p1,60,\xe9,yes\n", "line 2: not utf-8 text"),
-    "delimiter": (GOOD.replace(",", ";"), "seem to be separated by ';', the contract says ','"),
+    "delimiter": (GOOD.replace(",", ";"), "seem to be separated by ';', expected ','"),
     "short line": (HEAD + ROW + "p2,40,F\n", "line 3: 3 cells where 4 were expected"),
     "open quote": (HEAD + 'p1,"60,F,yes\n', "not CSV"),
     "count": (HEAD + "p,x,F,no\n" * 13, r"column 'age', line 2 \(and 12 more lines\): text"),

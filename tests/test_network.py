@@ -10,6 +10,7 @@ from coordinator.control import ask, controlling
 from coordinator.home import open_members
 from coordinator.network_run import Pace
 from coordinator.service import Service
+from pipelines.tables import CsvDialect
 from protocol.errors import PolicyRefused
 from protocol.study_file import read_study
 from protocol.tensors import model_digest
@@ -23,10 +24,14 @@ from tests.test_signed_replies import line
 
 
 def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
+    """Also where a hospital's file is written otherwise than the study says."""
     study = small_study()
     (tmp_path / "one").mkdir()
     alone = Federation(tmp_path / "one", study, fixed_noise=study.seeds.model).run()
     network = Network(tmp_path, study)
+    north = network.sites["north"]
+    north.source.write_text(north.source.read_text().replace(",", ";"))
+    north.dialect = CsvDialect(delimiter=";")
     with network.serving():
         network.start_sites()
         row = network.row(network.run())

@@ -15,8 +15,6 @@ from protocol.errors import BudgetSpent, PolicyRefused
 from protocol.identity import Member, SigningKey
 from protocol.study import Study
 from protocol.study_file import read_study
-from protocol.summary import Summary, open_summary
-from silos.consent import Consent
 from silos.invitation import Invitation
 from silos.patient_statement import (
     NOTHING_STATED,
@@ -32,6 +30,7 @@ from silos.site_file import site_file_of
 from tests.databases import REFUSED, run_sql
 from tests.federation import LinearTrainer
 from tests.hospital_home import OFFICER, make_east
+from tests.joining import joined
 from tests.rosters import COORDINATOR_KEY, roster_with
 from tests.sites import SITE, changed_site
 from tests.studies import TABLE_STUDY, changed, small_study
@@ -42,36 +41,6 @@ ROWS = changed("patient_key: patient", "patient_key: row")
 STATED = PatientStatement(patient_number="patient")
 TRAIN: Partition = "training"
 TEST: Partition = "evaluation"
-
-
-def joined(home: Path, text: str, run: str = "run-1") -> Summary:
-    """What a real hospital signs when it joins a run of a study that it approved."""
-    study = read_study(text)
-    (home.parent / "study.yaml").write_text(text)
-    approve(home, home.parent / "study.yaml", by=OFFICER, reason="", runs=9)
-    with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
-        silo = Silo(
-            "east", home, LinearTrainer, simulated=False, hospital=hospital,
-            consent=Consent(home, hospital),
-        )  # fmt: skip
-        keys = {site: SigningKey.generate().public.hex() for site in study.site_names}
-        keys["east"] = silo.member.public_key
-        roster = roster_with(
-            tuple(Member(site=site, public_key=key) for site, key in sorted(keys.items()))
-        )
-        signed = silo.join(
-            Invitation(
-                run_id=run,
-                study=study,
-                roster=roster,
-                coordinator_public=COORDINATOR_KEY.public,
-                data=None,
-                index_file=None,
-                source=home / "east.csv",
-                stated=site_file_of(home).stated,
-            )  # fmt: skip
-        )
-        return open_summary(signed, roster.key_of("east"))
 
 
 def committed(home: Path) -> dict[Partition, float]:
@@ -192,7 +161,7 @@ def test_a_study_that_would_move_a_patient_is_refused_and_reserves_nothing(numbe
         joined(numbered, changed("test_fraction: 0.3", "test_fraction: 0.5"), "run-2")
     assert committed(numbered) == before
     other = read_study(changed("test_fraction: 0.3", "test_fraction: 0.5"))
-    found = {one.what: one for one in check_site(numbered, other, numbered.parent)}
+    found = {one.what: one for one in check_site(numbered, other, numbered.parent).findings}
     assert found["records"].state == "bad" and "change sides" in found["records"].finding
 
 
@@ -278,7 +247,7 @@ def test_a_hospital_that_states_nothing_refuses_rows_as_patients(tmp_path: Path)
     (tmp_path / "study.yaml").write_text(ROWS)
     with pytest.raises(PolicyRefused, match="one_row_is_one_person: true under data"):
         approve(home, tmp_path / "study.yaml", by=OFFICER, reason="")
-    found = {one.what: one for one in check_site(home, BY_ROW, tmp_path)}
+    found = {one.what: one for one in check_site(home, BY_ROW, tmp_path).findings}
     assert found["data"].state == "bad" and "has not said that it is" in found["data"].finding
 
 

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from collegium.preflight import check_records
 from pipelines.cohort import check_cohort, load_cohort
-from pipelines.plausible import clipped, remarks, repeated_rows
+from pipelines.plausible import remarks, repeated_rows
+from pipelines.quality import column_counts
 from pipelines.records import Records
 from protocol.contract import TableCohort
 from protocol.errors import CohortRefused
@@ -89,9 +90,9 @@ def test_what_was_clipped_stays_with_the_records_that_are_taken(tmp_path: Path) 
     records = load(tmp_path, lines_of(fahrenheit(10) + celsius(30)))
     cohort = study_of().cohort
     first, rest = records.take(records.rows < 10), records.take(records.rows >= 10)
-    assert [c.cells for c in clipped(first, cohort=cohort)] == [10]
-    assert clipped(rest, cohort=cohort) == ()
-    assert [c.measured for c in clipped(first, rest, cohort=cohort)] == [40]
+    assert [c.clipped for c in column_counts(first, cohort=cohort)] == [10, 0]
+    assert [c.clipped for c in column_counts(rest, cohort=cohort)] == [0, 0]
+    assert [c.measured for c in column_counts(first, rest, cohort=cohort)] == [40, 40]
 
 
 def test_a_file_in_which_every_row_stands_twice_is_refused(tmp_path: Path) -> None:
@@ -121,23 +122,36 @@ def test_alike_patients_are_not_refused_where_a_row_is_a_patient(tmp_path: Path)
 
 
 def preflight(folder: Path, files: dict[str, Sequence[str]]) -> tuple[dict[str, list[str]], str]:
-    """Returns the remarks by site, and what ``study check --data`` prints."""
+    """Returns the remarks by site, and what ``study check --data`` prints.
+
+    These sites have half of the patients that the study declares, which is not the point here.
+    """
     for site in study_of().site_names:
         write(folder / f"{site}.csv", files.get(site, lines_of(celsius())))
     console = Console(record=True, width=80, file=io.StringIO())
     found = check_records(study_of(), folder, folder, console)["sites"]
-    return {site: entry["remarks"] for site, entry in found.items()}, console.export_text()
+    said = {
+        site: [remark for remark in entry["remarks"] if not remark.startswith("declared patients")]
+        for site, entry in found.items()
+    }
+    return said, console.export_text()
 
 
 def test_study_check_says_how_many_cells_of_which_column_were_clipped(tmp_path: Path) -> None:
     few, many = fahrenheit(2) + celsius(38), fahrenheit(3) + celsius(37)
     said, shown = preflight(tmp_path, {"east": lines_of(few), "north": lines_of(many)})
-    assert "2 of 40 numbers lie outside the range [30, 42]" in said["east"][0]
-    assert "3 of 40 numbers" in said["north"][0]
-    assert said["south"] == said["west"] == []
-    lines = {line.split(":")[0].strip(): line for line in shown.splitlines() if "numbers" in line}
-    assert "compare the column's unit" in lines["north"]
-    assert "compare the column's unit" not in lines["east"]
+    assert ["3 of 40 numbers lie outside the range" in remark for remark in said["north"]] == [True]
+    assert said["east"] == said["south"] == said["west"] == []
+    assert "2 (5.0%)" in shown and "3 (7.5%)" in shown
+    assert shown.count("compare the column's unit") == 1
+
+
+def test_many_imputed_cells_are_remarked_in_one_line(tmp_path: Path) -> None:
+    few, many = ["?"] * 2 + celsius(38), ["?"] * 3 + celsius(37)
+    said, shown = preflight(tmp_path, {"east": lines_of(few), "north": lines_of(many)})
+    assert said["north"] == ["imputed: many cells are missing and imputed: age 8%"]
+    assert said["east"] == []
+    assert "2 (5.0%)" in shown and "3 (7.5%)" in shown
 
 
 def test_study_check_refuses_a_site_in_another_unit_and_a_doubled_one(tmp_path: Path) -> None:
@@ -162,15 +176,15 @@ def silo_check(folder: Path, lines: Sequence[str], text: str = STUDY) -> dict[st
     home = make_east(folder, site=changed_site("patients: 20", "patients: 5"))
     write(home / "east.csv", lines)
     found = check_site(home, study_of(text), folder)
-    return {entry.what: entry for entry in found}
+    return {entry.what: entry for entry in found.findings}
 
 
 def test_silo_check_says_the_same_of_the_hospitals_own_file(tmp_path: Path) -> None:
     fine = silo_check(tmp_path / "fine", lines_of(celsius()))
     assert fine["records"].state == "ok"
     assert not {"clipped", "equal rows", "patient key"} & fine.keys()
-    few = silo_check(tmp_path / "few", lines_of(fahrenheit(1) + celsius(39)))
-    assert (few["clipped"].state, few["clipped"].remedy) == ("ok", "")
+    few = silo_check(tmp_path / "few", lines_of(fahrenheit(2) + celsius(38)))
+    assert "clipped" not in few
     lines = lines_of(fahrenheit(4) + celsius(36))
     many = silo_check(tmp_path / "many", [*lines, lines[-1]])
     assert many["clipped"].state == many["equal rows"].state == "warn"

@@ -257,7 +257,7 @@ def test_check_prints_a_table_and_ends_with_2_until_all_is_mended(
     assert person.runs(*words) == 2
     assert "certificate: collegium silo enrol, with your invitation" in person.out
     assert person.runs(*words, "--json") == 2
-    found = {entry["what"]: entry["state"] for entry in json.loads(person.out)}
+    found = {entry["what"]: entry["state"] for entry in json.loads(person.out)["findings"]}
     assert (found["records"], found["certificate"]) == ("ok", "bad")
 
 
@@ -380,7 +380,7 @@ def test_the_heart_disease_study_is_checked_approved_and_ready_at_cleveland(
     by = ["--home", home, "--by", OFFICER, "--yes"]
     assert person.runs("silo", "approve", study, *by) == 0
     assert person.runs("silo", "check", study, "--home", home, "--json") == 2
-    found = {entry["what"]: entry for entry in json.loads(person.out)}
+    found = {entry["what"]: entry for entry in json.loads(person.out)["findings"]}
     assert [what for what, e in found.items() if e["state"] == "bad"] == ["certificate"]
     assert found["records"]["finding"] == ("303 fit the contract: 199 patients train, 104 test")
     assert found["budget"]["finding"] == (

@@ -195,7 +195,7 @@ def test_the_records_can_be_checked_before_anything_starts(home: Path) -> None:
     done = ask("study", "check", home / "study.yaml", "--data", home / "data", "--json")
     assert done.returncode == 0, done.stderr
     east = json.loads(done.stdout)["sites"]["east"]
-    assert east["train_patients"] + east["test_patients"] == 40
+    assert east["train"]["patients"] + east["test"]["patients"] == 40
 
 
 def test_fixed_noise_gives_the_same_model_however_the_work_is_spread(home: Path) -> None:

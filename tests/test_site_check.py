@@ -20,8 +20,9 @@ from silos.findings import Finding, ok
 from silos.site_check import check_site, parameters_of
 from tests.consortium_home import ConsortiumHome
 from tests.hospital_home import MEDIC, OFFICER, enrol, make_east
+from tests.joining import joined
 from tests.sites import changed_site
-from tests.studies import changed, small_study
+from tests.studies import TABLE_STUDY, changed, small_study
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def check(
     home: Path, study: Study | None = None, now: datetime | None = None
 ) -> dict[str, Finding]:
     found = check_site(home, study or small_study(), home.parent, reach=unreachable, now=now)
-    return {entry.what: entry for entry in found}
+    return {entry.what: entry for entry in found.findings}
 
 
 def approve(home: Path, study: Study, by: str = OFFICER) -> None:
@@ -97,6 +98,15 @@ def test_missing_records_and_missing_site_file_are_told(home: Path) -> None:
     found = check(home)
     assert list(found) == ["site file"]
     assert "nme: unknown key; did you mean 'name'?" in found["site file"].finding
+
+
+def test_check_and_run_read_the_file_as_the_site_file_says_it_is_written(home: Path) -> None:
+    path = home / "east.csv"
+    path.write_text(path.read_text().replace(",", ";"))
+    assert 'write delimiter: ";"' in check(home)["records"].finding
+    (home / "site.yaml").write_text(changed_site("east.csv}", "east.csv, delimiter: ';'}"))
+    assert check(home)["records"].state == "ok"
+    assert joined(home, TABLE_STUDY).site == "east"
 
 
 def test_a_site_file_of_another_hospital_is_refused(home: Path) -> None:
@@ -209,7 +219,7 @@ def line(home: Path, contact: Contact, now: datetime) -> dict[str, Finding]:
     found = check_site(
         home, small_study(), home.parent, reach=lambda _url, _context: contact, now=now
     )
-    return {entry.what: entry for entry in found}
+    return {entry.what: entry for entry in found.findings}
 
 
 @pytest.mark.parametrize(("skew", "state"), [(5, "ok"), (120, "warn"), (-400, "bad")])

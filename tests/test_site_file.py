@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.tables import CsvDialect
 from protocol.errors import PolicyRefused, SiteFileRefused
 from silos.policy import refusals
 from silos.site_file import (
@@ -35,6 +36,9 @@ MISTAKES = [
     ("https://localhost", "http://localhost", 3, "coordinator: must look like https://"),
     ("8443", "8443/x?y", 3, "coordinator: must look like https://"),
     ("8443", "84430", 3, "coordinator: must look like https://"),
+    ("east.csv}", "east.csv, delimiter: '; '}", 4, "data.delimiter: string should have at most 1"),
+    ("east.csv}", "east.csv, encoding: utf-16}", 4, "data.encoding: input should be 'utf-8' or"),
+    ("east.csv", "'postgresql:///eicu'", 4, "data.path: is an address: name a file"),
     ("kind: file", "kind: sql", 4, "data.kind: input should be 'file', got 'sql'"),
     ("name: east", "name: coordinator", 1, "no hospital may be called coordinator"),
     ("1}", "1, hours: 20}", 18, "resources.hours: input should be a valid string"),
@@ -96,6 +100,12 @@ def test_records_lie_beside_the_site_file_unless_their_path_is_whole(tmp_path: P
     assert source_path(east(), tmp_path) == tmp_path / "east.csv"
     elsewhere = read_site_file(changed_site("path: east.csv", "path: /srv/east.csv"))
     assert source_path(elsewhere, tmp_path) == Path("/srv/east.csv")
+
+
+def test_a_hospital_says_how_its_own_file_is_written() -> None:
+    assert east().dialect == CsvDialect()
+    text = changed_site("east.csv}", "east.csv, delimiter: ';', encoding: latin-1}")
+    assert read_site_file(text).dialect == CsvDialect(delimiter=";", encoding="latin-1")
 
 
 def test_a_site_without_records_is_told_to_name_them(tmp_path: Path) -> None:

@@ -1,0 +1,50 @@
+"""Faults of a file of records: each with column, first line and count, all in one refusal.
+
+A fault holds names, line numbers, counts and remedies; never the content of a cell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from protocol.errors import CohortRefused
+
+#: More faults than these are counted, not told.
+MOST_TOLD = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with a column, or with whole lines (``column`` None).
+
+    ``lines`` are 1-based lines of the file; none where the whole column is meant.
+    """
+
+    column: str | None
+    lines: Sequence[int] = ()
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        column = "" if self.column is None else f"column {self.column!r}"
+        where = ", ".join(part for part in (column, _line_words(self.lines)) if part)
+        return f"{where}: {self.what}; {self.remedy}"
+
+
+def _line_words(lines: Sequence[int]) -> str:
+    """Returns the first line, and how many more.
+
+    >>> _line_words([3, 5, 9]), _line_words([3]), _line_words([])
+    ('line 3 (and 2 more lines)', 'line 3', '')
+    """
+    if not lines:
+        return ""
+    more = len(lines) - 1
+    return f"line {lines[0]}" + (f" (and {more} more line{'s' * (more > 1)})" if more else "")
+
+
+def refusal(site: str, file: str, faults: Sequence[Fault]) -> CohortRefused:
+    """Returns the refusal of a file: one line for each fault, each with site and file."""
+    told = [f"site {site}: {file}: {fault}" for fault in faults[:MOST_TOLD]]
+    if len(faults) > MOST_TOLD:
+        told.append(f"site {site}: {file}: and {len(faults) - MOST_TOLD} more faults")
+    return CohortRefused("\n".join(told))

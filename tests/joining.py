@@ -1,0 +1,48 @@
+"""A real hospital that joins a run, as its supervisor would let it, with its site file's words."""
+
+from contextlib import closing
+from pathlib import Path
+
+from compliance.store import open_hospital
+from protocol.identity import Member, SigningKey
+from protocol.study_file import read_study
+from protocol.summary import Summary, open_summary
+from silos.consent import Consent
+from silos.invitation import Invitation
+from silos.silo import Silo
+from silos.site_acts import approve
+from silos.site_file import site_file_of, source_path
+from tests.federation import LinearTrainer
+from tests.hospital_home import OFFICER
+from tests.rosters import COORDINATOR_KEY, roster_with
+
+
+def joined(home: Path, text: str, run: str = "run-1") -> Summary:
+    """What a real hospital signs when it joins a run of a study that it approved."""
+    study, site = read_study(text), site_file_of(home)
+    (home.parent / "study.yaml").write_text(text)
+    approve(home, home.parent / "study.yaml", by=OFFICER, reason="", runs=9)
+    with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
+        silo = Silo(
+            "east", home, LinearTrainer, simulated=False, hospital=hospital,
+            consent=Consent(home, hospital),
+        )  # fmt: skip
+        keys = {name: SigningKey.generate().public.hex() for name in study.site_names}
+        keys["east"] = silo.member.public_key
+        roster = roster_with(
+            tuple(Member(site=name, public_key=key) for name, key in sorted(keys.items()))
+        )
+        signed = silo.join(
+            Invitation(
+                run_id=run,
+                study=study,
+                roster=roster,
+                coordinator_public=COORDINATOR_KEY.public,
+                data=None,
+                index_file=None,
+                source=source_path(site, home),
+                dialect=site.dialect,
+                stated=site.stated,
+            )
+        )
+        return open_summary(signed, roster.key_of("east"))
