@@ -38,11 +38,18 @@ def deal(records: Records, deal: Deal, sites: Sequence[Site]) -> dict[str, Recor
     hands = {site.name: records.take(owners == place) for place, site in enumerate(sites)}
     empty = [name for name, hand in hands.items() if not len(hand)]
     if empty:
-        raise CohortRefused(
-            f"site {empty[0]}: the study's deal gives it no records; amend "
-            f"{'its value' if isinstance(rule, DealByColumn) else 'shares, concentration or seed'}"
-        )
+        remedy = "amend shares, concentration or seed"
+        if isinstance(rule, DealByColumn):
+            blank = any(site.name == empty[0] and site.value == "" for site in sites)
+            remedy = _BLANK if blank else "amend its value"
+        raise CohortRefused(f"site {empty[0]}: the study's deal gives it no records; {remedy}")
     return hands
+
+
+_BLANK = (
+    "a blank cell is missing (cohort.missing), and its record is dropped before the deal: write a "
+    "word there, and that word as the site's value"
+)
 
 
 def _by_column(records: Records, rule: DealByColumn, sites: Sequence[Site]) -> NDArray[np.int64]:

@@ -25,6 +25,8 @@ MANY = 0.05
 MOST = 0.5
 #: Of fewer measured numbers, or rows, no part means anything: nothing is refused.
 FEW = 10
+#: So many equal numbers outside the range are hardly measured ones.
+_SOME = 3
 #: More columns than these are counted, not named.
 _MOST_NAMED = 8
 
@@ -76,6 +78,13 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
                 what="clipped",
                 found=f"{_clipped_words(column, cohort)} ({column.share_clipped:.1%})",
                 remedy="compare the column's unit and its codes for missing with the study's",
+            )
+        if column.alike and column.clipped >= _SOME:
+            yield Remark(
+                what="clipped",
+                found=f"column {column.name!r}: its {column.clipped} clipped numbers are one and "
+                "the same",
+                remedy="if it is a code for missing, it belongs into the study's missing",
             )
     imputed = [column for column in columns if column.share_imputed > MANY]
     if imputed:

@@ -58,13 +58,17 @@ class ClassCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnCounts:
-    """What became of one feature's cells in the ``records`` that are kept."""
+    """What became of one feature's cells in the ``records`` that are kept.
+
+    ``alike``: the clipped cells of the whole file are one and the same number.
+    """
 
     name: str
     records: int
     imputed: int
     replaced: int
     clipped: int
+    alike: bool
 
     @property
     def measured(self) -> int:
@@ -160,6 +164,7 @@ def column_counts(*parts: Records, cohort: Cohort) -> tuple[ColumnCounts, ...]:
             imputed=count(noted.missing, column.name) if column.name in imputed else 0,
             replaced=count(noted.replaced, column.name),
             clipped=count(noted.clipped, column.name),
+            alike=column.name in noted.alike,
         )
         for column in cohort.features
     )

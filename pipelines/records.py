@@ -34,6 +34,7 @@ class Noted:
         missing: by needed column, the rows whose cell is missing, dropped ones included.
         replaced: by number column, the rows whose text the contract replaces by a number.
         clipped: by number column, the rows whose number was clipped to the range.
+        alike: the number columns of which all clipped cells are one and the same number.
         repeated: the rows that are equal to another row in every cell of the source.
     """
 
@@ -41,6 +42,7 @@ class Noted:
     missing: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     replaced: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     clipped: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    alike: frozenset[str] = frozenset()
     repeated: NDArray[np.int64] = field(default_factory=_no_rows)
 
 

@@ -250,12 +250,14 @@ def _noted(
     """Returns what became of which rows, of a table that fits the contract."""
     clipped: dict[str, NDArray[np.int64]] = {}
     replaced: dict[str, NDArray[np.int64]] = {}
+    alike: set[str] = set()
     for column in (c for c in cohort.features if isinstance(c, NumberColumn)):
         low, high = column.range
         texts = set(column.replace)
         numbers = set(kept.cells[column.name]) - lacking[column.name] - texts
         outside = {cell for cell in numbers if not low <= float(cell) <= high}
         clipped |= _rows_with(kept, column.name, outside)
+        alike |= {column.name} if len({float(cell) for cell in outside}) == 1 else set()
         replaced |= _rows_with(kept, column.name, texts)
     missing: dict[str, NDArray[np.int64]] = {}
     for name, codes in lacking.items():
@@ -265,6 +267,7 @@ def _noted(
         missing=missing,
         replaced=replaced,
         clipped=clipped,
+        alike=frozenset(alike),
         repeated=whole.repeated,
     )
 

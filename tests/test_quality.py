@@ -61,8 +61,9 @@ def test_rows_patients_classes_and_cells_are_counted(tmp_path: Path) -> None:
     assert found["test"] == {"records": 1, "records_ill": 0, "patients": 1, "patients_ill": 0}
     assert (found["most_records"], found["patients_beyond"], found["records_beyond"]) == (2, 1, 2)
     age, ward = found["columns"]
-    assert age == {"name": "age", "records": 7, "imputed": 1, "replaced": 1, "clipped": 2}
-    assert ward == {"name": "ward", "records": 7, "imputed": 0, "replaced": 0, "clipped": 0}
+    assert (age["imputed"], age["replaced"], age["clipped"]) == (1, 1, 2)
+    assert (ward["imputed"], ward["replaced"], ward["clipped"]) == (0, 0, 0)
+    assert (age["records"], ward["records"]) == (7, 7)
 
 
 def test_a_report_holds_counts_and_names_of_the_contract_only(tmp_path: Path) -> None:
