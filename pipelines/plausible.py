@@ -5,21 +5,22 @@ Rules:
 1. What is said names columns, ranges of the contract and counts, never a value.
 2. Most numbers of a column outside its range are a wrong unit, and most rows
    written twice are a file joined to itself: both are refused. Less is a remark,
-   and for one column's cells, clipped or imputed, only above a few per cent.
+   and for rows dropped, or one column's cells clipped or imputed, only above a few
+   per cent.
 3. With ``patient_key: row`` two patients may be alike, so equal rows are a remark.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipelines.quality import ColumnCounts, column_counts, number_columns, rows_of
+from pipelines.quality import ColumnCounts, column_counts, file_counts, number_columns, rows_of
 from pipelines.records import Records
 from protocol.contract import Cohort
 from protocol.errors import CohortRefused
 
-#: Above this part of a column's cells it is remarked that they were clipped, or imputed.
+#: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
 MANY = 0.05
 #: Above this part of a column's measured numbers, or of the rows, the records are refused.
 MOST = 0.5
@@ -71,6 +72,7 @@ def require_plausible(*parts: Records, cohort: Cohort, site: str) -> None:
 
 def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
     """Yields what may be wrong with one hospital's records, though it is not refused."""
+    yield from _dropped(records, cohort)
     columns = column_counts(records, cohort=cohort)
     for column in columns:
         if column.share_clipped > MANY:
@@ -101,6 +103,29 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
             found=_repeated_words(repeated, len(records)),
             remedy=_ONE_PATIENT if cohort.patient_key == "row" else _WRITE_ONCE,
         )
+
+
+def _dropped(records: Records, cohort: Cohort) -> Iterator[Remark]:
+    """Yields that many rows of the hospital's file were dropped; of a dealt file nobody's were."""
+    file = file_counts(records.noted, cohort)
+    if file.dropped > MANY * file.rows and len(records) == file.rows - file.dropped:
+        yield Remark(
+            what="dropped",
+            found=f"{file.dropped} of {file.rows} rows are dropped ({file.dropped / file.rows:.0%})"
+            f" for what is missing in {_named(file.dropped_for)}",
+            remedy="mend the export, if the records have it; impute: VALUE for a column keeps its "
+            "rows",
+        )
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    most = sorted(counts, key=lambda name: -counts[name])
+    return _bounded([f"{name} {counts[name]}" for name in most])
+
+
+def _bounded(named: Sequence[str]) -> str:
+    more = len(named) - _MOST_NAMED
+    return ", ".join(named[:_MOST_NAMED]) + (f" and {more} more columns" if more > 0 else "")
 
 
 def nobody_returns(records: Records, cohort: Cohort) -> Remark | None:
@@ -140,9 +165,7 @@ def _clipped_words(column: ColumnCounts, cohort: Cohort) -> str:
 
 def _listed(columns: Sequence[ColumnCounts]) -> str:
     most = sorted(columns, key=lambda column: -column.share_imputed)
-    shown = ", ".join(f"{c.name} {c.share_imputed:.0%}" for c in most[:_MOST_NAMED])
-    more = len(most) - _MOST_NAMED
-    return f"{shown} and {more} more columns" if more > 0 else shown
+    return _bounded([f"{column.name} {column.share_imputed:.0%}" for column in most])
 
 
 _ONE_PATIENT = (

@@ -62,12 +62,12 @@ def print_quality(found: Mapping[str, DataQuality], console: Console, *, dealt: 
 def _print_counts(found: Mapping[str, DataQuality], console: Console, *, dealt: bool) -> None:
     table = Table(box=None, padding=(0, 1), show_edge=False)
     table.add_column(" site", overflow="fold")
-    of_file = () if dealt else ("rows", "dropped")
-    for heading in (*of_file, "records", "patients", "(ill)", "train", "(ill)", "test", "(ill)"):
+    of_records = ("records",) if dealt else ("rows", "dropped")
+    for heading in (*of_records, "patients", "(ill)", "train", "(ill)", "test", "(ill)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for site, quality in found.items():
-        rows = () if dealt else (quality.file.rows, quality.file.dropped)
-        counted = (*rows, quality.whole.records)
+        rows = (quality.file.rows, quality.file.dropped)
+        counted = (quality.whole.records,) if dealt else rows
         classes = (quality.whole, quality.train, quality.test)
         counts = (word for part in classes for word in _both(part))
         table.add_row(f" {site}", *map(str, counted), *counts)
