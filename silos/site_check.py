@@ -167,9 +167,7 @@ def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
         yield warn("hours", f"{said}: closed now", "the study joins when the hours begin")
 
 
-def _read(
-    home: Path, site: SiteFile, study: Study, folder: Path, hospital: Hospital
-) -> OwnRecords:
+def _read(home: Path, site: SiteFile, study: Study, folder: Path, hospital: Hospital) -> OwnRecords:
     """Returns this hospital's records, read, split and checked as the run would.
 
     Raises:

@@ -69,7 +69,7 @@ def test_beside_the_model_stands_how_a_record_becomes_its_input(home: Path, run:
     about = json.loads(path.with_name("model.json").read_text())
     assert about["inputs"] == [
         {"column": "age", "kind": "number", "range": [0.0, 120.0], "centre": 50.0, "scale": 20.0,
-         "outside": "refuse", "impute": None},
+         "outside": "refuse", "impute": None, "replace": {}},
         {"column": "ward", "equals": "B", "impute": None},
         {"column": "ward", "equals": "C", "impute": None},
     ]  # fmt: skip
