@@ -1,6 +1,7 @@
 """Brings a database's tables to the newest form, or refuses one that newer software wrote."""
 
 import threading
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -58,5 +59,6 @@ def _config(migrations: Path) -> Config:
     return config
 
 
+@cache  # a process reads its own software's files once
 def _scripts(migrations: Path) -> ScriptDirectory:
     return ScriptDirectory.from_config(_config(migrations))

@@ -58,15 +58,12 @@ def crew_of(workers: int) -> RayCrew:
 
 def found() -> dict[str, object]:
     """Returns what every crew came to."""
-    lame = crew_of(3)
-    ray.kill(lame._others[0])
-    spread = crew_of(2)
+    crews = {workers: crew_of(workers) for workers in (1, 2, 4)}
+    spread, lame = crews[2], crews[4]
     seen: dict[str, object] = {
         "alone": updates(None),
         "another seed": updates(None, seed=4),
-        "crews": {str(workers): updates(crew_of(workers)) for workers in (1, 2, 4)},
-        "one lost": updates(lame),
-        "left of the lost one's crew": len(lame._others),
+        "crews": {str(workers): updates(crew) for workers, crew in crews.items()},
         "without privacy, alone": updates(None, None),
         "without privacy, two": updates(spread, None),
     }
@@ -81,6 +78,9 @@ def found() -> dict[str, object]:
     whole = spread.clipped(parameters, drawn, 1.0)
     parts = [spread.clipped(parameters, drawn.part(place, 7), 1.0) for place in range(7)]
     seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
+    ray.kill(lame._others[0])
+    seen["one lost"] = updates(lame)
+    seen["left of the lost one's crew"] = len(lame._others)
     return seen
 
 

@@ -132,8 +132,8 @@ def walk(federation: Federation, vectors: Mapping[str, Words], before: Present =
         (4, 3, 1, 64),
         (5, 4, 1, 64),
         (5, 3, 0, 32),
-        (6, 5, 1, 32),
-        (6, 4, 0, 64),
+        pytest.param(6, 5, 1, 32, marks=pytest.mark.chaos),
+        pytest.param(6, 4, 0, 64, marks=pytest.mark.chaos),
     ],
 )
 def test_sum_is_exact_or_refused_for_every_pattern_of_drop_outs(

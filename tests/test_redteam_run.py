@@ -138,33 +138,6 @@ def test_a_run_that_holds_is_logged_and_stays_finished(
     assert (federation.workspace.root / "redteam" / "run-1" / "redteam.html").is_file()
 
 
-def test_a_contradicted_run_is_marked_failed_with_its_reason(tmp_path: Path, quick: None) -> None:
-    federation = made(tmp_path, small_study())
-    findings = attacked(federation, WeakNoise)
-    assert findings.retested
-    payload = digest(kept(federation).encode())
-    assert logged(federation)[-2:] == [("redteam", payload), ("run-failed", payload)]
-    dossier = open_views(federation.workspace.root).dossier("run-1")
-    assert dossier.state == "failed"
-    assert dossier.failure is not None
-    assert dossier.failure.startswith("Contradicted by the red team: not as promised: size of")
-    verified(federation)
-    page = (federation.workspace.root / "index.html").read_text()
-    assert "Contradicted by the red team" in page
-    assert "the red team contradicted what the hospitals had signed" in dossier.claim
-    assert "Patient-level differential privacy." not in page
-
-
-def test_nothing_found_later_makes_a_contradicted_run_good_again(
-    tmp_path: Path, quick: None
-) -> None:
-    federation = made(tmp_path, small_study())
-    attacked(federation, WeakNoise)
-    assert not attacked(federation).contradicted
-    verified(federation)
-    assert open_views(federation.workspace.root).dossier("run-1").state == "failed"
-
-
 CHANGES = {
     "state": ("UPDATE run SET state = 'finished'", "says finished, the log says failed"),
     "failure": ("UPDATE run SET failure = 'a disk'", "why it failed is not what the red team"),
@@ -184,7 +157,7 @@ def contradicted(tmp_path_factory: pytest.TempPathFactory) -> Hospitals:
     with pytest.MonkeyPatch.context() as patch:
         hurry(patch)
         federation = made(tmp_path_factory.mktemp("run"), small_study())
-        attacked(federation, WeakNoise)
+        assert attacked(federation, WeakNoise).retested
     return federation
 
 
@@ -195,6 +168,28 @@ def test_findings_that_were_changed_are_found(contradicted: Hospitals, name: str
         session.connection().exec_driver_sql(change)
         with pytest.raises(StoreBroken, match=message):
             verify_records(session, contradicted.workspace.public_key())
+
+
+def test_a_contradicted_run_is_marked_failed_with_its_reason(contradicted: Hospitals) -> None:
+    payload = digest(kept(contradicted).encode())
+    assert logged(contradicted)[-2:] == [("redteam", payload), ("run-failed", payload)]
+    dossier = open_views(contradicted.workspace.root).dossier("run-1")
+    assert dossier.state == "failed"
+    assert dossier.failure is not None
+    assert dossier.failure.startswith("Contradicted by the red team: not as promised: size of")
+    verified(contradicted)
+    page = (contradicted.workspace.root / "index.html").read_text()
+    assert "Contradicted by the red team" in page
+    assert "the red team contradicted what the hospitals had signed" in dossier.claim
+    assert "Patient-level differential privacy." not in page
+
+
+def test_nothing_found_later_makes_a_contradicted_run_good_again(
+    contradicted: Hospitals, quick: None
+) -> None:
+    assert not attacked(contradicted).contradicted
+    verified(contradicted)
+    assert open_views(contradicted.workspace.root).dossier("run-1").state == "failed"
 
 
 def test_what_was_signed_too_low_contradicts_the_run(

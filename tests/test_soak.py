@@ -8,7 +8,7 @@ from protocol.study_file import read_study
 from tests.federation import Federation, Watch
 from tests.studies import TABLE_STUDY
 
-ROUNDS = 100
+ROUNDS = 40
 
 
 class Scales(Watch):

@@ -398,9 +398,13 @@ def test_the_real_keys_pass(check: Callable[[Derivations], None]) -> None:
     check(REAL)
 
 
-def test_no_key_of_a_hundred_thousand_contexts_is_used_twice() -> None:
-    found = contexts(8_400)  # values for each of twelve fields
-    assert len(found) >= 100_000
+@pytest.mark.parametrize(
+    ("values", "least"),  # values for each of twelve fields
+    [(840, 10_000), pytest.param(8_400, 100_000, marks=pytest.mark.chaos)],
+)
+def test_no_key_of_many_contexts_is_used_twice(values: int, least: int) -> None:
+    found = contexts(values)
+    assert len(found) >= least
     require_keys_of_one_context(REAL, found)
 
 
