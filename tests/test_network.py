@@ -165,7 +165,7 @@ def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_return
     tmp_path: Path,
 ) -> None:
     """It never answers again; nobody waits for it twice."""
-    step = 30.0
+    step = 15.0
     study = read_study(changed("rounds: 2", "rounds: 400"))
     network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=step, patience=PATIENCE))
     with network.serving():
