@@ -118,6 +118,12 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option("--seed", min=0, help="Replaces the study's model seed.")
     ] = None,
+    split_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--split-seed", min=0, help="Replaces the study's split seed: others are tested on."
+        ),
+    ] = None,
     budget: Budget = None,
     test_noise: TestNoise = False,
     workers: Annotated[
@@ -144,7 +150,9 @@ def simulate(
         processes=processes or MOST_PROCESSES,
     )
     with redirect_stdout(sys.stderr):
-        run = simulate_study(_study(study, seed), study.parent, out, settings, console())
+        read = _study(study, seed)
+        chosen = read if split_seed is None else read.with_split(split_seed)
+        run = simulate_study(chosen, study.parent, out, settings, console())
     emit(run, as_json)
 
 
@@ -176,6 +184,14 @@ def sweep(
     out: Out,
     epsilon: Annotated[str, typer.Option("--epsilon", help="For example 0.5,2,8 or 1,none.")],
     seeds: Annotated[str, typer.Option("--seeds", help="For example 1,2,3 or 1-10.")] = "1",
+    splits: Annotated[
+        bool,
+        typer.Option(
+            "--splits",
+            help="Each seed splits the patients anew into training and test, so that intervals "
+            "contain the variance of the split.",
+        ),
+    ] = False,
     modes: Annotated[
         str | None,
         typer.Option(
@@ -197,6 +213,7 @@ def sweep(
         epsilons=parse_epsilons(epsilon),
         seeds=parse_seeds(seeds),
         modes=parse_modes(modes) if modes is not None else (),
+        splits=splits,
     )
     documents = [(_study(path, None), path.parent) for path in studies]
     with redirect_stdout(sys.stderr):

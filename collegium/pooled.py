@@ -33,6 +33,7 @@ class PooledTrainer:
         self._data = data
         self._index = index
         self._records: Any = None
+        self._split: int | None = None
 
     def train(self, study: Study) -> "dict[str, Any] | FederationError":
         """See ``train_pooled``; a refusal comes back as a value."""
@@ -40,9 +41,10 @@ class PooledTrainer:
         from silos.entropy import SecretEntropy
 
         try:
-            if self._records is None:
+            if self._split != study.seeds.split:
                 hospitals = read_hospitals(study, self._index, self._data).values()
                 self._records = tuple(joined(part) for part in zip(*hospitals, strict=True))
+                self._split = study.seeds.split
             train, test = self._records
             return train_pooled(study, train, test, SecretEntropy())
         except FederationError as error:

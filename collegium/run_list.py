@@ -29,6 +29,7 @@ def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, A
             "progress": asdict(run.progress) if run.progress else None,
             "started_at": run.started_at,
             "seed": run.seed,
+            "split": run.split,
             "mode": run.mode,
             "epsilon": run.epsilon,
             "test_noise": run.test_noise,
@@ -48,7 +49,10 @@ def _table(runs: Sequence[RunSummary]) -> Table:
         table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for run in runs:
         table.add_row(run.run_id, run.study_name, _state(run), _privacy(run), _auroc(run))
-    table.caption = "AUROC: exact for a simulation (*), released with its 95 % interval otherwise"
+    table.caption = (
+        "AUROC: exact for a simulation (*), released with its 95 % interval otherwise: over "
+        "patients and noise, of that one run"
+    )
     table.caption_justify = "left"
     return table
 

@@ -6,7 +6,7 @@ This is what a sweep's Ray task imports, so it stays light: no torch, no account
 import os
 from dataclasses import replace
 
-from collegium.consortium import Consortium, told
+from collegium.consortium import Consortium, simulated_split_key, told
 from collegium.exact import exact_figures
 from collegium.progress import Silent
 from coordinator.evidence import RoundShelf
@@ -100,7 +100,14 @@ def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, 
     """Lets every hospital approve, check its records and reserve; returns its signed word."""
     words = _own_words(store, hospitals)
     asked = {
-        site: seat.ask("join", replace(common, own_words=words[site]))
+        site: seat.ask(
+            "join",
+            replace(
+                common,
+                own_words=words[site],
+                split_key=simulated_split_key(common.study, site),
+            ),
+        )
         for site, seat in hospitals.seats.items()
     }
     return dict(zip(asked, told(asked), strict=True))

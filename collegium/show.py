@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from compliance.chart_words import describe_comparison, range_words
+from compliance.chart_words import describe_comparison, interval_words, range_words
 from compliance.charts import to_svg, utility_against_epsilon
-from compliance.comparison import comparison_json, reached
+from compliance.comparison import comparison_json, over_of, reached
 from compliance.dossier import Dossier, run_json
 from compliance.renderers import RENDERERS
 from compliance.reports import page_subject, privacy_report, render_html, run_page
@@ -130,18 +130,20 @@ def _program() -> str:
 
 def summarise_sweep(points: Sequence[UtilityPoint], workspace: Workspace, console: Console) -> None:
     """Prints a sweep: a line for each mode and epsilon, then what one mode gains over another."""
-    table = _table("mode", "epsilon", "AUROC*", "95 % interval over seeds", "seeds")
+    over = over_of(points)
+    table = _table("mode", "epsilon", "AUROC*", f"95 % interval over {over}", over)
     for level in reached(points):
         table.add_row(
             MODES[level.mode],
             "none" if level.epsilon is None else f"{level.epsilon:g}",
             f"{level.auroc.mean:.3f}",
-            range_words(level.auroc) or "one seed only",
-            str(level.auroc.num_seeds),
+            range_words(level.auroc) or f"one {level.auroc.over[:-1]} only",
+            str(level.auroc.count),
         )
     console.print(table)
     kinds = {point.kind for point in best_known(points)}
-    console.print(f"  * {' and '.join(sorted(kinds))}, mean over seeds\n", markup=False)
+    console.print(f"  * {' and '.join(sorted(kinds))}, mean over {over}", markup=False)
+    console.print(f"  {interval_words(points)}\n", markup=False, soft_wrap=True)
     for sentence in describe_comparison(points):
         console.print(f"  {sentence}", markup=False, soft_wrap=True)
     console.print(f"\nThe page about it: {workspace.page}", markup=False)

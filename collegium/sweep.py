@@ -28,22 +28,31 @@ from coordinator.references import keep_reference
 from coordinator.store import Store
 from coordinator.workspace import Workspace
 from protocol.errors import FederationError, StudyRefused
-from protocol.modes import as_distributed, as_local, question
+from protocol.modes import as_distributed, as_local, question, with_fresh_split
 from protocol.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study import Study
 from silos.own_ray import ray
 
 _MOST_RUNS = 400
+#: What drawing the split again costs the patients.
+ANEW = (
+    "Who is tested on in one split is trained on in another: each run is charged to every patient "
+    "in full, for training and evaluation. Real hospitals split their patients once, for life."
+)
 _MOST_NOISE = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What a sweep varies; ``modes`` is empty where every study runs in its own."""
+    """What a sweep varies; ``modes`` is empty where every study runs in its own.
+
+    With ``splits`` each seed draws its own split of the patients into training and test.
+    """
 
     epsilons: tuple[float | None, ...]
     seeds: tuple[int, ...]
     modes: tuple[str, ...] = ()
+    splits: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,16 +174,21 @@ def plan_jobs(studies: Sequence[Study], grid: Grid) -> list[Job]:
             varied = by_mode
         at_epsilon = [(mode, _at(study, epsilon)) for mode, study in varied.items()]
         jobs += [
-            Job(mode=mode, study=study.with_seed(seed))
+            Job(mode=mode, study=_repeated(study, seed, grid))
             for (mode, study), seed in itertools.product(at_epsilon, grid.seeds)
         ]
     return jobs
 
 
+def _repeated(study: Study, seed: int, grid: Grid) -> Study:
+    seeded = study.with_seed(seed)
+    return with_fresh_split(seeded) if grid.splits else seeded
+
+
 def _require_comparable(studies: Sequence[Study]) -> None:
     first = studies[0]
     for study in studies[1:]:
-        if question(study) != question(first):
+        if (question(study), study.seeds.split) != (question(first), first.seeds.split):
             raise StudyRefused(
                 f"studies {first.name} and {study.name} do not ask the same question: cohort, "
                 "sites and their records, deal, split, split seed and task must be equal"
@@ -256,7 +270,10 @@ def sweep_studies(
         progress.say("starting the hospitals")
         with consortium(workspace, studies[0], priced) as hospitals:
             run_ids = run_all(hospitals, jobs, index, progress)
-    return finish_sweep(workspace, studies, run_ids, console)
+    found = finish_sweep(workspace, studies, run_ids, console)
+    if grid.splits:
+        console.print(f"  {ANEW}", markup=False, soft_wrap=True)
+    return found
 
 
 def _one_index(documents: Sequence[tuple[Study, Path]]) -> bytes | None:

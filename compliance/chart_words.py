@@ -6,7 +6,7 @@ Each ``describe_...`` is the twin of a chart; its text travels inside the drawin
 from collections.abc import Sequence
 
 from compliance.budget_words import percent
-from compliance.comparison import Difference, Estimate, Gap, differences, gaps
+from compliance.comparison import SPLITS, Difference, Estimate, Gap, differences, gaps, over_of
 from compliance.documents import Form, show
 from compliance.dossier import Dossier, Interval, RoundFacts, SiteFacts
 from compliance.utility import (
@@ -43,8 +43,9 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
     if not any(point.kind == EXACT for point in drawn) or not compares_modes(points):
         parts += [withheld_words(group) for group in wholly_withheld(points, withheld)]
     said = "; ".join(parts) + "."
+    repeated = [interval_words(points)] if len(points) > 1 else []
     return " ".join(
-        [f"AUROC against ε. {said[:1].upper()}{said[1:]}", *describe_comparison(points)]
+        [f"AUROC against ε. {said[:1].upper()}{said[1:]}", *describe_comparison(points), *repeated]
     )
 
 
@@ -126,8 +127,10 @@ def gap_words(gap: Gap) -> str:
     if gap.closed is not None:
         return f"{lost}; shared noise closes {gap.closed:.0%} of that gap."
     if gap.lost.low is None:
-        return f"{lost}, on one seed."
-    return f"{lost}." if gap.lost.low > 0 else f"{lost}, which over these seeds may be chance."
+        return f"{lost}, on one {gap.lost.over[:-1]}."
+    if gap.lost.low > 0:
+        return f"{lost}."
+    return f"{lost}, which over these {gap.lost.over} may be chance."
 
 
 def _short(mode: str) -> str:
@@ -135,16 +138,29 @@ def _short(mode: str) -> str:
 
 
 def estimate_words(found: Estimate) -> str:
-    """Returns a difference with its sign, its 95 % interval and how many seeds it rests on.
+    """Returns a difference with its sign, its 95 % interval and what it rests on.
 
-    >>> estimate_words(Estimate(mean=0.034, low=0.02, high=0.047, num_seeds=10))
+    >>> estimate_words(Estimate(mean=0.034, low=0.02, high=0.047, count=10))
     '+0.034 (95 % interval +0.020 to +0.047 over 10 seeds)'
     """
     if found.low is None or found.high is None:
-        return f"{found.mean:+.3f} (one seed: no interval)"
+        return f"{found.mean:+.3f} (one {found.over[:-1]}: no interval)"
     return (
         f"{found.mean:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f} "
-        f"over {found.num_seeds} seeds)"
+        f"over {found.count} {found.over})"
+    )
+
+
+def interval_words(points: Sequence[UtilityPoint]) -> str:
+    """Says over what the intervals of these points' means are, and what they do not contain."""
+    if over_of(points) == SPLITS:
+        return (
+            "Means and intervals are over splits of these patients into training and test: they "
+            "contain the variance of the split."
+        )
+    return (
+        "Means and intervals are over seeds only: the split of patients is the same in every run, "
+        "and the interval does not contain its variance (collegium sweep --splits draws others)."
     )
 
 

@@ -1,15 +1,22 @@
-"""What one mode of privacy is worth against another: paired over seeds, with 95 % intervals.
+"""What one mode of privacy is worth against another: paired over repetitions, 95 % intervals.
 
-Runs of one seed begin with the same parameters, so differences are taken seed
-by seed. The interval is Student's t over the seeds: it says how sure the mean
-is over repetitions of the training, not over other patients.
+Runs of one seed and one split begin with the same parameters and test the same
+patients, so differences are taken repetition by repetition. The interval is
+Student's t:
+
+* over the splits, where the runs have several, each counting once with the mean of
+  its seeds: it contains the variance of the split of these patients;
+* over the seeds, where all runs have one split: it says how sure the mean is over
+  repetitions of the training, and does not contain the variance of the split.
+
+Neither is about other patients than these.
 """
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from scipy import stats  # type: ignore[import-untyped]  # ships no types
 
@@ -27,18 +34,28 @@ from compliance.utility import (
     wholly_withheld,
 )
 
+SEEDS, SPLITS = "seeds", "splits"
+
+#: One repetition of a study: its split and its seed.
+Repetition: TypeAlias = tuple[int, int]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean over seeds and its 95 % interval, which one seed alone does not have."""
+    """A mean and its 95 % interval, which one value alone does not have.
+
+    ``count`` says of how many values, ``over`` whether those are ``SEEDS`` of one split
+    of the patients or ``SPLITS``.
+    """
 
     mean: float
     low: float | None
     high: float | None
-    num_seeds: int
+    count: int
+    over: str = SEEDS
 
 
-def estimate(values: Sequence[float]) -> Estimate:
+def estimate(values: Sequence[float], over: str = SEEDS) -> Estimate:
     """Returns the mean and its 95 % t-interval.
 
     >>> found = estimate([1.0, 2.0, 3.0])
@@ -54,14 +71,33 @@ def estimate(values: Sequence[float]) -> Estimate:
         raise ValueError("a mean needs at least one value")
     mean, count = statistics.fmean(values), len(values)
     if count == 1:
-        return Estimate(mean=mean, low=None, high=None, num_seeds=1)
+        return Estimate(mean=mean, low=None, high=None, count=1, over=over)
     half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / math.sqrt(count)
-    return Estimate(mean=mean, low=mean - half, high=mean + half, num_seeds=count)
+    return Estimate(mean=mean, low=mean - half, high=mean + half, count=count, over=over)
+
+
+def repeated(runs: Mapping[Repetition, float]) -> Estimate:
+    """Returns the estimate over the splits of these runs, or over their seeds if all have one.
+
+    >>> repeated({(7, 1): 0.8, (7, 2): 0.9, (8, 1): 0.7, (8, 2): 0.7}).count
+    2
+    """
+    splits: dict[int, list[float]] = {}
+    for (split, _), value in runs.items():
+        splits.setdefault(split, []).append(value)
+    if len(splits) == 1:
+        return estimate(list(runs.values()))
+    return estimate([statistics.fmean(values) for values in splits.values()], SPLITS)
+
+
+def over_of(points: Sequence[UtilityPoint]) -> str:
+    """Returns what the means of these points are over: ``SEEDS`` or ``SPLITS``."""
+    return SPLITS if len({point.split for point in points}) > 1 else SEEDS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
-    """The AUROC of one mode at one epsilon (None: without privacy) over all seeds."""
+    """The AUROC of one mode at one epsilon (None: without privacy) over all repetitions."""
 
     mode: str
     epsilon: float | None
@@ -70,7 +106,7 @@ class Reached:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """How much more ``mode`` reaches than ``than`` at one epsilon, over the seeds of both."""
+    """How much more ``mode`` reaches than ``than`` at one epsilon, over the repetitions of both."""
 
     mode: str
     than: str
@@ -82,7 +118,7 @@ class Difference:
 class Gap:
     """What local noise loses against the pooled reference at one epsilon.
 
-    ``closed`` is the part of it that shared noise wins back, over the seeds of
+    ``closed`` is the part of it that shared noise wins back, over the repetitions of
     all three. None where shared noise was not run, or where the interval of
     what is lost does not lie above zero: then there may be nothing to close.
     """
@@ -95,9 +131,9 @@ class Gap:
 def reached(points: Sequence[UtilityPoint]) -> tuple[Reached, ...]:
     """Returns what every mode reached at every epsilon; no privacy comes last."""
     return tuple(
-        Reached(mode=mode, epsilon=epsilon, auroc=estimate(list(seeds.values())))
+        Reached(mode=mode, epsilon=epsilon, auroc=repeated(runs))
         for epsilon, modes in _by_epsilon(points)
-        for mode, seeds in modes.items()
+        for mode, runs in modes.items()
     )
 
 
@@ -111,7 +147,7 @@ def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
                 paired = _paired(modes[mode], modes[than])
                 if paired:
                     found.append(
-                        Difference(mode=mode, than=than, epsilon=epsilon, auroc=estimate(paired))
+                        Difference(mode=mode, than=than, epsilon=epsilon, auroc=repeated(paired))
                     )
     return tuple(found)
 
@@ -124,7 +160,7 @@ def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
             continue
         paired = _paired(modes[POOLED], modes[LOCAL])
         if paired:
-            lost = estimate(paired)
+            lost = repeated(paired)
             is_lost = lost.low is not None and lost.low > 0
             found.append(
                 Gap(epsilon=epsilon, lost=lost, closed=_closed(modes) if is_lost else None)
@@ -132,35 +168,37 @@ def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
     return tuple(found)
 
 
-def _closed(modes: dict[str, dict[int, float]]) -> float | None:
+def _closed(modes: dict[str, dict[Repetition, float]]) -> float | None:
     common = set.intersection(*(set(modes.get(m, ())) for m in (LOCAL, DISTRIBUTED, POOLED)))
     if not common:
         return None
     local, shared, pooled = (
-        statistics.fmean(modes[mode][seed] for seed in common)
+        statistics.fmean(modes[mode][run] for run in common)
         for mode in (LOCAL, DISTRIBUTED, POOLED)
     )
     return (shared - local) / (pooled - local) if pooled > local else None
 
 
-def _paired(first: dict[int, float], second: dict[int, float]) -> list[float]:
-    return [first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())]
+def _paired(
+    first: dict[Repetition, float], second: dict[Repetition, float]
+) -> dict[Repetition, float]:
+    return {run: first[run] - second[run] for run in sorted(first.keys() & second.keys())}
 
 
 def _by_epsilon(
     points: Sequence[UtilityPoint],
-) -> list[tuple[float | None, dict[str, dict[int, float]]]]:
-    """Returns, by rising epsilon, each mode's AUROC by seed; a seed run twice counts once."""
-    reached: dict[float, dict[str, dict[int, list[float]]]] = {}
+) -> list[tuple[float | None, dict[str, dict[Repetition, float]]]]:
+    """Returns, by rising epsilon, each mode's AUROC by repetition; one run twice counts once."""
+    reached: dict[float, dict[str, dict[Repetition, list[float]]]] = {}
     for point in best_known(points):
         epsilon = math.inf if point.epsilon is None else point.epsilon
-        seeds = reached.setdefault(epsilon, {}).setdefault(point.mode, {})
-        seeds.setdefault(point.seed, []).append(point.auroc)
+        runs = reached.setdefault(epsilon, {}).setdefault(point.mode, {})
+        runs.setdefault((point.split, point.seed), []).append(point.auroc)
     return [
         (
             None if math.isinf(epsilon) else epsilon,
             {
-                mode: {seed: statistics.fmean(values) for seed, values in modes[mode].items()}
+                mode: {run: statistics.fmean(values) for run, values in modes[mode].items()}
                 for mode in MODES
                 if mode in modes
             },
@@ -178,6 +216,7 @@ def comparison_json(
     were withheld, and why.
     """
     return {
+        "intervals_over": over_of(points),
         "released": [
             *(
                 {
@@ -218,4 +257,4 @@ def comparison_json(
 
 def _json(found: Estimate) -> dict[str, Any]:
     interval = None if found.low is None else [found.low, found.high]
-    return {"mean": found.mean, "interval": interval, "seeds": found.num_seeds}
+    return {"mean": found.mean, "interval": interval, "over": found.over, "count": found.count}

@@ -1,6 +1,6 @@
 """Draws modes of privacy against each other, and against a pooled reference.
 
-Colour, shape and dash say the mode. Bars and bands are the range over seeds:
+Colour, shape and dash say the mode. Bars and bands are the range of the runs:
 nothing is assumed, and with few seeds nothing wide is claimed.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import altair as alt
 
 from compliance.chart_words import describe_utility, level_words, range_words
-from compliance.comparison import estimate
+from compliance.comparison import reached
 from compliance.drawing import (
     AUROC,
     BLUE,
@@ -56,9 +56,9 @@ _BESIDE = 1.08
 def modes_at_one_epsilon(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
 ) -> Chart:
-    """Draws a row for each mode: every seed a dot, the mean a larger mark, a bar over the range.
+    """Draws a row for each mode: every run a dot, the mean a larger mark, a bar over the range.
 
-    On the right stand the mean and its 95 % interval over the seeds.
+    On the right stand the mean and its 95 % interval: ``comparison`` says over what.
     """
     levels = utility_levels(points)
     rows = [_level_row(level) | {"row": level_words(level)} for level in levels]
@@ -97,8 +97,9 @@ def modes_at_one_epsilon(
 
 
 def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, Any]:
-    own = [p.auroc for p in points if (p.mode, p.epsilon) == (level.mode, level.epsilon)]
-    interval = range_words(estimate(own))
+    own = [p for p in points if (p.mode, p.epsilon) == (level.mode, level.epsilon)]
+    (found,) = reached(own)
+    interval = range_words(found.auroc)
     said = f"{level.mean:.3f}" + (f"  ({interval})" if interval else "")
     return {"row": level_words(level), "text": said}
 
@@ -106,7 +107,7 @@ def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, A
 def modes_against_epsilon(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
 ) -> Chart:
-    """Draws a line through each mode's means and a band over the range of its seeds.
+    """Draws a line through each mode's means and a band over the range of its runs.
 
     Line and band join released means only where ``utility.supports_line`` says so.
 

@@ -19,9 +19,10 @@ from compliance.chart_words import (
     describe_utility,
     difference_words,
     gap_words,
+    interval_words,
     site_claim,
 )
-from compliance.comparison import differences, gaps
+from compliance.comparison import differences, gaps, over_of
 from compliance.documents import (
     Block,
     Bullets,
@@ -152,7 +153,7 @@ def verification(dossier: Dossier) -> Statement:
 
 
 def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Table:
-    """Returns mean and range over seeds for each mode, epsilon and kind of figure.
+    """Returns mean and range over the runs for each mode, epsilon and kind of figure.
 
     Beside each mean stands how many runs are missing in it, and why.
     """
@@ -187,7 +188,7 @@ def _protection(level: UtilityLevel | Withheld) -> tuple[Cell, Cell]:
 
 
 def difference_table(points: Sequence[UtilityPoint]) -> Table:
-    """Returns what one mode gains over another at the same epsilon, paired over seeds."""
+    """Returns what one mode gains over another at the same epsilon, paired over repetitions."""
     return Table(
         title="Modes of privacy against each other",
         columns=(
@@ -195,13 +196,13 @@ def difference_table(points: Sequence[UtilityPoint]) -> Table:
             Column(title="Mean", form=Form.RATIO),
             Column(title="95 %, low", form=Form.RATIO),
             Column(title="95 %, high", form=Form.RATIO),
-            Column(title="Seeds", form=Form.COUNT),
+            Column(title=over_of(points).capitalize(), form=Form.COUNT),
         ),
         rows=tuple(
-            (difference_words(d), d.auroc.mean, d.auroc.low, d.auroc.high, d.auroc.num_seeds)
+            (difference_words(d), d.auroc.mean, d.auroc.low, d.auroc.high, d.auroc.count)
             for d in differences(points)
         ),
-        note="Paired seed by seed; the interval is Student's t over the seeds.",
+        note=f"Paired run by run; Student's t. {interval_words(points)}",
     )
 
 
@@ -229,12 +230,13 @@ _LINE = (
     "more than the 95 % interval of a difference between two runs."
 )
 _ONE_MODE = (
-    "Each mark is a run; the line is the mean, the band the range over seeds. Released figures "
-    "carry the noise that protects test patients, and their 95 % interval. " + _LINE
+    "Each mark is a run; the line is the mean, the band the range of the runs. Released figures "
+    "carry the noise that protects test patients, and their 95 % interval, which is about "
+    "patients and noise, not about repetitions. " + _LINE
 )
 _COMPARED = (
-    "Small marks are single runs, large ones means over seeds; bars and bands are the range over "
-    "seeds, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "
+    "Small marks are single runs, large ones their means; bars and bands are the range of the "
+    "runs, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "
     "only) had all hospitals' records in one place: no consortium could run it. Without privacy "
     "nothing is clipped either. " + _LINE
 )
@@ -247,7 +249,7 @@ def _utility_figure(
         title="Utility against epsilon",
         svg=charts.to_svg(charts.utility_against_epsilon(points, withheld)),
         alt=describe_utility(points, withheld),
-        caption=caption,
+        caption=f"{caption} {interval_words(points)}",
         table=utility_table(points, withheld),
     )
 

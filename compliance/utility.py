@@ -30,8 +30,9 @@ class UtilityPoint:
     ``epsilon`` is the claim for one patient, None when the run trained without
     privacy; ``kind`` is ``EXACT`` or ``RELEASED``. ``mode`` says what protected
     the patients; ``POOLED`` is no run of a consortium but a reference with all
-    records in one place. ``low`` and ``high`` are the 95 % interval of a
-    released figure, None for an exact one.
+    records in one place. ``split`` tells one split of the patients into training and
+    test from another; 0 where the study or the hospitals themselves fix it. ``low`` and
+    ``high`` are the 95 % interval of a released figure, None for an exact one.
 
     Raises:
         ValueError: a figure is not a finite number, or kind or mode are unknown.
@@ -42,6 +43,7 @@ class UtilityPoint:
     auroc: float
     kind: str
     mode: str
+    split: int = 0
     low: float | None = None
     high: float | None = None
 
@@ -70,7 +72,7 @@ class Withheld:
 
 @dataclass(frozen=True, kw_only=True)
 class UtilityLevel:
-    """All runs of one kind and mode at one epsilon: mean, and the range over seeds.
+    """All runs of one kind and mode at one epsilon: mean, and the range of the runs.
 
     ``num_withheld`` further runs released nothing, and ``why`` says the reason: the
     mean is over the others alone.

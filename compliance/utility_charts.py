@@ -33,7 +33,7 @@ from compliance.utility import (
 def utility_against_epsilon(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
 ) -> Chart:
-    """Draws AUROC against epsilon: each run, the mean, and the range over seeds.
+    """Draws AUROC against epsilon: each run, the mean, and the range of the runs.
 
     A line joins the released means only where ``utility.supports_line`` says so.
 

@@ -40,13 +40,16 @@ from coordinator.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.modes import question
 from protocol.privacy import PatientPrivacy
-from protocol.study import Study
+from protocol.study import KeyedHashSplit, Study
 from protocol.summary import Summary, read_summary, read_words
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """One line about a run; ``question`` is the same for runs that can be compared."""
+    """One line about a run; ``question`` is the same for runs that can be compared.
+
+    ``split`` is the seed of a simulation's split; 0 where no seed decides it.
+    """
 
     run_id: str
     study_name: str
@@ -61,18 +64,23 @@ class RunSummary:
     exact_auroc: float | None
     auroc_released: Interval | None
     sweep: str | None
+    split: int = 0
     progress: RunProgress | None = None  # of a run at work on a network
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What a simulation reached with all records in one place; ``mode`` is pooled."""
+    """What a simulation reached with all records in one place; ``mode`` is pooled.
+
+    ``split`` as in ``RunSummary``.
+    """
 
     name: str
     sweep: str
     question: str
     mode: str
     seed: int
+    split: int
     epsilon: float | None
     figures: Mapping[str, Any]
 
@@ -172,6 +180,7 @@ class Views:
                     question=question(_study(session, row)),
                     mode=row.mode,
                     seed=row.seed,
+                    split=_split_of(_study(session, row)),
                     epsilon=row.epsilon,
                     figures=json.loads(row.figures_json),
                 )
@@ -216,6 +225,7 @@ class Views:
             exact_auroc=exact.get("auroc"),
             auroc_released=Interval(**released["auroc"]) if released else None,
             sweep=row.sweep,
+            split=_split_of(study) if row.simulation else 0,
             progress=self._progress(row.id) if self._state(row) == "running" else None,
         )
 
@@ -276,6 +286,11 @@ def find_run(session: Session, run_id: str) -> RunRow:
 def _study(session: Session, row: RunRow | ReferenceRow) -> Study:
     document = session.get_one(StudyRow, row.study_digest).document
     return Study.model_validate_json(document)
+
+
+def _split_of(study: Study) -> int:
+    """Returns the seed of a simulated split; 0 where the study says where every record is."""
+    return study.seeds.split if isinstance(study.split, KeyedHashSplit) else 0
 
 
 def _released(session: Session, run_id: str) -> dict[str, Any] | None:
@@ -405,7 +420,9 @@ def _points(run: RunSummary) -> list[UtilityPoint]:
     """The run's figures; none with fixed test noise, nor one that was withheld."""
     if run.test_noise:
         return []
-    facts: dict[str, Any] = {"epsilon": run.epsilon, "seed": run.seed, "mode": run.mode}
+    facts: dict[str, Any] = {
+        "epsilon": run.epsilon, "seed": run.seed, "mode": run.mode, "split": run.split,
+    }  # fmt: skip
     points = []
     if run.exact_auroc is not None:
         points.append(UtilityPoint(auroc=run.exact_auroc, kind=EXACT, **facts))
@@ -425,7 +442,12 @@ def _reference_points(found: Reference) -> list[UtilityPoint]:
         return []
     return [
         UtilityPoint(
-            epsilon=found.epsilon, seed=found.seed, auroc=auroc, kind=EXACT, mode=found.mode
+            epsilon=found.epsilon,
+            seed=found.seed,
+            auroc=auroc,
+            kind=EXACT,
+            mode=found.mode,
+            split=found.split,
         )
     ]
 

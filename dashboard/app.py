@@ -18,7 +18,7 @@ from pathlib import Path
 import streamlit as st
 
 from compliance import charts, sections
-from compliance.chart_words import gap_words, site_claim, unclaimed
+from compliance.chart_words import gap_words, interval_words, site_claim, unclaimed
 from compliance.comparison import gaps
 from compliance.documents import Document, Form, Statement, Table, Tone, show
 from compliance.dossier import Dossier
@@ -147,6 +147,8 @@ def _utility(views: Views, dossier: Dossier) -> None:
     _chart(
         charts.utility_against_epsilon(points, withheld), sections.utility_table(points, withheld)
     )
+    if len(points) > 1:
+        st.caption(interval_words(points))
     if compares_modes(points):
         _comparison(points)
 
@@ -154,7 +156,7 @@ def _utility(views: Views, dossier: Dossier) -> None:
 def _comparison(points: Sequence[UtilityPoint]) -> None:
     for gap in gaps(points):
         st.markdown(presentation.plain(gap_words(gap)))
-    with st.expander("Modes of privacy against each other, paired over seeds"):
+    with st.expander("Modes of privacy against each other, paired run by run"):
         rows = presentation.readable(sections.difference_table(points))
         st.dataframe(rows, hide_index=True, width="stretch")
 

@@ -6,10 +6,10 @@ another mode keeps its network, patients, gradient steps and epsilon, so that
 the mode is all that differs; where a setting has no fair twin it is refused.
 """
 
-from protocol.encoding import digest_json
+from protocol.encoding import digest, digest_json
 from protocol.errors import StudyRefused
 from protocol.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy
-from protocol.study import Site, Study
+from protocol.study import KeyedHashSplit, Site, Study
 
 #: As much as a study may declare: it keeps every epsilon, until ``with_noise`` says how much is
 #: needed.
@@ -17,13 +17,31 @@ _MOST_NOISE = 1000.0
 
 
 def question(study: Study) -> str:
-    """Returns the digest of what a study asks: cohort, hospitals and records, split and task."""
+    """Returns the digest of what a study asks: cohort, hospitals and records, split and task.
+
+    Which patients a keyed split draws is not part of it: that may be drawn again and again.
+    """
     asked = study.model_dump(mode="json", include={"cohort", "deal", "split", "task"})
     sites = [
         {"name": site.name, "records": site.records, "value": site.value}
         for site in sorted(study.sites, key=lambda site: site.name)
     ]
-    return digest_json({**asked, "sites": sites, "split_seed": study.seeds.split})
+    return digest_json({**asked, "sites": sites})
+
+
+def with_fresh_split(study: Study) -> Study:
+    """Returns the study with a split of its own, which follows from its two seeds.
+
+    Raises:
+        StudyRefused: the study says of every record which part it is in.
+    """
+    if not isinstance(study.split, KeyedHashSplit):
+        raise StudyRefused(
+            f"study {study.name}: split.method {study.split.method} says where every record is, "
+            "so no other split can be drawn; with keyed_hash it can"
+        )
+    drawn = digest(f"split/{study.seeds.split}/{study.seeds.model}".encode())
+    return study.with_split(int(drawn, 16) % 2**53)
 
 
 def as_local(study: Study) -> Study:

@@ -294,6 +294,10 @@ class Study(Record):
         """Returns this study with another model seed: another study, another digest."""
         return self._replaced(seeds=self.seeds.model_copy(update={"model": seed}))
 
+    def with_split(self, seed: int) -> "Study":
+        """Returns this study with another split seed: other patients are tested on."""
+        return self._replaced(seeds=self.seeds.model_copy(update={"split": seed}))
+
     def with_epsilon(self, epsilon: float | None) -> "Study":
         """Returns this study with another epsilon, or None for no privacy at all.
 

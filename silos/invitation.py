@@ -18,8 +18,10 @@ class Invitation:
 
     ``data`` is the folder in which a simulation finds the records, ``source`` the
     hospital's own records where its site file names them, ``dialect`` how they are
-    written; a ``fixed_noise_seed`` is for tests of a simulation only. ``own_words``
-    are what the consortium has kept of this hospital's earlier signed words.
+    written; a ``fixed_noise_seed`` is for tests of a simulation only, and so is the
+    ``split_key`` that stands for the hospital's own, for a simulation may draw a split
+    again. ``own_words`` are what the consortium has kept of this hospital's earlier
+    signed words.
     ``stated`` is what the hospital states about its patients.
     ``require_machines`` checks the evidence of the members that it is given, where
     the hospital's policy asks for any. ``keep_model`` is given the run's final model.
@@ -34,6 +36,7 @@ class Invitation:
     source: Path | None = None
     dialect: CsvDialect = AS_DECLARED
     fixed_noise_seed: int | None = None
+    split_key: bytes | None = None
     own_words: OwnWords = OwnWords()
     stated: PatientStatement = NOTHING_STATED
     require_machines: Callable[[Iterable[Member]], None] | None = None

@@ -222,13 +222,15 @@ class Silo:
         own = self._source(invitation)
         if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
             raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
+        if invitation.split_key is not None and not self._simulated:
+            raise PolicyRefused("a real hospital splits its patients by its own key, for life")
         missing = missing_statement(study, invitation.stated)
         if missing is not None and not self._simulated:
             raise PolicyRefused(f"site {self.site}: {missing}: {STATE_IT}")
         train, test = parts_of(
             own,
             study,
-            key=self._home.split_key,
+            key=invitation.split_key or self._home.split_key,
             site=self.site,
             index_file=invitation.index_file,
         )

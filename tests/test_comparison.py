@@ -1,11 +1,28 @@
 """What one mode is worth against another: paired, with the intervals that scipy gives."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from compliance.chart_words import describe_comparison, describe_utility, gap_words
-from compliance.comparison import comparison_json, differences, estimate, gaps, reached
+from compliance.chart_words import (
+    describe_comparison,
+    describe_utility,
+    gap_words,
+    interval_words,
+)
+from compliance.comparison import (
+    SEEDS,
+    SPLITS,
+    comparison_json,
+    differences,
+    estimate,
+    gaps,
+    reached,
+)
+from compliance.documents import Figure
+from compliance.sections import utility_section
 from compliance.utility import (
     DISTRIBUTED,
     EXACT,
@@ -36,7 +53,7 @@ def test_interval_is_students_t_over_the_seeds(count: int) -> None:
 
 def test_one_seed_has_a_mean_and_no_interval() -> None:
     found = estimate([0.9])
-    assert (found.mean, found.low, found.high, found.num_seeds) == (0.9, None, None, 1)
+    assert (found.mean, found.low, found.high, found.count) == (0.9, None, None, 1)
     with pytest.raises(ValueError, match="at least one value"):
         estimate([])
 
@@ -52,7 +69,7 @@ def test_difference_is_scipys_paired_test() -> None:
 
 def test_only_seeds_of_both_modes_are_paired() -> None:
     (found,) = differences([*runs(LOCAL, 0.8, 0.9), *runs(DISTRIBUTED, 0.85)])
-    assert (found.auroc.mean, found.auroc.num_seeds) == (pytest.approx(0.05), 1)
+    assert (found.auroc.mean, found.auroc.count) == (pytest.approx(0.05), 1)
 
 
 def test_modes_at_different_epsilons_are_not_compared() -> None:
@@ -99,6 +116,42 @@ def test_without_privacy_the_consortium_is_held_against_the_ceiling() -> None:
     said = describe_comparison(dossiers.modes(None))
     assert said == ("consortium - pooled, without privacy: -0.001 (95 % interval -0.001 to "
                     "-0.001 over 3 seeds).",)  # fmt: skip
+
+
+def split(points: list[UtilityPoint], *splits: int) -> list[UtilityPoint]:
+    return [replace(p, split=number) for p, number in zip(points, splits, strict=True)]
+
+
+def test_seeds_of_one_split_are_one_value_where_there_are_several_splits() -> None:
+    """Four runs of two splits are two values: the seeds of a split share its test patients."""
+    points = split(runs(LOCAL, 0.80, 0.82, 0.70, 0.72), 7, 7, 8, 8)
+    (found,) = reached(points)
+    assert found.auroc == estimate([0.81, 0.71], SPLITS)
+    assert found.auroc.high is not None and found.auroc.high > 1  # two splits say little
+    (of_one,) = reached(runs(LOCAL, 0.80, 0.82, 0.70, 0.72))
+    assert (of_one.auroc.over, of_one.auroc.count) == (SEEDS, 4)
+
+
+def test_modes_are_paired_within_a_split() -> None:
+    local = split(runs(LOCAL, 0.80, 0.70, 0.90), 7, 8, 9)
+    shared = split(runs(DISTRIBUTED, 0.85, 0.76, 0.5), 7, 8, 10)
+    (found,) = differences([*local, *shared])
+    assert found.auroc.mean == pytest.approx(0.055)
+    assert (found.auroc.over, found.auroc.count) == (SPLITS, 2)
+
+
+def test_it_is_said_over_what_the_interval_is() -> None:
+    seeds = runs(LOCAL, 0.80, 0.82)
+    splits = split(seeds, 7, 8)
+    assert "does not contain its variance" in interval_words(seeds)
+    assert "contain the variance of the split" in interval_words(splits)
+    for points, over in ((seeds, "seeds"), (splits, "splits")):
+        assert comparison_json(points)["intervals_over"] == over
+        assert interval_words(points) in describe_utility(points)
+        section = utility_section(points)
+        (figure,) = section.blocks
+        assert isinstance(figure, Figure) and interval_words(points) in figure.caption
+    assert "seeds only" not in describe_utility(seeds[:1])  # one run has no interval
 
 
 def test_one_mode_alone_is_no_comparison() -> None:

@@ -1,6 +1,7 @@
 """What a whole run does, over the real interfaces: silos, link, coordinator, store."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,9 @@ def test_a_real_silo_refuses_fixed_noise_and_studies_without_privacy(tmp_path: P
     real.grant(20.0, 1e-3)
     with pytest.raises(PolicyRefused, match="fixed test noise protects nobody"):
         real.join(federation.invitation)
+    chosen = replace(federation.invitation, fixed_noise_seed=None, split_key=bytes(32))
+    with pytest.raises(PolicyRefused, match="splits its patients by its own key, for life"):
+        real.join(chosen)
     with pytest.raises(PolicyRefused, match="exact figures never leave"):
         real.simulated_part("run-1")
 

@@ -7,7 +7,7 @@ from collegium.sweep import Grid, parse_modes, plan_jobs
 from compliance.accounting import epsilon
 from compliance.budget_filter import Filter
 from protocol.errors import StudyRefused
-from protocol.modes import as_local
+from protocol.modes import as_local, question
 from protocol.privacy import DistributedPrivacy
 from protocol.study import Study
 from protocol.study_file import read_study
@@ -40,6 +40,28 @@ def test_a_sweep_is_every_epsilon_with_every_seed_each_a_study_of_its_own() -> N
     assert [job.study.seeds.model for job in jobs] == [1, 2, 3, 1, 2, 3]
     assert [job.mode for job in jobs] == ["local"] * 3 + ["none"] * 3
     assert [job.study.privacy.mode for job in jobs] == ["local"] * 3 + ["none"] * 3
+
+
+def test_each_seed_may_draw_a_split_of_its_own() -> None:
+    grid = Grid(epsilons=(1.0, 2.0), seeds=(1, 2, 3), splits=True)
+    jobs = plan_jobs([small_study()], grid)
+    splits = [job.study.seeds.split for job in jobs]
+    assert len(set(splits)) == 3 and splits[:3] == splits[3:]  # every epsilon, the same patients
+    assert small_study().seeds.split not in splits
+    assert len({job.study.digest for job in jobs}) == 6  # recorded: each is a study of its own
+    assert {question(job.study) for job in jobs} == {question(small_study())}
+    assert splits == [job.study.seeds.split for job in plan_jobs([small_study()], grid)]
+    other = plan_jobs([small_study().with_split(5)], grid)
+    assert not {job.study.seeds.split for job in other} & set(splits)
+
+
+def test_a_split_that_a_column_says_is_not_drawn_again() -> None:
+    by_column = read_study(
+        changed("{method: keyed_hash, test_fraction: 0.3}",
+                "{method: column, column: part, train: [a], test: [b]}")
+    )  # fmt: skip
+    with pytest.raises(StudyRefused, match=r"split.method column says where every record is"):
+        plan_jobs([by_column], Grid(epsilons=(1.0,), seeds=(1, 2), splits=True))
 
 
 def test_an_epsilon_for_a_study_without_privacy_is_refused() -> None:

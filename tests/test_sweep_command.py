@@ -33,7 +33,9 @@ def sweep(home: Path, out: str, *options: object) -> Done:
 @pytest.fixture(scope="module")
 def swept(home: Path) -> tuple[Path, dict[str, Any], str]:
     """One sweep over modes: its folder, its JSON and what it told people."""
-    done = sweep(home, "swept", *MODES, "--epsilon", "4,none", "--seeds", "1-2", "--json")
+    done = sweep(
+        home, "swept", *MODES, "--epsilon", "4,none", "--seeds", "1-2", "--splits", "--json"
+    )
     assert done.returncode == 0, done.stderr
     return home / "swept", json.loads(done.stdout), done.stderr
 
@@ -41,17 +43,37 @@ def swept(home: Path) -> tuple[Path, dict[str, Any], str]:
 def test_one_command_compares_modes_with_a_pooled_reference(
     swept: tuple[Path, dict[str, Any], str],
 ) -> None:
-    _, found, told = swept
+    out, found, told = swept
     levels = {(level["mode"], level["epsilon"]): level["auroc"] for level in found["levels"]}
     assert set(levels) == {
         ("local", 4.0), ("distributed", 4.0), ("pooled", 4.0), ("none", None), ("pooled", None),
     }  # fmt: skip
-    assert all(level["seeds"] == 2 for level in levels.values())
+    assert all((level["over"], level["count"]) == ("splits", 2) for level in levels.values())
+    assert found["intervals_over"] == "splits"
+    for told_or_drawn in (told, (out / "index.html").read_text()):
+        assert "they contain the variance of the split" in " ".join(told_or_drawn.split())
     assert [run["mode"] for run in found["runs"]] == ["local"] * 2 + ["distributed"] * 2 + [
         "none"
     ] * 2
     assert "shared noise - local noise at ε = 4: " in told
     assert "10 of 10 done" in told
+
+
+def test_each_repetition_has_a_split_that_its_own_study_records(
+    swept: tuple[Path, dict[str, Any], str],
+) -> None:
+    out, found, _ = swept
+    listed = json.loads(ask("runs", "list", "--out", out, "--json").stdout)
+    splits = {line["seed"]: line["split"] for line in listed}
+    assert len({(line["seed"], line["split"]) for line in listed}) == 2
+    assert splits[1] != splits[2] and small_study().seeds.split not in splits.values()
+    tested = {
+        run["seed"]: [site["test_patients"] for site in run["sites"].values()]
+        for run in found["runs"]
+    }
+    assert tested[1] != tested[2]
+    references = {r["seed"]: r["test_patients"] for r in found["references"]}
+    assert references == {seed: sum(patients) for seed, patients in tested.items()}
 
 
 def test_references_are_marked_and_charge_no_hospital(
@@ -62,6 +84,9 @@ def test_references_are_marked_and_charge_no_hospital(
     assert {r["epsilon_promised"] for r in found["references"]} == {4.0, None}
     budgets = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)
     assert "pooled" not in json.dumps(budgets)
+    for budget in budgets.values():  # tested on in one split, trained on in another
+        lines = budget["partitions"]
+        assert lines["training"]["share_spent"] == lines["evaluation"]["share_spent"] > 0
     listed = json.loads(ask("runs", "list", "--out", out, "--json").stdout)
     assert sorted(line["mode"] for line in listed) == sorted(r["mode"] for r in found["runs"])
 
