@@ -84,7 +84,7 @@ def test_references_are_marked_and_charge_no_hospital(
     assert {r["epsilon_promised"] for r in found["references"]} == {4.0, None}
     budgets = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)
     assert "pooled" not in json.dumps(budgets)
-    for budget in budgets.values():  # tested on in one split, trained on in another
+    for budget in budgets["hospitals"].values():  # tested on in one split, trained on in another
         lines = budget["partitions"]
         assert lines["training"]["share_spent"] == lines["evaluation"]["share_spent"] > 0
     listed = json.loads(ask("runs", "list", "--out", out, "--json").stdout)
