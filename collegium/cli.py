@@ -11,7 +11,8 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stdout
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +78,38 @@ TestNoise = Annotated[
     typer.Option(
         "--test-noise",
         help="Repeatable noise derived from the seed, for tests: no privacy is claimed.",
+    ),
+]
+
+
+def _known_runs(context: typer.Context, incomplete: str) -> list[str]:
+    """Completes a run's name from the folder, where it was typed before the name."""
+    folder = context.params.get("out")
+    try:
+        if folder is None or is_hospital(folder):
+            from silos.own_runs import own_runs
+
+            return [run.run_id for run in own_runs(folder)] if folder else []
+        from coordinator.views import open_views
+
+        with closing(open_views(folder)) as views:
+            return [run.run_id for run in views.runs() if run.run_id.startswith(incomplete)]
+    except FederationError:
+        return []
+
+
+class ReportForm(StrEnum):
+    """What a report can be written as."""
+
+    html = "html"
+    json = "json"
+    csv = "csv"
+
+
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's name, or its beginning.", autocompletion=_known_runs
     ),
 ]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
@@ -275,25 +308,25 @@ def runs_list(out: Folder, as_json: AsJson = False) -> None:
         from collegium import own_folder
 
         emit(own_folder.list_runs(out, answers(as_json)), as_json)
-        return
-    from collegium.run_list import list_runs
+    else:
+        from collegium.run_list import list_runs
 
-    emit(list_runs(out, answers(), as_json=as_json), as_json)
+        emit(list_runs(out, answers(), as_json=as_json), as_json)
+    _tell_unverified(out)
 
 
 @runs_app.command("show")
-def runs_show(
-    run: Annotated[str, typer.Argument(metavar="RUN")], out: Folder, as_json: AsJson = False
-) -> None:
+def runs_show(run: Run, out: Folder, as_json: AsJson = False) -> None:
     """Shows one run whole."""
     if is_hospital(out):
         from collegium import own_folder
 
         emit(own_folder.show_run(out, run, answers(as_json)), as_json)
-        return
-    from collegium.show import show_run
+    else:
+        from collegium.show import show_run
 
-    emit(show_run(out, run, answers(), as_json=as_json), as_json)
+        emit(show_run(out, run, answers(), as_json=as_json), as_json)
+    _tell_unverified(out)
 
 
 @audit_app.command("verify")
@@ -346,7 +379,10 @@ def audit_recompute(
     ],
     out: Out,
     run: Annotated[
-        str | None, typer.Option("--run", help="Which run; the newest when left out.")
+        str | None,
+        typer.Option(
+            "--run", help="Which run; the newest when left out.", autocompletion=_known_runs
+        ),
     ] = None,
     key: Key = None,
     as_json: AsJson = False,
@@ -361,20 +397,23 @@ def audit_recompute(
 
 @report_app.command("export")
 def report_export(
-    run: Annotated[str, typer.Argument(metavar="RUN")],
+    run: Run,
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
     out: Folder,
-    form: Annotated[str, typer.Option("--format", help="html, json or csv.")] = "html",
+    form: Annotated[
+        ReportForm,
+        typer.Option("--format", help="A page, one JSON value, or a line for each value."),
+    ] = ReportForm.html,
 ) -> None:
     """Writes the privacy statement, the run record and the audit entries of a run."""
     if is_hospital(out):
         from collegium import own_folder
 
-        own_folder.export_report(out, run, form, to, console())
+        own_folder.export_report(out, run, form.value, to, console())
         return
     from collegium.show import export_report
 
-    export_report(out, run, form, to, console())
+    export_report(out, run, form.value, to, console())
 
 
 @report_app.command("chart")
@@ -566,20 +605,51 @@ def _study(path: Path, seed: int | None) -> Any:
     return study if seed is None else study.with_seed(seed)
 
 
+def _tell_unverified(out: Path) -> None:
+    """Says beside figures that nobody has compared them with the log; that takes longer."""
+    folder = "--home" if is_hospital(out) else "--out"
+    console().print(
+        f"not verified: collegium audit verify {folder} {out} checks these figures against the "
+        "signed log",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 def _complain(what: str) -> None:
     console().print(f"collegium: {what}", style="red", markup=False, soft_wrap=True)
 
 
+def _tell_usage(error: Any) -> None:
+    """Says what was typed wrongly like every other refusal; help where a group stands alone."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return
+    _complain(error.format_message())
+    path = error.ctx.command_path if error.ctx else "collegium"
+    console().print(f"{path} -h says what it takes", markup=False, soft_wrap=True)
+
+
 _INTERRUPTED = 130
+#: What typer raises where a command line cannot be read.
+_WRONG_USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 #: Of the audit commands, as sysexits.h has them: 2 is kept for what was tampered with.
 _USAGE, _NOT_FOUND = 64, 66
 
 
-def main(run: Callable[[], Any] = app) -> None:
+def main(run: Callable[..., Any] = app) -> None:
     """Runs the command; turns refusals into one or two lines and an exit code."""
     os.umask(0o077)  # what it writes is for its own user alone
     try:
-        run()
+        sys.exit(run(standalone_mode=False) or 0)
+    except _WRONG_USAGE as error:
+        _tell_usage(error)
+        if sys.argv[1:2] == ["audit"]:
+            emit({"verified": False, "error": "wrong usage"}, "--json" in sys.argv)
+            sys.exit(_USAGE)
+        sys.exit(2)
+    except typer.Abort:
+        sys.exit(1)
     except QuorumLost as error:
         _complain(f"the run failed: {error}")
         sys.exit(1)
@@ -589,9 +659,6 @@ def main(run: Callable[[], Any] = app) -> None:
     except SystemExit as ended:
         if ended.code == _INTERRUPTED:  # typer turns Ctrl-C into this
             console().print("collegium: stopped; what was finished is kept", style="yellow")
-        if ended.code == 2 and sys.argv[1:2] == ["audit"]:  # typer's code for wrong usage
-            emit({"verified": False, "error": "wrong usage"}, "--json" in sys.argv)
-            sys.exit(_USAGE)
         raise
     except BrokenPipeError:
         sys.exit(141)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from collegium.consortium import DEFAULT_BUDGET, Settings
 from collegium.foretold_evaluation import foretold_evaluation, foretold_words
@@ -18,6 +19,7 @@ from collegium.planning import foretold
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
+from compliance.documents import Form, show
 from compliance.study_shelf import index_beside
 from pipelines.plausible import (
     Remark,
@@ -46,7 +48,7 @@ def describe_study(
 ) -> dict[str, Any]:
     """Shows what a study promises, and its part of a budget; returns it for ``--json``."""
     privacy, colluders = study.privacy, study.aggregation.colluders
-    console.print(f"[bold]{study.title}[/bold]: a valid study")
+    console.print(f"[bold]{escape(study.title)}[/bold]: a valid study")
     console.print(f"  digest {study.digest}")
     console.print(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
@@ -66,7 +68,7 @@ def describe_study(
         if plan.fallback_epsilon is not None:
             console.print(
                 f"  the noise is shared: this holds {while_few_collude(colluders)}; "
-                f"{if_more_collude(colluders)}, epsilon {plan.fallback_epsilon:.3g}"
+                f"{if_more_collude(colluders)}, epsilon {show(plan.fallback_epsilon, Form.EPSILON)}"
             )
         console.print(
             f"  noise multiplier {plan.training.noise_multiplier:g}, in the evaluation "
@@ -128,7 +130,7 @@ def _describe_choice(study: Study, site: str, console: Console) -> None:
         raise StudyRefused(f"sites: {site}: {error}") from error
     if plan is not None:
         console.print(
-            f"  {site}: epsilon {plan.epsilon:.3g}, sampling rate "
+            f"  {site}: epsilon {show(plan.epsilon, Form.EPSILON)}, sampling rate "
             f"{plan.training.sampling_rate:g}, noise multiplier {plan.training.noise_multiplier:g}"
         )
 

@@ -5,9 +5,15 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
+from rich.table import Column
 
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
+
+
+def _cut(*, most: int | None = None, share: int | None = None) -> Column:
+    """A column that is cut, so that bar and time left stand in a narrow terminal too."""
+    return Column(no_wrap=True, overflow="ellipsis", max_width=most, ratio=share)
 
 
 class Silent:
@@ -28,13 +34,14 @@ class Progress:
         self._runs_done = 0
         self._console = console
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False, table_column=_cut(most=22)),
+            BarColumn(bar_width=16),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}", markup=False, table_column=_cut(share=1)),
             console=console,
             transient=True,
+            expand=True,
         )
         self._task = self._bar.add_task(
             study.title, total=runs + rounds * (study.training.rounds + 1), detail=""

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import closing
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from compliance.chart_words import describe_comparison, interval_words, range_words
 from compliance.charts import to_svg, utility_against_epsilon
 from compliance.comparison import comparison_json, over_of, reached
+from compliance.documents import Form, show
 from compliance.dossier import Dossier, run_json
 from compliance.renderers import RENDERERS
 from compliance.reports import page_subject, privacy_report, render_html, run_page
@@ -41,7 +44,9 @@ def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
 def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> None:
     """Prints what a run achieved, what it cost and what to do next."""
     root = workspace.root
-    console.print(f"\n[bold]{run['study']['title']}[/bold]  run {run['run_id']}  {run['state']}")
+    console.print(
+        f"\n[bold]{escape(run['study']['title'])}[/bold]  run {run['run_id']}  {run['state']}"
+    )
     for name, title in (("auroc", "AUROC   "), ("accuracy", "accuracy")):
         exact = f"{_exact(run[name])} exact (simulation only), " if run["simulation"] else ""
         released = _interval_text(run[f"{name}_released"])
@@ -160,7 +165,8 @@ def show_run(out: Path, run_id: str, console: Console, *, as_json: bool) -> dict
         else:
             console.print(
                 f"{dossier.study_title}: run {dossier.run_id} is {dossier.state}, "
-                f"{found['rounds']} of {dossier.rounds_planned} rounds done"
+                f"{found['rounds']} of {dossier.rounds_planned} rounds done",
+                markup=False,
             )
         if dossier.failure:
             console.print(f"  why: {dossier.failure}", markup=False)
@@ -171,11 +177,9 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
     """Writes the compliance report of a run to a file.
 
     Raises:
-        WorkspaceRefused: an unknown format, or the file cannot be written.
+        WorkspaceRefused: the file cannot be written.
         StoreBroken: it was written with a watermark: the records are not what was logged.
     """
-    if form not in RENDERERS:
-        raise WorkspaceRefused(f"--format {form!r} is not one of {', '.join(RENDERERS)}")
     dossier = _verified_dossier(out, run_id)
     _write(to, RENDERERS[form](privacy_report(dossier)))
     console.print(
@@ -234,6 +238,7 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
         raise WorkspaceRefused(
             f"{error.name} is not installed: pip install 'collegium[dashboard]'"
         ) from error
+    _require_free(port)
     console.print(f"the dashboard: http://127.0.0.1:{port}  (Ctrl-C ends it)")
     command = [
         sys.executable, "-m", "streamlit", "run", str(Path(page.__file__)),
@@ -243,6 +248,17 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
     ]  # fmt: skip
     environment = os.environ | {"STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false"}
     os.execvpe(command[0], command, environment)  # noqa: S606  (so that signals reach it)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise WorkspaceRefused(
+                f"--port {port} is taken on this machine: name another, or end what listens there"
+            ) from error
 
 
 def _write(to: Path, text: str) -> None:
@@ -275,8 +291,8 @@ def _sites_table(run: dict[str, Any]) -> Table:
             f"  {site}",
             *(_exact(figures[name.lower().rstrip("*")]) for name in exact),
             _interval_text(figures["accuracy_released"]),
-            "none" if spent["epsilon"] is None else f"{spent['epsilon']:.3f}",
-            "" if spent["delta"] is None else f"{spent['delta']:g}",
+            "none" if spent["epsilon"] is None else show(spent["epsilon"], Form.EPSILON),
+            "" if spent["delta"] is None else show(spent["delta"], Form.SMALL),
         )
     return table
 

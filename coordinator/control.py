@@ -82,6 +82,10 @@ def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = N
         FederationError: what the service refused, in its own class.
     """
     path = home / _SOCKET
+    if not (home / "coordinator.key").is_file():
+        raise WorkspaceRefused(
+            f"--home {home} holds no coordinator: collegium coordinator init makes one"
+        )
     if not path.exists():
         raise WorkspaceRefused(
             f"no service runs over --home {home}: collegium coordinator start --home {home}"

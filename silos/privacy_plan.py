@@ -7,6 +7,7 @@ patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 from dataclasses import dataclass, replace
 
 from compliance.accounting import SampledGaussian, calibrate, epsilon
+from compliance.documents import Form, show
 from compliance.ledger import Ledger
 from compliance.ledger_records import Plan, Reservation
 from protocol.errors import FederationError, StudyRefused
@@ -72,8 +73,8 @@ class PrivacyPlan:
         spent = epsilon(event, privacy.delta)
         if not spent <= privacy.epsilon:
             raise StudyRefused(
-                f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon {spent:.3g}, "
-                f"more than the {privacy.epsilon:g} promised: raise it"
+                f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon "
+                f"{show(spent, Form.EPSILON)}, more than the {privacy.epsilon:g} promised: raise it"
                 + ("" if privacy == study.privacy else ", or lower the site's sampling_rate")
             )
         target = evaluation_epsilon or study.evaluation_epsilon or privacy.epsilon

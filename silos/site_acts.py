@@ -13,6 +13,7 @@ from typing import Any
 from compliance.approval_book import approvals_of
 from compliance.approvals import Approval
 from compliance.claim_words import PATIENTS, if_more_collude, while_few_collude
+from compliance.documents import Form, show
 from compliance.joined_runs import JoinedRuns
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
@@ -163,14 +164,15 @@ def _cost(
         return
     yield (
         "privacy",
-        f"each {privacy.unit}: epsilon {plan.epsilon:.3g} at delta {plan.delta:g}, mode "
-        f"{privacy.mode}; in the evaluation epsilon {plan.evaluation_epsilon:.3g}",
+        f"each {privacy.unit}: epsilon {show(plan.epsilon, Form.EPSILON)} at delta "
+        f"{plan.delta:g}, mode {privacy.mode}; in the evaluation epsilon "
+        f"{show(plan.evaluation_epsilon, Form.EPSILON)}",
     )
     if plan.fallback_epsilon is not None:
         yield (
             "shared noise",
             f"this holds {while_few_collude(colluders)}; {if_more_collude(colluders)}, epsilon "
-            f"{plan.fallback_epsilon:.3g}",
+            f"{show(plan.fallback_epsilon, Form.EPSILON)}",
         )
     try:
         found = hospital.ledger.forecast(plan.plans(apart=stays_on_one_side(study, stated)))

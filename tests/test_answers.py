@@ -130,6 +130,7 @@ def test_a_question_is_answered_on_stdout(places: dict[str, str], command: str) 
     done = asked(places, command, words)
     assert answer in done.stdout, done.output
     assert answer not in done.stderr
+    assert ("not verified: collegium audit verify" in done.stderr) == command.startswith("runs ")
 
 
 @pytest.mark.parametrize("command", ["runs list", "coordinator members", "silo status"])

@@ -68,7 +68,8 @@ def test_runs_are_listed_from_the_hospitals_own_records(
         assert (line["run_id"], line["study"], line["state"]) == (run, "small", "left")
         assert line["approved_by"] == [OFFICER]
     assert person.runs("runs", "list", "--home", home) == 0
-    assert run in person.out and OFFICER in person.out and person.err == ""
+    assert run in person.out and OFFICER in person.out
+    assert person.err.startswith("not verified: collegium audit verify --home")
 
 
 def test_one_run_is_shown_with_what_it_cost(home: Path, run: str, person: Person) -> None:
@@ -107,7 +108,7 @@ def test_a_report_is_written_in_the_hospital(
     text = to.read_text()
     for said in (OFFICER, small_study().digest, run, "was verified at", "simulated hospital"):
         assert said in text
-    assert "--format 'pdf' is not one of html, json, csv" in person.reads_refusal(
+    assert "'pdf' is not one of 'html', 'json', 'csv'" in person.reads_refusal(
         "report", "export", run, "--home", home, "--to", to, "--format", "pdf"
     )
 
