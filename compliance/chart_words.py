@@ -19,8 +19,8 @@ from compliance.utility import (
     Withheld,
     best_known,
     compares_modes,
+    means_tell,
     reasons,
-    supports_line,
     utility_levels,
     wholly_withheld,
 )
@@ -51,9 +51,8 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
 
 def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
     own = [p for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
-    same = [p for p in drawn if (p.kind, p.mode) == (level.kind, level.mode)]
     about = f"{level_words(level)}, {level.kind}"
-    if level.kind == RELEASED and not supports_line(same) and len(own) <= _MOST_TOLD:
+    if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MOST_TOLD:
         shown = ", ".join(
             show(Interval(value=p.auroc, low=p.low, high=p.high), Form.RATIO) for p in own
         )

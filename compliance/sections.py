@@ -47,6 +47,7 @@ from compliance.utility import (
     UtilityPoint,
     Withheld,
     compares_modes,
+    means_tell,
     reasons,
     utility_levels,
     wholly_withheld,
@@ -155,11 +156,12 @@ def verification(dossier: Dossier) -> Statement:
 def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Table:
     """Returns mean and range over the runs for each mode, epsilon and kind of figure.
 
-    Beside each mean stands how many runs are missing in it, and why.
+    Beside each mean stands how many runs are missing in it, and why. Released means that
+    noise could have drawn are not given.
     """
     lines = [
-        (*_protection(level), level.kind, level.num_runs, level.num_withheld, level.mean, level.low,
-         level.high, level.why)
+        (*_protection(level), level.kind, level.num_runs, level.num_withheld,
+         level.mean if means_tell(level, points) else None, level.low, level.high, level.why)
         for level in utility_levels(points, withheld)
     ] + [
         (*_protection(group[0]), RELEASED, 0, len(group), None, None, None, reasons(group))
@@ -179,7 +181,8 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
             Column(title="Why withheld"),
         ),
         rows=tuple(lines),
-        note="Means are over the runs that released a figure; those withheld are in none.",
+        note="Means are over the runs that released a figure; those withheld are in none. "
+        "Released means that noise could have drawn are not given.",
     )
 
 

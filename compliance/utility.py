@@ -163,6 +163,11 @@ def supports_line(points: Sequence[UtilityPoint]) -> bool:
     return abs(means[-1] - means[0]) > math.sqrt(2) * max(halves)
 
 
+def means_tell(level: UtilityLevel, points: Sequence[UtilityPoint]) -> bool:
+    """Whether a level's mean may be given: as ``supports_line`` says of its kind and mode."""
+    return supports_line([p for p in points if (p.kind, p.mode) == (level.kind, level.mode)])
+
+
 def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
     reached = [point.auroc for point in group]
     return UtilityLevel(

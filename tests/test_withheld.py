@@ -152,6 +152,9 @@ def test_means_that_noise_could_have_drawn_are_not_told_either() -> None:
     said = describe_utility([*points, *_runs(0.79, epsilon=0.5)[0]], withheld)
     assert "mean" not in said
     assert "0.800 (0.700 to 0.900), 0.840 (0.740 to 0.940); 1 withheld" in said
+    table = utility_table([*points, *_runs(0.79, epsilon=0.5)[0]], withheld)
+    place = [column.title for column in table.columns].index("AUROC, mean")
+    assert [row[place] for row in table.rows] == [None, None]
 
 
 def test_page_of_runs_of_which_none_released_a_figure_says_so() -> None:
