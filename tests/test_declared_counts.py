@@ -1,19 +1,35 @@
 """Nothing that leaves a hospital tells how many patients it has: only how many it declares."""
 
 import math
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from collegium.cli import main
+from collegium.consortium import simulated_split_key
+from collegium.preflight import check_records
+from compliance.store import open_hospital
 from pipelines.records import Records
+from protocol.errors import CohortRefused
+from protocol.identity import Member, SigningKey
 from protocol.study import Study
 from protocol.study_file import read_study
 from silos.entropy import SecretEntropy
+from silos.invitation import Invitation
 from silos.privacy_plan import PrivacyPlan
+from silos.silo import Silo
+from silos.site_check import check_site
 from silos.trainer import Trainer
-from tests.federation import write_hospitals
+from tests.federation import LinearTrainer, write_hospitals
+from tests.hospital_home import make_east
+from tests.joining import joined
+from tests.rosters import COORDINATOR_KEY, roster_with
+from tests.sites import changed_site
 from tests.studies import TABLE_STUDY, changed
 
 DECLARED = 240
@@ -78,3 +94,76 @@ def test_check_of_a_study_says_beforehand_that_a_hospital_is_larger_than_declare
     assert ended.value.code == 2
     assert "site east: " in (said := capsys.readouterr().err)
     assert "training patients, the study declares 20 for it" in said
+
+
+def in_mode(mode: str, text: str) -> str:
+    """The small study's text in another mode of privacy."""
+    if mode == "distributed":
+        text = text.replace("local_steps: 2,", "local_steps: 1, strategy: fedsgd,")
+        return text.replace("mode: local,", "mode: distributed, noise_multiplier: 4,")
+    return text
+
+
+def refusal(act: Callable[[], object]) -> str:
+    try:
+        act()
+    except CohortRefused as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("mode", ["local", "distributed"])
+def test_silo_check_refuses_exactly_what_the_run_refuses_and_in_its_words(
+    mode: str, tmp_path: Path
+) -> None:
+    """For every declared number around the truth, which differs from key to key."""
+    site = changed_site("modes: [local]", "modes: [local, distributed]")
+    home = make_east(tmp_path, site=site, budget=500.0)
+    said = set()
+    for declared in (20, 28, 40):
+        declaring = changed("east.csv, patients: 40", f"east.csv, patients: {declared}")
+        text = in_mode(mode, declaring)
+        found = check_site(home, read_study(text), tmp_path).findings
+        checked = [entry for entry in found if entry.what == "records"]
+        refused = refusal(partial(joined, home, text, f"run-{declared}"))
+        foretold = "" if checked[0].state == "ok" else f"site east: {checked[0].finding}"
+        assert foretold == refused
+        said.add(bool(refused))
+    assert said == {True, False}
+
+
+@pytest.mark.parametrize("mode", ["local", "distributed"])
+def test_study_check_refuses_exactly_what_a_simulated_hospital_refuses(
+    mode: str, tmp_path: Path
+) -> None:
+    said = set()
+    for declared in range(20, 41, 4):
+        declaring = changed("east.csv, patients: 40", f"east.csv, patients: {declared}")
+        study = read_study(in_mode(mode, declaring))
+        write_hospitals(tmp_path, study)
+        checked = refusal(partial(check_records, study, tmp_path, tmp_path, Console(quiet=True)))
+        assert checked == refusal(partial(join_east_alone, study, tmp_path, declared))
+        said.add(bool(checked))
+    assert said == {True, False}
+
+
+def join_east_alone(study: Study, data: Path, number: int) -> None:
+    home = data / f"home-{number}"
+    home.mkdir()
+    key = simulated_split_key(study, "east")
+    hospital = open_hospital(home / "hospital.db", site="east", split_key=key, simulated=True)
+    with closing(hospital):
+        silo = Silo("east", home, LinearTrainer, simulated=True, split_key=key, hospital=hospital)
+        silo.grant(20.0, 1e-3)
+        others = {name: SigningKey.generate().public.hex() for name in ("north", "south", "west")}
+        members = [Member(site=name, public_key=public) for name, public in others.items()]
+        silo.join(
+            Invitation(
+                run_id="run-1",
+                study=study,
+                roster=roster_with([silo.member, *members]),
+                coordinator_public=COORDINATOR_KEY.public,
+                data=data,
+                index_file=None,
+            )
+        )
