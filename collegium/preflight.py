@@ -21,6 +21,7 @@ from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.documents import Form, show
 from compliance.study_shelf import index_beside
+from pipelines.faults import MOST_TOLD
 from pipelines.plausible import (
     Remark,
     far_fewer_than_declared,
@@ -39,8 +40,6 @@ from silos.quality_table import print_quality
 
 #: By how much advised settings must be better before a study is warned.
 _MUCH = 0.05
-#: Of more sites that are refused only the number is told.
-_MOST_SITES = 2
 
 
 def describe_study(
@@ -139,8 +138,8 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
     """Shows what every site's records are, checked against the contract as the hospitals would.
 
     Raises:
-        CohortRefused: what does not fit, a line for each fault of each site; of many sites the
-            first, and how many more.
+        CohortRefused: what does not fit, a line for each fault of each site; of many the first,
+            and how many more.
     """
     Settings(data=data).require_sources(study)
     index = index_beside(study, folder)
@@ -161,9 +160,10 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
         fewer = far_fewer_than_declared(train, study.site(site).patients)
         said[site] += [] if fewer is None else [fewer]
     if refused:
-        more = len(refused) - _MOST_SITES
-        rest = [f"and {more} more site{'s' * (more > 1)}"] if more > 0 else []
-        raise CohortRefused("\n".join([*refused[:_MOST_SITES], *rest]))
+        told = [line for reason in refused for line in reason.splitlines()]
+        more = len(told) - MOST_TOLD
+        rest = [f"and {more} more fault{'s' * (more > 1)}"] if more > 0 else []
+        raise CohortRefused("\n".join([*told[:MOST_TOLD], *rest]))
     _say_who_returns(known, study, said)
     print_quality(quality, console, dealt=study.deal.records if study.deal is not None else "")
     for site, found in said.items():

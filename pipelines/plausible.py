@@ -75,26 +75,25 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
     yield from _dropped(records, cohort)
     columns = column_counts(records, cohort=cohort)
     for column in columns:
-        if column.share_clipped > MANY:
+        if column.alike and column.clipped >= _SOME:
+            yield Remark(
+                what="clipped",
+                found=f"{_clipped_words(column, cohort)}, all one and the same number",
+                remedy="if it is a code for missing, in the study write it under missing, and "
+                "impute: VALUE for the column",
+            )
+        elif column.share_clipped > MANY:
             yield Remark(
                 what="clipped",
                 found=f"{_clipped_words(column, cohort)} ({column.share_clipped:.1%})",
                 remedy="compare the column's unit and its codes for missing with the study's",
-            )
-        if column.alike and column.clipped >= _SOME:
-            yield Remark(
-                what="clipped",
-                found=f"column {column.name!r}: its {column.clipped} clipped numbers are one and "
-                "the same",
-                remedy="if it is a code for missing, it belongs into the study's missing",
             )
     imputed = [column for column in columns if column.share_imputed > MANY]
     if imputed:
         yield Remark(
             what="imputed",
             found=f"many cells are missing and imputed: {_listed(imputed)}",
-            remedy="is it so in the records? Else mend the export: a column that is mostly "
-            "imputed teaches nothing",
+            remedy="is it so in the records? Else mend the export",
         )
     repeated = repeated_rows(records)
     if repeated:

@@ -48,19 +48,20 @@ _NO_KEY = _Problem(
 )
 _FEATURE_MISSING = _Problem(
     what="the cell is missing",
-    remedy="fill it, or write impute: VALUE for the column, or on_missing: drop_row",
+    remedy="fill it, or in the study write impute: VALUE for the column, or on_missing: drop_row",
 )
 _MISSING = _Problem(
     what="the cell is missing",
-    remedy="fill it, or write on_missing: drop_row",
+    remedy="fill it, or in the study write on_missing: drop_row",
 )
 _TEXT = _Problem(
     what="text where a number was expected",
-    remedy="mend the cell, or write replace: {TEXT: NUMBER} for the column, or missing: [TEXT]",
+    remedy="mend the cell, or in the study write replace: {TEXT: NUMBER} for the column, or "
+    "missing: [TEXT]",
 )
 _NOT_FINITE = _Problem(
     what="not a finite number",
-    remedy="mend the cell, or write missing: [TEXT]",
+    remedy="mend the cell, or in the study write missing: [TEXT]",
 )
 
 
@@ -159,7 +160,7 @@ def _number(column: NumberColumn, missing: frozenset[str]) -> _Reading:
     low, high = column.range
     outside = _Problem(
         what=f"outside the range [{low:g}, {high:g}]",
-        remedy="mend the cell, or write a wider range or outside: clip for the column",
+        remedy="mend the cell, or in the study write a wider range or outside: clip for the column",
     )
 
     def read(cell: str) -> float | _Problem:

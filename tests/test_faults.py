@@ -22,14 +22,15 @@ FINE = [f"{40 + n},{'ABC'[n % 3]},p{n},{n % 2}" for n in range(12)]
 #: Line 2 lacks the age, 3 and 5 hold words for it, 4 an unknown ward, 5 lacks the label, 6 the key.
 FAULTY = ["?,A,p1,0", "> 89,B,p2,1", "50,X4711,p3,0", "> 89,C,p4,", "61,A,,1", "130,A,p6,0"]
 SAID = [
-    "column 'age', line 2: the cell is missing; fill it, or write impute: VALUE for the column, "
-    "or on_missing: drop_row",
+    "column 'age', line 2: the cell is missing; fill it, or in the study write impute: VALUE for "
+    "the column, or on_missing: drop_row",
     "column 'age', line 3 (and 1 more line): text where a number was expected; mend the cell, or "
-    "write replace: {TEXT: NUMBER} for the column, or missing: [TEXT]",
-    "column 'age', line 7: outside the range [0, 120]; mend the cell, or write a wider range or "
-    "outside: clip for the column",
+    "in the study write replace: {TEXT: NUMBER} for the column, or missing: [TEXT]",
+    "column 'age', line 7: outside the range [0, 120]; mend the cell, or in the study "
+    "write a wider range or outside: clip for the column",
     "column 'ward', line 4: a value outside the vocabulary; it must be one of A, B, C",
-    "column 'ill', line 5: the cell is missing; fill it, or write on_missing: drop_row",
+    "column 'ill', line 5: the cell is missing; fill it, or in the study write on_missing: "
+    "drop_row",
     "column 'patient', line 6: no patient key; every record needs its patient, or privacy by "
     "patient cannot be kept",
 ]
@@ -122,9 +123,12 @@ def test_study_check_names_the_faults_of_every_site(tmp_path: Path) -> None:
         "site south: south.csv: column 'ward'",
         "site south: south.csv: column 'ill'",
     ]
-    write_sites(tmp_path, **{site: ["old,A,x,0"] for site in small_study().site_names})
-    with pytest.raises(CohortRefused, match="and 2 more sites$"):
+    ages = [f"{word},{ward},x,{label}" for word, ward, label in
+            (("old", "Z", 9), ("inf", "", ""), ("999", "A", 1), ("", "A", 1))]  # fmt: skip
+    write_sites(tmp_path, **dict.fromkeys(small_study().site_names, ages))
+    with pytest.raises(CohortRefused, match="and 12 more faults$") as refusal:
         check_records(small_study(), tmp_path, tmp_path, Console(quiet=True))
+    assert len(str(refusal.value).splitlines()) == MOST_TOLD + 1
 
 
 def test_silo_check_has_a_line_for_each_fault(tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ WARTS = {
     ),
     "another code for missing, clipped": Wart(
         file=column("temperature", lambda cell: "-9" if cell == "-1" else cell),
-        warned="column 'temperature': its 4 clipped numbers are one and the same",
+        warned="'temperature': 4 of 80 numbers .* one and the same number; if it is a code",
     ),
     "many missing": Wart(
         file=column("temperature", lambda cell: "-1" if cell < "37" else cell),
