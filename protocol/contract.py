@@ -21,6 +21,16 @@ Token: TypeAlias = StrictBool | int | float | str
 Encoding: TypeAlias = Literal["utf-8", "latin-1"]
 
 
+def _no_quote(mark: str) -> str:
+    if mark in '"\r\n':
+        raise ValueError("must be no quote and no end of a line")
+    return mark
+
+
+#: What stands between the cells of a CSV file.
+Delimiter: TypeAlias = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_no_quote)]
+
+
 class Record(BaseModel):
     """Base of the frozen records people write: unknown keys are refused."""
 
@@ -162,7 +172,7 @@ class TableCohort(_Cohort):
 
     kind: Literal["table"]
     header: bool = True
-    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    delimiter: Delimiter = ","
     encoding: Encoding = "utf-8"
     missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan", "null")
     on_missing: Literal["refuse", "drop_row"] = "refuse"

@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipelines.tables import AS_DECLARED, CsvDialect
-from protocol.contract import Encoding, Record
+from protocol.contract import Delimiter, Encoding, Record
 from protocol.document import DocumentForm, read_document
 from protocol.errors import SiteFileRefused
 from protocol.study import Name, Split, nearest
@@ -103,7 +103,7 @@ class FileSource(Record):
 
     kind: Literal["file"]
     path: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
-    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    delimiter: Delimiter | None = None
     encoding: Encoding | None = None
     patient_number: Column | None = None
     one_row_is_one_person: bool = False

@@ -37,6 +37,7 @@ MISTAKES = [
     ("8443", "8443/x?y", 3, "coordinator: must look like https://"),
     ("8443", "84430", 3, "coordinator: must look like https://"),
     ("east.csv}", "east.csv, delimiter: '; '}", 4, "data.delimiter: string should have at most 1"),
+    ("east.csv}", "east.csv, delimiter: '\"'}", 4, "data.delimiter: must be no quote"),
     ("east.csv}", "east.csv, encoding: utf-16}", 4, "data.encoding: input should be 'utf-8' or"),
     ("east.csv", "'postgresql:///eicu'", 4, "data.path: is an address: name a file"),
     ("kind: file", "kind: sql", 4, "data.kind: input should be 'file', got 'sql'"),
