@@ -148,6 +148,7 @@ class Dossier:
     audit: Audit
     environment: dict[str, str]
     verification: Verification | None = None  # None: nothing was verified
+    unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
 
     @property
     def rounds_trained(self) -> int:

@@ -101,8 +101,26 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
         state,
         *useless,
         *_sweep(dossier),
+        *_beside(dossier),
         claim(dossier),
         *((simulated,) if dossier.simulation else ()),
+    )
+
+
+def _beside(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns that other runs showed the same patients without privacy, where this one protects."""
+    runs = dossier.unprotected_runs
+    if not (runs and dossier.protected):
+        return ()
+    named = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+    return (
+        Statement(
+            text="The same patients were also used without privacy.",
+            detail=f"{len(runs)} simulated runs without differential privacy began before this one "
+            f"ended ({named}). They cost no budget, and nothing bounds what they show: the claim "
+            "is about this run alone.",
+            tone=Tone.CAUTION,
+        ),
     )
 
 
@@ -464,7 +482,12 @@ def budget_section(dossier: Dossier) -> Section:
     spends = [s for s in dossier.sites if s.privacy.budget_epsilon is not None]
     if not spends:
         statement = claim(dossier)
-        blocks = (Paragraph(text=f"{statement.text} {statement.detail}"),)
+        left = (
+            " This run was booked nowhere; what the patients have left is as it was: collegium "
+            "silo budget shows it."
+        )
+        said = f"{statement.text} {statement.detail}{'' if dossier.protected else left}"
+        blocks = (Paragraph(text=said),)
     else:
         blocks = (
             Figure(

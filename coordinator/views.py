@@ -263,6 +263,7 @@ class Views:
             exact_accuracy=exact.get("accuracy"),
             audit=_audit(session, row.id),
             environment=json.loads(row.environment_json) | _engines(row),
+            unprotected_runs=_unprotected(session, row, study),
         )
 
 
@@ -333,6 +334,26 @@ def _sites(
 def _words(row: RunRow) -> dict[str, Summary]:
     """Returns what each hospital signed about its part; the signatures are checked elsewhere."""
     return {site: read_summary(word.data) for site, word in read_words(row.sites_json).items()}
+
+
+def _unprotected(session: Session, row: RunRow, study: Study) -> tuple[str, ...]:
+    """Returns the simulated runs without privacy of this run's hospitals, begun before it ended.
+
+    Later ones would change the report of a run that is over.
+    """
+    if not row.simulation:
+        return ()
+    query = select(RunRow).where(RunRow.simulation, RunRow.id != row.id).order_by(RunRow.id)
+    if row.ended_at is not None:
+        query = query.where(RunRow.started_at < row.ended_at)
+    others = session.scalars(query).all()
+    studies = {other.study_digest: _study(session, other) for other in others}
+    return tuple(
+        other.id
+        for other in others
+        if not isinstance(studies[other.study_digest].privacy, PatientPrivacy)
+        and set(studies[other.study_digest].site_names) & set(study.site_names)
+    )
 
 
 def _sweep_share(session: Session, row: RunRow) -> float | None:

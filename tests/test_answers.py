@@ -17,15 +17,19 @@ from compliance.store import open_hospital
 from compliance.trusted_rosters import TrustedRosters
 from coordinator.control import controlling
 from coordinator.service import Service
+from coordinator.store import RunRow, Store, now
 from coordinator.views import open_views
+from coordinator.workspace import Workspace
 from protocol.identity import SigningKey
+from protocol.study_file import read_study
 from silos import cli as silo_cli
 from tests.consortium_home import ConsortiumHome
 from tests.hospital_home import OFFICER, enrol, make_east
 from tests.output_folder import RUNS, make_folder
-from tests.studies import small_study
+from tests.studies import changed, small_study
 
 DIGEST = small_study().digest
+_PRIVATE = "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0"
 ROOT: Any = typer.main.get_command(cli.app)
 
 #: What a person asks, with words of the answer; FOLDER, EAST, STUDY and HOME stand for places.
@@ -178,3 +182,22 @@ def test_eighty_columns_cut_nothing_off(
     words, _ = QUESTIONS[command]
     said = asked(places, command, words).stdout
     assert len(said.splitlines()) > 1 and "\u2026" not in said
+
+
+def test_a_run_knows_which_runs_before_its_end_protected_nobody(places: dict[str, str]) -> None:
+    out, study = Path(places["FOLDER"]), read_study(changed(_PRIVATE, "mode: none"))
+    store = Store(Workspace.open(out).database)
+    with store.transaction() as transaction:
+        transaction.register(study)
+        early = transaction.run(RUNS[0]).started_at
+        for name, begun in (("open", early), ("later", now())):
+            transaction.write(
+                RunRow(
+                    id=name, study_digest=study.digest, state="finished", simulation=True,
+                    test_noise=False, seed=1, started_at=begun, ended_at=now(), roster_json="{}",
+                    sites_json="{}", environment_json="{}",
+                )
+            )  # fmt: skip
+    store.close()
+    with closing(open_views(out)) as views:
+        assert [views.dossier(run).unprotected_runs for run in RUNS] == [("open",), ("open",)]

@@ -403,3 +403,15 @@ def test_page_says_which_runs_it_is_about() -> None:
     several = _text(render_html(run_page(replace(run, sweep="s-1"), dossiers.sweep())))
     assert "It is one run of the sweep s-1." in several
     assert f"over all {len(dossiers.sweep())} figures of the finished runs" in several
+
+
+def test_report_and_page_say_that_the_same_patients_were_used_without_privacy() -> None:
+    run = dossiers.finished()
+    beside = replace(run, unprotected_runs=tuple(f"open-{n}" for n in range(5)))
+    for document in (privacy_report(beside), run_page(beside, ())):
+        text = _text(render_html(document))
+        assert "5 simulated runs without differential privacy" in text
+        assert "open-0, open-1, open-2 and 2 more" in text
+    assert "also used without privacy" not in _text(render_html(privacy_report(run)))
+    own = _text(render_html(run_page(dossiers.without_privacy(), ())))
+    assert "what the patients have left is as it was" in own
