@@ -92,8 +92,20 @@ class Consortium:
 
 
 @contextmanager
-def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterator[Consortium]:
-    """Starts Ray and one hospital per site, and ends both when the block ends."""
+def consortium(
+    workspace: Workspace, study: Study, settings: Settings, enough: float = DEFAULT_BUDGET
+) -> Iterator[Consortium]:
+    """Starts Ray and one hospital per site, and ends both when the block ends.
+
+    Args:
+        workspace: holds the hospitals; those that are there keep keys, budget and ledger.
+        study: names them.
+        settings: see there.
+        enough: the budget of a new hospital, where the settings name none.
+
+    Raises:
+        PolicyRefused: the settings name another budget than a hospital has.
+    """
     Store(workspace.database).close()  # made and migrated before anybody needs it
     with simulation_ray():
         seats = seats_of(
@@ -103,10 +115,16 @@ def consortium(workspace: Workspace, study: Study, settings: Settings) -> Iterat
         )
         privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
         delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")
-        budget = settings.budget or DEFAULT_BUDGET
         members: list[Member] = told(
             {
-                site: seat.ask("open", budget, delta, simulated_split_key(study, site), unit)
+                site: seat.ask(
+                    "open",
+                    settings.budget,
+                    enough,
+                    delta,
+                    simulated_split_key(study, site),
+                    unit,
+                )
                 for site, seat in seats.items()
             }
         )

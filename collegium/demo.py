@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.consortium import Settings, consortium
+from collegium.consortium import DEFAULT_BUDGET, Settings, consortium
 from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_study
@@ -40,7 +40,7 @@ def run_demo(out: Path, console: Console) -> dict[str, Any]:
     settings = Settings(budget=budget_for([study, *(job.study for job in sweep)]))
     with Progress(console, study, runs=len(sweep)) as progress, workspace.at_work():
         progress.say("starting the hospitals")
-        with consortium(workspace, study, settings) as hospitals:
+        with consortium(workspace, study, settings, DEFAULT_BUDGET) as hospitals:
             run_id = run_study(hospitals, study, None, new_run_id(), None, progress)
             progress.say(f"the same study at epsilon {', '.join(f'{e:g}' for e in EPSILONS)}")
             run_all(hospitals, sweep, None, progress)

@@ -6,30 +6,33 @@ single run, a Ray task for a run of a sweep.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from sqlalchemy import select
 
 from collegium.consortium import Settings, consortium
 from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_study
 from compliance.study_shelf import index_beside
-from coordinator.store import Store
+from coordinator.evidence import RoundShelf
+from coordinator.home import is_coordinator
+from coordinator.round_book import RoundBook
+from coordinator.run_record import RunRecord
+from coordinator.store import RunRow, Store, StudyRow
 from coordinator.workspace import Workspace
-from protocol.errors import (
-    FederationError,
-)
+from protocol.errors import FederationError, WorkspaceRefused
+from protocol.identity import parse_roster
 from protocol.study import Study
 
 
 def simulate_study(
     study: Study, folder: Path, out: Path, settings: Settings, console: Console
 ) -> dict[str, Any]:
-    """Runs one study in a new output folder; returns the run's JSON.
+    """Runs one study in an output folder, new or used; returns the run's JSON.
 
     Raises:
         FederationError: see the tree; nothing that was finished is lost.
@@ -38,10 +41,10 @@ def simulate_study(
 
     settings.require_sources(study)
     index = index_beside(study, folder)
-    priced = with_budget(settings, budget_for([study]))
-    with fresh_workspace(out) as workspace, Progress(console, study) as progress:
+    enough = budget_for([study])
+    with simulation_folder(out) as workspace, Progress(console, study) as progress:
         progress.say("starting the hospitals")
-        with consortium(workspace, study, priced) as hospitals:
+        with consortium(workspace, study, settings, enough) as hospitals:
             run_id = run_study(hospitals, study, index, new_run_id(), None, progress)
     result = finish_folder(workspace, run_id)
     summarise(result, workspace, console)
@@ -49,26 +52,52 @@ def simulate_study(
 
 
 @contextmanager
-def fresh_workspace(out: Path) -> Iterator[Workspace]:
-    """Yields a new output folder, at work; takes it away again if nothing was ever begun in it.
+def simulation_folder(out: Path) -> Iterator[Workspace]:
+    """Yields an output folder, at work: a new one, or one in which simulations were run before.
 
-    A study that was refused before its first round leaves nothing behind, so
-    the same command can be given again when the mistake is mended.
+    In one folder live one consortium and its patients: what every run costs them adds
+    up in the same ledgers, and runs of one question stand in one chart. A new folder is
+    taken away again if nothing was ever begun in it.
+
+    Raises:
+        WorkspaceRefused: it holds something else, or another process is at work in it.
     """
-    existed = out.exists()
-    workspace = Workspace.create(out)
+    existed, is_new = out.exists(), not (out / "collegium.db").is_file()
+    workspace = Workspace.create(out) if is_new else _simulated(out)
     try:
         with workspace.at_work():
+            _end_killed(workspace)
             yield workspace
     except FederationError:
-        store = Store(workspace.database)
-        begun = store.has_rounds()
-        store.close()
-        if not begun:
+        if is_new and not _has_begun(workspace):
             workspace.discard(keep_folder=existed)
         raise
 
 
-def with_budget(settings: Settings, budget: float) -> Settings:
-    """Returns the settings with a budget, unless one was given."""
-    return settings if settings.budget is not None else replace(settings, budget=budget)
+def _simulated(out: Path) -> Workspace:
+    if is_coordinator(out):
+        raise WorkspaceRefused(
+            f"--out {out} is a network coordinator's folder: choose another for simulations"
+        )
+    return Workspace.open(out)
+
+
+def _has_begun(workspace: Workspace) -> bool:
+    with closing(Store(workspace.database)) as store:
+        return store.has_rounds()
+
+
+def _end_killed(workspace: Workspace) -> None:
+    """Writes down that runs have ended whose process was killed: nobody else is at work here."""
+    with closing(Store(workspace.database)) as store:
+        key = workspace.signing_key()
+        with store.read() as session:
+            rows = session.scalars(select(RunRow).filter_by(state="running", simulation=True))
+            killed = [(row.id, row.study_digest, row.roster_json) for row in rows]
+            studies = {name: session.get_one(StudyRow, name).document for _, name, _ in killed}
+        for run_id, digest, roster in killed:
+            study = Study.model_validate_json(studies[digest])
+            for context in RoundBook(store, key, run_id).abandon():
+                RoundShelf(workspace.rounds).drop(context)
+            record = RunRecord(store, key, parse_roster(roster.encode()), study, run_id)
+            record.end(FederationError("its process ended before the run did"))

@@ -20,7 +20,7 @@ from collegium.pooled import PooledTrainer
 from collegium.pricing import budget_for
 from collegium.progress import Progress
 from collegium.runs import new_run_id, run_task
-from collegium.simulation import fresh_workspace, with_budget
+from collegium.simulation import simulation_folder
 from compliance.accounting import calibrate
 from compliance.study_shelf import index_beside
 from compliance.utility import DISTRIBUTED, LOCAL, MODES, NONE, POOLED
@@ -243,11 +243,11 @@ def sweep_studies(
     settings: Settings,
     console: Console,
 ) -> dict[str, Any]:
-    """Runs a sweep in a new output folder; returns every run's JSON and what they say together.
+    """Runs a sweep in an output folder; returns every run's JSON and what they say together.
 
     Args:
         documents: the studies and the folders that their documents lie in.
-        out: the folder to make.
+        out: the folder, new or used.
         grid: what is varied.
         settings: what the simulation is told beside the studies.
         console: for people.
@@ -262,13 +262,13 @@ def sweep_studies(
     settings.require_sources(studies[0])
     index = _one_index(documents)
     runs = [job.study for job in jobs if job.mode != POOLED]
-    priced = with_budget(settings, budget_for(runs))
+    enough = budget_for(runs)
     with (
-        fresh_workspace(out) as workspace,
+        simulation_folder(out) as workspace,
         Progress(console, studies[0], runs=len(jobs), rounds=False) as progress,
     ):
         progress.say("starting the hospitals")
-        with consortium(workspace, studies[0], priced) as hospitals:
+        with consortium(workspace, studies[0], settings, enough) as hospitals:
             run_ids = run_all(hospitals, jobs, index, progress)
     found = finish_sweep(workspace, studies, run_ids, console)
     if grid.splits:

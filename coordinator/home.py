@@ -50,6 +50,11 @@ def make_home(
     return authority
 
 
+def is_coordinator(folder: Path) -> bool:
+    """Whether a network's coordinator lives in a folder."""
+    return (folder / "tls").exists()
+
+
 @contextmanager
 def open_members(home: Path, clock: Clock = utc_now) -> Iterator[Members]:
     """Yields the register of members of an existing folder.

@@ -79,9 +79,8 @@ class Workspace:
         if root.exists() and not root.is_dir():
             raise WorkspaceRefused(f"--out {root} is a file: name a folder")
         if root.exists() and any(root.iterdir()):
-            what = "another run" if (root / "collegium.db").exists() else "other files"
             raise WorkspaceRefused(
-                f"--out {root} already holds {what}: choose an empty or new folder"
+                f"--out {root} already holds other files: choose an empty or new folder"
             )
         workspace = cls(root)
         if database is not None:

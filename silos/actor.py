@@ -72,8 +72,14 @@ class SimulatedSilo:
         _SPEAKING.set(self._site)
         return getattr(self, name)(*given)
 
-    def open(self, epsilon_max: float, delta: float, split_key: bytes, unit: str) -> Any:
-        """Opens the hospital and grants its patients' budget; returns its member record."""
+    def open(
+        self, budget: float | None, enough: float, delta: float, split_key: bytes, unit: str
+    ) -> Any:
+        """Opens the hospital, made if it is new; returns its member record.
+
+        A new hospital's patients are granted ``budget``, or ``enough`` where it is None. One
+        that is there keeps what it granted, and settles the plans of runs that were killed.
+        """
 
         def work() -> Any:
             from silos.silo import Silo  # imports nothing heavy yet
@@ -87,7 +93,9 @@ class SimulatedSilo:
                 simulated=True,
                 split_key=split_key,
             )
-            self._silo.grant(epsilon_max, delta, unit)
+            if budget is not None or not self._silo.has_budget:
+                self._silo.grant(budget or enough, delta, unit)
+            self._silo.settle_killed()
             return self._silo.member
 
         return told_as_value(work)

@@ -94,6 +94,26 @@ class Silo:
             epsilon_max=epsilon_max, delta=delta, signed_by=self.site, unit=unit
         )
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether the budget of this hospital's patients was opened."""
+        try:
+            self._ledger.summary()
+        except PolicyRefused:
+            return False
+        return True
+
+    def settle_killed(self) -> None:
+        """Closes the plans of a simulation's runs that nobody carries on: what is unused is free.
+
+        Raises:
+            PolicyRefused: this is a real hospital, whose runs go on after a restart.
+        """
+        if not self._simulated:
+            raise PolicyRefused("a real hospital's runs go on: collegium silo run leave ends one")
+        for run in {plan.run for plan in self._ledger.open_plans()}:
+            self._ledger.settle_run(run)
+
     def join(self, invitation: Invitation) -> SignedSummary:
         """Approves a study, reserves its whole cost and gets ready to train.
 

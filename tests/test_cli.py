@@ -9,6 +9,7 @@ import pytest
 
 from collegium import cli
 from collegium.sweep import parse_epsilons, parse_seeds
+from coordinator.home import make_home
 from coordinator.store import Store
 from coordinator.workspace import Workspace
 from protocol.errors import StudyRefused
@@ -114,18 +115,18 @@ def test_a_missing_study_is_refused(
     assert "No such file" in message
 
 
-def test_a_folder_that_holds_another_run_is_refused_and_untouched(
+def test_the_folder_of_a_networks_coordinator_is_refused_and_untouched(
     study: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "out"
-    Store(Workspace.create(out).database).close()
+    make_home(out, ["127.0.0.1"])
     before = sorted(path.name for path in out.iterdir())
     data = ("--data", tmp_path / "records")
     message = refused(monkeypatch, capsys, "simulate", study, "--out", out, *data)
-    assert "already holds another run: choose an empty or new folder" in message
+    assert "is a network coordinator's folder: choose another for simulations" in message
     assert sorted(path.name for path in out.iterdir()) == before
 
 

@@ -284,6 +284,30 @@ def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path)
     assert [line["state"] for line in listed] == ["interrupted"]
     verified = ask("audit", "verify", "--out", home / "killed")
     assert verified.returncode == 0, verified.stderr
+    begin_again(home, home / "killed")
+
+
+def begin_again(home: Path, out: Path) -> None:
+    """Runs another study in a folder with a killed run: the same patients pay for both."""
+    killed = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)["hospitals"]
+    assert all(budget["open_reservations"] for budget in killed.values())
+    done = simulate(home, out.name, "--json")
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    listed = json.loads(ask("runs", "list", "--out", out, "--json").stdout)
+    assert [line["state"] for line in listed] == ["finished", "failed"]
+    failed = json.loads(ask("runs", "show", listed[1]["run_id"], "--out", out, "--json").stdout)
+    assert "its process ended before the run did" in failed["failure"]
+    budgets = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)["hospitals"]
+    assert set(budgets) == set(killed)
+    for site, budget in budgets.items():
+        before, after = (b["partitions"]["training"] for b in (killed[site], budget))
+        assert budget["epsilon_max"] == killed[site]["epsilon_max"]
+        assert budget["open_reservations"] == [] and after["share_reserved"] == 0
+        assert after["share_spent"] > before["share_spent"] > 0
+        assert run["epsilon"][site]["budget_share"] == pytest.approx(after["share_spent"])
+    verified = ask("audit", "verify", "--out", out)
+    assert verified.returncode == 0, verified.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
