@@ -21,6 +21,22 @@ def forecast_words(found: Forecast) -> str:
     return f"this study {left}: {runs}"
 
 
+def price_words(found: Forecast, *, epsilon: float, delta: float, unit: str, apart: bool) -> str:
+    """Returns a study's price in one sentence: what is booked, what is claimed, why they differ.
+
+    Args:
+        found: what the ledger would book.
+        epsilon, delta: what each ``unit`` (patient or record) is promised in this study.
+        apart: whether training and test patients have a budget each.
+    """
+    both = "" if apart else ", and counts training and evaluation for every patient"
+    return (
+        f"{forecast_words(found)}; what each {unit} is promised is epsilon {epsilon:.3g} at delta "
+        f"{delta:g} in this study alone, and the part of the budget is another figure because it "
+        f"must add up over all studies{both}"
+    )
+
+
 def too_dear(limit: Filter, events: Sequence[SampledGaussian]) -> str | None:
     """Returns a warning where the ledger counts a study much dearer than it is; else None."""
     times = times_too_dear(limit, events)

@@ -35,7 +35,7 @@ from protocol.wire import MOST_SKEW_SECONDS
 from silos.attestation import AttestationPolicy, facts_of, sev_snp
 from silos.attestation.kernel import INTERFACE
 from silos.attestation_acts import CERTIFICATES, own_evidence
-from silos.budget_words import CHEAPER, forecast_words, too_dear
+from silos.budget_words import CHEAPER, price_words, too_dear
 from silos.connectivity import Reach, reach
 from silos.consent import refusals_here, system_time
 from silos.coordinator_identity import require_coordinator
@@ -228,20 +228,26 @@ def _quorum(study: Study) -> Finding:
 
 def _budget(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
     try:
-        plan = PrivacyPlan.at(study, site.name)
-        if plan is None:
+        plan, privacy = PrivacyPlan.at(study, site.name), study.privacy
+        if plan is None or not isinstance(privacy, PatientPrivacy):
             yield warn("budget", "no differential privacy: nothing is charged", "a simulation only")
             return
-        if isinstance(study.privacy, PatientPrivacy):
-            hospital.ledger.require_unit(study.privacy.unit)
+        hospital.ledger.require_unit(privacy.unit)
         apart = stays_on_one_side(study, site.stated)
         found = hospital.ledger.forecast(plan.plans(apart=apart))
+        said = price_words(
+            found,
+            epsilon=max(plan.epsilon, plan.evaluation_epsilon),
+            delta=plan.delta,
+            unit=privacy.unit,
+            apart=apart,
+        )
         if found.fits:
-            yield ok("budget", forecast_words(found))
+            yield ok("budget", said)
         else:
             yield bad(
                 "budget",
-                forecast_words(found),
+                said,
                 f"ask for sites: - {{name: {site.name}, epsilon: ...}}, or for fewer rounds",
             )
         summary = hospital.ledger.summary()
