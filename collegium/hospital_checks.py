@@ -7,7 +7,9 @@ log that they took part under. So
 * every run, and every round in which something was sent, is one that the log knows;
 * every head of the log that the hospital keeps is a head of this log;
 * every head of its ledger that the hospital signed lies on its ledger;
-* what it signed once in a round is what the log says of that round.
+* what it signed once in a round is what the log says of that round;
+* what the coordinator signed to it of a run's end, model and released figures, is
+  what the records say.
 """
 
 from collections import defaultdict
@@ -18,6 +20,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.hospital_tables import LogHeadRow, OnceRow
+from compliance.joined_runs import JoinedRun, JoinedRuns
 from compliance.ledger_records import UNOPENED, Entry
 from compliance.store import Hospital, read_hospital
 from coordinator.faults import Faults
@@ -28,6 +31,7 @@ from protocol.encoding import digest_json
 from protocol.errors import StoreBroken
 from protocol.log_proof import open_head
 from protocol.note import log_origin
+from protocol.run_notice import open_end
 
 _DATABASE = "hospital.db"
 #: What a hospital whose vector is in a sum has signed in that round.
@@ -79,6 +83,9 @@ def check_hospital(
     with faults.checking("its ledger", hospital=site), hospital.transaction() as ledger:
         entries = list(ledger.entries())
     _check_known(site, entries, book, found, faults)
+    for run in JoinedRuns(hospital).all():
+        with faults.checking("how it was told to end", hospital=site, run=run.run_id):
+            _check_end(run, found, public)
     for attempt in found.attempts:
         where = {"hospital": site, "run": attempt.context.run_id, "round": attempt.name}
         with faults.checking("what it signed once", **where):
@@ -133,6 +140,14 @@ def _check_known(
             )
     for name in sorted(book.keys() - runs - contexts):
         faults.add(f"it signed in a round {name[:16]} that the log does not know", hospital=site)
+
+
+def _check_end(run: JoinedRun, found: Verified, public: bytes) -> None:
+    told = open_end(run.end, run.run_id, public).result if run.end is not None else None
+    if told is not None and told != found.results.get(run.run_id):
+        raise StoreBroken(
+            "the coordinator signed another model or other figures to it than its records hold"
+        )
 
 
 def _check_once(site: str, attempt: Attempt, book: Once) -> None:

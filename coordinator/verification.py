@@ -17,6 +17,7 @@ from coordinator.faults import Faults
 from coordinator.logged_rows import check_entry_runs, check_rows, check_tables
 from coordinator.member_rows import require_chain
 from coordinator.run_checks import Attempt, RunLog, check_run
+from coordinator.run_end import result_of
 from coordinator.store import (
     ReferenceRow,
     RunRow,
@@ -30,6 +31,7 @@ from protocol.errors import StoreBroken
 from protocol.log_entry import LogEntry
 from protocol.merkle import leaf_hash
 from protocol.merkle import root as root_of
+from protocol.run_notice import RunResult
 from protocol.summary import Summary
 
 
@@ -39,7 +41,8 @@ class Verified:
 
     ``newest`` is when the last entry was logged, ``leaves`` are the hashes of
     all entries, ``heads`` the roots of the signed heads by size, ``simulated``
-    the hospitals of simulations: they lie in the same folder.
+    the hospitals of simulations: they lie in the same folder. ``results`` is what each
+    run came to, None where it did not reach its end.
     """
 
     root: bytes
@@ -49,6 +52,7 @@ class Verified:
     leaves: tuple[bytes, ...]
     studies: int
     runs: tuple[str, ...]
+    results: Mapping[str, RunResult | None]
     references: int
     models: tuple[str, ...]
     summaries: tuple[Summary, ...]
@@ -95,6 +99,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
     summaries: list[Summary] = []
     attempts: list[Attempt] = []
     simulated: set[str] = set()
+    results: dict[str, RunResult | None] = {}
     for row in rows:
         if row.id not in by_run:
             faults.add("it was never logged", run=str(row.id))
@@ -103,6 +108,8 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         summaries += found.summaries
         attempts += found.attempts
         simulated |= {word.site for word in found.summaries if row.simulation}
+        with faults.checking("what it came to", run=str(row.id)):
+            results[row.id] = result_of(session, row.id)
     last = max(heads, default=0)
     return Verified(
         root=bytes.fromhex(heads[last]) if heads else b"",
@@ -112,6 +119,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         leaves=leaves,
         studies=studies,
         runs=tuple(str(row.id) for row in rows),
+        results=results,
         references=len(references),
         models=tuple(sorted(set(session.scalars(select(SnapshotRow.model_digest))))),
         summaries=tuple(summaries),

@@ -29,11 +29,11 @@ def price_words(found: Forecast, *, epsilon: float, delta: float, unit: str, apa
         epsilon, delta: what each ``unit`` (patient or record) is promised in this study.
         apart: whether training and test patients have a budget each.
     """
-    both = "" if apart else ", and counts training and evaluation for every patient"
+    both = "" if apart else ", training and evaluation for every patient"
     return (
-        f"{forecast_words(found)}; what each {unit} is promised is epsilon {epsilon:.3g} at delta "
-        f"{delta:g} in this study alone, and the part of the budget is another figure because it "
-        f"must add up over all studies{both}"
+        f"{forecast_words(found)}; each {unit} is promised epsilon {epsilon:.3g} at delta "
+        f"{delta:g} in this study, which differs because the budget's parts add up over all "
+        f"studies{both}"
     )
 
 

@@ -27,6 +27,7 @@ from tests.network import Network, Site
 from tests.output_folder import rewrite_log, without_run
 from tests.studies import small_study
 from tests.test_silo_commands import Person, person
+from tests.test_tamperings import figures_of
 
 __all__ = ["person"]
 
@@ -140,6 +141,17 @@ def test_the_coordinators_folder_is_held_to_a_hospitals(
     assert {(fault["hospital"], fault["run"]) for fault in faults} >= {("east", run)}
     alone = verify_folder(lying, AuditInputs(), Console(quiet=True))
     assert any("written anew by whoever holds its key" in said for said in alone["not_checked"])
+
+
+def test_other_figures_than_a_hospital_was_told_are_a_fault(
+    run_once: tuple[Network, str], home: Path, tmp_path: Path
+) -> None:
+    network, run = run_once
+    lying = Path(copytree(network.home, tmp_path / "lying", ignore=ignore_patterns("*.sock")))
+    figures_of(lying, run, auroc=0.991)
+    faults = verify_folder(lying, AuditInputs(hospital=home), Console(quiet=True))["faults"]
+    said = [f["what"] for f in faults if (f["hospital"], f["run"]) == ("east", run)]
+    assert any("the coordinator signed another model or other figures" in fault for fault in said)
 
 
 def test_what_needs_the_coordinators_folder_says_so(home: Path, person: Person) -> None:

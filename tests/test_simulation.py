@@ -107,7 +107,7 @@ def test_a_changed_byte_anywhere_is_found(finished: tuple[Path, dict[str, object
     try:
         done = ask("audit", "verify", "--out", out)
         assert done.returncode == 2
-        assert "was changed: its parameters have another digest" in done.stderr
+        assert "was changed: its parameters have another digest" in done.stdout
     finally:
         snapshot.write_bytes(whole)
 
@@ -124,7 +124,7 @@ def test_a_rewritten_log_is_found(finished: tuple[Path, dict[str, object]], tmp_
     connection.close()
     done = ask("audit", "verify", "--out", copy)
     assert done.returncode == 2
-    assert "audit entry 1 was changed" in done.stderr
+    assert "audit entry 1 was changed" in done.stdout
 
 
 FORGERIES = {
@@ -172,11 +172,11 @@ def test_a_ledger_that_went_back_or_is_gone_is_found(
         connection.commit()
     done = ask("audit", "verify", "--out", copy)
     assert done.returncode == 2
-    assert "the ledger went back in time" in done.stderr
+    assert "the ledger went back in time" in done.stdout
     shutil.rmtree(copy / "silos" / "east")
     done = ask("audit", "verify", "--out", copy)
     assert done.returncode == 2
-    assert "hospital east: its ledger is missing" in done.stderr
+    assert "hospital east: its ledger is missing" in done.stdout
 
 
 def test_a_refused_study_leaves_its_folder_free(home: Path, tmp_path: Path) -> None:

@@ -151,15 +151,15 @@ def test_a_declared_number_far_above_the_truth_is_a_warning(home: Path) -> None:
 def test_a_budget_that_does_not_suffice_is_foretold(tmp_path: Path) -> None:
     found = check(make_east(tmp_path, budget=1.0))["budget"]
     assert found.state == "bad"
-    assert "100 % is left: it does NOT fit; what each patient is promised" in found.finding
+    assert "100 % is left: it does NOT fit; each patient is promised" in found.finding
 
 
 def test_a_study_has_one_price_in_one_sentence(tmp_path: Path) -> None:
     """What the ledger books, what is claimed, and why the two differ."""
     said = check(make_east(tmp_path))["budget"].finding
     assert said.startswith("this study takes ") and said.count(". ") == 0
-    assert "what each patient is promised is epsilon 4 at delta 0.001 in this study alone" in said
-    assert "because it must add up over all studies, and counts training and evaluation for" in said
+    assert "each patient is promised epsilon 4 at delta 0.001 in this study, which differs" in said
+    assert "because the budget's parts add up over all studies, training and evaluation" in said
     assert said.count("epsilon") == 1
 
 
