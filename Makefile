@@ -18,7 +18,7 @@ PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 help:
 	@echo "make demo       four hospitals train together on real records, in about a minute"
 	@echo "make network-demo  the same over TLS: a coordinator and four hospitals, each a process"
-	@echo "make test       every test"
+	@echo "make test       every test but the longest forms, which make chaos runs"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
 	@echo "make check      ruff, mypy --strict, import directions"
 	@echo "make dashboard  open the dashboard on what the demo left in $(OUT)/"

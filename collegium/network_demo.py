@@ -1,7 +1,7 @@
 """The network on one machine: a coordinator and four hospitals, each an operating-system process.
 
 Nothing is short-cut: every step is the command that its person would type, the
-line is real TLS, every hospital has its own Ray. Only the hospitals are marked
+line is real TLS, every hospital trains in a process of its own. Only the hospitals are marked
 as simulated, so that ``--test-noise`` may make the run comparable with a
 simulation, bit for bit. Without it the noise is real, and privacy is claimed.
 """
@@ -72,7 +72,7 @@ class NetworkDemo:
             self._say("the lead registers the study; each hospital's officer approves it")
             self._command("study", "register", self._document, "--home", self._coordinator)
             self._each(self._approve)
-            self._say("the supervisors start, each with a Ray of its own")
+            self._say("the supervisors start; each trains in a process of its own")
             for site in self._study.site_names:
                 processes.enter_context(
                     self._process("silo", "start", "--home", self._out / site, *self._noise)

@@ -16,7 +16,7 @@ from coordinator.views import RunSummary, open_views
 
 
 def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, Any]]:
-    """Lists the runs in a folder, newest last; returns them for ``--json``."""
+    """Lists the runs in a folder, newest first; returns them for ``--json``."""
     with closing(open_views(out)) as views:
         runs = views.runs()
     if not as_json:

@@ -10,7 +10,7 @@ Rules:
    or a mask's secret leaves: when the round's keys arrive, of every member of
    the round.
 3. Roots are pinned by digest, and nothing is fetched. What each verifier does
-   not check stands at its head and in ``docs/identity.md``.
+   not check stands at its head and in ``docs/attestation.md``.
 """
 
 from collections.abc import Sequence

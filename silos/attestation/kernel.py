@@ -5,7 +5,7 @@ takes 64 bytes in ``inblob`` and gives the processor's report in ``outblob``,
 its certificates, where the host hands them on, in ``auxblob``.
 
 Only root may make such a folder. A service without root's rights uses one that
-root made and gave to it (``OWN``): see ``docs/identity.md``.
+root made and gave to it (``OWN``): see ``docs/attestation.md``.
 """
 
 import errno
@@ -109,7 +109,7 @@ def _said(error: OSError, interface: Path) -> str:
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"{interface} cannot be used by this user: let root prepare {interface / OWN} "
-            "(docs/identity.md), or run this command as root"
+            "(docs/attestation.md), or run this command as root"
         )
     if error.errno in (errno.ENXIO, errno.ENODEV):
         return "this machine shows no TEE: the kernel has no provider of reports"
