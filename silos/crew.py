@@ -7,7 +7,6 @@ with the same result.
 """
 
 import logging
-import resource
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,18 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study import Study
+from silos.memory_limit import limit_memory
 from silos.own_ray import ray
 from silos.step_form import Drawn, StepForm
 from silos.worker import Floats, Worker
 
 log = logging.getLogger("collegium.silo")
-
-
-def limit_memory(most_bytes: int | None) -> None:
-    """Lets this process hold so many bytes of data; asking for more then fails, here only."""
-    if most_bytes is not None:
-        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
 
 
 @ray.remote(num_cpus=0)

@@ -7,7 +7,8 @@ Rules:
 3. The trusted rosters follow each other.
 4. Every run here was asked for by a coordinator whose key a trusted roster names.
 5. Every run that the ledger books was asked for, of the same study, and that
-   study's people had approved at least so many runs of it when they began.
+   study's people had approved at least so many runs of it, and not withdrawn it,
+   when they began. How many people a policy asks for is not checked.
 6. Every study that was approved is kept as its digest says.
 7. What came back of a run is signed by a coordinator of this hospital, and a final
    model here is the one that it signed.
@@ -169,15 +170,18 @@ def _check_allowed(booked: list[Entry], decisions: tuple[Approval, ...], tell: T
         if plan.run in runs:
             continue
         runs.append(plan.run)
-        approved = (
-            decision.runs
-            for decision in decisions
-            if decision.decision is Decision.APPROVED
-            and decision.study == plan.study
-            and decision.decided_at <= plan.created_at
-        )
-        if max(approved, default=0) < len(runs):
+        if _runs_allowed(decisions, plan) < len(runs):
             tell(f"run {plan.run} of study {plan.study[:16]} began without an approval for it")
+
+
+def _runs_allowed(decisions: tuple[Approval, ...], plan: Entry) -> int:
+    """Returns how many runs of a plan's study stood approved when it was booked."""
+    allowed = 0
+    for decision in decisions:
+        if decision.study == plan.study and decision.decided_at <= plan.created_at:
+            is_withdrawn = decision.decision is Decision.WITHDRAWN
+            allowed = 0 if is_withdrawn else max(allowed, decision.runs)
+    return allowed
 
 
 def _check_studies(home: Path, hospital: Hospital, tell: Tell) -> str:

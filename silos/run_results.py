@@ -161,7 +161,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
             raise PolicyRefused(f"run {run.run_id}: its model is {found.about_model}")
         study, index = StudyShelf(home / "studies").read(run.study)
         _, train, test = read_own_records(home, site, study, index, hospital.split_key)
-    machine = replace(machine_of(home, site.resources), workers=1)
+    machine = machine_of(home, site.resources.model_copy(update={"workers": 1}))
     process = TrainingProcess(machine)
     try:
         model = read_model(found.model_file)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from silos.confinement import confine
+from silos.memory_limit import limit_memory
 from silos.plain_values import to_bytes
 from silos.refused import Refused, told_as_value
 
@@ -86,10 +87,11 @@ class _Desk:
         if name == "compare":
             from silos.own_comparison import compare
 
+            limit_memory(self._most_bytes)
             return compare(*given)
         if name != "make":
             return getattr(self._trainer, name)(*given)
-        from silos.crew import RayCrew, limit_memory
+        from silos.crew import RayCrew
         from silos.step_form import StepForm
         from silos.trainer import Trainer
 

@@ -252,6 +252,15 @@ def test_a_run_that_nobody_had_approved_is_told(home: Path, east: Site) -> None:
     assert any("began without an approval for it" in fault for fault in faults), faults
 
 
+def test_a_run_that_began_after_its_study_was_withdrawn_is_told(home: Path, east: Site) -> None:
+    with closing(at(east, home).open()) as hospital:
+        approvals_of(hospital).withdraw(small_study().digest, approver=OFFICER)
+        assert check_own(home).faults == ()  # the run is older
+    tampered(home, "UPDATE ledger_entry SET created_at = '9999' WHERE state = 'RESERVED'")
+    faults = check_own(home).faults
+    assert any("began without an approval for it" in fault for fault in faults), faults
+
+
 def test_a_fork_of_the_coordinators_log_is_a_fault(
     run_once: tuple[Network, str], home: Path, east: Site
 ) -> None:

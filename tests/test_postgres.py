@@ -2,17 +2,21 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.orm import DeclarativeBase
 
 from compliance import transactions
 from compliance.database import without_password
+from compliance.hospital_tables import Base as HospitalBase
 from compliance.identity_keys import IdentityKeys
+from compliance.log_heads import LogHeads
+from compliance.patient_sides import remember_sides
 from compliance.postgres_server import parsed
 from compliance.store import Hospital, open_hospital, read_hospital
 from compliance.trusted_rosters import TrustedRosters
@@ -21,6 +25,7 @@ from coordinator.store import Base, Store, logged_tables
 from coordinator.verification import verify_records
 from coordinator.workspace import Workspace
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
+from protocol.log_proof import SignedHead
 from tests.bookings import north, require_spent, reserve, send
 from tests.databases import run_sql
 from tests.federation import Federation
@@ -334,6 +339,13 @@ def rights(postgres: Server, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         run_sql(address, f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def require_insert(address: str, base: type[DeclarativeBase], but: Collection[str] = ()) -> None:
+    """Every table can be written to, but for those that are written once, by the owner."""
+    for table in base.metadata.tables:
+        ((may,),) = run_sql(address, f"SELECT has_table_privilege('{table}', 'INSERT')")
+        assert may is (table not in but), table
+
+
 def test_hospitals_role_works_and_may_not_change_what_is_kept(
     rights: Callable[[str], str], tmp_path: Path
 ) -> None:
@@ -346,12 +358,19 @@ def test_hospitals_role_works_and_may_not_change_what_is_kept(
     hospital.drop_blob("context")
     hospital.ledger.settle(plan)
     IdentityKeys(hospital).make_next()
+    heads = LogHeads(hospital, bytes(32))
+    heads.keep(SignedHead(size=1, root=bytes(32), note=b"one"))
+    other = SignedHead(size=1, root=b"x" * 32, note=b"other")
+    heads.keep_fork(heads.all()[0], other, "run-1")
+    remember_sides(hospital, {"a patient's number": "training"})
     TrustedRosters(hospital).leave("a trial")
     hospital.close()
+    require_insert(address, HospitalBase, {"hospital"})
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         run_sql(address, "UPDATE hospital SET split_key_digest = identity_key")
     tables = ("hospital", "budget", "ledger_entry", "once_book", "approval")
-    for table in (*tables, "trusted_roster", "departure", "former_key"):
+    later = ("trusted_roster", "signed_roster", "departure", "former_key")
+    for table in (*tables, *later, "log_head", "log_fork", "patient_side"):
         for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"DROP TABLE {table}",  # noqa: S608
                           f"ALTER TABLE {table} DISABLE TRIGGER ALL"):  # fmt: skip
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -367,6 +386,7 @@ def test_consortiums_role_works_and_may_not_change_the_log(
     with federation.store.read() as session:
         assert verify_records(session, federation.workspace.public_key()).runs == ("run-1",)
     federation.close()
+    require_insert(address, Base)
     for table in ("audit_entry", "audit_checkpoint"):
         for verb in ("DELETE FROM", "TRUNCATE", "DROP TABLE"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
