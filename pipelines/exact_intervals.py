@@ -31,7 +31,7 @@ def auroc_interval(value: float | None, positives: int, negatives: int) -> Exact
 
     >>> found = auroc_interval(0.8, 20, 30)
     >>> round(found.low, 3), round(found.high, 3)
-    (0.652, 0.896)
+    (0.643, 0.894)
 
     Source: Newcombe 2006, Statistics in Medicine 25, method 5: the bounds are the values from
     which the figure lies 1.96 of their own standard errors away.
