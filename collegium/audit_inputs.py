@@ -1,4 +1,4 @@
-"""What an auditor brings along, from elsewhere than the folder: a key, heads of the log, a report.
+"""Evidence that an auditor brings from outside the folder: a key, heads of the log, a report.
 
 Whoever holds the coordinator's key can write a whole new folder that agrees with
 itself. Only what somebody else kept shows that it is another one.

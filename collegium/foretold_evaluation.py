@@ -1,4 +1,4 @@
-"""What a study's evaluation will be able to say: known, and said, before anybody trains."""
+"""Forecast of a study's evaluation, in sentences."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

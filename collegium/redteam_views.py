@@ -5,7 +5,7 @@ attacker sees one update bare. Under shared noise the attacker is the
 coordinator together with C hospitals: of the sum it knows all but what
 h = t - max(C, 1) honest hospitals put in. A second view is what is left if more
 collude: one hospital's share alone, held against the fallback that the claim
-itself names (``privacy.md`` C.2, ruling 14).
+itself names (``docs/protocol.md``).
 """
 
 import math

@@ -126,7 +126,7 @@ def _own_words(store: Store, hospitals: Consortium) -> dict[str, OwnWords]:
 
 
 def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:
-    """Returns the initial parameters, which every hospital built alike (ruling 26)."""
+    """Returns the initial parameters, which every hospital built alike."""
     proposals = told(
         {site: seat.ask("initial_model", run_id) for site, seat in hospitals.seats.items()}
     )

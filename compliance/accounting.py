@@ -253,18 +253,6 @@ def _library_event(release: JointRelease) -> dp_accounting.DpEvent:
     )
 
 
-def rdp_epsilon(event: SampledGaussian, delta: float) -> float:
-    """Returns epsilon by Renyi DP, the best of many orders: 8-11 % above PLD, but quick.
-
-    Raises:
-        ValueError: delta is not in (0, 1).
-
-    Source: Canonne, Kamath & Steinke 2020 (2004.00010), proposition 12.
-    """
-    _require_delta(delta)
-    return 0.0 if event.is_nothing else _rdp_epsilon((event,), delta)
-
-
 def _rdp_epsilon(events: Sequence[SampledGaussian], delta: float) -> float:
     best = math.inf
     for order in _ORDERS:  # any order gives a bound, so stopping at the first rise is sound

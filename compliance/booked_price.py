@@ -1,4 +1,4 @@
-"""How much dearer the ledger counts a study than a plan that was fixed beforehand.
+"""Ratio of the ledger's price to that of a plan fixed beforehand.
 
 The filter holds whatever studies come later, and pays for that: it books ordinary
 studies at 1.1 to 1.25 times what they would cost in a fixed sequence of their like

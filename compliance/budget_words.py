@@ -1,4 +1,4 @@
-"""One price in one unit: which part of a hospital's budget for life a study takes.
+"""One price in one unit: the share of a hospital's budget for life.
 
 Everywhere that a price is shown (study check, silo check, silo budget, approval,
 report, page) it is this part, as the ledger counts it; the forecast of a study is

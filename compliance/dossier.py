@@ -232,7 +232,7 @@ class Dossier:
 
     @property
     def _condition(self) -> str:
-        """What the claim rests on beside the mechanism; empty where on nothing (ruling 14)."""
+        """What the claim rests on beside the mechanism; empty where on nothing."""
         fallbacks = [s.privacy.fallback_epsilon for s in self.sites]
         left = max((f for f in fallbacks if f is not None), default=None)
         if left is None:

@@ -1,4 +1,4 @@
-"""How wide the released AUROC's interval would be: known before anybody trains."""
+"""Forecast of the released AUROC's interval, before anybody trains."""
 
 import math
 from collections.abc import Iterable, Sequence

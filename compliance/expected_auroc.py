@@ -1,4 +1,4 @@
-"""What a plan is expected to reach: private gradient descent on patients that are drawn.
+"""Expected AUROC of a plan, by private gradient descent on drawn patients.
 
 The drawn patients have normal features of deviation 1 whose means differ between ill
 and healthy ones in one direction, as far as the assumed AUROC says. No record of a

@@ -1,4 +1,4 @@
-"""What one hospital did in one run, from its own records: for its own officer.
+"""Report of one hospital about one run, from its own records, for its own officer.
 
 A coordinator's report is about a run of all hospitals. This one is made inside
 a hospital, of what it approved, booked, signed and received, and of nothing

@@ -10,7 +10,7 @@ Rules:
    alone: a patient then pays the larger, else the sum.
 4. A release is durably SENT before its first byte leaves, and then it is paid
    for, whatever happens next. SENT shares never exceed their reservation. The
-   same noised vector under another mask is the same release: paid once (ruling 4).
+   same noised vector under another mask is the same release: paid once.
 5. State changes are new rows: RESERVED, SENT, then SETTLED and RELEASED.
    Nothing is updated or deleted. Each row holds the hash of the row before it;
    the first holds the hash of the budget.

@@ -255,7 +255,7 @@ class SentToken:
 
     @property
     def head(self) -> str:
-        """The ledger's head right after the booking, for the signed message (ruling 18)."""
+        """The ledger's head right after the booking, for the signed message."""
         return self.entry_hash
 
 

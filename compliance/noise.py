@@ -1,6 +1,6 @@
 """Exact discrete Gaussian noise and Poisson sampling, from a cryptographic keystream.
 
-Rules (``privacy.md`` C.2, C.5; rulings 11 and 21):
+Rules:
 
 1. Noise is added to integers, so that nothing is lost or revealed by the
    rounding of floating point.

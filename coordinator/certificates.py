@@ -10,7 +10,7 @@
 
 A hospital's certificate says "client" only and the server's "server" only, so
 that neither can pass for the other. P-256 because some TLS libraries refuse
-Ed25519 in certificates (``ecosystem.md`` 3).
+Ed25519 in certificates.
 
 Source: RFC 5280, section 4.2, as ``VERIFY_X509_STRICT`` demands it.
 """

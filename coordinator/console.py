@@ -1,4 +1,4 @@
-"""What commands say: answers and JSON on stdout, all other words for people on stderr."""
+"""Output of commands: answers and JSON on stdout, all other words on stderr."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What a verification finds: every fault with the place where it is."""
+"""Faults found by a verification, each with its place."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Where the service listens: one port for hospitals, and one for enrolments while it is needed.
+"""The service's two listening ports: hospitals, and enrolments while one is awaited.
 
 Rules:
 

@@ -1,4 +1,4 @@
-"""What the consortium remembers of its members: invitations, keys, certificates, rosters.
+"""Tables of the consortium's members: invitations, keys, certificates, rosters.
 
 Every write of a row is one entry of the log (``store.LoggedRow``). Of a token
 only the hash is kept.

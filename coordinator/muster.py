@@ -1,6 +1,6 @@
 """Who has joined a run, and by which first model each stands.
 
-All hospitals build the first parameters from the study's seed (ruling 26). One
+All hospitals build the first parameters from the study's seed. One
 whose software builds others cannot take part; which is the right model the
 coordinator cannot know, so that of most hospitals counts, until training has
 begun from it. One faithless hospital that joins first then keeps nobody out.

@@ -39,8 +39,8 @@ def block_of(address: str) -> str:
 class Tally:
     """Counts events of each address within a minute; the addresses it remembers are bounded."""
 
-    def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self._clock = most, clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def count(self, address: str) -> int:
@@ -54,17 +54,12 @@ class Tally:
             self._counts.popitem(last=False)
         return number + 1
 
-    def is_full(self, address: str) -> bool:
-        """Whether an address had its share."""
-        begun, number = self._counts.get(block_of(address), (0.0, 0))
-        return number >= self._most and self._clock() - begun < WINDOW_SECONDS
-
 
 class StrangerLog:
     """Writes down what strangers did; about each address so many lines a minute."""
 
     def __init__(self, most: int = MOST_LINES) -> None:
-        self._most, self._lines = most, Tally(most)
+        self._most, self._lines = most, Tally()
 
     def tell(self, address: str, what: str) -> None:
         """Writes a line, with nothing in it that could be taken for another line."""

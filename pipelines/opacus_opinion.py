@@ -54,7 +54,10 @@ def refuse_unfit(module: nn.Module) -> None:
 
     found = ModuleValidator.validate(copy.deepcopy(module).train(), strict=False)
     if found:
-        raise StudyRefused(f"task.network: Opacus {version('opacus')} finds it unfit: {found[0]}")
+        raise StudyRefused(
+            f"task.network: Opacus {version('opacus')} finds it unfit: {found[0]}; "
+            "take a network of docs/study.md"
+        )
 
 
 def distances(module: nn.Module, engine: str, form: tuple[int, ...]) -> Distances:
@@ -78,7 +81,7 @@ def distances(module: nn.Module, engine: str, form: tuple[int, ...]) -> Distance
         if not apart <= TOLERANCE:
             raise StudyRefused(
                 f"task.network: the gradients of engine {engine!r} are {apart:.1e} of their norm "
-                f"away from {name}: more than {TOLERANCE:g}"
+                f"away from {name}: more than {TOLERANCE:g}; take a network of docs/study.md"
             )
     return found
 

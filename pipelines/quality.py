@@ -107,7 +107,7 @@ class DataQuality:
 
     def to_json(self) -> dict[str, Any]:
         """Returns all of it as plain values."""
-        return asdict(self) | {"columns": [asdict(column) for column in self.columns]}
+        return asdict(self)
 
 
 def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) -> DataQuality:

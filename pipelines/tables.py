@@ -95,7 +95,9 @@ def read_csv(
     lines_read = _records_of(text, delimiter, site, path.name)
     first = next(lines_read, None)
     if first is None:
-        raise CohortRefused(f"site {site}: the file of records {path.name!r} is empty")
+        raise CohortRefused(
+            f"site {site}: the file of records {path.name!r} is empty: export it again"
+        )
     names = [column.name for column in cohort.columns]
     if len(first[1]) == 1 != len(names):
         _refuse_delimiter(first[1][0], delimiter, site, path.name)
@@ -179,7 +181,8 @@ def _text(path: Path, encoding: Encoding, site: str) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise CohortRefused(
-                f"site {site}: the file of records {path.name!r} exceeds {MAX_BYTES} bytes"
+                f"site {site}: the file of records {path.name!r} exceeds {MAX_BYTES} bytes: "
+                "leave out columns that the study does not read"
             )
         data = path.read_bytes()
     except OSError as error:

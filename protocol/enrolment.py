@@ -30,7 +30,7 @@ from protocol.forms import (
     to_json,
 )
 from protocol.identity import COORDINATOR, Member, SignedRoster, SigningKey, verify
-from protocol.timestamps import Time, write_time
+from protocol.timestamps import Time
 
 #: How long an invitation is good for.
 INVITATION_LIFE = timedelta(hours=72)
@@ -81,18 +81,6 @@ class EnrolmentInvitation:
     def __post_init__(self) -> None:
         require_forms(self)
         _require_hospital(self.site)
-
-    def require_open(self, now: datetime) -> None:
-        """Checks that the invitation can still be used.
-
-        Raises:
-            MessageRefused: it has expired.
-        """
-        if write_time(now) >= self.expires:
-            raise MessageRefused(
-                f"the invitation of {self.site} expired at {self.expires}: ask the coordinator "
-                "for a new one, and check this machine's clock"
-            )
 
 
 def next_port(url: str) -> str:

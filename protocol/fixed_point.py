@@ -5,7 +5,7 @@ Rules:
 1. A coordinate x of an update becomes round(x * weight * 2**frac_bits), halves
    to even, in two's complement. The update is shortened to the L2 norm
    ``bound`` first: an honest site's bugs cannot spoil the sum. It is no
-   defence against a dishonest site (ruling 8).
+   defence against a dishonest site.
 2. Integer counts travel as they are. How large either can become: ``no_wrap``.
 """
 

@@ -16,7 +16,7 @@ Rules:
    patients still have if more than C others collude.
 4. An attempt that fails was a release: the next draws new noise and pays.
 
-Source: Kairouz, Liu & Steinke 2021 (2102.06387); ``privacy.md`` C.2; rulings 1, 4, 14.
+Source: Kairouz, Liu & Steinke 2021 (2102.06387).
 """
 
 import math
@@ -33,7 +33,7 @@ def units_for(dim: int) -> int:
     >>> units_for(14), units_for(10**6 + 1)
     (131072, 1048576)
 
-    Source: ``privacy.md`` C.2: a typical coordinate then spans 100 units or more.
+    A typical coordinate then spans 100 units or more.
     """
     return 2**17 if dim <= 10**6 else 2**20
 

@@ -28,7 +28,7 @@ class PatientPrivacy(Record):
 
 
 class LocalPrivacy(PatientPrivacy):
-    """Mode L: every hospital runs DP-SGD on its own patients (``privacy.md`` C.1).
+    """Mode L: every hospital runs DP-SGD on its own patients.
 
     The noise multiplier is calibrated from epsilon unless declared.
     """

@@ -7,7 +7,7 @@ Rules:
    t - 1 shares say nothing about it.
 2. The owner commits to every share with a fresh salt in its signed message.
    The holder checks the commitment when it decrypts, the coordinator again
-   when the share is revealed: who lies is known by name (ruling 3).
+   when the share is revealed: who lies is known by name.
 
 Source: Shamir 1979 (CACM 22, 11); the prime is the Mersenne prime M521.
 """

@@ -19,7 +19,7 @@ Rules, whoever the coordinator claims to be:
 6. Its secrets are fresh, live in memory and are dropped once they have served.
 
 Source: Bonawitz et al. 2017 (CCS), figure 4 with the consistency check;
-``secure-aggregation.md`` A.2 and A.3, rulings 1 and 3.
+``docs/protocol.md``.
 """
 
 from collections.abc import Collection, Iterator, Mapping

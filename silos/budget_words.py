@@ -1,4 +1,4 @@
-"""What a study takes of a hospital's budget, in words: the same at every place that says it."""
+"""Sentences about a study's share of a hospital's budget, the same wherever it is said."""
 
 from collections.abc import Sequence
 

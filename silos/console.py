@@ -1,4 +1,4 @@
-"""What a hospital's commands say and ask: answers and JSON on stdout, all else on stderr."""
+"""Input and output of a hospital's commands: answers and JSON on stdout, the rest on stderr."""
 
 import json
 import sys

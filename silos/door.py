@@ -1,7 +1,7 @@
 """The hospital's door: a masked vector leaves only on the ledger's durable word.
 
 Whoever carries bytes out asks here, so that code which forgets the ledger
-cannot send (``privacy.md`` C.8, rule 2).
+cannot send.
 """
 
 from compliance.ledger import Ledger

@@ -1,6 +1,6 @@
 """Where a silo's protecting randomness comes from.
 
-Rules (rulings 20 and 21):
+Rules:
 
 1. A real silo draws every key from the operating system, uses it once and
    never stores it.

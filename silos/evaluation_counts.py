@@ -1,4 +1,4 @@
-"""What one hospital gives in an evaluation: its counts and its own table, both noised.
+"""Noised counts and table of one hospital in an evaluation.
 
 The noise is full at every hospital: it does not lean on the secure sum.
 """

@@ -1,4 +1,4 @@
-"""What tells a hospital's folder from any other; nothing heavy is imported for that."""
+"""Recognises a hospital's folder; imports nothing heavy."""
 
 from pathlib import Path
 

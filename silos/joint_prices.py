@@ -1,4 +1,4 @@
-"""What a study costs a patient of two hospitals, and a group of patients of one.
+"""Prices for a patient of two hospitals, and for groups of patients of one.
 
 A patient of two hospitals may be a training patient at both, a test patient at
 both, or one here and the other there; a group's members likewise. The dearest

@@ -14,7 +14,7 @@ Rules, whoever the coordinator claims to be:
 4. It shares nothing with a member whose machine has not shown what this
    hospital's policy asks for (``silos.attestation``).
 5. The ledger holds SENT, durably, before the masked bytes exist outside this
-   object; the envelope carries the ledger's head (ruling 18).
+   object; the envelope carries the ledger's head.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What a hospital states about whose its records are, and what follows for a study.
+"""A hospital's statement about the unit of its records, and what follows for a study.
 
 Nobody but the hospital can know whether two rows are one person, or whether a key is
 the person's for life. A study only names a column. So:

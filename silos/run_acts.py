@@ -1,4 +1,4 @@
-"""How a hospital's own people end its part in a run, without the coordinator.
+"""Ending a hospital's part in a run by its own people, without the coordinator.
 
 What was sent stays charged; what was reserved and not sent is free again. The
 supervisor need not be stopped: the run is marked as left before its plans are

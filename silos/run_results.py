@@ -1,4 +1,4 @@
-"""What came back to a hospital from the runs it took part in: for its own people.
+"""Results of a hospital's runs, for its own people.
 
 Its own folder is all that is read. What a run came to stands in the
 coordinator's signed statement of its end; the model is held to that statement.
@@ -225,4 +225,7 @@ def _announced(home: Path, hospital: Hospital, run: JoinedRun) -> RunResult | No
             return open_end(run.end, run.run_id, key).result
         except MessageRefused:
             continue
-    raise MessageRefused(f"run {run.run_id}: no coordinator of this hospital has signed its end")
+    raise MessageRefused(
+        f"run {run.run_id}: no coordinator of this hospital has signed its end; ask "
+        "the lead, and run collegium audit verify --home FOLDER"
+    )

@@ -1,4 +1,4 @@
-"""What others find of a hospital's gradients and of its price, once, when it joins a run.
+"""Second opinion on a hospital's gradients and price, asked once at joining.
 
 The training process asks (``Trainer.second_opinion``), for the network is there; nothing of
 it depends on records. The hospital signs what was found in its summary.

@@ -227,7 +227,7 @@ class Silo:
         """Refuses to go on with a ledger that is older than what this hospital once signed.
 
         Raises:
-            LedgerBroken: the ledger went back in time (ruling 18).
+            LedgerBroken: the ledger went back in time.
         """
         heads = words.ledger_heads(self.site, self._keys.public())
         self._ledger.verify(remembered=heads)

@@ -440,7 +440,7 @@ class Supervisor:
         return said
 
     def _own_words(self, wire: Wire) -> OwnWords:
-        """Returns what the consortium has kept of this hospital's signed words (ruling 18)."""
+        """Returns what the consortium has kept of this hospital's signed words."""
         return read_own_words(wire.document("words"))
 
     def _show(self, state: str, reason: str = "") -> None:

@@ -78,7 +78,7 @@ def test_without_confinement_every_one_of_these_secrets_lies_open(home: Path) ->
     assert (home / "hospital.db").read_bytes()
 
 
-def test_kernel_without_landlock_is_told_from_one_with_it(
+def test_training_that_reports_no_confinement_is_refused_where_it_must_be(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not confinement._is_closed(home)  # nothing was given up here

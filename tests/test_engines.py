@@ -195,6 +195,7 @@ def test_every_network_of_the_table_names_an_engine():
     assert set(ENGINE_OF) == set(BUILDERS)
     assert set(ENGINE_OF.values()) <= set(ENGINES)
     assert list(ENGINES)[-1] == "one at a time"
+    assert "opacus" not in ENGINES  # it is the second opinion
 
 
 @pytest.mark.parametrize("case", [LOGISTIC, HIDDEN, TANH, CONVOLUTION])

@@ -82,13 +82,6 @@ def test_damaged_invitation_is_refused(
         parse(EnrolmentInvitation, data)
 
 
-def test_invitation_of_another_time_is_refused(home: ConsortiumHome) -> None:
-    invitation = home.invite("lyon")
-    invitation.require_open(home.clock.now + timedelta(hours=71))
-    with pytest.raises(MessageRefused, match="the invitation of lyon expired at"):
-        invitation.require_open(home.clock.now + timedelta(hours=72))
-
-
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [

@@ -4,16 +4,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 from rich.console import Console
 
-from collegium.cli import main
+from collegium.cli import app, main
 from collegium.demo import demo_study
 from collegium.foretold_evaluation import foretold_evaluation
+from collegium.network_demo import NetworkDemo
 from collegium.preflight import describe_study
 from protocol.study import Study
 from protocol.study_file import read_study
 
 ROOT = Path(__file__).parents[1]
+COMMAND = typer.main.get_command(app).commands["network-demo"]  # type: ignore[attr-defined]
 HEART = ROOT / "examples" / "heart-disease" / "study.yaml"
 
 
@@ -82,3 +85,15 @@ def test_no_shipped_study_is_refused_by_the_budget_that_its_check_shows(
             assert "refuses this study" not in said_of(study, capsys), path
     dear = heart("  epsilon: 1.0", "  epsilon: 9.0")
     assert "a hospital whose budget is epsilon 10 refuses this study" in said_of(dear, capsys)
+
+
+@pytest.mark.parametrize(("test_noise", "given"), [(False, ()), (True, ("--test-noise",))])
+def test_noise_of_the_network_demo_is_real_unless_it_is_asked_for_a_tests(
+    tmp_path: Path, test_noise: bool, given: tuple[str, ...]
+) -> None:
+    demo = NetworkDemo(
+        heart(), tmp_path, tmp_path, tmp_path, Console(quiet=True), test_noise=test_noise
+    )
+    assert demo._noise == given
+    (option,) = [option for option in COMMAND.params if option.name == "test_noise"]
+    assert option.default is False

@@ -2,8 +2,8 @@
 
 Either the total is exactly the sum of the vectors that the sites in it sent,
 or the round is refused and ``total`` has nothing to give. What a site's vector
-says is its own affair, up to the length that all sites together may have
-(ruling 8): a sum hides it, so nobody can check it.
+says is its own affair, up to the length that all sites together may have: a sum hides
+it, so nobody can check it.
 """
 
 import secrets
@@ -449,7 +449,7 @@ def test_well_masked_vector_longer_than_all_sites_together_is_refused() -> None:
 
 @pytest.mark.parametrize("length", [1.01, 3.99])
 def test_well_masked_vector_longer_than_its_own_bound_counts_as_it_was_sent(length: float) -> None:
-    # The sum hides it, so the protocol cannot tell: clipping is the honest software's (ruling 8).
+    # The sum hides it, so the protocol cannot tell: clipping is the honest software's.
     federation = Federation(4)
     vectors = one_long_vector(federation, length)
     assert federation.run(vectors).tolist() == summed(federation, vectors)

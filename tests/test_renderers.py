@@ -224,7 +224,7 @@ def _wide(number: int) -> Document:
     )
 
 
-def test_printed_tables_keep_every_column() -> None:
+def test_styles_for_paper_leave_room_for_every_column() -> None:
     page = render_html(_wide(13))
     style, _, paper = page.partition("@media print {")
     paper = paper.partition("</style>")[0]

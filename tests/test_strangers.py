@@ -74,7 +74,7 @@ def east(network: Network) -> Caller:
 @pytest.fixture(autouse=True)
 def fresh_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests did from this address does not count."""
-    monkeypatch.setattr(gate.STRANGERS, "_lines", Tally(100))
+    monkeypatch.setattr(gate.STRANGERS, "_lines", Tally())
 
 
 @pytest.fixture
@@ -633,12 +633,11 @@ def test_wrong_tokens_open_nothing_and_keep_nobody_out(
 
 def test_tally_forgets_after_a_minute_and_is_bounded() -> None:
     now = [0.0]
-    tally = Tally(2, clock=lambda: now[0])
+    tally = Tally(clock=lambda: now[0])
     assert [tally.count("2001:db8::1"), tally.count("2001:db8::2")] == [1, 2]
-    assert tally.is_full("2001:db8::3")
-    assert not tally.is_full("2001:db9::3")
+    assert tally.count("2001:db9::3") == 1  # another network
     now[0] = 61.0
-    assert not tally.is_full("2001:db8::1")
+    assert tally.count("2001:db8::1") == 1
     for number in range(11_000):
         tally.count(f"10.0.{number // 250}.{number % 250}")
     assert len(tally._counts) == 10_000

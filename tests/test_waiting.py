@@ -1,5 +1,6 @@
 """``coordinator run --wait`` ends when the run or the service does, and tells which."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from coordinator.store import RunRow, Store, now
 from coordinator.waiting import waited_for, words
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
+from tests.commands import ask
 from tests.studies import small_study
 from tests.test_run_list import REAL, WITHHELD
 
@@ -73,3 +75,25 @@ def test_words_say_the_result_or_what_to_do(home: Path) -> None:
     assert "the service stopped before the run's end" in words(nothing, home)
     set_state(home, "failed")
     assert f"collegium runs show {RUN}" in words(waited_for(home, RUN), home)
+
+
+@pytest.mark.parametrize(
+    ("state", "told", "code"),
+    [("finished", "finished", 0), ("running", "interrupted", 1), ("failed", "failed", 1)],
+)
+def test_command_that_waits_ends_with_1_unless_the_run_finished(
+    home: Path, monkeypatch: pytest.MonkeyPatch, state: str, told: str, code: int
+) -> None:
+    """A service that begins the run and is gone when it is asked how far it is."""
+
+    def service(_home: Path, method: str, *_rest: object) -> dict[str, object]:
+        if method != "POST":
+            raise WorkspaceRefused("no service runs")
+        set_state(home, state)
+        return {"run_id": RUN}
+
+    for module in ("coordinator.control", "coordinator.waiting"):
+        monkeypatch.setattr(f"{module}.ask", service)
+    done = ask("coordinator", "run", small_study().digest, "--home", home, "--wait", "--json")
+    assert done.returncode == code
+    assert json.loads(done.stdout)["state"] == told

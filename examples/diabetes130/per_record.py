@@ -63,7 +63,7 @@ def figures(study: Study, train: Records) -> Figures:
     noise = event.noise_multiplier * records / train.num_patients
 
     def really(count: int) -> float:
-        """A patient's records are drawn one by one: privacy.md C.6, a mixture of Gaussians."""
+        """A patient's records are drawn one by one: a mixture of Gaussians."""
         drawn = range(count + 1)
         chances = binom.pmf(drawn, count, event.sampling_rate)
         step = MixtureOfGaussiansDpEvent(noise, list(drawn), list(chances))
