@@ -117,14 +117,7 @@ def consortium(
         delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")
         members: list[Member] = told(
             {
-                site: seat.ask(
-                    "open",
-                    settings.budget,
-                    enough,
-                    delta,
-                    simulated_split_key(study, site),
-                    unit,
-                )
+                site: seat.ask("open", settings.budget, enough, delta, unit)
                 for site, seat in seats.items()
             }
         )

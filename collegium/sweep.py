@@ -271,7 +271,7 @@ def sweep_studies(
         with consortium(workspace, studies[0], settings, enough) as hospitals:
             run_ids = run_all(hospitals, jobs, index, progress)
     found = finish_sweep(workspace, studies, run_ids, console)
-    if grid.splits:
+    if grid.splits and any(epsilon is not None for epsilon in grid.epsilons):
         console.print(f"  {ANEW}", markup=False, soft_wrap=True)
     return found
 

@@ -15,7 +15,7 @@ Neither is about other patients than these.
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from scipy import stats  # type: ignore[import-untyped]  # ships no types
@@ -129,12 +129,21 @@ class Gap:
 
 
 def reached(points: Sequence[UtilityPoint]) -> tuple[Reached, ...]:
-    """Returns what every mode reached at every epsilon; no privacy comes last."""
+    """Returns what every mode reached at every epsilon; no privacy comes last.
+
+    No interval goes beyond what an AUROC can be.
+    """
     return tuple(
-        Reached(mode=mode, epsilon=epsilon, auroc=repeated(runs))
+        Reached(mode=mode, epsilon=epsilon, auroc=_bounded(repeated(runs)))
         for epsilon, modes in _by_epsilon(points)
         for mode, runs in modes.items()
     )
+
+
+def _bounded(found: Estimate) -> Estimate:
+    if found.low is None or found.high is None:
+        return found
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
 
 
 def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:

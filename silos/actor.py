@@ -72,9 +72,7 @@ class SimulatedSilo:
         _SPEAKING.set(self._site)
         return getattr(self, name)(*given)
 
-    def open(
-        self, budget: float | None, enough: float, delta: float, split_key: bytes, unit: str
-    ) -> Any:
+    def open(self, budget: float | None, enough: float, delta: float, unit: str) -> Any:
         """Opens the hospital, made if it is new; returns its member record.
 
         A new hospital's patients are granted ``budget``, or ``enough`` where it is None. One
@@ -91,7 +89,6 @@ class SimulatedSilo:
                 self._home,
                 partial(_make_trainer, self._workers),
                 simulated=True,
-                split_key=split_key,
             )
             if budget is not None or not self._silo.has_budget:
                 self._silo.grant(budget or enough, delta, unit)

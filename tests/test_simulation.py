@@ -291,7 +291,7 @@ def begin_again(home: Path, out: Path) -> None:
     """Runs another study in a folder with a killed run: the same patients pay for both."""
     killed = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)["hospitals"]
     assert all(budget["open_reservations"] for budget in killed.values())
-    done = simulate(home, out.name, "--json")
+    done = simulate(home, out.name, "--split-seed", 7, "--json")
     assert done.returncode == 0, done.stderr
     run = json.loads(done.stdout)
     listed = json.loads(ask("runs", "list", "--out", out, "--json").stdout)
