@@ -375,7 +375,7 @@ def _show(asked: Question, advised: Advice, own: Plan | None, console: Console) 
     )
     table = Table(box=None, padding=(0, 1), show_edge=False)
     for heading in ("", "noise", "rate", "steps", "z", "clip", "learning rate", "expected AUROC"):
-        table.add_column(heading, no_wrap=heading != "expected AUROC")
+        table.add_column(heading, overflow="fold", no_wrap=heading != "expected AUROC")
     rows = [("", advised.local), ("", advised.distributed), ("the study", own)]
     for label, plan in rows:
         if plan is not None:

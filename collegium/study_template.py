@@ -10,7 +10,8 @@ from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study_file import read_study
 
 _EXAMPLE_SITES = ("hospital-a", "hospital-b", "hospital-c")
-_PATIENTS = 300  # of each example site
+#: Of each example site; with 300 nothing would be released at epsilon 1.
+_PATIENTS = 1000
 _PREVALENCE = 0.1
 _INPUTS = 3  # one number, and a category of three values that takes two
 _TEMPLATE = """\
@@ -67,7 +68,7 @@ privacy:
 
 # threshold: how many must answer; left out: two thirds of the sites and one more.
 aggregation: {{colluders: 1}}
-evaluation: {{bins: 4}}      # few test patients: few bins; study check says what it can release
+evaluation: {{bins: 4}}      # few test patients: few bins; study check says what they can release
 seeds: {{model: 1, split: 1}}
 """
 

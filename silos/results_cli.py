@@ -69,7 +69,7 @@ def results(
 def _table(found: "Sequence[OwnResults]") -> Table:
     table = Table(box=None, padding=(0, 2), show_edge=False)
     for heading in ("run", "study", "state", "model", "AUROC released"):
-        table.add_column(heading, no_wrap=heading == "run")
+        table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for one in found:
         table.add_row(
             one.run_id,

@@ -12,6 +12,7 @@ from collegium.demo import demo_study
 from collegium.foretold_evaluation import foretold_evaluation
 from collegium.network_demo import NetworkDemo
 from collegium.preflight import describe_study
+from collegium.study_template import study_template
 from protocol.study import Study
 from protocol.study_file import read_study
 
@@ -36,6 +37,14 @@ def test_the_demos_release_an_auroc_that_tells_a_model_from_chance(study: Study)
     found = foretold_evaluation(study)
     assert found is not None and found.note == ""
     assert found.released - found.half_width > 0.5
+
+
+def test_the_studies_that_people_copy_release_their_auroc() -> None:
+    page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    shown = read_study(page.split("```yaml\n")[1].split("```")[0], "study.md")
+    for study in (read_study(study_template(epsilon=1.0), "new.yaml"), shown):
+        found = foretold_evaluation(study)
+        assert found is not None and not found.may_be_withheld, study.name
 
 
 def test_study_check_says_how_wide_the_released_auroc_will_be(
