@@ -534,14 +534,15 @@ def study_plan(
     as_json: AsJson = False,
 ) -> None:
     """Advises steps, learning rate, clip, noise and mode, and says what they should reach."""
-    from collegium.planning import Wishes, plan_study
+    from collegium.planning import plan_study
+    from collegium.study_question import PlanOptions
 
-    wishes = Wishes(
+    options = PlanOptions(
         patients=patients, epsilon=epsilon, delta=delta, steps=steps, inputs=inputs,
         prevalence=prevalence, auroc=auroc, colluders=colluders, budget=budget,
     )  # fmt: skip
     read = None if study is None else _study(study, None)
-    emit(plan_study(read, wishes, answers(as_json)), as_json)
+    emit(plan_study(read, options, answers(as_json)), as_json)
 
 
 @silo_app.command("budget")

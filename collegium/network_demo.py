@@ -22,7 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.foretold_evaluation import foretold_words
+from collegium.forecast_words import forecast_words
 from collegium.show import finish_folder
 from coordinator.workspace import Workspace
 from protocol.contract import TableCohort
@@ -220,7 +220,7 @@ def network_demo(
     if out.exists() and any(out.iterdir()):
         raise WorkspaceRefused(f"--out {out} already holds files: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    for line in foretold_words(study):
+    for line in forecast_words(study):
         console.print(line, markup=False, soft_wrap=True)
     demo = NetworkDemo(study, document, data, out, console, test_noise=test_noise)
     return demo.run()

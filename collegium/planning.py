@@ -2,26 +2,27 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from collegium.foretold_evaluation import evaluation_of, evaluation_words
+from collegium.forecast_words import evaluation_words, forecast_for
+from collegium.study_question import PlanOptions, question_of, question_without_study
 from compliance.accounting import SampledGaussian, calibrate
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.evaluation_forecast import EvaluationForecast, forecast_evaluation
 from compliance.expected_auroc import Descent
 from compliance.planning import (
+    ASSUMED_AUROC,
     STEPS,
     Advice,
     Plan,
     Question,
     advice,
     advise,
-    default_delta,
     distributed_epsilons,
     noise_on_average,
     plan_of,
@@ -30,15 +31,13 @@ from compliance.planning import (
 from protocol.contract import TableCohort
 from protocol.errors import StudyRefused
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
-from protocol.study import KeyedHashSplit, Study
+from protocol.study import Study
 from silos.budget_words import CHEAPER, too_dear
 from silos.privacy_plan import PrivacyPlan
 
-#: Of a cohort of which nothing is said: its inputs, and what models reach without privacy.
-_INPUTS, _AUROC = 20, 0.8
 _WHAT_MODELS_REACH = (
-    "--auroc, about what published models reach without privacy, is not given: 0.8 is assumed; "
-    "where they reach less, smaller steps are advised"
+    "--auroc, about what published models reach without privacy, is not given: "
+    f"{ASSUMED_AUROC:g} is assumed; where they reach less, smaller steps are advised"
 )
 #: The strategies whose training is plain descent on the average gradient.
 _SIMULATED = ("fedavg", "fedsgd")
@@ -46,31 +45,16 @@ _SIMULATED = ("fedavg", "fedsgd")
 _AS_GOOD = 0.02
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """What a person said on the command line; None where nothing was said."""
-
-    patients: str | None = None
-    epsilon: float | None = None
-    delta: float | None = None
-    steps: int | None = None
-    inputs: int | None = None
-    prevalence: float | None = None
-    auroc: float | None = None
-    colluders: int | None = None
-    budget: float = 10.0
-
-
-def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[str, Any]:
+def plan_study(study: Study | None, options: PlanOptions, console: Console) -> dict[str, Any]:
     """Shows what to ask for, and how a study's own settings compare; returns it for ``--json``.
 
     Raises:
         StudyRefused: something is missing or makes no sense; says what.
     """
     try:
-        asked = _question(study, wishes)
-        advised = advice(asked, wishes.steps or STEPS)
-        own = _own(asked, study, wishes)
+        asked = _question(study, options)
+        advised = advice(asked, options.steps or STEPS)
+        own = _own(asked, study, options)
         evaluation = _evaluation(asked, study, advised)
     except ValueError as error:
         raise StudyRefused(f"study plan: {error}") from error
@@ -78,9 +62,9 @@ def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[st
     lines = study_lines(asked, advised.chosen)
     if study is None and not evaluation.note:
         lines += (f"evaluation: {{bins: {evaluation.bins}}}",)
-    unsaid = [_WHAT_MODELS_REACH] if wishes.auroc is None else []
+    unsaid = [_WHAT_MODELS_REACH] if options.auroc is None else []
     result = _as_json(asked, advised, evaluation, own, names, lines, unsaid)
-    result["notes"] += _price_notes(asked, advised.chosen, study, wishes.budget)
+    result["notes"] += _price_notes(asked, advised.chosen, study, options.budget)
     _show(asked, advised, own, console)
     if not advised.chosen.learns_nothing:
         console.print("\nIn the study:", markup=False)
@@ -92,58 +76,28 @@ def plan_study(study: Study | None, wishes: Wishes, console: Console) -> dict[st
     return result
 
 
-def _question(study: Study | None, wishes: Wishes) -> Question:
-    patients = _patients(study, wishes)
-    privacy = study.privacy if study and isinstance(study.privacy, PatientPrivacy) else None
-    epsilon, delta = wishes.epsilon, wishes.delta
-    if privacy is not None:
-        epsilon = privacy.epsilon if epsilon is None else epsilon
-        delta = privacy.delta if delta is None else delta
-    if epsilon is None:
-        raise StudyRefused("--epsilon is missing: say what a patient may pay, for example 1")
-    if study is not None and wishes.inputs is not None:
+def _question(study: Study | None, options: PlanOptions) -> Question:
+    if study is None:
+        return question_without_study(options)
+    if options.inputs is not None:
         raise StudyRefused("--inputs: the study's own columns say how many there are")
-    known = Question(
-        patients=patients,
-        epsilon=epsilon,
-        delta=default_delta(patients) if delta is None else delta,
-        reach=((wishes.inputs or _INPUTS) + 1) ** 0.5,
-        parameters=(wishes.inputs or _INPUTS) + 1,
-        prevalence=wishes.prevalence,
-        auroc=_AUROC if wishes.auroc is None else wishes.auroc,
-        colluders=1 if wishes.colluders is None else wishes.colluders,
-    )
-    return known if study is None else _of_study(known, study, wishes)
-
-
-def _of_study(known: Question, study: Study, wishes: Wishes) -> Question:
-    reach, parameters = _sizes(study)
-    split = study.split
-    return replace(
-        known,
-        reach=reach,
-        is_linear=study.task.is_linear,
-        parameters=parameters,
-        prevalence=study.task.prevalence if wishes.prevalence is None else wishes.prevalence,
-        colluders=study.aggregation.colluders if wishes.colluders is None else wishes.colluders,
-        threshold=study.threshold if len(study.sites) == len(known.patients) else None,
-        spare=study.aggregation.spare_draws,
-        test_fraction=split.test_fraction if isinstance(split, KeyedHashSplit) else 0.3,
-    )
+    gradient_norm, parameters = _sizes(study)
+    known = question_of(study, options)
+    return replace(known, gradient_norm=gradient_norm, parameters=parameters)
 
 
 def _sizes(study: Study) -> tuple[float, int]:
-    """Returns the network's reach and its number of parameters; a linear one is not built."""
+    """Returns a logit's gradient norm and the parameters' number; builds no linear network."""
     if study.task.is_linear and isinstance(study.cohort, TableCohort):
         return math.sqrt(study.cohort.width + 1), study.cohort.width + 1
+    from pipelines.gradient_norm import gradient_norm
     from pipelines.networks import build, parameters_of
-    from pipelines.reach import reach
 
     module = build(study.task, study.cohort, study.seeds.model)
-    return reach(study), sum(int(tensor.size) for tensor in parameters_of(module).values())
+    return gradient_norm(study), sum(int(tensor.size) for tensor in parameters_of(module).values())
 
 
-def foretold(study: Study) -> tuple[Plan, Plan] | None:
+def forecast_plans(study: Study) -> tuple[Plan, Plan] | None:
     """Returns a linear study's own settings and the advised ones of its mode; else None.
 
     None too where the advised steps cannot keep an epsilon that small.
@@ -151,28 +105,12 @@ def foretold(study: Study) -> tuple[Plan, Plan] | None:
     if not (study.task.is_linear and isinstance(study.privacy, PatientPrivacy)):
         return None
     try:
-        asked = _question(study, Wishes())
+        asked = _question(study, PlanOptions())
         advised = advise(asked, study.privacy.mode)
     except ValueError:
         return None
-    own = _own(asked, study, Wishes())
+    own = _own(asked, study, PlanOptions())
     return None if own is None else (own, advised)
-
-
-def _patients(study: Study | None, wishes: Wishes) -> tuple[int, ...]:
-    if wishes.patients is not None:
-        return tuple(_counts("--patients", wishes.patients))
-    if study is None:
-        raise StudyRefused("name a study, or give --patients, for example 2000,500,300")
-    return tuple(study.site(name).patients for name in study.site_names)
-
-
-def _counts(option: str, text: str) -> list[int]:
-    words = [word.strip() for word in text.split(",")]
-    for word in words:
-        if not (word.isascii() and word.isdigit() and 0 < int(word[:9]) and len(word) < 9):
-            raise StudyRefused(f"{option} {word!r}: give whole numbers above zero, like 2000,500")
-    return [int(word) for word in words]
 
 
 def _evaluation(asked: Question, study: Study | None, advised: Advice) -> EvaluationForecast:
@@ -180,15 +118,15 @@ def _evaluation(asked: Question, study: Study | None, advised: Advice) -> Evalua
     auroc = asked.auroc if expected is None else max(0.5, expected.auroc)
     if study is None:
         return forecast_evaluation(asked, auroc=auroc)
-    return evaluation_of(asked, study, auroc=auroc)
+    return forecast_for(asked, study, auroc=auroc)
 
 
-def _own(asked: Question, study: Study | None, wishes: Wishes) -> Plan | None:
-    """The study's own settings as the study prices them, or with the wished epsilon and delta."""
+def _own(asked: Question, study: Study | None, options: PlanOptions) -> Plan | None:
+    """The study's own settings as the study prices them, or with the given epsilon and delta."""
     if study is None or not isinstance(study.privacy, PatientPrivacy):
         return None
     event = PrivacyPlan.of(study, study.privacy).training
-    if wishes.epsilon is not None or wishes.delta is not None:
+    if options.epsilon is not None or options.delta is not None:
         noise = asked.calibrate(event.sampling_rate, event.steps)
         event = replace(event, noise_multiplier=noise)
     share = study.privacy.own_noise if isinstance(study.privacy, DistributedPrivacy) else None
@@ -199,7 +137,7 @@ def _own(asked: Question, study: Study | None, wishes: Wishes) -> Plan | None:
         learning_rate=training.learning_rate, noise=noise, momentum=training.momentum,
         starts_at_prevalence=study.task.prevalence is not None,
     )  # fmt: skip
-    return plan_of(asked, event, mode, descent, foretell=training.strategy in _SIMULATED)
+    return plan_of(asked, event, mode, descent, is_simulated=training.strategy in _SIMULATED)
 
 
 def _names(asked: Question, study: Study | None) -> tuple[str, ...]:
@@ -299,7 +237,7 @@ def _notes(
     if asked.prevalence is None:
         notes.append(
             "no prevalence is declared (task.prevalence, --prevalence): half is assumed, which "
-            "foretells too much where few patients are ill"
+            "promises too much where few patients are ill"
         )
     notes += [
         f"{names[place]} is too small for local noise: with {asked.patients[place]} training "
@@ -338,7 +276,7 @@ def _too_few(asked: Question, plan: Plan) -> str:
 
 def _reason(asked: Question, advised: Advice) -> str:
     expected = advised.chosen.expected
-    reached = "what it reaches is not foretold"
+    reached = "what it reaches is not forecast"
     if expected is not None:
         reached = (
             f"AUROC {expected.auroc:.2f} is expected ({expected.low:.2f} or more in nine of ten "
@@ -356,7 +294,7 @@ def _reason(asked: Question, advised: Advice) -> str:
 
 def _comparison(own: Plan, best: Plan) -> str:
     if own.expected is None or best.expected is None:
-        return "the study's own optimiser is not simulated: what it reaches is not foretold"
+        return "the study's own optimiser is not simulated: what it reaches is not forecast"
     if own.expected.auroc >= best.expected.auroc - _AS_GOOD:
         return f"the study's own settings are as good: AUROC {own.expected.auroc:.2f} is expected"
     return (
@@ -392,5 +330,5 @@ def _cells(plan: Plan) -> tuple[str, ...]:
         f"{plan.event.noise_multiplier:.4g}",
         f"{plan.clip:g}",
         f"{plan.learning_rate:g}",
-        "not foretold" if plan.expected is None else f"{plan.expected.auroc:.2f}",
+        "no forecast" if plan.expected is None else f"{plan.expected.auroc:.2f}",
     )

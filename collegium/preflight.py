@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.markup import escape
 
 from collegium.consortium import DEFAULT_BUDGET, Settings
-from collegium.foretold_evaluation import foretold_evaluation, foretold_words
+from collegium.forecast_words import forecast_words, study_forecast
 from collegium.hospital_records import simulated_parts, site_readers
-from collegium.planning import foretold
+from collegium.planning import forecast_plans
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.documents import Form, show
+from compliance.planning import ASSUMED_AUROC
 from compliance.study_shelf import index_beside
 from pipelines.faults import MOST_TOLD
 from pipelines.plausible import (
@@ -90,11 +91,11 @@ def _describe_evaluation(
     study: Study, expected: float | None, console: Console
 ) -> dict[str, Any] | None:
     """Says what the evaluation will be able to say; warns where that is nothing."""
-    auroc = 0.8 if expected is None else max(0.5, expected)
-    found = foretold_evaluation(study, auroc=auroc)
+    auroc = ASSUMED_AUROC if expected is None else max(0.5, expected)
+    found = study_forecast(study, auroc=auroc)
     if found is None:
         return None
-    for number, line in enumerate(foretold_words(study, auroc=auroc)):
+    for number, line in enumerate(forecast_words(study, auroc=auroc)):
         style = "yellow" if number == 0 and found.may_be_withheld else None
         console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
     return asdict(found)
@@ -102,13 +103,13 @@ def _describe_evaluation(
 
 def _describe_expected(study: Study, console: Console) -> float | None:
     """Says what the training is expected to reach, and warns where other settings reach more."""
-    plans = foretold(study)
+    plans = forecast_plans(study)
     if plans is None or plans[0].expected is None or plans[1].expected is None:
         return None
     own, advised = plans[0].expected.auroc, plans[1].expected.auroc
     console.print(
         f"  expected AUROC {own:.2f}, for patients whom a model without privacy would tell apart "
-        "with 0.8"
+        f"with {ASSUMED_AUROC:g}"
     )
     if own < advised - _MUCH:
         console.print(

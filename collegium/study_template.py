@@ -111,7 +111,7 @@ def _advised(sites: int, epsilon: float) -> Plan:
     """Returns the plan for the template's columns and as many hospitals, three at the least."""
     asked = Question(
         patients=(_PATIENTS,) * max(3, sites), epsilon=epsilon, delta=1e-5,
-        reach=math.sqrt(_INPUTS + 1), prevalence=_PREVALENCE,
+        gradient_norm=math.sqrt(_INPUTS + 1), prevalence=_PREVALENCE,
     )  # fmt: skip
     return advise(asked, "local")
 

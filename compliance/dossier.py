@@ -11,12 +11,11 @@ from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from compliance.claim_words import if_more_collude, while_few_collude
+from compliance.released_metrics import NEXT_TO_CHANCE
 from protocol.summary import Summary
 
 #: How the reason begins why a finished run was marked failed afterwards.
 CONTRADICTED = "Contradicted by the red team"
-#: An AUROC below this is hardly better than the 0.5 of a coin.
-_HARDLY = 0.55
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
 
 
@@ -40,7 +39,7 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SecondOpinion:
+class SecondOpinionFacts:
     """What was compared when a hospital joined: see ``protocol.summary.Summary``."""
 
     engine: str
@@ -65,7 +64,7 @@ class SiteFacts:
     exact_accuracy: float | None  # simulation only
     train_patients: int | None  # simulation only
     test_patients: int | None  # simulation only
-    second_opinion: SecondOpinion | None = None
+    second_opinion: SecondOpinionFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +175,7 @@ class Dossier:
         if exact is not None:
             if exact < 0.5:
                 return f"The model orders patients worse than chance (AUROC {exact:.3f}): {_ADVICE}"
-            if exact < _HARDLY:
+            if exact < NEXT_TO_CHANCE:
                 return f"The model has learned next to nothing (AUROC {exact:.3f}): {_ADVICE}"
             return None
         if released is None or released.low is None or released.high is None:

@@ -9,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.accounting import calibrate
-from compliance.planning import Question
-from compliance.released_metrics import Estimate, auroc_from_histogram
+from compliance.planning import ASSUMED_AUROC, Question
+from compliance.released_metrics import WIDEST, Estimate, auroc_from_histogram
 from protocol.evaluation_vector import noise_deviations
 
 BINS = (32, 16, 8, 4)
+#: Above this half width a figure may well be withheld. A fifth below what is withheld, since the
+#: noise of one release makes its own interval wider or narrower than the expected one.
+_MAY_BE_WITHHELD = 0.8 * WIDEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,18 +42,19 @@ class EvaluationForecast:
 
     @property
     def may_be_withheld(self) -> bool:
-        """Whether noise may well bring the half width to where a figure is withheld (0.25)."""
-        return bool(self.note) or self.half_width > 0.2
+        """Whether noise may well bring the half width to where a figure is withheld."""
+        return bool(self.note) or self.half_width > _MAY_BE_WITHHELD
 
 
 def forecast_evaluation(
     question: Question,
     *,
-    auroc: float = 0.8,
+    auroc: float = ASSUMED_AUROC,
     budgets: Sequence[float] = (),
     site_share: float = 0.2,
     attempts: int = 1,
     bins: Iterable[int] = BINS,
+    logit_range: float = 4.0,
 ) -> EvaluationForecast:
     """Returns what one final evaluation could say.
 
@@ -63,6 +67,7 @@ def forecast_evaluation(
         attempts: how many such releases are paid for.
         bins: the finest wanted first; the first that the noise widens by less
             than half of what the patients drawn do is taken, else the last.
+        logit_range: half the width of the grid on which scores are counted.
     """
     noise = {
         budget: noise_deviations(
@@ -75,8 +80,10 @@ def forecast_evaluation(
     each *= len(question.patients) if len(each) == 1 else 1
     deviation, tables = math.hypot(*(pooled for pooled, _ in each)), tuple(own for _, own in each)
     for count in bins:
-        found = _forecast(question, auroc, deviation, tables, count)
-        without = _forecast(question, auroc, 0.0, tables, count)
+        found, without = (
+            _forecast(question, auroc, sigma, tables, count, logit_range)
+            for sigma in (deviation, 0.0)
+        )
         if not found.note and found.by_noise <= without.half_width / 2:
             break
     return found
@@ -88,9 +95,10 @@ def _forecast(
     deviation: float,
     tables: tuple[float, ...],
     bins: int,
+    logit_range: float,
 ) -> EvaluationForecast:
     patients = sum(question.test_patients)
-    counts = expected_counts(patients, bins, auroc, question.ill)
+    counts = expected_counts(patients, bins, auroc, question.ill, logit_range)
     estimate, drawn = (auroc_from_histogram(counts, sigma) for sigma in (deviation, 0.0))
     half, by_patients = _half_width(estimate), _half_width(drawn)
     return EvaluationForecast(
@@ -112,15 +120,20 @@ def _half_width(estimate: Estimate) -> float:
 
 
 def expected_counts(
-    patients: float, bins: int, auroc: float = 0.8, prevalence: float = 0.5
+    patients: float,
+    bins: int,
+    auroc: float = ASSUMED_AUROC,
+    prevalence: float = 0.5,
+    logit_range: float = 4.0,
 ) -> NDArray[np.float64]:
     """Returns the (2, bins) counts to expect: of healthy patients, then of ill ones.
 
     Scores of both are normal with deviation 1 and lie apart as far as the
-    AUROC says, on the default grid from -4 to 4.
+    AUROC says, on the grid from ``-logit_range`` to ``logit_range``; what lies
+    beyond it is in the outer bins.
     """
     apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
-    edges = np.linspace(-4, 4, bins + 1)[1:-1]
+    edges = np.linspace(-logit_range, logit_range, bins + 1)[1:-1]
     rows = []
     for centre, share in ((-apart / 2, 1 - prevalence), (apart / 2, prevalence)):
         below = [0.0, *(NormalDist(centre).cdf(float(edge)) for edge in edges), 1.0]

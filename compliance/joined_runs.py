@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from compliance.hospital_tables import JoinedRunRow
 from compliance.store import Hospital
-from protocol.errors import StoreBroken
+from protocol.errors import StoreBroken, WorkspaceRefused
 
 
 class RunState(StrEnum):
@@ -84,6 +84,22 @@ class JoinedRuns:
         with self._hospital.session() as session:
             row = session.get(JoinedRunRow, run_id)
             return None if row is None else _joined_run(row)
+
+    def named(self, beginning: str) -> JoinedRun:
+        """Returns the run of this name, or the only one whose name begins so.
+
+        Raises:
+            WorkspaceRefused: there is none, or several begin so.
+        """
+        runs = self.all()
+        found = [run for run in runs if run.run_id == beginning]
+        found = found or [run for run in runs if run.run_id.startswith(beginning)]
+        if len(found) != 1:
+            raise WorkspaceRefused(
+                f"{len(found)} runs of this hospital are called {beginning!r}: "
+                "collegium silo results --home FOLDER shows them"
+            )
+        return found[0]
 
     def open(self) -> tuple[JoinedRun, ...]:
         """Returns the runs that were joined and not left: what a restart goes on with."""

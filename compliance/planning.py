@@ -6,7 +6,7 @@ nothing. Rules:
 
 1. Every step takes every patient. Under a fixed epsilon the noise of T such steps
    is that of one step, spread over T, and nothing is lost to sampling.
-2. Clip and learning rate follow from two numbers: the *reach* R, the norm of the
+2. Clip and learning rate follow from two numbers: R, the norm of the
    gradient of a patient's logit at the start (a linear model: the square root of
    inputs + 1), and the *separation* m = sqrt(2) Phi^-1(A) of ill and healthy patients'
    scores, in deviations, that belongs to the AUROC A which published models reach::
@@ -35,6 +35,7 @@ from typing import Literal, TypeAlias
 
 from compliance.accounting import SampledGaussian, calibrate, epsilon
 from compliance.expected_auroc import Descent, Expected, expected_auroc
+from compliance.released_metrics import NEXT_TO_CHANCE
 from protocol.noise_shares import honest_shares
 
 Mode: TypeAlias = Literal["local", "distributed"]
@@ -46,10 +47,10 @@ DISTRIBUTED_MOST_PARAMETERS = 10_000_000
 DISTRIBUTED_MOST_STEPS = 500
 #: How much AUROC distributed noise must be worth, since it leans on the secure sum.
 WORTH_IT = 0.01
-#: A model that is expected to order patients no better than this has learned nothing of use.
-CHANCE = 0.55
+#: What a model is taken to reach without privacy where nobody says it.
+ASSUMED_AUROC = 0.8
 
-_LEAST_CLIP, _MOST_CLIP, _CLIP = 0.05, 0.3, 0.07  # in units of the reach
+_LEAST_CLIP, _MOST_CLIP, _CLIP = 0.05, 0.3, 0.07  # in units of R
 _MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MOST_IN_LOGIT = 3.0, 2.0, 16.0
 
 
@@ -58,7 +59,7 @@ class Question:
     """What is known before a study: who takes part, and what may be spent.
 
     ``patients`` counts each hospital's training patients, as a study declares them;
-    ``test_fraction`` of all its patients are test patients. ``reach`` is the norm of
+    ``test_fraction`` of all its patients are test patients. ``gradient_norm`` is the norm of
     the gradient of a patient's logit at the start, ``parameters`` the size of what is
     trained. ``prevalence`` is the share of patients who are ill, None where it is not
     declared: half is then assumed. ``auroc`` is what a model would reach without
@@ -76,11 +77,11 @@ class Question:
     patients: tuple[int, ...]
     epsilon: float
     delta: float
-    reach: float = math.sqrt(21)
+    gradient_norm: float = math.sqrt(21)
     is_linear: bool = True
     parameters: int = 21
     prevalence: float | None = None
-    auroc: float = 0.8
+    auroc: float = ASSUMED_AUROC
     colluders: int = 1
     threshold: int | None = None
     test_fraction: float = 0.3
@@ -93,8 +94,8 @@ class Question:
             raise ValueError(f"epsilon must be finite and above zero: {self.epsilon}")
         if not 0 < self.delta < 1:
             raise ValueError(f"delta must lie in (0, 1): {self.delta}")
-        if not 1 <= self.reach < math.inf:
-            raise ValueError(f"reach must be finite and at least 1: {self.reach}")
+        if not 1 <= self.gradient_norm < math.inf:
+            raise ValueError(f"gradient_norm must be finite and at least 1: {self.gradient_norm}")
         if self.prevalence is not None and not 0 < self.prevalence < 1:
             raise ValueError(f"prevalence must lie in (0, 1): {self.prevalence}")
         if not 0.5 < self.auroc < 1:
@@ -158,7 +159,7 @@ class Plan:
     """Settings, and what they are expected to reach; ``noise`` is in units of the clip.
 
     ``event`` is what is paid for; ``steps`` of it are planned, the rest are spare.
-    ``expected`` is None where nothing can be foretold: an optimiser that is not simulated.
+    ``expected`` is None where there is no forecast: an optimiser that is not simulated.
     """
 
     mode: Mode
@@ -172,7 +173,7 @@ class Plan:
     @property
     def learns_nothing(self) -> bool:
         """True when even under the assumed AUROC the model would be as good as chance."""
-        return self.expected is not None and self.expected.auroc < CHANCE
+        return self.expected is not None and self.expected.auroc < NEXT_TO_CHANCE
 
 
 def noise_on_average(
@@ -204,7 +205,7 @@ def plan_of(
     mode: Mode,
     descent: Descent,
     *,
-    foretell: bool = True,
+    is_simulated: bool = True,
 ) -> Plan:
     """Returns settings with what they are expected to reach.
 
@@ -213,13 +214,13 @@ def plan_of(
         event: what is paid for.
         mode: whose noise protects.
         descent: how the model is trained.
-        foretell: False where another optimiser trains than the one that is simulated.
+        is_simulated: False where another optimiser trains than the one that is simulated.
     """
     expected = None
-    if foretell:
+    if is_simulated:
         expected = expected_auroc(
-            descent, patients=sum(question.patients), inputs=max(1, round(question.reach**2 - 1)),
-            prevalence=question.ill, auroc=question.auroc,
+            descent, patients=sum(question.patients), prevalence=question.ill,
+            auroc=question.auroc, inputs=max(1, round(question.gradient_norm**2 - 1)),
         )  # fmt: skip
     return Plan(
         mode=mode, steps=descent.steps, event=event, clip=descent.clip,
@@ -249,8 +250,8 @@ def _clip_and_rate(question: Question, noise: float, steps: int) -> tuple[float,
     """Rule 2, written with two figures as a study would say them."""
     separation = math.sqrt(2) * NormalDist().inv_cdf(question.auroc)
     share = min(_MOST_CLIP, max(_LEAST_CLIP, _CLIP / separation**2))
-    clip = two_figures(share * question.reach)
-    moved = clip * question.reach
+    clip = two_figures(share * question.gradient_norm)
+    moved = clip * question.gradient_norm
     noise_in_logit = min(_MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT * separation)
     most_in_logit = _MOST_IN_LOGIT
     if not question.is_linear:

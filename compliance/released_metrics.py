@@ -19,8 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOO_FEW = "too few patients for this epsilon"
-_Z95 = 1.959963984540054
-_WIDEST = 0.25
+#: A 95 % interval reaches so many deviations to either side.
+Z95 = 1.959963984540054
+#: The widest half of an interval that is released: beyond, not even an AUROC of
+#: 0.75 could be told from chance.
+WIDEST = 0.25
+#: A model that orders patients no better than this has learned next to nothing: chance is 0.5.
+NEXT_TO_CHANCE = 0.55
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +71,7 @@ def auroc_from_histogram(counts: NDArray[np.floating], noise_sigma: float) -> Es
     by_positive, by_negative = (below - value) / num_positive, (above - value) / num_negative
     by_noise = noise_sigma**2 * float(by_positive @ by_positive + by_negative @ by_negative)
     by_patients = float(positives @ by_positive**2 + negatives @ by_negative**2)
-    half = _Z95 * math.sqrt(by_noise + max(by_patients, 0.0))
+    half = Z95 * math.sqrt(by_noise + max(by_patients, 0.0))
     return _estimate(value, half)
 
 
@@ -91,5 +96,5 @@ def _estimate(value: float, half: float) -> Estimate:
         value=value,
         low=max(value - half, 0.0),
         high=min(value + half, 1.0),
-        note=TOO_FEW if half > _WIDEST else "",
+        note=TOO_FEW if half > WIDEST else "",
     )

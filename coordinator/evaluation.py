@@ -15,11 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.dossier import Interval
-from compliance.released_metrics import auroc_from_histogram
-
-_Z95 = 1.959963984540054
-_WIDEST = 0.25
-TOO_FEW = "too few patients for this epsilon"
+from compliance.released_metrics import TOO_FEW, WIDEST, Z95, auroc_from_histogram
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +112,11 @@ def proportion(successes: float, failures: float, deviation: float) -> Interval:
         note = TOO_FEW if deviation else "no patients"
         return Interval(value=None, low=None, high=None, note=note)
     value = min(1.0, max(0.0, successes / count))
-    centre = (value * count + _Z95**2 / 2) / (count + _Z95**2)
-    sampling = centre * (1 - centre) / (count + _Z95**2)
+    centre = (value * count + Z95**2 / 2) / (count + Z95**2)
+    sampling = centre * (1 - centre) / (count + Z95**2)
     noise = deviation**2 * (value**2 + (1 - value) ** 2) / count**2
-    half = _Z95 * math.sqrt(sampling + noise)
+    half = Z95 * math.sqrt(sampling + noise)
     middle = centre if not deviation else value
     low, high = max(0.0, middle - half), min(1.0, middle + half)
-    note = TOO_FEW if half > _WIDEST and deviation else ""
+    note = TOO_FEW if half > WIDEST and deviation else ""
     return Interval(value=value, low=min(low, value), high=max(high, value), note=note)

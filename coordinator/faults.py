@@ -14,7 +14,7 @@ _MOST_TOLD = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class AuditFault:
     """One thing that is not what the log says: what, and of which hospital, run and round."""
 
     what: str
@@ -39,11 +39,11 @@ class Faults:
     """Collects faults; a check that fails ends, and the next one begins."""
 
     def __init__(self) -> None:
-        self.found: list[Fault] = []
+        self.found: list[AuditFault] = []
 
     def add(self, what: str, **place: str | None) -> None:
         """Adds a fault, once."""
-        fault = Fault(what=what, **place)
+        fault = AuditFault(what=what, **place)
         if fault not in self.found:
             self.found.append(fault)
 

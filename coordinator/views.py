@@ -17,7 +17,7 @@ from compliance.dossier import (
     EntryFacts,
     Interval,
     RoundFacts,
-    SecondOpinion,
+    SecondOpinionFacts,
     SiteFacts,
     Verification,
 )
@@ -399,12 +399,12 @@ def _site(
     )
 
 
-def _second_opinion(word: Summary) -> SecondOpinion | None:
+def _second_opinion(word: Summary) -> SecondOpinionFacts | None:
     """Returns what a hospital signed of others' gradients and prices; None where nothing was."""
     if not word.opacus:
         return None
-    return SecondOpinion(
-        **{field.name: getattr(word, field.name) for field in fields(SecondOpinion)}
+    return SecondOpinionFacts(
+        **{field.name: getattr(word, field.name) for field in fields(SecondOpinionFacts)}
     )
 
 

@@ -13,7 +13,7 @@ MOST_TOLD = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fault:
+class RecordFault:
     """One thing that is wrong with a column, or with whole lines (``column`` None).
 
     ``lines`` are 1-based lines of the file; none where the whole column is meant.
@@ -42,7 +42,7 @@ def _line_words(lines: Sequence[int]) -> str:
     return f"line {lines[0]}" + (f" (and {more} more line{'s' * (more > 1)})" if more else "")
 
 
-def refusal(site: str, file: str, faults: Sequence[Fault]) -> CohortRefused:
+def refusal(site: str, file: str, faults: Sequence[RecordFault]) -> CohortRefused:
     """Returns the refusal of a file: one line for each fault, each with site and file."""
     told = [f"site {site}: {file}: {fault}" for fault in faults[:MOST_TOLD]]
     if len(faults) > MOST_TOLD:

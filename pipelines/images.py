@@ -22,7 +22,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.records import Noted, Records, number_patients, patient_token
+from pipelines.records import EncodingNotes, Records, number_patients, patient_token
 from pipelines.tables import unreadable
 from protocol.contract import ImageCohort, canonical_token
 from protocol.errors import CohortRefused
@@ -194,5 +194,5 @@ def _assemble(
         patient_keys=tuple(known.tolist()),
         rows=rows,
         columns={name: joined(name) for name in keep},
-        noted=Noted(read=len(features)),
+        noted=EncodingNotes(read=len(features)),
     )

@@ -75,7 +75,7 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
     yield from _dropped(records, cohort)
     columns = column_counts(records, cohort=cohort)
     for column in columns:
-        if column.alike and column.clipped >= _SOME:
+        if column.single_clipped_value and column.clipped >= _SOME:
             yield Remark(
                 what="clipped",
                 found=f"{_clipped_words(column, cohort)}, all one and the same number",

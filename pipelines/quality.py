@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.records import Noted, Records
+from pipelines.records import EncodingNotes, Records
 from protocol.contract import Cohort, NumberColumn, TableCohort
 
 
@@ -60,7 +60,7 @@ class ClassCounts:
 class ColumnCounts:
     """What became of one feature's cells in the ``records`` that are kept.
 
-    ``alike``: the clipped cells of the whole file are one and the same number.
+    ``single_clipped_value``: the clipped cells of the whole file are one and the same number.
     """
 
     name: str
@@ -68,7 +68,7 @@ class ColumnCounts:
     imputed: int
     replaced: int
     clipped: int
-    alike: bool
+    single_clipped_value: bool
 
     @property
     def measured(self) -> int:
@@ -133,7 +133,7 @@ def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) 
     )
 
 
-def file_counts(noted: Noted, cohort: Cohort) -> FileCounts:
+def file_counts(noted: EncodingNotes, cohort: Cohort) -> FileCounts:
     """Returns the counts of the whole file that some records come from."""
     dropping = isinstance(cohort, TableCohort) and cohort.on_missing == "drop_row"
     imputed = _imputed(cohort)
@@ -164,7 +164,7 @@ def column_counts(*parts: Records, cohort: Cohort) -> tuple[ColumnCounts, ...]:
             imputed=count(noted.missing, column.name) if column.name in imputed else 0,
             replaced=count(noted.replaced, column.name),
             clipped=count(noted.clipped, column.name),
-            alike=column.name in noted.alike,
+            single_clipped_value=column.name in noted.single_clipped_value,
         )
         for column in cohort.features
     )

@@ -26,7 +26,7 @@ def _no_rows() -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Noted:
+class EncodingNotes:
     """What was noted of a source's rows (counted from 0) while they were encoded.
 
     Attributes:
@@ -34,7 +34,7 @@ class Noted:
         missing: by needed column, the rows whose cell is missing, dropped ones included.
         replaced: by number column, the rows whose text the contract replaces by a number.
         clipped: by number column, the rows whose number was clipped to the range.
-        alike: the number columns of which all clipped cells are one and the same number.
+        single_clipped_value: the number columns whose clipped cells are all the same number.
         repeated: the rows that are equal to another row in every cell of the source.
     """
 
@@ -42,7 +42,7 @@ class Noted:
     missing: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     replaced: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     clipped: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
-    alike: frozenset[str] = frozenset()
+    single_clipped_value: frozenset[str] = frozenset()
     repeated: NDArray[np.int64] = field(default_factory=_no_rows)
 
 
@@ -66,7 +66,7 @@ class Records:
     patient_keys: tuple[str, ...]
     rows: NDArray[np.int64]
     columns: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    noted: Noted = field(default_factory=Noted)
+    noted: EncodingNotes = field(default_factory=EncodingNotes)
 
     def __post_init__(self) -> None:
         lengths = {len(self.features), len(self.labels), len(self.patients), len(self.rows)}

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.faults import Fault, refusal
-from pipelines.records import Noted, Records, number_patients, patient_token
+from pipelines.faults import RecordFault, refusal
+from pipelines.records import EncodingNotes, Records, number_patients, patient_token
 from pipelines.tables import Table, needed_columns
 from protocol.contract import (
     NUMERAL,
@@ -217,7 +217,9 @@ def label_meaning(cohort: TableCohort) -> dict[str, float]:
     }
 
 
-def _read_cells(table: Table, name: str, read: _Reading) -> tuple[NDArray[np.float64], list[Fault]]:
+def _read_cells(
+    table: Table, name: str, read: _Reading
+) -> tuple[NDArray[np.float64], list[RecordFault]]:
     """Returns a column as numbers, and a fault for each kind of problem in it, first line first."""
     known = {cell: read(cell) for cell in set(table.cells[name])}
     values = np.zeros(len(table.rows))
@@ -229,7 +231,7 @@ def _read_cells(table: Table, name: str, read: _Reading) -> tuple[NDArray[np.flo
         else:
             values[place] = value
     return values, [
-        Fault(column=name, lines=lines, what=problem.what, remedy=problem.remedy)
+        RecordFault(column=name, lines=lines, what=problem.what, remedy=problem.remedy)
         for problem, lines in problems.items()
     ]
 
@@ -247,28 +249,30 @@ def _block(
 
 def _noted(
     whole: Table, kept: Table, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
-) -> Noted:
+) -> EncodingNotes:
     """Returns what became of which rows, of a table that fits the contract."""
     clipped: dict[str, NDArray[np.int64]] = {}
     replaced: dict[str, NDArray[np.int64]] = {}
-    alike: set[str] = set()
+    single_clipped_value: set[str] = set()
     for column in (c for c in cohort.features if isinstance(c, NumberColumn)):
         low, high = column.range
         texts = set(column.replace)
         numbers = set(kept.cells[column.name]) - lacking[column.name] - texts
         outside = {cell for cell in numbers if not low <= float(cell) <= high}
         clipped |= _rows_with(kept, column.name, outside)
-        alike |= {column.name} if len({float(cell) for cell in outside}) == 1 else set()
+        single_clipped_value |= (
+            {column.name} if len({float(cell) for cell in outside}) == 1 else set()
+        )
         replaced |= _rows_with(kept, column.name, texts)
     missing: dict[str, NDArray[np.int64]] = {}
     for name, codes in lacking.items():
         missing |= _rows_with(whole, name, codes)
-    return Noted(
+    return EncodingNotes(
         read=len(whole.rows),
         missing=missing,
         replaced=replaced,
         clipped=clipped,
-        alike=frozenset(alike),
+        single_clipped_value=frozenset(single_clipped_value),
         repeated=whole.repeated,
     )
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.faults import Fault
+from pipelines.faults import RecordFault
 from pipelines.file_kinds import file_kind
 from protocol.contract import Encoding, TableCohort
 from protocol.errors import CohortRefused
@@ -58,7 +58,7 @@ class Table:
     lines: list[int]
     rows: list[int]
     repeated: NDArray[np.int64]
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[RecordFault, ...] = ()
 
     def select(self, keep: Sequence[int]) -> "Table":
         """Returns the records at the given places."""
@@ -221,11 +221,11 @@ def _check_declared(found: int, declared: int, site: str, file: str) -> None:
         )
 
 
-def _uneven(odd: list[tuple[int, int]], width: int) -> tuple[Fault, ...]:
+def _uneven(odd: list[tuple[int, int]], width: int) -> tuple[RecordFault, ...]:
     if not odd:
         return ()
     return (
-        Fault(
+        RecordFault(
             column=None,
             lines=[line for line, _ in odd],
             what=f"{odd[0][1]} cells where {width} were expected",
@@ -243,21 +243,23 @@ def _refuse_delimiter(line: str, declared: str, site: str, file: str) -> None:
         )
 
 
-def _places(names: list[str], needed: Sequence[str]) -> tuple[dict[str, int], tuple[Fault, ...]]:
+def _places(
+    names: list[str], needed: Sequence[str]
+) -> tuple[dict[str, int], tuple[RecordFault, ...]]:
     """Returns where each needed column stands, and the faults of those that do not stand once."""
     places: dict[str, int] = {}
-    faults: list[Fault] = []
+    faults: list[RecordFault] = []
     for name in needed:
         count = names.count(name)
         if count == 1:
             places[name] = names.index(name)
         elif count:
             what = f"occurs {count} times in the header"
-            faults.append(Fault(column=name, what=what, remedy="keep one"))
+            faults.append(RecordFault(column=name, what=what, remedy="keep one"))
         else:
             what = f"missing in the file{_hint(name, names)}"
             remedy = "the study needs it: export it, or mend its name"
-            faults.append(Fault(column=name, what=what, remedy=remedy))
+            faults.append(RecordFault(column=name, what=what, remedy=remedy))
     return places, tuple(faults)
 
 

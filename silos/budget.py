@@ -1,6 +1,6 @@
 """What a hospital's patients have spent, reserved and left, and what a study would cost them.
 
-It looks and changes nothing: a study's cost is foretold, not reserved.
+It looks and changes nothing: a study's cost is forecast, not reserved.
 """
 
 from collections.abc import Mapping

@@ -36,6 +36,7 @@ from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.log_proof import open_head
 from protocol.run_notice import open_notice
+from silos.coordinator_keys import coordinator_keys
 from silos.credentials import Credentials
 from silos.home import reading
 from silos.run_results import own_results
@@ -88,7 +89,7 @@ def check_own(home: Path) -> OwnCheck:
             "ledger": lambda tell: _check_ledger(hospital),
             "approvals": lambda tell: _check_approvals(hospital),
             "rosters": lambda tell: _check_rosters(hospital),
-            "runs": lambda tell: _check_runs(hospital, key, tell),
+            "runs": lambda tell: _check_runs(home, hospital, tell),
             "studies": lambda tell: _check_studies(home, hospital, tell),
             "results": lambda tell: _check_results(home, hospital, tell),
             "log": lambda tell: _check_log(hospital, key, tell),
@@ -133,11 +134,11 @@ def _check_rosters(hospital: Hospital) -> str:
     return f"{number} were trusted, each signed by those before it"
 
 
-def _check_runs(hospital: Hospital, key: bytes | None, tell: Tell) -> str:
+def _check_runs(home: Path, hospital: Hospital, tell: Tell) -> str:
     runs = {run.run_id: run for run in JoinedRuns(hospital).all()}
-    keys = {roster.coordinator.key for roster in TrustedRosters(hospital).all()}
+    keys = coordinator_keys(home, hospital)
     for run in runs.values():
-        _check_notice(run, keys | ({key} if key else set()), tell)
+        _check_notice(run, keys, tell)
     booked = [entry for entry in _entries(hospital) if entry.run]
     for entry in booked:
         run_of = runs.get(entry.run)

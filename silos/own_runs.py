@@ -19,7 +19,7 @@ from compliance.ledger_records import NOTHING, Budget, Entry, LedgerSummary, Rho
 from compliance.log_heads import LogHeads
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
-from protocol.errors import PolicyRefused, StudyRefused, WorkspaceRefused
+from protocol.errors import PolicyRefused, StudyRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 from silos.credentials import Credentials
@@ -43,15 +43,7 @@ def own_run(home: Path, run_id: str) -> HospitalRun:
         WorkspaceRefused: there is no such run here, or several begin so.
     """
     with reading(home) as (_, hospital):
-        runs = JoinedRuns(hospital).all()
-        found = [run for run in runs if run.run_id == run_id]
-        found = found or [run for run in runs if run.run_id.startswith(run_id)]
-        if len(found) != 1:
-            raise WorkspaceRefused(
-                f"{len(found)} runs of this hospital are called {run_id!r}: collegium runs list "
-                "shows them"
-            )
-        return _facts(home, hospital, found[0], together=True)
+        return _facts(home, hospital, JoinedRuns(hospital).named(run_id), together=True)
 
 
 def _facts(home: Path, hospital: Hospital, run: JoinedRun, *, together: bool) -> HospitalRun:

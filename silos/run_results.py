@@ -13,11 +13,10 @@ from typing import Any
 from compliance.joined_runs import JoinedRun, JoinedRuns
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
-from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import MessageRefused, PolicyRefused, StudyRefused, WorkspaceRefused
 from protocol.run_notice import RunResult, open_end
 from protocol.tensors import model_digest
-from silos.credentials import Credentials
+from silos.coordinator_keys import coordinator_keys
 from silos.home import reading
 from silos.kept_models import keep_model, model_file, read_model
 from silos.own_records import read_own_records
@@ -174,15 +173,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
 @contextmanager
 def _run(home: Path, run_id: str) -> Iterator[tuple[SiteFile, Hospital, JoinedRun]]:
     with reading(home) as (site, hospital):
-        runs = JoinedRuns(hospital).all()
-        found = [run for run in runs if run.run_id == run_id]
-        found = found or [run for run in runs if run.run_id.startswith(run_id)]
-        if len(found) != 1:
-            raise WorkspaceRefused(
-                f"{len(found)} runs of this hospital are called {run_id!r}: collegium silo results "
-                "shows them"
-            )
-        yield site, hospital, found[0]
+        yield site, hospital, JoinedRuns(hospital).named(run_id)
 
 
 def own_results(home: Path, hospital: Hospital, run: JoinedRun) -> OwnResults:
@@ -218,9 +209,7 @@ def _announced(home: Path, hospital: Hospital, run: JoinedRun) -> RunResult | No
     """
     if run.end is None:
         return None
-    credentials = Credentials(home / "tls", hospital.site)
-    keys = {roster.coordinator.key for roster in TrustedRosters(hospital).all()}
-    for key in keys | ({credentials.coordinator.key} if credentials.enrolled else set()):
+    for key in coordinator_keys(home, hospital):
         try:
             return open_end(run.end, run.run_id, key).result
         except MessageRefused:

@@ -32,7 +32,7 @@ class SecondOpinion:
     opacus_epsilon: float | None = None
 
 
-class Asked(Protocol):
+class OpinionSource(Protocol):
     """A trainer, as far as it is asked here."""
 
     def second_opinion(
@@ -41,7 +41,7 @@ class Asked(Protocol):
         """Returns the fields of a ``SecondOpinion``; see ``Trainer.second_opinion``."""
 
 
-def second_opinion_of(trainer: Asked, plan: PrivacyPlan | None) -> SecondOpinion:
+def second_opinion_of(trainer: OpinionSource, plan: PrivacyPlan | None) -> SecondOpinion:
     """Returns what is found of a trainer's network and of a plan.
 
     Raises:

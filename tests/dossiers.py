@@ -10,9 +10,10 @@ from compliance.dossier import (
     EntryFacts,
     Interval,
     RoundFacts,
-    SecondOpinion,
+    SecondOpinionFacts,
     SiteFacts,
 )
+from compliance.released_metrics import TOO_FEW
 from compliance.utility import (
     DISTRIBUTED,
     EXACT,
@@ -25,7 +26,6 @@ from compliance.utility import (
 from protocol.summary import Summary
 
 SITES = ("east", "north", "south", "west")
-TOO_FEW = "too few patients for this epsilon"
 
 
 def digest(text: str) -> str:
@@ -94,7 +94,7 @@ def site_facts(site: str, accuracy: float | None, half: float = 0.05, **more: ob
         exact_accuracy=0.84,
         train_patients=172,
         test_patients=104,
-        second_opinion=SecondOpinion(
+        second_opinion=SecondOpinionFacts(
             engine="chain", torch="2.13.0", opacus="1.6.0", engine_distance=1.6e-7,
             opacus_distance=9.7e-8, opacus_epsilon=1.95,
         ),

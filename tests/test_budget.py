@@ -322,7 +322,7 @@ def test_unknown_site_is_refused(
         ("epsilon: 2", "epsilon: -2", "greater than 0"),
     ],
 )
-def test_studies_that_cannot_be_foretold_are_refused(
+def test_studies_that_cannot_be_forecast_are_refused(
     out: Path,
     study: Path,
     old: str,

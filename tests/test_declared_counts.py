@@ -126,8 +126,8 @@ def test_silo_check_refuses_exactly_what_the_run_refuses_and_in_its_words(
         found = check_site(home, read_study(text), tmp_path).findings
         checked = [entry for entry in found if entry.what == "records"]
         refused = refusal(partial(joined, home, text, f"run-{declared}"))
-        foretold = "" if checked[0].state == "ok" else f"site east: {checked[0].finding}"
-        assert foretold == refused
+        forecast = "" if checked[0].state == "ok" else f"site east: {checked[0].finding}"
+        assert forecast == refused
         said.add(bool(refused))
     assert said == {True, False}
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compliance.released_metrics import TOO_FEW
 from coordinator.evaluation import (
-    TOO_FEW,
     proportion,
     released_from,
     released_json,

@@ -347,7 +347,7 @@ def test_sender_accepts_booked_tokens_only(ledger: Ledger) -> None:
             ledger.confirm(forged)
 
 
-def test_forecast_books_nothing_and_foretells_the_summary(ledger: Ledger) -> None:
+def test_forecast_books_nothing_and_gives_the_summary(ledger: Ledger) -> None:
     reserve(ledger, steps=100)
     head = ledger.head
     forecast = ledger.forecast([planned(event(50))])

@@ -51,7 +51,7 @@ def test_descent_without_noise_is_that_of_a_hospitals_trainer() -> None:
     assert found[-1, 0] == pytest.approx(float(bias.reshape(-1)[0]), abs=1e-4)
 
 
-def test_descent_that_foretells_is_the_measured_one() -> None:
+def test_descent_of_the_forecast_is_the_measured_one() -> None:
     """The product's own loop, on one drawn cohort, without noise: the same weights."""
     random = np.random.default_rng(7)
     features = random.normal(size=(80, 5)).astype(np.float32)
@@ -61,13 +61,13 @@ def test_descent_that_foretells_is_the_measured_one() -> None:
         starts_at_prevalence=True,
     )  # fmt: skip
     records = np.column_stack([features, np.ones(80, np.float32)])
-    foretold = _descend(plan, records, ill[:, None], random)[:, 0]
+    forecast = _descend(plan, records, ill[:, None], random)[:, 0]
     share = float(ill.mean())
     measured = descend(
         features, ill, [Settings(steps=12, clip=0.4, learning_rate=3.0, noise=0.0)],
         start=math.log(share / (1 - share)), repeats=1, random=random,
     )[:, 0]  # fmt: skip
-    assert foretold == pytest.approx(measured, abs=1e-4)
+    assert forecast == pytest.approx(measured, abs=1e-4)
 
 
 def test_noise_of_the_descent_has_the_deviation_that_was_asked_for() -> None:

@@ -282,7 +282,7 @@ def test_a_damaged_status_note_is_no_note(home: Path, person: Person) -> None:
     assert "never started" in person.out
 
 
-def test_budget_of_a_home_foretells_a_study(home: Path, person: Person) -> None:
+def test_budget_of_a_home_forecasts_a_study(home: Path, person: Person) -> None:
     words = ["silo", "budget", "--home", home, "--study", study_of(home)]
     assert person.runs(*words, "--json") == 0
     found = json.loads(person.out)["hospitals"]["east"]

@@ -148,7 +148,7 @@ def test_a_declared_number_far_above_the_truth_is_a_warning(home: Path) -> None:
     assert (found.state, "the study declares 80" in found.finding) == ("warn", True)
 
 
-def test_a_budget_that_does_not_suffice_is_foretold(tmp_path: Path) -> None:
+def test_a_budget_that_does_not_suffice_is_forecast(tmp_path: Path) -> None:
     found = check(make_east(tmp_path, budget=1.0))["budget"]
     assert found.state == "bad"
     assert "100 % is left: it does NOT fit; each patient is promised" in found.finding

@@ -11,10 +11,11 @@ from compliance.chart_words import describe_utility
 from compliance.comparison import comparison_json
 from compliance.documents import show
 from compliance.dossier import Dossier, Interval, run_json
+from compliance.released_metrics import TOO_FEW
 from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
 from compliance.sections import utility_table
 from compliance.utility import LOCAL, RELEASED, UtilityPoint, Withheld
-from coordinator.evaluation import TOO_FEW, proportion, released_from
+from coordinator.evaluation import proportion, released_from
 from coordinator.views import RunSummary, _points
 from dashboard import presentation
 from tests import dossiers

@@ -26,7 +26,7 @@ from tests.planning.descent import Settings, aurocs, descend
 
 EPSILONS, DELTA = (0.5, 1.0, 3.0), 1e-6
 MODES: tuple[Mode, ...] = ("local", "distributed")
-#: Steps, clip over the reach, and learning rate x clip x reach x sqrt(steps).
+#: Steps, clip over R (the gradient's norm), and learning rate x clip x R x sqrt(steps).
 GRID = tuple(itertools.product((5, 20, 60), (0.15, 0.5, 1.0), (0.5, 2.0, 8.0, 32.0)))
 
 
@@ -47,7 +47,7 @@ class Row:
     best: float
     settings: tuple[int, float, float]
     without: float
-    foretold: float
+    forecast: float
 
 
 def question(cohort: Cohort, drawn: Drawn, epsilon: float) -> Question:
@@ -55,7 +55,7 @@ def question(cohort: Cohort, drawn: Drawn, epsilon: float) -> Question:
     each = len(drawn.train) // cohort.sites
     return Question(
         patients=(each,) * cohort.sites, epsilon=epsilon, delta=DELTA,
-        reach=math.sqrt(drawn.train.shape[1] + 1), prevalence=float(drawn.train_ill.mean()),
+        gradient_norm=math.sqrt(drawn.train.shape[1] + 1), prevalence=float(drawn.train_ill.mean()),
     )  # fmt: skip
 
 
@@ -80,17 +80,18 @@ def rows(cohort: Cohort, data: Path, drawings: int, repeats: int) -> Iterator[Ro
                 cohort=cohort, epsilon=epsilon, mode=mode, plan=plan, advised=float(found[-2]),
                 unknown=float(found[-1]),
                 best=float(found[best]), settings=GRID[best], without=without,
-                foretold=plan.expected.auroc if plan.expected else math.nan,
+                forecast=plan.expected.auroc if plan.expected else math.nan,
             )  # fmt: skip
 
 
 def _settings(asked: Question, plan: Plan, choice: tuple[int, float, float]) -> Settings:
     """A point of the grid with the noise that keeps the same epsilon over its own steps."""
     steps, share, size = choice
-    clip = share * asked.reach
+    clip = share * asked.gradient_norm
     paid = (steps + asked.spare) / plan.event.steps
     return Settings(
-        steps=steps, clip=clip, learning_rate=size / (clip * asked.reach * math.sqrt(steps)),
+        steps=steps, clip=clip,
+        learning_rate=size / (clip * asked.gradient_norm * math.sqrt(steps)),
         noise=plan.noise * math.sqrt(paid),
     )  # fmt: skip
 
@@ -136,12 +137,12 @@ def summary(found: list[Row]) -> str:
         for name in ("advised", "unknown")
     )
     behind = np.array([row.best - row.advised for row in found])
-    missed = np.array([abs(row.foretold - row.advised) for row in found])
+    missed = np.array([abs(row.forecast - row.advised) for row in found])
     return (
         f"{len(found)} plans: {close:.0%} within 0.02 of the best of the grid, {named_nothing:.0%} "
         f"where nobody names an AUROC; behind it by {behind.mean():.3f} in the mean and "
         f"{behind.max():.3f} at the worst; the lowest AUROC is "
-        f"{min(row.advised for row in found):.3f}. The foretold AUROC is off by "
+        f"{min(row.advised for row in found):.3f}. The forecast AUROC is off by "
         f"{missed.mean():.3f} in the mean."
     )
 

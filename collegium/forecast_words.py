@@ -1,25 +1,26 @@
 """Forecast of a study's evaluation, in sentences."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
+from collegium.study_question import question_of
+from compliance.dossier import Interval
 from compliance.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
-from compliance.planning import Question
+from compliance.planning import ASSUMED_AUROC, Question
 from coordinator.evaluation import proportion
 from protocol.privacy import PatientPrivacy
-from protocol.study import KeyedHashSplit, Study
+from protocol.study import Study
 
-#: The part of patients that is taken to be tested on where the study's split does not say it.
-_TESTED = 0.3
+#: What share of a hospital's decisions is taken to be right, to say whether its table is enough.
+_ASSUMED_ACCURACY = 0.8
 
 
-def foretold_evaluation(study: Study, *, auroc: float = 0.8) -> EvaluationForecast | None:
+def study_forecast(study: Study, *, auroc: float = ASSUMED_AUROC) -> EvaluationForecast | None:
     """Returns what a study's own evaluation could say at an AUROC; None without privacy."""
-    asked = _asked(study)
-    return None if asked is None else evaluation_of(asked, study, auroc=auroc)
+    asked = _question(study)
+    return None if asked is None else forecast_for(asked, study, auroc=auroc)
 
 
-def evaluation_of(
+def forecast_for(
     asked: Question, study: Study, *, auroc: float, bins: Iterable[int] = ()
 ) -> EvaluationForecast:
     """Returns what a study's evaluation could say of these hospitals; of ``bins`` the best."""
@@ -30,15 +31,16 @@ def evaluation_of(
     return forecast_evaluation(
         asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
         site_share=plan.site_share, attempts=plan.attempts, bins=bins or [plan.bins],
+        logit_range=plan.logit_range,
     )  # fmt: skip
 
 
-def foretold_words(study: Study, *, auroc: float = 0.8) -> list[str]:
+def forecast_words(study: Study, *, auroc: float = ASSUMED_AUROC) -> list[str]:
     """Returns what a study's evaluation will be able to say, in sentences; none without privacy."""
-    asked = _asked(study)
+    asked = _question(study)
     if asked is None:
         return []
-    found = evaluation_of(asked, study, auroc=auroc)
+    found = forecast_for(asked, study, auroc=auroc)
     words = evaluation_words(asked, found, study.site_names)
     if found.may_be_withheld:
         words[0] += _remedy(asked, study, auroc)
@@ -62,8 +64,7 @@ def evaluation_words(asked: Question, found: EvaluationForecast, names: Sequence
         for name, tested, deviation in zip(
             names, asked.test_patients, found.table_deviations, strict=True
         )
-        # Accuracy counts two of the table's cells, so its noise is that of two.
-        if proportion(0.8 * tested, 0.2 * tested, deviation * 2**0.5).note
+        if _accuracy(tested, deviation).note
     ]
     if withheld:
         words.append(f"too few test patients for figures of their own: {', '.join(withheld)}")
@@ -72,21 +73,17 @@ def evaluation_words(asked: Question, found: EvaluationForecast, names: Sequence
 
 def _remedy(asked: Question, study: Study, auroc: float) -> str:
     fewer = [bins for bins in BINS if bins < study.evaluation.bins] or BINS[-1:]
-    found = evaluation_of(asked, study, auroc=auroc, bins=fewer)
+    found = forecast_for(asked, study, auroc=auroc, bins=fewer)
     if not found.note and found.bins < study.evaluation.bins:
         return f"; evaluation.bins: {found.bins} would give +- {found.half_width:.2f}"
     return "; no number of bins helps, only a larger evaluation.epsilon or more test patients"
 
 
-def _asked(study: Study) -> Question | None:
-    privacy, split = study.privacy, study.split
-    if not isinstance(privacy, PatientPrivacy):
-        return None
-    known = Question(
-        patients=tuple(study.site(name).patients for name in study.site_names),
-        epsilon=privacy.epsilon,
-        delta=privacy.delta,
-        prevalence=study.task.prevalence,
-    )
-    tested = split.test_fraction if isinstance(split, KeyedHashSplit) else _TESTED
-    return replace(known, test_fraction=tested)
+def _accuracy(tested: int, deviation: float) -> Interval:
+    """Accuracy counts two of the table's cells, so its noise is that of two."""
+    right = _ASSUMED_ACCURACY * tested
+    return proportion(right, tested - right, deviation * 2**0.5)
+
+
+def _question(study: Study) -> Question | None:
+    return question_of(study) if isinstance(study.privacy, PatientPrivacy) else None

@@ -1,4 +1,4 @@
-"""The reach of a network: how far one step along a patient's gradient can move that patient."""
+"""The norm of a logit's gradient: how far one step along it can move that patient."""
 
 import math
 
@@ -13,7 +13,7 @@ from protocol.study import Study
 _RECORDS = 64
 
 
-def reach(study: Study) -> float:
+def gradient_norm(study: Study) -> float:
     """Returns the norm of the gradient of a record's logit at the study's start.
 
     Records are drawn from the standard normal distribution, as a cohort whose columns

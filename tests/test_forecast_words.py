@@ -9,7 +9,7 @@ from rich.console import Console
 
 from collegium.cli import app, main
 from collegium.demo import demo_study
-from collegium.foretold_evaluation import foretold_evaluation
+from collegium.forecast_words import study_forecast
 from collegium.network_demo import NetworkDemo
 from collegium.preflight import describe_study
 from collegium.study_template import study_template
@@ -34,7 +34,7 @@ def said_of(study: Study, capsys: pytest.CaptureFixture[str]) -> str:
 
 @pytest.mark.parametrize("study", [heart(), demo_study()], ids=["network-demo", "demo"])
 def test_the_demos_release_an_auroc_that_tells_a_model_from_chance(study: Study) -> None:
-    found = foretold_evaluation(study)
+    found = study_forecast(study)
     assert found is not None and found.note == ""
     assert found.released - found.half_width > 0.5
 
@@ -43,7 +43,7 @@ def test_the_studies_that_people_copy_release_their_auroc() -> None:
     page = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
     shown = read_study(page.split("```yaml\n")[1].split("```")[0], "study.md")
     for study in (read_study(study_template(epsilon=1.0), "new.yaml"), shown):
-        found = foretold_evaluation(study)
+        found = study_forecast(study)
         assert found is not None and not found.may_be_withheld, study.name
 
 
