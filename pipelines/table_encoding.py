@@ -260,9 +260,8 @@ def _noted(
         numbers = set(kept.cells[column.name]) - lacking[column.name] - texts
         outside = {cell for cell in numbers if not low <= float(cell) <= high}
         clipped |= _rows_with(kept, column.name, outside)
-        single_clipped_value |= (
-            {column.name} if len({float(cell) for cell in outside}) == 1 else set()
-        )
+        if len({float(cell) for cell in outside}) == 1:
+            single_clipped_value.add(column.name)
         replaced |= _rows_with(kept, column.name, texts)
     missing: dict[str, NDArray[np.int64]] = {}
     for name, codes in lacking.items():

@@ -74,7 +74,7 @@ def test_a_report_holds_counts_and_names_of_the_contract_only(tmp_path: Path) ->
     def leaves(value: Any) -> list[Any]:
         if isinstance(value, dict):
             return [leaf for inner in value.values() for leaf in leaves(inner)]
-        if isinstance(value, list):
+        if isinstance(value, list | tuple):
             return [leaf for inner in value for leaf in leaves(inner)]
         return [value]
 
