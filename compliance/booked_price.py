@@ -1,8 +1,8 @@
 """Ratio of the ledger's price to that of a plan fixed beforehand.
 
 The filter holds whatever studies come later, and pays for that: it books ordinary
-studies at 1.1 to 1.25 times what they would cost in a fixed sequence of their like
-(PLD), and studies with little noise and a small sampling rate at many times that.
+studies at less than ``DEAR`` times what they would cost in a fixed sequence of their
+like (PLD), and studies with little noise and a small sampling rate at many times that.
 Then a larger sampling rate, or more noise and more steps, costs the patients less.
 """
 
