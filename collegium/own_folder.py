@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from compliance.documents import Form, Statement, Tone, show
 from compliance.hospital_report import HospitalRun, hospital_report
@@ -121,7 +122,7 @@ def _table(runs: Sequence[HospitalRun]) -> Table:
     for run in runs:
         line = _line(run)
         epsilon = "none" if line["epsilon"] is None else show(line["epsilon"], Form.EPSILON)
-        table.add_row(
+        cells = (
             run.run_id,
             line["study"] or run.study_digest[:16],
             run.state,
@@ -129,4 +130,5 @@ def _table(runs: Sequence[HospitalRun]) -> Table:
             epsilon,
             ", ".join(line["approved_by"]) or "nobody",
         )
+        table.add_row(*map(Text, cells))
     return table

@@ -59,7 +59,7 @@ def summarise(findings: Findings, out: Path, console: Console) -> None:
     passed = sum(check.passed for check in findings.checks)
     verdict = _verdict(findings)
     style = "red" if findings.contradicted else "green"
-    console.print(f"[bold]{findings.target.study.title}[/bold]")
+    console.print(findings.target.study.title, style="bold", markup=False)
     console.print(verdict.text, style=style, markup=False)
     for reason in findings.reasons:
         console.print(f"  {reason}", style=style, markup=False, soft_wrap=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from coordinator.views import RunSummary, open_views
 
@@ -48,7 +49,8 @@ def _table(runs: Sequence[RunSummary]) -> Table:
     for heading in ("run", "study", "state", "privacy", "AUROC"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for run in runs:
-        table.add_row(run.run_id, run.study_name, _state(run), _privacy(run), _auroc(run))
+        cells = (run.run_id, run.study_name, _state(run), _privacy(run), _auroc(run))
+        table.add_row(*map(Text, cells))
     table.caption = (
         "AUROC: exact for a simulation (*), released with its 95 % interval otherwise: over "
         "patients and noise, of that one run"

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from compliance.chart_words import describe_comparison, interval_words, range_words
 from compliance.charts import to_svg, utility_against_epsilon
@@ -50,7 +51,7 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     for name, title in (("auroc", "AUROC   "), ("accuracy", "accuracy")):
         exact = f"{_exact(run[name])} exact (simulation only), " if run["simulation"] else ""
         released = _interval_text(run[f"{name}_released"])
-        console.print(f"  {title}  {exact}released {released}")
+        console.print(f"  {title}  {exact}released {released}", markup=False)
     if run["warning"] is not None:
         console.print(f"  {run['warning']}", style="yellow", markup=False, soft_wrap=True)
     console.print()
@@ -288,9 +289,9 @@ def _sites_table(run: dict[str, Any]) -> Table:
     for site, figures in run["sites"].items():
         spent = run["epsilon"][site]
         table.add_row(
-            f"  {site}",
+            Text(f"  {site}"),
             *(_exact(figures[name.lower().rstrip("*")]) for name in exact),
-            _interval_text(figures["accuracy_released"]),
+            Text(_interval_text(figures["accuracy_released"])),
             "none" if spent["epsilon"] is None else show(spent["epsilon"], Form.EPSILON),
             "" if spent["delta"] is None else show(spent["delta"], Form.SMALL),
         )

@@ -218,7 +218,8 @@ def recompute_round(
         )
     console.print(
         f"{purpose} round {found.round} of run {found.run_id}: masked vectors of {found.dim} "
-        f"numbers from {', '.join(found.survivors)}"
+        f"numbers from {', '.join(found.survivors)}",
+        markup=False,
     )
     console.print(f"sum      {found.sum[:16]}, recomputed bit by bit: it is the one in the log")
     if found.model is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.ledger_records import PARTITIONS, LedgerSummary, Partition
@@ -108,7 +109,7 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
         for patients, line in lines.items():
             shares = (line[f"share_{what}"] for what in ("spent", "reserved", "remaining"))
             table.add_row(
-                site, patients, f"epsilon {budget['epsilon_max']:g}", *map(percent, shares)
+                Text(site), patients, f"epsilon {budget['epsilon_max']:g}", *map(percent, shares)
             )
     console.print(table)
     console.print(f"  {TWO_FIGURES}", style="dim", soft_wrap=True)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 _STYLES = {"ok": "green", "warn": "yellow", "bad": "red"}
 
@@ -41,12 +42,9 @@ def print_findings(found: Sequence[Finding], console: Console) -> None:
     for heading in ("", "what", "found"):
         table.add_column(heading, overflow="fold")
     for entry in found:
-        table.add_row(f"[{_STYLES[entry.state]}]{entry.state}[/]", entry.what, _plain(entry))
+        state = Text(entry.state, style=_STYLES[entry.state])
+        table.add_row(state, Text(entry.what), Text(entry.finding))
     console.print(table)
     remedies = (f"  {entry.what}: {entry.remedy}" for entry in found if entry.remedy)
     for line in dict.fromkeys(remedies):  # several faults may have one remedy
         console.print(line, markup=False, soft_wrap=True)
-
-
-def _plain(entry: Finding) -> str:
-    return entry.finding.replace("[", "\\[")

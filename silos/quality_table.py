@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipelines.quality import ClassCounts, DataQuality, FileCounts
 
@@ -70,7 +71,7 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, dealt: 
         counted = (quality.whole.records,) if dealt else rows
         classes = (quality.whole, quality.train, quality.test)
         counts = (word for part in classes for word in _both(part))
-        table.add_row(f" {site}", *map(str, counted), *counts)
+        table.add_row(Text(f" {site}"), *map(str, counted), *counts)
     console.print(table)
 
 
@@ -116,12 +117,12 @@ def _print_columns(site: str, lines: Sequence[_Line], console: Console) -> None:
     shown = sorted(odd, key=lambda line: -line.cells)[:MOST_COLUMNS]
     counts = _counts([line for line in odd if line in shown])
     table = Table(box=None, padding=(0, 1), show_edge=False)
-    table.add_column(f" {site}: column", overflow="fold")
+    table.add_column(Text(f" {site}: column"), overflow="fold")
     for heading in counts:
         table.add_column(heading, justify="right", no_wrap=True)
     names = (line.name for line in odd if line in shown)
     for name, *cells in zip(names, *counts.values(), strict=True):
-        table.add_row(f" {name}", *cells)
+        table.add_row(Text(f" {name}"), *cells)
     console.print()
     console.print(table)
     if len(odd) > len(shown):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from silos.console import answers, emit, say
 
@@ -71,13 +72,14 @@ def _table(found: "Sequence[OwnResults]") -> Table:
     for heading in ("run", "study", "state", "model", "AUROC released"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for one in found:
-        table.add_row(
+        cells = (
             one.run_id,
             one.study or one.study_digest[:16],
             one.state,
             one.model[:16] if one.model else "none here",
             _released(one, "auroc"),
         )
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -118,10 +118,12 @@ def test_what_a_hospital_signs_does_not_depend_on_the_quality_of_its_records(
     assert differing <= {"ledger_head"}
 
 
-def shown(folder: Path, text: str = TEXT, rows: list[str] = ROWS, width: int = 80) -> str:
+def shown(
+    folder: Path, text: str = TEXT, rows: list[str] = ROWS, width: int = 80, head: str = HEAD
+) -> str:
     study = study_of(text)
     for site in study.site_names:
-        (folder / f"{site}.csv").write_text(HEAD + "\n".join(rows))
+        (folder / f"{site}.csv").write_text(head + "\n".join(rows))
     screen = Console(record=True, width=width, file=io.StringIO())
     check_records(study, folder, folder, screen)
     return screen.export_text()
@@ -194,3 +196,9 @@ def test_a_dealt_file_is_counted_as_a_whole(tmp_path: Path) -> None:
     said = screen.export_text()
     assert "all.csv: 90 rows read, 3 dropped for what is missing in ward 2, ill 2" in said
     assert "dropped for" not in said.split("ill 2", 1)[1]
+
+
+@pytest.mark.parametrize("name", ["hb [g/dl]", "hb [/dl]", "[bold]hb[/bold]"])
+def test_a_columns_name_is_shown_as_it_stands(tmp_path: Path, name: str) -> None:
+    text = TEXT.replace("name: age", f'name: "{name}"')
+    assert name in shown(tmp_path, text, head=HEAD.replace("age", name))

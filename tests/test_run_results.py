@@ -15,6 +15,7 @@ from coordinator.workspace import Workspace
 from pipelines.metrics import auroc
 from pipelines.networks import build, parameters_of
 from pipelines.records import Records
+from protocol.run_notice import ReleasedFigure, RunResult, sign_end
 from protocol.tensors import decode_tensors, encode_tensors, model_digest
 from silos.kept_models import keep_model, read_model
 from silos.own_comparison import compare
@@ -41,6 +42,12 @@ def run(run_once: tuple[Network, str]) -> str:
 
 def model_at(home: Path, run: str) -> Path:
     return home / "results" / run / "model.safetensors"
+
+
+def ended(network: Network, home: Path, run: str, result: RunResult) -> None:
+    """Puts another outcome, signed with the coordinator's key, into a hospital's folder."""
+    end = sign_end(run, Workspace(network.home).signing_key(), result)
+    tampered(home, "UPDATE joined_run SET run_end = x'" + end.hex() + "'")  # noqa: S608
 
 
 def test_the_final_model_and_the_released_figures_come_back(
@@ -178,3 +185,14 @@ def test_the_comparison_is_made_in_the_hospital_and_says_that_it_must_stay(
     assert found["own"]["trained"]["patients"] + found["test_patients"] == 40
     assert sorted(path.name for path in home.rglob("*")) == before
     assert [result.run_id for result in list_results(home)] == [run]
+
+
+@pytest.mark.parametrize("note", ["[/red] too few patients", "[bold red]0.99[/]"])
+def test_a_note_that_the_coordinator_signed_is_shown_as_it_stands(
+    home: Path, run: str, person: Person, run_once: tuple[Network, str], note: str
+) -> None:
+    figure = ReleasedFigure(value=None, low=None, high=None, note=note)
+    digest = model_digest(read_model(model_at(home, run)))
+    ended(run_once[0], home, run, RunResult(model=digest, auroc=figure, accuracy=figure))
+    assert person.runs("silo", "results", "--home", home) == 0
+    assert note in person.out
