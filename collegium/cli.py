@@ -367,9 +367,10 @@ def audit_verify(
             found = verify_folder(out, given, answers(as_json))
     emit(found, as_json)
     if not found["verified"]:
-        raise StoreBroken(
-            f"{len(found['faults'])} faults: {out} is not what was logged. Stop, and keep a copy"
-        )
+        number = len(found["faults"])
+        counted = "1 fault" if number == 1 else f"{number} faults"
+        what = str(out) if report is None else f"{out}, or what was given to compare it with,"
+        raise StoreBroken(f"{counted}: {what} is not what was logged. Stop, and keep a copy")
 
 
 @audit_app.command("recompute")

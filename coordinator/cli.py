@@ -6,7 +6,7 @@ Everything heavy is imported inside the commands, so that help is immediate.
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -79,11 +79,11 @@ def invite(
     ] = None,
     url: Annotated[
         str | None,
-        typer.Option("--url", help="Default: the first host of init, and port 8443."),
+        typer.Option("--url", help="Default: the first host of init, the service's port."),
     ] = None,
     enrol_url: Annotated[
         str | None,
-        typer.Option("--enrol-url", help="Where it enrols. Default: the port after that of --url."),
+        typer.Option("--enrol-url", help="Where it enrols. Default: the port after --url's."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -94,9 +94,13 @@ def invite(
     from protocol.fingerprints import spoken
 
     authority = Authority.open(home)
+    main, enrolling = _ports_of(home)
+    host = authority.hosts[0]
+    if url is None:
+        url, enrol_url = _url(host, main), enrol_url or _url(host, enrolling)
     file = to or Path(f"{site}.invitation")
     with _new_secret_file(file) as handle, open_members(home) as members:
-        invitation = members.invite(site, url or _url(authority.hosts[0]), enrol_url)
+        invitation = members.invite(site, url, enrol_url)
         handle.write(to_bytes(invitation))
     fingerprint = authority.root_fingerprint
     say(
@@ -285,8 +289,18 @@ def _listed(hosts: str) -> list[str]:
     return [name.strip() for name in hosts.split(",") if name.strip()]
 
 
-def _url(host: str) -> str:
-    return f"https://{f'[{host}]' if ':' in host else host}:{DEFAULT_PORT}"
+def _ports_of(home: Path) -> tuple[int, int]:
+    """Returns the running service's ports; where none runs, those of a service by default."""
+    from coordinator.control import ask
+
+    with suppress(WorkspaceRefused):
+        if ports := ask(home, "GET", "/status")["ports"]:
+            return int(ports[0]), int(ports[1])
+    return DEFAULT_PORT, DEFAULT_PORT + 1
+
+
+def _url(host: str, port: int) -> str:
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class Service:
         self._runs: dict[str, NetworkRun] = {}
         self._threads: dict[str, threading.Thread] = {}
         self._contexts: tuple[ssl.SSLContext, ...] = ()
+        self._ports: tuple[int, int] | None = None
         self._lock, self._starting = threading.Lock(), threading.Lock()
 
     def start_run(self, study_digest: str, *, test_noise: bool = False, again: bool = False) -> str:
@@ -192,6 +193,7 @@ class Service:
             "runs": runs,
             "last_seen": dict(self._office.last_seen),
             "roster": self._roster_standing(),
+            "ports": self._ports,
         }
 
     def _roster_standing(self) -> Mapping[str, Any] | None:
@@ -222,7 +224,7 @@ class Service:
         """
         with self._workspace.at_work(), taken(host, port, enrol_port) as (bound, beside):
             main, enrolling = self._authority.server_context(), self._authority.enrolment_context()
-            self._contexts = (main, enrolling)
+            self._contexts, self._ports = (main, enrolling), (bound, beside)
             enrolments = EnrolmentListener(
                 self._enrolments.app, enrolling, (host, beside), self._is_invited
             )

@@ -184,7 +184,8 @@ def _said(problem: Any, keys: list[str]) -> str:
     kind, context = problem["type"], problem.get("ctx", {})
     if kind == "extra_forbidden":
         key = str(problem["loc"][-1])
-        return f"unknown key{nearest(key, keys)}"
+        meant = nearest(key, keys)
+        return "this key does not belong here" if key in keys else f"unknown key{meant}"
     if kind == "missing":
         return "this key is required and missing"
     if kind == "union_tag_not_found":

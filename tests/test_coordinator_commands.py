@@ -8,6 +8,10 @@ from typing import Any
 import pytest
 
 from collegium import cli
+from coordinator.control import controlling
+from coordinator.service import Service
+from protocol.enrolment import EnrolmentInvitation, parse
+from tests.commands import ask
 from tests.consortium_home import ConsortiumHome
 from tests.test_cli import refused, run
 
@@ -118,6 +122,18 @@ def test_invitation_is_not_written_over_a_file_or_for_a_wrong_name(
     message = refused(monkeypatch, capsys, "coordinator", "invite", "Lyon", *where, new)
     assert "no invitation can be made for 'Lyon'" in message
     assert not new.exists()
+
+
+def test_invitation_names_the_ports_of_the_service_that_runs(tmp_path: Path) -> None:
+    home, to = tmp_path / "c", tmp_path / "lyon"
+    assert ask("coordinator", "init", "--home", home, "--host", "127.0.0.1").returncode == 0
+    service = Service(home)
+    with service.serving("127.0.0.1", 0) as port, controlling(service, home):
+        done = ask("coordinator", "invite", "lyon", "--home", home, "--to", to)
+    assert done.returncode == 0, done.stderr
+    invitation = parse(EnrolmentInvitation, to.read_bytes())
+    assert invitation.url == f"https://127.0.0.1:{port}"
+    assert invitation.enrol_url == f"https://127.0.0.1:{service.status()['ports'][1]}"
 
 
 def test_the_coordinators_commands_are_part_of_collegium() -> None:

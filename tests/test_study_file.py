@@ -16,6 +16,8 @@ MISTAKES = [
     ("delta: 1e-3", "delta: 0.1", 24, "delta must be below 1/n; east declares 40 patients"),
     ("epsilon: 4", "noise: fast, epsilon: 4", 24, "privacy.noise: unknown key"),
     ("delta: 1e-3", "delta: 1", 24, "privacy.delta: input should be less than 1"),
+    ("values: [A, B, C]", "values: [A], replace: {B: 1}", 12,
+     "replace: this key does not belong here"),
     ("threshold: 3", "threshold: 2", 25, "2t > n + C and t - C >= 2 must hold"),
     ("threshold: 3", "threshold: 5", 25, "threshold 5 exceeds the 4 sites"),
     ("colluders: 1", "colluders: 2", 25, "with n = 4 sites and C = 2 colluders"),
