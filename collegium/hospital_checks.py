@@ -85,7 +85,7 @@ def check_hospital(
     _check_known(site, entries, book, found, faults)
     for run in JoinedRuns(hospital).all():
         with faults.checking("how it was told to end", hospital=site, run=run.run_id):
-            _check_end(run, found, public)
+            _check_end(run, found, public, book.get(run.run_id, {}))
     for attempt in found.attempts:
         where = {"hospital": site, "run": attempt.context.run_id, "round": attempt.name}
         with faults.checking("what it signed once", **where):
@@ -142,12 +142,15 @@ def _check_known(
         faults.add(f"it signed in a round {name[:16]} that the log does not know", hospital=site)
 
 
-def _check_end(run: JoinedRun, found: Verified, public: bytes) -> None:
+def _check_end(run: JoinedRun, found: Verified, public: bytes, signed: Mapping[str, str]) -> None:
     told = open_end(run.end, run.run_id, public).result if run.end is not None else None
     if told is not None and told != found.results.get(run.run_id):
         raise StoreBroken(
             "the coordinator signed another model or other figures to it than its records hold"
         )
+    evaluated = [model for slot, model in signed.items() if slot.startswith("model/evaluation/")]
+    if told is not None and evaluated and told.model not in evaluated:
+        raise StoreBroken("the coordinator signed another model to it than it evaluated")
 
 
 def _check_once(site: str, attempt: Attempt, book: Once) -> None:

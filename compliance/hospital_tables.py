@@ -1,5 +1,7 @@
 """The tables of a hospital's own database; ``store.py`` opens it and keeps rows in them."""
 
+from enum import StrEnum
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -207,6 +209,26 @@ class SignedRosterRow(Base):
     document: Mapped[bytes] = mapped_column(LargeBinary)
     signature: Mapped[bytes] = mapped_column(LargeBinary(64))
     signed_at: Mapped[str] = mapped_column(String(32))
+
+
+class RunDecisionRow(Base):
+    """What the hospital decided about a run, signed and chained (``run_decisions.py``)."""
+
+    __tablename__ = "run_decision"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[str] = mapped_column(String(64), index=True)
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    signature: Mapped[bytes] = mapped_column(LargeBinary(64))
+
+
+class RunState(StrEnum):
+    """How far a run got at this hospital."""
+
+    JOINED = "joined"
+    LEFT = "left"
+    REFUSED = "refused"
 
 
 class JoinedRunRow(Base):

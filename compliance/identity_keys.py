@@ -22,8 +22,7 @@ from collections.abc import Iterable
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.hospital_tables import FormerKeyRow, HospitalRow, JoinedRunRow
-from compliance.joined_runs import RunState
+from compliance.hospital_tables import FormerKeyRow, HospitalRow, JoinedRunRow, RunState
 from compliance.private_keys import PrivateKeys
 from compliance.store import Hospital
 from protocol.errors import PolicyRefused

@@ -1,21 +1,14 @@
 """The runs that a hospital has joined, so that a restart finds them again."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import select
 
 from compliance.hospital_tables import JoinedRunRow
+from compliance.hospital_tables import RunState as RunState
+from compliance.run_decisions import decide, list_newest
 from compliance.store import Hospital
 from protocol.errors import StoreBroken, WorkspaceRefused
-
-
-class RunState(StrEnum):
-    """How far a run got at this hospital."""
-
-    JOINED = "joined"
-    LEFT = "left"
-    REFUSED = "refused"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +50,9 @@ class JoinedRuns:
     ) -> None:
         """Writes down what became of a run; its first notice and study stay, and that it was left.
 
+        Each change is a signed decision too (``run_decisions.py``). Said again of a run
+        that is joined, only a change of the approvals is one.
+
         Raises:
             StoreBroken: the run was of another study, or nothing can be written.
         """
@@ -68,10 +64,13 @@ class JoinedRuns:
                 session.add(row)
             elif row.study != study:
                 raise StoreBroken(f"run {run_id} was of another study when it was first joined")
-            if row.state == RunState.LEFT.value:
-                return
-            row.state, row.changed_at = state.value, now
-            row.left_by, row.left_because, row.run_end = left_by, left_because, end
+            if row.state != RunState.LEFT.value:
+                if not row.state == state.value == RunState.JOINED.value:
+                    row.state, row.changed_at = state.value, now
+                row.left_by, row.left_because, row.run_end = left_by, left_because, end
+                session.flush()
+                decide(session, self._hospital, row)
+        list_newest(self._hospital)  # also of a decision before a crash between the two
 
     def all(self) -> tuple[JoinedRun, ...]:
         """Returns every run, in the order joined."""

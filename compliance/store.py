@@ -9,8 +9,8 @@ Rules:
 3. Budget, ledger and once-book rows are only ever added (triggers refuse the rest).
 4. Masked blobs are files, beside the database or in a folder that is named, called
    by their digest, until the round can no longer ask for them again.
-5. The heads of ledger and approvals are listed in a folder of their own, which no
-   backup of the database holds (``listed_heads.py``).
+5. The heads of ledger, approvals and decisions about runs are listed in a folder of
+   their own, which no backup of the database holds (``listed_heads.py``).
 
 The rules of the budget are in ``ledger.py``; this file only keeps rows.
 """
@@ -271,10 +271,15 @@ class Hospital:
         """The heads of the chain of approvals, listed outside the database."""
         return self.listed_heads(self.site, self.split_key)[1]
 
-    def listed_heads(self, site: str, split_key: bytes) -> tuple[ListedHeads, ListedHeads]:
-        """Returns the lists of a hospital's ledger and of its approvals."""
-        ledger, approvals = self._heads / f"{site}.ledger", self._heads / f"{site}.approvals"
-        return ListedHeads(ledger, split_key), ListedHeads(approvals, split_key)
+    @cached_property
+    def run_heads(self) -> ListedHeads:
+        """The heads of the chain of decisions about runs, listed outside the database."""
+        return self.listed_heads(self.site, self.split_key)[2]
+
+    def listed_heads(self, site: str, split_key: bytes) -> tuple[ListedHeads, ...]:
+        """Returns the lists of a hospital's ledger, its approvals and its decisions about runs."""
+        chains = ("ledger", "approvals", "runs")
+        return tuple(ListedHeads(self._heads / f"{site}.{name}", split_key) for name in chains)
 
     @property
     def site(self) -> str:

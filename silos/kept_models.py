@@ -32,21 +32,40 @@ def keep_model(home: Path, run_id: str, study: Study, model: Tensors) -> Path:
     """
     folder = _folder(home, run_id)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    data = encode_tensors(model)
+    write_whole(folder / _MODEL, encode_tensors(model))
+    write_whole(folder / _ABOUT, _about(run_id, study, model))
+    return folder / _MODEL
+
+
+def require_about(home: Path, run_id: str, study: Study) -> None:
+    """Refuses a kept model whose ``model.json`` is not what study and model give.
+
+    Raises:
+        StoreBroken: it is another, or missing, or the model is damaged.
+    """
+    folder = _folder(home, run_id)
+    path = folder / _ABOUT
+    expected = _about(run_id, study, read_model(folder / _MODEL))
+    if not path.is_file() or path.read_bytes() != expected:
+        raise StoreBroken(
+            f"{path} is not what study and model give: it was changed or removed. Do not use it: "
+            "collegium silo results RUN --model FILE, with the model beside it, makes it again"
+        )
+
+
+def _about(run_id: str, study: Study, model: Tensors) -> bytes:
     about = {
         "run": run_id,
         "study": study.digest,
         "study_name": study.name,
         "model_digest": model_digest(model),
-        "file_sha256": digest(data),
+        "file_sha256": digest(encode_tensors(model)),
         "network": study.task.network.model_dump(mode="json"),
         "output": "one logit of the positive label; above 0 is positive",
         "positive": list(study.cohort.label.positive),
         **inputs_of(study),
     }
-    write_whole(folder / _MODEL, data)
-    write_whole(folder / _ABOUT, json.dumps(about, indent=2, sort_keys=True).encode() + b"\n")
-    return folder / _MODEL
+    return json.dumps(about, indent=2, sort_keys=True).encode() + b"\n"
 
 
 def model_file(home: Path, run_id: str) -> Path | None:

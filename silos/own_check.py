@@ -6,12 +6,16 @@ Rules:
 2. So are the decisions about studies, each signed with a key of this hospital.
 3. The trusted rosters follow each other.
 4. Every run here was asked for by a coordinator whose key a trusted roster names.
-5. Every run that the ledger books was asked for, of the same study, and that
-   study's people had approved at least so many runs of it, and not withdrawn it,
-   when they began. How many people a policy asks for is not checked.
+5. Every run that the ledger books was asked for, of the same study; its roster is
+   kept, and what was signed with each release. Every decision about a run is signed,
+   and what stands here of runs, of the hospital and of the newest head of the log is
+   what they say. By the approvals that the decision to join names, that study's people
+   had approved at least so many runs of it, and not withdrawn it. How many people a
+   policy asked for is not checked.
 6. Every study that was approved is kept as its digest says.
-7. What came back of a run is signed by a coordinator of this hospital, and a final
-   model here is the one that it signed.
+7. What came back of a run is signed by a coordinator of this hospital; a final model
+   here is the one that it signed, and the one that this hospital evaluated; and how to
+   use it is written as study and model give it.
 8. Every kept head of the coordinator's log is signed by the log's key, and none
    contradicts another.
 
@@ -24,27 +28,37 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from sqlalchemy import select
+
 from compliance.approval_book import approvals_of
 from compliance.approvals import Approval, Decision
+from compliance.hospital_tables import LogHeadRow
 from compliance.identity_keys import IdentityKeys
-from compliance.joined_runs import JoinedRun, JoinedRuns
+from compliance.joined_runs import JoinedRun, JoinedRuns, RunState
 from compliance.ledger_records import Entry, State
 from compliance.log_heads import LogHeads
+from compliance.run_decisions import RunDecision, RunDecisions, evaluated_model
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.log_proof import open_head
-from protocol.run_notice import open_notice
+from protocol.run_notice import RunNotice, open_notice
 from silos.coordinator_keys import coordinator_keys
 from silos.credentials import Credentials
 from silos.home import reading
+from silos.kept_models import require_about
 from silos.run_results import own_results
 
 NOT_CHECKED = (
     "the coordinator's records: give its auditor the note that collegium silo log --to writes",
     "the records of patients, and what training did with them",
     "the other hospitals",
+    "how many people the policy asked for when a run was joined",
+    "the times at which rosters and heads of the log were kept, when the database was made, and "
+    "rosters that this hospital signed and does not trust",
+    "heads of the log, and what was signed, since the newest decision about a run",
+    "who holds the hospital's keys: whoever does can sign all of this anew",
 )
 
 
@@ -137,19 +151,67 @@ def _check_rosters(hospital: Hospital) -> str:
 def _check_runs(home: Path, hospital: Hospital, tell: Tell) -> str:
     runs = {run.run_id: run for run in JoinedRuns(hospital).all()}
     keys = coordinator_keys(home, hospital)
+    named: dict[str, str] = {}
     for run in runs.values():
-        _check_notice(run, keys, tell)
+        notice = _check_notice(run, keys, tell)
+        if notice is not None:
+            named[run.run_id] = notice.roster
     booked = [entry for entry in _entries(hospital) if entry.run]
     for entry in booked:
         run_of = runs.get(entry.run)
         if run_of is None or run_of.study != entry.study:
             tell(f"ledger entry {entry.number} is of run {entry.run}, which nobody asked for")
-    _check_allowed(booked, approvals_of(hospital).all(), tell)
+    _check_kept(hospital, booked, named, tell)
+    decisions = RunDecisions(hospital).all()  # from here on nothing holds without them
+    for run_id in RunDecisions(hospital).contradicted():
+        tell(f"run {run_id}: what stands here of it is not what this hospital decided and signed")
+    _check_decided(hospital, decisions, tell)
+    _check_allowed(booked, decisions, approvals_of(hospital).all(), tell)
     paid = len({entry.run for entry in booked})
-    return f"{len(runs)} were asked for by the coordinator, {paid} of them are in the ledger"
+    return (
+        f"{len(runs)} were asked for by the coordinator, {paid} of them are in the ledger; "
+        f"{len(decisions)} decisions about them, each signed by this hospital"
+    )
 
 
-def _check_notice(run: JoinedRun, keys: set[bytes], tell: Tell) -> None:
+def _check_kept(hospital: Hospital, booked: list[Entry], named: dict[str, str], tell: Tell) -> None:
+    """Holds what was sent to what was signed once, and every run that began to its roster."""
+    book, rosters = hospital.once_book(), TrustedRosters(hospital)
+    for entry in booked:
+        if entry.state is State.SENT and (
+            book.of(entry.context).get("masked") != entry.blob
+            or entry.context not in book.of(entry.run).values()
+        ):
+            tell(f"ledger entry {entry.number} was sent, and what was signed with it is not kept")
+    begun = {entry.run for entry in booked}
+    for run_id, roster in named.items():
+        if run_id in begun or book.of(run_id):
+            try:
+                rosters.kept(roster)
+            except FederationError as error:
+                tell(f"run {run_id}: its roster {roster[:16]}: {error}")
+
+
+def _check_decided(hospital: Hospital, decisions: tuple[RunDecision, ...], tell: Tell) -> None:
+    """Holds what each decision says of the hospital to what its database says now."""
+    with hospital.session() as session:
+        heads = {
+            (row.origin, row.size, row.root.hex()) for row in session.scalars(select(LogHeadRow))
+        }
+        evaluated = {d.run_id: evaluated_model(session, d.run_id) for d in decisions}
+    for decision in decisions:
+        where = f"run {decision.run_id}, decision {decision.number}"
+        if (decision.site, decision.simulated) != (hospital.site, hospital.simulated):
+            was = "simulated" if decision.simulated else "real"
+            tell(f"{where}: it was of the {was} hospital {decision.site}; the database says other")
+        for origin, size, root in decision.log_heads:
+            if (origin, size, root) not in heads:
+                tell(f"{where}: the log's head of {size} entries that it names is not kept")
+        if decision.evaluated not in (None, evaluated[decision.run_id]):
+            tell(f"{where}: another model was evaluated than the database says")
+
+
+def _check_notice(run: JoinedRun, keys: set[bytes], tell: Tell) -> RunNotice | None:
     for key in keys:
         try:
             notice = open_notice(run.notice, key)
@@ -157,12 +219,21 @@ def _check_notice(run: JoinedRun, keys: set[bytes], tell: Tell) -> None:
             continue
         if (notice.run_id, notice.study) != (run.run_id, run.study):
             tell(f"run {run.run_id}: what the coordinator signed is about another run or study")
-        return
+        return notice
     tell(f"run {run.run_id}: no coordinator of this hospital has signed what asked for it")
+    return None
 
 
-def _check_allowed(booked: list[Entry], decisions: tuple[Approval, ...], tell: Tell) -> None:
-    """Holds each run that the ledger counts against what was approved before it began."""
+def _check_allowed(
+    booked: list[Entry],
+    decisions: tuple[RunDecision, ...],
+    approvals: tuple[Approval, ...],
+    tell: Tell,
+) -> None:
+    """Holds each run that the ledger counts against the approvals by which it was joined.
+
+    By their numbers, never by a time: a clock may be set back.
+    """
     sent = {entry.parent for entry in booked if entry.state is State.SENT}
     plans = [e for e in booked if e.state is State.RESERVED and e.number in sent]
     begun: dict[str, list[str]] = {}
@@ -171,17 +242,22 @@ def _check_allowed(booked: list[Entry], decisions: tuple[Approval, ...], tell: T
         if plan.run in runs:
             continue
         runs.append(plan.run)
-        if _runs_allowed(decisions, plan) < len(runs):
+        joined = [d for d in decisions if (d.run_id, d.state) == (plan.run, RunState.JOINED.value)]
+        allowed = max((_runs_allowed(approvals, decision) for decision in joined), default=0)
+        if allowed < len(runs):
             tell(f"run {plan.run} of study {plan.study[:16]} began without an approval for it")
 
 
-def _runs_allowed(decisions: tuple[Approval, ...], plan: Entry) -> int:
-    """Returns how many runs of a plan's study stood approved when it was booked."""
+def _runs_allowed(approvals: tuple[Approval, ...], joined: RunDecision) -> int:
+    """Returns how many runs of its study stood approved when a run was joined."""
+    until = approvals[: joined.approval]
+    if not until or (until[-1].number, until[-1].hash) != (joined.approval, joined.approval_hash):
+        return 0
     allowed = 0
-    for decision in decisions:
-        if decision.study == plan.study and decision.decided_at <= plan.created_at:
-            is_withdrawn = decision.decision is Decision.WITHDRAWN
-            allowed = 0 if is_withdrawn else max(allowed, decision.runs)
+    for approval in until:
+        if approval.study == joined.study:
+            is_withdrawn = approval.decision is Decision.WITHDRAWN
+            allowed = 0 if is_withdrawn else max(allowed, approval.runs)
     return allowed
 
 
@@ -205,9 +281,25 @@ def _check_results(home: Path, hospital: Hospital, tell: Tell) -> str:
             tell(str(error))
             continue
         kept += found.is_announced_model is True
+        if found.is_other_end or (found.evaluated and found.announced and found.model is None):
+            tell(f"run {run.run_id}: its final model is {found.about_model}")
+            continue
+        if found.model is not None:
+            _check_about(home, run, tell)
         if found.is_announced_model is False:
             tell(f"run {run.run_id}: the model here is {found.about_model}")
     return f"{kept} final models came back, each as the coordinator signed it"
+
+
+def _check_about(home: Path, run: JoinedRun, tell: Tell) -> None:
+    try:
+        study, _ = StudyShelf(home / "studies").read(run.study)
+    except FederationError:
+        return  # told with the studies
+    try:
+        require_about(home, run.run_id, study)
+    except FederationError as error:
+        tell(str(error))
 
 
 def _check_log(hospital: Hospital, key: bytes | None, tell: Tell) -> str:

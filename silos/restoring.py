@@ -16,6 +16,7 @@ from pathlib import Path
 from compliance.approval_book import approvals_of
 from compliance.identity_keys import IdentityKeys
 from compliance.ledger_records import LedgerSummary
+from compliance.run_decisions import RunDecisions
 from compliance.store import Hospital
 from protocol.errors import FederationError, LinkLost, PolicyRefused
 from silos.home import alone
@@ -75,9 +76,11 @@ def accept_restored_over(hospital: Hospital, line: Line | None, signed_by: str) 
     try:
         hospital.ledger.require_newest()
         approvals.all()
+        RunDecisions(hospital).all()
         return Restored(withdrawn=(), were_good=True)
     except FederationError:
         hospital.ledger.accept_copy(heads)
+    RunDecisions(hospital).accept_copy()
     done = approvals.accept_copy(approver=signed_by, reason="the database was restored")
     return Restored(withdrawn=tuple(entry.study for entry in done), were_good=False)
 

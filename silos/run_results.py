@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from compliance.joined_runs import JoinedRun, JoinedRuns
+from compliance.run_decisions import evaluated_model
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
 from protocol.errors import MessageRefused, PolicyRefused, StudyRefused, WorkspaceRefused
@@ -30,11 +31,18 @@ NOT_PRIVATE = (
 )
 
 
+_OTHER_END = (
+    "the coordinator signed another final model to this hospital than the one that it sent here "
+    "to be evaluated"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnResults:
     """One run as this hospital knows it; ``announced`` is what the coordinator signed of its end.
 
-    ``model`` is the digest of the model in ``model_file``. ``announced`` is None where the
+    ``model`` is the digest of the model in ``model_file``, ``evaluated`` of the one that
+    this hospital evaluated; None where it evaluated none. ``announced`` is None where the
     run is under way, did not reach its end, or was left before.
     """
 
@@ -47,6 +55,14 @@ class OwnResults:
     announced: RunResult | None
     model_file: Path | None
     model: str | None
+    evaluated: str | None = None
+
+    @property
+    def is_other_end(self) -> bool:
+        """Whether the coordinator signed another final model than this hospital evaluated."""
+        if self.announced is None or self.evaluated is None:
+            return False
+        return self.evaluated != self.announced.model
 
     @property
     def is_announced_model(self) -> bool | None:
@@ -58,6 +74,11 @@ class OwnResults:
     @property
     def about_model(self) -> str:
         """What is to be said of the model."""
+        if self.is_other_end:
+            return (
+                f"NOT to be used: {_OTHER_END}. Ask the lead, and the other hospitals what they "
+                "were told"
+            )
         if self.is_announced_model:
             return "its digest is the one that the coordinator signed at the run's end"
         if self.is_announced_model is False:
@@ -67,6 +88,11 @@ class OwnResults:
             )
         if self.model is not None:
             return "the coordinator has signed no result of this run: it is not known to be final"
+        if self.announced is not None and self.evaluated is not None:
+            return (
+                "not here, though this hospital evaluated it: it could not be written, or was "
+                "removed. Ask the lead for the file and give it with --model"
+            )
         if self.announced is not None:
             return (
                 "not here: this hospital had no part in the evaluation. Ask the lead for the file "
@@ -87,6 +113,7 @@ class OwnResults:
             "model_file": str(self.model_file) if self.model_file else None,
             "model_digest": self.model,
             "model_is_announced": self.is_announced_model,
+            "model_evaluated": self.evaluated,
             "announced": announced
             and {
                 "model_digest": announced.model,
@@ -129,6 +156,8 @@ def take_model(home: Path, run_id: str, path: Path) -> OwnResults:
     found, model = results_of(home, run_id), read_model(path)
     if found.announced is None:
         raise PolicyRefused(f"run {found.run_id}: the coordinator has signed no result of it here")
+    if found.is_other_end:
+        raise PolicyRefused(f"run {found.run_id}: {_OTHER_END}: no model is taken")
     if model_digest(model) != found.announced.model:
         raise PolicyRefused(
             f"{path} is not the final model of run {found.run_id}: its digest begins "
@@ -198,7 +227,13 @@ def own_results(home: Path, hospital: Hospital, run: JoinedRun) -> OwnResults:
         announced=_announced(home, hospital, run),
         model_file=path,
         model=None if path is None else model_digest(read_model(path)),
+        evaluated=_evaluated(hospital, run.run_id),
     )
+
+
+def _evaluated(hospital: Hospital, run_id: str) -> str | None:
+    with hospital.session() as session:
+        return evaluated_model(session, run_id)
 
 
 def _announced(home: Path, hospital: Hospital, run: JoinedRun) -> RunResult | None:

@@ -361,7 +361,9 @@ class Supervisor:
         run = self._runs.of(run_id)
         if run is not None and run.state is RunState.JOINED:
             # The members may have signed another since; the run keeps the one it began with.
-            return self._join_run(wire, notice, self._rosters.kept(notice.roster))
+            word = self._join_run(wire, notice, self._rosters.kept(notice.roster))
+            self._runs.record(run_id, study=notice.study, state=RunState.JOINED)
+            return word
         roster = self._newest_roster(wire, notice)
         record = partial(self._runs.record, run_id, study=notice.study, notice=signed)
         record(state=RunState.JOINED)
@@ -370,6 +372,7 @@ class Supervisor:
         except FederationError:
             record(state=RunState.REFUSED)
             raise
+        record(state=RunState.JOINED)  # by an approval that came meanwhile, where one did
         self._require_not_left(run_id)  # it may have been left meanwhile: then its plan is closed
         return word
 

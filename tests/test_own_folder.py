@@ -6,21 +6,31 @@ from dataclasses import replace
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from collegium.audit_inputs import AuditInputs
+from collegium.hospital_checks import _check_end
 from collegium.verify import verify_folder
+from compliance.accounting import SampledGaussian
 from compliance.approval_book import approvals_of
 from compliance.documents import Statement
 from compliance.hospital_report import hospital_report
 from compliance.joined_runs import JoinedRuns, RunState
 from compliance.ledger_records import State
 from compliance.log_heads import LogHeads
+from compliance.run_decisions import RunDecisions
+from coordinator.verification import Verified
 from coordinator.workspace import Workspace
+from protocol.errors import PolicyRefused, StoreBroken
 from protocol.log_proof import SignedHead
+from protocol.run_notice import ReleasedFigure, RunResult, sign_end
+from protocol.tensors import encode_tensors, model_digest
+from silos.kept_models import read_model
 from silos.own_check import check_own
 from silos.own_runs import own_run, own_runs
+from silos.run_results import take_model
 from tests.databases import run_sql
 from tests.finished_network import OFFICER
 from tests.network import Network, Site
@@ -30,6 +40,8 @@ from tests.test_silo_commands import Person, person
 from tests.test_tamperings import figures_of
 
 __all__ = ["person"]
+
+ONE_STEP = SampledGaussian(noise_multiplier=100.0, sampling_rate=1.0, steps=1)
 
 
 @pytest.fixture
@@ -211,6 +223,56 @@ CHANGES = {
         "its note is about another",
     ),
     "a note": ("UPDATE log_head SET note = x'00'", "log: head of "),
+    "who left a run": (
+        "UPDATE joined_run SET left_by = 'Dr. B', left_because = 'pressure'",
+        "is not what this hospital decided",
+    ),
+    "how a run stands": (
+        "UPDATE joined_run SET state = 'refused'",
+        "is not what this hospital decided",
+    ),
+    "when it was joined": (
+        "UPDATE joined_run SET joined_at = '2001-01-01T00:00:00.000Z'",
+        "is not what this hospital decided",
+    ),
+    "when it changed": (
+        "UPDATE joined_run SET changed_at = '2001-01-01T00:00:00.000Z'",
+        "is not what this hospital decided",
+    ),
+    "how it ended": (
+        "UPDATE joined_run SET run_end = NULL",
+        "is not what this hospital decided",
+    ),
+    "a run that never was": (
+        "INSERT INTO joined_run SELECT 'run-x', study, 'left', notice, joined_at, changed_at, "
+        "'Dr. X', 'because', NULL FROM joined_run",
+        "run run-x: what stands here of it is not what this hospital decided",
+    ),
+    "a decision about a run": (
+        "UPDATE run_decision SET document = "
+        "CAST(replace(CAST(document AS TEXT), 'left', 'gone') AS BLOB)",
+        "about runs was changed",
+    ),
+    "the newest decision about a run": (
+        "DELETE FROM run_decision WHERE number = (SELECT max(number) FROM run_decision)",
+        "about runs, the newest, is not in the database",
+    ),
+    "a simulated hospital is called real": (
+        "UPDATE hospital SET simulated = 0",
+        "it was of the simulated hospital east",
+    ),
+    "all heads of the log": ("DELETE FROM log_head", "that it names is not kept"),
+    "the newest head of the log": (
+        "DELETE FROM log_head WHERE size = (SELECT max(size) FROM log_head)",
+        "that it names is not kept",
+    ),
+    "whose log a head is of": ("UPDATE log_head SET origin = 'x'", "that it names is not kept"),
+    "all trusted rosters": ("DELETE FROM trusted_roster", "runs: run "),
+    "what was signed once": ("DELETE FROM once_book", "what was signed with it is not kept"),
+    "which model was evaluated": (
+        "UPDATE once_book SET digest = 'x' WHERE slot LIKE 'model/evaluation/%'",
+        "another model was evaluated than the database says",
+    ),
     "a roster": (
         "UPDATE trusted_roster SET signatures_json = '[]'",
         "rosters: roster 1 was changed",
@@ -256,9 +318,84 @@ def test_a_run_that_began_after_its_study_was_withdrawn_is_told(home: Path, east
     with closing(at(east, home).open()) as hospital:
         approvals_of(hospital).withdraw(small_study().digest, approver=OFFICER)
         assert check_own(home).faults == ()  # the run is older
-    tampered(home, "UPDATE ledger_entry SET created_at = '9999' WHERE state = 'RESERVED'")
+        study = small_study().digest
+        JoinedRuns(hospital).record("run-9", study=study, state=RunState.JOINED)
+        plan = hospital.ledger.reserve(
+            study=study, run="run-9", partition="both", purpose="training", event=ONE_STEP
+        )
+        hospital.ledger.mark_sent(plan, context="c", event=ONE_STEP, blob="b", content="c")
     faults = check_own(home).faults
-    assert any("began without an approval for it" in fault for fault in faults), faults
+    assert any("run run-9 of study" in fault and "without an app" in fault for fault in faults)
+
+
+def test_a_clock_that_was_set_back_is_no_fault(
+    home: Path, east: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(at(east, home).open()) as hospital:
+        study = small_study().digest
+        approvals_of(hospital).approve(study, approver=OFFICER, approvers=[OFFICER], used=1)
+        monkeypatch.setattr(hospital, "now", lambda: "2001-01-01T00:00:00.000Z")
+        JoinedRuns(hospital).record("run-9", study=study, state=RunState.JOINED)
+        plan = hospital.ledger.reserve(
+            study=study, run="run-9", partition="both", purpose="training", event=ONE_STEP
+        )
+        hospital.ledger.mark_sent(plan, context="c", event=ONE_STEP, blob="b", content="c")
+    assert not any("without an approval" in fault for fault in check_own(home).faults)
+
+
+def test_an_approval_that_came_after_the_request_is_the_one_that_is_named(
+    home: Path, east: Site
+) -> None:
+    study = "a" * 64
+    with closing(at(east, home).open()) as hospital:
+        runs = JoinedRuns(hospital)
+        for _ in range(2):  # said again with nothing new it is one decision
+            runs.record("run-9", study=study, state=RunState.JOINED)
+        approvals_of(hospital).approve(study, approver=OFFICER, approvers=[OFFICER])
+        runs.record("run-9", study=study, state=RunState.JOINED)
+        named = [d.approval for d in RunDecisions(hospital).all() if d.run_id == "run-9"]
+    assert named == [1, 2]
+
+
+@pytest.mark.parametrize("change", ["model", "about"])
+def test_how_to_use_the_model_is_what_study_and_model_give(
+    home: Path, run: str, change: str
+) -> None:
+    folder = home / "results" / run
+    if change == "model":
+        (folder / "model.safetensors").unlink()
+    else:
+        about = folder / "model.json"
+        about.write_text(about.read_text().replace("50.0", "5.0"))
+    said = {"model": "though this hospital evaluated it", "about": "is not what study and model"}
+    assert any(said[change] in fault for fault in check_own(home).faults)
+
+
+def test_another_end_than_was_evaluated_is_told_by_hospital_and_auditor(
+    run_once: tuple[Network, str], home: Path, run: str, tmp_path: Path, east: Site
+) -> None:
+    network, _ = run_once
+    true = read_model(home / "results" / run / "model.safetensors")
+    other = {name: tensor + np.float32(1) for name, tensor in true.items()}
+    figure = ReleasedFigure(value=999_000, low=990_000, high=1_000_000)
+    result = RunResult(model=model_digest(other), auroc=figure, accuracy=figure)
+    end = sign_end(run, Workspace(network.home).signing_key(), result)
+    tampered(home, "UPDATE joined_run SET run_end = x'" + end.hex() + "'")  # noqa: S608
+    file = tmp_path / "other.safetensors"
+    file.write_bytes(encode_tensors(other))
+    with pytest.raises(PolicyRefused, match="another final model to this hospital"):
+        take_model(home, run, file)
+    assert any("signed another final model" in fault for fault in check_own(home).faults)
+    found = check_own(home)
+    with pytest.raises(StoreBroken, match="signed another final model"):
+        found.require_sound()
+    with closing(at(east, home).open()) as hospital:
+        told = JoinedRuns(hospital).named(run)
+        evaluated = hospital.once_book().of(run)
+    verified = Verified.__new__(Verified)
+    object.__setattr__(verified, "results", {run: result})  # the records say the same
+    with pytest.raises(StoreBroken, match="another model to it than it evaluated"):
+        _check_end(told, verified, Workspace(network.home).public_key(), evaluated)
 
 
 def test_a_fork_of_the_coordinators_log_is_a_fault(

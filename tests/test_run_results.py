@@ -110,7 +110,7 @@ def test_a_model_that_did_not_come_is_taken_by_its_digest_alone(
     home = Path(copytree(network.sites["north"].home, tmp_path / "copy"))
     model_at(home, run).unlink()  # north was away while the others evaluated
     assert person.runs("silo", "results", run, "--home", home) == 0
-    assert "this hospital had no part in the evaluation" in person.out
+    assert "not here, though this hospital evaluated it" in person.out
     final = Workspace(network.home).snapshots / f"{network.row(run).model_digest}.safetensors"
     given = "silo", "results", run, "--no-compare", "--home", home, "--model"
     first = tmp_path / "first.safetensors"

@@ -56,4 +56,16 @@ def upgrade() -> None:
         sa.Column("run_end", sa.LargeBinary, nullable=True),
         sa.PrimaryKeyConstraint("run_id", name="pk_joined_run"),
     )
-    keep_append_only(op, "approval", "roster")
+    op.create_table(
+        "run_decision",
+        sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
+        sa.Column("run_id", sa.String(64), nullable=False),
+        sa.Column("document", sa.LargeBinary, nullable=False),
+        sa.Column("prev_hash", sa.String(64), nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False),
+        sa.Column("signature", sa.LargeBinary(64), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_run_decision"),
+        sa.UniqueConstraint("prev_hash", name="uq_run_decision_prev_hash"),
+    )
+    op.create_index("ix_run_decision_run_id", "run_decision", ["run_id"])
+    keep_append_only(op, "approval", "roster", "run_decision")
