@@ -3,20 +3,17 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
-
-import numpy as np
-from numpy.typing import NDArray
 
 from compliance.accounting import calibrate
 from compliance.planning import ASSUMED_AUROC, Question
-from compliance.released_metrics import WIDEST, Estimate, auroc_from_histogram
+from compliance.release_rule import expected_counts, is_released
+from compliance.released_metrics import TOO_FEW, Estimate, auroc_from_histogram
 from protocol.evaluation_vector import noise_deviations
 
 BINS = (32, 16, 8, 4)
-#: Above this half width a figure may well be withheld. A fifth below what is withheld, since the
-#: noise of one release makes its own interval wider or narrower than the expected one.
-_MAY_BE_WITHHELD = 0.8 * WIDEST
+#: A figure may well be withheld if it is where the noise of the tables takes so many of its
+#: deviations from both classes: once in twenty times one of them is taken more.
+_MARGIN = 1.645
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +22,8 @@ class EvaluationForecast:
 
     ``released`` is that AUROC as the binned scores have it. ``deviation`` is the noise
     in each pooled count, ``table_deviations`` that in each hospital's own table, in
-    patients; ``half_width`` covers patients and noise; ``note`` is what a release would
-    say, or empty.
+    patients; ``half_width``, the wider half, covers patients and noise; ``note`` is what a
+    release would say, or empty; ``may_be_withheld`` whether noise may well lead to that.
     """
 
     auroc: float
@@ -39,11 +36,7 @@ class EvaluationForecast:
     by_noise: float
     half_width: float
     note: str
-
-    @property
-    def may_be_withheld(self) -> bool:
-        """Whether noise may well bring the half width to where a figure is withheld."""
-        return bool(self.note) or self.half_width > _MAY_BE_WITHHELD
+    may_be_withheld: bool
 
 
 def forecast_evaluation(
@@ -101,6 +94,17 @@ def _forecast(
     counts = expected_counts(patients, bins, auroc, question.ill, logit_range)
     estimate, drawn = (auroc_from_histogram(counts, sigma) for sigma in (deviation, 0.0))
     half, by_patients = _half_width(estimate), _half_width(drawn)
+    lost = _MARGIN * math.sqrt(2) * math.hypot(*tables)
+    released, with_less = (
+        is_released(
+            float(counts[0].sum()) - less,
+            float(counts[1].sum()) - less,
+            bins=bins,
+            noise_sigma=deviation,
+            logit_range=logit_range,
+        )
+        for less in (0.0, lost)
+    )
     return EvaluationForecast(
         auroc=auroc,
         released=0.5 if drawn.value is None else drawn.value,
@@ -111,31 +115,12 @@ def _forecast(
         table_deviations=tables,
         by_noise=math.sqrt(max(0.0, half * half - by_patients * by_patients)),
         half_width=half,
-        note=estimate.note,
+        note="" if released else TOO_FEW,
+        may_be_withheld=not with_less,
     )
 
 
 def _half_width(estimate: Estimate) -> float:
-    return 1.0 if estimate.value is None else estimate.value - estimate.low
-
-
-def expected_counts(
-    patients: float,
-    bins: int,
-    auroc: float = ASSUMED_AUROC,
-    prevalence: float = 0.5,
-    logit_range: float = 4.0,
-) -> NDArray[np.float64]:
-    """Returns the (2, bins) counts to expect: of healthy patients, then of ill ones.
-
-    Scores of both are normal with deviation 1 and lie apart as far as the
-    AUROC says, on the grid from ``-logit_range`` to ``logit_range``; what lies
-    beyond it is in the outer bins.
-    """
-    apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
-    edges = np.linspace(-logit_range, logit_range, bins + 1)[1:-1]
-    rows = []
-    for centre, share in ((-apart / 2, 1 - prevalence), (apart / 2, prevalence)):
-        below = [0.0, *(NormalDist(centre).cdf(float(edge)) for edge in edges), 1.0]
-        rows.append(np.diff(below) * patients * share)
-    return np.array(rows)
+    if estimate.value is None:
+        return 1.0
+    return max(estimate.value - estimate.low, estimate.high - estimate.value)

@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.dossier import Interval
-from compliance.released_metrics import TOO_FEW, WIDEST, Z95, auroc_from_histogram
+from compliance.intervals import score_bounds
+from compliance.release_rule import is_released
+from compliance.released_metrics import TOO_FEW, WIDEST, auroc_from_histogram
+
+#: So many deviations of its noise a number of patients is taken to lie off at most.
+_MARGIN = 2.0
+#: Whether a share is shown is asked of one like this.
+_USUAL = 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +69,8 @@ def released_metrics(
     deviation: float,
     tables: Mapping[str, NDArray[np.float64]],
     table_deviations: Mapping[str, float],
+    *,
+    logit_range: float = 4.0,
 ) -> Released:
     """Returns the figures of an evaluation.
 
@@ -70,14 +79,26 @@ def released_metrics(
         deviation: noise deviation in patients of each of them.
         tables: the (2, 2) table that each site in the sum has signed, in patients.
         table_deviations: noise deviation in patients of each site's table cells.
+        logit_range: half the width of the grid of the counts.
     """
     estimate = auroc_from_histogram(counts, deviation)
     sites = {site: site_figures(table, table_deviations[site]) for site, table in tables.items()}
     pooled = np.sum(list(tables.values()), axis=0)
     pooled_noise = math.sqrt(sum(table_deviations[site] ** 2 for site in tables))
+    negatives, positives = map(float, pooled.sum(axis=1))
+    released = is_released(
+        negatives,
+        positives,
+        bins=counts.shape[1],
+        noise_sigma=deviation,
+        logit_range=logit_range,
+    )
     return Released(
         auroc=Interval(
-            value=estimate.value, low=estimate.low, high=estimate.high, note=estimate.note
+            value=estimate.value,
+            low=estimate.low,
+            high=estimate.high,
+            note=estimate.note if released else TOO_FEW,
         ),
         accuracy=site_figures(pooled, pooled_noise).accuracy,
         sites=sites,
@@ -104,19 +125,33 @@ def proportion(successes: float, failures: float, deviation: float) -> Interval:
             deviation ``deviation``; they may be negative.
         deviation: in patients; 0 when nothing was added.
 
-    The variance adds binomial sampling (with Wilson's centre, so that 0 and 1
-    keep a width) and, by the delta method, the noise of the ratio.
+    The number of patients is known up to the noise of the sum; half the difference of the
+    counts has a noise that tells nothing of the sum's. So the interval is laid, by Wilson's
+    rule, around that difference for the least and the greatest number of patients that the
+    sum allows, and whether it is shown is asked of the sum alone: to choose by the sum
+    chooses no draw of the difference.
     """
     count = successes + failures
-    if count <= max(1e-9, 2 * deviation * math.sqrt(2)):
+    least, most = (count + sign * _MARGIN * deviation * math.sqrt(2) for sign in (-1, 1))
+    if least <= (1.0 if deviation else 1e-9):
         note = TOO_FEW if deviation else "no patients"
         return Interval(value=None, low=None, high=None, note=note)
     value = min(1.0, max(0.0, successes / count))
-    centre = (value * count + Z95**2 / 2) / (count + Z95**2)
-    sampling = centre * (1 - centre) / (count + Z95**2)
-    noise = deviation**2 * (value**2 + (1 - value) ** 2) / count**2
-    half = Z95 * math.sqrt(sampling + noise)
-    middle = centre if not deviation else value
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    note = TOO_FEW if half > WIDEST and deviation else ""
+    low, high = _share_bounds((successes - failures) / 2, least, most, deviation)
+    usual = _share_bounds((_USUAL - 0.5) * count, least, most, deviation)
+    note = TOO_FEW if deviation and (usual[1] - usual[0]) / 2 > WIDEST else ""
     return Interval(value=value, low=min(low, value), high=max(high, value), note=note)
+
+
+def _share_bounds(
+    difference: float, least: float, most: float, deviation: float
+) -> tuple[float, float]:
+    """Returns the bounds of a share over ``least`` to ``most`` patients, from half a difference."""
+    bounds = []
+    for count in {least, most}:
+        share = min(1.0, max(0.0, 0.5 + difference / count))
+        noise = deviation**2 / 2 / count**2
+        bounds.append(
+            score_bounds(share, lambda p, n=count, noise=noise: p * (1 - p) / n + noise)  # type: ignore[misc]
+        )
+    return min(low for low, _ in bounds), max(high for _, high in bounds)

@@ -65,6 +65,7 @@ def figures_of(
         math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
         {site: read_table(cells) for site, cells in tables.items()},
         {site: own for site, (_, own) in deviations.items()},
+        logit_range=study.evaluation.logit_range,
     )
 
 

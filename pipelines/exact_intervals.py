@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_Z95 = 1.959963984540054
-_HALVINGS = 60
+from compliance.intervals import Z95, auroc_variance, score_bounds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,21 +38,8 @@ def auroc_interval(value: float | None, positives: int, negatives: int) -> Exact
     if value is None or not positives or not negatives:
         return NOT_AVAILABLE
 
-    def deviation(theta: float) -> float:
-        count = (positives + negatives) / 2 - 1
-        spread = 1 + count * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return math.sqrt(max(theta * (1 - theta) * spread, 0.0) / (positives * negatives))
-
-    def bound(start: float, end: float) -> float:
-        """Halves towards ``end`` until the value is 1.96 deviations away."""
-        inside, outside = start, end
-        for _ in range(_HALVINGS):
-            middle = (inside + outside) / 2
-            near = abs(value - middle) <= _Z95 * deviation(middle)
-            inside, outside = (middle, outside) if near else (inside, middle)
-        return inside
-
-    return ExactFigure(value=value, low=bound(value, 0.0), high=bound(value, 1.0))
+    low, high = score_bounds(value, lambda truth: auroc_variance(truth, positives, negatives))
+    return ExactFigure(value=value, low=low, high=high)
 
 
 def share_interval(successes: int, count: int) -> ExactFigure:
@@ -67,14 +53,9 @@ def share_interval(successes: int, count: int) -> ExactFigure:
     """
     if not count:
         return NOT_AVAILABLE
-    share, square = successes / count, _Z95**2
-    centre = (share + square / (2 * count)) / (1 + square / count)
-    half = (
-        _Z95
-        * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
-        / (1 + square / count)
-    )
-    return ExactFigure(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    share = successes / count
+    low, high = score_bounds(share, lambda truth: truth * (1 - truth) / count)
+    return ExactFigure(value=share, low=low, high=high)
 
 
 def auroc_difference(
@@ -97,7 +78,7 @@ def auroc_difference(
     variance = by_positive.var(ddof=1) / len(by_positive) + by_negative.var(ddof=1) / len(
         by_negative
     )
-    half = _Z95 * math.sqrt(float(variance))
+    half = Z95 * math.sqrt(float(variance))
     return ExactFigure(value=value, low=value - half, high=value + half)
 
 

@@ -19,7 +19,7 @@ from collegium.forecast_words import study_forecast
 from collegium.study_template import study_template
 from compliance import evaluation_forecast, expected_auroc, planning
 from compliance.accounting import SampledGaussian, calibrate, epsilon
-from compliance.evaluation_forecast import expected_counts, forecast_evaluation
+from compliance.evaluation_forecast import forecast_evaluation
 from compliance.expected_auroc import Descent
 from compliance.planning import (
     Mode,
@@ -31,6 +31,7 @@ from compliance.planning import (
     noise_on_average,
     too_small,
 )
+from compliance.release_rule import expected_counts
 from compliance.released_metrics import TOO_FEW, auroc_from_histogram
 from pipelines.metrics import histogram
 from protocol.study_file import read_study

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from compliance.release_rule import is_released
 from compliance.released_metrics import TOO_FEW, auroc_from_histogram
 from pipelines.metrics import auroc, histogram
 
@@ -63,15 +64,23 @@ def test_width_by_noise_is_the_spread_that_noise_alone_causes(sigma):
 
 
 def test_class_that_drowns_in_the_noise_gives_no_figure():
-    counts = np.array([[50.0] * 8, [1.0] * 8])
-    estimate = auroc_from_histogram(counts, 2.0)  # 8 positives, noise of the total: sd 5.7
-    assert estimate.value is None and estimate.note == TOO_FEW
-    assert (estimate.low, estimate.high) == (0.0, 1.0)
+    """Whatever the counts say: the sizes of the classes decide, and come from elsewhere."""
+    grid = {"bins": 8, "logit_range": 4.0}
+    assert not is_released(400.0, 8.0, noise_sigma=2.0, **grid)
+    assert not is_released(400.0, -8.0, noise_sigma=0.5, **grid)
+    assert is_released(400.0, 80.0, noise_sigma=2.0, **grid)
 
 
 def test_vacuous_interval_says_too_few_patients():
-    estimate = auroc_from_histogram(np.array([[8.0] * 8, [8.0] * 8]), 10.0)
+    assert not is_released(64.0, 64.0, bins=8, noise_sigma=10.0, logit_range=4.0)
+    estimate = auroc_from_histogram(np.array([[8.0] * 8, [-8.0] * 8]), 10.0)
+    assert (estimate.value, estimate.low, estimate.high) == (None, 0.0, 1.0)
     assert estimate.note == TOO_FEW
+
+
+def test_classes_that_lie_wholly_apart_leave_a_width():
+    estimate = auroc_from_histogram(np.array([[5.0, 0.0], [0.0, 5.0]]), 0.0)
+    assert estimate.value == 1.0 and estimate.low < 0.8
 
 
 def test_no_patients_give_no_figure():
