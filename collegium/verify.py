@@ -137,8 +137,8 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
         )
     found.append(
         "what the coordinator's own software said when it logged it: times, environment, why a "
-        "run failed, whether it was a simulation, exact figures and pooled references are logged, "
-        "and nobody else has signed them"
+        "run failed, whether it was a simulation, of which sweep it was, exact figures, pooled "
+        "references and what a red team found are logged, and nobody else has signed them"
     )
     if files.kept_rounds:
         found.append(

@@ -165,8 +165,8 @@ def verification(dossier: Dossier) -> Statement:
         text=f"Verified at entry {audit.size:,} of the signed log ({newest}), key {found.key}.",
         detail="Every record of the folder is what its log says. Compare the key with the one in "
         "the consortium's roster. Times, environment, why a run failed, whether it was a "
-        "simulation, and a simulation's exact figures are logged by the coordinator alone: no "
-        "hospital has signed them.",
+        "simulation and of which sweep, a simulation's exact figures, and what a red team found "
+        "are logged by the coordinator alone: no hospital has signed them.",
         tone=Tone.GOOD,
     )
 

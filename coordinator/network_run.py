@@ -93,7 +93,9 @@ class NetworkRun:
         self._roster, self._workspace, self._store = roster, workspace, store
         self._mailbox, self._blobs, self._metrics, self._pace = mailbox, blobs, metrics, pace
         self._key = workspace.signing_key()
-        self._record = RunRecord(store, self._key, roster, study, run_id)
+        self._record = RunRecord(store, self._key, roster, study, run_id, test_noise=test_noise)
+        #: Why a hospital's word was not taken, by site.
+        self._unfit: dict[str, str] = {}
         self._book = RoundBook(store, self._key, run_id)
         self._evidence = RoundShelf(workspace.rounds)
         #: Why the run waits for the coordinator's own people; empty while it does not.
@@ -255,25 +257,33 @@ class NetworkRun:
             for site, answer in self._mailbox.collect(posted, _INVITE_SECONDS, enough):
                 is_refused = is_refused or answer.refusal is not None
                 if answer.refusal is None:
-                    self._admit(site, answer.message)
+                    is_refused = not self._admit(site, answer.message) or is_refused
             # Who has refused just now will refuse again; who was silent may be back any moment.
             enough.wait(0.2 if missing and not is_refused else _AGAIN_SECONDS)
 
-    def _admit(self, site: str, said: bytes) -> None:
-        """Takes a hospital in, if its word is its own."""
+    def _admit(self, site: str, said: bytes) -> bool:
+        """Takes a hospital in, if its word is its own and promises what the study fixes.
+
+        Returns:
+            Whether its word was taken; else the others go on without it.
+        """
         try:
             joined = parse_joined(said)
             summary = self._record.read(site, joined.word)
-        except MessageRefused:
-            return
+        except MessageRefused as error:
+            if self._unfit.get(site) != str(error):  # it is asked again and again, and told once
+                log.warning("run %s: %s is left out: %s", self.run_id, site, error)
+            self._unfit[site] = str(error)
+            return False
         try:
             self._record.keep("approvals", self._muster.words | {site: joined.word})
-        except StoreBroken as error:  # asked again, it says the same
+        except (StoreBroken, MessageRefused) as error:  # asked again, it says the same
             log.warning("run %s: that %s joined cannot be kept: %s", self.run_id, site, error)
-            return
+            return True
         self._muster.add(site, joined.word, summary, joined.model, joined.evidence)
         if site not in self.joined:
             log.warning("run %s: %s builds another first model than most", self.run_id, site)
+        return True
 
     def _await_quorum(self) -> None:
         end = time.monotonic() + self._pace.joining
@@ -394,7 +404,8 @@ class NetworkRun:
 
     def _absent(self) -> dict[str, str]:
         """Returns who is not asked now, and why."""
-        absent = dict.fromkeys(set(self.study.site_names) - self.joined, "has not joined")
+        missing = set(self.study.site_names) - self.joined
+        absent = {site: _WHY_UNFIT if site in self._unfit else "has not joined" for site in missing}
         return absent | {
             site: f"not heard of since {utc(at)}" if at else "not heard of"
             for site, at in self.silent.items()
@@ -428,17 +439,17 @@ class NetworkRun:
         """Lets every hospital settle its ledger; keeps the accounts of those who answer."""
         draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=self._end())
         words = self._muster.words
-        posted = {self._mailbox.post(site, draft): site for site in sorted(words)}
+        # Whoever was left out has reserved what it will not spend, and is told as well.
+        told = sorted({*words, *self._unfit})
+        posted = {self._mailbox.post(site, draft): site for site in told}
         accounts: dict[str, SignedSummary] = {}
         for site, answer in self._mailbox.collect(posted, min(60.0, self._pace.step), _NEVER):
-            if answer.refusal is not None:
+            if answer.refusal is not None or site not in words:
                 continue
             try:
-                word = parse_joined(answer.message).word
-                self._record.read(site, word)
-            except MessageRefused:
-                continue
-            accounts[site] = word
+                accounts[site] = parse_joined(answer.message).word
+            except MessageRefused as error:
+                log.warning("run %s: %s settles in no known form: %s", self.run_id, site, error)
         if accounts:
             self._record.keep("settlements", words | accounts)
 
@@ -451,6 +462,8 @@ class NetworkRun:
 
 
 _NEVER = threading.Event()
+#: How it is told of a hospital whose word was not taken; its log says more.
+_WHY_UNFIT = "signed another privacy than the study fixes"
 
 
 def failure_of(error: BaseException) -> str:

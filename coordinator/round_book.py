@@ -14,7 +14,7 @@ from coordinator.own_statements import keep_masked
 from coordinator.round import Sum
 from coordinator.server_states import ServerStates
 from coordinator.standing import SUSPECTED, Standing
-from coordinator.store import AccusationRow, ReleaseRow, RoundRow, Store, Transaction, now
+from coordinator.store import AccusationRow, RoundRow, Store, Transaction, evaluation_of, now
 from coordinator.strategies import ServerState
 from protocol.accusation import Accusation
 from protocol.context import RoundContext
@@ -92,9 +92,8 @@ class RoundBook:
 
     def released(self) -> Released | None:
         """Returns the figures of the evaluation, if it was committed."""
-        query = select(ReleaseRow.payload_json).filter_by(run_id=self._run_id, kind="evaluation")
         with self._store.read() as session:
-            payload = session.scalars(query).first()
+            payload = evaluation_of(session, self._run_id)
         return None if payload is None else released_from(json.loads(payload))
 
     def abandon(self) -> list[str]:

@@ -17,14 +17,16 @@ from sqlalchemy.orm import Session
 from compliance.dossier import CONTRADICTED
 from coordinator.accusations import require_accusations
 from coordinator.faults import Faults
-from coordinator.site_tables import require_signed_tables
-from coordinator.store import MaskedRow, ReleaseRow, RoundRow, RunRow, SnapshotRow
+from coordinator.promised_words import require_promised
+from coordinator.site_tables import TABLES, require_signed_tables
+from coordinator.store import MaskedRow, ReleaseRow, RoundRow, RunRow, SnapshotRow, StudyRow
 from protocol.context import RoundContext
 from protocol.encoding import digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity import Roster, parse_roster
 from protocol.log_entry import RESULT, LogEntry
 from protocol.messages import Masked, Origin, open_message
+from protocol.study import Study
 from protocol.summary import Summary, open_summary, read_words
 
 #: The log's last word on a run's state, by the type of the entry that says it.
@@ -93,8 +95,11 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
         _check_rounds(session, row, log)
     with faults.checking("its model", run=run):
         _check_model(session, row, log)
+    with faults.checking("its seed", run=run):
+        if row.seed != _study(session, row).seeds.model:
+            raise StoreBroken("it says another seed than its study")
     if roster is not None:
-        summaries = _check_words(row, roster, log, faults)
+        summaries = _check_words(session, row, roster, log, faults)
         with faults.checking("what its hospitals signed about themselves", run=run):
             require_signed_tables(session, row, summaries)
         with faults.checking("the newest message that is kept of a hospital", run=run):
@@ -110,16 +115,30 @@ def failure_of(reasons: Sequence[str]) -> str:
 
 
 def _check_state(row: RunRow, log: RunLog) -> None:
-    ends = [state for entry in log.entries if (state := _ENDS.get(entry.type))]
-    expected = ends[-1] if ends else "running"
+    """A run ends once; after that, only what a red team found is added to it."""
+    ends = [entry for entry in log.entries if entry.type in _ENDS]
+    expected = _ENDS[ends[-1].type] if ends else "running"
     if row.state != expected:
         raise StoreBroken(f"it says {row.state}, the log says {expected}")
+    found = {FINDINGS: log.payloads(FINDINGS), "run-failed": log.payloads(FINDINGS)}
+    after = [entry for entry in log.entries if ends and entry.seq > ends[0].seq]
+    for entry in after:
+        if entry.payload not in found.get(entry.type, ()):
+            raise StoreBroken(
+                f"the log says {entry.type} of it (entry {entry.seq}) after it had ended: only "
+                "what a red team found is added to a run that has ended"
+            )
+    if row.state == "finished" and row.failure is not None:
+        raise StoreBroken("it finished, and says why it failed")
     if log.payloads("run-started") != [row.study_digest]:
         raise StoreBroken("it says another study than the log")
 
 
 def _check_figures(session: Session, row: RunRow, log: RunLog) -> None:
     releases = session.scalars(select(ReleaseRow).filter_by(run_id=row.id)).all()
+    kinds = [r.kind for r in releases if r.kind != FINDINGS]
+    if len(kinds) != len(set(kinds)) or not set(kinds) <= {"evaluation", TABLES}:
+        raise StoreBroken(f"it releases each kind of figures once, and has {sorted(kinds)}")
     stored = [digest(r.payload_json.encode()) for r in releases if r.kind != FINDINGS]
     if sorted(stored) != sorted(log.payloads("release")):
         raise StoreBroken("a released figure is not the one in the log")
@@ -236,7 +255,13 @@ def _is_genuine(row: MaskedRow, public: bytes, context: str) -> bool:
     return True
 
 
-def _check_words(row: RunRow, roster: Roster, log: RunLog, faults: Faults) -> list[Summary]:
+def _study(session: Session, row: RunRow) -> Study:
+    return Study.model_validate_json(session.get_one(StudyRow, row.study_digest).document)
+
+
+def _check_words(
+    session: Session, row: RunRow, roster: Roster, log: RunLog, faults: Faults
+) -> list[Summary]:
     """Returns what the hospitals signed, each checked by itself."""
     found: list[Summary] = []
     logged = [e for e in log.entries if e.type in ("approvals", "settlements")]
@@ -245,6 +270,7 @@ def _check_words(row: RunRow, roster: Roster, log: RunLog, faults: Faults) -> li
     with faults.checking("what the hospitals signed", run=row.id):
         if not logged or digest(row.sites_json.encode()) != logged[-1].payload:
             raise StoreBroken("what the hospitals signed is not what was logged")
+        study = _study(session, row)
         for site, word in read_words(row.sites_json).items():
             with faults.checking("its word", run=row.id, hospital=site):
                 summary = open_summary(word, roster.key_of(site))
@@ -252,8 +278,17 @@ def _check_words(row: RunRow, roster: Roster, log: RunLog, faults: Faults) -> li
                 if about != (site, row.id, row.study_digest):
                     raise StoreBroken("its word is about another hospital, run or study")
                 found.append(summary)
+                _require_same_privacy(study, summary, row)
                 _check_known_head(summary, logged[-1].seq, log)
     return found
+
+
+def _require_same_privacy(study: Study, summary: Summary, row: RunRow) -> None:
+    """What a hospital signed of its privacy is what the study fixes for such a run."""
+    try:
+        require_promised(study, summary, test_noise=row.test_noise, priced=False)
+    except MessageRefused as error:
+        raise StoreBroken(f"its word does not fit the run: {error}") from error
 
 
 def _check_known_head(summary: Summary, seq: int, log: RunLog) -> None:

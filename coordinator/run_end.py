@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from compliance.dossier import Interval
 from coordinator.evaluation import released_from
-from coordinator.store import ReleaseRow, SnapshotRow
+from coordinator.store import SnapshotRow, evaluation_of
 from protocol.identity import SigningKey
 from protocol.run_notice import MILLIONTHS, ReleasedFigure, RunResult, sign_end
 
@@ -20,8 +20,7 @@ def signed_end(session: Session, run_id: str, key: SigningKey) -> bytes:
 def result_of(session: Session, run_id: str) -> RunResult | None:
     """Returns what a run came to; None where it has no final model or no evaluation."""
     model = session.scalars(select(SnapshotRow.model_digest).filter_by(run_id=run_id)).one_or_none()
-    query = select(ReleaseRow.payload_json).filter_by(run_id=run_id, kind="evaluation")
-    payload = session.scalars(query).first()
+    payload = evaluation_of(session, run_id)
     if model is None or payload is None:
         return None
     released = released_from(json.loads(payload))

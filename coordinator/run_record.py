@@ -1,32 +1,52 @@
 """Writes down one run: what began, who joined, how it ended; each with its log entries."""
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from compliance.audit_log import NewEntry
+from coordinator.promised_words import require_promised
 from coordinator.runner import Outcome
 from coordinator.store import RunRow, Store, now
 from protocol.encoding import digest
 from protocol.errors import FederationError, MessageRefused
 from protocol.identity import Roster, SigningKey
 from protocol.study import Study
-from protocol.summary import SignedSummary, Summary, open_summary, signed_words
+from protocol.summary import SignedSummary, Summary, open_summary, read_words, signed_words
+
+log = logging.getLogger("collegium.coordinator")
+
+#: What a run changes in a hospital's word: its ledger, and the log that it knows.
+_CHANGES = {
+    "budget_epsilon", "budget_share", "run_share", "ledger_head", "log_size", "log_root",
+}  # fmt: skip
 
 
 class RunRecord:
     """One run in the consortium's database and log."""
 
     def __init__(
-        self, store: Store, key: SigningKey, roster: Roster, study: Study, run_id: str
+        self,
+        store: Store,
+        key: SigningKey,
+        roster: Roster,
+        study: Study,
+        run_id: str,
+        *,
+        test_noise: bool = False,
     ) -> None:
+        """``test_noise``: whether the run is one of fixed test noise; ``begin`` says it anew."""
+        self._test_noise = test_noise
         self._store, self._key, self._roster = store, key, roster
         self._study, self._run_id = study, run_id
 
     def begin(self, *, sweep: str | None, simulation: bool, test_noise: bool) -> None:
         """Registers the study's digest before any work (preregistration)."""
         study, roster = self._study, self._roster
+        self._test_noise = test_noise
         row = RunRow(
             id=self._run_id,
             study_digest=study.digest,
@@ -48,11 +68,24 @@ class RunRecord:
     def keep(self, kind: str, signed: Mapping[str, SignedSummary]) -> dict[str, Summary]:
         """Keeps the hospitals' signed words (``approvals`` or ``settlements``); returns them read.
 
+        Figures follow from the words by which hospitals joined. So a settlement that
+        contradicts the word before it is not kept: that word stays.
+
         Raises:
-            MessageRefused: a word is another hospital's, or about another run or study.
+            MessageRefused: a word is another hospital's, about another run or study, or
+                promises something else than the study fixes.
         """
-        summaries = {site: self.read(site, signed[site]) for site in sorted(signed)}
-        words = signed_words({site: signed[site] for site in summaries})
+        with self._store.read() as session:
+            before = read_words(session.get_one(RunRow, self._run_id).sites_json)
+        kept = dict(signed)
+        if kind == "settlements":
+            kept |= {
+                site: before[site]
+                for site in sorted(signed.keys() & before.keys())
+                if not self._is_settlement(site, signed[site], before[site])
+            }
+        summaries = {site: self.read(site, kept[site], priced=False) for site in sorted(kept)}
+        words = signed_words({site: kept[site] for site in summaries})
         with self._store.transaction() as transaction:
             row = transaction.run(self._run_id)
             row.sites_json = words
@@ -60,16 +93,44 @@ class RunRecord:
             transaction.log([entry], self._key)
         return summaries
 
-    def read(self, site: str, word: SignedSummary) -> Summary:
+    def _is_settlement(self, site: str, word: SignedSummary, before: SignedSummary) -> bool:
+        """Whether a hospital's last word says of its privacy what its first one said."""
+        joined = open_summary(before, self._roster.key_of(site))
+        try:
+            settled = self.read(site, word, priced=False)
+        except MessageRefused as error:
+            log.warning("run %s: the settlement of %s is not kept: %s", self._run_id, site, error)
+            return False
+        others = [
+            field.name
+            for field in fields(Summary)
+            if field.name not in _CHANGES
+            and getattr(settled, field.name) != getattr(joined, field.name)
+        ]
+        if others:
+            log.warning(
+                "run %s: the settlement of %s is not kept: it joined with another %s",
+                self._run_id, site, ", ".join(others),
+            )  # fmt: skip
+        return not others
+
+    def read(self, site: str, word: SignedSummary, *, priced: bool = True) -> Summary:
         """Returns what a hospital signed about this run.
 
+        Args:
+            site: the hospital.
+            word: what it sent.
+            priced: see ``require_promised``.
+
         Raises:
-            MessageRefused: the signature is not the hospital's, or it is about something else.
+            MessageRefused: the signature is not the hospital's, it is about something else, or
+                promises something else than the study fixes.
         """
         summary = open_summary(word, self._roster.key_of(site))
         about = (summary.site, summary.run_id, summary.study_digest)
         if about != (site, self._run_id, self._study.digest):
             raise MessageRefused(f"{site} signed another site's, run's or study's summary")
+        require_promised(self._study, summary, test_noise=self._test_noise, priced=priced)
         return summary
 
     def finish(self, outcome: Outcome, exact: Mapping[str, Any] | None) -> None:

@@ -175,7 +175,10 @@ class MaskedRow(LoggedRow):
 
 
 class ReleaseRow(LoggedRow):
-    """Figures about a run: what the protocol released, and what a red team found (``redteam``)."""
+    """Figures about a run: what the protocol released, and what a red team found (``redteam``).
+
+    A run releases each kind once; a red team may come again.
+    """
 
     __tablename__ = "release"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -246,7 +249,16 @@ class CheckpointRow(Base):
     frontier: Mapped[bytes] = mapped_column(LargeBinary)  # what the next append needs, 32 B each
 
 
+_ONCE = ReleaseRow.kind != "redteam"
 Index("ix_release_run_kind", ReleaseRow.run_id, ReleaseRow.kind)
+Index(
+    "uq_release_run_kind",
+    ReleaseRow.run_id,
+    ReleaseRow.kind,
+    unique=True,
+    sqlite_where=_ONCE,
+    postgresql_where=_ONCE,
+)
 
 
 def now() -> str:
@@ -418,6 +430,19 @@ def _head(row: CheckpointRow) -> Head:
         raise StoreBroken(f"the log's head of size {row.size} was changed: it holds no bytes")
     hashes = tuple(row.frontier[i : i + _HASH] for i in range(0, len(row.frontier), _HASH))
     return Head(size=row.size, root=row.root, note=row.note, frontier=hashes)
+
+
+def evaluation_of(session: Session, run_id: str) -> str | None:
+    """Returns the figures that a run released, as JSON; None before its evaluation.
+
+    Raises:
+        StoreBroken: there are several: nobody can say which were released.
+    """
+    query = select(ReleaseRow.payload_json).filter_by(run_id=run_id, kind="evaluation")
+    found = session.scalars(query).all()
+    if len(found) > 1:
+        raise StoreBroken(f"run {run_id} has {len(found)} evaluations: a run releases one")
+    return found[0] if found else None
 
 
 def newest_head(session: Session) -> Head | None:

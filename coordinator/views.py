@@ -27,11 +27,11 @@ from coordinator.faults import Faults
 from coordinator.run_progress import RunProgress, read_progress
 from coordinator.store import (
     ReferenceRow,
-    ReleaseRow,
     RoundRow,
     RunRow,
     Store,
     StudyRow,
+    evaluation_of,
     head_after,
     logged_entries,
 )
@@ -295,8 +295,8 @@ def _split_of(study: Study) -> int:
 
 
 def _released(session: Session, run_id: str) -> dict[str, Any] | None:
-    row = session.scalars(select(ReleaseRow).filter_by(run_id=run_id, kind="evaluation")).first()
-    found: dict[str, Any] | None = json.loads(row.payload_json) if row else None
+    payload = evaluation_of(session, run_id)
+    found: dict[str, Any] | None = json.loads(payload) if payload else None
     return found
 
 

@@ -7,6 +7,7 @@ no metric.
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -16,6 +17,25 @@ from protocol.errors import MessageRefused
 from protocol.identity import SigningKey, verify
 
 _DOMAIN = "summary"
+#: What a field of words may say: nothing else can be shown in a report.
+_WORDS: Mapping[str, frozenset[str]] = {
+    "unit": frozenset({"patient", "record"}),
+    "patient": frozenset({"stated number", "key", "stated row", "assumed row", "record"}),
+    "sides": frozenset({"apart", "together"}),
+    "mode": frozenset({"local", "distributed", "none"}),
+    "noise": frozenset({"exact", "fixed test noise", "none"}),
+}
+#: Every other text: names, versions and digests, which begin with a letter or digit.
+_TEXT = re.compile(r"([A-Za-z0-9][A-Za-z0-9 .,+_()-]{0,127})?")
+#: Least and most of every figure, but for the few that have a range of their own.
+_MOST = 1e12
+_SMALLEST = 1e-300
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "delta": (_SMALLEST, 1.0),
+    "sampling_rate": (_SMALLEST, 1.0),
+    "noise_multiplier": (1e-6, 1e6),
+    "evaluation_noise_multiplier": (1e-6, 1e6),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,14 +191,35 @@ def open_summary(signed: SignedSummary, public: bytes) -> Summary:
 def read_summary(data: bytes) -> Summary:
     """Returns the summary in its canonical bytes; whose they are is not checked.
 
+    Guarantee: every word is a known one, every figure finite and in its range.
+
     Raises:
-        MessageRefused: the form is wrong.
+        MessageRefused: the form is wrong, or a field says what no hospital can mean.
     """
     value = parse_canonical(data)
     if not isinstance(value, dict) or set(value) != {field.name for field in fields(Summary)}:
         raise MessageRefused("a summary has other fields than expected")
     read: dict[str, Any] = {f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary)}
+    for name, figure in read.items():
+        _require_possible(name, figure)
     return Summary(**read)
+
+
+def _require_possible(name: str, value: Json) -> None:
+    """Refuses what no hospital can mean: a word that nobody knows, a figure out of its range.
+
+    Raises:
+        MessageRefused: names the field.
+    """
+    if isinstance(value, str):
+        possible = value in _WORDS[name] if name in _WORDS else bool(_TEXT.fullmatch(value))
+    elif isinstance(value, float):
+        low, high = _RANGES.get(name, (0.0, _MOST))
+        possible = low <= value <= high
+    else:
+        possible = not isinstance(value, int) or 0 <= value <= _MOST
+    if not possible:
+        raise MessageRefused(f"a summary's {name} is none that a hospital can sign")
 
 
 def _typed(name: str, value: Json, kind: object) -> Json:

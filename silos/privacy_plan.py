@@ -6,10 +6,11 @@ patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 
 from dataclasses import dataclass, replace
 
-from compliance.accounting import SampledGaussian, calibrate, epsilon
+from compliance.accounting import SampledGaussian, epsilon
 from compliance.documents import Form, show
 from compliance.ledger import Ledger
 from compliance.ledger_records import Plan, Reservation
+from compliance.promised_noise import evaluation_event, training_event
 from protocol.errors import FederationError, StudyRefused
 from protocol.noise_shares import share_multiplier
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
@@ -53,17 +54,7 @@ class PrivacyPlan:
         Raises:
             StudyRefused: the declared noise multiplier does not keep the promised epsilon.
         """
-        event = SampledGaussian(
-            noise_multiplier=privacy.noise_multiplier
-            or calibrate(
-                epsilon=privacy.epsilon,
-                delta=privacy.delta,
-                sampling_rate=privacy.sampling_rate,
-                steps=study.releases,
-            ),
-            sampling_rate=privacy.sampling_rate,
-            steps=study.releases,
-        )
+        event = training_event(study, privacy)
         if event.noise_multiplier > _MOST_NOISE:
             raise StudyRefused(
                 f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "
@@ -77,17 +68,7 @@ class PrivacyPlan:
                 f"{show(spent, Form.EPSILON)}, more than the {privacy.epsilon:g} promised: raise it"
                 + ("" if privacy == study.privacy else ", or lower the site's sampling_rate")
             )
-        target = evaluation_epsilon or study.evaluation_epsilon or privacy.epsilon
-        counting = SampledGaussian(
-            noise_multiplier=calibrate(
-                epsilon=target,
-                delta=privacy.delta,
-                sampling_rate=1.0,
-                steps=study.evaluation.attempts,
-            ),
-            sampling_rate=1.0,
-            steps=study.evaluation.attempts,
-        )
+        counting = evaluation_event(study, privacy, evaluation_epsilon)
         return cls(
             delta=privacy.delta,
             training=event,

@@ -1,7 +1,7 @@
 """A real output folder with two finished runs, a pooled reference and its page; and its forgers."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from coordinator.store import (
     EntryRow,
     LoggedRow,
     Store,
+    Transaction,
     logged_entries,
     signed_heads,
 )
@@ -30,6 +31,7 @@ from tests.federation import Federation
 from tests.studies import small_study
 
 RUNS = ("run-1", "run-2")
+_ONE_RELEASE = "uq_release_run_kind"
 
 
 def make_folder(folder: Path) -> Path:
@@ -62,13 +64,17 @@ def make_folder(folder: Path) -> Path:
 
 
 def change(folder: Path, *statements: str, database: str = "collegium.db") -> None:
-    """Runs statements as the database's owner, who removes the triggers; one must change a row."""
+    """Runs statements as the database's owner, who removes triggers and the rule of one release.
+
+    One must change a row.
+    """
     with closing(sqlite3.connect(folder / database)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.create_function("unhex", 1, bytes.fromhex)
         named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
         for (name,) in named.fetchall():
             connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(f"DROP INDEX IF EXISTS {_ONE_RELEASE}")
         changed = sum(max(0, connection.execute(each).rowcount) for each in statements)
     assert changed, "nothing was changed"
 
@@ -141,6 +147,17 @@ def rewrite_log(
                 )
                 session.add(row)
                 session.flush()
+    store.close()
+
+
+def append_to_log(
+    folder: Path, forge: Callable[[Transaction], Sequence[NewEntry]], key: SigningKey
+) -> None:
+    """Changes rows and adds entries to the log, signed: earlier checkpoints still fit."""
+    store = Store(folder / "collegium.db")
+    with store.transaction() as transaction:
+        transaction.session.execute(text(f"DROP INDEX IF EXISTS {_ONE_RELEASE}"))
+        transaction.log(forge(transaction), key)
     store.close()
 
 

@@ -449,6 +449,8 @@ def word(head: str, key: SigningKey) -> SignedSummary:
     """What a hospital once signed about its ledger."""
     figures = {f.name: None for f in fields(Summary) if f.type == (float | None)}
     texts = {f.name: "" for f in fields(Summary) if f.type is str}
+    texts |= {"unit": "patient", "patient": "key", "sides": "together"}
+    texts |= {"mode": "none", "noise": "none"}
     counts = {f.name: 0 for f in fields(Summary) if f.type is int}
     rest = counts | {"sampling_rate": 1.0, "ledger_head": head}
     return sign_summary(Summary(**figures | texts | rest), key)  # type: ignore[arg-type]

@@ -16,7 +16,17 @@ from sqlalchemy.orm import Session
 
 from collegium.audit_inputs import AuditInputs
 from collegium.verify import recompute_round, verify_folder
-from coordinator.store import MaskedRow, ReleaseRow, RoundRow, RunRow
+from compliance.audit_log import NewEntry
+from coordinator.run_checks import FINDINGS
+from coordinator.store import (
+    LoggedRow,
+    MaskedRow,
+    ReleaseRow,
+    RoundRow,
+    RunRow,
+    Transaction,
+    now,
+)
 from coordinator.workspace import Workspace
 from protocol.encoding import digest
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
@@ -24,6 +34,7 @@ from protocol.identity import SigningKey
 from tests.output_folder import (
     RUNS,
     Rewriting,
+    append_to_log,
     change,
     changed_row,
     kept_note,
@@ -35,6 +46,12 @@ from tests.output_folder import (
 QUIET = Console(quiet=True)
 EAST = "silos/east/hospital.db"
 Tampering = Callable[[Path], object]
+Forgery = Callable[[Transaction], list[NewEntry]]
+
+
+def about(*, type: str, payload: str, record: str) -> NewEntry:
+    """Returns an entry of the run that ended last."""
+    return NewEntry(type=type, run_id="run-2", payload=payload, record=record)
 
 
 def told(folder: Path, **given: object) -> list[str]:
@@ -493,6 +510,71 @@ def test_a_message_that_no_hospital_signed_is_found(folder: Path) -> None:
 def test_a_round_that_never_was_is_not_in_the_hospitals_databases(folder: Path) -> None:
     change(folder, "DELETE FROM once_book WHERE slot = 'masked'", database=EAST)
     assert any("its own database does not" in fault for fault in told(folder))
+
+
+# With the key, later: entries are only appended, so that earlier checkpoints still fit.
+
+
+def released_again(kind: str) -> Forgery:
+    """A second release of a kind, which stands before the first."""
+
+    def forge(transaction: Transaction) -> list[NewEntry]:
+        (true,) = rows(transaction.session, ReleaseRow, run_id="run-2", kind=kind)
+        payload = true.payload_json.replace("0.", "0.9")  # type: ignore[attr-defined]
+        row = ReleaseRow(id=-1, run_id="run-2", kind=kind, payload_json=payload, released_at=now())
+        record = transaction.write(row)
+        return [about(type="release", payload=digest(payload.encode()), record=record)]
+
+    return forge
+
+
+def cells(table: type[LoggedRow], logged: str = "remark", **changed: object) -> Forgery:
+    """Other cells of a row of the run that ended last."""
+
+    def forge(transaction: Transaction) -> list[NewEntry]:
+        where = {"id": "run-2"} if table is RunRow else {"run_id": "run-2"}
+        row = rows(transaction.session, table, **where)[0]
+        for name, value in changed.items():
+            setattr(row, name, value)
+        return [about(type=logged, payload="0" * 64, record=transaction.write(row))]
+
+    return forge
+
+
+LATER: dict[str, Forgery] = {
+    "a second evaluation": released_again("evaluation"),
+    "a second set of signed tables": released_again("site-tables"),
+    "another kind of release": cells(ReleaseRow, "remark", kind="findings"),
+    "test noise": cells(RunRow, test_noise=True),
+    "seed": cells(RunRow, seed=7777),
+    "sweep": cells(RunRow, sweep="sweep-9"),
+    "time": cells(RunRow, started_at="2001-01-01T00:00:00.000Z"),
+    "environment": cells(RunRow, environment_json="{}"),
+    "failed": cells(RunRow, "run-failed", state="failed", failure="a hospital is to blame"),
+    "stopped": cells(RunRow, "run-stopped", state="stopped", failure="stopped"),
+    "why it failed": cells(RunRow, "settlements", failure="Approved by ethics"),
+    "a round's time": cells(RoundRow, opened_at="2001-01-01T00:00:00.000Z"),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_nothing_can_be_appended_to_a_run_that_has_ended(folder: Path, name: str) -> None:
+    append_to_log(folder, LATER[name], Workspace(folder).signing_key())
+    assert any("run-2" in fault for fault in told(folder))
+
+
+def test_what_a_red_team_found_is_appended_and_verifies(folder: Path) -> None:
+    """With the key its findings can be forged: the answer says that nobody else signed them."""
+
+    def found(transaction: Transaction) -> list[NewEntry]:
+        payload, record = transaction.release("run-2", FINDINGS, {"reasons": []})
+        return [about(type=FINDINGS, payload=payload, record=record)]
+
+    for _ in range(2):  # a red team may come again
+        append_to_log(folder, found, Workspace(folder).signing_key())
+    answer = verify_folder(folder, AuditInputs(), QUIET)
+    assert answer["verified"], answer["faults"]
+    assert any("what a red team found" in sentence for sentence in answer["not_checked"])
 
 
 def test_all_faults_are_told_with_their_places(folder: Path) -> None:

@@ -87,6 +87,13 @@ def upgrade() -> None:
     with op.batch_alter_table("release", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_release_run_id"), ["run_id"], unique=False)
         batch_op.create_index("ix_release_run_kind", ["run_id", "kind"], unique=False)
+        batch_op.create_index(
+            "uq_release_run_kind",
+            ["run_id", "kind"],
+            unique=True,
+            sqlite_where=sa.text("kind != 'redteam'"),
+            postgresql_where=sa.text("kind != 'redteam'"),
+        )
 
     op.create_table(
         "round",
