@@ -70,6 +70,7 @@ def unguarded(finished: Federation) -> Iterator[Session]:
             )
         for trigger, table in session.execute(text(named)).all():
             session.execute(text(f"DROP TRIGGER {trigger}" + (f" ON {table}" if table else "")))
+        session.execute(text("DROP INDEX IF EXISTS uq_release_run_kind"))
         yield session
 
 
