@@ -7,6 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
+from compliance.budget_words import percent
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 
@@ -84,9 +85,9 @@ class Progress:
             self._console.print(f"  {detail}", markup=False)
 
     def _spent(self, number: int) -> str:
-        """How much of the plan's epsilon the rounds so far have used up."""
+        """How much of the plan the rounds so far have used up; epsilon grows faster at first."""
         privacy = self._study.privacy
         if not isinstance(privacy, PatientPrivacy):
             return ", no privacy"
         done = min(1.0, (number + 1) / self._study.training.rounds)
-        return f", {done:.0%} of epsilon {privacy.epsilon:g} spent"
+        return f", {percent(done)} of the plan for epsilon {privacy.epsilon:g}"

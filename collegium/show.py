@@ -143,7 +143,7 @@ def summarise_sweep(points: Sequence[UtilityPoint], workspace: Workspace, consol
             MODES[level.mode],
             "none" if level.epsilon is None else f"{level.epsilon:g}",
             f"{level.auroc.mean:.3f}",
-            range_words(level.auroc) or f"one {level.auroc.over[:-1]} only",
+            range_words(level.auroc) or f"{level.auroc.count} only",
             str(level.auroc.count),
         )
     console.print(table)

@@ -6,7 +6,16 @@ Each ``describe_...`` is the twin of a chart; its text travels inside the drawin
 from collections.abc import Sequence
 
 from compliance.budget_words import percent
-from compliance.comparison import SPLITS, Difference, Estimate, Gap, differences, gaps, over_of
+from compliance.comparison import (
+    SPLITS,
+    Difference,
+    Estimate,
+    Gap,
+    differences,
+    gaps,
+    num_missing,
+    over_of,
+)
 from compliance.documents import Form, show
 from compliance.dossier import Dossier, Interval, RoundFacts, SiteFacts
 from compliance.utility import (
@@ -45,7 +54,11 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
     said = "; ".join(parts) + "."
     repeated = [interval_words(points)] if len(points) > 1 else []
     return " ".join(
-        [f"AUROC against ε. {said[:1].upper()}{said[1:]}", *describe_comparison(points), *repeated]
+        [
+            f"AUROC against ε. {said[:1].upper()}{said[1:]}",
+            *describe_comparison(points, withheld),
+            *repeated,
+        ]
     )
 
 
@@ -105,12 +118,24 @@ def level_words(level: UtilityLevel | Withheld) -> str:
     return name if level.mode == NONE else f"{name}, {MODES[NONE]}"
 
 
-def describe_comparison(points: Sequence[UtilityPoint]) -> tuple[str, ...]:
+def describe_comparison(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> tuple[str, ...]:
     """Says, a sentence each, what one mode gains over another at the same epsilon."""
     if not compares_modes(points):
         return ()
-    gains = [f"{difference_words(d)}: {estimate_words(d.auroc)}." for d in differences(points)]
+    gains = [
+        f"{difference_words(d)}: {estimate_words(d.auroc)}{_missing(points, withheld, d)}."
+        for d in differences(points)
+    ]
     return (*gains, *(gap_words(gap) for gap in gaps(points)))
+
+
+def _missing(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld], found: Difference
+) -> str:
+    count = num_missing(points, withheld, found.epsilon, found.mode, found.than)
+    return f", without {count} that were withheld" if count else ""
 
 
 def difference_words(found: Difference) -> str:
@@ -126,7 +151,12 @@ def gap_words(gap: Gap) -> str:
     if gap.closed is not None:
         return f"{lost}; shared noise closes {gap.closed:.0%} of that gap."
     if gap.lost.low is None:
-        return f"{lost}, on one {gap.lost.over[:-1]}."
+        number = (
+            f"one {gap.lost.over[:-1]}"
+            if gap.lost.count == 1
+            else f"{gap.lost.count} {gap.lost.over}"
+        )
+        return f"{lost}, on {number}."
     if gap.lost.low > 0:
         return f"{lost}."
     return f"{lost}, which over these {gap.lost.over} may be chance."
@@ -143,7 +173,8 @@ def estimate_words(found: Estimate) -> str:
     '+0.034 (95 % interval +0.020 to +0.047 over 10 seeds)'
     """
     if found.low is None or found.high is None:
-        return f"{found.mean:+.3f} (one {found.over[:-1]}: no interval)"
+        number = f"one {found.over[:-1]}" if found.count == 1 else f"{found.count} {found.over}"
+        return f"{found.mean:+.3f} ({number}: no interval)"
     return (
         f"{found.mean:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f} "
         f"over {found.count} {found.over})"

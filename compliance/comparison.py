@@ -71,7 +71,7 @@ def estimate(values: Sequence[float], over: str = SEEDS) -> Estimate:
         raise ValueError("a mean needs at least one value")
     mean, count = statistics.fmean(values), len(values)
     if count == 1:
-        return Estimate(mean=mean, low=None, high=None, count=1, over=over)
+        return Estimate(mean=mean, low=None, high=None, count=count, over=over)
     half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / math.sqrt(count)
     return Estimate(mean=mean, low=mean - half, high=mean + half, count=count, over=over)
 
@@ -216,6 +216,18 @@ def _by_epsilon(
     ]
 
 
+def num_missing(
+    points: Sequence[UtilityPoint],
+    withheld: Sequence[Withheld],
+    epsilon: float | None,
+    *modes: str,
+) -> int:
+    """Returns how many runs of these modes at an epsilon are in no mean, being withheld."""
+    if not any(point.kind == RELEASED for point in best_known(points)):
+        return 0
+    return sum(one.epsilon == epsilon and one.mode in modes for one in withheld)
+
+
 def comparison_json(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
 ) -> dict[str, Any]:
@@ -252,10 +264,22 @@ def comparison_json(
             ),
         ],
         "levels": [
-            {"mode": r.mode, "epsilon": r.epsilon, "auroc": _json(r.auroc)} for r in reached(points)
+            {
+                "mode": r.mode,
+                "epsilon": r.epsilon,
+                "auroc": _json(r.auroc),
+                "withheld": num_missing(points, withheld, r.epsilon, r.mode),
+            }
+            for r in reached(points)
         ],
         "differences": [
-            {"mode": d.mode, "than": d.than, "epsilon": d.epsilon, "auroc": _json(d.auroc)}
+            {
+                "mode": d.mode,
+                "than": d.than,
+                "epsilon": d.epsilon,
+                "auroc": _json(d.auroc),
+                "withheld": num_missing(points, withheld, d.epsilon, d.mode, d.than),
+            }
             for d in differences(points)
         ],
         "gaps": [

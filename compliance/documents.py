@@ -12,7 +12,7 @@ from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from typing import TypeAlias
 
-from compliance.budget_words import percent
+from compliance.budget_words import percent, percent_left
 from compliance.dossier import Interval
 
 Cell: TypeAlias = str | int | float | Interval | None
@@ -29,6 +29,7 @@ class Form(Enum):
     COUNT = "count"
     RATIO = "ratio"  # an AUROC or the like: three decimals
     SHARE = "share"  # a part of a budget: per cent
+    SHARE_LEFT = "share left"
     EPSILON = "epsilon"  # a privacy loss: three significant digits, rounded up
     SMALL = "small"  # a probability such as delta: three significant digits, rounded up
     NUMBER = "number"  # a setting such as a noise multiplier: four significant digits
@@ -258,6 +259,8 @@ def _show_number(value: float, form: Form) -> str:
             return f"{value:.3f}"
         case Form.SHARE:
             return percent(value)
+        case Form.SHARE_LEFT:
+            return percent_left(value)
         case Form.EPSILON:
             return f"{_rounded_up(value):g}"
         case Form.NUMBER:

@@ -285,7 +285,7 @@ def _costs(run: HospitalRun) -> Section:
             Column(title="Part sent", form=Form.SHARE),
             Column(title="Plan"),
             Column(title="Spent by all runs", form=Form.SHARE),
-            Column(title="Left", form=Form.SHARE),
+            Column(title="Left", form=Form.SHARE_LEFT),
         ),
         rows=tuple(
             (

@@ -34,7 +34,7 @@ from typing import Protocol
 
 from compliance.accounting import SampledGaussian
 from compliance.budget_filter import Filter
-from compliance.budget_words import percent
+from compliance.budget_words import percent, percent_left
 from compliance.ledger_chain import (
     Book,
     append_to,
@@ -523,8 +523,8 @@ def _require_held(budget: Budget, partition: Partition, committed: Rho, price: R
         raise BudgetSpent(
             f"the {partition} patients' budget does not suffice: this plan takes "
             f"{percent(budget.share(committed + price) - before)} of it, "
-            f"{percent(max(0.0, 1 - before))} is left (epsilon {budget.epsilon_max:g} at delta "
-            f"{budget.delta:g}, for life). Ask for a smaller epsilon or fewer rounds (in a "
+            f"{percent_left(max(0.0, 1 - before))} is left (epsilon {budget.epsilon_max:g} at "
+            f"delta {budget.delta:g}, for life). Ask for a smaller epsilon or fewer rounds (in a "
             "simulation: a larger --budget)"
         )
 
@@ -644,7 +644,7 @@ def _require_room(book: Book, parent: Entry, price: Rho) -> None:
         raise BudgetSpent(
             f"the plan of run {parent.run} does not hold this release: it needs "
             f"{percent(price.upper / parent.rho_upper)} of the plan, "
-            f"{percent(rest.upper / parent.rho_upper)} is left. Reserve what is missing first"
+            f"{percent_left(rest.upper / parent.rho_upper)} is left. Reserve what is missing first"
         )
 
 

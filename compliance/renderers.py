@@ -41,7 +41,16 @@ from compliance.dossier import Interval
 SCHEMA = "collegium/document/1"
 _TEMPLATES = Path(__file__).parent / "templates"
 _NUMERIC = frozenset(
-    {Form.COUNT, Form.RATIO, Form.SHARE, Form.EPSILON, Form.SMALL, Form.NUMBER, Form.SECONDS}
+    {
+        Form.COUNT,
+        Form.RATIO,
+        Form.SHARE,
+        Form.SHARE_LEFT,
+        Form.EPSILON,
+        Form.SMALL,
+        Form.NUMBER,
+        Form.SECONDS,
+    }
 )
 #: What a spreadsheet may take for the start of a formula, the full-width forms included.
 _FORMULA_STARTS = tuple("=+-@＝＋－＠")

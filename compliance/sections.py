@@ -22,7 +22,7 @@ from compliance.chart_words import (
     interval_words,
     site_claim,
 )
-from compliance.comparison import differences, gaps, over_of
+from compliance.comparison import differences, gaps, num_missing, over_of
 from compliance.documents import (
     Block,
     Bullets,
@@ -208,7 +208,7 @@ def _protection(level: UtilityLevel | Withheld) -> tuple[Cell, Cell]:
     return MODES[level.mode], "none: no privacy" if level.epsilon is None else level.epsilon
 
 
-def difference_table(points: Sequence[UtilityPoint]) -> Table:
+def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Table:
     """Returns what one mode gains over another at the same epsilon, paired over repetitions."""
     return Table(
         title="Modes of privacy against each other",
@@ -218,9 +218,17 @@ def difference_table(points: Sequence[UtilityPoint]) -> Table:
             Column(title="95 %, low", form=Form.RATIO),
             Column(title="95 %, high", form=Form.RATIO),
             Column(title=over_of(points).capitalize(), form=Form.COUNT),
+            Column(title="Withheld", form=Form.COUNT),
         ),
         rows=tuple(
-            (difference_words(d), d.auroc.mean, d.auroc.low, d.auroc.high, d.auroc.count)
+            (
+                difference_words(d),
+                d.auroc.mean,
+                d.auroc.low,
+                d.auroc.high,
+                d.auroc.count,
+                num_missing(points, withheld, d.epsilon, d.mode, d.than),
+            )  # fmt: skip
             for d in differences(points)
         ),
         note=f"Paired run by run; Student's t. {interval_words(points)}",
@@ -233,7 +241,11 @@ def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
     if compares_modes(points):
         closed = tuple((f"ε = {gap.epsilon:g}", gap_words(gap)) for gap in gaps(points))
         said = (Bullets(items=closed),) if closed else ()
-        blocks = (_utility_figure(points, withheld, _COMPARED), *said, difference_table(points))
+        blocks = (
+            _utility_figure(points, withheld, _COMPARED),
+            *said,
+            difference_table(points, withheld),
+        )
     elif points and all(point.epsilon is None for point in points):
         text = "Every finished run of this study trained without privacy; collegium sweep adds ε."
         blocks = (Paragraph(text=text), utility_table(points, withheld))

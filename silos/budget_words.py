@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from compliance.accounting import SampledGaussian
 from compliance.booked_price import DEAR, times_too_dear
 from compliance.budget_filter import Filter
-from compliance.budget_words import percent
+from compliance.budget_words import percent, percent_left
 from compliance.ledger_records import Forecast
 
 
@@ -13,7 +13,7 @@ def forecast_words(found: Forecast) -> str:
     """Returns what a study would take of a hospital's budget, and how often it fits."""
     if found.share is None:
         return "this study protects nobody"
-    share, left = percent(found.share), percent(found.remaining)
+    share, left = percent(found.share), percent_left(found.remaining)
     left = f"takes {share} of the budget for life, {left} is left"
     if found.runs == 0:
         return f"this study {left}: it does NOT fit"

@@ -1,5 +1,6 @@
 """``silo budget``: what is left, what a study would cost, and nothing is ever changed."""
 
+import doctest
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from collegium import cli
 from collegium.budget import show_budgets
+from compliance import budget_words
 from compliance.accounting import SampledGaussian
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
@@ -357,3 +359,7 @@ def test_output_holds_no_key_and_no_folder(
     assert run(monkeypatch, "--out", out, "--json") == 0
     said = capsys.readouterr()
     assert not [secret for secret in secrets if secret in said.out + said.err]
+
+
+def test_examples_in_the_words_of_a_budget_hold() -> None:
+    assert doctest.testmod(budget_words).failed == 0

@@ -22,7 +22,7 @@ from compliance.comparison import (
     reached,
 )
 from compliance.documents import Figure
-from compliance.sections import utility_section
+from compliance.sections import difference_table, utility_section
 from compliance.utility import (
     DISTRIBUTED,
     EXACT,
@@ -30,6 +30,7 @@ from compliance.utility import (
     POOLED,
     RELEASED,
     UtilityPoint,
+    Withheld,
     compares_modes,
 )
 from tests import dossiers
@@ -167,3 +168,21 @@ def test_json_says_what_the_words_say() -> None:
     assert found["differences"][0]["auroc"]["mean"] == pytest.approx(0.04)
     assert found["gaps"][0]["closed"] == pytest.approx(0.8)
     assert comparison_json(runs(LOCAL, 0.9))["levels"][0]["auroc"]["interval"] is None
+
+
+def test_levels_and_differences_say_how_many_runs_were_withheld() -> None:
+    points = [
+        UtilityPoint(epsilon=1.0, seed=seed, auroc=0.7 + 0.01 * seed, kind=RELEASED, mode=mode)
+        for mode in (LOCAL, DISTRIBUTED)
+        for seed in (1, 2)
+    ]
+    withheld = [Withheld(epsilon=1.0, seed=3, mode=LOCAL, why="too few patients")]
+    found = comparison_json(points, withheld)
+    assert {level["mode"]: level["withheld"] for level in found["levels"]} == {
+        LOCAL: 1, DISTRIBUTED: 0,
+    }  # fmt: skip
+    assert [one["withheld"] for one in found["differences"]] == [1]
+    assert "without 1 that were withheld" in describe_comparison(points, withheld)[0]
+    assert difference_table(points, withheld).rows[0][-1] == 1
+    exact = [*points, *runs(LOCAL, 0.8), *runs(DISTRIBUTED, 0.9)]
+    assert comparison_json(exact, withheld)["differences"][0]["withheld"] == 0

@@ -293,7 +293,7 @@ def test_dearer_share_than_planned_is_priced_as_it_is(ledger: Ledger) -> None:
     plan = reserve(ledger, steps=100)
     louder = event(1, noise_multiplier=1.001)  # as dear as 99.8 steps of the plan
     ledger.mark_sent(plan, context="c1", event=louder, blob="b", content="c1")
-    with pytest.raises(BudgetSpent, match=r"needs 1.0 % of the plan, 0.2 % is left"):
+    with pytest.raises(BudgetSpent, match=r"needs 1.0 % of the plan, 0.1 % is left"):
         send(ledger, plan, steps=1, context="c2")
 
 
