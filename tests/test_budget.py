@@ -231,7 +231,7 @@ def test_command_speaks_to_people_and_machines(
     assert list(json.loads(said.out)["hospitals"]) == ["east"]
     words = json.loads(said.out)["hospitals"]["east"]["forecast"]["words"]
     assert f"east: {words}" in said.err and words.startswith("this study takes ")
-    assert "run run-1 holds 41 % for its training, 12 % is sent" in said.err
+    assert "run run-1 holds 41 % for its training, 13 % is sent" in said.err
     assert TWO_FIGURES in " ".join(said.err.split())
 
 
