@@ -176,7 +176,7 @@ def test_study_over_budget_is_refused_and_books_nothing(ledger: Ledger) -> None:
     reserve(ledger, steps=200)
     head = ledger.head
     with pytest.raises(
-        BudgetSpent, match=r"takes 41 % of it, 19 % is left \(epsilon 8 at delta 2e-05, for life\)"
+        BudgetSpent, match=r"takes 41 % of it, 18 % is left \(epsilon 8 at delta 2e-05, for life\)"
     ):
         reserve(ledger, steps=100, run="run-2")
     assert ledger.head == head
