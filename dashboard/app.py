@@ -23,7 +23,7 @@ from compliance.comparison import gaps
 from compliance.documents import Document, Form, Statement, Table, Tone, show
 from compliance.dossier import Dossier
 from compliance.reports import privacy_report, render_csv, render_html, render_json
-from compliance.utility import UtilityPoint, compares_modes
+from compliance.utility import UtilityPoint, Withheld, compares_modes
 from coordinator.views import open_views
 from dashboard import presentation
 from dashboard.presentation import Views
@@ -150,14 +150,14 @@ def _utility(views: Views, dossier: Dossier) -> None:
     if len(points) > 1:
         st.caption(interval_words(points))
     if compares_modes(points):
-        _comparison(points)
+        _comparison(points, withheld)
 
 
-def _comparison(points: Sequence[UtilityPoint]) -> None:
+def _comparison(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
     for gap in gaps(points):
         st.markdown(presentation.plain(gap_words(gap)))
     with st.expander("Modes of privacy against each other, paired run by run"):
-        rows = presentation.readable(sections.difference_table(points))
+        rows = presentation.readable(sections.difference_table(points, withheld))
         st.dataframe(rows, hide_index=True, width="stretch")
 
 
