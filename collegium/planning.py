@@ -16,7 +16,6 @@ from compliance.budget_words import TWO_FIGURES, percent
 from compliance.evaluation_forecast import EvaluationForecast, forecast_evaluation
 from compliance.expected_auroc import Descent
 from compliance.planning import (
-    ASSUMED_AUROC,
     STEPS,
     Advice,
     Plan,
@@ -28,6 +27,7 @@ from compliance.planning import (
     plan_of,
     too_small,
 )
+from compliance.released_metrics import ASSUMED_AUROC
 from protocol.contract import TableCohort
 from protocol.errors import StudyRefused
 from protocol.privacy import DistributedPrivacy, PatientPrivacy

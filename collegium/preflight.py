@@ -20,7 +20,7 @@ from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.documents import Form, show
-from compliance.planning import ASSUMED_AUROC
+from compliance.released_metrics import ASSUMED_AUROC
 from compliance.study_shelf import index_beside
 from pipelines.faults import MOST_TOLD
 from pipelines.plausible import (

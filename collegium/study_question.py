@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from compliance.planning import ASSUMED_AUROC, Question, default_delta
+from compliance.planning import Question, default_delta
+from compliance.released_metrics import ASSUMED_AUROC
 from protocol.errors import StudyRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import KeyedHashSplit, Study

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from compliance.accounting import calibrate
-from compliance.planning import ASSUMED_AUROC, Question
+from compliance.planning import Question
 from compliance.release_rule import expected_counts, is_released
-from compliance.released_metrics import TOO_FEW, Estimate, auroc_from_histogram
+from compliance.released_metrics import ASSUMED_AUROC, TOO_FEW, Estimate, auroc_from_histogram
 from protocol.evaluation_vector import noise_deviations
 
 BINS = (32, 16, 8, 4)

@@ -35,7 +35,7 @@ from typing import Literal, TypeAlias
 
 from compliance.accounting import SampledGaussian, calibrate, epsilon
 from compliance.expected_auroc import Descent, Expected, expected_auroc
-from compliance.released_metrics import NEXT_TO_CHANCE
+from compliance.released_metrics import ASSUMED_AUROC, NEXT_TO_CHANCE
 from protocol.noise_shares import honest_shares
 
 Mode: TypeAlias = Literal["local", "distributed"]
@@ -47,8 +47,6 @@ DISTRIBUTED_MOST_PARAMETERS = 10_000_000
 DISTRIBUTED_MOST_STEPS = 500
 #: How much AUROC distributed noise must be worth, since it leans on the secure sum.
 WORTH_IT = 0.01
-#: What a model is taken to reach without privacy where nobody says it.
-ASSUMED_AUROC = 0.8
 
 _LEAST_CLIP, _MOST_CLIP, _CLIP = 0.05, 0.3, 0.07  # in units of R
 _MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MOST_IN_LOGIT = 3.0, 2.0, 16.0

@@ -15,8 +15,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.planning import ASSUMED_AUROC
-from compliance.released_metrics import WIDEST, auroc_from_histogram
+from compliance.released_metrics import ASSUMED_AUROC, WIDEST, auroc_from_histogram
 
 #: A class of fewer patients than this is too small, whatever the noise.
 _FEWEST = 1.0

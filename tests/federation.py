@@ -229,7 +229,8 @@ class Federation:
             record = transaction.write(
                 RunRow(
                     id=self.run_id, study_digest=self.study.digest, state="running",
-                    simulation=True, test_noise=False, seed=self.study.seeds.model,
+                    simulation=True, test_noise=self.invitation.fixed_noise_seed is not None,
+                    seed=self.study.seeds.model,
                     started_at=now(), roster_json=self.roster.canonical_bytes.decode(),
                     sites_json=signed_words(self.words), environment_json="{}",
                 )

@@ -240,7 +240,9 @@ def test_a_patient_that_is_always_drawn_is_caught(
 
 @both_modes
 def test_a_sample_that_repeats_in_every_round_is_caught(study: Study) -> None:
-    assert "samples of two steps" in failed(study, entropy=SameSample(round=0))
+    # With few patients in few rounds, which of the two checks sees it depends on the draw.
+    caught = failed(study, entropy=SameSample(round=0))
+    assert caught & {"samples of two steps", "inclusion of each patient"}
 
 
 def test_a_sample_that_repeats_in_the_steps_of_a_round_is_caught() -> None:

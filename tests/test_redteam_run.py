@@ -192,15 +192,15 @@ def test_nothing_found_later_makes_a_contradicted_run_good_again(
     assert open_views(contradicted.workspace.root).dossier("run-1").state == "failed"
 
 
-def test_what_was_signed_too_low_contradicts_the_run(
+def test_what_was_signed_too_low_is_a_fault_before_anything_is_attacked(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("silos.privacy_plan.epsilon", lambda event, delta: 0.5)
         patch.setattr("silos.second_opinion.require_not_cheaper", lambda *given: None)
         federation = made(tmp_path, small_study())
-    (reason,) = attacked(federation).reasons
-    assert reason == "not as promised: price of what was signed"
+    with pytest.raises(StoreBroken, match="east signed evaluation_epsilon 0.5, and the study fix"):
+        attacked(federation)
 
 
 def test_masks_that_are_used_twice_contradict_the_run(

@@ -55,6 +55,6 @@ def test_a_fork_is_shown_with_both_notes(network: Network) -> None:
     hospital.close()
     done = CliRunner().invoke(app, ["silo", "log", "--home", str(home)])
     assert done.exit_code == 0
-    assert "FORK   run run-9" in done.stderr
-    assert newest.note.decode() in done.stderr
-    assert "another note" in done.stderr
+    assert "FORK   run run-9" in done.stdout
+    assert newest.note.decode() in done.stdout
+    assert "another note" in done.stdout
