@@ -29,14 +29,22 @@ def start(*arguments: object) -> Done:
     )
 
 
-def ask(*arguments: object) -> Done:
-    """Runs a command in this process: for what reads a folder and starts nothing."""
+def ask(*arguments: object, types: str = "") -> Done:
+    """Runs a command in this process, for what starts no other.
+
+    ``types`` is what a person types.
+    """
     words = ["collegium", *map(str, arguments)]
     out, err, code = io.StringIO(), io.StringIO(), 0
     umask = os.umask(0o077)
     os.umask(umask)
     try:
-        with patch.object(sys, "argv", words), redirect_stdout(out), redirect_stderr(err):
+        with (
+            patch.object(sys, "argv", words),
+            patch.object(sys, "stdin", io.StringIO(types)),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
             cli.main()
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 0

@@ -2,13 +2,11 @@
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from collegium import cli
 from collegium.audit_inputs import AuditInputs
 from collegium.show import export_report
 from collegium.verify import recompute_round, verify_folder
@@ -20,25 +18,17 @@ from coordinator.workspace import Workspace
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from silos.site_template import site_template
+from tests.commands import ask
 from tests.output_folder import RUNS, change, kept_note, rewrite_log, without_run
 from tests.studies import small_study
 
 QUIET = Console(quiet=True)
 
 
-def audit(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *given: object
-) -> tuple[int, dict[str, object], str]:
+def audit(*given: object) -> tuple[int, dict[str, object], str]:
     """Runs a command of ``collegium audit`` with --json; returns code, answer and words."""
-    monkeypatch.setattr(sys, "argv", ["collegium", "audit", *map(str, given), "--json"])
-    capsys.readouterr()
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as ended:
-        code = int(ended.code or 0)
-    said = capsys.readouterr()
-    return code, json.loads(said.out), said.err
+    done = ask("audit", *given, "--json")
+    return done.returncode, json.loads(done.stdout), done.stderr
 
 
 def faults(folder: Path, **given: object) -> list[str]:
@@ -59,10 +49,8 @@ def log_more(folder: Path) -> None:
     store.close()
 
 
-def test_the_answer_names_key_root_and_date_and_what_was_not_checked(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, answer, words = audit(monkeypatch, capsys, "verify", "--out", folder)
+def test_the_answer_names_key_root_and_date_and_what_was_not_checked(folder: Path) -> None:
+    code, answer, words = audit("verify", "--out", folder)
     own = Workspace(folder).public_key().hex()
     assert (code, answer["verified"], answer["faults"]) == (0, True, [])
     assert (answer["key"], answer["key_given"], answer["ledgers"]) == (own, False, 4)
@@ -71,15 +59,13 @@ def test_the_answer_names_key_root_and_date_and_what_was_not_checked(
     assert "whose log it is: the key is the one in this folder" in words
 
 
-def test_a_given_key_is_the_one_that_is_trusted(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_given_key_is_the_one_that_is_trusted(folder: Path) -> None:
     own = Workspace(folder).public_key().hex()
     for key in (own, folder / "coordinator.pub"):
-        code, answer, words = audit(monkeypatch, capsys, "verify", "--out", folder, "--key", key)
+        code, answer, words = audit("verify", "--out", folder, "--key", key)
         assert (code, answer["key_given"]) == (0, True)
         assert "whose log it is" not in words
-    code, answer, words = audit(monkeypatch, capsys, "verify", "--out", folder, "--key", "ab" * 32)
+    code, answer, words = audit("verify", "--out", folder, "--key", "ab" * 32)
     assert (code, answer["verified"]) == (2, False)
     assert "coordinator.pub holds another key than the one given" in words
 
@@ -101,13 +87,11 @@ def test_a_given_key_is_the_one_that_is_trusted(
 )
 def test_wrong_usage_and_what_is_not_there_have_codes_of_their_own(
     genuine: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     given: tuple[str, ...],
     code: int,
 ) -> None:
     named = [part.format(folder=genuine) for part in given]
-    found, answer, words = audit(monkeypatch, capsys, *named)
+    found, answer, words = audit(*named)
     assert (found, answer["verified"], bool(answer["error"])) == (code, False, True)
     assert words.strip()
 
@@ -115,12 +99,10 @@ def test_wrong_usage_and_what_is_not_there_have_codes_of_their_own(
 @pytest.mark.parametrize("statement", ["UPDATE run SET seed = 9", "DROP TABLE run"])
 def test_what_was_tampered_with_is_two_and_is_answered(
     folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
     statement: str,
 ) -> None:
     change(folder, "UPDATE run SET seed = 8", statement)
-    code, answer, words = audit(monkeypatch, capsys, "verify", "--out", folder)
+    code, answer, words = audit("verify", "--out", folder)
     assert (code, answer["verified"]) == (2, False)
     assert answer.get("faults") or answer.get("error")
     assert "collegium: " in words

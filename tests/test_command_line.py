@@ -12,35 +12,21 @@ from collegium import cli
 from collegium.preflight import describe_study
 from collegium.progress import Progress
 from compliance.renderers import RENDERERS
-from coordinator.store import RunRow, Store, now
+from coordinator.store import Store
 from coordinator.workspace import Workspace
 from protocol.study_file import read_study
-from tests.studies import TABLE_STUDY, small_study
+from tests.begun_run import RUN, begin_run
+from tests.studies import TABLE_STUDY
 from tests.test_cli import refused, run
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
 
 
-RUN = "20261126-101500-0a1b"
-
-
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     """A folder with one run that has begun."""
-    workspace, study = Workspace.create(tmp_path / "out"), small_study()
-    store = Store(workspace.database)
-    with store.transaction() as transaction:
-        transaction.register(study)
-        transaction.write(
-            RunRow(
-                id=RUN, study_digest=study.digest, state="running", simulation=False,
-                test_noise=False, seed=1, started_at=now(), roster_json="{}", sites_json="{}",
-                environment_json="{}",
-            )
-        )  # fmt: skip
-    store.close()
-    return workspace.root
+    return begin_run(tmp_path / "out")
 
 
 def completed(*words: object) -> str:

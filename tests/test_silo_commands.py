@@ -1,15 +1,12 @@
 """``collegium silo`` and ``collegium study new|register`` as people use them."""
 
-import io
 import json
 import os
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from collegium import cli
 from compliance.joined_runs import JoinedRuns, RunState
 from compliance.store import open_hospital, read_hospital
 from compliance.study_shelf import StudyShelf
@@ -18,6 +15,7 @@ from coordinator.workspace import Workspace
 from protocol.errors import PolicyRefused, SiteFileRefused, StudyRefused, WorkspaceRefused
 from protocol.study_file import read_study, read_study_file
 from silos.consent import Consent
+from tests.commands import ask
 from tests.hospital_home import OFFICER, make_east
 from tests.sites import changed_site
 from tests.studies import TABLE_STUDY, changed, small_study
@@ -31,18 +29,13 @@ DIGITS = small_study().digest[:8]
 class Person:
     """Runs commands in this process; what was read and written is kept."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-        self.out = self.err = ""
+    out = err = ""
 
     def runs(self, *words: object, types: str = "") -> int:
         """Runs a command; returns its exit code."""
-        self._monkeypatch.setattr(sys, "argv", ["collegium", *map(str, words)])
-        self._monkeypatch.setattr(sys, "stdin", io.StringIO(types))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        self.out, self.err = self._capsys.readouterr()
-        return ended.value.code if isinstance(ended.value.code, int) else 0
+        done = ask(*words, types=types)
+        self.out, self.err = done.stdout, done.stderr
+        return done.returncode
 
     def reads_refusal(self, *words: object, types: str = "") -> str:
         """Runs a command that must be refused; returns what it says."""
@@ -53,8 +46,8 @@ class Person:
 
 
 @pytest.fixture
-def person(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Person:
-    return Person(monkeypatch, capsys)
+def person() -> Person:
+    return Person()
 
 
 @pytest.fixture

@@ -5,33 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.store import RunRow, Store, now
+from coordinator.store import Store
 from coordinator.waiting import waited_for, words
 from coordinator.workspace import Workspace
 from protocol.errors import WorkspaceRefused
+from tests.begun_run import RUN, begin_run
 from tests.commands import ask
 from tests.studies import small_study
 from tests.test_run_list import REAL, WITHHELD
-
-RUN = "20261126-101500-0a1b"
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A coordinator's folder with one run that is at work."""
-    workspace, study = Workspace.create(tmp_path / "coordinator"), small_study()
-    store = Store(workspace.database)
-    with store.transaction() as transaction:
-        transaction.register(study)
-        transaction.write(
-            RunRow(
-                id=RUN, study_digest=study.digest, state="running", simulation=False,
-                test_noise=False, seed=1, started_at=now(), roster_json="{}", sites_json="{}",
-                environment_json="{}",
-            )
-        )  # fmt: skip
-    store.close()
-    return workspace.root
+    return begin_run(tmp_path / "out")
 
 
 def set_state(home: Path, state: str) -> None:

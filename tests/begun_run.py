@@ -1,0 +1,26 @@
+"""A folder with one run that has begun and not ended."""
+
+from pathlib import Path
+
+from coordinator.store import RunRow, Store, now
+from coordinator.workspace import Workspace
+from tests.studies import small_study
+
+RUN = "20261126-101500-0a1b"
+
+
+def begin_run(folder: Path) -> Path:
+    """Makes a coordinator's folder with the run ``RUN``; returns the folder."""
+    workspace, study = Workspace.create(folder), small_study()
+    store = Store(workspace.database)
+    with store.transaction() as transaction:
+        transaction.register(study)
+        transaction.write(
+            RunRow(
+                id=RUN, study_digest=study.digest, state="running", simulation=False,
+                test_noise=False, seed=1, started_at=now(), roster_json="{}", sites_json="{}",
+                environment_json="{}",
+            )
+        )  # fmt: skip
+    store.close()
+    return workspace.root
