@@ -135,7 +135,10 @@ def _root(
 
 @app.command()
 def demo(out: Out = Path("demo-out"), as_json: AsJson = False) -> None:
-    """Four hospitals, 569 real patients, patient-level privacy, secure aggregation: one minute."""
+    """Trains with four simulated hospitals, in about a minute.
+
+    569 real patients, patient-level privacy, secure aggregation.
+    """
     from collegium.demo import run_demo
 
     with redirect_stdout(sys.stderr):  # Ray prints what it likes; stdout is for --json alone
@@ -197,7 +200,10 @@ def network_demo(
     test_noise: TestNoise = False,
     as_json: AsJson = False,
 ) -> None:
-    """Runs a study on a network of processes: a coordinator, and a supervisor for each hospital."""
+    """Runs a study on a network of processes on this machine.
+
+    A coordinator, and a supervisor for each hospital, over TLS.
+    """
     from collegium.network_demo import network_demo as run_network
     from collegium.show import summarise
     from coordinator.workspace import Workspace
@@ -212,7 +218,7 @@ def network_demo(
 def sweep(
     studies: Annotated[
         list[Path],
-        typer.Argument(metavar="STUDY...", help="One study document, or one for each mode (YAML)."),
+        typer.Argument(metavar="STUDY", help="One study document, or one for each mode (YAML)."),
     ],
     out: Out,
     epsilon: Annotated[str, typer.Option("--epsilon", help="For example 0.5,2,8 or 1,none.")],
@@ -237,7 +243,7 @@ def sweep(
     budget: Budget = None,
     as_json: AsJson = False,
 ) -> None:
-    """Runs studies at several epsilons, seeds and modes: utility against privacy."""
+    """Compares epsilons, seeds and modes: utility against privacy."""
     from collegium.consortium import Settings
     from collegium.sweep import Grid, parse_epsilons, parse_modes, parse_seeds, sweep_studies
 
@@ -277,7 +283,7 @@ def redteam(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Attacks a study, or a run of one: does anything contradict the privacy it claims?"""
+    """Attacks a study or a run: is its privacy contradicted?"""
     from collegium.redteam import red_team_study
     from collegium.redteam_run import Places, red_team_run
     from protocol.errors import WorkspaceRefused
@@ -336,7 +342,9 @@ def audit_verify(
     checkpoint: Annotated[
         list[Path] | None,
         typer.Option(
-            "--checkpoint", help="A signed head of the log that somebody else kept; repeatable."
+            "--checkpoint",
+            metavar="FILE",
+            help="A signed head of the log that somebody else kept; repeatable.",
         ),
     ] = None,
     report: Annotated[
@@ -348,7 +356,9 @@ def audit_verify(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Checks log, records, files and hospitals; writes nothing, and says what it cannot check.
+    """Checks log, records, files and hospitals; writes nothing.
+
+    It also says what it cannot check.
 
     Exit codes: 0 verified; 2 tampered with or damaged; 64 wrong usage; 66 not found.
     """
@@ -388,7 +398,7 @@ def audit_recompute(
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
-    """Computes a kept round's sum again from what the hospitals sent, bit by bit."""
+    """Computes a kept round's sum again. From what the hospitals sent, bit by bit."""
     from collegium.verify import recompute_round
 
     with _auditing(as_json):
@@ -406,7 +416,7 @@ def report_export(
         typer.Option("--format", help="A page, one JSON value, or a line for each value."),
     ] = ReportForm.html,
 ) -> None:
-    """Writes the privacy statement, the run record and the audit entries of a run."""
+    """Writes a run's report. It holds privacy statement, run record and audit entries."""
     if is_hospital(out):
         from collegium import own_folder
 
@@ -436,7 +446,7 @@ def study_check(
     ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Checks a study and says what it promises; with --data, every site's records as well."""
+    """Checks a study and says what it promises. With --data, checks every site's records too."""
     from collegium.preflight import check_records, describe_study
 
     checked = _study(study, None)
@@ -479,7 +489,7 @@ def study_register(
     home: Annotated[Path, typer.Option("--home", help="The coordinator's folder.")],
     as_json: AsJson = False,
 ) -> None:
-    """Registers a study and its index file with the coordinator, so that it can be run."""
+    """Registers a study with the coordinator, so that it can be run."""
     from collegium.registering import register_study
 
     read, new = register_study(study, home)
@@ -534,7 +544,10 @@ def study_plan(
     ] = 10.0,
     as_json: AsJson = False,
 ) -> None:
-    """Advises steps, learning rate, clip, noise and mode, and says what they should reach."""
+    """Advises mode, steps, learning rate, clip and start.
+
+    It also says what they should reach.
+    """
     from collegium.planning import plan_study
     from collegium.study_question import PlanOptions
 

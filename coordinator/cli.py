@@ -47,7 +47,7 @@ def init(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Makes the coordinator's folder: signing key, root, issuing and server certificate."""
+    """Makes the coordinator's folder. It holds signing key, root and certificates."""
     from coordinator.home import make_home
     from protocol.fingerprints import spoken
 
@@ -132,7 +132,7 @@ def revoke(
     reason: Annotated[str, typer.Option("--reason", help="Kept in the database, for the audit.")],
     as_json: AsJson = False,
 ) -> None:
-    """Ends a hospital's certificates, identity key and invitations at once."""
+    """Ends a hospital's certificates, key and invitations at once."""
     from coordinator.home import open_members
 
     with open_members(home) as members:
@@ -152,7 +152,7 @@ def revoke(
 
 @app.command()
 def members(home: Home, as_json: AsJson = False) -> None:
-    """Lists the hospitals: invited, enrolled or revoked, and who has a vote."""
+    """Lists the hospitals: invited, enrolled or revoked; who votes."""
     from coordinator.authority import Authority
     from coordinator.home import open_members
     from protocol.fingerprints import spoken
@@ -196,7 +196,7 @@ def hosts(
 
 @app.command()
 def rotate(home: Home, as_json: AsJson = False) -> None:
-    """Makes a new issuing key and certificate; needs the root's key in its place."""
+    """Makes a new issuing key and certificate. The root's key must be in its place."""
     from coordinator.authority import Authority
     from coordinator.home import open_members
 
@@ -219,7 +219,10 @@ def roster_propose(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Proposes the roster of all enrolled hospitals, valid for a year, for the members to sign."""
+    """Proposes the roster of all enrolled hospitals.
+
+    The members sign it; it is valid for a year.
+    """
     from coordinator.home import open_members
 
     with open_members(home) as register:

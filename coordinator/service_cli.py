@@ -54,7 +54,7 @@ def start(
         ),
     ] = 336.0,
 ) -> None:
-    """Serves the hospitals until stopped; takes up the runs that were under way."""
+    """Serves the hospitals until stopped. It takes up the runs that were under way."""
     from coordinator.control import controlling
     from coordinator.network_run import Pace
     from coordinator.service import Service
@@ -100,7 +100,9 @@ def metrics_shown(counts: "CollectorRegistry", port: int | None) -> Iterator[Non
 
 @app.command("run")
 def run(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="A registered study's digest.")],
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A registered study: its name or digest.")
+    ],
     home: Home,
     wait: Annotated[bool, typer.Option("--wait", help="Waits for the run's end.")] = False,
     test_noise: Annotated[
@@ -111,7 +113,9 @@ def run(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Begins a run of a registered study; the hospitals join as they approve it.
+    """Begins a run of a registered study.
+
+    The hospitals join as they approve it.
 
     With --wait the exit code is 1 where the run does not reach its end.
     """
@@ -147,13 +151,13 @@ def resume(name: Run, home: Home) -> None:
 
 @app.command()
 def stop(name: Run, home: Home) -> None:
-    """Ends a run now, whatever it is doing; hospitals settle what was sent."""
+    """Ends a run now, whatever it is doing. Hospitals settle what was sent."""
     _steer(home, name, "stop")
 
 
 @app.command()
 def status(home: Home, as_json: AsJson = False) -> None:
-    """Shows what the running service does, and when each hospital was last heard of."""
+    """Shows what the service does, and when hospitals were heard of."""
     from coordinator.control import ask
 
     found, tell = ask(home, "GET", "/status"), answer(as_json)

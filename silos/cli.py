@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="What a hospital does and sees of itself.", no_args_is_help=True)
 roster_app = typer.Typer(
-    help="Whose updates ours are summed with: compared by people, signed here.",
+    help="Whose updates ours are summed with.",
     no_args_is_help=True,
 )
 app.add_typer(roster_app, name="roster")
@@ -71,7 +71,7 @@ def init(
         typer.Option("--database", help="postgresql://...: the ledger lives there instead."),
     ] = None,
 ) -> None:
-    """Makes a hospital's folder: fresh keys, and a site file that allows nothing yet."""
+    """Makes a hospital's folder. It holds fresh keys, and a site file that allows nothing yet."""
     from silos.site_acts import make_home
 
     make_home(home, site, coordinator, simulated=simulated, database=database)
@@ -97,7 +97,7 @@ def grant(
     unit: Annotated[str, typer.Option("--unit", help="patient, or record (weaker).")] = "patient",
     as_json: AsJson = False,
 ) -> None:
-    """Opens the privacy budget of this hospital's patients: once, for life."""
+    """Opens the patients' privacy budget: once, for life."""
     from silos.budget import print_budgets
     from silos.site_acts import grant
     from silos.site_file import site_file_of
@@ -111,7 +111,9 @@ def grant(
 
 @app.command()
 def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
-    """Looks at everything that a study needs here, and says what to mend; exit code 2 if anything.
+    """Says whether a study could run here, and what to mend first.
+
+    Exit code 2 if there is anything to mend.
 
     Records (what they are goes to stdout), policy, approval, budget, machine, certificate and
     line; counts only, and nothing of it is sent anywhere.
@@ -147,7 +149,9 @@ def attest(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Writes evidence about this machine, from its processor, and shows what it says.
+    """Writes evidence about this machine, from its processor.
+
+    It also shows what the evidence says.
 
     Without --run it is a trial, which no run accepts: it shows the measurement and the firmware
     that other hospitals would write into their policies. In a run the supervisor does this itself.
@@ -171,7 +175,7 @@ def approve(
     reason: Reason = "",
     yes: Yes = False,
 ) -> None:
-    """Shows what a study would do here in plain words, and records a person's approval of it."""
+    """Records a person's approval of a study. It first shows what the study would do here."""
     from protocol.study_file import read_study_file
     from silos.site_acts import approve, describe_request
 
@@ -196,7 +200,7 @@ def withdraw(
     by: By,
     reason: Reason = "",
 ) -> None:
-    """Withdraws every approval of a study: it cannot join here any more."""
+    """Withdraws every approval of a study. It cannot join here any more."""
     from silos.site_acts import withdraw
 
     done = withdraw(home, digest, by=by, reason=reason)
@@ -205,7 +209,7 @@ def withdraw(
 
 @app.command()
 def studies(home: Home, as_json: AsJson = False) -> None:
-    """Lists the studies that were decided on, and whether each may run now."""
+    """Lists the studies decided on, and whether each may run now."""
     from silos.site_acts import list_studies
 
     found = list_studies(home)
@@ -215,7 +219,10 @@ def studies(home: Home, as_json: AsJson = False) -> None:
 
 @app.command()
 def status(home: Home, as_json: AsJson = False) -> None:
-    """Shows what this hospital's own files say: runs, approvals, budget, certificate, contact."""
+    """Shows runs, approvals, budget, certificate and contact.
+
+    All of it is read from this hospital's own files.
+    """
     from silos.budget import print_budgets
     from silos.site_acts import describe_home
 
@@ -246,7 +253,10 @@ def log_command(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Shows the newest head of the coordinator's log that this hospital holds, and any fork."""
+    """Shows the newest head held here of the coordinator's log.
+
+    It also shows heads that contradict each other.
+    """
     from silos.log_view import view_log, write_note
 
     found, tell = view_log(home), answer(as_json)
@@ -289,7 +299,10 @@ def backup(
     to: Annotated[Path, typer.Option("--to", help="The folder where the backup is written.")],
     keys: Annotated[bool, typer.Option("--keys", help="The keys, instead of the ledger.")] = False,
 ) -> None:
-    """Writes an encrypted backup of the ledger, or of the keys, while the hospital works."""
+    """Writes an encrypted backup of the ledger, or of the keys.
+
+    The hospital may be at work.
+    """
     from silos.backup import back_up
 
     say(f"written  {back_up(home, to, 'keys' if keys else 'ledger')}")
@@ -301,7 +314,10 @@ def restore(
     home: Home,
     identity: Annotated[Path, typer.Option("--identity", help="The file with the age identity.")],
 ) -> None:
-    """Unpacks a backup into a hospital's folder that does not hold it; starts nothing."""
+    """Unpacks a backup into a hospital's folder.
+
+    The folder must not hold it yet; nothing is started.
+    """
     from silos.backup import restore
 
     for name in restore(backup, home, identity):
@@ -343,7 +359,10 @@ def roster_show(home: Home, as_json: AsJson = False) -> None:
 
 @roster_app.command("compare")
 def roster_compare(home: Home, as_json: AsJson = False) -> None:
-    """Shows the safety number with each other hospital: the two of you read it to each other."""
+    """Shows the safety number with each other hospital.
+
+    The two of you read it to each other.
+    """
     from silos.roster_acts import safety_numbers
 
     roster, numbers = safety_numbers(home)
@@ -366,7 +385,10 @@ def roster_compare(home: Home, as_json: AsJson = False) -> None:
 
 @roster_app.command("sign")
 def roster_sign(home: Home, digest: Digest = None) -> None:
-    """Signs the proposed roster, after its keys were compared with the other hospitals'."""
+    """Signs the proposed roster, after its keys were compared.
+
+    People compare them with the other hospitals first.
+    """
     from silos.roster_acts import look, sign
 
     view = look(home)
@@ -380,7 +402,10 @@ def roster_sign(home: Home, digest: Digest = None) -> None:
 
 @roster_app.command("trust")
 def roster_trust(home: Home, digest: Digest = None) -> None:
-    """Trusts the first roster that this hospital sees, after comparing it with other members."""
+    """Trusts the first roster that this hospital sees.
+
+    People compare it with other members first.
+    """
     from silos.roster_acts import look, trust
 
     view = look(home)
@@ -397,7 +422,10 @@ def roster_leave(
     reason: Annotated[str, typer.Option("--reason", help="Kept for ever.")],
     yes: Yes = False,
 ) -> None:
-    """Ends trust in every roster so far, and the identity key with it; budget and ledger stay."""
+    """Ends trust in every roster so far, and the identity key.
+
+    Budget and ledger stay.
+    """
     from silos.key_acts import leave, show
 
     site = show(home).site
@@ -431,7 +459,10 @@ def key_show(home: Home, as_json: AsJson = False) -> None:
 
 @key_app.command("rotate")
 def key_rotate(home: Home, as_json: AsJson = False) -> None:
-    """Makes the next identity key and announces it; it counts from the roster that names it."""
+    """Makes the next identity key and announces it.
+
+    It counts from the roster that names it.
+    """
     from dataclasses import asdict
 
     from silos.key_acts import rotate
@@ -450,7 +481,10 @@ def key_rotate(home: Home, as_json: AsJson = False) -> None:
 
 @app.command()
 def restored(home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False) -> None:
-    """Lets this hospital go on after a restore that lost the lists in hospital-heads/."""
+    """Lets this hospital go on after a restore.
+
+    For a restore that lost the lists in hospital-heads/.
+    """
     from silos.key_acts import show
     from silos.restoring import accept_restored
 
@@ -476,7 +510,7 @@ def restored(home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes
 def ledger_write_off(
     home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False
 ) -> None:
-    """Lets a ledger that is an older copy go on, with its whole budget booked as spent."""
+    """Lets an older copy of a ledger go on. Its whole budget is booked as spent."""
     from compliance.budget_words import percent
     from silos.key_acts import show
     from silos.restoring import write_off

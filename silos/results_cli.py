@@ -32,7 +32,7 @@ def results(
     ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
 ) -> None:
-    """Shows what came back from the runs: the models, and the figures that were released.
+    """Shows what came back from the runs: models and released figures.
 
     With RUN, the model is compared with one that is trained here without the others, on
     this hospital's own test patients. Those figures are exact and must not leave.

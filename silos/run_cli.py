@@ -27,7 +27,10 @@ def leave(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ends this hospital's part in a run, for good; the supervisor need not be stopped."""
+    """Ends this hospital's part in a run, for good.
+
+    The supervisor need not be stopped.
+    """
     from silos.budget import print_budgets
     from silos.run_acts import leave_run
     from silos.site_file import site_file_of

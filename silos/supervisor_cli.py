@@ -35,7 +35,7 @@ def enrol(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accepts an invitation after comparing its root: a certificate comes back, keys stay."""
+    """Accepts an invitation, after its root was compared. A certificate comes back, keys stay."""
     from protocol.consortium_root import coordinator_of
     from protocol.fingerprints import spoken
     from silos.credentials import read_invitation
@@ -78,7 +78,7 @@ def start(
         typer.Option("--test-noise", help="Fixed noise of a simulated hospital: protects nobody."),
     ] = False,
 ) -> None:
-    """Serves the consortium until stopped: takes part in the studies that were approved here."""
+    """Takes part in the studies approved here, until stopped."""
     from silos.attestation_acts import own_evidence
     from silos.confinement import leave_no_core
     from silos.consent import Consent

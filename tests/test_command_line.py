@@ -2,10 +2,13 @@
 
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from collegium import cli
@@ -132,3 +135,22 @@ def test_bar_and_time_left_stand_in_eighty_columns(capsys: Capture) -> None:
     progress._console.print(progress._bar.get_renderable())
     (line,) = capsys.readouterr().out.splitlines()
     assert "━" in line and "0/" in line and "-:--:--" in line and "round 3 of" in line
+
+
+def _helps(command: Any, name: str, parent: Any = None) -> Iterator[tuple[str, str]]:
+    """Yields the help of a command and of all below it, as a terminal of 80 columns shows it."""
+    context = command.context_class(
+        command, info_name=name, parent=parent, terminal_width=80, max_content_width=80
+    )
+    yield context.command_path, command.get_help(context)
+    for below, found in getattr(command, "commands", {}).items():
+        yield from _helps(found, below, context)
+
+
+def test_no_line_of_any_help_is_cut_off_or_too_wide() -> None:
+    helps = dict(_helps(get_command(cli.app), "collegium"))
+    assert {"collegium silo roster sign", "collegium coordinator run"} < set(helps)
+    for path, text in helps.items():
+        for line in text.splitlines():
+            assert len(line) <= 80, path
+            assert line.startswith("Usage: ") or not line.endswith("..."), f"{path}: {line}"
