@@ -169,13 +169,15 @@ def simulate(
     processes: Annotated[
         int | None,
         typer.Option(
-            "--processes", min=1, help="Processes that hold the hospitals; several may share one."
+            "--processes",
+            min=1,
+            help="Processes that hold the hospitals; several may share one. By default one a core.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Runs a study with every hospital simulated on this machine."""
-    from collegium.consortium import MOST_PROCESSES, Settings
+    from collegium.consortium import Settings, usual_processes
     from collegium.simulation import simulate_study
 
     settings = Settings(
@@ -183,7 +185,7 @@ def simulate(
         budget=budget,
         test_noise=test_noise,
         workers=workers,
-        processes=processes or MOST_PROCESSES,
+        processes=processes or usual_processes(),
     )
     with redirect_stdout(sys.stderr):
         read = _study(study, seed)

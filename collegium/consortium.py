@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,13 @@ from silos.refused import Refused
 DEFAULT_BUDGET = 10.0
 DEFAULT_DELTA = 1e-5
 MOST_WORKERS = 64
-#: Hospitals beyond so many share processes: one takes 0.4 GB before it holds any record.
+#: Of the processes that hold hospitals: one takes 0.4 GB before it holds any record.
 MOST_PROCESSES = 12
+
+
+def usual_processes() -> int:
+    """Returns how many processes hold hospitals unless a person says otherwise: one for a core."""
+    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,8 @@ class Settings:
     """What a simulation is told beside the study; nothing here changes a result.
 
     ``workers`` is how many processes compute gradients inside each hospital,
-    ``processes`` how many hold hospitals: beyond that, several share one.
+    ``processes`` how many hold hospitals: beyond that, several share one. By
+    default there is one for each core, for each takes seconds to import torch and Opacus.
 
     Raises:
         WorkspaceRefused: the budget is not a number above zero, or too many workers.
@@ -49,7 +55,7 @@ class Settings:
     budget: float | None = None
     test_noise: bool = False
     workers: int = 1
-    processes: int = MOST_PROCESSES
+    processes: int = field(default_factory=usual_processes)
 
     def __post_init__(self) -> None:
         if self.budget is not None and not 0 < self.budget < math.inf:

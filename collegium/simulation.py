@@ -1,4 +1,4 @@
-"""Simulates a consortium on one machine: a local Ray, one actor per hospital.
+"""Simulates a consortium on one machine: a local Ray, whose actors hold the hospitals.
 
 The same state machines and the same bytes as between real hospitals; only the
 link differs. Each run's coordinator is torch-free: the driver's process for a

@@ -1,4 +1,4 @@
-"""The silo as a Ray actor: in a simulation one process per hospital, or for several light ones.
+"""The silo as a Ray actor: in a simulation each process holds one hospital, or several.
 
 Torch, MONAI and Opacus are imported here, inside the actor's own process, and
 nowhere else: whoever only holds a seat never loads them.
