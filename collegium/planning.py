@@ -10,7 +10,7 @@ from rich.table import Table
 
 from collegium.forecast_words import evaluation_words, forecast_for
 from collegium.study_question import PlanOptions, question_of, question_without_study
-from compliance.accounting import SampledGaussian, calibrate
+from compliance.accounting import calibrate
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.evaluation_forecast import EvaluationForecast, forecast_evaluation
@@ -27,6 +27,7 @@ from compliance.planning import (
     plan_of,
     too_small,
 )
+from compliance.privacy_events import SampledGaussian
 from compliance.released_metrics import ASSUMED_AUROC
 from protocol.contract import TableCohort
 from protocol.errors import StudyRefused

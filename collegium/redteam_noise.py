@@ -28,7 +28,7 @@ from collegium.redteam_views import (
     hospital_at,
     own_multiplier,
 )
-from compliance.accounting import SampledGaussian, epsilon
+from compliance.accounting import epsilon
 from compliance.auditing import (
     Check,
     check_every_hospital,
@@ -48,6 +48,7 @@ from compliance.one_run_audit import (
     most_guesses,
     planned_guesses,
 )
+from compliance.privacy_events import SampledGaussian
 from pipelines.canaries import ChosenGradients, Directions
 from protocol.noise_shares import units_for
 from protocol.study import Study

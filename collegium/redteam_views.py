@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from collegium.redteam_bench import Floats, patient_privacy
-from compliance.accounting import SampledGaussian
+from compliance.privacy_events import SampledGaussian
 from protocol.errors import StudyRefused, UpdateRefused
 from protocol.keystream import Words
 from protocol.noise_shares import honest_shares, share_multiplier, units_for

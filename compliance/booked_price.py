@@ -10,8 +10,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from compliance.accounting import JointRelease, SampledGaussian, joint_epsilon
+from compliance.accounting import joint_epsilon
 from compliance.budget_filter import Filter
+from compliance.privacy_events import JointRelease, SampledGaussian
 
 #: Above this the price is worth a warning.
 DEAR = 1.3

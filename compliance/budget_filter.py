@@ -28,8 +28,8 @@ from functools import cached_property
 
 import numpy as np
 
-from compliance.accounting import SampledGaussian, rdp
-from compliance.renyi import conversion
+from compliance.privacy_events import SampledGaussian
+from compliance.renyi import conversion, rdp
 
 #: How far above 1 the lower order lies, as a part of the upper one: measured, see the ADR.
 _LOWER = 2 / 3

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from scipy import stats  # type: ignore[import-untyped]  # ships no types
+from scipy.special import stdtrit  # type: ignore[import-untyped]  # ships no types
 
 from compliance.utility import (
     DISTRIBUTED,
@@ -72,7 +72,7 @@ def estimate(values: Sequence[float], over: str = SEEDS) -> Estimate:
     mean, count = statistics.fmean(values), len(values)
     if count == 1:
         return Estimate(mean=mean, low=None, high=None, count=count, over=over)
-    half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(values) / math.sqrt(count)
+    half = float(stdtrit(count - 1, 0.975)) * statistics.stdev(values) / math.sqrt(count)
     return Estimate(mean=mean, low=mean - half, high=mean + half, count=count, over=over)
 
 

@@ -32,7 +32,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
-from compliance.accounting import SampledGaussian
 from compliance.budget_filter import Filter
 from compliance.budget_words import percent, percent_left
 from compliance.ledger_chain import (
@@ -71,6 +70,7 @@ from compliance.ledger_rollback import (
     written_off,
 )
 from compliance.listed_heads import FIRST, Head, Heads, Kind
+from compliance.privacy_events import SampledGaussian
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import (
     BudgetSpent,

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal, TypeAlias, get_args
 
-from compliance.accounting import SampledGaussian, rdp
 from compliance.budget_filter import Filter
+from compliance.privacy_events import SampledGaussian
+from compliance.renyi import rdp
 from protocol.encoding import digest_json
 
 #: Test and training patients: a patient is in one of the two, or may be in both.

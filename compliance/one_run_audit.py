@@ -28,7 +28,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.accounting import SampledGaussian, epsilon
+from compliance.accounting import epsilon
+from compliance.privacy_events import SampledGaussian
 from compliance.trade_off import TradeOff, trade_off
 
 #: Parts of the canaries that may be guessed; which one is chosen before any score is seen.

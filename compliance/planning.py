@@ -33,8 +33,9 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
-from compliance.accounting import SampledGaussian, calibrate, epsilon
+from compliance.accounting import calibrate, epsilon
 from compliance.expected_auroc import Descent, Expected, expected_auroc
+from compliance.privacy_events import SampledGaussian
 from compliance.released_metrics import ASSUMED_AUROC, NEXT_TO_CHANCE
 from protocol.noise_shares import honest_shares
 

@@ -4,7 +4,8 @@ The hospital plans and pays by it, and the coordinator holds to it what the
 hospital signs about its noise.
 """
 
-from compliance.accounting import SampledGaussian, calibrate
+from compliance.accounting import calibrate
+from compliance.privacy_events import SampledGaussian
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 

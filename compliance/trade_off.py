@@ -17,7 +17,7 @@ from dp_accounting.pld import privacy_loss_distribution
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri  # type: ignore[import-untyped]  # ships no types
 
-from compliance.accounting import SampledGaussian
+from compliance.privacy_events import SampledGaussian
 
 _LINES = 240
 _LARGEST_EPSILON = 40.0

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from compliance.accounting import SampledGaussian
 from compliance.booked_price import DEAR, times_too_dear
 from compliance.budget_filter import Filter
 from compliance.budget_words import percent, percent_left
 from compliance.ledger_records import Forecast
+from compliance.privacy_events import SampledGaussian
 
 
 def forecast_words(found: Forecast) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from compliance.accounting import JointRelease, joint_epsilon
+from compliance.accounting import joint_epsilon
+from compliance.privacy_events import JointRelease
 from protocol.privacy import DistributedPrivacy
 from protocol.study import Study
 from silos.privacy_plan import PrivacyPlan

@@ -25,9 +25,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.accounting import SampledGaussian
 from compliance.ledger_records import SentToken
 from compliance.log_heads import LogHeads
+from compliance.privacy_events import SampledGaussian
 from compliance.store import Hospital
 from protocol.agreed_context import round_context
 from protocol.context import RoundContext

@@ -6,10 +6,11 @@ patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 
 from dataclasses import dataclass, replace
 
-from compliance.accounting import SampledGaussian, epsilon
+from compliance.accounting import epsilon
 from compliance.documents import Form, show
 from compliance.ledger import Ledger
 from compliance.ledger_records import Plan, Reservation
+from compliance.privacy_events import SampledGaussian
 from compliance.promised_noise import evaluation_event, training_event
 from protocol.errors import FederationError, StudyRefused
 from protocol.noise_shares import share_multiplier

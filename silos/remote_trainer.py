@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.accounting import SampledGaussian
+from compliance.privacy_events import SampledGaussian
 from pipelines.cohort import Records
 from protocol.errors import PolicyRefused, UpdateRefused
 from protocol.study import Study

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from compliance.accounting import SampledGaussian
+from compliance.privacy_events import SampledGaussian
 from protocol.errors import StudyRefused
 from silos.privacy_plan import PrivacyPlan
 

@@ -22,8 +22,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.accounting import SampledGaussian
 from compliance.noise import DiscreteGaussian, poisson_sample
+from compliance.privacy_events import SampledGaussian
 from pipelines.cohort import Records
 from pipelines.engines import ENGINES
 from pipelines.metrics import histogram, two_by_two

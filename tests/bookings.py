@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from compliance.accounting import SampledGaussian
 from compliance.budget_filter import Filter
 from compliance.ledger_records import Reservation, SentToken
+from compliance.privacy_events import SampledGaussian
 from compliance.store import Hospital, open_hospital
 
 #: What the budget of these tests holds, in rho, at its upper and at its lower order.

@@ -13,13 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance import accounting
-from compliance.accounting import (
-    SampledGaussian,
-    _rdp_epsilon,
-    calibrate,
-    epsilon,
-    rdp,
-)
+from compliance.accounting import _rdp_epsilon, calibrate, epsilon
+from compliance.privacy_events import SampledGaussian
+from compliance.renyi import rdp
 from protocol.errors import MessageRefused
 
 

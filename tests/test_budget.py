@@ -17,10 +17,10 @@ from rich.console import Console
 from collegium import cli
 from collegium.budget import show_budgets
 from compliance import budget_words
-from compliance.accounting import SampledGaussian
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.ledger_records import Partition, Reservation
+from compliance.privacy_events import SampledGaussian
 from compliance.store import Hospital, open_hospital, read_hospital
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.privacy import PatientPrivacy

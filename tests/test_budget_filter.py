@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance import booked_price, budget_filter, budget_words
-from compliance.accounting import JointRelease, SampledGaussian, epsilon, joint_epsilon, rdp
+from compliance.accounting import epsilon, joint_epsilon
 from compliance.booked_price import DEAR, times_too_dear
 from compliance.budget_filter import Filter
-from compliance.renyi import conversion
+from compliance.privacy_events import JointRelease, SampledGaussian
+from compliance.renyi import conversion, rdp
 from protocol.errors import StudyRefused
 from protocol.study import Study
 from protocol.study_file import read_study

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from compliance.accounting import SampledGaussian
 from compliance.ledger_records import SentToken
+from compliance.privacy_events import SampledGaussian
 from compliance.store import Hospital, open_hospital
 from protocol.encoding import blob_digest
 from protocol.errors import QuorumLost, UpdateRefused

@@ -13,9 +13,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from compliance.accounting import SampledGaussian
 from compliance.ledger import Ledger
 from compliance.ledger_records import UNOPENED, Reservation
+from compliance.privacy_events import SampledGaussian
 from compliance.store import Base, Hospital, open_hospital
 from protocol.encoding import blob_digest
 from protocol.errors import (
@@ -288,7 +288,7 @@ def test_many_writers_leave_one_chain(open_north: Callable[..., Hospital]) -> No
 KILLED_IN_A_TRANSACTION = """
 import os, signal, sys
 from pathlib import Path
-from compliance.accounting import SampledGaussian
+from compliance.privacy_events import SampledGaussian
 from compliance.store import open_hospital
 hospital = open_hospital(sys.argv[1], site="north", blobs=Path(sys.argv[2]))
 event = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from compliance.accounting import SampledGaussian
 from compliance.joined_runs import JoinedRuns, RunState
+from compliance.privacy_events import SampledGaussian
 from compliance.store import Hospital
 from coordinator.workspace import Workspace
 from protocol import errors

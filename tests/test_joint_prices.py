@@ -11,12 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.accounting import (
-    JointRelease,
-    SampledGaussian,
-    epsilon,
-    joint_epsilon,
-)
+from compliance.accounting import epsilon, joint_epsilon
+from compliance.privacy_events import JointRelease, SampledGaussian
 from protocol.study import Study
 from protocol.study_file import read_study
 from silos.joint_prices import JointPrices, joint_prices

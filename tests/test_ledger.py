@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance.accounting import SampledGaussian, rdp
 from compliance.ledger import Ledger, LedgerStorage
 from compliance.ledger_records import (
     NOTHING,
@@ -28,6 +27,8 @@ from compliance.ledger_records import (
     SentToken,
     State,
 )
+from compliance.privacy_events import SampledGaussian
+from compliance.renyi import rdp
 from compliance.store import open_hospital
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, UpdateRefused
 from tests.bookings import HELD

@@ -21,8 +21,8 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from compliance.accounting import SampledGaussian
 from compliance.ledger_records import PICO, Entry, Reservation, State
+from compliance.privacy_events import SampledGaussian
 from compliance.store import Hospital, open_hospital
 from protocol.encoding import blob_digest
 from protocol.errors import BudgetSpent, LedgerBroken, StoreBroken

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from compliance.accounting import SampledGaussian, epsilon
+from compliance.accounting import epsilon
 from compliance.one_run_audit import (
     OneRun,
     audit_in_runs,
@@ -17,6 +17,7 @@ from compliance.one_run_audit import (
     planned_guesses,
     refutes,
 )
+from compliance.privacy_events import SampledGaussian
 from compliance.trade_off import GaussianTradeOff, ProfileTradeOff, TradeOff, trade_off
 
 

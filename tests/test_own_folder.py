@@ -13,13 +13,13 @@ from rich.console import Console
 from collegium.audit_inputs import AuditInputs
 from collegium.hospital_checks import _check_end
 from collegium.verify import verify_folder
-from compliance.accounting import SampledGaussian
 from compliance.approval_book import approvals_of
 from compliance.documents import Statement
 from compliance.hospital_report import hospital_report
 from compliance.joined_runs import JoinedRuns, RunState
 from compliance.ledger_records import State
 from compliance.log_heads import LogHeads
+from compliance.privacy_events import SampledGaussian
 from compliance.run_decisions import RunDecisions
 from coordinator.verification import Verified
 from coordinator.workspace import Workspace

@@ -18,7 +18,7 @@ from collegium import cli
 from collegium.forecast_words import study_forecast
 from collegium.study_template import study_template
 from compliance import evaluation_forecast, expected_auroc, planning
-from compliance.accounting import SampledGaussian, calibrate, epsilon
+from compliance.accounting import calibrate, epsilon
 from compliance.evaluation_forecast import forecast_evaluation
 from compliance.expected_auroc import Descent
 from compliance.planning import (
@@ -31,6 +31,7 @@ from compliance.planning import (
     noise_on_average,
     too_small,
 )
+from compliance.privacy_events import SampledGaussian
 from compliance.release_rule import expected_counts
 from compliance.released_metrics import TOO_FEW, auroc_from_histogram
 from pipelines.metrics import histogram

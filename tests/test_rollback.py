@@ -13,12 +13,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compliance.accounting import SampledGaussian, rdp
 from compliance.approval_book import approvals_of
 from compliance.budget_filter import Filter
 from compliance.ledger import Ledger
 from compliance.ledger_records import PARTITIONS, Reservation, SentToken, State
 from compliance.listed_heads import FIRST, Head, Kind, ListedHeads
+from compliance.privacy_events import SampledGaussian
+from compliance.renyi import rdp
 from compliance.store import Hospital, open_hospital
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, StoreBroken
 from tests.databases import allow_updates, run_sql

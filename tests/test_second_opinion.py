@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from compliance.accounting import SampledGaussian, epsilon
+from compliance.accounting import epsilon
+from compliance.privacy_events import SampledGaussian
 from pipelines.engine_choice import ENGINE_OF, Sample, moved_copy, one_backward_per_record
 from pipelines.engines import ENGINES
 from pipelines.networks import BUILDERS, build

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from compliance.accounting import JointRelease, SampledGaussian, calibrate, joint_epsilon, rdp
+from compliance.accounting import calibrate, joint_epsilon
 from compliance.budget_filter import Filter
-from compliance.renyi import conversion
+from compliance.privacy_events import JointRelease, SampledGaussian
+from compliance.renyi import conversion, rdp
 
 #: Sampling rate, steps and epsilon of a study; epsilon and delta of the budget.
 STUDIES = (

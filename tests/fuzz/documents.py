@@ -12,8 +12,8 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from compliance.accounting import SampledGaussian
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend, verify_log
+from compliance.privacy_events import SampledGaussian
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import MessageRefused, QuorumLost, StoreBroken, StudyRefused
 from protocol.forms import from_json, to_json

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from compliance.accounting import SampledGaussian
+from compliance.privacy_events import SampledGaussian
 from protocol.context import RoundContext
 from protocol.contract import CategoryColumn, TableCohort
 from protocol.encoding import canonical, parse_canonical
