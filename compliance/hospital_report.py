@@ -27,7 +27,9 @@ from compliance.dossier import Interval
 
 _STATES = {
     "joined": ("The run is under way here.", Tone.CAUTION),
-    "left": ("The run is over here.", Tone.PLAIN),
+    "finished": ("The run has reached its end.", Tone.PLAIN),
+    "ended": ("The run has ended without a result.", Tone.PLAIN),
+    "left": ("This hospital ended its part in the run.", Tone.PLAIN),
     "refused": ("This hospital did not join the run.", Tone.PLAIN),
 }
 
@@ -136,7 +138,7 @@ class HospitalRun:
     site: str
     simulated: bool
     run_id: str
-    state: str  # joined | left | refused
+    state: str  # joined | finished | ended | left | refused
     joined_at: str
     changed_at: str
     left_by: str | None
@@ -185,7 +187,7 @@ def hospital_report(run: HospitalRun, checked: Statement) -> Document:
 
 def _state(run: HospitalRun) -> Statement:
     text, tone = _STATES.get(run.state, (f"The run is {run.state}.", Tone.CAUTION))
-    detail = f"Asked for at {show(run.joined_at, Form.TIME)}, {run.state} since " + show(
+    detail = f"Asked for at {show(run.joined_at, Form.TIME)}, {run.state} at " + show(
         run.changed_at, Form.TIME
     )
     if run.left_by:

@@ -31,6 +31,17 @@ class JoinedRun:
     end: bytes | None = None
 
 
+def told_state(run: JoinedRun, *, has_result: bool) -> str:
+    """Returns what people and machines read: joined, finished, ended, left or refused.
+
+    A run that this hospital's own people ended was left; one that the coordinator ended
+    is finished where it signed a result, and has otherwise ended without one.
+    """
+    if run.state is not RunState.LEFT or run.left_by is not None:
+        return run.state.value
+    return "finished" if has_result else "ended"
+
+
 class JoinedRuns:
     """The runs in a hospital's database."""
 

@@ -241,7 +241,7 @@ def status(home: Home, as_json: AsJson = False) -> None:
         print_budgets({found["hospital"]: found["budget"]}, answers(as_json))
     _print_studies(found["studies"], tell)
     for run in found["runs"]:
-        tell(f"run          {run['run']} {run['state']} since {run['since']}")
+        tell(f"run          {run['run']} {run['state']} at {run['since']}")
     emit(found, as_json)
 
 

@@ -26,7 +26,7 @@ from silos.credentials import Credentials
 from silos.home import reading
 from silos.joint_prices import joint_prices
 from silos.privacy_plan import PrivacyPlan
-from silos.run_results import own_results
+from silos.run_results import OwnResults, own_results
 
 
 def own_runs(home: Path) -> tuple[HospitalRun, ...]:
@@ -54,14 +54,14 @@ def _facts(home: Path, hospital: Hospital, run: JoinedRun, *, together: bool) ->
         entries = [entry for entry in book.entries() if entry.run == run.run_id]
     summary = _summary(hospital)
     credentials = Credentials(home / "tls", hospital.site)
-    newest = None
+    newest, results = None, own_results(home, hospital, run)
     if credentials.enrolled:
         newest = LogHeads(hospital, credentials.coordinator.key).newest()
     return HospitalRun(
         site=hospital.site,
         simulated=hospital.simulated,
         run_id=run.run_id,
-        state=run.state.value,
+        state=results.state,
         joined_at=run.joined_at,
         changed_at=run.changed_at,
         left_by=run.left_by,
@@ -81,7 +81,7 @@ def _facts(home: Path, hospital: Hospital, run: JoinedRun, *, together: bool) ->
         ),
         costs=tuple(_costs(entries, budget, summary, plan)),
         releases=tuple(_releases(entries)),
-        result=_result(home, hospital, run),
+        result=_result(results),
         budget_epsilon=summary.epsilon_max if summary else None,
         budget_delta=summary.delta if summary else None,
         ledger_head=hospital.ledger.head,
@@ -91,8 +91,7 @@ def _facts(home: Path, hospital: Hospital, run: JoinedRun, *, together: bool) ->
     )
 
 
-def _result(home: Path, hospital: Hospital, run: JoinedRun) -> ResultFacts | None:
-    found = own_results(home, hospital, run)
+def _result(found: OwnResults) -> ResultFacts | None:
     if found.announced is None:
         return None
     return ResultFacts(

@@ -84,7 +84,7 @@ def _table(found: "Sequence[OwnResults]") -> Table:
 
 
 def _lines(one: "OwnResults") -> Iterator[str]:
-    yield f"run       {one.run_id}, {one.study or one.study_digest[:16]}: {one.state} here"
+    yield f"run       {one.run_id}, {one.study or one.study_digest[:16]}: {one.state}"
     yield f"model     {one.model_file or 'none'}"
     if one.model is not None:
         yield f"          digest {one.model}"

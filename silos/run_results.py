@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compliance.joined_runs import JoinedRun, JoinedRuns
+from compliance.joined_runs import JoinedRun, JoinedRuns, told_state
 from compliance.run_decisions import evaluated_model
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
@@ -41,6 +41,7 @@ _OTHER_END = (
 class OwnResults:
     """One run as this hospital knows it; ``announced`` is what the coordinator signed of its end.
 
+    ``state``: joined, finished, ended (without a result), left or refused.
     ``model`` is the digest of the model in ``model_file``, ``evaluated`` of the one that
     this hospital evaluated; None where it evaluated none. ``announced`` is None where the
     run is under way, did not reach its end, or was left before.
@@ -217,14 +218,15 @@ def own_results(home: Path, hospital: Hospital, run: JoinedRun) -> OwnResults:
         study = StudyShelf(home / "studies").read(run.study)[0].name
     except StudyRefused:  # it asked to run and was never approved
         study = None
+    announced = announced_result(home, hospital, run)
     return OwnResults(
         run_id=run.run_id,
         study=study,
         study_digest=run.study,
-        state=run.state.value,
+        state=told_state(run, has_result=announced is not None),
         joined_at=run.joined_at,
         changed_at=run.changed_at,
-        announced=_announced(home, hospital, run),
+        announced=announced,
         model_file=path,
         model=None if path is None else model_digest(read_model(path)),
         evaluated=_evaluated(hospital, run.run_id),
@@ -236,7 +238,7 @@ def _evaluated(hospital: Hospital, run_id: str) -> str | None:
         return evaluated_model(session, run_id)
 
 
-def _announced(home: Path, hospital: Hospital, run: JoinedRun) -> RunResult | None:
+def announced_result(home: Path, hospital: Hospital, run: JoinedRun) -> RunResult | None:
     """Returns what a coordinator of this hospital has signed that a run came to.
 
     Raises:

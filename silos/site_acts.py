@@ -14,7 +14,7 @@ from compliance.approval_book import approvals_of
 from compliance.approvals import Approval
 from compliance.claim_words import PATIENTS, if_more_collude, while_few_collude
 from compliance.documents import Form, show
-from compliance.joined_runs import JoinedRuns
+from compliance.joined_runs import JoinedRuns, told_state
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
 from compliance.trusted_rosters import TrustedRosters
@@ -33,6 +33,7 @@ from silos.home import make_own, open_own, read_own
 from silos.patient_statement import PatientStatement, patient_is, stays_on_one_side
 from silos.policy import columns_read
 from silos.privacy_plan import PrivacyPlan
+from silos.run_results import announced_result
 from silos.site_file import SiteFile, read_site_file, site_file_of
 from silos.site_template import site_template
 
@@ -291,6 +292,7 @@ def describe_home(home: Path) -> dict[str, Any]:
 
     Raises:
         SiteFileRefused, WorkspaceRefused, LedgerBroken: the home cannot be read; says why.
+        MessageRefused: what is kept of a run's end was signed by no coordinator of this hospital.
     """
     site = site_file_of(home)
     hospital = read_own(home, site)
@@ -307,8 +309,9 @@ def describe_home(home: Path) -> dict[str, Any]:
             "budget": _budget(hospital),
             "studies": list_studies(home),
             "runs": [
-                {"run": run.run_id, "study": run.study, "state": run.state.value,
-                 "since": run.changed_at}
+                {"run": run.run_id, "study": run.study, "since": run.changed_at,
+                 "state": told_state(
+                     run, has_result=announced_result(home, hospital, run) is not None)}
                 for run in runs
             ],
         }  # fmt: skip

@@ -78,7 +78,7 @@ def test_runs_are_listed_from_the_hospitals_own_records(
     for option in ("--home", "--out"):
         assert person.runs("runs", "list", option, home, "--json") == 0
         (line,) = json.loads(person.out)
-        assert (line["run_id"], line["study"], line["state"]) == (run, "small", "left")
+        assert (line["run_id"], line["study"], line["state"]) == (run, "small", "finished")
         assert line["approved_by"] == [OFFICER]
     assert person.runs("runs", "list", "--home", home) == 0
     assert run in person.out and OFFICER in person.out

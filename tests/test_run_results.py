@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from compliance.joined_runs import JoinedRun, RunState, told_state
 from coordinator.views import open_views
 from coordinator.workspace import Workspace
 from pipelines.metrics import auroc
@@ -56,7 +57,7 @@ def test_the_final_model_and_the_released_figures_come_back(
     network, _ = run_once
     assert person.runs("silo", "results", "--home", home, "--json") == 0
     (told,) = json.loads(person.out)
-    assert (told["run_id"], told["study"], told["state"]) == (run, "small", "left")
+    assert (told["run_id"], told["study"], told["state"]) == (run, "small", "finished")
     assert told["model_digest"] == network.row(run).model_digest
     assert told["model_is_announced"] is True
     with closing(open_views(network.home)) as views:
@@ -69,6 +70,28 @@ def test_the_final_model_and_the_released_figures_come_back(
         assert said[name] == (None if figure is None else pytest.approx(figure, abs=1e-6))
     assert person.runs("silo", "results", "--home", home) == 0
     assert run in person.out and told["model_digest"][:16] in person.out and person.err == ""
+    assert person.runs("silo", "status", "--home", home) == 0
+    assert f"{run} finished at " in person.out
+
+
+@pytest.mark.parametrize(
+    ("state", "left_by", "has_result", "told"),
+    [
+        (RunState.JOINED, None, False, "joined"),
+        (RunState.REFUSED, None, False, "refused"),
+        (RunState.LEFT, None, True, "finished"),
+        (RunState.LEFT, None, False, "ended"),
+        (RunState.LEFT, "Dr. A. Officer", False, "left"),
+    ],
+)
+def test_only_a_run_that_its_own_people_ended_was_left(
+    state: RunState, left_by: str | None, has_result: bool, told: str
+) -> None:
+    run = JoinedRun(
+        run_id="run-1", study="", state=state, notice=b"", joined_at="", changed_at="",
+        left_by=left_by,
+    )  # fmt: skip
+    assert told_state(run, has_result=has_result) == told
 
 
 def test_beside_the_model_stands_how_a_record_becomes_its_input(home: Path, run: str) -> None:
