@@ -198,13 +198,6 @@ class TableCohort(_Cohort):
         features = {column.name for column in self.features}
         if self.label.column in features or self.patient_key in features:
             raise ValueError("the label and the patient key must not be features as well")
-        if not self.header:
-            absent = {self.label.column, self.patient_key} - set(names) - {"row"}
-            if absent:
-                raise ValueError(
-                    f"a file without header needs every column declared; "
-                    f"missing: {', '.join(sorted(absent))}"
-                )
         return self
 
     @property

@@ -13,17 +13,19 @@ from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, DocumentStartEvent, Event
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from protocol.errors import FederationError
 from protocol.study import nearest
+from protocol.yaml_words import yaml_problem
 
 #: A document is a page or two; anything larger is none.
 MAX_BYTES = 1 << 20
 _MOST_SHOWN = 4
 _MOST_DEPTH = 20
+_DATE = "tag:yaml.org,2002:timestamp"
 _DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode"})
 
 R = TypeVar("R", bound=BaseModel)
@@ -71,10 +73,8 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
         tree = _yaml().compose(text)
         _require_plain_keys(source, tree)
         value = _yaml().load(text)
-    except MarkedYAMLError as error:
-        raise _Problem(_yaml_problem(source, error)) from error
     except (YAMLError, ValueError, RecursionError) as error:
-        raise _Problem(f"{source}: not YAML: {type(error).__name__}") from error
+        raise _Problem(yaml_problem(source, text, error)) from error
     if not isinstance(value, dict):
         raise _Problem(f"{source}:1: a {form.noun} is a mapping of keys, see {form.see}")
     for path in _without_form(value, []):
@@ -98,11 +98,14 @@ def _require_plain(source: str, noun: str, event: Event) -> None:
     what = "directives" if directive else "anchors and aliases" if anchor else "tags" if tag else ""
     if what:
         line = event.start_mark.line + 1
-        raise _Problem(f"{source}:{line}: a {noun} has no {what}: write it out")
+        raise _Problem(
+            f"{source}:{line}: a {noun} has no {what} (what begins with %, & or *, !): write it "
+            "out; a text that begins so is put in quotes"
+        )
 
 
 def _require_plain_keys(source: str, tree: Node | None, depth: int = 0) -> None:
-    """Keys are text, nothing is merged, and nothing lies deeper than any study needs."""
+    """Keys are text, nothing is merged or a date, nothing lies deeper than any study needs."""
     children: list[Node] = []
     if isinstance(tree, MappingNode):
         for key, child in tree.value:
@@ -112,6 +115,9 @@ def _require_plain_keys(source: str, tree: Node | None, depth: int = 0) -> None:
             children.append(child)
     elif isinstance(tree, SequenceNode):
         children += tree.value
+    elif tree is not None and tree.tag == _DATE:
+        line = tree.start_mark.line + 1
+        raise _Problem(f"{source}:{line}: a date is a text here: put {tree.value!r} in quotes")
     for child in children:
         _require_plain_keys(source, child, depth + 1)
 
@@ -129,13 +135,6 @@ def _without_form(value: Any, path: list[str | int]) -> Iterator[list[str | int]
         yield path
     elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
         yield path
-
-
-def _yaml_problem(source: str, error: MarkedYAMLError) -> str:
-    mark = error.problem_mark or error.context_mark
-    where = f"{source}:{mark.line + 1}:{mark.column + 1}" if mark else source
-    problem = str(error.problem or error.context or "not YAML").splitlines()[0]
-    return f"{where}: {problem}"
 
 
 def _lines(source: str, tree: Node, keys: list[str], error: ValidationError) -> Iterator[str]:
@@ -186,6 +185,9 @@ def _said(problem: Any, keys: list[str]) -> str:
         key = str(problem["loc"][-1])
         meant = nearest(key, keys)
         return "this key does not belong here" if key in keys else f"unknown key{meant}"
+    if kind == "invalid_key":
+        key = problem["loc"][-1]
+        return f"a key is a text: put {key} in quotes; a decimal point is written as '.'"
     if kind == "missing":
         return "this key is required and missing"
     if kind == "union_tag_not_found":

@@ -386,10 +386,30 @@ class Study(Record):
 def _contradictions(study: Study) -> list[tuple[str, str]]:
     """Returns (path, problem) pairs for rules that span several fields."""
     return [
+        *_column_problems(study),
         *_site_problems(study),
         *_record_problems(study),
         *_privacy_problems(study),
         *_aggregation_problems(study),
+    ]
+
+
+def _column_problems(study: Study) -> list[tuple[str, str]]:
+    """The patient key and the label are declared columns, or a slip of the pen passes unseen."""
+    if not isinstance(study.cohort, TableCohort):
+        return []
+    declared = [column.name for column in study.cohort.columns]
+    used = {"patient_key": study.cohort.patient_key, "label.column": study.cohort.label.column}
+    if used["patient_key"] == "row":
+        del used["patient_key"]
+    return [
+        (
+            f"cohort.{key}",
+            f"no column is called {name!r}: the columns are {', '.join(declared)}; add "
+            f"{{name: {name}, kind: other}} if the files have it{nearest(name, declared)}",
+        )
+        for key, name in used.items()
+        if name is not None and name not in declared
     ]
 
 

@@ -47,7 +47,7 @@ BREACHES = [
     (changed("keyed_hash, test_fraction: 0.3", "column, column: ward, train: [A], test: [B]")
      .replace("name: ward, kind: category, values: [A, B, C]", "name: ward, kind: other"),
      "policy.splits", "split method column is not allowed (allowed: keyed_hash)"),
-    (changed("name: patient, kind: other", "name: zip, kind: number, range: [0, 9]"),
+    (changed("  columns:", "  columns:\n    - {name: zip, kind: number, range: [0, 9]}"),
      "policy.columns", "reads columns that are not allowed: zip"),
     (changed("min_patients: 4", "min_patients: 4").replace("patients: 40", "patients: 10", 1),
      "policy.patients", "counts on 10 of our patients, fewer than 20"),

@@ -23,6 +23,12 @@ MISTAKES = [
     ("colluders: 1", "colluders: 2", 25, "with n = 4 sites and C = 2 colluders"),
     ("mode: local", "mode: lokal", 24, "'mode' is 'lokal', not one of 'local', 'distributed'"),
     ("patient_key: patient", "", 5, "cohort.patient_key: this key is required and missing"),
+    ("patient_key: patient", "patient_key: patientt", 7,
+     "cohort.patient_key: no column is called 'patientt': the columns are age, ward, patient, "
+     "ill; add {name: patientt, kind: other} if the files have it; did you mean 'patient'?"),
+    ("column: ill", "column: dead", 8, "cohort.label.column: no column is called 'dead': the col"),
+    ("title: A small study", "title: 2026-12-05", 3, "put '2026-12-05' in quotes"),
+    ("epsilon: 4", "epsilon: 0.5, 5: 1", 24, "a key is a text: put 5 in quotes"),
     ("range: [0, 120]", "range: [120, 0]", 11, "range must rise"),
     ("values: [A, B, C]", "values: [A, A]", 12, "entries are repeated: A"),
     ("name: west", "name: east", 15, "site names are repeated: east"),
@@ -32,7 +38,8 @@ MISTAKES = [
     ("rounds: 2", "rounds: ten", 23, "training.rounds: input should be a valid integer"),
     ("FullyConnectedNet, hidden: [4]", "Classifier, channels: [4], strides: [2]", 22,
      "a cohort of table needs FullyConnectedNet"),
-    ("learning_rate: 0.5", "learning_rate: 0.5, learning_rate: 1", 23, "duplicate key"),
+    ("learning_rate: 0.5", "learning_rate: 0.5, learning_rate: 1", 23,
+     "the key 'learning_rate' stands here a second time: keep one"),
     ("collegium: 1", "collegium: 2", 1, "collegium: input should be 1, got 2"),
     ("bins: 8}", "bins: 8}\nhospital: x", 27, "hospital: unknown key"),
 ]  # fmt: skip
@@ -76,3 +83,35 @@ def test_many_problems_are_counted_not_all_shown() -> None:
     text = changed("epsilon: 4, delta: 1e-3, clip: 1.0", "a: 1, b: 2, c: 3, d: 4, e: 5, f: 6")
     with pytest.raises(StudyRefused, match=r"and \d+ more"):
         read_study(text)
+
+
+NOT_YAML = [
+    ("  kind: table", "\tkind: table", "6:1: a tab stands here: write blanks instead"),
+    ("title: A", "title: @A", "3:8: a text cannot begin with '@': put the text in quotes"),
+    ("title: A", "title: ? A", "3:8: a text cannot begin with '?'"),
+    ("title: A", "title: * A", "3:9: a text cannot begin with '*', '&' or '%'"),
+    ("title: A", "title: *A", "3: a study has no anchors and aliases"),
+    ("title: A", "title:A", "3:1: a key is missing here, or the ':' and the blank"),
+    ("title: A", "title: B: A", "3:9: a ':' was not expected here"),
+    ("title: A", "title: 'A", "3:8: the quote that opens here is never closed"),
+    ("title: A", 'title: "A" b #', "3:12: this does not belong to what stands before it"),
+    ("title: A", r'title: "C:\data"', "3:12: a backslash within double quotes"),
+    ("title: A", "title: >5 A", "3:11: after '>' or '|' the text begins on the next line"),
+    ("title: A", "title: , A", "3:8: a value is missing here"),
+    ("title: A", "title: \x01A", "3:8: a character that no text holds"),
+    ("sites:\n", "sites: ", "15:10: a list begins on the line after its key"),
+    ("[0, 120]", "[0, 120", "11:70: a ',' is missing before this, or a ']' that closes the bra"),
+    ("seeds:", "name: other\nseeds:", "27:1: the key 'name' stands here a second time"),
+    ("seeds:", "---\nseeds:", "27:1: a second document begins here"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "said"), NOT_YAML, ids=[m[1] for m in NOT_YAML])
+def test_what_is_not_yaml_is_told_in_plain_words_with_line_and_column(
+    old: str, new: str, said: str
+) -> None:
+    with pytest.raises(StudyRefused) as refusal:
+        read_study(changed(old, new), source="study.yaml")
+    assert str(refusal.value).startswith(f"study.yaml:{said}")
+    for jargon in ("scalar", "token", "block", "mapping", "stream"):
+        assert jargon not in str(refusal.value)

@@ -35,6 +35,7 @@ COLUMNS = """\
 STUDY = (
     changed("    - {name: age, kind: number, range: [0, 120], centre: 50, scale: 20}\n", COLUMNS)
     .replace("    - {name: ward, kind: category, values: [A, B, C]}\n", "")
+    .replace("{name: ill, kind", "{name: status, kind")
     .replace("column: ill, positive: [1], negative: [0]", "column: status, positive: [Expired], "
              "negative: [Alive]")
     .replace("min_patients: 4", "min_patients: 20\n  missing: ['', '-1', 'NULL']")
