@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from collegium.verdict import verdict
 from compliance.documents import Form, Statement, Tone, show
 from compliance.hospital_report import HospitalRun, hospital_report
 from compliance.renderers import RENDERERS
@@ -71,6 +72,12 @@ def verify_folder(home: Path, console: Console) -> dict[str, Any]:
     console.print(f"{'keys':12} {_keys(found)}", markup=False, soft_wrap=True)
     for what in NOT_CHECKED:
         console.print(f"not checked  {what}", markup=False, soft_wrap=True)
+    console.print(
+        verdict(len(found.faults), found.checked_at, found.identity, "what was signed here"),
+        style="red" if found.faults else "green",
+        markup=False,
+        soft_wrap=True,
+    )
     return {
         "verified": not found.faults,
         "site": found.site,

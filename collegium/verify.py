@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from collegium.audit_inputs import AuditInputs, check_checkpoint, check_report, read_key
 from collegium.hospital_checks import check_hospital, check_simulated
+from collegium.verdict import verdict
 from coordinator.evidence import RoundShelf
 from coordinator.faults import Faults
 from coordinator.folder_checks import FilesFound, check_files
@@ -183,8 +184,9 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
     for fault in answer["faults"]:
         place = [f"{name} {fault[name]}" for name in ("hospital", "run", "round") if fault[name]]
         line(f"FAULT      {', '.join(place)}{': ' if place else ''}{fault['what']}", "red")
-    if answer["verified"]:
-        line("verified   all that was checked is what was logged", "green")
+    faults = len(answer["faults"])
+    said = verdict(faults, answer["verified_at"], answer["key"], "what was logged")
+    line(said, "red" if faults else "green")
 
 
 def recompute_round(

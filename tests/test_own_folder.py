@@ -137,6 +137,8 @@ def test_a_sound_folder_is_verified_with_its_keys(
     }  # fmt: skip
     assert found["coordinator"] == Workspace(run_once[0].home).public_key().hex()
     assert found["coordinator"] in person.err
+    last = person.err.splitlines()[-1]
+    assert last.startswith("verified at 20") and found["identity"] in last
     assert "not checked  the coordinator's records" in person.err
 
 
@@ -292,7 +294,7 @@ def test_what_was_changed_is_told_and_nothing_is_reported(
     found = json.loads(person.out)
     assert found["verified"] is False
     assert any(said in fault for fault in found["faults"]), found["faults"]
-    assert said in person.err
+    assert said in person.err and "NOT verified at 20" in person.err
     to = tmp_path / "report.html"
     assert said in person.reads_refusal("report", "export", run, "--home", home, "--to", to)
     assert not to.exists()
