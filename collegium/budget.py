@@ -44,8 +44,8 @@ def show_budgets(
     unprotected = _runs_without_privacy(Workspace(out))
     if unprotected:
         console.print(
-            f"  {len(unprotected)} runs trained on the same patients without differential privacy "
-            f"({', '.join(unprotected)}): they cost no budget, and nothing bounds what they show",
+            f"  trained on the same patients without differential privacy: "
+            f"{', '.join(unprotected)}. That costs no budget, and nothing bounds what it shows",
             style="yellow",
             markup=False,
             soft_wrap=True,

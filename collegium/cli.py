@@ -21,6 +21,7 @@ import typer
 from coordinator.cli import app as coordinator_app
 from coordinator.console import answers, console, emit
 from coordinator.service_cli import app as service_app
+from protocol.counted import counted
 from protocol.errors import FederationError, QuorumLost
 from silos.cli import app as silo_app
 from silos.folder import is_hospital
@@ -379,10 +380,9 @@ def audit_verify(
             found = verify_folder(out, given, answers(as_json))
     emit(found, as_json)
     if not found["verified"]:
-        number = len(found["faults"])
-        counted = "1 fault" if number == 1 else f"{number} faults"
         what = str(out) if report is None else f"{out}, or what was given to compare it with,"
-        raise StoreBroken(f"{counted}: {what} is not what was logged. Stop, and keep a copy")
+        number = counted(len(found["faults"]), "fault")
+        raise StoreBroken(f"{number}: {what} is not what was logged. Stop, and keep a copy")
 
 
 @audit_app.command("recompute")

@@ -12,6 +12,7 @@ from typing import Any
 
 from coordinator.store import Store
 from coordinator.workspace import Workspace
+from protocol.counted import counted
 from protocol.encoding import digest
 from protocol.errors import (
     CohortRefused,
@@ -171,6 +172,6 @@ def told(references: Mapping[str, Any]) -> list[Any]:
     refusals = [answer for answer in answers.values() if isinstance(answer, Refused)]
     if refusals:
         reasons = list(dict.fromkeys(refusal.reason for refusal in refusals))
-        more = f" (and {len(reasons) - 2} more sites)" if len(reasons) > 2 else ""
+        more = f" (and {counted(len(reasons) - 2, 'more site')})" if len(reasons) > 2 else ""
         raise named(refusals[0].kind)("\n".join(reasons[:2]) + more)
     return list(answers.values())

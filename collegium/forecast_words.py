@@ -8,6 +8,7 @@ from compliance.evaluation_forecast import BINS, EvaluationForecast, forecast_ev
 from compliance.planning import Question
 from compliance.released_metrics import ASSUMED_AUROC
 from coordinator.evaluation import proportion
+from protocol.counted import counted
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 
@@ -50,7 +51,8 @@ def forecast_words(study: Study, *, auroc: float = ASSUMED_AUROC) -> list[str]:
 
 def evaluation_words(asked: Question, found: EvaluationForecast, names: Sequence[str]) -> list[str]:
     """Returns a forecast in sentences; the first is about the pooled AUROC."""
-    count = f"{found.test_patients} test patients, {found.ill} of them ill, {found.bins} bins"
+    tested = counted(found.test_patients, "test patient")
+    count = f"{tested}, {found.ill} of them ill, {found.bins} bins"
     if found.note:
         words = [f"evaluation: {count}: {found.note}: a released AUROC would mean nothing"]
     else:

@@ -30,6 +30,7 @@ from compliance.planning import (
 from compliance.privacy_events import SampledGaussian
 from compliance.released_metrics import ASSUMED_AUROC
 from protocol.contract import TableCohort
+from protocol.counted import counted
 from protocol.errors import StudyRefused
 from protocol.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study import Study
@@ -283,7 +284,8 @@ def _reason(asked: Question, advised: Advice) -> str:
             f"AUROC {expected.auroc:.2f} is expected ({expected.low:.2f} or more in nine of ten "
             f"draws) where {asked.auroc:g} could be reached without privacy (--auroc)"
         )
-    why = f"{advised.mode} noise, {advised.chosen.steps} steps with all patients: {reached}"
+    steps = counted(advised.chosen.steps, "step")
+    why = f"{advised.mode} noise, {steps} with all patients: {reached}"
     if advised.mode == "local":
         return f"{why}; distributed noise would add {max(advised.gain, 0):.3f}"
     return (

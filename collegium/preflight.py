@@ -32,6 +32,7 @@ from pipelines.plausible import (
 )
 from pipelines.quality import DataQuality, quality_of
 from pipelines.records import Records
+from protocol.counted import counted
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
@@ -53,7 +54,8 @@ def describe_study(
     console.print(
         f"  {len(study.sites)} sites, {study.threshold} must answer, "
         f"{colluders} may collude; "
-        f"{study.training.rounds} rounds of {study.training.local_steps} steps, and "
+        f"{counted(study.training.rounds, 'round')} of "
+        f"{counted(study.training.local_steps, 'step')}, and "
         f"{study.aggregation.spare_draws} to spare if rounds must be drawn anew"
     )
     if isinstance(privacy, PatientPrivacy):

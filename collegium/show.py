@@ -26,6 +26,7 @@ from compliance.utility import MODES, UtilityPoint, best_known
 from coordinator.pages import keep_page, page_says
 from coordinator.views import Views, open_views
 from coordinator.workspace import Workspace
+from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused
 from protocol.study import Study
 
@@ -96,7 +97,7 @@ def finish_sweep(
         views.close()
     keep_page(workspace, render_html(run_page(dossiers[-1], points, withheld)))
     found = comparison_json(points, withheld)
-    summarise_sweep(points, workspace, console)
+    summarise_sweep(points, workspace, run_ids[-1], console)
     lost = sum(r.figures["auroc"] is None for r in references)
     if lost:
         console.print(
@@ -134,8 +135,13 @@ def _program() -> str:
     return os.path.relpath(sys.argv[0])
 
 
-def summarise_sweep(points: Sequence[UtilityPoint], workspace: Workspace, console: Console) -> None:
-    """Prints a sweep: a line for each mode and epsilon, then what one mode gains over another."""
+def summarise_sweep(
+    points: Sequence[UtilityPoint], workspace: Workspace, run_id: str, console: Console
+) -> None:
+    """Prints a sweep: a line for each mode and epsilon, then what one mode gains over another.
+
+    ``run_id`` is the run that the folder's page is about.
+    """
     over = over_of(points)
     table = _table("mode", "epsilon", "AUROC*", f"95 % interval over {over}", over)
     for level in reached(points):
@@ -152,7 +158,12 @@ def summarise_sweep(points: Sequence[UtilityPoint], workspace: Workspace, consol
     console.print(f"  {interval_words(points)}\n", markup=False, soft_wrap=True)
     for sentence in describe_comparison(points):
         console.print(f"  {sentence}", markup=False, soft_wrap=True)
-    console.print(f"\nThe page about it: {workspace.page}", markup=False)
+    console.print(
+        f"\nThe page: {workspace.page}\nIts first chart is of all these runs, the rest of run "
+        f"{run_id}",
+        markup=False,
+        soft_wrap=True,
+    )
     console.print(f"Its runs: collegium runs list --out {workspace.root}", markup=False)
 
 
@@ -166,7 +177,7 @@ def show_run(out: Path, run_id: str, console: Console, *, as_json: bool) -> dict
         else:
             console.print(
                 f"{dossier.study_title}: run {dossier.run_id} is {dossier.state}, "
-                f"{found['rounds']} of {dossier.rounds_planned} rounds done",
+                f"{found['rounds']} of {counted(dossier.rounds_planned, 'round')} done",
                 markup=False,
             )
         if dossier.failure:

@@ -1,6 +1,7 @@
 """Verdict of a verification: its last line, whoever's folder it is."""
 
 from compliance.documents import Form, show
+from protocol.counted import counted
 
 
 def verdict(faults: int, when: str, key: str, what: str) -> str:
@@ -13,5 +14,5 @@ def verdict(faults: int, when: str, key: str, what: str) -> str:
     """
     place = f"verified at {show(when, Form.TIME)} with key {key}"
     if faults:
-        return f"NOT {place}: {faults} fault{'' if faults == 1 else 's'}, told above"
+        return f"NOT {place}: {counted(faults, 'fault')}, told above"
     return f"{place}: all that was checked is {what}"

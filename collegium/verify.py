@@ -24,6 +24,7 @@ from coordinator.store import RoundRow, RunRow, Store, now
 from coordinator.verification import Verified, check_records
 from coordinator.views import find_run
 from coordinator.workspace import Workspace
+from protocol.counted import counted
 from protocol.errors import WorkspaceRefused
 from silos.home import read_own
 from silos.site_file import site_file_of
@@ -170,9 +171,11 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
     source = "given" if answer["key_given"] else "from this folder"
     line(f"key        {answer['key']}, {source}")
     line(f"root       {answer['root']}, {records.size} entries, the newest of {records.newest}")
-    references = f" and {records.references} pooled references" if records.references else ""
-    line(f"records    {len(records.runs)} runs of {records.studies} studies{references}")
-    line(f"files      {files.models} models, {files.kept_rounds} kept rounds")
+    held = f"{counted(len(records.runs), 'run')} of {counted(records.studies, 'study')}"
+    if records.references:
+        held += f" and {counted(records.references, 'pooled reference')}"
+    line(f"records    {held}")
+    line(f"files      {counted(files.models, 'model')}, {counted(files.kept_rounds, 'kept round')}")
     line(f"hospitals  {', '.join(looked.hospitals) or 'none: each keeps its database at home'}")
     if looked.checkpoints:
         line(f"checkpoint {', '.join(f'{size} entries' for size in looked.checkpoints)}")

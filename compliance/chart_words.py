@@ -33,6 +33,7 @@ from compliance.utility import (
     utility_levels,
     wholly_withheld,
 )
+from protocol.counted import counted
 
 TOO_FEW = "too few patients"
 #: More runs than these at one epsilon are told by their mean and range.
@@ -91,7 +92,7 @@ def mean_of(level: UtilityLevel) -> str:
     if level.num_withheld:
         of = level.num_runs + level.num_withheld
         return f"of {level.num_runs} of {of} runs; {missing_words(level)}"
-    return "over 1 run" if level.num_runs == 1 else f"over {level.num_runs} runs"
+    return f"over {counted(level.num_runs, 'run')}"
 
 
 def missing_words(level: UtilityLevel) -> str:
@@ -234,9 +235,9 @@ def describe_rounds(rounds: Sequence[RoundFacts]) -> str:
     seconds = sum(r.seconds or 0.0 for r in rounds)
     training = sum(r.purpose == "training" for r in completed)
     return (
-        f"{len(rounds)} rounds in {seconds:.1f} seconds: {training} of training and "
+        f"{counted(len(rounds), 'round')} in {seconds:.1f} seconds: {training} of training and "
         f"{len(completed) - training} of evaluation completed, {len(rounds) - len(completed)} "
-        f"not completed; sites dropped out {dropped} times."
+        f"not completed; sites dropped out {counted(dropped, 'time')}."
     )
 
 

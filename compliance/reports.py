@@ -28,7 +28,8 @@ from compliance.documents import (
 )
 from compliance.dossier import Dossier
 from compliance.renderers import render_csv, render_html, render_json
-from compliance.utility import UtilityPoint, Withheld
+from compliance.utility import EXACT, UtilityPoint, Withheld
+from protocol.counted import counted
 
 __all__ = ["privacy_report", "render_csv", "render_html", "render_json", "run_page"]
 
@@ -107,12 +108,17 @@ def page_subject(run_id: str) -> str:
 def _about(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Paragraph:
     said = [page_subject(dossier.run_id)]
     if dossier.sweep is not None:
-        said.append(f"It is one run of the sweep {dossier.sweep}.")
-    if len(sweep_points) > 1:
         said.append(
-            f"Utility against privacy below is over all {len(sweep_points)} figures of the "
-            "finished runs in this folder that ask the same question; everything else is of this "
-            "run alone."
+            f"It is one run of the sweep {dossier.sweep}; collegium runs list shows the others."
+        )
+    if len(sweep_points) > 1:
+        exact = sum(point.kind == EXACT for point in sweep_points)
+        kinds = ((exact, "exact one"), (len(sweep_points) - exact, "released one"))
+        parts = " and ".join(counted(number, noun) for number, noun in kinds if number)
+        said.append(
+            f"Utility against privacy below draws {len(sweep_points)} AUROCs, {parts}: at most "
+            "one of each kind for each finished run in this folder that asks the same question. "
+            "Everything else is of this run alone."
         )
     return Paragraph(text=" ".join(said))
 

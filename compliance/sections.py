@@ -52,6 +52,7 @@ from compliance.utility import (
     utility_levels,
     wholly_withheld,
 )
+from protocol.counted import counted
 
 _STATES = {
     "finished": ("The run finished.", Tone.GOOD),
@@ -561,9 +562,9 @@ def rounds_section(dossier: Dossier) -> Section:
                 title="Time per round",
                 svg=charts.to_svg(charts.rounds_timeline(dossier.rounds)),
                 alt=describe_rounds(dossier.rounds),
-                caption=f"{dossier.rounds_planned} training rounds were planned. A number above a "
-                "bar counts hospitals that dropped out of that round; a number in brackets counts "
-                "attempts.",
+                caption=f"Planned: {counted(dossier.rounds_planned, 'training round')}. A number "
+                "above a bar counts hospitals that dropped out of that round; a number in "
+                "brackets counts attempts.",
                 table=rounds_table(dossier),
             ),
         )

@@ -13,6 +13,7 @@ import typer
 
 from coordinator.cli import DEFAULT_PORT, AsJson, Home
 from coordinator.console import answer, emit, say
+from protocol.counted import counted
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ def _roster(found: dict[str, Any] | None, home: Path) -> str:
         return "none is signed yet: collegium coordinator roster propose"
     if "trouble" in found:
         return f"cannot be read: {found['trouble']}"
-    said = f"{found['version']}, valid until {found['valid_until'][:10]}, {found['days_left']} days"
+    days = counted(found["days_left"], "day")
+    said = f"{found['version']}, valid until {found['valid_until'][:10]}, {days}"
     if not found["is_due"]:
         return said
     return (

@@ -20,6 +20,7 @@ from pipelines.records import Records
 from pipelines.table_encoding import encode_table
 from pipelines.tables import AS_DECLARED, CsvDialect, read_bundled, read_csv
 from protocol.contract import Cohort, ImageCohort
+from protocol.counted import counted
 from protocol.errors import CohortRefused
 from protocol.study import BUNDLED, ColumnSplit, Deal, DealByColumn, Split
 
@@ -95,8 +96,8 @@ def check_cohort(
     patients = train.num_patients + test.num_patients
     if patients < cohort.min_patients:
         raise CohortRefused(
-            f"site {site}: {patients} patients, the study's minimum is {cohort.min_patients}; "
-            "leave this site out, or amend cohort.min_patients"
+            f"site {site}: {counted(patients, 'patient')}, the study's minimum is "
+            f"{cohort.min_patients}; leave this site out, or amend cohort.min_patients"
         )
     require_plausible(train, test, cohort=cohort, site=site)
     if not len(train):

@@ -6,6 +6,7 @@ A fault holds names, line numbers, counts and remedies; never the content of a c
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from protocol.counted import counted
 from protocol.errors import CohortRefused
 
 #: More faults than these are counted, not told.
@@ -39,12 +40,12 @@ def _line_words(lines: Sequence[int]) -> str:
     if not lines:
         return ""
     more = len(lines) - 1
-    return f"line {lines[0]}" + (f" (and {more} more line{'s' * (more > 1)})" if more else "")
+    return f"line {lines[0]}" + (f" (and {counted(more, 'more line')})" if more else "")
 
 
 def refusal(site: str, file: str, faults: Sequence[RecordFault]) -> CohortRefused:
     """Returns the refusal of a file: one line for each fault, each with site and file."""
     told = [f"site {site}: {file}: {fault}" for fault in faults[:MOST_TOLD]]
     if len(faults) > MOST_TOLD:
-        told.append(f"site {site}: {file}: and {len(faults) - MOST_TOLD} more faults")
+        told.append(f"site {site}: {file}: and {counted(len(faults) - MOST_TOLD, 'more fault')}")
     return CohortRefused("\n".join(told))

@@ -18,6 +18,7 @@ import numpy as np
 from pipelines.quality import ColumnCounts, column_counts, file_counts, number_columns, rows_of
 from pipelines.records import Records
 from protocol.contract import Cohort
+from protocol.counted import counted
 from protocol.errors import CohortRefused
 
 #: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
@@ -124,7 +125,9 @@ def _named(counts: Mapping[str, int]) -> str:
 
 def _bounded(named: Sequence[str]) -> str:
     more = len(named) - _MOST_NAMED
-    return ", ".join(named[:_MOST_NAMED]) + (f" and {more} more columns" if more > 0 else "")
+    return ", ".join(named[:_MOST_NAMED]) + (
+        f" and {counted(more, 'more column')}" if more > 0 else ""
+    )
 
 
 def nobody_returns(records: Records, cohort: Cohort) -> Remark | None:
@@ -148,7 +151,7 @@ def far_fewer_than_declared(train: Records, declared: int) -> Remark | None:
         return None
     return Remark(
         what="declared patients",
-        found=f"{train.num_patients} patients train, the study declares {declared}",
+        found=f"{counted(train.num_patients, 'training patient')}, the study declares {declared}",
         remedy="the hospital's part is divided by the declared number: ask for a round number "
         "nearer to the truth",
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from protocol.counted import counted
 from protocol.errors import PolicyRefused
 from silos.console import answer, answers, ask, ask_for_name, console, emit, say
 from silos.results_cli import app as results_app
@@ -547,7 +548,7 @@ def _print_studies(found: list[dict[str, Any]], tell: Callable[..., None]) -> No
         people = ", ".join(study["approved_by"]) or "nobody"
         tell(
             f"study        {study['name'] or '?'}: {verdict}; approved by {people}; "
-            f"{study['runs_used']} of {study['runs_approved']} runs used",
+            f"{study['runs_used']} of {counted(study['runs_approved'], 'run')} used",
             f"             digest {study['digest']}",
         )
         if study["why_not"]:
@@ -568,13 +569,13 @@ def _contact(note: dict[str, Any] | None) -> str:
 def _certificate(found: dict[str, Any] | None) -> str:
     if found is None:
         return "none: collegium silo enrol"
-    return f"good until {found['expires']}, {found['days_left']} days"
+    return f"good until {found['expires']}, {counted(found['days_left'], 'day')}"
 
 
 def _roster(found: dict[str, Any] | None) -> str:
     if found is None:
         return "none is trusted: collegium silo roster sign, or trust"
-    said = f"{found['version']}, until {found['ends'][:10]}, {found['days_left']} days"
+    said = f"{found['version']}, until {found['ends'][:10]}, {counted(found['days_left'], 'day')}"
     if not found["is_due"]:
         return said
     return f"{said} ({found['reason']}): the lead proposes the next, and every hospital signs it"

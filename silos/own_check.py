@@ -41,6 +41,7 @@ from compliance.run_decisions import RunDecision, RunDecisions, evaluated_model
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
+from protocol.counted import counted
 from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.log_proof import open_head
 from protocol.run_notice import RunNotice, open_notice
@@ -135,7 +136,8 @@ def _tell(faults: list[str], name: str, fault: str) -> None:
 def _check_ledger(hospital: Hospital) -> str:
     head = hospital.ledger.verify()
     hospital.ledger.require_newest()
-    return f"{len(_entries(hospital))} entries, the chain is whole and no older copy; head {head}"
+    entries = counted(len(_entries(hospital)), "entry")
+    return f"{entries}, the chain is whole and no older copy; head {head}"
 
 
 def _check_approvals(hospital: Hospital) -> str:
@@ -322,7 +324,8 @@ def _check_log(hospital: Hospital, key: bytes | None, tell: Tell) -> str:
         )
     if not kept:
         return "no head is held yet: this hospital has taken part in no round"
-    return f"{len(kept)} heads of the coordinator's, signed by it; the newest of {kept[-1].size}"
+    heads = counted(len(kept), "head")
+    return f"{heads} of the coordinator's, signed by it; the newest of {kept[-1].size}"
 
 
 def _entries(hospital: Hospital) -> list[Entry]:

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipelines.quality import ClassCounts, DataQuality, FileCounts
+from protocol.counted import counted
 
 #: Columns of one hospital that are shown; those with most cells come first into the choice.
 MOST_COLUMNS = 12
@@ -51,9 +52,9 @@ def print_quality(found: Mapping[str, DataQuality], console: Console, *, dealt: 
             clean.append(site)
         if quality.patients_beyond:
             _say(
-                f"  {site}: {_count(quality.patients_beyond, 'patient')} with more than "
+                f"  {site}: {counted(quality.patients_beyond, 'patient')} with more than "
                 f"{quality.most_records} records (max_records_per_patient): "
-                f"{_count(quality.records_beyond, 'record')} left out where they are drawn",
+                f"{counted(quality.records_beyond, 'record')} left out where they are drawn",
                 console,
             )
     if clean:
@@ -68,10 +69,10 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, dealt: 
         table.add_column(heading, justify="right", no_wrap=True)
     for site, quality in found.items():
         rows = (quality.file.rows, quality.file.dropped)
-        counted = (quality.whole.records,) if dealt else rows
+        read = (quality.whole.records,) if dealt else rows
         classes = (quality.whole, quality.train, quality.test)
         counts = (word for part in classes for word in _both(part))
-        table.add_row(Text(f" {site}"), *map(str, counted), *counts)
+        table.add_row(Text(f" {site}"), *map(str, read), *counts)
     console.print(table)
 
 
@@ -82,7 +83,7 @@ def _both(part: ClassCounts) -> tuple[str, str]:
 def _print_file(name: str, file: FileCounts, console: Console) -> None:
     reasons = ", ".join(f"{column} {count}" for column, count in file.dropped_for.items())
     missing = f" for what is missing in {reasons}" if file.dropped else ""
-    _say(f"  {name}: {_count(file.rows, 'row')} read, {file.dropped} dropped{missing}", console)
+    _say(f"  {name}: {counted(file.rows, 'row')} read, {file.dropped} dropped{missing}", console)
 
 
 def _lines(quality: DataQuality, *, dealt: bool) -> list[_Line]:
@@ -126,10 +127,10 @@ def _print_columns(site: str, lines: Sequence[_Line], console: Console) -> None:
     console.print()
     console.print(table)
     if len(odd) > len(shown):
-        _say(f"  and {len(odd) - len(shown)} more such columns: --json has them all", console)
+        _say(f"  and {counted(len(odd) - len(shown), 'more such column')}: --json has all", console)
     rest = len(lines) - len(odd)
     if rest:
-        _say(f"  {_count(rest, 'other column')}: nothing missing, imputed or clipped", console)
+        _say(f"  {counted(rest, 'other column')}: nothing missing, imputed or clipped", console)
 
 
 def _counts(lines: Sequence[_Line]) -> dict[str, list[str]]:
@@ -151,10 +152,6 @@ def _with_share(count: int, share: float) -> str:
 
 def _or_dash(count: int) -> str:
     return str(count) if count else "-"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _say(line: str, console: Console) -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from protocol.counted import counted
 from silos.console import answers, emit, say
 
 if TYPE_CHECKING:
@@ -96,8 +97,8 @@ def _lines(one: "OwnResults") -> Iterator[str]:
 def _compared(found: dict[str, Any]) -> Iterator[str]:
     trained = found["own"]["trained"]
     yield (
-        f"here      on our {found['test_patients']} test patients, {found['test_positive']} "
-        "of them positive, with 95 % intervals:"
+        f"here      on our {counted(found['test_patients'], 'test patient')}, "
+        f"{found['test_positive']} of them positive, with 95 % intervals:"
     )
     for name, words in (("federated", "federated model"), ("own", "our own model")):
         reached = found[name]

@@ -18,6 +18,7 @@ from compliance.joined_runs import JoinedRuns, told_state
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside
 from compliance.trusted_rosters import TrustedRosters
+from protocol.counted import counted
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
 from protocol.identity import ROSTER_WARNING
 from protocol.privacy import PatientPrivacy
@@ -131,7 +132,8 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("network", study.task.network.name),
             (
                 "work",
-                f"{study.training.rounds} rounds of {study.training.local_steps} steps; "
+                f"{counted(study.training.rounds, 'round')} of "
+                f"{counted(study.training.local_steps, 'step')}; "
                 f"{study.aggregation.spare_draws} more if rounds must be drawn anew, priced below",
             ),
             ("runs", _runs_asked_for(len(hospital.ledger.runs_of(study.digest)), runs)),
@@ -147,7 +149,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
 
 
 def _runs_asked_for(used: int, runs: int) -> str:
-    more = "1 run" if runs == 1 else f"{runs} runs"
+    more = counted(runs, "run")
     before = f"; {used} before" if used else ""
     return (
         f"this approval is for {more}{before}. Each costs what is said below. A run that fails "
@@ -227,7 +229,7 @@ def require_run_left(used: int, approved: int) -> None:
     """
     if used >= approved:
         raise PolicyRefused(
-            f"{used} of {approved} approved runs are used: another needs another approval: "
+            f"{used} of {counted(approved, 'approved run')} used: another needs another approval: "
             "collegium silo approve"
         )
 

@@ -24,6 +24,7 @@ from compliance.trusted_rosters import TrustedRosters
 from pipelines.plausible import far_fewer_than_declared, nobody_returns, remarks
 from pipelines.quality import DataQuality, quality_of
 from protocol.contract import TableCohort
+from protocol.counted import counted
 from protocol.errors import FederationError, StudyRefused
 from protocol.identity import ROSTER_WARNING
 from protocol.machine_evidence import REPORT_DATA_BYTES
@@ -152,7 +153,7 @@ def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Find
         return
     yield ok(
         "approval",
-        f"digest {study.digest}, by {names}; {used} of {approved} approved runs are used",
+        f"digest {study.digest}, by {names}; {used} of {counted(approved, 'approved run')} used",
     )
 
 
@@ -207,7 +208,7 @@ def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding
     if patients < site.policy.patients:
         yield bad(
             "patients",
-            f"{patients} patients, the policy asks for {site.policy.patients}",
+            f"{counted(patients, 'patient')}, the policy asks for {site.policy.patients}",
             "this hospital is too small for its own policy.patients: amend it, or stay out",
         )
 
@@ -377,7 +378,7 @@ def _roster(credentials: Credentials, hospital: Hospital, now: datetime) -> Find
     except FederationError as error:
         return bad("roster", str(error), "compare by phone with the other hospitals")
     left = read_time(term.ends) - now
-    said = f"{newest.version}, until {term.ends[:10]}, {left.days} days"
+    said = f"{newest.version}, until {term.ends[:10]}, {counted(left.days, 'day')}"
     remedy = (
         f"{term.reason}: the lead proposes the next (collegium coordinator roster propose --renew)"
         ", and every hospital signs it"
@@ -411,7 +412,7 @@ def _certificate(credentials: Credentials) -> Finding:
     left, said = credentials.left, f"good until {credentials.expires:%Y-%m-%d %H:%M} UTC"
     if timedelta(0) < left < _FEW_DAYS:
         return warn("certificate", said, "it renews itself while collegium silo start runs")
-    return ok("certificate", f"{said}, {left.days} days")
+    return ok("certificate", f"{said}, {counted(left.days, 'day')}")
 
 
 def _contact(url: str, context: ssl.SSLContext, reach: Reach, now: datetime) -> Iterator[Finding]:

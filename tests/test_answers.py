@@ -1,6 +1,7 @@
 """A question is answered on stdout, an act is told about on stderr; no command is left out."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -32,6 +33,11 @@ from tests.studies import changed, small_study
 DIGEST = small_study().digest
 RUN = "20260101T120000-9f0c"
 _PRIVATE = "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0"
+#: One of something is not several.
+ONE_OF_MANY = re.compile(
+    r"(?<![\d.,])1 (?:[a-z]+ )?(?:runs|rounds|steps|studies|models|faults|entries|heads|days|sites|"
+    r"hospitals|patients|records|columns)\b"
+)
 ROOT: Any = typer.main.get_command(cli.app)
 
 #: What a person asks, with words of the answer; FOLDER, EAST, STUDY and HOME stand for places.
@@ -137,6 +143,7 @@ def test_a_question_is_answered_on_stdout(places: dict[str, str], command: str) 
     done = asked(places, command, words)
     assert answer in done.stdout, done.output
     assert answer not in done.stderr
+    assert not ONE_OF_MANY.search(done.output)
     assert ("not verified: collegium audit verify" in done.stderr) == command.startswith("runs ")
 
 

@@ -13,6 +13,7 @@ from compliance.approvals import Approval
 from compliance.ledger import Ledger
 from compliance.ledger_records import Reservation
 from compliance.store import Hospital, open_hospital
+from protocol.counted import counted
 from protocol.errors import PolicyRefused
 from protocol.identity import Member, SigningKey
 from protocol.study_file import read_study
@@ -188,7 +189,7 @@ def test_a_coordinator_gets_as_many_runs_as_were_approved(home: Path, runs: int)
     assert runs_joined(home) == runs
     (found,) = list_studies(home)
     assert (found["runs_used"], found["runs_approved"], found["may_run"]) == (runs, runs, False)
-    assert f"{runs} of {runs} approved runs are used" in found["why_not"]
+    assert f"{runs} of {counted(runs, 'approved run')} used" in found["why_not"]
     approve(home, home.parent / "study.yaml", by=OFFICER, reason="")
     (found,) = list_studies(home)
     assert (found["runs_used"], found["runs_approved"], found["may_run"]) == (runs, runs + 1, True)

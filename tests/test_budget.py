@@ -142,7 +142,7 @@ def test_runs_without_privacy_on_the_same_patients_are_named(
     out = federation.workspace.root
     found = show_budgets(out, None, None, Console(file=sys.stdout, width=200))
     assert found["runs_without_privacy"] == ["run-1"]
-    assert "1 runs trained on the same patients without differential" in capsys.readouterr().out
+    assert "trained on the same patients without differential privacy: " in capsys.readouterr().out
 
 
 def test_looking_changes_no_byte_and_no_time(out: Path) -> None:

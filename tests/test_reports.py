@@ -401,8 +401,8 @@ def test_page_says_which_runs_it_is_about() -> None:
     alone = _text(render_html(run_page(run, dossiers.sweep()[:1])))
     assert f"This page is about run {run.run_id}." in alone and "of the sweep" not in alone
     several = _text(render_html(run_page(replace(run, sweep="s-1"), dossiers.sweep())))
-    assert "It is one run of the sweep s-1." in several
-    assert f"over all {len(dossiers.sweep())} figures of the finished runs" in several
+    assert "It is one run of the sweep s-1; collegium runs list shows the others." in several
+    assert "draws 16 AUROCs, 8 exact ones and 8 released ones: at most one of each kind" in several
 
 
 def test_report_and_page_say_that_the_same_patients_were_used_without_privacy() -> None:

@@ -62,7 +62,7 @@ def test_an_approved_study_says_who_approved_it(home: Path) -> None:
     found = check(home)["approval"]
     assert (found.state, found.finding) == (
         "ok",
-        f"digest {small_study().digest}, by {OFFICER}; 0 of 1 approved runs are used",
+        f"digest {small_study().digest}, by {OFFICER}; 0 of 1 approved run used",
     )
 
 

@@ -252,7 +252,7 @@ WARTS = {
     "far fewer than the study declares": Wart(
         file=TEXT,
         study=STUDY.replace("west.csv, patients: 40", "west.csv, patients: 90"),
-        warned=r"\d+ patients train, the study declares 90; .* nearer to the truth",
+        warned=r"\d+ training patients, the study declares 90; .* nearer to the truth",
     ),
     "dealt by a column that is blank": Wart(
         file=column("region", lambda cell: {"a": "", "b": "north", "c": "south"}[cell]),
