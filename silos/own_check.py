@@ -324,8 +324,8 @@ def _check_log(hospital: Hospital, key: bytes | None, tell: Tell) -> str:
         )
     if not kept:
         return "no head is held yet: this hospital has taken part in no round"
-    heads = counted(len(kept), "head")
-    return f"{heads} of the coordinator's, signed by it; the newest of {kept[-1].size}"
+    count = counted(len(kept), "head")
+    return f"{count} of the coordinator's, signed by it; the newest of {kept[-1].size}"
 
 
 def _entries(hospital: Hospital) -> list[Entry]:
