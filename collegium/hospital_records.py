@@ -14,6 +14,7 @@ from collegium.consortium import simulated_split_key
 from pipelines.cohort import Records, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.parts import parts_of
+from pipelines.plausible import require_plausible
 from protocol.study import BUNDLED, Study
 
 
@@ -37,10 +38,12 @@ def simulated_parts(
     """Returns one simulated hospital's training and test records.
 
     Raises:
-        CohortRefused: the records do not fit the contract.
+        CohortRefused: the records do not fit the contract, or most of them cannot be right.
     """
     key = simulated_split_key(study, site)
-    return parts_of(records, study, key=key, site=site, index_file=index)
+    parts = parts_of(records, study, key=key, site=site, index_file=index)
+    require_plausible(*parts, cohort=study.cohort, site=site)
+    return parts
 
 
 def dealt_records(study: Study, data: Path | None) -> dict[str, Records]:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.images import load_images
-from pipelines.plausible import require_plausible
 from pipelines.records import Records
 from pipelines.table_encoding import encode_table
 from pipelines.tables import AS_DECLARED, CsvDialect, read_bundled, read_csv
@@ -86,8 +85,7 @@ def check_cohort(
 
     Raises:
         CohortRefused: no records to train on, fewer patients than the minimum,
-            one class only in training, more training or test patients than declared, or
-            what ``require_plausible`` refuses.
+            one class only in training, or more training or test patients than declared.
     """
     if not len(train) + len(test):
         raise CohortRefused(
@@ -99,7 +97,6 @@ def check_cohort(
             f"site {site}: {counted(patients, 'patient')}, the study's minimum is "
             f"{cohort.min_patients}; leave this site out, or amend cohort.min_patients"
         )
-    require_plausible(train, test, cohort=cohort, site=site)
     if not len(train):
         raise CohortRefused(f"site {site}: the training part is empty; amend the study's split")
     if not cohort.allow_one_class and len(np.unique(train.labels)) < 2:

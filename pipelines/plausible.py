@@ -4,10 +4,13 @@ Rules:
 
 1. What is said names columns, ranges of the contract and counts, never a value.
 2. Most numbers of a column outside its range are a wrong unit, and most rows
-   written twice are a file joined to itself: both are refused. Less is a remark,
-   and for rows dropped, or one column's cells clipped or imputed, only above a few
-   per cent.
+   written twice are a file joined to itself: checks and simulations refuse both. Less
+   is a remark, and for rows dropped, or one column's cells clipped or imputed, only
+   above a few per cent.
 3. With ``patient_key: row`` two patients may be alike, so equal rows are a remark.
+4. No hospital stays out of a run for any of it. Whoever writes a study chooses its
+   ranges, so that would be an answer about its records: ``silo check`` tells the
+   hospital's people, who then do not approve.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,11 +55,11 @@ def some_patient_returns(records: Records) -> bool:
     return records.num_patients < len(records)
 
 
-def require_plausible(*parts: Records, cohort: Cohort, site: str) -> None:
-    """Refuses records of which most are in another unit, or written twice.
+def implausible(*parts: Records, cohort: Cohort) -> list[str]:
+    """Returns what shows that most of the records are in another unit, or written twice.
 
-    Raises:
-        CohortRefused: every such column and its range, and the count of equal rows.
+    Every such column and its range, and the count of equal rows; of records that can be
+    right, nothing.
     """
     found = [
         f"{_clipped_words(column, cohort)}; are they in the study's unit? Convert the column, or "
@@ -67,6 +70,16 @@ def require_plausible(*parts: Records, cohort: Cohort, site: str) -> None:
     rows, repeated = sum(len(part) for part in parts), repeated_rows(*parts)
     if cohort.patient_key != "row" and rows >= FEW and repeated > MOST * rows:
         found.append(f"{_repeated_words(repeated, rows)}; {_WRITE_ONCE}")
+    return found
+
+
+def require_plausible(*parts: Records, cohort: Cohort, site: str) -> None:
+    """Refuses records of which most are in another unit, or written twice.
+
+    Raises:
+        CohortRefused: what ``implausible`` finds.
+    """
+    found = implausible(*parts, cohort=cohort)
     if found:
         raise CohortRefused("\n".join(f"site {site}: {fault}" for fault in found))
 

@@ -15,6 +15,7 @@ from compliance.store import Hospital, open_hospital
 from pipelines.cohort import Records, columns_to_keep, load_cohort
 from pipelines.dealing import deal
 from pipelines.parts import parts_of
+from pipelines.plausible import implausible, require_plausible
 from protocol.errors import (
     BudgetSpent,
     CohortRefused,
@@ -254,9 +255,23 @@ class Silo:
             site=self.site,
             index_file=invitation.index_file,
         )
+        self._look_at(train, test, invitation)
         if stays_on_one_side(study, invitation.stated):
             remember_sides(self._home, sides_of(train, test))
         return train, test
+
+    def _look_at(self, train: Records, test: Records, invitation: Invitation) -> None:
+        """Tells this hospital's people of records that can hardly be right.
+
+        A hospital that reads a file of its own takes part all the same: the study's author
+        chose the ranges, and staying out would answer a question about the records. A
+        simulation, which names the files itself, is refused.
+        """
+        cohort = invitation.study.cohort
+        if invitation.source is None:
+            require_plausible(train, test, cohort=cohort, site=self.site)
+        for fault in implausible(train, test, cohort=cohort):
+            log.warning("run %s: of this hospital's records, %s", invitation.run_id, fault)
 
     def _source(self, invitation: Invitation) -> Records:
         study = invitation.study

@@ -21,7 +21,7 @@ from compliance.patient_sides import require_same_sides
 from compliance.store import Hospital
 from compliance.study_shelf import index_beside
 from compliance.trusted_rosters import TrustedRosters
-from pipelines.plausible import far_fewer_than_declared, nobody_returns, remarks
+from pipelines.plausible import far_fewer_than_declared, implausible, nobody_returns, remarks
 from pipelines.quality import DataQuality, quality_of
 from protocol.contract import TableCohort
 from protocol.counted import counted
@@ -57,6 +57,14 @@ _WORRYING_SKEW = 60
 _FEW_DAYS = timedelta(days=2)
 #: What the database, the log and the operating system are left with.
 _SPARE_BYTES = 256 << 20
+
+
+#: What to do about records that fit the contract and can hardly be right.
+NOT_APPROVED = (
+    "mend the records, and do not approve the study before that (collegium silo withdraw, if it "
+    "is approved): the hospital joins whatever its records are like, for not joining would tell "
+    "the coordinator"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,11 +201,15 @@ def _unfit(site: SiteFile, error: FederationError) -> Iterator[Finding]:
 
 def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding]:
     patients = read.train.num_patients + read.test.num_patients
-    yield ok(
-        "records",
-        f"{len(read.whole)} fit the contract: {read.train.num_patients} patients train, "
-        f"{read.test.num_patients} test",
-    )
+    faults = implausible(read.train, read.test, cohort=study.cohort)
+    for fault in faults:
+        yield bad("records", fault, NOT_APPROVED)
+    if not faults:
+        yield ok(
+            "records",
+            f"{len(read.whole)} fit the contract: {read.train.num_patients} patients train, "
+            f"{read.test.num_patients} test",
+        )
     for found in (
         *remarks(read.whole, study.cohort),
         nobody_returns(read.whole, study.cohort),

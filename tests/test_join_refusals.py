@@ -118,6 +118,19 @@ def test_so_does_one_to_join_again_after_a_restart(
         JoinedRuns(hospital).record(run, study=network.study.digest, state=RunState.LEFT)
 
 
+def test_records_that_are_only_doubtful_keep_no_hospital_out(
+    network: Network, refusing: Refusing, east: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    refusing.kind = None
+    records = east.source.read_bytes()
+    head, *rows = records.splitlines(keepends=True)
+    east.source.write_bytes(b"".join([head, *rows, *rows]))
+    answer = asked(network, "east", join(network, "run-doubled"))
+    east.source.write_bytes(records)
+    assert answer.refusal is None
+    assert "80 of 80 rows are equal to another row" in caplog.text  # at home
+
+
 def test_records_that_do_not_fit_cannot_be_told_from_a_budget_that_is_spent(
     network: Network, refusing: Refusing, east: Site, caplog: pytest.LogCaptureFixture
 ) -> None:

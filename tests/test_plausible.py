@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from collegium.preflight import check_records
-from pipelines.cohort import check_cohort, load_cohort
-from pipelines.plausible import remarks, repeated_rows
+from pipelines.cohort import load_cohort
+from pipelines.plausible import remarks, repeated_rows, require_plausible
 from pipelines.quality import column_counts
 from pipelines.records import Records
 from protocol.contract import TableCohort
@@ -58,8 +58,8 @@ def load(folder: Path, lines: Sequence[str], study: Study | None = None) -> Reco
 
 
 def check(records: Records, study: Study | None = None) -> None:
-    cohort = (study or study_of()).cohort
-    check_cohort(records, records.take(records.rows < 0), cohort, site="east", declared=1000)
+    none = records.take(records.rows < 0)
+    require_plausible(records, none, cohort=(study or study_of()).cohort, site="east")
 
 
 def test_a_column_in_another_unit_is_refused_by_name_and_range(tmp_path: Path) -> None:
@@ -193,6 +193,7 @@ def test_silo_check_says_the_same_of_the_hospitals_own_file(tmp_path: Path) -> N
     wrong = silo_check(tmp_path / "wrong", lines_of(fahrenheit()))
     assert wrong["records"].state == "bad"
     assert "column 'age'" in wrong["records"].finding
+    assert "do not approve" in wrong["records"].remedy
 
 
 def test_silo_check_warns_of_a_key_per_stay(tmp_path: Path) -> None:
