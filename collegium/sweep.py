@@ -27,9 +27,10 @@ from compliance.utility import DISTRIBUTED, LOCAL, MODES, NONE, POOLED
 from coordinator.references import keep_reference
 from coordinator.store import Store
 from coordinator.workspace import Workspace
-from protocol.errors import FederationError, StudyRefused
+from pipelines.faults import MOST_TOLD
+from protocol.errors import CohortRefused, FederationError, StudyRefused
 from protocol.modes import as_distributed, as_local, question, with_fresh_split
-from protocol.privacy import DistributedPrivacy, NoPrivacy
+from protocol.privacy import DistributedPrivacy, NoPrivacy, PatientPrivacy
 from protocol.study import Study
 from silos.own_ray import ray
 
@@ -253,6 +254,8 @@ def sweep_studies(
         console: for people.
 
     Raises:
+        CohortRefused: a split puts more patients into a part than its hospital declares, or
+            does not fit otherwise: nothing has begun.
         FederationError: see the tree; nothing that was finished is lost.
     """
     from collegium.show import finish_sweep
@@ -261,6 +264,8 @@ def sweep_studies(
     jobs = plan_jobs(studies, grid)
     settings.require_sources(studies[0])
     index = _one_index(documents)
+    if grid.splits:
+        require_splits_fit([job.study for job in jobs], settings.data, index)
     runs = [job.study for job in jobs if job.mode != POOLED]
     enough = budget_for(runs)
     with (
@@ -274,6 +279,47 @@ def sweep_studies(
     if grid.splits and any(epsilon is not None for epsilon in grid.epsilons):
         console.print(f"  {ANEW}", markup=False, soft_wrap=True)
     return found
+
+
+def require_splits_fit(studies: Sequence[Study], data: Path | None, index: bytes | None) -> None:
+    """Refuses splits that a hospital's records do not fit, before anything is trained.
+
+    Each split puts other numbers of patients into training and test; a run whose split
+    does not fit would fail when its turn comes, and the sweep with it.
+
+    Args:
+        studies: of one question, which differ in their splits.
+        data: the folder of the records.
+        index: the bytes of the split's index file, where they name one.
+
+    Raises:
+        CohortRefused: every hospital and split that do not fit, once for each fault.
+    """
+    from collegium.hospital_records import dealt_records, simulated_parts
+
+    known = dealt_records(studies[0], data)
+    splits = {(study.seeds.split, _unit(study)): study for study in studies}
+    told: dict[str, list[int]] = {}
+    for study in splits.values():
+        for site, records in known.items():
+            try:
+                simulated_parts(study, site, records, index)
+            except CohortRefused as error:
+                told.setdefault(str(error), []).append(study.seeds.model)
+    if told:
+        lines = [
+            f"--splits: seed {', '.join(map(str, dict.fromkeys(seeds)))}: {fault}"
+            for fault, seeds in told.items()
+        ]
+        more = len(lines) - MOST_TOLD
+        raise CohortRefused(
+            "\n".join(lines[:MOST_TOLD] + ([f"and {more} more faults"] if more > 0 else []))
+        )
+
+
+def _unit(study: Study) -> str:
+    privacy = study.privacy
+    return privacy.unit if isinstance(privacy, PatientPrivacy) else "patient"
 
 
 def _one_index(documents: Sequence[tuple[Study, Path]]) -> bytes | None:

@@ -1,17 +1,23 @@
 """Sweeps: what is trained, in which mode, and what budget suffices for it."""
 
-import pytest
+import re
+from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from collegium.consortium import Settings
 from collegium.pricing import budget_for
-from collegium.sweep import Grid, parse_modes, plan_jobs
+from collegium.sweep import Grid, parse_modes, plan_jobs, require_splits_fit, sweep_studies
 from compliance.accounting import epsilon
 from compliance.budget_filter import Filter
-from protocol.errors import StudyRefused
+from protocol.errors import CohortRefused, StudyRefused
 from protocol.modes import as_local, question
 from protocol.privacy import DistributedPrivacy
 from protocol.study import Study
 from protocol.study_file import read_study
 from silos.privacy_plan import PrivacyPlan
+from tests.federation import write_hospitals
 from tests.studies import changed, small_study
 
 ALL = ("local", "distributed", "pooled")
@@ -53,6 +59,26 @@ def test_each_seed_may_draw_a_split_of_its_own() -> None:
     assert splits == [job.study.seeds.split for job in plan_jobs([small_study()], grid)]
     other = plan_jobs([small_study().with_split(5)], grid)
     assert not {job.study.seeds.split for job in other} & set(splits)
+
+
+def test_a_split_that_gives_a_hospital_more_patients_than_it_declares_is_refused_first(
+    tmp_path: Path,
+) -> None:
+    study = read_study(changed("{name: east, records: east.csv, patients: 40}",
+                               "{name: east, records: east.csv, patients: 28}"))  # fmt: skip
+    write_hospitals(tmp_path, study)
+    grid = Grid(epsilons=(1.0,), seeds=tuple(range(10)), splits=True)
+    out = tmp_path / "out"
+    documents, quiet = [(study, tmp_path)], Console(quiet=True)
+    with pytest.raises(CohortRefused, match=r"patients: \.\.\.") as refused:
+        sweep_studies(documents, out, grid, Settings(data=tmp_path), quiet)
+    lines = str(refused.value).splitlines()
+    assert all(line.startswith("--splits: seed ") and "site east: " in line for line in lines)
+    assert not out.exists()
+    told = {int(seed) for line in lines for seed in re.findall(r"\d+", line.split(":")[1])}
+    assert 0 < len(told) < 10
+    fitting = [job.study for job in plan_jobs([study], grid) if job.study.seeds.model not in told]
+    require_splits_fit(fitting, tmp_path, None)
 
 
 def test_a_split_that_a_column_says_is_not_drawn_again() -> None:
