@@ -311,7 +311,7 @@ def _show(asked: Question, advised: Advice, own: Plan | None, console: Console) 
     console.print(
         f"{len(asked.patients)} hospitals, {sum(asked.patients)} training patients, prevalence "
         f"{ill}, epsilon {asked.epsilon:g}, delta {asked.delta:g}, {asked.parameters} parameters, "
-        f"t = {asked.answering}, C = {asked.colluders}",
+        f"{asked.answering} must answer, {asked.colluders} may collude",
         soft_wrap=True,
     )
     table = Table(box=None, padding=(0, 1), show_edge=False)

@@ -56,7 +56,7 @@ def describe_study(
         f"{colluders} may collude; "
         f"{counted(study.training.rounds, 'round')} of "
         f"{counted(study.training.local_steps, 'step')}, and "
-        f"{study.aggregation.spare_draws} to spare if rounds must be drawn anew"
+        f"{study.aggregation.spare_draws} more if rounds fail and must be repeated"
     )
     if isinstance(privacy, PatientPrivacy):
         console.print(
@@ -110,8 +110,7 @@ def _describe_expected(study: Study, console: Console) -> float | None:
         return None
     own, advised = plans[0].expected.auroc, plans[1].expected.auroc
     console.print(
-        f"  expected AUROC {own:.2f}, for patients whom a model without privacy would tell apart "
-        f"with {ASSUMED_AUROC:g}"
+        f"  expected AUROC {own:.2f}, where a model without privacy would reach {ASSUMED_AUROC:g}"
     )
     if own < advised - _MUCH:
         console.print(

@@ -51,8 +51,7 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     )
     for name, title in (("auroc", "AUROC   "), ("accuracy", "accuracy")):
         exact = f"{_exact(run[name])} exact (simulation only), " if run["simulation"] else ""
-        released = _interval_text(run[f"{name}_released"])
-        console.print(f"  {title}  {exact}released {released}", markup=False)
+        console.print(f"  {title}  {exact}{_released(run[f'{name}_released'])}", markup=False)
     if run["warning"] is not None:
         console.print(f"  {run['warning']}", style="yellow", markup=False, soft_wrap=True)
     console.print()
@@ -232,7 +231,9 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
     if not points:
         raise WorkspaceRefused(f"--out {out} holds no finished run: nothing to draw")
     _write(to, to_svg(utility_against_epsilon(points, withheld)))
-    console.print(f"wrote {to}: {finished[0].study_name}, {len(points)} points", markup=False)
+    console.print(
+        f"wrote {to}: {finished[0].study_name}, {counted(len(points), 'point')}", markup=False
+    )
 
 
 def open_dashboard(out: Path, port: int, console: Console) -> None:
@@ -318,6 +319,12 @@ def _interval_text(interval: dict[str, Any] | None) -> str:
         note = interval["note"] if interval else ""
         return note or "not available"
     return f"{interval['value']:.3f} [{interval['low']:.3f}, {interval['high']:.3f}]"
+
+
+def _released(interval: dict[str, Any] | None) -> str:
+    """Returns a released figure in a sentence; one that was withheld is not called released."""
+    withheld = interval is None or interval["value"] is None or interval["note"]
+    return f"{'not released:' if withheld else 'released'} {_interval_text(interval)}"
 
 
 def _table(*headings: str) -> Table:

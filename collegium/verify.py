@@ -144,8 +144,9 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
     )
     if files.kept_rounds:
         found.append(
-            f"whether the sums of the {files.kept_rounds} kept rounds, their models and released "
-            "figures follow from what the hospitals sent: collegium audit recompute does that"
+            f"whether the sums of the {counted(files.kept_rounds, 'kept round')}, their models "
+            "and released figures follow from what the hospitals sent: collegium audit recompute "
+            "does that"
         )
     if files.kept_rounds < files.finished_rounds:
         found.append(

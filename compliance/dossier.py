@@ -245,12 +245,12 @@ class Dossier:
 def _upwards(value: float) -> str:
     """Returns a figure with three digits that is never smaller than the figure itself.
 
-    >>> _upwards(1.2341), _upwards(2.0), _upwards(1e-4)
-    ('1.24', '2', '0.0001')
+    >>> _upwards(1.2341), _upwards(2.0), _upwards(1e-5)
+    ('1.24', '2', '1e-5')
     """
     exact = Decimal(repr(value))
     step = Decimal(1).scaleb(exact.adjusted() - 2)
-    return f"{float(exact.quantize(step, rounding=ROUND_CEILING)):g}"
+    return f"{float(exact.quantize(step, rounding=ROUND_CEILING)):g}".replace("e-0", "e-")
 
 
 def run_json(dossier: Dossier) -> dict[str, Any]:

@@ -103,6 +103,11 @@ def read_csv(
         _refuse_delimiter(first[1][0], delimiter, site, path.name)
     if cohort.header:
         names = [name.strip() for name in first[1]]
+        if not set(names) & set(needed_columns(cohort, keep)):
+            raise CohortRefused(
+                f"site {site}: {path.name}: line {first[0]} names none of the study's columns; the "
+                "first line must hold their names, or the study must say header: false"
+            )
     else:
         _check_declared(len(first[1]), len(names), site, path.name)
         lines_read = itertools.chain([first], lines_read)
@@ -257,9 +262,8 @@ def _places(
             what = f"occurs {count} times in the header"
             faults.append(RecordFault(column=name, what=what, remedy="keep one"))
         else:
-            what = f"missing in the file{_hint(name, names)}"
-            remedy = "the study needs it: export it, or mend its name"
-            faults.append(RecordFault(column=name, what=what, remedy=remedy))
+            remedy = f"the study needs it: export it, or mend its name{_hint(name, names)}"
+            faults.append(RecordFault(column=name, what="missing in the file", remedy=remedy))
     return places, tuple(faults)
 
 

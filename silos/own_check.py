@@ -141,13 +141,13 @@ def _check_ledger(hospital: Hospital) -> str:
 
 
 def _check_approvals(hospital: Hospital) -> str:
-    number = len(approvals_of(hospital).all())
-    return f"{number} decisions, each signed by this hospital, none changed or removed"
+    number = counted(len(approvals_of(hospital).all()), "decision")
+    return f"{number}, each signed by this hospital, none changed or removed"
 
 
 def _check_rosters(hospital: Hospital) -> str:
-    number = len(TrustedRosters(hospital).all())
-    return f"{number} were trusted, each signed by those before it"
+    number = counted(len(TrustedRosters(hospital).all()), "trusted roster")
+    return f"{number}, each signed by those before it"
 
 
 def _check_runs(home: Path, hospital: Hospital, tell: Tell) -> str:
@@ -171,8 +171,8 @@ def _check_runs(home: Path, hospital: Hospital, tell: Tell) -> str:
     _check_allowed(booked, decisions, approvals_of(hospital).all(), tell)
     paid = len({entry.run for entry in booked})
     return (
-        f"{len(runs)} were asked for by the coordinator, {paid} of them are in the ledger; "
-        f"{len(decisions)} decisions about them, each signed by this hospital"
+        f"{counted(len(runs), 'run')} asked for by the coordinator, of which the ledger holds "
+        f"{paid}; {counted(len(decisions), 'decision')} about them, each signed by this hospital"
     )
 
 
@@ -290,7 +290,7 @@ def _check_results(home: Path, hospital: Hospital, tell: Tell) -> str:
             _check_about(home, run, tell)
         if found.is_announced_model is False:
             tell(f"run {run.run_id}: the model here is {found.about_model}")
-    return f"{kept} final models came back, each as the coordinator signed it"
+    return f"{counted(kept, 'final model')} here, each as the coordinator signed it"
 
 
 def _check_about(home: Path, run: JoinedRun, tell: Tell) -> None:

@@ -287,7 +287,10 @@ def _machine(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
         )
     cores = len(os.sched_getaffinity(0))
     asked = site.resources.workers * site.resources.threads
-    said = f"{site.resources.workers} workers of {site.resources.threads} threads on {cores} cores"
+    said = (
+        f"{counted(site.resources.workers, 'worker')} of "
+        f"{counted(site.resources.threads, 'thread')} on {counted(cores, 'core')}"
+    )
     if asked > cores:
         yield warn("cores", said, "lower resources.workers or threads")
     else:

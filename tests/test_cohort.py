@@ -175,8 +175,9 @@ HEAD = "id,age,sex,ill\n"
 REFUSALS = {
     "missing column": (
         "id,aged,sex,ill\n" + ROW,
-        "records.csv: column 'age': missing in the file; did you mean 'aged'?",
+        "column 'age': missing in the file; .* mend its name; did you mean 'aged'?",
     ),
+    "no header": (ROW * 9, "line 1 names none of the study's columns; .* say header: false"),
     "duplicate header": ("id,age,sex,ill,age\n", "column 'age': occurs 2 times in the header"),
     "text in a number": (
         HEAD + ROW + f"p2,a{PATIENT_VALUE},F,no\n",

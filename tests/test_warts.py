@@ -133,7 +133,7 @@ WARTS = {
     "blanks behind labels": Wart(file=column("status", lambda cell: cell + "  ")),
     "capitals of another header": Wart(
         file=csv_text(clean(), [name.lower() for name in HEAD]),
-        refused="column 'HeartRate': missing in the file; did you mean 'heartrate'",
+        refused="column 'HeartRate': missing in the file; .* did you mean 'heartrate'",
     ),
     "latin-1": Wart(
         file=line("note", "Übelkeit", 2).encode("latin-1"),
