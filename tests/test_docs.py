@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ HEART_RECORDS = ROOT.parent / "shared/data/heart_disease"
 DOCUMENTS = sorted(
     [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
 )
+_WITH_DOCUMENTS = ("docs", "examples", "tests")
 
 
 def commands() -> list[tuple[str, list[str]]]:
@@ -82,3 +84,22 @@ def test_the_study_page_shows_what_the_check_prints() -> None:
     start = printed.index(lines[0])
     assert printed[start : start + len(lines)] == lines
     assert max(map(len, lines)) <= 80
+
+
+def _prose(text: str) -> Iterator[str]:
+    """Yields the lines of a document outside code and tables."""
+    in_code = False
+    for line in text.splitlines():
+        if line.startswith("```"):
+            in_code = not in_code
+        elif not in_code and not line.startswith(("|", "    ")):
+            yield line
+
+
+def test_prose_of_every_document_is_at_most_120_characters_wide() -> None:
+    places = [ROOT.glob("*.md"), *((ROOT / name).rglob("*.md") for name in _WITH_DOCUMENTS)]
+    documents = [path for found in places for path in found]
+    assert len(documents) > 40
+    lines = ((path.name, line) for path in documents for line in _prose(path.read_text()))
+    wide = [(name, line) for name, line in lines if len(line) > 120]
+    assert not wide
