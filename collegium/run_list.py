@@ -63,7 +63,8 @@ def _state(run: RunSummary) -> str:
     """A run's state, and how far it is while it is at work on a network."""
     if run.progress is None:
         return run.state
-    return f"{run.progress.state}, {run.progress.place}"
+    waited = f" for {', '.join(sorted(run.progress.asked))}" if run.progress.asked else ""
+    return f"{run.progress.state}{waited}, {run.progress.place}"
 
 
 def _privacy(run: RunSummary) -> str:

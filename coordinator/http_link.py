@@ -25,6 +25,7 @@ class HttpLink:
         joined: the sites that have joined the run, now.
         most_vector: how long a masked vector may be, in bytes.
         stop: set when the run shall end; whoever waits then stops waiting.
+        idle: called about every second while no answer comes.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class HttpLink:
         joined: Callable[[], frozenset[str]],
         most_vector: int,
         stop: threading.Event,
+        idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._mailbox, self._blobs = mailbox, blobs
         self._joined, self._most_vector, self._stop = joined, most_vector, stop
+        self._idle = idle
         self._offered: str | None = None
         self._attached: list[str] = []
 
@@ -52,7 +55,7 @@ class HttpLink:
             if site in joined
         }
         try:
-            for site, answer in self._mailbox.collect(posted, timeout, self._stop):
+            for site, answer in self._mailbox.collect(posted, timeout, self._stop, self._idle):
                 reply = self._reply(site, answer)
                 if reply is not None:
                     yield site, reply

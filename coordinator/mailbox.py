@@ -101,7 +101,11 @@ class Mailbox:
             self._changed.notify_all()
 
     def collect(
-        self, numbers: Mapping[int, str], timeout: float, stop: threading.Event
+        self,
+        numbers: Mapping[int, str],
+        timeout: float,
+        stop: threading.Event,
+        idle: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Answer]]:
         """Yields (site, answer) as they come in, for ``timeout`` seconds; then withdraws the rest.
 
@@ -109,6 +113,7 @@ class Mailbox:
             numbers: the site of each delivery that is waited for.
             timeout: seconds.
             stop: set when nobody wants the answers any longer.
+            idle: called about every second while none comes.
         """
         left, end = dict(numbers), time.monotonic() + timeout
         try:
@@ -116,21 +121,25 @@ class Mailbox:
                 with self._changed:
                     found = self._wait(left, end, stop)
                     answer = self._answers[found] if found is not None else None
-                if found is None or answer is None:
+                if found is not None and answer is not None:
+                    yield left.pop(found), answer
+                elif time.monotonic() >= end or stop.is_set():
                     return
-                yield left.pop(found), answer
+                else:
+                    idle()
         finally:
             self.withdraw(numbers)
 
     def _wait(self, left: Mapping[int, str], end: float, stop: threading.Event) -> int | None:
-        while True:
-            for number in left:
-                if number in self._answers:
-                    return number
-            seconds = end - time.monotonic()
-            if seconds <= 0 or stop.is_set():
-                return None
-            self._changed.wait(min(seconds, 1.0))
+        """Returns a number that is answered; None if none comes within a second."""
+        found = self._found(left)
+        if found is None and not stop.is_set():
+            self._changed.wait(max(0.0, min(end - time.monotonic(), 1.0)))
+            found = self._found(left)
+        return found
+
+    def _found(self, left: Mapping[int, str]) -> int | None:
+        return next((number for number in left if number in self._answers), None)
 
     def withdraw(self, numbers: Mapping[int, str]) -> None:
         """Forgets deliveries and their answers."""

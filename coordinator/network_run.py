@@ -31,6 +31,7 @@ from coordinator.run_progress import RoundClock, RunProgress, forget_progress, w
 from coordinator.run_record import RunRecord
 from coordinator.runner import Outcome, Runner
 from coordinator.server_states import ServerStates
+from coordinator.step_wait import StepWait, words
 from coordinator.store import RunRow, SnapshotRow, Store, utc
 from coordinator.workspace import Workspace
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
@@ -108,6 +109,7 @@ class NetworkRun:
         self._muster = Muster()
         self._progress, self._rest = time.monotonic(), _FIRST_REST
         self._place, self._clock = 1, RoundClock()
+        self._step = StepWait(run_id)
         self._least = max(study.threshold, study.aggregation.min_cohort)
 
     @property
@@ -310,6 +312,7 @@ class NetworkRun:
             joined=lambda: self.joined,
             most_vector=min(MOST_BLOB_BYTES, 8 * (size + 4096)),
             stop=self._stop,
+            idle=self._look,
         )
         runner = Runner(
             run_id=self.run_id,
@@ -337,12 +340,25 @@ class NetworkRun:
         Raises:
             Halted: it was stopped: nobody's silence is to be blamed.
         """
-        unanswered = set(requests) & self.joined
-        for site, reply in self._link.exchange(requests, timeout):
-            unanswered.discard(site)
-            yield site, reply
-        self._require_going()
-        self._attendance.missed(unanswered)
+        self._step.begin(set(requests) & self.joined, timeout, self._clock.seconds_left(1))
+        try:
+            for site, reply in self._link.exchange(requests, timeout):
+                self._answered(site)
+                yield site, reply
+            self._require_going()
+            self._attendance.missed(self._step.end(self._least))
+        finally:
+            self._step.stop()
+
+    def _answered(self, site: str) -> None:
+        waited = self._step.now
+        self._step.answered(site)
+        if waited is not None:
+            self._tell()
+
+    def _look(self) -> None:
+        if self._step.look():
+            self._tell()
 
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Counts a finished round."""
@@ -360,10 +376,15 @@ class NetworkRun:
             for site in sorted(self.joined):
                 self._require_going()
                 posted = {self._mailbox.post(site, draft, MOST_BLOB_BYTES): site}
-                for _, answer in self._mailbox.collect(posted, self._pace.step, self._stop):
+                self._step.begin({site}, self._pace.step, None)
+                for _, answer in self._mailbox.collect(
+                    posted, self._pace.step, self._stop, self._look
+                ):
+                    self._answered(site)
                     model = None if answer.blob is None else self._read_model(site, answer.blob)
                     if model is not None and model_digest(model) == wanted:
                         return model
+                self._step.stop()
             self._require_going()
             self._stop.wait(1.0)
 
@@ -383,16 +404,23 @@ class NetworkRun:
     def progress(self) -> RunProgress:
         """How far the run is."""
         rounds = self.study.training.rounds
-        state = "joining" if len(self.joined) < self._least else "running"
-        if self.trouble or self.paused:
-            state = "paused" if self.paused else "waiting"
+        state, waits = "joining" if len(self.joined) < self._least else "running", self._step.now
+        asked = dict.fromkeys(waits.sites, utc(waits.since)) if waits else {}
+        until = utc(waits.until) if waits else ""
+        if self.trouble or waits:
+            state = "waiting"
+        if self.paused and not waits:  # the present round is ended first
+            state = "paused"
+        left = self._clock.seconds_left(rounds + 2 - self._place) if state == "running" else None
         return RunProgress(
             state=state,
             round=self._place,
             rounds=rounds,
-            waits_for=self.trouble,
-            silent={site: utc(at) if at else "" for site, at in self.silent.items()},
-            seconds_left=self._clock.seconds_left(rounds + 2 - self._place),
+            waits_for=words(asked, until) if asked else self.trouble,
+            silent={s: utc(at) if at else "" for s, at in self.silent.items() if s not in asked},
+            asked=asked,
+            until=until,
+            seconds_left=left,
         )
 
     def _tell(self) -> None:

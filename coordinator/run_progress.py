@@ -23,7 +23,10 @@ class RunProgress:
     ``state`` is joining, running, waiting or paused; ``round`` counts from 1, the
     evaluation is the one after the ``rounds`` of training; ``silent`` says since
     when (UTC, ISO 8601) each hospital that is left out was not heard of, empty
-    when it never was; ``seconds_left`` is None while nothing is known.
+    when it never was. ``asked`` says since when a step waits for each hospital that
+    has not answered it, and ``until`` when it ends without them; ``waits_for`` is
+    the same, or another reason to wait, in words. ``seconds_left`` is None while
+    nothing is known, or the run waits.
     """
 
     state: str
@@ -31,6 +34,8 @@ class RunProgress:
     rounds: int
     waits_for: str = ""
     silent: Mapping[str, str] = field(default_factory=dict)
+    asked: Mapping[str, str] = field(default_factory=dict)
+    until: str = ""
     seconds_left: float | None = None
 
     @property

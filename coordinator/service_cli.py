@@ -198,8 +198,8 @@ def _tell_run(told: Mapping[str, Any], tell: Callable[..., None]) -> None:
         tell(f"           not joined: {', '.join(told['missing'])}")
     for site, since in sorted(told["silent"].items()):
         tell(f"           left out: {site}, not heard of {f'since {since}' if since else 'yet'}")
-    if told["trouble"]:
-        tell(f"           waits: {told['trouble']}")
+    if told["waits_for"]:
+        tell(f"           waits: {told['waits_for']}")
 
 
 def duration(seconds: float) -> str:

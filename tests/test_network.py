@@ -14,6 +14,7 @@ from pipelines.tables import CsvDialect
 from protocol.errors import PolicyRefused
 from protocol.study_file import read_study
 from protocol.tensors import model_digest
+from protocol.timestamps import read_time
 from protocol.wire import PROOF_HEADER
 from silos.credentials import Credentials
 from tests.federation import Federation, LinearTrainer
@@ -162,9 +163,9 @@ def test_trainer_that_breaks_costs_its_hospital_the_run_and_nobody_else(tmp_path
 
 
 def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_returns(
-    tmp_path: Path,
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It never answers again; nobody waits for it twice."""
+    """It never answers again; nobody waits for it twice, and the wait is told."""
     step = 15.0
     study = read_study(changed("rounds: 2", "rounds: 400"))
     network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=step, patience=PATIENCE))
@@ -173,6 +174,10 @@ def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_return
         run_id = network.service.start_run(study.digest, test_noise=True)
         until(lambda: network.rounds_finished(run_id) >= 2)
         network.sites["west"].stop()
+        until(lambda: bool(network.status(run_id).get("asked")))
+        waiting = network.status(run_id)
+        until(lambda: network.listed()[0].progress.asked)
+        (listed_waiting,) = network.listed()
         until(lambda: "west" in network.status(run_id)["silent"])
         before = network.rounds_finished(run_id)
         until(lambda: network.rounds_finished(run_id) >= before + 5)
@@ -187,6 +192,18 @@ def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_return
         400,
         sorted(network.sites),
     )
+    assert (waiting["state"], waiting["seconds_left"], waiting["silent"]) == ("waiting", None, {})
+    assert list(waiting["asked"]) == ["west"]
+    limit = read_time(waiting["until"]) - read_time(waiting["asked"]["west"])
+    assert abs(limit.total_seconds() - step) <= 1
+    assert waiting["waits_for"].startswith("for west, asked at ")
+    assert listed_waiting.progress is not None
+    assert listed_waiting.progress.waits_for == waiting["waits_for"]
+    (begun,) = [line for line in caplog.messages if "waits for west, silent for" in line]
+    (on,) = [line for line in caplog.messages if "no answer from west within" in line]
+    assert begun.startswith(f"run {run_id} ")
+    assert on.endswith("the round goes on without")
+    assert (told["waits_for"], told["asked"]) == ("", {})
     assert told["silent"]["west"]
     assert told["seconds_left"] > 0
     assert told["round"] > before
