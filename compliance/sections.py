@@ -134,8 +134,9 @@ def _sweep(dossier: Dossier) -> tuple[Statement, ...]:
     return (
         Statement(
             text="One of several runs on the same patients.",
-            detail=f"Together the runs of this sweep have booked {percent(dossier.sweep_share)} "
-            f"of a patient's budget for life{of}. Every ε below is of this run alone.",
+            detail=f"At most {percent(dossier.sweep_share)} of a patient's budget for life{of} was "
+            "booked, by this sweep's runs and those before it, whenever one of them ended. Every ε "
+            "below is of this run alone.",
             tone=Tone.CAUTION,
         ),
     )

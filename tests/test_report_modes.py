@@ -103,7 +103,7 @@ def test_a_run_of_a_sweep_heads_with_what_all_its_runs_cost() -> None:
     for document in (run_page(dossier, ()), privacy_report(dossier)):
         said = [f"{one.text} {one.detail}" for one in document.banner]
         assert "One of several runs on the same patients." in said[1]
-        assert "booked 74 % of a patient's budget for life of ε = 10" in said[1]
+        assert "At most 74 % of a patient's budget for life of ε = 10 was booked" in said[1]
         assert "differential privacy" in said[2]  # before this run's own ε
     assert "this run alone, δ = 1e-4" in render_html(run_page(dossier, ()))
     assert run_json(dossier)["sweep_share"] == 0.74
