@@ -2,7 +2,8 @@
 
 Central DP-SGD with the study's clip, sampling rate, steps, optimiser, bound and
 epsilon, and full noise once: what privacy alone costs, when no hospital has to
-be hidden from another. Without privacy nothing is clipped and nothing noised.
+be hidden from another. Without privacy the noise is left out and the clip stays,
+where the study has one: a rate for clipped gradients diverges with whole ones.
 Nobody but a simulation could compute it, so no hospital's ledger is charged. It
 happens in processes of its own: the coordinator holds neither torch nor records.
 """

@@ -25,6 +25,7 @@ from collegium.redteam_noise import Audit, conformance, one_run_audits
 from collegium.redteam_records import Attack, Inversion, Parts, inversion, membership, membership_of
 from collegium.redteam_views import Claim, View, views_of
 from compliance.auditing import Check
+from compliance.rounding import rounded_down, rounded_up
 from compliance.study_shelf import index_beside
 from protocol.errors import WorkspaceRefused
 from protocol.study import Study
@@ -96,8 +97,8 @@ class Findings:
         failed = [check.name for check in self.checks if not check.passed]
         noise = [f"not as promised: {', '.join(failed)}"] if failed else []
         bounds = [
-            f"{audit.view.title}: epsilon is at least {audit.bound:.2f}, "
-            f"{audit.view.claimed_as} says {audit.claim:.2f} (delta {audit.delta:g})"
+            f"{audit.view.title}: epsilon is at least {rounded_down(audit.bound, 6):g}, "
+            f"{audit.view.claimed_as} says {rounded_up(audit.claim, 6):g} (delta {audit.delta:g})"
             for audit in self.audits
             if audit.contradicted
         ]

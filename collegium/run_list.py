@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from compliance.documents import Form, show
 from coordinator.views import RunSummary, open_views
 
 
@@ -71,7 +72,9 @@ def _privacy(run: RunSummary) -> str:
     """The mode and what it promises: with fixed test noise nothing."""
     if run.test_noise:
         return "none: test noise"
-    return run.mode if run.epsilon is None else f"{run.mode} \u03b5 {run.epsilon:g}"
+    if run.epsilon is None:
+        return run.mode
+    return f"{run.mode} \u03b5 {show(run.epsilon, Form.EPSILON)}"
 
 
 def _auroc(run: RunSummary) -> str:

@@ -15,14 +15,34 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from compliance.chart_words import describe_comparison, interval_words, range_words
+from compliance.chart_words import (
+    describe_comparison,
+    interval_words,
+    range_words,
+    released_words,
+    runs_words,
+)
 from compliance.charts import to_svg, utility_against_epsilon
-from compliance.comparison import comparison_json, over_of, reached
+from compliance.comparison import (
+    FEWEST,
+    comparison_json,
+    next_to_chance,
+    num_missing,
+    over_of,
+    reached,
+)
 from compliance.documents import Form, show
 from compliance.dossier import Dossier, run_json
 from compliance.renderers import RENDERERS
 from compliance.reports import page_subject, privacy_report, render_html, run_page
-from compliance.utility import MODES, UtilityPoint, best_known
+from compliance.utility import (
+    MODES,
+    NO_BETTER,
+    RELEASED,
+    UtilityPoint,
+    Withheld,
+    best_known,
+)
 from coordinator.pages import keep_page, page_says
 from coordinator.views import Views, open_views
 from coordinator.workspace import Workspace
@@ -96,7 +116,7 @@ def finish_sweep(
         views.close()
     keep_page(workspace, render_html(run_page(dossiers[-1], points, withheld)))
     found = comparison_json(points, withheld)
-    summarise_sweep(points, workspace, run_ids[-1], console)
+    summarise_sweep(points, withheld, workspace, run_ids[-1], console)
     lost = sum(r.figures["auroc"] is None for r in references)
     if lost:
         console.print(
@@ -135,27 +155,35 @@ def _program() -> str:
 
 
 def summarise_sweep(
-    points: Sequence[UtilityPoint], workspace: Workspace, run_id: str, console: Console
+    points: Sequence[UtilityPoint],
+    withheld: Sequence[Withheld],
+    workspace: Workspace,
+    run_id: str,
+    console: Console,
 ) -> None:
     """Prints a sweep: a line for each mode and epsilon, then what one mode gains over another.
 
     ``run_id`` is the run that the folder's page is about.
     """
-    over = over_of(points)
+    over, useless = over_of(points), next_to_chance(points)
     table = _table("mode", "epsilon", "AUROC*", f"95 % interval over {over}", over)
     for level in reached(points):
+        marked = f" {NO_BETTER}" if useless[level.mode, level.epsilon] else ""
         table.add_row(
             MODES[level.mode],
-            "none" if level.epsilon is None else f"{level.epsilon:g}",
-            f"{level.auroc.mean:.3f}",
-            range_words(level.auroc) or f"{level.auroc.count} only",
-            str(level.auroc.count),
+            "none" if level.epsilon is None else show(level.epsilon, Form.EPSILON),
+            f"{level.auroc.mean:.3f}{marked}",
+            range_words(level.auroc) or f"needs {FEWEST} {over}",
+            runs_words(level.auroc.count, num_missing(points, withheld, level.epsilon, level.mode)),
         )
     console.print(table)
     kinds = {point.kind for point in best_known(points)}
     console.print(f"  * {' and '.join(sorted(kinds))}, mean over {over}", markup=False)
     console.print(f"  {interval_words(points)}\n", markup=False, soft_wrap=True)
-    for sentence in describe_comparison(points):
+    if RELEASED not in kinds:
+        for sentence in released_words(points, withheld):
+            console.print(f"  {sentence}", markup=False, soft_wrap=True)
+    for sentence in describe_comparison(points, withheld):
         console.print(f"  {sentence}", markup=False, soft_wrap=True)
     console.print(
         f"\nThe page: {workspace.page}\nIts first chart is of all these runs, the rest of run "

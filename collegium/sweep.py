@@ -219,9 +219,14 @@ def _in_mode(study: Study, mode: str) -> Study:
 
 
 def _at(study: Study, epsilon: float | None) -> Study:
-    """Returns the study at another epsilon; distributed noise is declared with it."""
+    """Returns the study at another epsilon; distributed noise is declared with it.
+
+    None is the reference without privacy: the same training without the noise.
+    """
     privacy = study.privacy
-    if epsilon is None or not isinstance(privacy, DistributedPrivacy):
+    if epsilon is None:
+        return study.without_noise()
+    if not isinstance(privacy, DistributedPrivacy):
         return study.with_epsilon(epsilon)
     noise_multiplier = calibrate(
         epsilon=epsilon,

@@ -15,7 +15,6 @@ difference underflows double precision.
 
 import math
 from collections.abc import Iterable, Sequence
-from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 
 import dp_accounting
@@ -25,6 +24,7 @@ from dp_accounting.rdp import RdpAccountant
 
 from compliance.privacy_events import JointRelease, SampledGaussian
 from compliance.renyi import SLACK, conversion, rdp
+from compliance.rounding import rounded_up
 
 _LARGEST_MULTIPLIER = 1e6
 #: Below this delta the rounding of the Fourier transform is no longer negligible.
@@ -165,9 +165,9 @@ def _calibrate(target: float, delta: float, rate: float, steps: int) -> float:
     found = _found(target, delta, rate, steps)
     if not found <= _LARGEST_MULTIPLIER:
         raise ValueError("no noise multiplier below 10^6 keeps this epsilon")
-    figure = _rounded_up(found)
+    figure = rounded_up(found, 4)
     while epsilon(_event(figure, rate, steps), delta) > target:  # now counted finely
-        figure = _rounded_up(figure * (1 + 1e-6))
+        figure = rounded_up(figure * (1 + 1e-6), 4)
     return figure
 
 
@@ -206,14 +206,3 @@ def _found(target: float, delta: float, rate: float, steps: int) -> float:
             tol=guess * 1e-5,
         )
     )
-
-
-def _rounded_up(value: float) -> float:
-    """Returns the least number of four significant digits that is not below the value.
-
-    >>> _rounded_up(1.0), _rounded_up(0.99991), _rounded_up(12.3412)
-    (1.0, 1.0, 12.35)
-    """
-    exact = Decimal(repr(value))
-    step = Decimal(1).scaleb(exact.adjusted() - 3)
-    return float(exact.quantize(step, rounding=ROUND_CEILING))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from compliance.budget_words import percent
 from compliance.comparison import (
+    FEWEST,
     SPLITS,
     Difference,
     Estimate,
@@ -21,7 +22,9 @@ from compliance.dossier import Dossier, Interval, RoundFacts, SiteFacts
 from compliance.utility import (
     EXACT,
     MODES,
+    NO_BETTER,
     NONE,
+    POOLED,
     RELEASED,
     UtilityLevel,
     UtilityPoint,
@@ -82,17 +85,18 @@ def _place(level: UtilityLevel) -> tuple[str, str, float | None]:
 
 
 def mean_of(level: UtilityLevel) -> str:
-    """Returns what a mean is over, and how many runs are missing in it.
+    """Returns what a mean is over, how many runs are missing in it, how many are no use.
 
     >>> level = UtilityLevel(epsilon=1.0, kind="released", mode="local", mean=0.9, low=0.9,
     ...                      high=0.9, num_runs=4, num_withheld=1, why="too few patients")
     >>> mean_of(level)
     'of 4 of 5 runs; 1 withheld: too few patients'
     """
+    useless = f", {level.num_next_to_chance} {NO_BETTER}" if level.num_next_to_chance else ""
     if level.num_withheld:
         of = level.num_runs + level.num_withheld
-        return f"of {level.num_runs} of {of} runs; {missing_words(level)}"
-    return f"over {counted(level.num_runs, 'run')}"
+        return f"of {level.num_runs} of {of} runs{useless}; {missing_words(level)}"
+    return f"over {counted(level.num_runs, 'run')}{useless}"
 
 
 def missing_words(level: UtilityLevel) -> str:
@@ -115,7 +119,7 @@ def level_words(level: UtilityLevel | Withheld) -> str:
     """
     name = MODES[level.mode]
     if level.epsilon is not None:
-        return f"{name}, ε = {level.epsilon:g}"
+        return f"{name}, ε = {show(level.epsilon, Form.EPSILON)}"
     return name if level.mode == NONE else f"{name}, {MODES[NONE]}"
 
 
@@ -129,7 +133,13 @@ def describe_comparison(
         f"{difference_words(d)}: {estimate_words(d.auroc)}{_missing(points, withheld, d)}."
         for d in differences(points)
     ]
-    return (*gains, *(gap_words(gap) for gap in gaps(points)))
+    useless = [
+        f"{level_words(level)[:1].upper()}{level_words(level)[1:]}: {level.num_next_to_chance} of "
+        f"{level.num_runs} runs {NO_BETTER}, so nothing is compared with it."
+        for level in utility_levels(best_known(points))
+        if level.mode in (POOLED, NONE) and not level.is_reference
+    ]
+    return (*gains, *(gap_words(gap) for gap in gaps(points)), *useless)
 
 
 def _missing(
@@ -143,12 +153,15 @@ def difference_words(found: Difference) -> str:
     """Returns what is subtracted from what, and where."""
     if found.epsilon is None:
         return "consortium - pooled, without privacy"
-    return f"{_short(found.mode)} - {_short(found.than)} at ε = {found.epsilon:g}"
+    return f"{_short(found.mode)} - {_short(found.than)} at ε = {show(found.epsilon, Form.EPSILON)}"
 
 
 def gap_words(gap: Gap) -> str:
     """Says what local noise loses to the pooled reference, and how much shared noise wins back."""
-    lost = f"At ε = {gap.epsilon:g} local noise loses {gap.lost.mean:.3f} to the pooled reference"
+    lost = (
+        f"At ε = {show(gap.epsilon, Form.EPSILON)} local noise loses {gap.lost.mean:.3f} to the "
+        "pooled reference"
+    )
     if gap.closed is not None:
         return f"{lost}; shared noise closes {gap.closed:.0%} of that gap."
     if gap.lost.low is None:
@@ -175,7 +188,7 @@ def estimate_words(found: Estimate) -> str:
     """
     if found.low is None or found.high is None:
         number = f"one {found.over[:-1]}" if found.count == 1 else f"{found.count} {found.over}"
-        return f"{found.mean:+.3f} ({number}: no interval)"
+        return f"{found.mean:+.3f} ({number}: no interval, it needs {FEWEST})"
     return (
         f"{found.mean:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f} "
         f"over {found.count} {found.over})"
@@ -200,6 +213,26 @@ def range_words(found: Estimate) -> str | None:
     if found.low is None or found.high is None:
         return None
     return f"{found.low:.3f} to {found.high:.3f}"
+
+
+def runs_words(count: int, num_withheld: int) -> str:
+    """Returns how many values a mean is over, and how many runs are missing in it.
+
+    >>> runs_words(3, 0), runs_words(2, 1)
+    ('3', '2 of 3, 1 withheld')
+    """
+    if not num_withheld:
+        return str(count)
+    return f"{count} of {count + num_withheld}, {num_withheld} withheld"
+
+
+def released_words(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> tuple[str, ...]:
+    """Says of each mode and epsilon what was released: over how many runs, and how many not."""
+    levels = [level for level in utility_levels(points, withheld) if level.kind == RELEASED]
+    said = [_level_said(level, points) for level in levels]
+    return (*said, *(withheld_words(group) for group in wholly_withheld(points, withheld)))
 
 
 def describe_sites(sites: Sequence[SiteFacts]) -> str:

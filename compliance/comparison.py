@@ -20,10 +20,12 @@ from typing import Any, TypeAlias
 
 from scipy.special import stdtrit  # type: ignore[import-untyped]  # ships no types
 
+from compliance.released_metrics import NEXT_TO_CHANCE
 from compliance.utility import (
     DISTRIBUTED,
     LOCAL,
     MODES,
+    NONE,
     POOLED,
     RELEASED,
     UtilityPoint,
@@ -35,6 +37,8 @@ from compliance.utility import (
 )
 
 SEEDS, SPLITS = "seeds", "splits"
+#: Of two values Student's t has one degree of freedom: its interval says nothing.
+FEWEST = 3
 
 #: One repetition of a study: its split and its seed.
 Repetition: TypeAlias = tuple[int, int]
@@ -42,7 +46,7 @@ Repetition: TypeAlias = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A mean and its 95 % interval, which one value alone does not have.
+    """A mean and its 95 % interval, which fewer than ``FEWEST`` values do not have.
 
     ``count`` says of how many values, ``over`` whether those are ``SEEDS`` of one split
     of the patients or ``SPLITS``.
@@ -70,7 +74,7 @@ def estimate(values: Sequence[float], over: str = SEEDS) -> Estimate:
     if not values:
         raise ValueError("a mean needs at least one value")
     mean, count = statistics.fmean(values), len(values)
-    if count == 1:
+    if count < FEWEST:
         return Estimate(mean=mean, low=None, high=None, count=count, over=over)
     half = float(stdtrit(count - 1, 0.975)) * statistics.stdev(values) / math.sqrt(count)
     return Estimate(mean=mean, low=mean - half, high=mean + half, count=count, over=over)
@@ -147,10 +151,13 @@ def _bounded(found: Estimate) -> Estimate:
 
 
 def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
-    """Returns every two modes' paired difference at every epsilon that both were run at."""
+    """Returns every two modes' paired difference at every epsilon that both were run at.
+
+    A reference of which a run is no better than chance is compared with nothing.
+    """
     found = []
     for epsilon, modes in _by_epsilon(points):
-        names = list(modes)
+        names = [mode for mode, runs in modes.items() if _can_be_compared(mode, runs)]
         for place, mode in enumerate(names):
             for than in names[:place]:
                 paired = _paired(modes[mode], modes[than])
@@ -167,6 +174,8 @@ def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
     for epsilon, modes in _by_epsilon(points):
         if epsilon is None or not {LOCAL, POOLED} <= set(modes):
             continue
+        if not _can_be_compared(POOLED, modes[POOLED]):
+            continue
         paired = _paired(modes[POOLED], modes[LOCAL])
         if paired:
             lost = repeated(paired)
@@ -175,6 +184,10 @@ def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
                 Gap(epsilon=epsilon, lost=lost, closed=_closed(modes) if is_lost else None)
             )
     return tuple(found)
+
+
+def _can_be_compared(mode: str, runs: Mapping[Repetition, float]) -> bool:
+    return mode not in (POOLED, NONE) or min(runs.values()) >= NEXT_TO_CHANCE
 
 
 def _closed(modes: dict[str, dict[Repetition, float]]) -> float | None:
@@ -216,6 +229,14 @@ def _by_epsilon(
     ]
 
 
+def next_to_chance(points: Sequence[UtilityPoint]) -> dict[tuple[str, float | None], int]:
+    """Returns how many runs of each mode and epsilon are no better than chance."""
+    return {
+        (level.mode, level.epsilon): level.num_next_to_chance
+        for level in utility_levels(best_known(points))
+    }
+
+
 def num_missing(
     points: Sequence[UtilityPoint],
     withheld: Sequence[Withheld],
@@ -234,8 +255,9 @@ def comparison_json(
     """Returns levels, differences and gaps as JSON; intervals are ``[low, high]`` or null.
 
     ``released`` has the released means, each with how many runs it is over, how many
-    were withheld, and why.
+    were withheld, and why; ``next_to_chance`` counts a level's runs that are no better.
     """
+    useless = next_to_chance(points)
     return {
         "intervals_over": over_of(points),
         "released": [
@@ -269,6 +291,7 @@ def comparison_json(
                 "epsilon": r.epsilon,
                 "auroc": _json(r.auroc),
                 "withheld": num_missing(points, withheld, r.epsilon, r.mode),
+                "next_to_chance": useless[r.mode, r.epsilon],
             }
             for r in reached(points)
         ],

@@ -8,12 +8,12 @@ the same in every rendering and a machine gets it whole.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
 from enum import Enum
 from typing import TypeAlias
 
 from compliance.budget_words import percent, percent_left
 from compliance.dossier import Interval
+from compliance.rounding import rounded_up
 
 Cell: TypeAlias = str | int | float | Interval | None
 
@@ -262,7 +262,7 @@ def _show_number(value: float, form: Form) -> str:
         case Form.SHARE_LEFT:
             return percent_left(value)
         case Form.EPSILON:
-            return f"{_rounded_up(value):g}"
+            return f"{rounded_up(value):g}"
         case Form.NUMBER:
             return f"{value:.4g}"
         case Form.SMALL:
@@ -279,12 +279,5 @@ def _show_time(moment: str) -> str:
 
 
 def _scientific(value: float) -> str:
-    digits, exponent = f"{_rounded_up(value):.2e}".split("e")
+    digits, exponent = f"{rounded_up(value):.2e}".split("e")
     return f"{float(digits):g}e{int(exponent)}" if value else "0"
-
-
-def _rounded_up(value: float) -> float:
-    """Returns the next number of three significant digits: a claim never reads stronger."""
-    exact = Decimal(repr(value))
-    step = Decimal((0, (1,), exact.adjusted() - 2)) if exact else Decimal(1)
-    return float(exact.quantize(step, rounding=ROUND_CEILING))

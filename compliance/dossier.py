@@ -7,11 +7,11 @@ hospitals' records in one place, which no real consortium can do; they are
 """
 
 from dataclasses import asdict, dataclass
-from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.released_metrics import NEXT_TO_CHANCE
+from compliance.rounding import rounded_up
 from protocol.summary import Summary
 
 #: How the reason begins why a finished run was marked failed afterwards.
@@ -218,8 +218,8 @@ class Dossier:
         return (
             f"Whatever anyone does with this run's outputs, {self._unit} changes the "
             f"probability of any conclusion by a factor of at most exp({_upwards(worst)}), "
-            f"except with probability {_upwards(delta)}, at each hospital that treated the patient."
-            + self._condition
+            f"except with probability {_upwards(delta)}, at each hospital that treated "
+            "the patient." + self._condition
         )
 
     @property
@@ -248,9 +248,7 @@ def _upwards(value: float) -> str:
     >>> _upwards(1.2341), _upwards(2.0), _upwards(1e-5)
     ('1.24', '2', '1e-5')
     """
-    exact = Decimal(repr(value))
-    step = Decimal(1).scaleb(exact.adjusted() - 2)
-    return f"{float(exact.quantize(step, rounding=ROUND_CEILING)):g}".replace("e-0", "e-")
+    return f"{rounded_up(value):g}".replace("e-0", "e-")
 
 
 def run_json(dossier: Dossier) -> dict[str, Any]:

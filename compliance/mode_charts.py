@@ -30,6 +30,7 @@ from compliance.utility import (
     DISTRIBUTED,
     LOCAL,
     MODES,
+    NO_BETTER,
     NONE,
     POOLED,
     UtilityLevel,
@@ -101,6 +102,8 @@ def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, A
     (found,) = reached(own)
     interval = range_words(found.auroc)
     said = f"{level.mean:.3f}" + (f"  ({interval})" if interval else "")
+    if level.mode in (POOLED, NONE) and not level.is_reference:
+        said = f"{level.mean:.3f}: {NO_BETTER}"
     return {"row": level_words(level), "text": said}
 
 
@@ -187,12 +190,13 @@ def _without_privacy(
     layers = []
     for level, height in zip(levels, _apart([level.mean for level in levels], domain), strict=True):
         colour = _COLOURS[level.mode]
-        line = data([{"auroc": level.mean}]).mark_rule(
+        line = data([{"auroc": level.mean}] if level.is_reference else []).mark_rule(
             strokeDash=_DASHES[POOLED] if level.mode == POOLED else [6, 4],
             strokeWidth=1.5,
             color=colour,
         )
-        words = f"{level_words(level)}: {level.mean:.3f}".replace(", ", ",\n")
+        said = f"{level.mean:.3f}" if level.is_reference else NO_BETTER
+        words = f"{level_words(level)}: {said}".replace(", ", ",\n")
         text = margin_text(
             [{"auroc": height, "text": words}], y, color=colour, lineBreak="\n", baseline="middle"
         )

@@ -181,10 +181,11 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
     """
     lines = [
         (*_protection(level), level.kind, level.num_runs, level.num_withheld,
-         level.mean if means_tell(level, points) else None, level.low, level.high, level.why)
+         level.num_next_to_chance, level.mean if means_tell(level, points) else None,
+         level.low, level.high, level.why)
         for level in utility_levels(points, withheld)
     ] + [
-        (*_protection(group[0]), RELEASED, 0, len(group), None, None, None, reasons(group))
+        (*_protection(group[0]), RELEASED, 0, len(group), 0, None, None, None, reasons(group))
         for group in wholly_withheld(points, withheld)
     ]  # fmt: skip
     return Table(
@@ -195,6 +196,7 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
             Column(title="Figure"),
             Column(title="Runs", form=Form.COUNT),
             Column(title="Withheld", form=Form.COUNT),
+            Column(title="Next to chance", form=Form.COUNT),
             Column(title="AUROC, mean", form=Form.RATIO),
             Column(title="AUROC, lowest", form=Form.RATIO),
             Column(title="AUROC, highest", form=Form.RATIO),
@@ -202,7 +204,8 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
         ),
         rows=tuple(lines),
         note="Means are over the runs that released a figure; those withheld are in none. "
-        "Released means that noise could have drawn are not given.",
+        "Released means that noise could have drawn are not given. Next to chance: an exact AUROC "
+        "below 0.55, or a released interval that holds 0.5.",
     )
 
 
@@ -241,7 +244,9 @@ def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
     """Returns utility against epsilon over all that asks what this study asks."""
     blocks: tuple[Block, ...]
     if compares_modes(points):
-        closed = tuple((f"ε = {gap.epsilon:g}", gap_words(gap)) for gap in gaps(points))
+        closed = tuple(
+            (f"ε = {show(gap.epsilon, Form.EPSILON)}", gap_words(gap)) for gap in gaps(points)
+        )
         said = (Bullets(items=closed),) if closed else ()
         blocks = (
             _utility_figure(points, withheld, _COMPARED),
@@ -264,16 +269,22 @@ _LINE = (
     "A line joins released means only where those at the smallest and the largest ε differ by "
     "more than the 95 % interval of a difference between two runs."
 )
+_WITHOUT = (
+    "Without privacy is the same training, clip, rate and steps, without the noise. A reference of "
+    "which a run is no better than chance is not drawn."
+)
 _ONE_MODE = (
     "Each mark is a run; the line is the mean, the band the range of the runs. Released figures "
     "carry the noise that protects test patients, and their 95 % interval, which is about "
-    "patients and noise, not about repetitions. " + _LINE
+    "patients and noise, not about repetitions. " + _WITHOUT + " " + _LINE
 )
 _COMPARED = (
     "Small marks are single runs, large ones their means; bars and bands are the range of the "
     "runs, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "
-    "only) had all hospitals' records in one place: no consortium could run it. Without privacy "
-    "nothing is clipped either. " + _LINE
+    "only) had all hospitals' records in one place: no consortium could run it. "
+    + _WITHOUT
+    + " "
+    + _LINE
 )
 
 

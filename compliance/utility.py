@@ -9,6 +9,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from compliance.released_metrics import NEXT_TO_CHANCE
+
 EXACT = "exact (simulation only)"
 RELEASED = "released"
 
@@ -21,6 +23,8 @@ MODES = {
     NONE: "no privacy",
 }
 _ORDER = {mode: place for place, mode in enumerate(MODES)}
+#: What is said of a run that diverged, or that has hardly moved from its start.
+NO_BETTER = "no better than chance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +63,13 @@ class UtilityPoint:
         if self.mode != POOLED and (self.mode == NONE) != (self.epsilon is None):
             raise ValueError(f"mode {self.mode} does not go with epsilon {self.epsilon}")
 
+    @property
+    def is_next_to_chance(self) -> bool:
+        """True for an exact AUROC below 0.55, and a released one whose interval holds 0.5."""
+        if self.kind == RELEASED:
+            return self.low is not None and self.low <= 0.5
+        return self.auroc < NEXT_TO_CHANCE
+
 
 @dataclass(frozen=True, kw_only=True)
 class Withheld:
@@ -75,7 +86,7 @@ class UtilityLevel:
     """All runs of one kind and mode at one epsilon: mean, and the range of the runs.
 
     ``num_withheld`` further runs released nothing, and ``why`` says the reason: the
-    mean is over the others alone.
+    mean is over the others alone. ``num_next_to_chance`` of the runs are no better than chance.
     """
 
     epsilon: float | None
@@ -87,6 +98,12 @@ class UtilityLevel:
     num_runs: int
     num_withheld: int = 0
     why: str = ""
+    num_next_to_chance: int = 0
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether others may be held against it: none of its runs is no better than chance."""
+        return not self.num_next_to_chance
 
 
 def utility_levels(
@@ -178,6 +195,7 @@ def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
         low=min(reached),
         high=max(reached),
         num_runs=len(reached),
+        num_next_to_chance=sum(point.is_next_to_chance for point in group),
     )
 
 

@@ -19,6 +19,7 @@ from compliance.drawing import (
 from compliance.mode_charts import log_domain, modes_against_epsilon, modes_at_one_epsilon
 from compliance.utility import (
     EXACT,
+    NO_BETTER,
     RELEASED,
     UtilityLevel,
     UtilityPoint,
@@ -141,11 +142,12 @@ def _dodged(points: Sequence[UtilityPoint]) -> Rows:
 
 def _reference(levels: Sequence[UtilityLevel], y: alt.Y) -> list[alt.Chart]:
     without = [level for level in levels if level.epsilon is None]
-    rows = [
-        {"auroc": lv.mean, "what": lv.kind, "text": f"without privacy: {lv.mean:.3f}"}
-        for lv in without[:1]
-    ]
-    line = data(rows).mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=INK).encode(y=y)
+    rows: Rows = []
+    for level in without[:1]:
+        said = f"{level.mean:.3f}" if level.is_reference else f"{NO_BETTER}, no reference"
+        rows.append({"auroc": level.mean, "what": level.kind, "text": f"without privacy: {said}"})
+    drawn = [row for row, level in zip(rows, without, strict=False) if level.is_reference]
+    line = data(drawn).mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=INK).encode(y=y)
     text = (
         data(rows)
         .mark_text(align="left", baseline="bottom", dx=4, dy=-4, color=INK, fontSize=12)

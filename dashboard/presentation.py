@@ -80,7 +80,7 @@ def run_label(run: RunLine) -> str:
     """Returns one line that tells a run from the others."""
     privacy = "no privacy: test noise" if run.test_noise else MODES[run.mode]
     if run.epsilon is not None and not run.test_noise:
-        privacy += f", ε = {run.epsilon:g}"
+        privacy += f", ε = {show(run.epsilon, Form.EPSILON)}"
     when = show(run.started_at, Form.TIME)
     return f"{run.study_name} · {privacy} · seed {run.seed} · {run.state} · {when} · {run.run_id}"
 

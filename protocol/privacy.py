@@ -50,10 +50,15 @@ class DistributedPrivacy(PatientPrivacy):
 
 
 class NoPrivacy(Record):
-    """No differential privacy: allowed in a simulation only, and named in every report."""
+    """No differential privacy: allowed in a simulation only, and named in every report.
+
+    ``clip`` bounds a patient's mean gradient where it is given, as it would with noise: so
+    the reference of a sweep differs from its runs by the noise alone.
+    """
 
     mode: Literal["none"]
     sampling_rate: float = Field(gt=0, le=1)
+    clip: float | None = Field(default=None, gt=0)
 
 
 Privacy: TypeAlias = Annotated[

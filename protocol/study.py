@@ -321,6 +321,15 @@ class Study(Record):
             privacy=privacy, evaluation=evaluation, training=training, sites=self._sites(epsilon)
         )
 
+    def without_noise(self) -> "Study":
+        """Returns this study without privacy, all else as it is: the clip too.
+
+        A rate that was chosen for short gradients diverges with whole ones.
+        """
+        clip = self.privacy.clip
+        free = self.with_epsilon(None)
+        return free._replaced(privacy=free.privacy.model_copy(update={"clip": clip}))
+
     def with_noise(self, epsilon: float, noise_multiplier: float) -> "Study":
         """Returns this study with another epsilon and the noise multiplier that keeps it."""
         update = {"epsilon": epsilon, "noise_multiplier": noise_multiplier}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from compliance.booked_price import DEAR, times_too_dear
 from compliance.budget_filter import Filter
 from compliance.budget_words import percent, percent_left
+from compliance.documents import Form, show
 from compliance.ledger_records import Forecast
 from compliance.privacy_events import SampledGaussian
 
@@ -31,9 +32,9 @@ def price_words(found: Forecast, *, epsilon: float, delta: float, unit: str, apa
     """
     both = "" if apart else ", training and evaluation for every patient"
     return (
-        f"{forecast_words(found)}; each {unit} is promised epsilon {epsilon:.3g} at delta "
-        f"{delta:g} in this study, which differs because the budget's parts add up over all "
-        f"studies{both}"
+        f"{forecast_words(found)}; each {unit} is promised epsilon {show(epsilon, Form.EPSILON)} "
+        f"at delta {delta:g} in this study, which differs because the budget's parts add up over "
+        f"all studies{both}"
     )
 
 

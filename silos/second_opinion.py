@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from compliance.privacy_events import SampledGaussian
+from compliance.rounding import rounded_up
 from protocol.errors import StudyRefused
 from silos.privacy_plan import PrivacyPlan
 
@@ -63,6 +64,7 @@ def require_not_cheaper(claimed: float, found: float) -> None:
     """
     if claimed < found - 2.1 * EPSILON_ERROR:
         raise StudyRefused(
-            f"privacy: training is priced at epsilon {claimed:.4g}, and Opacus' accountant finds "
-            f"{found:.4g}: one of the two is wrong, and nothing is trained at this price"
+            f"privacy: training is priced at epsilon {rounded_up(claimed, 4):g}, and Opacus' "
+            f"accountant finds {rounded_up(found, 4):g}: one of the two is wrong, and nothing is "
+            "trained at this price"
         )

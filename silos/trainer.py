@@ -30,7 +30,7 @@ from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
 from protocol.encoding import digest, digest_json
 from protocol.noise_shares import units_for
-from protocol.privacy import PatientPrivacy
+from protocol.privacy import NoPrivacy, PatientPrivacy
 from protocol.study import Study
 from protocol.tensors import Tensors, flatten, model_digest
 from silos.entropy import Entropy, Moment
@@ -145,6 +145,9 @@ class Trainer:
         expected = self._study.expected_batch(self._site)
         if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
             _, drawn = self._sampled(moment, entropy)
+            if isinstance(privacy, NoPrivacy) and privacy.clip is not None:
+                whole = self._crew.clipped(parameters, drawn, privacy.clip)
+                return np.asarray(whole * (privacy.clip / units_for(parameters.size) / expected))
             total = np.zeros(parameters.size)
             for summed in self._crew.plain(parameters, drawn):
                 total += summed

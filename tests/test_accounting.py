@@ -16,6 +16,7 @@ from compliance import accounting
 from compliance.accounting import _rdp_epsilon, calibrate, epsilon
 from compliance.privacy_events import SampledGaussian
 from compliance.renyi import rdp
+from compliance.rounding import rounded_up
 from protocol.errors import MessageRefused
 
 
@@ -294,9 +295,9 @@ def test_calibration_refuses_an_epsilon_out_of_reach() -> None:
 
 @given(st.floats(1e-6, 1e6))
 def test_a_figure_is_rounded_up_and_by_less_than_a_thousandth(value: float) -> None:
-    found = accounting._rounded_up(value)
+    found = rounded_up(value, 4)
     assert value <= found < value * 1.001 * (1 + 1e-9)  # the step itself is reached in doubles
-    assert accounting._rounded_up(found) == found
+    assert rounded_up(found, 4) == found
 
 
 def test_examples_in_the_docstrings_hold() -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from collegium import cli
 from collegium.budget import show_budgets
-from compliance import budget_words
+from compliance import budget_words, rounding
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.ledger_records import Partition, Reservation
@@ -363,3 +363,4 @@ def test_output_holds_no_key_and_no_folder(
 
 def test_examples_in_the_words_of_a_budget_hold() -> None:
     assert doctest.testmod(budget_words).failed == 0
+    assert doctest.testmod(rounding).failed == 0

@@ -1,17 +1,22 @@
 """What one mode is worth against another: paired, with the intervals that scipy gives."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 
+from collegium.show import summarise_sweep
 from compliance.chart_words import (
     describe_comparison,
     describe_utility,
     gap_words,
     interval_words,
 )
+from compliance.charts import to_svg, utility_against_epsilon
 from compliance.comparison import (
     SEEDS,
     SPLITS,
@@ -27,12 +32,14 @@ from compliance.utility import (
     DISTRIBUTED,
     EXACT,
     LOCAL,
+    NONE,
     POOLED,
     RELEASED,
     UtilityPoint,
     Withheld,
     compares_modes,
 )
+from coordinator.workspace import Workspace
 from tests import dossiers
 
 
@@ -44,7 +51,7 @@ def runs(mode: str, *aurocs: float, epsilon: float | None = 1.0) -> list[Utility
     ]
 
 
-@pytest.mark.parametrize("count", [2, 3, 10, 30])
+@pytest.mark.parametrize("count", [3, 10, 30])
 def test_interval_is_students_t_over_the_seeds(count: int) -> None:
     values = np.random.default_rng(count).normal(0.9, 0.02, count)
     low, high = stats.t.interval(0.95, count - 1, values.mean(), stats.sem(values))
@@ -57,6 +64,14 @@ def test_one_seed_has_a_mean_and_no_interval() -> None:
     assert (found.mean, found.low, found.high, found.count) == (0.9, None, None, 1)
     with pytest.raises(ValueError, match="at least one value"):
         estimate([])
+
+
+def test_two_seeds_have_no_interval_and_it_is_said() -> None:
+    """Student's t with one degree of freedom would span everything."""
+    assert (estimate([0.8, 0.82]).low, estimate([0.8, 0.82]).high) == (None, None)
+    said = describe_comparison([*runs(LOCAL, 0.8, 0.82), *runs(DISTRIBUTED, 0.9, 0.91)])
+    assert said == ("shared noise - local noise at ε = 1: +0.095 (2 seeds: no interval, it needs "
+                    "3).",)  # fmt: skip
 
 
 def test_difference_is_scipys_paired_test() -> None:
@@ -83,7 +98,11 @@ def test_modes_at_different_epsilons_are_not_compared() -> None:
 
 
 def test_part_of_the_gap_that_shared_noise_closes() -> None:
-    points = [*runs(LOCAL, 0.80, 0.82), *runs(DISTRIBUTED, 0.88, 0.90), *runs(POOLED, 0.90, 0.92)]
+    points = [
+        *runs(LOCAL, 0.80, 0.82, 0.81),
+        *runs(DISTRIBUTED, 0.88, 0.90, 0.89),
+        *runs(POOLED, 0.90, 0.92, 0.91),
+    ]
     (gap,) = gaps(points)
     assert gap.lost.mean == pytest.approx(0.1)
     assert gap.closed == pytest.approx(0.8)
@@ -91,16 +110,20 @@ def test_part_of_the_gap_that_shared_noise_closes() -> None:
 
 
 def test_a_gap_that_may_be_chance_is_not_said_to_close() -> None:
-    points = [*runs(LOCAL, 0.80, 0.90), *runs(DISTRIBUTED, 0.88, 0.90), *runs(POOLED, 0.91, 0.89)]
+    points = [
+        *runs(LOCAL, 0.80, 0.90, 0.85),
+        *runs(DISTRIBUTED, 0.88, 0.90, 0.89),
+        *runs(POOLED, 0.91, 0.89, 0.85),
+    ]
     (gap,) = gaps(points)
     assert gap.closed is None
     assert gap_words(gap).endswith("which over these seeds may be chance.")
 
 
 def test_a_lost_gap_without_shared_noise_stands_alone() -> None:
-    (gap,) = gaps([*runs(LOCAL, 0.80, 0.81), *runs(POOLED, 0.90, 0.92)])
+    (gap,) = gaps([*runs(LOCAL, 0.80, 0.81, 0.82), *runs(POOLED, 0.90, 0.92, 0.91)])
     assert gap.closed is None
-    assert gap_words(gap) == "At ε = 1 local noise loses 0.105 to the pooled reference."
+    assert gap_words(gap) == "At ε = 1 local noise loses 0.100 to the pooled reference."
 
 
 def test_exact_figures_are_compared_where_there_are_any() -> None:
@@ -119,17 +142,22 @@ def test_without_privacy_the_consortium_is_held_against_the_ceiling() -> None:
                     "-0.001 over 3 seeds).",)  # fmt: skip
 
 
+def rows_of(chart: dict[str, Any], data: dict[str, Any]) -> list[Any]:
+    found: list[Any] = data["values"] if "values" in data else chart["datasets"][data["name"]]
+    return found
+
+
 def split(points: list[UtilityPoint], *splits: int) -> list[UtilityPoint]:
     return [replace(p, split=number) for p, number in zip(points, splits, strict=True)]
 
 
 def test_seeds_of_one_split_are_one_value_where_there_are_several_splits() -> None:
-    """Four runs of two splits are two values: the seeds of a split share its test patients."""
-    points = split(runs(LOCAL, 0.80, 0.82, 0.70, 0.72), 7, 7, 8, 8)
+    """Six runs of three splits are three values: the seeds of a split share its patients."""
+    points = split(runs(LOCAL, 0.90, 0.92, 0.70, 0.72, 0.94, 0.96), 7, 7, 8, 8, 9, 9)
     (found,) = reached(points)
-    two = estimate([0.81, 0.71], SPLITS)
-    assert two.high is not None and two.high > 1  # two splits say little
-    assert found.auroc == replace(two, high=1.0)  # and no AUROC is more than 1
+    three = estimate([0.91, 0.71, 0.95], SPLITS)
+    assert three.high is not None and three.high > 1  # three splits say little
+    assert found.auroc == replace(three, high=1.0)  # and no AUROC is more than 1
     (of_one,) = reached(runs(LOCAL, 0.80, 0.82, 0.70, 0.72))
     assert (of_one.auroc.over, of_one.auroc.count) == (SEEDS, 4)
 
@@ -160,6 +188,46 @@ def test_one_mode_alone_is_no_comparison() -> None:
     assert not compares_modes(dossiers.sweep())
     assert describe_comparison(dossiers.sweep()) == ()
     assert "shared noise - local noise at ε = 0.3: +0.040" in describe_utility(dossiers.modes(0.3))
+
+
+def test_a_reference_that_diverged_is_compared_with_nothing_and_marked() -> None:
+    points = [
+        *runs(LOCAL, 0.70, 0.72, 0.71),
+        *runs(POOLED, 0.80, 0.36, 0.80),
+        *runs(POOLED, 0.36, 0.80, 0.80, epsilon=None),
+        *runs(NONE, 0.80, 0.80, 0.80, epsilon=None),
+    ]
+    assert differences(points) == () and gaps(points) == ()
+    found = {(one["mode"], one["epsilon"]): one for one in comparison_json(points)["levels"]}
+    assert found[POOLED, None]["next_to_chance"] == 1 and found[NONE, None]["next_to_chance"] == 0
+    said = " ".join(describe_comparison(points))
+    assert said.count("1 of 3 runs no better than chance, so nothing is compared with it") == 2
+    drawn = to_svg(utility_against_epsilon(points))
+    assert "no better than chance" in drawn and "no privacy: 0.653" not in drawn
+    alone = [*runs(LOCAL, 0.7), *runs(NONE, 0.36, epsilon=None)]
+    chart = utility_against_epsilon(alone).to_dict()
+    rules = [layer for layer in chart["layer"] if layer["mark"]["type"] == "rule"]
+    assert rules and not any(rows_of(chart, layer["data"]) for layer in rules)
+    assert "without privacy: no better than chance" in to_svg(utility_against_epsilon(alone))
+    assert "without privacy: 0.360" not in to_svg(utility_against_epsilon(alone))
+
+
+def test_the_terminal_says_of_how_many_runs_a_figure_is(tmp_path: Path) -> None:
+    released = [
+        UtilityPoint(epsilon=1.0, seed=seed, auroc=0.7, low=0.6, high=0.8, kind=RELEASED,
+                     mode=LOCAL) for seed in (1, 2)
+    ]  # fmt: skip
+    withheld = [Withheld(epsilon=1.0, seed=3, mode=LOCAL, why="too few patients")]
+    points = [*released, *runs(LOCAL, 0.70, 0.72), *runs(NONE, 0.36, epsilon=None)]
+    console, workspace = Console(width=120, no_color=True), Workspace(tmp_path / "out")
+    with console.capture() as caught:
+        summarise_sweep(points, withheld, workspace, "r", console)
+    text = caught.get()
+    assert "needs 3 seeds" in text and "0.360 no better than chance" in text
+    assert "1 withheld: too few patients" in text
+    with console.capture() as caught:
+        summarise_sweep(released, withheld, workspace, "r", console)
+    assert "2 of 3, 1 withheld" in caught.get()
 
 
 def test_json_says_what_the_words_say() -> None:

@@ -91,6 +91,22 @@ def test_the_ceiling_has_no_noise_and_learns(
     assert ceiling["auroc"] > 0.8
 
 
+def test_references_of_a_sweep_differ_from_its_runs_by_the_noise_alone(
+    hospitals: dict[str, tuple[Records, Records]],
+) -> None:
+    """A rate for clipped gradients would carry the model far off with whole ones."""
+    train, test = whole(hospitals)
+    text = changed("clip: 1.0", "clip: 0.05").replace("learning_rate: 0.5", "learning_rate: 40.0")
+    grid = Grid(epsilons=(None,), seeds=(1,), modes=("local", "distributed", "pooled"))
+    jobs = plan_jobs([read_study(text)], grid)
+    assert [job.mode for job in jobs] == ["none", "pooled"]
+    for study in [job.study for job in jobs]:
+        trainer = Trainer(together(study), "east", train, test)
+        moved = trainer.update(trainer.initial_model(), 0, 0, None, FIXED)
+        steps = study.training.local_steps
+        assert 0 < np.linalg.norm(moved) <= 40.0 * 0.05 * steps * (1 + 1e-6)
+
+
 def test_steps_stay_within_the_bound_of_the_secure_sum(
     hospitals: dict[str, tuple[Records, Records]],
 ) -> None:

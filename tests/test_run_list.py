@@ -9,10 +9,13 @@ import pytest
 from rich.console import Console
 
 from collegium import run_list
+from compliance.chart_words import describe_utility
 from compliance.dossier import Interval
+from compliance.utility import EXACT, LOCAL, UtilityPoint
 from coordinator.store import Store
 from coordinator.views import RunSummary, _points
 from coordinator.workspace import Workspace
+from dashboard.presentation import run_label
 
 RUN = RunSummary(
     run_id="20261126-101500-0a1b",
@@ -65,6 +68,13 @@ def test_fixed_test_noise_is_no_epsilon_in_list_and_chart() -> None:
     marked = replace(RUN, test_noise=True, epsilon=None)
     assert "test noise" in drawn(marked) and "ε 1.5" not in drawn(marked)
     assert _points(marked) == []
+
+
+def test_an_epsilon_never_reads_smaller_than_it_is() -> None:
+    promised = replace(RUN, epsilon=2.0000004)
+    assert "ε 2.01" in drawn(promised) and "ε = 2.01" in run_label(promised)
+    point = UtilityPoint(epsilon=2.0000004, seed=1, auroc=0.8, kind=EXACT, mode=LOCAL)
+    assert "ε = 2.01" in describe_utility([point])
 
 
 def test_withheld_figure_is_neither_written_nor_drawn() -> None:
