@@ -72,8 +72,8 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     for name, title in (("auroc", "AUROC   "), ("accuracy", "accuracy")):
         exact = f"{_exact(run[name])} exact (simulation only), " if run["simulation"] else ""
         console.print(f"  {title}  {exact}{_released(run[f'{name}_released'])}", markup=False)
-    if run["warning"] is not None:
-        console.print(f"  {run['warning']}", style="yellow", markup=False, soft_wrap=True)
+    for warning in run["warnings"]:
+        console.print(f"  {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print()
     console.print(_sites_table(run))
     marked = "* exact, simulation only; " if run["simulation"] else ""

@@ -10,32 +10,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from compliance.claim_words import if_more_collude, while_few_collude
-from compliance.released_metrics import NEXT_TO_CHANCE
+from compliance.interval import Interval as Interval
+from compliance.model_warnings import model_warnings
+from compliance.risk_figures import RiskFigures
 from compliance.rounding import rounded_up
 from protocol.summary import Summary
 
 #: How the reason begins why a finished run was marked failed afterwards.
 CONTRADICTED = "Contradicted by the red team"
-_ADVICE = "collegium study plan advises learning rate, clip and steps."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A released figure with its 95 % interval; ``value`` is None when not available.
-
-    Guarantee: a figure with a note is withheld, and what is withheld is not kept:
-    value, low and high are None, so nothing can draw, average or write them.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        if self.note:
-            for name in ("value", "low", "high"):
-                object.__setattr__(self, name, None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +129,7 @@ class Dossier:
     audit: Audit
     environment: dict[str, str]
     verification: Verification | None = None  # None: nothing was verified
+    risks: RiskFigures | None = None
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
 
     @property
@@ -165,30 +148,9 @@ class Dossier:
         return (self.failure or "").startswith(CONTRADICTED)
 
     @property
-    def warning(self) -> str | None:
-        """What to say of a model that is no use; None where nothing is known against it.
-
-        A simulation is judged by its exact AUROC, a real run by the interval of the
-        released one. A figure that was withheld says nothing.
-        """
-        exact, released = self.exact_auroc, self.auroc_released
-        if exact is not None:
-            if exact < 0.5:
-                return f"The model orders patients worse than chance (AUROC {exact:.3f}): {_ADVICE}"
-            if exact < NEXT_TO_CHANCE:
-                return f"The model has learned next to nothing (AUROC {exact:.3f}): {_ADVICE}"
-            return None
-        if released is None or released.low is None or released.high is None:
-            return None
-        found = f"(AUROC {released.low:.2f} to {released.high:.2f})"
-        if released.high < 0.5:
-            return f"The model orders patients worse than chance {found}: {_ADVICE}"
-        if released.low <= 0.5:
-            return (
-                f"The model cannot be told from chance {found}: more test patients or a larger "
-                f"epsilon would show more; {_ADVICE}"
-            )
-        return None
+    def warnings(self) -> tuple[str, ...]:
+        """What to say of a model that is no use or whose risks are wrong; see model_warnings."""
+        return model_warnings(self.exact_auroc, self.auroc_released, self.risks)
 
     @property
     def protected(self) -> bool:
@@ -275,12 +237,13 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "rounds_planned": dossier.rounds_planned,
         "model_digest": dossier.model_digest,
         "snapshot": dossier.snapshot,
-        "warning": dossier.warning,
+        "warnings": list(dossier.warnings),
         "auroc": dossier.exact_auroc,
         "auroc_is": "exact, pooled over all test patients: simulation only",
         "auroc_released": _interval(dossier.auroc_released),
         "accuracy": dossier.exact_accuracy,
         "accuracy_released": _interval(dossier.accuracy_released),
+        "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         "epsilon": {
             s.site: {
                 "epsilon": s.privacy.epsilon,

@@ -40,6 +40,7 @@ from compliance.documents import (
     show,
 )
 from compliance.dossier import Dossier
+from compliance.risk_figures import RiskFigures
 from compliance.utility import (
     MODES,
     RELEASED,
@@ -97,7 +98,7 @@ def banner(dossier: Dossier) -> tuple[Statement, ...]:
         detail="The hospitals ran side by side over an in-memory link. Figures marked simulation "
         "only are exact and unprotected; a real consortium could not compute them.",
     )
-    useless = () if dossier.warning is None else (_useless(dossier.warning),)
+    useless = tuple(_useless(warning) for warning in dossier.warnings)
     return (
         state,
         *useless,
@@ -310,10 +311,12 @@ def figures_section(dossier: Dossier) -> Section:
             form=Form.RATIO,
         ),
     )
-    released = (
+    released: tuple[Fact, ...] = (
         Fact(label="AUROC, released", value=dossier.auroc_released, form=Form.RATIO),
         Fact(label="Accuracy, released", value=dossier.accuracy_released, form=Form.RATIO),
     )
+    if dossier.risks is not None:
+        released += _risk_facts(dossier.risks)
     rows = released + (exact if dossier.simulation else ())
     note = Paragraph(
         text="Released figures come out of the secure sum with noise; their 95 % intervals cover "
@@ -321,6 +324,27 @@ def figures_section(dossier: Dossier) -> Section:
     )
     facts = Facts(title="All test patients together", rows=rows)
     return Section(key="figures", title="Utility", blocks=(facts, note))
+
+
+def _risk_facts(risks: RiskFigures) -> tuple[Fact, ...]:
+    facts = (
+        Fact(label="Share of patients who are ill, released", value=risks.ill, form=Form.RATIO),
+        Fact(label="Mean risk by the model, released", value=risks.mean_risk, form=Form.RATIO),
+        Fact(label="Share of the ill less the mean risk", value=risks.lacking, form=Form.RATIO),
+        Fact(
+            label="Sensitivity at a risk of 0.5, released",
+            value=risks.sensitivity,
+            form=Form.RATIO,
+        ),
+        Fact(
+            label="Brier score above that of the share of the ill, released",
+            value=risks.excess_brier,
+            form=Form.RATIO,
+        ),
+    )
+    if risks.shift is None:
+        return facts
+    return (*facts, Fact(label="To add to the output (logit)", value=f"{risks.shift:+.2f}"))
 
 
 def sites_table(dossier: Dossier) -> Table:

@@ -18,6 +18,7 @@ from compliance.dossier import Interval
 from compliance.intervals import score_bounds
 from compliance.release_rule import is_released
 from compliance.released_metrics import TOO_FEW, WIDEST, auroc_from_histogram
+from compliance.risk_figures import RiskFigures, risk_figures
 
 #: So many deviations of its noise a number of patients is taken to lie off at most.
 _MARGIN = 2.0
@@ -40,6 +41,7 @@ class Released:
 
     auroc: Interval
     accuracy: Interval
+    risks: RiskFigures
     sites: Mapping[str, ReleasedSite]
 
 
@@ -48,6 +50,7 @@ def released_json(released: Released) -> dict[str, Any]:
     return {
         "auroc": asdict(released.auroc),
         "accuracy": asdict(released.accuracy),
+        "risks": asdict(released.risks),
         "sites": {site: asdict(figures) for site, figures in released.sites.items()},
     }
 
@@ -57,11 +60,18 @@ def released_from(kept: Mapping[str, Any]) -> Released:
     return Released(
         auroc=Interval(**kept["auroc"]),
         accuracy=Interval(**kept["accuracy"]),
+        risks=risks_from(kept["risks"]),
         sites={
             site: ReleasedSite(**{name: Interval(**figure) for name, figure in figures.items()})
             for site, figures in kept["sites"].items()
         },
     )
+
+
+def risks_from(kept: Mapping[str, Any]) -> RiskFigures:
+    """Returns what the store keeps of a model's risks."""
+    figures = {name: Interval(**figure) for name, figure in kept.items() if name != "shift"}
+    return RiskFigures(shift=kept["shift"], **figures)
 
 
 def released_metrics(
@@ -71,6 +81,7 @@ def released_metrics(
     table_deviations: Mapping[str, float],
     *,
     logit_range: float = 4.0,
+    declared: float | None = None,
 ) -> Released:
     """Returns the figures of an evaluation.
 
@@ -80,11 +91,13 @@ def released_metrics(
         tables: the (2, 2) table that each site in the sum has signed, in patients.
         table_deviations: noise deviation in patients of each site's table cells.
         logit_range: half the width of the grid of the counts.
+        declared: the prevalence that the study declares, if any.
     """
     estimate = auroc_from_histogram(counts, deviation)
     sites = {site: site_figures(table, table_deviations[site]) for site, table in tables.items()}
     pooled = np.sum(list(tables.values()), axis=0)
     pooled_noise = math.sqrt(sum(table_deviations[site] ** 2 for site in tables))
+    pooled_figures = site_figures(pooled, pooled_noise)
     negatives, positives = map(float, pooled.sum(axis=1))
     released = is_released(
         negatives,
@@ -100,7 +113,16 @@ def released_metrics(
             high=estimate.high,
             note=estimate.note if released else TOO_FEW,
         ),
-        accuracy=site_figures(pooled, pooled_noise).accuracy,
+        accuracy=pooled_figures.accuracy,
+        risks=risk_figures(
+            counts,
+            deviation,
+            pooled,
+            pooled_noise,
+            sensitivity=pooled_figures.sensitivity,
+            logit_range=logit_range,
+            declared=declared,
+        ),
         sites=sites,
     )
 

@@ -66,6 +66,7 @@ def figures_of(
         {site: read_table(cells) for site, cells in tables.items()},
         {site: own for site, (_, own) in deviations.items()},
         logit_range=study.evaluation.logit_range,
+        declared=study.task.prevalence,
     )
 
 

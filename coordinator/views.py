@@ -23,6 +23,7 @@ from compliance.dossier import (
 )
 from compliance.utility import EXACT, RELEASED, UtilityPoint, Withheld
 from coordinator.conduct import conduct_from
+from coordinator.evaluation import risks_from
 from coordinator.faults import Faults
 from coordinator.run_progress import RunProgress, read_progress
 from coordinator.store import (
@@ -259,6 +260,7 @@ class Views:
             snapshot=f"snapshots/{row.model_digest}.safetensors" if row.model_digest else None,
             auroc_released=Interval(**released["auroc"]) if released else None,
             accuracy_released=Interval(**released["accuracy"]) if released else None,
+            risks=risks_from(released["risks"]) if released else None,
             exact_auroc=exact.get("auroc"),
             exact_accuracy=exact.get("accuracy"),
             audit=_audit(session, row.id),

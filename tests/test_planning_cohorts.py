@@ -1,6 +1,7 @@
 """The measurement behind the planning advice: its descent is that of a hospital's own trainer."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from protocol.study_file import read_study
 from protocol.tensors import flatten, layout_of, unflatten
 from silos.entropy import SecretEntropy
 from silos.trainer import Trainer
+from tests.planning.__main__ import rows
 from tests.planning.cohorts import Cohort, Drawn, draw
 from tests.planning.descent import Settings, aurocs, descend
+from tests.planning.references import measured
+from tests.planning.risks import bias_of_weights, tried
 from tests.studies import TABLE_STUDY
 
 STUDY = read_study(
@@ -78,6 +82,24 @@ def test_noise_of_the_descent_has_the_deviation_that_was_asked_for() -> None:
         nothing, quiet, [settings], start=0.0, repeats=20, random=np.random.default_rng(1)
     )
     assert found[:-1].std() == pytest.approx(2.0 * 0.1 * 0.5 * 3, rel=0.03)
+
+
+def test_the_measurements_of_the_planning_page_run_on_a_bundled_cohort() -> None:
+    """Breast cancer comes with a library, so no folder of data is needed."""
+    cohort, nowhere = Cohort(source="breast cancer", patients=300, prevalence=0.1, sites=3), Path()
+    row = next(rows(cohort, nowhere, drawings=1, repeats=1))
+    assert 0.5 < row.advised <= 1 and 0.5 < row.best <= 1
+    (found, *_) = tried(cohort, nowhere, 3.0, drawings=1)
+    assert 0 < found.before.mean < 0.5 and found.before.brier > 0
+    aurocs_of = measured(cohort, nowhere, 3.0, drawings=1)
+    assert aurocs_of.shape == (1, 5) and (aurocs_of > 0.5).all()
+
+
+def test_the_bias_of_weights_gives_normal_inputs_the_mean_risk_that_was_asked() -> None:
+    weights = np.array([1.0, -2.0], np.float32)
+    inputs = np.random.default_rng(2).normal(size=(200_000, 2))
+    logits = inputs @ weights + bias_of_weights(weights, 0.2)
+    assert float((1 / (1 + np.exp(-logits))).mean()) == pytest.approx(0.2, abs=0.003)
 
 
 def test_settings_of_one_call_do_not_touch_each_other() -> None:

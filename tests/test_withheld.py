@@ -80,7 +80,9 @@ def test_what_noise_drowns_is_withheld_where_it_is_computed_and_where_it_is_read
     wide = proportion(20.0, 14.0, 6.0)
     assert wide.note == TOO_FEW and wide.value is wide.low is wide.high is None
     kept = {"value": 1.0, "low": 0.3, "high": 1.0, "note": TOO_FEW}
-    read = released_from({"auroc": kept, "accuracy": kept, "sites": {}})
+    names = ("ill", "mean_risk", "lacking", "sensitivity", "excess_brier")
+    risks = {"shift": None, **dict.fromkeys(names, kept)}
+    read = released_from({"auroc": kept, "accuracy": kept, "risks": risks, "sites": {}})
     assert read.auroc.value is None and show(read.auroc) == TOO_FEW
 
 
