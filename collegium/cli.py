@@ -642,7 +642,7 @@ def _tell_usage(error: Any) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return
-    _complain(error.format_message())
+    _complain(error.format_message().replace("Value error, ", ""))
     path = error.ctx.command_path if error.ctx else "collegium"
     console().print(f"{path} -h says what it takes", markup=False, soft_wrap=True)
 

@@ -84,6 +84,8 @@ class Settings:
             raise CohortRefused(f"--data is missing: name the folder that holds {files[0]}")
         for name in files:
             if self.data is not None and not (self.data / name).is_file():
+                if self.data.is_file():
+                    raise CohortRefused(f"--data {self.data} is a file: name the folder it is in")
                 raise CohortRefused(f"--data {self.data} holds no file {name}")
 
 

@@ -103,7 +103,7 @@ def study_template(
         ),
         epsilon=epsilon,
     )
-    read_study(text, "collegium study new")
+    read_study(text, "the new study")
     return text
 
 

@@ -92,11 +92,11 @@ class Question:
         if not 0 < self.epsilon < math.inf:
             raise ValueError(f"epsilon must be finite and above zero: {self.epsilon}")
         if not 0 < self.delta < 1:
-            raise ValueError(f"delta must lie in (0, 1): {self.delta}")
+            raise ValueError(f"delta must lie between 0 and 1: {self.delta}")
         if not 1 <= self.gradient_norm < math.inf:
             raise ValueError(f"gradient_norm must be finite and at least 1: {self.gradient_norm}")
         if self.prevalence is not None and not 0 < self.prevalence < 1:
-            raise ValueError(f"prevalence must lie in (0, 1): {self.prevalence}")
+            raise ValueError(f"prevalence must lie between 0 and 1: {self.prevalence}")
         if not 0.5 < self.auroc < 1:
             raise ValueError(f"auroc must lie in (0.5, 1): {self.auroc}")
         if not 0 < self.test_fraction < 1:

@@ -18,7 +18,7 @@ from ruamel.yaml.events import AliasEvent, DocumentStartEvent, Event
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from protocol.errors import FederationError
-from protocol.study import nearest
+from protocol.study import NAME, nearest
 from protocol.yaml_words import yaml_problem
 
 #: A document is a page or two; anything larger is none.
@@ -76,7 +76,7 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
     except (YAMLError, ValueError, RecursionError) as error:
         raise _Problem(yaml_problem(source, text, error)) from error
     if not isinstance(value, dict):
-        raise _Problem(f"{source}:1: a {form.noun} is a mapping of keys, see {form.see}")
+        raise _Problem(f"{source}:1: a {form.noun} is lines of 'key: value', see {form.see}")
     for path in _without_form(value, []):
         line = _line_of(tree, path)
         raise _Problem(f"{source}:{line}: {_named(path)}too large a number, or text of no form")
@@ -195,7 +195,11 @@ def _said(problem: Any, keys: list[str]) -> str:
     if kind == "union_tag_invalid":
         known = context["expected_tags"]
         return f"{context['discriminator']} is {context['tag']!r}, not one of {known}"
-    message: str = problem["msg"].removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME:
+        return (
+            f"a name has lower-case letters, digits, '.', '_' and '-', got {problem['input']!r:.60}"
+        )
+    message: str = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
     message = message[0].lower() + message[1:]
     given = problem["input"]
     if isinstance(given, str | int | float | bool) or given is None:

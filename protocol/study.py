@@ -25,7 +25,8 @@ from protocol.no_wrap import fits, most_of_updates
 from protocol.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
 from protocol.task import FullyConnected, Task
 
-Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME)]
 Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 

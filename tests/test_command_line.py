@@ -54,7 +54,10 @@ def test_run_names_and_formats_are_completed(out: Path) -> None:
     [
         (("runs", "lst"), "No such command 'lst'"),
         (("runs", "list"), "Missing option '--out'"),
-        (("report", "export", "r", "--to", "x", "--out", "y", "--format", "doc"), "'doc' is not"),
+        (
+            ("report", "export", "r", "--to", "x", "--out", "y", "--format", "doc"),
+            "Invalid value for '--format': 'doc' is not",
+        ),
         (
             ("silo", "approve", "s", "--home", "h", "--by", "A", "--runs", "0"),
             "greater than or equal to 1",

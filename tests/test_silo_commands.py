@@ -82,7 +82,7 @@ def test_init_makes_a_home_that_only_its_owner_reads_and_says_what_is_next(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--site", "St Mary"], "name: string should match pattern"),
+        (["--site", "St Mary"], "name: a name has lower-case letters"),
         (["--site", "coordinator"], "no hospital may be called coordinator"),
         (["--site", "mary", "--coordinator", "lead"], "must look like https://"),
     ],
@@ -312,7 +312,7 @@ def test_a_new_study_is_valid_as_written_and_never_over_another(
     ("words", "said"),
     [
         (["--sites", "a,b"], "at least three sites"),
-        (["--name", "My Study"], "should match pattern"),
+        (["--name", "My Study"], "a name has lower-case letters, digits, '.', '_' and '-'"),
         (["--title", "a: b"], "plain words"),
         (["--epsilon", "-1"], "greater than 0"),
     ],
