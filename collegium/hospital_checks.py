@@ -67,6 +67,9 @@ def check_hospital(
 ) -> Once:
     """Checks one hospital's open database; returns what it has signed once."""
     heads = {word.ledger_head for word in found.summaries if word.site == site} - {UNOPENED}
+    with faults.checking("the schema of its database", hospital=site):
+        for fault in hospital.schema_faults():
+            faults.add(fault, hospital=site)
     with faults.checking("its ledger", hospital=site):
         hospital.ledger.verify(remembered=sorted(heads))
     if hospital.keys.has_split_key:

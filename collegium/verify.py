@@ -16,11 +16,12 @@ from sqlalchemy.orm import Session
 from collegium.audit_inputs import AuditInputs, check_checkpoint, check_report, read_key
 from collegium.hospital_checks import check_hospital, check_simulated
 from collegium.verdict import verdict
+from compliance.schema_check import schema_faults
 from coordinator.evidence import RoundShelf
 from coordinator.faults import Faults
 from coordinator.folder_checks import FilesFound, check_files
 from coordinator.recompute import recompute
-from coordinator.store import RoundRow, RunRow, Store, now
+from coordinator.store import MIGRATIONS, RoundRow, RunRow, Store, now
 from coordinator.verification import Verified, check_records
 from coordinator.views import find_run
 from coordinator.workspace import Workspace
@@ -60,6 +61,9 @@ def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, 
     workspace, faults = Workspace.open(out), Faults()
     public = workspace.public_key() if given.key is None else read_key(given.key)
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        with faults.checking("the schema of the database"):
+            for fault in schema_faults(session.connection(), MIGRATIONS):
+                faults.add(fault)
         records = check_records(session, public, faults)
         files = check_files(session, workspace, public, faults)
     hospitals = check_simulated(workspace, records, public, faults)

@@ -46,6 +46,7 @@ from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Payers, Rho, State
 from compliance.listed_heads import ListedHeads
 from compliance.private_keys import PrivateKeys, split_key_digest
+from compliance.schema_check import schema_faults
 from compliance.transactions import reading, writing
 from protocol.encoding import blob_digest
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, WorkspaceRefused
@@ -245,6 +246,15 @@ class Hospital:
             StoreBroken: the database cannot be read.
         """
         return reading(self._engine)
+
+    def schema_faults(self) -> list[str]:
+        """Returns how the tables, indexes and triggers differ from those of this software.
+
+        Raises:
+            StoreBroken: the database cannot be read.
+        """
+        with self.reading() as connection:
+            return schema_faults(connection, MIGRATIONS)
 
     @contextmanager
     def transaction(self) -> Iterator["SqlBook"]:

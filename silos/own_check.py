@@ -2,6 +2,7 @@
 
 Rules:
 
+0. The database is as the migrations make it.
 1. The ledger's chain is whole, and no older copy by the list outside the database.
 2. So are the decisions about studies, each signed with a key of this hospital.
 3. The trusted rosters follow each other.
@@ -101,6 +102,7 @@ def check_own(home: Path) -> OwnCheck:
         credentials = Credentials(home / "tls", hospital.site)
         key = credentials.coordinator.key if credentials.enrolled else None
         checks: dict[str, Callable[[Tell], str]] = {
+            "database": lambda tell: _check_database(hospital, tell),
             "ledger": lambda tell: _check_ledger(hospital),
             "approvals": lambda tell: _check_approvals(hospital),
             "rosters": lambda tell: _check_rosters(hospital),
@@ -131,6 +133,12 @@ def check_own(home: Path) -> OwnCheck:
 
 def _tell(faults: list[str], name: str, fault: str) -> None:
     faults.append(f"{name}: {fault}")
+
+
+def _check_database(hospital: Hospital, tell: Tell) -> str:
+    for fault in hospital.schema_faults():
+        tell(fault)
+    return "its tables, indexes and triggers are those that this software makes"
 
 
 def _check_ledger(hospital: Hospital) -> str:

@@ -1,8 +1,8 @@
 """Changes a database behind the software's back: a SQLite file or a PostgreSQL database."""
 
 import sqlite3
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 import psycopg
@@ -24,6 +24,26 @@ def run_sql(place: Path | str, statement: str | Mapping[str, str]) -> list[tuple
     with psycopg.connect(str(place), autocommit=True) as server:
         cursor = server.execute(words.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def without_guards(connection: sqlite3.Connection) -> Callable[[], None]:
+    """Removes triggers and indexes, as a database's owner can; returns what puts them back.
+
+    A unique index that what was written meanwhile breaks cannot be put back, and stays away.
+    """
+    guards = connection.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE sql NOTNULL AND (type = 'trigger' OR "
+        "type = 'index' AND sql LIKE 'CREATE UNIQUE%')"
+    ).fetchall()
+    for kind, name, _ in guards:
+        connection.execute(f"DROP {kind} {name}")
+
+    def back() -> None:
+        for _, _, statement in guards:
+            with suppress(sqlite3.IntegrityError):
+                connection.execute(statement)
+
+    return back
 
 
 def allow_updates(place: Path | str, table: str) -> None:

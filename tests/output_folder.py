@@ -1,8 +1,8 @@
 """A real output folder with two finished runs, a pooled reference and its page; and its forgers."""
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,11 +27,11 @@ from protocol.identity import SigningKey
 from protocol.log_entry import LogEntry
 from protocol.tensors import decode_tensors
 from silos.own_words import read_own_words
+from tests.databases import without_guards
 from tests.federation import Federation
 from tests.studies import small_study
 
 RUNS = ("run-1", "run-2")
-_ONE_RELEASE = "uq_release_run_kind"
 
 
 def make_folder(folder: Path) -> Path:
@@ -64,19 +64,28 @@ def make_folder(folder: Path) -> Path:
 
 
 def change(folder: Path, *statements: str, database: str = "collegium.db") -> None:
-    """Runs statements as the database's owner, who removes triggers and the rule of one release.
+    """Runs statements as the database's owner, who removes the guards and puts them back.
 
     One must change a row.
     """
     with closing(sqlite3.connect(folder / database)) as connection, connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.create_function("unhex", 1, bytes.fromhex)
-        named = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
-        for (name,) in named.fetchall():
-            connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(f"DROP INDEX IF EXISTS {_ONE_RELEASE}")
+        put_back = without_guards(connection)
         changed = sum(max(0, connection.execute(each).rowcount) for each in statements)
+        put_back()
     assert changed, "nothing was changed"
+
+
+@contextmanager
+def unguarded(folder: Path) -> Iterator[None]:
+    """Lets a block change a folder's database without its triggers and unique indexes."""
+    with closing(sqlite3.connect(folder / "collegium.db")) as connection:
+        with connection:
+            put_back = without_guards(connection)
+        yield
+        with connection:
+            put_back()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,11 +112,8 @@ def rewrite_log(
         bytes.fromhex((folder / "coordinator.key").read_text().strip())
     )
     store = Store(folder / "collegium.db")
-    with store.transaction() as transaction:
+    with unguarded(folder), store.transaction() as transaction:
         session = transaction.session
-        named = session.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'"))
-        for (name,) in named.fetchall():
-            session.execute(text(f"DROP TRIGGER {name}"))
         session.execute(text("PRAGMA defer_foreign_keys = ON"))
         entries = [entry.content for entry in logged_entries(session)]
         sizes = [head.size for head in signed_heads(session)]
@@ -155,8 +161,7 @@ def append_to_log(
 ) -> None:
     """Changes rows and adds entries to the log, signed: earlier checkpoints still fit."""
     store = Store(folder / "collegium.db")
-    with store.transaction() as transaction:
-        transaction.session.execute(text(f"DROP INDEX IF EXISTS {_ONE_RELEASE}"))
+    with unguarded(folder), store.transaction() as transaction:
         transaction.log(forge(transaction), key)
     store.close()
 

@@ -1,6 +1,7 @@
 """A hospital's officer in the hospital's own folder: runs, report and audit verify."""
 
 import json
+import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from silos.kept_models import read_model
 from silos.own_check import check_own
 from silos.own_runs import own_run, own_runs
 from silos.run_results import take_model
-from tests.databases import run_sql
+from tests.databases import run_sql, without_guards
 from tests.finished_network import OFFICER
 from tests.network import Network, Site
 from tests.output_folder import rewrite_log, without_run
@@ -65,11 +66,11 @@ def at(site: Site, home: Path) -> Site:
 
 
 def tampered(home: Path, statement: str) -> None:
-    """Changes the database as whoever has the file can: without its triggers."""
-    place = home / "hospital.db"
-    for (trigger,) in run_sql(place, "SELECT name FROM sqlite_master WHERE type = 'trigger'"):
-        run_sql(place, f"DROP TRIGGER {trigger}")
-    run_sql(place, statement)
+    """Changes the database as whoever has the file can: its triggers are away meanwhile."""
+    with closing(sqlite3.connect(home / "hospital.db")) as connection, connection:
+        put_back = without_guards(connection)
+        connection.execute(statement)
+        put_back()
 
 
 def test_runs_are_listed_from_the_hospitals_own_records(
@@ -126,6 +127,13 @@ def test_a_report_is_written_in_the_hospital(
     )
 
 
+def test_a_guard_that_is_gone_is_told(home: Path) -> None:
+    run_sql(home / "hospital.db", "DROP TRIGGER ledger_entry_no_delete")
+    assert check_own(home).faults == (
+        "database: the database has no trigger ledger_entry_no_delete",
+    )
+
+
 def test_a_sound_folder_is_verified_with_its_keys(
     run_once: tuple[Network, str], home: Path, person: Person
 ) -> None:
@@ -133,7 +141,7 @@ def test_a_sound_folder_is_verified_with_its_keys(
     found = json.loads(person.out)
     assert found["verified"] is True and found["faults"] == []
     assert set(found["holds"]) == {
-        "ledger", "approvals", "rosters", "runs", "studies", "results", "log"
+        "database", "ledger", "approvals", "rosters", "runs", "studies", "results", "log"
     }  # fmt: skip
     assert found["coordinator"] == Workspace(run_once[0].home).public_key().hex()
     assert found["coordinator"] in person.err

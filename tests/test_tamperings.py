@@ -7,7 +7,9 @@ own, the third what somebody does who holds the log's key and signs a new log ov
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -575,6 +577,32 @@ def test_what_a_red_team_found_is_appended_and_verifies(folder: Path) -> None:
     answer = verify_folder(folder, AuditInputs(), QUIET)
     assert answer["verified"], answer["faults"]
     assert any("what a red team found" in sentence for sentence in answer["not_checked"])
+
+
+SCHEMA = {
+    "no index uq_release_run_kind": "DROP INDEX uq_release_run_kind",
+    "no trigger audit_entry_no_update": "DROP TRIGGER audit_entry_no_update",
+    "a trigger later that": "CREATE TRIGGER later AFTER INSERT ON run BEGIN DELETE FROM study; END",
+    "table accusation is not as": "ALTER TABLE accusation ADD COLUMN more TEXT",
+}
+
+
+@pytest.mark.parametrize("said", SCHEMA)
+@pytest.mark.parametrize("place", ["collegium.db", EAST])
+def test_what_guards_the_rows_is_held_to_what_the_migrations_make(
+    folder: Path, said: str, place: str
+) -> None:
+    statement = SCHEMA[said]
+    if place == EAST:
+        for ours, theirs in (
+            ("uq_release_run_kind", "ix_run_decision_run_id"), ("audit_entry", "ledger_entry"),
+            ("accusation", "hospital"), ("ON run", "ON hospital"), ("study", "ledger_entry"),
+        ):  # fmt: skip
+            said, statement = said.replace(ours, theirs), statement.replace(ours, theirs)
+    with closing(sqlite3.connect(folder / place)) as connection, connection:
+        connection.execute(statement)
+    (fault,) = told(folder)
+    assert said in fault
 
 
 def test_all_faults_are_told_with_their_places(folder: Path) -> None:

@@ -12,9 +12,10 @@ from sqlalchemy import Boolean, Table, UniqueConstraint, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from compliance.schema_check import schema_faults
 from coordinator.member_rows import MemberRow
 from coordinator.references import keep_reference
-from coordinator.store import Base, logged_tables
+from coordinator.store import MIGRATIONS, Base, logged_tables
 from coordinator.verification import verify_records
 from protocol.errors import StoreBroken
 from protocol.study import Study
@@ -72,6 +73,16 @@ def unguarded(finished: Federation) -> Iterator[Session]:
             session.execute(text(f"DROP TRIGGER {trigger}" + (f" ON {table}" if table else "")))
         session.execute(text("DROP INDEX IF EXISTS uq_release_run_kind"))
         yield session
+
+
+def test_what_guards_the_rows_is_told_where_it_is_gone(finished: Federation) -> None:
+    with finished.store.read() as session:
+        assert schema_faults(session.connection(), MIGRATIONS) == []
+    with unguarded(finished) as session:
+        told = schema_faults(session.connection(), MIGRATIONS)
+        session.rollback()
+    assert "the database has no index uq_release_run_kind" in told
+    assert sum(fault.startswith("the database has no trigger audit_entry_") for fault in told)
 
 
 def rows_of(session: Session, name: str) -> list[dict[str, Any]]:
