@@ -45,6 +45,8 @@ _WHAT_MODELS_REACH = (
 _SIMULATED = ("fedavg", "fedsgd")
 #: Differences below this are within what drawing the patients anew changes.
 _AS_GOOD = 0.02
+#: Up to this share of ill patients risks came out too low in every measured cohort.
+_FEW_ILL = 0.2
 
 
 def plan_study(study: Study | None, options: PlanOptions, console: Console) -> dict[str, Any]:
@@ -240,6 +242,14 @@ def _notes(
         notes.append(
             "no prevalence is declared (task.prevalence, --prevalence): half is assumed, which "
             "promises too much where few patients are ill"
+        )
+    elif (
+        asked.prevalence <= _FEW_ILL and chosen.clip < (1 - asked.prevalence) * asked.gradient_norm
+    ):
+        notes.append(
+            "the clip makes risks too low where few patients are ill, so a risk of 0.5 may find "
+            "nobody: use the model to order patients, and add to its output what the run's page "
+            "says after the evaluation (docs/planning.md)"
         )
     notes += [
         f"{names[place]} is too small for local noise: with {asked.patients[place]} training "

@@ -380,6 +380,15 @@ def test_a_hospital_too_small_for_local_noise_is_named(
     assert "hospital 1 is too small for local noise: with 20 training patients" in said
 
 
+@pytest.mark.parametrize(("share", "is_said"), [(0.17, True), (0.5, False)])
+def test_risks_that_the_clip_makes_too_low_are_foretold(
+    share: float, is_said: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--patients", "400,400,400,400", "--epsilon", 3, "--prevalence", share)
+    assert planned(monkeypatch, *words) == 0
+    assert ("the clip makes risks too low" in capsys.readouterr().out) == is_said
+
+
 def test_a_studys_own_settings_stand_beside_the_suggestion(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
