@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compliance.chart_words import (
+    WITHOUT_PRIVACY,
     describe_comparison,
     interval_words,
     range_words,
@@ -180,6 +181,8 @@ def summarise_sweep(
     kinds = {point.kind for point in best_known(points)}
     console.print(f"  * {' and '.join(sorted(kinds))}, mean over {over}", markup=False)
     console.print(f"  {interval_words(points)}\n", markup=False, soft_wrap=True)
+    if any(point.epsilon is None for point in points):
+        console.print(f"  {WITHOUT_PRIVACY}\n", markup=False, soft_wrap=True)
     if RELEASED not in kinds:
         for sentence in released_words(points, withheld):
             console.print(f"  {sentence}", markup=False, soft_wrap=True)

@@ -39,6 +39,11 @@ from compliance.utility import (
 from protocol.counted import counted
 
 TOO_FEW = "too few patients"
+#: What the line without privacy is.
+WITHOUT_PRIVACY = (
+    "Without privacy is the same training, clip, rate and steps, without the noise. A reference of "
+    "which a run is no better than chance is not drawn."
+)
 #: More runs than these at one epsilon are told by their mean and range.
 _MOST_TOLD = 8
 #: A round in one of these states yielded nothing.

@@ -86,8 +86,8 @@ def _of_threshold(risks: RiskFigures) -> str | None:
 
 def _of_brier(risks: RiskFigures) -> str | None:
     least = risks.excess_brier.low
-    if least is None or least <= 0:
-        return None
+    if least is None or least <= 0 or (risks.contradict and risks.shift is not None):
+        return None  # where a correction is given, this follows from what it corrects
     return (
         "The model's risks are worse than giving every patient the share of the ill (Brier score "
         f"{_between(risks.excess_brier)} above): use it to order patients only; {_ADVICE}"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from compliance import charts
 from compliance.budget_words import TWO_FIGURES, percent
 from compliance.chart_words import (
+    WITHOUT_PRIVACY,
     describe_privacy,
     describe_rounds,
     describe_sites,
@@ -270,20 +271,16 @@ _LINE = (
     "A line joins released means only where those at the smallest and the largest ε differ by "
     "more than the 95 % interval of a difference between two runs."
 )
-_WITHOUT = (
-    "Without privacy is the same training, clip, rate and steps, without the noise. A reference of "
-    "which a run is no better than chance is not drawn."
-)
 _ONE_MODE = (
     "Each mark is a run; the line is the mean, the band the range of the runs. Released figures "
     "carry the noise that protects test patients, and their 95 % interval, which is about "
-    "patients and noise, not about repetitions. " + _WITHOUT + " " + _LINE
+    "patients and noise, not about repetitions. " + WITHOUT_PRIVACY + " " + _LINE
 )
 _COMPARED = (
     "Small marks are single runs, large ones their means; bars and bands are the range of the "
     "runs, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "
     "only) had all hospitals' records in one place: no consortium could run it. "
-    + _WITHOUT
+    + WITHOUT_PRIVACY
     + " "
     + _LINE
 )

@@ -18,7 +18,7 @@ from pathlib import Path
 import streamlit as st
 
 from compliance import charts, sections
-from compliance.chart_words import gap_words, interval_words, site_claim, unclaimed
+from compliance.chart_words import WITHOUT_PRIVACY, gap_words, interval_words, site_claim, unclaimed
 from compliance.comparison import gaps
 from compliance.documents import Document, Form, Statement, Table, Tone, show
 from compliance.dossier import Dossier
@@ -148,7 +148,7 @@ def _utility(views: Views, dossier: Dossier) -> None:
         charts.utility_against_epsilon(points, withheld), sections.utility_table(points, withheld)
     )
     if len(points) > 1:
-        st.caption(interval_words(points))
+        st.caption(f"{interval_words(points)} {WITHOUT_PRIVACY}")
     if compares_modes(points):
         _comparison(points, withheld)
 

@@ -225,6 +225,7 @@ def test_the_terminal_says_of_how_many_runs_a_figure_is(tmp_path: Path) -> None:
     text = caught.get()
     assert "needs 3 seeds" in text and "0.360 no better than chance" in text
     assert "1 withheld: too few patients" in text
+    assert "same training, clip, rate and steps, without the noise" in text
     with console.capture() as caught:
         summarise_sweep(released, withheld, workspace, "r", console)
     assert "2 of 3, 1 withheld" in caught.get()
