@@ -212,6 +212,13 @@ def show_run(out: Path, run_id: str, console: Console, *, as_json: bool) -> dict
             )
         if dossier.failure:
             console.print(f"  why: {dossier.failure}", markup=False)
+        if dossier.simulation and dossier.state in ("interrupted", "stopped"):
+            console.print(
+                "  next: the command that began it begins another one, in this folder too"
+            )
+        elif dossier.state == "interrupted":
+            command = f"collegium coordinator start --home {out}"
+            console.print(f"  next: {command} goes on with it", markup=False, soft_wrap=True)
     return found
 
 

@@ -121,6 +121,13 @@ def test_runs_say_that_nobody_has_verified_them(
         assert "not verified" not in shown.out
 
 
+def test_an_interrupted_run_says_what_goes_on_with_it(
+    out: Path, monkeypatch: Patch, capsys: Capture
+) -> None:
+    assert run(monkeypatch, "runs", "show", RUN, "--out", out) == 0
+    assert f"next: collegium coordinator start --home {out} goes on" in capsys.readouterr().out
+
+
 def test_markup_in_a_title_is_shown_as_it_stands(capsys: Capture) -> None:
     study = read_study(TABLE_STUDY.replace("title: ", "title: '[bold red]x[/] ' # "))
     describe_study(study, Console(width=200))
