@@ -13,6 +13,7 @@ from collegium.study_question import PlanOptions, question_of, question_without_
 from compliance.accounting import calibrate
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
+from compliance.documents import Form, show
 from compliance.evaluation_forecast import EvaluationForecast, forecast_evaluation
 from compliance.expected_auroc import Descent
 from compliance.planning import (
@@ -320,7 +321,8 @@ def _show(asked: Question, advised: Advice, own: Plan | None, console: Console) 
     ill = "not declared" if asked.prevalence is None else f"{asked.prevalence:g}"
     console.print(
         f"{len(asked.patients)} hospitals, {sum(asked.patients)} training patients, prevalence "
-        f"{ill}, epsilon {asked.epsilon:g}, delta {asked.delta:g}, {asked.parameters} parameters, "
+        f"{ill}, epsilon {asked.epsilon:g}, delta {show(asked.delta, Form.SMALL)}, "
+        f"{asked.parameters} parameters, "
         f"{asked.answering} must answer, {asked.colluders} may collude",
         soft_wrap=True,
     )

@@ -61,7 +61,7 @@ def describe_study(
     if isinstance(privacy, PatientPrivacy):
         console.print(
             f"  each hospital: epsilon {show(privacy.epsilon, Form.EPSILON)}, "
-            f"delta {privacy.delta:g}, unit {privacy.unit}"
+            f"delta {show(privacy.delta, Form.SMALL)}, unit {privacy.unit}"
         )
         for site in study.sites:
             if site.epsilon is not None or site.sampling_rate is not None:

@@ -33,8 +33,8 @@ def price_words(found: Forecast, *, epsilon: float, delta: float, unit: str, apa
     both = "" if apart else ", training and evaluation for every patient"
     return (
         f"{forecast_words(found)}; each {unit} is promised epsilon {show(epsilon, Form.EPSILON)} "
-        f"at delta {delta:g} in this study, which differs because the budget's parts add up over "
-        f"all studies{both}"
+        f"at delta {show(delta, Form.SMALL)} in this study alone; the budget counts what adds up "
+        f"over all studies{both}"
     )
 
 

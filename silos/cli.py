@@ -214,7 +214,10 @@ def studies(home: Home, as_json: AsJson = False) -> None:
     from silos.site_acts import list_studies
 
     found = list_studies(home)
-    _print_studies(found, answer(as_json))
+    if found:
+        _print_studies(found, answer(as_json))
+    else:
+        answer(as_json)("no study was decided on yet: collegium silo approve STUDY")
     emit(found, as_json)
 
 

@@ -134,7 +134,8 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
                 "work",
                 f"{counted(study.training.rounds, 'round')} of "
                 f"{counted(study.training.local_steps, 'step')}; "
-                f"{study.aggregation.spare_draws} more if rounds must be drawn anew, priced below",
+                f"{study.aggregation.spare_draws} more if rounds fail and must be repeated, priced "
+                "below",
             ),
             ("runs", _runs_asked_for(len(hospital.ledger.runs_of(study.digest)), runs)),
             ("a patient is", PATIENTS[whose]),
@@ -168,7 +169,7 @@ def _cost(
     yield (
         "privacy",
         f"each {privacy.unit}: epsilon {show(plan.epsilon, Form.EPSILON)} at delta "
-        f"{plan.delta:g}, mode {privacy.mode}; in the evaluation epsilon "
+        f"{show(plan.delta, Form.SMALL)}, mode {privacy.mode}; in the evaluation epsilon "
         f"{show(plan.evaluation_epsilon, Form.EPSILON)}",
     )
     if plan.fallback_epsilon is not None:

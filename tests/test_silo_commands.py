@@ -155,7 +155,7 @@ def test_an_approver_reads_the_study_in_plain_words_and_types_its_name(
         "north, south, west",
         "age, ill, patient, ward",
         "FullyConnectedNet",
-        "each patient: epsilon 4 at delta 0.001, mode local",
+        "each patient: epsilon 4 at delta 1e-3, mode local",
         "of the budget for life, 100 % is left: ",
         "at least 3 hospitals",
         f"approved        by {OFFICER}",
@@ -378,7 +378,7 @@ def test_the_heart_disease_study_is_checked_approved_and_ready_at_cleveland(
     assert found["records"]["finding"] == ("303 fit the contract: 199 patients train, 104 test")
     assert found["budget"]["finding"].startswith(
         "this study takes 19 % of the budget for life, 100 % is left: 5 runs of it fit; each "
-        "patient is promised epsilon 1 at delta 0.0001 in this study"
+        "patient is promised epsilon 1 at delta 1e-4 in this study"
     )
 
 

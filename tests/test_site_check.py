@@ -158,7 +158,7 @@ def test_a_study_has_one_price_in_one_sentence(tmp_path: Path) -> None:
     """What the ledger books, what is claimed, and why the two differ."""
     said = check(make_east(tmp_path))["budget"].finding
     assert said.startswith("this study takes ") and said.count(". ") == 0
-    assert "each patient is promised epsilon 4 at delta 0.001 in this study, which differs" in said
+    assert "each patient is promised epsilon 4 at delta 1e-3 in this study alone; the" in said
     assert "because the budget's parts add up over all studies, training and evaluation" in said
     assert said.count("epsilon") == 1
 
