@@ -159,7 +159,7 @@ def test_a_study_has_one_price_in_one_sentence(tmp_path: Path) -> None:
     said = check(make_east(tmp_path))["budget"].finding
     assert said.startswith("this study takes ") and said.count(". ") == 0
     assert "each patient is promised epsilon 4 at delta 1e-3 in this study alone; the" in said
-    assert "because the budget's parts add up over all studies, training and evaluation" in said
+    assert "the budget counts what adds up over all studies, training and evaluation" in said
     assert said.count("epsilon") == 1
 
 
