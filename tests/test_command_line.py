@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from collegium import cli
 from collegium.preflight import describe_study
 from collegium.progress import Progress
+from collegium.show import _released
 from compliance.renderers import RENDERERS
 from coordinator.store import Store
 from coordinator.workspace import Workspace
@@ -126,6 +127,13 @@ def test_an_interrupted_run_says_what_goes_on_with_it(
 ) -> None:
     assert run(monkeypatch, "runs", "show", RUN, "--out", out) == 0
     assert f"next: collegium coordinator start --home {out} goes on" in capsys.readouterr().out
+
+
+def test_a_withheld_figure_is_not_called_released() -> None:
+    figure = {"value": 0.9, "low": 0.8, "high": 1.0, "note": ""}
+    assert _released(figure) == "released 0.900 [0.800, 1.000]"
+    assert _released(figure | {"note": "too few patients"}) == "not released: too few patients"
+    assert _released(None) == "not released: not available"
 
 
 def test_markup_in_a_title_is_shown_as_it_stands(capsys: Capture) -> None:
