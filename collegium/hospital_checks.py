@@ -14,7 +14,7 @@ log that they took part under. So
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -28,7 +28,7 @@ from coordinator.run_checks import Attempt
 from coordinator.verification import Verified
 from coordinator.workspace import Workspace
 from protocol.encoding import digest_json
-from protocol.errors import StoreBroken
+from protocol.errors import FederationError, StoreBroken
 from protocol.log_proof import open_head
 from protocol.note import log_origin
 from protocol.run_notice import open_end
@@ -60,6 +60,16 @@ def check_simulated(
         with faults.checking("what was sent in it", run=attempt.context.run_id, round=attempt.name):
             _check_blobs(attempt, books)
     return tuple(sorted(there))
+
+
+def simulated_files(workspace: Workspace) -> set[str]:
+    """Returns the files of a folder's simulated hospitals that these name, from the folder on."""
+    folder, found = workspace.silos, set[str]()
+    for path in folder.glob(f"*/{_DATABASE}"):
+        site = path.parent.name
+        with suppress(FederationError), closing(read_hospital(path, site=site)) as hospital:
+            found |= {f"{folder.name}/{site}/{name}" for name in hospital.named_files()}
+    return found
 
 
 def check_hospital(

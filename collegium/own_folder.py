@@ -18,7 +18,7 @@ from compliance.documents import Form, Statement, Tone, show
 from compliance.hospital_report import HospitalRun, hospital_report
 from compliance.renderers import RENDERERS
 from protocol.errors import StoreBroken, WorkspaceRefused
-from silos.own_check import NOT_CHECKED, OwnCheck, check_own
+from silos.own_check import OwnCheck, check_own
 from silos.own_runs import own_run, own_runs
 
 
@@ -70,7 +70,7 @@ def verify_folder(home: Path, console: Console) -> dict[str, Any]:
     for fault in found.faults:
         console.print(f"FAULT        {fault}", markup=False, soft_wrap=True, style="red")
     console.print(f"{'keys':12} {_keys(found)}", markup=False, soft_wrap=True)
-    for what in NOT_CHECKED:
+    for what in found.not_checked:
         console.print(f"not checked  {what}", markup=False, soft_wrap=True)
     console.print(
         verdict(len(found.faults), found.checked_at, found.identity, "what was signed here"),
@@ -86,7 +86,8 @@ def verify_folder(home: Path, console: Console) -> dict[str, Any]:
         "checked_at": found.checked_at,
         "holds": found.holds,
         "faults": list(found.faults),
-        "not_checked": list(NOT_CHECKED),
+        "not_checked": list(found.not_checked),
+        "unnamed_files": list(found.unnamed),
     }
 
 
@@ -99,7 +100,7 @@ def _checked(found: OwnCheck) -> Statement:
     held = " ".join(f"{name.capitalize()}: {said}." for name, said in found.holds.items())
     return Statement(
         text=f"The hospital's folder was verified at {show(found.checked_at, Form.TIME)}.",
-        detail=f"Keys: {_keys(found)}. {held} Not checked: {'; '.join(NOT_CHECKED)}.",
+        detail=f"Keys: {_keys(found)}. {held} Not checked: {'; '.join(found.not_checked)}.",
         tone=Tone.GOOD,
     )
 

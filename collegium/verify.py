@@ -14,9 +14,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from collegium.audit_inputs import AuditInputs, check_checkpoint, check_report, read_key
-from collegium.hospital_checks import check_hospital, check_simulated
+from collegium.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verdict import verdict
 from compliance.schema_check import schema_faults
+from compliance.unnamed_files import named_words
 from coordinator.evidence import RoundShelf
 from coordinator.faults import Faults
 from coordinator.folder_checks import FilesFound, check_files
@@ -65,7 +66,7 @@ def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, 
             for fault in schema_faults(session.connection(), MIGRATIONS):
                 faults.add(fault)
         records = check_records(session, public, faults)
-        files = check_files(session, workspace, public, faults)
+        files = check_files(session, workspace, public, faults, simulated_files(workspace))
     hospitals = check_simulated(workspace, records, public, faults)
     if given.hospital is not None:
         hospitals += (_check_own(given.hospital, records, public, faults),)
@@ -110,6 +111,7 @@ def _answer(looked: _Looked, given: AuditInputs, public: bytes, faults: Faults) 
         "verified": not faults.found,
         "faults": [fault.to_json() for fault in faults.found],
         "not_checked": _not_checked(looked, given),
+        "unnamed_files": list(files.unnamed),
         "key": public.hex(),
         "key_given": given.key is not None,
         "root": records.root.hex(),
@@ -164,7 +166,7 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
     else:
         found.append("the hospitals' ledgers: each hospital checks its own at every start")
     if files.unnamed:
-        found.append(f"files that no record names: {', '.join(files.unnamed)}")
+        found.append(f"files that no record names: {named_words(files.unnamed)}")
     return found
 
 

@@ -12,6 +12,7 @@ Rules:
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -126,6 +127,11 @@ class PrivateKeys:
 def split_key_digest(key: bytes) -> str:
     """Returns what the database names a split key by."""
     return digest(b"collegium/v1/split-key\n" + key)
+
+
+def key_files(publics: Iterable[str]) -> set[str]:
+    """Returns the names of the files of a split key and of the keys of these identities."""
+    return {_SPLIT, *map(_identity, publics)}
 
 
 def _identity(public: str) -> str:

@@ -41,11 +41,18 @@ from sqlalchemy.orm import Session
 from compliance.atomic_file import write_whole
 from compliance.database import is_address, open_database, open_for_reading
 from compliance.hospital_tables import Base as Base
-from compliance.hospital_tables import BlobRow, BudgetRow, EntryRow, HospitalRow, OnceRow
+from compliance.hospital_tables import (
+    BlobRow,
+    BudgetRow,
+    EntryRow,
+    FormerKeyRow,
+    HospitalRow,
+    OnceRow,
+)
 from compliance.ledger import Ledger
 from compliance.ledger_records import Budget, Entry, Payers, Rho, State
 from compliance.listed_heads import ListedHeads
-from compliance.private_keys import PrivateKeys, split_key_digest
+from compliance.private_keys import PrivateKeys, key_files, split_key_digest
 from compliance.schema_check import schema_faults
 from compliance.transactions import reading, writing
 from protocol.encoding import blob_digest
@@ -53,6 +60,7 @@ from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, Workspace
 from protocol.identity import SigningKey
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_CHAINS = ("ledger", "approvals", "runs")
 _KEY_BYTES = 32
 
 
@@ -247,6 +255,20 @@ class Hospital:
         """
         return reading(self._engine)
 
+    def named_files(self) -> set[str]:
+        """Returns the files of the hospital's folder that its database names, and its own."""
+        with self.reading() as connection, Session(connection) as session:
+            publics = set(session.scalars(select(FormerKeyRow.public_key)))
+        publics.add(self._row().identity_key)
+        keys, heads = self.keys.folder.name, self._heads.name
+        own = f"{self._blobs.name.removesuffix('-blobs')}.db"
+        return {
+            *(own + suffix for suffix in ("", "-shm", "-wal")),
+            *(f"{keys}/{name}" for name in key_files(publics)),
+            *(f"{heads}/{self.site}.{chain}" for chain in _CHAINS),
+            f"{heads}/CACHEDIR.TAG",
+        }
+
     def schema_faults(self) -> list[str]:
         """Returns how the tables, indexes and triggers differ from those of this software.
 
@@ -288,8 +310,7 @@ class Hospital:
 
     def listed_heads(self, site: str, split_key: bytes) -> tuple[ListedHeads, ...]:
         """Returns the lists of a hospital's ledger, its approvals and its decisions about runs."""
-        chains = ("ledger", "approvals", "runs")
-        return tuple(ListedHeads(self._heads / f"{site}.{name}", split_key) for name in chains)
+        return tuple(ListedHeads(self._heads / f"{site}.{name}", split_key) for name in _CHAINS)
 
     @property
     def site(self) -> str:

@@ -6,13 +6,13 @@ verification lists it as not checked.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compliance.unnamed_files import unnamed_files
 from coordinator.evidence import RoundShelf
 from coordinator.faults import Faults
 from coordinator.pages import PAGE
@@ -26,10 +26,10 @@ from protocol.study import Study
 from protocol.tensors import decode_tensors, model_digest
 from protocol.transcript import vectors_of
 
-#: What of the folder is looked at here, or with the hospitals.
+#: What of the folder is looked at here, beside what rows name.
 _NAMED = {
     "collegium.db", "collegium.db-shm", "collegium.db-wal", "database.url", "coordinator.key",
-    "coordinator.pub", "index.html", "snapshots", "rounds", "silos", ".at-work",
+    "coordinator.pub", "index.html", ".at-work",
 }  # fmt: skip
 
 
@@ -44,9 +44,21 @@ class FilesFound:
 
 
 def check_files(
-    session: Session, workspace: Workspace, public: bytes, faults: Faults
+    session: Session,
+    workspace: Workspace,
+    public: bytes,
+    faults: Faults,
+    elsewhere: Collection[str] = (),
 ) -> FilesFound:
-    """Checks every file that the records name."""
+    """Checks every file that the records name.
+
+    Args:
+        session: reads the database.
+        workspace: the folder.
+        public: the log's key.
+        faults: takes what is found wrong.
+        elsewhere: files in the folder that are checked elsewhere, from the folder on.
+    """
     models, kept, finished = 0, 0, 0
     unnamed: tuple[str, ...] = ()
     _check_keys(workspace, public, faults)
@@ -57,7 +69,8 @@ def check_files(
     with faults.checking("index.html"):
         _check_page(session, workspace)
     with faults.checking("the record of files"):
-        unnamed = tuple(_unnamed(session, workspace))
+        named = _NAMED | {*elsewhere, *_named(session, workspace, faults)}
+        unnamed = unnamed_files(workspace.root, named.__contains__)
     return FilesFound(models=models, kept_rounds=kept, finished_rounds=finished, unnamed=unnamed)
 
 
@@ -148,14 +161,18 @@ def _check_page(session: Session, workspace: Workspace) -> None:
         raise StoreBroken("index.html is not the page that was logged last")
 
 
-def _unnamed(session: Session, workspace: Workspace) -> Iterator[str]:
-    """Yields what no row names: left by a crash, laid there by somebody, or checked elsewhere."""
-    for path in sorted(workspace.root.iterdir()):
-        if path.name not in _NAMED:
-            yield path.name
-    models = set(session.scalars(select(SnapshotRow.model_digest)))
-    rounds = set(session.scalars(select(RoundRow.context)))
-    for folder, known in ((workspace.snapshots, models), (workspace.rounds, rounds)):
-        for path in sorted(folder.iterdir() if folder.is_dir() else ()):
-            if path.stem not in known:
-                yield str(Path(folder.name) / path.name)
+def _named(session: Session, workspace: Workspace, faults: Faults) -> Iterator[str]:
+    """Yields the files that rows name; in a kept round those that its transcript names."""
+    models, rounds = workspace.snapshots.name, workspace.rounds.name
+    for model in session.scalars(select(SnapshotRow.model_digest)):
+        yield from (f"{models}/{model}.safetensors", f"{models}/{model}.json")
+    shelf = RoundShelf(workspace.rounds)
+    for row in session.scalars(select(RoundRow).filter_by(state="finished")):
+        with faults.checking("what is kept of it", **row.place):
+            transcript = shelf.transcript(row.context)
+            if transcript is None:
+                continue
+            roster = parse_roster(session.get_one(RunRow, row.run_id).roster_json.encode())
+            vectors = {f"{name}.vector" for name in vectors_of(transcript, roster).values()}
+            for file in (*vectors, "transcript.json", "model.safetensors"):
+                yield f"{rounds}/{row.context}/{file}"

@@ -42,12 +42,14 @@ from compliance.run_decisions import RunDecision, RunDecisions, evaluated_model
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf
 from compliance.trusted_rosters import TrustedRosters
+from compliance.unnamed_files import named_words, unnamed_files
 from protocol.counted import counted
 from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.log_proof import open_head
 from protocol.run_notice import RunNotice, open_notice
 from silos.coordinator_keys import coordinator_keys
 from silos.credentials import Credentials
+from silos.folder import SITE_FILE
 from silos.home import reading
 from silos.kept_models import require_about
 from silos.run_results import own_results
@@ -68,7 +70,8 @@ NOT_CHECKED = (
 class OwnCheck:
     """What was checked, with which keys (hexadecimal), and what was found.
 
-    ``holds`` has a sentence for each thing that is as it should be.
+    ``holds`` has a sentence for each thing that is as it should be, ``unnamed`` are the
+    files in the folder that nothing here looks at.
     """
 
     site: str
@@ -77,6 +80,13 @@ class OwnCheck:
     checked_at: str
     holds: dict[str, str]
     faults: tuple[str, ...]
+    unnamed: tuple[str, ...] = ()
+
+    @property
+    def not_checked(self) -> tuple[str, ...]:
+        """What was not checked, in sentences."""
+        files = f"files that no record names: {named_words(self.unnamed)}"
+        return (files, *NOT_CHECKED) if self.unnamed else NOT_CHECKED
 
     def require_sound(self) -> None:
         """Refuses a folder that has a fault.
@@ -128,7 +138,21 @@ def check_own(home: Path) -> OwnCheck:
             checked_at=hospital.now(),
             holds=holds,
             faults=tuple(faults),
+            unnamed=unnamed_files(home, _named(hospital).__contains__),
         )
+
+
+def _named(hospital: Hospital) -> set[str]:
+    """Returns the files of a home that the checks above look at."""
+    studies = {decision.study for decision in approvals_of(hospital).all()}
+    runs = {run.run_id for run in JoinedRuns(hospital).all()}
+    return {
+        *hospital.named_files(),
+        SITE_FILE,
+        *(f"tls/{name}" for name in ("root.pem", "silo.key", "silo.pem")),
+        *(f"studies/{study}/study.yaml" for study in studies),
+        *(f"results/{run}/{name}" for run in runs for name in ("model.safetensors", "model.json")),
+    }
 
 
 def _tell(faults: list[str], name: str, fault: str) -> None:

@@ -134,6 +134,18 @@ def test_a_guard_that_is_gone_is_told(home: Path) -> None:
     )
 
 
+def test_files_beside_a_hospitals_evidence_are_listed(home: Path, run: str, person: Person) -> None:
+    before = set(check_own(home).unnamed)
+    added = {"approval.pdf", f"results/{run}/figures.csv", "studies/note.txt", "tls/other.pem"}
+    for name in added:
+        (home / name).write_text("added")
+    assert person.runs("audit", "verify", "--home", home, "--json") == 0
+    found = json.loads(person.out)
+    assert set(found["unnamed_files"]) == before | added
+    assert all(name in person.err for name in added)
+    assert "site.yaml" not in before and not any("model" in name for name in before)
+
+
 def test_a_sound_folder_is_verified_with_its_keys(
     run_once: tuple[Network, str], home: Path, person: Person
 ) -> None:

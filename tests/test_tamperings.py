@@ -605,6 +605,36 @@ def test_what_guards_the_rows_is_held_to_what_the_migrations_make(
     assert said in fault
 
 
+def test_every_file_that_no_record_names_is_listed(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("not evidence")
+    kept = next(path for path in (folder / "rounds").iterdir())
+    model = next((folder / "snapshots").glob("*.json"))
+    added = [
+        "figures.csv",
+        "silos/east/extra.txt",
+        "silos/east/hospital-keys/another.key",
+        "silos/nobody/hospital.txt",
+        f"rounds/{kept.name}/figures.json",
+        f"rounds/{'0' * 64}/transcript.json",
+        f"snapshots/{model.stem}.txt",
+        "snapshots/deep/er/model",
+    ]
+    before = verify_folder(folder, AuditInputs(), QUIET)
+    assert before["unnamed_files"] == []
+    for name in added:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("added")
+    (folder / "elsewhere").symlink_to(outside)
+    (folder / "snapshots" / "\x1b[2J").write_text("added")
+    answer = verify_folder(folder, AuditInputs(), QUIET)
+    links = ["elsewhere (a link, not followed)", r"'snapshots/\x1b[2J'"]
+    assert sorted(answer["unnamed_files"]) == sorted([*added, *links])
+    (said,) = [each for each in answer["not_checked"] if each.startswith("files that no record")]
+    assert all(name in said for name in added)
+
+
 def test_all_faults_are_told_with_their_places(folder: Path) -> None:
     for name in ("run's seed", "study's name", "ledger cut", "a byte in a model"):
         (REVIEWED | OWN)[name](folder)
