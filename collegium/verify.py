@@ -165,6 +165,11 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
         )
     else:
         found.append("the hospitals' ledgers: each hospital checks its own at every start")
+        found.append(
+            "whether the coordinator signed other figures of the same model to a hospital at a "
+            "run's end: the log holds one release of each kind, and what was sent to whom is not "
+            "in it. Give --hospital"
+        )
     if files.unnamed:
         found.append(f"files that no record names: {named_words(files.unnamed)}")
     return found

@@ -21,7 +21,7 @@ from protocol.errors import MessageRefused, StoreBroken
 from protocol.study import Study
 from protocol.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 
-_MODEL, _ABOUT = "model.safetensors", "model.json"
+_MODEL, _ABOUT = KEPT = ("model.safetensors", "model.json")
 
 
 def keep_model(home: Path, run_id: str, study: Study, model: Tensors) -> Path:

@@ -25,6 +25,7 @@ what its records can be held to.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from sqlalchemy import select
 
 from compliance.approval_book import approvals_of
 from compliance.approvals import Approval, Decision
-from compliance.hospital_tables import LogHeadRow
+from compliance.hospital_tables import LogHeadRow, RunDecisionRow
 from compliance.identity_keys import IdentityKeys
 from compliance.joined_runs import JoinedRun, JoinedRuns, RunState
 from compliance.ledger_records import Entry, State
@@ -51,13 +52,14 @@ from silos.coordinator_keys import coordinator_keys
 from silos.credentials import Credentials
 from silos.folder import SITE_FILE
 from silos.home import reading
-from silos.kept_models import require_about
+from silos.kept_models import KEPT, require_about
 from silos.run_results import own_results
 
 NOT_CHECKED = (
     "the coordinator's records: give its auditor the note that collegium silo log --to writes",
     "the records of patients, and what training did with them",
-    "the other hospitals",
+    "the other hospitals, and whether the coordinator signed other figures of the same model to "
+    "them: its auditor compares, with --hospital",
     "how many people the policy asked for when a run was joined",
     "the times at which rosters and heads of the log were kept, when the database was made, and "
     "rosters that this hospital signed and does not trust",
@@ -66,12 +68,20 @@ NOT_CHECKED = (
 )
 
 
+#: What else is not, as long as no run was decided about: such a decision names it, signed.
+NOT_DECIDED = (
+    "whether the hospital was made for simulations: the database says it, and nothing is signed "
+    "about it before the first run"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class OwnCheck:
     """What was checked, with which keys (hexadecimal), and what was found.
 
     ``holds`` has a sentence for each thing that is as it should be, ``unnamed`` are the
-    files in the folder that nothing here looks at.
+    files in the folder that nothing here looks at, ``has_decided`` says whether there is
+    any signed decision about a run.
     """
 
     site: str
@@ -81,12 +91,14 @@ class OwnCheck:
     holds: dict[str, str]
     faults: tuple[str, ...]
     unnamed: tuple[str, ...] = ()
+    has_decided: bool = True
 
     @property
     def not_checked(self) -> tuple[str, ...]:
         """What was not checked, in sentences."""
         files = f"files that no record names: {named_words(self.unnamed)}"
-        return (files, *NOT_CHECKED) if self.unnamed else NOT_CHECKED
+        own = (files,) if self.unnamed else ()
+        return (*own, *NOT_CHECKED) if self.has_decided else (*own, NOT_DECIDED, *NOT_CHECKED)
 
     def require_sound(self) -> None:
         """Refuses a folder that has a fault.
@@ -139,20 +151,26 @@ def check_own(home: Path) -> OwnCheck:
             holds=holds,
             faults=tuple(faults),
             unnamed=unnamed_files(home, _named(hospital).__contains__),
+            has_decided=_has_decided(hospital),
         )
 
 
+def _has_decided(hospital: Hospital) -> bool:
+    with hospital.session() as session:
+        return session.scalars(select(RunDecisionRow.number).limit(1)).first() is not None
+
+
 def _named(hospital: Hospital) -> set[str]:
-    """Returns the files of a home that the checks above look at."""
-    studies = {decision.study for decision in approvals_of(hospital).all()}
-    runs = {run.run_id for run in JoinedRuns(hospital).all()}
-    return {
-        *hospital.named_files(),
-        SITE_FILE,
-        *(f"tls/{name}" for name in ("root.pem", "silo.key", "silo.pem")),
-        *(f"studies/{study}/study.yaml" for study in studies),
-        *(f"results/{run}/{name}" for run in runs for name in ("model.safetensors", "model.json")),
-    }
+    """Returns the files of a home that the checks above look at; what cannot be read names none."""
+    named = {SITE_FILE, *(f"tls/{name}" for name in ("root.pem", "silo.key", "silo.pem"))}
+    with suppress(FederationError):
+        named |= hospital.named_files()
+    with suppress(FederationError):
+        named |= {f"studies/{each.study}/study.yaml" for each in approvals_of(hospital).all()}
+    with suppress(FederationError):
+        runs = {run.run_id for run in JoinedRuns(hospital).all()}
+        named |= {f"results/{run}/{name}" for run in runs for name in KEPT}
+    return named
 
 
 def _tell(faults: list[str], name: str, fault: str) -> None:

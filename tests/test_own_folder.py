@@ -29,11 +29,12 @@ from protocol.log_proof import SignedHead
 from protocol.run_notice import ReleasedFigure, RunResult, sign_end
 from protocol.tensors import encode_tensors, model_digest
 from silos.kept_models import read_model
-from silos.own_check import check_own
+from silos.own_check import NOT_DECIDED, check_own
 from silos.own_runs import own_run, own_runs
 from silos.run_results import take_model
 from tests.databases import run_sql, without_guards
 from tests.finished_network import OFFICER
+from tests.hospital_home import make_east
 from tests.network import Network, Site
 from tests.output_folder import rewrite_log, without_run
 from tests.studies import small_study
@@ -132,6 +133,15 @@ def test_a_guard_that_is_gone_is_told(home: Path) -> None:
     assert check_own(home).faults == (
         "database: the database has no trigger ledger_entry_no_delete",
     )
+
+
+def test_before_the_first_run_nothing_is_signed_about_a_simulated_hospital(
+    home: Path, tmp_path: Path
+) -> None:
+    assert NOT_DECIDED not in check_own(home).not_checked
+    (tmp_path / "other").mkdir()
+    fresh = check_own(make_east(tmp_path / "other"))
+    assert fresh.faults == () and NOT_DECIDED in fresh.not_checked
 
 
 def test_files_beside_a_hospitals_evidence_are_listed(home: Path, run: str, person: Person) -> None:
