@@ -63,6 +63,9 @@ NOT_CHECKED = (
     "how many people the policy asked for when a run was joined",
     "the times at which rosters and heads of the log were kept, when the database was made, and "
     "rosters that this hospital signed and does not trust",
+    "what no decision, booking or statement names: on which side each patient is remembered, "
+    "whether a key was added to those that this hospital had before, and the policy and the rest "
+    "of the site file",
     "heads of the log, and what was signed, since the newest decision about a run",
     "who holds the hospital's keys: whoever does can sign all of this anew",
 )
