@@ -154,11 +154,13 @@ def _is_reference(entries: Sequence[LogEntry]) -> bool:
 
 def _check_studies(session: Session, entries: Sequence[LogEntry], faults: Faults) -> int:
     registered = {entry.payload for entry in entries if entry.type == "study-registered"}
-    found = {row.digest: row.document for row in session.scalars(select(StudyRow))}
-    for name, document in found.items():
+    found = {row.digest: row for row in session.scalars(select(StudyRow))}
+    for name, row in found.items():
         with faults.checking(f"study {name[:16]}"):
-            if digest(document) != name or name not in registered:
+            if digest(row.document) != name or name not in registered:
                 raise StoreBroken(f"study {name[:16]} is not the document that was registered")
+            if row.revision != 1:
+                raise StoreBroken(f"study {name[:16]}: its record was written again later")
     for name in sorted(registered - found.keys()):
         faults.add(f"study {name[:16]} was registered, and is no longer in the database")
     return len(found)
@@ -166,6 +168,8 @@ def _check_studies(session: Session, entries: Sequence[LogEntry], faults: Faults
 
 def _check_references(session: Session, known: set[str], faults: Faults) -> None:
     """Pooled references stand in the log beside the runs."""
-    found = set(session.scalars(select(ReferenceRow.id)))
-    for name in sorted(map(str, found ^ known)):
+    found = {row.id: row.revision for row in session.scalars(select(ReferenceRow))}
+    for name in sorted(map(str, found.keys() ^ known)):
         faults.add("the pooled reference is not the one in the log", run=name)
+    for name in sorted(name for name, revision in found.items() if revision != 1):
+        faults.add("the pooled reference was written again later", run=name)

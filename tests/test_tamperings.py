@@ -23,9 +23,11 @@ from coordinator.run_checks import FINDINGS
 from coordinator.store import (
     LoggedRow,
     MaskedRow,
+    ReferenceRow,
     ReleaseRow,
     RoundRow,
     RunRow,
+    StudyRow,
     Transaction,
     now,
 )
@@ -585,6 +587,25 @@ SCHEMA = {
     "a trigger later that": "CREATE TRIGGER later AFTER INSERT ON run BEGIN DELETE FROM study; END",
     "table accusation is not as": "ALTER TABLE accusation ADD COLUMN more TEXT",
 }
+
+
+def test_a_study_and_a_pooled_reference_are_written_once(folder: Path) -> None:
+    """With the log's key, appended: another day of registration, another figure."""
+
+    def again(transaction: Transaction) -> list[NewEntry]:
+        study = rows(transaction.session, StudyRow)[0]
+        study.registered_at = "2001-01-01T00:00:00.000Z"
+        pooled = rows(transaction.session, ReferenceRow)[0]
+        pooled.figures_json = '{"auroc": 0.5}'
+        return [
+            NewEntry(type="remark", run_id=name, payload="0" * 64, record=transaction.write(row))
+            for name, row in ((None, study), (pooled.id, pooled))
+        ]
+
+    append_to_log(folder, again, Workspace(folder).signing_key())
+    faults = told(folder)
+    assert any("its record was written again later" in fault for fault in faults)
+    assert any("the pooled reference was written again later" in fault for fault in faults)
 
 
 @pytest.mark.parametrize("said", SCHEMA)
