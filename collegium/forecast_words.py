@@ -33,7 +33,6 @@ def forecast_for(
     return forecast_evaluation(
         asked, auroc=auroc, budgets=[budget or asked.epsilon for budget in budgets],
         site_share=plan.site_share, attempts=plan.attempts, bins=bins or [plan.bins],
-        logit_range=plan.logit_range,
     )  # fmt: skip
 
 

@@ -67,10 +67,10 @@ def _named(check: Check, name: str) -> Check:
 class _Counted:
     """A trainer's counts, computed once."""
 
-    def __init__(self, counts: tuple[Ints, Ints], dataset_digest: str) -> None:
+    def __init__(self, counts: tuple[Ints, Ints, Ints], dataset_digest: str) -> None:
         self._counts, self.dataset_digest = counts, dataset_digest
 
-    def counts(self, model: Tensors) -> tuple[Ints, Ints]:
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
         """Returns the counts; the model was given before."""
         return self._counts
 
@@ -88,11 +88,11 @@ class _Bench:
 
     def noise(self, multiplier: float, attempt: int, numbers: int) -> Ints:
         """Returns (draws, numbers) of noise: what is released, less the counts."""
-        size = sum(part.size for part in self._whole)
+        counts, table, _ = self._whole
+        size = counts.size + table.size  # behind them lies the grid, which has no noise
         draws = max(_LEAST_DRAWS, -(-numbers // size))
-        return np.stack([self._given(multiplier, at, attempt) for at in range(draws)]) - (
-            self._given(None, 0, attempt)
-        )
+        given = np.stack([self._given(multiplier, at, attempt) for at in range(draws)])
+        return (given - self._given(None, 0, attempt))[:, :size]
 
     def _given(self, multiplier: float | None, number: int, attempt: int) -> Ints:
         return noised_counts(

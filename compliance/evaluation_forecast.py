@@ -47,7 +47,6 @@ def forecast_evaluation(
     site_share: float = 0.2,
     attempts: int = 1,
     bins: Iterable[int] = BINS,
-    logit_range: float = 4.0,
 ) -> EvaluationForecast:
     """Returns what one final evaluation could say.
 
@@ -58,9 +57,9 @@ def forecast_evaluation(
             training's when empty.
         site_share: the part of it spent on each hospital's own table.
         attempts: how many such releases are paid for.
-        bins: the finest wanted first; the first that the noise widens by less
-            than half of what the patients drawn do is taken, else the last.
-        logit_range: half the width of the grid on which scores are counted.
+        bins: among these the number that makes the interval narrowest is taken: with more
+            the noise is larger, with fewer more pairs share a bin. Where nothing would be
+            released, the last.
     """
     noise = {
         budget: noise_deviations(
@@ -72,14 +71,9 @@ def forecast_evaluation(
     each = [noise[budget] for budget in budgets or [question.epsilon]]
     each *= len(question.patients) if len(each) == 1 else 1
     deviation, tables = math.hypot(*(pooled for pooled, _ in each)), tuple(own for _, own in each)
-    for count in bins:
-        found, without = (
-            _forecast(question, auroc, sigma, tables, count, logit_range)
-            for sigma in (deviation, 0.0)
-        )
-        if not found.note and found.by_noise <= without.half_width / 2:
-            break
-    return found
+    found = [_forecast(question, auroc, deviation, tables, count) for count in bins]
+    released = [forecast for forecast in found if not forecast.note]
+    return min(released or found[-1:], key=lambda forecast: forecast.half_width)
 
 
 def _forecast(
@@ -88,12 +82,11 @@ def _forecast(
     deviation: float,
     tables: tuple[float, ...],
     bins: int,
-    logit_range: float,
 ) -> EvaluationForecast:
     patients = sum(question.test_patients)
-    counts = expected_counts(patients, bins, auroc, question.ill, logit_range)
+    counts = expected_counts(patients, bins, auroc, question.ill)
     estimate, drawn = (auroc_from_histogram(counts, sigma) for sigma in (deviation, 0.0))
-    half, by_patients = _half_width(estimate), _half_width(drawn)
+    lower, by_patients = _lower_half(estimate), _lower_half(drawn)
     lost = _MARGIN * math.sqrt(2) * math.hypot(*tables)
     released, with_less = (
         is_released(
@@ -101,7 +94,6 @@ def _forecast(
             float(counts[1].sum()) - less,
             bins=bins,
             noise_sigma=deviation,
-            logit_range=logit_range,
         )
         for less in (0.0, lost)
     )
@@ -113,14 +105,18 @@ def _forecast(
         bins=bins,
         deviation=deviation,
         table_deviations=tables,
-        by_noise=math.sqrt(max(0.0, half * half - by_patients * by_patients)),
-        half_width=half,
+        by_noise=math.sqrt(max(0.0, lower * lower - by_patients * by_patients)),
+        half_width=_half_width(estimate),
         note="" if released else TOO_FEW,
         may_be_withheld=not with_less,
     )
 
 
 def _half_width(estimate: Estimate) -> float:
-    if estimate.value is None:
-        return 1.0
-    return max(estimate.value - estimate.low, estimate.high - estimate.value)
+    above = 1.0 if estimate.value is None else estimate.high - estimate.value
+    return max(_lower_half(estimate), above)
+
+
+def _lower_half(estimate: Estimate) -> float:
+    """Returns the half that patients and noise alone widen; the upper covers the bins too."""
+    return 1.0 if estimate.value is None else estimate.value - estimate.low

@@ -16,26 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.released_metrics import ASSUMED_AUROC, WIDEST, auroc_from_histogram
+from protocol.score_grid import ScoreGrid
 
 #: A class of fewer patients than this is too small, whatever the noise.
 _FEWEST = 1.0
 
 
-def is_released(
-    negatives: float, positives: float, *, bins: int, noise_sigma: float, logit_range: float
-) -> bool:
+def is_released(negatives: float, positives: float, *, bins: int, noise_sigma: float) -> bool:
     """Returns whether an AUROC over so many patients of each class, with this noise, is released.
 
     Args:
         negatives, positives: patients of each class, as the signed tables have them: with
             noise, negative ones too.
-        bins, logit_range: the grid of the counts.
+        bins: how many the counts have of each class.
         noise_sigma: deviation of the noise in each of the pooled counts, in patients.
     """
     patients = negatives + positives
     if min(negatives, positives) < _FEWEST:
         return False
-    counts = expected_counts(patients, bins, ASSUMED_AUROC, positives / patients, logit_range)
+    counts = expected_counts(patients, bins, ASSUMED_AUROC, positives / patients)
     found = auroc_from_histogram(counts, noise_sigma)
     return found.value is not None and found.value - found.low <= WIDEST
 
@@ -45,16 +44,15 @@ def expected_counts(
     bins: int,
     auroc: float = ASSUMED_AUROC,
     prevalence: float = 0.5,
-    logit_range: float = 4.0,
 ) -> NDArray[np.float64]:
     """Returns the (2, bins) counts to expect: of healthy patients, then of ill ones.
 
     Scores of both are normal with deviation 1 and lie apart as far as the
-    AUROC says, on the grid from ``-logit_range`` to ``logit_range``; what lies
-    beyond it is in the outer bins.
+    AUROC says, on a grid around all of them (``protocol.score_grid``).
     """
     apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
-    edges = np.linspace(-logit_range, logit_range, bins + 1)[1:-1]
+    spread = math.sqrt(1 + apart**2 * prevalence * (1 - prevalence))
+    edges = ScoreGrid(centre=apart * (prevalence - 0.5), spread=spread).edges(bins)
     rows = []
     for centre, share in ((-apart / 2, 1 - prevalence), (apart / 2, prevalence)):
         below = [0.0, *(NormalDist(centre).cdf(float(edge)) for edge in edges), 1.0]

@@ -11,7 +11,11 @@ Rules:
    together: the AUROCs from which pairs won less pairs expected to be won lie within
    1.96 of their deviations. Nothing is divided by a noised number of patients, and the
    patients' part keeps a width where all pairs were won.
-3. Whether a figure is released at all is not asked of these counts, see
+3. Pairs of an ill and a healthy patient in one bin count half. A model ranks better than
+   its binned score, one below chance worse: the interval reaches as far as the bins can
+   hide (``compliance.hidden_order``), and where most pairs lie in one bin no figure is
+   released.
+4. Whether a figure is released at all is not asked of these counts, see
    ``compliance.release_rule``: to release where noise made the interval narrow would
    choose the draws whose interval misses.
 """
@@ -22,14 +26,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from compliance.hidden_order import hidden_order
 from compliance.intervals import auroc_variance, score_bounds
 
 TOO_FEW = "too few patients for this epsilon"
+TOO_CLOSE = "scores lie too close together for these bins"
+#: Above this share of pairs in one bin a figure would say more of the bins than of the model.
+MOST_TIED = 0.5
 #: The widest half of an interval that is released, as it was to be expected: beyond, not
 #: even an AUROC of 0.75 could be told from chance.
 WIDEST = 0.25
 #: A model that orders patients no better than this has learned next to nothing: chance is 0.5.
 NEXT_TO_CHANCE = 0.55
+CHANCE = 0.5
 #: What a model is taken to reach where nothing better is known.
 ASSUMED_AUROC = 0.8
 
@@ -52,12 +61,13 @@ def auroc_from_histogram(counts: NDArray[np.floating], noise_sigma: float) -> Es
         noise_sigma: standard deviation of the noise in each entry of the sum;
             0 when there is none.
 
-    Scores within a bin count as ties, so the figure is that of the binned score. Where
-    noise left no patients of a class, value is None and the note ``TOO_FEW``.
+    The figure is that of the binned score; the interval holds the score's own. Where
+    noise left no patients of a class, value is None and the note ``TOO_FEW``; where too
+    many pairs share a bin the note is ``TOO_CLOSE``.
 
-    >>> clear = auroc_from_histogram(np.array([[90.0, 10.0], [10.0, 90.0]]), 0.0)
+    >>> clear = auroc_from_histogram(np.array([[90.0, 9.0, 1.0], [1.0, 9.0, 90.0]]), 0.0)
     >>> round(clear.value, 3), round(clear.low, 3), round(clear.high, 3)
-    (0.9, 0.845, 0.936)
+    (0.985, 0.955, 1.0)
 
     Source: Fieller 1954, JRSS B 16 (a ratio's interval); Newcombe 2006 (patients drawn).
     """
@@ -79,7 +89,15 @@ def auroc_from_histogram(counts: NDArray[np.floating], noise_sigma: float) -> Es
         return float(max(by_noise, 0.0) / pairs**2 + by_patients)
 
     low, high = score_bounds(value, variance)
-    return Estimate(value=value, low=low, high=high)
+    tied = float(positives @ negatives) / pairs
+    better = hidden_order(negatives, positives, noise_sigma)
+    better_turned = hidden_order(negatives[::-1], positives[::-1], noise_sigma)
+    return Estimate(
+        value=value,
+        low=max(0.0, low - better_turned) if low < CHANCE else low,
+        high=min(1.0, high + better) if high >= CHANCE else high,
+        note=TOO_CLOSE if tied > MOST_TIED else "",
+    )
 
 
 def _as_counts(

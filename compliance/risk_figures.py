@@ -5,7 +5,8 @@ no more than a healthy one, so where few are ill the learned risks are far too l
 (``docs/planning.md``). Everything here is arithmetic on the noised counts of the evaluation
 and on the signed tables, so it costs no privacy. Rules:
 
-1. A score is taken at the middle of its bin, in the logit.
+1. Scores of a bin are taken to lie in it as they would, were all scores normal with the
+   grid's centre and spread.
 2. How many are ill is read from the counts and from the signed tables, each weighed by its
    noise. How far the mean risk lies from that has an interval of its own, for patients and
    noise together; the noise that both share is counted once.
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from compliance.interval import Interval
 from compliance.intervals import Z95, score_bounds
 from compliance.released_metrics import TOO_FEW, WIDEST
+from protocol.score_grid import ScoreGrid
 
 Floats = NDArray[np.float64]
 
@@ -71,7 +73,7 @@ def risk_figures(
     table_deviation: float,
     *,
     sensitivity: Interval,
-    logit_range: float,
+    grid: ScoreGrid,
     declared: float | None,
 ) -> RiskFigures:
     """Returns the figures of (2, bins) counts of scores, negatives' first.
@@ -82,10 +84,10 @@ def risk_figures(
         table, table_deviation: the sum of the hospitals' signed tables, (2, 2), and the
             noise deviation of each of its cells.
         sensitivity: as the tables have it.
-        logit_range: half the width of the grid of the counts.
+        grid: where the bins of the counts lie.
         declared: the prevalence that the study declares, if any.
     """
-    seen = _Seen.of(counts, deviation, table, table_deviation, logit_range)
+    seen = _Seen.of(counts, deviation, table, table_deviation, grid)
     noise = Z95 * deviation * math.sqrt(2 * float(((seen.risks - 0.5) ** 2).sum()))
     patients = float(np.sum(table))
     if min(seen.patients, float(seen.counts.sum()), patients) <= 0 or noise / patients > WIDEST:
@@ -103,7 +105,7 @@ def risk_figures(
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What the released counts are, with (bins,) ``logits`` and ``risks`` of the bins' middles.
+    """What the released counts are, with each bin's (bins, points) ``logits`` and mean ``risks``.
 
     ``positives`` and ``patients`` are of counts and tables together; ``weight`` is the part
     of the counts in them, ``spread`` the deviation of the noise in the number of positives.
@@ -125,16 +127,15 @@ class _Seen:
         deviation: float,
         table: NDArray[np.floating],
         table_deviation: float,
-        logit_range: float,
+        grid: ScoreGrid,
     ) -> "_Seen":
         cells, bins = np.asarray(counts, dtype=np.float64), counts.shape[1]
-        edges = np.linspace(-logit_range, logit_range, bins + 1)
-        logits = (edges[1:] + edges[:-1]) / 2
+        logits = grid.points(bins)
         of_counts, of_table = bins * deviation**2, 2 * table_deviation**2
         weight = of_table / (of_counts + of_table) if of_counts + of_table else 0.5
         negatives, positives = weight * cells.sum(axis=1) + (1 - weight) * np.sum(table, axis=1)
         return cls(
-            counts=cells, deviation=deviation, logits=logits, risks=_risk(logits),
+            counts=cells, deviation=deviation, logits=logits, risks=_mean_risk(logits),
             positives=float(positives), patients=float(negatives + positives), weight=weight,
             spread=math.sqrt(weight**2 * of_counts + (1 - weight) ** 2 * of_table),
         )  # fmt: skip
@@ -180,15 +181,19 @@ class _Seen:
     def excess_brier(self) -> Interval:
         """Source: Brier 1950, Monthly Weather Review 78."""
         share, total = self.positives / self.patients, float(self.counts.sum())
-        cells = np.array([self.risks**2 - share**2, (1 - self.risks) ** 2 - (1 - share) ** 2])
+        squares = _mean_risk(self.logits, power=2)
+        cells = np.array([squares - share**2, squares - 2 * self.risks + 1 - (1 - share) ** 2])
         value = float((self.counts * cells).sum()) / total
         of_cells = (self.deviation**2 + np.maximum(self.counts, 0)) * cells**2
         half = Z95 * math.sqrt(float(of_cells.sum())) / total
         return Interval(value=value, low=value - half, high=value + half)
 
 
-def _risk(logits: Floats) -> Floats:
-    return np.asarray(1 / (1 + np.exp(-logits)), dtype=np.float64)
+def _mean_risk(logits: Floats, power: int = 1) -> Floats:
+    """Returns each bin's mean of the risks, or of their squares."""
+    with np.errstate(over="ignore"):
+        risks = 1 / (1 + np.exp(-logits))
+    return np.asarray((risks**power).mean(axis=1), dtype=np.float64)
 
 
 def _shift(seen: _Seen, ill: Interval, declared: float | None) -> float | None:
@@ -206,6 +211,6 @@ def _shift(seen: _Seen, ill: Interval, declared: float | None) -> float | None:
     way = math.copysign(1.0, lacking)
     for step in range(1, round(_MOST / _STEP) + 1):
         shift = way * step * _STEP
-        if way * (wanted * total - float(counts @ _risk(seen.logits + shift))) <= 0:
+        if way * (wanted * total - float(counts @ _mean_risk(seen.logits + shift))) <= 0:
             return round(shift, 2)
     return None

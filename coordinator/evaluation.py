@@ -19,6 +19,7 @@ from compliance.intervals import score_bounds
 from compliance.release_rule import is_released
 from compliance.released_metrics import TOO_FEW, WIDEST, auroc_from_histogram
 from compliance.risk_figures import RiskFigures, risk_figures
+from protocol.score_grid import ScoreGrid
 
 #: So many deviations of its noise a number of patients is taken to lie off at most.
 _MARGIN = 2.0
@@ -80,7 +81,7 @@ def released_metrics(
     tables: Mapping[str, NDArray[np.float64]],
     table_deviations: Mapping[str, float],
     *,
-    logit_range: float = 4.0,
+    grid: ScoreGrid,
     declared: float | None = None,
 ) -> Released:
     """Returns the figures of an evaluation.
@@ -90,7 +91,7 @@ def released_metrics(
         deviation: noise deviation in patients of each of them.
         tables: the (2, 2) table that each site in the sum has signed, in patients.
         table_deviations: noise deviation in patients of each site's table cells.
-        logit_range: half the width of the grid of the counts.
+        grid: where the bins of the counts lie.
         declared: the prevalence that the study declares, if any.
     """
     estimate = auroc_from_histogram(counts, deviation)
@@ -104,7 +105,6 @@ def released_metrics(
         positives,
         bins=counts.shape[1],
         noise_sigma=deviation,
-        logit_range=logit_range,
     )
     return Released(
         auroc=Interval(
@@ -120,7 +120,7 @@ def released_metrics(
             pooled,
             pooled_noise,
             sensitivity=pooled_figures.sensitivity,
-            logit_range=logit_range,
+            grid=grid,
             declared=declared,
         ),
         sites=sites,

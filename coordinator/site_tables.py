@@ -26,10 +26,11 @@ from coordinator.evaluation import (
 )
 from coordinator.store import ReleaseRow, RoundRow, RunRow, StudyRow
 from protocol.errors import MessageRefused, StoreBroken
-from protocol.evaluation_vector import EvaluationVector, noise_deviations, read_table
+from protocol.evaluation_vector import EvaluationVector, noise_deviations, read_grid, read_table
 from protocol.fixed_point import decode_counts
 from protocol.identity import Roster, parse_roster
 from protocol.messages import Masked, Origin, open_message
+from protocol.score_grid import agreed_grid
 from protocol.study import Study
 from protocol.summary import Summary
 from protocol.transcript import Transcript
@@ -65,7 +66,7 @@ def figures_of(
         math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
         {site: read_table(cells) for site, cells in tables.items()},
         {site: own for site, (_, own) in deviations.items()},
-        logit_range=study.evaluation.logit_range,
+        grid=agreed_grid([read_grid(cells) for cells in tables.values()]),
         declared=study.task.prevalence,
     )
 

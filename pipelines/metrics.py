@@ -57,24 +57,24 @@ def accuracy(scores: NDArray[np.floating], labels: NDArray[np.floating]) -> floa
 def histogram(
     logits: NDArray[np.floating],
     labels: NDArray[np.floating],
-    bins: int,
-    logit_range: float,
+    edges: NDArray[np.float64],
 ) -> NDArray[np.int64]:
-    """Returns (2, bins) counts of scores on the public grid, negatives first.
+    """Returns (2, bins) counts of scores in the bins between ``edges``, negatives first.
 
-    The grid is ``bins`` equal steps on [-logit_range, logit_range]; scores
-    beyond it count in the outer bins. Guarantee: every score counts exactly
-    once, so one patient changes one entry by one.
+    The outer bins reach to infinity; what is no number counts as 0. Guarantee: every score
+    counts exactly once, so one patient changes one entry by one.
 
-    >>> histogram(np.array([-9.0, 0.0, 0.1]), np.array([0, 0, 1]), bins=4, logit_range=2.0).tolist()
+    >>> scores, ill = np.array([-9.0, 0.0, 0.1]), np.array([0, 0, 1])
+    >>> histogram(scores, ill, np.array([-1.0, 0.0, 1.0])).tolist()
     [[1, 0, 1, 0], [0, 0, 1, 0]]
+
+    Raises:
+        ValueError: the edges do not rise, or there is none.
     """
-    if bins < 2 or not logit_range > 0:
-        raise ValueError(f"need two bins and a positive range, got {bins} and {logit_range!r}")
+    if not len(edges) or not (np.diff(edges) > 0).all():
+        raise ValueError("the edges of the bins must rise, and there must be one")
     values = np.nan_to_num(np.asarray(logits, dtype=np.float64), nan=0.0)
-    inside = np.clip(values, -logit_range, logit_range)
-    places = np.floor((inside + logit_range) / (2 * logit_range) * bins).astype(np.int64)
-    return _count(labels, np.clip(places, 0, bins - 1), bins)
+    return _count(labels, np.searchsorted(edges, values, side="right"), len(edges) + 1)
 
 
 def two_by_two(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> NDArray[np.int64]:

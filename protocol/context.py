@@ -23,7 +23,7 @@ from functools import cached_property
 from typing import Annotated
 
 from protocol.encoding import Json, digest_json
-from protocol.evaluation_vector import TABLE_CELLS
+from protocol.evaluation_vector import OWN_CELLS
 from protocol.forms import (
     MAX_SITES,
     SITE_NAME,
@@ -156,8 +156,8 @@ class RoundContext:
 
     @property
     def table_cells(self) -> int:
-        """How many numbers a silo gives beside its vector: its own table, in an evaluation."""
-        return TABLE_CELLS if self.purpose == "evaluation" else 0
+        """How many numbers a silo gives beside its vector: in an evaluation, table and grid."""
+        return OWN_CELLS if self.purpose == "evaluation" else 0
 
     @property
     def blob_bytes(self) -> int:

@@ -4,7 +4,8 @@ The vector of the secure sum holds the score counts of all hospitals together,
 ``[ negative bins | positive bins ]``. Each hospital's two-by-two table (true
 negative, false positive, false negative, true positive) is a figure of that
 hospital alone: it is noised by itself, and signed in the ``masked`` message, so
-that nobody else can change it.
+that nobody else can change it. Behind it stands the grid on which the hospital
+counted (``score_grid``), which follows from the model alone.
 
 One patient changes one cell of the counts and one of the table by one. Both are
 in units of ``1 / COUNT_UNITS``, so that integer noise is fine-grained.
@@ -17,11 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.encoding import digest_json
+from protocol.score_grid import ScoreGrid
 
 #: How many units one patient is worth: noise of any use is then far above 16 units.
 COUNT_UNITS = 1 << 10
-#: How many numbers a hospital's own table has.
-TABLE_CELLS = 4
+#: How many numbers a hospital gives of its own: its table's four, and its grid's two.
+OWN_CELLS = 6
+_TABLE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +56,17 @@ def in_units(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 def read_table(cells: tuple[int, ...]) -> NDArray[np.float64]:
     """Returns the (2, 2) table that a hospital signed, in patients.
 
-    >>> read_table((2048, 0, 1024, 512))
+    >>> read_table((2048, 0, 1024, 512, 0, 10_000))
     array([[2. , 0. ],
            [1. , 0.5]])
     """
-    return np.array(cells, dtype=np.float64).reshape(2, 2) / COUNT_UNITS
+    return np.array(cells[:_TABLE], dtype=np.float64).reshape(2, 2) / COUNT_UNITS
+
+
+def read_grid(cells: tuple[int, ...]) -> ScoreGrid:
+    """Returns the grid on which a hospital signed that it counted."""
+    centre, spread = cells[_TABLE:]
+    return ScoreGrid.of_cells((centre, spread))
 
 
 def noise_deviations(noise_multiplier: float, site_share: float) -> tuple[float, float]:

@@ -34,7 +34,7 @@ from typing import Annotated, ClassVar, Protocol, TypeAlias, TypeVar
 from protocol.context import RoundContext
 from protocol.encoding import Json, canonical, digest, digest_json, parse_canonical
 from protocol.errors import MessageRefused, OutOfOrder
-from protocol.evaluation_vector import TABLE_CELLS
+from protocol.evaluation_vector import OWN_CELLS
 from protocol.forms import (
     DIGEST,
     MAX_SITES,
@@ -181,14 +181,15 @@ class SenderList:
 class Masked:
     """Silo: the digest of its masked blob, and the head of its ledger after SENT.
 
-    In an evaluation also its own noised two-by-two table, in units: four numbers.
+    In an evaluation also its own noised two-by-two table, in units, and the grid on which it
+    counted: six numbers.
     """
 
     type: ClassVar[str] = "masked"
     most_bytes: ClassVar[int] = _SMALL
     blob: Digest
     ledger_head: Digest
-    table: Annotated[tuple[int, ...], list_of(integer(-COUNT_LIMIT, COUNT_LIMIT), TABLE_CELLS)] = ()
+    table: Annotated[tuple[int, ...], list_of(integer(-COUNT_LIMIT, COUNT_LIMIT), OWN_CELLS)] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

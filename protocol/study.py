@@ -173,8 +173,8 @@ class Aggregation(Record):
 class Evaluation(Record):
     """One final evaluation on the test patients, through the same secure sum.
 
-    Scores are counted in ``bins`` of equal width on the public logit grid
-    ``[-logit_range, logit_range]``. ``epsilon`` defaults to the training
+    Scores are counted in ``bins`` that lie around the released model's scores
+    (``protocol.score_grid``). ``epsilon`` defaults to the training
     epsilon: test patients are other patients, so each pays one of the two.
     ``site_share`` is the part of that budget spent on each site's own
     two-by-two table. Counting again after counts were revealed needs new noise:
@@ -183,7 +183,6 @@ class Evaluation(Record):
 
     epsilon: float | None = Field(default=None, gt=0)
     bins: int = Field(default=16, ge=4, le=256)
-    logit_range: float = Field(default=4.0, gt=0, le=50)
     site_share: float = Field(default=0.2, gt=0, lt=1)
     attempts: int = Field(default=1, ge=1, le=5)
 

@@ -15,14 +15,16 @@ from protocol.study import Study
 from protocol.tensors import Tensors, model_digest
 from silos.entropy import Entropy, Moment
 
+Ints = NDArray[np.int64]
+
 
 class Scorer(Protocol):
     """What is needed of a trainer."""
 
     dataset_digest: str
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns (2, bins) score counts and a (2, 2) table of the test patients."""
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """Returns (2, bins) score counts, a (2, 2) table of the test patients, and the grid."""
 
 
 def noised_counts(
@@ -36,7 +38,9 @@ def noised_counts(
     noise_multiplier: float | None,
     entropy: Entropy,
 ) -> NDArray[np.int64]:
-    """Returns the counts and, behind them, the hospital's own table, in units of a patient.
+    """Returns the counts and, behind them, the hospital's own table and the grid of the counts.
+
+    Counts and table are in units of a patient; the grid follows from the model alone.
 
     Args:
         study, site: whose evaluation it is.
@@ -48,7 +52,7 @@ def noised_counts(
 
     Guarantee: with a multiplier z, a Gaussian mechanism of multiplier z for one patient.
     """
-    counts, table = scorer.counts(model)
+    counts, table, grid = scorer.counts(model)
     given = {"pooled": in_units(counts), "table": in_units(table)}
     if noise_multiplier is not None:
         deviations = noise_deviations(noise_multiplier, study.evaluation.site_share)
@@ -60,6 +64,6 @@ def noised_counts(
             )  # fmt: skip
             sampler = DiscreteGaussian(deviation * COUNT_UNITS)
             cells += sampler.sample(entropy.stream(moment), len(cells))
-    noised = np.concatenate(list(given.values()))
+    noised = np.concatenate([*given.values(), grid])
     # Saturated, not refused: a refusal would tell something about the patients, uncharged.
     return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))

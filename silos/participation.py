@@ -56,6 +56,8 @@ from silos.second_opinion import SecondOpinion
 
 log = logging.getLogger("collegium.silo")
 
+Ints = NDArray[np.int64]
+
 
 class LocalTrainer(Protocol):
     """What a participation needs of the medicine."""
@@ -91,8 +93,8 @@ class LocalTrainer(Protocol):
     ) -> NDArray[np.int64]:
         """Returns the (size,) clipped gradients of one step with this hospital's noise share."""
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns (2, bins) score counts and a (2, 2) table of the test patients."""
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """Returns (2, bins) score counts, a (2, 2) table of the test patients, and the grid."""
 
 
 class Participation:
@@ -277,7 +279,7 @@ class Participation:
         if noised is None:
             noised = self._drawn(context, self._model)
             self._draws.hold(context, noised)
-        own = len(noised) - context.table_cells  # behind the vector lies this hospital's table
+        own = len(noised) - context.table_cells  # behind the vector: this hospital's table and grid
         vector, table = self._encoded(context, noised[:own]), tuple(map(int, noised[own:]))
         blob = bytes(silo_round.mask(vector, table=table, threads=self._threads))
         self._kept = context.digest
@@ -351,7 +353,7 @@ class Participation:
         return self._buffer
 
     def _noised_counts(self, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
-        """Returns the counts and, behind them, this hospital's own table, in units, both noised."""
+        """Returns the noised counts and, behind them, this hospital's noised table and its grid."""
         return noised_counts(
             self.study,
             self.site,

@@ -41,6 +41,10 @@ class PatientScores:
         labels = np.where(present, self._labels[self._index], 0).max(axis=1)
         return means[: self._count], labels[: self._count].astype(np.float64)
 
+    def of_records(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the (records,) logits of records that are nobody's."""
+        return self._scores(features)
+
     def _logits(self, index: Index, present: NDArray[np.bool_]) -> NDArray[np.float32]:
         features = self._features[index]
         features *= present.reshape(*present.shape, *[1] * (features.ndim - 2))

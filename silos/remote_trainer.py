@@ -71,6 +71,9 @@ def machine_of(home: Path, resources: Resources) -> TrainingMachine:
     )
 
 
+Ints = NDArray[np.int64]
+
+
 class RemoteTrainer:
     """A ``LocalTrainer`` whose work is done by a process of its own.
 
@@ -131,9 +134,9 @@ class RemoteTrainer:
         )
         return found
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
         """See ``Trainer.counts``."""
-        found: tuple[NDArray[np.int64], NDArray[np.int64]] = self._call("counts", model)
+        found: tuple[Ints, Ints, Ints] = self._call("counts", model)
         return found
 
     def close(self) -> None:

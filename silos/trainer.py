@@ -28,9 +28,11 @@ from pipelines.cohort import Records
 from pipelines.engines import ENGINES
 from pipelines.metrics import histogram, two_by_two
 from pipelines.networks import build, load_parameters, parameters_of
+from pipelines.reference_inputs import reference_inputs
 from protocol.encoding import digest, digest_json
 from protocol.noise_shares import units_for
 from protocol.privacy import NoPrivacy, PatientPrivacy
+from protocol.score_grid import ScoreGrid
 from protocol.study import Study
 from protocol.tensors import Tensors, flatten, model_digest
 from silos.entropy import Entropy, Moment
@@ -38,6 +40,8 @@ from silos.patient_scores import PatientScores
 from silos.second_opinion import EPSILON_ERROR
 from silos.step_form import Drawn, PatientRecords, StepForm
 from silos.worker import Crew, Worker
+
+Ints = NDArray[np.int64]
 
 
 class Trainer:
@@ -208,16 +212,17 @@ class Trainer:
         starts: NDArray[np.uint64] = sampling.words(places, np.uint64)
         return chosen, self._records.drawn(chosen, form, starts)
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns (2, bins) score counts and the (2, 2) decision table of the test patients.
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """Returns (2, bins) counts of scores, the (2, 2) decision table, and the grid's two cells.
 
-        Guarantee: one patient changes one cell of each by one (a patient with
-        several records counts once, with its mean logit and its highest label).
+        Guarantee: one patient changes one cell of each by one (a patient with several
+        records counts once, with its mean logit and its highest label), and the grid not at all.
         """
-        evaluation = self._study.evaluation
         logits, labels = self.patient_scores(model)
-        counted = histogram(logits, labels, evaluation.bins, evaluation.logit_range)
-        return counted, two_by_two(logits, labels)
+        reference = reference_inputs(self._study.cohort, self._study.seeds.model)
+        grid = ScoreGrid.around(self._scores.of_records(reference))
+        counted = histogram(logits, labels, grid.edges(self._study.evaluation.bins))
+        return counted, two_by_two(logits, labels), np.array(grid.cells)
 
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's mean logit and highest label; they stay in the hospital."""

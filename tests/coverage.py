@@ -8,19 +8,27 @@ the long table; ``tests/test_coverage.py`` holds a short one to 93 %.
 import math
 import sys
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 
 from compliance.accounting import calibrate
-from compliance.release_rule import expected_counts
 from coordinator.evaluation import proportion, released_metrics
+from pipelines.metrics import histogram
 from protocol.evaluation_vector import noise_deviations
+from protocol.score_grid import ScoreGrid
 
 HOSPITALS = 4
 #: Epsilon by patients' release at delta 1e-5; None is no noise.
 EPSILONS = (None, 8.0, 3.0, 1.0)
 #: Test patients, part that is ill, AUROC, bins and epsilon, where intervals once held too rarely.
 ATTACKED = ((1000, 0.05, 0.95, 8, 1.0), (400, 0.2, 0.9, 8, 1.0), (254, 0.05, 0.99, 4, None))
+#: Grids that lie beside the scores, as the reference inputs of a study may place them.
+EVEN = ScoreGrid()
+BESIDE = (
+    ScoreGrid(centre=1.3, spread=1.3), ScoreGrid(spread=2.6), ScoreGrid(centre=-0.6, spread=0.5),
+    ScoreGrid(centre=5.0, spread=1.0), ScoreGrid(centre=0.0, spread=30.0),
+)  # fmt: skip
 #: Patients, the true share and epsilon, likewise.
 ATTACKED_SHARES = ((20, 0.95, 3.0), (40, 0.95, 1.0), (40, 0.9, 3.0))
 
@@ -47,31 +55,41 @@ def deviations(epsilon: float | None) -> tuple[float, float]:
 
 
 def auroc_coverage(
-    patients: int, ill: float, auroc: float, bins: int, epsilon: float | None, times: int
+    patients: int,
+    ill: float,
+    auroc: float,
+    bins: int,
+    epsilon: float | None,
+    times: int,
+    grid: ScoreGrid = EVEN,
 ) -> Coverage:
-    """Returns the coverage of the pooled AUROC of this many test patients."""
+    """Returns the coverage of the pooled AUROC of this many test patients.
+
+    The truth is the model's own AUROC, not that of the binned scores: its scores are normal
+    with deviation 1 in both classes, and are counted on ``grid``.
+    """
     random = np.random.default_rng([patients, bins, times])
-    negatives, positives = expected_counts(2.0, bins, auroc)
-    truth = float(positives @ (np.cumsum(negatives) - negatives / 2))
+    apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
+    edges = grid.edges(bins)
     counts_noise, table_noise = deviations(epsilon)
     pooled = counts_noise * math.sqrt(HOSPITALS)
     shown = held = 0
     for number in random.binomial(patients, ill, times):
-        counts = np.array(
-            [
-                random.multinomial(patients - number, negatives / negatives.sum()),
-                random.multinomial(number, positives / positives.sum()),
-            ]
-        ) + pooled * random.normal(size=(2, bins))
+        labels = np.arange(patients) < number
+        scores = random.normal(size=patients) + apart * (labels - 0.5)
+        counts = histogram(scores, labels, edges) + pooled * random.normal(size=(2, bins))
         table = np.array([[patients - number, 0.0], [0.0, number]])
         tables = {str(place): table / HOSPITALS for place in range(HOSPITALS)}
         noised = {
             site: own + table_noise * random.normal(size=(2, 2)) for site, own in tables.items()
         }
-        found = released_metrics(counts, pooled, noised, dict.fromkeys(tables, table_noise)).auroc
+        deviations_of = dict.fromkeys(tables, table_noise)
+        found = released_metrics(
+            counts, pooled, noised, deviations_of, grid=grid, declared=None
+        ).auroc
         if not found.note:
             assert found.low is not None and found.high is not None
-            shown, held = shown + 1, held + (found.low <= truth <= found.high)
+            shown, held = shown + 1, held + (found.low <= auroc <= found.high)
     return Coverage(drawn=times, shown=shown, held=held)
 
 
@@ -101,6 +119,11 @@ def main() -> None:
     if "--attacked" in sys.argv:
         for case in ATTACKED:
             print(_line(f"| AUROC {case}", auroc_coverage(*case, 500)), flush=True)
+        for grid in BESIDE:
+            for bins in (4, 16):
+                found = auroc_coverage(1000, 0.2, 0.8, bins, 3.0, 500, grid)
+                words = f"| AUROC 0.8, {bins} bins around {grid.centre:g}, spread {grid.spread:g}"
+                print(_line(words, found), flush=True)
         for own in ATTACKED_SHARES:
             print(_line(f"| share {own}", share_coverage(*own, 2000)), flush=True)
         return

@@ -99,11 +99,11 @@ class WeakCounts(DiscreteGaussian):
 class CountsRecords(Trainer):
     """Counts a test patient once for each of its records."""
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        counts, table = super().counts(model)
+    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
+        counts, table, grid = super().counts(model)
         again = np.bincount(self._test.patients, minlength=self._test.num_patients) - 1
         counts[0, 0] += int(again.sum())
-        return counts, table
+        return counts, table, grid
 
 
 class BrokenCrew:

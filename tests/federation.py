@@ -20,9 +20,11 @@ from coordinator.store import RunRow, Store, now
 from coordinator.workspace import Workspace
 from pipelines.metrics import histogram, two_by_two
 from pipelines.records import Records
+from pipelines.reference_inputs import reference_inputs
 from protocol.encoding import digest, digest_json
 from protocol.exchange import Reply, Request
 from protocol.identity import CoordinatorIdentity
+from protocol.score_grid import ScoreGrid
 from protocol.study import Study
 from protocol.summary import SignedSummary, Summary, open_summary, signed_words
 from protocol.tensors import Tensors, decode_tensors
@@ -85,11 +87,12 @@ class LinearTrainer:
         moment = self._moment("noise", number, attempt)
         return np.asarray(total + noise.sample(entropy.stream(moment), len(total)))
 
-    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        evaluation = self._study.evaluation
+    def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
         logits = self._logits(model, self._test)
-        counted = histogram(logits, self._test.labels, evaluation.bins, evaluation.logit_range)
-        return counted, two_by_two(logits, self._test.labels)
+        reference = reference_inputs(self._study.cohort, self._study.seeds.model)
+        grid = ScoreGrid.around(reference @ model["weight"].astype(np.float64) + model["bias"][0])
+        counted = histogram(logits, self._test.labels, grid.edges(self._study.evaluation.bins))
+        return counted, two_by_two(logits, self._test.labels), np.array(grid.cells)
 
     def _moment(self, use: str, number: int, attempt: int) -> Moment:
         return Moment(

@@ -19,8 +19,10 @@ from protocol.evaluation_vector import (
     EvaluationVector,
     in_units,
     noise_deviations,
+    read_grid,
     read_table,
 )
+from protocol.score_grid import ScoreGrid
 
 
 def test_counts_that_sites_give_are_read_back_pooled() -> None:
@@ -31,9 +33,11 @@ def test_counts_that_sites_give_are_read_back_pooled() -> None:
     np.testing.assert_array_equal(vector.read(total), 2 * counts)
 
 
-def test_a_table_is_read_back_as_it_was_signed() -> None:
-    cells = tuple(map(int, in_units(np.array([[5, 6], [7, 8]]))))
+def test_a_table_and_its_grid_are_read_back_as_they_were_signed() -> None:
+    grid = ScoreGrid(centre=-4.5, spread=0.25)
+    cells = (*map(int, in_units(np.array([[5, 6], [7, 8]]))), *grid.cells)
     np.testing.assert_array_equal(read_table(cells), [[5, 6], [7, 8]])
+    assert read_grid(cells) == grid
 
 
 @given(st.floats(0.3, 50), st.floats(0.05, 0.95))
@@ -46,7 +50,7 @@ def test_without_noise_the_figures_are_the_counts() -> None:
     counts = np.zeros((2, 8))
     counts[0, 0], counts[1, 7] = 60, 40
     tables = {"a": np.array([[54.0, 6.0], [4.0, 36.0]])}
-    released = released_metrics(counts, 0.0, tables, {"a": 0.0})
+    released = released_metrics(counts, 0.0, tables, {"a": 0.0}, grid=ScoreGrid())
     assert released.auroc.value == pytest.approx(1.0)
     assert released.accuracy.value == pytest.approx(0.9)
     assert released.sites["a"].sensitivity.value == pytest.approx(0.9)
@@ -72,5 +76,7 @@ def test_the_interval_of_a_noisy_proportion_covers_the_truth() -> None:
 
 def test_released_figures_survive_the_store() -> None:
     tables = {"a": np.array([[30.0, 4.0], [5.0, 20.0]]), "b": np.zeros((2, 2))}
-    released = released_metrics(np.full((2, 8), 9.0), 1.5, tables, {"a": 0.5, "b": 0.5})
+    released = released_metrics(
+        np.full((2, 8), 9.0), 1.5, tables, {"a": 0.5, "b": 0.5}, grid=ScoreGrid()
+    )
     assert released_from(json.loads(json.dumps(released_json(released)))) == released

@@ -154,7 +154,7 @@ def test_patient_of_two_hospitals_pays_for_the_dearest_other_one() -> None:
 
 
 def test_patient_of_two_hospitals_may_be_a_test_patient_of_both() -> None:
-    dear = CONSORTIUM.replace("logit_range: 4.0}", "logit_range: 4.0, epsilon: 4.0}")
+    dear = CONSORTIUM.replace("evaluation: {bins: 4}", "evaluation: {bins: 4, epsilon: 4.0}")
     study = study_of(dear)
     plan = plan_at(study, "hospital-b")
     expected = gaussian_epsilon(plan.delta, plan.evaluation, plan.evaluation)

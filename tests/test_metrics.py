@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from pipelines.metrics import accuracy, auroc, histogram, two_by_two
+from protocol.score_grid import ScoreGrid
 
 SCORED = st.lists(st.tuples(st.integers(-6, 6), st.booleans()), max_size=40)
 
@@ -53,23 +54,25 @@ def test_accuracy_counts_the_right_side_of_zero():
     assert accuracy(np.array([]), np.array([])) is None
 
 
-@given(SCORED, st.integers(2, 20), st.floats(0.1, 5))
-def test_histogram_counts_every_score_once_by_label(scored, bins, reach):
+@given(SCORED, st.integers(2, 20), st.floats(-9, 9), st.floats(0.001, 50))
+def test_histogram_counts_every_score_once_by_label(scored, bins, centre, spread):
     logits, labels = unzip(scored)
-    counts = histogram(logits, labels, bins, reach)
+    counts = histogram(logits, labels, ScoreGrid(centre=centre, spread=spread).edges(bins))
     assert counts.dtype == np.int64 and counts.shape == (2, bins)
     assert counts.sum(axis=1).tolist() == [(labels == 0).sum(), (labels == 1).sum()]
 
 
-def test_histogram_agrees_with_numpys_on_the_public_grid():
+def test_histogram_agrees_with_numpys():
     logits = np.random.default_rng(0).uniform(-3.99, 3.99, 1000)
-    counts = histogram(logits, np.ones(1000), 16, 4.0)
-    assert counts[1].tolist() == np.histogram(logits, np.linspace(-4, 4, 17))[0].tolist()
+    edges = np.linspace(-4, 4, 17)
+    counts = histogram(logits, np.ones(1000), edges[1:-1])
+    assert counts[1].tolist() == np.histogram(logits, edges)[0].tolist()
 
 
 def test_scores_beyond_the_grid_or_nan_still_count():
     logits = np.array([-np.inf, -99.0, 4.0, np.inf, np.nan])
-    assert histogram(logits, np.zeros(5), 4, 4.0)[0].tolist() == [2, 0, 1, 2]
+    edges = np.array([-2.0, 0.0, 2.0])
+    assert histogram(logits, np.zeros(5), edges)[0].tolist() == [2, 0, 1, 2]
 
 
 def test_two_by_two_counts_label_by_prediction():
@@ -77,7 +80,7 @@ def test_two_by_two_counts_label_by_prediction():
     assert table.tolist() == [[1, 1], [2, 1]]
 
 
-@pytest.mark.parametrize(("bins", "reach"), [(1, 4.0), (8, 0.0), (8, float("nan"))])
-def test_grid_without_cells_is_a_mistake(bins, reach):
-    with pytest.raises(ValueError, match="need two bins and a positive range"):
-        histogram(np.zeros(1), np.zeros(1), bins, reach)
+@pytest.mark.parametrize("edges", [[], [1.0, 1.0], [0.0, float("nan")]])
+def test_edges_that_part_nothing_are_a_mistake(edges):
+    with pytest.raises(ValueError, match="the edges of the bins must rise"):
+        histogram(np.zeros(1), np.zeros(1), np.array(edges))

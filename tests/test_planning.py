@@ -35,6 +35,7 @@ from compliance.privacy_events import SampledGaussian
 from compliance.release_rule import expected_counts
 from compliance.released_metrics import TOO_FEW, auroc_from_histogram
 from pipelines.metrics import histogram
+from protocol.score_grid import ScoreGrid
 from protocol.study_file import read_study
 from tests.studies import TABLE_STUDY
 
@@ -226,15 +227,16 @@ def test_evaluation_of_too_few_patients_says_so_and_takes_the_fewest_bins() -> N
     assert many.by_noise < many.half_width < 0.02
 
 
-@pytest.mark.parametrize("logit_range", [1.0, 4.0, 20.0])
-def test_the_forecast_counts_scores_on_the_studys_own_grid(logit_range: float) -> None:
+@pytest.mark.parametrize("bins", [4, 8, 32])
+def test_the_forecast_counts_scores_in_the_studys_own_bins(bins: int) -> None:
     study = read_study(TABLE_STUDY)
-    grid = study.evaluation.model_copy(update={"bins": 8, "logit_range": logit_range})
-    found = study_forecast(study.model_copy(update={"evaluation": grid}))
+    evaluation = study.evaluation.model_copy(update={"bins": bins})
+    found = study_forecast(study.model_copy(update={"evaluation": evaluation}))
     assert found is not None
     random, labels = np.random.default_rng(0), np.repeat([0, 1], 100_000)
     apart = NormalDist().inv_cdf(0.8) * math.sqrt(2)
-    counts = histogram(random.normal((labels - 0.5) * apart), labels, 8, logit_range)
+    scores = random.normal((labels - 0.5) * apart)
+    counts = histogram(scores, labels, ScoreGrid.around(scores).edges(bins))
     assert found.released == pytest.approx(auroc_from_histogram(counts, 0.0).value, abs=0.005)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from scipy.stats import binom
 
 from collegium import cli, redteam_noise, redteam_records
 from collegium.hospital_records import read_hospitals
@@ -290,11 +291,16 @@ def failures_in_evaluation(
 
 @both_modes
 def test_the_patient_checks_of_an_honest_trainer_fail_as_rarely_as_they_say(study: Study) -> None:
-    for seed in range(20):
-        checks = patient_checks(
+    found = [
+        check.p_value
+        for seed in range(40)
+        for check in patient_checks(
             study, ["east"], Trainer, chances(FixedEntropy(seed, simulated=True)), 0
         )
-        assert all(check.p_value > 1e-3 for check in checks)
+    ]
+    rare = [p_value for p_value in found if p_value < 0.01]
+    assert binom.sf(len(rare) - 1, len(found), 0.01) > 1e-3
+    assert min(found) > 1e-5
 
 
 def audited(study: Study, make: type[Trainer] = Trainer) -> tuple[Audit, ...]:

@@ -112,7 +112,9 @@ def test_a_coordinator_that_publishes_another_table_is_found_out(
         total: NDArray[np.unsignedinteger],
         tables: Mapping[str, tuple[int, ...]],
     ) -> Released:
-        return follows(study, summaries, total, {site: t[::-1] for site, t in tables.items()})
+        return follows(
+            study, summaries, total, {site: (*t[3::-1], *t[4:]) for site, t in tables.items()}
+        )
 
     monkeypatch.setattr(runner, "figures_of", worse)
     federation, released = evaluated(tmp_path / "run")
@@ -174,7 +176,7 @@ def test_what_a_draw_is_booked_as_covers_the_table() -> None:
     """Counts that happen to be the same do not make another table free, nor let it be signed."""
     federation = reached(Step.MASKED, 4, purpose="evaluation")
     vector, contents = federation.vectors()[FIRST], []
-    for table in ((1, 2, 3, 4), (1, 2, 3, 5)):
+    for table in ((1, 2, 3, 4, 0, 1), (1, 2, 3, 5, 0, 1)):
         silo = federation.silos[FIRST]
         silo.accept_shares(federation.request(Step.MASKED), federation.entries())
         if contents:
@@ -185,22 +187,24 @@ def test_what_a_draw_is_booked_as_covers_the_table() -> None:
         contents.append(silo.content)
         federation.begin(attempt=1)
         federation.run_until(Step.MASKED, federation.vectors())
-    assert contents == [content_digest(blob_digest(vector.view(np.uint8).data), (1, 2, 3, 4))]
+    assert contents == [content_digest(blob_digest(vector.view(np.uint8).data), (1, 2, 3, 4, 0, 1))]
 
 
 def test_noise_of_counts_and_table_is_what_was_priced(tmp_path: Path) -> None:
     study = small_study()
     attack = Attack(tmp_path, study)
     joined = attack.east._runs["run-1"]
-    empty = np.zeros((2, 8), np.int64), np.zeros((2, 2), np.int64)
+    empty = np.zeros((2, 8), np.int64), np.zeros((2, 2), np.int64), np.array([0, 10_000])
     joined.trainer.counts = lambda _model: empty  # type: ignore[method-assign]
     assert joined.plan is not None
     z = joined.plan.evaluation.noise_multiplier
     deviations = noise_deviations(z, study.evaluation.site_share)
     assert 1 / deviations[0] ** 2 + 1 / deviations[1] ** 2 == pytest.approx(1 / z**2)
     context, model = attack.context(2, "evaluation"), attack.initial()
-    drawn = np.array([joined._noised_counts(context, model) for _ in range(300)]) / COUNT_UNITS
-    for found, deviation in zip((drawn[:, :-4], drawn[:, -4:]), deviations, strict=True):
+    drawn = np.array([joined._noised_counts(context, model) for _ in range(300)])
+    assert (drawn[:, -2:] == [0, 10_000]).all()  # the grid follows from the model: it has no noise
+    patients = drawn[:, :-2] / COUNT_UNITS
+    for found, deviation in zip((patients[:, :-4], patients[:, -4:]), deviations, strict=True):
         statistic = float((found**2).sum() / deviation**2)
         assert chi2.ppf(1e-4, found.size) < statistic < chi2.ppf(1 - 1e-4, found.size)
         assert math.isclose(float(found.mean()), 0.0, abs_tol=5 * deviation / found.size**0.5)
@@ -209,13 +213,13 @@ def test_noise_of_counts_and_table_is_what_was_priced(tmp_path: Path) -> None:
 # --- the protocol ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cells", [(), (1, 2, 3), (1, 2, 3, 4)])
+@pytest.mark.parametrize("cells", [(), (1, 2, 3, 4), (1, 2, 3, 4, 5, 6)])
 def test_a_table_of_another_size_is_refused_and_its_site_named(cells: tuple[int, ...]) -> None:
-    is_evaluation = len(cells) != 4
+    is_evaluation = len(cells) != 6
     federation = reached(Step.MASKED, 4, purpose="evaluation" if is_evaluation else "training")
     blob = bytes(federation.context.blob_bytes)
     wrong = Masked(blob=blob_digest(blob), ledger_head=LEDGER_HEAD, table=cells)
-    expected = 4 if is_evaluation else 0
+    expected = 6 if is_evaluation else 0
     with pytest.raises(MessageRefused, match=f"expected a table of {expected} numbers"):
         federation.coordinator.receive(Step.MASKED, FIRST, federation.from_site(FIRST, wrong), blob)
     assert set(federation.coordinator.culprits) == {FIRST}

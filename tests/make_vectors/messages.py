@@ -52,7 +52,7 @@ def messages_sheet(recorded: Recorded) -> Sheet:
         ShareHeader(adverts="d" * 64, entries=bytes(range(64))),
         SenderList(headers={"lyon": b"header", "oslo": b"another"}),
         Masked(blob="a" * 64, ledger_head="b" * 64),
-        Masked(blob="a" * 64, ledger_head="b" * 64, table=(2048, -3, 0, 1024)),
+        Masked(blob="a" * 64, ledger_head="b" * 64, table=(2048, -3, 0, 1024, -15_000, 12_500)),
         Complaint(against="oslo"),
         SurvivorList(blobs={"lyon": "e" * 64}),
         Consistency(adverts="1" * 64, senders="2" * 64, survivors="3" * 64),
@@ -167,7 +167,7 @@ def _wrong_bodies(sheet: Sheet, ctx: str, key: str) -> None:
     bad("digest of 63 digits", "blob: expected text", "masked", hashes | {"blob": "a" * 63})
     bad("digest with a line feed", "blob: expected", "masked", hashes | {"blob": "a" * 64 + "\n"})
     bad("null", "blob: expected text", "masked", hashes | {"blob": None})
-    bad("a table of five", "table: expected a list", "masked", hashes | {"table": [0] * 5})
+    bad("a table of seven", "table: expected a list", "masked", hashes | {"table": [0] * 7})
     bad("a cell beyond 2^40", "table: expected", "masked", hashes | {"table": [2**40 + 1]})
     keys = {n: "00" * 32 for n in ("mask_public", "share_public", "self_commitment")}
     because = "mask_public: expected 64 lower-case"

@@ -55,6 +55,7 @@ COUNTED = {
     "porto": ([[2, 2], [2, 2]], [[1, 3], [3, 1]]),
 }
 BOUND, FRAC_BITS, BINS = 16.0, 20, 2
+GRID = (-15_000, 12_500)  # centre -1.5, spread 1.25
 
 
 def training_round() -> Recorded:
@@ -96,7 +97,7 @@ def counting_round() -> Recorded:
         site: encode_counts(in_units(np.array(scores))) for site, (scores, _) in COUNTED.items()
     }
     tables = {
-        site: tuple(map(int, in_units(np.array(table)))) for site, (_, table) in COUNTED.items()
+        site: (*map(int, in_units(np.array(table))), *GRID) for site, (_, table) in COUNTED.items()
     }
     fields = {
         "purpose": "evaluation",

@@ -19,9 +19,11 @@ from compliance.risk_figures import RiskFigures
 from coordinator.evaluation import released_metrics
 from pipelines.metrics import histogram, two_by_two
 from protocol.evaluation_vector import noise_deviations
+from protocol.score_grid import ScoreGrid
 from tests.planning.__main__ import DELTA, _as_settings, question
 from tests.planning.cohorts import PUBLISHED, SOURCES, Cohort, Drawn, Floats, cohorts, draw
 from tests.planning.descent import descend
+from tests.planning.grids import reference_grid
 
 #: Source, patients, share of the ill, hospitals: from few ill to many.
 KINDS = (
@@ -30,7 +32,7 @@ KINDS = (
     ("PneumoniaMNIST", 2000, 0.2, 8), ("PneumoniaMNIST", 1000, 0.1, 3),
     ("diabetes130", 5000, 0.11, 6), ("diabetes130", 4000, 0.2, 6), ("TCGA-BRCA", 1000, 0.1, 6),
 )  # fmt: skip
-EPSILONS, BINS, RANGE, SITE_SHARE = (1.0, 3.0), 8, 4.0, 0.2
+EPSILONS, BINS, SITE_SHARE = (1.0, 3.0), 8, 0.2
 _REPEATS = 6
 _SHOWN = ("mean", "brier", "sensitivity")
 
@@ -94,7 +96,8 @@ def tried(cohort: Cohort, data: Path, epsilon: float, drawings: int) -> Iterator
         )  # fmt: skip
         for each in weights.T:
             logits = drawn.test @ each[:-1] + each[-1]
-            found = _released(cohort, logits, drawn, noise, share, random)
+            grid = reference_grid(each, drawn, random)
+            found = _released(cohort, logits, drawn, grid, noise, share, random)
             shift = found.shift or 0.0
             yield Tried(
                 before=Risks.of(logits, drawn.test_ill), warned=found.contradict, shift=shift,
@@ -106,12 +109,13 @@ def tried(cohort: Cohort, data: Path, epsilon: float, drawings: int) -> Iterator
 
 
 def _released(
-    cohort: Cohort, logits: Floats, drawn: Drawn, noise: float, share: float,
+    cohort: Cohort, logits: Floats, drawn: Drawn, grid: ScoreGrid, noise: float, share: float,
     random: np.random.Generator,
 ) -> RiskFigures:  # fmt: skip
     per_count, per_table = noise_deviations(noise, SITE_SHARE)
     pooled = per_count * math.sqrt(cohort.sites)
-    counts = histogram(logits, drawn.test_ill, BINS, RANGE) + random.normal(0, pooled, (2, BINS))
+    counts = histogram(logits, drawn.test_ill, grid.edges(BINS)).astype(float)
+    counts += random.normal(0, pooled, (2, BINS))
     parts = np.array_split(np.arange(len(logits)), cohort.sites)
     tables = {
         str(site): two_by_two(logits[part], drawn.test_ill[part])
@@ -119,9 +123,7 @@ def _released(
         for site, part in enumerate(parts)
     }
     deviations = dict.fromkeys(tables, per_table)
-    return released_metrics(
-        counts, pooled, tables, deviations, logit_range=RANGE, declared=share
-    ).risks
+    return released_metrics(counts, pooled, tables, deviations, grid=grid, declared=share).risks
 
 
 def main() -> None:
