@@ -140,12 +140,19 @@ def _late_by_turns(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _straggler(stage: Stage) -> None:
     """East's vector of round 1 comes when the round is over; east is in round 2."""
+    service = stage.serve()
     late = Point(target=_ANSWER, about="masked", after=True, thread="silo east")
-    with armed(late, lambda: stage.until_finished(1)):
-        stage.serve()
+    pause = lambda: service.steer(stage.run_id, "pause")  # noqa: E731
+    with (
+        armed(late, lambda: stage.until_finished(1)),
+        armed(Point(target="coordinator.runner:Runner._forget"), pause),
+    ):
         stage.start()
         stage.begin()
-        stage.wait()
+        stage.until_finished(1)
+        until(lambda: "east" not in service.status()["runs"][0]["silent"])
+    service.steer(stage.run_id, "resume")
+    stage.wait()
     first, second = (set(stage.survivors(number)) for number in (0, 1))
     assert "east" not in first and "east" in second, (first, second)
 
