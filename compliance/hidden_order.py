@@ -23,9 +23,9 @@ def hidden_order(negatives: Floats, positives: Floats, noise_sigma: float) -> fl
         negatives, positives: (bins,) counts in bins of rising score; real numbers.
         noise_sigma: standard deviation of the noise in each.
 
-    >>> even = np.array([25.0, 25.0, 25.0, 25.0])
-    >>> round(hidden_order(even, even, 0.0), 2) <= 0.125
-    True
+    >>> healthy, ill = np.array([4000.0, 3000.0, 2000.0, 1000.0]), np.array([1e3, 2e3, 3e3, 4e3])
+    >>> round(hidden_order(healthy, ill, 0.0), 3), round(hidden_order(healthy, ill, 900.0), 3)
+    (0.052, 0.08)
     """
     healthy, ill = np.maximum(negatives, 0.0), np.maximum(positives, 0.0)
     less_healthy, more_healthy = _around(healthy, noise_sigma)
