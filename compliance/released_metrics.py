@@ -90,8 +90,8 @@ def auroc_from_histogram(counts: NDArray[np.floating], noise_sigma: float) -> Es
 
     low, high = score_bounds(value, variance)
     tied = float(positives @ negatives) / pairs
-    better = hidden_order(negatives, positives, noise_sigma)
-    better_turned = hidden_order(negatives[::-1], positives[::-1], noise_sigma)
+    better = hidden_order(negatives, positives)
+    better_turned = hidden_order(negatives[::-1], positives[::-1])
     return Estimate(
         value=value,
         low=max(0.0, low - better_turned) if low < CHANCE else low,

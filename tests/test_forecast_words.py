@@ -60,9 +60,9 @@ def test_study_check_says_that_a_release_will_mean_nothing_and_what_would(
 ) -> None:
     said = said_of(heart("{bins: 4}", "{bins: 32}"), capsys)
     assert "32 bins: too few patients for this epsilon: a released AUROC would mean nothing" in said
-    assert "; evaluation.bins: 4 would give +- 0.23" in said
+    assert "; evaluation.bins: 4 would give +- 0.21" in said
     wide = said_of(heart("{bins: 4}", "{bins: 8}"), capsys)
-    assert "may well be withheld; evaluation.bins: 4 would give +- 0.23" in wide
+    assert "may well be withheld; evaluation.bins: 4 would give +- 0.21" in wide
     hopeless = said_of(heart("  epsilon: 1.0", "  epsilon: 0.1"), capsys)
     assert "would mean nothing" in hopeless and "no number of bins helps, only" in hopeless
     assert "a larger evaluation.epsilon or more test patients" in hopeless
