@@ -157,11 +157,17 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
     if files.kept_rounds < files.finished_rounds:
         found.append(
             f"the sums of {files.finished_rounds - files.kept_rounds} of {files.finished_rounds} "
-            "rounds: what they can be recomputed from is kept for a study's last rounds only"
+            "rounds, and the models and figures released from them: what they can be recomputed "
+            "from is kept for a study's last rounds only (aggregation.keep_rounds)"
         )
     if looked.hospitals:
         found.append(
             "which vectors the hospitals computed from which patients: only they can see that"
+        )
+        found.append(
+            "in the hospitals' databases what is not of the ledger: approvals, decisions about "
+            "runs, former keys, rosters, when they were made and whether for a simulation. "
+            "collegium audit verify --home does that in a hospital"
         )
     else:
         found.append("the hospitals' ledgers: each hospital checks its own at every start")

@@ -103,6 +103,7 @@ def _make(path: Path, migrations: Path) -> None:
     A process that is killed half-way leaves no database, and of two that make
     one at once the first wins.
     """
+    _require_free(path)
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,12 +118,34 @@ def _make(path: Path, migrations: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+def _require_free(path: Path) -> None:
+    """Refuses a place where the new database would not be the file itself, or not be empty.
+
+    Raises:
+        StoreBroken: a log of an earlier database lies there; SQLite would read it into the new.
+        WorkspaceRefused: the place is a link to nothing.
+    """
+    if path.is_symlink():
+        raise WorkspaceRefused(f"{path.name} is a link to a file that is missing: remove the link")
+    for ending in ("-wal", "-journal"):
+        if path.with_name(path.name + ending).exists():
+            raise StoreBroken(
+                f"{path.name} is missing and {path.name}{ending}, which belongs to it, is there: "
+                "restore both from a backup; remove the second only if nothing in it is needed"
+            )
+
+
 @cache  # migrating takes twenty times as long as writing the file that comes of it
 def _without_rows(migrations: Path) -> bytes:
     """Returns the file of a database that has every table and no row."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "empty.db"
-        _opened(path, migrations).dispose()  # the last connection takes the log into the file
+        try:
+            _opened(path, migrations).dispose()  # the last connection takes the log into the file
+        except StoreBroken as error:
+            raise WorkspaceRefused(
+                f"no new database can be made in {tempfile.gettempdir()}: is the disk full?"
+            ) from error
         return path.read_bytes()
 
 

@@ -2,7 +2,7 @@
 
 A hospital that was killed and one that computes look alike until the step's limit.
 What differs is time: once nobody has answered for longer than a round usually takes,
-the step waits. No end of the run can be foretold then, and two lines in the log say
+the step waits. No end of the run can be forecast then, and two lines in the log say
 when the wait began and how it ended.
 """
 
@@ -31,11 +31,17 @@ class StepWait:
 
     Args:
         run_id: the run, for the log.
-        clock: seconds, of the time that people are told.
+        clock: seconds that only rise.
+        wall: the time that people are told, in seconds.
     """
 
-    def __init__(self, run_id: str, clock: Callable[[], float] = time.time) -> None:
-        self._run_id, self._clock = run_id, clock
+    def __init__(
+        self,
+        run_id: str,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._run_id, self._clock, self._wall = run_id, clock, wall
         self._left: set[str] = set()
         self._asked = 0
         self._began = self._until = self._latest = self._late = 0.0
@@ -103,7 +109,10 @@ class StepWait:
         self._left, self.now = set(), None
 
     def _waits(self) -> Waits:
-        return Waits(sites=tuple(sorted(self._left)), since=self._began, until=self._until)
+        ahead = self._wall() - self._clock()
+        return Waits(
+            sites=tuple(sorted(self._left)), since=self._began + ahead, until=self._until + ahead
+        )
 
 
 def words(waited: Mapping[str, str], until: str) -> str:

@@ -18,7 +18,7 @@ def test_a_step_waits_once_nobody_has_answered_for_as_long_as_a_round_takes(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     clock = Clock()
-    step = StepWait("run-1", clock)
+    step = StepWait("run-1", clock, clock)
     step.begin({"east", "north", "west"}, 600.0, 60.0)
     for seconds, site in ((50, "east"), (40, "north")):
         clock.now += seconds
@@ -41,7 +41,7 @@ def test_a_step_waits_once_nobody_has_answered_for_as_long_as_a_round_takes(
 def test_an_answer_that_comes_late_ends_the_wait(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     clock = Clock()
-    step = StepWait("run-1", clock)
+    step = StepWait("run-1", clock, clock)
     step.begin({"east", "west"}, 600.0, None)
     clock.now += 10
     assert step.look()
@@ -64,8 +64,21 @@ def test_it_is_not_said_to_go_on_where_too_few_are_left(caplog: pytest.LogCaptur
 
 def test_nobody_is_blamed_for_a_run_that_was_stopped(caplog: pytest.LogCaptureFixture) -> None:
     clock = Clock()
-    step = StepWait("run-1", clock)
+    step = StepWait("run-1", clock, clock)
     step.begin({"east"}, 2.0, None)
     clock.now += 2
     step.stop()
     assert not step.look() and step.now is None and not caplog.messages
+
+
+def test_a_clock_that_is_set_anew_changes_no_duration(caplog: pytest.LogCaptureFixture) -> None:
+    clock, wall = Clock(), Clock()
+    step = StepWait("run-1", clock, wall)
+    step.begin({"east"}, 60.0, None)
+    clock.now += 20
+    wall.now += 3620  # set forward by an hour meanwhile
+    assert step.look()
+    assert step.now == Waits(sites=("east",), since=wall.now - 20, until=wall.now + 40)
+    assert caplog.messages == [
+        "run run-1 waits for east, silent for 20 s: for 40 s more at the most"
+    ]
