@@ -6,7 +6,9 @@ no more than a healthy one, so where few are ill the learned risks are far too l
 and on the signed tables, so it costs no privacy. Rules:
 
 1. Scores of a bin are taken to lie in it as they would, were all scores normal with the
-   grid's centre and spread.
+   grid's centre and spread; how they truly lie is not released. So every interval also
+   reaches as far as scores at either edge of their bins could move it. Of the outer bins,
+   which have one edge, the signed tables say how many scores lie above zero.
 2. How many are ill is read from the counts and from the signed tables, each weighed by its
    noise. How far the mean risk lies from that has an interval of its own, for patients and
    noise together; the noise that both share is counted once.
@@ -15,8 +17,8 @@ and on the signed tables, so it costs no privacy. Rules:
 4. The correction is the number to add to the model's output, the logit, for the mean risk
    to be the declared prevalence; where the released share of the ill contradicts that, the
    released share. It changes no order of patients, so no AUROC. It is given where the mean
-   risk is off by 1.5 of its own deviations or more: a guess that is mostly better than
-   none, not a finding.
+   risk is surely off, and is as small as the bins allow: with every score at that edge of
+   its bin which needs the least.
 """
 
 import math
@@ -34,8 +36,8 @@ Floats = NDArray[np.float64]
 
 #: A mean risk that is surely off by this part of the share of the ill is a fault of the model.
 _FAR = 0.1
-#: So many of its own deviations a mean risk must be off for a correction to be given.
-_SURE = 1.5
+#: So many deviations of its noise a number of patients is taken to lie off at most.
+_MARGIN = 2.0
 _STEP, _MOST = 0.05, 8.0  # of the correction, in logits
 
 
@@ -109,6 +111,8 @@ class _Seen:
 
     ``positives`` and ``patients`` are of counts and tables together; ``weight`` is the part
     of the counts in them, ``spread`` the deviation of the noise in the number of positives.
+    ``borders`` are the bins' (bins + 1,); at most ``above_zero`` and ``below_zero`` patients'
+    logits lie there, as the tables have it.
     """
 
     counts: Floats
@@ -119,6 +123,9 @@ class _Seen:
     patients: float
     weight: float
     spread: float
+    borders: Floats
+    above_zero: float
+    below_zero: float
 
     @classmethod
     def of(
@@ -131,6 +138,7 @@ class _Seen:
     ) -> "_Seen":
         cells, bins = np.asarray(counts, dtype=np.float64), counts.shape[1]
         logits = grid.points(bins)
+        below, above = np.sum(table, axis=0) + _MARGIN * math.sqrt(2) * table_deviation
         of_counts, of_table = bins * deviation**2, 2 * table_deviation**2
         weight = of_table / (of_counts + of_table) if of_counts + of_table else 0.5
         negatives, positives = weight * cells.sum(axis=1) + (1 - weight) * np.sum(table, axis=1)
@@ -138,6 +146,8 @@ class _Seen:
             counts=cells, deviation=deviation, logits=logits, risks=_mean_risk(logits),
             positives=float(positives), patients=float(negatives + positives), weight=weight,
             spread=math.sqrt(weight**2 * of_counts + (1 - weight) ** 2 * of_table),
+            borders=np.r_[-np.inf, grid.edges(bins), np.inf],
+            above_zero=max(0.0, float(above)), below_zero=max(0.0, float(below)),
         )  # fmt: skip
 
     def share_ill(self) -> Interval:
@@ -160,7 +170,33 @@ class _Seen:
             return noise / total**2 + truth * (1 - truth) / total
 
         low, high = score_bounds(mean, variance)
-        return Interval(value=mean, low=low, high=high)
+        less, more = self.hidden()
+        return Interval(value=mean, low=max(0.0, low - less), high=min(1.0, high + more))
+
+    def hidden(self) -> tuple[float, float]:
+        """Returns how much lower and how much higher the mean risk may be than the bins say."""
+        counts = np.maximum(self.counts.sum(axis=0), 0.0)
+        least, most = self.edges()
+        total = float(counts.sum())
+        less = float(counts @ (self.risks - least)) / total
+        return less, float(counts @ (most - self.risks)) / total
+
+    def edges(self, shift: float = 0.0) -> tuple[Floats, Floats]:
+        """Returns the (bins,) least and greatest mean risk of each bin's scores.
+
+        Above its last edge a bin reaches to a risk of one for the part of its patients that
+        the tables have above a logit of zero, and to a half for the others; likewise below.
+        """
+        low, high = self.borders[:-1] + shift, self.borders[1:] + shift
+        with np.errstate(over="ignore"):
+            least, most = 1 / (1 + np.exp(-low)), 1 / (1 + np.exp(-high))
+        counts = np.maximum(self.counts.sum(axis=0), 0.0)
+        above = min(1.0, self.above_zero / max(float(counts[-1]), 1.0))
+        below = min(1.0, self.below_zero / max(float(counts[0]), 1.0))
+        middle, risks = 1 / (1 + math.exp(-shift)), _mean_risk(self.logits + shift)
+        most[-1] = above + (1 - above) * max(middle, float(least[-1]))
+        least[0] = (1 - below) * min(middle, float(most[0]))
+        return np.minimum(least, risks), np.maximum(most, risks)
 
     def lacking(self) -> Interval:
         """The ill less the sum of all risks, over the patients.
@@ -176,7 +212,8 @@ class _Seen:
         drawn = self.patients * max(share * (1 - share) for share in shares)
         half = Z95 * math.sqrt(max(noise, 0.0) + drawn) / self.patients
         value = (self.positives - expected) / self.patients
-        return Interval(value=value, low=value - half, high=value + half)
+        less, more = self.hidden()
+        return Interval(value=value, low=value - half - more, high=value + half + less)
 
     def excess_brier(self) -> Interval:
         """Source: Brier 1950, Monthly Weather Review 78."""
@@ -186,7 +223,14 @@ class _Seen:
         value = float((self.counts * cells).sum()) / total
         of_cells = (self.deviation**2 + np.maximum(self.counts, 0)) * cells**2
         half = Z95 * math.sqrt(float(of_cells.sum())) / total
-        return Interval(value=value, low=value - half, high=value + half)
+        least, most = self.edges()
+        counts = np.maximum(self.counts, 0.0)
+        low = counts @ np.array([least**2, (1 - most) ** 2]).T
+        high = counts @ np.array([most**2, (1 - least) ** 2]).T
+        usual = float((self.counts * np.array([squares, squares - 2 * self.risks + 1])).sum())
+        less = max(0.0, usual - float(np.trace(low))) / total
+        more = max(0.0, float(np.trace(high)) - usual) / total
+        return Interval(value=value, low=value - half - less, high=value + half + more)
 
 
 def _mean_risk(logits: Floats, power: int = 1) -> Floats:
@@ -197,20 +241,18 @@ def _mean_risk(logits: Floats, power: int = 1) -> Floats:
 
 
 def _shift(seen: _Seen, ill: Interval, declared: float | None) -> float | None:
-    """Returns the first step towards the wanted mean risk that reaches it; None if none does."""
-    if declared is not None and (ill.low or 0.0) <= declared <= (ill.high or 1.0):
-        wanted, own = declared, 0.0
-    else:
-        wanted, own = ill.value or 0.0, seen.spread
-    counts = seen.counts.sum(axis=0)
-    total = float(counts.sum())
-    lacking = wanted * total - float(counts @ seen.risks)
-    noise = 2 * seen.deviation**2 * float(((seen.risks - wanted) ** 2).sum()) + own**2
-    if abs(lacking) <= _SURE * math.sqrt(noise + total * wanted * (1 - wanted)):
+    """Returns the least step towards the wanted mean risk that may reach it; None if none does."""
+    lacking = seen.lacking()
+    if (lacking.low or 0.0) <= 0 <= (lacking.high or 0.0):
         return None
-    way = math.copysign(1.0, lacking)
-    for step in range(1, round(_MOST / _STEP) + 1):
-        shift = way * step * _STEP
-        if way * (wanted * total - float(counts @ _mean_risk(seen.logits + shift))) <= 0:
-            return round(shift, 2)
+    is_declared = declared is not None and (ill.low or 0.0) <= declared <= (ill.high or 1.0)
+    wanted = declared if is_declared and declared is not None else ill.value or 0.0
+    counts = seen.counts.sum(axis=0)
+    total, too_low = float(counts.sum()), (lacking.value or 0.0) > 0
+    for step in range(round(_MOST / _STEP) + 1):
+        shift = step * _STEP if too_low else -step * _STEP
+        least, most = seen.edges(shift)
+        left = wanted * total - float(counts @ (most if too_low else least))
+        if (left <= 0) == too_low:
+            return round(shift, 2) if step else None
     return None
