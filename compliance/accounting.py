@@ -139,7 +139,7 @@ def _require_delta(delta: float) -> None:
 
 
 def calibrate(*, epsilon: float, delta: float, sampling_rate: float, steps: int) -> float:
-    """Returns a noise multiplier of four digits that keeps ``epsilon`` and is hardly too large.
+    """Returns a noise multiplier of four digits that keeps ``epsilon``, rounded up.
 
     Guarantee: the ``epsilon`` function of this module, with the returned noise
     multiplier, is at most the argument. Remembered by its arguments.

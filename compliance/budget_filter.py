@@ -10,7 +10,8 @@ Rules:
 Why two. The upper order is where plain Gaussians are priced best. A sampled Gaussian
 with little noise has an order above which sampling protects nothing, and that may lie
 below the upper one: the lower order is for such studies. A budget is for life, and
-nobody knows at its start what kinds of study will come (``docs/adr/0016``).
+what kinds of study will come is not known at its start
+(``docs/adr/0016-the-filter-counts-at-two-orders.md``).
 
 Why it is sound. Stop a sequence of events, however each was chosen, before the sum at
 order a would pass its capacity: what was released has Rényi divergence of order a

@@ -10,7 +10,7 @@ from compliance.risk_figures import RiskFigures
 
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
 #: A threshold that finds fewer of the ill than this finds nobody.
-_HARDLY_ANY = 0.1
+_FEW_FOUND = 0.1
 
 
 def model_warnings(
@@ -43,8 +43,8 @@ def _of_released(released: Interval | None) -> str | None:
         return f"The model orders patients worse than chance {found}: {_ADVICE}"
     if released.low <= 0.5:
         return (
-            f"The model cannot be told from chance {found}: more test patients or a larger "
-            f"epsilon would show more; {_ADVICE}"
+            f"The model cannot be distinguished from chance {found}: more test patients or a "
+            f"larger epsilon would show more; {_ADVICE}"
         )
     return None
 
@@ -75,10 +75,10 @@ def _of_mean(risks: RiskFigures) -> str | None:
 
 def _of_threshold(risks: RiskFigures) -> str | None:
     most = risks.sensitivity.high
-    if most is None or most >= _HARDLY_ANY:
+    if most is None or most >= _FEW_FOUND:
         return None
     return (
-        "At a risk of 0.5 the model calls hardly an ill patient ill (sensitivity "
+        "At a risk of 0.5 the model finds fewer than a tenth of the ill (sensitivity "
         f"{_between(risks.sensitivity)}): choose a threshold near the share of the ill; the "
         "AUROC does not depend on it."
     )

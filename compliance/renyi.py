@@ -1,7 +1,8 @@
 """The Rényi divergence of a sampled Gaussian at one order, integrated directly.
 
 The library under us is exact at whole orders only; at the fractional ones that large
-budgets need it is far too high or infinite (``docs/adr/0003``).
+budgets need it is far too high or infinite
+(``docs/adr/0003-one-order-of-rdp-is-integrated-here.md``).
 """
 
 import math

@@ -23,7 +23,7 @@ MODES = {
     NONE: "no privacy",
 }
 _ORDER = {mode: place for place, mode in enumerate(MODES)}
-#: What is said of a run that diverged, or that has hardly moved from its start.
+#: What is said of a run that diverged, or whose AUROC is next to chance.
 NO_BETTER = "no better than chance"
 
 

@@ -27,6 +27,7 @@ HEADER_SECONDS = 10.0
 SILENT_SECONDS = 30.0
 #: Connections that the system keeps for us to accept.
 _BACKLOG = 128
+_SECONDS_TO_END = 5
 
 
 class GateProtocol(HttpToolsProtocol):
@@ -128,9 +129,7 @@ def site_of(certificate: dict[str, Any] | None) -> tuple[str, str] | None:
     return names[0].removeprefix(prefix), str(certificate.get("serialNumber", ""))
 
 
-def gate_config(
-    app: Any, context: ssl.SSLContext, *, host: str, port: int, seconds_to_end: int = 5
-) -> uvicorn.Config:
+def gate_config(app: Any, context: ssl.SSLContext, *, host: str, port: int) -> uvicorn.Config:
     """Returns how the service is run: one process, quiet, with the limits above."""
     return uvicorn.Config(
         app,
@@ -148,5 +147,5 @@ def gate_config(
         proxy_headers=False,
         ssl_context_factory=lambda _config, _default: context,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=seconds_to_end,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
     )

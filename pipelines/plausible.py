@@ -26,11 +26,11 @@ from protocol.errors import CohortRefused
 
 #: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
 MANY = 0.05
-#: Above this part of a column's measured numbers, or of the rows, the records are refused.
+#: Above this part of a column's measured numbers, or of the rows, the records are implausible.
 MOST = 0.5
-#: Of fewer measured numbers, or rows, no part means anything: nothing is refused.
+#: Of fewer measured numbers, or rows, no part means anything: none are implausible.
 FEW = 10
-#: So many equal numbers outside the range are hardly measured ones.
+#: So many equal numbers outside the range are taken for a code, not for measured values.
 _SOME = 3
 #: More columns than these are counted, not named.
 _MOST_NAMED = 8
@@ -119,7 +119,7 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
 
 
 def _dropped(records: Records, cohort: Cohort) -> Iterator[Remark]:
-    """Yields that many rows of the hospital's file were dropped; of a dealt file nobody's were."""
+    """Yields a remark where many rows of a hospital's own file, not a dealt one, were dropped."""
     file = file_counts(records.noted, cohort)
     if file.dropped > MANY * file.rows and len(records) == file.rows - file.dropped:
         yield Remark(

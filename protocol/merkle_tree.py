@@ -1,4 +1,4 @@
-"""Proofs from a growing Merkle tree, at a cost that hardly grows with it.
+"""Proofs from a growing Merkle tree, in O(log² n) hashes each.
 
 The tree keeps the root of every complete subtree: 64 bytes for each leaf. A
 proof about any size that the tree ever had then takes O(log² n) hashes; from

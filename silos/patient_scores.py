@@ -42,7 +42,7 @@ class PatientScores:
         return means[: self._count], labels[: self._count].astype(np.float64)
 
     def of_records(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Returns the (records,) logits of records that are nobody's."""
+        """Returns the (records,) logits of encoded inputs that belong to no patient."""
         return self._scores(features)
 
     def _logits(self, index: Index, present: NDArray[np.bool_]) -> NDArray[np.float32]:

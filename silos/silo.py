@@ -261,7 +261,7 @@ class Silo:
         return train, test
 
     def _look_at(self, train: Records, test: Records, invitation: Invitation) -> None:
-        """Tells this hospital's people of records that can hardly be right.
+        """Logs, for this hospital's people, why its records are implausible.
 
         A hospital that reads a file of its own takes part all the same: the study's author
         chose the ranges, and staying out would answer a question about the records. A

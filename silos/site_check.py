@@ -59,7 +59,7 @@ _FEW_DAYS = timedelta(days=2)
 _SPARE_BYTES = 256 << 20
 
 
-#: What to do about records that fit the contract and can hardly be right.
+#: What to do about records that fit the contract and are implausible.
 NOT_APPROVED = (
     "mend the records, and do not approve the study before that (collegium silo withdraw, if it "
     "is approved): the hospital joins whatever its records are like, for not joining would tell "

@@ -46,6 +46,8 @@ _CONNECT_SECONDS = 10.0
 _SECONDS = 60.0
 #: On a line that is cut again and again parts become as small as this.
 _LEAST_PART = 256 << 10
+#: A transfer ends when it was cut so often in a row without a byte of progress.
+_TRIES = 8
 #: The longest reply that is no blob: evidence about the machines of all hospitals.
 _MOST_REPLY = 32 << 20
 
@@ -122,23 +124,23 @@ class Wire:
         """
         return self._ask("POST", "/v1/answers", to_bytes(answer)).status_code == 204
 
-    def fetch(self, name: BlobName, *, tries: int = 8) -> bytes:
+    def fetch(self, name: BlobName) -> bytes:
         """Returns a blob, checked against its name, going on wherever the line was cut.
 
         Raises:
-            LinkLost: it was cut ``tries`` times without a byte of progress.
+            LinkLost: it was cut eight times in a row without a byte of progress.
             MessageRefused: the coordinator does not have it, or sends other bytes.
         """
-        here, left = bytearray(), tries
+        here, left = bytearray(), _TRIES
         while len(here) < name.size:
             before = len(here)
             try:
                 self._fetch_more(name, here)
             except LinkLost:
-                left = tries if len(here) > before else left - 1
+                left = _TRIES if len(here) > before else left - 1
                 if not left:
                     raise
-                time.sleep(_pause(tries - left))
+                time.sleep(_pause(_TRIES - left))
         state = blake3()
         state.update(here)
         if state.hexdigest() != name.digest:
@@ -165,21 +167,21 @@ class Wire:
         except (httpx2.TransportError, httpx2.StreamError) as error:
             raise LinkLost(f"the line was cut: {type(error).__name__}") from error
 
-    def send(self, blob: bytes, *, tries: int = 8) -> BlobName:
+    def send(self, blob: bytes) -> BlobName:
         """Sends a blob, going on wherever the line was cut; returns its name.
 
         Raises:
-            LinkLost: it was cut ``tries`` times without a byte of progress.
+            LinkLost: it was cut eight times in a row without a byte of progress.
             MessageRefused: the coordinator does not take it.
         """
         name = BlobName(digest=blob_digest(blob), size=len(blob))
-        view, left, most = memoryview(blob), tries, CHUNK_BYTES
+        view, left, most = memoryview(blob), _TRIES, CHUNK_BYTES
         while True:
             try:
                 here = self._received(name)
                 while here < name.size:
                     before, part = here, bytes(view[here : here + most])
-                    here, left = self._send_part(name, before, part), tries
+                    here, left = self._send_part(name, before, part), _TRIES
                     most = min(2 * most, CHUNK_BYTES)
                     if here <= before:
                         raise MessageRefused("the coordinator loses what it was sent")
@@ -188,7 +190,7 @@ class Wire:
                 left, most = left - 1, max(most // 2, _LEAST_PART)
                 if not left:
                     raise
-                time.sleep(_pause(tries - left))
+                time.sleep(_pause(_TRIES - left))
 
     def _received(self, name: BlobName) -> int:
         return _count(self._ask("HEAD", f"/v1/blobs/{name.digest}"))

@@ -372,7 +372,7 @@ def test_second_opinions_stand_beside_the_claim_where_there_were_any() -> None:
         (0.54, None, "learned next to nothing (AUROC 0.540)"),
         (0.71, (0.3, 0.45), None),
         (None, (0.31, 0.48), "worse than chance (AUROC 0.31 to 0.48)"),
-        (None, (0.44, 0.62), "cannot be told from chance (AUROC 0.44 to 0.62)"),
+        (None, (0.44, 0.62), "cannot be distinguished from chance (AUROC 0.44 to 0.62)"),
         (None, (0.62, 0.8), None),
         (None, None, None),
     ],

@@ -56,7 +56,7 @@ def test_risks_that_are_far_too_low_are_told_with_what_to_add() -> None:
     said, *more = model_warnings(0.8, None, found)
     assert said.startswith("The model's risks are too low (0.0")
     assert f"add {found.shift:+.2f} to its output" in said
-    assert any("calls hardly an ill patient ill" in one for one in more)
+    assert any("finds fewer than a tenth of the ill" in one for one in more)
 
 
 def test_risks_that_are_too_high_are_brought_down() -> None:
