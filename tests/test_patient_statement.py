@@ -6,8 +6,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from compliance.claim_words import PATIENTS
+from compliance.hospital_tables import PatientSideRow
 from compliance.ledger_records import PARTITIONS, Partition
 from compliance.patient_sides import remember_sides, require_same_sides
 from compliance.store import Hospital, open_hospital, read_hospital
@@ -47,6 +49,16 @@ def committed(home: Path) -> dict[Partition, float]:
     with closing(read_hospital(home / "hospital.db", site="east")) as hospital:
         summary = hospital.ledger.summary()
         return {part: summary.of(part).committed for part in PARTITIONS}
+
+
+def marks(home: Path) -> set[tuple[str, str]]:
+    """Returns the mark and the side of every patient whom the hospital remembers."""
+    with (
+        closing(read_hospital(home / "hospital.db", site="east")) as hospital,
+        hospital.connection() as connection,
+    ):
+        rows = connection.execute(select(PatientSideRow.mark, PatientSideRow.side))
+        return {(row.mark, row.side) for row in rows}
 
 
 @pytest.fixture
@@ -168,9 +180,11 @@ def test_a_study_that_would_move_a_patient_is_refused_and_reserves_nothing(numbe
 def test_a_patient_who_was_forgotten_for_a_study_is_still_remembered(numbered: Path) -> None:
     """Sides come from the number alone, so a data set that lacks somebody changes nothing."""
     joined(numbered, TABLE_STUDY)
+    remembered = marks(numbered)
     rows = (numbered / "east.csv").read_text().splitlines()
     (numbered / "east.csv").write_text("\n".join([rows[0], *rows[21:]]) + "\n")
     joined(numbered, TABLE_STUDY, "run-2")
+    assert len(remembered) > 20 and marks(numbered) == remembered
     (numbered / "east.csv").write_text("\n".join(rows) + "\n")
     joined(numbered, TABLE_STUDY, "run-3")
 
