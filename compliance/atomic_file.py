@@ -1,7 +1,9 @@
-"""Files that a crash leaves whole, and that their owner alone may read."""
+"""Files that a crash leaves whole, that their owner alone may read, and that end when read."""
 
+import errno
 import os
 import secrets
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,3 +40,27 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_whole(path: Path) -> bytes:
+    """Returns what a file holds; never waits, as for a pipe, and never reads without end.
+
+    Raises:
+        OSError: it is missing, cannot be read or is no regular file.
+    """
+    handle = open_regular(path)
+    with os.fdopen(handle, "rb") as file:
+        return file.read()
+
+
+def open_regular(path: Path, mode: int = os.O_RDONLY) -> int:
+    """Returns an open regular file; another kind is not waited for.
+
+    Raises:
+        OSError: it is missing, cannot be opened or is no regular file.
+    """
+    handle = os.open(path, mode | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return handle

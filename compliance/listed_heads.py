@@ -31,7 +31,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from compliance.atomic_file import sync_folder
+from compliance.atomic_file import open_regular, read_whole, sync_folder
 from protocol.errors import StoreBroken
 
 _TAG = (
@@ -156,7 +156,7 @@ class ListedHeads:
             StoreBroken: the list of another chain is there, or it cannot be written.
         """
         try:
-            if self.path.exists() and self.path.read_bytes().count(b"\n") > 1:
+            if self.path.exists() and read_whole(self.path).count(b"\n") > 1:
                 raise StoreBroken(
                     f"{self.path} lists what an earlier database of this hospital has sent: "
                     "restore that database; a new one would forget what patients have paid"
@@ -176,7 +176,7 @@ class ListedHeads:
     def _locked(self, mode: int = os.O_RDWR) -> Iterator[int]:
         """Yields the open file, which nobody else writes meanwhile."""
         try:
-            file = os.open(self.path, mode)
+            file = open_regular(self.path, mode)
         except FileNotFoundError as error:
             raise StoreBroken(
                 f"{self.path}, which shows that the database is no old copy, is missing. Put it "

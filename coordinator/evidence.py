@@ -13,7 +13,7 @@ Old rounds are removed whole: what stays of them for ever are digests in the log
 import shutil
 from pathlib import Path
 
-from compliance.atomic_file import write_whole
+from compliance.atomic_file import read_whole, write_whole
 from protocol.context import RoundContext
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, StoreBroken
@@ -55,7 +55,7 @@ class RoundShelf:
         """
         path = self._folder / context_digest / _TRANSCRIPT
         try:
-            return parse_transcript(path.read_bytes())
+            return parse_transcript(read_whole(path))
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -71,7 +71,7 @@ class RoundShelf:
         """
         path = self._folder / context_digest / f"{name}.vector"
         try:
-            vector = path.read_bytes()
+            vector = read_whole(path)
         except OSError as error:
             raise StoreBroken(f"masked vector {name[:16]} is missing: {error.strerror}") from error
         if blob_digest(vector) != name:
@@ -85,7 +85,7 @@ class RoundShelf:
             StoreBroken: it is missing.
         """
         try:
-            return (self._folder / context_digest / _MODEL).read_bytes()
+            return read_whole(self._folder / context_digest / _MODEL)
         except OSError as error:
             raise StoreBroken(f"the model of a kept round is missing: {error.strerror}") from error
 

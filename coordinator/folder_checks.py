@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compliance.atomic_file import read_whole
 from compliance.unnamed_files import unnamed_files
 from coordinator.evidence import RoundShelf
 from coordinator.faults import Faults
@@ -89,7 +90,7 @@ def _check_snapshots(session: Session, workspace: Workspace, faults: Faults) -> 
     for row in rows:
         with faults.checking("its model file", run=str(row.run_id)):
             workspace.read_snapshot(row.model_digest)
-            data = (workspace.snapshots / f"{row.model_digest}.safetensors").read_bytes()
+            data = read_whole(workspace.snapshots / f"{row.model_digest}.safetensors")
             said = json.loads(row.manifest_json)
             beside = workspace.snapshots / f"{row.model_digest}.json"
             if not beside.is_file():

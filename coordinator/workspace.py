@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compliance.atomic_file import write_whole
+from compliance.atomic_file import read_whole, write_whole
 from compliance.database import without_password
 from coordinator.store import Store
 from protocol.encoding import digest
@@ -133,7 +133,7 @@ class Workspace:
             StoreBroken: the key file is missing or damaged.
         """
         try:
-            return SigningKey.from_bytes(bytes.fromhex(self.key_file.read_text().strip()))
+            return SigningKey.from_bytes(bytes.fromhex(read_whole(self.key_file).decode().strip()))
         except (OSError, ValueError) as error:
             raise StoreBroken("coordinator.key is missing or damaged: restore it") from error
 
@@ -144,7 +144,7 @@ class Workspace:
             StoreBroken: the file is missing or damaged.
         """
         try:
-            public = bytes.fromhex(self.public_file.read_text().strip())
+            public = bytes.fromhex(read_whole(self.public_file).decode().strip())
         except (OSError, ValueError) as error:
             raise StoreBroken("coordinator.pub is missing or damaged: restore it") from error
         if len(public) != 32:
@@ -167,7 +167,7 @@ class Workspace:
             StoreBroken: missing, truncated or changed.
         """
         try:
-            model = decode_tensors((self.snapshots / f"{name}.safetensors").read_bytes())
+            model = decode_tensors(read_whole(self.snapshots / f"{name}.safetensors"))
         except OSError as error:
             raise StoreBroken(f"snapshot {name[:12]} is missing: restore it") from error
         except MessageRefused as error:

@@ -1,7 +1,9 @@
 """The verifier that an auditor uses: what it takes, writes, answers and says that it left out."""
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -217,3 +219,29 @@ def test_a_key_that_is_none_and_a_file_that_is_not_there_are_refused(folder: Pat
         verify_folder(folder, AuditInputs(key="ab"), QUIET)
     with pytest.raises(WorkspaceRefused, match="cannot be read"):
         verify_folder(folder, AuditInputs(checkpoints=(folder / "none",)), QUIET)
+
+
+def pipe(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def endless(place: Path) -> None:
+    place.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [pipe, endless, Path.mkdir])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "coordinator.pub", "coordinator.key", "rounds/*/transcript.json", "rounds/*/*.vector",
+        "snapshots/*.safetensors", "silos/east/hospital-heads/east.ledger",
+    ],
+)  # fmt: skip
+def test_what_is_no_file_is_a_fault_and_is_not_waited_for(
+    folder: Path, place: str, make: Callable[[Path], None]
+) -> None:
+    struck = sorted(folder.glob(place))[0]
+    struck.unlink()
+    make(struck)
+    done = ask("audit", "verify", "--out", folder)
+    assert done.returncode == 2 and "Traceback" not in done.stdout + done.stderr
