@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 def hidden_order(negatives: Floats, positives: Floats) -> float:
     """Returns by how much the AUROC may be higher than that of the binned scores, at most.
 
+    That holds for a concave ROC curve; slopes are those of the counts, their noise included.
     Where the slopes do not rise, by the bins' noise or by the model, all pairs in that bin count.
 
     Args:

@@ -9,7 +9,7 @@ from compliance.released_metrics import NEXT_TO_CHANCE
 from compliance.risk_figures import RiskFigures
 
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
-#: A threshold that finds fewer of the ill than this finds nobody.
+#: Below this sensitivity at a risk of 0.5 the threshold is warned about.
 _FEW_FOUND = 0.1
 
 
