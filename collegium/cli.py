@@ -382,7 +382,8 @@ def audit_verify(
     if not found["verified"]:
         what = str(out) if report is None else f"{out}, or what was given to compare it with,"
         number = counted(len(found["faults"]), "fault")
-        raise StoreBroken(f"{number}: {what} is not what was logged. Stop, and keep a copy")
+        first = "Make sure that the key is this log's; then stop" if key else "Stop"
+        raise StoreBroken(f"{number}: {what} is not what was logged. {first}, and keep a copy")
 
 
 @audit_app.command("recompute")

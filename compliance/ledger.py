@@ -131,7 +131,8 @@ class Ledger:
             raise PolicyRefused(
                 f"this hospital's budget was opened for life with epsilon {budget.epsilon_max:g} "
                 f"at delta {budget.delta:g}; it cannot become epsilon {wanted.epsilon_max:g} at "
-                f"delta {wanted.delta:g}"
+                f"delta {wanted.delta:g}: leave the budget as it is (in a simulation also: take "
+                "a new --out)"
             )
         if budget.unit != unit:
             raise PolicyRefused(

@@ -70,6 +70,7 @@ def test_a_given_key_is_the_one_that_is_trusted(folder: Path) -> None:
     code, answer, words = audit("verify", "--out", folder, "--key", "ab" * 32)
     assert (code, answer["verified"]) == (2, False)
     assert "coordinator.pub holds another key than the one given" in words
+    assert "Make sure that the key is this log's; then stop, and keep a copy" in words
 
 
 @pytest.mark.parametrize(
