@@ -75,9 +75,8 @@ class ScoreGrid:
 def agreed_grid(grids: list[ScoreGrid]) -> ScoreGrid:
     """Returns the grid that most of the hospitals signed: the lower median of each number.
 
-    Hospitals that count one model agree but for the rounding of the last unit. One that
-    signs another grid than it counted on moves no figure further than one that lies in
-    its counts.
+    Hospitals that count one model agree but for the rounding of the last unit. Fewer than
+    half of them cannot move it by signing another grid; AUROC does not depend on it at all.
     """
     cells = [sorted(each) for each in zip(*(grid.cells for grid in grids), strict=True)]
     centre, spread = (each[(len(each) - 1) // 2] for each in cells)

@@ -25,6 +25,7 @@ from coordinator.store import (
 )
 from protocol.identity import SigningKey
 from protocol.log_entry import LogEntry
+from protocol.study import Study
 from protocol.tensors import decode_tensors
 from silos.own_words import read_own_words
 from tests.databases import without_guards
@@ -34,9 +35,9 @@ from tests.studies import small_study
 RUNS = ("run-1", "run-2")
 
 
-def make_folder(folder: Path) -> Path:
+def make_folder(folder: Path, study: Study | None = None) -> Path:
     """Runs a study twice, as a simulation does; returns the output folder."""
-    federation = Federation(folder, small_study())
+    federation = Federation(folder, study or small_study())
     workspace, store = federation.workspace, federation.store
     key = workspace.signing_key()
     for number, run in enumerate(RUNS):

@@ -19,10 +19,11 @@ from coordinator.views import open_views
 from coordinator.workspace import Workspace
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.study_file import read_study
 from silos.site_template import site_template
 from tests.commands import ask
-from tests.output_folder import RUNS, change, kept_note, rewrite_log, without_run
-from tests.studies import small_study
+from tests.output_folder import RUNS, change, kept_note, make_folder, rewrite_log, without_run
+from tests.studies import changed, small_study
 
 QUIET = Console(quiet=True)
 
@@ -59,6 +60,15 @@ def test_the_answer_names_key_root_and_date_and_what_was_not_checked(folder: Pat
     for named in ("key", "root", "newest_entry", "verified_at"):
         assert str(answer[named]) in words
     assert "whose log it is: the key is the one in this folder" in words
+
+
+def test_figures_that_nothing_recomputes_are_named(tmp_path: Path) -> None:
+    study = read_study(changed("aggregation: {", "aggregation: {keep_rounds: 0, "))
+    answer = verify_folder(make_folder(tmp_path, study), AuditInputs(), QUIET)
+    assert answer["verified"] and answer["kept_rounds"] == 0
+    said = " ".join(answer["not_checked"])
+    assert "the sums of 6 of 6 rounds, and the models and figures released from them" in said
+    assert "in the hospitals' databases what is not of the ledger" in said
 
 
 def test_a_given_key_is_the_one_that_is_trusted(folder: Path) -> None:
