@@ -59,6 +59,11 @@ _TEXT = _Problem(
     remedy="mend the cell, or in the study write replace: {TEXT: NUMBER} for the column, or "
     "missing: [TEXT]",
 )
+_COMMA = _Problem(
+    what="a number with a decimal comma",
+    remedy="mend the cell; where the whole file has them, write decimal: ',' in the contract, or "
+    "under data in a hospital's site file",
+)
 _NOT_FINITE = _Problem(
     what="not a finite number",
     remedy="mend the cell, or in the study write missing: [TEXT]",
@@ -169,7 +174,7 @@ def _number(column: NumberColumn, missing: frozenset[str]) -> _Reading:
         if cell in column.replace:
             return column.replace[cell]
         if not NUMERAL.fullmatch(cell):
-            return _NOT_FINITE if cell.lower().lstrip("+-") in _INFINITE else _TEXT
+            return _no_number(cell)
         value = float(cell)
         if not math.isfinite(value):
             return _NOT_FINITE
@@ -178,6 +183,12 @@ def _number(column: NumberColumn, missing: frozenset[str]) -> _Reading:
         return value if low <= value <= high else outside
 
     return read
+
+
+def _no_number(cell: str) -> _Problem:
+    if cell.lower().lstrip("+-") in _INFINITE:
+        return _NOT_FINITE
+    return _COMMA if "," in cell and NUMERAL.fullmatch(cell.replace(",", ".")) else _TEXT
 
 
 def _category(column: CategoryColumn, missing: frozenset[str]) -> _Reading:

@@ -13,6 +13,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from pipelines.faults import RecordFault
 from pipelines.file_kinds import file_kind
-from protocol.contract import Encoding, TableCohort
+from protocol.contract import Decimal, Encoding, NumberColumn, TableCohort
 from protocol.errors import CohortRefused
 from protocol.study import nearest
 
@@ -35,9 +36,12 @@ class CsvDialect:
     """How a hospital's own file is written; None where it is as the contract says."""
 
     delimiter: str | None = None
+    decimal: Decimal | None = None
     encoding: Encoding | None = None
 
 
+_EXCHANGED = str.maketrans(",.", "._")
+_DIGITS = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?")
 #: A file that is written as the contract says.
 AS_DECLARED = CsvDialect()
 
@@ -125,6 +129,9 @@ def read_csv(
         whole.append(hash(tuple(written)))
         for name, place in places.items():
             cells[name].append(written[place])
+    if (dialect.decimal or cohort.decimal) == ",":
+        for name in {c.name for c in cohort.features if isinstance(c, NumberColumn)} & set(cells):
+            cells[name] = [_with_point(cell) for cell in cells[name]]
     return Table(
         site=site,
         file=path.name,
@@ -134,6 +141,17 @@ def read_csv(
         repeated=_repeated(whole),
         faults=(*_uneven(odd, len(names)), *faults),
     )
+
+
+def _with_point(cell: str) -> str:
+    """Returns a number that is written with a decimal comma as the contract writes it.
+
+    A point in it, as between thousands, leaves no number: nobody guesses what it means.
+
+    >>> [_with_point(cell) for cell in ("37,8", "1.250", "NA, since May")]
+    ['37.8', '1_250', 'NA, since May']
+    """
+    return cell.translate(_EXCHANGED) if _DIGITS.fullmatch(cell) else cell
 
 
 def _repeated(hashes: Sequence[int]) -> NDArray[np.int64]:

@@ -27,6 +27,8 @@ def _no_quote(mark: str) -> str:
     return mark
 
 
+#: What stands before the tenths of a number in a CSV file.
+Decimal: TypeAlias = Literal[".", ","]
 #: What stands between the cells of a CSV file.
 Delimiter: TypeAlias = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_no_quote)]
 
@@ -173,6 +175,7 @@ class TableCohort(_Cohort):
     kind: Literal["table"]
     header: bool = True
     delimiter: Delimiter = ","
+    decimal: Decimal = "."
     encoding: Encoding = "utf-8"
     missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan", "null")
     on_missing: Literal["refuse", "drop_row"] = "refuse"
@@ -187,6 +190,13 @@ class TableCohort(_Cohort):
         if not self.features:
             raise ValueError("no column is a feature (kind number or category)")
         for column in self.columns:
+            words = {token for token in self.missing if not NUMERAL.fullmatch(token)}
+            both = words & set(getattr(column, "tokens", ()))
+            if both:
+                raise ValueError(
+                    f"column {column.name!r}: {min(both)!r} is one of its values, and means "
+                    "missing: take it out of missing, or out of values"
+                )
             both = set(self.missing) & set(getattr(column, "replace", ()))
             if both:
                 raise ValueError(

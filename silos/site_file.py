@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipelines.tables import AS_DECLARED, CsvDialect
-from protocol.contract import Delimiter, Encoding, Record
+from protocol.contract import Decimal, Delimiter, Encoding, Record
 from protocol.document import DocumentForm, read_document
 from protocol.errors import SiteFileRefused
 from protocol.study import Name, Split, nearest
@@ -97,13 +97,14 @@ class FileSource(Record):
     ``patient_number`` names the column that holds this hospital's own number of a
     person, the same for life and in every data set; ``one_row_is_one_person`` says
     that no person has two rows. Nothing is taken for granted (``patient_statement``).
-    ``delimiter`` and ``encoding`` say how a CSV is written where it is not as the study
-    says; what its cells mean is the study's.
+    ``delimiter``, ``decimal`` and ``encoding`` say how a CSV is written where it is not as
+    the study says; what its cells mean is the study's.
     """
 
     kind: Literal["file"]
     path: Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_is_file)]
     delimiter: Delimiter | None = None
+    decimal: Decimal | None = None
     encoding: Encoding | None = None
     patient_number: Column | None = None
     one_row_is_one_person: bool = False
@@ -267,7 +268,8 @@ class SiteFile(Record):
         """How the hospital's own file is written, where not as a study says."""
         if self.data is None:
             return AS_DECLARED
-        return CsvDialect(delimiter=self.data.delimiter, encoding=self.data.encoding)
+        data = self.data
+        return CsvDialect(delimiter=data.delimiter, decimal=data.decimal, encoding=data.encoding)
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteFile":

@@ -163,6 +163,45 @@ def test_a_file_written_otherwise_holds_the_same_records(tmp_path):
         load_cohort(cohort, file, site="north", dialect=CsvDialect(encoding="latin-1"))
 
 
+def test_decimal_commas_are_read_where_the_file_is_said_to_have_them(tmp_path):
+    cohort = table(columns=[*TABLE["columns"][:-1], TABLE["columns"][-1]])
+    file = tmp_path / "records.csv"
+    number = next(c["name"] for c in TABLE["columns"] if c["kind"] == "number")
+    place = GOOD.splitlines()[0].split(",").index(number)
+
+    def written(change):
+        lines = [line.split(",") for line in GOOD.splitlines()]
+        for line in lines[1:]:
+            line[place] = change(line[place])
+        file.write_text("\n".join(";".join(line) for line in lines) + "\n")
+
+    def whole(cell):
+        return f"{float(cell):.1f}"
+
+    comma, point = CsvDialect(delimiter=";", decimal=","), CsvDialect(delimiter=";")
+    written(whole)
+    expected = load_cohort(cohort, file, site="north", dialect=point).digest
+    with pytest.raises(CohortRefused, match="text where a number was expected"):
+        load_cohort(cohort, file, site="north", dialect=comma)
+    written(lambda cell: whole(cell).replace(".", ","))
+    assert load_cohort(cohort, file, site="north", dialect=comma).digest == expected
+    said = "a number with a decimal comma; .* write decimal: ','"
+    with pytest.raises(CohortRefused, match=said):
+        load_cohort(cohort, file, site="north", dialect=point)
+    written(lambda cell: "1." + whole(cell).replace(".", ","))
+    with pytest.raises(CohortRefused, match="text where a number was expected"):
+        load_cohort(cohort, file, site="north", dialect=comma)
+
+
+def test_a_value_that_means_missing_is_refused_with_its_column():
+    columns = [
+        {"name": "smoker", "kind": "category", "values": ["never", "ex", ""]},
+        *TABLE["columns"],
+    ]
+    with pytest.raises(ValueError, match="column 'smoker': '' is one of its values, and means"):
+        table(columns=columns)
+
+
 def test_kept_columns_are_in_comparable_spelling(tmp_path):
     text = "id,age,sex,ill,ward\na,1,F,yes,1.0\nb,2,F,no, B \n"
     records = load(tmp_path, text, keep=("ward",))

@@ -105,8 +105,9 @@ def test_records_lie_beside_the_site_file_unless_their_path_is_whole(tmp_path: P
 
 def test_a_hospital_says_how_its_own_file_is_written() -> None:
     assert east().dialect == CsvDialect()
-    text = changed_site("east.csv}", "east.csv, delimiter: ';', encoding: latin-1}")
-    assert read_site_file(text).dialect == CsvDialect(delimiter=";", encoding="latin-1")
+    text = changed_site("east.csv}", "east.csv, delimiter: ';', decimal: ',', encoding: latin-1}")
+    found = read_site_file(text).dialect
+    assert found == CsvDialect(delimiter=";", decimal=",", encoding="latin-1")
 
 
 def test_a_site_without_records_is_told_to_name_them(tmp_path: Path) -> None:
