@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from collegium.study_question import question_of
-from compliance.dossier import Interval
 from compliance.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
+from compliance.interval import Interval
 from compliance.planning import Question
 from compliance.released_metrics import ASSUMED_AUROC
 from coordinator.evaluation import proportion

@@ -24,7 +24,7 @@ from compliance.documents import (
     Tone,
     show,
 )
-from compliance.dossier import Interval
+from compliance.interval import Interval
 from pipelines.membership import FALSE_ALARMS, Estimate
 from protocol.privacy import DistributedPrivacy
 

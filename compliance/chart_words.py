@@ -18,7 +18,8 @@ from compliance.comparison import (
     over_of,
 )
 from compliance.documents import Form, show
-from compliance.dossier import Dossier, Interval, RoundFacts, SiteFacts
+from compliance.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.interval import Interval
 from compliance.utility import (
     EXACT,
     MODES,

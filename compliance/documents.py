@@ -12,7 +12,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from compliance.budget_words import percent, percent_left
-from compliance.dossier import Interval
+from compliance.interval import Interval
 from compliance.rounding import rounded_up
 
 Cell: TypeAlias = str | int | float | Interval | None

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from compliance.claim_words import if_more_collude, while_few_collude
-from compliance.interval import Interval as Interval
+from compliance.interval import Interval
 from compliance.model_warnings import model_warnings
 from compliance.risk_figures import RiskFigures
 from compliance.rounding import rounded_up

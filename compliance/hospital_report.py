@@ -23,7 +23,7 @@ from compliance.documents import (
     Tone,
     show,
 )
-from compliance.dossier import Interval
+from compliance.interval import Interval
 
 _STATES = {
     "joined": ("The run is under way here.", Tone.CAUTION),

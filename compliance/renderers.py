@@ -36,7 +36,7 @@ from compliance.documents import (
     section_tables,
     show,
 )
-from compliance.dossier import Interval
+from compliance.interval import Interval
 
 SCHEMA = "collegium/document/1"
 _TEMPLATES = Path(__file__).parent / "templates"

@@ -225,11 +225,10 @@ class _Seen:
         half = Z95 * math.sqrt(float(of_cells.sum())) / total
         least, most = self.edges()
         counts = np.maximum(self.counts, 0.0)
-        low = counts @ np.array([least**2, (1 - most) ** 2]).T
-        high = counts @ np.array([most**2, (1 - least) ** 2]).T
-        usual = float((self.counts * np.array([squares, squares - 2 * self.risks + 1])).sum())
-        less = max(0.0, usual - float(np.trace(low))) / total
-        more = max(0.0, float(np.trace(high)) - usual) / total
+        low = counts * np.array([least**2, (1 - most) ** 2])
+        high = counts * np.array([most**2, (1 - least) ** 2])
+        usual = counts * np.array([squares, squares - 2 * self.risks + 1])
+        less, more = float((usual - low).sum()) / total, float((high - usual).sum()) / total
         return Interval(value=value, low=value - half - less, high=value + half + more)
 
 

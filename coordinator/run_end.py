@@ -5,7 +5,7 @@ import json
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from compliance.dossier import Interval
+from compliance.interval import Interval
 from coordinator.evaluation import released_from
 from coordinator.store import SnapshotRow, evaluation_of
 from protocol.identity import SigningKey

@@ -15,12 +15,12 @@ from compliance.dossier import (
     Audit,
     Dossier,
     EntryFacts,
-    Interval,
     RoundFacts,
     SecondOpinionFacts,
     SiteFacts,
     Verification,
 )
+from compliance.interval import Interval
 from compliance.utility import EXACT, RELEASED, UtilityPoint, Withheld
 from coordinator.conduct import conduct_from
 from coordinator.evaluation import risks_from

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from compliance.documents import Cell, Form, Table, show
-from compliance.dossier import Dossier, EntryFacts, Interval, Verification
+from compliance.dossier import Dossier, EntryFacts, Verification
+from compliance.interval import Interval
 from compliance.utility import MODES, UtilityPoint, Withheld
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compliance.approval_book import approvals_of
-from compliance.dossier import Interval
 from compliance.hospital_report import (
     ApprovalFacts,
     CostFacts,
@@ -14,6 +13,7 @@ from compliance.hospital_report import (
     ResultFacts,
     StudyFacts,
 )
+from compliance.interval import Interval
 from compliance.joined_runs import JoinedRun, JoinedRuns
 from compliance.ledger_records import NOTHING, Budget, Entry, LedgerSummary, Rho, State
 from compliance.log_heads import LogHeads

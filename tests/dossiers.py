@@ -4,15 +4,8 @@ import base64
 import hashlib
 from dataclasses import replace
 
-from compliance.dossier import (
-    Audit,
-    Dossier,
-    EntryFacts,
-    Interval,
-    RoundFacts,
-    SecondOpinionFacts,
-    SiteFacts,
-)
+from compliance.dossier import Audit, Dossier, EntryFacts, RoundFacts, SecondOpinionFacts, SiteFacts
+from compliance.interval import Interval
 from compliance.released_metrics import TOO_FEW
 from compliance.utility import (
     DISTRIBUTED,

@@ -18,7 +18,7 @@ from compliance.chart_words import (
     describe_utility,
     site_claim,
 )
-from compliance.dossier import Interval
+from compliance.interval import Interval
 from compliance.utility import (
     DISTRIBUTED,
     EXACT,

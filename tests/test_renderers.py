@@ -26,7 +26,7 @@ from compliance.documents import (
     show,
     tables,
 )
-from compliance.dossier import Interval
+from compliance.interval import Interval
 from compliance.renderers import render_csv, render_html, render_json
 
 _CELLS = st.one_of(st.none(), st.integers(-(2**53), 2**53), st.floats(), st.text(max_size=12))

@@ -13,7 +13,8 @@ import pandas
 import pytest
 
 from compliance.documents import Document, Tone, tables
-from compliance.dossier import Dossier, Interval, Verification, run_json
+from compliance.dossier import Dossier, Verification, run_json
+from compliance.interval import Interval
 from compliance.reports import (
     SUPPORTS,
     privacy_report,

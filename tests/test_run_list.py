@@ -10,7 +10,7 @@ from rich.console import Console
 
 from collegium import run_list
 from compliance.chart_words import describe_utility
-from compliance.dossier import Interval
+from compliance.interval import Interval
 from compliance.utility import EXACT, LOCAL, UtilityPoint
 from coordinator.store import Store
 from coordinator.views import RunSummary, _points

@@ -10,7 +10,8 @@ from compliance import charts
 from compliance.chart_words import describe_utility
 from compliance.comparison import comparison_json
 from compliance.documents import show
-from compliance.dossier import Dossier, Interval, run_json
+from compliance.dossier import Dossier, run_json
+from compliance.interval import Interval
 from compliance.released_metrics import TOO_FEW
 from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
 from compliance.sections import utility_table
