@@ -271,10 +271,17 @@ _LINE = (
     "A line joins released means only where those at the smallest and the largest ε differ by "
     "more than the 95 % interval of a difference between two runs."
 )
+#: What a released AUROC is, and what its interval presumes (``compliance.hidden_order``).
+_BINNED = (
+    "Scores are counted in bins, and pairs of patients in one bin count half, so a released AUROC "
+    "is rather too low; its interval holds what the bins hide, if a higher score never means a "
+    "lower chance of being ill. "
+)
+
 _ONE_MODE = (
     "Each mark is a run; the line is the mean, the band the range of the runs. Released figures "
     "carry the noise that protects test patients, and their 95 % interval, which is about "
-    "patients and noise, not about repetitions. " + WITHOUT_PRIVACY + " " + _LINE
+    "patients, noise and bins, not about repetitions. " + _BINNED + WITHOUT_PRIVACY + " " + _LINE
 )
 _COMPARED = (
     "Small marks are single runs, large ones their means; bars and bands are the range of the "
