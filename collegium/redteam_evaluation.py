@@ -13,6 +13,7 @@ from compliance.auditing import (
     check_influence,
     check_shape,
     check_variance,
+    worst_of_each,
 )
 from pipelines.records import Records
 from protocol.contract import TableCohort
@@ -32,17 +33,14 @@ def evaluation_checks(
     study: Study, claims: Mapping[str, Claim], make: MakeTrainer, chances: Chances, attempt: int
 ) -> Iterator[Check]:
     """Yields the checks of every hospital's evaluation, one for the worst hospital."""
-    found: dict[str, Check] = {}
+    found: list[Check] = []
     for site, claim in claims.items():
         if claim.evaluation is None:
             continue
         bench = _Bench(study, site, make, chances)
         noise = bench.noise(claim.evaluation, attempt, _NUMBERS // len(claims))
-        for check in (*_noise_checks(study, claim.evaluation, noise), bench.influence()):
-            worst = found.setdefault(check.name, check)
-            if check.p_value < worst.p_value:
-                found[check.name] = check
-    yield from found.values()
+        found += [*_noise_checks(study, claim.evaluation, noise), bench.influence()]
+    yield from worst_of_each(found)
 
 
 def _noise_checks(study: Study, multiplier: float, noise: Ints) -> Iterator[Check]:

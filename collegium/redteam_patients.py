@@ -17,7 +17,14 @@ from collegium.redteam_bench import (
     varied,
 )
 from collegium.redteam_views import hospital_at
-from compliance.auditing import CHECK_LEVEL, Check, check_inclusion, check_influence, check_repeats
+from compliance.auditing import (
+    CHECK_LEVEL,
+    Check,
+    check_inclusion,
+    check_influence,
+    check_repeats,
+    worst_of_each,
+)
 from pipelines.canaries import TOO_LONG, ChosenGradients
 from protocol.noise_shares import units_for
 from protocol.study import Study
@@ -37,16 +44,11 @@ def patient_checks(
     study: Study, sites: Sequence[str], make: MakeTrainer, chances: Chances, attempt: int
 ) -> Iterator[Check]:
     """Yields the checks of every hospital's sampling and clipping, one for the worst hospital."""
-    found: dict[str, Check] = {}
+    found: list[Check] = []
     for site in sites:
-        for check in (
-            *_sampling(study, site, make, chances, attempt),
-            _influence(study, site, make, chances, attempt),
-        ):
-            worst = found.setdefault(check.name, check)
-            if check.p_value < worst.p_value:
-                found[check.name] = check
-    yield from found.values()
+        found += _sampling(study, site, make, chances, attempt)
+        found.append(_influence(study, site, make, chances, attempt))
+    yield from worst_of_each(found)
 
 
 class _Register:

@@ -12,8 +12,8 @@ Rules:
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,21 @@ class Check:
     def passed(self) -> bool:
         """Whether what was found is no surprise under the promise."""
         return self.p_value >= self.level
+
+
+def worst_of_each(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Returns for each name the check with the smallest p, times how many bear the name.
+
+    The product bounds the chance that any of them is so small under the promise (Bonferroni).
+    """
+    of_name: dict[str, list[Check]] = {}
+    for check in checks:
+        of_name.setdefault(check.name, []).append(check)
+    worst = {name: min(alike, key=lambda one: one.p_value) for name, alike in of_name.items()}
+    return tuple(
+        replace(check, p_value=min(1.0, check.p_value * len(of_name[name])))
+        for name, check in worst.items()
+    )
 
 
 def check_variance(

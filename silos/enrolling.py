@@ -82,12 +82,16 @@ def _post(invitation: EnrolmentInvitation, request: bytes) -> httpx2.Response:
 
 
 def _asked(http: httpx2.Client, url: str, request: bytes) -> httpx2.Response:
-    """Asks, and again while nobody listens: the port opens only a moment after an invitation."""
+    """Asks, and again while nobody listens: the port opens only a moment after an invitation.
+
+    It closes a moment after the last invitation was used, and then breaks lines that it has
+    not answered. An invitation that was used after all is refused when it is shown again.
+    """
     end = time.monotonic() + OPENING_SECONDS
     while True:
         try:
             return http.post(url, content=request)
-        except httpx2.ConnectError as error:
-            if "refused" not in str(error) or time.monotonic() > end:
+        except (httpx2.NetworkError, httpx2.RemoteProtocolError) as error:
+            if "CERTIFICATE" in str(error) or time.monotonic() > end:
                 raise
             time.sleep(0.1)

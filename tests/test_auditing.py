@@ -19,6 +19,7 @@ from compliance.auditing import (
     check_shape,
     check_variance,
     check_whole_numbers,
+    worst_of_each,
 )
 from compliance.noise import DiscreteGaussian
 from protocol.keystream import Keystream, derive_key
@@ -54,6 +55,17 @@ def test_honest_checks_fail_about_as_often_as_their_level_says() -> None:
     p_values = [check_variance(drawn(f"level {n}", 2, 500), SIGMA).p_value for n in range(200)]
     assert 2 <= sum(p < 0.05 for p in p_values) <= 20
     assert min(p_values) > CHECK_LEVEL
+
+
+def test_the_worst_of_many_honest_hospitals_fails_no_oftener_than_one() -> None:
+    """Before, the worst of four hospitals' checks failed four times as often as its level says."""
+    p_values = []
+    for n in range(60):
+        hospitals = [check_variance(drawn(f"hospital {n} {s}", 2, 100), SIGMA) for s in range(8)]
+        (worst,) = worst_of_each(hospitals)
+        assert worst.p_value == min(1.0, 8 * min(check.p_value for check in hospitals))
+        p_values.append(worst.p_value)
+    assert sum(p < 0.05 for p in p_values) <= 10
 
 
 def test_shape_sees_uniform_noise_of_the_right_variance() -> None:

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from threading import Timer
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -21,6 +24,7 @@ from silos.roster_acts import line_of, numbers_in, sign
 from silos.site_acts import opened
 from tests.consortium_home import csr
 from tests.hospital_home import make_east
+from tests.proxy import Proxy
 from tests.sites import SITE
 from tests.test_silo_commands import Person, person
 
@@ -79,6 +83,28 @@ def test_nothing_is_written_sent_or_trusted_before_the_root_is_compared(
     assert state_of(coordinator) == "invited"
     enrol(east, hospital, invitation, root=spoken(root))
     assert Credentials(east / "tls", "east").coordinator.root == root
+    assert state_of(coordinator) == "enrolled"
+    hospital.close()
+
+
+@pytest.mark.parametrize("break_line", ["reset", "in the handshake", "in the answer"])
+def test_a_line_that_breaks_before_the_answer_is_tried_again(
+    coordinator: tuple[Path, int], east: Path, break_line: str
+) -> None:
+    """The port closes when no invitation is open, and may just do so when the next one is made."""
+    invitation = invite(coordinator)
+    hospital = open_hospital(east / "hospital.db", site="east")
+    with Proxy(urlsplit(invitation.enrol_url).port or 0) as line:
+        if break_line == "reset":
+            line.close_door()
+            Timer(0.5, line.open_door).start()
+        elif break_line == "in the handshake":
+            line.cut_after(sent=1)
+        else:
+            line.cut_after(received=1)
+        through = replace(invitation, enrol_url=f"https://127.0.0.1:{line.port}")
+        enrol(east, hospital, through, root=root_of(coordinator))
+        assert line.log.cuts + line.log.refused
     assert state_of(coordinator) == "enrolled"
     hospital.close()
 

@@ -107,17 +107,30 @@ def chances(entropy: Entropy | None = None) -> Chances:
 
 
 def examined(
-    study: Study, make: type[Trainer] = Trainer, entropy: Entropy | None = None
+    study: Study,
+    make: type[Trainer] = Trainer,
+    entropy: Entropy | None = None,
+    attempt: int = 0,
 ) -> tuple[Check, ...]:
     """Every check of a trainer's noise."""
     claims = Target.planned(study).claims
     views = views_of(study, claims["east"])
-    return conformance(study, claims, views, make, chances(entropy), attempt=0)
+    return conformance(study, claims, views, make, chances(entropy), attempt=attempt)
 
 
 def failed(study: Study, make: type[Trainer] = Trainer, entropy: Entropy | None = None) -> set[str]:
-    """The names of the checks that a trainer fails."""
-    return {check.name for check in examined(study, make, entropy) if not check.passed}
+    """The names of the checks that a trainer fails, twice with fresh noise as in a red team.
+
+    The noise is drawn for a model's digest, which processors may round differently: what
+    fails once in some thousand draws would fail on some machine.
+    """
+    names: set[str] | None = None
+    for attempt in (0, 1):
+        found = {c.name for c in examined(study, make, entropy, attempt) if not c.passed}
+        names = found if names is None else names & found
+        if not names:
+            break
+    return names or set()
 
 
 both_modes = pytest.mark.parametrize("study", [WIDE, SHARED], ids=["local", "distributed"])
