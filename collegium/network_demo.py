@@ -23,6 +23,7 @@ from typing import Any
 from rich.console import Console
 
 from collegium.forecast_words import forecast_words
+from collegium.planning import assumed_auroc
 from collegium.show import finish_folder
 from coordinator.workspace import Workspace
 from protocol.contract import TableCohort
@@ -83,7 +84,18 @@ class NetworkDemo:
                 "--wait", *self._noise, "--json",
             )  # fmt: skip
             run_id = json.loads(begun)["run_id"]
-        return finish_folder(Workspace(self._coordinator), run_id)
+        finished = finish_folder(Workspace(self._coordinator), run_id)
+        self._say(f"all have stopped; to start them again, on the port that they know ({port}):")
+        for command in self._starts(port):
+            self._console.print(f"  collegium {command}", markup=False, soft_wrap=True)
+        return finished
+
+    def _starts(self, port: int) -> list[str]:
+        """Returns the commands that start the coordinator and every hospital again."""
+        return [
+            f"coordinator start --home {self._coordinator} --host 127.0.0.1 --port {port}",
+            *(f"silo start --home {self._out / site}" for site in self._study.site_names),
+        ]
 
     def _enrol(self, site: str) -> None:
         home = self._out / site
@@ -220,7 +232,7 @@ def network_demo(
     if out.exists() and any(out.iterdir()):
         raise WorkspaceRefused(f"--out {out} already holds files: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    for line in forecast_words(study):
+    for line in forecast_words(study, auroc=assumed_auroc(study)):
         console.print(line, markup=False, soft_wrap=True)
     demo = NetworkDemo(study, document, data, out, console, test_noise=test_noise)
     return demo.run()

@@ -118,6 +118,13 @@ def forecast_plans(study: Study) -> tuple[Plan, Plan] | None:
     return None if own is None else (own, advised)
 
 
+def assumed_auroc(study: Study) -> float:
+    """Returns the AUROC that a forecast of the evaluation takes: the plan's, at least 0.5."""
+    plans = forecast_plans(study)
+    expected = None if plans is None else plans[0].expected
+    return ASSUMED_AUROC if expected is None else max(0.5, expected.auroc)
+
+
 def _evaluation(asked: Question, study: Study | None, advised: Advice) -> EvaluationForecast:
     expected = advised.chosen.expected
     auroc = asked.auroc if expected is None else max(0.5, expected.auroc)

@@ -76,14 +76,16 @@ def describe_study(
             f"  noise multiplier {plan.training.noise_multiplier:g}, in the evaluation "
             f"{plan.evaluation.noise_multiplier:g}"
         )
-        _describe_price(plan, budget, console)
+        price = _describe_price(plan, budget, console)
     else:
+        price = None
         console.print("  no differential privacy: a simulation only", style="yellow")
     expected = _describe_expected(study, console)
     return {
         "name": study.name,
         "digest": study.digest,
         "sites": list(study.site_names),
+        "budget": price,
         "expected_auroc": expected,
         "evaluation": _describe_evaluation(study, expected, console),
     }
@@ -197,8 +199,11 @@ def _say_who_returns(
             said[site].append(alone)
 
 
-def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> None:
-    """Says what a hospital's ledger would count the study as, and warns where that is much."""
+def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> dict[str, Any]:
+    """Says what a hospital's ledger would count the study as, and warns where that is much.
+
+    Returns the budget, the study's share of it, and whether it is enough.
+    """
     limit = Filter(epsilon_max=budget, delta=plan.delta)
     share = limit.share_of((plan.training, plan.evaluation))
     console.print(
@@ -216,3 +221,4 @@ def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> None:
     dear = too_dear(limit, (plan.training, plan.evaluation))
     if dear is not None:
         console.print(f"  {dear}: {CHEAPER}", style="yellow", soft_wrap=True)
+    return {"epsilon": budget, "share": share, "is_enough": share <= 1}

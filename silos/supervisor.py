@@ -155,8 +155,9 @@ class Supervisor:
                 self._serve_once()
                 pause = _FIRST_PAUSE
             except (LinkLost, PolicyRefused, MessageRefused) as error:
-                log.warning("no line to the coordinator: %s; again in %.1f s", error, pause)
-                self._show("waiting for the coordinator", str(error))
+                why = f"no line to the coordinator at {self._url}: {error}"
+                log.warning("%s; again in %.1f s", why, pause)
+                self._show("waiting for the coordinator", why)
                 self._hang_up()
                 self._stop.wait(pause * (0.5 + self._random_pause()))
                 pause = min(2 * pause, _LONGEST_PAUSE)

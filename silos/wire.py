@@ -318,4 +318,7 @@ def _why(error: Exception) -> str:
         )
     if "alert" in said or "SSL" in said:
         return f"the TLS handshake failed ({said[:80]}): is this hospital's certificate expired?"
-    return f"the coordinator does not answer: {type(error).__name__}"
+    return (
+        f"the coordinator does not answer ({type(error).__name__}): does it run, and at this "
+        "address and port?"
+    )

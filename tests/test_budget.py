@@ -16,6 +16,7 @@ from rich.console import Console
 
 from collegium import cli
 from collegium.budget import show_budgets
+from collegium.preflight import describe_study
 from compliance import budget_words, rounding
 from compliance.budget_filter import Filter
 from compliance.budget_words import TWO_FIGURES, percent
@@ -248,6 +249,10 @@ def test_a_study_takes_the_same_part_wherever_it_is_asked(
     plan = plan_of(read_study(STUDY))
     share = limit.share_of((plan.training, plan.evaluation))
     assert f"take {percent(share)} of a hospital's budget for life of epsilon 8" in said
+    assert describe_study(read_study(STUDY), Console(quiet=True), 8.0)["budget"] == {
+        "epsilon": 8.0, "share": share, "is_enough": True
+    }  # fmt: skip
+    assert not describe_study(read_study(STUDY), Console(quiet=True), 1.0)["budget"]["is_enough"]
     assert forecast["forecast"]["share"] > share  # this one was opened with a smaller delta
 
 

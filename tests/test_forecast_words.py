@@ -1,6 +1,7 @@
 """What an evaluation will be able to say is said before anybody trains."""
 
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from rich.console import Console
 from collegium.cli import app, main
 from collegium.demo import demo_study
 from collegium.forecast_words import study_forecast
-from collegium.network_demo import NetworkDemo
+from collegium.network_demo import NetworkDemo, network_demo
+from collegium.planning import assumed_auroc
 from collegium.preflight import describe_study
 from collegium.study_template import study_template
+from protocol.errors import FederationError
 from protocol.study import Study
 from protocol.study_file import read_study
 
@@ -94,6 +97,23 @@ def test_no_shipped_study_is_refused_by_the_budget_that_its_check_shows(
             assert "refuses this study" not in said_of(study, capsys), path
     dear = heart("  epsilon: 1.0", "  epsilon: 9.0")
     assert "a hospital whose budget is epsilon 10 refuses this study" in said_of(dear, capsys)
+
+
+def test_the_network_demo_forecasts_what_the_studys_check_forecasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before, it took 0.80 where the plan expected less, and promised a narrower interval."""
+
+    def stop(_demo: NetworkDemo) -> dict[str, object]:
+        raise FederationError("the forecast was said before this")
+
+    monkeypatch.setattr(NetworkDemo, "run", stop)
+    screen = StringIO()
+    with pytest.raises(FederationError, match="said before"):
+        network_demo(heart(), tmp_path, tmp_path, tmp_path / "out", Console(file=screen, width=200))
+    (told,) = (line for line in screen.getvalue().splitlines() if "would be released as" in line)
+    assert told in said_of(heart(), capsys)
+    assert f"an AUROC near {assumed_auroc(heart()):.2f} would" in told
 
 
 @pytest.mark.parametrize(("test_noise", "given"), [(False, ()), (True, ("--test-noise",))])

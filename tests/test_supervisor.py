@@ -1,5 +1,7 @@
 """What a hospital's supervisor answers when it is asked again, or after the end."""
 
+import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +14,7 @@ from coordinator.workspace import Workspace
 from protocol.exchange import JOIN_REFUSED
 from protocol.run_notice import RunNotice, open_end, parse_joined, sign_end, sign_notice
 from protocol.wire import Answer, Delivery
-from tests.network import Network
+from tests.network import Network, until
 from tests.patience import PATIENCE
 from tests.studies import small_study
 
@@ -66,3 +68,22 @@ def test_hospital_is_told_only_of_a_run_that_there_is(ended: tuple[Network, RunR
         run = JoinedRuns(hospital).of(row.id)
     assert run is not None and run.end == end  # the bytes that it was told by, and has kept
     assert office.document("east", f"runs/{b'another'.hex()}") is None
+
+
+def test_a_hospital_says_where_it_looked_for_a_coordinator_that_is_not_there(
+    ended: tuple[Network, RunRow],
+) -> None:
+    """After a demo on any free port, a coordinator that starts on the usual one is not found."""
+    east = ended[0].sites["east"]
+    east.stop()
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        nowhere = f"https://127.0.0.1:{taken.getsockname()[1]}"
+    there, east.url = east.url, nowhere
+    east.start()
+    until(lambda: '"waiting for the coordinator"' in (east.home / "status.json").read_text())
+    reason = json.loads((east.home / "status.json").read_text())["reason"]
+    east.stop()
+    east.url = there
+    east.start()
+    assert reason.startswith(f"no line to the coordinator at {nowhere}: the coordinator does not")
+    assert reason.endswith("does it run, and at this address and port?")
