@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from collegium.verdict import verdict
-from compliance.documents import Form, Statement, Tone, show
+from compliance.documents import Statement, Tone
+from compliance.formatting import Form, show
 from compliance.hospital_report import HospitalRun, hospital_report
 from compliance.renderers import RENDERERS
 from protocol.errors import StoreBroken, WorkspaceRefused

@@ -12,10 +12,9 @@ from collegium.forecast_words import evaluation_words, forecast_for
 from collegium.study_question import PlanOptions, question_of, question_without_study
 from compliance.accounting import calibrate
 from compliance.budget_filter import Filter
-from compliance.budget_words import TWO_FIGURES, percent
-from compliance.documents import Form, show
 from compliance.evaluation_forecast import EvaluationForecast, forecast_evaluation
 from compliance.expected_auroc import Descent
+from compliance.formatting import Form, show
 from compliance.planning import (
     STEPS,
     Advice,
@@ -30,6 +29,7 @@ from compliance.planning import (
 )
 from compliance.privacy_events import SampledGaussian
 from compliance.released_metrics import ASSUMED_AUROC
+from compliance.rounding import TWO_FIGURES, percent
 from protocol.contract import TableCohort
 from protocol.counted import counted
 from protocol.errors import StudyRefused

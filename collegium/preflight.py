@@ -17,10 +17,10 @@ from collegium.forecast_words import forecast_words, study_forecast
 from collegium.hospital_records import simulated_parts, site_readers
 from collegium.planning import forecast_plans
 from compliance.budget_filter import Filter
-from compliance.budget_words import TWO_FIGURES, percent
 from compliance.claim_words import if_more_collude, while_few_collude
-from compliance.documents import Form, show
+from compliance.formatting import Form, show
 from compliance.released_metrics import ASSUMED_AUROC
+from compliance.rounding import TWO_FIGURES, percent
 from compliance.study_shelf import index_beside
 from pipelines.faults import MOST_TOLD
 from pipelines.plausible import (

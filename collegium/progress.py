@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.table import Column
 
-from compliance.budget_words import percent
+from compliance.rounding import percent
 from protocol.privacy import PatientPrivacy
 from protocol.study import Study
 

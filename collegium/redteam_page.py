@@ -14,7 +14,6 @@ from compliance.documents import (
     Document,
     Fact,
     Facts,
-    Form,
     Highlight,
     Highlights,
     Paragraph,
@@ -22,8 +21,8 @@ from compliance.documents import (
     Statement,
     Table,
     Tone,
-    show,
 )
+from compliance.formatting import Form, show
 from compliance.interval import Interval
 from pipelines.membership import FALSE_ALARMS, Estimate
 from protocol.privacy import DistributedPrivacy

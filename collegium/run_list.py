@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from compliance.documents import Form, show
+from compliance.formatting import Form, show
 from coordinator.views import RunSummary, open_views
 
 

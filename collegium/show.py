@@ -32,8 +32,8 @@ from compliance.comparison import (
     over_of,
     reached,
 )
-from compliance.documents import Form, show
 from compliance.dossier import Dossier, run_json
+from compliance.formatting import Form, show
 from compliance.renderers import RENDERERS
 from compliance.reports import page_subject, privacy_report, render_html, run_page
 from compliance.utility import (

@@ -1,6 +1,6 @@
 """Verdict of a verification: its last line, whoever's folder it is."""
 
-from compliance.documents import Form, show
+from compliance.formatting import Form, show
 from protocol.counted import counted
 
 

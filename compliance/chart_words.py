@@ -5,7 +5,6 @@ Each ``describe_...`` is the twin of a chart; its text travels inside the drawin
 
 from collections.abc import Sequence
 
-from compliance.budget_words import percent
 from compliance.comparison import (
     FEWEST,
     SPLITS,
@@ -17,9 +16,10 @@ from compliance.comparison import (
     num_missing,
     over_of,
 )
-from compliance.documents import Form, show
 from compliance.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.formatting import Form, show
 from compliance.interval import Interval
+from compliance.rounding import percent
 from compliance.utility import (
     EXACT,
     MODES,

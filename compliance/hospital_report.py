@@ -7,7 +7,6 @@ else: it needs no coordinator and believes none.
 
 from dataclasses import dataclass
 
-from compliance.budget_words import TWO_FIGURES
 from compliance.claim_words import if_more_collude, while_few_collude
 from compliance.documents import (
     Bullets,
@@ -15,15 +14,15 @@ from compliance.documents import (
     Document,
     Fact,
     Facts,
-    Form,
     Paragraph,
     Section,
     Statement,
     Table,
     Tone,
-    show,
 )
+from compliance.formatting import Form, show
 from compliance.interval import Interval
+from compliance.rounding import TWO_FIGURES
 
 _STATES = {
     "joined": ("The run is under way here.", Tone.CAUTION),

@@ -1,6 +1,16 @@
-"""A released figure with its interval, as everything that shows figures holds it."""
+"""A figure with its 95 % interval, and the bounds of one from the figure's variance.
 
+Bounds are the values that lie within 1.96 of their own errors of the figure. The error is taken
+at the value asked about and not at the figure, so a figure of 0 or 1 keeps an interval with a
+width.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
+
+#: A 95 % interval reaches so many deviations to either side.
+Z95 = 1.959963984540054
+_HALVINGS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,3 +30,38 @@ class Interval:
         if self.note:
             for name in ("value", "low", "high"):
                 object.__setattr__(self, name, None)
+
+
+def score_bounds(value: float, variance: Callable[[float], float]) -> tuple[float, float]:
+    """Returns the least and the greatest value in [0, 1] that agree with a figure.
+
+    Args:
+        value: the figure, in [0, 1].
+        variance: of the figure, if the truth were its argument.
+
+    Source: Wilson 1927, JASA 22 (shares); Newcombe 2006, Statistics in Medicine 25 (AUROC).
+    """
+
+    def agrees(truth: float) -> bool:
+        return (value - truth) ** 2 <= Z95**2 * max(variance(truth), 0.0)
+
+    def bound(end: float) -> float:
+        if agrees(end):
+            return end
+        inside, outside = value, end
+        for _ in range(_HALVINGS):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if agrees(middle) else (inside, middle)
+        return inside
+
+    return bound(0.0), bound(1.0)
+
+
+def auroc_variance(truth: float, positives: float, negatives: float) -> float:
+    """Returns the variance of an AUROC over the patients drawn, if it were truly ``truth``.
+
+    Source: Newcombe 2006, Statistics in Medicine 25, method 5, from Hanley and McNeil 1982.
+    """
+    count = max((positives + negatives) / 2 - 1, 0.0)
+    spread = 1 + count * ((1 - truth) / (2 - truth) + truth / (1 + truth))
+    return max(truth * (1 - truth) * spread, 0.0) / (positives * negatives)

@@ -33,7 +33,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from compliance.budget_filter import Filter
-from compliance.budget_words import percent, percent_left
 from compliance.ledger_chain import (
     Book,
     append_to,
@@ -71,6 +70,7 @@ from compliance.ledger_rollback import (
 )
 from compliance.listed_heads import FIRST, Head, Heads, Kind
 from compliance.privacy_events import SampledGaussian
+from compliance.rounding import percent, percent_left
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import (
     BudgetSpent,

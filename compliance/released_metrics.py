@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.hidden_order import hidden_order
-from compliance.intervals import auroc_variance, score_bounds
+from compliance.interval import auroc_variance, score_bounds
 
 TOO_FEW = "too few patients for this epsilon"
 TOO_CLOSE = "scores lie too close together for these bins"

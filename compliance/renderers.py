@@ -23,19 +23,17 @@ from markupsafe import Markup
 from compliance.documents import (
     Block,
     Bullets,
-    Cell,
     Commands,
     Document,
     Facts,
     Figure,
-    Form,
     Highlights,
     Paragraph,
     Section,
     Table,
     section_tables,
-    show,
 )
+from compliance.formatting import Cell, Form, show
 from compliance.interval import Interval
 
 SCHEMA = "collegium/document/1"

@@ -16,7 +16,6 @@ from compliance.documents import (
     Document,
     Fact,
     Facts,
-    Form,
     Highlight,
     Highlights,
     Paragraph,
@@ -24,9 +23,9 @@ from compliance.documents import (
     Statement,
     Table,
     Tone,
-    show,
 )
 from compliance.dossier import Dossier
+from compliance.formatting import Form, show
 from compliance.renderers import render_csv, render_html, render_json
 from compliance.utility import EXACT, UtilityPoint, Withheld
 from protocol.counted import counted

@@ -27,8 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.interval import Interval
-from compliance.intervals import Z95, score_bounds
+from compliance.interval import Z95, Interval, score_bounds
 from compliance.released_metrics import TOO_FEW, WIDEST
 from protocol.score_grid import ScoreGrid
 

@@ -11,7 +11,6 @@ Rules:
 from collections.abc import Sequence
 
 from compliance import charts
-from compliance.budget_words import TWO_FIGURES, percent
 from compliance.chart_words import (
     WITHOUT_PRIVACY,
     describe_privacy,
@@ -27,21 +26,20 @@ from compliance.comparison import differences, gaps, num_missing, over_of
 from compliance.documents import (
     Block,
     Bullets,
-    Cell,
     Column,
     Fact,
     Facts,
     Figure,
-    Form,
     Paragraph,
     Section,
     Statement,
     Table,
     Tone,
-    show,
 )
 from compliance.dossier import Dossier
+from compliance.formatting import Cell, Form, show
 from compliance.risk_figures import RiskFigures
+from compliance.rounding import TWO_FIGURES, percent
 from compliance.utility import (
     MODES,
     RELEASED,

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.interval import Interval
-from compliance.intervals import score_bounds
+from compliance.interval import Interval, score_bounds
 from compliance.release_rule import is_released
 from compliance.released_metrics import TOO_FEW, WIDEST, auroc_from_histogram
 from compliance.risk_figures import RiskFigures, risk_figures

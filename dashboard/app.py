@@ -20,8 +20,9 @@ import streamlit as st
 from compliance import charts, sections
 from compliance.chart_words import WITHOUT_PRIVACY, gap_words, interval_words, site_claim, unclaimed
 from compliance.comparison import gaps
-from compliance.documents import Document, Form, Statement, Table, Tone, show
+from compliance.documents import Document, Statement, Table, Tone
 from compliance.dossier import Dossier
+from compliance.formatting import Form, show
 from compliance.reports import privacy_report, render_csv, render_html, render_json
 from compliance.utility import UtilityPoint, Withheld, compares_modes
 from coordinator.views import open_views

@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from compliance.documents import Cell, Form, Table, show
+from compliance.documents import Table
 from compliance.dossier import Dossier, EntryFacts, Verification
+from compliance.formatting import Cell, Form, show
 from compliance.interval import Interval
 from compliance.utility import MODES, UtilityPoint, Withheld
 

@@ -39,7 +39,7 @@ from protocol.forms import (
     text,
     to_json,
 )
-from protocol.masking import require_usable
+from protocol.masking import is_pair_secret, is_self_secret, require_usable
 from protocol.messages import (
     ENTRY_BYTES,
     HASH_BYTES,
@@ -56,7 +56,6 @@ from protocol.messages import (
     pieces,
 )
 from protocol.shares import OPENING_BYTES, SHARE_BYTES, Kind, combine, commit
-from protocol.unmasking import is_pair_secret, is_self_secret
 
 #: Of an answer that proves nothing no more than this is kept.
 MOST_ANSWER = 1 << 16

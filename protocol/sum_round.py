@@ -39,7 +39,16 @@ from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
 from protocol.identity import COORDINATOR, Roster, SigningKey
 from protocol.keystream import Words
 from protocol.log_proof import LogProof
-from protocol.masking import apply_masks, require_usable, word_type
+from protocol.masking import (
+    Revealed,
+    Shared,
+    apply_masks,
+    check_reveal,
+    mask_keys,
+    rebuild,
+    require_usable,
+    word_type,
+)
 from protocol.messages import (
     ENTRY_BYTES,
     Advertise,
@@ -68,7 +77,6 @@ from protocol.messages import (
     verify_message,
 )
 from protocol.silo_round import LEAST_COHORT
-from protocol.unmasking import Revealed, Shared, check_reveal, mask_keys, rebuild
 from protocol.witness import Witness
 
 

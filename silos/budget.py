@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from compliance.budget_words import TWO_FIGURES, percent
 from compliance.ledger_records import PARTITIONS, LedgerSummary, Partition
+from compliance.rounding import TWO_FIGURES, percent
 from compliance.store import Hospital
 from protocol.errors import LedgerBroken, PolicyRefused, StudyRefused
 from protocol.privacy import PatientPrivacy

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from compliance.booked_price import DEAR, times_too_dear
 from compliance.budget_filter import Filter
-from compliance.budget_words import percent, percent_left
-from compliance.documents import Form, show
+from compliance.formatting import Form, show
 from compliance.ledger_records import Forecast
 from compliance.privacy_events import SampledGaussian
+from compliance.rounding import percent, percent_left
 
 
 def forecast_words(found: Forecast) -> str:

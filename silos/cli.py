@@ -515,7 +515,7 @@ def ledger_write_off(
     home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False
 ) -> None:
     """Lets an older copy of a ledger go on. Its whole budget is booked as spent."""
-    from compliance.budget_words import percent
+    from compliance.rounding import percent
     from silos.key_acts import show
     from silos.restoring import write_off
 

@@ -5,10 +5,13 @@ people have compared. From then on nothing in ``HOME/tls`` changes it: another
 coordinator is another consortium, for which a hospital leaves its chain first.
 """
 
+from pathlib import Path
+
 from compliance.store import Hospital
 from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import PolicyRefused
 from protocol.identity import CoordinatorIdentity, Roster
+from silos.credentials import Credentials
 
 
 def require_coordinator(found: CoordinatorIdentity, hospital: Hospital) -> CoordinatorIdentity:
@@ -38,3 +41,10 @@ def require_names(roster: Roster, coordinator: CoordinatorIdentity) -> None:
             "hospital's enrolment: tell the other members. If they follow a new coordinator "
             "together: collegium silo roster leave, then enrol there"
         )
+
+
+def coordinator_keys(home: Path, hospital: Hospital) -> set[bytes]:
+    """Returns the key of each coordinator that a trusted roster or the certificate's root names."""
+    keys = {roster.coordinator.key for roster in TrustedRosters(hospital).all()}
+    credentials = Credentials(home / "tls", hospital.site)
+    return keys | {credentials.coordinator.key} if credentials.enrolled else keys

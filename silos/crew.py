@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study import Study
-from silos.memory_limit import limit_memory
-from silos.own_ray import ray
+from silos.own_ray import limit_memory, ray
 from silos.step_form import Drawn, StepForm
 from silos.worker import Floats, Worker
 

@@ -48,7 +48,7 @@ from protocol.counted import counted
 from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.log_proof import open_head
 from protocol.run_notice import RunNotice, open_notice
-from silos.coordinator_keys import coordinator_keys
+from silos.coordinator_identity import coordinator_keys
 from silos.credentials import Credentials
 from silos.folder import SITE_FILE
 from silos.home import reading

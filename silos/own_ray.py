@@ -10,6 +10,7 @@ Ray reads its settings when it is imported, so it is imported from here.
 
 import logging
 import os
+import resource
 import secrets
 import socket
 import sys
@@ -44,7 +45,7 @@ os.environ.update(_SETTINGS)
 import ray  # noqa: E402
 from ray._private import parameter  # noqa: E402
 
-__all__ = ["own_ray", "ray", "ray_in"]
+__all__ = ["limit_memory", "own_ray", "ray", "ray_in"]
 
 #: Ray keeps the first token that it reads for as long as its process lives.
 _TOKEN = secrets.token_hex(32)
@@ -128,3 +129,13 @@ def _free_ports(count: int) -> list[int]:
             if port not in found:
                 found.append(port)
     return found
+
+
+def limit_memory(most_bytes: int | None) -> None:
+    """Lets this process hold so many bytes of data; asking for more then fails, here only.
+
+    Nothing is limited where ``most_bytes`` is None.
+    """
+    if most_bytes is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))

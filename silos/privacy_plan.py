@@ -7,7 +7,7 @@ patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 from dataclasses import dataclass, replace
 
 from compliance.accounting import epsilon
-from compliance.documents import Form, show
+from compliance.formatting import Form, show
 from compliance.ledger import Ledger
 from compliance.ledger_records import Plan, Reservation
 from compliance.privacy_events import SampledGaussian

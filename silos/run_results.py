@@ -17,7 +17,7 @@ from compliance.study_shelf import StudyShelf
 from protocol.errors import MessageRefused, PolicyRefused, StudyRefused, WorkspaceRefused
 from protocol.run_notice import RunResult, open_end
 from protocol.tensors import model_digest
-from silos.coordinator_keys import coordinator_keys
+from silos.coordinator_identity import coordinator_keys
 from silos.home import reading
 from silos.kept_models import keep_model, model_file, read_model
 from silos.own_records import read_own_records

@@ -13,7 +13,7 @@ from typing import Any
 from compliance.approval_book import approvals_of
 from compliance.approvals import Approval
 from compliance.claim_words import PATIENTS, if_more_collude, while_few_collude
-from compliance.documents import Form, show
+from compliance.formatting import Form, show
 from compliance.joined_runs import JoinedRuns, told_state
 from compliance.store import Hospital
 from compliance.study_shelf import StudyShelf, index_beside

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from silos.confinement import confine
-from silos.memory_limit import limit_memory
+from silos.own_ray import limit_memory
 from silos.plain_values import to_bytes
 from silos.refused import Refused, told_as_value
 

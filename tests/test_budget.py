@@ -17,11 +17,11 @@ from rich.console import Console
 from collegium import cli
 from collegium.budget import show_budgets
 from collegium.preflight import describe_study
-from compliance import budget_words, rounding
+from compliance import rounding
 from compliance.budget_filter import Filter
-from compliance.budget_words import TWO_FIGURES, percent
 from compliance.ledger_records import Partition, Reservation
 from compliance.privacy_events import SampledGaussian
+from compliance.rounding import TWO_FIGURES, percent
 from compliance.store import Hospital, open_hospital, read_hospital
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.privacy import PatientPrivacy
@@ -367,5 +367,4 @@ def test_output_holds_no_key_and_no_folder(
 
 
 def test_examples_in_the_words_of_a_budget_hold() -> None:
-    assert doctest.testmod(budget_words).failed == 0
     assert doctest.testmod(rounding).failed == 0

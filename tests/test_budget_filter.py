@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance import booked_price, budget_filter, budget_words
+from compliance import booked_price, budget_filter, rounding
 from compliance.accounting import epsilon, joint_epsilon
 from compliance.booked_price import DEAR, times_too_dear
 from compliance.budget_filter import Filter
@@ -190,6 +190,6 @@ def test_ordinary_studies_are_not_called_dear_and_quiet_ones_are() -> None:
     assert times_too_dear(Filter(epsilon_max=3.5, delta=1e-6), (event(0.0, 0.5, 1),)) == math.inf
 
 
-@pytest.mark.parametrize("module", [budget_filter, budget_words, booked_price])
+@pytest.mark.parametrize("module", [budget_filter, rounding, booked_price])
 def test_examples_in_the_docstrings_hold(module: object) -> None:
     assert doctest.testmod(module).failed == 0  # type: ignore[arg-type]

@@ -20,10 +20,10 @@ from scipy.stats import chisquare
 
 from protocol.errors import FederationError, MessageRefused, OutOfOrder, QuorumLost
 from protocol.keystream import Words
+from protocol.masking import rebuild
 from protocol.messages import Advertise, Consistency, Masked, Message, Reveal, ShareHeader
 from protocol.silo_round import LEAST_COHORT
 from protocol.sum_round import Step, SumRound
-from protocol.unmasking import rebuild
 from tests.contexts import site_names
 from tests.reference.secure_sum import plain_sum
 from tests.sum_federation import FIRST, STEPS, Federation, reached

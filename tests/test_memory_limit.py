@@ -13,7 +13,7 @@ from tests.patience import PATIENCE
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import numpy as np
-from silos.memory_limit import limit_memory
+from silos.own_ray import (limit_memory)
 limit_memory({most})
 try:
     np.ones(200_000_000, dtype=np.uint8)

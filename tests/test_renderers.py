@@ -19,13 +19,12 @@ from compliance.documents import (
     Document,
     Fact,
     Facts,
-    Form,
     Section,
     Statement,
     Table,
-    show,
     tables,
 )
+from compliance.formatting import Form, show
 from compliance.interval import Interval
 from compliance.renderers import render_csv, render_html, render_json
 

@@ -9,8 +9,8 @@ from collegium import run_list
 from compliance import charts
 from compliance.chart_words import describe_utility
 from compliance.comparison import comparison_json
-from compliance.documents import show
 from compliance.dossier import Dossier, run_json
+from compliance.formatting import show
 from compliance.interval import Interval
 from compliance.released_metrics import TOO_FEW
 from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
