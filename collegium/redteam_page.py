@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from collegium.redteam import Findings
+from collegium.redteam_findings import Findings
 from collegium.redteam_noise import Audit
 from compliance.auditing import CHECK_LEVEL, Check
 from compliance.documents import (

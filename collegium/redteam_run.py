@@ -20,8 +20,9 @@ from sqlalchemy.orm import Session
 
 from collegium.consortium import Settings
 from collegium.hospital_records import read_hospitals
-from collegium.redteam import Findings, PastRun, Target, red_team
+from collegium.redteam import red_team
 from collegium.redteam_bench import Chances, MakeTrainer
+from collegium.redteam_findings import Findings, PastRun, Target
 from collegium.redteam_records import Parts
 from collegium.redteam_views import Claim
 from collegium.show import finish_folder

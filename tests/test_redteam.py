@@ -15,9 +15,10 @@ from scipy.stats import binom
 
 from collegium import cli, redteam_noise, redteam_records
 from collegium.hospital_records import read_hospitals
-from collegium.redteam import Target, red_team
+from collegium.redteam import red_team
 from collegium.redteam_bench import Chances, build_model
 from collegium.redteam_evaluation import evaluation_checks
+from collegium.redteam_findings import Target
 from collegium.redteam_noise import Audit, conformance, one_run_audits
 from collegium.redteam_patients import patient_checks
 from collegium.redteam_records import inversion, trained_model

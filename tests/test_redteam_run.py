@@ -11,8 +11,8 @@ from rich.console import Console
 
 from collegium import cli, redteam_noise, redteam_records, redteam_run
 from collegium.consortium import simulated_split_key
-from collegium.redteam import Findings
 from collegium.redteam_bench import Chances
+from collegium.redteam_findings import Findings
 from collegium.redteam_run import Places, red_team_run
 from compliance.audit_log import NewEntry
 from compliance.auditing import check_masks

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from collegium.redteam import Target
 from collegium.redteam_bench import Chances
+from collegium.redteam_findings import Target
 from collegium.redteam_noise import one_run_audits
 from collegium.redteam_views import views_of
 from protocol.study_file import read_study
