@@ -31,8 +31,7 @@ from coordinator.server_states import ServerStates
 from coordinator.site_tables import TABLES, figures_of, signed_tables
 from coordinator.store import SnapshotRow, Store, now
 from coordinator.strategies import STRATEGIES, Mean, ServerState
-from protocol.agreed_context import round_context
-from protocol.context import RoundContext
+from protocol.context import RoundContext, round_context
 from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.fixed_point import decode
 from protocol.identity import Roster, SigningKey

@@ -14,6 +14,9 @@ Rules:
 5. Attempts of one ``draw`` mask the same noised vectors. A silo reveals them
    among one set of sites only, so that at most one sum of them is ever
    unmasked. Another draw is another, independently noised vector.
+6. The coordinator opens a round with this context; a silo computes it again from its own copy of
+   study and roster and from the model bytes it received, and refuses any other. Only which round,
+   attempt and draw it is, and the log's head, come from the coordinator (``log_proof``).
 
 Source: ``secure-aggregation.md`` A.2; Bonawitz et al. 2017 (CCS), section 6.2.
 """
@@ -23,7 +26,7 @@ from functools import cached_property
 from typing import Annotated
 
 from protocol.encoding import Json, digest_json
-from protocol.evaluation_vector import OWN_CELLS
+from protocol.evaluation_vector import OWN_CELLS, EvaluationVector
 from protocol.forms import (
     MAX_SITES,
     SITE_NAME,
@@ -38,11 +41,17 @@ from protocol.forms import (
 from protocol.no_wrap import (
     Words,
     fits,
+    least_ring_bits,
     most_of_counts,
     most_of_updates,
     require_sum_of_counts,
     require_sum_of_updates,
 )
+from protocol.noise_shares import NoiseShares
+from protocol.privacy import DistributedPrivacy
+from protocol.study import Study
+from protocol.tensors import Tensors, layout_of, model_digest
+from protocol.update_vector import UpdateVector
 
 PROTOCOL = "sa1"
 #: Suite 1: X25519, Ed25519, HKDF-SHA256, AES-256-CTR, AES-256-GCM.
@@ -188,3 +197,52 @@ def _real(written: str) -> float:
     if repr(value) != written:
         raise ValueError(f"bound {written!r} is not the canonical spelling {value!r}")
     return value
+
+
+def round_context(
+    study: Study,
+    *,
+    run_id: str,
+    roster_digest: str,
+    purpose: str,
+    number: int,
+    attempt: int,
+    draw: int,
+    log_size: int,
+    log_root: str,
+    model: Tensors,
+) -> RoundContext:
+    """Returns the one context in which this round may take place."""
+    vector = UpdateVector.of(layout_of(model), study.training.strategy)
+    evaluation = EvaluationVector(bins=study.evaluation.bins)
+    training, aggregation = purpose == "training", study.aggregation
+    sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits
+    if training and isinstance(study.privacy, DistributedPrivacy):
+        bound, frac_bits = NoiseShares.of(study, study.privacy, vector.size).bound, 0
+    most = (
+        most_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
+        if training
+        else most_of_counts(sites=sites)
+    )
+    return RoundContext(
+        study_digest=study.digest,
+        run_id=run_id,
+        purpose=purpose,
+        round=number,
+        attempt=attempt,
+        draw=draw,
+        log_size=log_size,
+        log_root=log_root,
+        roster_digest=roster_digest,
+        cohort=study.site_names,
+        threshold=study.threshold,
+        colluders=aggregation.colluders,
+        model_hash=model_digest(model),
+        layout_hash=vector.digest if training else evaluation.digest,
+        dim=vector.size if training else evaluation.size,
+        ring_bits=least_ring_bits(most),
+        frac_bits=frac_bits if training else 0,
+        bound=f"{bound!r}" if training else COUNTS,
+        weights_hash=study.weights_digest,
+        dp_event_hash=study.privacy_digest(purpose),
+    )

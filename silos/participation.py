@@ -29,8 +29,7 @@ from compliance.ledger_records import SentToken
 from compliance.log_heads import LogHeads
 from compliance.privacy_events import SampledGaussian
 from compliance.store import Hospital
-from protocol.agreed_context import round_context
-from protocol.context import RoundContext
+from protocol.context import RoundContext, round_context
 from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import encode_counts

@@ -12,7 +12,7 @@ from compliance.accounting import epsilon
 from compliance.ledger_records import State
 from coordinator.runner import mean_of
 from coordinator.strategies import STRATEGIES, Mean
-from protocol.agreed_context import round_context
+from protocol.context import round_context
 from protocol.errors import CohortRefused, QuorumLost, StudyRefused
 from protocol.exchange import Request
 from protocol.keystream import Words

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from protocol.agreed_context import round_context
+from protocol.context import round_context
 from protocol.errors import MessageRefused, OutOfOrder, SumRefused
 from protocol.exchange import Reply, Request
 from protocol.identity import COORDINATOR, Member, SigningKey

@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.agreed_context import round_context
-from protocol.context import RoundContext
+from protocol.context import RoundContext, round_context
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
 from protocol.exchange import Reply, Request
 from protocol.fixed_point import decode_counts

@@ -16,8 +16,7 @@ from pathlib import Path
 from random import Random
 
 from protocol import errors
-from protocol.agreed_context import round_context
-from protocol.context import RoundContext
+from protocol.context import RoundContext, round_context
 from protocol.encoding import digest
 from protocol.errors import FederationError, MessageRefused
 from protocol.exchange import Reply, Request
