@@ -165,7 +165,7 @@ def exact_epsilon_of_one_step(noise_multiplier: float, rate: float, delta: float
     return high
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.floats(0.8, 8), st.floats(1e-3, 0.9))
 def test_epsilon_of_one_step_is_its_exact_value_from_above(
     noise_multiplier: float, rate: float

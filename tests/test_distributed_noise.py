@@ -170,8 +170,8 @@ def noises(study: Study, folder: Path) -> np.ndarray:
 
 
 def test_noise_in_the_sum_is_what_theory_says(tmp_path: Path) -> None:
-    rounds = ONE_STEP.replace("rounds: 3", "rounds: 60")
-    study = distributed(DISTRIBUTED.replace("epsilon: 4", "epsilon: 15"), rounds)
+    rounds = ONE_STEP.replace("rounds: 3", "rounds: 30")
+    study = distributed(DISTRIBUTED.replace("epsilon: 4", "epsilon: 11"), rounds)
     found = noises(study, tmp_path)
     expected = 2.5 / math.sqrt(2) * math.sqrt(4)  # four shares
     statistic = float((found**2).sum() / expected**2)

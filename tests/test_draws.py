@@ -282,14 +282,14 @@ class Schedule(Federation):
 
 def test_of_all_sums_of_a_draw_one_at_most_is_ever_unmasked() -> None:
     outcomes: Counter[int] = Counter()
-    for seed in range(40):
+    for seed in range(20):
         random, schedule = Random(seed), Schedule()
         for _ in range(8):
             schedule.try_once(random)
         for survivors in schedule.unmasked.values():
             outcomes[len(survivors)] += 1
     assert set(outcomes) == {1}
-    assert outcomes[1] > 40  # and not because nothing was unmasked
+    assert outcomes[1] > 20  # and not because nothing was unmasked
 
 
 def test_silo_signs_no_other_survivors_for_a_draw_that_it_has_revealed() -> None:

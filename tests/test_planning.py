@@ -55,7 +55,7 @@ def test_advice_priced_again_keeps_its_epsilon(
     assert plan.event.steps == plan.steps + 1  # a spare draw is paid for
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.floats(0.3, 6), st.floats(1.01, 3), st.sampled_from([(0.2, 10), (0.2, 100), (1.0, 30)]))
 def test_more_epsilon_never_needs_more_noise(
     target: float, factor: float, setting: tuple[float, int]
