@@ -1,5 +1,5 @@
 """``python -m collegium`` is the ``collegium`` command."""
 
-from collegium.cli import main
+from collegium.cli.main import main
 
 main()

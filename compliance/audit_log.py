@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from protocol.errors import MessageRefused, StoreBroken
-from protocol.identity import SigningKey
-from protocol.log_entry import LogEntry, parse_log_entry
-from protocol.log_proof import open_head
-from protocol.merkle import Frontier, leaf_hash
-from protocol.note import checkpoint_text, log_origin, sign_note
+from protocol.identity.roster import SigningKey
+from protocol.log.entry import LogEntry, parse_log_entry
+from protocol.log.merkle import Frontier, leaf_hash
+from protocol.log.signed_note import checkpoint_text, log_origin, sign_note
+from protocol.secagg.log_proof import open_head
 
 
 @dataclass(frozen=True, kw_only=True)

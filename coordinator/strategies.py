@@ -3,7 +3,7 @@
 A strategy is a pair of pure functions, in the manner of FedJAX: ``init`` makes
 the server's state from the first parameters, ``apply`` makes the next state
 from the mean update and the scalars that it needs
-(``protocol.update_vector.NEEDS``). The state is a frozen record of plain
+(``protocol.vectors.update.NEEDS``). The state is a frozen record of plain
 arrays, so that it can be kept and compared.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.study import Training
+from protocol.study.study import Training
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit_log import LoggedEntry
-from compliance.dossier import (
+from compliance.facts.dossier import (
     Audit,
     Dossier,
     EntryFacts,
@@ -20,13 +20,11 @@ from compliance.dossier import (
     SiteFacts,
     Verification,
 )
-from compliance.interval import Interval
-from compliance.utility import EXACT, RELEASED, UtilityPoint, Withheld
-from coordinator.conduct import conduct_from
-from coordinator.evaluation import risks_from
-from coordinator.faults import Faults
-from coordinator.run_progress import RunProgress, read_progress
-from coordinator.store import (
+from compliance.facts.interval import Interval
+from compliance.facts.privacy_utility import EXACT, RELEASED, UtilityPoint, Withheld
+from coordinator.audit.faults import Faults
+from coordinator.audit.verification import check_records
+from coordinator.database.store import (
     ReferenceRow,
     RoundRow,
     RunRow,
@@ -36,13 +34,15 @@ from coordinator.store import (
     head_after,
     logged_entries,
 )
-from coordinator.verification import check_records
-from coordinator.workspace import Workspace
+from coordinator.database.workspace import Workspace
+from coordinator.rounds.conduct import conduct_from
+from coordinator.rounds.evaluation import risks_from
+from coordinator.runs.progress import RunProgress, read_progress
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.modes import question
-from protocol.privacy import PatientPrivacy
-from protocol.study import KeyedHashSplit, Study
-from protocol.summary import Summary, read_summary, read_words
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import KeyedHashSplit, Study
+from protocol.study.variants import question
+from protocol.transport.privacy_summary import Summary, read_summary, read_words
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,14 +17,21 @@ from pathlib import Path
 
 import streamlit as st
 
-from compliance import charts, sections
-from compliance.chart_words import WITHOUT_PRIVACY, gap_words, interval_words, site_claim, unclaimed
-from compliance.comparison import gaps
-from compliance.documents import Document, Statement, Table, Tone
-from compliance.dossier import Dossier
-from compliance.formatting import Form, show
-from compliance.reports import privacy_report, render_csv, render_html, render_json
-from compliance.utility import UtilityPoint, Withheld, compares_modes
+from compliance.charts import run as charts
+from compliance.charts.descriptions import (
+    WITHOUT_PRIVACY,
+    gap_words,
+    interval_words,
+    site_claim,
+    unclaimed,
+)
+from compliance.facts.comparison import gaps
+from compliance.facts.dossier import Dossier
+from compliance.facts.formatting import Form, show
+from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
+from compliance.reports import sections
+from compliance.reports.document import Document, Statement, Table, Tone
+from compliance.reports.privacy_report import privacy_report, render_csv, render_html, render_json
 from coordinator.views import open_views
 from dashboard import presentation
 from dashboard.presentation import Views

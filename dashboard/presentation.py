@@ -7,11 +7,11 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from compliance.documents import Table
-from compliance.dossier import Dossier, EntryFacts, Verification
-from compliance.formatting import Cell, Form, show
-from compliance.interval import Interval
-from compliance.utility import MODES, UtilityPoint, Withheld
+from compliance.facts.dossier import Dossier, EntryFacts, Verification
+from compliance.facts.formatting import Cell, Form, show
+from compliance.facts.interval import Interval
+from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
+from compliance.reports.document import Table
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~:$&-])")
 _ORDER = {"finished": 0, "running": 1}

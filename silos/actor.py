@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from protocol.exchange import Reply, Request
-from silos.own_ray import ray
-from silos.refused import told_as_value
+from protocol.transport.steps import Reply, Request
+from silos.isolation.remote_error import told_as_value
+from silos.training.ray_runtime import ray
 
 Value = TypeVar("Value")
 #: The hospital for which an actor works now.
@@ -80,7 +80,7 @@ class SimulatedSilo:
         """
 
         def work() -> Any:
-            from silos.silo import Silo  # imports nothing heavy yet
+            from silos.rounds.silo import Silo  # imports nothing heavy yet
 
             self._home.mkdir(parents=True, exist_ok=True)
             _log_at_home(self._home / "silo.log", self._site)
@@ -99,7 +99,7 @@ class SimulatedSilo:
 
     def warm_up(self) -> None:
         """Imports what training will need, while others still get ready."""
-        import silos.trainer  # noqa: F401
+        import silos.training.trainer  # noqa: F401
 
     def join(self, invitation: Any) -> Any:
         """See ``Silo.join``."""
@@ -135,9 +135,9 @@ class SimulatedSilo:
 
 
 def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) -> Any:
-    from silos.crew import RayCrew
-    from silos.step_form import StepForm
-    from silos.trainer import Trainer
+    from silos.training.step_form import StepForm
+    from silos.training.trainer import Trainer
+    from silos.training.worker_pool import RayCrew
 
     form = StepForm.of(study, site)
     crew = RayCrew(study, form, train.features, train.labels, workers)

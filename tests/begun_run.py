@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from coordinator.store import RunRow, Store, now
-from coordinator.workspace import Workspace
+from coordinator.database.store import RunRow, Store, now
+from coordinator.database.workspace import Workspace
 from tests.studies import small_study
 
 RUN = "20261126-101500-0a1b"

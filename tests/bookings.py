@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from compliance.budget_filter import Filter
-from compliance.ledger_records import Reservation, SentToken
-from compliance.privacy_events import SampledGaussian
-from compliance.store import Hospital, open_hospital
+from compliance.ledger.entries import Reservation, SentToken
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.events import SampledGaussian
+from silos.database.database import Hospital, open_hospital
 
 #: What the budget of these tests holds, in rho, at its upper and at its lower order.
 HELD, HELD_BELOW = Filter(epsilon_max=8.0, delta=2e-5).capacities

@@ -11,7 +11,7 @@ import sys
 from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import patch
 
-from collegium import cli
+from collegium.cli import main as cli
 from tests.patience import PATIENCE
 
 COMMAND = [sys.executable, "-m", "collegium"]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from silos.confinement import confine
+from silos.isolation.confinement import confine
 
 
 def tried(act: Callable[[], object]) -> str:

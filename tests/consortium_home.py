@@ -10,20 +10,20 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from coordinator.authority import Authority
-from coordinator.home import make_home
-from coordinator.members import Members
-from coordinator.store import Store
-from coordinator.verification import Verified, verify_records
-from coordinator.workspace import Workspace
-from protocol.enrolment import (
+from coordinator.audit.verification import Verified, verify_records
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
+from coordinator.membership.authority import Authority
+from coordinator.membership.directory import make_home
+from coordinator.membership.members import Members
+from protocol.identity.roster import Roster, SigningKey, sign_roster
+from protocol.transport.enrolment import (
     CertificateReply,
     EnrolmentInvitation,
     parse,
     request_enrolment,
     to_bytes,
 )
-from protocol.identity import Roster, SigningKey, sign_roster
 
 URL = "https://localhost:8443"
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from protocol.context import RoundContext
+from protocol.secagg.context import RoundContext
 
 
 def site_names(count: int) -> tuple[str, ...]:

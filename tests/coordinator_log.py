@@ -4,11 +4,11 @@ from copy import deepcopy
 from typing import Any
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
-from protocol.context import RoundContext
-from protocol.identity import SigningKey
-from protocol.log_entry import RESULT
-from protocol.log_proof import LoggedResult, LogProof
-from protocol.merkle_tree import Tree
+from protocol.identity.roster import SigningKey
+from protocol.log.entry import RESULT
+from protocol.log.merkle_proofs import Tree
+from protocol.secagg.context import RoundContext
+from protocol.secagg.log_proof import LoggedResult, LogProof
 
 TIME = "2026-01-05T08:00:00.000Z"
 

@@ -12,11 +12,11 @@ from statistics import NormalDist
 
 import numpy as np
 
-from compliance.accounting import calibrate
-from coordinator.evaluation import proportion, released_metrics
-from pipelines.metrics import histogram
-from protocol.evaluation_vector import noise_deviations
-from protocol.score_grid import ScoreGrid
+from compliance.privacy.accounting import calibrate
+from coordinator.rounds.evaluation import proportion, released_metrics
+from pipelines.evaluation.metrics import histogram
+from protocol.vectors.evaluation import noise_deviations
+from protocol.vectors.score_grid import ScoreGrid
 
 HOSPITALS = 4
 #: Epsilon by patients' release at delta 1e-5; None is no noise.

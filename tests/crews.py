@@ -9,16 +9,16 @@ import sys
 
 import numpy as np
 
-from collegium.consortium import simulation_ray
+from collegium.simulation.consortium import simulation_ray
 from pipelines.records import Records
-from protocol.study_file import read_study
-from protocol.tensors import Tensors, flatten
-from silos.crew import RayCrew
-from silos.entropy import FixedEntropy
-from silos.own_ray import ray
-from silos.step_form import Drawn, StepForm
-from silos.trainer import Trainer
-from silos.worker import Crew
+from protocol.study.study_file import read_study
+from protocol.vectors.tensors import Tensors, flatten
+from silos.training.randomness import FixedEntropy
+from silos.training.ray_runtime import ray
+from silos.training.step_form import Drawn, StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import Crew
+from silos.training.worker_pool import RayCrew
 from tests.studies import changed
 
 STUDY = read_study(

@@ -16,20 +16,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from compliance.store import open_hospital
-from coordinator.home import make_home, open_members
-from coordinator.http_link import HttpLink
-from coordinator.service import Service
-from protocol.consortium_root import coordinator_of
+from coordinator.delivery.http_link import HttpLink
+from coordinator.membership.directory import make_home, open_members
+from coordinator.runs.service import Service
 from protocol.encoding import blob_digest
-from protocol.enrolment import to_bytes
 from protocol.errors import LinkLost
-from protocol.exchange import Request
-from protocol.identity import SigningKey
-from protocol.wire import Answer, Delivery
-from silos.credentials import read_invitation
-from silos.enrolling import enrol
-from silos.wire import Wire
+from protocol.identity.consortium_root import coordinator_of
+from protocol.identity.roster import SigningKey
+from protocol.transport.enrolment import to_bytes
+from protocol.transport.requests import Answer, Delivery
+from protocol.transport.steps import Request
+from silos.config.credentials import read_invitation
+from silos.database.database import open_hospital
+from silos.network.client import Wire
+from silos.network.enrolment import enrol
 from tests.patience import PATIENCE
 
 T = TypeVar("T")

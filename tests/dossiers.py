@@ -4,10 +4,16 @@ import base64
 import hashlib
 from dataclasses import replace
 
-from compliance.dossier import Audit, Dossier, EntryFacts, RoundFacts, SecondOpinionFacts, SiteFacts
-from compliance.interval import Interval
-from compliance.released_metrics import TOO_FEW
-from compliance.utility import (
+from compliance.facts.dossier import (
+    Audit,
+    Dossier,
+    EntryFacts,
+    RoundFacts,
+    SecondOpinionFacts,
+    SiteFacts,
+)
+from compliance.facts.interval import Interval
+from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
     LOCAL,
@@ -16,7 +22,8 @@ from compliance.utility import (
     RELEASED,
     UtilityPoint,
 )
-from protocol.summary import Summary
+from compliance.facts.released_metrics import TOO_FEW
+from protocol.transport.privacy_summary import Summary
 
 SITES = ("east", "north", "south", "west")
 

@@ -6,16 +6,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.noise import DiscreteGaussian
+from compliance.privacy.noise import DiscreteGaussian
 from pipelines.records import Records
-from protocol.keystream import Keystream
-from protocol.noise_shares import units_for
-from protocol.study import Study
-from protocol.tensors import Tensors
-from silos.entropy import Entropy, FixedEntropy, Moment
-from silos.step_form import Drawn
-from silos.trainer import Trainer
-from silos.worker import Crew
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.vectors.keystream import Keystream
+from protocol.vectors.tensors import Tensors
+from silos.training.randomness import Entropy, FixedEntropy, Moment
+from silos.training.step_form import Drawn
+from silos.training.trainer import Trainer
+from silos.training.worker import Crew
 
 
 class WeakNoise(Trainer):

@@ -12,25 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.audit_log import NewEntry
-from compliance.noise import DiscreteGaussian, poisson_sample
-from compliance.store import open_hospital
-from coordinator.evidence import RoundShelf
-from coordinator.runner import Outcome, Runner
-from coordinator.store import RunRow, Store, now
-from coordinator.workspace import Workspace
-from pipelines.metrics import histogram, two_by_two
+from compliance.privacy.noise import DiscreteGaussian, poisson_sample
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.store import RunRow, Store, now
+from coordinator.database.workspace import Workspace
+from coordinator.rounds.training import Outcome, Runner
+from pipelines.evaluation.metrics import histogram, two_by_two
+from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records
-from pipelines.reference_inputs import reference_inputs
 from protocol.encoding import digest, digest_json
-from protocol.exchange import Reply, Request
-from protocol.identity import CoordinatorIdentity
-from protocol.score_grid import ScoreGrid
-from protocol.study import Study
-from protocol.summary import SignedSummary, Summary, open_summary, signed_words
-from protocol.tensors import Tensors, decode_tensors
-from silos.entropy import Entropy, Moment
-from silos.invitation import Invitation
-from silos.silo import Silo
+from protocol.identity.roster import CoordinatorIdentity
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, signed_words
+from protocol.transport.steps import Reply, Request
+from protocol.vectors.score_grid import ScoreGrid
+from protocol.vectors.tensors import Tensors, decode_tensors
+from silos.database.database import open_hospital
+from silos.rounds.invitation import Invitation
+from silos.rounds.silo import Silo
+from silos.training.randomness import Entropy, Moment
 from tests.rosters import roster_with
 
 UNITS = 2**17

@@ -4,8 +4,8 @@ import json
 from contextlib import closing
 from pathlib import Path
 
-from compliance.approval_book import approvals_of
-from silos.site_template import site_template
+from silos.config.site_template import site_template
+from silos.database.approvals import approvals_of
 from tests.network import Network
 from tests.studies import small_study
 

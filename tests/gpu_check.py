@@ -24,7 +24,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.engine_choice import (
+from pipelines.evaluation.metrics import auroc
+from pipelines.gradients.clipping import clip_to_integers
+from pipelines.gradients.engine_choice import (
     TOLERANCE,
     Sample,
     distance,
@@ -32,18 +34,16 @@ from pipelines.engine_choice import (
     moved_copy,
     one_backward_per_record,
 )
-from pipelines.engines import ENGINES
-from pipelines.gradients import clip_to_integers
-from pipelines.metrics import auroc
-from pipelines.networks import build
+from pipelines.gradients.engines import ENGINES
+from pipelines.networks.networks import build
 from pipelines.records import Records
-from protocol.noise_shares import units_for
-from protocol.study import Study
-from protocol.tensors import Tensors, flatten, layout_of, unflatten
-from silos.entropy import SecretEntropy
-from silos.step_form import PatientRecords, StepForm
-from silos.trainer import Trainer
-from silos.worker import Worker
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
+from silos.training.randomness import SecretEntropy
+from silos.training.step_form import PatientRecords, StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import Worker
 from tests.bench import studies
 
 #: Of the bound: how far a patient's clipped gradient may be from the processor's. A unit at the

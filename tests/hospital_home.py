@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from compliance.store import open_hospital
-from coordinator.authority import utc_now
-from protocol.enrolment import CertificateReply, parse, request_enrolment, to_bytes
-from protocol.identity import SigningKey
-from silos.credentials import Credentials
+from coordinator.membership.authority import utc_now
+from protocol.identity.roster import SigningKey
+from protocol.transport.enrolment import CertificateReply, parse, request_enrolment, to_bytes
+from silos.config.credentials import Credentials
+from silos.database.database import open_hospital
 from tests.consortium_home import ConsortiumHome
 from tests.federation import write_hospitals
 from tests.sites import SITE

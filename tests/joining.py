@@ -3,15 +3,15 @@
 from contextlib import closing
 from pathlib import Path
 
-from compliance.store import open_hospital
-from protocol.identity import Member, SigningKey
-from protocol.study_file import read_study
-from protocol.summary import Summary, open_summary
-from silos.consent import Consent
-from silos.invitation import Invitation
-from silos.silo import Silo
-from silos.site_acts import approve
-from silos.site_file import site_file_of, source_path
+from protocol.identity.roster import Member, SigningKey
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import Summary, open_summary
+from silos.config.site_file import site_file_of, source_path
+from silos.config.study_authorization import Consent
+from silos.database.database import open_hospital
+from silos.operations.site import approve
+from silos.rounds.invitation import Invitation
+from silos.rounds.silo import Silo
 from tests.federation import LinearTrainer
 from tests.hospital_home import OFFICER
 from tests.rosters import COORDINATOR_KEY, roster_with

@@ -1,8 +1,8 @@
-"""A list of heads in memory (``compliance.listed_heads.Heads``)."""
+"""A list of heads in memory (``compliance.ledger.listed_heads.Heads``)."""
 
 from dataclasses import replace
 
-from compliance.listed_heads import FIRST, Head, Kind
+from compliance.ledger.listed_heads import FIRST, Head, Kind
 
 
 class MemoryHeads:

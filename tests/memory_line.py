@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from compliance.identity_keys import IdentityKeys
-from compliance.store import Hospital
 from protocol.errors import LinkLost, PolicyRefused
-from protocol.summary import SignedSummary, own_statements
+from protocol.transport.privacy_summary import SignedSummary, own_statements
+from silos.database.database import Hospital
+from silos.database.identity_keys import IdentityKeys
 from tests.consortium_home import ConsortiumHome
 
 
 class MemoryLine:
-    """A hospital's line; admitted with the key that the coordinator goes by (``silos.wire``).
+    """A hospital's line; admitted with the key that the coordinator goes by (``network.client``).
 
     ``fails`` names what is handed in and lost; ``words`` and ``masked`` are what the
     coordinator kept of its own.

@@ -15,26 +15,26 @@ from typing import Any
 
 from sqlalchemy import select
 
-from compliance.store import Hospital, open_hospital
-from compliance.store import utc_now as utc_text
-from compliance.study_shelf import StudyShelf
-from compliance.trusted_rosters import TrustedRosters
-from coordinator.authority import Authority, utc_now
-from coordinator.home import make_home, open_members
-from coordinator.network_run import Pace
-from coordinator.service import Service
-from coordinator.store import RoundRow, RunRow, Store
+from compliance.governance.study_store import StudyShelf
+from coordinator.database.store import RoundRow, RunRow, Store
+from coordinator.database.workspace import Workspace
+from coordinator.membership.authority import Authority, utc_now
+from coordinator.membership.directory import make_home, open_members
+from coordinator.runs.network_run import Pace
+from coordinator.runs.service import Service
 from coordinator.views import RunSummary, open_views
-from coordinator.workspace import Workspace
-from pipelines.tables import AS_DECLARED, CsvDialect
-from protocol.identity import CoordinatorIdentity, SigningKey, sign_roster
-from protocol.machine_evidence import MachineEvidence
-from protocol.study import Study
-from silos.attestation import AttestationPolicy, machine_evidence
-from silos.credentials import Credentials
-from silos.enrolling import enrol
-from silos.silo import MakeTrainer, Silo
-from silos.supervisor import Settings, Supervisor
+from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
+from protocol.identity.machine_evidence import MachineEvidence
+from protocol.identity.roster import CoordinatorIdentity, SigningKey, sign_roster
+from protocol.study.study import Study
+from silos.config.attestation import AttestationPolicy, machine_evidence
+from silos.config.credentials import Credentials
+from silos.database.database import Hospital, open_hospital
+from silos.database.database import utc_now as utc_text
+from silos.database.trusted_rosters import TrustedRosters
+from silos.network.enrolment import enrol
+from silos.network.supervisor import Settings, Supervisor
+from silos.rounds.silo import MakeTrainer, Silo
 from tests.federation import LinearTrainer, write_hospitals
 from tests.patience import PATIENCE
 from tests.tee import NOW

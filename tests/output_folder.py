@@ -9,12 +9,11 @@ from pathlib import Path
 from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
-from collegium.show import finish_folder
+from collegium.output.summary import finish_folder
 from compliance.audit_log import NewEntry, extend
-from coordinator.own_statements import statements_of
-from coordinator.references import keep_reference
-from coordinator.run_record import RunRecord
-from coordinator.store import (
+from coordinator.database.baselines import keep_reference
+from coordinator.database.own_statements import statements_of
+from coordinator.database.store import (
     CheckpointRow,
     EntryRow,
     LoggedRow,
@@ -23,11 +22,12 @@ from coordinator.store import (
     logged_entries,
     signed_heads,
 )
-from protocol.identity import SigningKey
-from protocol.log_entry import LogEntry
-from protocol.study import Study
-from protocol.tensors import decode_tensors
-from silos.own_words import read_own_words
+from coordinator.rounds.run_records import RunRecord
+from protocol.identity.roster import SigningKey
+from protocol.log.entry import LogEntry
+from protocol.study.study import Study
+from protocol.vectors.tensors import decode_tensors
+from silos.rounds.rollback_evidence import read_own_words
 from tests.databases import without_guards
 from tests.federation import Federation
 from tests.studies import small_study

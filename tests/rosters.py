@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from protocol.identity import CoordinatorIdentity, Member, Roster, SigningKey
-from protocol.timestamps import NEVER
+from protocol.identity.roster import CoordinatorIdentity, Member, Roster, SigningKey
+from protocol.identity.timestamps import NEVER
 
 #: A coordinator whose key and root are everybody's.
 COORDINATOR_KEY = SigningKey.from_bytes(bytes(31) + b"c")

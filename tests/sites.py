@@ -1,6 +1,6 @@
 """Site files for tests: one that allows the small study at hospital east, and ways to change it."""
 
-from silos.site_file import SiteFile, read_site_file
+from silos.config.site_file import SiteFile, read_site_file
 
 SITE = """\
 collegium_site: 1

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from compliance.store import Hospital
-from coordinator.authority import Authority, utc_now
-from coordinator.home import open_members
+from coordinator.membership.authority import Authority, utc_now
+from coordinator.membership.directory import open_members
 from protocol.encoding import blob_digest
-from protocol.identity import SigningKey
-from protocol.wire import PROOF_HEADER, Proof, sign_proof
-from silos.credentials import Credentials, trusting
-from silos.enrolling import enrol
+from protocol.identity.roster import SigningKey
+from protocol.transport.requests import PROOF_HEADER, Proof, sign_proof
+from silos.config.credentials import Credentials, trusting
+from silos.database.database import Hospital
+from silos.network.enrolment import enrol
 from tests.network import Network, Site
 from tests.patience import PATIENCE
 

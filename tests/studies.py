@@ -1,7 +1,7 @@
 """Study documents for tests: one small valid study as text, and ways to change it."""
 
-from protocol.study import Study
-from protocol.study_file import read_study
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 
 TABLE_STUDY = """\
 collegium: 1

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from protocol.context import RoundContext
 from protocol.errors import FederationError, MessageRefused
-from protocol.identity import COORDINATOR, Member, Roster, SigningKey
-from protocol.keystream import Words
-from protocol.masking import word_type
-from protocol.messages import M, Message, Origin, open_message, sign_message
-from protocol.silo_round import LEAST_COHORT, Binding, SiloRound
-from protocol.sum_round import Step, SumRound
+from protocol.identity.roster import COORDINATOR, Member, Roster, SigningKey
+from protocol.secagg.client import LEAST_COHORT, Binding, SiloRound
+from protocol.secagg.context import RoundContext
+from protocol.secagg.masking import word_type
+from protocol.secagg.messages import M, Message, Origin, open_message, sign_message
+from protocol.secagg.server import Step, SumRound
+from protocol.vectors.keystream import Words
 from tests.contexts import context_of, site_names
 from tests.rosters import roster_with
 

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
-from protocol.identity import Member
-from protocol.machine_evidence import MachineEvidence, report_data
-from silos.attestation import sev_snp, tdx
+from protocol.identity.machine_evidence import MachineEvidence, report_data
+from protocol.identity.roster import Member
+from silos.config.attestation import sev_snp, tdx
 
 #: When everything here is valid, and a moment before and after.
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -12,11 +12,11 @@ from dp_accounting.rdp import RdpAccountant
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance import accounting
-from compliance.accounting import _rdp_epsilon, calibrate, epsilon
-from compliance.privacy_events import SampledGaussian
-from compliance.renyi import rdp
-from compliance.rounding import rounded_up
+from compliance.privacy import accounting
+from compliance.privacy.accounting import _rdp_epsilon, calibrate, epsilon
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.renyi import rdp
+from compliance.privacy.rounding import rounded_up
 from protocol.errors import MessageRefused
 
 

@@ -10,9 +10,9 @@ import dp_accounting
 import pytest
 from dp_accounting.rdp import RdpAccountant
 
-from compliance.accounting import calibrate, epsilon
-from compliance.planning import Question, noise_on_average
-from compliance.privacy_events import SampledGaussian
+from compliance.planning.advice import Question, noise_on_average
+from compliance.privacy.accounting import calibrate, epsilon
+from compliance.privacy.events import SampledGaussian
 
 DELTA = 1e-5
 RATE, STEPS = 64 / 2000, 1000

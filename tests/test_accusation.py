@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.accusation import Accusation, Verdict, judge, parse_accusation
 from protocol.errors import MessageRefused, QuorumLost
-from protocol.identity import SigningKey
-from protocol.messages import Advertise, Complaint, Consistency, Reveal, ShareHeader
-from protocol.shares import OPENING_BYTES
-from protocol.sum_round import Step
+from protocol.identity.roster import SigningKey
+from protocol.secagg.evidence.accusation import Accusation, Verdict, judge, parse_accusation
+from protocol.secagg.messages import Advertise, Complaint, Consistency, Reveal, ShareHeader
+from protocol.secagg.secret_sharing import OPENING_BYTES
+from protocol.secagg.server import Step
 from tests.sum_federation import FIRST, Federation, reached
 from tests.test_hostile_silo import at, last_bit_flipped, revealing
 from tests.test_retries import FalseDealer

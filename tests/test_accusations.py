@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
-from coordinator.conduct import conduct_from
-from coordinator.faults import Faults
-from coordinator.round_book import RoundBook
-from coordinator.store import AccusationRow, RoundRow
-from coordinator.verification import check_records
-from protocol.accusation import Accusation, parse_accusation
+from coordinator.audit.faults import Faults
+from coordinator.audit.verification import check_records
+from coordinator.database.store import AccusationRow, RoundRow
+from coordinator.rounds.conduct import conduct_from
+from coordinator.rounds.round_records import RoundBook
+from protocol.codec import to_json
 from protocol.encoding import canonical
 from protocol.errors import StoreBroken
-from protocol.forms import to_json
-from protocol.study_file import read_study
+from protocol.secagg.evidence.accusation import Accusation, parse_accusation
+from protocol.study.study_file import read_study
 from tests.federation import Federation
 from tests.studies import TABLE_STUDY
 from tests.test_retries import FalseDealer, dishonest

@@ -13,18 +13,18 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from collegium import cli
-from compliance.approval_book import approvals_of
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.store import open_hospital
-from compliance.trusted_rosters import TrustedRosters
-from coordinator.control import controlling
-from coordinator.service import Service
-from coordinator.store import RunRow, Store, now
+from collegium.cli import main as cli
+from coordinator.database.store import RunRow, Store, now
+from coordinator.database.workspace import Workspace
+from coordinator.runs.admin_socket import controlling
+from coordinator.runs.service import Service
 from coordinator.views import open_views
-from coordinator.workspace import Workspace
-from protocol.identity import SigningKey
-from protocol.study_file import read_study
+from protocol.identity.roster import SigningKey
+from protocol.study.study_file import read_study
+from silos.database.approvals import approvals_of
+from silos.database.database import open_hospital
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.database.trusted_rosters import TrustedRosters
 from tests.consortium_home import ConsortiumHome
 from tests.hospital_home import OFFICER, enrol, make_east
 from tests.output_folder import RUNS, make_folder
@@ -185,7 +185,7 @@ def test_eighty_columns_cut_nothing_off(
 ) -> None:
     words, _ = QUESTIONS[command]
     wide = asked(places, command, words).stdout
-    for room in ("silos.console.Console", "coordinator.console.Console"):
+    for room in ("collegium.output.silo_console.Console", "collegium.output.console.Console"):
         monkeypatch.setattr(room, lambda **given: Console(**given | {"width": 80}))
     narrow = asked(places, command, words).stdout
     assert letters(narrow) == letters(wide) and "\u2026" not in narrow

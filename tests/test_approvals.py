@@ -11,13 +11,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, text
 
-from compliance.approval_book import ApprovalTable, approvals_of
-from compliance.approvals import Approval, Approvals, ApprovalStorage, Decision
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.private_keys import PrivateKeys
-from compliance.store import MIGRATIONS, Hospital, open_hospital
-from compliance.study_shelf import StudyShelf
-from compliance.trusted_rosters import TrustedRosters
+from compliance.governance.approvals import Approval, Approvals, ApprovalStorage, Decision
+from compliance.governance.study_store import StudyShelf
 from protocol.encoding import digest
 from protocol.errors import (
     MessageRefused,
@@ -26,7 +21,12 @@ from protocol.errors import (
     StoreBroken,
     StudyRefused,
 )
-from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
+from protocol.identity.roster import Member, Roster, SignedRoster, SigningKey, sign_roster
+from silos.database.approvals import ApprovalTable, approvals_of
+from silos.database.database import MIGRATIONS, Hospital, open_hospital
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.database.private_keys import PrivateKeys
+from silos.database.trusted_rosters import TrustedRosters
 from tests.databases import allow_updates, run_sql
 from tests.memory_heads import MemoryHeads
 from tests.rosters import roster_with

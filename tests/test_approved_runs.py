@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from compliance.approval_book import approvals_of
-from compliance.approvals import Approval
-from compliance.ledger import Ledger
-from compliance.ledger_records import Reservation
-from compliance.store import Hospital, open_hospital
+from compliance.governance.approvals import Approval
+from compliance.ledger.entries import Reservation
+from compliance.ledger.ledger import Ledger
 from protocol.counted import counted
 from protocol.errors import PolicyRefused
-from protocol.identity import Member, SigningKey
-from protocol.study_file import read_study
-from silos.consent import Consent
-from silos.invitation import Invitation
-from silos.silo import Silo
-from silos.site_acts import approve, describe_request, list_studies
+from protocol.identity.roster import Member, SigningKey
+from protocol.study.study_file import read_study
+from silos.config.study_authorization import Consent
+from silos.database.approvals import approvals_of
+from silos.database.database import Hospital, open_hospital
+from silos.operations.site import approve, describe_request, list_studies
+from silos.rounds.invitation import Invitation
+from silos.rounds.silo import Silo
 from tests.federation import LinearTrainer
 from tests.hospital_home import MEDIC, OFFICER, make_east
 from tests.network import Network

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from coordinator.attendance import GONE_SECONDS, Attendance
-from coordinator.run_progress import (
+from collegium.cli.coordinator_service import duration
+from coordinator.runs.attendance import GONE_SECONDS, Attendance
+from coordinator.runs.progress import (
     RoundClock,
     RunProgress,
     forget_progress,
     read_progress,
     write_progress,
 )
-from coordinator.service_cli import duration
 
 SITES = ("east", "north", "west")
 

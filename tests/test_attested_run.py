@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from coordinator.network_run import Pace
+from coordinator.runs.network_run import Pace
 from protocol.errors import WorkspaceRefused
-from protocol.machine_evidence import MachineEvidence
-from protocol.study_file import read_study
+from protocol.identity.machine_evidence import MachineEvidence
+from protocol.study.study_file import read_study
 from tests.network import Network, until
 from tests.patience import PATIENCE
 from tests.studies import small_study

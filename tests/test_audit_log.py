@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend, verify_log
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
-from protocol.identity import SigningKey
-from protocol.merkle import leaf_hash, root
+from protocol.identity.roster import SigningKey
+from protocol.log.merkle import leaf_hash, root
 
 KEY = SigningKey.from_bytes(bytes(range(32)))
 

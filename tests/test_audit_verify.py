@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from collegium.audit_inputs import AuditInputs
-from collegium.show import export_report
-from collegium.verify import recompute_round, verify_folder
+from collegium.output.summary import export_report
+from collegium.verification.inputs import AuditInputs
+from collegium.verification.verify import recompute_round, verify_folder
 from compliance.audit_log import NewEntry
-from coordinator.references import keep_reference
-from coordinator.store import Store
+from coordinator.database.baselines import keep_reference
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
 from coordinator.views import open_views
-from coordinator.workspace import Workspace
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.study_file import read_study
-from silos.site_template import site_template
+from protocol.study.study_file import read_study
+from silos.config.site_template import site_template
 from tests.commands import ask
 from tests.output_folder import RUNS, change, kept_note, make_folder, rewrite_log, without_run
 from tests.studies import changed, small_study

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from compliance.auditing import (
+from compliance.empirical_audit.checks import (
     CHECK_LEVEL,
     cell_chances,
     check_inclusion,
@@ -21,8 +21,8 @@ from compliance.auditing import (
     check_whole_numbers,
     worst_of_each,
 )
-from compliance.noise import DiscreteGaussian
-from protocol.keystream import Keystream, derive_key
+from compliance.privacy.noise import DiscreteGaussian
+from protocol.vectors.keystream import Keystream, derive_key
 from tests.reference.discrete_gaussian import pmf
 
 SIGMA = 5.5 * 2**17

@@ -13,9 +13,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder
 from cryptography.x509.verification import Store as Trusted
 
-from coordinator.authority import Authority
-from coordinator.certificates import BACKDATED, pem, requested_key
-from coordinator.home import make_home, open_members
+from coordinator.membership.authority import Authority
+from coordinator.membership.certificates import BACKDATED, pem, requested_key
+from coordinator.membership.directory import make_home, open_members
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from tests.consortium_home import Clock, ConsortiumHome, csr
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyrage
 import pytest
 
-from compliance.store import open_hospital
 from protocol.errors import PolicyRefused, SiteFileRefused, WorkspaceRefused
-from silos.backup import back_up, restore
-from silos.site_file import read_site_file
+from silos.config.site_file import read_site_file
+from silos.database.database import open_hospital
+from silos.operations.backup import back_up, restore
 from tests.hospital_home import make_east
 from tests.sites import SITE
 

@@ -14,21 +14,21 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from collegium import cli
-from collegium.budget import show_budgets
-from collegium.preflight import describe_study
-from compliance import rounding
-from compliance.budget_filter import Filter
-from compliance.ledger_records import Partition, Reservation
-from compliance.privacy_events import SampledGaussian
-from compliance.rounding import TWO_FIGURES, percent
-from compliance.store import Hospital, open_hospital, read_hospital
+from collegium.cli import main as cli
+from collegium.studies.preflight import describe_study
+from collegium.verification.budget import show_budgets
+from compliance.ledger.entries import Partition, Reservation
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy import rounding
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.rounding import TWO_FIGURES, percent
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
-from protocol.privacy import PatientPrivacy
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.budget_words import forecast_words
-from silos.privacy_plan import PrivacyPlan
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.database.database import Hospital, open_hospital, read_hospital
+from silos.operations.budget_words import forecast_words
 from tests.bookings import HELD
 from tests.federation import Federation
 from tests.studies import changed

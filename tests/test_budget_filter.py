@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance import booked_price, budget_filter, rounding
-from compliance.accounting import epsilon, joint_epsilon
-from compliance.booked_price import DEAR, times_too_dear
-from compliance.budget_filter import Filter
-from compliance.privacy_events import JointRelease, SampledGaussian
-from compliance.renyi import conversion, rdp
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy import booked_price, budget_filter, rounding
+from compliance.privacy.accounting import epsilon, joint_epsilon
+from compliance.privacy.booked_price import DEAR, times_too_dear
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.events import JointRelease, SampledGaussian
+from compliance.privacy.renyi import conversion, rdp
 from protocol.errors import StudyRefused
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.privacy_plan import PrivacyPlan
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 
 ROOT = Path(__file__).parent.parent
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance import charts
-from compliance.chart_words import (
+from compliance.charts import run as charts
+from compliance.charts.descriptions import (
     TOO_FEW,
     _place,
     describe_privacy,
@@ -18,8 +18,8 @@ from compliance.chart_words import (
     describe_utility,
     site_claim,
 )
-from compliance.interval import Interval
-from compliance.utility import (
+from compliance.facts.interval import Interval
+from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
     LOCAL,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from collegium import cli
-from collegium.sweep import parse_epsilons, parse_seeds
-from coordinator.home import make_home
-from coordinator.store import Store
-from coordinator.workspace import Workspace
+from collegium.cli import main as cli
+from collegium.simulation.sweep import parse_epsilons, parse_seeds
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
+from coordinator.membership.directory import make_home
 from protocol.errors import StudyRefused
 from tests.federation import write_hospitals
 from tests.studies import TABLE_STUDY, changed, small_study

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.cohort import Records, check_cohort, columns_to_keep, load_cohort
+from pipelines.cohort.loading import Records, check_cohort, columns_to_keep, load_cohort
 from pipelines.records import number_patients, patient_token
-from pipelines.tables import CsvDialect
-from protocol.contract import ImageCohort, TableCohort
+from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import CohortRefused
-from protocol.study import BUNDLED, ColumnSplit, Deal, KeyedHashSplit
+from protocol.study.cohort import ImageCohort, TableCohort
+from protocol.study.study import BUNDLED, ColumnSplit, Deal, KeyedHashSplit
 
 NUMBER = {"name": "age", "kind": "number", "range": [0, 120], "centre": 50, "scale": 10}
 CATEGORY = {"name": "sex", "kind": "category", "values": ["F", "M", "X"]}
@@ -440,7 +440,7 @@ def test_header_that_asks_for_more_memory_than_the_file_has_is_refused(tmp_path)
 
 
 def test_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.images.MAX_BYTES", 10_000)
+    monkeypatch.setattr("pipelines.sources.npz_images.MAX_BYTES", 10_000)
     header = {"descr": "|u1", "fortran_order": False, "shape": (1000, 4, 5)}
     write_member(tmp_path / "bomb.npz", header, b"\0" * 20_000)
     assert (tmp_path / "bomb.npz").stat().st_size < 1000
@@ -502,8 +502,9 @@ def test_columns_to_keep_are_those_of_split_and_deal():
 
 def test_reading_records_imports_no_torch():
     code = (
-        "import sys, pipelines.cohort, pipelines.dealing, pipelines.splits, pipelines.metrics, "
-        "compliance.released_metrics; "
+        "import sys, pipelines.cohort.loading, pipelines.cohort.partitioning, "
+        "pipelines.cohort.splits, pipelines.evaluation.metrics, "
+        "compliance.facts.released_metrics; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'monai', 'pandas', 'sklearn')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

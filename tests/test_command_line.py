@@ -11,14 +11,14 @@ from rich.console import Console
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from collegium import cli
-from collegium.preflight import describe_study
-from collegium.progress import Progress
-from collegium.show import _released
-from compliance.renderers import RENDERERS
-from coordinator.store import Store
-from coordinator.workspace import Workspace
-from protocol.study_file import read_study
+from collegium.cli import main as cli
+from collegium.output.progress import Progress
+from collegium.output.summary import _released
+from collegium.studies.preflight import describe_study
+from compliance.reports.renderers import RENDERERS
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
+from protocol.study.study_file import read_study
 from tests.begun_run import RUN, begin_run
 from tests.studies import TABLE_STUDY
 from tests.test_cli import refused, run

@@ -9,15 +9,15 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from collegium.show import summarise_sweep
-from compliance.chart_words import (
+from collegium.output.summary import summarise_sweep
+from compliance.charts.descriptions import (
     describe_comparison,
     describe_utility,
     gap_words,
     interval_words,
 )
-from compliance.charts import to_svg, utility_against_epsilon
-from compliance.comparison import (
+from compliance.charts.run import to_svg, utility_against_epsilon
+from compliance.facts.comparison import (
     SEEDS,
     SPLITS,
     comparison_json,
@@ -26,9 +26,7 @@ from compliance.comparison import (
     gaps,
     reached,
 )
-from compliance.documents import Figure
-from compliance.sections import difference_table, utility_section
-from compliance.utility import (
+from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
     LOCAL,
@@ -39,7 +37,9 @@ from compliance.utility import (
     Withheld,
     compares_modes,
 )
-from coordinator.workspace import Workspace
+from compliance.reports.document import Figure
+from compliance.reports.sections import difference_table, utility_section
+from coordinator.database.workspace import Workspace
 from tests import dossiers
 
 

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compliance.store import open_hospital
 from protocol.errors import MessageRefused, PolicyRefused, UpdateRefused
-from silos import confinement, remote_trainer
-from silos.confinement import Confined, landlock_version
-from silos.entropy import FixedEntropy
-from silos.plain_values import from_bytes, to_bytes
-from silos.private_folder import private_folder
-from silos.remote_trainer import RemoteTrainer, TrainingMachine, TrainingProcess
+from silos.database.database import open_hospital
+from silos.isolation import confinement, remote_trainer
+from silos.isolation.confinement import Confined, landlock_version
+from silos.isolation.plain_values import from_bytes, to_bytes
+from silos.isolation.remote_trainer import RemoteTrainer, TrainingMachine, TrainingProcess
+from silos.training.private_folder import private_folder
+from silos.training.randomness import FixedEntropy
 from tests.crews import STUDY, returning_patients
 from tests.patience import PATIENCE
 
@@ -94,7 +94,7 @@ def test_training_that_reports_no_confinement_is_refused_where_it_must_be(
 def test_trainer_in_its_process_gives_the_same_bits_and_ends_with_its_files(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from silos.trainer import Trainer
+    from silos.training.trainer import Trainer
 
     records = returning_patients()
     here = Trainer(STUDY, "east", records, records)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from protocol.context import RoundContext
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import MessageRefused
+from protocol.secagg.context import RoundContext
 from tests.contexts import context_of, site_names
 
 CONTEXT = context_of(4)

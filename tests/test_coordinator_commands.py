@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from collegium import cli
-from coordinator.control import controlling
-from coordinator.service import Service
-from protocol.enrolment import EnrolmentInvitation, parse
+from collegium.cli import main as cli
+from coordinator.runs.admin_socket import controlling
+from coordinator.runs.service import Service
+from protocol.transport.enrolment import EnrolmentInvitation, parse
 from tests.commands import ask
 from tests.consortium_home import ConsortiumHome
 from tests.test_cli import refused, run

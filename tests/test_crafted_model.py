@@ -14,13 +14,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.networks import build, parameters_of
-from pipelines.steady import depends_on_own_row_only
-from protocol.noise_shares import units_for
-from protocol.study import Study
-from protocol.tensors import flatten
-from silos.step_form import PatientRecords, StepForm
-from silos.worker import Worker
+from pipelines.gradients.batch_invariance import depends_on_own_row_only
+from pipelines.networks.networks import build, parameters_of
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.vectors.tensors import flatten
+from silos.training.step_form import PatientRecords, StepForm
+from silos.training.worker import Worker
 from tests.reference.per_patient_gradients import exact_norm_squared
 from tests.test_steady import LIGHT, SHIPPED, form_of
 
@@ -128,8 +128,8 @@ def test_the_search_finds_such_a_model_where_rows_are_not_kept_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The control: without whole blocks and without the test of rows, 36 x the bound here."""
-    monkeypatch.setattr("pipelines.whole_blocks._BLOCK", 1)
-    monkeypatch.setattr("pipelines.engine_choice._keeps_apart", lambda *_: True)
+    monkeypatch.setattr("pipelines.networks.whole_blocks._BLOCK", 1)
+    monkeypatch.setattr("pipelines.gradients.engine_choice._keeps_apart", lambda *_: True)
     study, _ = SHIPPED["relu of 8"]
     attacks = [Attacked(study, seed) for seed in range(4)]
     first = build(study.task, study.cohort, 1)

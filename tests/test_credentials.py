@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from coordinator.authority import Authority
-from coordinator.certificates import pem
-from protocol.consortium_root import coordinator_of
-from protocol.enrolment import EnrolmentInvitation
-from protocol.enrolment import to_bytes as invitation_bytes
+from coordinator.membership.authority import Authority
+from coordinator.membership.certificates import pem
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
-from protocol.timestamps import write_time
-from silos.credentials import Credentials, read_invitation, trusting
+from protocol.identity.consortium_root import coordinator_of
+from protocol.identity.timestamps import write_time
+from protocol.transport.enrolment import EnrolmentInvitation
+from protocol.transport.enrolment import to_bytes as invitation_bytes
+from silos.config.credentials import Credentials, read_invitation, trusting
 from tests.consortium_home import Clock, csr
 from tests.patience import PATIENCE
 

@@ -9,9 +9,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
-from compliance.dossier import Dossier, Verification
-from compliance.utility import UtilityPoint, Withheld
-from coordinator.store import Store
+from compliance.facts.dossier import Dossier, Verification
+from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from coordinator.database.store import Store
 from dashboard import app, presentation
 from tests import dossiers
 from tests.patience import PATIENCE

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.dealing import deal
+from pipelines.cohort.partitioning import deal
 from pipelines.records import Records, number_patients
 from protocol.errors import CohortRefused
-from protocol.study import Deal, Site
+from protocol.study.study import Deal, Site
 
 SITES = tuple(Site(name=name, patients=10) for name in ("a", "b", "c"))
 

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from collegium.cli import main
-from collegium.consortium import simulated_split_key
-from collegium.preflight import check_records
-from compliance.store import open_hospital
+from collegium.cli.main import main
+from collegium.simulation.consortium import simulated_split_key
+from collegium.studies.preflight import check_records
+from compliance.ledger.privacy_plan import PrivacyPlan
 from pipelines.records import Records
 from protocol.errors import CohortRefused
-from protocol.identity import Member, SigningKey
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.entropy import SecretEntropy
-from silos.invitation import Invitation
-from silos.privacy_plan import PrivacyPlan
-from silos.silo import Silo
-from silos.site_check import check_site
-from silos.trainer import Trainer
+from protocol.identity.roster import Member, SigningKey
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.database.database import open_hospital
+from silos.preflight.checks import check_site
+from silos.rounds.invitation import Invitation
+from silos.rounds.silo import Silo
+from silos.training.randomness import SecretEntropy
+from silos.training.trainer import Trainer
 from tests.federation import LinearTrainer, write_hospitals
 from tests.hospital_home import make_east
 from tests.joining import joined

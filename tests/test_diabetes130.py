@@ -14,21 +14,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from collegium.consortium import simulated_split_key
-from compliance.accounting import epsilon
-from pipelines.cohort import Records, load_cohort
-from pipelines.dealing import deal
-from pipelines.splits import split
+from collegium.simulation.consortium import simulated_split_key
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.accounting import epsilon
+from pipelines.cohort.loading import Records, load_cohort
+from pipelines.cohort.partitioning import deal
+from pipelines.cohort.splits import split
 from protocol.errors import StudyRefused
-from protocol.keystream import Keystream, derive_key
-from protocol.noise_shares import units_for
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.entropy import Moment
-from silos.privacy_plan import PrivacyPlan
-from silos.step_form import StepForm
-from silos.trainer import Trainer
-from silos.worker import Worker
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.vectors.keystream import Keystream, derive_key
+from silos.training.randomness import Moment
+from silos.training.step_form import StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import Worker
 from tests.reference.per_patient_gradients import exact_norm_squared
 
 ROOT = Path(__file__).parent.parent

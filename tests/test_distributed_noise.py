@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from compliance.accounting import epsilon
-from compliance.ledger_records import State
-from coordinator.runner import mean_of
+from compliance.ledger.entries import State
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.accounting import epsilon
+from coordinator.rounds.training import mean_of
 from coordinator.strategies import STRATEGIES, Mean
-from protocol.context import round_context
 from protocol.errors import CohortRefused, QuorumLost, StudyRefused
-from protocol.exchange import Request
-from protocol.keystream import Words
-from protocol.noise_shares import NoiseShares, share_multiplier
-from protocol.privacy import DistributedPrivacy
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.tensors import layout_of
-from silos.privacy_plan import PrivacyPlan
+from protocol.secagg.context import round_context
+from protocol.study.noise_shares import NoiseShares, share_multiplier
+from protocol.study.privacy import DistributedPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.steps import Request
+from protocol.vectors.keystream import Words
+from protocol.vectors.tensors import layout_of
 from tests.federation import Federation
 from tests.studies import changed
 

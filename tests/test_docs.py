@@ -9,11 +9,11 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from collegium.cli import app
+from collegium.cli.main import app
+from compliance.ledger.privacy_plan import PrivacyPlan
 from protocol import errors
-from protocol.privacy import DistributedPrivacy
-from protocol.study import Study
-from silos.privacy_plan import PrivacyPlan
+from protocol.study.privacy import DistributedPrivacy
+from protocol.study.study import Study
 
 ROOT = Path(__file__).parent.parent
 HEART_RECORDS = ROOT.parent / "shared/data/heart_disease"

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from compliance.ledger_records import SentToken
-from compliance.privacy_events import SampledGaussian
-from compliance.store import Hospital, open_hospital
+from compliance.ledger.entries import SentToken
+from compliance.privacy.events import SampledGaussian
 from protocol.encoding import blob_digest
 from protocol.errors import QuorumLost, UpdateRefused
-from protocol.exchange import Request
-from silos.door import require_paid
-from silos.participation import Participation
+from protocol.transport.steps import Request
+from silos.database.database import Hospital, open_hospital
+from silos.rounds.participation import Participation
+from silos.rounds.release_gate import require_paid
 from tests.federation import Federation
 from tests.studies import small_study
 

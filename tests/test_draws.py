@@ -10,14 +10,14 @@ from random import Random
 import numpy as np
 import pytest
 
-from protocol.context import RoundContext
 from protocol.encoding import digest_json
 from protocol.errors import DrawSpent, MessageRefused, QuorumLost
-from protocol.silo_round import SiloRound
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.sum_round import Step
-from silos.draws import Draws
+from protocol.secagg.client import SiloRound
+from protocol.secagg.context import RoundContext
+from protocol.secagg.server import Step
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.rounds.draws import Draws
 from tests.contexts import context_of
 from tests.studies import changed
 from tests.sum_federation import STEPS, Federation

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from protocol.errors import FederationError, MessageRefused, OutOfOrder, QuorumLost
-from protocol.keystream import Words
-from protocol.masking import rebuild
-from protocol.messages import Advertise, Consistency, Masked, Message, Reveal, ShareHeader
-from protocol.silo_round import LEAST_COHORT
-from protocol.sum_round import Step, SumRound
+from protocol.secagg.client import LEAST_COHORT
+from protocol.secagg.masking import rebuild
+from protocol.secagg.messages import Advertise, Consistency, Masked, Message, Reveal, ShareHeader
+from protocol.secagg.server import Step, SumRound
+from protocol.vectors.keystream import Words
 from tests.contexts import site_names
 from tests.reference.secure_sum import plain_sum
 from tests.sum_federation import FIRST, STEPS, Federation, reached

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.engine_choice import ENGINE_OF, engine_for, right_engine
-from pipelines.engines import ENGINES, LayerGradients
-from pipelines.gradients import clip_to_integers
-from pipelines.networks import BUILDERS, build, load_parameters, parameters_of
-from protocol.contract import ImageCohort, Label, NumberColumn, TableCohort
+from pipelines.gradients.clipping import clip_to_integers
+from pipelines.gradients.engine_choice import ENGINE_OF, engine_for, right_engine
+from pipelines.gradients.engines import ENGINES, LayerGradients
+from pipelines.networks.networks import BUILDERS, build, load_parameters, parameters_of
 from protocol.errors import StudyRefused
-from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Task
-from protocol.tensors import flatten
+from protocol.study.cohort import ImageCohort, Label, NumberColumn, TableCohort
+from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Task
+from protocol.vectors.tensors import flatten
 from tests.reference.per_patient_gradients import (
     clipped_exactly,
     exact_norm_squared,
@@ -182,7 +182,7 @@ class Image(nn.Module):
 @pytest.mark.parametrize("counts", [[1, 1, 1], [2, 2], [2, 1]])
 @pytest.mark.parametrize("most_grouped", [0, 10**6])
 def test_every_layer_of_the_table_has_the_right_gradient(axes, counts, most_grouped, monkeypatch):
-    monkeypatch.setattr("pipelines.layer_gradients._MOST_GROUPED", most_grouped)
+    monkeypatch.setattr("pipelines.gradients.layer_rules._MOST_GROUPED", most_grouped)
     torch.manual_seed(0)
     module = Image(axes)
     given = batch((1,) + (8,) * axes, counts)

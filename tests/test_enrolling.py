@@ -9,19 +9,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from compliance.identity_keys import IdentityKeys
-from compliance.store import open_hospital
-from coordinator.home import make_home, open_members
-from coordinator.service import Service
-from protocol.enrolment import EnrolmentInvitation, request_enrolment, to_bytes
+from coordinator.membership.directory import make_home, open_members
+from coordinator.runs.service import Service
 from protocol.errors import MessageRefused, PolicyRefused
-from protocol.fingerprints import spoken
-from protocol.identity import SigningKey
-from silos.coordinator_identity import require_coordinator
-from silos.credentials import Credentials
-from silos.enrolling import enrol
-from silos.roster_acts import line_of, numbers_in, sign
-from silos.site_acts import opened
+from protocol.identity.fingerprints import spoken
+from protocol.identity.roster import SigningKey
+from protocol.transport.enrolment import EnrolmentInvitation, request_enrolment, to_bytes
+from silos.config.coordinator_identity import require_coordinator
+from silos.config.credentials import Credentials
+from silos.database.database import open_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.network.enrolment import enrol
+from silos.operations.roster import line_of, numbers_in, sign
+from silos.operations.site import opened
 from tests.consortium_home import csr
 from tests.hospital_home import make_east
 from tests.proxy import Proxy

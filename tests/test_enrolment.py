@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from protocol.consortium_root import coordinator_of
 from protocol.encoding import canonical
-from protocol.enrolment import (
+from protocol.errors import MessageRefused
+from protocol.identity.consortium_root import coordinator_of
+from protocol.identity.roster import SigningKey
+from protocol.transport.enrolment import (
     CertificateReply,
     EnrolmentInvitation,
     change_key,
@@ -26,8 +28,6 @@ from protocol.enrolment import (
     request_renewal,
     to_bytes,
 )
-from protocol.errors import MessageRefused
-from protocol.identity import SigningKey
 from tests.consortium_home import ConsortiumHome, csr, leaf
 
 KEY = SigningKey.from_bytes(bytes([7]) * 32)

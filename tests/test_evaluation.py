@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.released_metrics import TOO_FEW
-from coordinator.evaluation import (
+from compliance.facts.released_metrics import TOO_FEW
+from coordinator.rounds.evaluation import (
     proportion,
     released_from,
     released_json,
     released_metrics,
 )
-from protocol.evaluation_vector import (
+from protocol.vectors.evaluation import (
     EvaluationVector,
     in_units,
     noise_deviations,
     read_grid,
     read_table,
 )
-from protocol.score_grid import ScoreGrid
+from protocol.vectors.score_grid import ScoreGrid
 
 
 def test_counts_that_sites_give_are_read_back_pooled() -> None:

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.exact_intervals import (
+from pipelines.evaluation.exact_intervals import (
     NOT_AVAILABLE,
     auroc_difference,
     auroc_interval,
     share_interval,
 )
-from pipelines.metrics import auroc
+from pipelines.evaluation.metrics import auroc
 
 COUNTS = st.integers(min_value=1, max_value=400)
 SHARES = st.floats(min_value=0, max_value=1)

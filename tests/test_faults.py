@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collegium.preflight import check_records
-from pipelines.cohort import load_cohort
-from pipelines.faults import MOST_TOLD
+from collegium.studies.preflight import check_records
+from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
+from pipelines.sources.faults import MOST_TOLD
 from protocol.errors import CohortRefused
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.site_check import check_site
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.preflight.checks import check_site
 from tests.hospital_home import make_east
 from tests.studies import TABLE_STUDY, changed, small_study
 

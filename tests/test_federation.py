@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from compliance.ledger_records import State
+from compliance.ledger.entries import State
 from protocol.encoding import blob_digest
 from protocol.errors import BudgetSpent, CohortRefused, PolicyRefused, QuorumLost
-from protocol.exchange import Request
-from protocol.study_file import read_study
-from protocol.tensors import encode_tensors, flatten
+from protocol.study.study_file import read_study
+from protocol.transport.steps import Request
+from protocol.vectors.tensors import encode_tensors, flatten
 from tests.federation import Federation, LinearTrainer
 from tests.studies import changed, small_study
 
@@ -150,7 +150,7 @@ def test_a_refusal_crosses_the_border_as_its_class_only(tmp_path: Path) -> None:
 
 
 def test_a_real_silo_refuses_fixed_noise_and_studies_without_privacy(tmp_path: Path) -> None:
-    from silos.silo import Silo
+    from silos.rounds.silo import Silo
 
     federation = Federation(tmp_path, small_study(), fixed_noise=1)
     real = Silo(

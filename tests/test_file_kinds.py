@@ -12,8 +12,8 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from pipelines.cohort import load_cohort
-from pipelines.file_kinds import file_kind
+from pipelines.cohort.loading import load_cohort
+from pipelines.sources.file_kinds import file_kind
 from protocol.errors import CohortRefused
 from tests.studies import small_study
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from protocol.encoding import digest
 from protocol.errors import MessageRefused
-from protocol.fingerprints import require_compared, safety_number, spoken
-from protocol.identity import CoordinatorIdentity, Member, SigningKey
-from silos.roster_acts import numbers_in
+from protocol.identity.fingerprints import require_compared, safety_number, spoken
+from protocol.identity.roster import CoordinatorIdentity, Member, SigningKey
+from silos.operations.roster import numbers_in
 from tests.rosters import COORDINATOR, roster_with
 
 KEYS = {site: SigningKey.from_bytes(bytes(31) + site[:1].encode()) for site in ("east", "west")}

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from protocol.errors import UpdateRefused
-from protocol.fixed_point import (
+from protocol.vectors.fixed_point import (
     decode,
     decode_counts,
     encode,
     encode_counts,
 )
-from protocol.no_wrap import COUNT_LIMIT
+from protocol.vectors.ring_bounds import COUNT_LIMIT
 
 FLOATS = st.floats(-1e6, 1e6, allow_nan=False)
 VECTORS = arrays(np.float64, st.integers(1, 20), elements=FLOATS)

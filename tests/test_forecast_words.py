@@ -8,16 +8,16 @@ import pytest
 import typer
 from rich.console import Console
 
-from collegium.cli import app, main
-from collegium.demo import demo_study
-from collegium.forecast_words import study_forecast
-from collegium.network_demo import NetworkDemo, network_demo
-from collegium.planning import assumed_auroc
-from collegium.preflight import describe_study
-from collegium.study_template import study_template
+from collegium.cli.main import app, main
+from collegium.demos.demo import demo_study
+from collegium.demos.network_demo import NetworkDemo, network_demo
+from collegium.studies.forecast import study_forecast
+from collegium.studies.planning import assumed_auroc
+from collegium.studies.preflight import describe_study
+from collegium.studies.template import study_template
 from protocol.errors import FederationError
-from protocol.study import Study
-from protocol.study_file import read_study
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 
 ROOT = Path(__file__).parents[1]
 COMMAND = typer.main.get_command(app).commands["network-demo"]  # type: ignore[attr-defined]

@@ -11,8 +11,8 @@ import pytest
 
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, MessageRefused
-from protocol.messages import SenderList
-from protocol.shares import parse_opening
+from protocol.secagg.messages import SenderList
+from protocol.secagg.secret_sharing import parse_opening
 from tests.fuzz.__main__ import shares
 from tests.fuzz.engine import WATCHED, Attempt, Report, Target, fuzz
 from tests.fuzz.findings import KNOWN, Known, passed_over

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from pipelines.gradients import (
+from pipelines.gradients.clipping import (
     _COLUMNS,
     _IntegerSums,
     _most_lost,
     clip_to_integers,
     scores,
 )
-from protocol.noise_shares import units_for
+from protocol.study.noise_shares import units_for
 from tests.reference.per_patient_gradients import clipped_exactly, exact_norm_squared
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
@@ -74,7 +74,7 @@ def summed(rows, units):
 )
 def test_exact_check_alone_keeps_any_integers_within_the_bound(rows, units):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.gradients._COLUMNS", 4)
+        patch.setattr("pipelines.gradients.clipping._COLUMNS", 4)
         for row in rows:
             found = summed(row[None], units).astype(np.int64)
             assert exact_norm_squared(found) <= units**2

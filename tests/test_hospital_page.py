@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from collegium import cli
-from silos.site_file import Policy, read_site_file
+from collegium.cli import main as cli
+from silos.config.site_file import Policy, read_site_file
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "hospital.md").read_text()
@@ -70,7 +70,8 @@ def test_every_key_of_a_policy_stands_on_the_page() -> None:
 
 def test_every_line_of_the_preflight_stands_on_the_page() -> None:
     code = "".join(
-        (ROOT / "silos" / name).read_text() for name in ("site_check.py", "connectivity.py")
+        (ROOT / "silos" / "preflight" / name).read_text()
+        for name in ("checks.py", "connectivity.py")
     )
     names = set(re.findall(r'(?:ok|bad|warn|_failed)\(\s*"([a-zA-Z ]+)"', code))
     for name in names - {"patients", "policy", "hours", "budget", "approval", "coordinator"}:

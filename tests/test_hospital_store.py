@@ -13,10 +13,9 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from compliance.ledger import Ledger
-from compliance.ledger_records import UNOPENED, Reservation
-from compliance.privacy_events import SampledGaussian
-from compliance.store import Base, Hospital, open_hospital
+from compliance.ledger.entries import UNOPENED, Reservation
+from compliance.ledger.ledger import Ledger
+from compliance.privacy.events import SampledGaussian
 from protocol.encoding import blob_digest
 from protocol.errors import (
     BudgetSpent,
@@ -25,6 +24,7 @@ from protocol.errors import (
     StoreBroken,
     WorkspaceRefused,
 )
+from silos.database.database import Base, Hospital, open_hospital
 from tests.bookings import HELD
 from tests.databases import REFUSED, allow_updates, run_sql
 
@@ -288,8 +288,8 @@ def test_many_writers_leave_one_chain(open_north: Callable[..., Hospital]) -> No
 KILLED_IN_A_TRANSACTION = """
 import os, signal, sys
 from pathlib import Path
-from compliance.privacy_events import SampledGaussian
-from compliance.store import open_hospital
+from compliance.privacy.events import SampledGaussian
+from silos.database.database import open_hospital
 hospital = open_hospital(sys.argv[1], site="north", blobs=Path(sys.argv[2]))
 event = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
 hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")

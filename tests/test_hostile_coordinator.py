@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from protocol.context import round_context
 from protocol.errors import MessageRefused, OutOfOrder, SumRefused
-from protocol.exchange import Reply, Request
-from protocol.identity import COORDINATOR, Member, SigningKey
-from protocol.masking import apply_masks, mask_private_key, self_key, word_type
-from protocol.messages import (
+from protocol.identity.roster import COORDINATOR, Member, SigningKey
+from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.context import round_context
+from protocol.secagg.encrypted_shares import SiloSecrets, deal_shares
+from protocol.secagg.masking import apply_masks, mask_private_key, self_key, word_type
+from protocol.secagg.messages import (
     ENTRY_BYTES,
     Advertise,
     AdvertList,
@@ -38,11 +39,10 @@ from protocol.messages import (
     pieces,
     sign_message,
 )
-from protocol.sealed_shares import SiloSecrets, deal_shares
-from protocol.shares import OPENING_BYTES, combine, parse_opening
-from protocol.silo_round import SiloRound, opened_round
-from protocol.sum_round import Step, SumRound
-from protocol.tensors import Tensors, decode_tensors, encode_tensors
+from protocol.secagg.secret_sharing import OPENING_BYTES, combine, parse_opening
+from protocol.secagg.server import Step, SumRound
+from protocol.transport.steps import Reply, Request
+from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors
 from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation as Consortium
 from tests.studies import small_study

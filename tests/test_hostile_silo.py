@@ -20,9 +20,10 @@ from scipy.stats import chisquare
 
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost, SumRefused
-from protocol.keystream import Words
-from protocol.masking import seal, share_keys
-from protocol.messages import (
+from protocol.secagg.client import SiloRound
+from protocol.secagg.encrypted_shares import Openings
+from protocol.secagg.masking import seal, share_keys
+from protocol.secagg.messages import (
     ENTRY_BYTES,
     SEALED_BYTES,
     SIGNATURE_BYTES,
@@ -35,10 +36,9 @@ from protocol.messages import (
     header_of,
     pieces,
 )
-from protocol.sealed_shares import Openings
-from protocol.shares import OPENING_BYTES, SALT_BYTES, SHARE_BYTES, Opening
-from protocol.silo_round import SiloRound
-from protocol.sum_round import Step
+from protocol.secagg.secret_sharing import OPENING_BYTES, SALT_BYTES, SHARE_BYTES, Opening
+from protocol.secagg.server import Step
+from protocol.vectors.keystream import Words
 from tests.reference.secure_sum import plain_sum
 from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, Tamper, reached
 

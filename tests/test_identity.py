@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.errors import MessageRefused, QuorumLost
-from protocol.identity import (
+from protocol.identity.roster import (
     COORDINATOR,
     Member,
     Roster,

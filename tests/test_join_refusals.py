@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.privacy_events import SampledGaussian
-from compliance.store import Hospital
-from coordinator.workspace import Workspace
+from compliance.privacy.events import SampledGaussian
+from coordinator.database.workspace import Workspace
 from protocol import errors
 from protocol.errors import BudgetSpent, FederationError, LinkLost
-from protocol.exchange import JOIN_REFUSED
-from protocol.run_notice import RunNotice, sign_notice
-from protocol.study import Study
-from protocol.wire import Answer, Delivery
+from protocol.study.study import Study
+from protocol.transport.requests import Answer, Delivery
+from protocol.transport.run_announcement import RunNotice, sign_notice
+from protocol.transport.steps import JOIN_REFUSED
+from silos.database.database import Hospital
+from silos.database.joined_runs import JoinedRuns, RunState
 from tests.network import Network, Site, rosters_now
 from tests.studies import small_study
 from tests.test_supervisor import asked

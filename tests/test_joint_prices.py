@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.accounting import epsilon, joint_epsilon
-from compliance.privacy_events import JointRelease, SampledGaussian
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.joint_prices import JointPrices, joint_prices
-from silos.privacy_plan import PrivacyPlan
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.accounting import epsilon, joint_epsilon
+from compliance.privacy.events import JointRelease, SampledGaussian
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.rounds.joint_prices import JointPrices, joint_prices
 from tests.test_distributed_noise import distributed, privacy_of
 
 ROOT = Path(__file__).parent.parent

@@ -9,17 +9,17 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
-from compliance.identity_keys import IdentityKeys
-from compliance.store import open_hospital
+from collegium.cli.silo import app
+from protocol.codec import from_json
 from protocol.encoding import parse_canonical
 from protocol.errors import MessageRefused, PolicyRefused, WorkspaceRefused
-from protocol.forms import from_json
-from protocol.identity import Member
-from protocol.machine_evidence import MachineEvidence, report_data
-from silos.attestation import kernel, sev_snp
-from silos.attestation.kernel import certificates_in, machine_evidence, read_table
-from silos.attestation_acts import TRIAL, attest
-from silos.cli import app
+from protocol.identity.machine_evidence import MachineEvidence, report_data
+from protocol.identity.roster import Member
+from silos.config.attestation import kernel, sev_snp
+from silos.config.attestation.kernel import certificates_in, machine_evidence, read_table
+from silos.database.database import open_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.operations.attestation import TRIAL, attest
 from tests.hospital_home import make_east
 from tests.tee import CHALLENGE, MEMBER, NOW, Snp, TdxMachine, ark_certificate, der, pinned
 from tests.test_sev_snp import OURS
@@ -185,7 +185,7 @@ def test_the_command_shows_what_the_evidence_says(
     east = Member(site="east", public_key=IdentityKeys(hospital).own.public.hex())
     hospital.close()
     folder = interface(tmp_path, Snp().report(report_data(east, TRIAL)), table=table_of(CHAIN))
-    monkeypatch.setattr("silos.attestation_acts.attest.__defaults__", (None, folder))
+    monkeypatch.setattr("silos.operations.attestation.attest.__defaults__", (None, folder))
     shown = CliRunner().invoke(
         app, ["attest", "--home", str(home), "--to", str(tmp_path / "e"), "--json"]
     )

@@ -11,15 +11,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine, text
 
-from compliance import ledger, trusted_rosters
-from compliance.approval_book import approvals_of
-from compliance.identity_keys import IdentityKeys
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.ledger_records import PARTITIONS, State
-from compliance.private_keys import PrivateKeys
-from compliance.store import MIGRATIONS, Hospital, open_hospital
-from compliance.trusted_rosters import TrustedRosters
-from protocol.enrolment import RosterNews, parse, to_bytes
+from compliance.ledger import ledger
+from compliance.ledger.entries import PARTITIONS, State
 from protocol.errors import (
     BudgetSpent,
     LedgerBroken,
@@ -28,12 +21,20 @@ from protocol.errors import (
     PolicyRefused,
     StoreBroken,
 )
-from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
-from protocol.summary import SignedSummary, Summary, sign_summary
-from silos.key_acts import leave_chain, rotate_over
-from silos.own_words import OwnWords
-from silos.restoring import accept_restored_over, write_off_over
-from silos.roster_acts import refresh, sign_over, trust_over
+from protocol.identity.roster import Member, Roster, SignedRoster, SigningKey, sign_roster
+from protocol.transport.enrolment import RosterNews, parse, to_bytes
+from protocol.transport.privacy_summary import SignedSummary, Summary, sign_summary
+from silos.database import trusted_rosters
+from silos.database.approvals import approvals_of
+from silos.database.database import MIGRATIONS, Hospital, open_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.database.private_keys import PrivateKeys
+from silos.database.trusted_rosters import TrustedRosters
+from silos.operations.keys import leave_chain, rotate_over
+from silos.operations.restoring import accept_restored_over, write_off_over
+from silos.operations.roster import refresh, sign_over, trust_over
+from silos.rounds.rollback_evidence import OwnWords
 from tests.bookings import HELD_BELOW, reserve, send
 from tests.consortium_home import ConsortiumHome
 from tests.databases import REFUSED, allow_updates, run_sql

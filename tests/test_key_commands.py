@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from collegium import cli
-from compliance.identity_keys import IdentityKeys
-from compliance.store import open_hospital
-from protocol.fingerprints import spoken
-from silos.home import alone
-from silos.site_acts import opened
+from collegium.cli import main as cli
+from protocol.identity.fingerprints import spoken
+from silos.config.directory import alone
+from silos.database.database import open_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.operations.site import opened
 from tests.bookings import reserve, send
 from tests.hospital_home import OFFICER, make_east
 from tests.sites import SITE

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.keystream import CHUNK_BYTES, Keystream, derive_key, fresh_key
+from protocol.vectors.keystream import CHUNK_BYTES, Keystream, derive_key, fresh_key
 from tests.reference.secure_sum import keystream_words
 
 KEY = bytes(range(32))

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance.ledger import Ledger, LedgerStorage
-from compliance.ledger_records import (
+from compliance.ledger.entries import (
     NOTHING,
     PICO,
     UNOPENED,
@@ -27,10 +26,11 @@ from compliance.ledger_records import (
     SentToken,
     State,
 )
-from compliance.privacy_events import SampledGaussian
-from compliance.renyi import rdp
-from compliance.store import open_hospital
+from compliance.ledger.ledger import Ledger, LedgerStorage
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.renyi import rdp
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, UpdateRefused
+from silos.database.database import open_hospital
 from tests.bookings import HELD
 from tests.memory_heads import MemoryHeads
 

@@ -21,12 +21,12 @@ import pytest
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
-from compliance.ledger_records import PICO, Entry, Reservation, State
-from compliance.privacy_events import SampledGaussian
-from compliance.store import Hospital, open_hospital
+from compliance.ledger.entries import PICO, Entry, Reservation, State
+from compliance.privacy.events import SampledGaussian
 from protocol.encoding import blob_digest
 from protocol.errors import BudgetSpent, LedgerBroken, StoreBroken
-from silos.door import require_paid
+from silos.database.database import Hospital, open_hospital
+from silos.rounds.release_gate import require_paid
 from tests.bookings import HELD
 from tests.patience import PATIENCE
 

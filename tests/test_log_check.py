@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compliance.log_heads import MAX_FORKS, LogHeads
-from protocol.context import RoundContext
-from protocol.exchange import Reply
-from protocol.identity import SigningKey
-from protocol.log_entry import RESULT
-from protocol.log_proof import LogProof, open_head
-from protocol.messages import HeldHead, Origin, open_message
-from protocol.sum_round import Step, SumRound
-from protocol.tensors import Tensors, model_digest
+from protocol.identity.roster import SigningKey
+from protocol.log.entry import RESULT
+from protocol.secagg.context import RoundContext
+from protocol.secagg.log_proof import LogProof, open_head
+from protocol.secagg.messages import HeldHead, Origin, open_message
+from protocol.secagg.server import Step, SumRound
+from protocol.transport.steps import Reply
+from protocol.vectors.tensors import Tensors, model_digest
+from silos.rounds.log_heads import MAX_FORKS, LogHeads
 from tests.coordinator_log import CoordinatorLog
 from tests.test_participation import Attack
 
@@ -134,7 +134,7 @@ def test_another_entry_than_the_result_of_the_round_before_is_refused(
         index = hospital.log.tree.size - 1
         path = hospital.log.tree.inclusion(index, hospital.log.tree.size)
         shown = hospital.log.entries[index].data
-        from protocol.log_proof import LoggedResult
+        from protocol.secagg.log_proof import LoggedResult
 
         return replace(proof, result=LoggedResult(index=index, entry=shown, path=path))
 
@@ -268,7 +268,7 @@ def test_a_hospital_without_a_head_says_so(hospital: Hospital) -> None:
 
 
 def test_what_is_kept_is_signed_in_the_hospitals_word(hospital: Hospital) -> None:
-    from protocol.summary import open_summary
+    from protocol.transport.privacy_summary import open_summary
 
     assert hospital.opened(hospital.context()).refusal is None
     word = hospital.attack.east.word("run-1")

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from compliance.audit_log import NewEntry
-from compliance.log_heads import LogHeads
-from coordinator.log_proofs import LogProofs
-from coordinator.store import RoundRow, Store, signed_heads
+from coordinator.database.store import RoundRow, Store, signed_heads
+from coordinator.membership.log_proofs import LogProofs
 from protocol.encoding import digest, parse_canonical
 from protocol.errors import QuorumLost, StoreBroken
-from protocol.exchange import Request
-from protocol.log_proof import SignedHead, open_head
-from protocol.messages import HeldHead
+from protocol.secagg.log_proof import SignedHead, open_head
+from protocol.secagg.messages import HeldHead
+from protocol.transport.steps import Request
+from silos.rounds.log_heads import LogHeads
 from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation
 from tests.studies import small_study

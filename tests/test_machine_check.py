@@ -11,8 +11,7 @@ from types import ModuleType
 import pytest
 
 from protocol.errors import MessageRefused, PolicyRefused
-from protocol.identity import Member
-from protocol.machine_evidence import (
+from protocol.identity.machine_evidence import (
     MOST_CERTIFICATE,
     MOST_CERTIFICATES,
     MOST_REPORT,
@@ -20,12 +19,13 @@ from protocol.machine_evidence import (
     RunEvidence,
     parse_run_evidence,
 )
-from protocol.run_notice import Joined, RunNotice, parse_joined
-from silos.attestation import AttestationPolicy, MachineCheck
-from silos.attestation.kernel import INTERFACE, OWN
-from silos.attestation.policy import GROUP, find_verifier
-from silos.attestation_acts import CERTIFICATES
-from silos.site_file import Policy, read_site_file
+from protocol.identity.roster import Member
+from protocol.transport.run_announcement import Joined, RunNotice, parse_joined
+from silos.config.attestation import AttestationPolicy, MachineCheck
+from silos.config.attestation.kernel import INTERFACE, OWN
+from silos.config.attestation.policy import GROUP, find_verifier
+from silos.config.site_file import Policy, read_site_file
+from silos.operations.attestation import CERTIFICATES
 from tests.tee import CHALLENGE, IMAGE, NOW, Snp, TdxMachine, ark_certificate, pinned, sgx_root
 
 MEMBERS = {
@@ -179,7 +179,7 @@ def test_an_installed_verifier_is_found_by_its_name_and_asked(
     for installed in ([], [toy, toy]):
         with pytest.raises(PolicyRefused, match=rf"'toy' verifies, but {len(installed)} verifiers"):
             find_verifier("toy", installed)
-    monkeypatch.setattr("silos.attestation.policy.entry_points", lambda group: [toy])
+    monkeypatch.setattr("silos.config.attestation.policy.entry_points", lambda group: [toy])
     asking = AttestationPolicy.model_validate({"installed": ["toy"]})
     shown = {"a": MachineEvidence(kind="toy", report=f"a {CHALLENGE} 2026".encode())}
     check_of(Shelf(shown), asking)([MEMBERS["a"]])

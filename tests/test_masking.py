@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import MessageRefused
-from protocol.keystream import CHUNK_BYTES
-from protocol.masking import (
+from protocol.secagg.encrypted_shares import SiloSecrets, deal_shares, open_entry
+from protocol.secagg.masking import (
     apply_masks,
     mask_private_key,
     pair_key,
@@ -22,7 +22,7 @@ from protocol.masking import (
     share_keys,
     unseal,
 )
-from protocol.sealed_shares import SiloSecrets, deal_shares, open_entry
+from protocol.vectors.keystream import CHUNK_BYTES
 from tests.contexts import context_of, site_names
 from tests.reference.secure_sum import masked, plain_sum
 

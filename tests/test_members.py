@@ -10,13 +10,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from coordinator import member_rows
-from coordinator.certificates import write_serial
-from coordinator.home import open_members
-from coordinator.members import Members
-from coordinator.store import Base, Store, logged_tables
-from coordinator.verification import verify_records
-from protocol.enrolment import (
+from coordinator.audit.verification import verify_records
+from coordinator.database.store import Base, Store, logged_tables
+from coordinator.membership import tables as member_rows
+from coordinator.membership.certificates import write_serial
+from coordinator.membership.directory import open_members
+from coordinator.membership.members import Members
+from protocol.errors import MessageRefused, StoreBroken
+from protocol.identity.roster import COORDINATOR, SigningKey, sign_roster
+from protocol.transport.enrolment import (
     CertificateReply,
     RosterNews,
     change_key,
@@ -24,8 +26,6 @@ from protocol.enrolment import (
     request_renewal,
     to_bytes,
 )
-from protocol.errors import MessageRefused, StoreBroken
-from protocol.identity import COORDINATOR, SigningKey, sign_roster
 from tests.consortium_home import ConsortiumHome, csr, leaf, serial
 from tests.postgres import Server
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import SiteFileRefused
-from silos.site_file import read_site_file
+from silos.config.site_file import read_site_file
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = """
 import numpy as np
-from silos.own_ray import (limit_memory)
+from silos.training.ray_runtime import (limit_memory)
 limit_memory({most})
 try:
     np.ones(200_000_000, dtype=np.uint8)

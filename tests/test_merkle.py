@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocol.errors import MessageRefused
-from protocol.merkle import (
+from protocol.log.merkle import (
     Frontier,
     leaf_hash,
     root,
     verify_consistency,
     verify_inclusion,
 )
-from protocol.merkle_tree import Tree
+from protocol.log.merkle_proofs import Tree
 from tests.reference.merkle import audit_path, tree_hash
 
 # The inputs and roots of the certificate-transparency project's own tests.

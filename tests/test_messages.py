@@ -7,9 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from protocol.encoding import Json, canonical, parse_canonical
-from protocol.errors import MessageRefused, OutOfOrder
-from protocol.forms import (
+from protocol.codec import (
     MAX_SITES,
     Form,
     base64_bytes,
@@ -23,10 +21,12 @@ from protocol.forms import (
     text,
     to_json,
 )
-from protocol.identity import COORDINATOR, SigningKey
-from protocol.log_entry import MAX_ENTRY_BYTES
-from protocol.log_proof import MAX_NOTE_BYTES, LoggedResult, LogProof
-from protocol.messages import (
+from protocol.encoding import Json, canonical, parse_canonical
+from protocol.errors import MessageRefused, OutOfOrder
+from protocol.identity.roster import COORDINATOR, SigningKey
+from protocol.log.entry import MAX_ENTRY_BYTES
+from protocol.secagg.log_proof import MAX_NOTE_BYTES, LoggedResult, LogProof
+from protocol.secagg.messages import (
     SIGNATURE_BYTES,
     Advertise,
     AdvertList,
@@ -48,7 +48,7 @@ from protocol.messages import (
     pieces,
     sign_message,
 )
-from protocol.shares import OPENING_BYTES
+from protocol.secagg.secret_sharing import OPENING_BYTES
 from tests.contexts import context_of
 
 KEY = SigningKey.from_bytes(bytes(32))

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from pipelines.metrics import accuracy, auroc, histogram, two_by_two
-from protocol.score_grid import ScoreGrid
+from pipelines.evaluation.metrics import accuracy, auroc, histogram, two_by_two
+from protocol.vectors.score_grid import ScoreGrid
 
 SCORED = st.lists(st.tuples(st.integers(-6, 6), st.booleans()), max_size=40)
 

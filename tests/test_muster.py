@@ -1,8 +1,8 @@
 """Who takes part in a run: those who stand by the first model of most."""
 
-from coordinator.muster import Muster
-from protocol.identity import SigningKey
-from protocol.summary import SignedSummary
+from coordinator.runs.participants import Muster
+from protocol.identity.roster import SigningKey
+from protocol.transport.privacy_summary import SignedSummary
 from tests.test_summary import SUMMARY
 
 WORD = SignedSummary(data=b"{}", signature=SigningKey.generate().public * 2)

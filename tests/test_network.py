@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.control import ask, controlling
-from coordinator.home import open_members
-from coordinator.network_run import Pace
-from coordinator.service import Service
-from pipelines.tables import CsvDialect
+from coordinator.membership.directory import open_members
+from coordinator.runs.admin_socket import ask, controlling
+from coordinator.runs.network_run import Pace
+from coordinator.runs.service import Service
+from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import PolicyRefused
-from protocol.study_file import read_study
-from protocol.tensors import model_digest
-from protocol.timestamps import read_time
-from protocol.wire import PROOF_HEADER
-from silos.credentials import Credentials
+from protocol.identity.timestamps import read_time
+from protocol.study.study_file import read_study
+from protocol.transport.requests import PROOF_HEADER
+from protocol.vectors.tensors import model_digest
+from silos.config.credentials import Credentials
 from tests.federation import Federation, LinearTrainer
 from tests.network import QUICK, Network, Site, until
 from tests.patience import PATIENCE

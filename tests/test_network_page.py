@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from starlette.routing import Route
 
-from coordinator.blob_store import BlobStore
-from coordinator.enrolment_server import EnrolmentServer
-from coordinator.mailbox import Mailbox
-from coordinator.metrics import Metrics
-from coordinator.server import Server
-from protocol.identity import SigningKey
-from protocol.wire import PROOF_HEADER, REPLY_HEADER, Proof, ReplyProof, to_bytes
+from coordinator.delivery.blob_store import BlobStore
+from coordinator.delivery.deliveries import Mailbox
+from coordinator.http.api import Server
+from coordinator.http.enrolment import EnrolmentServer
+from coordinator.http.metrics import Metrics
+from protocol.identity.roster import SigningKey
+from protocol.transport.requests import PROOF_HEADER, REPLY_HEADER, Proof, ReplyProof, to_bytes
 from tests.test_wire import Known, draft
 
 PAGE = (Path(__file__).parent.parent / "docs" / "network.md").read_text(encoding="utf-8")
@@ -42,7 +42,8 @@ def test_page_quotes_every_limit_as_the_code_has_it(limit: str, value: str, wher
 
 def test_page_forgets_no_limit_that_is_named_in_the_code() -> None:
     told = {row[2].strip("`") for row in rows("limit")}
-    for module in ("door", "gate", "server", "enrolment_server", "blob_store", "strangers"):
+    http = ("connection_limits", "protocol_limits", "api", "enrolment", "rate_limits")
+    for module in (*(f"http.{name}" for name in http), "delivery.blob_store"):
         found = vars(import_module(f"coordinator.{module}"))
         own = [name for name in found if re.match("MOST_|HEADER_|SILENT_|HANDSHAKE_", name)]
         named = {name for path in told for name in [path.rpartition(".")[2]]}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from compliance.ledger_records import State
-from coordinator.office import MembersOffice
+from compliance.ledger.entries import State
+from coordinator.http.documents import MembersOffice
 from protocol.errors import LedgerBroken
-from protocol.study_file import read_study
-from protocol.summary import own_statements
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import own_statements
 from tests.network import Network, Pace, Site, until
 from tests.patience import PATIENCE
 from tests.studies import changed

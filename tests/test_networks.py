@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipelines.networks import build, load_parameters, parameters_of
-from protocol.contract import Image, ImageCohort, Label, NumberColumn, TableCohort
+from pipelines.networks.networks import build, load_parameters, parameters_of
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.task import ConvClassifier, DenseNet121, FullyConnected, Task
-from protocol.tensors import flatten, layout_of, model_digest, unflatten
+from protocol.study.cohort import Image, ImageCohort, Label, NumberColumn, TableCohort
+from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Task
+from protocol.vectors.tensors import flatten, layout_of, model_digest, unflatten
 
 LABEL = Label(column="y", positive=(1,), negative=(0,))
 TABLE = TableCohort(

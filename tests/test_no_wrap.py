@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from protocol.errors import SumRefused
-from protocol.fixed_point import decode, encode, encode_counts
-from protocol.no_wrap import (
+from protocol.vectors.fixed_point import decode, encode, encode_counts
+from protocol.vectors.ring_bounds import (
     COUNT_LIMIT,
     FAILURE,
     Batch,

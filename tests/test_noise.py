@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import chi2, chi2_contingency, chisquare, norm
 
-from compliance import noise
-from compliance.noise import DiscreteGaussian, poisson_sample
-from protocol.keystream import Keystream, derive_key
+from compliance.privacy import noise
+from compliance.privacy.noise import DiscreteGaussian, poisson_sample
+from protocol.vectors.keystream import Keystream, derive_key
 from tests.reference.discrete_gaussian import pmf, pmf_of_sum
 
 

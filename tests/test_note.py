@@ -5,8 +5,8 @@ import base64
 import pytest
 
 from protocol.errors import MessageRefused
-from protocol.identity import SigningKey
-from protocol.note import (
+from protocol.identity.roster import SigningKey
+from protocol.log.signed_note import (
     MAX_BYTES,
     Checkpoint,
     checkpoint_text,

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from compliance.accounting import epsilon
-from compliance.one_run_audit import (
+from compliance.empirical_audit.one_run import (
     OneRun,
     audit_in_runs,
     guess,
@@ -17,8 +16,9 @@ from compliance.one_run_audit import (
     planned_guesses,
     refutes,
 )
-from compliance.privacy_events import SampledGaussian
-from compliance.trade_off import GaussianTradeOff, ProfileTradeOff, TradeOff, trade_off
+from compliance.privacy.accounting import epsilon
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.trade_off import GaussianTradeOff, ProfileTradeOff, TradeOff, trade_off
 
 
 def pure(claim: float, delta: float = 0.0) -> ProfileTradeOff:

@@ -17,11 +17,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
-from collegium.cli import app
-from coordinator.metrics import Metrics
-from protocol.study_file import read_study_file
-from silos.policy import refusals
-from silos.site_file import read_site_file
+from collegium.cli.main import app
+from coordinator.http.metrics import Metrics
+from protocol.study.study_file import read_study_file
+from silos.config.policy import refusals
+from silos.config.site_file import read_site_file
 
 ROOT = Path(__file__).parent.parent
 HERE = ROOT / "examples" / "consortium"
@@ -275,9 +275,12 @@ class NotInstalled:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, NotInstalled())
 for name in (
-    "coordinator.service", "coordinator.control", "coordinator.service_cli", "coordinator.runner",
-    "coordinator.recompute", "compliance.charts", "compliance.renderers",
-    "collegium.cli", "collegium.registering", "collegium.show", "collegium.verify",
+    "coordinator.runs.service", "coordinator.runs.admin_socket",
+    "collegium.cli.coordinator_service",
+    "coordinator.rounds.training",
+    "coordinator.audit.recompute", "compliance.charts.run", "compliance.reports.renderers",
+    "collegium.cli.main", "collegium.studies.registration", "collegium.output.summary",
+    "collegium.verification.verify",
 ):
     importlib.import_module(name)
 print("all there")

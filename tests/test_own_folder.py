@@ -11,27 +11,27 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from collegium.audit_inputs import AuditInputs
-from collegium.hospital_checks import _check_end
-from collegium.verify import verify_folder
-from compliance.approval_book import approvals_of
-from compliance.documents import Statement
-from compliance.hospital_report import hospital_report
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.ledger_records import State
-from compliance.log_heads import LogHeads
-from compliance.privacy_events import SampledGaussian
-from compliance.run_decisions import RunDecisions
-from coordinator.verification import Verified
-from coordinator.workspace import Workspace
+from collegium.verification.hospital_checks import _check_end
+from collegium.verification.inputs import AuditInputs
+from collegium.verification.verify import verify_folder
+from compliance.ledger.entries import State
+from compliance.privacy.events import SampledGaussian
+from compliance.reports.document import Statement
+from compliance.reports.hospital_report import hospital_report
+from coordinator.audit.verification import Verified
+from coordinator.database.workspace import Workspace
 from protocol.errors import PolicyRefused, StoreBroken
-from protocol.log_proof import SignedHead
-from protocol.run_notice import ReleasedFigure, RunResult, sign_end
-from protocol.tensors import encode_tensors, model_digest
-from silos.kept_models import read_model
-from silos.own_check import NOT_DECIDED, check_own
-from silos.own_runs import own_run, own_runs
-from silos.run_results import take_model
+from protocol.secagg.log_proof import SignedHead
+from protocol.transport.run_announcement import ReleasedFigure, RunResult, sign_end
+from protocol.vectors.tensors import encode_tensors, model_digest
+from silos.database.approvals import approvals_of
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.database.run_decisions import RunDecisions
+from silos.operations.own_check import NOT_DECIDED, check_own
+from silos.results.kept_models import read_model
+from silos.results.own_runs import own_run, own_runs
+from silos.results.run_results import take_model
+from silos.rounds.log_heads import LogHeads
 from tests.databases import run_sql, without_guards
 from tests.finished_network import OFFICER
 from tests.hospital_home import make_east

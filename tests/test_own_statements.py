@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.own_statements import newest_masked, statements_of
+from coordinator.database.own_statements import newest_masked, statements_of
 from protocol.errors import LedgerBroken, MessageRefused, QuorumLost
-from protocol.exchange import Request
-from protocol.identity import SigningKey
-from protocol.summary import own_statements, read_own_statements
-from silos.own_words import OwnWords, read_own_words, require_own_head
+from protocol.identity.roster import SigningKey
+from protocol.transport.privacy_summary import own_statements, read_own_statements
+from protocol.transport.steps import Request
+from silos.rounds.rollback_evidence import OwnWords, read_own_words, require_own_head
 from tests.databases import run_sql
 from tests.federation import Federation
 from tests.studies import small_study

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from protocol.context import RoundContext, round_context
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
-from protocol.exchange import Reply, Request
-from protocol.fixed_point import decode_counts
-from protocol.identity import Member
-from protocol.log_entry import RESULT
-from protocol.messages import ENTRY_BYTES, peek_type
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.sum_round import Step, SumRound
-from protocol.tensors import Tensors, decode_tensors, encode_tensors, model_digest
-from silos.silo import Silo
+from protocol.identity.roster import Member
+from protocol.log.entry import RESULT
+from protocol.secagg.context import RoundContext, round_context
+from protocol.secagg.messages import ENTRY_BYTES, peek_type
+from protocol.secagg.server import Step, SumRound
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.steps import Reply, Request
+from protocol.vectors.fixed_point import decode_counts
+from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
+from silos.rounds.silo import Silo
 from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed, small_study

@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from compliance.claim_words import PATIENTS
-from compliance.hospital_tables import PatientSideRow
-from compliance.ledger_records import PARTITIONS, Partition
-from compliance.patient_sides import remember_sides, require_same_sides
-from compliance.store import Hospital, open_hospital, read_hospital
+from compliance.ledger.entries import PARTITIONS, Partition
+from compliance.privacy.claims import PATIENTS
 from protocol.errors import BudgetSpent, PolicyRefused
-from protocol.identity import Member, SigningKey
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.invitation import Invitation
-from silos.patient_statement import (
+from protocol.identity.roster import Member, SigningKey
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.config.patient_statement import (
     NOTHING_STATED,
     PatientStatement,
     missing_statement,
     patient_is,
     stays_on_one_side,
 )
-from silos.silo import Silo
-from silos.site_acts import approve, describe_request
-from silos.site_check import check_site
-from silos.site_file import site_file_of
+from silos.config.site_file import site_file_of
+from silos.database.database import Hospital, open_hospital, read_hospital
+from silos.database.patient_sides import remember_sides, require_same_sides
+from silos.database.tables import PatientSideRow
+from silos.operations.site import approve, describe_request
+from silos.preflight.checks import check_site
+from silos.rounds.invitation import Invitation
+from silos.rounds.silo import Silo
 from tests.databases import REFUSED, run_sql
 from tests.federation import LinearTrainer
 from tests.hospital_home import OFFICER, make_east

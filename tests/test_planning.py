@@ -14,14 +14,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from collegium import cli
-from collegium.forecast_words import study_forecast
-from collegium.study_template import study_template
-from compliance import evaluation_forecast, expected_auroc, planning
-from compliance.accounting import calibrate, epsilon
-from compliance.evaluation_forecast import forecast_evaluation
-from compliance.expected_auroc import Descent
-from compliance.planning import (
+from collegium.cli import main as cli
+from collegium.studies.forecast import study_forecast
+from collegium.studies.template import study_template
+from compliance.facts.release_rule import expected_counts
+from compliance.facts.released_metrics import TOO_FEW, auroc_from_histogram
+from compliance.planning import advice as planning
+from compliance.planning import evaluation_forecast, expected_auroc
+from compliance.planning.advice import (
     Mode,
     Question,
     advice,
@@ -31,12 +31,13 @@ from compliance.planning import (
     noise_on_average,
     too_small,
 )
-from compliance.privacy_events import SampledGaussian
-from compliance.release_rule import expected_counts
-from compliance.released_metrics import TOO_FEW, auroc_from_histogram
-from pipelines.metrics import histogram
-from protocol.score_grid import ScoreGrid
-from protocol.study_file import read_study
+from compliance.planning.evaluation_forecast import forecast_evaluation
+from compliance.planning.expected_auroc import Descent
+from compliance.privacy.accounting import calibrate, epsilon
+from compliance.privacy.events import SampledGaussian
+from pipelines.evaluation.metrics import histogram
+from protocol.study.study_file import read_study
+from protocol.vectors.score_grid import ScoreGrid
 from tests.studies import TABLE_STUDY
 
 ASKED = Question(patients=(1400, 1050, 700, 560), epsilon=2.0, delta=1e-5, prevalence=0.1)

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compliance.expected_auroc import Descent, _descend
+from compliance.planning.expected_auroc import Descent, _descend
 from pipelines.records import Records
-from protocol.noise_shares import units_for
-from protocol.study_file import read_study
-from protocol.tensors import flatten, layout_of, unflatten
-from silos.entropy import SecretEntropy
-from silos.trainer import Trainer
+from protocol.study.noise_shares import units_for
+from protocol.study.study_file import read_study
+from protocol.vectors.tensors import flatten, layout_of, unflatten
+from silos.training.randomness import SecretEntropy
+from silos.training.trainer import Trainer
 from tests.planning.__main__ import rows
 from tests.planning.cohorts import Cohort, Drawn, draw
 from tests.planning.descent import Settings, aurocs, descend

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from collegium.preflight import check_records
-from pipelines.cohort import load_cohort
-from pipelines.plausible import remarks, repeated_rows, require_plausible
-from pipelines.quality import column_counts
+from collegium.studies.preflight import check_records
+from pipelines.cohort.loading import load_cohort
+from pipelines.cohort.plausibility import remarks, repeated_rows, require_plausible
+from pipelines.cohort.quality import column_counts
 from pipelines.records import Records
-from protocol.contract import TableCohort
 from protocol.errors import CohortRefused
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.findings import Finding
-from silos.site_check import check_site
+from protocol.study.cohort import TableCohort
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.preflight.checks import check_site
+from silos.preflight.findings import Finding
 from tests.hospital_home import make_east
 from tests.sites import changed_site
 from tests.studies import changed

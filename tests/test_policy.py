@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.policy import Refusal, columns_read, open_at, refusals
-from silos.site_file import Resources, read_site_file
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.config.policy import Refusal, columns_read, open_at, refusals
+from silos.config.site_file import Resources, read_site_file
 from tests.sites import changed_site, east
 from tests.studies import changed, small_study
 

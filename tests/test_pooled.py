@@ -5,20 +5,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from collegium.hospital_records import joined, read_hospitals
-from collegium.pooled import together, train_pooled
-from collegium.sweep import Grid, plan_jobs
-from coordinator.references import keep_reference
-from coordinator.verification import verify_records
+from collegium.simulation.pooled_baseline import together, train_pooled
+from collegium.simulation.records import joined, read_hospitals
+from collegium.simulation.sweep import Grid, plan_jobs
+from compliance.ledger.privacy_plan import PrivacyPlan
+from coordinator.audit.verification import verify_records
+from coordinator.database.baselines import keep_reference
 from coordinator.views import Views
-from pipelines.metrics import auroc
+from pipelines.evaluation.metrics import auroc
 from pipelines.records import Records
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.tensors import flatten, layout_of, unflatten
-from silos.entropy import FixedEntropy
-from silos.privacy_plan import PrivacyPlan
-from silos.trainer import Trainer
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.vectors.tensors import flatten, layout_of, unflatten
+from silos.training.randomness import FixedEntropy
+from silos.training.trainer import Trainer
 from tests.federation import Federation, write_hospitals
 from tests.studies import changed, small_study
 

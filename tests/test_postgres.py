@@ -11,21 +11,21 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.orm import DeclarativeBase
 
-from compliance import transactions
-from compliance.database import without_password
-from compliance.hospital_tables import Base as HospitalBase
-from compliance.identity_keys import IdentityKeys
-from compliance.log_heads import LogHeads
-from compliance.patient_sides import remember_sides
-from compliance.postgres_server import parsed
-from compliance.store import Hospital, open_hospital, read_hospital
-from compliance.trusted_rosters import TrustedRosters
-from coordinator import member_rows
-from coordinator.store import Base, Store, logged_tables
-from coordinator.verification import verify_records
-from coordinator.workspace import Workspace
+from compliance.storage import transactions
+from compliance.storage.database import without_password
+from compliance.storage.postgres import parsed
+from coordinator.audit.verification import verify_records
+from coordinator.database.store import Base, Store, logged_tables
+from coordinator.database.workspace import Workspace
+from coordinator.membership import tables as member_rows
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
-from protocol.log_proof import SignedHead
+from protocol.secagg.log_proof import SignedHead
+from silos.database.database import Hospital, open_hospital, read_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.database.patient_sides import remember_sides
+from silos.database.tables import Base as HospitalBase
+from silos.database.trusted_rosters import TrustedRosters
+from silos.rounds.log_heads import LogHeads
 from tests.bookings import north, require_spent, reserve, send
 from tests.databases import run_sql
 from tests.federation import Federation

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from compliance import transactions
-from compliance.ledger_records import State
-from compliance.store import Hospital
-from coordinator.store import Store
-from coordinator.verification import verify_records
+from compliance.ledger.entries import State
+from compliance.storage import transactions
+from coordinator.audit.verification import verify_records
+from coordinator.database.store import Store
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
-from protocol.exchange import Request
-from protocol.study import Study
-from protocol.study_file import read_study
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.steps import Request
+from silos.database.database import Hospital
 from tests.bookings import north, require_spent, reserve, send
 from tests.federation import Federation
 from tests.lossy_wire import Loss, LossyWire

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from collegium.preflight import check_records
+from collegium.studies.preflight import check_records
+from compliance.ledger.privacy_plan import PrivacyPlan
 from pipelines.records import Records
 from protocol.errors import LedgerBroken, PolicyRefused, StudyRefused
-from protocol.identity import SigningKey
-from protocol.privacy import DistributedPrivacy
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.summary import Summary, open_summary, sign_summary
-from silos.own_words import OwnWords
-from silos.privacy_plan import PrivacyPlan
-from silos.silo import Silo
+from protocol.identity.roster import SigningKey
+from protocol.study.privacy import DistributedPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import Summary, open_summary, sign_summary
+from silos.rounds.rollback_evidence import OwnWords
+from silos.rounds.silo import Silo
 from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from compliance.hospital_tables import Base
-from compliance.identity_keys import IdentityKeys
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.store import Hospital, open_hospital
-from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import WorkspaceRefused
+from silos.database.database import Hospital, open_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.database.tables import Base
+from silos.database.trusted_rosters import TrustedRosters
 
 
 @pytest.fixture

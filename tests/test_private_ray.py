@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import WorkspaceRefused
-from silos import private_folder
+from silos.training import private_folder
 from tests.network import until
 from tests.other_user import needs_other_user, reached_by_another
 from tests.patience import PATIENCE
@@ -23,7 +23,7 @@ from tests.patience import PATIENCE
 PROGRAM = """
 import sys
 import numpy as np
-from silos.own_ray import own_ray, ray
+from silos.training.ray_runtime import own_ray, ray
 with own_ray():
     held = [ray.put(np.frombuffer(b"PATIENT;HIV+;" * 6_000_000, np.uint8)) for _ in range(5)]
     print(ray._private.worker._global_node.get_session_dir_path(), flush=True)

@@ -7,14 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.promised_words import require_promised
-from coordinator.run_record import RunRecord
-from coordinator.store import RunRow
+from compliance.governance.promise_check import require_promised
+from coordinator.database.store import RunRow
+from coordinator.rounds.run_records import RunRecord
 from protocol.errors import MessageRefused
-from protocol.identity import SigningKey
-from protocol.study_file import read_study
-from protocol.summary import SignedSummary, Summary, read_summary, read_words, sign_summary
-from silos.silo import Silo
+from protocol.identity.roster import SigningKey
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import (
+    SignedSummary,
+    Summary,
+    read_summary,
+    read_words,
+    sign_summary,
+)
+from silos.rounds.silo import Silo
 from tests.federation import Federation
 from tests.network import Network
 from tests.studies import changed, small_study
@@ -153,7 +159,7 @@ def test_a_hospital_that_signs_other_noise_is_left_out_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Silo, "_summary", lying(Silo._summary))
-    monkeypatch.setattr("coordinator.network_run._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("coordinator.runs.network_run._GRACE_SECONDS", 0.5)
     network = Network(tmp_path, small_study())
     with network.serving(), caplog.at_level(logging.WARNING):
         network.start_sites()

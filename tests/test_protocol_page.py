@@ -9,16 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from protocol import errors, keystream, masking, messages, no_wrap, shares, tensors, transcript
-from protocol.context import COUNTS, MAX_DIM, PROTOCOL, SUITE, RoundContext
-from protocol.evaluation_vector import COUNT_UNITS
-from protocol.forms import MAX_SITES
-from protocol.identity import COORDINATOR
-from protocol.messages import Advertise, Consistency, ShareHeader
-from protocol.silo_round import LEAST_COHORT
-from protocol.sum_round import Step
-from protocol.transcript import Transcript
-from protocol.update_vector import NEEDS, SCALARS
+from protocol import errors
+from protocol.codec import MAX_SITES
+from protocol.identity.roster import COORDINATOR
+from protocol.secagg import masking, messages, transcript
+from protocol.secagg import secret_sharing as shares
+from protocol.secagg.client import LEAST_COHORT
+from protocol.secagg.context import COUNTS, MAX_DIM, PROTOCOL, SUITE, RoundContext
+from protocol.secagg.messages import Advertise, Consistency, ShareHeader
+from protocol.secagg.server import Step
+from protocol.secagg.transcript import Transcript
+from protocol.vectors import keystream, tensors
+from protocol.vectors import ring_bounds as no_wrap
+from protocol.vectors.evaluation import COUNT_UNITS
+from protocol.vectors.update import NEEDS, SCALARS
 from tests.contexts import context_of
 from tests.make_vectors.contents import TRAINING
 from tests.make_vectors.operations import MESSAGES, OPERATIONS

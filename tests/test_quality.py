@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from collegium.preflight import check_records
-from pipelines.cohort import load_cohort
-from pipelines.quality import quality_of
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.quality_table import MOST_COLUMNS, print_quality
+from collegium.studies.preflight import check_records
+from pipelines.cohort.loading import load_cohort
+from pipelines.cohort.quality import quality_of
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.preflight.quality_table import MOST_COLUMNS, print_quality
 from tests.hospital_home import make_east
 from tests.joining import joined
 from tests.studies import changed
@@ -92,13 +92,13 @@ def test_only_the_preflights_of_a_hospital_and_of_a_simulation_know_the_report()
             tree = ast.parse(path.read_text())
             names = {n.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom | ast.Import)
                      for n in n.names}  # fmt: skip
-            if names & {"DataQuality", "quality_of", "print_quality", "pipelines.quality"}:
+            if names & {"DataQuality", "quality_of", "print_quality", "pipelines.cohort.quality"}:
                 users.add(path.relative_to(ROOT).as_posix())
     assert users == {
-        "collegium/preflight.py",
-        "silos/cli.py",
-        "silos/quality_table.py",
-        "silos/site_check.py",
+        "collegium/studies/preflight.py",
+        "collegium/cli/silo.py",
+        "silos/preflight/quality_table.py",
+        "silos/preflight/checks.py",
     }
 
 

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coordinator.evidence import RoundShelf
-from coordinator.recompute import Recomputed, recompute
-from coordinator.store import EntryRow, RoundRow
+from coordinator.audit.recompute import Recomputed, recompute
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.store import EntryRow, RoundRow
 from coordinator.strategies import Mean
 from protocol.encoding import blob_digest
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
-from protocol.study_file import read_study
-from protocol.sum_round import Step
-from protocol.transcript import Transcript, parse_transcript, replay
+from protocol.secagg.server import Step
+from protocol.secagg.transcript import Transcript, parse_transcript, replay
+from protocol.study.study_file import read_study
 from tests.federation import Federation
 from tests.studies import changed, small_study
 from tests.sum_federation import Federation as SumFederation
@@ -128,8 +128,8 @@ def test_another_aggregate_than_the_sum_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A coordinator that adds something of its own to the sum before it goes on."""
-    from coordinator import runner
-    from coordinator.round import Sum, aggregate
+    from coordinator.rounds import training as runner
+    from coordinator.rounds.aggregation import Sum, aggregate
 
     def dishonest(*arguments: object, **named: object) -> Sum:
         total: Sum = aggregate(*arguments, **named)  # type: ignore[arg-type]
@@ -146,7 +146,7 @@ def test_another_aggregate_than_the_sum_is_found(
 def test_another_model_than_the_sum_gives_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from coordinator import runner
+    from coordinator.rounds import training as runner
 
     honest = runner.mean_of
 

@@ -13,29 +13,31 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from collegium import cli, redteam_noise, redteam_records
-from collegium.hospital_records import read_hospitals
-from collegium.redteam import red_team
-from collegium.redteam_bench import Chances, build_model
-from collegium.redteam_evaluation import evaluation_checks
-from collegium.redteam_findings import Target
-from collegium.redteam_noise import Audit, conformance, one_run_audits
-from collegium.redteam_patients import patient_checks
-from collegium.redteam_records import inversion, trained_model
-from collegium.redteam_views import Claim, hospital_at, views_of
-from compliance.auditing import Check, check_price
-from compliance.noise import DiscreteGaussian
-from pipelines.canaries import ChosenGradients, Directions, canary_records
-from pipelines.inversion import FirstLayer, best_match, recover
-from pipelines.membership import Membership, halves, lira, measure, rmia
+from collegium.cli import main as cli
+from collegium.redteam import noise as redteam_noise
+from collegium.redteam import records as redteam_records
+from collegium.redteam.adversary import Claim, hospital_at, views_of
+from collegium.redteam.attack import red_team
+from collegium.redteam.evaluation import evaluation_checks
+from collegium.redteam.findings import Target
+from collegium.redteam.harness import Chances, build_model
+from collegium.redteam.noise import Audit, conformance, one_run_audits
+from collegium.redteam.patients import patient_checks
+from collegium.redteam.records import inversion, trained_model
+from collegium.simulation.records import read_hospitals
+from compliance.empirical_audit.checks import Check, check_price
+from compliance.privacy.noise import DiscreteGaussian
+from pipelines.attacks.canaries import ChosenGradients, Directions, canary_records
+from pipelines.attacks.inversion import FirstLayer, best_match, recover
+from pipelines.attacks.membership import Membership, halves, lira, measure, rmia
 from pipelines.records import Records
 from protocol.encoding import digest
-from protocol.keystream import Keystream
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.tensors import Layout, Tensors, flatten, layout_of, unflatten
-from silos.entropy import Entropy, FixedEntropy, Moment
-from silos.trainer import Trainer
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.vectors.keystream import Keystream
+from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
+from silos.training.randomness import Entropy, FixedEntropy, Moment
+from silos.training.trainer import Trainer
 from tests.faults import (
     BatchClip,
     CoarseNoise,
@@ -217,7 +219,7 @@ def test_a_hospital_with_a_smaller_epsilon_is_held_to_its_own_noise() -> None:
 def test_noise_from_floats_is_caught(
     monkeypatch: pytest.MonkeyPatch, noise: type[FloatNoise], seen: str
 ) -> None:
-    monkeypatch.setattr("silos.trainer.DiscreteGaussian", noise)
+    monkeypatch.setattr("silos.training.trainer.DiscreteGaussian", noise)
     assert seen in failed_once(WIDE)
 
 
@@ -237,7 +239,7 @@ def test_a_sampling_rate_above_the_plan_is_caught(monkeypatch: pytest.MonkeyPatc
     def greedy(stream: Keystream, rate: float, count: int) -> NDArray[np.bool_]:
         return np.less(stream.words(count, np.uint64) / 2.0**64, min(1.0, 1.2 * rate))
 
-    monkeypatch.setattr("silos.trainer.poisson_sample", greedy)
+    monkeypatch.setattr("silos.training.trainer.poisson_sample", greedy)
     assert "sampling of patients" in failed_once(WIDE)
 
 
@@ -245,7 +247,7 @@ def test_batches_of_a_fixed_size_are_caught(monkeypatch: pytest.MonkeyPatch) -> 
     def fixed(stream: Keystream, rate: float, count: int) -> NDArray[np.bool_]:
         return np.argsort(np.argsort(stream.words(count, np.uint64))) < round(rate * count)
 
-    monkeypatch.setattr("silos.trainer.poisson_sample", fixed)
+    monkeypatch.setattr("silos.training.trainer.poisson_sample", fixed)
     expected = {"sampling of patients"}
     assert failed(WIDE, expected=expected) == expected
 
@@ -271,7 +273,7 @@ def test_a_trainer_that_clips_records_is_caught(study: Study) -> None:
 def test_a_patient_that_is_always_drawn_is_caught(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("silos.trainer.poisson_sample", always_in)
+    monkeypatch.setattr("silos.training.trainer.poisson_sample", always_in)
     assert "inclusion of each patient" in failed_of_patients(study)
 
 
@@ -290,7 +292,7 @@ def test_a_sample_that_repeats_in_the_steps_of_a_round_is_caught() -> None:
 def test_weak_noise_in_the_evaluation_is_caught(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("silos.evaluation_counts.DiscreteGaussian", WeakCounts)
+    monkeypatch.setattr("silos.training.evaluation_counts.DiscreteGaussian", WeakCounts)
     found = failures_in_evaluation(study)
     assert found >= {"noise of the evaluation's counts", "noise of the hospitals' own tables"}
 
@@ -551,7 +553,7 @@ def test_the_command_fails_when_the_noise_is_weak_in_two_tests(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        "silos.trainer.DiscreteGaussian", lambda sigma: DiscreteGaussian(0.3 * sigma)
+        "silos.training.trainer.DiscreteGaussian", lambda sigma: DiscreteGaussian(0.3 * sigma)
     )
     out = tmp_path / "out"
     assert run(monkeypatch, study, "--data", tmp_path, "--out", out) == 1

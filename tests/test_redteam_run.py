@@ -9,28 +9,31 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from rich.console import Console
 
-from collegium import cli, redteam_noise, redteam_records, redteam_run
-from collegium.consortium import simulated_split_key
-from collegium.redteam_bench import Chances
-from collegium.redteam_findings import Findings
-from collegium.redteam_run import Places, red_team_run
+from collegium.cli import main as cli
+from collegium.redteam import noise as redteam_noise
+from collegium.redteam import records as redteam_records
+from collegium.redteam import run as redteam_run
+from collegium.redteam.findings import Findings
+from collegium.redteam.harness import Chances
+from collegium.redteam.run import Places, red_team_run
+from collegium.simulation.consortium import simulated_split_key
 from compliance.audit_log import NewEntry
-from compliance.auditing import check_masks
-from coordinator.store import ReleaseRow, logged_entries
-from coordinator.verification import verify_records
+from compliance.empirical_audit.checks import check_masks
+from coordinator.audit.verification import verify_records
+from coordinator.database.store import ReleaseRow, logged_entries
 from coordinator.views import open_views
-from protocol.context import RoundContext
 from protocol.encoding import digest
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused, WorkspaceRefused
-from protocol.keystream import derive_key
-from protocol.masking import mask_private_key
-from protocol.sealed_shares import SiloSecrets
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.summary import signed_words
-from silos.entropy import FixedEntropy
-from silos.silo import Silo
-from silos.trainer import Trainer
+from protocol.secagg.context import RoundContext
+from protocol.secagg.encrypted_shares import SiloSecrets
+from protocol.secagg.masking import mask_private_key
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import signed_words
+from protocol.vectors.keystream import derive_key
+from silos.rounds.silo import Silo
+from silos.training.randomness import FixedEntropy
+from silos.training.trainer import Trainer
 from tests.faults import WeakNoise
 from tests.federation import Federation, write_hospitals
 from tests.studies import changed, small_study
@@ -196,8 +199,8 @@ def test_what_was_signed_too_low_is_a_fault_before_anything_is_attacked(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("silos.privacy_plan.epsilon", lambda event, delta: 0.5)
-        patch.setattr("silos.second_opinion.require_not_cheaper", lambda *given: None)
+        patch.setattr("compliance.ledger.privacy_plan.epsilon", lambda event, delta: 0.5)
+        patch.setattr("silos.training.second_opinion.require_not_cheaper", lambda *given: None)
         federation = made(tmp_path, small_study())
     with pytest.raises(StoreBroken, match="east signed evaluation_epsilon 0.5, and the study fix"):
         attacked(federation)
@@ -218,7 +221,7 @@ def test_masks_that_are_used_twice_contradict_the_run(
 
     monkeypatch.setattr(SiloSecrets, "fresh", same)
     monkeypatch.setattr(
-        "protocol.masking.derive_key",
+        "protocol.secagg.masking.derive_key",
         lambda secret, *, salt, info: derive_key(secret, salt=b"", info=info),
     )
     federation = made(tmp_path, small_study())

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.release_rule import is_released
-from compliance.released_metrics import TOO_FEW, auroc_from_histogram
-from pipelines.metrics import auroc, histogram
-from protocol.score_grid import ScoreGrid
+from compliance.facts.release_rule import is_released
+from compliance.facts.released_metrics import TOO_FEW, auroc_from_histogram
+from pipelines.evaluation.metrics import auroc, histogram
+from protocol.vectors.score_grid import ScoreGrid
 
 COUNTS = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=16)
 

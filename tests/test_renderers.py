@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance.documents import (
+from compliance.facts.formatting import Form, show
+from compliance.facts.interval import Interval
+from compliance.reports.document import (
     Bullets,
     Column,
     Document,
@@ -24,9 +26,7 @@ from compliance.documents import (
     Table,
     tables,
 )
-from compliance.formatting import Form, show
-from compliance.interval import Interval
-from compliance.renderers import render_csv, render_html, render_json
+from compliance.reports.renderers import render_csv, render_html, render_json
 
 _CELLS = st.one_of(st.none(), st.integers(-(2**53), 2**53), st.floats(), st.text(max_size=12))
 _ROWS = st.lists(st.tuples(_CELLS, _CELLS), max_size=6)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from compliance.claim_words import OWN_NOISE, PATIENTS, shared_noise
-from compliance.documents import Document
-from compliance.dossier import Dossier, run_json
-from compliance.renderers import render_csv, render_html, render_json
-from compliance.reports import privacy_report, run_page
+from compliance.facts.dossier import Dossier, run_json
+from compliance.privacy.claims import OWN_NOISE, PATIENTS, shared_noise
+from compliance.reports.document import Document
+from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.renderers import render_csv, render_html, render_json
 from coordinator.views import Views
 from tests import dossiers
 from tests.federation import Federation

@@ -12,10 +12,10 @@ from typing import Any
 import pandas
 import pytest
 
-from compliance.documents import Document, Tone, tables
-from compliance.dossier import Dossier, Verification, run_json
-from compliance.interval import Interval
-from compliance.reports import (
+from compliance.facts.dossier import Dossier, Verification, run_json
+from compliance.facts.interval import Interval
+from compliance.reports.document import Document, Tone, tables
+from compliance.reports.privacy_report import (
     SUPPORTS,
     privacy_report,
     render_csv,

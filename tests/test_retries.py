@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from compliance.ledger_records import Entry, State
-from coordinator.conduct import Conduct, conduct_from
-from coordinator.standing import NAMED, SUSPECTED
-from coordinator.store import RoundRow
-from protocol.context import RoundContext
+from compliance.ledger.entries import Entry, State
+from coordinator.database.store import RoundRow
+from coordinator.rounds.conduct import Conduct, conduct_from
+from coordinator.rounds.standing import NAMED, SUSPECTED
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, QuorumLost, RunLost, SumRefused
-from protocol.exchange import Request
-from protocol.keystream import Words
-from protocol.masking import apply_masks
-from protocol.silo_round import SiloRound
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.sum_round import Step
-from silos.silo import Silo
+from protocol.secagg.client import SiloRound
+from protocol.secagg.context import RoundContext
+from protocol.secagg.masking import apply_masks
+from protocol.secagg.server import Step
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.steps import Request
+from protocol.vectors.keystream import Words
+from silos.rounds.silo import Silo
 from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed
 from tests.test_participation import Attack
@@ -102,7 +102,7 @@ def dishonest(monkeypatch: pytest.MonkeyPatch, site: str, kind: Callable[..., Si
     def machine(**arguments: object) -> SiloRound:
         return (kind if arguments["site"] == site else SiloRound)(**arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("silos.participation.SiloRound", machine)
+    monkeypatch.setattr("silos.rounds.participation.SiloRound", machine)
 
 
 # --- the same draw ---------------------------------------------------------------------------
@@ -302,7 +302,7 @@ def test_noise_costs_nobody_more_than_the_spare_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     federation = Federation(tmp_path, spare(1, text), budget=60.0)
-    monkeypatch.setattr("silos.participation.SiloRound", WrongMask)
+    monkeypatch.setattr("silos.rounds.participation.SiloRound", WrongMask)
     with pytest.raises(SumRefused, match="training round 1: the sum is longer"):
         federation.run()
     assert [draw for _, _, draw, _ in draws_of(federation)] == [0, 1]
@@ -321,7 +321,7 @@ def test_noise_in_the_evaluation_costs_no_more_than_its_attempts(
     federation = Federation(
         tmp_path, read_study(ONE_ROUND.replace("bins: 8", "bins: 8, attempts: 2"))
     )
-    monkeypatch.setattr("silos.participation.SiloRound", Late)
+    monkeypatch.setattr("silos.rounds.participation.SiloRound", Late)
     with pytest.raises(SumRefused, match="evaluation round 2"):
         federation.run()
     assert max(paid_by(federation, site, "evaluation") for site in federation.silos) == 2
@@ -331,7 +331,7 @@ def test_where_draws_are_free_every_site_is_left_out_in_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     federation = Federation(tmp_path, read_study(NO_PRIVACY))
-    monkeypatch.setattr("silos.participation.SiloRound", WrongMask)
+    monkeypatch.setattr("silos.rounds.participation.SiloRound", WrongMask)
     with pytest.raises(SumRefused, match="training round 1: the sum is longer"):
         federation.run()
     left_out = [tuple(conduct.left_out) for conduct in conduct_of(federation)]
@@ -408,7 +408,7 @@ def test_a_run_ends_when_too_few_have_answered_rightly(
 ) -> None:
     federation = Federation(tmp_path, read_study(ONE_ROUND))
     monkeypatch.setattr(
-        "silos.participation.SiloRound",
+        "silos.rounds.participation.SiloRound",
         lambda **given: (FalseDealer if given["site"] in ("west", "east") else SiloRound)(**given),
     )
     with pytest.raises(FederationError, match="fewer than 3 sites have answered rightly") as caught:

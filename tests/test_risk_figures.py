@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from compliance.dossier import run_json
-from compliance.model_warnings import model_warnings
-from compliance.released_metrics import TOO_FEW
-from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
-from compliance.risk_figures import RiskFigures
-from coordinator.evaluation import released_metrics
-from pipelines.metrics import histogram, two_by_two
-from protocol.score_grid import ScoreGrid
+from compliance.facts.dossier import run_json
+from compliance.facts.model_warnings import model_warnings
+from compliance.facts.released_metrics import TOO_FEW
+from compliance.facts.risk_figures import RiskFigures
+from compliance.reports.privacy_report import (
+    privacy_report,
+    render_csv,
+    render_html,
+    render_json,
+    run_page,
+)
+from coordinator.rounds.evaluation import released_metrics
+from pipelines.evaluation.metrics import histogram, two_by_two
+from protocol.vectors.score_grid import ScoreGrid
 from tests import dossiers
 
 Floats = NDArray[np.float64]

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from compliance.approval_book import approvals_of
-from compliance.budget_filter import Filter
-from compliance.ledger import Ledger
-from compliance.ledger_records import PARTITIONS, Reservation, SentToken, State
-from compliance.listed_heads import FIRST, Head, Kind, ListedHeads
-from compliance.privacy_events import SampledGaussian
-from compliance.renyi import rdp
-from compliance.store import Hospital, open_hospital
+from compliance.ledger.entries import PARTITIONS, Reservation, SentToken, State
+from compliance.ledger.ledger import Ledger
+from compliance.ledger.listed_heads import FIRST, Head, Kind, ListedHeads
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.renyi import rdp
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, StoreBroken
+from silos.database.approvals import approvals_of
+from silos.database.database import Hospital, open_hospital
 from tests.databases import allow_updates, run_sql
 from tests.memory_heads import MemoryHeads
 from tests.test_ledger import QUIET, FakeStorage
@@ -315,7 +315,7 @@ def test_a_release_that_cannot_be_listed_does_not_leave_and_is_paid_once(
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch, pytest.raises(LedgerBroken, match="Input/output error"):
-        patch.setattr("compliance.listed_heads.os.fsync", full)
+        patch.setattr("compliance.ledger.listed_heads.os.fsync", full)
         send(north.ledger, plan, "round 0", 10)
     send(north.ledger, plan, "round 0", 10)
     assert north.ledger.summary().of("training").spent == pytest.approx(share(10))

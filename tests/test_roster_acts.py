@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from compliance.store import Hospital, open_hospital
-from compliance.trusted_rosters import TrustedRosters
 from protocol.errors import MessageRefused, PolicyRefused
-from protocol.fingerprints import spoken
-from protocol.identity import Member, Roster, SignedRoster, SigningKey, sign_roster
-from silos.roster_acts import refresh, sign_over
+from protocol.identity.fingerprints import spoken
+from protocol.identity.roster import Member, Roster, SignedRoster, SigningKey, sign_roster
+from silos.database.database import Hospital, open_hospital
+from silos.database.trusted_rosters import TrustedRosters
+from silos.operations.roster import refresh, sign_over
 from tests.consortium_home import ConsortiumHome
 from tests.memory_line import MemoryLine
 from tests.rosters import roster_with

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from compliance.identity_keys import IdentityKeys
-from compliance.store import Hospital, open_hospital
-from compliance.trusted_rosters import SUCCESSOR_GRACE, TrustedRosters
-from coordinator.network_run import Pace
-from coordinator.rosters import Rosters
-from protocol.enrolment import RosterNews, to_bytes
+from coordinator.membership.rosters import Rosters
+from coordinator.runs.network_run import Pace
 from protocol.errors import MessageRefused, PolicyRefused
-from protocol.identity import (
+from protocol.identity.roster import (
     MOST_ROSTER_LIFE,
     ROSTER_LIFE,
     CoordinatorIdentity,
@@ -22,9 +18,13 @@ from protocol.identity import (
     SigningKey,
     sign_roster,
 )
-from protocol.timestamps import read_time, write_time
-from silos.coordinator_identity import require_coordinator
-from silos.roster_acts import refresh, sign_over
+from protocol.identity.timestamps import read_time, write_time
+from protocol.transport.enrolment import RosterNews, to_bytes
+from silos.config.coordinator_identity import require_coordinator
+from silos.database.database import Hospital, open_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.database.trusted_rosters import SUCCESSOR_GRACE, TrustedRosters
+from silos.operations.roster import refresh, sign_over
 from tests.consortium_home import ConsortiumHome
 from tests.memory_line import MemoryLine
 from tests.network import Network, until

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from compliance.identity_keys import IdentityKeys
-from compliance.store import Hospital
-from coordinator.home import open_members
-from protocol.identity import Roster, sign_roster
-from protocol.study_file import read_study
-from silos.credentials import Credentials
-from silos.enrolling import enrol
-from silos.key_acts import leave_chain, rotate_over
-from silos.roster_acts import sign_over
-from silos.wire import Wire
+from coordinator.membership.directory import open_members
+from protocol.identity.roster import Roster, sign_roster
+from protocol.study.study_file import read_study
+from silos.config.credentials import Credentials
+from silos.database.database import Hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.network.client import Wire
+from silos.network.enrolment import enrol
+from silos.operations.keys import leave_chain, rotate_over
+from silos.operations.roster import sign_over
 from tests.network import Network, Site, rosters_now, until
 from tests.patience import PATIENCE
 from tests.studies import changed, small_study

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.ledger import Ledger
-from compliance.ledger_records import NOTHING, Budget, Rho, State
-from compliance.store import Hospital, open_hospital
+from compliance.ledger.entries import NOTHING, Budget, Rho, State
+from compliance.ledger.ledger import Ledger
 from protocol.errors import BudgetSpent, PolicyRefused
-from protocol.exchange import JOIN_REFUSED
-from protocol.run_notice import sign_end
-from protocol.study_file import read_study
-from protocol.wire import Delivery
-from silos.run_acts import end_part, leave_run
+from protocol.study.study_file import read_study
+from protocol.transport.requests import Delivery
+from protocol.transport.run_announcement import sign_end
+from protocol.transport.steps import JOIN_REFUSED
+from silos.database.database import Hospital, open_hospital
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.operations.runs import end_part, leave_run
 from tests.bookings import PLAN, send
 from tests.hospital_home import OFFICER, make_east
 from tests.network import Network, Pace, until

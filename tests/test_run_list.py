@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from collegium import run_list
-from compliance.chart_words import describe_utility
-from compliance.interval import Interval
-from compliance.utility import EXACT, LOCAL, UtilityPoint
-from coordinator.store import Store
+from collegium.output import run_list
+from compliance.charts.descriptions import describe_utility
+from compliance.facts.interval import Interval
+from compliance.facts.privacy_utility import EXACT, LOCAL, UtilityPoint
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
 from coordinator.views import RunSummary, _points
-from coordinator.workspace import Workspace
 from dashboard.presentation import run_label
 
 RUN = RunSummary(
@@ -99,7 +99,7 @@ def test_the_command_imports_nothing_that_draws_or_computes(tmp_path: Path) -> N
     modules = set(" ".join(loaded).split())
     assert listed == "no run yet" and "coordinator.views" in modules
     heavy = {"altair", "pandas", "scipy.stats", "torch", "ray", "streamlit", "monai"}
-    assert not modules & (heavy | {"compliance.reports", "compliance.charts"})
+    assert not modules & (heavy | {"compliance.reports.privacy_report", "compliance.charts.run"})
 
 
 @pytest.mark.parametrize("command", [["--version"], ["-h"], ["runs", "list", "-h"]])

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from compliance.joined_runs import JoinedRun, RunState, told_state
+from coordinator.database.workspace import Workspace
 from coordinator.views import open_views
-from coordinator.workspace import Workspace
-from pipelines.metrics import auroc
-from pipelines.networks import build, parameters_of
+from pipelines.evaluation.metrics import auroc
+from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records
-from protocol.run_notice import ReleasedFigure, RunResult, sign_end
-from protocol.tensors import decode_tensors, encode_tensors, model_digest
-from silos.kept_models import keep_model, read_model
-from silos.own_comparison import compare
-from silos.own_runs import own_run
-from silos.run_results import NOT_PRIVATE, list_results
+from protocol.transport.run_announcement import ReleasedFigure, RunResult, sign_end
+from protocol.vectors.tensors import decode_tensors, encode_tensors, model_digest
+from silos.database.joined_runs import JoinedRun, RunState, told_state
+from silos.isolation.own_comparison import compare
+from silos.results.kept_models import keep_model, read_model
+from silos.results.own_runs import own_run
+from silos.results.run_results import NOT_PRIVATE, list_results
 from tests.network import Network
 from tests.studies import small_study
 from tests.test_own_folder import tampered

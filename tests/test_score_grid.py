@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.released_metrics import TOO_CLOSE, auroc_from_histogram
-from pipelines.metrics import auroc, histogram
+from compliance.facts.released_metrics import TOO_CLOSE, auroc_from_histogram
+from pipelines.evaluation.metrics import auroc, histogram
+from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records
-from pipelines.reference_inputs import reference_inputs
-from protocol.contract import ImageCohort, NumberColumn
-from protocol.score_grid import ScoreGrid, agreed_grid
-from protocol.study_file import read_study
-from silos.trainer import Trainer
+from protocol.study.cohort import ImageCohort, NumberColumn
+from protocol.study.study_file import read_study
+from protocol.vectors.score_grid import ScoreGrid, agreed_grid
+from silos.training.trainer import Trainer
 from tests.studies import changed, small_study
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -8,22 +8,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from compliance.accounting import epsilon
-from compliance.privacy_events import SampledGaussian
-from pipelines.engine_choice import ENGINE_OF, Sample, moved_copy, one_backward_per_record
-from pipelines.engines import ENGINES
-from pipelines.networks import BUILDERS, build
-from pipelines.opacus_opinion import (
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.accounting import epsilon
+from compliance.privacy.events import SampledGaussian
+from pipelines.gradients.engine_choice import ENGINE_OF, Sample, moved_copy, one_backward_per_record
+from pipelines.gradients.engines import ENGINES
+from pipelines.gradients.opacus_check import (
     distances,
     opacus_epsilon,
     opacus_gradients,
     refuse_unfit,
 )
+from pipelines.networks.networks import BUILDERS, build
 from protocol.errors import StudyRefused
-from protocol.task import FullyConnected
-from silos.privacy_plan import PrivacyPlan
-from silos.second_opinion import require_not_cheaper, second_opinion_of
-from silos.trainer import Trainer
+from protocol.study.task import FullyConnected
+from silos.training.second_opinion import require_not_cheaper, second_opinion_of
+from silos.training.trainer import Trainer
 from tests.bench import studies
 from tests.test_steady import LIGHT, SHIPPED, form_of
 
@@ -91,7 +91,7 @@ def test_gradients_that_are_not_opacus_own_are_refused(monkeypatch: pytest.Monke
     with pytest.raises(StudyRefused, match="'chain' are 1.0e-02 of their norm away from one back"):
         trainer.second_opinion(None, 0.0)
     monkeypatch.setattr(
-        "pipelines.opacus_opinion.one_backward_per_record",
+        "pipelines.gradients.opacus_check.one_backward_per_record",
         lambda module, sample: one_backward_per_record(module, sample) * np.float32(0.99),
     )
     with pytest.raises(StudyRefused, match="away from Opacus"):

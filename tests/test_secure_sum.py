@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
-from protocol.sum_round import Step
+from protocol.secagg.server import Step
 from tests.reference.secure_sum import plain_sum
 from tests.sum_federation import STEPS, Federation
 

@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.utils import CryptographyDeprecationWarning
 
 from protocol.errors import FederationError, MessageRefused, PolicyRefused
-from protocol.machine_evidence import MachineEvidence
-from silos.attestation import sev_snp
-from silos.attestation.certificates import read_certificate
-from silos.attestation.sev_snp import SIGNED_BYTES, SevSnp, Tcb, read_report
+from protocol.identity.machine_evidence import MachineEvidence
+from silos.config.attestation import sev_snp
+from silos.config.attestation.certificates import read_certificate
+from silos.config.attestation.sev_snp import SIGNED_BYTES, SevSnp, Tcb, read_report
 from tests.tee import (
     BEGIN,
     CHALLENGE,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import MessageRefused
-from protocol.shares import (
+from protocol.secagg.secret_sharing import (
     PRIME,
     SHARE_BYTES,
     Kind,

@@ -12,16 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from compliance.joined_runs import JoinedRuns, RunState
-from coordinator.authority import Authority
-from coordinator.workspace import Workspace
+from coordinator.database.workspace import Workspace
+from coordinator.membership.authority import Authority
 from protocol.errors import MessageRefused, PolicyRefused
-from protocol.identity import SigningKey
-from protocol.run_notice import RunNotice, open_end, sign_end, sign_notice
-from protocol.wire import PROOF_HEADER, REPLY_HEADER, Delivery, sign_reply, to_bytes
-from silos.credentials import Credentials
-from silos.own_words import read_own_words
-from silos.wire import Wire
+from protocol.identity.roster import SigningKey
+from protocol.transport.requests import PROOF_HEADER, REPLY_HEADER, Delivery, sign_reply, to_bytes
+from protocol.transport.run_announcement import RunNotice, open_end, sign_end, sign_notice
+from silos.config.credentials import Credentials
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.network.client import Wire
+from silos.rounds.rollback_evidence import read_own_words
 from tests.network import Network, Site, until
 from tests.patience import PATIENCE
 from tests.studies import small_study

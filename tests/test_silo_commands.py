@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from compliance.joined_runs import JoinedRuns, RunState
-from compliance.store import open_hospital, read_hospital
-from compliance.study_shelf import StudyShelf
-from coordinator.store import Store, logged_entries
-from coordinator.workspace import Workspace
+from compliance.governance.study_store import StudyShelf
+from coordinator.database.store import Store, logged_entries
+from coordinator.database.workspace import Workspace
 from protocol.errors import PolicyRefused, SiteFileRefused, StudyRefused, WorkspaceRefused
-from protocol.study_file import read_study, read_study_file
-from silos.consent import Consent
+from protocol.study.study_file import read_study, read_study_file
+from silos.config.study_authorization import Consent
+from silos.database.database import open_hospital, read_hospital
+from silos.database.joined_runs import JoinedRuns, RunState
 from tests.commands import ask
 from tests.hospital_home import OFFICER, make_east
 from tests.sites import changed_site

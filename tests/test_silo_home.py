@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.errors import SiteFileRefused, WorkspaceRefused
-from silos.home import open_own, read_own
-from silos.site_acts import make_home, opened
-from silos.site_file import site_file_of
-from silos.site_template import site_template
+from silos.config.directory import open_own, read_own
+from silos.config.site_file import site_file_of
+from silos.config.site_template import site_template
+from silos.operations.site import make_home, opened
 
 if TYPE_CHECKING:
     from tests.postgres import Server

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from collegium.cli import app
-from compliance.log_heads import LogHeads
-from coordinator.store import Store, signed_heads
-from coordinator.workspace import Workspace
-from protocol.log_proof import SignedHead, open_head
-from silos.site_template import site_template
+from collegium.cli.main import app
+from coordinator.database.store import Store, signed_heads
+from coordinator.database.workspace import Workspace
+from protocol.secagg.log_proof import SignedHead, open_head
+from silos.config.site_template import site_template
+from silos.rounds.log_heads import LogHeads
 from tests.network import Network
 from tests.studies import small_study
 

@@ -3,18 +3,18 @@
 import numpy as np
 import pytest
 
+from protocol.codec import to_json
 from protocol.encoding import blob_digest, digest, digest_json
 from protocol.errors import MessageRefused, OutOfOrder, StoreBroken
-from protocol.forms import to_json
-from protocol.identity import SigningKey
-from protocol.messages import (
+from protocol.identity.roster import SigningKey
+from protocol.secagg.client import Binding, opened_round
+from protocol.secagg.messages import (
     Consistency,
     Reveal,
     SignatureList,
 )
-from protocol.shares import OPENING_BYTES
-from protocol.silo_round import Binding, opened_round
-from protocol.sum_round import Step
+from protocol.secagg.secret_sharing import OPENING_BYTES
+from protocol.secagg.server import Step
 from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryBook, reached
 
 

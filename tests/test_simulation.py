@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from collegium.consortium import Consortium, Settings, consortium
-from collegium.progress import Silent
-from collegium.runs import new_run_id, run_study
-from coordinator.store import Store
-from coordinator.verification import verify_records
-from coordinator.workspace import Workspace
+from collegium.output.progress import Silent
+from collegium.simulation.consortium import Consortium, Settings, consortium
+from collegium.simulation.runs import new_run_id, run_study
+from coordinator.audit.verification import verify_records
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
 from protocol.errors import BudgetSpent, CohortRefused, FederationError, StoreBroken
-from protocol.study_file import read_study
+from protocol.study.study_file import read_study
 from tests.commands import COMMAND, Done, ask, start
 from tests.federation import write_hospitals
 from tests.other_user import open_to_others
@@ -219,8 +219,8 @@ def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None
 import sys
 from pathlib import Path
 from rich.console import Console
-from collegium.consortium import Settings
-from collegium.simulation import simulate_study
+from collegium.simulation.consortium import Settings
+from collegium.simulation.simulate import simulate_study
 from tests.studies import small_study
 home = Path(sys.argv[1])
 settings, out = Settings(data=home / "data", processes=1), home / "modules"

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from compliance.approval_book import approvals_of
-from compliance.store import open_hospital
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.connectivity import Contact, reach
-from silos.credentials import Credentials
-from silos.findings import Finding, ok
-from silos.site_check import check_site, parameters_of
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.config.credentials import Credentials
+from silos.database.approvals import approvals_of
+from silos.database.database import open_hospital
+from silos.preflight.checks import check_site, parameters_of
+from silos.preflight.connectivity import Contact, reach
+from silos.preflight.findings import Finding, ok
 from tests.consortium_home import ConsortiumHome
 from tests.hospital_home import MEDIC, OFFICER, enrol, make_east
 from tests.joining import joined

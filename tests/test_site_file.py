@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.tables import CsvDialect
+from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import PolicyRefused, SiteFileRefused
-from silos.policy import refusals
-from silos.site_file import (
+from silos.config.policy import refusals
+from silos.config.site_file import (
     Policy,
     Resources,
     read_site_file,
@@ -16,7 +16,7 @@ from silos.site_file import (
     site_schema,
     source_path,
 )
-from silos.site_template import site_template
+from silos.config.site_template import site_template
 from tests.sites import SITE, changed_site, east
 from tests.studies import small_study
 

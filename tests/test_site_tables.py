@@ -10,22 +10,22 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from coordinator import runner
-from coordinator.evaluation import Released
-from coordinator.site_tables import TABLES, read_tables, require_signed_tables
-from coordinator.store import ReleaseRow, RoundRow, RunRow
-from protocol.context import RoundContext
+from coordinator.database.store import ReleaseRow, RoundRow, RunRow
+from coordinator.rounds import training as runner
+from coordinator.rounds.evaluation import Released
+from coordinator.rounds.site_tables import TABLES, read_tables, require_signed_tables
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, StoreBroken
-from protocol.evaluation_vector import COUNT_UNITS, noise_deviations, read_table
-from protocol.messages import Masked, Origin, open_message
-from protocol.silo_round import content_digest
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.sum_round import Step
-from protocol.summary import Summary, open_summary
-from protocol.tensors import Tensors
-from silos.participation import Participation
+from protocol.secagg.client import content_digest
+from protocol.secagg.context import RoundContext
+from protocol.secagg.messages import Masked, Origin, open_message
+from protocol.secagg.server import Step
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import Summary, open_summary
+from protocol.vectors.evaluation import COUNT_UNITS, noise_deviations, read_table
+from protocol.vectors.tensors import Tensors
+from silos.rounds.participation import Participation
 from tests.federation import Federation
 from tests.studies import changed, small_study
 from tests.sum_federation import FIRST, LEDGER_HEAD, reached

@@ -4,7 +4,7 @@ import gc
 import tracemalloc
 from pathlib import Path
 
-from protocol.study_file import read_study
+from protocol.study.study_file import read_study
 from tests.federation import Federation, Watch
 from tests.studies import TABLE_STUDY
 

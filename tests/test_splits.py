@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.cohort import load_cohort
+from pipelines.cohort.loading import load_cohort
+from pipelines.cohort.splits import split
 from pipelines.records import Records, number_patients
-from pipelines.splits import split
 from protocol.errors import CohortRefused, StudyRefused
-from protocol.study import ColumnSplit, FileSplit, KeyedHashSplit
-from protocol.study_file import read_study
+from protocol.study.study import ColumnSplit, FileSplit, KeyedHashSplit
+from protocol.study.study_file import read_study
 
 KEY = b"0123456789abcdef"
 HEART = Path(__file__).parents[1] / "examples" / "heart-disease"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from compliance.store import open_hospital
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
+from silos.database.database import open_hospital
 
 
 def test_database_that_was_removed_while_open_takes_nothing_more(tmp_path: Path) -> None:

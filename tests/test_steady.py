@@ -9,13 +9,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.engine_choice import ENGINE_OF, engine_for, right_engine
-from pipelines.engines import ENGINES
-from pipelines.gradients import scores
-from pipelines.networks import build, load_parameters, parameters_of
-from pipelines.steady import RecordScores, depends_on_own_row_only, without_subnormals
-from protocol.study import Study
-from protocol.study_file import read_study
+from pipelines.gradients.batch_invariance import (
+    RecordScores,
+    depends_on_own_row_only,
+    without_subnormals,
+)
+from pipelines.gradients.clipping import scores
+from pipelines.gradients.engine_choice import ENGINE_OF, engine_for, right_engine
+from pipelines.gradients.engines import ENGINES
+from pipelines.networks.networks import build, load_parameters, parameters_of
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 from tests.bench import studies
 
 ROOT = Path(__file__).parent.parent

@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from pipelines.gradients import clip_to_integers
+from pipelines.gradients.clipping import clip_to_integers
 from pipelines.records import Records
-from protocol.study import Study
-from protocol.study_file import read_study
-from protocol.tensors import flatten
-from silos.entropy import SecretEntropy
-from silos.step_form import OVERFLOW, Drawn, PatientRecords, StepForm
-from silos.trainer import Trainer
-from silos.worker import Worker
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.vectors.tensors import flatten
+from silos.training.randomness import SecretEntropy
+from silos.training.step_form import OVERFLOW, Drawn, PatientRecords, StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import Worker
 from tests.bench.step_time import guessed_right
 from tests.studies import changed
 
@@ -173,7 +173,7 @@ def test_a_part_is_every_so_manieth_micro_batch() -> None:
 
 def test_clipping_does_as_much_for_any_values(monkeypatch: pytest.MonkeyPatch) -> None:
     """No branch for rows that are long, short, tiny, huge or not finite."""
-    import pipelines.gradients as gradients
+    import pipelines.gradients.clipping as gradients
 
     passes: list[tuple[int, ...]] = []
     whole = gradients._IntegerSums._integers

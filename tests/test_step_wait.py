@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.step_wait import StepWait, Waits
+from coordinator.runs.step_wait import StepWait, Waits
 
 
 class Clock:

@@ -18,21 +18,24 @@ from pathlib import Path
 
 import pytest
 
-from coordinator import door, enrolment_server, gate, server
-from coordinator.authority import Authority, utc_now
-from coordinator.door import Guest, House
-from coordinator.home import open_members
-from coordinator.mailbox import Mailbox
-from coordinator.service_cli import metrics_shown
-from coordinator.strangers import StrangerLog, Tally
+from collegium.cli.coordinator_service import metrics_shown
+from coordinator.delivery.deliveries import Mailbox
+from coordinator.http import api as server
+from coordinator.http import connection_limits as door
+from coordinator.http import enrolment as enrolment_server
+from coordinator.http import protocol_limits as gate
+from coordinator.http.connection_limits import Guest, House
+from coordinator.http.rate_limits import StrangerLog, Tally
+from coordinator.membership.authority import Authority, utc_now
+from coordinator.membership.directory import open_members
 from protocol.encoding import blob_digest
-from protocol.enrolment import INVITATION_LIFE, EnrolmentInvitation, request_enrolment
-from protocol.enrolment import to_bytes as written
 from protocol.errors import WorkspaceRefused
-from protocol.identity import SigningKey
-from protocol.wire import Answer, BlobName, Delivery, to_bytes
-from silos.credentials import Credentials
-from silos.wire import Wire
+from protocol.identity.roster import SigningKey
+from protocol.transport.enrolment import INVITATION_LIFE, EnrolmentInvitation, request_enrolment
+from protocol.transport.enrolment import to_bytes as written
+from protocol.transport.requests import Answer, BlobName, Delivery, to_bytes
+from silos.config.credentials import Credentials
+from silos.network.client import Wire
 from tests.network import Network, until
 from tests.patience import PATIENCE
 from tests.proxy import Proxy

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from protocol.errors import StudyRefused
-from protocol.privacy import LocalPrivacy, NoPrivacy
-from protocol.study import Study
-from protocol.study_file import read_study
+from protocol.study.privacy import LocalPrivacy, NoPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 from tests.studies import changed, small_study
 
 ROOT = Path(__file__).parent.parent

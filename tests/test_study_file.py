@@ -3,7 +3,7 @@
 import pytest
 
 from protocol.errors import StudyRefused
-from protocol.study_file import MAX_BYTES, read_study
+from protocol.study.study_file import MAX_BYTES, read_study
 from tests.studies import TABLE_STUDY, changed
 
 MISTAKES = [

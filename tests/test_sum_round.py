@@ -4,7 +4,7 @@ import pytest
 
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
-from protocol.sum_round import Step, SumRound
+from protocol.secagg.server import Step, SumRound
 from tests.contexts import context_of, site_names
 from tests.sum_federation import FIRST, LEDGER_HEAD, Federation, reached
 

@@ -6,8 +6,8 @@ import pytest
 
 from protocol.encoding import canonical
 from protocol.errors import MessageRefused
-from protocol.identity import SigningKey
-from protocol.summary import SignedSummary, Summary, open_summary, sign_summary
+from protocol.identity.roster import SigningKey
+from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, sign_summary
 
 KEY = SigningKey.from_bytes(bytes(32))
 SUMMARY = Summary(

@@ -8,12 +8,18 @@ from contextlib import closing
 
 import pytest
 
-from compliance.joined_runs import JoinedRuns
-from coordinator.store import RunRow
-from coordinator.workspace import Workspace
-from protocol.exchange import JOIN_REFUSED
-from protocol.run_notice import RunNotice, open_end, parse_joined, sign_end, sign_notice
-from protocol.wire import Answer, Delivery
+from coordinator.database.store import RunRow
+from coordinator.database.workspace import Workspace
+from protocol.transport.requests import Answer, Delivery
+from protocol.transport.run_announcement import (
+    RunNotice,
+    open_end,
+    parse_joined,
+    sign_end,
+    sign_notice,
+)
+from protocol.transport.steps import JOIN_REFUSED
+from silos.database.joined_runs import JoinedRuns
 from tests.network import Network, until
 from tests.patience import PATIENCE
 from tests.studies import small_study

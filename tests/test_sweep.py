@@ -6,17 +6,23 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from collegium.consortium import Settings
-from collegium.pricing import budget_for
-from collegium.sweep import Grid, parse_modes, plan_jobs, require_splits_fit, sweep_studies
-from compliance.accounting import epsilon
-from compliance.budget_filter import Filter
+from collegium.simulation.consortium import Settings
+from collegium.simulation.pricing import budget_for
+from collegium.simulation.sweep import (
+    Grid,
+    parse_modes,
+    plan_jobs,
+    require_splits_fit,
+    sweep_studies,
+)
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.accounting import epsilon
+from compliance.privacy.budget_filter import Filter
 from protocol.errors import CohortRefused, StudyRefused
-from protocol.modes import as_local, question
-from protocol.privacy import DistributedPrivacy
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.privacy_plan import PrivacyPlan
+from protocol.study.privacy import DistributedPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.study.variants import as_local, question
 from tests.federation import write_hospitals
 from tests.studies import changed, small_study
 

@@ -16,11 +16,11 @@ import pytest
 from rich.console import Console
 from sqlalchemy.orm import Session
 
-from collegium.audit_inputs import AuditInputs
-from collegium.verify import recompute_round, verify_folder
+from collegium.verification.inputs import AuditInputs
+from collegium.verification.verify import recompute_round, verify_folder
 from compliance.audit_log import NewEntry
-from coordinator.run_checks import FINDINGS
-from coordinator.store import (
+from coordinator.audit.run_checks import FINDINGS
+from coordinator.database.store import (
     LoggedRow,
     MaskedRow,
     ReferenceRow,
@@ -31,10 +31,10 @@ from coordinator.store import (
     Transaction,
     now,
 )
-from coordinator.workspace import Workspace
+from coordinator.database.workspace import Workspace
 from protocol.encoding import digest
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
-from protocol.identity import SigningKey
+from protocol.identity.roster import SigningKey
 from tests.output_folder import (
     RUNS,
     Rewriting,

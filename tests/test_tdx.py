@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import FederationError, MessageRefused, PolicyRefused
-from protocol.machine_evidence import MachineEvidence
-from silos.attestation import tdx
-from silos.attestation.tdx import SIGNED_BYTES, Tdx, read_quote
+from protocol.identity.machine_evidence import MachineEvidence
+from silos.config.attestation import tdx
+from silos.config.attestation.tdx import SIGNED_BYTES, Tdx, read_quote
 from tests.tee import (
     BEGIN,
     CHALLENGE,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from protocol.errors import MessageRefused
-from protocol.tensors import (
+from protocol.vectors.tensors import (
     decode_tensors,
     encode_tensors,
     flatten,

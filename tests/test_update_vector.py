@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from coordinator.strategies import STRATEGIES, Mean
 from protocol.errors import StudyRefused, SumRefused
-from protocol.exchange import Reply
-from protocol.messages import Advertise, Complaint, Consistency, Masked, Reveal, ShareHeader
-from protocol.no_wrap import MOST_SCALARS, SCALAR_PART, require_sum_of_updates
-from protocol.study_file import read_study
-from protocol.tensors import Layout
-from protocol.update_vector import NEEDS, SCALARS, UpdateVector
+from protocol.secagg.messages import Advertise, Complaint, Consistency, Masked, Reveal, ShareHeader
+from protocol.study.study_file import read_study
+from protocol.transport.steps import Reply
+from protocol.vectors.ring_bounds import MOST_SCALARS, SCALAR_PART, require_sum_of_updates
+from protocol.vectors.tensors import Layout
+from protocol.vectors.update import NEEDS, SCALARS, UpdateVector
 from tests.federation import Federation
 from tests.studies import changed, small_study
 

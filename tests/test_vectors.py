@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from protocol import errors
-from protocol.sum_round import Step
+from protocol.secagg.server import Step
 from tests.make_vectors.contents import COUNTING, TRAINING, contents
 from tests.make_vectors.operations import MESSAGES, OPERATIONS
 from tests.make_vectors.recorded_round import Exchange, Recorded

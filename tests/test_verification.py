@@ -12,14 +12,14 @@ from sqlalchemy import Boolean, Table, UniqueConstraint, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from compliance.schema_check import schema_faults
-from coordinator.member_rows import MemberRow
-from coordinator.references import keep_reference
-from coordinator.store import MIGRATIONS, Base, logged_tables
-from coordinator.verification import verify_records
+from compliance.storage.schema_check import schema_faults
+from coordinator.audit.verification import verify_records
+from coordinator.database.baselines import keep_reference
+from coordinator.database.store import MIGRATIONS, Base, logged_tables
+from coordinator.membership.tables import MemberRow
 from protocol.errors import StoreBroken
-from protocol.study import Study
-from protocol.study_file import read_study
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 from tests.federation import Federation
 from tests.studies import changed, small_study
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.store import Store
-from coordinator.waiting import waited_for, words
-from coordinator.workspace import Workspace
+from collegium.cli.coordinator_waiting import waited_for, words
+from coordinator.database.store import Store
+from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from tests.begun_run import RUN, begin_run
 from tests.commands import ask
@@ -79,7 +79,7 @@ def test_command_that_waits_ends_with_1_unless_the_run_finished(
         set_state(home, state)
         return {"run_id": RUN}
 
-    for module in ("coordinator.control", "coordinator.waiting"):
+    for module in ("coordinator.runs.admin_socket", "collegium.cli.coordinator_waiting"):
         monkeypatch.setattr(f"{module}.ask", service)
     done = ask("coordinator", "run", small_study().digest, "--home", home, "--wait", "--json")
     assert done.returncode == code

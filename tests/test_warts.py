@@ -16,13 +16,13 @@ import pyarrow.parquet
 import pytest
 from rich.console import Console
 
-from collegium.preflight import check_records
-from pipelines.cohort import load_cohort
+from collegium.studies.preflight import check_records
+from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
-from pipelines.tables import AS_DECLARED, CsvDialect
+from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
 from protocol.errors import CohortRefused, SiteFileRefused
-from protocol.study_file import read_study
-from silos.site_file import read_site_file
+from protocol.study.study_file import read_study
+from silos.config.site_file import read_site_file
 from tests.sites import changed_site
 from tests.studies import changed
 

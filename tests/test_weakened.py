@@ -20,11 +20,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from protocol.context import RoundContext
+from protocol.codec import to_json
 from protocol.encoding import digest_json
-from protocol.forms import to_json
-from protocol.keystream import KEY_BYTES, Keystream, derive_key, fresh_key
-from protocol.masking import (
+from protocol.secagg.context import RoundContext
+from protocol.secagg.encrypted_shares import SiloSecrets, deal_shares
+from protocol.secagg.masking import (
     apply_masks,
     mask_private_key,
     pair_key,
@@ -32,9 +32,9 @@ from protocol.masking import (
     self_key,
     share_keys,
 )
-from protocol.messages import Advertise
-from protocol.sealed_shares import SiloSecrets, deal_shares
-from protocol.shares import PRIME, SHARE_BYTES, Kind, commit, split
+from protocol.secagg.messages import Advertise
+from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES, Kind, commit, split
+from protocol.vectors.keystream import KEY_BYTES, Keystream, derive_key, fresh_key
 from tests.contexts import context_of, site_names
 from tests.reference.secure_sum import keystream_words, masked
 

@@ -17,16 +17,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coordinator import guard as guard_module
-from coordinator.blob_store import MOST_OF_ONE_SITE, BlobStore
-from coordinator.guard import Guard, WrongClock, require_body
-from coordinator.http_link import HttpLink
-from coordinator.mailbox import Mailbox
+from coordinator.delivery.blob_store import MOST_OF_ONE_SITE, BlobStore
+from coordinator.delivery.deliveries import Mailbox
+from coordinator.delivery.http_link import HttpLink
+from coordinator.http import authentication as guard_module
+from coordinator.http.authentication import Guard, WrongClock, require_body
 from protocol.encoding import blob_digest
 from protocol.errors import LinkLost, MessageRefused, PolicyRefused
-from protocol.exchange import Request
-from protocol.identity import SigningKey
-from protocol.wire import (
+from protocol.identity.roster import SigningKey
+from protocol.transport.requests import (
     MOST_SKEW_SECONDS,
     PROOF_HEADER,
     REPLY_HEADER,
@@ -43,8 +42,9 @@ from protocol.wire import (
     to_bytes,
     verify_proof,
 )
-from silos import wire as wire_module
-from silos.wire import Wire
+from protocol.transport.steps import Request
+from silos.network import client as wire_module
+from silos.network.client import Wire
 from tests.patience import PATIENCE
 
 KEY = SigningKey.from_bytes(bytes(32))

@@ -5,18 +5,24 @@ from dataclasses import replace
 
 import pytest
 
-from collegium import run_list
-from compliance import charts
-from compliance.chart_words import describe_utility
-from compliance.comparison import comparison_json
-from compliance.dossier import Dossier, run_json
-from compliance.formatting import show
-from compliance.interval import Interval
-from compliance.released_metrics import TOO_FEW
-from compliance.reports import privacy_report, render_csv, render_html, render_json, run_page
-from compliance.sections import utility_table
-from compliance.utility import LOCAL, RELEASED, UtilityPoint, Withheld
-from coordinator.evaluation import proportion, released_from
+from collegium.output import run_list
+from compliance.charts import run as charts
+from compliance.charts.descriptions import describe_utility
+from compliance.facts.comparison import comparison_json
+from compliance.facts.dossier import Dossier, run_json
+from compliance.facts.formatting import show
+from compliance.facts.interval import Interval
+from compliance.facts.privacy_utility import LOCAL, RELEASED, UtilityPoint, Withheld
+from compliance.facts.released_metrics import TOO_FEW
+from compliance.reports.privacy_report import (
+    privacy_report,
+    render_csv,
+    render_html,
+    render_json,
+    run_page,
+)
+from compliance.reports.sections import utility_table
+from coordinator.rounds.evaluation import proportion, released_from
 from coordinator.views import RunSummary, _points
 from dashboard import presentation
 from tests import dossiers

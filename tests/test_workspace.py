@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from coordinator.workspace import Workspace
+from coordinator.database.workspace import Workspace
 from protocol.errors import StoreBroken, WorkspaceRefused
 
 MODEL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}

@@ -19,15 +19,15 @@ from dp_accounting.dp_event import MixtureOfGaussiansDpEvent
 from dp_accounting.pld import PLDAccountant
 from scipy.stats import binom
 
-from collegium.consortium import simulated_split_key
-from compliance.accounting import epsilon
-from pipelines.cohort import Records, load_cohort
-from pipelines.dealing import deal
-from pipelines.splits import split
-from protocol.privacy import PatientPrivacy
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.privacy_plan import PrivacyPlan
+from collegium.simulation.consortium import simulated_split_key
+from compliance.privacy.accounting import epsilon
+from pipelines.cohort.loading import Records, load_cohort
+from pipelines.cohort.partitioning import deal
+from pipelines.cohort.splits import split
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from compliance.ledger.privacy_plan import PrivacyPlan
 
 
 @dataclass(frozen=True, kw_only=True)

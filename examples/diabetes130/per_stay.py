@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from collegium.consortium import simulated_split_key
-from pipelines.cohort import load_cohort
-from pipelines.dealing import deal
-from pipelines.gradients import scores
-from pipelines.metrics import auroc
-from pipelines.networks import build, load_parameters
-from pipelines.splits import split
-from protocol.study_file import read_study
+from collegium.simulation.consortium import simulated_split_key
+from pipelines.cohort.loading import load_cohort
+from pipelines.cohort.partitioning import deal
+from pipelines.gradients.clipping import scores
+from pipelines.evaluation.metrics import auroc
+from pipelines.networks.networks import build, load_parameters
+from pipelines.cohort.splits import split
+from protocol.study.study_file import read_study
 
 
 def main(folder: Path, snapshot: Path) -> None:

@@ -25,11 +25,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.cohort import load_cohort
-from pipelines.metrics import accuracy, auroc
-from pipelines.splits import split
-from protocol.study import Study
-from protocol.study_file import read_study
+from pipelines.cohort.loading import load_cohort
+from pipelines.evaluation.metrics import accuracy, auroc
+from pipelines.cohort.splits import split
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 
 HERE = Path(__file__).parent
 EPSILON, DELTA = 1.0, 1e-4

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipelines.networks import build
+from pipelines.networks.networks import build
 from pipelines.records import Records
-from protocol.study import Study
+from protocol.study.study import Study
 from tests.bench import studies
 from tests.bench.measurement import WALL
 

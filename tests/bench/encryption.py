@@ -33,10 +33,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.fixed_point import Words, decode, encode
-from protocol.keystream import fresh_key
-from protocol.masking import apply_masks
-from protocol.sum_round import Step
+from protocol.secagg.masking import apply_masks
+from protocol.secagg.server import Step
+from protocol.vectors.fixed_point import Words, decode, encode
+from protocol.vectors.keystream import fresh_key
 from tests.bench import baseline
 from tests.bench.measurement import CPU, milliseconds, take_turns
 from tests.sum_federation import Federation

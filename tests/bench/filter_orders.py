@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from compliance.accounting import calibrate, joint_epsilon
-from compliance.budget_filter import Filter
-from compliance.privacy_events import JointRelease, SampledGaussian
-from compliance.renyi import conversion, rdp
+from compliance.privacy.accounting import calibrate, joint_epsilon
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.events import JointRelease, SampledGaussian
+from compliance.privacy.renyi import conversion, rdp
 
 #: Sampling rate, steps and epsilon of a study; epsilon and delta of the budget.
 STUDIES = (

@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from torch import nn
 
-from compliance.noise import DiscreteGaussian
-from pipelines.engine_choice import engine_for
-from pipelines.engines import ENGINES
-from pipelines.gradients import PatientGradients, clip_to_integers
-from pipelines.networks import build, parameters_of
+from compliance.privacy.noise import DiscreteGaussian
+from pipelines.gradients.clipping import PatientGradients, clip_to_integers
+from pipelines.gradients.engine_choice import engine_for
+from pipelines.gradients.engines import ENGINES
+from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records
-from protocol.keystream import Keystream, fresh_key
-from protocol.noise_shares import units_for
-from protocol.study import Study
-from protocol.tensors import layout_of
-from silos.entropy import SecretEntropy
-from silos.step_form import StepForm
-from silos.trainer import Trainer
-from silos.worker import Worker
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.vectors.keystream import Keystream, fresh_key
+from protocol.vectors.tensors import layout_of
+from silos.training.randomness import SecretEntropy
+from silos.training.step_form import StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import Worker
 from tests.bench import studies
 from tests.bench.measurement import OURS, Row, Target, row_of, take_turns
 

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from protocol.sum_round import Step
+from protocol.secagg.server import Step
 from tests.sum_federation import Federation
 
 

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from compliance.noise import DiscreteGaussian
-from protocol.keystream import Keystream, fresh_key
+from compliance.privacy.noise import DiscreteGaussian
+from protocol.vectors.keystream import Keystream, fresh_key
 from tests.bench.measurement import CPU, OURS, WALL, Row, Target, milliseconds, row_of, take_turns
 
 AREA = "noise"

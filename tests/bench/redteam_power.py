@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from collegium.redteam_bench import Chances
-from collegium.redteam_findings import Target
-from collegium.redteam_noise import one_run_audits
-from collegium.redteam_views import views_of
-from protocol.study_file import read_study
-from silos.trainer import Trainer
+from collegium.redteam.adversary import views_of
+from collegium.redteam.findings import Target
+from collegium.redteam.harness import Chances
+from collegium.redteam.noise import one_run_audits
+from protocol.study.study_file import read_study
+from silos.training.trainer import Trainer
 from tests.faults import WeakNoise
 
 

@@ -20,10 +20,10 @@ from functools import partial
 
 import numpy as np
 
-from protocol.fixed_point import encode
-from protocol.keystream import fresh_key
-from protocol.masking import apply_masks
-from protocol.sum_round import Step, SumRound
+from protocol.secagg.masking import apply_masks
+from protocol.secagg.server import Step, SumRound
+from protocol.vectors.fixed_point import encode
+from protocol.vectors.keystream import fresh_key
 from tests.bench import baseline
 from tests.bench.measurement import (
     CPU,

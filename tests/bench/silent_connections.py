@@ -37,10 +37,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from coordinator.authority import Authority
-from coordinator.gate import gate_config
-from coordinator.home import make_home
-from silos.credentials import Credentials
+from coordinator.http.protocol_limits import gate_config
+from coordinator.membership.authority import Authority
+from coordinator.membership.directory import make_home
+from silos.config.credentials import Credentials
 
 _FILES, _MANY_FILES, _SECONDS = 1024, 8192, 10.0
 _KINDS = ("limits", "uvicorn", "in 10 s", "files")

@@ -17,16 +17,16 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from coordinator.store import RoundRow, Store
-from coordinator.workspace import Workspace
-from protocol.study_file import read_study
+from coordinator.database.store import RoundRow, Store
+from coordinator.database.workspace import Workspace
+from protocol.study.study_file import read_study
 from tests.bench import studies
 from tests.bench.measurement import OURS, WALL, Row, Target, row_of
 
 AREA = "simulated job"
 BARE = "bare process"
 _ROUNDS = 10
-_SIMULATE = "from collegium.cli import main; main()"
+_SIMULATE = "from collegium.cli.main import main; main()"
 _BARE = f"""\
 import json, torch
 torch.set_num_threads(1)

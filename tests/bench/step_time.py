@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import Records
-from protocol.study import Study
-from silos.entropy import SecretEntropy
-from silos.step_form import Drawn, StepForm
-from silos.trainer import Trainer
-from silos.worker import Floats, Worker
+from protocol.study.study import Study
+from silos.training.randomness import SecretEntropy
+from silos.training.step_form import Drawn, StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import Floats, Worker
 from tests.bench import studies
 from tests.bench.measurement import OURS, Row, Target, row_of
 

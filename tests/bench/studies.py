@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.records import Records
-from protocol.contract import ImageCohort
-from protocol.study import Study
-from protocol.study_file import read_study
+from protocol.study.cohort import ImageCohort
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
 
 FEATURES = 13
 PATIENTS = 160

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from compliance.ledger import Ledger
-from compliance.noise import DiscreteGaussian
-from compliance.store import Hospital, SqlOnceBook
-from coordinator.store import Store
-from protocol.study import Study
-from silos.silo import Silo
-from silos.trainer import Trainer
+from compliance.ledger.ledger import Ledger
+from compliance.privacy.noise import DiscreteGaussian
+from coordinator.database.store import Store
+from protocol.study.study import Study
+from silos.database.database import Hospital, SqlOnceBook
+from silos.rounds.silo import Silo
+from silos.training.trainer import Trainer
 from tests.bench import studies
 from tests.bench.bare_loop import BareLoop
 from tests.bench.measurement import CPU, OURS, WALL, Clock, Row, Target, milliseconds, row_of

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coordinator.network_run import Pace
-from protocol.study import Study
-from silos.silo import MakeTrainer
+from coordinator.runs.network_run import Pace
+from protocol.study.study import Study
+from silos.rounds.silo import MakeTrainer
 from tests.chaos.stage import LOCAL, PATIENT, Stage
 from tests.federation import LinearTrainer
 

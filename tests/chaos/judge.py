@@ -22,14 +22,14 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from compliance.ledger_records import NOTHING, UNOPENED, Entry, State
-from compliance.store import read_hospital
-from coordinator.store import RoundRow, RunRow, Store
-from coordinator.verification import verify_records
-from coordinator.workspace import Workspace
+from compliance.ledger.entries import NOTHING, UNOPENED, Entry, State
+from coordinator.audit.verification import verify_records
+from coordinator.database.store import RoundRow, RunRow, Store
+from coordinator.database.workspace import Workspace
 from protocol.errors import FederationError
-from protocol.identity import parse_roster
-from protocol.summary import open_summary, read_words
+from protocol.identity.roster import parse_roster
+from protocol.transport.privacy_summary import open_summary, read_words
+from silos.database.database import read_hospital
 from tests.chaos.witness import seen
 
 

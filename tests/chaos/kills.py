@@ -7,10 +7,10 @@ from tests.chaos.points import Point
 from tests.chaos.stage import DISTRIBUTED, HASTY, LOCAL, Stage
 
 _STEPS = ("advertise", "share", "masked", "consistency", "unmask")
-_ANSWER = "silos.silo:Silo.answer"
-_SENT = "compliance.ledger:Ledger.mark_sent"
-_SEND_ANSWER = "silos.wire:Wire.answer"
-_CLOSE = "protocol.sum_round:SumRound.close"
+_ANSWER = "silos.rounds.silo:Silo.answer"
+_SENT = "compliance.ledger.ledger:Ledger.mark_sent"
+_SEND_ANSWER = "silos.network.client:Wire.answer"
+_CLOSE = "protocol.secagg.server:SumRound.close"
 #: Which time a step is taken: once in each round, and once in the evaluation.
 _SECOND_ROUND, _EVALUATION = 2, 3
 
@@ -92,10 +92,10 @@ def _at_each_step_of_a_hospital() -> list[Fault]:
     return faults
 
 
-_JOIN, _RESERVE = "silos.silo:Silo.join", "compliance.ledger:Ledger.reserve"
-_RECORD = "compliance.joined_runs:JoinedRuns.record"
-_SETTLE = "silos.participation:Participation.settle"
-_UPLOAD = "silos.wire:Wire._send_part"
+_JOIN, _RESERVE = "silos.rounds.silo:Silo.join", "compliance.ledger.ledger:Ledger.reserve"
+_RECORD = "silos.database.joined_runs:JoinedRuns.record"
+_SETTLE = "silos.rounds.participation:Participation.settle"
+_UPLOAD = "silos.network.client:Wire._send_part"
 
 HOSPITAL = (
     *_at_each_step_of_a_hospital(),
@@ -104,7 +104,9 @@ HOSPITAL = (
     _hospital("joining, all reserved", Point(target=_RESERVE, after=True, call=2)),
     _hospital("joining, joined, not recorded", Point(target=_JOIN, after=True)),
     _hospital("joining, recorded, not told", Point(target=_RECORD, after=True, about="joined")),
-    _hospital("asked for the first model", Point(target="silos.silo:Silo.initial_model", call=2)),
+    _hospital(
+        "asked for the first model", Point(target="silos.rounds.silo:Silo.initial_model", call=2)
+    ),
     _hospital("round 2, masked, not booked", Point(target=_SENT, call=_SECOND_ROUND)),
     _hospital(
         "round 2, booked as SENT", Point(target=_SENT, call=_SECOND_ROUND, after=True), short=True
@@ -127,7 +129,8 @@ HOSPITAL = (
     ),
     _hospital("leaving, nothing settled", Point(target=_SETTLE)),
     _hospital(
-        "leaving, training settled", Point(target="compliance.ledger:Ledger.settle", after=True)
+        "leaving, training settled",
+        Point(target="compliance.ledger.ledger:Ledger.settle", after=True),
     ),
     _hospital("leaving, settled, not recorded", Point(target=_SETTLE, after=True)),
     _hospital("leaving, recorded, not told", Point(target=_RECORD, after=True, about="left")),
@@ -165,10 +168,16 @@ def _at_each_step_of_the_coordinator() -> list[Fault]:
     return faults
 
 
-_BOOK, _STATES = "coordinator.round_book:RoundBook", "coordinator.server_states:ServerStates"
-_RUN, _RECORD_OF_RUN = "coordinator.network_run:NetworkRun", "coordinator.run_record:RunRecord"
-_KEEP_SNAPSHOT = "coordinator.workspace:Workspace.keep_snapshot"
-_FORGET = "coordinator.runner:Runner._forget"
+_BOOK, _STATES = (
+    "coordinator.rounds.round_records:RoundBook",
+    "coordinator.database.server_state:ServerStates",
+)
+_RUN, _RECORD_OF_RUN = (
+    "coordinator.runs.network_run:NetworkRun",
+    "coordinator.rounds.run_records:RunRecord",
+)
+_KEEP_SNAPSHOT = "coordinator.database.workspace:Workspace.keep_snapshot"
+_FORGET = "coordinator.rounds.training:Runner._forget"
 
 COORDINATOR = (
     _coordinator("run recorded, nobody asked", Point(target=f"{_RECORD_OF_RUN}.begin", after=True)),
@@ -201,7 +210,9 @@ COORDINATOR = (
     _coordinator("evaluation committed", Point(target=_FORGET, call=3)),
     _coordinator("model not written yet", Point(target=_KEEP_SNAPSHOT)),
     _coordinator("model written, not recorded", Point(target=_KEEP_SNAPSHOT, after=True)),
-    _coordinator("model recorded", Point(target="coordinator.runner:Runner._keep", after=True)),
+    _coordinator(
+        "model recorded", Point(target="coordinator.rounds.training:Runner._keep", after=True)
+    ),
     _coordinator("before hospitals settle", Point(target=f"{_RUN}._settle")),
     _coordinator(
         "hospitals have settled, not recorded",

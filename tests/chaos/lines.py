@@ -14,7 +14,7 @@ from tests.network import until
 from tests.proxy import Proxy
 
 _MEGABIT = 1_000_000 // 8
-_ANSWER = "silos.silo:Silo.answer"
+_ANSWER = "silos.rounds.silo:Silo.answer"
 
 
 def _over(disturb: Callable[[Stage, Proxy], None], *only: str) -> Callable[[Stage], None]:
@@ -145,7 +145,7 @@ def _straggler(stage: Stage) -> None:
     pause = lambda: service.steer(stage.run_id, "pause")  # noqa: E731
     with (
         armed(late, lambda: stage.until_finished(1)),
-        armed(Point(target="coordinator.runner:Runner._forget"), pause),
+        armed(Point(target="coordinator.rounds.training:Runner._forget"), pause),
     ):
         stage.start()
         stage.begin()
@@ -162,7 +162,7 @@ def _late_joiner(stage: Stage) -> None:
     service = stage.serve()
     stage.start_but_east()
     pause = lambda: service.steer(stage.run_id, "pause")  # noqa: E731
-    with armed(Point(target="coordinator.runner:Runner._forget"), pause):
+    with armed(Point(target="coordinator.rounds.training:Runner._forget"), pause):
         stage.begin()
         stage.until_finished(1)
     stage.start("east")
@@ -231,24 +231,29 @@ LINES = (
         pace=HASTY,
     ),
     _line("bytes sent again", "after round 1", _replay),
-    _line("sent twice", "always", _changed("silos.wire:Wire.answer", _twice), whom="every answer"),
+    _line(
+        "sent twice",
+        "always",
+        _changed("silos.network.client:Wire.answer", _twice),
+        whom="every answer",
+    ),
     _line(
         "handed over twice",
         "always",
-        _changed("silos.wire:Wire.next", _returned_twice),
+        _changed("silos.network.client:Wire.next", _returned_twice),
         whom="every delivery",
         short=True,
     ),
     _line(
         "newest first",
         "always",
-        _changed("coordinator.mailbox:Mailbox.next", _newest_first),
+        _changed("coordinator.delivery.deliveries:Mailbox.next", _newest_first),
         whom="every delivery",
     ),
     _line(
         "reordered",
         "always",
-        _changed("silos.wire:Wire.answer", _late_by_turns),
+        _changed("silos.network.client:Wire.answer", _late_by_turns),
         whom="every answer",
     ),
     _line(

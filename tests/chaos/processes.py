@@ -10,10 +10,10 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-import silos.supervisor
-import silos.wire
-from coordinator.network_run import Pace
-from coordinator.service import Service
+import silos.network.client
+import silos.network.supervisor
+from coordinator.runs.network_run import Pace
+from coordinator.runs.service import Service
 from tests.chaos import witness
 from tests.chaos.points import Act, Point, arm, die
 from tests.network import Site

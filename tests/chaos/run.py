@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from protocol.errors import FederationError
-from protocol.study import Study
-from silos.silo import MakeTrainer
+from protocol.study.study import Study
+from silos.rounds.silo import MakeTrainer
 from tests.chaos.fault import Fault
 from tests.chaos.judge import Verdict
 from tests.chaos.stage import Stage, found

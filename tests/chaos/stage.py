@@ -12,13 +12,13 @@ from typing import TypeVar
 
 from sqlalchemy import select
 
-from coordinator.network_run import Pace
-from coordinator.service import Service
-from coordinator.store import RoundRow, RunRow, Store
-from coordinator.workspace import Workspace
-from protocol.study import Study
-from protocol.study_file import read_study
-from silos.silo import MakeTrainer
+from coordinator.database.store import RoundRow, RunRow, Store
+from coordinator.database.workspace import Workspace
+from coordinator.runs.network_run import Pace
+from coordinator.runs.service import Service
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from silos.rounds.silo import MakeTrainer
 from tests.chaos import witness
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.points import Act, Point, die, replaced
@@ -98,7 +98,9 @@ class Stage:
         }
         self._ends = ExitStack()
         self._ends.enter_context(witness.watching())
-        self.until_closed(replaced("silos.supervisor:_CHORES_SECONDS", lambda _: CHORES_SECONDS))
+        self.until_closed(
+            replaced("silos.network.supervisor:_CHORES_SECONDS", lambda _: CHORES_SECONDS)
+        )
 
     @property
     def east(self) -> Site:

@@ -3,19 +3,19 @@
 import time
 from dataclasses import replace
 
-from coordinator.authority import Authority
-from coordinator.home import open_members
+from coordinator.membership.authority import Authority
+from coordinator.membership.directory import open_members
 from protocol.errors import WorkspaceRefused
-from protocol.identity import SigningKey, sign_roster
-from silos.enrolling import enrol
-from silos.home import alone
+from protocol.identity.roster import SigningKey, sign_roster
+from silos.config.directory import alone
+from silos.network.enrolment import enrol
 from tests.chaos.fault import Fault
 from tests.chaos.points import Point, armed
 from tests.chaos.stage import HASTY, Stage
 from tests.network import Site, until
 
-_ANSWER = "silos.silo:Silo.answer"
-_CLOSE = "protocol.sum_round:SumRound.close"
+_ANSWER = "silos.rounds.silo:Silo.answer"
+_CLOSE = "protocol.secagg.server:SumRound.close"
 
 
 def _paused_and_resumed(stage: Stage) -> None:
@@ -105,7 +105,7 @@ def _members_sign_another(stage: Stage) -> None:
     service = stage.serve()
     stage.start()
     pause = lambda: service.steer(stage.run_id, "pause")  # noqa: E731
-    with armed(Point(target="coordinator.runner:Runner._forget"), pause):
+    with armed(Point(target="coordinator.rounds.training:Runner._forget"), pause):
         stage.begin()
         stage.until_finished(1)
     _admit(stage, replace(stage.east, name="spare", home=stage.folder / "spare"))

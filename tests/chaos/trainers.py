@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.tensors import Tensors
+from protocol.vectors.tensors import Tensors
 from tests.federation import LinearTrainer
 
 #: Parameters that nothing depends on: 50 kB of a model.

@@ -10,19 +10,25 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from coordinator.certificates import BACKDATED
-from coordinator.home import open_members
-from protocol.enrolment import SILO_LIFE, CertificateReply, parse, request_renewal, to_bytes
-from protocol.identity import SigningKey
-from silos.credentials import Credentials
-from silos.wire import Wire
+from coordinator.membership.certificates import BACKDATED
+from coordinator.membership.directory import open_members
+from protocol.identity.roster import SigningKey
+from protocol.transport.enrolment import (
+    SILO_LIFE,
+    CertificateReply,
+    parse,
+    request_renewal,
+    to_bytes,
+)
+from silos.config.credentials import Credentials
+from silos.network.client import Wire
 from tests.chaos.fault import Fault
 from tests.chaos.points import Point, arm, armed, disk_full, disk_full_for_a_while, replaced
 from tests.chaos.stage import HASTY, Stage
 from tests.network import until
 
-_SENT = "compliance.ledger:Ledger.mark_sent"
-_CLOSE = "protocol.sum_round:SumRound.close"
+_SENT = "compliance.ledger.ledger:Ledger.mark_sent"
+_CLOSE = "protocol.secagg.server:SumRound.close"
 _IN_EAST = "silo east"
 _HOUR = 3600
 #: Due three seconds later; a certificate is dated back, so that its life is a little longer.
@@ -72,7 +78,9 @@ def _uploads_find_no_room(stage: Stage) -> None:
     ends: list[Callable[[], None]] = []
 
     def full() -> None:
-        ends.append(arm(Point(target="coordinator.blob_store:BlobStore.append", call=0), disk_full))
+        ends.append(
+            arm(Point(target="coordinator.delivery.blob_store:BlobStore.append", call=0), disk_full)
+        )
         threading.Timer(2.0, ends[0]).start()
 
     with armed(Point(target=_CLOSE, about="share", call=2, after=True), full):
@@ -89,7 +97,7 @@ def _clock_of_east(ahead: float) -> Callable[[Stage], None]:
 
             return made
 
-        stage.until_closed(replaced("silos.supervisor:Wire", skewed))
+        stage.until_closed(replaced("silos.network.supervisor:Wire", skewed))
         stage.serve()
         stage.start()
         stage.begin()
@@ -101,7 +109,7 @@ def _clock_of_east(ahead: float) -> Callable[[Stage], None]:
 def _clock_set_back(stage: Stage) -> None:
     """The coordinator is killed; its clock is an hour behind when it comes back."""
     back = SimpleNamespace(time_ns=lambda: time.time_ns() - _HOUR * 10**9, monotonic=time.monotonic)
-    stage.until_closed(replaced("coordinator.mailbox:time", lambda _: back))
+    stage.until_closed(replaced("coordinator.delivery.deliveries:time", lambda _: back))
     stage.kill_coordinator(Point(target=_CLOSE, about="masked", call=2, after=True))
     stage.serve()
     stage.wait()
@@ -124,7 +132,7 @@ def _begin_and_pause_after_round_1(stage: Stage) -> None:
     service = stage.service
     assert service is not None
     pause = lambda: service.steer(stage.run_id, "pause")  # noqa: E731
-    with armed(Point(target="coordinator.runner:Runner._forget"), pause):
+    with armed(Point(target="coordinator.rounds.training:Runner._forget"), pause):
         stage.begin()
         stage.until_finished(1)
 
@@ -148,7 +156,7 @@ def _certificate_renewed(stage: Stage) -> None:
 
 def _certificate_expires(stage: Stage) -> None:
     never_due = property(lambda _: False)
-    stage.until_closed(replaced("silos.credentials:Credentials.due", lambda _: never_due))
+    stage.until_closed(replaced("silos.config.credentials:Credentials.due", lambda _: never_due))
     stage.serve()
     credentials = _certify_east(stage, timedelta(seconds=15))
     stage.start()
@@ -198,7 +206,7 @@ def _take_away(database: Path) -> Callable[[], None]:
 
 def _impatient(stage: Stage) -> None:
     """A transaction waits one second for the one before it."""
-    stage.until_closed(replaced("compliance.transactions:WAIT_SECONDS", lambda _: 1))
+    stage.until_closed(replaced("compliance.storage.transactions:WAIT_SECONDS", lambda _: 1))
 
 
 def _ledger_held(stage: Stage) -> None:
@@ -256,7 +264,7 @@ def _consortium_gone(stage: Stage) -> None:
 
 
 _HOSPITAL, _COORDINATOR = "a hospital", "the coordinator"
-_KEEP = "coordinator.evidence:RoundShelf.keep_vector"
+_KEEP = "coordinator.database.round_archive:RoundShelf.keep_vector"
 
 TROUBLES = (
     *(
@@ -269,19 +277,19 @@ TROUBLES = (
             short=short,
         )
         for when, point, short in (
-            ("joining", Point(target="compliance.ledger:Ledger.reserve"), False),
+            ("joining", Point(target="compliance.ledger.ledger:Ledger.reserve"), False),
             (
                 "round 2, before it signs",
-                Point(target="protocol.silo_round:SiloRound.advertise", call=2),
+                Point(target="protocol.secagg.client:SiloRound.advertise", call=2),
                 False,
             ),
             (
                 "round 2, before the vector is kept",
-                Point(target="compliance.store:Hospital.keep_blob", call=2),
+                Point(target="silos.database.database:Hospital.keep_blob", call=2),
                 False,
             ),
             ("round 2, before SENT is booked", Point(target=_SENT, call=2), True),
-            ("leaving", Point(target="silos.participation:Participation.settle"), False),
+            ("leaving", Point(target="silos.rounds.participation:Participation.settle"), False),
         )
     ),
     *(
@@ -292,13 +300,16 @@ TROUBLES = (
             play=_coordinator_disk_full(point),
         )
         for when, point in (
-            ("first model offered", Point(target="coordinator.blob_store:BlobStore.keep")),
+            ("first model offered", Point(target="coordinator.delivery.blob_store:BlobStore.keep")),
             ("round 1, a vector comes", Point(target=_KEEP)),
             (
                 "round 2, the state is kept",
-                Point(target="coordinator.server_states:ServerStates.keep", call=2),
+                Point(target="coordinator.database.server_state:ServerStates.keep", call=2),
             ),
-            ("the model is written", Point(target="coordinator.workspace:Workspace.keep_snapshot")),
+            (
+                "the model is written",
+                Point(target="coordinator.database.workspace:Workspace.keep_snapshot"),
+            ),
         )
     ),
     Fault(what="disk full", whom=_COORDINATOR, when="round 2, uploads", play=_uploads_find_no_room),

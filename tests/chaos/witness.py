@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from coordinator.blob_store import BlobStore
-from coordinator.mailbox import Mailbox
+from coordinator.delivery.blob_store import BlobStore
+from coordinator.delivery.deliveries import Mailbox
 
 _FILE = "witness.jsonl"
 

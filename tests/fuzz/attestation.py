@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
+from protocol.codec import to_json
 from protocol.encoding import parse_canonical
 from protocol.errors import MessageRefused, PolicyRefused
-from protocol.forms import to_json
-from protocol.machine_evidence import (
+from protocol.identity.machine_evidence import (
     MOST_CERTIFICATE,
     MOST_REPORT,
     MachineEvidence,
     RunEvidence,
     parse_run_evidence,
 )
-from protocol.run_notice import Joined, parse_joined
-from silos.attestation import sev_snp, tdx
-from silos.attestation.kernel import read_table
+from protocol.transport.run_announcement import Joined, parse_joined
+from silos.config.attestation import sev_snp, tdx
+from silos.config.attestation.kernel import read_table
 from tests.fuzz.engine import Attempt, Broken, Make, Target
 from tests.fuzz.mutations import spoil_bytes, spoil_tree
 from tests.tee import (
@@ -152,7 +152,7 @@ def _prepare_table() -> Make:
 
 
 def _names() -> Sequence[bytes]:
-    from silos.attestation import kernel
+    from silos.config.attestation import kernel
 
     return (kernel._VCEK, kernel._ASK, kernel._ARK)
 

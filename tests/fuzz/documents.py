@@ -13,11 +13,11 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend, verify_log
-from compliance.privacy_events import SampledGaussian
+from compliance.privacy.events import SampledGaussian
+from protocol.codec import from_json, to_json
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import MessageRefused, QuorumLost, StoreBroken, StudyRefused
-from protocol.forms import from_json, to_json
-from protocol.identity import (
+from protocol.identity.roster import (
     Member,
     Roster,
     SignedRoster,
@@ -26,16 +26,16 @@ from protocol.identity import (
     require_quorum,
     sign_roster,
 )
-from protocol.merkle import (
+from protocol.log.merkle import (
     leaf_hash,
     root,
     verify_consistency,
     verify_inclusion,
 )
-from protocol.merkle_tree import Tree as MerkleTree
-from protocol.note import checkpoint_text, key_id, open_note, parse_checkpoint, sign_note
-from protocol.study_file import read_study
-from protocol.summary import (
+from protocol.log.merkle_proofs import Tree as MerkleTree
+from protocol.log.signed_note import checkpoint_text, key_id, open_note, parse_checkpoint, sign_note
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import (
     SignedSummary,
     Summary,
     open_summary,
@@ -43,7 +43,7 @@ from protocol.summary import (
     sign_summary,
     signed_words,
 )
-from protocol.tensors import decode_tensors, encode_tensors, model_digest
+from protocol.vectors.tensors import decode_tensors, encode_tensors, model_digest
 from tests.fuzz.engine import Attempt, Broken, Make, Target
 from tests.fuzz.mutations import Tree, spoil_bytes, spoil_text, spoil_tree
 from tests.rosters import roster_with

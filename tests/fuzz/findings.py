@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from compliance.privacy_events import SampledGaussian
-from protocol.context import RoundContext
-from protocol.contract import CategoryColumn, TableCohort
+from compliance.privacy.events import SampledGaussian
 from protocol.encoding import canonical, parse_canonical
-from protocol.identity import SigningKey
-from protocol.study_file import read_study
-from protocol.summary import SignedSummary, open_summary, read_words
-from protocol.tensors import decode_tensors, encode_tensors, model_digest
-from protocol.transcript import replay
+from protocol.identity.roster import SigningKey
+from protocol.secagg.context import RoundContext
+from protocol.secagg.transcript import replay
+from protocol.study.cohort import CategoryColumn, TableCohort
+from protocol.study.study_file import read_study
+from protocol.transport.privacy_summary import SignedSummary, open_summary, read_words
+from protocol.vectors.tensors import decode_tensors, encode_tensors, model_digest
 from tests.contexts import context_of
 from tests.fuzz.documents import SUMMARY
 from tests.fuzz.engine import Broken, Finding

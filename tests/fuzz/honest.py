@@ -11,11 +11,11 @@ from unittest.mock import patch
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocol import sealed_shares
-from protocol.identity import SigningKey
-from protocol.keystream import Words
-from protocol.silo_round import SiloRound
-from protocol.sum_round import Step, SumRound
+from protocol.identity.roster import SigningKey
+from protocol.secagg import encrypted_shares as sealed_shares
+from protocol.secagg.client import SiloRound
+from protocol.secagg.server import Step, SumRound
+from protocol.vectors.keystream import Words
 from tests.sum_federation import FIRST, STEPS, Federation, MemoryBook
 
 #: The site that deals shares and sends no vector, so that a reveal holds shares of both kinds.

@@ -16,14 +16,13 @@ from pathlib import Path
 from random import Random
 
 from protocol import errors
-from protocol.context import RoundContext, round_context
+from protocol.codec import to_json
 from protocol.encoding import digest
 from protocol.errors import FederationError, MessageRefused
-from protocol.exchange import Reply, Request
-from protocol.forms import to_json
-from protocol.identity import COORDINATOR
-from protocol.log_proof import LogProof
-from protocol.messages import (
+from protocol.identity.roster import COORDINATOR
+from protocol.secagg.context import RoundContext, round_context
+from protocol.secagg.log_proof import LogProof
+from protocol.secagg.messages import (
     SIGNATURE_BYTES,
     AdvertList,
     Message,
@@ -33,8 +32,9 @@ from protocol.messages import (
     SurvivorList,
     sign_message,
 )
-from protocol.sum_round import Step, SumRound
-from protocol.tensors import decode_tensors
+from protocol.secagg.server import Step, SumRound
+from protocol.transport.steps import Reply, Request
+from protocol.vectors.tensors import decode_tensors
 from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation
 from tests.fuzz.documents import spoilt_model

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_priva
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from coordinator.certificates import requested_key
+from coordinator.membership.certificates import requested_key
 from protocol.encoding import canonical, parse_canonical
-from protocol.enrolment import (
+from protocol.identity.roster import Member, SignedRoster, SigningKey, sign_roster
+from protocol.transport.enrolment import (
     CertificateReply,
     EnrolmentInvitation,
     RosterNews,
@@ -30,7 +31,6 @@ from protocol.enrolment import (
     request_renewal,
     to_bytes,
 )
-from protocol.identity import Member, SignedRoster, SigningKey, sign_roster
 from tests.fuzz.engine import Attempt, Broken, Make, Target
 from tests.fuzz.mutations import spoil_bytes, spoil_tree
 from tests.rosters import roster_with

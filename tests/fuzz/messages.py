@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeAlias
 
+from protocol.codec import to_json
 from protocol.encoding import blob_digest, canonical, digest_json, parse_canonical
 from protocol.errors import MessageRefused, QuorumLost, SumRefused
-from protocol.forms import to_json
-from protocol.identity import COORDINATOR, SigningKey
-from protocol.masking import seal
-from protocol.messages import (
+from protocol.identity.roster import COORDINATOR, SigningKey
+from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.masking import seal
+from protocol.secagg.messages import (
     ENTRY_BYTES,
     SIGNATURE_BYTES,
     VERSION,
@@ -34,10 +35,9 @@ from protocol.messages import (
     pieces,
     sign_message,
 )
-from protocol.shares import OPENING_BYTES, parse_opening
-from protocol.silo_round import SiloRound, opened_round
-from protocol.sum_round import Step
-from protocol.transcript import Transcript, parse_transcript, replay, vectors_of
+from protocol.secagg.secret_sharing import OPENING_BYTES, parse_opening
+from protocol.secagg.server import Step
+from protocol.secagg.transcript import Transcript, parse_transcript, replay, vectors_of
 from tests.fuzz.engine import Attempt, Broken, Make, Target
 from tests.fuzz.honest import LIAR, LOST, recorded, twin_of, waiting_silo
 from tests.fuzz.mutations import Tree, spoil_bytes, spoil_tree

@@ -6,11 +6,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from protocol.codec import from_json, to_json
 from protocol.encoding import blob_digest, canonical, parse_canonical
-from protocol.forms import from_json, to_json
-from protocol.identity import SigningKey
-from protocol.run_notice import Joined, RunEnd, RunNotice, open_end, open_notice, parse_joined
-from protocol.wire import (
+from protocol.identity.roster import SigningKey
+from protocol.transport.requests import (
     Answer,
     BlobName,
     Delivery,
@@ -24,6 +23,14 @@ from protocol.wire import (
     sign_reply,
     to_bytes,
     verify_proof,
+)
+from protocol.transport.run_announcement import (
+    Joined,
+    RunEnd,
+    RunNotice,
+    open_end,
+    open_notice,
+    parse_joined,
 )
 from tests.fuzz.engine import Attempt, Broken, Make, Target
 from tests.fuzz.mutations import Tree, spoil_bytes, spoil_tree

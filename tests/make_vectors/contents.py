@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from protocol.forms import to_json
+from protocol.codec import to_json
 from tests.make_vectors.log import log_sheet
 from tests.make_vectors.messages import entries_sheet, messages_sheet
 from tests.make_vectors.primitives import (

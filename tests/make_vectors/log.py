@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from protocol.forms import to_json
-from protocol.identity import SigningKey
-from protocol.log_entry import RESULT
-from protocol.log_proof import LogProof
+from protocol.codec import to_json
+from protocol.identity.roster import SigningKey
+from protocol.log.entry import RESULT
+from protocol.secagg.log_proof import LogProof
 from tests.coordinator_log import CoordinatorLog
 from tests.make_vectors.recorded_round import Recorded
 from tests.make_vectors.sheet import Sheet

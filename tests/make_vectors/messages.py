@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from protocol.codec import to_json
 from protocol.encoding import canonical
-from protocol.forms import to_json
-from protocol.identity import SigningKey
-from protocol.log_proof import LoggedResult, LogProof
-from protocol.masking import seal, share_keys
-from protocol.messages import (
+from protocol.identity.roster import SigningKey
+from protocol.secagg.encrypted_shares import open_entry
+from protocol.secagg.log_proof import LoggedResult, LogProof
+from protocol.secagg.masking import seal, share_keys
+from protocol.secagg.messages import (
     ENTRY_BYTES,
     Advertise,
     AdvertList,
@@ -24,8 +25,7 @@ from protocol.messages import (
     SignatureList,
     SurvivorList,
 )
-from protocol.sealed_shares import open_entry
-from protocol.shares import PRIME, SHARE_BYTES
+from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES
 from tests.make_vectors.recorded_round import (
     Recorded,
 )

@@ -10,11 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocol import encoding, fixed_point, log_proof, masking, messages, no_wrap, shares, tensors
-from protocol.context import RoundContext
+from protocol import encoding
+from protocol.codec import from_json, to_json
 from protocol.errors import MessageRefused
-from protocol.forms import from_json, to_json
-from protocol.identity import (
+from protocol.identity.roster import (
     CoordinatorIdentity,
     Member,
     Roster,
@@ -25,11 +24,16 @@ from protocol.identity import (
     sign_roster,
     verify,
 )
-from protocol.keystream import Keystream, derive_key
-from protocol.messages import Origin
-from protocol.sealed_shares import open_entry
-from protocol.sum_round import Step, SumRound
-from protocol.update_vector import UpdateVector
+from protocol.secagg import log_proof, masking, messages
+from protocol.secagg import secret_sharing as shares
+from protocol.secagg.context import RoundContext
+from protocol.secagg.encrypted_shares import open_entry
+from protocol.secagg.messages import Origin
+from protocol.secagg.server import Step, SumRound
+from protocol.vectors import fixed_point, tensors
+from protocol.vectors import ring_bounds as no_wrap
+from protocol.vectors.keystream import Keystream, derive_key
+from protocol.vectors.update import UpdateVector
 from tests.make_vectors.recorded_round import (
     Recorded,
     RecordedSilo,

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from protocol.encoding import canonical, digest_json
-from protocol.identity import COORDINATOR, Member, SigningKey, parse_roster
-from protocol.no_wrap import COUNT_LIMIT
-from protocol.shares import PRIME, SHARE_BYTES
+from protocol.identity.roster import COORDINATOR, Member, SigningKey, parse_roster
+from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES
+from protocol.vectors.ring_bounds import COUNT_LIMIT
 from tests.make_vectors.recorded_round import Document, Secrets
 from tests.make_vectors.sheet import Sheet
 

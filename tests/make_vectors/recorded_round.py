@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocol import sealed_shares
-from protocol.context import RoundContext
-from protocol.identity import Roster, SigningKey, parse_roster
-from protocol.keystream import Keystream, Words, derive_key
-from protocol.masking import word_type
-from protocol.shares import PRIME, SHARE_BYTES
-from protocol.silo_round import SiloRound, opened_round
-from protocol.sum_round import Step, SumRound
+from protocol.identity.roster import Roster, SigningKey, parse_roster
+from protocol.secagg import encrypted_shares as sealed_shares
+from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.context import RoundContext
+from protocol.secagg.masking import word_type
+from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES
+from protocol.secagg.server import Step, SumRound
+from protocol.vectors.keystream import Keystream, Words, derive_key
 from tests.sum_federation import LEDGER_HEAD, MemoryBook
 
 #: A message and what travels beside it.

@@ -4,10 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from protocol.codec import to_json
 from protocol.encoding import canonical, digest_json
-from protocol.forms import to_json
-from protocol.identity import COORDINATOR
-from protocol.messages import (
+from protocol.identity.roster import COORDINATOR
+from protocol.secagg.messages import (
     ENTRY_BYTES,
     HASH_BYTES,
     AdvertList,
@@ -21,7 +21,7 @@ from protocol.messages import (
     SurvivorList,
     header_of,
 )
-from protocol.sum_round import Step
+from protocol.secagg.server import Step
 from tests.make_vectors.recorded_round import (
     Document,
     Pair,

@@ -5,15 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from protocol.context import COUNTS, RoundContext
+from protocol.codec import to_json
 from protocol.encoding import digest, digest_json
-from protocol.evaluation_vector import EvaluationVector, in_units
-from protocol.fixed_point import decode, decode_counts, encode, encode_counts
-from protocol.forms import to_json
-from protocol.identity import COORDINATOR, Member, SigningKey
-from protocol.keystream import Words
-from protocol.masking import pair_key, self_key
-from protocol.messages import (
+from protocol.identity.roster import COORDINATOR, Member, SigningKey
+from protocol.secagg.context import COUNTS, RoundContext
+from protocol.secagg.encrypted_shares import SiloSecrets
+from protocol.secagg.masking import pair_key, self_key
+from protocol.secagg.messages import (
     ENTRY_BYTES,
     M,
     Masked,
@@ -23,10 +21,12 @@ from protocol.messages import (
     open_message,
     sign_message,
 )
-from protocol.no_wrap import least_ring_bits, most_of_counts, most_of_updates
-from protocol.sealed_shares import SiloSecrets
-from protocol.sum_round import Step
-from protocol.tensors import layout_of, model_digest
+from protocol.secagg.server import Step
+from protocol.vectors.evaluation import EvaluationVector, in_units
+from protocol.vectors.fixed_point import decode, decode_counts, encode, encode_counts
+from protocol.vectors.keystream import Words
+from protocol.vectors.ring_bounds import least_ring_bits, most_of_counts, most_of_updates
+from protocol.vectors.tensors import layout_of, model_digest
 from tests.make_vectors.recorded_round import (
     Exchange,
     Recorded,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from protocol.messages import ENTRY_BYTES
+from protocol.secagg.messages import ENTRY_BYTES
 from tests.make_vectors.operations import OPERATIONS
 
 #: A record that fits on such a line stands on one.

@@ -4,7 +4,8 @@
 
 1. A cohort is drawn from real records: so many patients, so many of them ill, dealt to
    so many hospitals of one size. 30 % of them are test patients, drawn by class.
-2. Advice comes from ``compliance.planning`` alone, noise from ``compliance.accounting``.
+2. Advice comes from ``compliance.planning.advice`` alone, noise from
+   ``compliance.privacy.accounting``.
    It knows counts and the prevalence of the training patients, nothing else.
 3. Training is private gradient descent for logistic regression on the pooled records,
    with the noise that the hospitals add together: what rounds of one step compute

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from compliance.planning import Mode, Plan, Question, advise
+from compliance.planning.advice import Mode, Plan, Question, advise
 from tests.planning.cohorts import (
     CHOSEN_ON,
     HELD_OUT,

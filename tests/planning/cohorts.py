@@ -122,7 +122,7 @@ SOURCES = {
 }
 _H, _B, _P, _D = "heart disease", "breast cancer", "PneumoniaMNIST", "diabetes130"
 _T = "TCGA-BRCA"
-#: The constants of ``compliance.planning`` were chosen on other drawings of these.
+#: The constants of ``compliance.planning.advice`` were chosen on other drawings of these.
 CHOSEN_ON = (
     (_H, 740, 0.5, 3), (_H, 740, 0.3, 4), (_H, 400, 0.2, 5), (_H, 300, 0.4, 6),
     (_B, 569, 0.37, 8), (_B, 380, 0.1, 3), (_B, 300, 0.3, 4),

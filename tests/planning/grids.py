@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from compliance.planning import advise
-from compliance.released_metrics import auroc_from_histogram
-from pipelines.metrics import histogram
-from protocol.score_grid import ScoreGrid
+from compliance.facts.released_metrics import auroc_from_histogram
+from compliance.planning.advice import advise
+from pipelines.evaluation.metrics import histogram
+from protocol.vectors.score_grid import ScoreGrid
 from tests.planning.__main__ import _as_settings, question
 from tests.planning.cohorts import (
     CHOSEN_ON,

@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from compliance.planning import advise
+from compliance.planning.advice import advise
 from tests.planning.__main__ import _as_settings, question
 from tests.planning.cohorts import PUBLISHED, SOURCES, Cohort, Floats, cohorts, draw
 from tests.planning.descent import Settings, aurocs, descend

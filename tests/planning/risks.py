@@ -2,7 +2,7 @@
 
 What is released of each trained model is drawn as an evaluation would: counts in bins and
 each hospital's table, both with the noise of the same epsilon. ``add`` is what
-``compliance.risk_figures`` then says to add to the output; nothing where it says nothing.
+``compliance.facts.risk_figures`` then says to add to the output; nothing where it says nothing.
 """
 
 import argparse
@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from compliance.accounting import calibrate
-from compliance.planning import advise
-from compliance.risk_figures import RiskFigures
-from coordinator.evaluation import released_metrics
-from pipelines.metrics import histogram, two_by_two
-from protocol.evaluation_vector import noise_deviations
-from protocol.score_grid import ScoreGrid
+from compliance.facts.risk_figures import RiskFigures
+from compliance.planning.advice import advise
+from compliance.privacy.accounting import calibrate
+from coordinator.rounds.evaluation import released_metrics
+from pipelines.evaluation.metrics import histogram, two_by_two
+from protocol.vectors.evaluation import noise_deviations
+from protocol.vectors.score_grid import ScoreGrid
 from tests.planning.__main__ import DELTA, _as_settings, question
 from tests.planning.cohorts import PUBLISHED, SOURCES, Cohort, Drawn, Floats, cohorts, draw
 from tests.planning.descent import descend

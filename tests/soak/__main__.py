@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from protocol.study_file import read_study
+from protocol.study.study_file import read_study
 from tests.bench import studies
 from tests.soak.memory import Sample, watched
 

@@ -1,0 +1,255 @@
+"""``collegium coordinator start|run|pause|resume|stop|status``: the service and its steering."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collegium.cli.coordinator import DEFAULT_PORT, AsJson, Home
+from collegium.output.console import answer, emit, say
+from protocol.counted import counted
+from protocol.errors import PolicyRefused, WorkspaceRefused
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+app = typer.Typer()
+#: Seconds between two looks at the server's certificate.
+_CHORES_SECONDS = 3600.0
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
+
+
+@app.command()
+def start(
+    home: Home,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "0.0.0.0",  # noqa: S104  (a service)
+    port: Annotated[int, typer.Option("--port", help="The port to listen on.")] = DEFAULT_PORT,
+    enrol_port: Annotated[
+        int | None,
+        typer.Option(
+            "--enrol-port",
+            help="Where hospitals enrol while an invitation is open. Default: the port after it.",
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", help="Shows counts to Prometheus on 127.0.0.1."),
+    ] = None,
+    join_seconds: Annotated[
+        float, typer.Option("--join-seconds", help="How long a run waits for its hospitals.")
+    ] = 24 * 3600.0,
+    step_seconds: Annotated[
+        float, typer.Option("--step-seconds", help="How long one step of a round may take.")
+    ] = 600.0,
+    patience_hours: Annotated[
+        float,
+        typer.Option(
+            "--patience-hours",
+            help="How long a run waits without progress for enough hospitals to be back.",
+        ),
+    ] = 336.0,
+) -> None:
+    """Serves the hospitals until stopped. It takes up the runs that were under way."""
+    from coordinator.runs.admin_socket import controlling
+    from coordinator.runs.network_run import Pace
+    from coordinator.runs.service import Service
+
+    _log_to_stderr()
+    pace = Pace(joining=join_seconds, step=step_seconds, patience=3600 * patience_hours)
+    service = Service(home, pace)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    with (
+        controlling(service, home),
+        service.serving(host, port, enrol_port) as bound,
+        metrics_shown(service.counts, metrics_port),
+    ):
+        say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
+        for run_id in service.take_up_runs():
+            say(f"taken up   run {run_id}")
+        while not ended.wait(_CHORES_SECONDS):
+            service.renew()
+    say("ended")
+
+
+@contextmanager
+def metrics_shown(counts: "CollectorRegistry", port: int | None) -> Iterator[None]:
+    """Shows counts to whoever is on this machine, where it was asked for."""
+    if port is None:
+        yield
+        return
+    from prometheus_client import start_http_server
+
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=counts)
+    except (OSError, OverflowError) as error:
+        raise WorkspaceRefused(f"--metrics-port {port} cannot be listened on: {error}") from error
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@app.command("run")
+def run(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A registered study: its name or digest.")
+    ],
+    home: Home,
+    wait: Annotated[bool, typer.Option("--wait", help="Waits for the run's end.")] = False,
+    test_noise: Annotated[
+        bool, typer.Option("--test-noise", help="Simulated hospitals use fixed noise: a test.")
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Although a run of this study is at work.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Begins a run of a registered study.
+
+    The hospitals join as they approve it.
+
+    With --wait the exit code is 1 where the run does not reach its end.
+    """
+    from coordinator.runs.admin_socket import ask
+
+    body = {"study": whole_digest(home, study), "test_noise": test_noise, "again": again}
+    begun = ask(home, "POST", "/runs", body)
+    say(f"begun      run {begun['run_id']}")
+    if not wait:
+        emit(begun, as_json)
+        return
+    from collegium.cli.coordinator_waiting import waited_for, words
+
+    ended = waited_for(home, begun["run_id"])
+    say(words(ended, home))
+    released = ended.auroc_released and asdict(ended.auroc_released)
+    emit(begun | {"state": ended.state, "auroc_released": released}, as_json)
+    if ended.state != "finished":
+        raise typer.Exit(1)
+
+
+@app.command()
+def pause(name: Run, home: Home) -> None:
+    """Lets a run's present round end, and waits then."""
+    _steer(home, name, "pause")
+
+
+@app.command()
+def resume(name: Run, home: Home) -> None:
+    """Goes on with a run that was paused."""
+    _steer(home, name, "resume")
+
+
+@app.command()
+def stop(name: Run, home: Home) -> None:
+    """Ends a run now, whatever it is doing. Hospitals settle what was sent."""
+    _steer(home, name, "stop")
+
+
+@app.command()
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Shows what the service does, and when hospitals were heard of."""
+    from coordinator.runs.admin_socket import ask
+
+    found, tell = ask(home, "GET", "/status"), answer(as_json)
+    for told in found["runs"]:
+        _tell_run(told, tell)
+    if not found["runs"]:
+        tell("run        none at work")
+    for site, seen in sorted(found["last_seen"].items()):
+        tell(f"hospital   {site}  heard of {max(0.0, found['time'] - seen):.0f} s ago")
+    tell(f"roster     {_roster(found['roster'], home)}")
+    emit(found, as_json)
+
+
+def _roster(found: dict[str, Any] | None, home: Path) -> str:
+    if found is None:
+        return "none is signed yet: collegium coordinator roster propose"
+    if "trouble" in found:
+        return f"cannot be read: {found['trouble']}"
+    days = counted(found["days_left"], "day")
+    said = f"{found['version']}, valid until {found['valid_until'][:10]}, {days}"
+    if not found["is_due"]:
+        return said
+    return (
+        f"{said}: RENEW IT: collegium coordinator roster propose --renew --home {home}, and every "
+        "hospital signs"
+    )
+
+
+def _tell_run(told: Mapping[str, Any], tell: Callable[..., None]) -> None:
+    """Says how far a run is, whom it waits for, and who is left out because it is silent."""
+    number, rounds = told["round"], told["rounds"]
+    place = "evaluation" if number > rounds else f"round {number} of {rounds}"
+    left = told["seconds_left"]
+    about = "" if left is None else f", about {duration(left)} left"
+    tell(f"run        {told['run_id']}  {told['study']}  {told['state']}: {place}{about}")
+    if told["missing"]:
+        tell(f"           not joined: {', '.join(told['missing'])}")
+    for site, since in sorted(told["silent"].items()):
+        tell(f"           left out: {site}, not heard of {f'since {since}' if since else 'yet'}")
+    if told["waits_for"]:
+        tell(f"           waits: {told['waits_for']}")
+
+
+def duration(seconds: float) -> str:
+    """Returns a length of time in words, to two figures at most.
+
+    >>> duration(42.3), duration(600), duration(90_000)
+    ('42 s', '10 min', '25 h')
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
+
+
+def _steer(home: Path, name: str, what: str) -> None:
+    from coordinator.runs.admin_socket import ask
+
+    ask(home, "POST", f"/runs/{name}/{what}")
+    say(f"{what:10} run {name}")
+
+
+def whole_digest(home: Path, beginning: str) -> str:
+    """Returns the digest of the one registered study whose name or digest begins so.
+
+    Raises:
+        PolicyRefused: none does, or several.
+    """
+    from sqlalchemy import select
+
+    from coordinator.database.store import Store, StudyRow
+    from coordinator.database.workspace import Workspace
+
+    store = Store(Workspace.open(home).database)
+    try:
+        with store.read() as session:
+            rows: list[Any] = list(session.execute(select(StudyRow.digest, StudyRow.name)))
+    finally:
+        store.close()
+    found = [d for d, name in rows if d.startswith(beginning) or name == beginning]
+    if len(found) != 1:
+        known = ", ".join(f"{name} {digest[:8]}" for digest, name in rows) or "none"
+        raise PolicyRefused(
+            f"{beginning!r} names {len(found)} registered studies; there are: {known}; collegium "
+            "study register adds one"
+        )
+    return str(found[0])
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("collegium")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)

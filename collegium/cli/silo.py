@@ -1,0 +1,628 @@
+"""``collegium silo``: what a hospital's own people do at their own machine.
+
+The answer to a question goes to stdout, as JSON with ``--json``; all else to stderr.
+Everything heavy is imported inside the commands, so that help is immediate.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from collegium.cli.silo_results import app as results_app
+from collegium.cli.silo_run import app as run_app
+from collegium.output.silo_console import answer, answers, ask, ask_for_name, console, emit, say
+from protocol.counted import counted
+from protocol.errors import PolicyRefused
+
+if TYPE_CHECKING:
+    from protocol.identity.roster import Roster
+    from silos.operations.keys import KeyView
+
+app = typer.Typer(help="What a hospital does and sees of itself.", no_args_is_help=True)
+roster_app = typer.Typer(
+    help="Whose updates ours are summed with.",
+    no_args_is_help=True,
+)
+app.add_typer(roster_app, name="roster")
+key_app = typer.Typer(
+    help="The identity key: who this hospital is in a roster.", no_args_is_help=True
+)
+app.add_typer(key_app, name="key")
+ledger_app = typer.Typer(
+    help="What may be done about a ledger that lost entries.", no_args_is_help=True
+)
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(run_app, name="run")
+app.add_typer(results_app)
+
+Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
+By = Annotated[str, typer.Option("--by", help="The name of the person who decides.")]
+Reason = Annotated[str, typer.Option("--reason", help="Kept beside the decision.")]
+SignedBy = Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")]
+Unasked = Annotated[
+    bool,
+    typer.Option("--without-coordinator", help="Go on without what the coordinator knows."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: everything was read before.")]
+Digest = Annotated[
+    str | None,
+    typer.Option("--digest", help="Its whole digest, as it was compared; groups are allowed."),
+]
+
+
+@app.command()
+def init(
+    home: Home,
+    site: Annotated[str, typer.Option("--site", help="The hospital's name in studies.")],
+    coordinator: Annotated[
+        str | None, typer.Option("--coordinator", help="https://host:port, from the invitation.")
+    ] = None,
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="For a simulation or a demonstration, and never else."),
+    ] = False,
+    database: Annotated[
+        str | None,
+        typer.Option("--database", help="postgresql://...: the ledger lives there instead."),
+    ] = None,
+) -> None:
+    """Makes a hospital's folder. It holds fresh keys, and a site file that allows nothing yet."""
+    from silos.operations.site import make_home
+
+    make_home(home, site, coordinator, simulated=simulated, database=database)
+    say(
+        f"made   {database or home / 'hospital.db'}: privacy ledger of {site}; back it up, never "
+        "copy it",
+        f"made   {home}/hospital-keys: its private keys; back them up elsewhere",
+        f"made   {home}/hospital-heads: shows that the database is no old copy; never back it up",
+        f"made   {home}/site.yaml: what this hospital allows; as it stands, nothing",
+        f"next   edit {home}/site.yaml: data, policy, approvers",
+        f"       collegium silo grant --home {home} --epsilon E --delta D --signed-by NAME",
+        f"       collegium silo enrol INVITATION --home {home}",
+        f"       collegium silo check STUDY --home {home}",
+    )
+
+
+@app.command()
+def grant(
+    home: Home,
+    epsilon: Annotated[float, typer.Option("--epsilon", help="For each patient, for life.")],
+    delta: Annotated[float, typer.Option("--delta", help="Below 1 / patients.")],
+    signed_by: Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")],
+    unit: Annotated[str, typer.Option("--unit", help="patient, or record (weaker).")] = "patient",
+    as_json: AsJson = False,
+) -> None:
+    """Opens the patients' privacy budget: once, for life."""
+    from silos.config.site_file import site_file_of
+    from silos.operations.budget import print_budgets
+    from silos.operations.site import grant
+
+    if unit not in ("patient", "record"):
+        raise PolicyRefused(f"--unit {unit!r}: give patient or record")
+    found = grant(home, epsilon=epsilon, delta=delta, signed_by=signed_by, unit=unit)
+    print_budgets({site_file_of(home).name: found}, console())
+    emit(found, as_json)
+
+
+@app.command()
+def check(study: StudyFile, home: Home, as_json: AsJson = False) -> None:
+    """Says whether a study could run here, and what to mend first.
+
+    Exit code 2 if there is anything to mend.
+
+    Records (what they are goes to stdout), policy, approval, budget, machine, certificate and
+    line; counts only, and nothing of it is sent anywhere.
+    """
+    from dataclasses import asdict
+
+    from protocol.study.study_file import read_study_file
+    from silos.preflight.checks import check_site
+    from silos.preflight.findings import print_findings
+    from silos.preflight.quality_table import print_quality
+
+    found = check_site(home, read_study_file(study), study.parent)
+    if found.quality is not None:
+        print_quality({found.site: found.quality}, answers(as_json))
+    print_findings(found.findings, answers(as_json))
+    emit(
+        {
+            "findings": [asdict(entry) for entry in found.findings],
+            "records": found.quality.to_json() if found.quality is not None else None,
+        },
+        as_json,
+    )
+    if any(entry.state == "bad" for entry in found.findings):
+        raise typer.Exit(2)
+
+
+@app.command()
+def attest(
+    home: Home,
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    run: Annotated[
+        str | None, typer.Option("--run", help="For a run that this hospital was asked to join.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Writes evidence about this machine, from its processor.
+
+    It also shows what the evidence says.
+
+    Without --run it is a trial, which no run accepts: it shows the measurement and the firmware
+    that other hospitals would write into their policies. In a run the supervisor does this itself.
+    """
+    from silos.operations.attestation import attest as write_evidence
+
+    made = write_evidence(home, to, run)
+    about = f"run {run}" if run else "a trial: no run accepts it"
+    say(f"wrote {to}: evidence for {about}", *(f"{name:12} {said}" for name, said in made.facts))
+    emit({"run": run, **dict(made.facts)}, as_json)
+
+
+@app.command()
+def approve(
+    study: StudyFile,
+    home: Home,
+    by: By,
+    runs: Annotated[
+        int, typer.Option("--runs", min=1, max=1000, help="How often it may run, from now on.")
+    ] = 1,
+    reason: Reason = "",
+    yes: Yes = False,
+) -> None:
+    """Records a person's approval of a study. It first shows what the study would do here."""
+    from protocol.study.study_file import read_study_file
+    from silos.operations.site import approve, describe_request
+
+    read = read_study_file(study)
+    for heading, words in describe_request(home, read, runs):
+        say(f"{heading:<16}{words}")
+    if not yes:
+        _ask_for_study(read.name)
+    done, missing = approve(home, study, by=by, reason=reason, runs=runs)
+    say(
+        f"approved        by {done.approver} at {done.decided_at}, for runs up to number "
+        f"{done.runs} of this study here"
+    )
+    if missing:
+        say(f"not yet         {missing} more must approve it before it may run here")
+
+
+@app.command()
+def withdraw(
+    digest: Annotated[str, typer.Argument(metavar="DIGEST", help="The study's, or its start.")],
+    home: Home,
+    by: By,
+    reason: Reason = "",
+) -> None:
+    """Withdraws every approval of a study. It cannot join here any more."""
+    from silos.operations.site import withdraw
+
+    done = withdraw(home, digest, by=by, reason=reason)
+    say(f"withdrawn  study {done.study[:16]}, by {done.approver} at {done.decided_at}")
+
+
+@app.command()
+def studies(home: Home, as_json: AsJson = False) -> None:
+    """Lists the studies decided on, and whether each may run now."""
+    from silos.operations.site import list_studies
+
+    found = list_studies(home)
+    if found:
+        _print_studies(found, answer(as_json))
+    else:
+        answer(as_json)("no study was decided on yet: collegium silo approve STUDY")
+    emit(found, as_json)
+
+
+@app.command()
+def status(home: Home, as_json: AsJson = False) -> None:
+    """Shows runs, approvals, budget, certificate and contact.
+
+    All of it is read from this hospital's own files.
+    """
+    from silos.operations.budget import print_budgets
+    from silos.operations.site import describe_home
+
+    found = describe_home(home)
+    kind = ", SIMULATED" if found["simulated"] else ""
+    tell = answer(as_json)
+    tell(
+        f"hospital     {found['hospital']}{kind}",
+        f"supervisor   {_contact(found['supervisor'])}",
+        f"certificate  {_certificate(found['certificate'])}",
+        f"roster       {_roster(found['roster'])}",
+    )
+    if found["budget"] is None:
+        tell("budget       not opened: collegium silo grant")
+    else:
+        print_budgets({found["hospital"]: found["budget"]}, answers(as_json))
+    _print_studies(found["studies"], tell)
+    for run in found["runs"]:
+        tell(f"run          {run['run']} {run['state']} at {run['since']}")
+    emit(found, as_json)
+
+
+@app.command("log")
+def log_command(
+    home: Home,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Writes the newest note to this file.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows the newest head held here of the coordinator's log.
+
+    It also shows heads that contradict each other.
+    """
+    from silos.results.log_view import view_log, write_note
+
+    found, tell = view_log(home), answer(as_json)
+    if found.newest is None:
+        tell("log    no head is held yet: this hospital has taken part in no round")
+    else:
+        tell(f"log    {found.newest.size} entries, root {found.newest.root.hex()}")
+    for fork in found.forks:
+        tell(
+            f"FORK   run {fork.run}, {fork.seen_at}: the coordinator showed a log that was not "
+            "shown to agree with what this hospital holds; ask the other hospitals",
+            fork.kept_note.decode(),
+            fork.other_note.decode(),
+        )
+    if to is not None:
+        write_note(found, to)
+        say(f"wrote  {to}: collegium audit verify --checkpoint {to}")
+    emit(
+        {
+            "size": found.newest.size if found.newest else 0,
+            "root": found.newest.root.hex() if found.newest else None,
+            "note": found.newest.note.decode() if found.newest else None,
+            "forks": [
+                {
+                    "run": fork.run,
+                    "seen_at": fork.seen_at,
+                    "kept": fork.kept_note.decode(),
+                    "other": fork.other_note.decode(),
+                }
+                for fork in found.forks
+            ],
+        },
+        as_json,
+    )
+
+
+@app.command()
+def backup(
+    home: Home,
+    to: Annotated[Path, typer.Option("--to", help="The folder where the backup is written.")],
+    keys: Annotated[bool, typer.Option("--keys", help="The keys, instead of the ledger.")] = False,
+) -> None:
+    """Writes an encrypted backup of the ledger, or of the keys.
+
+    The hospital may be at work.
+    """
+    from silos.operations.backup import back_up
+
+    say(f"written  {back_up(home, to, 'keys' if keys else 'ledger')}")
+
+
+@app.command()
+def restore(
+    backup: Annotated[Path, typer.Argument(metavar="BACKUP", help="What silo backup wrote.")],
+    home: Home,
+    identity: Annotated[Path, typer.Option("--identity", help="The file with the age identity.")],
+) -> None:
+    """Unpacks a backup into a hospital's folder.
+
+    The folder must not hold it yet; nothing is started.
+    """
+    from silos.operations.backup import restore
+
+    for name in restore(backup, home, identity):
+        say(f"restored {name}")
+
+
+@app.command()
+def schema() -> None:
+    """Writes the JSON Schema of a site file, for editors."""
+    from silos.config.site_file import site_schema
+
+    sys.stdout.write(json.dumps(site_schema(), indent=2, sort_keys=True) + "\n")
+
+
+@roster_app.command("show")
+def roster_show(home: Home, as_json: AsJson = False) -> None:
+    """Shows the trusted roster, and the one that waits to be compared."""
+    from silos.operations.roster import look
+
+    view, tell = look(home), answer(as_json)
+    _print_roster("trusted", view.trusted, tell)
+    if view.proposed is not None:
+        _print_roster("proposed", view.proposed.roster, tell)
+        tell(f"  signed by: {', '.join(sorted(view.proposed.signatures)) or 'nobody'}")
+    if view.first is not None:
+        _print_roster("to be trusted", view.first.roster, tell)
+    if view.problem:
+        tell(f"no news: {view.problem}")
+    emit(
+        {
+            "trusted": _described(view.trusted),
+            "proposed": _described(view.proposed.roster if view.proposed else None),
+            "first": _described(view.first.roster if view.first else None),
+            "problem": view.problem,
+        },
+        as_json,
+    )
+
+
+@roster_app.command("compare")
+def roster_compare(home: Home, as_json: AsJson = False) -> None:
+    """Shows the safety number with each other hospital.
+
+    The two of you read it to each other.
+    """
+    from silos.operations.roster import safety_numbers
+
+    roster, numbers = safety_numbers(home)
+    if roster is None:
+        raise PolicyRefused("no roster is there yet: the coordinator proposes one")
+    tell = answer(as_json)
+    tell(
+        f"roster {roster.version}. Call each hospital by a number that you know from elsewhere; "
+        "one reads, the other follows on its own screen.",
+    )
+    for site, number in numbers.items():
+        groups = number.split()
+        tell(f"{site}", *(f"    {' '.join(groups[row : row + 4])}" for row in range(0, 16, 4)))
+    tell(
+        "It covers both hospitals' identity keys, the coordinator's signing key and the TLS root. "
+        "One digit that differs: do not sign, and tell the others.",
+    )
+    emit({"roster": roster.digest, "numbers": numbers}, as_json)
+
+
+@roster_app.command("sign")
+def roster_sign(home: Home, digest: Digest = None) -> None:
+    """Signs the proposed roster, after its keys were compared.
+
+    People compare them with the other hospitals first.
+    """
+    from silos.operations.roster import look, sign
+
+    view = look(home)
+    _print_roster("proposed", view.proposed.roster if view.proposed else None)
+    if view.problem or view.proposed is None:
+        raise PolicyRefused(view.problem or "no roster waits for signatures")
+    roster, complete = sign(home, digest or _typed_roster_digest())
+    rest = "every signature is there" if complete else "others have yet to sign"
+    say(f"signed     roster {roster.version}; {rest}")
+
+
+@roster_app.command("trust")
+def roster_trust(home: Home, digest: Digest = None) -> None:
+    """Trusts the first roster that this hospital sees.
+
+    People compare it with other members first.
+    """
+    from silos.operations.roster import look, trust
+
+    view = look(home)
+    _print_roster("to be trusted", view.first.roster if view.first else None)
+    if view.problem or view.first is None:
+        raise PolicyRefused(view.problem or "there is no roster to compare")
+    roster = trust(home, digest or _typed_roster_digest())
+    say(f"trusted    roster {roster.version}")
+
+
+@roster_app.command("leave")
+def roster_leave(
+    home: Home,
+    reason: Annotated[str, typer.Option("--reason", help="Kept for ever.")],
+    yes: Yes = False,
+) -> None:
+    """Ends trust in every roster so far, and the identity key.
+
+    Budget and ledger stay.
+    """
+    from silos.operations.keys import leave, show
+
+    site = show(home).site
+    say(
+        f"{site} will trust no roster any more, and will have a new identity key. What its "
+        "patients have paid, its approvals and its split key stay. Nobody can undo this.",
+    )
+    if not yes:
+        ask_for_name(site)
+    _print_keys(leave(home, reason))
+    say(
+        "next       the coordinator revokes this hospital (not needed in a new consortium), and "
+        "invites it",
+        f"           collegium silo enrol INVITATION --home {home}",
+        f"           collegium silo roster sign --home {home}, or roster trust where others were "
+        "there before",
+    )
+
+
+@key_app.command("show")
+def key_show(home: Home, as_json: AsJson = False) -> None:
+    """Shows the public identity keys, in groups to be read out by phone."""
+    from dataclasses import asdict
+
+    from silos.operations.keys import show
+
+    view = show(home)
+    _print_keys(view, answer(as_json))
+    emit(asdict(view), as_json)
+
+
+@key_app.command("rotate")
+def key_rotate(home: Home, as_json: AsJson = False) -> None:
+    """Makes the next identity key and announces it.
+
+    It counts from the roster that names it.
+    """
+    from dataclasses import asdict
+
+    from silos.operations.keys import rotate
+
+    view = rotate(home)
+    _print_keys(view)
+    say(
+        "next       the consortium's lead: collegium coordinator roster propose --home DIR",
+        "           compare the next key by phone with the other hospitals",
+        f"           collegium silo roster sign --home {home}, with the own key; others sign too, "
+        "a quorum in all",
+        "           then the next key is the own one; no process has to be restarted",
+    )
+    emit(asdict(view), as_json)
+
+
+@app.command()
+def restored(home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False) -> None:
+    """Lets this hospital go on after a restore.
+
+    For a restore that lost the lists in hospital-heads/.
+    """
+    from silos.operations.keys import show
+    from silos.operations.restoring import accept_restored
+
+    site = show(home).site
+    say(
+        f"The lists in hospital-heads/ show that {site}'s database is the newest copy. Without "
+        "them nobody here can know it: if something was sent after this copy was made, patients "
+        "pay twice from one budget. Whoever signs answers for it. Every study needs a new "
+        "approval.",
+    )
+    if not yes:
+        ask_for_name(site)
+    found = accept_restored(home, signed_by=signed_by, unasked=unasked)
+    if found.were_good:
+        say("as before  the lists agree with the database: nothing was changed")
+        return
+    say(f"goes on    from this copy; its heads are listed anew, signed by {signed_by}")
+    for study in found.withdrawn:
+        say(f"withdrawn  study {study[:16]}: collegium silo approve, if it may still run")
+
+
+@ledger_app.command("write-off")
+def ledger_write_off(
+    home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False
+) -> None:
+    """Lets an older copy of a ledger go on. Its whole budget is booked as spent."""
+    from compliance.privacy.rounding import percent
+    from silos.operations.keys import show
+    from silos.operations.restoring import write_off
+
+    site = show(home).site
+    say(
+        "Part of the ledger is lost, so nobody knows what patients have paid. All that it can have "
+        f"spent will count as spent of {site}'s budget, for ever: no study can be paid for here "
+        "any more.",
+    )
+    if not yes:
+        ask_for_name(site)
+    found = write_off(home, signed_by=signed_by, unasked=unasked)
+    summary = found.summary
+    say(
+        f"written off  {found.lost} lost heads are acknowledged; patients have paid at most "
+        f"{percent(summary.dearest.spent)} of their budget (epsilon {summary.epsilon_max:g})"
+    )
+
+
+def _print_keys(view: "KeyView", tell: Callable[..., None] = say) -> None:
+    from protocol.identity.fingerprints import spoken
+
+    tell(f"own key    {spoken(view.own)}  {view.site}")
+    if view.next is not None:
+        tell(f"next key   {spoken(view.next)}  no trusted roster names it yet")
+    for public in view.former:
+        tell(f"had key    {spoken(public)}")
+
+
+def _print_studies(found: list[dict[str, Any]], tell: Callable[..., None]) -> None:
+    for study in found:
+        verdict = "may run" if study["may_run"] else "may NOT run"
+        people = ", ".join(study["approved_by"]) or "nobody"
+        tell(
+            f"study        {study['name'] or '?'}: {verdict}; approved by {people}; "
+            f"{study['runs_used']} of {counted(study['runs_approved'], 'run')} used",
+            f"             digest {study['digest']}",
+        )
+        if study["why_not"]:
+            tell(f"             {study['why_not']}")
+
+
+def _contact(note: dict[str, Any] | None) -> str:
+    if note is None:
+        return "never started: collegium silo start"
+    from datetime import UTC, datetime
+
+    when = f"{datetime.fromtimestamp(note['time'], UTC):%Y-%m-%d %H:%M:%S} UTC"
+    gone = "" if note["alive"] or note["state"] == "stopped" else "; the process is GONE"
+    reason = f" ({note['reason']})" if note["reason"] else ""
+    return f"{note['state']}{reason} at {when}{gone}"
+
+
+def _certificate(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "none: collegium silo enrol"
+    return f"good until {found['expires']}, {counted(found['days_left'], 'day')}"
+
+
+def _roster(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "none is trusted: collegium silo roster sign, or trust"
+    said = f"{found['version']}, until {found['ends'][:10]}, {counted(found['days_left'], 'day')}"
+    if not found["is_due"]:
+        return said
+    return f"{said} ({found['reason']}): the lead proposes the next, and every hospital signs it"
+
+
+def _print_roster(title: str, roster: "Roster | None", tell: Callable[..., None] = say) -> None:
+    from protocol.identity.fingerprints import spoken
+
+    if roster is None:
+        tell(f"{title}: none")
+        return
+    tell(
+        f"{title}: roster {roster.version}, valid until {roster.valid_until}",
+        f"  {'digest':<20} {spoken(roster.digest)}",
+        f"  {'coordinator':<20} {spoken(roster.coordinator.public_key)}",
+        f"  {'root':<20} {spoken(str(roster.coordinator.root))}",
+    )
+    for member in roster.members:
+        tell(f"  {member.site:<20} {spoken(member.public_key)}")
+
+
+def _described(roster: "Roster | None") -> dict[str, Any] | None:
+    if roster is None:
+        return None
+    return {
+        "version": roster.version,
+        "digest": roster.digest,
+        "valid_until": roster.valid_until,
+        "coordinator": {
+            "public_key": roster.coordinator.public_key,
+            "root": roster.coordinator.root,
+        },
+        "members": {member.site: member.public_key for member in roster.members},
+    }
+
+
+def _typed_roster_digest() -> str:
+    return ask(
+        "read the safety number with every other hospital to it by phone (collegium silo roster "
+        "compare), then type the roster's whole digest"
+    )
+
+
+def _ask_for_study(name: str) -> None:
+    typed = ask("to approve this, type the study's name")
+    if typed != name:
+        raise PolicyRefused(f"{typed!r} is not this study's name: nothing was approved")

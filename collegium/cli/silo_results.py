@@ -1,0 +1,140 @@
+"""``collegium silo results``: what came back to this hospital, and what it is worth here."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from collegium.output.silo_console import answers, emit, say
+from protocol.counted import counted
+
+if TYPE_CHECKING:
+    from silos.results.run_results import OwnResults
+
+app = typer.Typer()
+
+
+@app.command()
+def results(
+    home: Annotated[Path, typer.Option("--home", help="The hospital's folder.")],
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="One run; all of them when left out.")
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="Keeps this file, if it is the run's final model."),
+    ] = None,
+    compare: Annotated[
+        bool,
+        typer.Option(help="Trains the network here alone, and compares on our test patients."),
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+) -> None:
+    """Shows what came back from the runs: models and released figures.
+
+    With RUN, the model is compared with one that is trained here without the others, on
+    this hospital's own test patients. Those figures are exact and must not leave.
+    """
+    from protocol.errors import WorkspaceRefused
+    from silos.results.run_results import (
+        NOT_PRIVATE,
+        compare_with_own,
+        list_results,
+        results_of,
+        take_model,
+    )
+
+    screen = answers(as_json)
+    if run is None:
+        if model is not None:
+            raise WorkspaceRefused("--model: name the run that the file is the model of")
+        found = list_results(home)
+        screen.print(_table(found) if found else "no run was asked for yet")
+        emit([one.to_json() for one in found], as_json)
+        return
+    one = results_of(home, run) if model is None else take_model(home, run, model)
+    for line in _lines(one):
+        screen.print(line, markup=False, soft_wrap=True)
+    told = one.to_json()
+    if compare and one.model_file is not None:
+        say("training the same network on this hospital's own patients; nothing leaves")
+        compared = compare_with_own(home, one.run_id)
+        for line in (*_compared(compared), NOT_PRIVATE):
+            screen.print(line, markup=False, soft_wrap=True)
+        told |= {"comparison": compared | {"note": NOT_PRIVATE}}
+    emit(told, as_json)
+
+
+def _table(found: "Sequence[OwnResults]") -> Table:
+    table = Table(box=None, padding=(0, 2), show_edge=False)
+    for heading in ("run", "study", "state", "model", "AUROC released"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "run")
+    for one in found:
+        cells = (
+            one.run_id,
+            one.study or one.study_digest[:16],
+            one.state,
+            one.model[:16] if one.model else "none here",
+            _released(one, "auroc"),
+        )
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _lines(one: "OwnResults") -> Iterator[str]:
+    yield f"run       {one.run_id}, {one.study or one.study_digest[:16]}: {one.state}"
+    yield f"model     {one.model_file or 'none'}"
+    if one.model is not None:
+        yield f"          digest {one.model}"
+    yield f"          {one.about_model}"
+    yield f"released  AUROC {_released(one, 'auroc')}, accuracy {_released(one, 'accuracy')}"
+    yield "          of all hospitals' test patients together, as the coordinator signed it"
+
+
+def _compared(found: dict[str, Any]) -> Iterator[str]:
+    trained = found["own"]["trained"]
+    yield (
+        f"here      on our {counted(found['test_patients'], 'test patient')}, "
+        f"{found['test_positive']} of them positive, with 95 % intervals:"
+    )
+    for name, words in (("federated", "federated model"), ("own", "our own model")):
+        reached = found[name]
+        yield (
+            f"          {words:16} AUROC {_figure(reached['auroc'])}, accuracy "
+            f"{_figure(reached['accuracy'])}"
+        )
+    yield (
+        f"          federated less own, AUROC {_figure(found['federated_less_own'], '+.3f')} "
+        f"{_verdict(found['federated_less_own'])}"
+    )
+    yield (
+        f"          our own model: the same network, on our {trained['patients']} training "
+        f"patients alone, without noise (Adam, learning rate {trained['learning_rate']:g}, "
+        f"{trained['epochs']} passes, chosen on a fifth of them)"
+    )
+
+
+def _verdict(difference: dict[str, float | None]) -> str:
+    low, high = difference["low"], difference["high"]
+    if low is None or high is None:
+        return "(too few test patients of one class to say)"
+    if low <= 0 <= high:
+        return "(these patients do not tell the two apart)"
+    return "(the federation helps here)" if low > 0 else "(our own model is better here)"
+
+
+def _figure(figure: dict[str, float | None], form: str = ".3f") -> str:
+    value, low, high = figure["value"], figure["low"], figure["high"]
+    if value is None or low is None or high is None:
+        return "not available"
+    return f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def _released(one: "OwnResults", name: str) -> str:
+    if one.announced is None:
+        return "not known here"
+    figure = getattr(one.announced, name).to_shares()
+    return str(figure["note"]) or _figure(figure)

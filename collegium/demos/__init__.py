@@ -1,0 +1,1 @@
+"""Demonstrations: in one process, and as a network of processes."""

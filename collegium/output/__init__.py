@@ -1,0 +1,1 @@
+"""What commands show: consoles, tables, pages, progress, verdicts."""

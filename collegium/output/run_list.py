@@ -1,0 +1,87 @@
+"""``runs list``: a line about every run of a folder, on stdout.
+
+It is asked often, so nothing is imported here that draws or computes.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from compliance.facts.formatting import Form, show
+from coordinator.views import RunSummary, open_views
+
+
+def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, Any]]:
+    """Lists the runs in a folder, newest first; returns them for ``--json``."""
+    with closing(open_views(out)) as views:
+        runs = views.runs()
+    if not as_json:
+        console.print(_table(runs) if runs else "no run yet")
+    return [
+        {
+            "run_id": run.run_id,
+            "study": run.study_name,
+            "state": run.state,
+            "progress": asdict(run.progress) if run.progress else None,
+            "started_at": run.started_at,
+            "seed": run.seed,
+            "split": run.split,
+            "mode": run.mode,
+            "epsilon": run.epsilon,
+            "test_noise": run.test_noise,
+            "simulation": run.simulation,
+            "auroc": run.exact_auroc,
+            "auroc_released": run.auroc_released and asdict(run.auroc_released),
+            "sweep": run.sweep,
+        }
+        for run in runs
+    ]
+
+
+def _table(runs: Sequence[RunSummary]) -> Table:
+    """Five columns, so that 80 characters are enough; names that are long are broken."""
+    table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
+    for heading in ("run", "study", "state", "privacy", "AUROC"):
+        table.add_column(heading, overflow="fold", no_wrap=heading == "run")
+    for run in runs:
+        cells = (run.run_id, run.study_name, _state(run), _privacy(run), _auroc(run))
+        table.add_row(*map(Text, cells))
+    table.caption = (
+        "AUROC: exact for a simulation (*), released with its 95 % interval otherwise: over "
+        "patients and noise, of that one run"
+    )
+    table.caption_justify = "left"
+    return table
+
+
+def _state(run: RunSummary) -> str:
+    """A run's state, and how far it is while it is at work on a network."""
+    if run.progress is None:
+        return run.state
+    waited = f" for {', '.join(sorted(run.progress.asked))}" if run.progress.asked else ""
+    return f"{run.progress.state}{waited}, {run.progress.place}"
+
+
+def _privacy(run: RunSummary) -> str:
+    """The mode and what it promises: with fixed test noise nothing."""
+    if run.test_noise:
+        return "none: test noise"
+    if run.epsilon is None:
+        return run.mode
+    return f"{run.mode} \u03b5 {show(run.epsilon, Form.EPSILON)}"
+
+
+def _auroc(run: RunSummary) -> str:
+    """Exact figures are a simulation's; a figure that was withheld is not written."""
+    if run.exact_auroc is not None:
+        return f"{run.exact_auroc:.3f}*"
+    found = run.auroc_released
+    if found is None or found.value is None:
+        return (found.note if found else "") or "-"
+    return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f})"

@@ -1,0 +1,18 @@
+"""Verdict of a verification: its last line, whoever's folder it is."""
+
+from compliance.facts.formatting import Form, show
+from protocol.counted import counted
+
+
+def verdict(faults: int, when: str, key: str, what: str) -> str:
+    """Returns whether it is verified, when, and with which public key.
+
+    >>> verdict(0, "2026-01-02T03:04:05.678Z", "c0ffee", "what was logged")
+    'verified at 2026-01-02 03:04:05 UTC with key c0ffee: all that was checked is what was logged'
+    >>> verdict(2, "2026-01-02T03:04:05.678Z", "c0ffee", "what was logged")
+    'NOT verified at 2026-01-02 03:04:05 UTC with key c0ffee: 2 faults, told above'
+    """
+    place = f"verified at {show(when, Form.TIME)} with key {key}"
+    if faults:
+        return f"NOT {place}: {counted(faults, 'fault')}, told above"
+    return f"{place}: all that was checked is {what}"

@@ -1,0 +1,226 @@
+"""What an attacker sees of a training, in either mode, and what was claimed of it.
+
+Under local noise every hospital's update must protect its own patients: the
+attacker sees one update bare. Under shared noise the attacker is the
+coordinator together with C hospitals: of the sum it knows all but what
+h = t - max(C, 1) honest hospitals put in. A second view is what is left if more
+collude: one hospital's share alone, held against the fallback that the claim
+itself names (``docs/protocol.md``).
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from collegium.redteam.harness import Floats, patient_privacy
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.events import SampledGaussian
+from protocol.errors import StudyRefused, UpdateRefused
+from protocol.study.noise_shares import honest_shares, share_multiplier, units_for
+from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import Summary
+from protocol.vectors.keystream import Words
+from protocol.vectors.tensors import Tensors, layout_of
+from protocol.vectors.update import UpdateVector
+from silos.training.randomness import Entropy
+from silos.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What one hospital promises its training patients, and the mechanism it names for that.
+
+    ``evaluation`` is the noise multiplier that it names for its test patients.
+    """
+
+    site: str
+    epsilon: float
+    delta: float
+    event: SampledGaussian
+    evaluation: float | None = None
+
+    @classmethod
+    def planned(cls, study: Study, site: str) -> "Claim":
+        """Returns what a hospital would claim of a study.
+
+        Raises:
+            StudyRefused: the study claims nothing, or what no hospital could keep.
+        """
+        privacy, plan = study.privacy_of(site), PrivacyPlan.at(study, site)
+        if not isinstance(privacy, PatientPrivacy) or plan is None:
+            raise StudyRefused(
+                "privacy.mode is none: nothing is claimed, so there is nothing to contradict; "
+                "declare mode local or distributed"
+            )
+        return cls(
+            site=site,
+            epsilon=plan.epsilon,
+            delta=plan.delta,
+            event=plan.training,
+            evaluation=plan.evaluation.noise_multiplier,
+        )
+
+    @classmethod
+    def signed(cls, study: Study, summary: Summary) -> "Claim | None":
+        """Returns what a hospital signed about a run; None where it claimed nothing."""
+        if summary.epsilon is None or summary.delta is None or summary.noise_multiplier is None:
+            return None
+        event = SampledGaussian(
+            noise_multiplier=summary.noise_multiplier,
+            sampling_rate=summary.sampling_rate,
+            steps=study.releases,
+        )
+        return cls(
+            site=summary.site,
+            epsilon=summary.epsilon,
+            delta=summary.delta,
+            event=event,
+            evaluation=summary.evaluation_noise_multiplier,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What an attacker sees of every round, and what it is held against.
+
+    ``sites`` put in what the attacker does not know, each with noise of
+    ``multiplier`` times the clipping bound; ``event`` is what the claim prices.
+    """
+
+    title: str
+    sites: tuple[str, ...]
+    multiplier: float
+    event: SampledGaussian
+    claimed_as: str
+
+    @property
+    def deviation(self) -> float:
+        """The deviation of all noise in the view, in units of the clipping bound."""
+        return self.multiplier * math.sqrt(len(self.sites))
+
+
+def own_multiplier(study: Study, claim: Claim) -> float:
+    """Returns the deviation of the noise that one hospital adds, in units of the clip."""
+    if isinstance(study.privacy, DistributedPrivacy):
+        return share_multiplier(study, study.privacy)
+    return claim.event.noise_multiplier
+
+
+def views_of(study: Study, claim: Claim) -> tuple[View, ...]:
+    """Returns what is attacked; the first view is the one that the claim is about."""
+    own = own_multiplier(study, claim)
+    if not isinstance(study.privacy, DistributedPrivacy):
+        return (
+            View(
+                title="one hospital's update", sites=(claim.site,), multiplier=own,
+                event=claim.event, claimed_as="the claim",
+            ),
+        )  # fmt: skip
+    honest = honest_shares(study.threshold, study.aggregation.colluders)
+    others = [site for site in study.site_names if site != claim.site]
+    return (
+        View(
+            title=f"the sum, with the noise of {honest} hospitals",
+            sites=(claim.site, *others[: honest - 1]),
+            multiplier=own,
+            event=claim.event,
+            claimed_as="the claim",
+        ),
+        View(
+            title="one hospital's share alone",
+            sites=(claim.site,),
+            multiplier=own,
+            event=replace(claim.event, noise_multiplier=own),
+            claimed_as="the fallback if too many collude",
+        ),
+    )
+
+
+class Hospital(Protocol):
+    """One hospital's trainer as the attacker meets it: a model goes in, a release comes out."""
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """How much each step's noised gradient counts in one release."""
+
+    def released(self, model: Tensors, number: int, attempt: int, multiplier: float) -> Floats:
+        """Returns a round's (size,) noised gradient, in integer units of the clip."""
+
+    def words(self, model: Tensors, number: int, multiplier: float | None) -> Words:
+        """Returns what the hospital would mask, as elements of the 64-bit ring."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalHospital:
+    """Releases updates that its own noise protects; without a multiplier, bare ones."""
+
+    study: Study
+    site: str
+    trainer: Trainer
+    entropy: Entropy
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """A step moves the round's parameters itself, and through momentum later."""
+        training = self.study.training
+        return tuple(
+            sum(training.momentum**later for later in range(training.local_steps - step))
+            for step in range(training.local_steps)
+        )
+
+    def released(self, model: Tensors, number: int, attempt: int, multiplier: float) -> Floats:
+        """Returns the update, divided by what one unit of one step moves."""
+        privacy = patient_privacy(self.study, self.site)
+        expected = self.study.expected_batch(self.site)
+        unit = privacy.clip / units_for(layout_of(model).size) / expected
+        update = self.trainer.update(model, number, attempt, multiplier, self.entropy)
+        return np.asarray(-update / (unit * self.study.training.learning_rate))
+
+    def words(self, model: Tensors, number: int, multiplier: float | None) -> Words:
+        """Returns the weighted update as the hospital encodes it; zeros where it must refuse."""
+        weights, aggregation = self.study.weights, self.study.aggregation
+        vector = UpdateVector.of(layout_of(model), self.study.training.strategy)
+        update = self.trainer.update(model, number, 0, multiplier, self.entropy)
+        try:
+            return vector.encode(
+                update, weight=weights[self.site] / max(weights.values()),
+                bound=aggregation.bound, frac_bits=aggregation.frac_bits, ring_bits=64,
+            )  # fmt: skip
+        except UpdateRefused:  # an unprotected training may diverge
+            return np.zeros(vector.size, dtype=np.uint64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharingHospital:
+    """Releases gradient sums with its share of the noise."""
+
+    study: Study
+    site: str
+    trainer: Trainer
+    entropy: Entropy
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """One step is one round; momentum is the coordinator's."""
+        return (1.0,)
+
+    def released(self, model: Tensors, number: int, attempt: int, multiplier: float) -> Floats:
+        """Returns the sum, which is whole already."""
+        summed = self.trainer.noised_sum(model, number, attempt, multiplier, self.entropy)
+        return np.asarray(summed, dtype=np.float64)
+
+    def words(self, model: Tensors, number: int, multiplier: float | None) -> Words:
+        """Returns the sum as it is added up."""
+        if multiplier is None:
+            raise ValueError("a share without noise is not part of this mode")
+        summed = self.trainer.noised_sum(model, number, 0, multiplier, self.entropy)
+        return summed.astype(np.uint64)
+
+
+def hospital_at(study: Study, site: str, trainer: Trainer, entropy: Entropy) -> Hospital:
+    """Returns the hospital that a study makes of a trainer."""
+    kind = SharingHospital if isinstance(study.privacy, DistributedPrivacy) else LocalHospital
+    return kind(study=study, site=site, trainer=trainer, entropy=entropy)

@@ -1,0 +1,151 @@
+"""Plays the attacker: is the privacy that a study, or a run of it, claims really there?
+
+The attacker runs the hospitals' own trainers in this process, on canaries and
+on the study's records, and sees what a hospital, or the secure sum, would
+release (``adversary``). Four parts, strongest first: the noise itself, an
+audit in one run, membership inference, inversion of the first layer.
+
+Whoever attacks real records makes a release of its own: this is for
+simulations and synthetic records, or for the hospital's own eyes.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from collegium.redteam.adversary import views_of
+from collegium.redteam.findings import Findings, Target
+from collegium.redteam.harness import Chances, MakeTrainer
+from collegium.redteam.noise import conformance, one_run_audits
+from collegium.redteam.records import Parts, inversion, membership, membership_of
+from collegium.simulation.consortium import Settings
+from collegium.simulation.records import read_hospitals
+from compliance.governance.study_store import index_beside
+from protocol.errors import WorkspaceRefused
+from protocol.study.study import Study
+from silos.training.trainer import Trainer
+
+
+def red_team_study(
+    study: Study, folder: Path, data: Path | None, out: Path, console: Console
+) -> Findings:
+    """Attacks a study as it would be run; ``folder`` is where the study document lies.
+
+    Raises:
+        StudyRefused: the study claims nothing that this attacker tests.
+        CohortRefused: the records are missing or do not fit.
+        WorkspaceRefused: the output folder cannot be written.
+    """
+    target = Target.planned(study)
+    Settings(data=data).require_sources(study)
+    hospitals = read_hospitals(study, index_beside(study, folder), data)
+    return red_team(target, hospitals, out, console)
+
+
+def red_team(
+    target: Target,
+    hospitals: Mapping[str, Parts],
+    out: Path,
+    console: Console,
+    make: MakeTrainer = Trainer,
+    chances: Chances | None = None,
+) -> Findings:
+    """Attacks a target; writes ``redteam.json`` and ``redteam.html`` to ``out``.
+
+    Args:
+        target: a study, or a run of one.
+        hospitals: each site's training and test records.
+        out: the folder of the page.
+        console: where people read what goes on.
+        make: makes the trainers.
+        chances: the attacker's randomness.
+
+    Raises:
+        WorkspaceRefused: the output folder cannot be written.
+    """
+    from collegium.redteam.report import page, summarise
+    from compliance.reports.renderers import render_html, render_json
+
+    prepare(out)
+    console.print(
+        "The attacker plays the hospitals' trainers, in this process. On real patients' records "
+        "the page is for those hospitals' own eyes."
+    )
+    findings = attack(target, hospitals, console, make, chances or Chances())
+    document = page(findings)
+    (out / "redteam.json").write_text(render_json(document), encoding="utf-8")
+    (out / "redteam.html").write_text(render_html(document), encoding="utf-8")
+    summarise(findings, out, console)
+    return findings
+
+
+def attack(
+    target: Target,
+    hospitals: Mapping[str, Parts],
+    console: Console,
+    make: MakeTrainer,
+    chances: Chances,
+) -> Findings:
+    """Runs all four parts; ``hospitals`` holds each site's training and test records."""
+    seconds: dict[str, float] = {}
+    study, claims = target.study, target.claims
+    claim = claims[max(hospitals, key=lambda name: hospitals[name][0].num_patients)]
+    views = views_of(study, claim)
+    with _timed(
+        "noise: zero gradients in, is what comes out as promised?", "noise", seconds, console
+    ):
+        checks = conformance(study, claims, views, make, chances, attempt=0)
+        retested = not all(check.passed for check in checks)
+        if retested:
+            console.print("    a check failed: testing again with fresh noise")
+            checks = conformance(study, claims, views, make, chances, attempt=1)
+    with _timed("audit in one run: can canaries be told in or out?", "audit", seconds, console):
+        audits = one_run_audits(study, claim, views, make, chances)
+    with _timed("membership: who was a training patient?", "membership", seconds, console):
+        attacks = membership(study, views[0], hospitals[claim.site], make, chances, console)
+        if target.run is not None:
+            own = membership_of(
+                target.run.model, study, views[0], hospitals, make, chances, console
+            )
+            attacks = (*attacks, *own)
+    with _timed("inversion: can a record be read from an update?", "inversion", seconds, console):
+        inversions = inversion(study, views[0], hospitals, make, chances)
+    return Findings(
+        target=target,
+        claim=claim,
+        conformance=checks,
+        retested=retested,
+        audits=audits,
+        attacks=attacks,
+        inversions=inversions,
+        seconds=seconds,
+    )
+
+
+def prepare(out: Path) -> None:
+    """Makes the output folder.
+
+    Raises:
+        WorkspaceRefused: it is a file, or cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        trial = out / ".redteam"
+        trial.touch()
+        trial.unlink()
+    except FileExistsError as error:
+        raise WorkspaceRefused(f"--out {out} is a file: name a folder") from error
+    except OSError as error:
+        raise WorkspaceRefused(f"--out {out} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def _timed(what: str, key: str, seconds: dict[str, float], console: Console) -> Iterator[None]:
+    console.print(f"  {what}", markup=False)
+    begun = time.monotonic()
+    yield
+    seconds[key] = round(time.monotonic() - begun, 1)
+    console.print(f"    took {seconds[key]:.1f} s", markup=False)

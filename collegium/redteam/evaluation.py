@@ -1,0 +1,141 @@
+"""Attacks on the evaluation: the noise of counts and tables, and what one test patient changes."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collegium.redteam.adversary import Claim
+from collegium.redteam.harness import MOST_RECORDS, Chances, MakeTrainer
+from compliance.empirical_audit.checks import (
+    Check,
+    check_independence,
+    check_influence,
+    check_shape,
+    check_variance,
+    worst_of_each,
+)
+from pipelines.records import Records
+from protocol.study.cohort import TableCohort
+from protocol.study.study import Study
+from protocol.vectors.evaluation import COUNT_UNITS, EvaluationVector, noise_deviations
+from protocol.vectors.tensors import Tensors
+from silos.training.evaluation_counts import noised_counts
+
+_PATIENTS = 40
+_NUMBERS = 30_000  # of all hospitals together: a deviation that is 3 % off is seen
+_LEAST_DRAWS = 50
+
+Ints = NDArray[np.int64]
+
+
+def evaluation_checks(
+    study: Study, claims: Mapping[str, Claim], make: MakeTrainer, chances: Chances, attempt: int
+) -> Iterator[Check]:
+    """Yields the checks of every hospital's evaluation, one for the worst hospital."""
+    found: list[Check] = []
+    for site, claim in claims.items():
+        if claim.evaluation is None:
+            continue
+        bench = _Bench(study, site, make, chances)
+        noise = bench.noise(claim.evaluation, attempt, _NUMBERS // len(claims))
+        found += [*_noise_checks(study, claim.evaluation, noise), bench.influence()]
+    yield from worst_of_each(found)
+
+
+def _noise_checks(study: Study, multiplier: float, noise: Ints) -> Iterator[Check]:
+    """Holds (draws, numbers) of noise against what the plan promises."""
+    size = EvaluationVector(bins=study.evaluation.bins).size
+    counts, table = (
+        deviation * COUNT_UNITS
+        for deviation in noise_deviations(multiplier, study.evaluation.site_share)
+    )
+    yield check_variance(noise[:, :size], counts, name="noise of the evaluation's counts")
+    yield check_variance(noise[:, size:], table, name="noise of the hospitals' own tables")
+    yield _named(check_shape(noise[:, :size], counts), "shape of the evaluation's noise")
+    alike = np.rint(noise / np.repeat([counts, table], [size, noise.shape[1] - size]) * counts)
+    found = check_independence(alike.astype(np.int64), counts)
+    yield _named(found, "independence of the evaluation's noise")
+
+
+def _named(check: Check, name: str) -> Check:
+    return Check(name=name, found=check.found, expected=check.expected, p_value=check.p_value)
+
+
+class _Counted:
+    """A trainer's counts, computed once."""
+
+    def __init__(self, counts: tuple[Ints, Ints, Ints], dataset_digest: str) -> None:
+        self._counts, self.dataset_digest = counts, dataset_digest
+
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """Returns the counts; the model was given before."""
+        return self._counts
+
+
+class _Bench:
+    """One hospital's evaluation of test patients that an auditor drew."""
+
+    def __init__(self, study: Study, site: str, make: MakeTrainer, chances: Chances) -> None:
+        self._study, self._site, self._make, self._chances = study, site, make, chances
+        self._records = _drawn_records(study, chances.random)
+        trainer = make(study, site, self._records, self._records)
+        self._model = trainer.initial_model()
+        self._whole = trainer.counts(self._model)
+        self._scorer = _Counted(self._whole, trainer.dataset_digest)
+
+    def noise(self, multiplier: float, attempt: int, numbers: int) -> Ints:
+        """Returns (draws, numbers) of noise: what is released, less the counts."""
+        counts, table, _ = self._whole
+        size = counts.size + table.size  # behind them lies the grid, which has no noise
+        draws = max(_LEAST_DRAWS, -(-numbers // size))
+        given = np.stack([self._given(multiplier, at, attempt) for at in range(draws)])
+        return (given - self._given(None, 0, attempt))[:, :size]
+
+    def _given(self, multiplier: float | None, number: int, attempt: int) -> Ints:
+        return noised_counts(
+            self._study, self._site, self._scorer, self._model, number=number, attempt=attempt,
+            noise_multiplier=multiplier, entropy=self._chances.entropy,
+        )  # fmt: skip
+
+    def influence(self) -> Check:
+        """Takes one patient of each kind out: one cell of counts and of table may change by one."""
+        moved = {}
+        for patient, kind in ((0, f"{MOST_RECORDS} records where allowed"), (1, "one record")):
+            less = _without(self._records, patient)
+            trainer = self._make(self._study, self._site, less, less)
+            changed = [
+                float(np.abs(whole - part).sum())
+                for whole, part in zip(self._whole, trainer.counts(self._model), strict=True)
+            ]
+            moved[kind] = max(changed)
+        found = check_influence(moved, 1.0)
+        return _named(found, "one test patient's influence on counts and table")
+
+
+def _drawn_records(study: Study, random: np.random.Generator) -> Records:
+    """Returns test patients with drawn records; every third has several, where allowed."""
+    cohort = study.cohort
+    shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
+    several = min(MOST_RECORDS, cohort.max_records_per_patient)
+    counts = np.where(np.arange(_PATIENTS) % 3 == 0, several, 1)
+    patients = np.repeat(np.arange(_PATIENTS, dtype=np.int64), counts)
+    return Records(
+        features=random.normal(size=(len(patients), *shape)).astype(np.float32),
+        labels=(patients % 2).astype(np.float32),
+        patients=patients,
+        patient_keys=tuple(map(str, range(_PATIENTS))),
+        rows=np.arange(len(patients), dtype=np.int64),
+    )
+
+
+def _without(records: Records, patient: int) -> Records:
+    stay = records.patients != patient
+    patients = records.patients[stay]
+    return Records(
+        features=records.features[stay],
+        labels=records.labels[stay],
+        patients=np.where(patients > patient, patients - 1, patients),
+        patient_keys=tuple(k for at, k in enumerate(records.patient_keys) if at != patient),
+        rows=np.arange(int(stay.sum()), dtype=np.int64),
+    )

@@ -1,0 +1,395 @@
+"""Attacks on the noise: what hospitals release when an auditor chooses the gradients."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from collegium.redteam.adversary import (
+    Claim,
+    LocalHospital,
+    View,
+    hospital_at,
+    own_multiplier,
+)
+from collegium.redteam.evaluation import evaluation_checks
+from collegium.redteam.harness import (
+    Chances,
+    Floats,
+    MakeTrainer,
+    build_model,
+    canary_trainer,
+    declaring,
+    patient_privacy,
+    sampled_at,
+    varied,
+)
+from collegium.redteam.patients import patient_checks
+from compliance.empirical_audit.checks import (
+    Check,
+    check_every_hospital,
+    check_independence,
+    check_ratio,
+    check_residues,
+    check_sampling,
+    check_shape,
+    check_variance,
+    check_whole_numbers,
+)
+from compliance.empirical_audit.one_run import (
+    OneRun,
+    audit_in_runs,
+    guess,
+    lower_bound,
+    most_guesses,
+    planned_guesses,
+)
+from compliance.privacy.accounting import epsilon
+from compliance.privacy.events import SampledGaussian
+from pipelines.attacks.canaries import ChosenGradients, Directions
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.vectors.tensors import Tensors, layout_of
+from silos.training.randomness import Moment
+
+_COORDINATES = 100_000
+_SUM_COORDINATES = 400_000  # so that a ratio of two deviations is known to 0.4 %
+_MOST_RELEASES = 5000
+_EMPTY_RATE = 1e-12
+_LEAST_PATIENTS = 64
+_MOST_PATIENTS = 100_000
+_BATCH = 16  # patients a batch on average, at least, so that its size can be judged
+_MOST_LOCAL_STEPS = 50
+
+_LEAST_CANARIES, _ENOUGH_CANARIES, _MOST_CANARIES = 100, 1000, 2000
+_RUNS = 1  # for each view, fixed beforehand
+_LEVEL = 0.05
+_AUDIT_DELTA = 1e-5
+_AUDIT_WORK = 2e9  # canaries x parameters x steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """Every one-run audit of one view, and what they were held against.
+
+    ``event`` is the plan that was attacked, ``claim`` its epsilon at ``delta``. No audit is
+    ``offered`` where even right guesses could not contradict the claim: then ``runs`` is empty
+    and ``guesses`` the most that could be made.
+    """
+
+    view: View
+    event: SampledGaussian
+    runs: tuple[OneRun, ...]
+    canaries: int
+    guesses: int
+    level: float
+    claim: float
+    delta: float
+    contradicted: bool
+
+    @property
+    def offered(self) -> bool:
+        """Whether an audit was made."""
+        return bool(self.runs)
+
+    @property
+    def steps(self) -> int:
+        """How many steps were attacked."""
+        return self.event.steps
+
+    def bound_of(self, run: OneRun) -> float:
+        """The lower bound of epsilon that one run gives."""
+        return lower_bound(run, self.event, self.delta, self.level)
+
+    @cached_property
+    def bound(self) -> float:
+        """The largest lower bound of epsilon; 0 where no audit is offered."""
+        return max((self.bound_of(run) for run in self.runs), default=0.0)
+
+    @cached_property
+    def ceiling(self) -> float:
+        """The bound that so many guesses would give, were all of them right."""
+        return self.bound_of(
+            OneRun(canaries=self.canaries, guesses=self.guesses, correct=self.guesses)
+        )
+
+
+def conformance(
+    study: Study,
+    claims: Mapping[str, Claim],
+    views: Sequence[View],
+    make: MakeTrainer,
+    chances: Chances,
+    attempt: int,
+) -> tuple[Check, ...]:
+    """Hands zero gradients to every hospital's trainer and examines what it releases.
+
+    Each release is one step of rate 1 without momentum, so that a release is
+    the step's noise; another bench takes the study's own local steps.
+    """
+    plain = varied(study, local_steps=1, momentum=0.0, learning_rate=1.0)
+    sums = [view for view in views if len(view.sites) > 1]
+    alike: dict[float, list[str]] = {}
+    for site in study.site_names:  # a hospital may have chosen a smaller epsilon
+        alike.setdefault(own_multiplier(study, claims[site]), []).append(site)
+    checks: list[Check] = []
+    for multiplier, sites in alike.items():
+        wanted = _SUM_COORDINATES if sums else _COORDINATES // len(sites)
+        hall = _Hall(plain, sites, multiplier, wanted, make, chances, attempt)
+        found = [*_check_noise(hall), *_check_empty(hall), *_check_round(hall, study)]
+        for view in sums:
+            found += _check_sum(hall, view)
+        if len(alike) > 1:
+            found = [replace(check, name=f"{check.name}, {sites[0]}") for check in found]
+        checks += found
+    checks += patient_checks(study, study.site_names, make, chances, attempt)
+    checks += evaluation_checks(study, claims, make, chances, attempt)
+    return tuple(checks)
+
+
+def _check_noise(hall: "_Hall") -> Iterable[Check]:
+    """Everything that one hospital's noise must be, whoever it is."""
+    raw = hall.raw.reshape(-1, hall.size)
+    noise = hall.noise.reshape(-1, hall.size)
+    yield check_variance(noise, hall.sigma)
+    if len(hall.sites) > 1:
+        each = {site: hall.noise[:, place] for place, site in enumerate(hall.sites)}
+        yield check_every_hospital(each, hall.sigma)
+    yield check_shape(noise, hall.sigma)
+    yield check_whole_numbers(raw)
+    yield check_residues(noise, hall.sigma)
+    yield check_independence(noise, hall.sigma)
+    for rate in dict.fromkeys(bench.rate for bench in hall.benches):
+        places = [place for place, bench in enumerate(hall.benches) if bench.rate == rate]
+        patients = hall.benches[places[0]].patients
+        yield check_sampling(hall.sizes[:, places].ravel(), patients, rate)
+
+
+def _check_empty(hall: "_Hall") -> Iterable[Check]:
+    rare = sampled_at(hall.study, _EMPTY_RATE)
+    bench = _Bench(rare, hall.sites[0], hall.make, hall.chances, hall.attempt)
+    rounds = range(hall.rounds, hall.rounds + max(4, hall.rounds // 5))
+    raw = np.stack([bench.release(number, hall.multiplier)[0] for number in rounds])
+    yield check_variance(raw, hall.sigma, name="noise of empty batches")
+
+
+def _check_round(hall: "_Hall", study: Study) -> Iterable[Check]:
+    """A round's update is a weighted sum of its steps: common noise would make it wider."""
+    if study.training.local_steps == 1:
+        return
+    steps = min(study.training.local_steps, _MOST_LOCAL_STEPS)
+    own = varied(study, local_steps=steps, learning_rate=1.0)
+    bench = _Bench(own, hall.sites[0], hall.make, hall.chances, hall.attempt)
+    sigma = hall.sigma * math.hypot(*bench.hospital.weights)
+    rounds = range(2 * hall.rounds, 2 * hall.rounds + max(4, hall.rounds // steps))
+    raw = np.stack([bench.release(number, hall.multiplier)[0] for number in rounds])
+    yield check_variance(raw, sigma, name=f"independence of a round's {steps} steps")
+
+
+def _check_sum(hall: "_Hall", view: View) -> Iterable[Check]:
+    """The noise of a sum, whoever is in it, and what sharing it gains over local noise."""
+    units, answered = units_for(hall.size), hall.study.threshold
+    promised = view.event.noise_multiplier
+    honest = hall.noise[:, : len(view.sites)].sum(axis=1)
+    yield check_variance(
+        honest, view.deviation * units, name=f"noise of {len(view.sites)} honest shares together"
+    )
+    shared = hall.noise[:, :answered].sum(axis=1).astype(np.float64)
+    whole = view.multiplier * math.sqrt(answered) * units
+    yield check_variance(shared, whole, name=f"noise in the sum of {answered} hospitals")
+    local = np.stack(
+        [
+            np.sum([bench.local(number, promised) for bench in hall.benches[:answered]], axis=0)
+            for number in range(3 * hall.rounds, 4 * hall.rounds)
+        ]
+    )
+    yield check_ratio(
+        local, shared, promised / view.multiplier, name="local noise over shared noise, in the mean"
+    )
+
+
+class _Hall:
+    """Hospitals with equal noise, and what they released: (rounds, sites, size)."""
+
+    def __init__(
+        self,
+        study: Study,
+        sites: Sequence[str],
+        multiplier: float,
+        coordinates: int,
+        make: MakeTrainer,
+        chances: Chances,
+        attempt: int,
+    ) -> None:
+        self.study, self.sites, self.multiplier = study, sites, multiplier
+        self.make, self.chances, self.attempt = make, chances, attempt
+        self.benches = [_Bench(study, site, make, chances, attempt) for site in sites]
+        self.size = self.benches[0].size
+        self.sigma = multiplier * units_for(self.size)
+        self.rounds = max(4, min(_MOST_RELEASES, math.ceil(coordinates / self.size)))
+        released = [
+            bench.release(number, multiplier)
+            for number in range(self.rounds)
+            for bench in self.benches
+        ]
+        shape = (self.rounds, len(sites), self.size)
+        self.raw = np.stack([update for update, _ in released]).reshape(shape)
+        self.noise = np.rint(np.nan_to_num(self.raw)).astype(np.int64)
+        self.sizes = np.array([sampled for _, sampled in released]).reshape(shape[:2])
+
+
+class _Bench:
+    """A trainer of one site with zero gradients, and what it releases in integer units."""
+
+    def __init__(
+        self, study: Study, site: str, make: MakeTrainer, chances: Chances, attempt: int
+    ) -> None:
+        self.rate, self.patients = patient_privacy(study, site).sampling_rate, _LEAST_PATIENTS
+        if self.rate > _EMPTY_RATE:
+            needed = math.ceil(_BATCH / self.rate)
+            self.patients = min(_MOST_PATIENTS, max(_LEAST_PATIENTS, needed))
+        study = declaring(study, site, self.patients)
+        self._gradients = ChosenGradients(
+            lambda numbers: np.zeros((len(numbers), self.size), dtype=np.float32)
+        )
+        trainer, model = canary_trainer(
+            study, site, np.arange(self.patients), make, self._gradients
+        )
+        self._model: Tensors = {name: np.zeros_like(tensor) for name, tensor in model.items()}
+        self._attempt = attempt
+        self.size = layout_of(model).size
+        self.hospital = hospital_at(study, site, trainer, chances.entropy)
+        self._as_local = LocalHospital(
+            study=study, site=site, trainer=trainer, entropy=chances.entropy
+        )
+
+    def release(self, number: int, multiplier: float) -> tuple[Floats, int]:
+        """Returns one round's noise in integer units, and how many patients it sampled."""
+        before = self._gradients.num_seen
+        noise = self.hospital.released(self._model, number, self._attempt, multiplier)
+        return noise, self._gradients.num_seen - before
+
+    def local(self, number: int, multiplier: float) -> Floats:
+        """Returns the noise of a round in which this hospital protects itself alone."""
+        return self._as_local.released(self._model, number, self._attempt, multiplier)
+
+
+def one_run_audits(
+    study: Study, claim: Claim, views: Sequence[View], make: MakeTrainer, chances: Chances
+) -> tuple[Audit, ...]:
+    """Bounds epsilon of each view from below, with 95 % confidence for all views together."""
+    level = _LEVEL / len(views)
+    return tuple(one_run_audit(study, claim, view, make, chances, level) for view in views)
+
+
+def one_run_audit(
+    study: Study,
+    claim: Claim,
+    view: View,
+    make: MakeTrainer,
+    chances: Chances,
+    level: float = _LEVEL,
+) -> Audit:
+    """Bounds epsilon of one view from below; what contradicts the claim is tested again."""
+    size = layout_of(build_model(study)).size
+    training = study.training
+    steps = min(training.local_steps, _MOST_LOCAL_STEPS)
+    wanted = _canaries_for(study, view, size)
+    most = _AUDIT_WORK / (min(wanted, _ENOUGH_CANARIES) * size * steps)
+    rounds = max(1, min(training.rounds, int(most)))
+    affordable = int(_AUDIT_WORK / (size * steps * rounds))
+    canaries = max(_LEAST_CANARIES, min(wanted, affordable))
+    delta = min(claim.delta, _AUDIT_DELTA)
+    event = replace(view.event, steps=rounds * steps)
+    guesses = planned_guesses(canaries, event, level / _RUNS)
+    runs: Sequence[OneRun] = ()
+    contradicted = False
+    if guesses is not None:
+        shorter = varied(study, rounds=rounds, local_steps=steps)
+        shorter = sampled_at(shorter, claim.event.sampling_rate)  # others may sample more, and pay
+        guessed = guesses
+
+        def run(number: int) -> OneRun:
+            scores, inside = canary_scores(shorter, view, canaries, make, chances, number)
+            return guess(scores, inside, guessed)
+
+        runs, contradicted = audit_in_runs(run, event, runs=_RUNS, alpha=level)
+    return Audit(
+        view=view, event=event, runs=tuple(runs), canaries=canaries,
+        guesses=most_guesses(canaries) if guesses is None else guesses,
+        level=level / _RUNS, claim=epsilon(event, delta), delta=delta, contradicted=contradicted,
+    )  # fmt: skip
+
+
+def _canaries_for(study: Study, view: View, size: int) -> int:
+    """Returns how many canaries a network of this size tells apart.
+
+    One a parameter; of small networks more, up to a thousand, where the noise is larger than what
+    the sharers of a parameter add to each other: a quarter of a canary squared for each of them.
+    """
+    steps, rate = study.training.local_steps, study.privacy.sampling_rate
+    noise = view.deviation / (rate * math.sqrt(steps))
+    sharing = max(1.0, 4 * noise * noise)
+    shared = min(_ENOUGH_CANARIES, size * sharing)
+    return int(max(_LEAST_CANARIES, min(_MOST_CANARIES, max(size, shared))))
+
+
+def canary_scores(
+    study: Study,
+    view: View,
+    canaries: int,
+    make: MakeTrainer,
+    chances: Chances,
+    attempt: int,
+) -> tuple[Floats, NDArray[np.bool_]]:
+    """Returns each canary's score over all rounds' releases, and what its coin said.
+
+    Canaries are dealt to the view's hospitals. One that is out is a patient who
+    contributes nothing: the adjacency that the claim is about. The public
+    patient count stays.
+    """
+    size = layout_of(build_model(study)).size
+    inside = _coins(study, view.sites[0], canaries, chances, attempt)
+    directions = Directions(inside, size, chances.random)
+    clip = patient_privacy(study, view.sites[0]).clip
+    chosen = ChosenGradients(lambda numbers: directions.gradients(numbers, clip))
+    hospitals = []
+    for place, site in enumerate(view.sites):
+        numbers = np.arange(place, canaries, len(view.sites))
+        own = declaring(study, site, len(numbers))
+        trainer, model = canary_trainer(own, site, numbers, make, chosen)
+        hospitals.append(hospital_at(own, site, trainer, chances.entropy))
+    weights, units = hospitals[0].weights, units_for(size)
+    rate = study.privacy.sampling_rate
+    length = units * sum(weights) * rate  # what a canary that is in adds to a release, on average
+    for number in range(study.training.rounds):
+        seen = np.sum(
+            [h.released(model, number, attempt, view.multiplier) for h in hospitals], axis=0
+        )
+        directions.observe(seen / length)
+        directions.turn()
+    deviation = view.deviation * units * math.hypot(*weights)
+    return directions.estimates((deviation / length) ** 2), inside
+
+
+def _coins(
+    study: Study, site: str, count: int, chances: Chances, attempt: int
+) -> NDArray[np.bool_]:
+    stream = chances.entropy.stream(
+        Moment(
+            use="coins",
+            study=study.digest,
+            site=site,
+            purpose="audit",
+            round=0,
+            attempt=attempt,
+            step=0,
+            dataset="canaries",
+            model="",
+            sample="",
+        )  # fmt: skip
+    )
+    return (stream.words(count, np.uint64) & np.uint64(1)).astype(np.bool_)

@@ -1,0 +1,386 @@
+"""What the attacker found, as one page and in a few lines."""
+
+import math
+from pathlib import Path
+
+from rich.console import Console
+
+from collegium.redteam.findings import Findings
+from collegium.redteam.noise import Audit
+from compliance.empirical_audit.checks import CHECK_LEVEL, Check
+from compliance.facts.formatting import Form, show
+from compliance.facts.interval import Interval
+from compliance.reports.document import (
+    Bullets,
+    Column,
+    Document,
+    Fact,
+    Facts,
+    Highlight,
+    Highlights,
+    Paragraph,
+    Section,
+    Statement,
+    Table,
+    Tone,
+)
+from pipelines.attacks.membership import FALSE_ALARMS, Estimate
+from protocol.study.privacy import DistributedPrivacy
+
+
+def page(findings: Findings) -> Document:
+    """Returns the page of one red team."""
+    study, run = findings.target.study, findings.target.run
+    return Document(
+        kind="red-team",
+        title="Red team: is the claimed privacy there?",
+        subtitle=f"{study.title}, {f'run {run.run_id}' if run else f'study {study.digest}'}",
+        banner=(_verdict(findings), _whose_eyes()),
+        sections=(
+            _summary(findings),
+            _claim(findings),
+            _conformance(findings),
+            *_evidence(findings),
+            _audit(findings),
+            _membership(findings),
+            _inversion(findings),
+            _not_covered(findings),
+        ),
+        footer=(
+            "An attack that fails proves nothing: a better one may come. Only the proof behind the "
+            "claim, and noise that is what the proof assumes, protect a patient.",
+        ),
+    )
+
+
+def summarise(findings: Findings, out: Path, console: Console) -> None:
+    """Prints the findings for a person."""
+    passed = sum(check.passed for check in findings.checks)
+    verdict = _verdict(findings)
+    style = "red" if findings.contradicted else "green"
+    console.print(findings.target.study.title, style="bold", markup=False)
+    console.print(verdict.text, style=style, markup=False)
+    for reason in findings.reasons:
+        console.print(f"  {reason}", style=style, markup=False, soft_wrap=True)
+    for check in findings.checks:
+        if not check.passed:
+            console.print(
+                f"  {check.name}: {check.found}; expected {check.expected}",
+                style="red",
+                markup=False,
+            )
+    console.print(f"  checks        {passed} of {len(findings.checks)} passed")
+    for audit in findings.audits:
+        console.print(f"  one run       {_said_of(audit)}", markup=False, soft_wrap=True)
+    for attack in findings.attacks[2:]:
+        console.print(
+            f"  membership    {attack.training}: {attack.found.attack}, AUROC "
+            f"{_words(attack.found.auroc)}, {_words(attack.found.true_alarms)} found at 1 % false "
+            "alarms",
+            soft_wrap=True,
+        )
+    for found in findings.inversions:
+        console.print(
+            f"  inversion     {found.seen}: cosine {found.inside:.3f} (others {found.outside:.3f})"
+        )
+    if not findings.inversions:
+        console.print("  inversion     not run: the network does not begin with a linear layer")
+    console.print(f"The page: {out / 'redteam.html'}", markup=False, soft_wrap=True)
+
+
+def _verdict(findings: Findings) -> Statement:
+    if not findings.contradicted:
+        return Statement(
+            text="Nothing contradicts the claim.",
+            detail="The released noise is what the proof assumes, as far as these checks see. The "
+            "attacks give lower bounds: that they stay below the claim proves nothing.",
+            tone=Tone.GOOD,
+        )
+    return Statement(
+        text="The claim is contradicted.",
+        detail=". ".join(reason[:1].upper() + reason[1:] for reason in findings.reasons)
+        + ". It was tested again with fresh randomness and failed again. Release nothing from "
+        "this software before the cause is found."
+        + " The run is marked failed."
+        * (findings.target.run is not None),
+        tone=Tone.BAD,
+    )
+
+
+def _whose_eyes() -> Statement:
+    return Statement(
+        text="For simulations and synthetic records, or for the hospital's own eyes only.",
+        detail="An audit on real patients' records is itself a release, outside every claim: the "
+        "membership and inversion figures below were computed from the records without noise.",
+        tone=Tone.CAUTION,
+    )
+
+
+def _summary(findings: Findings) -> Section:
+    protected, audit = findings.attacks[2].found, findings.audits[0]
+    passed = sum(check.passed for check in findings.checks)
+    items = [
+        Highlight(
+            label="checks passed", value=f"{passed} of {len(findings.checks)}",
+            form=Form.TEXT, note="the strongest test",
+        ),
+        _bound(audit),
+        Highlight(
+            label="members found", value=protected.true_alarms.value, form=Form.RATIO,
+            note=f"at 1 % false alarms; guessing finds {FALSE_ALARMS:g}",
+        ),
+    ]  # fmt: skip
+    if findings.inversions:
+        last = findings.inversions[-1]
+        items.append(
+            Highlight(
+                label="best recovered record",
+                value=last.inside,
+                form=Form.RATIO,
+                note=f"cosine; with patients not in it {last.outside:.3f}",
+            )  # fmt: skip
+        )
+    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)),))
+
+
+def _bound(audit: Audit) -> Highlight:
+    claimed = f"claimed {show(audit.claim, Form.EPSILON)}, δ = {show(audit.delta, Form.SMALL)}"
+    if not audit.offered:
+        return Highlight(
+            label="lower bound of ε", value="none", form=Form.TEXT,
+            note=f"{claimed}; it could show {audit.ceiling:.2f} at most",
+        )  # fmt: skip
+    return Highlight(
+        label="lower bound of ε", value=round(audit.bound, 2), form=Form.NUMBER, note=claimed
+    )
+
+
+def _said_of(audit: Audit) -> str:
+    claim = (
+        f"{audit.view.claimed_as}: {show(audit.claim, Form.EPSILON)} at delta "
+        f"{show(audit.delta, Form.SMALL)}"
+    )
+    if not audit.offered:
+        return (
+            f"{audit.view.title}: not made, for {audit.guesses:,} right guesses of "
+            f"{audit.canaries:,} canaries would show {audit.ceiling:.2f} at most; {claim}"
+        )
+    return f"{audit.view.title}: epsilon is at least {audit.bound:.2f} (95 %); {claim}"
+
+
+def _claim(findings: Findings) -> Section:
+    claim, run = findings.claim, findings.target.run
+    event = claim.event
+    facts = Facts(
+        title="Claim and target",
+        rows=(
+            Fact(label="Attacked", value="a run" if run else "a study, as it would be run"),
+            *((Fact(label="Run", value=run.run_id, form=Form.CODE),) if run else ()),
+            Fact(label="Study", value=findings.target.study.digest, form=Form.CODE),
+            Fact(label="Mode of privacy", value=findings.target.study.privacy.mode),
+            Fact(
+                label="Who claims it",
+                value="the hospitals signed it" if run else "this software, before a run",
+            ),
+            Fact(label="ε for one patient, training", value=claim.epsilon, form=Form.EPSILON),
+            Fact(label="δ", value=claim.delta, form=Form.SMALL),
+            Fact(label="Noise multiplier", value=event.noise_multiplier, form=Form.NUMBER),
+            Fact(label="Sampling rate", value=event.sampling_rate, form=Form.NUMBER),
+            Fact(label="Steps that are paid for", value=event.steps, form=Form.COUNT),
+            Fact(label="What the attacker sees", value=findings.view.title),
+            Fact(label="Hospital whose records were attacked", value=claim.site),
+            *(_software(run.other_software) if run else ()),
+            Fact(label="Took", value=sum(findings.seconds.values()), form=Form.SECONDS),
+        ),
+    )
+    return Section(key="claim", title="What is claimed, and what was attacked", blocks=(facts,))
+
+
+def _software(other: tuple[str, ...]) -> tuple[Fact, ...]:
+    said = f"another now than then: {', '.join(other)}" if other else "the same now as then"
+    return (Fact(label="Software of the run", value=said),)
+
+
+def _conformance(findings: Findings) -> Section:
+    again = (
+        " A check failed at first; these are the figures of the second test." * findings.retested
+    )
+    text = Paragraph(
+        text="Every hospital's own trainer was given patients whose gradients are zero. What it "
+        "then releases is its noise, which must be the exact discrete Gaussian of the plan, new "
+        "in every step, also where nobody was sampled. Then it was watched whom it draws, and "
+        "patients with gradients a thousand times too long, broken, or of several records were "
+        f"taken in and out, without noise: none may move the sum by more than the bound. Last, the "
+        f"evaluation: the noise of counts and tables, and what one test patient changes.{again}"
+    )
+    table = _checks(
+        "Checks of the released noise",
+        findings.conformance,
+        f"A check fails when its p is below {CHECK_LEVEL:g}, in two tests with fresh noise: "
+        "an honest trainer does so less than once in a million.",
+    )
+    return Section(key="noise", title="Noise, sampling, clipping, evaluation", blocks=(text, table))
+
+
+def _evidence(findings: Findings) -> tuple[Section, ...]:
+    run = findings.target.run
+    if run is None:
+        return ()
+    text = Paragraph(
+        text="What the hospitals signed, and the masked vectors of the rounds that are still kept. "
+        "Two vectors under one mask would show the difference of two updates."
+    )
+    table = _checks(
+        "Checks of what the run left behind",
+        run.checks,
+        f"This cannot be drawn anew, so a check fails only when its p is below {CHECK_LEVEL**2:g}."
+        + "".join(f" Not checked: {what}." for what in run.not_checked),
+    )
+    return (Section(key="evidence", title="The run's own evidence", blocks=(text, table)),)
+
+
+def _checks(title: str, checks: tuple[Check, ...], note: str) -> Table:
+    return Table(
+        title=title,
+        columns=(
+            Column(title="Check"), Column(title="Result"), Column(title="Found"),
+            Column(title="Expected"), Column(title="p", form=Form.NUMBER),
+        ),
+        rows=tuple(
+            (c.name, "passed" if c.passed else "FAILED", c.found, c.expected, c.p_value)
+            for c in checks
+        ),
+        note=note,
+    )  # fmt: skip
+
+
+def _audit(findings: Findings) -> Section:
+    first = findings.audits[0]
+    text = Paragraph(
+        text="Each canary is a patient with the largest gradient that clipping allows, or one a "
+        "thousand times as long, in a direction of its own; some have several records. A secret "
+        "coin says whether it is in. The attacker sees every release, guesses the most certain "
+        "ones, and the number of right guesses bounds ε from below."
+    )
+    untested = Paragraph(
+        text="; ".join(_said_of(audit) for audit in findings.audits if not audit.offered)
+    )
+    table = Table(
+        title="One-run audits",
+        columns=(
+            Column(title="What is seen"), Column(title="Held against"),
+            Column(title="Canaries", form=Form.COUNT), Column(title="Guessed", form=Form.COUNT),
+            Column(title="Right", form=Form.COUNT),
+            Column(title="Lower bound of ε", form=Form.NUMBER),
+            Column(title="Most it could show", form=Form.NUMBER),
+            Column(title="Its ε", form=Form.EPSILON), Column(title="Level", form=Form.NUMBER),
+        ),
+        rows=tuple(
+            (
+                audit.view.title, audit.view.claimed_as, run.canaries, run.guesses, run.correct,
+                round(audit.bound_of(run), 3), round(audit.ceiling, 2), audit.claim, audit.level,
+            )
+            for audit in findings.audits
+            for run in audit.runs
+        ),
+        note=f"Over {first.steps} steps, at δ = {show(first.delta, Form.SMALL)}. 95 % for all "
+        "planned runs together; how many are guessed was fixed beforehand. A lower bound: that it "
+        "stays below the claim proves nothing. Mahloujifar, Melis and Chaudhuri 2024, arXiv "
+        "2410.22235.",
+    )  # fmt: skip
+    made = any(audit.offered for audit in findings.audits)
+    skipped = not all(audit.offered for audit in findings.audits)
+    blocks = (text, *((untested,) if skipped else ()), *((table,) if made else ()))
+    return Section(key="one-run", title="Audit in one run", blocks=blocks)
+
+
+def _membership(findings: Findings) -> Section:
+    first, claim = findings.attacks[0].found, findings.claim
+    permitted = min(1.0, math.exp(claim.epsilon) * FALSE_ALARMS + claim.delta)
+    source = {
+        "LiRA": "Carlini et al. 2022, arXiv 2112.03570",
+        "RMIA": "Zarifzadeh et al. 2024, arXiv 2312.03262",
+    }
+    idle = (
+        " Here the control finds nothing that chance does not: on these records this attack says "
+        "little."
+    ) * (first.auroc.low <= 0.5)
+    own = (
+        " The last row attacks the run's own model: all hospitals train the reference models, and "
+        "who was in it is known."
+    ) * (findings.target.run is not None)
+    text = Paragraph(
+        text=f"{first.attack} on {first.patients} patients of {claim.site}: {first.models} "
+        "models, each trained on a random half by this hospital alone, with the noise in "
+        f"{findings.view.title}; each is attacked with the help of the others. The control shows "
+        f"whether the attack has teeth on these records.{idle}{own}"
+    )
+    table = Table(
+        title="Who was a training patient?",
+        columns=(
+            Column(title="Models trained"), Column(title="Steps", form=Form.COUNT),
+            Column(title="AUROC of the attack", form=Form.RATIO),
+            Column(title="Members found at 1 % false alarms", form=Form.RATIO),
+        ),
+        rows=tuple(
+            (a.training, a.steps, _interval(a.found.auroc), _interval(a.found.true_alarms))
+            for a in findings.attacks
+        ),
+        note="Guessing gives 0.5 and 0.01. The claim permits at most "
+        f"{permitted:.3f} found at 1 % false alarms. Intervals: 95 %, by resampling models and "
+        f"patients. {source[first.attack]}.",
+    )  # fmt: skip
+    return Section(key="membership", title="Membership inference", blocks=(text, table))
+
+
+def _inversion(findings: Findings) -> Section:
+    if not findings.inversions:
+        text = "Not run: this network does not begin with a linear layer that has a bias."
+        return Section(
+            key="inversion", title="First-layer inversion", blocks=(Paragraph(text=text),)
+        )
+    before = Paragraph(
+        text="Where a record meets a linear layer, the weights' gradient divided by the bias' "
+        "gradient is the record. The best cosine with a true record, of all neurons, everybody "
+        "being in the batch. What guessing gives is shown beside it: the best cosine with as many "
+        "patients who were not in the update."
+    )
+    table = Table(
+        title="The best recovered record",
+        columns=(
+            Column(title="What the attacker sees"),
+            Column(title="Cosine with a patient in it", form=Form.RATIO),
+            Column(title="Cosine with other patients", form=Form.RATIO),
+        ),
+        rows=tuple((i.seen, i.inside, i.outside) for i in findings.inversions),
+        note=f"Noised: with the noise in {findings.view.title}. Means over 20 patients, or 5 draws "
+        "of the noise. 1 is the record itself.",
+    )
+    return Section(key="inversion", title="First-layer inversion", blocks=(before, table))
+
+
+def _not_covered(findings: Findings) -> Section:
+    shared = isinstance(findings.target.study.privacy, DistributedPrivacy)
+    secure_sum = (
+        "That the coordinator sees nothing but the sum is assumed here; the protocol's own tests "
+        "and proofs are about that."
+        if shared
+        else "The attacker sees one hospital's updates bare. Between hospitals only sums of masked "
+        "updates are seen."
+    )
+    items = (
+        ("The secure sum", secure_sum),
+        ("The keys", "Whether the operating system's generator is good cannot be seen from its "
+         "output."),
+        ("Long trainings", "Where a study is too long or too large for minutes, fewer rounds are "
+         "attacked, and held against what the plan claims for so many."),
+    )  # fmt: skip
+    return Section(key="not-covered", title="What is not covered", blocks=(Bullets(items=items),))
+
+
+def _interval(estimate: Estimate) -> Interval:
+    return Interval(value=estimate.value, low=estimate.low, high=estimate.high)
+
+
+def _words(estimate: Estimate) -> str:
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

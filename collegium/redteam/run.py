@@ -1,0 +1,213 @@
+"""Red-teams a run that was made: what its hospitals signed, and what it left behind.
+
+The log and every record are verified first: what is attacked is what was
+signed. The findings are kept with the run, their digest in the log; a run that
+they contradict is marked failed in the same transaction.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from collegium.output.summary import finish_folder
+from collegium.redteam.adversary import Claim
+from collegium.redteam.attack import red_team
+from collegium.redteam.findings import Findings, PastRun, Target
+from collegium.redteam.harness import Chances, MakeTrainer
+from collegium.redteam.records import Parts
+from collegium.simulation.consortium import Settings
+from collegium.simulation.records import read_hospitals
+from compliance.audit_log import NewEntry
+from compliance.empirical_audit.checks import check_masks, check_price
+from compliance.governance.study_store import index_beside
+from compliance.privacy.accounting import epsilon
+from coordinator.audit.run_checks import FINDINGS, failure_of
+from coordinator.audit.verification import verify_records
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.store import RoundRow, RunRow, Store, StudyRow
+from coordinator.database.workspace import Workspace
+from coordinator.rounds.run_records import environment
+from coordinator.views import find_run
+from protocol.errors import StudyRefused, WorkspaceRefused
+from protocol.identity.roster import Roster, parse_roster
+from protocol.secagg.transcript import vectors_of
+from protocol.study.study import FileSplit, Study
+from protocol.transport.privacy_summary import Summary, open_summary, read_words
+from silos.training.trainer import Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a run's red team finds and puts things.
+
+    ``beside`` is the folder of the study document, ``to`` that of the page.
+    """
+
+    out: Path
+    data: Path | None = None
+    beside: Path | None = None
+    to: Path | None = None
+
+
+def red_team_run(
+    run: str,
+    places: Places,
+    console: Console,
+    make: MakeTrainer = Trainer,
+    chances: Chances | None = None,
+) -> Findings:
+    """Attacks a run, keeps what was found with it, and marks it failed if it is contradicted.
+
+    Raises:
+        WorkspaceRefused: there is no such run, or nothing of it can be attacked.
+        StudyRefused: it claims nothing, or its split's index file is not at hand.
+        StoreBroken: the run's records are not what was logged.
+    """
+    workspace = Workspace.open(places.out)
+    store = Store(workspace.database)
+    try:
+        with store.read() as session:
+            verify_records(session, workspace.public_key())
+            row = find_run(session, run)
+            target = _target(session, workspace, row)
+            counts = json.loads(row.exact_json or "{}").get("sites", {})
+        run_id = _past(target).run_id
+        console.print(f"run {run_id}: log, records and signatures are genuine", markup=False)
+        index = _index_file(target.study, places)
+        Settings(data=places.data).require_sources(target.study)
+        hospitals = read_hospitals(target.study, index, places.data)
+        _require_same_records(hospitals, counts)
+        to = places.to or places.out / "redteam" / run_id
+        findings = red_team(target, hospitals, to, console, make, chances)
+        record_findings(store, workspace, findings)
+    finally:
+        store.close()
+    if findings.contradicted:
+        finish_folder(workspace, run_id)
+        console.print(f"run {run_id} is marked failed", style="red", markup=False)
+    return findings
+
+
+def record_findings(store: Store, workspace: Workspace, findings: Findings) -> None:
+    """Keeps the findings with their run and their digest in the log, in one transaction.
+
+    A run that is contradicted is marked failed; nothing found later makes it good again.
+    """
+    run_id = _past(findings.target).run_id
+    with store.transaction() as transaction:
+        found, record = transaction.release(run_id, FINDINGS, findings.to_json())
+        entries = [NewEntry(type=FINDINGS, run_id=run_id, payload=found, record=record)]
+        if findings.contradicted:
+            row = transaction.run(run_id)
+            row.state, row.failure = "failed", failure_of(findings.reasons)
+            record = transaction.write(row)
+            failed = NewEntry(type="run-failed", run_id=run_id, payload=found, record=record)
+            entries.append(failed)
+        transaction.log(entries, workspace.signing_key())
+
+
+def _target(session: Session, workspace: Workspace, row: RunRow) -> Target:
+    if not row.simulation:
+        raise WorkspaceRefused(
+            f"run {row.id} was made by real hospitals: an attack on their records is a release; "
+            "each hospital attacks the study on its own records"
+        )
+    if row.model_digest is None:
+        raise WorkspaceRefused(f"run {row.id} is {row.state}: only a finished run is attacked")
+    study = Study.model_validate_json(session.get_one(StudyRow, row.study_digest).document)
+    roster = parse_roster(row.roster_json.encode())
+    summaries = {
+        site: open_summary(word, roster.key_of(site))
+        for site, word in read_words(row.sites_json).items()
+    }
+    claims = _claims(study, summaries, row.id)
+    prices = {site: epsilon(claim.event, claim.delta) for site, claim in claims.items()}
+    checks = [check_price({site: claim.epsilon for site, claim in claims.items()}, prices)]
+    pairs = _masked_pairs(session, workspace, row, roster)
+    if pairs:
+        checks.append(check_masks(pairs))
+    past = PastRun(
+        run_id=row.id,
+        model=workspace.read_snapshot(row.model_digest),
+        checks=tuple(checks),
+        not_checked=() if pairs else ("masks: fewer than two rounds are kept",),
+        other_software=_other_software(json.loads(row.environment_json)),
+    )
+    return Target(study=study, claims=claims, run=past)
+
+
+def _claims(study: Study, summaries: Mapping[str, Summary], run_id: str) -> dict[str, Claim]:
+    claims = {}
+    for site, summary in summaries.items():
+        claim = Claim.signed(study, summary)
+        if claim is None or summary.noise != "exact":
+            raise StudyRefused(
+                f"run {run_id} claims no privacy ({site} signed noise: {summary.noise}): there is "
+                "nothing to contradict"
+            )
+        claims[site] = claim
+    return claims
+
+
+def _masked_pairs(
+    session: Session, workspace: Workspace, row: RunRow, roster: Roster
+) -> list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+    """Returns the beginnings of every two masked vectors that one hospital sent."""
+    shelf = RoundShelf(workspace.rounds)
+    rows = session.scalars(select(RoundRow).filter_by(run_id=row.id).order_by(RoundRow.id))
+    sent: dict[str, list[NDArray[np.uint32]]] = {}
+    for context in [kept.context for kept in rows if shelf.holds(kept.context)]:
+        transcript = shelf.transcript(context)
+        named = vectors_of(transcript, roster) if transcript else {}
+        for site, name in named.items():
+            words = np.frombuffer(shelf.vector(context, name), dtype="<u4")
+            sent.setdefault(site, []).append(words.astype(np.uint32))
+    return [
+        (first[: len(second)], second[: len(first)])
+        for vectors in sent.values()
+        for first, second in combinations(vectors, 2)
+    ]
+
+
+def _other_software(before: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns what the run was made with where something else is installed now."""
+    installed = environment()
+    names = [name for name in before if name in installed and before[name] != installed[name]]
+    return tuple(f"{name} {before[name]}" for name in names if not name.startswith("torch in"))
+
+
+def _index_file(study: Study, places: Places) -> bytes | None:
+    if isinstance(study.split, FileSplit) and places.beside is None:
+        raise StudyRefused(
+            f"split.file: the run's split stands in {study.split.file}, which lies beside its "
+            "study document: name that folder with --beside"
+        )
+    return index_beside(study, places.beside or places.out)
+
+
+def _past(target: Target) -> PastRun:
+    if target.run is None:
+        raise ValueError("expected a run, not a study")
+    return target.run
+
+
+def _require_same_records(
+    hospitals: Mapping[str, Parts], counts: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuses records of which another number of patients would train than in the run."""
+    for site, (train, _) in hospitals.items():
+        before = counts.get(site, {}).get("train_patients", train.num_patients)
+        if before != train.num_patients:
+            raise WorkspaceRefused(
+                f"--data: {site} has {train.num_patients} training patients, in the run it had "
+                f"{before}: give the records that the run was made with"
+            )

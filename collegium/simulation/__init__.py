@@ -1,0 +1,1 @@
+"""Simulated consortia on one machine: runs, sweeps and pooled references."""

@@ -1,0 +1,91 @@
+"""The hospitals' records as a simulation reads them outside of the hospitals.
+
+For what only a simulation may do: attack a study's trainer, or train a
+reference with all records in one place.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from collegium.simulation.consortium import simulated_split_key
+from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
+from pipelines.cohort.partitioning import deal
+from pipelines.cohort.plausibility import require_plausible
+from pipelines.cohort.train_test import parts_of
+from protocol.study.study import BUNDLED, Study
+
+
+def read_hospitals(
+    study: Study, index: bytes | None, data: Path | None
+) -> dict[str, tuple[Records, Records]]:
+    """Returns every site's training and test records, checked as the hospitals would.
+
+    Raises:
+        CohortRefused: the records do not fit the contract.
+    """
+    return {
+        site: simulated_parts(study, site, records, index)
+        for site, records in dealt_records(study, data).items()
+    }
+
+
+def simulated_parts(
+    study: Study, site: str, records: Records, index: bytes | None
+) -> tuple[Records, Records]:
+    """Returns one simulated hospital's training and test records.
+
+    Raises:
+        CohortRefused: the records do not fit the contract, or most of them cannot be right.
+    """
+    key = simulated_split_key(study, site)
+    parts = parts_of(records, study, key=key, site=site, index_file=index)
+    require_plausible(*parts, cohort=study.cohort, site=site)
+    return parts
+
+
+def dealt_records(study: Study, data: Path | None) -> dict[str, Records]:
+    """Returns every site's records, read from its own file or dealt from a common one.
+
+    Raises:
+        CohortRefused: the records do not fit the contract.
+    """
+    return {site: read() for site, read in site_readers(study, data).items()}
+
+
+def site_readers(study: Study, data: Path | None) -> dict[str, Callable[[], Records]]:
+    """Returns for every site what reads its records, so that one's faults do not hide another's.
+
+    Raises:
+        CohortRefused: a common file, to be dealt to all, does not fit the contract. A reader
+            raises the same of a site's own file.
+    """
+    keep = columns_to_keep(study.split, study.deal)
+
+    def load(named: str, site: str) -> Records:
+        source = named if named == BUNDLED or data is None else data / named
+        return load_cohort(study.cohort, source, site=site, keep=keep)
+
+    if study.deal is not None:
+        hands = deal(load(study.deal.records, "all"), study.deal, study.sites)
+        return {site: partial(hands.__getitem__, site) for site in hands}
+    return {site.name: partial(load, site.records or "", site.name) for site in study.sites}
+
+
+def joined(parts: Iterable[Records]) -> Records:
+    """Returns the records of several hospitals as one; no patient of one is one of another's."""
+    known = [part for part in parts if len(part)]
+    before = np.cumsum([0, *(part.num_patients for part in known)])
+    return Records(
+        features=np.concatenate([part.features for part in known]),
+        labels=np.concatenate([part.labels for part in known]),
+        patients=np.concatenate(
+            [part.patients + first for part, first in zip(known, before, strict=False)]
+        ),
+        patient_keys=tuple(
+            f"{place}/{key}" for place, part in enumerate(known) for key in part.patient_keys
+        ),
+        rows=np.concatenate([part.rows for part in known]),
+    )

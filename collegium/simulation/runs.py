@@ -1,0 +1,138 @@
+"""One run on started hospitals: who joined, what came out, how it ended, all written down.
+
+This is what a sweep's Ray task imports, so it stays light: no torch, no accounting.
+"""
+
+import os
+from dataclasses import replace
+
+from collegium.output.progress import Silent
+from collegium.simulation.consortium import Consortium, simulated_split_key, told
+from collegium.simulation.exact import exact_figures
+from coordinator.database.own_statements import statements_of
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.store import Store, now
+from coordinator.database.workspace import Workspace
+from coordinator.delivery.ray_link import RayLink
+from coordinator.rounds.run_records import RunRecord
+from coordinator.rounds.training import Runner, Watcher
+from protocol.errors import FederationError, PolicyRefused
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import SignedSummary
+from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
+from silos.rounds.invitation import Invitation
+from silos.rounds.rollback_evidence import OwnWords, read_own_words
+from silos.training.ray_runtime import ray
+
+SILENT: Watcher = Silent()
+
+
+def new_run_id() -> str:
+    """Returns a run's name: its time and four random digits, so that names sort by time."""
+    stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
+    return f"{stamp}-{os.urandom(2).hex()}"
+
+
+def run_study(
+    hospitals: Consortium,
+    study: Study,
+    index: bytes | None,
+    run_id: str,
+    sweep: str | None,
+    watcher: Watcher,
+) -> str:
+    """Runs one study on started hospitals, remembering everything; returns the run's id."""
+    workspace = Workspace.open(hospitals.root)
+    store, key = Store(workspace.database), workspace.signing_key()
+    record = RunRecord(store, key, hospitals.roster, study, run_id)
+    try:
+        record.begin(sweep=sweep, simulation=True, test_noise=hospitals.test_noise)
+        common = Invitation(
+            run_id=run_id,
+            study=study,
+            roster=hospitals.roster,
+            coordinator_public=workspace.public_key(),
+            data=hospitals.data,
+            index_file=index,
+            fixed_noise_seed=study.seeds.model if hospitals.test_noise else None,
+        )
+        summaries = record.keep("approvals", _join(hospitals, store, common))
+        runner = Runner(
+            run_id=run_id,
+            study=study,
+            roster=hospitals.roster,
+            key=key,
+            store=store,
+            link=RayLink(hospitals.seats),
+            shelf=workspace,
+            evidence=RoundShelf(workspace.rounds),
+            threads=os.cpu_count() or 1,
+            watcher=watcher,
+        )
+        outcome = runner.run(_agreed_model(hospitals, run_id), summaries)
+        exact = ray.get(exact_figures.remote(dict(hospitals.seats), run_id, dict(outcome.model)))
+        record.keep("settlements", _leave(hospitals, run_id))
+        record.finish(outcome, exact)
+    except BaseException as error:  # also Ctrl-C: the run's state is written, then it goes on
+        leaving = [seat.ask("leave", run_id) for seat in hospitals.seats.values()]
+        ray.wait(leaving, num_returns=len(leaving))
+        record.end(error)
+        raise
+    finally:
+        store.close()
+    return run_id
+
+
+@ray.remote(
+    num_cpus=0, resources={"coordinator": 1}, max_retries=0
+)  # a repeated run would be charged twice
+def run_task(
+    hospitals: Consortium, study: Study, index: bytes | None, run_id: str, sweep: str
+) -> str | FederationError:
+    """Runs one study of a sweep in a process of its own; a refusal comes back as a value."""
+    try:
+        return run_study(hospitals, study, index, run_id, sweep, SILENT)
+    except FederationError as error:
+        return error
+
+
+def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, SignedSummary]:
+    """Lets every hospital approve, check its records and reserve; returns its signed word."""
+    words = _own_words(store, hospitals)
+    asked = {
+        site: seat.ask(
+            "join",
+            replace(
+                common,
+                own_words=words[site],
+                split_key=simulated_split_key(common.study, site),
+            ),
+        )
+        for site, seat in hospitals.seats.items()
+    }
+    return dict(zip(asked, told(asked), strict=True))
+
+
+def _leave(hospitals: Consortium, run_id: str) -> dict[str, SignedSummary]:
+    """Settles every ledger; returns each hospital's signed account."""
+    asked = {site: seat.ask("leave", run_id) for site, seat in hospitals.seats.items()}
+    return dict(zip(asked, told(asked), strict=True))
+
+
+def _own_words(store: Store, hospitals: Consortium) -> dict[str, OwnWords]:
+    """Returns what each hospital signed about its ledger in the newest runs."""
+    with store.read() as session:
+        return {site: read_own_words(statements_of(session, site)) for site in hospitals.seats}
+
+
+def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:
+    """Returns the initial parameters, which every hospital built alike."""
+    proposals = told(
+        {site: seat.ask("initial_model", run_id) for site, seat in hospitals.seats.items()}
+    )
+    models = [decode_tensors(proposal) for proposal in proposals]
+    if len({model_digest(model) for model in models}) != 1:
+        raise PolicyRefused(
+            "the hospitals built different initial models from one seed: their software differs"
+        )
+    return models[0]

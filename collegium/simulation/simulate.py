@@ -1,0 +1,103 @@
+"""Simulates a consortium on one machine: a local Ray, whose actors hold the hospitals.
+
+The same state machines and the same bytes as between real hospitals; only the
+link differs. Each run's coordinator is torch-free: the driver's process for a
+single run, a Ray task for a run of a sweep.
+"""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from sqlalchemy import select
+
+from collegium.output.progress import Progress
+from collegium.simulation.consortium import Settings, consortium
+from collegium.simulation.pricing import budget_for
+from collegium.simulation.runs import new_run_id, run_study
+from compliance.governance.study_store import index_beside
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.store import RunRow, Store, StudyRow
+from coordinator.database.workspace import Workspace
+from coordinator.membership.directory import is_coordinator
+from coordinator.rounds.round_records import RoundBook
+from coordinator.rounds.run_records import RunRecord
+from protocol.errors import FederationError, WorkspaceRefused
+from protocol.identity.roster import parse_roster
+from protocol.study.study import Study
+
+
+def simulate_study(
+    study: Study, folder: Path, out: Path, settings: Settings, console: Console
+) -> dict[str, Any]:
+    """Runs one study in an output folder, new or used; returns the run's JSON.
+
+    Raises:
+        FederationError: see the tree; nothing that was finished is lost.
+    """
+    from collegium.output.summary import finish_folder, summarise
+
+    settings.require_sources(study)
+    index = index_beside(study, folder)
+    enough = budget_for([study])
+    with simulation_folder(out) as workspace, Progress(console, study) as progress:
+        progress.say("starting the hospitals")
+        with consortium(workspace, study, settings, enough) as hospitals:
+            run_id = run_study(hospitals, study, index, new_run_id(), None, progress)
+    result = finish_folder(workspace, run_id)
+    summarise(result, workspace, console)
+    return result
+
+
+@contextmanager
+def simulation_folder(out: Path) -> Iterator[Workspace]:
+    """Yields an output folder, at work: a new one, or one in which simulations were run before.
+
+    In one folder live one consortium and its patients: what every run costs them adds
+    up in the same ledgers, and runs of one question stand in one chart. A new folder is
+    taken away again if nothing was ever begun in it.
+
+    Raises:
+        WorkspaceRefused: it holds something else, or another process is at work in it.
+    """
+    existed, is_new = out.exists(), not (out / "collegium.db").is_file()
+    workspace = Workspace.create(out) if is_new else _simulated(out)
+    try:
+        with workspace.at_work():
+            _end_killed(workspace)
+            yield workspace
+    except FederationError:
+        if is_new and not _has_begun(workspace):
+            workspace.discard(keep_folder=existed)
+        raise
+
+
+def _simulated(out: Path) -> Workspace:
+    if is_coordinator(out):
+        raise WorkspaceRefused(
+            f"--out {out} is a network coordinator's folder: choose another for simulations"
+        )
+    return Workspace.open(out)
+
+
+def _has_begun(workspace: Workspace) -> bool:
+    with closing(Store(workspace.database)) as store:
+        return store.has_rounds()
+
+
+def _end_killed(workspace: Workspace) -> None:
+    """Writes down that runs have ended whose process was killed: nobody else is at work here."""
+    with closing(Store(workspace.database)) as store:
+        key = workspace.signing_key()
+        with store.read() as session:
+            rows = session.scalars(select(RunRow).filter_by(state="running", simulation=True))
+            killed = [(row.id, row.study_digest, row.roster_json) for row in rows]
+            studies = {name: session.get_one(StudyRow, name).document for _, name, _ in killed}
+        for run_id, digest, roster in killed:
+            study = Study.model_validate_json(studies[digest])
+            for context in RoundBook(store, key, run_id).abandon():
+                RoundShelf(workspace.rounds).drop(context)
+            record = RunRecord(store, key, parse_roster(roster.encode()), study, run_id)
+            record.end(FederationError("its process ended before the run did"))

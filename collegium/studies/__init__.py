@@ -1,0 +1,1 @@
+"""Studies before they run: template, checks, planning, registration."""

@@ -1,0 +1,224 @@
+"""What can be known before anything starts: what a study promises, whether the records fit.
+
+It runs where the records are, in seconds, without Ray or torch, and prints
+counts only.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from collegium.simulation.consortium import DEFAULT_BUDGET, Settings
+from collegium.simulation.records import simulated_parts, site_readers
+from collegium.studies.forecast import forecast_words, study_forecast
+from collegium.studies.planning import forecast_plans
+from compliance.facts.formatting import Form, show
+from compliance.facts.released_metrics import ASSUMED_AUROC
+from compliance.governance.study_store import index_beside
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.claims import if_more_collude, while_few_collude
+from compliance.privacy.rounding import TWO_FIGURES, percent
+from pipelines.cohort.plausibility import (
+    Remark,
+    far_fewer_than_declared,
+    nobody_returns,
+    remarks,
+    some_patient_returns,
+)
+from pipelines.cohort.quality import DataQuality, quality_of
+from pipelines.records import Records
+from pipelines.sources.faults import MOST_TOLD
+from protocol.counted import counted
+from protocol.errors import CohortRefused, StudyRefused
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+from silos.operations.budget_words import CHEAPER, too_dear
+from silos.preflight.quality_table import print_quality
+
+#: By how much advised settings must be better before a study is warned.
+_MUCH = 0.05
+
+
+def describe_study(
+    study: Study, console: Console, budget: float = DEFAULT_BUDGET
+) -> dict[str, Any]:
+    """Shows what a study promises, and its part of a budget; returns it for ``--json``."""
+    privacy, colluders = study.privacy, study.aggregation.colluders
+    console.print(f"[bold]{escape(study.title)}[/bold]: a valid study")
+    console.print(f"  digest {study.digest}")
+    console.print(
+        f"  {len(study.sites)} sites, {study.threshold} must answer, "
+        f"{colluders} may collude; "
+        f"{counted(study.training.rounds, 'round')} of "
+        f"{counted(study.training.local_steps, 'step')}, and "
+        f"{study.aggregation.spare_draws} more if rounds fail and must be repeated"
+    )
+    if isinstance(privacy, PatientPrivacy):
+        console.print(
+            f"  each hospital: epsilon {show(privacy.epsilon, Form.EPSILON)}, "
+            f"delta {show(privacy.delta, Form.SMALL)}, unit {privacy.unit}"
+        )
+        for site in study.sites:
+            if site.epsilon is not None or site.sampling_rate is not None:
+                _describe_choice(study, site.name, console)
+        plan = PrivacyPlan.of(study, privacy)
+        if plan.fallback_epsilon is not None:
+            console.print(
+                f"  the noise is shared: this holds {while_few_collude(colluders)}; "
+                f"{if_more_collude(colluders)}, epsilon {show(plan.fallback_epsilon, Form.EPSILON)}"
+            )
+        console.print(
+            f"  noise multiplier {plan.training.noise_multiplier:g}, in the evaluation "
+            f"{plan.evaluation.noise_multiplier:g}"
+        )
+        price = _describe_price(plan, budget, console)
+    else:
+        price = None
+        console.print("  no differential privacy: a simulation only", style="yellow")
+    expected = _describe_expected(study, console)
+    return {
+        "name": study.name,
+        "digest": study.digest,
+        "sites": list(study.site_names),
+        "budget": price,
+        "expected_auroc": expected,
+        "evaluation": _describe_evaluation(study, expected, console),
+    }
+
+
+def _describe_evaluation(
+    study: Study, expected: float | None, console: Console
+) -> dict[str, Any] | None:
+    """Says what the evaluation will be able to say; warns where that is nothing."""
+    auroc = ASSUMED_AUROC if expected is None else max(0.5, expected)
+    found = study_forecast(study, auroc=auroc)
+    if found is None:
+        return None
+    for number, line in enumerate(forecast_words(study, auroc=auroc)):
+        style = "yellow" if number == 0 and found.may_be_withheld else None
+        console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
+    return asdict(found)
+
+
+def _describe_expected(study: Study, console: Console) -> float | None:
+    """Says what the training is expected to reach, and warns where other settings reach more."""
+    plans = forecast_plans(study)
+    if plans is None or plans[0].expected is None or plans[1].expected is None:
+        return None
+    own, advised = plans[0].expected.auroc, plans[1].expected.auroc
+    console.print(
+        f"  expected AUROC {own:.2f}, where a model without privacy would reach {ASSUMED_AUROC:g}"
+    )
+    if own < advised - _MUCH:
+        console.print(
+            f"  warning: the settings that `collegium study plan` advises are expected to reach "
+            f"{advised:.2f}",
+            style="yellow",
+        )
+    if study.task.prevalence is None:
+        console.print("  task.prevalence is not declared: half of the patients are taken for ill")
+    return own
+
+
+def _describe_choice(study: Study, site: str, console: Console) -> None:
+    """Says what a hospital with a choice of its own promises, or refuses what cannot hold."""
+    try:
+        plan = PrivacyPlan.at(study, site)
+    except StudyRefused as error:
+        raise StudyRefused(f"sites: {site}: {error}") from error
+    if plan is not None:
+        console.print(
+            f"  {site}: epsilon {show(plan.epsilon, Form.EPSILON)}, sampling rate "
+            f"{plan.training.sampling_rate:g}, noise multiplier {plan.training.noise_multiplier:g}"
+        )
+
+
+def check_records(study: Study, folder: Path, data: Path, console: Console) -> dict[str, Any]:
+    """Shows what every site's records are, checked against the contract as the hospitals would.
+
+    Raises:
+        CohortRefused: what does not fit, a line for each fault of each site; of many the first,
+            and how many more.
+    """
+    Settings(data=data).require_sources(study)
+    index = index_beside(study, folder)
+    quality: dict[str, DataQuality] = {}
+    known: dict[str, Records] = {}
+    said: dict[str, list[Remark]] = {}
+    refused: list[str] = []
+    for site, read in site_readers(study, data).items():
+        try:
+            records = read()
+            train, test = simulated_parts(study, site, records, index)
+        except CohortRefused as error:
+            refused.append(str(error))
+            continue
+        known[site] = records
+        quality[site] = quality_of(records, train, test, study.cohort)
+        said[site] = [*remarks(records, study.cohort)]
+        fewer = far_fewer_than_declared(train, study.site(site).patients)
+        said[site] += [] if fewer is None else [fewer]
+    if refused:
+        told = [line for reason in refused for line in reason.splitlines()]
+        more = len(told) - MOST_TOLD
+        rest = [f"and {more} more fault{'s' * (more > 1)}"] if more > 0 else []
+        raise CohortRefused("\n".join([*told[:MOST_TOLD], *rest]))
+    _say_who_returns(known, study, said)
+    print_quality(quality, console, dealt=study.deal.records if study.deal is not None else "")
+    for site, found in said.items():
+        for remark in found:
+            console.print(
+                f"  {site}: {remark.found}; {remark.remedy}",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
+    return {
+        "sites": {
+            site: report.to_json()
+            | {"remarks": [f"{remark.what}: {remark.found}" for remark in said[site]]}
+            for site, report in quality.items()
+        }
+    }
+
+
+def _say_who_returns(
+    known: Mapping[str, Records], study: Study, said: Mapping[str, list[Remark]]
+) -> None:
+    """Adds that no patient of a site returns, where patients of other sites do."""
+    if not any(map(some_patient_returns, known.values())):
+        return
+    for site, records in known.items():
+        alone = nobody_returns(records, study.cohort)
+        if alone is not None:
+            said[site].append(alone)
+
+
+def _describe_price(plan: PrivacyPlan, budget: float, console: Console) -> dict[str, Any]:
+    """Says what a hospital's ledger would count the study as, and warns where that is much.
+
+    Returns the budget, the study's share of it, and whether it is enough.
+    """
+    limit = Filter(epsilon_max=budget, delta=plan.delta)
+    share = limit.share_of((plan.training, plan.evaluation))
+    console.print(
+        f"  training and evaluation take {percent(share)} of a hospital's budget for life of "
+        f"epsilon {budget:g} (--budget)"
+    )
+    console.print(f"  {TWO_FIGURES}", style="dim", soft_wrap=True)
+    if share > 1:
+        console.print(
+            f"  warning: a hospital whose budget is epsilon {budget:g} refuses this study; only a "
+            "simulation opens as large a budget as the study needs",
+            style="yellow",
+            soft_wrap=True,
+        )
+    dear = too_dear(limit, (plan.training, plan.evaluation))
+    if dear is not None:
+        console.print(f"  {dear}: {CHEAPER}", style="yellow", soft_wrap=True)
+    return {"epsilon": budget, "share": share, "is_enough": share <= 1}

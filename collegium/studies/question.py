@@ -1,0 +1,103 @@
+"""What the forecasts ask: a study, with what a person said beside it, as a ``Question``."""
+
+from dataclasses import dataclass, replace
+
+from compliance.facts.released_metrics import ASSUMED_AUROC
+from compliance.planning.advice import Question, default_delta
+from protocol.errors import StudyRefused
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import KeyedHashSplit, Study
+
+#: How many numbers describe a record of a cohort of which nothing is said.
+_INPUTS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """What a person said on the command line; None where nothing was said."""
+
+    patients: str | None = None
+    epsilon: float | None = None
+    delta: float | None = None
+    steps: int | None = None
+    inputs: int | None = None
+    prevalence: float | None = None
+    auroc: float | None = None
+    colluders: int | None = None
+    budget: float = 10.0
+
+
+#: Where nobody says anything.
+_NOTHING_SAID = PlanOptions()
+
+
+def question_of(study: Study, options: PlanOptions = _NOTHING_SAID) -> Question:
+    """Returns what a study says, or the options where they say it.
+
+    The network is not built: the gradient's norm and the number of parameters are not
+    the study's but the defaults.
+
+    Raises:
+        StudyRefused: epsilon is missing, or patients make no sense.
+        ValueError: a figure lies outside its range.
+    """
+    privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
+    patients = tuple(study.site(name).patients for name in study.site_names)
+    if options.patients is not None:
+        patients = _counts("--patients", options.patients)
+    epsilon, delta = options.epsilon, options.delta
+    if privacy is not None:
+        epsilon = privacy.epsilon if epsilon is None else epsilon
+        delta = privacy.delta if delta is None else delta
+    aggregation, given = study.aggregation, options.colluders
+    known = Question(
+        patients=patients,
+        epsilon=_required(epsilon),
+        delta=default_delta(patients) if delta is None else delta,
+        is_linear=study.task.is_linear,
+        prevalence=study.task.prevalence if options.prevalence is None else options.prevalence,
+        auroc=ASSUMED_AUROC if options.auroc is None else options.auroc,
+        colluders=aggregation.colluders if given is None else given,
+        threshold=study.threshold if len(study.sites) == len(patients) else None,
+        spare=aggregation.spare_draws,
+    )
+    if isinstance(study.split, KeyedHashSplit):
+        return replace(known, test_fraction=study.split.test_fraction)
+    return known
+
+
+def question_without_study(options: PlanOptions) -> Question:
+    """Returns what the options alone say.
+
+    Raises:
+        StudyRefused: patients or epsilon are missing, or make no sense.
+        ValueError: a figure lies outside its range.
+    """
+    if options.patients is None:
+        raise StudyRefused("name a study, or give --patients, for example 2000,500,300")
+    patients = _counts("--patients", options.patients)
+    parameters = (options.inputs or _INPUTS) + 1
+    return Question(
+        patients=patients,
+        epsilon=_required(options.epsilon),
+        delta=default_delta(patients) if options.delta is None else options.delta,
+        gradient_norm=parameters**0.5,
+        parameters=parameters,
+        prevalence=options.prevalence,
+        auroc=ASSUMED_AUROC if options.auroc is None else options.auroc,
+        colluders=1 if options.colluders is None else options.colluders,
+    )
+
+
+def _required(epsilon: float | None) -> float:
+    if epsilon is None:
+        raise StudyRefused("--epsilon is missing: say what a patient may pay, for example 1")
+    return epsilon
+
+
+def _counts(option: str, text: str) -> tuple[int, ...]:
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if not (word.isascii() and word.isdigit() and 0 < int(word[:9]) and len(word) < 9):
+            raise StudyRefused(f"{option} {word!r}: give whole numbers above zero, like 2000,500")
+    return tuple(int(word) for word in words)

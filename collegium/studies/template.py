@@ -1,0 +1,132 @@
+"""The study document that ``collegium study new`` writes: valid as it stands, to be filled in."""
+
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from compliance.planning.advice import Plan, Question, advise
+from protocol.errors import StudyRefused, WorkspaceRefused
+from protocol.study.study_file import read_study
+
+_EXAMPLE_SITES = ("hospital-a", "hospital-b", "hospital-c")
+#: Of each example site; with 300 nothing would be released at epsilon 1.
+_PATIENTS = 1000
+_PREVALENCE = 0.1
+_INPUTS = 3  # one number, and a category of three values that takes two
+_TEMPLATE = """\
+# A study: what the hospitals agree to. Mend every line that is not yours, then
+#   collegium study check THIS-FILE
+# docs/study.md explains every key; editors read docs/study.schema.json.
+collegium: 1
+name: {name}                # lower case; its digest, not its name, is what gets approved
+title: {title}
+# Hospitals read this, and their policies look for phrases in it.
+purpose: >
+  {purpose}
+
+# The contract that every hospital's records must fit. Ranges, centre and scale
+# are declared from general knowledge, never computed from anybody's records.
+cohort:
+  kind: table               # or images, see docs/study.md
+  patient_key: patient_id   # the column that tells patients apart; row: one row is one patient
+  label: {{column: outcome, positive: [1], negative: [0]}}
+  min_patients: 20          # a smaller hospital is refused
+  columns:
+    - {{name: age, kind: number, range: [0, 120], centre: 60, scale: 15}}
+    - {{name: ward, kind: category, values: [A, B, C]}}
+    - {{name: patient_id, kind: other}}
+    - {{name: outcome, kind: other}}
+
+# patients: each hospital's training patients, a public round number that it does not exceed.
+# records: the file that a simulation takes for it; a real hospital names its own in site.yaml.
+sites:
+{sites}
+
+# Each hospital splits its own patients with a key that only it has.
+split: {{method: keyed_hash, test_fraction: 0.3}}
+
+task:
+  network: {{name: FullyConnectedNet, hidden: []}}   # no hidden layer: logistic regression
+  prevalence: {prevalence:g}           # the share of ill patients, from published sources: mend it
+
+# Learning rate and clip as `collegium study plan THIS-FILE` advises for these sites and columns:
+# ask it again when sites, columns, prevalence or epsilon have changed.
+training:
+  rounds: {plan.steps}
+  local_steps: 1
+  learning_rate: {plan.learning_rate:g}
+  micro_batch: 64           # patients that are computed together
+
+# What each hospital promises each of its patients.
+privacy:
+  mode: local
+  epsilon: {epsilon:g}
+  delta: 1.0e-5              # below 1 in the number of patients
+  clip: {plan.clip:g}
+  sampling_rate: 1.0         # every patient in every step
+
+# threshold: how many must answer; left out: two thirds of the sites and one more.
+aggregation: {{colluders: 1}}
+evaluation: {{bins: 4}}      # few test patients: few bins; study check says what they can release
+seeds: {{model: 1, split: 1}}
+"""
+
+
+def study_template(
+    name: str = "my-study",
+    *,
+    title: str = "What the study is about",
+    purpose: str = "Say here, for the hospitals' officers, what is learned and what for.",
+    sites: Sequence[str] = _EXAMPLE_SITES,
+    epsilon: float = 1.0,
+) -> str:
+    """Returns the text of a new study.
+
+    Raises:
+        StudyRefused: a name, the number of sites or epsilon is wrong.
+    """
+    for words in (title, purpose):
+        if "\n" in words or ": " in words or "#" in words:
+            raise StudyRefused("title and purpose are plain words, without line ends, '#' and ': '")
+    if not 0 < epsilon < math.inf:
+        raise StudyRefused(f"--epsilon must be greater than 0 and finite: {epsilon:g}")
+    plan = _advised(len(sites), epsilon)
+    text = _TEMPLATE.format(
+        plan=plan,
+        prevalence=_PREVALENCE,
+        name=name,
+        title=title,
+        purpose=purpose,
+        sites="\n".join(
+            f"  - {{name: {site}, records: {site}.csv, patients: {_PATIENTS}}}" for site in sites
+        ),
+        epsilon=epsilon,
+    )
+    read_study(text, "the new study")
+    return text
+
+
+def _advised(sites: int, epsilon: float) -> Plan:
+    """Returns the plan for the template's columns and as many hospitals, three at the least."""
+    asked = Question(
+        patients=(_PATIENTS,) * max(3, sites), epsilon=epsilon, delta=1e-5,
+        gradient_norm=math.sqrt(_INPUTS + 1), prevalence=_PREVALENCE,
+    )  # fmt: skip
+    return advise(asked, "local")
+
+
+def write_study(path: Path, text: str) -> None:
+    """Writes a new study document; never over another.
+
+    Raises:
+        WorkspaceRefused: a file is there already, or it cannot be written.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise WorkspaceRefused(f"--to {path} is there already: name a new file") from error
+    except OSError as error:
+        raise WorkspaceRefused(f"--to {path} cannot be written: {error.strerror}") from error

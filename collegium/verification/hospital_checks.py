@@ -1,0 +1,189 @@
+"""Holds a hospital's own database to the coordinator's log, and the log to it.
+
+A coordinator that rewrites its log, with its key, cannot rewrite what the
+hospitals hold: their ledgers, what they have signed once, and the heads of the
+log that they took part under. So
+
+* every run, and every round in which something was sent, is one that the log knows;
+* every head of the log that the hospital keeps is a head of this log;
+* every head of its ledger that the hospital signed lies on its ledger;
+* what it signed once in a round is what the log says of that round;
+* what the coordinator signed to it of a run's end, model and released figures, is
+  what the records say.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.ledger.entries import UNOPENED, Entry
+from coordinator.audit.faults import Faults
+from coordinator.audit.run_checks import Attempt
+from coordinator.audit.verification import Verified
+from coordinator.database.workspace import Workspace
+from protocol.encoding import digest_json
+from protocol.errors import FederationError, StoreBroken
+from protocol.log.signed_note import log_origin
+from protocol.secagg.log_proof import open_head
+from protocol.transport.run_announcement import open_end
+from silos.database.database import Hospital, read_hospital
+from silos.database.joined_runs import JoinedRun, JoinedRuns
+from silos.database.tables import LogHeadRow, OnceRow
+
+_DATABASE = "hospital.db"
+#: What a hospital whose vector is in a sum has signed in that round.
+_SIGNED = ("advert", "masked", "masked-message", "senders")
+
+#: What a hospital has bound itself to: the digests by context (or run) and slot.
+Once = Mapping[str, Mapping[str, str]]
+
+
+def check_simulated(
+    workspace: Workspace, found: Verified, public: bytes, faults: Faults
+) -> tuple[str, ...]:
+    """Checks the hospitals of a folder's simulations; returns their names."""
+    folder = workspace.silos
+    there = {path.parent.name for path in folder.glob(f"*/{_DATABASE}")}
+    for site in sorted(found.simulated - there):
+        faults.add("its ledger is missing", hospital=site)
+    books: dict[str, Once] = {}
+    for site in sorted(there):
+        with (
+            faults.checking("its database", hospital=site),
+            closing(read_hospital(folder / site / _DATABASE, site=site)) as hospital,
+        ):
+            books[site] = check_hospital(hospital, site, found, public, faults)
+    for attempt in found.attempts:
+        with faults.checking("what was sent in it", run=attempt.context.run_id, round=attempt.name):
+            _check_blobs(attempt, books)
+    return tuple(sorted(there))
+
+
+def simulated_files(workspace: Workspace) -> set[str]:
+    """Returns the files of a folder's simulated hospitals that these name, from the folder on."""
+    folder, found = workspace.silos, set[str]()
+    for path in folder.glob(f"*/{_DATABASE}"):
+        site = path.parent.name
+        with suppress(FederationError), closing(read_hospital(path, site=site)) as hospital:
+            found |= {f"{folder.name}/{site}/{name}" for name in hospital.named_files()}
+    return found
+
+
+def check_hospital(
+    hospital: Hospital, site: str, found: Verified, public: bytes, faults: Faults
+) -> Once:
+    """Checks one hospital's open database; returns what it has signed once."""
+    heads = {word.ledger_head for word in found.summaries if word.site == site} - {UNOPENED}
+    with faults.checking("the schema of its database", hospital=site):
+        for fault in hospital.schema_faults():
+            faults.add(fault, hospital=site)
+    with faults.checking("its ledger", hospital=site):
+        hospital.ledger.verify(remembered=sorted(heads))
+    if hospital.keys.has_split_key:
+        with faults.checking("its list of heads", hospital=site):
+            hospital.ledger.require_newest()
+    book: dict[str, dict[str, str]] = defaultdict(dict)
+    with hospital.reading() as connection, Session(connection) as session:
+        for row in session.scalars(select(OnceRow)):
+            book[row.context][row.slot] = row.digest
+        kept = [(row.origin, row.size, row.root, row.note) for row in session.scalars(_HEADS)]
+    with faults.checking("the heads of the log that it keeps", hospital=site):
+        _check_heads(site, kept, found, public, faults)
+    entries: list[Entry] = []
+    with faults.checking("its ledger", hospital=site), hospital.transaction() as ledger:
+        entries = list(ledger.entries())
+    _check_known(site, entries, book, found, faults)
+    for run in JoinedRuns(hospital).all():
+        with faults.checking("how it was told to end", hospital=site, run=run.run_id):
+            _check_end(run, found, public, book.get(run.run_id, {}))
+    for attempt in found.attempts:
+        where = {"hospital": site, "run": attempt.context.run_id, "round": attempt.name}
+        with faults.checking("what it signed once", **where):
+            _check_once(site, attempt, book)
+    return book
+
+
+_HEADS = select(LogHeadRow).order_by(LogHeadRow.size)
+
+
+def _check_heads(
+    site: str,
+    kept: Iterable[tuple[str, int, bytes, bytes]],
+    found: Verified,
+    public: bytes,
+    faults: Faults,
+) -> None:
+    """A hospital takes part under one coordinator's log; each head it keeps is one of this log."""
+    own = log_origin(public)
+    for origin, size, root, note in kept:
+        if origin != own:
+            faults.add(
+                f"it keeps a head of {size} entries of another log ({origin}): the log that is "
+                "verified is not the one that it took part under",
+                hospital=site,
+            )
+        elif (signed := open_head(note, public)).size != size or signed.root != root:
+            faults.add(f"the head of {size} entries that it keeps was changed", hospital=site)
+        elif found.root_at(size) != root.hex():
+            faults.add(
+                f"it keeps a signed head of {size} entries and root {root.hex()[:16]}: this log "
+                "does not extend it. It was rewritten or cut since",
+                hospital=site,
+            )
+
+
+def _check_known(
+    site: str, entries: Iterable[Entry], book: Once, found: Verified, faults: Faults
+) -> None:
+    """Every run and round that the hospital's database knows is one that the log knows."""
+    runs = set(found.runs)
+    contexts = {attempt.context.digest for attempt in found.attempts}
+    for run in sorted({entry.run for entry in entries if entry.run} - runs):
+        faults.add("its ledger knows a run that the log does not", hospital=site, run=run)
+    sent = {(entry.run, entry.context) for entry in entries if entry.context}
+    for run, context in sorted(sent):
+        if run in runs and context not in contexts:
+            faults.add(
+                f"its ledger knows a round (context {context[:16]}) that the log does not",
+                hospital=site,
+                run=run,
+            )
+    for name in sorted(book.keys() - runs - contexts):
+        faults.add(f"it signed in a round {name[:16]} that the log does not know", hospital=site)
+
+
+def _check_end(run: JoinedRun, found: Verified, public: bytes, signed: Mapping[str, str]) -> None:
+    told = open_end(run.end, run.run_id, public).result if run.end is not None else None
+    if told is not None and told != found.results.get(run.run_id):
+        raise StoreBroken(
+            "the coordinator signed another model or other figures to it than its records hold"
+        )
+    evaluated = [model for slot, model in signed.items() if slot.startswith("model/evaluation/")]
+    if told is not None and evaluated and told.model not in evaluated:
+        raise StoreBroken("the coordinator signed another model to it than it evaluated")
+
+
+def _check_once(site: str, attempt: Attempt, book: Once) -> None:
+    context, signed = attempt.context, book.get(attempt.context.digest, {})
+    if site in attempt.survivors and not set(_SIGNED) <= signed.keys():
+        raise StoreBroken("the log says that it took part, its own database does not")
+    if not signed:
+        return
+    of_run = book.get(context.run_id, {})
+    if of_run.get(context.attempt_slot) != context.digest:
+        raise StoreBroken("its own database names another context for this attempt")
+    if "masked" in signed and of_run.get(context.round_slot) != context.model_hash:
+        raise StoreBroken("its own database names another model for this round")
+
+
+def _check_blobs(attempt: Attempt, books: Mapping[str, Once]) -> None:
+    """The masked vectors that are in a sum are the ones that the hospitals sent."""
+    if not set(attempt.survivors) <= books.keys() or not attempt.survivors:
+        return  # a network's hospitals keep their databases at home; what is missing was told
+    context = attempt.context.digest
+    sent = {site: books[site].get(context, {}).get("masked", "") for site in attempt.survivors}
+    if digest_json(dict(sent)) != attempt.blobs:
+        raise StoreBroken("the vectors in its sum are not the ones that the hospitals signed")

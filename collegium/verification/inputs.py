@@ -1,0 +1,133 @@
+"""Evidence that an auditor brings from outside the folder: a key, heads of the log, a report.
+
+Whoever holds the coordinator's key can write a whole new folder that agrees with
+itself. Only what somebody else kept shows that it is another one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from coordinator.audit.faults import Faults
+from coordinator.audit.verification import Verified
+from protocol.errors import MessageRefused, WorkspaceRefused
+from protocol.secagg.log_proof import open_head
+
+_KEY_BYTES = 32
+#: A report of many rounds is a few megabytes, a note a few kilobytes.
+_MOST_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditInputs:
+    """The key to trust (hexadecimal, or a file), notes, a report, a hospital's own folder."""
+
+    key: str | None = None
+    checkpoints: Sequence[Path] = ()
+    report: Path | None = None
+    hospital: Path | None = None
+
+    def require_none(self, folder: Path) -> None:
+        """Refuses all of it for a hospital's own folder, which holds no log.
+
+        Raises:
+            MessageRefused: something was given.
+        """
+        if self != AuditInputs():
+            raise MessageRefused(
+                f"{folder} is a hospital's own folder: --key, --checkpoint, --report and "
+                "--hospital are about a coordinator's"
+            )
+
+
+def read_key(given: str) -> bytes:
+    """Returns the public key that an auditor trusts.
+
+    Raises:
+        MessageRefused: it is neither 64 hexadecimal digits nor a file that holds them.
+    """
+    text = given
+    if Path(given).is_file():
+        text = _read(Path(given), "--key").decode("ascii", "replace")
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise MessageRefused(
+            f"--key {given[:80]}: give the log's public key as 64 hexadecimal digits, or a file "
+            "that holds them (coordinator.pub, from somewhere you trust)"
+        )
+    return key
+
+
+def check_checkpoint(path: Path, found: Verified, public: bytes, faults: Faults) -> int:
+    """Checks that the log still begins with what a note says of it; returns the note's size.
+
+    Args:
+        path: a note that somebody else kept (``collegium silo log --to FILE``).
+        found: the verified log.
+        public: the log's key.
+        faults: takes what is wrong.
+
+    Raises:
+        WorkspaceRefused: there is no such file.
+    """
+    note = _read(path, "--checkpoint")
+    try:
+        head = open_head(note, public)
+    except MessageRefused as error:
+        faults.add(f"the checkpoint {path.name} is not one that this log's key has signed: {error}")
+        return 0
+    root = found.root_at(head.size)
+    if root is None:
+        faults.add(
+            f"the checkpoint {path.name} covers {head.size} entries, the log has "
+            f"{len(found.leaves)}: it was cut"
+        )
+    elif root != head.root.hex():
+        faults.add(
+            f"the first {head.size} entries of the log are not the ones that the checkpoint "
+            f"{path.name} was signed for: the log was rewritten"
+        )
+    return head.size
+
+
+def check_report(
+    path: Path, found: Verified, remade: Callable[[str, str], str], faults: Faults
+) -> str | None:
+    """Checks that a report is the one that the verified folder gives; returns its run.
+
+    Args:
+        path: a report that ``collegium report export`` wrote.
+        found: the verified records.
+        remade: makes a run's report again, in a form (html, json, csv).
+        faults: takes what is wrong.
+
+    Raises:
+        WorkspaceRefused: there is no such file.
+    """
+    data = _read(path, "--report")
+    text = data.decode("utf-8", "replace")
+    run = next((run for run in reversed(found.runs) if run in text), None)
+    if run is None:
+        faults.add(f"the report {path.name} names no run of this folder")
+        return None
+    form = {"{": "json", "<": "html"}.get(text[:1], "csv")
+    with faults.checking("the report", run=run):
+        if remade(run, form).encode() != data:
+            faults.add(
+                f"the report {path.name} is not the one that these records give: it was changed, "
+                "made before the run's last change, or by another version of collegium",
+                run=run,
+            )
+    return run
+
+
+def _read(path: Path, option: str) -> bytes:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise WorkspaceRefused(f"{option} {path} is too large to be one")
+        return path.read_bytes()
+    except OSError as error:
+        raise WorkspaceRefused(f"{option} {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,268 @@
+"""Verifies an output folder: log, records, files and hospitals; recomputes a round's sum.
+
+Nothing is written, neither into the folder nor beside it: evidence may lie on a
+medium that cannot be written.
+"""
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from collegium.output.verdict import verdict
+from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
+from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
+from compliance.storage.schema_check import schema_faults
+from compliance.storage.unnamed_files import named_words
+from coordinator.audit.faults import Faults
+from coordinator.audit.folder_checks import FilesFound, check_files
+from coordinator.audit.recompute import recompute
+from coordinator.audit.verification import Verified, check_records
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.store import MIGRATIONS, RoundRow, RunRow, Store, now
+from coordinator.database.workspace import Workspace
+from coordinator.views import find_run
+from protocol.counted import counted
+from protocol.errors import WorkspaceRefused
+from silos.config.directory import read_own
+from silos.config.site_file import site_file_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Looked:
+    """All that was looked at."""
+
+    records: Verified
+    files: FilesFound
+    hospitals: tuple[str, ...]
+    checkpoints: tuple[int, ...]
+    report: str | None
+
+
+def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, Any]:
+    """Checks everything that can be checked without trusting whoever wrote it; says what was not.
+
+    Args:
+        out: the folder.
+        given: what the auditor brings along.
+        console: where people read what was found.
+
+    Returns:
+        What ``--json`` shows; ``verified`` is false when ``faults`` is not empty.
+
+    Raises:
+        WorkspaceRefused: there is no run in the folder, or no such file.
+        MessageRefused: the key that was given is none.
+        StoreBroken: the database cannot be read at all.
+    """
+    workspace, faults = Workspace.open(out), Faults()
+    public = workspace.public_key() if given.key is None else read_key(given.key)
+    with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        with faults.checking("the schema of the database"):
+            for fault in schema_faults(session.connection(), MIGRATIONS):
+                faults.add(fault)
+        records = check_records(session, public, faults)
+        files = check_files(session, workspace, public, faults, simulated_files(workspace))
+    hospitals = check_simulated(workspace, records, public, faults)
+    if given.hospital is not None:
+        hospitals += (_check_own(given.hospital, records, public, faults),)
+    looked = _Looked(
+        records=records,
+        files=files,
+        hospitals=hospitals,
+        checkpoints=tuple(
+            check_checkpoint(path, records, public, faults) for path in given.checkpoints
+        ),
+        report=_check_report(given.report, out, public, records, faults),
+    )
+    answer = _answer(looked, given, public, faults)
+    _tell(answer, looked, console)
+    return answer
+
+
+def _check_own(home: Path, records: Verified, public: bytes, faults: Faults) -> str:
+    """Holds the log to one hospital's own database; returns the hospital's name."""
+    site = site_file_of(home)
+    with closing(read_own(home, site)) as hospital:
+        check_hospital(hospital, site.name, records, public, faults)
+    return site.name
+
+
+def _check_report(
+    path: Path | None, out: Path, public: bytes, records: Verified, faults: Faults
+) -> str | None:
+    if path is None:
+        return None
+    from collegium.output.summary import report_text  # renderers take seconds to load
+
+    def remade(run: str, form: str) -> str:
+        return report_text(out, run, form, public=public)
+
+    return check_report(path, records, remade, faults)
+
+
+def _answer(looked: _Looked, given: AuditInputs, public: bytes, faults: Faults) -> dict[str, Any]:
+    records, files = looked.records, looked.files
+    return {
+        "verified": not faults.found,
+        "faults": [fault.to_json() for fault in faults.found],
+        "not_checked": _not_checked(looked, given),
+        "unnamed_files": list(files.unnamed),
+        "key": public.hex(),
+        "key_given": given.key is not None,
+        "root": records.root.hex(),
+        "size": records.size,
+        "newest_entry": records.newest,
+        "verified_at": now(),
+        "studies": records.studies,
+        "runs": len(records.runs),
+        "references": records.references,
+        "snapshots": files.models,
+        "kept_rounds": files.kept_rounds,
+        "ledgers": len(looked.hospitals),
+        "checkpoints": list(looked.checkpoints),
+        "report": looked.report,
+    }
+
+
+def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
+    """Returns what an answer "verified" does not cover, in sentences."""
+    files, found = looked.files, []
+    if given.key is None:
+        found.append(
+            "whose log it is: the key is the one in this folder. Give --key, from the roster or "
+            "the root's certificate"
+        )
+    if not looked.checkpoints and not looked.hospitals:
+        found.append(
+            "whether the whole log was written anew by whoever holds its key. Give --checkpoint, "
+            "a note that a hospital keeps (collegium silo log --to FILE), or --hospital, the "
+            "folder of one"
+        )
+    found.append(
+        "what the coordinator's own software said when it logged it: times, environment, why a "
+        "run failed, whether it was a simulation, of which sweep it was, exact figures, pooled "
+        "references and what a red team found are logged, and nobody else has signed them"
+    )
+    if files.kept_rounds:
+        found.append(
+            f"whether the sums of the {counted(files.kept_rounds, 'kept round')}, their models "
+            "and released figures follow from what the hospitals sent: collegium audit recompute "
+            "does that"
+        )
+    if files.kept_rounds < files.finished_rounds:
+        found.append(
+            f"the sums of {files.finished_rounds - files.kept_rounds} of {files.finished_rounds} "
+            "rounds, and the models and figures released from them: what they can be recomputed "
+            "from is kept for a study's last rounds only (aggregation.keep_rounds)"
+        )
+    if looked.hospitals:
+        found.append(
+            "which vectors the hospitals computed from which patients: only they can see that"
+        )
+        found.append(
+            "in the hospitals' databases what is not of the ledger: approvals, decisions about "
+            "runs, former keys, rosters, when they were made and whether for a simulation. "
+            "collegium audit verify --home does that in a hospital"
+        )
+    else:
+        found.append("the hospitals' ledgers: each hospital checks its own at every start")
+        found.append(
+            "whether the coordinator signed other figures of the same model to a hospital at a "
+            "run's end: the log holds one release of each kind, and what was sent to whom is not "
+            "in it. Give --hospital"
+        )
+    if files.unnamed:
+        found.append(f"files that no record names: {named_words(files.unnamed)}")
+    return found
+
+
+def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
+    def line(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False, soft_wrap=True)
+
+    records, files = looked.records, looked.files
+    source = "given" if answer["key_given"] else "from this folder"
+    line(f"key        {answer['key']}, {source}")
+    line(f"root       {answer['root']}, {records.size} entries, the newest of {records.newest}")
+    held = f"{counted(len(records.runs), 'run')} of {counted(records.studies, 'study')}"
+    if records.references:
+        held += f" and {counted(records.references, 'pooled reference')}"
+    line(f"records    {held}")
+    line(f"files      {counted(files.models, 'model')}, {counted(files.kept_rounds, 'kept round')}")
+    line(f"hospitals  {', '.join(looked.hospitals) or 'none: each keeps its database at home'}")
+    if looked.checkpoints:
+        line(f"checkpoint {', '.join(f'{size} entries' for size in looked.checkpoints)}")
+    if looked.report:
+        line(f"report     of run {looked.report}")
+    line(f"not checked at {answer['verified_at']}:")
+    for sentence in answer["not_checked"]:
+        line(f"  - {sentence}")
+    for fault in answer["faults"]:
+        place = [f"{name} {fault[name]}" for name in ("hospital", "run", "round") if fault[name]]
+        line(f"FAULT      {', '.join(place)}{': ' if place else ''}{fault['what']}", "red")
+    faults = len(answer["faults"])
+    said = verdict(faults, answer["verified_at"], answer["key"], "what was logged")
+    line(said, "red" if faults else "green")
+
+
+def recompute_round(
+    out: Path, wanted: str, run: str | None, console: Console, *, key: str | None = None
+) -> dict[str, Any]:
+    """Computes the sum of a kept round again from what the hospitals sent.
+
+    Args:
+        out: the folder.
+        wanted: the number of a training round, from 1, or ``evaluation``.
+        run: the beginning of a run's id; the newest run when None.
+        console: where people read what was found.
+        key: the log's key that is trusted, as ``audit verify`` takes it; the folder's when None.
+
+    Raises:
+        WorkspaceRefused: there is no such round, or it is no longer kept.
+        MessageRefused: the key that was given is none.
+        StoreBroken: it is not what the log says; the message says what differs.
+    """
+    workspace = Workspace.open(out)
+    with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        row = _newest_run(session) if run is None else find_run(session, run)
+        purpose, number = _which(wanted, session, row)
+        found = recompute(
+            session,
+            RoundShelf(workspace.rounds),
+            workspace.public_key() if key is None else read_key(key),
+            run_id=row.id,
+            purpose=purpose,
+            number=number,
+        )
+    console.print(
+        f"{purpose} round {found.round} of run {found.run_id}: masked vectors of {found.dim} "
+        f"numbers from {', '.join(found.survivors)}",
+        markup=False,
+    )
+    console.print(f"sum      {found.sum[:16]}, recomputed bit by bit: it is the one in the log")
+    if found.model is not None:
+        console.print(f"model    {found.model[:16]} follows from it: it is the one in the log")
+    if found.figures:
+        console.print("figures  the released figures follow from it and from the signed tables")
+    return asdict(found)
+
+
+def _which(wanted: str, session: Session, run: RunRow) -> tuple[str, int]:
+    if wanted == "evaluation":
+        rounds = select(RoundRow.number).filter_by(run_id=run.id, purpose="evaluation")
+        return "evaluation", session.scalars(rounds.limit(1)).first() or 0
+    if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) < 10**6):
+        raise WorkspaceRefused(f"round {wanted!r}: give a training round's number, or evaluation")
+    return "training", int(wanted) - 1
+
+
+def _newest_run(session: Session) -> RunRow:
+    row = session.scalars(select(RunRow).order_by(RunRow.started_at.desc()).limit(1)).first()
+    if row is None:
+        raise WorkspaceRefused("there is no run in this folder")
+    return row

@@ -1,0 +1,1 @@
+"""Charts drawn from facts, each also in words."""

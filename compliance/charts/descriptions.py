@@ -1,0 +1,309 @@
+"""Says in words what the charts draw, for those who listen and for those who search.
+
+Each ``describe_...`` is the twin of a chart; its text travels inside the drawing.
+"""
+
+from collections.abc import Sequence
+
+from compliance.facts.comparison import (
+    FEWEST,
+    SPLITS,
+    Difference,
+    Estimate,
+    Gap,
+    differences,
+    gaps,
+    num_missing,
+    over_of,
+)
+from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.facts.formatting import Form, show
+from compliance.facts.interval import Interval
+from compliance.facts.privacy_utility import (
+    EXACT,
+    MODES,
+    NO_BETTER,
+    NONE,
+    POOLED,
+    RELEASED,
+    UtilityLevel,
+    UtilityPoint,
+    Withheld,
+    best_known,
+    compares_modes,
+    means_tell,
+    reasons,
+    utility_levels,
+    wholly_withheld,
+)
+from compliance.privacy.rounding import percent
+from protocol.counted import counted
+
+TOO_FEW = "too few patients"
+#: What the line without privacy is.
+WITHOUT_PRIVACY = (
+    "Without privacy is the same training, clip, rate and steps, without the noise. A reference of "
+    "which a run is no better than chance is not drawn."
+)
+#: More runs than these at one epsilon are told by their mean and range.
+_MOST_TOLD = 8
+#: A round in one of these states yielded nothing.
+UNFINISHED = frozenset({"open", "running", "interrupted", "stopped", "failed", "refused"})
+
+
+def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> str:
+    """Says in words what ``run.utility_against_epsilon`` draws.
+
+    Where no line may join released means, they are not told either: the runs are, each
+    with its interval.
+    """
+    drawn = best_known(points) if compares_modes(points) else points
+    parts = [_level_said(level, drawn) for level in utility_levels(drawn, withheld)]
+    if not any(point.kind == EXACT for point in drawn) or not compares_modes(points):
+        parts += [withheld_words(group) for group in wholly_withheld(points, withheld)]
+    said = "; ".join(parts) + "."
+    repeated = [interval_words(points)] if len(points) > 1 else []
+    return " ".join(
+        [
+            f"AUROC against ε. {said[:1].upper()}{said[1:]}",
+            *describe_comparison(points, withheld),
+            *repeated,
+        ]
+    )
+
+
+def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
+    own = [p for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
+    about = f"{level_words(level)}, {level.kind}"
+    if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MOST_TOLD:
+        shown = ", ".join(
+            show(Interval(value=p.auroc, low=p.low, high=p.high), Form.RATIO) for p in own
+        )
+        left_out = f"; {missing_words(level)}" if level.num_withheld else ""
+        return f"{about}: {shown}{left_out}"
+    return (
+        f"{about}: mean {level.mean:.3f} {mean_of(level)}, from {level.low:.3f} to {level.high:.3f}"
+    )
+
+
+def _place(level: UtilityLevel) -> tuple[str, str, float | None]:
+    return level.kind, level.mode, level.epsilon
+
+
+def mean_of(level: UtilityLevel) -> str:
+    """Returns what a mean is over, how many runs are missing in it, how many are no use.
+
+    >>> level = UtilityLevel(epsilon=1.0, kind="released", mode="local", mean=0.9, low=0.9,
+    ...                      high=0.9, num_runs=4, num_withheld=1, why="too few patients")
+    >>> mean_of(level)
+    'of 4 of 5 runs; 1 withheld: too few patients'
+    """
+    useless = f", {level.num_next_to_chance} {NO_BETTER}" if level.num_next_to_chance else ""
+    if level.num_withheld:
+        of = level.num_runs + level.num_withheld
+        return f"of {level.num_runs} of {of} runs{useless}; {missing_words(level)}"
+    return f"over {counted(level.num_runs, 'run')}{useless}"
+
+
+def missing_words(level: UtilityLevel) -> str:
+    """Returns how many runs of a level were withheld, and why."""
+    return f"{level.num_withheld} withheld: {level.why}"
+
+
+def withheld_words(group: Sequence[Withheld]) -> str:
+    """Returns of one mode and epsilon that every run was withheld, and why."""
+    runs = "the run" if len(group) == 1 else f"all {len(group)} runs"
+    return f"{level_words(group[0])}, {RELEASED}: {runs} withheld: {reasons(group)}"
+
+
+def level_words(level: UtilityLevel | Withheld) -> str:
+    """Returns what protected the patients, and how far.
+
+    >>> level_words(UtilityLevel(epsilon=None, kind="released", mode="pooled", mean=0.9, low=0.9,
+    ...                          high=0.9, num_runs=1))
+    'pooled reference (simulation only), no privacy'
+    """
+    name = MODES[level.mode]
+    if level.epsilon is not None:
+        return f"{name}, ε = {show(level.epsilon, Form.EPSILON)}"
+    return name if level.mode == NONE else f"{name}, {MODES[NONE]}"
+
+
+def describe_comparison(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> tuple[str, ...]:
+    """Says, a sentence each, what one mode gains over another at the same epsilon."""
+    if not compares_modes(points):
+        return ()
+    gains = [
+        f"{difference_words(d)}: {estimate_words(d.auroc)}{_missing(points, withheld, d)}."
+        for d in differences(points)
+    ]
+    useless = [
+        f"{level_words(level)[:1].upper()}{level_words(level)[1:]}: {level.num_next_to_chance} of "
+        f"{level.num_runs} runs {NO_BETTER}, so nothing is compared with it."
+        for level in utility_levels(best_known(points))
+        if level.mode in (POOLED, NONE) and not level.is_reference
+    ]
+    return (*gains, *(gap_words(gap) for gap in gaps(points)), *useless)
+
+
+def _missing(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld], found: Difference
+) -> str:
+    count = num_missing(points, withheld, found.epsilon, found.mode, found.than)
+    return f", without {count} that were withheld" if count else ""
+
+
+def difference_words(found: Difference) -> str:
+    """Returns what is subtracted from what, and where."""
+    if found.epsilon is None:
+        return "consortium - pooled, without privacy"
+    return f"{_short(found.mode)} - {_short(found.than)} at ε = {show(found.epsilon, Form.EPSILON)}"
+
+
+def gap_words(gap: Gap) -> str:
+    """Says what local noise loses to the pooled reference, and how much shared noise wins back."""
+    lost = (
+        f"At ε = {show(gap.epsilon, Form.EPSILON)} local noise loses {gap.lost.mean:.3f} to the "
+        "pooled reference"
+    )
+    if gap.closed is not None:
+        return f"{lost}; shared noise closes {gap.closed:.0%} of that gap."
+    if gap.lost.low is None:
+        number = (
+            f"one {gap.lost.over[:-1]}"
+            if gap.lost.count == 1
+            else f"{gap.lost.count} {gap.lost.over}"
+        )
+        return f"{lost}, on {number}."
+    if gap.lost.low > 0:
+        return f"{lost}."
+    return f"{lost}, which over these {gap.lost.over} may be chance."
+
+
+def _short(mode: str) -> str:
+    return MODES[mode].partition(" reference")[0]
+
+
+def estimate_words(found: Estimate) -> str:
+    """Returns a difference with its sign, its 95 % interval and what it rests on.
+
+    >>> estimate_words(Estimate(mean=0.034, low=0.02, high=0.047, count=10))
+    '+0.034 (95 % interval +0.020 to +0.047 over 10 seeds)'
+    """
+    if found.low is None or found.high is None:
+        number = f"one {found.over[:-1]}" if found.count == 1 else f"{found.count} {found.over}"
+        return f"{found.mean:+.3f} ({number}: no interval, it needs {FEWEST})"
+    return (
+        f"{found.mean:+.3f} (95 % interval {found.low:+.3f} to {found.high:+.3f} "
+        f"over {found.count} {found.over})"
+    )
+
+
+def interval_words(points: Sequence[UtilityPoint]) -> str:
+    """Says over what the intervals of these points' means are, and what they do not contain."""
+    if over_of(points) == SPLITS:
+        return (
+            "Means and intervals are over splits of these patients into training and test: they "
+            "contain the variance of the split."
+        )
+    return (
+        "Means and intervals are over seeds only: the split of patients is the same in every run, "
+        "and the interval does not contain its variance (collegium sweep --splits draws others)."
+    )
+
+
+def range_words(found: Estimate) -> str | None:
+    """Returns a mean's 95 % interval in words, or None where there is none."""
+    if found.low is None or found.high is None:
+        return None
+    return f"{found.low:.3f} to {found.high:.3f}"
+
+
+def runs_words(count: int, num_withheld: int) -> str:
+    """Returns how many values a mean is over, and how many runs are missing in it.
+
+    >>> runs_words(3, 0), runs_words(2, 1)
+    ('3', '2 of 3, 1 withheld')
+    """
+    if not num_withheld:
+        return str(count)
+    return f"{count} of {count + num_withheld}, {num_withheld} withheld"
+
+
+def released_words(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> tuple[str, ...]:
+    """Says of each mode and epsilon what was released: over how many runs, and how many not."""
+    levels = [level for level in utility_levels(points, withheld) if level.kind == RELEASED]
+    said = [_level_said(level, points) for level in levels]
+    return (*said, *(withheld_words(group) for group in wholly_withheld(points, withheld)))
+
+
+def describe_sites(sites: Sequence[SiteFacts]) -> str:
+    """Says in words what ``run.site_metrics`` draws."""
+    parts = []
+    for site in sites:
+        released, exact = site.released_accuracy, site.exact_accuracy
+        said = []
+        if released is not None:
+            said.append(f"released {show(released, Form.RATIO)}")
+        if exact is not None:
+            said.append(f"exact {exact:.3f} (simulation only)")
+        parts.append(f"{site.site}: {', '.join(said) or 'not available'}")
+    return "Accuracy at each hospital. " + "; ".join(parts) + "."
+
+
+def describe_privacy(sites: Sequence[SiteFacts]) -> str:
+    """Says in words what ``run.privacy_spent`` draws."""
+    parts = []
+    for site in sites:
+        claim = site_claim(site)
+        said = (
+            "no privacy claimed" if claim is None else f"this run ε = {show(claim, Form.EPSILON)}"
+        )
+        parts.append(f"{site.site}: {said}; all runs have booked {spent_of_budget(site)}")
+    return "Privacy spent at each hospital. " + "; ".join(parts) + "."
+
+
+def describe_rounds(rounds: Sequence[RoundFacts]) -> str:
+    """Says in words what ``run.rounds_timeline`` draws."""
+    completed = [r for r in rounds if r.state not in UNFINISHED]
+    dropped = sum(len(r.dropped) for r in rounds)
+    seconds = sum(r.seconds or 0.0 for r in rounds)
+    training = sum(r.purpose == "training" for r in completed)
+    return (
+        f"{counted(len(rounds), 'round')} in {seconds:.1f} seconds: {training} of training and "
+        f"{len(completed) - training} of evaluation completed, {len(rounds) - len(completed)} "
+        f"not completed; sites dropped out {counted(dropped, 'time')}."
+    )
+
+
+def site_claim(site: SiteFacts) -> float | None:
+    """Returns what this run claims for any one patient of a hospital, or None.
+
+    Training and test patients are different people, so it is the larger of the
+    two epsilons, not their sum.
+    """
+    claims = [site.privacy.epsilon, site.privacy.evaluation_epsilon]
+    return max((c for c in claims if c is not None), default=None)
+
+
+def unclaimed(dossier: Dossier) -> str:
+    """Says why no epsilon stands where one would."""
+    return "test noise: no privacy claimed" if dossier.test_noise else "no privacy claimed"
+
+
+def spent_of_budget(site: SiteFacts) -> str:
+    """Returns what a hospital has booked over all its runs, and of how much."""
+    share, budget = site.privacy.budget_share, site.privacy.budget_epsilon
+    if share is None or budget is None:
+        return "nothing booked"
+    return f"{percent(share)} of ε = {show(budget, Form.NUMBER)}"
+
+
+def released_value(site: SiteFacts) -> float | None:
+    """Returns a hospital's released accuracy, or None when it says too little to be shown."""
+    released = site.released_accuracy
+    return None if released is None else released.value

@@ -1,0 +1,156 @@
+"""Draws utility against epsilon for one mode of privacy, or hands several to ``modes``."""
+
+from collections.abc import Sequence
+
+import altair as alt
+
+from compliance.charts.descriptions import describe_utility
+from compliance.charts.modes import log_domain, modes_against_epsilon, modes_at_one_epsilon
+from compliance.charts.theme import (
+    AUROC,
+    INK,
+    Chart,
+    Rows,
+    data,
+    finished,
+    kind_colour,
+    kind_shape,
+    unit_domain,
+)
+from compliance.facts.privacy_utility import (
+    EXACT,
+    NO_BETTER,
+    RELEASED,
+    UtilityLevel,
+    UtilityPoint,
+    Withheld,
+    best_known,
+    compares_modes,
+    supports_line,
+    utility_levels,
+)
+
+
+def utility_against_epsilon(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> Chart:
+    """Draws AUROC against epsilon: each run, the mean, and the range of the runs.
+
+    A line joins the released means only where ``facts.privacy_utility.supports_line`` says so.
+
+    Runs without privacy have no epsilon to stand above; they become a line
+    across. Released figures carry their 95 % intervals. Where modes of privacy
+    are compared, it is by the exact figures, if there are any.
+
+    Raises:
+        ValueError: there is no run to draw.
+    """
+    if not points:
+        raise ValueError("utility against epsilon needs at least one run")
+    if compares_modes(points):
+        compared = best_known(points)
+        several = len({p.epsilon for p in compared if p.epsilon is not None}) > 1
+        draw = modes_against_epsilon if several else modes_at_one_epsilon
+        return draw(compared, withheld)
+    levels = utility_levels(points)
+    epsilons = sorted({level.epsilon for level in levels if level.epsilon is not None})
+    x = (
+        alt.X("epsilon:Q", title="ε for one patient (log scale: left is more private)")
+        .scale(type="log", domain=log_domain(epsilons), nice=False)
+        .axis(values=epsilons or [0.5, 1, 2, 4, 8], format="~g", grid=False)
+    )
+    scale = alt.Scale(domain=unit_domain([*_heights(points)]), zero=False, nice=False)
+    y = alt.Y("auroc:Q", title=AUROC, scale=scale).axis(format=".2f")
+    released = [point for point in points if point.kind == RELEASED]
+    joined = [
+        level
+        for level in levels
+        if level.epsilon is not None and (level.kind == EXACT or supports_line(released))
+    ]
+    layers = [
+        *_band_and_mean(joined, [*{point.kind for point in points}], x, y),
+        *_run_marks([point for point in points if point.epsilon is not None], x, y),
+        *_reference(levels, y),
+    ]
+    return finished(layers, describe_utility(points, withheld), height=300)
+
+
+def _heights(points: Sequence[UtilityPoint]) -> list[float]:
+    drawn = [(point.low, point.auroc, point.high) for point in points]
+    return [value for values in drawn for value in values if value is not None]
+
+
+def _band_and_mean(
+    levels: Sequence[UtilityLevel], drawn: Sequence[str], x: alt.X, y: alt.Y
+) -> list[alt.Chart]:
+    kinds = sorted(drawn)
+    rows: dict[str, Rows] = {EXACT: [], RELEASED: []}
+    for level in levels:
+        rows[level.kind].append(
+            {
+                "epsilon": level.epsilon,
+                "auroc": level.mean,
+                "low": level.low,
+                "high": level.high,
+                "what": level.kind,
+            }
+        )
+    low = alt.Y("low:Q", title=AUROC)
+    band = data(rows[EXACT]).mark_area(opacity=0.16)
+    solid, dashed = (
+        data(rows[kind]).mark_line(strokeWidth=2.5, strokeDash=dash)
+        for kind, dash in ((EXACT, [1, 0]), (RELEASED, [6, 4]))
+    )
+    return [
+        band.encode(x=x, y=low, y2="high:Q", color=kind_colour(kinds)),
+        solid.encode(x=x, y=y, color=kind_colour(kinds)),
+        dashed.encode(x=x, y=y, color=kind_colour(kinds)),
+    ]
+
+
+def _run_marks(points: Sequence[UtilityPoint], x: alt.X, y: alt.Y) -> list[alt.Chart]:
+    rows = _dodged(points)
+    kinds = sorted({point.kind for point in points})
+    return [
+        data([row for row in rows if "low" in row])
+        .mark_rule(strokeWidth=1.5, opacity=0.5)
+        .encode(x=x, y=alt.Y("low:Q", title=AUROC), y2="high:Q", color=kind_colour(kinds)),
+        data(rows)
+        .mark_point(filled=True, size=46, opacity=0.9)
+        .encode(x=x, y=y, color=kind_colour(kinds), shape=kind_shape(kinds)),
+    ]
+
+
+def _dodged(points: Sequence[UtilityPoint]) -> Rows:
+    """Returns a row a run; released runs at one epsilon stand side by side."""
+    beside: dict[float, list[UtilityPoint]] = {}
+    for point in sorted(points, key=lambda p: (p.epsilon or 0.0, p.seed)):
+        if point.kind == RELEASED and point.epsilon is not None:
+            beside.setdefault(point.epsilon, []).append(point)
+    rows: Rows = [
+        {"epsilon": p.epsilon, "auroc": p.auroc, "what": p.kind} for p in points if p.kind == EXACT
+    ]
+    for epsilon, runs in beside.items():
+        for place, point in enumerate(runs):
+            shift = 1.035 ** (place - (len(runs) - 1) / 2)
+            row = {"epsilon": epsilon * shift, "auroc": point.auroc, "what": point.kind}
+            if point.low is not None and point.high is not None:
+                row |= {"low": point.low, "high": point.high}
+            rows.append(row)
+    return rows
+
+
+def _reference(levels: Sequence[UtilityLevel], y: alt.Y) -> list[alt.Chart]:
+    without = [level for level in levels if level.epsilon is None]
+    rows: Rows = []
+    for level in without[:1]:
+        said = f"{level.mean:.3f}" if level.is_reference else f"{NO_BETTER}, no reference"
+        rows.append({"auroc": level.mean, "what": level.kind, "text": f"without privacy: {said}"})
+    drawn = [row for row, level in zip(rows, without, strict=False) if level.is_reference]
+    line = data(drawn).mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=INK).encode(y=y)
+    text = (
+        data(rows)
+        .mark_text(align="left", baseline="bottom", dx=4, dy=-4, color=INK, fontSize=12)
+        .encode(x=alt.value(0), y=y, text="text:N")
+    )
+    return [line, text] if rows else []

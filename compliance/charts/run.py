@@ -1,0 +1,241 @@
+"""Draws the platform's charts; pages, reports and the dashboard all take them from here.
+
+Rules:
+
+1. A chart is a function of facts. Its twin in ``descriptions`` says the same
+   in words, and that text travels inside the drawing.
+2. Colours are Okabe and Ito's, told apart by the colour-blind; a second sign
+   (shape, dash, word) always repeats what a colour says.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import altair as alt
+
+from compliance.charts.descriptions import (
+    TOO_FEW,
+    UNFINISHED,
+    describe_privacy,
+    describe_rounds,
+    describe_sites,
+    released_value,
+    spent_of_budget,
+)
+from compliance.charts.privacy_utility import utility_against_epsilon
+from compliance.charts.theme import (
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    ROW_HEIGHT,
+    VERMILLION,
+    Chart,
+    Rows,
+    data,
+    finished,
+    kind_colour,
+    kind_shape,
+    margin_text,
+    to_svg,
+    unit_domain,
+)
+from compliance.facts.dossier import RoundFacts, SiteFacts
+from compliance.facts.privacy_utility import EXACT, RELEASED
+
+__all__ = [
+    "BLUE",
+    "GREY",
+    "Chart",
+    "privacy_spent",
+    "rounds_timeline",
+    "site_metrics",
+    "to_svg",
+    "utility_against_epsilon",
+]
+
+_MOST_BARS = 120
+
+
+def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
+    """Draws the accuracy at each hospital, best first, with 95 % intervals.
+
+    The highest and the lowest are named; a hospital with too few patients for
+    a figure stays in the chart, greyed, so that nobody forgets it.
+
+    Raises:
+        ValueError: there is no hospital to draw.
+    """
+    if not sites:
+        raise ValueError("accuracy at each hospital needs at least one hospital")
+    ranked = sorted(sites, key=lambda site: (-(_accuracy(site) or -1.0), site.site))
+    rows = _site_rows(ranked)
+    kinds = sorted({row["what"] for row in rows})
+    values = [row[key] for row in rows for key in ("value", "low", "high") if key in row]
+    x = (
+        alt.X("value:Q", title="accuracy on the hospital's test patients")
+        .scale(domain=unit_domain(values), zero=False, nice=False)
+        .axis(format=".2f")
+    )
+    y = _site_axis([site.site for site in ranked])
+    layers = [
+        data([r for r in rows if r["what"] == RELEASED and "low" in r])
+        .mark_rule(strokeWidth=3, strokeCap="round", opacity=0.55)
+        .encode(x=x, x2="high:Q", y=y, color=kind_colour(kinds))
+        .transform_calculate(value="datum.low"),
+        data([r for r in rows if r["what"] == RELEASED])
+        .mark_point(filled=True, size=110, opacity=1)
+        .encode(x=x, y=y, color=kind_colour(kinds), shape=kind_shape(kinds)),
+        data([r for r in rows if r["what"] == EXACT])
+        .mark_point(filled=False, size=90, strokeWidth=2, opacity=1)
+        .encode(x=x, y=y, color=kind_colour(kinds), shape=kind_shape(kinds)),
+        *_site_notes(ranked, y),
+    ]
+    return finished(layers, describe_sites(sites), height=ROW_HEIGHT * len(sites))
+
+
+def privacy_spent(sites: Sequence[SiteFacts]) -> Chart:
+    """Draws, per hospital, which part of its budget all runs have booked, and this one.
+
+    Raises:
+        ValueError: there is no hospital to draw.
+    """
+    if not sites:
+        raise ValueError("privacy spent needs at least one hospital")
+    kinds = ["budget for life", "booked by all runs", "this run"]
+    colour = alt.Color("what:N", title=None).scale(domain=kinds, range=[PALE, BLUE, INK])
+    x = alt.X("share:Q", title="part of the budget for life").axis(format=".0%").scale(domainMin=0)
+    y = _site_axis([site.site for site in sites])
+    budget, booked, this_run = (
+        data(_spent_rows(sites, kind)).encode(x=x, y=y, color=colour.legend(symbolType="square"))
+        for kind in kinds
+    )
+    layers = [
+        budget.mark_bar(size=24, cornerRadiusEnd=3),
+        booked.mark_bar(size=12, cornerRadiusEnd=2),
+        this_run.mark_tick(size=30, thickness=3),
+        margin_text([{"site": s.site, "text": spent_of_budget(s)} for s in sites], y),
+    ]
+    return finished(layers, describe_privacy(sites), height=ROW_HEIGHT * len(sites))
+
+
+def rounds_timeline(rounds: Sequence[RoundFacts]) -> Chart:
+    """Draws how long each round took, which failed, and how many sites dropped out.
+
+    More than 120 rounds are drawn in equal groups.
+
+    Raises:
+        ValueError: there is no round to draw.
+    """
+    if not rounds:
+        raise ValueError("the timeline needs at least one round")
+    rows = _round_rows(rounds)
+    kinds = [k for k in ("training", "evaluation", "not completed") if _has(rows, k)]
+    colours = {"training": BLUE, "evaluation": GREY, "not completed": VERMILLION}
+    x = (
+        alt.X("label:N", title="round", sort=[row["label"] for row in rows])
+        .scale(paddingInner=0.45)
+        .axis(labelAngle=0, labelOverlap="greedy", grid=False)
+    )
+    y = alt.Y("seconds:Q", title="seconds").scale(domainMin=0)
+    bars = (
+        data(rows)
+        .mark_bar(cornerRadiusEnd=2)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color("what:N", title=None).scale(
+                domain=kinds, range=[colours[kind] for kind in kinds]
+            ),
+        )
+    )
+    drops = (
+        data([row for row in rows if row["dropped"]])
+        .mark_text(dy=-8, color=VERMILLION, fontWeight="bold", fontSize=12)
+        .encode(x=x, y=y, text="dropped:N")
+    )
+    return finished([bars, drops], describe_rounds(rounds), height=150)
+
+
+def _site_axis(names: list[str]) -> alt.Y:
+    axis = alt.Axis(labelFontSize=13, labelColor=INK, ticks=False, domain=False, labelLimit=180)
+    return alt.Y("site:N", title=None, sort=names, scale=alt.Scale(domain=names), axis=axis)
+
+
+def _accuracy(site: SiteFacts) -> float | None:
+    released = released_value(site)
+    return site.exact_accuracy if released is None else released
+
+
+def _site_rows(sites: Sequence[SiteFacts]) -> Rows:
+    rows: Rows = []
+    for site in sites:
+        released, value = site.released_accuracy, released_value(site)
+        if released is not None and value is not None:
+            row: dict[str, Any] = {"site": site.site, "what": RELEASED, "value": value}
+            if released.low is not None and released.high is not None:
+                row |= {"low": released.low, "high": released.high}
+            rows.append(row)
+        if site.exact_accuracy is not None:
+            rows.append({"site": site.site, "what": EXACT, "value": site.exact_accuracy})
+    return rows
+
+
+def _site_notes(ranked: Sequence[SiteFacts], y: alt.Y) -> list[alt.Chart]:
+    values = {site.site: value for site in ranked if (value := released_value(site)) is not None}
+    best, worst = max(values.values(), default=None), min(values.values(), default=None)
+    notes: Rows = []
+    for name, value in values.items():
+        word = {best: " highest", worst: " lowest"}.get(value, "") if best != worst else ""
+        notes.append({"site": name, "text": f"{value:.3f}{word}"})
+    absent: Rows = [
+        {"site": site.site, "text": _absence(site)} for site in ranked if site.site not in values
+    ]
+    return [
+        margin_text(notes, y, fontWeight="bold"),
+        margin_text(absent, y, color=GREY, fontStyle="italic"),
+    ]
+
+
+def _absence(site: SiteFacts) -> str:
+    return "nothing released" if site.released_accuracy is None else TOO_FEW
+
+
+def _spent_rows(sites: Sequence[SiteFacts], kind: str) -> Rows:
+    figures: dict[str, Callable[[SiteFacts], float | None]] = {
+        "budget for life": lambda site: None if site.privacy.budget_epsilon is None else 1.0,
+        "booked by all runs": lambda site: site.privacy.budget_share,
+        "this run": lambda site: site.privacy.run_share,
+    }
+    found = [(site.site, figures[kind](site)) for site in sites]
+    return [
+        {"site": name, "what": kind, "share": share} for name, share in found if share is not None
+    ]
+
+
+def _has(rows: Rows, kind: str) -> bool:
+    return any(row["what"] == kind for row in rows)
+
+
+def _round_rows(rounds: Sequence[RoundFacts]) -> Rows:
+    size = math.ceil(len(rounds) / _MOST_BARS)
+    groups = [rounds[start : start + size] for start in range(0, len(rounds), size)]
+    return [_round_row(group) for group in groups]
+
+
+def _round_row(group: Sequence[RoundFacts]) -> dict[str, Any]:
+    first, last = group[0], group[-1]
+    unfinished = any(r.state in UNFINISHED for r in group)
+    dropped = sum(len(r.dropped) for r in group)
+    return {
+        "label": _round_label(first) if first is last else f"{first.number}–{last.number}",
+        "seconds": sum(r.seconds or 0.0 for r in group),
+        "what": "not completed" if unfinished else last.purpose,
+        "dropped": f"−{dropped}" if dropped else "",
+    }
+
+
+def _round_label(round_: RoundFacts) -> str:
+    again = f" ({round_.attempt + 1})" if round_.attempt else ""
+    return f"{'eval' if round_.purpose == 'evaluation' else round_.number}{again}"

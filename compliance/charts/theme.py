@@ -1,0 +1,116 @@
+"""How every drawing of the platform looks: colours, frame, scales, and the way to SVG.
+
+``to_svg`` needs no network and always gives the same bytes: the font is one
+that the converter carries with it.
+"""
+
+import hashlib
+import html
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import altair as alt
+import vl_convert
+
+from compliance.facts.privacy_utility import EXACT, RELEASED
+
+Chart: TypeAlias = alt.LayerChart
+Rows: TypeAlias = list[dict[str, Any]]
+
+BLUE, VERMILLION, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a949c"
+PALE, INK, MUTED, GRID = "#dfe5ea", "#1f2a33", "#5d6b76", "#e8ecef"
+FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
+AUROC = "AUROC of the test patients"
+ROW_HEIGHT = 40
+
+WIDTH = 600
+#: Room on the right for figures, also where a browser has only a wider font.
+_PADDING = {"left": 8, "top": 8, "bottom": 8, "right": 24}
+_VEGA_LITE = "6.4"
+#: A name inside a drawing, where it is given and where it is used.
+_NAME = re.compile(r'(\bid="|url\(#|href="#)([\w-]+)')
+
+
+def to_svg(chart: Chart) -> str:
+    """Returns a chart as SVG: offline, deterministic, read aloud by its description.
+
+    Guarantee: equal charts give equal bytes. Names inside the drawing are
+    numbered afresh (the converter counts on from drawing to drawing) and begin
+    with its own digest, so that several drawings can stand in one page.
+    """
+    document = chart.to_dict()
+    drawn = vl_convert.vegalite_to_svg(document, vl_version=_VEGA_LITE, allowed_base_urls=[])
+    svg = _renamed(drawn)
+    label = html.escape(str(document.get("description", "")), quote=True)
+    return re.sub(r"^<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
+
+
+def _renamed(svg: str) -> str:
+    places: dict[str, int] = {}
+
+    def numbered(match: re.Match[str]) -> str:
+        return f"{match[1]}{places.setdefault(match[2], len(places))}"
+
+    svg = _NAME.sub(numbered, svg)
+    own = hashlib.sha256(svg.encode()).hexdigest()[:8]
+    return _NAME.sub(rf"\g<1>c{own}-\g<2>", svg)
+
+
+def data(rows: Rows) -> alt.Chart:
+    """Returns rows that travel inside the drawing, to be given marks."""
+    return alt.Chart(alt.InlineData(values=rows))
+
+
+def finished(
+    layers: Sequence[alt.Chart], description: str, height: int, width: int = WIDTH
+) -> Chart:
+    """Returns layers as one chart in the house's look, with its words inside."""
+    text = {"labelColor": MUTED, "titleColor": INK, "labelFontSize": 12, "titleFontSize": 12}
+    styled = alt.LayerChart(layer=list(layers)).properties(
+        width=width, height=height, description=description, padding=_PADDING
+    )
+    finished: Chart = (
+        styled.configure(font=FONT, background="#ffffff", aria=False)
+        .configure_view(stroke=None)
+        .configure_axis(
+            **text, titleFontWeight="normal", titlePadding=10, gridColor=GRID, domainColor=GREY,
+            tickColor=GREY, labelPadding=6, tickCount=6,
+        )
+        .configure_legend(
+            orient="top", direction="horizontal", labelColor=INK, labelFontSize=12,
+            symbolOpacity=1, offset=14, labelLimit=280, columnPadding=32,
+        )
+    )  # fmt: skip
+    return finished
+
+
+def kind_colour(kinds: Sequence[str]) -> alt.Color:
+    """Returns the colours of exact and released figures."""
+    colours = {EXACT: VERMILLION, RELEASED: BLUE}
+    scale = alt.Scale(domain=list(kinds), range=[colours[kind] for kind in kinds])
+    return alt.Color("what:N", title=None, scale=scale)
+
+
+def kind_shape(kinds: Sequence[str]) -> alt.Shape:
+    """Returns the shapes of exact and released figures."""
+    shapes = {EXACT: "diamond", RELEASED: "circle"}
+    scale = alt.Scale(domain=list(kinds), range=[shapes[kind] for kind in kinds])
+    return alt.Shape("what:N", title=None, scale=scale)
+
+
+def margin_text(rows: Rows, y: alt.Y, **style: Any) -> alt.Chart:
+    """Returns texts to the right of the frame, each at its height."""
+    marks = data(rows).mark_text(align="left", dx=10, fontSize=12, **({"color": MUTED} | style))
+    placed: alt.Chart = marks.encode(x=alt.value("width"), y=y, text="text:N")
+    return placed
+
+
+def unit_domain(values: Sequence[float]) -> list[float]:
+    """Returns a domain within [0, 1], in steps of 0.05, at least 0.1 wide, around the values."""
+    if not values:
+        return [0.0, 1.0]
+    high = min(1.0, math.ceil((max(values) + 0.005) * 20) / 20)
+    low = max(0.0, math.floor((min(values) - 0.005) * 20) / 20)
+    return [max(0.0, round(min(low, high - 0.1), 2)), round(high, 2)]

@@ -1,0 +1,1 @@
+"""Statistics that hold a privacy claim against what was released."""

@@ -1,0 +1,1 @@
+"""Facts about runs, frozen: figures with intervals, warnings, comparisons, and how they read."""

@@ -1,0 +1,283 @@
+"""The Dossier: every fact about one run, frozen, from which pages and reports are made.
+
+A report is a function of a dossier and of nothing else, so that two reports of
+one run cannot disagree. Facts marked *simulation only* were computed from all
+hospitals' records in one place, which no real consortium can do; they are
+``None`` for a real run.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from compliance.facts.interval import Interval
+from compliance.facts.model_warnings import model_warnings
+from compliance.facts.risk_figures import RiskFigures
+from compliance.privacy.claims import if_more_collude, while_few_collude
+from compliance.privacy.rounding import rounded_up
+from protocol.transport.privacy_summary import Summary
+
+#: How the reason begins why a finished run was marked failed afterwards.
+CONTRADICTED = "Contradicted by the red team"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecondOpinionFacts:
+    """What was compared when a hospital joined: see ``privacy_summary.Summary``."""
+
+    engine: str
+    torch: str
+    opacus: str
+    engine_distance: float | None
+    opacus_distance: float | None
+    opacus_epsilon: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteFacts:
+    """One hospital in one run."""
+
+    site: str
+    declared_patients: int
+    privacy: Summary  # what the hospital signed
+    released_accuracy: Interval | None
+    released_sensitivity: Interval | None
+    released_specificity: Interval | None
+    exact_auroc: float | None  # simulation only
+    exact_accuracy: float | None  # simulation only
+    train_patients: int | None  # simulation only
+    test_patients: int | None  # simulation only
+    second_opinion: SecondOpinionFacts | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundFacts:
+    """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites."""
+
+    number: int
+    attempt: int
+    purpose: str
+    state: str
+    context: str
+    survivors: tuple[str, ...]
+    dropped: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    model_digest: str | None
+    opened_at: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryFacts:
+    """One line of the audit log."""
+
+    index: int
+    time: str
+    type: str
+    payload: str
+    leaf_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """The first signed head of the consortium's log that covers all entries of the run."""
+
+    root: str
+    size: int
+    checkpoint: str
+    entries: tuple[EntryFacts, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What came of verifying the whole folder when a document was made: under which key, what."""
+
+    key: str
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dossier:
+    """One run, whole."""
+
+    run_id: str
+    state: str  # running | interrupted | finished | stopped | failed | refused
+    failure: str | None
+    simulation: bool
+    test_noise: bool
+    started_at: str
+    ended_at: str | None
+    seconds: float | None
+    seed: int
+    sweep: str | None
+    sweep_share: float | None  # of the budget for life, by all runs of the sweep, at most
+    study_name: str
+    study_title: str
+    study_purpose: str
+    study_digest: str
+    study: dict[str, Any]  # the study document as registered
+    threshold: int
+    colluders: int
+    rounds_planned: int
+    rounds: tuple[RoundFacts, ...]
+    sites: tuple[SiteFacts, ...]
+    model_digest: str | None
+    snapshot: str | None
+    auroc_released: Interval | None
+    accuracy_released: Interval | None
+    exact_auroc: float | None  # simulation only
+    exact_accuracy: float | None  # simulation only
+    audit: Audit
+    environment: dict[str, str]
+    verification: Verification | None = None  # None: nothing was verified
+    risks: RiskFigures | None = None
+    unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
+
+    @property
+    def rounds_trained(self) -> int:
+        """How many training rounds were finished."""
+        return len([r for r in self.rounds if r.purpose == "training" and r.model_digest])
+
+    @property
+    def shares_noise(self) -> bool:
+        """True when the hospitals' noise protects their training patients only together."""
+        return any(site.privacy.mode == "distributed" for site in self.sites)
+
+    @property
+    def contradicted(self) -> bool:
+        """True when a red team showed that what the hospitals claimed does not hold."""
+        return (self.failure or "").startswith(CONTRADICTED)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to say of a model that is no use or whose risks are wrong; see model_warnings."""
+        return model_warnings(self.exact_auroc, self.auroc_released, self.risks)
+
+    @property
+    def protected(self) -> bool:
+        """True when a patient-level differential privacy claim is made at all."""
+        return (
+            bool(self.sites)
+            and not self.test_noise
+            and not self.contradicted
+            and all(s.privacy.epsilon is not None for s in self.sites)
+        )
+
+    @property
+    def claim(self) -> str:
+        """The privacy claim in one plain sentence, for people who sign."""
+        if self.test_noise:
+            return "No privacy is claimed: this run used fixed test noise."
+        if not self.sites:
+            return "No privacy is claimed: no hospital has joined this run."
+        if self.contradicted:
+            return "No privacy is claimed: the red team contradicted what the hospitals had signed."
+        if not self.protected:
+            return "No privacy is claimed: this run trained without differential privacy."
+        worst = max(
+            max(s.privacy.epsilon or 0.0, s.privacy.evaluation_epsilon or 0.0) for s in self.sites
+        )
+        delta = max(s.privacy.delta or 0.0 for s in self.sites)
+        return (
+            f"Whatever anyone does with this run's outputs, {self._unit} changes the "
+            f"probability of any conclusion by a factor of at most exp({_upwards(worst)}), "
+            f"except with probability {_upwards(delta)}, at each hospital that treated "
+            "the patient." + self._condition
+        )
+
+    @property
+    def _unit(self) -> str:
+        """What is protected; the weaker unit where the hospitals' differ."""
+        if any(s.privacy.unit == "record" for s in self.sites):
+            return "the presence of one single record (not of a patient with several)"
+        return "the presence of one patient's records"
+
+    @property
+    def _condition(self) -> str:
+        """What the claim rests on beside the mechanism; empty where on nothing."""
+        fallbacks = [s.privacy.fallback_epsilon for s in self.sites]
+        left = max((f for f in fallbacks if f is not None), default=None)
+        if left is None:
+            return ""
+        return (
+            f" The noise of training is shared: this holds {while_few_collude(self.colluders)}; "
+            f"{if_more_collude(self.colluders)}, exp({_upwards(left)})."
+        )
+
+
+def _upwards(value: float) -> str:
+    """Returns a figure with three digits that is never smaller than the figure itself.
+
+    >>> _upwards(1.2341), _upwards(2.0), _upwards(1e-5)
+    ('1.24', '2', '1e-5')
+    """
+    return f"{rounded_up(value):g}".replace("e-0", "e-")
+
+
+def run_json(dossier: Dossier) -> dict[str, Any]:
+    """Returns the run as the ``--json`` of every command shows it."""
+    return {
+        "run_id": dossier.run_id,
+        "state": dossier.state,
+        "failure": dossier.failure,
+        "study": {
+            "name": dossier.study_name,
+            "title": dossier.study_title,
+            "digest": dossier.study_digest,
+        },
+        "seed": dossier.seed,
+        "sweep": dossier.sweep,
+        "sweep_share": dossier.sweep_share,
+        "simulation": dossier.simulation,
+        "test_noise": dossier.test_noise,
+        "claim": dossier.claim,
+        "started_at": dossier.started_at,
+        "ended_at": dossier.ended_at,
+        "seconds": dossier.seconds,
+        "rounds": dossier.rounds_trained,
+        "rounds_planned": dossier.rounds_planned,
+        "model_digest": dossier.model_digest,
+        "snapshot": dossier.snapshot,
+        "warnings": list(dossier.warnings),
+        "auroc": dossier.exact_auroc,
+        "auroc_is": "exact, pooled over all test patients: simulation only",
+        "auroc_released": _interval(dossier.auroc_released),
+        "accuracy": dossier.exact_accuracy,
+        "accuracy_released": _interval(dossier.accuracy_released),
+        "risks_released": None if dossier.risks is None else asdict(dossier.risks),
+        "epsilon": {
+            s.site: {
+                "epsilon": s.privacy.epsilon,
+                "delta": s.privacy.delta,
+                "unit": s.privacy.unit,
+                "mode": s.privacy.mode,
+                "evaluation_epsilon": s.privacy.evaluation_epsilon,
+                "two_hospitals_epsilon": s.privacy.epsilon_two_hospitals,
+                "group_of_two_epsilon": s.privacy.epsilon_group_of_two,
+                "group_of_three_epsilon": s.privacy.epsilon_group_of_three,
+                "fallback_epsilon": s.privacy.fallback_epsilon,
+                "budget_epsilon": s.privacy.budget_epsilon,
+                "budget_share": s.privacy.budget_share,
+                "run_share": s.privacy.run_share,
+            }
+            for s in dossier.sites
+        },
+        "sites": {
+            s.site: {
+                "auroc": s.exact_auroc,
+                "accuracy": s.exact_accuracy,
+                "accuracy_released": _interval(s.released_accuracy),
+                "sensitivity_released": _interval(s.released_sensitivity),
+                "specificity_released": _interval(s.released_specificity),
+                "train_patients": s.train_patients,
+                "test_patients": s.test_patients,
+                "second_opinion": asdict(s.second_opinion) if s.second_opinion else None,
+            }
+            for s in dossier.sites
+        },
+        "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
+        "environment": dossier.environment,
+    }
+
+
+def _interval(interval: Interval | None) -> dict[str, Any] | None:
+    return None if interval is None else asdict(interval)

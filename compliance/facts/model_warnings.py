@@ -1,0 +1,98 @@
+"""What to say of a model that is no use, or whose risks are wrong: from figures that are known.
+
+One place for page, report, terminal and ``--json``. Each sentence is a finding, a colon, and
+what to do. A figure that was withheld says nothing, and an interval must leave no doubt.
+"""
+
+from compliance.facts.interval import Interval
+from compliance.facts.released_metrics import NEXT_TO_CHANCE
+from compliance.facts.risk_figures import RiskFigures
+
+_ADVICE = "collegium study plan advises learning rate, clip and steps."
+#: Below this sensitivity at a risk of 0.5 the threshold is warned about.
+_FEW_FOUND = 0.1
+
+
+def model_warnings(
+    exact: float | None, released: Interval | None, risks: RiskFigures | None
+) -> tuple[str, ...]:
+    """Returns the warnings about a model; none where nothing is known against it.
+
+    Args:
+        exact: its exact AUROC, in a simulation; then the released one is not asked.
+        released: its released AUROC.
+        risks: what the released counts say of its risks.
+    """
+    order = _of_exact(exact) if exact is not None else _of_released(released)
+    return tuple(said for said in (order, *_of_risks(risks)) if said is not None)
+
+
+def _of_exact(auroc: float) -> str | None:
+    if auroc < 0.5:
+        return f"The model orders patients worse than chance (AUROC {auroc:.3f}): {_ADVICE}"
+    if auroc < NEXT_TO_CHANCE:
+        return f"The model has learned next to nothing (AUROC {auroc:.3f}): {_ADVICE}"
+    return None
+
+
+def _of_released(released: Interval | None) -> str | None:
+    if released is None or released.low is None or released.high is None:
+        return None
+    found = f"(AUROC {released.low:.2f} to {released.high:.2f})"
+    if released.high < 0.5:
+        return f"The model orders patients worse than chance {found}: {_ADVICE}"
+    if released.low <= 0.5:
+        return (
+            f"The model cannot be distinguished from chance {found}: more test patients or a "
+            f"larger epsilon would show more; {_ADVICE}"
+        )
+    return None
+
+
+def _of_risks(risks: RiskFigures | None) -> tuple[str | None, ...]:
+    if risks is None:
+        return ()
+    return _of_mean(risks), _of_threshold(risks), _of_brier(risks)
+
+
+def _of_mean(risks: RiskFigures) -> str | None:
+    lacking = risks.lacking
+    if not risks.contradict or lacking.low is None or lacking.high is None:
+        return None
+    too = "low" if lacking.low > 0 else "high"
+    off = sorted(abs(bound) for bound in (lacking.low, lacking.high))
+    found = (
+        f"The model's risks are too {too} ({risks.mean_risk.value:.2f} in the mean, while "
+        f"{risks.ill.value:.2f} of the patients are ill; off by {off[0]:.2f} to {off[1]:.2f})"
+    )
+    if risks.shift is None:
+        return f"{found}: use it to order patients only."
+    return (
+        f"{found}: add {risks.shift:+.2f} to its output, the logit, before it is read as a risk. "
+        "That follows from the released counts, costs no privacy and leaves the AUROC as it is."
+    )
+
+
+def _of_threshold(risks: RiskFigures) -> str | None:
+    most = risks.sensitivity.high
+    if most is None or most >= _FEW_FOUND:
+        return None
+    return (
+        "At a risk of 0.5 the model finds fewer than a tenth of the ill (sensitivity "
+        f"{_between(risks.sensitivity)}): choose a threshold near the share of the ill; the "
+        "AUROC does not depend on it."
+    )
+
+
+def _of_brier(risks: RiskFigures) -> str | None:
+    least = risks.excess_brier.low
+    if least is None or least <= 0 or (risks.contradict and risks.shift is not None):
+        return None  # where a correction is given, this follows from what it corrects
+    return (
+        "The model's risks are worse than giving every patient the share of the ill (Brier score "
+        f"{_between(risks.excess_brier)} above): use it to order patients only; {_ADVICE}"
+    )
+
+
+def _between(found: Interval) -> str:
+    return f"{found.low:.2f} to {found.high:.2f}"

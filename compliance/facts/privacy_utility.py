@@ -1,0 +1,211 @@
+"""Utility against privacy: what one run achieved, and what several runs say together.
+
+Kept apart from the charts, so that the coordinator can hand these facts out
+without a charting library in its process.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from compliance.facts.released_metrics import NEXT_TO_CHANCE
+
+EXACT = "exact (simulation only)"
+RELEASED = "released"
+
+LOCAL, DISTRIBUTED, NONE, POOLED = "local", "distributed", "none", "pooled"
+#: The modes in the order in which they are shown, and what people read.
+MODES = {
+    LOCAL: "local noise",
+    DISTRIBUTED: "shared noise",
+    POOLED: "pooled reference (simulation only)",
+    NONE: "no privacy",
+}
+_ORDER = {mode: place for place, mode in enumerate(MODES)}
+#: What is said of a run that diverged, or whose AUROC is next to chance.
+NO_BETTER = "no better than chance"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtilityPoint:
+    """The AUROC that one run reached on its test patients.
+
+    ``epsilon`` is the claim for one patient, None when the run trained without
+    privacy; ``kind`` is ``EXACT`` or ``RELEASED``. ``mode`` says what protected
+    the patients; ``POOLED`` is no run of a consortium but a reference with all
+    records in one place. ``split`` tells one split of the patients into training and
+    test from another; 0 where the study or the hospitals themselves fix it. ``low`` and
+    ``high`` are the 95 % interval of a released figure, None for an exact one.
+
+    Raises:
+        ValueError: a figure is not a finite number, or kind or mode are unknown.
+    """
+
+    epsilon: float | None
+    seed: int
+    auroc: float
+    kind: str
+    mode: str
+    split: int = 0
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.epsilon is not None and not 0 < self.epsilon < math.inf:
+            raise ValueError(f"epsilon must be finite and positive, got {self.epsilon!r}")
+        if not math.isfinite(self.auroc):
+            raise ValueError(f"an AUROC is a finite number, got {self.auroc!r}")
+        if self.kind not in (EXACT, RELEASED):
+            raise ValueError(f"kind must be {EXACT!r} or {RELEASED!r}, got {self.kind!r}")
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {', '.join(MODES)}, got {self.mode!r}")
+        if self.mode != POOLED and (self.mode == NONE) != (self.epsilon is None):
+            raise ValueError(f"mode {self.mode} does not go with epsilon {self.epsilon}")
+
+    @property
+    def is_next_to_chance(self) -> bool:
+        """True for an exact AUROC below 0.55, and a released one whose interval holds 0.5."""
+        if self.kind == RELEASED:
+            return self.low is not None and self.low <= 0.5
+        return self.auroc < NEXT_TO_CHANCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withheld:
+    """A finished run whose released AUROC was withheld, and why: it stands in no mean."""
+
+    epsilon: float | None
+    seed: int
+    mode: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class UtilityLevel:
+    """All runs of one kind and mode at one epsilon: mean, and the range of the runs.
+
+    ``num_withheld`` further runs released nothing, and ``why`` says the reason: the
+    mean is over the others alone. ``num_next_to_chance`` of the runs are no better than chance.
+    """
+
+    epsilon: float | None
+    kind: str
+    mode: str
+    mean: float
+    low: float
+    high: float
+    num_runs: int
+    num_withheld: int = 0
+    why: str = ""
+    num_next_to_chance: int = 0
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether others may be held against it: none of its runs is no better than chance."""
+        return not self.num_next_to_chance
+
+
+def utility_levels(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
+) -> tuple[UtilityLevel, ...]:
+    """Returns a level for each kind, mode and epsilon, by kind, then mode, then rising epsilon.
+
+    Runs without privacy come last of their mode: no privacy is epsilon without bound.
+
+    >>> figures = enumerate([0.8, 0.9])
+    >>> runs = [
+    ...     UtilityPoint(epsilon=1.0, seed=s, auroc=a, kind=EXACT, mode=LOCAL) for s, a in figures
+    ... ]
+    >>> [(level.epsilon, round(level.mean, 3), level.num_runs) for level in utility_levels(runs)]
+    [(1.0, 0.85, 2)]
+    """
+    groups: dict[tuple[str, int, float], list[UtilityPoint]] = {}
+    for point in points:
+        epsilon = math.inf if point.epsilon is None else point.epsilon
+        groups.setdefault((point.kind, _ORDER[point.mode], epsilon), []).append(point)
+    levels = (_level(group) for _, group in sorted(groups.items(), key=lambda item: item[0]))
+    return tuple(_without(level, withheld) for level in levels)
+
+
+def _without(level: UtilityLevel, withheld: Sequence[Withheld]) -> UtilityLevel:
+    """Returns a level with the runs that are missing in its mean."""
+    if level.kind != RELEASED:
+        return level
+    own = [one for one in withheld if (one.mode, one.epsilon) == (level.mode, level.epsilon)]
+    return replace(level, num_withheld=len(own), why=reasons(own))
+
+
+def wholly_withheld(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
+) -> tuple[tuple[Withheld, ...], ...]:
+    """Returns the groups of one mode and epsilon of which not a single run released a figure."""
+    known = {(point.mode, point.epsilon) for point in points if point.kind == RELEASED}
+    groups: dict[tuple[int, float], list[Withheld]] = {}
+    for one in withheld:
+        if (one.mode, one.epsilon) not in known:
+            epsilon = math.inf if one.epsilon is None else one.epsilon
+            groups.setdefault((_ORDER[one.mode], epsilon), []).append(one)
+    return tuple(tuple(group) for _, group in sorted(groups.items()))
+
+
+def reasons(withheld: Sequence[Withheld]) -> str:
+    """Returns why runs were withheld, each reason once."""
+    return ", ".join(sorted({one.why for one in withheld}))
+
+
+def supports_line(points: Sequence[UtilityPoint]) -> bool:
+    """Whether a line may join the means of these points, which are of one kind and mode.
+
+    Exact figures: always. Released ones: only where the means at the smallest and
+    the largest epsilon differ by more than the 95 % interval of a difference
+    between two runs. That is sqrt(2) times the widest half interval: more seeds do
+    not make it narrower, for they are tested on the same patients.
+
+    >>> def run(epsilon, auroc, half):
+    ...     return UtilityPoint(epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=LOCAL,
+    ...                         low=auroc - half, high=auroc + half)
+    >>> supports_line([run(0.5, 0.7, 0.05), run(2.0, 0.8, 0.05)])
+    True
+    >>> supports_line([run(0.5, 0.7, 0.2), run(2.0, 0.8, 0.05)])
+    False
+    """
+    released = [p for p in points if p.kind == RELEASED and p.epsilon is not None]
+    if not released:
+        return True
+    halves = [(p.high - p.low) / 2 for p in released if p.low is not None and p.high is not None]
+    if len(halves) < len(released):
+        return False
+    means = [level.mean for level in utility_levels(released)]
+    return abs(means[-1] - means[0]) > math.sqrt(2) * max(halves)
+
+
+def means_tell(level: UtilityLevel, points: Sequence[UtilityPoint]) -> bool:
+    """Whether a level's mean may be given: as ``supports_line`` says of its kind and mode."""
+    return supports_line([p for p in points if (p.kind, p.mode) == (level.kind, level.mode)])
+
+
+def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
+    reached = [point.auroc for point in group]
+    return UtilityLevel(
+        epsilon=group[0].epsilon,
+        kind=group[0].kind,
+        mode=group[0].mode,
+        mean=statistics.fmean(reached),
+        low=min(reached),
+        high=max(reached),
+        num_runs=len(reached),
+        num_next_to_chance=sum(point.is_next_to_chance for point in group),
+    )
+
+
+def compares_modes(points: Sequence[UtilityPoint]) -> bool:
+    """Whether the points tell one mode of privacy from another, or from a pooled reference."""
+    modes = {point.mode for point in points} - {NONE}
+    return POOLED in modes or len(modes) > 1
+
+
+def best_known(points: Sequence[UtilityPoint]) -> tuple[UtilityPoint, ...]:
+    """Returns the points to compare modes by: the exact ones, or where there are none, all."""
+    exact = tuple(point for point in points if point.kind == EXACT)
+    return exact or tuple(points)

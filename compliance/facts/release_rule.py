@@ -1,0 +1,60 @@
+"""Which AUROC is released: decided by the classes' sizes, never by the counts it is read from.
+
+Rules:
+
+1. The sizes come from the tables that the hospitals sign, whose noise is not the
+   counts'. So the choice tells nothing about the counts' noise, and among released
+   figures as many intervals hold the truth as among all.
+2. With these sizes and this noise, the interval of a model of an AUROC of
+   ``ASSUMED_AUROC`` must be narrow enough to tell 0.75 from chance.
+"""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.facts.released_metrics import ASSUMED_AUROC, WIDEST, auroc_from_histogram
+from protocol.vectors.score_grid import ScoreGrid
+
+#: A class of fewer patients than this is too small, whatever the noise.
+_FEWEST = 1.0
+
+
+def is_released(negatives: float, positives: float, *, bins: int, noise_sigma: float) -> bool:
+    """Returns whether an AUROC over so many patients of each class, with this noise, is released.
+
+    Args:
+        negatives, positives: patients of each class, as the signed tables have them: with
+            noise, negative ones too.
+        bins: how many the counts have of each class.
+        noise_sigma: deviation of the noise in each of the pooled counts, in patients.
+    """
+    patients = negatives + positives
+    if min(negatives, positives) < _FEWEST:
+        return False
+    counts = expected_counts(patients, bins, ASSUMED_AUROC, positives / patients)
+    found = auroc_from_histogram(counts, noise_sigma)
+    return found.value is not None and found.value - found.low <= WIDEST
+
+
+def expected_counts(
+    patients: float,
+    bins: int,
+    auroc: float = ASSUMED_AUROC,
+    prevalence: float = 0.5,
+) -> NDArray[np.float64]:
+    """Returns the (2, bins) counts to expect: of healthy patients, then of ill ones.
+
+    Scores of both are normal with deviation 1 and lie apart as far as the
+    AUROC says, on a grid around all of them (``protocol.vectors.score_grid``).
+    """
+    apart = NormalDist().inv_cdf(auroc) * math.sqrt(2)
+    spread = math.sqrt(1 + apart**2 * prevalence * (1 - prevalence))
+    edges = ScoreGrid(centre=apart * (prevalence - 0.5), spread=spread).edges(bins)
+    rows = []
+    for centre, share in ((-apart / 2, 1 - prevalence), (apart / 2, prevalence)):
+        below = [0.0, *(NormalDist(centre).cdf(float(edge)) for edge in edges), 1.0]
+        rows.append(np.diff(below) * patients * share)
+    return np.array(rows)

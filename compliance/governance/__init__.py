@@ -1,0 +1,1 @@
+"""Decisions about studies: approvals, the documents approved, promises held to the study."""

@@ -1,0 +1,98 @@
+"""Holds what a hospital signs about its privacy to what the study fixes for it.
+
+Everybody's figures are computed with the noise that each hospital signs. A
+hospital that could sign any noise would widen or narrow all intervals, or end
+the run after all have paid.
+"""
+
+from protocol.encoding import Json
+from protocol.errors import MessageRefused
+from protocol.study.privacy import PatientPrivacy, Privacy
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import Summary
+
+#: How far a signed figure may be off, as a part of it: accountants of two versions round.
+_ROUNDING = 0.005
+
+
+def require_promised(study: Study, word: Summary, *, test_noise: bool, priced: bool) -> None:
+    """Refuses a word that promises something else than the study fixes for its hospital.
+
+    Args:
+        study: the run's.
+        word: what the hospital signed.
+        test_noise: whether the run is one of fixed test noise.
+        priced: whether a training on drawn patients is calibrated and priced too, which takes
+            about a second; everything else takes milliseconds.
+
+    Raises:
+        MessageRefused: says what it promises, and what the study fixes.
+    """
+    if word.site not in study.site_names:
+        raise MessageRefused(f"the study has no hospital {word.site}")
+    privacy = study.privacy_of(word.site)
+    for name, fixed in _fixed(study, privacy, test_noise=test_noise).items():
+        said = getattr(word, name)
+        if said != fixed:
+            raise MessageRefused(_differs(word.site, name, said, fixed))
+    if isinstance(privacy, PatientPrivacy):
+        _require_noise(study, privacy, word, priced=priced)
+
+
+def _fixed(study: Study, privacy: Privacy, *, test_noise: bool) -> dict[str, Json]:
+    """Returns the fields that a study leaves no choice in."""
+    fixed: dict[str, Json] = {
+        "study_digest": study.digest,
+        "mode": privacy.mode,
+        "sampling_rate": privacy.sampling_rate,
+        "steps": study.training.steps,
+        "releases": study.releases,
+        "evaluation_releases": study.evaluation.attempts,
+    }
+    if not isinstance(privacy, PatientPrivacy):
+        nothing = ("delta", "clip", "noise_multiplier", "evaluation_noise_multiplier", *_CLAIMS)
+        return fixed | {"unit": "patient", "noise": "none"} | dict.fromkeys(nothing)
+    fixed |= {"unit": privacy.unit, "clip": privacy.clip}
+    if test_noise:  # protects nobody, so nothing is claimed
+        return fixed | {"noise": "fixed test noise", "delta": None} | dict.fromkeys(_CLAIMS)
+    return fixed | {"noise": "exact", "delta": privacy.delta}
+
+
+_CLAIMS = ("epsilon", "evaluation_epsilon", "fallback_epsilon")
+
+
+def _require_noise(study: Study, privacy: PatientPrivacy, word: Summary, *, priced: bool) -> None:
+    # Loads an accountant: lists of runs, which import this file, do without.
+    from compliance.privacy.accounting import epsilon
+    from compliance.privacy.promised_noise import evaluation_event, training_event
+
+    try:
+        counting = evaluation_event(study, privacy, study.evaluation_epsilon_of(word.site))
+        _require_near(word, "evaluation_noise_multiplier", counting.noise_multiplier)
+        if word.noise == "exact":
+            _require_near(word, "evaluation_epsilon", epsilon(counting, privacy.delta))
+            _require_most(word, "epsilon", privacy.epsilon)
+        if privacy.sampling_rate < 1 and not priced:
+            return
+        training = training_event(study, privacy)
+        _require_near(word, "noise_multiplier", training.noise_multiplier)
+        if word.noise == "exact":
+            _require_near(word, "epsilon", epsilon(training, privacy.delta))
+    except ValueError as error:
+        raise MessageRefused(f"the study's noise cannot be calibrated: {error}") from error
+
+
+def _require_near(word: Summary, name: str, fixed: float) -> None:
+    said = getattr(word, name)
+    if said is None or not abs(said - fixed) <= _ROUNDING * fixed:
+        raise MessageRefused(_differs(word.site, name, said, fixed))
+
+
+def _require_most(word: Summary, name: str, most: float) -> None:
+    said = getattr(word, name)
+    if said is None or not said <= most * (1 + _ROUNDING):
+        raise MessageRefused(_differs(word.site, name, said, most))
+
+
+def _differs(site: str, name: str, said: object, fixed: object) -> str:
+    return f"{site} signed {name} {said}, and the study fixes {fixed} for it"

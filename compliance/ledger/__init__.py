@@ -1,0 +1,1 @@
+"""The hospital's privacy ledger: rows, their chain, heads kept outside, and priced plans."""

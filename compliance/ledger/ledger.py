@@ -1,0 +1,692 @@
+"""The hospital's privacy ledger: reserve before work, SENT before the first byte leaves.
+
+Rules:
+
+1. One budget for the hospital's population, for life. It cannot be changed.
+2. A run reserves its whole plan before anything is computed. What is reserved
+   and not released counts as spent, so two runs cannot jointly overrun.
+3. A plan is charged to training patients, to test patients, or to both. Only a
+   hospital that keeps every patient on one side for life charges one of the two
+   alone: a patient then pays the larger, else the sum.
+4. A release is durably SENT before its first byte leaves, and then it is paid
+   for, whatever happens next. SENT shares never exceed their reservation. The
+   same noised vector under another mask is the same release: paid once.
+5. State changes are new rows: RESERVED, SENT, then SETTLED and RELEASED.
+   Nothing is updated or deleted. Each row holds the hash of the row before it;
+   the first holds the hash of the budget.
+6. rho is booked at the budget's two orders, as whole numbers of picorho, each step
+   rounded up and the capacity down, so that shares of a plan add up to the plan
+   exactly. A plan fits that keeps within the capacity at either order.
+7. The head after each SENT is listed outside the database too, durably, before
+   the booking returns (``listed_heads.py``). A ledger that lacks the newest listed
+   head, or one that others hold, is an older copy: it books nothing.
+8. Such a ledger may be written off: what the lost parts can have spent is booked
+   beside what this copy has spent, beyond the capacity where it must be, so that
+   the figure is never too low (``rollback.py``).
+
+This file decides; ``store.py`` keeps the rows and makes a transaction durable.
+"""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Protocol
+
+from compliance.ledger.chain import (
+    Book,
+    append_to,
+    broken,
+    head_of,
+    require_budget,
+    verified,
+)
+from compliance.ledger.entries import (
+    NOTHING,
+    PARTITIONS,
+    PAYERS,
+    Budget,
+    Entry,
+    Forecast,
+    LedgerSummary,
+    OpenPlan,
+    Partition,
+    PartitionSummary,
+    Payers,
+    Plan,
+    Reservation,
+    Rho,
+    SentToken,
+    State,
+)
+from compliance.ledger.listed_heads import FIRST, Head, Heads, Kind
+from compliance.ledger.rollback import (
+    forks_of,
+    listing,
+    lost_at_most,
+    missing_heads,
+    require_known,
+    require_newest,
+    written_off,
+)
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.rounding import percent, percent_left
+from protocol.encoding import canonical, parse_canonical
+from protocol.errors import (
+    BudgetSpent,
+    LedgerBroken,
+    MessageRefused,
+    PolicyRefused,
+    StoreBroken,
+    UpdateRefused,
+)
+
+
+class LedgerStorage(Protocol):
+    """Where the rows are kept: by the hospital's database, or by a test's fake."""
+
+    @property
+    def ledger_heads(self) -> Heads:
+        """The ledger's heads, listed outside the database."""
+
+    def transaction(self) -> AbstractContextManager[Book]:
+        """Returns a transaction that excludes every other one from its start.
+
+        Left normally it is durable; left by an exception nothing happened.
+        """
+
+    def now(self) -> str:
+        """Returns the time as text, for the record only: no rule reads it."""
+
+
+class Ledger:
+    """The rules over a storage. Several processes may hold a ledger on one storage."""
+
+    def __init__(self, storage: LedgerStorage) -> None:
+        self._storage = storage
+
+    def open_budget(
+        self, *, epsilon_max: float, delta: float, signed_by: str, unit: str = "patient"
+    ) -> Filter:
+        """Opens the budget of this hospital's patients, for life; returns its filter.
+
+        ``unit`` is what the budget counts for: each patient, or each record.
+
+        Opening it again with the same figures changes nothing.
+
+        Raises:
+            PolicyRefused: it was opened with other figures.
+            ValueError: figures that no filter accepts, or nobody signed.
+        """
+        if not signed_by.strip():
+            raise ValueError("signed_by must name who opens the budget")
+        wanted = Filter(epsilon_max=float(epsilon_max), delta=float(delta))
+        with self._storage.transaction() as book:
+            if book.budget() is None and book.last() is None:
+                book.save_budget(
+                    Budget.of(wanted, signed_by=signed_by, opened_at=self._storage.now(), unit=unit)
+                )
+            budget = require_budget(book)
+        if (budget.epsilon_max, budget.delta) != (wanted.epsilon_max, wanted.delta):
+            raise PolicyRefused(
+                f"this hospital's budget was opened for life with epsilon {budget.epsilon_max:g} "
+                f"at delta {budget.delta:g}; it cannot become epsilon {wanted.epsilon_max:g} at "
+                f"delta {wanted.delta:g}: leave the budget as it is (in a simulation also: take "
+                "a new --out)"
+            )
+        if budget.unit != unit:
+            raise PolicyRefused(
+                f"this hospital's budget was opened for life for each {budget.unit}; it cannot "
+                f"become one for each {unit}"
+            )
+        return wanted
+
+    def reserve(
+        self,
+        *,
+        study: str,
+        run: str,
+        partition: Payers,
+        purpose: str,
+        event: SampledGaussian,
+        most_runs: int | None = None,
+    ) -> Reservation:
+        """Books a whole plan, or refuses it; to be called before any work.
+
+        Asking again for what this run has open returns the same reservation,
+        so that a restarted hospital does not pay twice.
+
+        Args:
+            study, run: whose plan it is.
+            partition: whose patients pay, see rule 3.
+            purpose: what for.
+            event: the whole plan.
+            most_runs: how many runs of the study its people have approved in
+                all; None where nobody has to.
+
+        Raises:
+            BudgetSpent: the filter has no room; nothing was booked.
+            PolicyRefused: no budget was opened, the run has another plan open,
+                or the study has had the runs that were approved.
+            LedgerBroken: the chain is damaged, or the ledger is an older copy.
+            ValueError: unknown partition, or an event that releases nothing.
+        """
+        _require_payers(partition)
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+            entries = verified(book)
+            require_newest(book, self._storage.ledger_heads)
+            _require_approved(entries, study, run, most_runs)
+            same = _open_reservation(entries, (study, run, partition, purpose))
+            if same is not None:
+                if _stored_event(same) != event:
+                    raise PolicyRefused(f"run {run} has another {purpose} plan open: settle it")
+                return _reservation(same)
+            price = _admit(book, budget, partition, event)
+            plan = Entry(
+                state=State.RESERVED,
+                study=study,
+                run=run,
+                partition=partition,
+                purpose=purpose,
+                event_json=_event_text(event),
+                rho_upper=price.upper,
+                rho_lower=price.lower,
+            )
+            entry = self._append(book, plan)
+        self._list(entry)
+        return _reservation(entry)
+
+    def mark_sent(
+        self,
+        reservation: Reservation,
+        *,
+        context: str,
+        event: SampledGaussian,
+        blob: str,
+        content: str,
+    ) -> SentToken:
+        """Books one release of a reservation, durably; returns what the sender demands.
+
+        Args:
+            reservation: the run's plan.
+            context: digest of the round's context; one release for each.
+            event: this release's share of the plan.
+            blob: digest of the masked bytes that will leave.
+            content: digest of the noised vector under the mask.
+
+        Guarantee: when it returns, a crash, a power cut or a database restored from
+        a backup cannot undo the booking unnoticed.
+        The same context with the same bytes is booked once: bytes may be re-sent.
+        The same content in another context is booked at no cost.
+
+        Raises:
+            UpdateRefused: other bytes were sent in this context.
+            BudgetSpent: the reservation does not hold this share, or is settled.
+            LedgerBroken: the reservation or the newest entry is not as booked, or the
+                ledger is an older copy.
+            ValueError: a share that releases nothing.
+        """
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+            require_newest(book, self._storage.ledger_heads)
+            parent = _require_reservation(book, reservation)
+            entry = book.sent(context)
+            if entry is not None:
+                _require_same_bytes(entry, parent, blob)
+            else:
+                again = book.released(parent.number, content)
+                rho = NOTHING if again else _price_of_share(budget, parent, event)
+                _require_room(book, parent, rho)
+                release = replace(
+                    _child(parent, State.SENT, rho),
+                    context=context,
+                    blob=blob,
+                    content=content,
+                    event_json=_event_text(event),
+                )
+                entry = self._append(book, release)
+        self._list(entry)  # also of a booking before a crash, which may have come between the two
+        return _token(entry)
+
+    def confirm(self, token: SentToken) -> None:
+        """Checks that a token is this ledger's; senders call it before the first byte.
+
+        Raises:
+            UpdateRefused: this ledger has not booked what the token says.
+            LedgerBroken: it is not listed outside the database.
+        """
+        with self._storage.transaction() as book:
+            entry = book.sent(token.context)
+            if entry is None or _token(entry) != token:
+                raise UpdateRefused("the ledger has not booked this release: it must not be sent")
+        with listing():
+            newest = self._storage.ledger_heads.newest()
+        if newest.number < token.number:
+            raise LedgerBroken("the release is not listed outside the database: send nothing")
+
+    def settle(self, reservation: Reservation) -> None:
+        """Closes a plan: what was sent stays paid, the unused rest becomes free again.
+
+        Nothing that was SENT is refunded, even if its round failed. Settling
+        twice changes nothing.
+
+        Raises:
+            LedgerBroken: the reservation is not as booked.
+        """
+        with self._storage.transaction() as book:
+            parent = _require_reservation(book, reservation)
+            closed = None if _is_closed(book, parent) else self._close(book, parent)
+        if closed is not None:
+            self._list(closed)
+
+    def settle_run(self, run: str) -> None:
+        """Closes every plan of a run that cannot go on here; see ``settle``."""
+        with self._storage.transaction() as book:
+            rows = [e for e in verified(book) if (e.state, e.run) == (State.RESERVED, run)]
+        for row in rows:
+            self.settle(_reservation(row))
+
+    def forecast(self, plans: Sequence[Plan]) -> Forecast:
+        """Returns what a study's plans would take of the budget; books nothing.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+            committed = {partition: _committed(book, partition) for partition in PARTITIONS}
+        prices = [(plan.partition, budget.price(plan.event)) for plan in plans]
+        found = []
+        for partition, before in committed.items():
+            own = [price for payers, price in prices if payers in (partition, "both")]
+            if own:
+                found.append(_forecast(budget, before, own))
+        return min(found, key=lambda one: (one.runs, one.remaining))
+
+    def share_of(self, run: str) -> float:
+        """Returns the part of the budget that is booked for one run, beside all others.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget, entries = require_budget(book), book.entries()
+            booked = {
+                partition: (_committed(book, partition), _booked_for(entries, run, partition))
+                for partition in PARTITIONS
+            }
+        return max(budget.share(all_) - budget.share(all_ - own) for all_, own in booked.values())
+
+    def open_plans(self) -> tuple[OpenPlan, ...]:
+        """Returns the plans that are reserved and not settled, in the order reserved.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+            plans = _open_plans(book.entries())
+            sent = {plan.number: book.booked(plan.number, State.SENT) for plan in plans}
+        return tuple(
+            OpenPlan(
+                study=plan.study,
+                run=plan.run,
+                partition=plan.partition,
+                purpose=plan.purpose,
+                reserved_at=plan.created_at,
+                share_planned=budget.share(plan.rho),
+                share_sent=budget.share(sent[plan.number]),
+            )
+            for plan in plans
+        )
+
+    def runs_of(self, study: str) -> tuple[str, ...]:
+        """Returns the runs of a study that count: at work here, or something of them was sent."""
+        with self._storage.transaction() as book:
+            return _runs_of(book.entries(), study)
+
+    def require_unit(self, unit: str) -> None:
+        """Refuses a study that protects something else than this budget counts for.
+
+        Raises:
+            PolicyRefused: the unit is another one, or no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+        if budget.unit != unit:
+            raise PolicyRefused(
+                f"the study protects each {unit}, this hospital's budget each {budget.unit}: a "
+                "study of another unit cannot be charged to it"
+            )
+
+    @property
+    def head(self) -> str:
+        """The hash of the newest entry; of the budget, when there is none; else ``UNOPENED``."""
+        with self._storage.transaction() as book:
+            return head_of(book)
+
+    def summary(self) -> LedgerSummary:
+        """Returns spent, reserved and remaining, for each partition.
+
+        Raises:
+            PolicyRefused: no budget was opened.
+        """
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+            last = book.last()
+            return LedgerSummary(
+                epsilon_max=budget.epsilon_max,
+                delta=budget.delta,
+                head=head_of(book),
+                num_entries=last.number if last else 0,
+                partitions=tuple(_summarise(book, budget, part) for part in PARTITIONS),
+            )
+
+    def verify(self, *, remembered: Iterable[str] = ()) -> str:
+        """Checks the whole chain; returns its head.
+
+        Args:
+            remembered: heads that others hold of this ledger (the consortium's
+                log, signed messages); each must lie on the chain.
+
+        Raises:
+            LedgerBroken: names the first entry that was changed, removed,
+                inserted or moved, or says that the ledger went back in time.
+        """
+        with self._storage.transaction() as book:
+            require_known(book, remembered)
+            return head_of(book)
+
+    def require_held(self, head: str) -> None:
+        """Refuses a ledger that lacks a head; see ``verify``, which looks at the whole chain.
+
+        Raises:
+            LedgerBroken: it is an older copy.
+        """
+        with self._storage.transaction() as book:
+            last = book.last()
+            if (last is None or last.hash != head) and not book.is_followed(head):
+                require_known(book, [head])
+
+    def require_newest(self) -> None:
+        """Refuses to work with a ledger that is an older copy by the hospital's own list.
+
+        Raises:
+            LedgerBroken: it is, or the list is missing or was changed.
+        """
+        with self._storage.transaction() as book:
+            require_newest(book, self._storage.ledger_heads)
+
+    def accept_copy(self, remembered: Iterable[str]) -> None:
+        """Lets a ledger go on whose list was lost, from where it is; the hospital's people say so.
+
+        Args:
+            remembered: heads that others hold of this ledger.
+
+        Raises:
+            LedgerBroken: it lacks one of them, or one of the list: it is an older copy.
+        """
+        try:
+            listed = self._storage.ledger_heads.all()
+        except StoreBroken:
+            listed = ()  # it cannot be read: as good as lost
+        with self._storage.transaction() as book:
+            require_known(book, [*(head.hash for head in listed if head.binds), *remembered])
+            last = book.last()
+        with listing():
+            self._storage.ledger_heads.restart(
+                Head(number=last.number, hash=last.hash) if last else FIRST
+            )
+
+    def write_off(self, remembered: Iterable[str], *, signed_by: str) -> int:
+        """Lets an older copy of the ledger go on, with nothing left to spend.
+
+        Plans that are open are closed, for what they had sent may be lost. Then
+        what the lost parts can have spent is booked in both partitions, in one
+        transaction with the heads that are missing. ``verify`` knows them then.
+
+        Args:
+            remembered: heads that others hold of this ledger.
+            signed_by: who answers for it.
+
+        Returns:
+            How many heads were missing.
+
+        Raises:
+            PolicyRefused: none is missing, or no budget was opened.
+            LedgerBroken: what there is of the ledger, or of its list, is damaged itself.
+        """
+        with listing():
+            listed = self._storage.ledger_heads.all()
+        others = list(remembered)
+        with self._storage.transaction() as book:
+            budget = require_budget(book)
+            if not missing_heads(book, [*(h.hash for h in listed if h.binds), *others]):
+                raise PolicyRefused(
+                    "the ledger holds every head that is known of it: nothing is written off"
+                )
+            missing = missing_heads(book, [*(head.hash for head in listed), *others])
+            entries = book.entries()
+            forks = forks_of(entries, missing, listed)
+            for entry in _open_plans(entries):
+                self._close(book, entry)
+            for partition in PARTITIONS:
+                rest = lost_at_most(entries, partition, budget.capacity, forks)
+                plan = self._append(book, written_off(partition, rest, missing, signed_by))
+                spent = replace(_child(plan, State.SENT, rest), context=plan.hash)
+                self._append(book, spent)
+                last = self._append(book, _child(plan, State.SETTLED, rest))
+        with listing():
+            self._storage.ledger_heads.restart(Head(number=last.number, hash=last.hash))
+        return len(missing)
+
+    def _close(self, book: Book, plan: Entry) -> Entry:
+        """Settles what a plan has sent, and releases the rest; returns the last row."""
+        sent = book.booked(plan.number, State.SENT)
+        last = plan
+        if sent:
+            last = self._append(book, _child(plan, State.SETTLED, sent))
+        if plan.rho != sent or not sent:
+            last = self._append(book, _child(plan, State.RELEASED, plan.rho - sent))
+        return last
+
+    def _append(self, book: Book, draft: Entry) -> Entry:
+        return append_to(book, draft, self._storage.now())
+
+    def _list(self, entry: Entry) -> None:
+        """Lists an entry's head outside the database; that of a SENT binds, durably."""
+        kind = Kind.BINDING if entry.state is State.SENT else Kind.OTHER
+        with listing():
+            self._storage.ledger_heads.append(Head(number=entry.number, hash=entry.hash, kind=kind))
+
+
+def _require_payers(partition: str) -> None:
+    if partition not in PAYERS:
+        raise ValueError(f"partition must be one of {', '.join(PAYERS)}: {partition!r}")
+
+
+def _admit(book: Book, budget: Budget, payers: Payers, event: SampledGaussian) -> Rho:
+    """Returns the price of a plan that fits; the filter's decision."""
+    if event.is_nothing:
+        raise ValueError("a plan without steps or without patients releases nothing")
+    price = budget.price(event)
+    if price is None:
+        raise BudgetSpent("the plan protects patients with no finite epsilon: raise its noise")
+    for partition in PARTITIONS if payers == "both" else (payers,):
+        _require_held(budget, partition, _committed(book, partition), price)
+    return price
+
+
+def _require_held(budget: Budget, partition: Partition, committed: Rho, price: Rho) -> None:
+    if not budget.holds(committed + price):
+        before = budget.share(committed)
+        raise BudgetSpent(
+            f"the {partition} patients' budget does not suffice: this plan takes "
+            f"{percent(budget.share(committed + price) - before)} of it, "
+            f"{percent_left(max(0.0, 1 - before))} is left (epsilon {budget.epsilon_max:g} at "
+            f"delta {budget.delta:g}, for life). Ask for a smaller epsilon or fewer rounds (in a "
+            "simulation: a larger --budget)"
+        )
+
+
+def _forecast(budget: Budget, committed: Rho, prices: Sequence[Rho | None]) -> Forecast:
+    before = budget.share(committed)
+    known = [price for price in prices if price is not None]
+    if len(known) < len(prices):
+        return Forecast(share=None, remaining=max(0.0, 1 - before), runs=0)
+    price = sum(known, NOTHING)
+    return Forecast(
+        share=budget.share(committed + price) - before,
+        remaining=max(0.0, 1 - before),
+        runs=budget.times_left(committed, price),
+    )
+
+
+def _total(book: Book, partition: Partition, state: State) -> Rho:
+    return book.total(partition, state) + book.total("both", state)
+
+
+def _committed(book: Book, partition: Partition) -> Rho:
+    return _total(book, partition, State.RESERVED) - _total(book, partition, State.RELEASED)
+
+
+def _summarise(book: Book, budget: Budget, partition: Partition) -> PartitionSummary:
+    committed = _committed(book, partition)
+    spent = budget.share(_total(book, partition, State.SENT))
+    return PartitionSummary(
+        partition=partition,
+        spent=spent,
+        reserved=budget.share(committed) - spent,
+        remaining=max(0.0, 1 - budget.share(committed)),
+    )
+
+
+def _booked_for(entries: Sequence[Entry], run: str, partition: Partition) -> Rho:
+    """What a run has reserved of a partition's budget and not given back."""
+    own = [e for e in entries if e.run == run and e.partition in (partition, "both")]
+    reserved = sum((e.rho for e in own if e.state is State.RESERVED), NOTHING)
+    return reserved - sum((e.rho for e in own if e.state is State.RELEASED), NOTHING)
+
+
+def _runs_of(entries: Sequence[Entry], study: str) -> tuple[str, ...]:
+    sent = {entry.parent for entry in entries if entry.state is State.SENT}
+    running = {entry.number for entry in _open_plans(entries)}
+    plans = (e for e in entries if (e.state, e.study) == (State.RESERVED, study))
+    return tuple(dict.fromkeys(plan.run for plan in plans if plan.number in sent | running))
+
+
+def _require_approved(
+    entries: Sequence[Entry], study: str, run: str, most_runs: int | None
+) -> None:
+    others = [other for other in _runs_of(entries, study) if other != run]
+    if most_runs is not None and len(others) >= most_runs:
+        raise PolicyRefused(
+            f"{len(others)} of {most_runs} approved runs of study {study[:16]} are used here "
+            f"({', '.join(others)}): another run needs another approval: collegium silo approve"
+        )
+
+
+def _open_reservation(
+    entries: Sequence[Entry], owner: tuple[str, str, Payers, str]
+) -> Entry | None:
+    for entry in _open_plans(entries):
+        if (entry.study, entry.run, entry.partition, entry.purpose) == owner:
+            return entry
+    return None
+
+
+def _open_plans(entries: Sequence[Entry]) -> list[Entry]:
+    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.RELEASED)}
+    return [e for e in entries if e.state is State.RESERVED and e.number not in closed]
+
+
+def _require_reservation(book: Book, reservation: Reservation) -> Entry:
+    """Returns the reservation's own row, after checking that it says the same."""
+    row = book.entry(reservation.number)
+    if row is None or row.state is not State.RESERVED:
+        raise broken(reservation.number, "is not a reservation")
+    if row.hash != row.computed_hash:
+        raise broken(row.number, "was changed")
+    if _reservation(row) != reservation:
+        raise broken(row.number, "holds another plan than the one at hand")
+    return row
+
+
+def _child(parent: Entry, state: State, rho: Rho) -> Entry:
+    return replace(
+        parent,
+        state=state,
+        parent=parent.number,
+        rho_upper=rho.upper,
+        rho_lower=rho.lower,
+        event_json="",
+    )
+
+
+def _price_of_share(budget: Budget, parent: Entry, event: SampledGaussian) -> Rho:
+    if event.is_nothing:
+        raise ValueError("a release without steps or without patients is no release")
+    plan = _stored_event(parent)
+    if replace(plan, steps=event.steps) == event:  # a part of the plan costs exactly its part
+        step = Rho(parent.rho_upper // plan.steps, parent.rho_lower // plan.steps)
+        return step.times(event.steps)
+    price = budget.price(event)
+    if price is None:
+        raise BudgetSpent("this release has no finite epsilon: it must not be sent")
+    return price
+
+
+def _require_room(book: Book, parent: Entry, price: Rho) -> None:
+    if _is_closed(book, parent):
+        raise BudgetSpent(f"the plan of run {parent.run} is settled: reserve a new one")
+    rest = parent.rho - book.booked(parent.number, State.SENT)
+    if not price.fits_into(rest):
+        raise BudgetSpent(
+            f"the plan of run {parent.run} does not hold this release: it needs "
+            f"{percent(price.upper / parent.rho_upper)} of the plan, "
+            f"{percent_left(rest.upper / parent.rho_upper)} is left. Reserve what is missing first"
+        )
+
+
+def _require_same_bytes(before: Entry, parent: Entry, blob: str) -> None:
+    if before.hash != before.computed_hash:
+        raise broken(before.number, "was changed")
+    if before.parent != parent.number or before.blob != blob:
+        raise UpdateRefused("other bytes were sent in this round already: sit this round out")
+
+
+def _is_closed(book: Book, parent: Entry) -> bool:
+    return any(book.booked(parent.number, end) for end in (State.SETTLED, State.RELEASED))
+
+
+def _token(entry: Entry) -> SentToken:
+    return SentToken(
+        number=entry.number,
+        context=entry.context,
+        blob=entry.blob,
+        entry_hash=entry.hash,
+    )
+
+
+def _event_text(event: SampledGaussian) -> str:
+    return canonical(event.to_json()).decode()
+
+
+def _stored_event(entry: Entry) -> SampledGaussian:
+    try:
+        return SampledGaussian.from_json(parse_canonical(entry.event_json.encode()))
+    except MessageRefused as error:
+        raise broken(entry.number, "holds an unreadable event") from error
+
+
+def _reservation(entry: Entry) -> Reservation:
+    return Reservation(
+        number=entry.number,
+        study=entry.study,
+        run=entry.run,
+        partition=entry.partition,
+        purpose=entry.purpose,
+        event=_stored_event(entry),
+        rho=entry.rho,
+    )

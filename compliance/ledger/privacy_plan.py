@@ -1,0 +1,154 @@
+"""What a run costs one hospital's patients, priced and reserved before any work.
+
+A plan follows from the study and from what the hospital promises its own
+patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
+"""
+
+from dataclasses import dataclass, replace
+
+from compliance.facts.formatting import Form, show
+from compliance.ledger.entries import Plan, Reservation
+from compliance.ledger.ledger import Ledger
+from compliance.privacy.accounting import epsilon
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.promised_noise import evaluation_event, training_event
+from protocol.errors import FederationError, StudyRefused
+from protocol.study.noise_shares import share_multiplier
+from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.study import Study
+
+#: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
+_MOST_NOISE = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivacyPlan:
+    """What a run costs: the whole training and the one evaluation, priced beforehand."""
+
+    delta: float
+    training: SampledGaussian
+    evaluation: SampledGaussian
+    epsilon: float
+    evaluation_epsilon: float
+    fallback_epsilon: float | None = None
+    training_reservation: Reservation | None = None
+    evaluation_reservation: Reservation | None = None
+
+    @classmethod
+    def at(cls, study: Study, site: str) -> "PrivacyPlan | None":
+        """Prices a study for one hospital; None when the study protects nobody.
+
+        Raises:
+            StudyRefused: the noise does not keep what this hospital promises.
+        """
+        privacy = study.privacy_of(site)
+        if not isinstance(privacy, PatientPrivacy):
+            return None
+        return cls.of(study, privacy, study.evaluation_epsilon_of(site))
+
+    @classmethod
+    def of(
+        cls, study: Study, privacy: PatientPrivacy, evaluation_epsilon: float | None = None
+    ) -> "PrivacyPlan":
+        """Prices a study under the privacy that a hospital promises.
+
+        Raises:
+            StudyRefused: the declared noise multiplier does not keep the promised epsilon.
+        """
+        event = training_event(study, privacy)
+        if event.noise_multiplier > _MOST_NOISE:
+            raise StudyRefused(
+                f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "
+                f"{event.noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer "
+                "steps"
+            )
+        spent = epsilon(event, privacy.delta)
+        if not spent <= privacy.epsilon:
+            raise StudyRefused(
+                f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon "
+                f"{show(spent, Form.EPSILON)}, more than the {privacy.epsilon:g} promised: raise it"
+                + ("" if privacy == study.privacy else ", or lower the site's sampling_rate")
+            )
+        counting = evaluation_event(study, privacy, evaluation_epsilon)
+        return cls(
+            delta=privacy.delta,
+            training=event,
+            evaluation=counting,
+            epsilon=spent,
+            fallback_epsilon=_fallback(study, event, privacy),
+            evaluation_epsilon=epsilon(counting, privacy.delta),
+        )
+
+    def settle(self, ledger: Ledger) -> None:
+        """Closes the reservations: what was not sent becomes free again, what was sent never."""
+        for reservation in (self.training_reservation, self.evaluation_reservation):
+            if reservation is not None:
+                ledger.settle(reservation)
+
+    def plans(self, *, apart: bool) -> tuple[Plan, Plan]:
+        """Returns what the ledger is charged: the training, and the evaluation.
+
+        Args:
+            apart: whether every patient stays a training or a test patient for life;
+                else both are charged to everybody, and add up.
+        """
+        return (
+            Plan(
+                partition="training" if apart else "both", purpose="training", event=self.training
+            ),
+            Plan(
+                partition="evaluation" if apart else "both",
+                purpose="evaluation",
+                event=self.evaluation,
+            ),
+        )
+
+    def reserved(
+        self,
+        ledger: Ledger,
+        study: str,
+        run_id: str,
+        *,
+        apart: bool = False,
+        most_runs: int | None = None,
+    ) -> "PrivacyPlan":
+        """Returns the plan with its whole cost reserved.
+
+        Args:
+            ledger: the hospital's own.
+            study: its digest.
+            run_id: whose plan it is.
+            apart: see ``plans``.
+            most_runs: how many runs of the study were approved; None where nobody has to.
+
+        Raises:
+            BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
+            PolicyRefused: the study has had the runs that were approved; nothing is reserved.
+        """
+
+        def reserve(plan: Plan) -> Reservation:
+            return ledger.reserve(
+                study=study,
+                run=run_id,
+                partition=plan.partition,
+                purpose=plan.purpose,
+                event=plan.event,
+                most_runs=most_runs,
+            )
+
+        first, second = self.plans(apart=apart)
+        training = reserve(first)
+        try:
+            evaluation = reserve(second)
+        except FederationError:
+            ledger.settle(training)  # nothing was sent, so all of it becomes free again
+            raise
+        return replace(self, training_reservation=training, evaluation_reservation=evaluation)
+
+
+def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:
+    """What a hospital's own noise share alone still gives."""
+    if not isinstance(privacy, DistributedPrivacy):
+        return None
+    own = share_multiplier(study, privacy)
+    return epsilon(replace(event, noise_multiplier=own), privacy.delta)

@@ -1,0 +1,1 @@
+"""Advice before anybody trains: settings, the AUROC to expect, what an evaluation can say."""

@@ -1,0 +1,1 @@
+"""Differential privacy: events and their price, exact noise, the budget's filter."""

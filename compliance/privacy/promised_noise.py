@@ -1,0 +1,45 @@
+"""The noise that a study fixes for one hospital: in training and in the evaluation.
+
+The hospital plans and pays by it, and the coordinator holds to it what the
+hospital signs about its noise.
+"""
+
+from compliance.privacy.accounting import calibrate
+from compliance.privacy.events import SampledGaussian
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+
+
+def training_event(study: Study, privacy: PatientPrivacy) -> SampledGaussian:
+    """Returns a training under the privacy that a hospital promises, spare draws included.
+
+    Raises:
+        ValueError: no noise keeps what is promised.
+    """
+    multiplier = privacy.noise_multiplier or calibrate(
+        epsilon=privacy.epsilon,
+        delta=privacy.delta,
+        sampling_rate=privacy.sampling_rate,
+        steps=study.releases,
+    )
+    return SampledGaussian(
+        noise_multiplier=multiplier, sampling_rate=privacy.sampling_rate, steps=study.releases
+    )
+
+
+def evaluation_event(
+    study: Study, privacy: PatientPrivacy, epsilon: float | None
+) -> SampledGaussian:
+    """Returns an evaluation that keeps ``epsilon``, or else the study's; all attempts included.
+
+    Raises:
+        ValueError: no noise keeps it.
+    """
+    attempts = study.evaluation.attempts
+    multiplier = calibrate(
+        epsilon=epsilon or study.evaluation_epsilon or privacy.epsilon,
+        delta=privacy.delta,
+        sampling_rate=1.0,
+        steps=attempts,
+    )
+    return SampledGaussian(noise_multiplier=multiplier, sampling_rate=1.0, steps=attempts)

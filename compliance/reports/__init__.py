@@ -1,0 +1,1 @@
+"""Reports and pages: one document model, its sections and its renderers."""

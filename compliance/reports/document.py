@@ -1,0 +1,191 @@
+"""The one document model: what a report says, apart from how it is drawn.
+
+Every report and page is a ``Document``; every renderer (HTML, JSON, CSV, later
+PDF) reads nothing else. Cells hold values, not texts, so that a number reads
+the same in every rendering and a machine gets it whole.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from compliance.facts.formatting import Cell, Form
+
+
+class Tone(Enum):
+    """How much a statement should worry its reader."""
+
+    GOOD = "good"
+    PLAIN = "plain"
+    CAUTION = "caution"
+    BAD = "bad"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """One sentence that nobody may overlook."""
+
+    text: str
+    detail: str = ""
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paragraph:
+    """Running text."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bullets:
+    """A list of short texts, each with the word it is about."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commands:
+    """Command lines to type, each with what it does."""
+
+    lines: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Highlight:
+    """One large figure, what it is, and what must be known beside it."""
+
+    label: str
+    value: Cell
+    form: Form
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Highlights:
+    """The few figures a reader takes away."""
+
+    items: tuple[Highlight, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """A label and its value."""
+
+    label: str
+    value: Cell
+    form: Form = Form.TEXT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """A table of labels and values.
+
+    Raises:
+        ValueError: two rows have the same label.
+    """
+
+    title: str
+    rows: tuple[Fact, ...]
+
+    def __post_init__(self) -> None:
+        labels = [row.label for row in self.rows]
+        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        if repeated:
+            raise ValueError(f"labels of {self.title!r} are repeated: {', '.join(repeated)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """What a column holds, and how it reads."""
+
+    title: str
+    form: Form = Form.TEXT
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Columns and rows; every row has a cell for every column.
+
+    Raises:
+        ValueError: a row is too short or too long.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for place, row in enumerate(self.rows):
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"row {place} of {self.title!r} has {len(row)} cells, "
+                    f"{len(self.columns)} columns are declared"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A drawing, the same in words, and the numbers it was drawn from.
+
+    ``svg`` goes into pages as it stands: it must come from ``charts.theme.to_svg``.
+    """
+
+    title: str
+    svg: str
+    alt: str
+    caption: str
+    table: Table
+
+
+Block: TypeAlias = Paragraph | Bullets | Commands | Highlights | Facts | Table | Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A heading and what stands below it; ``key`` names it in links and files."""
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A whole report or page. ``banner`` is what must be read first, in order."""
+
+    kind: str
+    title: str
+    subtitle: str
+    banner: tuple[Statement, ...]
+    sections: tuple[Section, ...]
+    footer: tuple[str, ...]
+
+
+def tables(document: Document) -> Iterator[tuple[Section, Table]]:
+    """Yields every table with its section, in reading order; facts and figures give theirs."""
+    for section in document.sections:
+        for table in section_tables(section):
+            yield section, table
+
+
+def section_tables(section: Section) -> Iterator[Table]:
+    """Yields every table of a section, in reading order; facts and figures give theirs."""
+    for block in section.blocks:
+        match block:
+            case Table():
+                yield block
+            case Figure():
+                yield block.table
+            case Facts():
+                yield _facts_table(block)
+
+
+def _facts_table(facts: Facts) -> Table:
+    return Table(
+        title=facts.title,
+        columns=(Column(title="Fact"), Column(title="Value")),
+        rows=tuple((row.label, row.value) for row in facts.rows),
+    )

@@ -1,0 +1,652 @@
+"""The parts that reports and pages are made of: each a function of one dossier.
+
+Rules:
+
+1. A figure computed from all hospitals' records in one place is called
+   *simulation only* wherever it stands.
+2. What is not known is a dash or a sentence, never a zero.
+3. Nothing is claimed that the dossier does not claim.
+"""
+
+from collections.abc import Sequence
+
+from compliance.charts import run as charts
+from compliance.charts.descriptions import (
+    WITHOUT_PRIVACY,
+    describe_privacy,
+    describe_rounds,
+    describe_sites,
+    describe_utility,
+    difference_words,
+    gap_words,
+    interval_words,
+    site_claim,
+)
+from compliance.facts.comparison import differences, gaps, num_missing, over_of
+from compliance.facts.dossier import Dossier
+from compliance.facts.formatting import Cell, Form, show
+from compliance.facts.privacy_utility import (
+    MODES,
+    RELEASED,
+    UtilityLevel,
+    UtilityPoint,
+    Withheld,
+    compares_modes,
+    means_tell,
+    reasons,
+    utility_levels,
+    wholly_withheld,
+)
+from compliance.facts.risk_figures import RiskFigures
+from compliance.privacy.rounding import TWO_FIGURES, percent
+from compliance.reports.document import (
+    Block,
+    Bullets,
+    Column,
+    Fact,
+    Facts,
+    Figure,
+    Paragraph,
+    Section,
+    Statement,
+    Table,
+    Tone,
+)
+from protocol.counted import counted
+
+_STATES = {
+    "finished": ("The run finished.", Tone.GOOD),
+    "running": ("The run is still at work: its figures are not final.", Tone.CAUTION),
+    "interrupted": ("The run was interrupted: its process ended before the run did.", Tone.BAD),
+    "stopped": ("The run was stopped before its end.", Tone.CAUTION),
+    "failed": ("The run failed: it yielded no model to use.", Tone.BAD),
+    "refused": ("The run was refused before any work.", Tone.BAD),
+}
+
+
+def claim(dossier: Dossier) -> Statement:
+    """Returns the privacy claim, or the statement that there is none."""
+    if not dossier.sites:
+        return Statement(
+            text="No privacy is claimed: no hospital had given its word.",
+            detail="The record holds no hospital's signed word on budget and mechanism.",
+            tone=Tone.BAD,
+        )
+    if dossier.protected:
+        units = {s.privacy.unit for s in dossier.sites}
+        level = "Patient" if units == {"patient"} else "Record"
+        return Statement(text=f"{level}-level differential privacy.", detail=dossier.claim)
+    reason = dossier.claim.removeprefix("No privacy is claimed: ")
+    return Statement(
+        text="No privacy is claimed.",
+        detail=f"{reason[:1].upper()}{reason[1:]} Its model and figures may reveal what is in "
+        "single patients' records.",
+        tone=Tone.BAD,
+    )
+
+
+def banner(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns what must be read first: the state, the claim, and whether this is a simulation."""
+    text, tone = _STATES.get(dossier.state, (f"The run is {dossier.state}.", Tone.CAUTION))
+    took = "" if dossier.seconds is None else f", took {show(dossier.seconds, Form.SECONDS)}"
+    when = f"Run {dossier.run_id}, started {show(dossier.started_at, Form.TIME)}{took}."
+    why = f"{dossier.failure}. " if dossier.failure else ""
+    state = Statement(text=text, detail=why + when, tone=tone)
+    simulated = Statement(
+        text="A simulation on one machine.",
+        detail="The hospitals ran side by side over an in-memory link. Figures marked simulation "
+        "only are exact and unprotected; a real consortium could not compute them.",
+    )
+    useless = tuple(_useless(warning) for warning in dossier.warnings)
+    return (
+        state,
+        *useless,
+        *_sweep(dossier),
+        *_beside(dossier),
+        claim(dossier),
+        *((simulated,) if dossier.simulation else ()),
+    )
+
+
+def _beside(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns that other runs showed the same patients without privacy, where this one protects."""
+    runs = dossier.unprotected_runs
+    if not (runs and dossier.protected):
+        return ()
+    named = ", ".join(runs[:3]) + (f" and {len(runs) - 3} more" if len(runs) > 3 else "")
+    return (
+        Statement(
+            text="The same patients were also used without privacy.",
+            detail=f"{len(runs)} simulated runs without differential privacy began before this one "
+            f"ended ({named}). They cost no budget, and nothing bounds what they show: the claim "
+            "is about this run alone.",
+            tone=Tone.CAUTION,
+        ),
+    )
+
+
+def _sweep(dossier: Dossier) -> tuple[Statement, ...]:
+    """Returns what all runs of a sweep cost the same patients; nothing of a run on its own."""
+    if dossier.sweep_share is None:
+        return ()
+    budgets = [s.privacy.budget_epsilon for s in dossier.sites if s.privacy.budget_epsilon]
+    of = f" of ε = {show(max(budgets), Form.NUMBER)}" if budgets else ""
+    return (
+        Statement(
+            text="One of several runs on the same patients.",
+            detail=f"At most {percent(dossier.sweep_share)} of a patient's budget for life{of} was "
+            "booked, by this sweep's runs and those before it, whenever one of them ended. Every ε "
+            "below is of this run alone.",
+            tone=Tone.CAUTION,
+        ),
+    )
+
+
+def _useless(warning: str) -> Statement:
+    found, _, advice = warning.partition(": ")
+    return Statement(text=f"{found}.", detail=advice, tone=Tone.CAUTION)
+
+
+def verification(dossier: Dossier) -> Statement:
+    """Returns whether the records behind a document were verified; if not, its watermark."""
+    found, audit = dossier.verification, dossier.audit
+    if found is None:
+        return Statement(
+            text="NOT VERIFIED: the records behind this document were not held to the signed log.",
+            detail="collegium audit verify --out FOLDER does that.",
+            tone=Tone.BAD,
+        )
+    if found.faults:
+        return Statement(
+            text="NOT VERIFIED: the records behind this document are not what was logged.",
+            detail=f"{'; '.join(found.faults)}. Do not rely on anything below.",
+            tone=Tone.BAD,
+        )
+    newest = show(audit.entries[-1].time, Form.TIME) if audit.entries else "no entry"
+    return Statement(
+        text=f"Verified at entry {audit.size:,} of the signed log ({newest}), key {found.key}.",
+        detail="Every record of the folder is what its log says. Compare the key with the one in "
+        "the consortium's roster. Times, environment, why a run failed, whether it was a "
+        "simulation and of which sweep, a simulation's exact figures, and what a red team found "
+        "are logged by the coordinator alone: no hospital has signed them.",
+        tone=Tone.GOOD,
+    )
+
+
+def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Table:
+    """Returns mean and range over the runs for each mode, epsilon and kind of figure.
+
+    Beside each mean stands how many runs are missing in it, and why. Released means that
+    noise could have drawn are not given.
+    """
+    lines = [
+        (*_protection(level), level.kind, level.num_runs, level.num_withheld,
+         level.num_next_to_chance, level.mean if means_tell(level, points) else None,
+         level.low, level.high, level.why)
+        for level in utility_levels(points, withheld)
+    ] + [
+        (*_protection(group[0]), RELEASED, 0, len(group), 0, None, None, None, reasons(group))
+        for group in wholly_withheld(points, withheld)
+    ]  # fmt: skip
+    return Table(
+        title="Utility against epsilon",
+        columns=(
+            Column(title="Mode"),
+            Column(title="ε", form=Form.EPSILON),
+            Column(title="Figure"),
+            Column(title="Runs", form=Form.COUNT),
+            Column(title="Withheld", form=Form.COUNT),
+            Column(title="Next to chance", form=Form.COUNT),
+            Column(title="AUROC, mean", form=Form.RATIO),
+            Column(title="AUROC, lowest", form=Form.RATIO),
+            Column(title="AUROC, highest", form=Form.RATIO),
+            Column(title="Why withheld"),
+        ),
+        rows=tuple(lines),
+        note="Means are over the runs that released a figure; those withheld are in none. "
+        "Released means that noise could have drawn are not given. Next to chance: an exact AUROC "
+        "below 0.55, or a released interval that holds 0.5.",
+    )
+
+
+def _protection(level: UtilityLevel | Withheld) -> tuple[Cell, Cell]:
+    return MODES[level.mode], "none: no privacy" if level.epsilon is None else level.epsilon
+
+
+def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Table:
+    """Returns what one mode gains over another at the same epsilon, paired over repetitions."""
+    return Table(
+        title="Modes of privacy against each other",
+        columns=(
+            Column(title="Difference in AUROC"),
+            Column(title="Mean", form=Form.RATIO),
+            Column(title="95 %, low", form=Form.RATIO),
+            Column(title="95 %, high", form=Form.RATIO),
+            Column(title=over_of(points).capitalize(), form=Form.COUNT),
+            Column(title="Withheld", form=Form.COUNT),
+        ),
+        rows=tuple(
+            (
+                difference_words(d),
+                d.auroc.mean,
+                d.auroc.low,
+                d.auroc.high,
+                d.auroc.count,
+                num_missing(points, withheld, d.epsilon, d.mode, d.than),
+            )  # fmt: skip
+            for d in differences(points)
+        ),
+        note=f"Paired run by run; Student's t. {interval_words(points)}",
+    )
+
+
+def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()) -> Section:
+    """Returns utility against epsilon over all that asks what this study asks."""
+    blocks: tuple[Block, ...]
+    if compares_modes(points):
+        closed = tuple(
+            (f"ε = {show(gap.epsilon, Form.EPSILON)}", gap_words(gap)) for gap in gaps(points)
+        )
+        said = (Bullets(items=closed),) if closed else ()
+        blocks = (
+            _utility_figure(points, withheld, _COMPARED),
+            *said,
+            difference_table(points, withheld),
+        )
+    elif points and all(point.epsilon is None for point in points):
+        text = "Every finished run of this study trained without privacy; collegium sweep adds ε."
+        blocks = (Paragraph(text=text), utility_table(points, withheld))
+    elif points:
+        blocks = (_utility_figure(points, withheld, _ONE_MODE),)
+    else:
+        blocks = (Paragraph(text="No finished run of this study has an AUROC to show yet."),)
+        if withheld:
+            blocks += (utility_table((), withheld),)
+    return Section(key="utility", title="Utility against ε", blocks=blocks)
+
+
+_LINE = (
+    "A line joins released means only where those at the smallest and the largest ε differ by "
+    "more than the 95 % interval of a difference between two runs."
+)
+#: What a released AUROC is, and what its interval presumes (``compliance.facts.hidden_order``).
+_BINNED = (
+    "Scores are counted in bins, and pairs of patients in one bin count half, so a released AUROC "
+    "is rather too low; its interval holds what the bins hide, if a higher score never means a "
+    "lower chance of being ill. "
+)
+
+_ONE_MODE = (
+    "Each mark is a run; the line is the mean, the band the range of the runs. Released figures "
+    "carry the noise that protects test patients, and their 95 % interval, which is about "
+    "patients, noise and bins, not about repetitions. " + _BINNED + WITHOUT_PRIVACY + " " + _LINE
+)
+_COMPARED = (
+    "Small marks are single runs, large ones their means; bars and bands are the range of the "
+    "runs, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "
+    "only) had all hospitals' records in one place: no consortium could run it. "
+    + WITHOUT_PRIVACY
+    + " "
+    + _LINE
+)
+
+
+def _utility_figure(
+    points: Sequence[UtilityPoint], withheld: Sequence[Withheld], caption: str
+) -> Figure:
+    return Figure(
+        title="Utility against epsilon",
+        svg=charts.to_svg(charts.utility_against_epsilon(points, withheld)),
+        alt=describe_utility(points, withheld),
+        caption=f"{caption} {interval_words(points)}",
+        table=utility_table(points, withheld),
+    )
+
+
+def figures_section(dossier: Dossier) -> Section:
+    """Returns the run's own figures on its test patients, released and exact."""
+    exact = (
+        Fact(label="AUROC, exact (simulation only)", value=dossier.exact_auroc, form=Form.RATIO),
+        Fact(
+            label="Accuracy, exact (simulation only)",
+            value=dossier.exact_accuracy,
+            form=Form.RATIO,
+        ),
+    )
+    released: tuple[Fact, ...] = (
+        Fact(label="AUROC, released", value=dossier.auroc_released, form=Form.RATIO),
+        Fact(label="Accuracy, released", value=dossier.accuracy_released, form=Form.RATIO),
+    )
+    if dossier.risks is not None:
+        released += _risk_facts(dossier.risks)
+    rows = released + (exact if dossier.simulation else ())
+    note = Paragraph(
+        text="Released figures come out of the secure sum with noise; their 95 % intervals cover "
+        "both the sampling of patients and the noise."
+    )
+    facts = Facts(title="All test patients together", rows=rows)
+    return Section(key="figures", title="Utility", blocks=(facts, note))
+
+
+def _risk_facts(risks: RiskFigures) -> tuple[Fact, ...]:
+    facts = (
+        Fact(label="Share of patients who are ill, released", value=risks.ill, form=Form.RATIO),
+        Fact(label="Mean risk by the model, released", value=risks.mean_risk, form=Form.RATIO),
+        Fact(label="Share of the ill less the mean risk", value=risks.lacking, form=Form.RATIO),
+        Fact(
+            label="Sensitivity at a risk of 0.5, released",
+            value=risks.sensitivity,
+            form=Form.RATIO,
+        ),
+        Fact(
+            label="Brier score above that of the share of the ill, released",
+            value=risks.excess_brier,
+            form=Form.RATIO,
+        ),
+    )
+    if risks.shift is None:
+        return facts
+    return (*facts, Fact(label="To add to the output (logit)", value=f"{risks.shift:+.2f}"))
+
+
+def sites_table(dossier: Dossier) -> Table:
+    """Returns each hospital's figures; the exact ones only for a simulation."""
+    columns = [
+        Column(title="Hospital"),
+        Column(title="Accuracy, released", form=Form.RATIO),
+        Column(title="Sensitivity, released", form=Form.RATIO),
+        Column(title="Specificity, released", form=Form.RATIO),
+    ]
+    if dossier.simulation:
+        columns += [
+            Column(title="Accuracy, exact (simulation only)", form=Form.RATIO),
+            Column(title="AUROC, exact (simulation only)", form=Form.RATIO),
+            Column(title="Training patients (simulation only)", form=Form.COUNT),
+            Column(title="Test patients (simulation only)", form=Form.COUNT),
+        ]
+    rows = []
+    for s in dossier.sites:
+        row = [s.site, s.released_accuracy, s.released_sensitivity, s.released_specificity]
+        exact = [s.exact_accuracy, s.exact_auroc, s.train_patients, s.test_patients]
+        rows.append((*row, *(exact if dossier.simulation else ())))
+    return Table(title="Figures at each hospital", columns=tuple(columns), rows=tuple(rows))
+
+
+def fairness_section(dossier: Dossier) -> Section:
+    """Returns how the model does at each hospital, worst and best in sight."""
+    table = sites_table(dossier)
+    known = any(s.released_accuracy or s.exact_accuracy is not None for s in dossier.sites)
+    blocks: tuple[Block, ...]
+    if not known:
+        blocks = (Paragraph(text="No figure of any hospital is available for this run."),)
+    else:
+        blocks = (
+            Figure(
+                title="Accuracy at each hospital",
+                svg=charts.to_svg(charts.site_metrics(dossier.sites)),
+                alt=describe_sites(dossier.sites),
+                caption="Bars are 95 % intervals. Where they overlap, a difference may be chance "
+                "and noise alone: a wide bar tells of few patients, not of unfair treatment.",
+                table=table,
+            ),
+        )
+    return Section(key="fairness", title="Fairness across hospitals", blocks=blocks)
+
+
+def privacy_table(dossier: Dossier) -> Table:
+    """Returns what each hospital's patients pay in this run."""
+    return Table(
+        title="Privacy of this run at each hospital",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="Unit"),
+            Column(title="δ", form=Form.SMALL),
+            Column(title="ε, training", form=Form.EPSILON),
+            Column(title="ε, test", form=Form.EPSILON),
+            Column(title="ε, at two hospitals", form=Form.EPSILON),
+            Column(title="ε, two together", form=Form.EPSILON),
+            Column(title="ε, three together", form=Form.EPSILON),
+            Column(title="ε, training, if too many collude", form=Form.EPSILON),
+        ),
+        rows=tuple(
+            (
+                s.site,
+                s.privacy.unit,
+                s.privacy.delta,
+                _epsilon(dossier, s.privacy.epsilon),
+                _epsilon(dossier, s.privacy.evaluation_epsilon),
+                s.privacy.epsilon_two_hospitals,
+                s.privacy.epsilon_group_of_two,
+                s.privacy.epsilon_group_of_three,
+                s.privacy.fallback_epsilon or s.privacy.epsilon,
+            )
+            for s in dossier.sites
+        ),
+        note="At two hospitals: one patient who is treated at this hospital and at the dearest "
+        "other one. Two and three together: the presence of so many patients of this hospital, "
+        "such as a family; where the unit is a record, of so many records, such as one patient's.",
+    )
+
+
+def _epsilon(dossier: Dossier, claimed: float | None) -> float | str | None:
+    """Returns what stands in a column of epsilons: of a run with test noise never a figure."""
+    return "test noise" if dossier.test_noise else claimed
+
+
+def mechanism_table(dossier: Dossier) -> Table:
+    """Returns how each hospital's patients are protected in this run."""
+    return Table(
+        title="Mechanism at each hospital",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="Noise multiplier", form=Form.NUMBER),
+            Column(title="Noise multiplier, evaluation", form=Form.NUMBER),
+            Column(title="Sampling rate q", form=Form.NUMBER),
+            Column(title="Steps", form=Form.COUNT),
+            Column(title="Steps priced", form=Form.COUNT),
+            Column(title="Clip", form=Form.NUMBER),
+            Column(title="Noise"),
+        ),
+        rows=tuple(
+            (
+                s.site,
+                s.privacy.noise_multiplier,
+                s.privacy.evaluation_noise_multiplier,
+                s.privacy.sampling_rate,
+                s.privacy.steps,
+                s.privacy.releases,
+                s.privacy.clip,
+                s.privacy.noise,
+            )
+            for s in dossier.sites
+        ),
+    )
+
+
+def second_opinion_table(dossier: Dossier) -> Table:
+    """Returns what each hospital compared its gradients and its price with when it joined."""
+    return Table(
+        title="Second opinions, asked when each hospital joined",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="Gradients computed by"),
+            Column(title="Distance from one backward per record", form=Form.SMALL),
+            Column(title="Distance from Opacus' gradients", form=Form.SMALL),
+            Column(title="ε, training patient", form=Form.EPSILON),
+            Column(title="The same by Opacus' accountant, at most", form=Form.EPSILON),
+            Column(title="Opacus"),
+            Column(title="torch"),
+        ),
+        rows=tuple(
+            (
+                s.site,
+                found.engine,
+                found.engine_distance,
+                found.opacus_distance,
+                s.privacy.epsilon,
+                found.opacus_epsilon,
+                found.opacus,
+                found.torch,
+            )
+            for s in dossier.sites
+            if (found := s.second_opinion) is not None
+        ),
+        note=(
+            "Distances are parts of a gradient's norm, on drawn records with drawn parameters; "
+            "above 1e-3 a hospital does not take part. Opacus' accountant (PRV) errs by 0.02 at "
+            "most; a hospital that claims less than it finds does not take part."
+        ),
+    )
+
+
+def budget_table(dossier: Dossier) -> Table:
+    """Returns which part of its budget for life each hospital has booked, over all its runs."""
+    return Table(
+        title="Budget for life at each hospital",
+        columns=(
+            Column(title="Hospital"),
+            Column(title="ε of this run", form=Form.EPSILON),
+            Column(title="Budget for life, ε", form=Form.EPSILON),
+            Column(title="This run takes of it", form=Form.SHARE),
+            Column(title="All runs have booked of it", form=Form.SHARE),
+            Column(title="Head of the hospital's ledger", form=Form.CODE),
+        ),
+        rows=tuple(
+            (
+                s.site,
+                _epsilon(dossier, site_claim(s)),
+                s.privacy.budget_epsilon,
+                s.privacy.run_share,
+                s.privacy.budget_share,
+                s.privacy.ledger_head,
+            )
+            for s in dossier.sites
+        ),
+        note=f"As each hospital's ledger counted when it signed, at the end of this run. "
+        f"{TWO_FIGURES}",
+    )
+
+
+def budget_section(dossier: Dossier) -> Section:
+    """Returns the privacy spent per hospital, or why there is nothing to draw."""
+    blocks: tuple[Block, ...]
+    spends = [s for s in dossier.sites if s.privacy.budget_epsilon is not None]
+    if not spends:
+        statement = claim(dossier)
+        left = (
+            " This run was booked nowhere; what the patients have left is as it was: collegium "
+            "silo budget shows it."
+        )
+        said = f"{statement.text} {statement.detail}{'' if dossier.protected else left}"
+        blocks = (Paragraph(text=said),)
+    else:
+        blocks = (
+            Figure(
+                title="Privacy spent at each hospital",
+                svg=charts.to_svg(charts.privacy_spent(dossier.sites)),
+                alt=describe_privacy(dossier.sites),
+                caption="The pale bar is what the hospital allows each patient for life, the blue "
+                "bar the part that its ledger has booked over all runs, the dark line this run's.",
+                table=budget_table(dossier),
+            ),
+        )
+    return Section(key="budget", title="Privacy spent", blocks=blocks)
+
+
+def rounds_table(dossier: Dossier) -> Table:
+    """Returns every round: who took part, who dropped out, which model came of it."""
+    return Table(
+        title="Rounds",
+        columns=(
+            Column(title="Round", form=Form.COUNT),
+            Column(title="Attempt", form=Form.COUNT),
+            Column(title="Purpose"),
+            Column(title="State"),
+            Column(title="Opened at", form=Form.TIME),
+            Column(title="Took", form=Form.SECONDS),
+            Column(title="In the sum"),
+            Column(title="Dropped out"),
+            Column(title="Remarks"),
+            Column(title="Context", form=Form.CODE),
+            Column(title="Model after it", form=Form.CODE),
+        ),
+        rows=tuple(
+            (
+                r.number,
+                r.attempt + 1,
+                r.purpose,
+                r.state,
+                r.opened_at,
+                r.seconds,
+                ", ".join(r.survivors) or None,
+                ", ".join(r.dropped) or None,
+                "; ".join(r.remarks) or None,
+                r.context,
+                r.model_digest,
+            )
+            for r in dossier.rounds
+        ),
+    )
+
+
+def rounds_section(dossier: Dossier) -> Section:
+    """Returns the run's rounds as a drawing with its table."""
+    blocks: tuple[Block, ...] = (
+        Paragraph(text=f"No round was opened; {dossier.rounds_planned} were planned."),
+    )
+    if dossier.rounds:
+        blocks = (
+            Figure(
+                title="Time per round",
+                svg=charts.to_svg(charts.rounds_timeline(dossier.rounds)),
+                alt=describe_rounds(dossier.rounds),
+                caption=f"Planned: {counted(dossier.rounds_planned, 'training round')}. A number "
+                "above a bar counts hospitals that dropped out of that round; a number in "
+                "brackets counts attempts.",
+                table=rounds_table(dossier),
+            ),
+        )
+    return Section(key="rounds", title="Rounds", blocks=blocks)
+
+
+def audit_section(dossier: Dossier) -> Section:
+    """Returns the signed head of the log and this run's entries."""
+    audit = dossier.audit
+    head = Facts(
+        title="Signed head of the consortium's log",
+        rows=(
+            Fact(label="Root", value=audit.root or None, form=Form.CODE),
+            Fact(label="Entries", value=audit.size, form=Form.COUNT),
+            Fact(label="Checkpoint", value=audit.checkpoint or None, form=Form.CODE),
+        ),
+    )
+    entries = Table(
+        title="Audit entries of this run",
+        columns=(
+            Column(title="Index", form=Form.COUNT),
+            Column(title="Time", form=Form.TIME),
+            Column(title="Type"),
+            Column(title="Digest of the details", form=Form.CODE),
+        ),
+        rows=tuple((e.index, e.time, e.type, e.payload) for e in audit.entries),
+        note="The log holds digests only: no patient's data, no hospital's figures.",
+    )
+    how = Bullets(
+        items=(
+            (
+                "To check",
+                "collegium audit verify --out FOLDER recomputes the root from every entry of the "
+                "log and checks the signature on its head.",
+            ),
+        )
+    )
+    return Section(key="audit", title="Audit trail", blocks=(head, entries, how))
+
+
+def environment_section(dossier: Dossier) -> Section:
+    """Returns what the run was made with."""
+    rows = tuple(Fact(label=name, value=text) for name, text in sorted(dossier.environment.items()))
+    blocks: tuple[Block, ...] = (Facts(title="Software and machine", rows=rows),)
+    if not rows:
+        blocks = (Paragraph(text="The environment of this run was not recorded."),)
+    return Section(key="environment", title="Environment", blocks=blocks)

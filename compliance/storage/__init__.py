@@ -1,0 +1,1 @@
+"""Databases and files that survive a crash, on SQLite and on PostgreSQL."""

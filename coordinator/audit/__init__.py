@@ -1,0 +1,1 @@
+"""Verification: records held to the log, sums recomputed."""

@@ -1,0 +1,200 @@
+"""Recomputes a kept round's sum, bit by bit, and the model that follows from it.
+
+Nothing is believed that is not in the signed log: the roster, the transcript,
+the sum and the model of the round must all have the digests that were logged.
+"""
+
+import json
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.audit_log import verify_log
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.store import (
+    ReleaseRow,
+    RoundRow,
+    RunRow,
+    StudyRow,
+    logged_entries,
+    signed_heads,
+)
+from coordinator.rounds.evaluation import released_json
+from coordinator.rounds.site_tables import figures_of
+from coordinator.rounds.training import mean_of
+from coordinator.strategies import STRATEGIES
+from protocol.encoding import blob_digest, digest
+from protocol.errors import (
+    MessageRefused,
+    QuorumLost,
+    StoreBroken,
+    SumRefused,
+    WorkspaceRefused,
+)
+from protocol.identity.roster import Roster, parse_roster
+from protocol.secagg.server import SumRound
+from protocol.secagg.transcript import replay
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import open_summary, read_words
+from protocol.vectors.tensors import decode_tensors, flatten, layout_of, model_digest, unflatten
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recomputed:
+    """A round whose sum is the logged one, and what was compared with what follows from it.
+
+    ``model`` where the sum decides it, ``figures`` after an evaluation.
+    """
+
+    run_id: str
+    purpose: str
+    round: int
+    context: str
+    survivors: tuple[str, ...]
+    dim: int
+    vector_bytes: int
+    sum: str
+    model: str | None
+    figures: bool
+
+
+def recompute(
+    session: Session, shelf: RoundShelf, public: bytes, *, run_id: str, purpose: str, number: int
+) -> Recomputed:
+    """Returns a finished round after computing its sum again from what the hospitals sent.
+
+    Args:
+        session: the consortium's database.
+        shelf: the kept rounds.
+        public: the key that the log is verified with.
+        run_id: which run.
+        purpose: training or evaluation.
+        number: the round, from 0.
+
+    Raises:
+        WorkspaceRefused: there is no such finished round, or it is no longer kept.
+        StoreBroken: the evidence, or what followed from it, is not what was logged.
+    """
+    row = session.scalars(
+        select(RoundRow).filter_by(run_id=run_id, purpose=purpose, number=number, state="finished")
+    ).one_or_none()
+    if row is None:
+        raise WorkspaceRefused(f"run {run_id} has no finished {purpose} round {number + 1}")
+    logged = _logged(session, public, row)
+    transcript = shelf.transcript(row.context)
+    if transcript is None:
+        raise WorkspaceRefused(
+            f"{purpose} round {number + 1} is no longer kept: the study keeps the last rounds only "
+            f"(aggregation.keep_rounds); there are: {_kept(session, shelf, run_id)}"
+        )
+    if transcript.digest != logged.get("transcript"):
+        raise StoreBroken("the transcript is not the one in the log")
+    run = session.get_one(RunRow, run_id)
+    try:
+        roster = parse_roster(run.roster_json.encode())
+        machine = replay(transcript, roster, lambda name: shelf.vector(row.context, name))
+    except (MessageRefused, QuorumLost, SumRefused) as error:
+        raise StoreBroken(f"what the hospitals sent does not give a sum: {error}") from error
+    total = machine.total()
+    found = blob_digest(total.view("u1").data)
+    if found != logged.get("sum"):
+        raise StoreBroken(
+            f"the sum of what the hospitals sent is {found[:16]}, the log says "
+            f"{logged.get('sum', '')[:16]}: another aggregate was used"
+        )
+    return Recomputed(
+        run_id=run_id,
+        purpose=purpose,
+        round=number + 1,
+        context=row.context,
+        survivors=machine.survivors,
+        dim=machine.context.dim,
+        vector_bytes=machine.context.blob_bytes,
+        sum=found,
+        model=_followed(session, run, shelf, machine, logged) if purpose == "training" else None,
+        figures=purpose == "evaluation" and _require_figures(session, run, roster, machine),
+    )
+
+
+def _kept(session: Session, shelf: RoundShelf, run_id: str) -> str:
+    rows = session.scalars(select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id))
+    kept = [row for row in rows if shelf.holds(row.context)]
+    names = ["evaluation" if row.purpose == "evaluation" else str(row.number + 1) for row in kept]
+    return ", ".join(names) or "none"
+
+
+def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, str]:
+    """Returns what the verified log says about one attempt of a round, by type of entry."""
+    entries = logged_entries(session)
+    verify_log(entries, signed_heads(session), public)
+    contents = [entry.content for entry in entries]
+    key = (row.run_id, row.number, row.attempt)
+    own = [c for c in contents if (c.run, c.round, c.attempt) == key]
+    opened = {c.payload for c in own if c.type == "round-opened"}
+    if row.context not in opened:
+        raise StoreBroken("the round is not the one in the log")
+    return {c.type: c.payload for c in own}
+
+
+def _followed(
+    session: Session, run: RunRow, shelf: RoundShelf, machine: SumRound, logged: dict[str, str]
+) -> str | None:
+    """Returns the digest of the model that the sum gives, after checking it against the log.
+
+    None where the strategy remembers more than the model of the round before.
+    """
+    context = machine.context
+    study = _study(session, run)
+    try:
+        before = decode_tensors(shelf.model(context.digest))
+    except MessageRefused as error:
+        raise StoreBroken(f"the model of the round is damaged: {error}") from error
+    if model_digest(before) != context.model_hash:
+        raise StoreBroken("the model of the round is not the one that its context names")
+    strategy = STRATEGIES[study.training.strategy](study.training)
+    if strategy.remembers:
+        return None
+    layout = layout_of(before)
+    mean = mean_of(study, layout, machine.survivors, machine.total())
+    state = strategy.apply(strategy.init(flatten(before)), mean)
+    name = model_digest(unflatten(layout, state.parameters))
+    if name != logged.get("result"):
+        raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")
+    return name
+
+
+def _require_figures(session: Session, run: RunRow, roster: Roster, machine: SumRound) -> bool:
+    """Checks that the released figures are the ones that follow from the sum.
+
+    Raises:
+        StoreBroken: they are others, or are not there.
+    """
+    kept = session.scalars(select(ReleaseRow).filter_by(run_id=run.id, kind="evaluation")).all()
+    try:
+        words = read_words(run.sites_json)
+        summaries = {
+            site: open_summary(words[site], roster.key_of(site)) for site in machine.survivors
+        }
+        tables = {site: machine.tables[site] for site in machine.survivors}
+        follows = released_json(
+            figures_of(_study(session, run), summaries, machine.total(), tables)
+        )
+        said = [json.loads(row.payload_json) for row in kept]
+    except (MessageRefused, KeyError, ValueError, TypeError) as error:
+        raise StoreBroken(
+            f"what the hospitals signed about their noise is damaged: {error}"
+        ) from error
+    if said != [follows]:
+        raise StoreBroken(
+            "the released figures do not follow from the sum of what the hospitals sent: they "
+            "were changed"
+        )
+    return True
+
+
+def _study(session: Session, run: RunRow) -> Study:
+    document = session.get_one(StudyRow, run.study_digest).document
+    if digest(document) != run.study_digest:
+        raise StoreBroken(f"the study of run {run.id} was changed")
+    return Study.model_validate_json(document)

@@ -1,0 +1,1 @@
+"""What the consortium remembers: its store, folder and archived rounds."""

@@ -1,0 +1,1 @@
+"""Links to the hospitals: deliveries and blobs, over HTTP or to Ray actors."""

@@ -1,0 +1,108 @@
+"""Reaches hospitals over the network: deliveries out, answers and blobs back.
+
+A ``SiloLink`` whose other end is the service's mailbox. A hospital that has
+not joined is not asked; one that answers too late is not in what comes back.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+
+from coordinator.delivery.blob_store import BlobStore
+from coordinator.delivery.deliveries import Mailbox
+from protocol.errors import MessageRefused
+from protocol.transport.requests import Answer, BlobName, Delivery
+from protocol.transport.steps import Reply, Request
+
+#: Room for what travels beside a header in the step ``share``.
+_MOST_ENTRIES = 1 << 20
+
+
+class HttpLink:
+    """Exchanges requests with hospitals through the mailbox.
+
+    Args:
+        mailbox, blobs: shared with the server.
+        joined: the sites that have joined the run, now.
+        most_vector: how long a masked vector may be, in bytes.
+        stop: set when the run shall end; whoever waits then stops waiting.
+        idle: called about every second while no answer comes.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        blobs: BlobStore,
+        *,
+        joined: Callable[[], frozenset[str]],
+        most_vector: int,
+        stop: threading.Event,
+        idle: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._mailbox, self._blobs = mailbox, blobs
+        self._joined, self._most_vector, self._stop = joined, most_vector, stop
+        self._idle = idle
+        self._offered: str | None = None
+        self._attached: list[str] = []
+
+    def exchange(
+        self, requests: Mapping[str, Request], timeout: float
+    ) -> Iterator[tuple[str, Reply]]:
+        """Yields (site, reply) as the answers arrive, for ``timeout`` seconds at most."""
+        joined = self._joined()
+        posted = {
+            self._mailbox.post(site, self._delivery(request), self._most_blob(request)): site
+            for site, request in requests.items()
+            if site in joined
+        }
+        try:
+            for site, answer in self._mailbox.collect(posted, timeout, self._stop, self._idle):
+                reply = self._reply(site, answer)
+                if reply is not None:
+                    yield site, reply
+        finally:
+            self._forget_attachments()
+
+    def close(self) -> None:
+        """Lets go of what was offered: the run has ended."""
+        self._forget_attachments()
+        if self._offered is not None:
+            self._blobs.drop(self._offered)
+            self._offered = None
+
+    def _delivery(self, request: Request) -> Delivery:
+        blob = None
+        if request.blob is not None:
+            blob = BlobName(digest=self._offer(request.step, request.blob), size=len(request.blob))
+        return Delivery(
+            number=0, run_id=request.run_id, kind=request.step, message=request.message, blob=blob
+        )
+
+    def _offer(self, step: str, blob: bytes) -> str:
+        """Keeps a blob: a round's model until the next round's, anything else for this step."""
+        digest = self._blobs.keep(blob)
+        if step != "advertise":
+            self._attached.append(digest)
+            return digest
+        if self._offered is not None:
+            self._blobs.drop(self._offered)
+        self._offered = digest
+        return digest
+
+    def _forget_attachments(self) -> None:
+        while self._attached:
+            self._blobs.drop(self._attached.pop())
+
+    def _most_blob(self, request: Request) -> int:
+        return {"masked": self._most_vector, "share": _MOST_ENTRIES}.get(request.step, 0)
+
+    def _reply(self, site: str, answer: Answer) -> Reply | None:
+        """Returns the reply, its blob read and forgotten here; None when it is not whole."""
+        if answer.refusal is not None:
+            return Reply(refusal=answer.refusal)
+        if answer.blob is None:
+            return Reply(message=answer.message)
+        try:
+            blob = self._blobs.take(site, answer.blob.digest)
+        except MessageRefused:
+            return None
+        return Reply(message=answer.message, blob=blob)

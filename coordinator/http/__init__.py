@@ -1,0 +1,1 @@
+"""The coordinator's endpoints, and what a stranger's connection may cost."""

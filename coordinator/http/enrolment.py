@@ -1,0 +1,64 @@
+"""The server for enrolments: the one thing that somebody without a certificate may ask for.
+
+::
+
+    POST /v1/enrol                    for whoever holds an invitation
+
+It listens on a port of its own, and only while an invitation is open
+(``listening.py``). A token has 256 bits, so attempts are not counted: each
+costs one look into the register, two at once at most.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from coordinator.http.metrics import Metrics
+from coordinator.http.request_reading import Refusals, read_body
+from protocol.errors import FederationError
+
+#: Bytes of an enrolment: the evidence about a machine, and what stands around it.
+MOST_ENROLMENT = 128 << 10
+#: Seconds for the body of an enrolment.
+ENROL_SECONDS = 30.0
+#: Enrolments that are looked at together.
+_ENROLMENTS_AT_ONCE = 2
+
+
+class EnrolmentServer:
+    """The ASGI application.
+
+    Args:
+        enrol: answers an enrolment request, or refuses it.
+        metrics: counts refusals.
+        pool: does what would hold up the event loop.
+    """
+
+    def __init__(self, enrol: Callable[[bytes], bytes], metrics: Metrics, pool: Executor) -> None:
+        self._enrol, self._pool = enrol, pool
+        self._refusals = Refusals(metrics)
+        self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
+        self.app = Starlette(
+            routes=[Route("/v1/enrol", self._answer, methods=["POST"])],
+            exception_handlers={HTTPException: self._refusals.unknown},
+        )
+        self.app.router.redirect_slashes = False
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            body = await asyncio.wait_for(read_body(request, MOST_ENROLMENT), ENROL_SECONDS)
+            async with self._enrolling:
+                reply = await asyncio.get_running_loop().run_in_executor(
+                    self._pool, self._enrol, body
+                )
+        except (FederationError, TimeoutError, ClientDisconnect) as error:
+            return self._refusals.refuse(
+                request, f"enrolment: {str(error) or type(error).__name__}"
+            )
+        return Response(reply, media_type="application/json")

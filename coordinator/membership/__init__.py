@@ -1,0 +1,1 @@
+"""Members of the consortium: invitations, certificates, rosters, the authority."""

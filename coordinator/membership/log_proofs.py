@@ -1,0 +1,119 @@
+"""Proves to every hospital of a run that the log extends the head that it holds.
+
+What a hospital holds it has signed when it joined; each round that it opens
+adds to that. One that took part in another run meanwhile, or was restored from
+a backup, says which head it holds (``HeldHead``) and is asked once more. A
+hospital that says it holds a head which this log never had is left out: either
+it does not tell the truth, or this database was set back.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from sqlalchemy import select
+
+from compliance.audit_log import Head
+from coordinator.database.store import EntryRow, Store, newest_head
+from protocol.errors import StoreBroken
+from protocol.log.entry import RESULT, parse_log_entry
+from protocol.log.merkle_proofs import Tree
+from protocol.secagg.context import RoundContext
+from protocol.secagg.log_proof import LoggedResult, LogProof
+from protocol.secagg.messages import HeldHead
+from protocol.transport.privacy_summary import Summary
+
+log = logging.getLogger("collegium.coordinator")
+
+
+class LogProofs:
+    """The proofs of one run.
+
+    Args:
+        store: the consortium's database.
+        run_id: the run.
+        summaries: what the hospitals signed when they joined; more may join.
+    """
+
+    def __init__(self, store: Store, run_id: str, summaries: Mapping[str, Summary]) -> None:
+        self._store, self._run_id, self._summaries = store, run_id, summaries
+        self._tree = Tree()
+        self._results: dict[int, tuple[int, bytes]] = {}  # by round: place and entry
+        self._note = b""
+        self._held: dict[str, int] = {}
+
+    def head(self) -> tuple[int, str]:
+        """Returns size and root of the newest signed head, under which the next round is opened.
+
+        Raises:
+            StoreBroken: there is none, or the log cannot be read.
+        """
+        head = self._read()
+        self._note = head.note
+        return head.size, head.root.hex()
+
+    def _read(self) -> Head:
+        """Takes in what was logged since; returns the newest head."""
+        with self._store.read() as session:
+            head = newest_head(session)
+            if head is None:
+                raise StoreBroken("the log has no signed head: no round can be opened")
+            query = (
+                select(EntryRow.idx, EntryRow.leaf_hash, EntryRow.entry, EntryRow.run_id)
+                .where(EntryRow.idx >= self._tree.size, EntryRow.idx < head.size)
+                .order_by(EntryRow.idx)
+            )
+            for index, leaf, data, run_id in session.execute(query):
+                self._tree.append(leaf)
+                if run_id == self._run_id:
+                    self._remember(index, data)
+        if self._tree.size < head.size or self._tree.root(head.size) != head.root:
+            raise StoreBroken("the log's entries are not those of its signed head: verify it")
+        return head
+
+    def proof(self, site: str, context: RoundContext) -> LogProof:
+        """Returns what one hospital is shown beside a context made under the newest ``head``."""
+        known = self._known(site)
+        first, second = sorted((known, context.log_size))
+        return LogProof(
+            note=self._note,
+            known=known,
+            consistency=self._tree.consistency(first, second) if first else (),
+            result=self._result(context),
+        )
+
+    def opened(self, site: str, context: RoundContext) -> None:
+        """Takes note that a hospital has opened a round: it holds that head, or a later one."""
+        self._held[site] = max(context.log_size, self._held.get(site, 0))
+
+    def is_known(self, site: str, held: HeldHead) -> bool:
+        """Takes note of the head that a hospital says it holds; whether it is this log's."""
+        if held.size > self._tree.size:
+            self._read()
+        same = held.size <= self._tree.size
+        if held.size and (not same or self._tree.root(held.size).hex() != held.root):
+            log.error(
+                "run %s: %s holds a head of %d entries that is not of this log (%d entries): was "
+                "this database restored from a backup?",
+                self._run_id, site, held.size, self._tree.size,
+            )  # fmt: skip
+            return False
+        self._held[site] = held.size
+        return True
+
+    def _known(self, site: str) -> int:
+        if site not in self._held and site in self._summaries:
+            said = self._summaries[site]
+            self.is_known(site, HeldHead(size=said.log_size, root=said.log_root))
+        return self._held.get(site, 0)
+
+    def _result(self, context: RoundContext) -> LoggedResult | None:
+        if context.round not in self._results:
+            return None
+        index, entry = self._results[context.round]
+        path = self._tree.inclusion(index, context.log_size)
+        return LoggedResult(index=index, entry=entry, path=path)
+
+    def _remember(self, index: int, data: bytes) -> None:
+        entry = parse_log_entry(data)
+        if entry.type == RESULT and entry.round is not None:
+            self._results[entry.round + 1] = index, data

@@ -1,0 +1,1 @@
+"""Rounds of a run: aggregation, retries, evaluation, and the records of each."""

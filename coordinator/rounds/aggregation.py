@@ -1,0 +1,147 @@
+"""One aggregation over a link: ask every site, step by step, until only the sum is known.
+
+All rules are in ``protocol.secagg.server``; this file only carries messages. A
+site that refuses, answers wrongly or stays silent is dropped from the step;
+the round goes on while the threshold allows.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.database.round_archive import RoundShelf
+from coordinator.delivery.link import SiloLink
+from coordinator.membership.log_proofs import LogProofs
+from protocol.encoding import blob_digest
+from protocol.errors import MessageRefused
+from protocol.secagg.evidence.accusation import Accusation
+from protocol.secagg.server import Step, SumRound
+from protocol.secagg.transcript import Transcript
+from protocol.transport.steps import Reply, Request
+
+#: How often a round is opened again to a site that holds another head of the log each time.
+_REOPENED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sum:
+    """What a round yields: the sum, who is in it, and from what it can be recomputed."""
+
+    total: NDArray[np.unsignedinteger]
+    survivors: tuple[str, ...]
+    dropped: tuple[str, ...]
+    blob_hashes: Mapping[str, str]
+    ledger_heads: Mapping[str, str]
+    tables: Mapping[str, tuple[int, ...]]
+    transcript: Transcript
+    accusations: tuple[Accusation, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """The digest of the sum's bytes."""
+        return blob_digest(self.total.view(np.uint8).data)
+
+
+def aggregate(
+    sum_round: SumRound,
+    link: SiloLink,
+    *,
+    run_id: str,
+    model: bytes,
+    timeout: float,
+    log: LogProofs,
+    shelf: RoundShelf | None = None,
+) -> Sum:
+    """Returns the sum of what the sites contributed.
+
+    Args:
+        sum_round: a new state machine for this context.
+        link: how to reach the sites.
+        run_id: the run that the sites have joined.
+        model: the global model's safetensors bytes, sent with the opening.
+        timeout: seconds that one step may take.
+        log: what the sites are shown of the log.
+        shelf: where masked vectors are kept as they arrive.
+
+    Raises:
+        QuorumLost: fewer sites than the threshold are left; the message names
+            the class of each refusal, never its reason.
+        SumRefused: the sum is none that honest sites can give.
+    """
+    counted: dict[Step, dict[str, tuple[bytes, bytes | None]]] = {step: {} for step in Step}
+
+    def asks(step: Step, site: str) -> Request:
+        blob = model if step is Step.ADVERTISE else sum_round.attachment(step, site)
+        message = sum_round.request(step, site)
+        return Request(run_id=run_id, step=step.value, message=message, blob=blob)
+
+    def exchange(step: Step, sites: Sequence[str]) -> Iterator[tuple[str, Reply]]:
+        return link.exchange({site: asks(step, site) for site in sites}, timeout)
+
+    for step in Step:
+        replies = (
+            _opened(sum_round, log, exchange)
+            if step is Step.ADVERTISE
+            else exchange(step, sum_round.asked(step))
+        )
+        for site, reply in replies:
+            if not _take(sum_round, step, site, reply):
+                continue
+            if step is Step.ADVERTISE:
+                log.opened(site, sum_round.context)
+            counted[step][site] = reply.message, reply.blob if step is Step.SHARE else None
+            if step is Step.MASKED and shelf is not None:
+                shelf.keep_vector(sum_round.context, sum_round.blob_hashes[site], reply.blob or b"")
+        sum_round.close(step)
+    return Sum(
+        total=sum_round.total(),
+        survivors=sum_round.survivors,
+        dropped=sum_round.dropped,
+        blob_hashes=sum_round.blob_hashes,
+        ledger_heads=sum_round.ledger_heads,
+        tables=sum_round.tables,
+        transcript=Transcript.of(sum_round.context, counted),
+        accusations=sum_round.accusations,
+    )
+
+
+def _opened(
+    sum_round: SumRound,
+    log: LogProofs,
+    exchange: Callable[[Step, Sequence[str]], Iterator[tuple[str, Reply]]],
+) -> Iterator[tuple[str, Reply]]:
+    """Opens the round to all sites; to one that holds another head of the log once more."""
+    sites: Sequence[str] = sum_round.asked(Step.ADVERTISE)
+    for last in (False,) * _REOPENED + (True,):
+        again = []
+        for site, reply in exchange(Step.ADVERTISE, sites):
+            if not last and _holds_another_head(sum_round, log, site, reply):
+                again.append(site)
+            else:
+                yield site, reply
+        sites = again
+        if not sites:
+            return
+
+
+def _holds_another_head(sum_round: SumRound, log: LogProofs, site: str, reply: Reply) -> bool:
+    try:
+        held = None if reply.refusal else sum_round.held_head(site, reply.message)
+    except MessageRefused:
+        return False  # it is refused as an advert, too
+    return held is not None and log.is_known(site, held)
+
+
+def _take(sum_round: SumRound, step: Step, site: str, reply: Reply) -> bool:
+    """Hands a reply to the round; whether it counts."""
+    refusal = reply.refusal
+    if refusal is None:
+        try:
+            sum_round.receive(step, site, reply.message, reply.blob)
+            return True
+        except MessageRefused as error:
+            refusal = type(error).__name__
+    sum_round.refuse(step, site, refusal)
+    return False

@@ -1,0 +1,94 @@
+"""What the record of a round's attempt says about its sites, beside who is in the sum."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+from protocol.secagg.evidence.accusation import PROVABLE, Accusation, Verdict
+from protocol.secagg.server import SumRound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conduct:
+    """Who answered wrongly and how; who accuses whom; what the attempts before have shown.
+
+    Of the ``culprits`` some are ``proven`` by what they signed
+    (``protocol.secagg.evidence.accusation``).
+    ``suspects`` are sites that sums of noise cannot tell apart; nobody of them
+    is accused. ``left_out`` says who had no part, and why. ``revealing`` are
+    the sites of a sum that failed after they were asked to reveal it.
+    """
+
+    culprits: Mapping[str, str] = field(default_factory=dict)
+    proven: tuple[str, ...] = ()
+    complaints: Mapping[str, str] = field(default_factory=dict)
+    suspects: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    revealing: tuple[str, ...] = ()
+
+    @classmethod
+    def shown_by(cls, accusations: Sequence[Accusation]) -> "Conduct":
+        """Returns what accusations come to."""
+        own = [a for a in accusations if a.kind != "complaint"]
+        return cls(
+            culprits={a.against: a.why for a in own},
+            proven=tuple(sorted(a.against for a in own if a.kind in PROVABLE)),
+            complaints={a.other or "": a.against for a in accusations if a.kind == "complaint"},
+        )
+
+    @classmethod
+    def of(
+        cls,
+        sum_round: SumRound,
+        *,
+        left_out: Mapping[str, str],
+        suspects: Collection[str],
+        failed: bool,
+    ) -> "Conduct":
+        """Returns what an attempt that has ended shows."""
+        return replace(
+            cls.shown_by(sum_round.accusations),
+            suspects=tuple(sorted(suspects)),
+            left_out=left_out,
+            revealing=sum_round.survivors if failed and sum_round.asks_to_reveal else (),
+        )
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The conduct in words, for people; a suspect is not accused."""
+        said = [
+            f"{site} answered wrongly: {why} "
+            f"({Verdict.PROVEN if site in self.proven else Verdict.CLAIMED})"
+            for site, why in self.culprits.items()
+        ]
+        said += [
+            f"{accuser} could not use the shares of {accused}, it says: one of the two is at fault"
+            for accuser, accused in self.complaints.items()
+        ]
+        if self.suspects:
+            said.append(
+                "a sum was noise, so a mask was wrong; the sums do not show which of these: "
+                + ", ".join(self.suspects)
+            )
+        said += [f"left out: {site} ({why})" for site, why in self.left_out.items()]
+        if self.revealing:
+            said.append(f"failed after it was to be revealed among {', '.join(self.revealing)}")
+        return tuple(said)
+
+    @property
+    def text(self) -> str:
+        """The record as it is stored and logged by digest: only what is not empty."""
+        said = {name: value for name, value in asdict(self).items() if value}
+        return json.dumps(said, sort_keys=True)
+
+
+def conduct_from(text: str) -> Conduct:
+    """Returns the conduct that a record holds; the inverse of ``Conduct.text``.
+
+    Raises:
+        ValueError, TypeError: it has another form.
+    """
+    said = json.loads(text)
+    for name in ("proven", "suspects", "revealing"):
+        said[name] = tuple(said.get(name, ()))
+    return Conduct(**said)

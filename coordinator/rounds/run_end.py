@@ -1,0 +1,41 @@
+"""The statement that a run has ended, with what it came to: what hospitals settle by and keep."""
+
+import json
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from compliance.facts.interval import Interval
+from coordinator.database.store import SnapshotRow, evaluation_of
+from coordinator.rounds.evaluation import released_from
+from protocol.identity.roster import SigningKey
+from protocol.transport.run_announcement import MILLIONTHS, ReleasedFigure, RunResult, sign_end
+
+
+def signed_end(session: Session, run_id: str, key: SigningKey) -> bytes:
+    """Returns the statement that a run has ended: the same bytes whenever it is asked for."""
+    return sign_end(run_id, key, result_of(session, run_id))
+
+
+def result_of(session: Session, run_id: str) -> RunResult | None:
+    """Returns what a run came to; None where it has no final model or no evaluation."""
+    model = session.scalars(select(SnapshotRow.model_digest).filter_by(run_id=run_id)).one_or_none()
+    payload = evaluation_of(session, run_id)
+    if model is None or payload is None:
+        return None
+    released = released_from(json.loads(payload))
+    return RunResult(
+        model=model, auroc=_figure(released.auroc), accuracy=_figure(released.accuracy)
+    )
+
+
+def _figure(released: Interval) -> ReleasedFigure:
+    def millionths(value: float | None) -> int | None:
+        return None if value is None else round(value * MILLIONTHS)
+
+    return ReleasedFigure(
+        value=millionths(released.value),
+        low=millionths(released.low),
+        high=millionths(released.high),
+        note=released.note,
+    )

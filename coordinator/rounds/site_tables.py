@@ -1,0 +1,145 @@
+"""Each site's own figures, and the signed tables that they are computed from.
+
+A site's noised two-by-two table stands in the ``masked`` message that it signs
+(``protocol.vectors.evaluation``). Those messages are kept with the figures, for
+ever: whoever has the roster sees that no figure about a site was changed on its
+way, by another site or by the coordinator.
+"""
+
+import base64
+import binascii
+import json
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from coordinator.database.store import ReleaseRow, RoundRow, RunRow, StudyRow
+from coordinator.rounds.evaluation import (
+    Released,
+    ReleasedSite,
+    released_from,
+    released_metrics,
+    site_figures,
+)
+from protocol.errors import MessageRefused, StoreBroken
+from protocol.identity.roster import Roster, parse_roster
+from protocol.secagg.messages import Masked, Origin, open_message
+from protocol.secagg.transcript import Transcript
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import Summary
+from protocol.vectors.evaluation import EvaluationVector, noise_deviations, read_grid, read_table
+from protocol.vectors.fixed_point import decode_counts
+from protocol.vectors.score_grid import agreed_grid
+
+#: The kind of the record of signed tables, beside the figures.
+TABLES = "site-tables"
+
+
+def deviations_of(summary: Summary, site_share: float) -> tuple[float, float]:
+    """Returns the noise deviations, in patients, of a site's counts and of its table."""
+    multiplier = summary.evaluation_noise_multiplier
+    return noise_deviations(multiplier, site_share) if multiplier else (0.0, 0.0)
+
+
+def figures_of(
+    study: Study,
+    summaries: Mapping[str, Summary],
+    total: NDArray[np.unsignedinteger],
+    tables: Mapping[str, tuple[int, ...]],
+) -> Released:
+    """Returns the released figures of an evaluation, which follow from its sum and tables alone.
+
+    Args:
+        study: says how the counts are laid out, and each table's share of the noise.
+        summaries: what the sites signed about their noise.
+        total: the secure sum.
+        tables: the noised table that each site in the sum has signed.
+    """
+    share = study.evaluation.site_share
+    deviations = {site: deviations_of(summaries[site], share) for site in tables}
+    return released_metrics(
+        EvaluationVector(bins=study.evaluation.bins).read(decode_counts(total)),
+        math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
+        {site: read_table(cells) for site, cells in tables.items()},
+        {site: own for site, (_, own) in deviations.items()},
+        grid=agreed_grid([read_grid(cells) for cells in tables.values()]),
+        declared=study.task.prevalence,
+    )
+
+
+def signed_tables(transcript: Transcript) -> dict[str, str]:
+    """Returns the signed messages with the tables of the sites in a sum, as they are kept."""
+    return {site: base64.b64encode(wire).decode() for site, wire in transcript.masked.items()}
+
+
+def read_tables(
+    kept: Mapping[str, str], roster: Roster, context: str
+) -> dict[str, tuple[int, ...]]:
+    """Returns the tables in kept messages, by site, after checking each signature.
+
+    Args:
+        kept: what ``signed_tables`` gave.
+        roster: the members' public keys.
+        context: the digest of the evaluation's context.
+
+    Raises:
+        MessageRefused: a message is not its site's, or of another round.
+    """
+    tables = {}
+    for site, text in kept.items():
+        try:
+            wire = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise MessageRefused(f"the signed table of {site} is no base64") from error
+        origin = Origin(sender=site, public=roster.key_of(site), context=context)
+        tables[site] = open_message(wire, Masked, origin).table
+    return tables
+
+
+def require_signed_tables(session: Session, run: RunRow, words: Iterable[Summary]) -> None:
+    """Checks that every figure about a site follows from the table that the site signed.
+
+    Raises:
+        StoreBroken: a table is missing or not genuine, or a figure is another one.
+    """
+    releases = {
+        row.kind: row.payload_json
+        for row in session.scalars(select(ReleaseRow).filter_by(run_id=run.id))
+    }
+    if "evaluation" not in releases:
+        return
+    try:
+        said = released_from(json.loads(releases["evaluation"]))
+        found = _figures(session, run, json.loads(releases[TABLES]), words)
+    except MessageRefused as error:
+        raise StoreBroken(f"run {run.id}: a site's table is not genuine: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreBroken(f"run {run.id}: the sites' signed tables are damaged") from error
+    wrong = [
+        site
+        for site in sorted(said.sites.keys() | found)
+        if said.sites.get(site) != found.get(site)
+    ]
+    if wrong:
+        raise StoreBroken(
+            f"run {run.id}: the figures about {', '.join(wrong)} do not follow from what it signed"
+        )
+
+
+def _figures(
+    session: Session, run: RunRow, kept: Mapping[str, str], words: Iterable[Summary]
+) -> dict[str, ReleasedSite]:
+    """Returns the figures that the kept messages give."""
+    query = select(RoundRow).filter_by(run_id=run.id, purpose="evaluation", state="finished")
+    row = session.scalars(query).one()
+    if sorted(kept) != sorted(json.loads(row.survivors_json)):
+        raise MessageRefused("there is not one for each site in the sum")
+    document = session.get_one(StudyRow, run.study_digest).document
+    share = Study.model_validate_json(document).evaluation.site_share
+    own = {word.site: deviations_of(word, share)[1] for word in words}
+    tables = read_tables(kept, parse_roster(run.roster_json.encode()), row.context)
+    return {site: site_figures(read_table(cells), own[site]) for site, cells in tables.items()}

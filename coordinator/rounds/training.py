@@ -1,0 +1,347 @@
+"""Runs a study: rounds of training, then one evaluation, each remembered whole.
+
+The runner decides nothing about privacy. It opens rounds, hands sums to the
+strategy and writes down what happened: model, round and audit entries of a
+round are one transaction, so a crash leaves the last finished round. A round
+that fails is tried again (``retries``); every attempt has its own context.
+Who is left out of a run's rounds is in ``standing``.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.audit_log import NewEntry
+from coordinator.database.own_statements import newest_masked
+from coordinator.database.round_archive import RoundShelf
+from coordinator.database.server_state import ServerStates
+from coordinator.database.store import SnapshotRow, Store, now
+from coordinator.delivery.link import SiloLink
+from coordinator.membership.log_proofs import LogProofs
+from coordinator.rounds.aggregation import Sum, aggregate
+from coordinator.rounds.conduct import Conduct
+from coordinator.rounds.evaluation import Released, released_json
+from coordinator.rounds.retries import Attempt, Attempts, Failed
+from coordinator.rounds.round_records import RoundBook
+from coordinator.rounds.site_tables import TABLES, figures_of, signed_tables
+from coordinator.strategies import STRATEGIES, Mean, ServerState
+from protocol.errors import FederationError, QuorumLost, SumRefused
+from protocol.identity.roster import Roster, SigningKey
+from protocol.secagg.context import RoundContext, round_context
+from protocol.secagg.server import SumRound
+from protocol.study.noise_shares import NoiseShares
+from protocol.study.privacy import DistributedPrivacy, NoPrivacy
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import Summary
+from protocol.vectors.fixed_point import decode
+from protocol.vectors.tensors import (
+    Layout,
+    Tensors,
+    encode_tensors,
+    flatten,
+    layout_of,
+    model_digest,
+    unflatten,
+)
+from protocol.vectors.update import UpdateVector
+
+
+class Watcher(Protocol):
+    """Whoever wants to know how a run goes on."""
+
+    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+        """Called when a round is committed; ``number`` counts from 0."""
+
+
+class SnapshotShelf(Protocol):
+    """Where finished models are kept."""
+
+    def keep_snapshot(self, model: Tensors, manifest: dict[str, Any]) -> str:
+        """Keeps a model under its digest and returns the digest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a finished run yields."""
+
+    model: Tensors
+    model_digest: str
+    released: Released
+
+
+class Runner:
+    """Carries one run from its first round to its evaluation."""
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        study: Study,
+        roster: Roster,
+        key: SigningKey,
+        store: Store,
+        link: SiloLink,
+        shelf: SnapshotShelf,
+        evidence: RoundShelf,
+        watcher: Watcher,
+        step_timeout: float = 600.0,
+        threads: int = 1,
+        states: ServerStates | None = None,
+        absent: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        self._states, self._absent = states, absent
+        self._run_id = run_id
+        self._study = study
+        self._roster = roster
+        self._key = key
+        self._store = store
+        self._book = RoundBook(store, key, run_id)
+        self._link = link
+        self._shelf = shelf
+        self._evidence = evidence
+        self._watcher = watcher
+        self._timeout = step_timeout
+        self._threads = threads
+        self._least = max(study.threshold, study.aggregation.min_cohort)
+        self._standing = self._book.standing(study.site_names, self._least)
+        free = isinstance(study.privacy, NoPrivacy)
+        #: How many further draws are paid for, by purpose; None where they cost nothing.
+        self._spare: dict[str, int | None] = {
+            purpose: None if free else max(0, most - self._book.spare_used(purpose))
+            for purpose, most in study.spare_draws.items()
+        }
+        self._kept: deque[str] = deque()
+
+    def run(
+        self,
+        initial: Tensors,
+        summaries: Mapping[str, Summary],
+        before_attempt: Callable[[str, int], None] = lambda purpose, number: None,
+    ) -> Outcome:
+        """Returns the trained model and its released figures.
+
+        A run whose states are kept goes on after the last round that was committed.
+
+        Args:
+            initial: the parameters all hospitals agree to start from.
+            summaries: each hospital's verified word on its privacy plan; more may join.
+            before_attempt: called before each attempt with what it is for and the round's
+                number; may wait, or raise to end the run.
+
+        Raises:
+            QuorumLost: too few hospitals are left to finish a round.
+        """
+        self._log = LogProofs(self._store, self._run_id, summaries)
+        layout = layout_of(initial)
+        strategy = STRATEGIES[self._study.training.strategy](self._study.training)
+        state = self._book.resume(self._states) or strategy.init(flatten(initial))
+        self._before_attempt = before_attempt
+        for number in range(state.rounds, self._study.training.rounds):
+            model = unflatten(layout, state.parameters)
+            total, conduct = self._round("training", number, model)
+            state = strategy.apply(
+                state, mean_of(self._study, layout, total.survivors, total.total)
+            )
+            self._commit_training(total, conduct, layout, state)
+        model = unflatten(layout, state.parameters)
+        released = self._book.released() or self._evaluate(model, summaries)
+        name = self._keep(model)
+        return Outcome(model=model, model_digest=name, released=released)
+
+    def _round(self, purpose: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
+        begun, spare = self._book.begun(purpose, number), self._spare[purpose]
+        attempts = Attempts(
+            self._standing,
+            number=number,
+            most=self._study.aggregation.attempts,
+            spare=spare,
+            begun=begun,
+        )
+        try:
+            while True:
+                self._before_attempt(purpose, number)
+                attempt = attempts.now
+                left_out = {**self._absent(), **attempt.without}
+                sum_round = self._opened(purpose, number, attempt, left_out, model)
+                conduct = partial(Conduct.of, sum_round, left_out=left_out)
+                try:
+                    total = self._attempt(sum_round, encode_tensors(model))
+                except (QuorumLost, SumRefused) as error:
+                    self._evidence.drop(sum_round.context.digest)
+                    try:
+                        again = attempts.fail(_failed(sum_round, error))
+                    finally:
+                        shown = conduct(suspects=attempts.suspects, failed=True)
+                        self._book.fail(sum_round, error, shown)
+                    if not again:
+                        raise type(error)(f"{purpose} round {number + 1}: {error}") from error
+                    continue
+                attempts.succeed()
+                return total, conduct(suspects=attempts.suspects, failed=False)
+        finally:
+            if spare is not None:
+                self._spare[purpose] = spare - (attempts.now.draw - begun.draw)
+
+    def _opened(
+        self,
+        purpose: str,
+        number: int,
+        attempt: Attempt,
+        left_out: Collection[str],
+        model: Tensors,
+    ) -> SumRound:
+        context = self._context(purpose, number, attempt, model)
+        with self._store.read() as session:
+            own = newest_masked(session)
+        return SumRound(
+            context=context,
+            roster=self._roster,
+            key=self._key,
+            min_cohort=attempt.least,
+            without=left_out,
+            threads=self._threads,
+            log_proof=partial(self._log.proof, context=context),
+            own_masked=own,
+        )
+
+    def _attempt(self, sum_round: SumRound, model: bytes) -> Sum:
+        self._book.open(sum_round.context)
+        keeps = self._study.aggregation.keep_rounds > 0
+        total = aggregate(
+            sum_round,
+            self._link,
+            run_id=self._run_id,
+            model=model,
+            timeout=self._timeout,
+            log=self._log,
+            shelf=self._evidence if keeps else None,
+        )
+        if keeps:
+            self._evidence.keep_round(total.transcript, model)
+            self._kept.append(sum_round.context.digest)
+        return total
+
+    def _context(self, purpose: str, number: int, attempt: Attempt, model: Tensors) -> RoundContext:
+        log_size, log_root = self._log.head()
+        return round_context(
+            self._study,
+            run_id=self._run_id,
+            roster_digest=self._roster.digest,
+            purpose=purpose,
+            number=number,
+            attempt=attempt.number,
+            draw=attempt.draw,
+            log_size=log_size,
+            log_root=log_root,
+            model=model,
+        )
+
+    def _commit_training(
+        self, total: Sum, conduct: Conduct, layout: Layout, state: ServerState
+    ) -> None:
+        name = model_digest(unflatten(layout, state.parameters))
+        context = total.transcript.context
+        if self._states is not None:
+            self._states.keep(self._run_id, state)
+        with self._store.transaction() as transaction:
+            entries = self._book.close(transaction, total, conduct, name)
+            transaction.log([*entries, self._book.entry(context, "result", name)], self._key)
+        self._forget()
+        if self._states is not None:
+            self._states.forget(self._run_id, before=state.rounds)
+        self._watcher.round_finished("training", context.round, total.survivors)
+
+    def _forget(self) -> None:
+        """Drops the evidence of rounds that are older than the study wants."""
+        while len(self._kept) > self._study.aggregation.keep_rounds:
+            self._evidence.drop(self._kept.popleft())
+
+    def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
+        number = self._study.training.rounds
+        total, conduct = self._round("evaluation", number, model)
+        tables = {site: total.tables[site] for site in total.survivors}
+        released = figures_of(self._study, summaries, total.total, tables)
+        payload = released_json(released)
+        context = total.transcript.context
+        with self._store.transaction() as transaction:
+            entries = self._book.close(transaction, total, conduct, None)
+            entries += [
+                self._book.entry(context, "release", *transaction.release(self._run_id, *kept))
+                for kept in (
+                    ("evaluation", payload),
+                    (TABLES, signed_tables(total.transcript)),
+                )
+            ]
+            transaction.log(entries, self._key)
+        self._forget()
+        self._watcher.round_finished("evaluation", number, total.survivors)
+        return released
+
+    def _keep(self, model: Tensors) -> str:
+        manifest: dict[str, Any] = {
+            "study_digest": self._study.digest,
+            "run_id": self._run_id,
+            "round": self._study.training.rounds,
+            "roster_digest": self._roster.digest,
+            "created_at": now(),
+        }
+        name = self._shelf.keep_snapshot(model, manifest)
+        row = SnapshotRow(
+            run_id=self._run_id,
+            round_number=self._study.training.rounds,
+            model_digest=name,
+            manifest_json=json.dumps(manifest, sort_keys=True),
+            created_at=now(),
+        )
+        with self._store.transaction() as transaction:
+            kept = NewEntry(
+                type="snapshot",
+                run_id=self._run_id,
+                payload=name,
+                round=self._study.training.rounds,
+                attempt=0,
+                record=transaction.write(row),
+            )
+            transaction.log([kept], self._key)
+        return name
+
+
+def _failed(sum_round: SumRound, error: FederationError) -> Failed:
+    return Failed(
+        error=error,
+        survivors=frozenset(sum_round.survivors),
+        revealing=sum_round.asks_to_reveal,
+        culprits=sum_round.culprits,
+        complaints=sum_round.complaints,
+        refusals=sum_round.refusals,
+    )
+
+
+def mean_of(
+    study: Study, layout: Layout, survivors: Collection[str], total: NDArray[np.unsignedinteger]
+) -> Mean:
+    """Returns the weighted means over the sites that are in a sum.
+
+    Under distributed noise the mean is over the patients that were expected to
+    be drawn, by the declared counts.
+    """
+    weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
+    if isinstance(privacy, DistributedPrivacy):
+        shares = NoiseShares.of(study, privacy, layout.size)
+        expected = sum(study.expected_batch(site) for site in survivors)
+        gradient = decode(total, frac_bits=0) * (privacy.clip / shares.units / expected)
+        return Mean(update=gradient, scalars={}, bound=shares.bound)
+    share = sum(weights[site] for site in survivors) / max(weights.values())
+    vector = UpdateVector.of(layout, study.training.strategy)
+    update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
+    return Mean(
+        update=update / share,
+        scalars={name: value / share for name, value in scalars.items()},
+        bound=aggregation.bound,
+    )

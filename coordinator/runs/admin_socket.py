@@ -1,0 +1,158 @@
+"""The door of the coordinator's own people: a socket file that only they can open.
+
+No port, no password: whoever may open ``DIR/control.sock`` may read the folder
+itself. The running service does what is asked and answers in JSON.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from coordinator.http.listening import QuietServer
+from coordinator.runs.service import Service
+from protocol.errors import FederationError, WorkspaceRefused, named
+
+_SOCKET = "control.sock"
+_SECONDS = 60.0
+
+
+@contextmanager
+def controlling(service: Service, home: Path) -> Iterator[None]:
+    """Answers the coordinator's own people until the block ends.
+
+    Raises:
+        WorkspaceRefused: another service is at work in this folder.
+    """
+    path = home / _SOCKET
+    if _answers(path):
+        raise WorkspaceRefused(f"--home {home} is served by another process already")
+    path.unlink(missing_ok=True)
+    config = uvicorn.Config(
+        _app(service), uds=str(path), lifespan="off", log_config=None, access_log=False, ws="none"
+    )
+    with _listening(path) as listener:
+        server = QuietServer(config)
+        thread = threading.Thread(target=server.run, args=([listener],), name="control")
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            thread.join(10)
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _listening(path: Path) -> Iterator[socket.socket]:
+    """Yields a socket on a file that nobody else could open at any moment."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        listener.close()
+        raise WorkspaceRefused(f"{path} cannot be made ({error}): is its path too long?") from error
+    finally:
+        os.umask(before)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def ask(home: Path, method: str, target: str, body: Mapping[str, Any] | None = None) -> Any:
+    """Returns what the running service answers.
+
+    Raises:
+        WorkspaceRefused: no service runs over this folder.
+        FederationError: what the service refused, in its own class.
+    """
+    path = home / _SOCKET
+    if not (home / "coordinator.key").is_file():
+        raise WorkspaceRefused(
+            f"--home {home} holds no coordinator: collegium coordinator init makes one"
+        )
+    if not path.exists():
+        raise WorkspaceRefused(
+            f"no service runs over --home {home}: collegium coordinator start --home {home}"
+        )
+    transport = httpx2.HTTPTransport(uds=str(path))
+    try:
+        with httpx2.Client(transport=transport, timeout=_SECONDS) as http:
+            reply = http.request(method, f"http://coordinator{target}", json=body)
+    except httpx2.TransportError as error:
+        raise WorkspaceRefused(
+            f"the service over --home {home} does not answer: {type(error).__name__}"
+        ) from error
+    answer = reply.json()
+    if reply.status_code != 200:
+        raise named(str(answer.get("kind")))(str(answer.get("message")))
+    return answer
+
+
+def _answers(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.settimeout(2)
+            trial.connect(str(path))
+    except OSError:
+        return False
+    return True
+
+
+def _app(service: Service) -> Starlette:
+    async def run(request: Request) -> JSONResponse:
+        wanted = json.loads(await request.body())
+        return await _done(
+            lambda: {
+                "run_id": service.start_run(
+                    str(wanted["study"]),
+                    test_noise=wanted.get("test_noise") is True,
+                    again=wanted.get("again") is True,
+                )
+            }
+        )
+
+    async def steer(request: Request) -> JSONResponse:
+        run_id, what = request.path_params["run"], request.path_params["what"]
+
+        def done() -> dict[str, Any]:
+            service.steer(run_id, what)
+            return {}
+
+        return await _done(done)
+
+    async def status(_request: Request) -> JSONResponse:
+        return await _done(lambda: {**service.status(), "time": time.time()})
+
+    return Starlette(
+        routes=[
+            Route("/runs", run, methods=["POST"]),
+            Route("/runs/{run}/{what}", steer, methods=["POST"]),
+            Route("/status", status, methods=["GET"]),
+        ]
+    )
+
+
+async def _done(work: Callable[[], Mapping[str, Any]]) -> JSONResponse:
+    try:
+        return JSONResponse(dict(await run_in_threadpool(work)))
+    except FederationError as error:
+        told = {"kind": type(error).__name__, "message": str(error)}
+        return JSONResponse(told, status_code=409)

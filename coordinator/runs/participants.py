@@ -1,0 +1,91 @@
+"""Who has joined a run, and by which first model each stands.
+
+All hospitals build the first parameters from the study's seed. One
+whose software builds others cannot take part; which is the right model the
+coordinator cannot know, so that of most hospitals counts, until training has
+begun from it. One faithless hospital that joins first then keeps nobody out.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from protocol.identity.machine_evidence import MachineEvidence
+from protocol.transport.privacy_summary import SignedSummary, Summary
+
+
+class Muster:
+    """Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._words: dict[str, SignedSummary] = {}
+        self._summaries: dict[str, Summary] = {}
+        self._models: dict[str, str] = {}
+        self._evidence: dict[str, MachineEvidence] = {}
+        self._chosen: str | None = None
+
+    def remember(self, words: Mapping[str, SignedSummary]) -> None:
+        """Takes what hospitals had said before this process began; they join again."""
+        with self._lock:
+            self._words |= words
+
+    def add(
+        self,
+        site: str,
+        word: SignedSummary,
+        summary: Summary,
+        model: str,
+        evidence: MachineEvidence | None = None,
+    ) -> None:
+        """Takes a hospital in, with the digest of the first model that it built.
+
+        ``evidence`` about its machine is handed on to the others, and never judged here.
+        """
+        with self._lock:
+            self._words[site], self._summaries[site] = word, summary
+            self._models[site] = model
+            if evidence is not None:
+                self._evidence[site] = evidence
+
+    def choose(self) -> str | None:
+        """Returns the first model that most stand by, for good; None while nobody has joined."""
+        with self._lock:
+            self._chosen = self._reference()
+            return self._chosen
+
+    def _reference(self) -> str | None:
+        if self._chosen is not None or not self._models:
+            return self._chosen
+        counts = Counter(self._models.values())
+        return min(counts, key=lambda model: (-counts[model], model))
+
+    @property
+    def answered(self) -> frozenset[str]:
+        """The sites that have said they join, whatever they stand by."""
+        with self._lock:
+            return frozenset(self._models)
+
+    @property
+    def joined(self) -> frozenset[str]:
+        """The sites that take part: they stand by the same first model as most."""
+        with self._lock:
+            reference = self._reference()
+            return frozenset(site for site, model in self._models.items() if model == reference)
+
+    @property
+    def words(self) -> dict[str, SignedSummary]:
+        """What was signed, by site."""
+        with self._lock:
+            return dict(self._words)
+
+    @property
+    def evidence(self) -> dict[str, MachineEvidence]:
+        """What hospitals have shown of their machines, by site."""
+        with self._lock:
+            return dict(self._evidence)
+
+    @property
+    def summaries(self) -> Mapping[str, Summary]:
+        """What was signed, read; it grows as hospitals join."""
+        return self._summaries

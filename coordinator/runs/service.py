@@ -1,0 +1,291 @@
+"""The coordinator as a service: endpoints for hospitals, runs in threads.
+
+The hospitals reach ``http`` over TLS. The consortium's own people reach
+``admin_socket`` over a socket file that only the owner of the folder can open.
+"""
+
+import logging
+import secrets
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from sqlalchemy import select
+
+from coordinator.database.store import RunRow, Store, StudyRow, now
+from coordinator.database.workspace import Workspace
+from coordinator.delivery.blob_store import BlobStore
+from coordinator.delivery.deliveries import Mailbox
+from coordinator.http.api import Server
+from coordinator.http.documents import MembersOffice
+from coordinator.http.enrolment import EnrolmentServer
+from coordinator.http.listening import EnrolmentListener, listening, taken
+from coordinator.http.metrics import Metrics
+from coordinator.http.protocol_limits import gate_config
+from coordinator.membership.authority import Authority
+from coordinator.membership.members import Members
+from coordinator.runs.network_run import NetworkRun, Pace, failure_of, status_of
+from protocol.encoding import parse_canonical
+from protocol.errors import FederationError, PolicyRefused, StoreBroken
+from protocol.identity.machine_evidence import MachineEvidence
+from protocol.identity.roster import Roster, parse_roster
+from protocol.study.study import Study
+
+log = logging.getLogger("collegium.coordinator")
+
+
+class Service:
+    """One consortium's service over its folder.
+
+    Raises:
+        WorkspaceRefused: no coordinator lives in the folder.
+    """
+
+    def __init__(self, home: Path, pace: Pace = Pace()) -> None:  # noqa: B008  (frozen)
+        self._workspace = Workspace.open(home)
+        self._authority = Authority.open(home)
+        if self._authority.renew_server():
+            log.info("the server's certificate was renewed")
+        self._store = Store(self._workspace.database)
+        self._key = self._workspace.signing_key()
+        members = Members(self._store, self._authority, self._key)
+        members.record_own_certificates()
+        self._pace = pace
+        self._mailbox, self._metrics = Mailbox(), Metrics()
+        self._blobs = BlobStore(home / "blobs")
+        self._office = MembersOffice(self._store, members, self._key, evidence=self._shown)
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
+        self.server = Server(
+            self._office, self._mailbox, self._blobs, self._metrics, self._pool, self._key
+        )
+        self._enrolments = EnrolmentServer(members.enrol, self._metrics, self._pool)
+        self._is_invited = members.is_anybody_invited
+        self._rosters = members.rosters
+        self._runs: dict[str, NetworkRun] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._contexts: tuple[ssl.SSLContext, ...] = ()
+        self._ports: tuple[int, int] | None = None
+        self._lock, self._starting = threading.Lock(), threading.Lock()
+
+    def start_run(self, study_digest: str, *, test_noise: bool = False, again: bool = False) -> str:
+        """Begins a run of a registered study; returns its id.
+
+        Args:
+            study_digest: which study.
+            test_noise: simulated hospitals use fixed noise.
+            again: begin it although a run of the same study is at work.
+
+        Raises:
+            PolicyRefused: the study is not registered, the signed roster lacks a
+                site, or a run of the study is at work and ``again`` is not said.
+        """
+        with self._starting:  # of two that ask at once one is told of the other
+            return self._start_run(study_digest, test_noise=test_noise, again=again)
+
+    def _start_run(self, study_digest: str, *, test_noise: bool, again: bool) -> str:
+        study, roster = self._study(study_digest), self._roster()
+        missing = sorted(set(study.site_names) - set(roster.sites))
+        if missing:
+            raise PolicyRefused(
+                f"the signed roster {roster.version} lacks {', '.join(missing)}: invite and enrol "
+                "them, propose a roster, and let its members sign"
+            )
+        revoked = [site for site in study.site_names if self._office.identity_key(site) is None]
+        if revoked:
+            raise PolicyRefused(
+                f"{', '.join(revoked)} was revoked: propose a roster without it, and a study too"
+            )
+        if not again:
+            self._require_none_at_work(study)
+        stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
+        run_id = f"{stamp}-{secrets.token_hex(2)}"
+        self._go(run_id, study, roster, test_noise=test_noise)
+        return run_id
+
+    def _require_none_at_work(self, study: Study) -> None:
+        with self._lock:
+            at_work = [r.run_id for r in self._runs.values() if r.study.digest == study.digest]
+        if at_work:
+            raise PolicyRefused(
+                f"run {', '.join(at_work)} of {study.name} is at work. Another is paid again in "
+                "full by every patient, and every hospital must have approved it: to begin it all "
+                "the same, say --again"
+            )
+
+    def take_up_runs(self) -> list[str]:
+        """Goes on with the runs that an earlier service had begun and not ended."""
+        query = select(RunRow).where(RunRow.state == "running", RunRow.simulation.is_(False))
+        with self._store.read() as session:
+            found = [
+                (row.id, row.study_digest, row.roster_json, row.test_noise)
+                for row in session.scalars(query)
+            ]
+        for run_id, digest, roster, test_noise in found:
+            self._go(
+                run_id, self._study(digest), parse_roster(roster.encode()), test_noise=test_noise
+            )
+        return [run_id for run_id, *_ in found]
+
+    def _go(self, run_id: str, study: Study, roster: Roster, *, test_noise: bool) -> None:
+        run = NetworkRun(
+            run_id,
+            study,
+            roster,
+            self._workspace,
+            self._store,
+            self._mailbox,
+            self._blobs,
+            self._metrics,
+            self._pace,
+            test_noise=test_noise,
+            last_seen=lambda: dict(self._office.last_seen),
+        )
+        thread = threading.Thread(target=self._carry, args=(run,), name=f"run {run_id}")
+        with self._lock:
+            self._runs[run_id], self._threads[run_id] = run, thread
+        thread.start()
+
+    def _carry(self, run: NetworkRun) -> None:
+        try:
+            run.run()
+            log.info("run %s ended", run.run_id)
+        except KeyboardInterrupt:
+            log.info("run %s was stopped", run.run_id)
+        except FederationError as error:
+            log.error("run %s failed: %s", run.run_id, failure_of(error))
+        except Exception:
+            log.exception("run %s failed", run.run_id)
+        finally:
+            with self._lock:
+                self._runs.pop(run.run_id, None)
+
+    def steer(self, run_id: str, what: str) -> None:
+        """Pauses, resumes or stops a run.
+
+        Raises:
+            PolicyRefused: no such run is at work.
+        """
+        with self._lock:
+            run = self._runs.get(run_id)
+        if run is None:
+            raise PolicyRefused(f"run {run_id} is not at work: collegium coordinator status")
+        ways = {"pause": run.pause, "resume": run.resume, "stop": run.stop}
+        if what not in ways:
+            raise PolicyRefused(f"a run is steered by {', '.join(ways)}, not {what!r}")
+        ways[what]()
+        log.info("run %s: %s", run_id, what)
+
+    def _shown(self, run_id: str) -> Mapping[str, MachineEvidence] | None:
+        with self._lock:
+            run = self._runs.get(run_id)
+        return None if run is None else run.evidence
+
+    def status(self) -> Mapping[str, Any]:
+        """Returns what the service does now."""
+        with self._lock:
+            runs = [status_of(run) for run in self._runs.values()]
+        return {
+            "runs": runs,
+            "last_seen": dict(self._office.last_seen),
+            "roster": self._roster_standing(),
+            "ports": self._ports,
+        }
+
+    def _roster_standing(self) -> Mapping[str, Any] | None:
+        """Returns the newest roster's version and end, or why it cannot be read now."""
+        try:
+            return self._rosters.standing()
+        except StoreBroken as error:  # status tells of the runs also while the database is away
+            return {"trouble": str(error)}
+
+    def wait(self, run_id: str, seconds: float | None = None) -> None:
+        """Waits until a run has ended."""
+        with self._lock:
+            thread = self._threads.get(run_id)
+        if thread is not None:
+            thread.join(seconds)
+
+    @contextmanager
+    def serving(self, host: str, port: int, enrol_port: int | None = None) -> Iterator[int]:
+        """Serves until the block ends; yields the port. Runs at work are suspended then.
+
+        Enrolments are taken on ``enrol_port``, the next one when None.
+
+        The folder is held meanwhile, so that its runs are shown as running.
+
+        Raises:
+            WorkspaceRefused: the address cannot be listened on, or the folder is held by another
+                process.
+        """
+        with self._workspace.at_work(), taken(host, port, enrol_port) as (bound, beside):
+            main, enrolling = self._authority.server_context(), self._authority.enrolment_context()
+            self._contexts, self._ports = (main, enrolling), (bound, beside)
+            enrolments = EnrolmentListener(
+                self._enrolments.app, enrolling, (host, beside), self._is_invited
+            )
+            try:
+                with (
+                    listening(gate_config(self.server.app, main, host=host, port=bound)),
+                    enrolments.at_work(),
+                ):
+                    try:
+                        yield bound
+                    finally:
+                        self.server.end()
+                        self._suspend_runs()
+            finally:
+                self.close()  # when nobody is answered any more
+
+    @property
+    def counts(self) -> CollectorRegistry:
+        """What Prometheus reads."""
+        return self._metrics.registry
+
+    def renew(self) -> None:
+        """Renews the server's certificate when it is time; new connections see the new one."""
+        if self._contexts and self._authority.renew_server():
+            for context in self._contexts:
+                self._authority.show(context)
+            log.info("the server's certificate was renewed")
+
+    def close(self) -> None:
+        """Suspends all runs; they go on when a service is started over this folder again."""
+        self._suspend_runs()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._store.close()
+
+    def _suspend_runs(self) -> None:
+        with self._lock:
+            runs, threads = list(self._runs.values()), list(self._threads.values())
+        for run in runs:
+            run.suspend()
+        for thread in threads:
+            thread.join(30)
+
+    def _study(self, digest: str) -> Study:
+        with self._store.read() as session:
+            row = session.get(StudyRow, digest)
+            document = row.document if row is not None else None
+        if document is None:
+            raise PolicyRefused(
+                f"study {digest[:16]} is not registered: collegium study register STUDY"
+            )
+        study = Study.model_validate(parse_canonical(document))
+        if study.digest != digest:
+            raise StoreBroken(f"study {digest[:16]} was changed: register it again")
+        return study
+
+    def _roster(self) -> Roster:
+        signed = self._rosters.current()
+        if signed is None:
+            raise PolicyRefused(
+                "no roster is signed yet: collegium coordinator roster propose, then every member "
+                "signs it"
+            )
+        self._rosters.require_valid(signed.roster)
+        return signed.roster

@@ -1,0 +1,1 @@
+"""A cohort from its source: encoded by the contract, checked, split, and dealt in simulations."""

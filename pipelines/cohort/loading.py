@@ -1,0 +1,113 @@
+"""The cohort: a hospital's records, read and encoded by the study's contract.
+
+Rules:
+
+1. Whatever does not fit the contract is refused with site, column and line (or
+   array and entry), what is wrong and what to do; never with a patient's value.
+   Of a table every fault of every column is told at once.
+2. A cohort too small to protect, or without anything to learn from, is refused
+   before any work.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.cohort.table_encoding import encode_table
+from pipelines.records import Records
+from pipelines.sources.csv_table import AS_DECLARED, CsvDialect, read_bundled, read_csv
+from pipelines.sources.npz_images import load_images
+from protocol.counted import counted
+from protocol.errors import CohortRefused
+from protocol.study.cohort import Cohort, ImageCohort
+from protocol.study.study import BUNDLED, ColumnSplit, Deal, DealByColumn, Split
+
+__all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
+
+
+def load_cohort(
+    cohort: Cohort,
+    source: str | Path,
+    *,
+    site: str,
+    keep: Sequence[str] = (),
+    dialect: CsvDialect = AS_DECLARED,
+) -> Records:
+    """Returns the records of one source, encoded by the contract.
+
+    Args:
+        cohort: the contract: a table or images.
+        source: a CSV or npz file, or ``study.BUNDLED``.
+        site: whose records these are, for messages.
+        keep: columns that split or deal will look at, see ``columns_to_keep``.
+        dialect: how the hospital's own file is written, where not as the contract says.
+
+    Guarantee: the encoding of a record depends on the contract and on that
+    record only.
+
+    Raises:
+        CohortRefused: the source cannot be read, or does not fit the contract.
+    """
+    if isinstance(cohort, ImageCohort):
+        if source == BUNDLED:
+            raise CohortRefused(f"site {site}: the bundled records are a table, not images")
+        return load_images(Path(source), cohort, site=site, keep=keep)
+    if source == BUNDLED:
+        table = read_bundled(cohort, site=site, keep=keep)
+    else:
+        table = read_csv(Path(source), cohort, site=site, keep=keep, dialect=dialect)
+    return encode_table(table, cohort, keep=keep)
+
+
+def columns_to_keep(split: Split, deal: Deal | None = None) -> tuple[str, ...]:
+    """Returns the columns that a study's split and deal look at, to hand to ``load_cohort``."""
+    names = [split.column] if isinstance(split, ColumnSplit) else []
+    if deal is not None and isinstance(deal.how, DealByColumn):
+        names.append(deal.how.column)
+    return tuple(dict.fromkeys(names))
+
+
+def check_cohort(
+    train: Records, test: Records, cohort: Cohort, *, site: str, declared: int
+) -> None:
+    """Refuses a cohort that cannot be protected or trained on.
+
+    A small hospital's split may leave it without test patients; it then trains
+    with the others and adds nothing to the evaluation.
+
+    Args:
+        train: the training part of one hospital's records.
+        test: its test part; no patient is in both.
+        cohort: the contract, with the minimum number of patients.
+        site: whose records these are, for messages.
+        declared: how many training patients the study declares for this site.
+
+    Raises:
+        CohortRefused: no records to train on, fewer patients than the minimum,
+            one class only in training, or more training or test patients than declared.
+    """
+    if not len(train) + len(test):
+        raise CohortRefused(
+            f"site {site}: no records; check the source and what the contract drops"
+        )
+    patients = train.num_patients + test.num_patients
+    if patients < cohort.min_patients:
+        raise CohortRefused(
+            f"site {site}: {counted(patients, 'patient')}, the study's minimum is "
+            f"{cohort.min_patients}; leave this site out, or amend cohort.min_patients"
+        )
+    if not len(train):
+        raise CohortRefused(f"site {site}: the training part is empty; amend the study's split")
+    if not cohort.allow_one_class and len(np.unique(train.labels)) < 2:
+        raise CohortRefused(
+            f"site {site}: the training part holds one class only; leave this site out, or set "
+            "cohort.allow_one_class"
+        )
+    for part, records in (("training", train), ("test", test)):
+        if records.num_patients > declared:
+            raise CohortRefused(
+                f"site {site}: {records.num_patients} {part} patients, the study declares "
+                f"{declared} for it; declare a round number above (sites: - {{name: {site}, "
+                "patients: ...}): sums are divided by it and the work of a step is laid out for it"
+            )

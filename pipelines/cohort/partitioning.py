@@ -1,0 +1,91 @@
+"""Dealing: a simulation's rule that turns one set of records into several hospitals.
+
+Rules:
+
+1. Every record goes to exactly one site, and the rule is a function of the
+   study and the records alone.
+2. By label skew a patient's records stay together. By column they go where
+   they are written: a patient treated in two hospitals is a patient of both.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.records import Records
+from protocol.errors import CohortRefused
+from protocol.study.cohort import canonical_token
+from protocol.study.study import Deal, DealByColumn, DealBySkew, Site
+
+
+def deal(records: Records, deal: Deal, sites: Sequence[Site]) -> dict[str, Records]:
+    """Returns each site's records, in the order of the source.
+
+    Args:
+        records: all records, with the column that the rule looks at.
+        deal: the study's rule.
+        sites: the study's sites, in the study's order.
+
+    Raises:
+        CohortRefused: a record belongs to no site, or a site gets no records.
+    """
+    rule = deal.how
+    if isinstance(rule, DealByColumn):
+        owners = _by_column(records, rule, sites)
+    else:
+        owners = _by_label_skew(records, rule, len(sites))
+    hands = {site.name: records.take(owners == place) for place, site in enumerate(sites)}
+    empty = [name for name, hand in hands.items() if not len(hand)]
+    if empty:
+        remedy = "amend shares, concentration or seed"
+        if isinstance(rule, DealByColumn):
+            blank = any(site.name == empty[0] and site.value == "" for site in sites)
+            remedy = _BLANK if blank else "amend its value"
+        raise CohortRefused(f"site {empty[0]}: the study's deal gives it no records; {remedy}")
+    return hands
+
+
+_BLANK = (
+    "a blank cell is missing (cohort.missing), and its record is dropped before the deal: write a "
+    "word there, and that word as the site's value"
+)
+
+
+def _by_column(records: Records, rule: DealByColumn, sites: Sequence[Site]) -> NDArray[np.int64]:
+    wanted = [canonical_token(site.name if site.value is None else site.value) for site in sites]
+    if len(set(wanted)) < len(wanted):
+        raise CohortRefused(
+            f"column {rule.column!r}: two sites have the same value; give each its own"
+        )
+    found = records.columns[rule.column]
+    owners = np.full(len(records), -1, dtype=np.int64)
+    for place, token in enumerate(wanted):
+        owners[found == token] = place
+    homeless = int((owners < 0).sum())
+    if homeless:
+        raise CohortRefused(
+            f"column {rule.column!r}: {homeless} records belong to none of the {len(sites)} sites; "
+            "add a site with that value, or take the records out"
+        )
+    return owners
+
+
+def _by_label_skew(records: Records, rule: DealBySkew, num_sites: int) -> NDArray[np.int64]:
+    """Deals whole patients: for each class shares ~ Dirichlet(concentration x shares).
+
+    Source: Hsu, Qi, Brown 2019, arXiv 1909.06335, section 3 (with unequal shares).
+    """
+    if num_sites != len(rule.shares):
+        raise ValueError(f"{len(rule.shares)} shares for {num_sites} sites")
+    random = np.random.Generator(np.random.PCG64(rule.seed))
+    shares = np.array(rule.shares) / sum(rule.shares)
+    diseased = np.zeros(records.num_patients, dtype=bool)
+    diseased[records.patients[records.labels > 0]] = True
+    owners = np.zeros(records.num_patients, dtype=np.int64)
+    for disease in (False, True):
+        members = random.permutation(np.flatnonzero(diseased == disease))
+        drawn = random.dirichlet(rule.concentration * shares)
+        ends = np.rint(np.cumsum(drawn) * len(members)).astype(np.int64)
+        owners[members] = np.searchsorted(ends[:-1], np.arange(len(members)), side="right")
+    return owners[records.patients]

@@ -1,0 +1,203 @@
+"""Faults of a whole cohort that every single cell hides: wrong units, doubled rows, a key per stay.
+
+Rules:
+
+1. What is said names columns, ranges of the contract and counts, never a value.
+2. Most numbers of a column outside its range are a wrong unit, and most rows
+   written twice are a file joined to itself: checks and simulations refuse both. Less
+   is a remark, and for rows dropped, or one column's cells clipped or imputed, only
+   above a few per cent.
+3. With ``patient_key: row`` two patients may be alike, so equal rows are a remark.
+4. No hospital stays out of a run for any of it. Whoever writes a study chooses its
+   ranges, so that would be an answer about its records: ``silo check`` tells the
+   hospital's people, who then do not approve.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipelines.cohort.quality import (
+    ColumnCounts,
+    column_counts,
+    file_counts,
+    number_columns,
+    rows_of,
+)
+from pipelines.records import Records
+from protocol.counted import counted
+from protocol.errors import CohortRefused
+from protocol.study.cohort import Cohort
+
+#: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
+MANY = 0.05
+#: Above this part of a column's measured numbers, or of the rows, the records are implausible.
+MOST = 0.5
+#: Of fewer measured numbers, or rows, no part means anything: none are implausible.
+FEW = 10
+#: So many equal numbers outside the range are taken for a code, not for measured values.
+_SOME = 3
+#: More columns than these are counted, not named.
+_MOST_NAMED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remark:
+    """One thing that may be wrong with the records, and what to do about it."""
+
+    what: str
+    found: str
+    remedy: str
+
+
+def repeated_rows(*parts: Records) -> int:
+    """Returns how many rows stand in the file more than once, equal in every cell."""
+    return int(np.isin(rows_of(parts), parts[0].noted.repeated).sum())
+
+
+def some_patient_returns(records: Records) -> bool:
+    """Returns whether any patient has a second record."""
+    return records.num_patients < len(records)
+
+
+def implausible(*parts: Records, cohort: Cohort) -> list[str]:
+    """Returns what shows that most of the records are in another unit, or written twice.
+
+    Every such column and its range, and the count of equal rows; of records that can be
+    right, nothing.
+    """
+    found = [
+        f"{_clipped_words(column, cohort)}; are they in the study's unit? Convert the column, or "
+        "ask for a wider range"
+        for column in column_counts(*parts, cohort=cohort)
+        if column.measured >= FEW and column.share_clipped > MOST
+    ]
+    rows, repeated = sum(len(part) for part in parts), repeated_rows(*parts)
+    if cohort.patient_key != "row" and rows >= FEW and repeated > MOST * rows:
+        found.append(f"{_repeated_words(repeated, rows)}; {_WRITE_ONCE}")
+    return found
+
+
+def require_plausible(*parts: Records, cohort: Cohort, site: str) -> None:
+    """Refuses records of which most are in another unit, or written twice.
+
+    Raises:
+        CohortRefused: what ``implausible`` finds.
+    """
+    found = implausible(*parts, cohort=cohort)
+    if found:
+        raise CohortRefused("\n".join(f"site {site}: {fault}" for fault in found))
+
+
+def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
+    """Yields what may be wrong with one hospital's records, though it is not refused."""
+    yield from _dropped(records, cohort)
+    columns = column_counts(records, cohort=cohort)
+    for column in columns:
+        if column.single_clipped_value and column.clipped >= _SOME:
+            yield Remark(
+                what="clipped",
+                found=f"{_clipped_words(column, cohort)}, all one and the same number",
+                remedy="if it is a code for missing, in the study write it under missing, and "
+                "impute: VALUE for the column",
+            )
+        elif column.share_clipped > MANY:
+            yield Remark(
+                what="clipped",
+                found=f"{_clipped_words(column, cohort)} ({column.share_clipped:.1%})",
+                remedy="compare the column's unit and its codes for missing with the study's",
+            )
+    imputed = [column for column in columns if column.share_imputed > MANY]
+    if imputed:
+        yield Remark(
+            what="imputed",
+            found=f"many cells are missing and imputed: {_listed(imputed)}",
+            remedy="is it so in the records? Else mend the export",
+        )
+    repeated = repeated_rows(records)
+    if repeated:
+        yield Remark(
+            what="equal rows",
+            found=_repeated_words(repeated, len(records)),
+            remedy=_ONE_PATIENT if cohort.patient_key == "row" else _WRITE_ONCE,
+        )
+
+
+def _dropped(records: Records, cohort: Cohort) -> Iterator[Remark]:
+    """Yields a remark where many rows of a hospital's own file, not a dealt one, were dropped."""
+    file = file_counts(records.noted, cohort)
+    if file.dropped > MANY * file.rows and len(records) == file.rows - file.dropped:
+        yield Remark(
+            what="dropped",
+            found=f"{file.dropped} of {file.rows} rows are dropped ({file.dropped / file.rows:.0%})"
+            f" for what is missing in {_named(file.dropped_for)}",
+            remedy="mend the export, if the records have it; impute: VALUE for a column keeps its "
+            "rows",
+        )
+
+
+def _named(counts: Mapping[str, int]) -> str:
+    most = sorted(counts, key=lambda name: -counts[name])
+    return _bounded([f"{name} {counts[name]}" for name in most])
+
+
+def _bounded(named: Sequence[str]) -> str:
+    more = len(named) - _MOST_NAMED
+    return ", ".join(named[:_MOST_NAMED]) + (
+        f" and {counted(more, 'more column')}" if more > 0 else ""
+    )
+
+
+def nobody_returns(records: Records, cohort: Cohort) -> Remark | None:
+    """Returns the remark that no patient has a second record where the study has room for more."""
+    if cohort.patient_key == "row" or cohort.max_records_per_patient < 2:
+        return None
+    if not len(records) or some_patient_returns(records):
+        return None
+    return Remark(
+        what="patient key",
+        found=f"no patient has a second record: {len(records)} records, as many patients; the "
+        f"study has room for {cohort.max_records_per_patient} of each",
+        remedy=f"if column {cohort.patient_key!r} is a key per stay, put the patient's own key "
+        "there: privacy by patient cannot be kept otherwise",
+    )
+
+
+def far_fewer_than_declared(train: Records, declared: int) -> Remark | None:
+    """Returns the remark that a study declares more than twice the training patients there are."""
+    if 2 * train.num_patients >= declared:
+        return None
+    return Remark(
+        what="declared patients",
+        found=f"{counted(train.num_patients, 'training patient')}, the study declares {declared}",
+        remedy="the hospital's part is divided by the declared number: ask for a round number "
+        "nearer to the truth",
+    )
+
+
+def _clipped_words(column: ColumnCounts, cohort: Cohort) -> str:
+    low, high = number_columns(cohort)[column.name].range
+    return (
+        f"column {column.name!r}: {column.clipped} of {column.measured} numbers lie outside the "
+        f"range [{low:g}, {high:g}] and are clipped to it"
+    )
+
+
+def _listed(columns: Sequence[ColumnCounts]) -> str:
+    most = sorted(columns, key=lambda column: -column.share_imputed)
+    return _bounded([f"{column.name} {column.share_imputed:.0%}" for column in most])
+
+
+_ONE_PATIENT = (
+    "if two of them are one patient's, write one: every row counts as a patient, and one written "
+    "twice is protected half as well"
+)
+_WRITE_ONCE = (
+    "write each record once; where they are records of their own, add a column that tells them "
+    "apart (a date, a stay's number), which the study does not read"
+)
+
+
+def _repeated_words(repeated: int, rows: int) -> str:
+    return f"{repeated} of {rows} rows are equal to another row in every cell"

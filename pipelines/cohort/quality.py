@@ -1,0 +1,189 @@
+"""The data quality report: what became of a hospital's rows and cells as they were encoded.
+
+Rules:
+
+1. It is the hospital's own: its people read it on their machine, and nothing of it
+   is part of what a hospital sends.
+2. It holds names of the contract and counts, never a value.
+3. It is counted from what was noted while the records were encoded; no file is
+   read a second time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.records import EncodingNotes, Records
+from protocol.study.cohort import Cohort, NumberColumn, TableCohort
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileCounts:
+    """Rows and missing cells of one whole file, before anything was dropped or dealt.
+
+    ``dropped`` rows lack at least one cell that the contract neither imputes nor
+    allows to be missing; ``dropped_for`` counts them by column, a row once for each
+    cell that it lacks.
+    """
+
+    rows: int
+    dropped: int
+    missing: Mapping[str, int]
+    dropped_for: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCounts:
+    """Records and patients of a part, and how many are ill: labelled positive at least once."""
+
+    records: int
+    records_ill: int
+    patients: int
+    patients_ill: int
+
+    @classmethod
+    def of(cls, records: Records) -> "ClassCounts":
+        """Returns the counts of some records."""
+        ill = records.labels > 0
+        return cls(
+            records=len(records),
+            records_ill=int(ill.sum()),
+            patients=records.num_patients,
+            patients_ill=len(np.unique(records.patients[ill])),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnCounts:
+    """What became of one feature's cells in the ``records`` that are kept.
+
+    ``single_clipped_value``: the clipped cells of the whole file are one and the same number.
+    """
+
+    name: str
+    records: int
+    imputed: int
+    replaced: int
+    clipped: int
+    single_clipped_value: bool
+
+    @property
+    def measured(self) -> int:
+        """The cells that were not imputed."""
+        return self.records - self.imputed
+
+    @property
+    def share_imputed(self) -> float:
+        """The part of the cells that was imputed."""
+        return self.imputed / self.records if self.records else 0.0
+
+    @property
+    def share_clipped(self) -> float:
+        """The part of the measured numbers that was clipped."""
+        return self.clipped / self.measured if self.measured else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataQuality:
+    """What a hospital's records are before a run.
+
+    ``file`` counts the whole file, of which a simulation may deal this hospital a
+    part. ``most_records`` is the contract's ``max_records_per_patient``:
+    ``patients_beyond`` patients have more, and ``records_beyond`` records are left
+    out when each of them is in a step.
+    """
+
+    file: FileCounts
+    whole: ClassCounts
+    train: ClassCounts
+    test: ClassCounts
+    most_records: int
+    patients_beyond: int
+    records_beyond: int
+    columns: tuple[ColumnCounts, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns all of it as plain values."""
+        return asdict(self)
+
+
+def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) -> DataQuality:
+    """Returns the report of one hospital's records.
+
+    Args:
+        records: all of them, as encoded.
+        train, test: the parts that the study splits them into.
+        cohort: the contract by which they were encoded.
+    """
+    most = 1 if cohort.patient_key == "row" else cohort.max_records_per_patient
+    of_each = [np.bincount(part.patients) for part in (train, test)]
+    beyond = np.concatenate(of_each) - most
+    return DataQuality(
+        file=file_counts(records.noted, cohort),
+        whole=ClassCounts.of(records),
+        train=ClassCounts.of(train),
+        test=ClassCounts.of(test),
+        most_records=most,
+        patients_beyond=int((beyond > 0).sum()),
+        records_beyond=int(beyond[beyond > 0].sum()),
+        columns=column_counts(records, cohort=cohort),
+    )
+
+
+def file_counts(noted: EncodingNotes, cohort: Cohort) -> FileCounts:
+    """Returns the counts of the whole file that some records come from."""
+    dropping = isinstance(cohort, TableCohort) and cohort.on_missing == "drop_row"
+    imputed = _imputed(cohort)
+    lacking = {name: rows for name, rows in noted.missing.items() if name not in imputed}
+    dropped = np.unique(np.concatenate([_NO_ROWS, *lacking.values()])) if dropping else _NO_ROWS
+    return FileCounts(
+        rows=noted.read,
+        dropped=len(dropped),
+        missing={name: len(rows) for name, rows in noted.missing.items()},
+        dropped_for={name: len(rows) for name, rows in lacking.items()} if dropping else {},
+    )
+
+
+def column_counts(*parts: Records, cohort: Cohort) -> tuple[ColumnCounts, ...]:
+    """Returns what became of each feature's cells, in the contract's order; none of images."""
+    if not isinstance(cohort, TableCohort):
+        return ()
+    rows, noted = rows_of(parts), parts[0].noted
+    imputed = _imputed(cohort)
+
+    def count(found: Mapping[str, NDArray[np.int64]], name: str) -> int:
+        return int(np.isin(rows, found[name]).sum()) if name in found else 0
+
+    return tuple(
+        ColumnCounts(
+            name=column.name,
+            records=len(rows),
+            imputed=count(noted.missing, column.name) if column.name in imputed else 0,
+            replaced=count(noted.replaced, column.name),
+            clipped=count(noted.clipped, column.name),
+            single_clipped_value=column.name in noted.single_clipped_value,
+        )
+        for column in cohort.features
+    )
+
+
+def rows_of(parts: tuple[Records, ...]) -> NDArray[np.int64]:
+    """Returns the places of several parts' records in their common source."""
+    return np.concatenate([part.rows for part in parts])
+
+
+def number_columns(cohort: Cohort) -> Mapping[str, NumberColumn]:
+    """Returns the features that are numbers, by name; none of images."""
+    features = cohort.features if isinstance(cohort, TableCohort) else ()
+    return {column.name: column for column in features if isinstance(column, NumberColumn)}
+
+
+def _imputed(cohort: Cohort) -> frozenset[str]:
+    features = cohort.features if isinstance(cohort, TableCohort) else ()
+    return frozenset(column.name for column in features if column.impute is not None)
+
+
+_NO_ROWS = np.array([], dtype=np.int64)

@@ -1,0 +1,38 @@
+"""A hospital's training and test records for one study, split and checked in one way.
+
+Whoever looks at records (the hospital that joins, its preflight, a simulation)
+comes through here, so that none can see another split or unit than the run.
+"""
+
+from pipelines.cohort.loading import check_cohort
+from pipelines.cohort.splits import split
+from pipelines.records import Records
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+
+
+def parts_of(
+    records: Records, study: Study, *, key: bytes, site: str, index_file: bytes | None
+) -> tuple[Records, Records]:
+    """Returns the training and the test records.
+
+    Args:
+        records: all of the hospital's, encoded by the study's contract.
+        study: its split, its unit of protection and the site's declared patients count here.
+        key: the hospital's secret key, which a split by hash follows.
+        site: whose records these are, for messages.
+        index_file: the bytes of the split's index file, where it names one.
+
+    Guarantee: no patient is in both. Where the study protects records, each
+    counts as a patient of its own.
+
+    Raises:
+        CohortRefused: the records do not fit, or cannot be protected; see ``check_cohort``.
+        StudyRefused: the split cannot be done.
+    """
+    privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
+    train, test = split(records, study.split, key=key, site=site, index_file=index_file)
+    if privacy is not None and privacy.unit == "record":
+        train, test = train.apart(), test.apart()
+    check_cohort(train, test, study.cohort, site=site, declared=study.site(site).patients)
+    return train, test

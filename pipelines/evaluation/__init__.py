@@ -1,0 +1,1 @@
+"""Exact metrics of a hospital's own patients, and their intervals."""

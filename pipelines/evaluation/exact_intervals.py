@@ -1,0 +1,96 @@
+"""95 % intervals of exact figures: for whoever may see the figures themselves.
+
+They say how much a figure would move with other patients like these, and
+nothing about privacy: exact figures stay in the hospital.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.facts.interval import Z95, auroc_variance, score_bounds
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExactFigure:
+    """A figure and its 95 % interval; all None where the patients do not support one."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+NOT_AVAILABLE = ExactFigure(value=None, low=None, high=None)
+
+
+def auroc_interval(value: float | None, positives: int, negatives: int) -> ExactFigure:
+    """Returns an AUROC with its interval, which keeps a width at 0 and 1 too.
+
+    >>> found = auroc_interval(0.8, 20, 30)
+    >>> round(found.low, 3), round(found.high, 3)
+    (0.643, 0.894)
+
+    Source: Newcombe 2006, Statistics in Medicine 25, method 5: the bounds are the values from
+    which the figure lies 1.96 of their own standard errors away.
+    """
+    if value is None or not positives or not negatives:
+        return NOT_AVAILABLE
+
+    low, high = score_bounds(value, lambda truth: auroc_variance(truth, positives, negatives))
+    return ExactFigure(value=value, low=low, high=high)
+
+
+def share_interval(successes: int, count: int) -> ExactFigure:
+    """Returns a share of patients with its interval.
+
+    >>> found = share_interval(8, 10)
+    >>> round(found.low, 3), round(found.high, 3)
+    (0.49, 0.943)
+
+    Source: Wilson 1927, JASA 22.
+    """
+    if not count:
+        return NOT_AVAILABLE
+    share = successes / count
+    low, high = score_bounds(share, lambda truth: truth * (1 - truth) / count)
+    return ExactFigure(value=share, low=low, high=high)
+
+
+def auroc_difference(
+    first: NDArray[np.float64], second: NDArray[np.float64], labels: NDArray[np.float64]
+) -> ExactFigure:
+    """Returns how much larger the AUROC of the first scores is, on the same patients.
+
+    Args:
+        first, second: (patients,) scores of two models.
+        labels: (patients,) 0 or 1.
+
+    Source: DeLong et al. 1988, Biometrics 44. Two patients of each class are needed.
+    """
+    positive = labels > 0
+    if min(positive.sum(), (~positive).sum()) < 2:
+        return NOT_AVAILABLE
+    ours = [_placements(scores, positive) for scores in (first, second)]
+    by_positive, by_negative = (ours[0][part] - ours[1][part] for part in (0, 1))
+    value = float(by_positive.mean())
+    variance = by_positive.var(ddof=1) / len(by_positive) + by_negative.var(ddof=1) / len(
+        by_negative
+    )
+    half = Z95 * math.sqrt(float(variance))
+    return ExactFigure(value=value, low=value - half, high=value + half)
+
+
+def _placements(
+    scores: NDArray[np.float64], positive: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns, of each positive, the share of negatives below it; of each negative, above it."""
+    ill, well = scores[positive], scores[~positive]
+
+    def below(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+        ranked = np.sort(others)
+        left, right = (np.searchsorted(ranked, values, side) for side in ("left", "right"))
+        return np.asarray((left + right) / 2 / len(others))
+
+    return below(ill, well), 1 - below(well, ill)

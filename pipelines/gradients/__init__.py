@@ -1,0 +1,1 @@
+"""Per-patient gradients: engines, exact clipping, and the tests that admit a network."""

@@ -1,0 +1,195 @@
+"""Per-patient gradients, and their exact clipping to integers.
+
+Rules:
+
+1. A patient's gradient is the mean over that patient's records, clipped once.
+   All of a patient's records are in one call: a patient never straddles calls.
+2. After clipping, gradients are integers whose exact squared norm is at most
+   ``units**2``. Sums of integers have no rounding and no order, so one patient
+   changes the sum by at most ``units``, exactly.
+3. A gradient that is not finite becomes zeros; to stop instead would tell the
+   world something about that patient. So does one whose norm is outside
+   ``_LEAST_SQUARE`` and ``_MOST_SQUARE``: its squares would vanish or overflow.
+4. What is done for a row does not depend on its values, nor on other rows.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+#: Records per forward pass when only scores are wanted.
+_SCORE_BATCH = 512
+#: Numbers that are clipped at once, which stay in the cache, and how many of one row.
+_BLOCK = 1 << 17
+_COLUMNS = 1 << 13
+#: Whole numbers up to this are exact in float32.
+_EXACT = 2**24
+#: Keeps scales finite in float32, so that zero times a scale is zero.
+_MOST_SCALE = 1e38
+#: Between these a row's squares neither vanish nor overflow in float32.
+_LEAST_SQUARE, _MOST_SQUARE = 1e-24, 1e30
+
+
+class PatientGradients(Protocol):
+    """An engine that computes one gradient for every patient of a micro-batch."""
+
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        """Returns (patients, parameters): each patient's weighted sum of its records' gradients.
+
+        Args:
+            features: (patients, records, ...) float32.
+            labels: (patients, records) float32, 0 or 1.
+            weights: (patients, records) float32; those of a patient add up to 1 for a
+                mean, and a place that holds no record has weight 0.
+
+        Columns stand as in ``protocol.vectors.tensors.flatten``. The loss of a record is binary
+        cross entropy with logits. A row may hold NaN or infinity: see ``clip_to_integers``.
+        """
+        ...
+
+
+def clip_to_integers(
+    gradients: NDArray[np.float32], *, clip: float, units: int
+) -> NDArray[np.int64]:
+    """Returns the integer sum of all patients' clipped gradients, in units of ``clip / units``.
+
+    Args:
+        gradients: (patients, parameters) float32, a row per patient; any value at all.
+        clip: the L2 bound C in the units of the gradients.
+        units: the integer length that stands for ``clip``.
+
+    Guarantee: adding or removing one row changes the sum by an integer vector whose
+    exact L2 norm is at most ``units``. Longer rows end within a thousandth of the bound.
+
+    >>> clip_to_integers(np.array([[3, 4], [0, 0.5]], np.float32), clip=1, units=10).tolist()
+    [5, 12]
+    """
+    if not 0 < clip < math.inf:
+        raise ValueError(f"clip must be finite and positive, got {clip!r}")
+    if not 1 <= units <= _EXACT:
+        raise ValueError(f"units must be from 1 to 2**24, got {units!r}")
+    if gradients.dtype != np.float32:
+        raise TypeError(f"gradients must be float32, got {gradients.dtype}")
+    patients, dim = gradients.shape
+    squares = _squared_norms(gradients)
+    kept = (squares > _LEAST_SQUARE) & (squares < _MOST_SQUARE)  # NaN is not
+    scales = _scales(np.sqrt(np.where(kept, squares, 1.0)), clip, units, dim)
+    total = np.zeros(dim, dtype=np.int64)
+    integers = _IntegerSums(dim, units)
+    for start in range(0, patients, integers.rows):
+        own = slice(start, start + integers.rows)
+        found = integers.sum_of(gradients[own], scales[own], kept[own])
+        np.add(total, found, out=total, casting="unsafe")
+    return total
+
+
+def _squared_norms(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns each row's squared norm, with float32's rounding; not finite where an entry is not.
+
+    A row's norm is computed from that row alone, in pieces so short that BLAS gives
+    one thread to each: no bit of it depends on the neighbours or on the machine's cores.
+    """
+    found = np.zeros(len(rows))
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        for columns in _pieces(rows.shape[1]):
+            piece = rows[:, columns]
+            found += np.vecdot(piece, piece)
+    return found
+
+
+def _pieces(dim: int) -> Iterator[slice]:
+    for start in range(0, dim, _COLUMNS):
+        yield slice(start, start + _COLUMNS)
+
+
+def _scales(norms: NDArray[np.float64], clip: float, units: int, dim: int) -> NDArray[np.float32]:
+    """Returns what each row is multiplied by: longer ones end a hair inside the bound.
+
+    The hair pays for four roundings of a float32 sum of squares at their worst, two of
+    the norm here and two of the check in ``_IntegerSums``: no row fails that check.
+    """
+    margin = 2 * (_most_lost(min(dim, _COLUMNS)) - 1) + 1e-6
+    as_they_are = min(units / clip, _MOST_SCALE)
+    shortened = units * (1 - margin) / norms
+    return np.where(norms > clip * (1 - margin), shortened, as_they_are).astype(np.float32)
+
+
+class _IntegerSums:
+    """Sums blocks of rows as integers; holds the room for it, as fresh memory is slow.
+
+    The integers stand in float32, which is exact up to 2**24. At most 2**24 / units
+    rows, none longer than ``units``, are summed at once: no partial sum is larger.
+    """
+
+    def __init__(self, dim: int, units: int) -> None:
+        columns = min(dim, _COLUMNS)
+        self.rows = max(1, min(_BLOCK // max(1, columns), _EXACT // units))
+        self._units = units
+        self._room = np.empty((self.rows, columns), dtype=np.float32)
+        self._sum = np.empty(dim, dtype=np.float32)
+
+    def sum_of(
+        self, block: NDArray[np.float32], scales: NDArray[np.float32], kept: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Returns the sum of the scaled and truncated rows that are kept.
+
+        The sum is this object's own memory until the next call. Guarantee: each row that is
+        summed holds integers whose exact norm is at most ``units``, whatever the scales:
+        one that cannot be proven to is left out.
+        """
+        one = np.ones(len(block), dtype=np.float32)
+        while True:
+            most = np.zeros(len(block))  # no exact squared norm is larger
+            for columns in _pieces(block.shape[1]):
+                integers = self._integers(block[:, columns], scales, kept)
+                rounded = np.vecdot(integers, integers).astype(np.float64)
+                most += rounded * _most_lost(integers.shape[1])
+                np.matmul(one, integers, out=self._sum[columns])
+            proven = most <= self._units**2
+            if proven.all():  # always, by the margin of ``_scales``
+                return self._sum
+            kept = kept & proven
+
+    def _integers(
+        self, piece: NDArray[np.float32], scales: NDArray[np.float32], kept: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Returns the whole numbers of a piece; those of rows that are not kept are zeros."""
+        room = self._room[: piece.shape[0], : piece.shape[1]]
+        factors = torch.from_numpy(scales)[:, None]  # numpy takes twice as long for short rows
+        torch.mul(torch.from_numpy(piece), factors, out=torch.from_numpy(room))
+        np.trunc(room, out=room)
+        bits, mask = room.view(np.int32), -kept.astype(np.int32)[:, None]  # also NaN becomes 0
+        np.bitwise_and(bits, mask, out=bits)
+        return room
+
+
+def _most_lost(count: int) -> float:
+    """Returns the factor by which a float32 sum of ``count`` squares may fall short at most.
+
+    In whatever order it was added up: each of its terms was rounded ``count`` times at
+    most, and lost 2**-24 of itself each time. One more pays for the float64 arithmetic.
+    """
+    return 1 / (1 - (count + 1) * 2.0**-24)
+
+
+def scores(module: nn.Module, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the (records,) logits of the network in evaluation mode, for figures of no patient.
+
+    Fast, and a record's logit may round differently beside other records: see ``batch_invariance``.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            batches = [
+                module(torch.from_numpy(features[start : start + _SCORE_BATCH])).reshape(-1).numpy()
+                for start in range(0, len(features), _SCORE_BATCH)
+            ]
+    finally:
+        module.train(was_training)
+    return np.concatenate(batches) if batches else np.zeros(0, dtype=np.float32)

@@ -1,0 +1,253 @@
+"""The choice of an engine that computes a network's per-patient gradients rightly.
+
+Rules:
+
+1. A network names its engine in ``ENGINE_OF``; no stop-watch decides anything,
+   so that a study gives the same bits again (docs/adr/0006).
+2. Before an engine is used it is tried on this very network with drawn parameters:
+   its gradients are compared with one backward per record, and in the form of the
+   micro-batches to come each patient's must follow from that patient's records alone
+   (``batch_invariance``). An engine that fails is skipped, the next one is taken.
+3. A network whose records cannot be told apart even so is refused by name: it
+   draws random numbers, remembers or mixes records, or has parameters that the
+   loss does not reach.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipelines.gradients.batch_invariance import SHOWS_ROUNDING, depends_on_own_row_only, drawn_copy
+from pipelines.gradients.clipping import PatientGradients
+from pipelines.gradients.engines import ENGINES, MakeEngine, rows_of
+from protocol.errors import StudyRefused
+from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Network
+
+log = logging.getLogger("collegium.silo")
+
+#: Largest difference from one backward per record, as a part of the gradient's norm.
+TOLERANCE = 1e-3
+#: The same for a computation that is merely repeated.
+_REPEATED = 1e-5
+#: Four records are drawn for the comparison: of four patients, and of two with two records
+#: each, of which the second's second has weight 0.
+_WEIGHTS = (torch.ones(4, 1), torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
+#: How far parameters are moved from their start for the comparison: see ``drawn_copy``.
+_SPREAD = 0.1
+#: How an engine says that it cannot do a network.
+_CANNOT = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
+
+#: The engine that a network asks for: the fastest in ``tests.bench``.
+ENGINE_OF: Mapping[type[Network], str] = {
+    FullyConnected: "chain",
+    ConvClassifier: "layers",
+    DenseNet121: "layers",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """An engine, its name, and how far it is from one backward per record (of the norm)."""
+
+    name: str
+    engine: PatientGradients
+    distance: float
+
+
+def engine_for(network: Network, module: nn.Module, form: tuple[int, ...]) -> Chosen:
+    """Returns the engine of this network, or the next one that is right; see ``right_engine``."""
+    return right_engine(module, form, ENGINE_OF[type(network)])
+
+
+def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen:
+    """Returns the first engine, ``first`` before all, that is right and keeps patients apart.
+
+    Args:
+        module: maps (records, ...) to (records, 1) logits; it is left as it was. The engine
+            computes on its device; what it is compared with is computed on the processor.
+        form: (patients, records, ...) of the micro-batches to come.
+        first: a name of ``ENGINES``.
+
+    Guarantee: on records drawn from a fixed seed each patient's gradient is within
+    ``TOLERANCE`` of the mean of its records' own, relative to its norm, and no bit of
+    it changes when other patients move, go or change.
+
+    Raises:
+        StudyRefused: the network keeps no engine's records apart.
+    """
+    drawn, sample = moved_copy(module), Sample.drawn(form[2:])
+    expected = one_backward_per_record(drawn, sample)
+    device = next(module.parameters()).device
+    for name in (first, *(name for name in ENGINES if name != first)):
+        make = partial(engine_on, device, name)
+        try:
+            apart = distance(make(drawn), sample, expected)
+            steady = name == "one at a time" or _keeps_apart(make, module, form)
+        except _CANNOT as error:
+            log.info("gradients by %r are skipped: %s", name, type(error).__name__)
+            continue
+        if not apart <= TOLERANCE:
+            log.warning("gradients by %r are wrong by %.1e and so skipped", name, apart)
+        elif not steady:
+            log.info("gradients by %r let patients of one batch touch: skipped", name)
+        else:
+            log.info("gradients by %r, within %.1e of one backward per record", name, apart)
+            return Chosen(name=name, engine=make(module), distance=apart)
+    raise StudyRefused("task.network: the records of one batch change each other's gradients")
+
+
+def engine_on(device: torch.device, name: str, module: nn.Module) -> PatientGradients:
+    """Returns an engine that computes on a device, to which the module is moved.
+
+    A GPU's shortened products (TF32: ten bits of mantissa) and its choice of code by
+    stop-watch are switched off, in the whole process.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+    engine = ENGINES[name](module.to(device))
+    return lambda features, labels, weights: engine(
+        features.to(device), labels.to(device), weights.to(device)
+    )
+
+
+def _keeps_apart(make: MakeEngine, module: nn.Module, form: tuple[int, ...]) -> bool:
+    """Returns whether a patient's row of a micro-batch follows from its own records."""
+    engine = make(drawn_copy(module, SHOWS_ROUNDING))
+    generator = np.random.default_rng(1)
+    labels = torch.from_numpy((generator.random(form[:2]) < 0.5).astype(np.float32))
+    weights = torch.full(form[:2], 1 / form[1])
+    example = generator.normal(size=form).astype(np.float32)
+    labels[:] = labels[0]  # rows are moved: what stays in its place is the same for all
+    return depends_on_own_row_only(
+        lambda rows: engine(torch.from_numpy(rows), labels, weights), example
+    )
+
+
+def moved_copy(module: nn.Module) -> nn.Module:
+    """Returns the copy with drawn parameters, on the processor, on which engines are compared."""
+    return drawn_copy(module, _SPREAD)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Four drawn records: features (4, ...) and labels (4,)."""
+
+    features: Tensor
+    labels: Tensor
+
+    @classmethod
+    def drawn(cls, form: tuple[int, ...]) -> "Sample":
+        """Returns records of this form from a fixed seed."""
+        generator = np.random.default_rng(0)
+        features = torch.from_numpy(generator.normal(size=(4, *form)).astype(np.float32))
+        labels = torch.from_numpy((generator.random(4) < 0.5).astype(np.float32))
+        return cls(features=features, labels=labels)
+
+
+def distance(engine: PatientGradients, sample: Sample, records: NDArray[np.float32]) -> float:
+    """Returns how far an engine is from the records' own gradients, as a part of the norm."""
+    apart = 0.0
+    for weights in _WEIGHTS:
+        given = engine(
+            sample.features.reshape(*weights.shape, *sample.features.shape[1:]),
+            sample.labels.reshape(weights.shape),
+            weights,
+        )
+        own = records.reshape(*weights.shape, -1)
+        expected = (own * weights.numpy()[:, :, None]).sum(axis=1, dtype=np.float32)
+        apart = max(apart, _difference(given, expected))
+    return apart
+
+
+def one_backward_per_record(module: nn.Module, sample: Sample) -> NDArray[np.float32]:
+    """Returns (records, parameters): the oracle; refuses a network that has none.
+
+    Raises:
+        StudyRefused: a record has no gradient of its own.
+    """
+    features, labels = sample.features, sample.labels
+    _check_all_reached(module, features[:1], labels[:1])
+    owned = [parameter for _, parameter in sorted(module.named_parameters())]
+
+    def record(place: int) -> NDArray[np.float32]:
+        at = slice(place, place + 1)
+        with torch.enable_grad():
+            parts = torch.autograd.grad(_loss(module(features[at]), labels[at]), owned)
+        return rows_of(torch.cat([part.reshape(-1) for part in parts]))
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        rows = np.stack([record(place) for place in range(len(labels))])
+        again = record(0)[None]
+    if not _difference(again, rows[:1]) <= _REPEATED:
+        raise StudyRefused(
+            f"task.network: {_changing(module, features)} draws random numbers in training, or "
+            "remembers records: a record's gradient is not the same twice"
+        )
+    return rows
+
+
+def _loss(logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits.reshape(-1), labels, reduction="sum")
+
+
+def _check_all_reached(module: nn.Module, features: Tensor, labels: Tensor) -> None:
+    owned = sorted(module.named_parameters())
+    for name, parameter in owned:
+        if not parameter.requires_grad:
+            raise StudyRefused(f"task.network: parameter {name!r} is frozen")
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            loss = _loss(module(features), labels)
+            found = torch.autograd.grad(loss, [p for _, p in owned], allow_unused=True)
+    except _CANNOT as error:
+        raise StudyRefused(
+            f"task.network: no gradient of one record alone: {type(error).__name__}"
+        ) from error
+    for (name, _), gradient in zip(owned, found, strict=True):
+        if gradient is None:
+            raise StudyRefused(f"task.network: the loss does not reach parameter {name!r}")
+
+
+def _changing(module: nn.Module, features: Tensor) -> str:
+    """Returns which layer is the first to answer otherwise when asked the same again."""
+    heard: list[tuple[str, Tensor]] = []
+
+    def listener(name: str) -> Callable[[nn.Module, object, object], None]:
+        def listen(layer: nn.Module, entered: object, left: object) -> None:
+            if isinstance(left, Tensor):
+                heard.append((name, left.detach().clone()))
+
+        return listen
+
+    hooks = [m.register_forward_hook(listener(name)) for name, m in module.named_modules()]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for row in (features[:1], features[1:2], features[:1]):
+            module(row)
+    for hook in hooks:
+        hook.remove()
+    each = len(heard) // 3
+    for (name, before), (_, after) in zip(heard[:each], heard[2 * each :], strict=True):
+        if not torch.equal(before, after):
+            return f"layer {name!r}" if name else "it"
+    return "it"
+
+
+def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Returns the largest distance of two rows as a part of the expected row's norm."""
+    if found.shape != expected.shape:
+        return float("inf")
+    apart = found - expected
+    squares = np.vecdot(apart, apart) / np.maximum(np.vecdot(expected, expected), 1e-24)
+    worst = float(np.sqrt(squares.max()))
+    return worst if worst == worst else float("inf")  # NaN is as wrong as can be

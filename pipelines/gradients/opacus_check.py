@@ -1,0 +1,119 @@
+"""Opacus' opinion of a network, of its per-patient gradients and of a plan's epsilon.
+
+Opacus computes nothing of a training step. Once, when a hospital joins, it is asked whether
+per-patient gradients of the network can be had at all, whether those of the engine in use
+are its own, and what the plan costs by an accountant that shares no code with
+``compliance.privacy.accounting``.
+
+Sources: Yousefpour et al. 2021 (2109.12298), Opacus; Gopi et al. 2021 (2106.02848), the
+accountant: numerical composition of privacy loss random variables.
+"""
+
+import copy
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipelines.gradients.engine_choice import (
+    TOLERANCE,
+    Sample,
+    distance,
+    moved_copy,
+    one_backward_per_record,
+)
+from pipelines.gradients.engines import ENGINES
+from protocol.errors import StudyRefused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distances:
+    """How far an engine's gradients are from two others', as parts of their norms."""
+
+    one_backward: float
+    opacus: float
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Opacus and torch that compute here."""
+    return {"opacus": version("opacus"), "torch": torch.__version__}
+
+
+def refuse_unfit(module: nn.Module) -> None:
+    """Refuses a network that Opacus' ``ModuleValidator`` finds unfit for per-patient gradients.
+
+    Raises:
+        StudyRefused: a layer mixes the patients of a batch, or Opacus does not know it.
+    """
+    from opacus.validators import ModuleValidator
+
+    found = ModuleValidator.validate(copy.deepcopy(module).train(), strict=False)
+    if found:
+        raise StudyRefused(
+            f"task.network: Opacus {version('opacus')} finds it unfit: {found[0]}; "
+            "take a network of docs/study.md"
+        )
+
+
+def distances(module: nn.Module, engine: str, form: tuple[int, ...]) -> Distances:
+    """Returns how far an engine is from one backward per record, and from Opacus' hooks.
+
+    Args:
+        module: the network; it is left as it was.
+        engine: a name of ``ENGINES``.
+        form: the form of one record's features.
+
+    Raises:
+        StudyRefused: one of them is more than ``TOLERANCE``.
+    """
+    drawn, sample = moved_copy(module), Sample.drawn(form)
+    own = ENGINES[engine](drawn)
+    found = Distances(
+        one_backward=distance(own, sample, one_backward_per_record(drawn, sample)),
+        opacus=distance(own, sample, opacus_gradients(drawn, sample)),
+    )
+    for name, apart in (("one backward per record", found.one_backward), ("Opacus", found.opacus)):
+        if not apart <= TOLERANCE:
+            raise StudyRefused(
+                f"task.network: the gradients of engine {engine!r} are {apart:.1e} of their norm "
+                f"away from {name}: more than {TOLERANCE:g}; take a network of docs/study.md"
+            )
+    return found
+
+
+def opacus_gradients(module: nn.Module, sample: Sample) -> NDArray[np.float32]:
+    """Returns the (records, parameters) gradients that Opacus' hooks compute."""
+    from opacus.grad_sample import GradSampleModule
+
+    hooked = GradSampleModule(copy.deepcopy(module).train(), loss_reduction="sum")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about hooks that Opacus sets
+        logits = hooked(sample.features).reshape(-1)
+        loss = nn.functional.binary_cross_entropy_with_logits(
+            logits, sample.labels, reduction="sum"
+        )
+        torch.autograd.backward(loss)
+    parts = [p.grad_sample.flatten(1) for _, p in sorted(hooked._module.named_parameters())]
+    return np.asarray(torch.cat(parts, dim=1).detach().numpy())
+
+
+@lru_cache(maxsize=8)
+def opacus_epsilon(
+    *, noise_multiplier: float, sampling_rate: float, steps: int, delta: float, error: float
+) -> float:
+    """Returns Opacus' upper bound of what so many steps of sampled Gaussian noise cost.
+
+    By its ``PRVAccountant``; about twice ``error`` above the true epsilon at most.
+    """
+    from opacus.accountants import PRVAccountant
+
+    accountant = PRVAccountant()
+    accountant.history = [(noise_multiplier, sampling_rate, steps)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return float(accountant.get_epsilon(delta, eps_error=error))

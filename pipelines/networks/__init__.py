@@ -1,0 +1,1 @@
+"""The networks that a study may name, and inputs that no patient gave."""

@@ -1,0 +1,1 @@
+"""Files of records as hospitals have them, read as text or arrays, with every fault named."""

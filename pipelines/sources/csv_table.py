@@ -1,0 +1,291 @@
+"""Tables: a CSV file (or the bundled records) as text, one list of cells for each column.
+
+Rules:
+
+1. A file is read as text; what a cell means is left to ``table_encoding``.
+2. What does not fit is told with column and line, all of it at once; a message
+   holds names, line numbers and counts, never the content of a cell.
+3. How a file is written (delimiter, encoding) may differ from hospital to
+   hospital; what its cells mean may not.
+"""
+
+import csv
+import io
+import itertools
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.sources.faults import RecordFault
+from pipelines.sources.file_kinds import file_kind
+from protocol.errors import CohortRefused
+from protocol.study.cohort import Decimal, Encoding, NumberColumn, TableCohort
+from protocol.study.study import nearest
+
+#: Larger tables belong into a database; the file is held in memory as text.
+MAX_BYTES = 2 * 10**9
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsvDialect:
+    """How a hospital's own file is written; None where it is as the contract says."""
+
+    delimiter: str | None = None
+    decimal: Decimal | None = None
+    encoding: Encoding | None = None
+
+
+_EXCHANGED = str.maketrans(",.", "._")
+_DIGITS = re.compile(r"[+-]?[0-9.,]+([eE][+-]?[0-9]+)?")
+#: A file that is written as the contract says.
+AS_DECLARED = CsvDialect()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Cells of the columns a study needs, as text, and where they were written.
+
+    ``file`` is the file's own name, without folders. ``lines`` are 1-based lines of
+    the file, ``rows`` count its records from 0; ``repeated`` are the rows of the file
+    that equal another in every cell. ``faults`` are what reading found: a column
+    that is missing has no ``cells``, a line of another length no row.
+    """
+
+    site: str
+    file: str
+    cells: dict[str, list[str]]
+    lines: list[int]
+    rows: list[int]
+    repeated: NDArray[np.int64]
+    faults: tuple[RecordFault, ...] = ()
+
+    def select(self, keep: Sequence[int]) -> "Table":
+        """Returns the records at the given places."""
+        return replace(
+            self,
+            cells={name: [cells[i] for i in keep] for name, cells in self.cells.items()},
+            lines=[self.lines[i] for i in keep],
+            rows=[self.rows[i] for i in keep],
+        )
+
+
+def needed_columns(cohort: TableCohort, keep: Sequence[str]) -> tuple[str, ...]:
+    """Returns the columns that must be in the file: features, label, patient key, kept ones."""
+    key = () if cohort.patient_key == "row" else (cohort.patient_key,)
+    names = [*(c.name for c in cohort.features), str(cohort.label.column), *key, *keep]
+    return tuple(dict.fromkeys(names))
+
+
+def read_csv(
+    path: Path,
+    cohort: TableCohort,
+    *,
+    site: str,
+    keep: Sequence[str],
+    dialect: CsvDialect = AS_DECLARED,
+) -> Table:
+    """Returns the needed columns of a CSV file, and the faults that were found in it.
+
+    Raises:
+        CohortRefused: unreadable, no text, empty, wrongly encoded or delimited.
+    """
+    delimiter = dialect.delimiter or cohort.delimiter
+    text = _text(path, dialect.encoding or cohort.encoding, site)
+    lines_read = _records_of(text, delimiter, site, path.name)
+    first = next(lines_read, None)
+    if first is None:
+        raise CohortRefused(
+            f"site {site}: the file of records {path.name!r} is empty: export it again"
+        )
+    names = [column.name for column in cohort.columns]
+    if len(first[1]) == 1 != len(names):
+        _refuse_delimiter(first[1][0], delimiter, site, path.name)
+    if cohort.header:
+        names = [name.strip() for name in first[1]]
+        if not set(names) & set(needed_columns(cohort, keep)):
+            raise CohortRefused(
+                f"site {site}: {path.name}: line {first[0]} names none of the study's columns; the "
+                "first line must hold their names, or the study must say header: false"
+            )
+    else:
+        _check_declared(len(first[1]), len(names), site, path.name)
+        lines_read = itertools.chain([first], lines_read)
+    places, faults = _places(names, needed_columns(cohort, keep))
+    cells: dict[str, list[str]] = {name: [] for name in places}
+    lines: list[int] = []
+    odd: list[tuple[int, int]] = []
+    whole: list[int] = []
+    for line, written in lines_read:
+        if len(written) != len(names):
+            odd.append((line, len(written)))
+            continue
+        lines.append(line)
+        written = [cell.strip() for cell in written]
+        whole.append(hash(tuple(written)))
+        for name, place in places.items():
+            cells[name].append(written[place])
+    if (dialect.decimal or cohort.decimal) == ",":
+        for name in {c.name for c in cohort.features if isinstance(c, NumberColumn)} & set(cells):
+            cells[name] = [_with_point(cell) for cell in cells[name]]
+    return Table(
+        site=site,
+        file=path.name,
+        cells=cells,
+        lines=lines,
+        rows=list(range(len(lines))),
+        repeated=_repeated(whole),
+        faults=(*_uneven(odd, len(names)), *faults),
+    )
+
+
+def _with_point(cell: str) -> str:
+    """Returns a number that is written with a decimal comma as the contract writes it.
+
+    A point in it, as between thousands, leaves no number: nobody guesses what it means.
+
+    >>> [_with_point(cell) for cell in ("37,8", "1.250", "NA, since May")]
+    ['37.8', '1_250', 'NA, since May']
+    """
+    return cell.translate(_EXCHANGED) if _DIGITS.fullmatch(cell) else cell
+
+
+def _repeated(hashes: Sequence[int]) -> NDArray[np.int64]:
+    """Returns the places whose number occurs more than once."""
+    _, inverse, counts = np.unique(
+        np.array(hashes, dtype=np.int64), return_inverse=True, return_counts=True
+    )
+    return np.flatnonzero(counts[inverse] > 1)
+
+
+def _records_of(text: str, delimiter: str, site: str, file: str) -> Iterator[tuple[int, list[str]]]:
+    """Yields every line that is not blank: its number, from 1, and its cells."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for cells in reader:
+            if cells:
+                yield reader.line_num, cells
+    except csv.Error as error:
+        raise CohortRefused(
+            f"site {site}: {file}: line {reader.line_num}: not CSV (an open quote, or a cell too "
+            "long)"
+        ) from error
+
+
+def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> Table:
+    """Returns scikit-learn's Breast Cancer Wisconsin as a table: 569 patients, one row each.
+
+    Columns are scikit-learn's thirty names and ``diagnosis`` (malignant or benign).
+    """
+    from sklearn.datasets import load_breast_cancer  # a second of import: only who needs it
+
+    bunch = load_breast_cancer()
+    names = [*(str(name) for name in bunch.feature_names), "diagnosis"]
+    columns = [[repr(float(value)) for value in column] for column in bunch.data.T]
+    columns.append([str(bunch.target_names[target]) for target in bunch.target])
+    places, faults = _places(names, needed_columns(cohort, keep))
+    count = len(bunch.target)
+    return Table(
+        site=site,
+        file="the bundled records",
+        cells={name: columns[place] for name, place in places.items()},
+        lines=list(range(2, count + 2)),
+        rows=list(range(count)),
+        repeated=np.array([], dtype=np.int64),
+        faults=faults,
+    )
+
+
+def _text(path: Path, encoding: Encoding, site: str) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise CohortRefused(
+                f"site {site}: the file of records {path.name!r} exceeds {MAX_BYTES} bytes: "
+                "leave out columns that the study does not read"
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise CohortRefused(unreadable(site, path, error)) from error
+    kind = file_kind(data)
+    if kind is not None:
+        raise CohortRefused(
+            f"site {site}: the file of records {path.name!r} is {kind.name}, not CSV text; "
+            f"{kind.remedy}"
+        )
+    try:
+        return data.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise CohortRefused(
+            f"site {site}: {path.name}: line {line}: not {encoding} text; save the file as "
+            f"{encoding}, or say how it is written: {_IN_SITE_FILE.format('encoding: latin-1')}"
+        ) from error
+
+
+#: Where a hospital says how its own file is written.
+_IN_SITE_FILE = "{} in the contract, or under data in a hospital's site file"
+
+
+def unreadable(site: str, path: Path, error: OSError) -> str:
+    """Returns why a file cannot be read: its own name, never the folders above it."""
+    reason = (error.strerror or type(error).__name__).lower()
+    return f"site {site}: the file of records {path.name!r} cannot be read: {reason}"
+
+
+def _check_declared(found: int, declared: int, site: str, file: str) -> None:
+    if found != declared:
+        raise CohortRefused(
+            f"site {site}: {file}: the file has {found} columns, the contract declares {declared}; "
+            "a file without header needs every column declared, in order"
+        )
+
+
+def _uneven(odd: list[tuple[int, int]], width: int) -> tuple[RecordFault, ...]:
+    if not odd:
+        return ()
+    return (
+        RecordFault(
+            column=None,
+            lines=[line for line, _ in odd],
+            what=f"{odd[0][1]} cells where {width} were expected",
+            remedy="mend the line, or put a cell that holds the delimiter in quotes",
+        ),
+    )
+
+
+def _refuse_delimiter(line: str, declared: str, site: str, file: str) -> None:
+    other = next((mark for mark in (",", ";", "\t", "|") if mark != declared and mark in line), "")
+    if other:
+        raise CohortRefused(
+            f"site {site}: {file}: the columns seem to be separated by {other!r}, expected "
+            f"{declared!r}; write {_IN_SITE_FILE.format(f'delimiter: {json.dumps(other)}')}"
+        )
+
+
+def _places(
+    names: list[str], needed: Sequence[str]
+) -> tuple[dict[str, int], tuple[RecordFault, ...]]:
+    """Returns where each needed column stands, and the faults of those that do not stand once."""
+    places: dict[str, int] = {}
+    faults: list[RecordFault] = []
+    for name in needed:
+        count = names.count(name)
+        if count == 1:
+            places[name] = names.index(name)
+        elif count:
+            what = f"occurs {count} times in the header"
+            faults.append(RecordFault(column=name, what=what, remedy="keep one"))
+        else:
+            remedy = f"the study needs it: export it, or mend its name{_hint(name, names)}"
+            faults.append(RecordFault(column=name, what="missing in the file", remedy=remedy))
+    return places, tuple(faults)
+
+
+def _hint(name: str, names: list[str]) -> str:
+    """Returns the column that was probably meant: other capitals, or a slip of the pen."""
+    same = next((other for other in names if other.casefold() == name.casefold()), None)
+    return f"; did you mean {same!r}?" if same else nearest(name, names)

@@ -1,0 +1,34 @@
+"""Times in documents: UTC to the millisecond, as text of which the later is the greater."""
+
+from datetime import UTC, datetime
+from typing import Annotated, TypeAlias
+
+from protocol.codec import text
+
+#: A time as ``write_time`` writes it.
+TIME = text(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+Time: TypeAlias = Annotated[str, TIME]
+#: Beyond any time that a clock shows: what holds only while a simulation runs needs no end.
+NEVER = "9999-12-31T23:59:59.999Z"
+
+
+def write_time(moment: datetime) -> str:
+    """Returns a time in UTC to the millisecond, so that later times are later text.
+
+    >>> write_time(datetime(2000, 1, 2, 3, 4, 5, tzinfo=UTC))
+    '2000-01-02T03:04:05.000Z'
+    """
+    utc = moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def read_time(written: str) -> datetime:
+    """Returns the time in a text; the inverse of ``write_time``.
+
+    >>> read_time('2000-01-02T03:04:05.000Z')
+    datetime.datetime(2000, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+
+    Raises:
+        ValueError: it is no time.
+    """
+    return datetime.fromisoformat(written)

@@ -1,0 +1,172 @@
+"""Signed heads of the log as C2SP writes them: a checkpoint's text, and a note with signatures.
+
+A note::
+
+    collegium/audit/v1/3b6a27bcceb6a42d62a3a8d02a6f0d73
+    3
+    9fM...=
+
+    — collegium/audit/v1/3b6a27bcceb6a42d62a3a8d02a6f0d73 Hk2z...=
+
+The text is three lines: origin, number of entries, root in base64. It ends with
+a line feed; an empty line and the signature lines follow. No other log has the
+same origin: it is made from the key that signs the log (``log_origin``). A
+signature line holds a name and base64 of a 4-byte key identifier and the Ed25519
+signature over exactly the text.
+
+Source: C2SP signed-note v1.0.0 and tlog-checkpoint v1.0.0.
+"""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+
+from protocol.errors import MessageRefused
+from protocol.identity.roster import SigningKey, verify_raw
+from protocol.log.merkle import HASH_BYTES
+
+#: A checkpoint with many cosignatures is a few kilobytes.
+MAX_BYTES = 1 << 16
+_MAX_SIGNATURES = 300
+_ED25519 = b"\x01"
+_MARK = "— "
+_ORIGIN = "collegium/audit/v1/"
+
+
+def log_origin(public: bytes) -> str:
+    """Returns the origin of the log that a coordinator's key signs: another key, another log.
+
+    >>> log_origin(bytes(32))
+    'collegium/audit/v1/66687aadf862bd776c8fc18b8e9f8e20'
+    """
+    return _ORIGIN + hashlib.sha256(public).hexdigest()[:32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """How many entries a log has, under which root."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+def checkpoint_text(origin: str, size: int, root: bytes) -> str:
+    """Returns the three lines of a checkpoint; the inverse of ``parse_checkpoint``.
+
+    >>> checkpoint_text("example.org/log", 0, bytes(32))
+    'example.org/log\\n0\\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\\n'
+
+    Raises:
+        ValueError: the origin is no name, the size negative, or the root not 32 bytes.
+    """
+    if not _is_name(origin) or size < 0 or len(root) != HASH_BYTES:
+        raise ValueError("a checkpoint has an origin, a size and a 32-byte root")
+    return f"{origin}\n{size}\n{base64.b64encode(root).decode()}\n"
+
+
+def parse_checkpoint(text: str) -> Checkpoint:
+    """Returns the checkpoint that a text holds. Extension lines are refused.
+
+    Raises:
+        MessageRefused: the text is not exactly one checkpoint.
+    """
+    lines = text.split("\n")
+    if len(lines) != 4 or lines[3]:
+        raise MessageRefused("a checkpoint has three lines")
+    origin, size, root = lines[:3]
+    if not (size.isascii() and size.isdigit()) or len(size) > 19 or str(int(size)) != size:
+        raise MessageRefused("the checkpoint's second line is not a number of entries")
+    decoded = _base64(root)
+    if len(decoded) != HASH_BYTES or not _is_name(origin):
+        raise MessageRefused("the checkpoint holds no name and root of 32 bytes")
+    return Checkpoint(origin=origin, size=int(size), root=decoded)
+
+
+def key_id(name: str, public: bytes) -> bytes:
+    """Returns the four bytes by which a verifier finds the signature of a key it knows."""
+    return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
+
+
+def sign_note(text: str, name: str, key: SigningKey) -> bytes:
+    """Returns the note: the text, an empty line and one signature; undone by ``open_note``.
+
+    Raises:
+        ValueError: the text does not end with a line feed, or the name holds
+            a space, a plus sign or a control character.
+    """
+    if not text.endswith("\n") or not _is_name(name) or not _is_text(text):
+        raise ValueError("a note is text that ends with a line feed, signed under a plain name")
+    line = base64.b64encode(key_id(name, key.public) + key.sign_raw(text.encode())).decode()
+    return f"{text}\n{_MARK}{name} {line}\n".encode()
+
+
+def open_note(note: bytes, name: str, public: bytes) -> str:
+    """Returns the text of a note that carries a valid signature of this name and key.
+
+    Signatures of others are skipped, as the standard asks, so that cosignatures
+    can be added; a signature that claims to be this key's and is wrong is refused.
+
+    >>> key = SigningKey.from_bytes(bytes(32))
+    >>> open_note(sign_note("text\\n", "example", key), "example", key.public)
+    'text\\n'
+
+    Raises:
+        MessageRefused: it does not, or the form is not a note's.
+    """
+    text, lines = _parts(note)
+    wanted = key_id(name, public)
+    verified = False
+    for line in lines:
+        signer, signature = _signature(line)
+        if signer == name and signature[:4] == wanted:
+            verify_raw(public, text.encode(), signature[4:])
+            verified = True
+    if not verified:
+        raise MessageRefused(f"the note is not signed by {name}")
+    return text
+
+
+def _parts(note: bytes) -> tuple[str, list[str]]:
+    if len(note) > MAX_BYTES:
+        raise MessageRefused(f"a note of {len(note)} bytes exceeds the limit of {MAX_BYTES}")
+    try:
+        whole = note.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MessageRefused("the note is not UTF-8") from error
+    text, separator, signatures = whole.rpartition("\n\n")
+    if not separator or not signatures.endswith("\n") or not _is_text(whole):
+        raise MessageRefused("the note has no text, empty line and signatures")
+    lines = signatures[:-1].split("\n")
+    if len(lines) > _MAX_SIGNATURES:
+        raise MessageRefused(f"the note has more than {_MAX_SIGNATURES} signatures")
+    return text + "\n", lines
+
+
+def _signature(line: str) -> tuple[str, bytes]:
+    name, separator, encoded = line.removeprefix(_MARK).partition(" ")
+    if not line.startswith(_MARK) or not separator or not _is_name(name):
+        raise MessageRefused("a signature line of the note has the wrong form")
+    signature = _base64(encoded)
+    if len(signature) < 5:
+        raise MessageRefused("a signature of the note is too short")
+    return name, signature
+
+
+def _base64(encoded: str) -> bytes:
+    try:
+        decoded = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MessageRefused("a line of the note is not base64") from error
+    if base64.b64encode(decoded).decode() != encoded:
+        raise MessageRefused("a line of the note is not canonical base64")
+    return decoded
+
+
+def _is_name(name: str) -> bool:
+    return bool(name) and "+" not in name and not any(c.isspace() for c in name) and _is_text(name)
+
+
+def _is_text(text: str) -> bool:
+    return all(character == "\n" or character >= " " for character in text)

@@ -1,0 +1,1 @@
+"""What a round leaves behind: its transcript, and who answered wrongly."""

@@ -1,0 +1,126 @@
+"""What a hospital is shown of the coordinator's log when a round is opened, and its verifier.
+
+A round's context names a head of the log: how many entries, under which root.
+The opening carries, for each hospital,
+
+* the *note*: that head, signed by the log's key;
+* the *consistency proof* between that head and one that the hospital has kept
+  (of size ``known``; 0 and no proof for a hospital that has kept none);
+* from the second round on, the *result*: the entry that names the model of the
+  round before, and the proof that it stands in the log.
+
+The hospitals are thereby witnesses: a log that was rewritten, or that shows two
+hospitals two histories, cannot be proven to them, and two notes signed by one
+key remain. Signatures of others on a note are skipped (``signed_note.open_note``), so
+that witnesses may cosign heads without a change of this form.
+
+Source: RFC 6962, sections 2.1.1 and 2.1.2; C2SP tlog-checkpoint.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from protocol.codec import base64_bytes, hex_bytes, integer, list_of, nested, optional
+from protocol.errors import LogForked, MessageRefused, PolicyRefused
+from protocol.log.entry import MAX_ENTRY_BYTES, RESULT, parse_log_entry
+from protocol.log.merkle import HASH_BYTES, leaf_hash, verify_consistency, verify_inclusion
+from protocol.log.signed_note import log_origin, open_note, parse_checkpoint
+from protocol.secagg.context import RoundContext
+
+#: A note with several cosignatures.
+MAX_NOTE_BYTES = 1 << 13
+#: A path in a tree of 2**63 leaves, and what a consistency proof adds.
+_MAX_PATH = 64
+_SIZE = integer(0, 2**53 - 1)
+_PATH = list_of(hex_bytes(HASH_BYTES), _MAX_PATH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedResult:
+    """The entry that names the model of the round before, and its place in the log."""
+
+    index: Annotated[int, _SIZE]
+    entry: Annotated[bytes, base64_bytes(MAX_ENTRY_BYTES)]
+    path: Annotated[tuple[bytes, ...], _PATH]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogProof:
+    """What one hospital is shown; ``known`` is the size of the head that the proof starts from."""
+
+    note: Annotated[bytes, base64_bytes(MAX_NOTE_BYTES)]
+    known: Annotated[int, _SIZE]
+    consistency: Annotated[tuple[bytes, ...], _PATH]
+    result: Annotated[LoggedResult | None, optional(nested(LoggedResult))]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedHead:
+    """A head of the log: number of entries, root, and the note that says so."""
+
+    size: int
+    root: bytes
+    note: bytes
+
+
+def open_head(note: bytes, public: bytes) -> SignedHead:
+    """Returns the head that a log's key has signed.
+
+    Raises:
+        MessageRefused: the note is not a checkpoint of this key's log.
+    """
+    origin = log_origin(public)
+    checkpoint = parse_checkpoint(open_note(note, origin, public))
+    if checkpoint.origin != origin:
+        raise MessageRefused("the checkpoint is another log's")
+    return SignedHead(size=checkpoint.size, root=checkpoint.root, note=note)
+
+
+def verify_head(proof: LogProof, context: RoundContext, public: bytes) -> SignedHead:
+    """Returns the signed head that a context names.
+
+    Raises:
+        MessageRefused: the note is not the log's, or names another head than the context.
+    """
+    head = open_head(proof.note, public)
+    if (head.size, head.root.hex()) != (context.log_size, context.log_root):
+        raise MessageRefused("the signed head of the log is not the one that the context names")
+    return head
+
+
+def verify_extension(kept: SignedHead, head: SignedHead, consistency: tuple[bytes, ...]) -> None:
+    """Checks that two heads are of one log: the larger one extends the smaller one.
+
+    Raises:
+        LogForked: it is not shown; of one size, the two notes prove that it is not so.
+    """
+    smaller, larger = sorted((kept, head), key=lambda each: each.size)
+    try:
+        verify_consistency(smaller.size, larger.size, consistency, smaller.root, larger.root)
+    except MessageRefused as error:
+        raise LogForked(
+            f"the log of {head.size} entries was not shown to agree with the {kept.size} entries "
+            f"that this hospital knows: {error}"
+        ) from error
+
+
+def verify_result(proof: LogProof, context: RoundContext) -> None:
+    """Checks that a round begins with the model that the log names as the last result of its run.
+
+    Nothing is asked of a run's first training round: it begins with the study's own parameters.
+
+    Raises:
+        PolicyRefused: no such entry is shown, or it names another model, round or run.
+        MessageRefused: the entry is malformed, or does not stand in the log.
+    """
+    if context.purpose == "training" and context.round == 0:
+        return
+    if proof.result is None:
+        raise PolicyRefused("the round does not show the result of the one before")
+    entry = parse_log_entry(proof.result.entry)
+    if (entry.type, entry.run, entry.round) != (RESULT, context.run_id, context.round - 1):
+        raise PolicyRefused("the round shows another entry than the result of the one before")
+    if entry.payload != context.model_hash:
+        raise PolicyRefused("the round does not begin with the model that the log names as result")
+    leaf, root = leaf_hash(proof.result.entry), bytes.fromhex(context.log_root)
+    verify_inclusion(leaf, proof.result.index, context.log_size, proof.result.path, root)

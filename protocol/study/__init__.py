@@ -1,0 +1,1 @@
+"""The study that hospitals agree to: its sections, its rules, and the documents it is read from."""

@@ -1,0 +1,66 @@
+"""What a study promises each patient, and by which mechanism.
+
+The *unit* is what a promise is about: a patient with all records (default), or
+a single record, where the study says so. Record-level promises are weaker for
+whoever comes twice, so every report names the unit.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from protocol.study.cohort import Record
+
+
+class PatientPrivacy(Record):
+    """Differential privacy for each patient (or record), in either mode.
+
+    ``clip`` bounds the L2 norm of one unit's mean gradient. A declared noise
+    multiplier is refused when it does not keep the promised epsilon.
+    """
+
+    unit: Literal["patient", "record"] = "patient"
+    epsilon: float = Field(gt=0)
+    delta: float = Field(gt=0, lt=1)
+    clip: float = Field(default=1.0, gt=0)
+    sampling_rate: float = Field(gt=0, le=1)
+    noise_multiplier: float | None = Field(default=None, gt=0)
+
+
+class LocalPrivacy(PatientPrivacy):
+    """Mode L: every hospital runs DP-SGD on its own patients.
+
+    The noise multiplier is calibrated from epsilon unless declared.
+    """
+
+    mode: Literal["local"]
+
+
+class DistributedPrivacy(PatientPrivacy):
+    """Mode D: the hospitals' noise shares protect together, under the secure sum (C.2).
+
+    The noise multiplier is declared, so that every share follows from the
+    study. ``own_noise`` is the least share a hospital adds, as a multiple of
+    the clipping bound: what is left to its patients if more than C collude.
+    """
+
+    mode: Literal["distributed"]
+    noise_multiplier: float = Field(gt=0, le=1000)
+    own_noise: float = Field(default=0.0, ge=0, le=1000)
+
+
+class NoPrivacy(Record):
+    """No differential privacy: allowed in a simulation only, and named in every report.
+
+    ``clip`` bounds a patient's mean gradient where it is given, as it would with noise: so
+    the reference of a sweep differs from its runs by the noise alone.
+    """
+
+    mode: Literal["none"]
+    sampling_rate: float = Field(gt=0, le=1)
+    clip: float | None = Field(default=None, gt=0)
+
+
+Privacy: TypeAlias = Annotated[
+    LocalPrivacy | DistributedPrivacy | NoPrivacy, Field(discriminator="mode")
+]

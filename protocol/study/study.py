@@ -1,0 +1,566 @@
+"""The Study: the plan that hospitals agree to, as one frozen record.
+
+Rules the record keeps, whoever builds it:
+
+1. At least three sites, named once each; threshold t and colluders C obey
+   2t > n + C, t > C and t - C >= 2 (``secure-aggregation.md`` A.2).
+2. epsilon is finite and above zero, delta lies in (0, 1) and below 1/n for
+   every declared patient count.
+3. The masked sum cannot wrap a ring of 64 bits (``ring_bounds``).
+4. Canonical bytes (RFC 8785) and their SHA-256 name the study; any change
+   makes another study.
+"""
+
+import difflib
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+from protocol.encoding import canonical, digest, digest_json
+from protocol.study.cohort import Cohort, ImageCohort, Record, TableCohort, Token
+from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
+from protocol.study.task import FullyConnected, Task
+from protocol.vectors.ring_bounds import fits, most_of_updates
+
+NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME)]
+Digest: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _stays_below(path: str) -> str:
+    if path.startswith("/") or ".." in path.split("/") or "\\" in path or "\0" in path:
+        raise ValueError("must be a relative path that stays inside its folder")
+    return path
+
+
+RelativePath: TypeAlias = Annotated[
+    str, StringConstraints(min_length=1, max_length=255), AfterValidator(_stays_below)
+]
+Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
+
+#: The bundled records: 569 real patients that come with scikit-learn.
+BUNDLED = "bundled:breast-cancer-wisconsin"
+
+
+class Site(Record):
+    """One hospital's place in the study.
+
+    ``records`` says where a simulation finds this hospital's file below the
+    data folder; a real hospital configures its own source. ``patients`` is the
+    declared number of the site's training patients: a public round number, frozen
+    for the study, that the site's sums are divided by and that is its weight. The
+    site takes part only while neither its training nor its test patients are more,
+    so nothing that it sends depends on how many they are.
+    ``epsilon`` is less than the study's where the hospital promises its patients
+    more; ``sampling_rate`` is then its own too, if it wants another.
+    """
+
+    name: Name
+    records: RelativePath | None = None
+    value: Token | None = None
+    patients: int = Field(ge=1, le=10_000_000)
+    epsilon: float | None = Field(default=None, gt=0)
+    sampling_rate: float | None = Field(default=None, gt=0, le=1)
+
+
+class DealByColumn(Record):
+    """A simulation's dealing rule: the site is written in a column."""
+
+    rule: Literal["column"]
+    column: str = Field(min_length=1)
+
+
+class DealBySkew(Record):
+    """A simulation's dealing rule: unequal shares, with label skew.
+
+    For each class the shares are drawn from Dirichlet(concentration x shares);
+    a low concentration gives hospitals with very different prevalence. A
+    patient's records stay together.
+    """
+
+    rule: Literal["label_skew"]
+    shares: tuple[Annotated[float, Field(gt=0)], ...]
+    concentration: float = Field(default=8.0, gt=0, le=1e6)
+    seed: Seed
+
+
+class Deal(Record):
+    """How a simulation deals one set of records to the sites."""
+
+    records: RelativePath
+    how: Annotated[DealByColumn | DealBySkew, Field(discriminator="rule")]
+
+
+class KeyedHashSplit(Record):
+    """Patients are split by a keyed hash of their key; each hospital keeps its own key."""
+
+    method: Literal["keyed_hash"] = "keyed_hash"
+    test_fraction: float = Field(default=0.3, gt=0, lt=1)
+
+
+class ColumnSplit(Record):
+    """The part of a record is written in a column (``part`` for npz cohorts)."""
+
+    method: Literal["column"]
+    column: str = Field(min_length=1)
+    train: tuple[Token, ...] = Field(min_length=1)
+    test: tuple[Token, ...] = Field(min_length=1)
+
+
+class FileSplit(Record):
+    """The part of a record is written in an index file beside the study.
+
+    A CSV with the header ``site,row,part``: the row counts a site's records
+    from 0 as they stand in its file, part is ``train`` or ``test``. Records
+    that the file does not name are not used.
+    """
+
+    method: Literal["file"]
+    file: RelativePath
+    sha256: Digest | None = None
+
+
+Split: TypeAlias = Annotated[
+    KeyedHashSplit | ColumnSplit | FileSplit, Field(discriminator="method")
+]
+
+
+class Training(Record):
+    """How the hospitals train; what changes only speed is not part of a study.
+
+    ``micro_batch`` counts patients: fixed, so that a result never depends on
+    the machine.
+    """
+
+    strategy: Literal["fedavg", "fedexp", "fedsgd", "fedadam"] = "fedavg"
+    rounds: int = Field(ge=1, le=10_000)
+    local_steps: int = Field(ge=1, le=10_000)
+    learning_rate: float = Field(gt=0, le=1e6)
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    micro_batch: int = Field(default=64, ge=1, le=4096)
+
+    @property
+    def steps(self) -> int:
+        """Every gradient step a site takes: rounds x local steps."""
+        return self.rounds * self.local_steps
+
+
+class Aggregation(Record):
+    """Secure aggregation: t answers unmask, up to C silos may collude with the coordinator.
+
+    An update is shortened to the L2 norm ``bound`` and sent in units of
+    ``2**-frac_bits``; 32 bits for each parameter, or 64 where the sum could wrap
+    them. A round is begun ``attempts`` times at most. Once its noised vectors were
+    revealed, another attempt needs them drawn anew: ``spare_draws`` such draws of
+    a round are priced beforehand, for the whole training. The coordinator keeps the
+    masked vectors of the last ``keep_rounds`` rounds, so that anybody can
+    recompute their sums.
+    """
+
+    threshold: int | None = Field(default=None, ge=2)
+    colluders: int = Field(default=1, ge=0)
+    min_cohort: int = Field(default=3, ge=3)
+    bound: float = Field(default=16.0, gt=0, le=1e9)
+    frac_bits: int = Field(default=20, ge=4, le=30)
+    attempts: int = Field(default=3, ge=1, le=20)
+    spare_draws: int = Field(default=1, ge=0, le=20)
+    keep_rounds: int = Field(default=2, ge=0, le=1000)
+
+
+class Evaluation(Record):
+    """One final evaluation on the test patients, through the same secure sum.
+
+    Scores are counted in ``bins`` that lie around the released model's scores
+    (``protocol.vectors.score_grid``). ``epsilon`` defaults to the training
+    epsilon: test patients are other patients, so each pays one of the two.
+    ``site_share`` is the part of that budget spent on each site's own
+    two-by-two table. Counting again after counts were revealed needs new noise:
+    ``attempts`` such releases are paid for beforehand.
+    """
+
+    epsilon: float | None = Field(default=None, gt=0)
+    bins: int = Field(default=16, ge=4, le=256)
+    site_share: float = Field(default=0.2, gt=0, lt=1)
+    attempts: int = Field(default=1, ge=1, le=5)
+
+
+class Seeds(Record):
+    """Public seeds. Noise and keys never come from a seed outside a marked simulation."""
+
+    model: Seed = 0
+    split: Seed = 0
+
+
+class Study(Record):
+    """The whole plan. Its digest is registered before any work."""
+
+    collegium: Literal[1]
+    name: Name
+    title: str = Field(min_length=1, max_length=200)
+    purpose: str = Field(min_length=1, max_length=2000)
+    cohort: Cohort
+    sites: tuple[Site, ...]
+    deal: Deal | None = None
+    split: Split = Field(default_factory=KeyedHashSplit)
+    task: Task
+    training: Training
+    privacy: Privacy
+    aggregation: Aggregation = Field(default_factory=Aggregation)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    seeds: Seeds = Field(default_factory=Seeds)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        for path, problem in _contradictions(self):
+            raise PydanticCustomError("study", "{problem}", {"problem": problem, "path": path})
+        return self
+
+    @property
+    def site_names(self) -> tuple[str, ...]:
+        """The cohort's names, sorted: the order every protocol step uses."""
+        return tuple(sorted(site.name for site in self.sites))
+
+    @property
+    def threshold(self) -> int:
+        """t: how many sites must answer; floor(2n/3) + 1 unless declared."""
+        return self.aggregation.threshold or 2 * len(self.sites) // 3 + 1
+
+    @property
+    def evaluation_epsilon(self) -> float | None:
+        """What one test patient pays, or None when nothing is protected."""
+        if isinstance(self.privacy, NoPrivacy):
+            return None
+        return self.evaluation.epsilon or self.privacy.epsilon
+
+    def privacy_of(self, site: str) -> Privacy:
+        """Returns what this hospital promises its patients: the study's privacy, or more.
+
+        Where it chose a smaller epsilon, its noise multiplier follows from that and
+        its sampling rate; shared noise stays the study's, and the rate makes up for it.
+        """
+        own, privacy = self.site(site), self.privacy
+        update: dict[str, float | None] = {}
+        if own.sampling_rate is not None:
+            update["sampling_rate"] = own.sampling_rate
+        if own.epsilon is not None:
+            update["epsilon"] = own.epsilon
+        if update and isinstance(privacy, LocalPrivacy):
+            update["noise_multiplier"] = None
+        return privacy.model_copy(update=update)
+
+    def evaluation_epsilon_of(self, site: str) -> float | None:
+        """What one test patient of this hospital pays; never more than its training patients."""
+        most, own = self.evaluation_epsilon, self.site(site).epsilon
+        return most if most is None or own is None else min(most, own)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Each site's public weight: its declared number of training patients."""
+        return {site.name: float(site.patients) for site in self.sites}
+
+    def expected_batch(self, site: str) -> float:
+        """Returns what a site's sums are divided by: sampling rate x declared patients."""
+        return self.privacy_of(site).sampling_rate * self.site(site).patients
+
+    @property
+    def records_per_patient(self) -> int:
+        """How many records of a patient are used at once, at most; 1 where each is a patient."""
+        alone = self.cohort.patient_key == "row"
+        if isinstance(self.privacy, LocalPrivacy | DistributedPrivacy):
+            alone = alone or self.privacy.unit == "record"
+        return 1 if alone else self.cohort.max_records_per_patient
+
+    @property
+    def releases(self) -> int:
+        """How many noised gradients of its patients a hospital plans to send, spare ones included.
+
+        A spare draw repeats a round: as many steps as a round has.
+        """
+        rounds = self.training.rounds + self.aggregation.spare_draws
+        return rounds * self.training.local_steps
+
+    @property
+    def spare_draws(self) -> dict[str, int]:
+        """How many draws beyond the first of each round a run pays for, by purpose."""
+        return {
+            "training": self.aggregation.spare_draws,
+            "evaluation": self.evaluation.attempts - 1,
+        }
+
+    def with_seed(self, seed: int) -> "Study":
+        """Returns this study with another model seed: another study, another digest."""
+        return self._replaced(seeds=self.seeds.model_copy(update={"model": seed}))
+
+    def with_split(self, seed: int) -> "Study":
+        """Returns this study with another split seed: other patients are tested on."""
+        return self._replaced(seeds=self.seeds.model_copy(update={"split": seed}))
+
+    def with_epsilon(self, epsilon: float | None) -> "Study":
+        """Returns this study with another epsilon, or None for no privacy at all.
+
+        The noise multiplier and the evaluation's epsilon then follow from it;
+        distributed noise has none that follows: see ``with_noise``.
+        """
+        training: Training = self.training
+        if epsilon is None:
+            privacy: Privacy = NoPrivacy(mode="none", sampling_rate=self.privacy.sampling_rate)
+            if isinstance(self.privacy, DistributedPrivacy):  # the same steps, without noise
+                training = training.model_copy(update={"strategy": "fedavg", "momentum": 0.0})
+        elif isinstance(self.privacy, NoPrivacy):
+            raise ValueError("a study without privacy has no delta and clip to go with an epsilon")
+        elif isinstance(self.privacy, DistributedPrivacy):
+            raise ValueError("distributed noise is declared together with its epsilon")
+        else:
+            update = {"epsilon": epsilon, "noise_multiplier": None}
+            privacy = self.privacy.model_copy(update=update)
+        evaluation = self.evaluation.model_copy(update={"epsilon": None})
+        return self._replaced(
+            privacy=privacy, evaluation=evaluation, training=training, sites=self._sites(epsilon)
+        )
+
+    def without_noise(self) -> "Study":
+        """Returns this study without privacy, all else as it is: the clip too.
+
+        A rate that was chosen for short gradients diverges with whole ones.
+        """
+        clip = self.privacy.clip
+        free = self.with_epsilon(None)
+        return free._replaced(privacy=free.privacy.model_copy(update={"clip": clip}))
+
+    def with_noise(self, epsilon: float, noise_multiplier: float) -> "Study":
+        """Returns this study with another epsilon and the noise multiplier that keeps it."""
+        update = {"epsilon": epsilon, "noise_multiplier": noise_multiplier}
+        evaluation = self.evaluation.model_copy(update={"epsilon": None})
+        return self._replaced(
+            privacy=self.privacy.model_copy(update=update),
+            evaluation=evaluation,
+            sites=self._sites(epsilon),
+        )
+
+    def _sites(self, epsilon: float | None) -> tuple[Site, ...]:
+        """The sites without a choice of their own that another epsilon makes void."""
+        void = [s for s in self.sites if s.epsilon and (epsilon is None or s.epsilon > epsilon)]
+        return tuple(s.model_copy(update={"epsilon": None}) if s in void else s for s in self.sites)
+
+    def _replaced(self, **update: object) -> "Study":
+        return Study.model_validate(self.model_copy(update=update).model_dump())
+
+    def site(self, name: str) -> Site:
+        """Returns the site of that name; KeyError when the study has none."""
+        return {site.name: site for site in self.sites}[name]
+
+    def privacy_digest(self, purpose: str) -> str:
+        """What is released in a round of this purpose, and how it is protected, as a digest."""
+        if purpose not in self._privacy_digests:
+            self._privacy_digests[purpose] = digest_json(
+                {
+                    "purpose": purpose,
+                    "privacy": self.privacy.model_dump(mode="json"),
+                    "steps": self.training.steps,
+                    "evaluation": self.evaluation.model_dump(mode="json"),
+                }
+            )
+        return self._privacy_digests[purpose]
+
+    @cached_property
+    def _privacy_digests(self) -> dict[str, str]:
+        return {}
+
+    @cached_property
+    def weights_digest(self) -> str:
+        """The public weights as a digest."""
+        return digest_json(self.weights)
+
+    @cached_property
+    def canonical_bytes(self) -> bytes:
+        """The bytes that are hashed, signed and registered."""
+        return canonical(self.model_dump(mode="json"))
+
+    @cached_property
+    def digest(self) -> str:
+        """The study's name for ever: SHA-256 of its canonical bytes."""
+        return digest(self.canonical_bytes)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Study":
+        """Returns a copy; what was computed from the old fields is computed anew."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in set(vars(copied)) - set(type(self).model_fields):
+            del vars(copied)[name]
+        return copied
+
+
+def _contradictions(study: Study) -> list[tuple[str, str]]:
+    """Returns (path, problem) pairs for rules that span several fields."""
+    return [
+        *_column_problems(study),
+        *_site_problems(study),
+        *_record_problems(study),
+        *_privacy_problems(study),
+        *_aggregation_problems(study),
+    ]
+
+
+def _column_problems(study: Study) -> list[tuple[str, str]]:
+    """The patient key and the label are declared columns, or a slip of the pen passes unseen."""
+    if not isinstance(study.cohort, TableCohort):
+        return []
+    declared = [column.name for column in study.cohort.columns]
+    used = {"patient_key": study.cohort.patient_key, "label.column": study.cohort.label.column}
+    if used["patient_key"] == "row":
+        del used["patient_key"]
+    return [
+        (
+            f"cohort.{key}",
+            f"no column is called {name!r}: the columns are {', '.join(declared)}; add "
+            f"{{name: {name}, kind: other}} if the files have it{nearest(name, declared)}",
+        )
+        for key, name in used.items()
+        if name is not None and name not in declared
+    ]
+
+
+def _site_problems(study: Study) -> list[tuple[str, str]]:
+    names = [site.name for site in study.sites]
+    problems = []
+    if len(names) < 3:
+        problems.append(
+            (
+                "sites",
+                f"at least three sites are needed, got {len(names)}: with two, the sum "
+                "shows each the other's update",
+            )
+        )
+    if len(names) > 100:
+        problems.append(("sites", f"at most 100 sites, got {len(names)}"))
+    if "coordinator" in names:
+        problems.append(("sites", "no site may be called coordinator: another party is"))
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        problems.append(("sites", f"site names are repeated: {', '.join(repeated)}"))
+    return problems
+
+
+def _record_problems(study: Study) -> list[tuple[str, str]]:
+    problems = []
+    if study.deal is not None:
+        how = study.deal.how
+        if isinstance(how, DealBySkew) and len(how.shares) != len(study.sites):
+            problems.append(
+                (
+                    "deal.how.shares",
+                    f"{len(study.sites)} sites need {len(study.sites)} shares, "
+                    f"got {len(how.shares)}",
+                )
+            )
+    else:
+        without = [site.name for site in study.sites if site.records is None]
+        if without and len(without) < len(study.sites):
+            problems.append(("sites", f"sites without records: {', '.join(without)}"))
+    images = isinstance(study.cohort, ImageCohort)
+    if images == isinstance(study.task.network, FullyConnected):
+        fitting = "Classifier or DenseNet121" if images else "FullyConnectedNet"
+        problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
+    if isinstance(study.cohort, TableCohort) and isinstance(study.split, ColumnSplit):
+        if study.split.column in {c.name for c in study.cohort.features}:
+            problems.append(("split.column", "the split column must not be a feature"))
+    return problems
+
+
+def _privacy_problems(study: Study) -> list[tuple[str, str]]:
+    problems = _mode_problems(study)
+    if isinstance(study.privacy, NoPrivacy):
+        chosen = [site.name for site in study.sites if site.epsilon is not None]
+        if chosen:
+            problems.append(
+                ("sites", f"{chosen[0]} promises an epsilon in a study without privacy")
+            )
+        return problems
+    if study.training.strategy == "fedexp":
+        problems.append(
+            (
+                "training.strategy",
+                "under differential privacy the length of the step of fedexp would be ruled by the "
+                "noise: use fedavg",
+            )
+        )
+    for site in study.sites:
+        if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
+            problems.append(
+                (
+                    "sites",
+                    f"{site.name} promises epsilon {site.epsilon:g}, more than the study's "
+                    f"{study.privacy.epsilon:g}: a hospital may choose a smaller one only",
+                )
+            )
+        if study.privacy.delta >= 1 / site.patients:
+            problems.append(
+                (
+                    "privacy.delta",
+                    f"delta must be below 1/n; {site.name} declares "
+                    f"{site.patients} patients, so below {1 / site.patients:.2g}",
+                )
+            )
+    return problems
+
+
+def _mode_problems(study: Study) -> list[tuple[str, str]]:
+    """Distributed noise needs one step a round, and a server that takes it."""
+    strategy = study.training.strategy
+    if not isinstance(study.privacy, DistributedPrivacy):
+        if strategy in ("fedsgd", "fedadam"):
+            return [("training.strategy", f"{strategy} needs privacy.mode distributed")]
+        return []
+    problems = []
+    if strategy not in ("fedsgd", "fedadam"):
+        problems.append(
+            ("training.strategy", "distributed noise needs the strategy fedsgd or fedadam")
+        )
+    if study.training.local_steps != 1:
+        problems.append(
+            (
+                "training.local_steps",
+                "distributed noise allows one step a round: noise that goes through further steps "
+                "protects nobody",
+            )
+        )
+    return problems
+
+
+def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
+    n, t, colluders = len(study.sites), study.threshold, study.aggregation.colluders
+    problems = []
+    if t > n:
+        problems.append(("aggregation.threshold", f"threshold {t} exceeds the {n} sites"))
+    if not 2 * t > n + colluders or t - colluders < 2:
+        problems.append(
+            (
+                "aggregation.threshold",
+                f"threshold {t} is too low: 2t > n + C and t - C >= 2 must "
+                f"hold with n = {n} sites and C = {colluders} colluders",
+            )
+        )
+    if study.aggregation.min_cohort > n:
+        problems.append(("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites"))
+    bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
+    if not fits(most_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
+        problems.append(
+            (
+                "aggregation.frac_bits",
+                f"{n} sites x bound {bound:g} x 2^{frac_bits} could wrap 64 bits: "
+                "lower frac_bits or bound",
+            )
+        )
+    return problems
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Returns a hint at the known word that was probably meant, or an empty string.
+
+    >>> nearest("epsilonn", ["epsilon", "delta"])
+    "; did you mean 'epsilon'?"
+    """
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,45 @@
+"""Reads a study document: YAML 1.2 text in, a ``Study`` out, or the line that is wrong."""
+
+from pathlib import Path
+
+from protocol.errors import StudyRefused
+from protocol.study.study import Study
+from protocol.study.yaml_document import MAX_BYTES as MAX_BYTES
+from protocol.study.yaml_document import DocumentForm, read_document
+
+_STUDY = DocumentForm(record=Study, noun="study", refusal=StudyRefused, see="examples/")
+
+
+def read_study(text: str, source: str = "study") -> Study:
+    """Returns the study written in ``text``.
+
+    Args:
+        text: a YAML 1.2 document.
+        source: what to call it in messages, for example the file's name.
+
+    Raises:
+        StudyRefused: one line per problem, see ``yaml_document.read_document``.
+    """
+    return read_document(text, _STUDY, source)
+
+
+def read_study_file(path: Path) -> Study:
+    """Returns the study in a file.
+
+    Raises:
+        StudyRefused: it cannot be read, or see ``read_study``.
+    """
+    return read_study(read_text(path), source=str(path))
+
+
+def read_text(path: Path) -> str:
+    """Returns a study document's text.
+
+    Raises:
+        StudyRefused: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise StudyRefused(f"{path}: cannot be read: {reason}") from error

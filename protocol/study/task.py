@@ -1,0 +1,72 @@
+"""What a study learns, and with which network: names and sizes, no code.
+
+The networks themselves are built in ``pipelines.networks.networks``.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from protocol.study.cohort import Record
+
+
+class FullyConnected(Record):
+    """MONAI ``FullyConnectedNet``; without hidden layers it is logistic regression."""
+
+    name: Literal["FullyConnectedNet"]
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = ()
+    activation: Literal["relu", "tanh", "gelu", "prelu"] = "relu"
+
+
+class ConvClassifier(Record):
+    """MONAI ``Classifier``: a small convolutional network with instance norm."""
+
+    name: Literal["Classifier"]
+    channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
+    strides: tuple[Annotated[int, Field(ge=1, le=8)], ...] = Field(min_length=1)
+    kernel_size: int = Field(default=3, ge=1, le=15)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ConvClassifier":
+        if len(self.channels) != len(self.strides):
+            raise ValueError("channels and strides must have the same length")
+        return self
+
+
+class DenseNet121(Record):
+    """MONAI ``DenseNet121`` with group norm, for images of 32 pixels a side and more.
+
+    Group norm stands where the original has batch norm, which would mix patients.
+    """
+
+    name: Literal["DenseNet121"]
+    groups: int = Field(default=8, ge=1, le=32)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "DenseNet121":
+        if 32 % self.groups:
+            raise ValueError("groups must divide 32: it is what every layer adds in channels")
+        return self
+
+
+Network: TypeAlias = Annotated[
+    FullyConnected | ConvClassifier | DenseNet121, Field(discriminator="name")
+]
+
+
+class Task(Record):
+    """What is learned, and with which network.
+
+    ``prevalence`` is the share of patients whose label is positive, as published
+    sources or general knowledge have it, never as counted in anybody's records. The
+    model's output starts at its logit; left out, at whatever the network starts with.
+    """
+
+    kind: Literal["binary_classification"] = "binary_classification"
+    network: Network
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+
+    @property
+    def is_linear(self) -> bool:
+        """True for logistic regression."""
+        return isinstance(self.network, FullyConnected) and not self.network.hidden

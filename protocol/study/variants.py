@@ -1,0 +1,124 @@
+"""What makes two studies comparable, and one study in another mode of privacy.
+
+Two studies ask the same *question* when they would learn the same thing from
+the same patients: whatever differs between them then is how. A study in
+another mode keeps its network, patients, gradient steps and epsilon, so that
+the mode is all that differs; where a setting has no fair twin it is refused.
+"""
+
+from protocol.encoding import digest, digest_json
+from protocol.errors import StudyRefused
+from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy
+from protocol.study.study import KeyedHashSplit, Site, Study
+
+#: As much as a study may declare: it keeps every epsilon, until ``with_noise`` says how much is
+#: needed.
+_MOST_NOISE = 1000.0
+
+
+def question(study: Study) -> str:
+    """Returns the digest of what a study asks: cohort, hospitals and records, split and task.
+
+    Which patients a keyed split draws is not part of it: that may be drawn again and again.
+    """
+    asked = study.model_dump(mode="json", include={"cohort", "deal", "split", "task"})
+    sites = [
+        {"name": site.name, "records": site.records, "value": site.value}
+        for site in sorted(study.sites, key=lambda site: site.name)
+    ]
+    return digest_json({**asked, "sites": sites})
+
+
+def with_fresh_split(study: Study) -> Study:
+    """Returns the study with a split of its own, which follows from its two seeds.
+
+    Raises:
+        StudyRefused: the study says of every record which part it is in.
+    """
+    if not isinstance(study.split, KeyedHashSplit):
+        raise StudyRefused(
+            f"study {study.name}: split.method {study.split.method} says where every record is, "
+            "so no other split can be drawn; with keyed_hash it can"
+        )
+    drawn = digest(f"split/{study.seeds.split}/{study.seeds.model}".encode())
+    return study.with_split(int(drawn, 16) % 2**53)
+
+
+def as_local(study: Study) -> Study:
+    """Returns the study with every hospital's own noise as its protection.
+
+    Raises:
+        StudyRefused: the study has no privacy, or a server optimiser without a local twin.
+    """
+    privacy, training = study.privacy, study.training
+    if isinstance(privacy, LocalPrivacy):
+        return study
+    if isinstance(privacy, NoPrivacy):
+        raise _no_privacy("local")
+    if training.strategy != "fedsgd" or training.momentum:
+        raise StudyRefused(
+            f"study {study.name}: {training.strategy} with momentum {training.momentum:g} "
+            "remembers earlier rounds, for which mode local has no twin: name a study of mode "
+            "local, tuned for it, beside this one"
+        )
+    own = privacy.model_dump(exclude={"mode", "noise_multiplier", "own_noise"})
+    return _replaced(
+        study,
+        title=_titled(study, "local"),
+        privacy=LocalPrivacy(mode="local", **own),
+        training=training.model_copy(update={"strategy": "fedavg"}),
+    )
+
+
+def as_distributed(study: Study) -> Study:
+    """Returns the study with shared noise: each of its local steps is a round of its own.
+
+    Momentum stays where a local step could feel it. The noise multiplier is yet
+    to be set, by ``with_noise``: what it must be depends on ``releases``.
+
+    Raises:
+        StudyRefused: the study has no privacy.
+    """
+    privacy, training = study.privacy, study.training
+    if isinstance(privacy, DistributedPrivacy):
+        return study
+    if isinstance(privacy, NoPrivacy):
+        raise _no_privacy("distributed")
+    own = privacy.model_dump(exclude={"mode", "noise_multiplier"})
+    steps = {
+        "strategy": "fedsgd",
+        "rounds": training.steps,
+        "local_steps": 1,
+        "momentum": training.momentum if training.local_steps > 1 else 0.0,
+    }
+    return _replaced(
+        study,
+        title=_titled(study, "distributed"),
+        privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MOST_NOISE, **own),
+        training=training.model_copy(update=steps),
+    )
+
+
+def without_choices(study: Study) -> Study:
+    """Returns the study with no hospital promising more than the study does."""
+    sites = tuple(
+        Site(name=site.name, records=site.records, value=site.value, patients=site.patients)
+        for site in study.sites
+    )
+    return _replaced(study, sites=sites)
+
+
+def _titled(study: Study, mode: str) -> str:
+    """Returns a title that does not pass the study off as the one that people wrote."""
+    return f"{study.title[:160]} (in mode {mode})"
+
+
+def _no_privacy(mode: str) -> StudyRefused:
+    return StudyRefused(
+        f"privacy.mode is none, so there is no clip and delta to go with mode {mode}: "
+        "declare mode local or distributed"
+    )
+
+
+def _replaced(study: Study, **update: object) -> Study:
+    return Study.model_validate(study.model_copy(update=update).model_dump())

@@ -1,0 +1,246 @@
+"""Reads a document that people write: YAML 1.2 text in, a frozen record out, or the line at fault.
+
+Why YAML 1.2 through ruamel: YAML 1.1 turns the country ``NO`` into false,
+``1e-5`` into text and ``12:30`` into a number, and keeps the last of two equal
+keys without a word. A document says everything where it stands: directives,
+tags, anchors and merge keys are refused, and so is everything that has no
+canonical form to be signed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import AliasEvent, DocumentStartEvent, Event
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from protocol.errors import FederationError
+from protocol.study.study import NAME, nearest
+from protocol.study.yaml_faults import yaml_problem
+
+#: A document is a page or two; anything larger is none.
+MAX_BYTES = 1 << 20
+_MOST_SHOWN = 4
+_MOST_DEPTH = 20
+_DATE = "tag:yaml.org,2002:timestamp"
+_DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode"})
+
+R = TypeVar("R", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DocumentForm(Generic[R]):
+    """What a kind of document is read into, what messages call it, and how it is refused."""
+
+    record: type[R]
+    noun: str
+    refusal: type[FederationError]
+    see: str
+
+
+def read_document(text: str, form: DocumentForm[R], source: str) -> R:
+    """Returns the record written in ``text``.
+
+    Args:
+        text: a YAML 1.2 document.
+        form: what is expected.
+        source: what to call it in messages, for example the file's name.
+
+    Raises:
+        FederationError: the form's refusal: one line per problem, each
+            ``source:line: key: what is wrong``; at most four of them, and how
+            many more there are.
+    """
+    try:
+        return _read(text, form, source)
+    except _Problem as problem:
+        raise form.refusal(str(problem)) from problem.__cause__
+
+
+class _Problem(Exception):
+    """What is wrong, in the words that people read."""
+
+
+def _read(text: str, form: DocumentForm[R], source: str) -> R:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise _Problem(f"{source}: larger than {MAX_BYTES} bytes, so not a {form.noun}")
+    try:
+        for event in _yaml().parse(text):
+            _require_plain(source, form.noun, event)
+        tree = _yaml().compose(text)
+        _require_plain_keys(source, tree)
+        value = _yaml().load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise _Problem(yaml_problem(source, text, error)) from error
+    if not isinstance(value, dict):
+        raise _Problem(f"{source}:1: a {form.noun} is lines of 'key: value', see {form.see}")
+    for path in _without_form(value, []):
+        line = _line_of(tree, path)
+        raise _Problem(f"{source}:{line}: {_named(path)}too large a number, or text of no form")
+    try:
+        return form.record.model_validate(value)
+    except ValidationError as error:
+        keys = sorted({key for m in _models(form.record, {}).values() for key in m.model_fields})
+        raise _Problem("\n".join(_lines(source, tree, keys, error))) from error
+
+
+def _yaml() -> YAML:
+    return YAML(typ="safe", pure=True)
+
+
+def _require_plain(source: str, noun: str, event: Event) -> None:
+    directive = isinstance(event, DocumentStartEvent) and (event.version or event.tags)
+    anchor = isinstance(event, AliasEvent) or getattr(event, "anchor", None)
+    tag = getattr(event, "ctag", None)
+    what = "directives" if directive else "anchors and aliases" if anchor else "tags" if tag else ""
+    if what:
+        line = event.start_mark.line + 1
+        raise _Problem(
+            f"{source}:{line}: a {noun} has no {what} (what begins with %, & or *, !): write it "
+            "out; a text that begins so is put in quotes"
+        )
+
+
+def _require_plain_keys(source: str, tree: Node | None, depth: int = 0) -> None:
+    """Keys are text, nothing is merged or a date, nothing lies deeper than any study needs."""
+    children: list[Node] = []
+    if isinstance(tree, MappingNode):
+        for key, child in tree.value:
+            if not isinstance(key, ScalarNode) or key.value == "<<" or depth > _MOST_DEPTH:
+                line = key.start_mark.line + 1
+                raise _Problem(f"{source}:{line}: a key is a plain word")
+            children.append(child)
+    elif isinstance(tree, SequenceNode):
+        children += tree.value
+    elif tree is not None and tree.tag == _DATE:
+        line = tree.start_mark.line + 1
+        raise _Problem(f"{source}:{line}: a date is a text here: put {tree.value!r} in quotes")
+    for child in children:
+        _require_plain_keys(source, child, depth + 1)
+
+
+def _without_form(value: Any, path: list[str | int]) -> Iterator[list[str | int]]:
+    """Yields the paths of values that canonical JSON cannot write."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield from _without_form(key, path)
+            yield from _without_form(child, [*path, str(key)])
+    elif isinstance(value, list):
+        for place, child in enumerate(value):
+            yield from _without_form(child, [*path, place])
+    elif isinstance(value, int) and abs(value) >= 2**53:
+        yield path
+    elif isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        yield path
+
+
+def _lines(source: str, tree: Node, keys: list[str], error: ValidationError) -> Iterator[str]:
+    problems = error.errors(include_url=False)
+    for problem in problems[:_MOST_SHOWN]:
+        path = _written_path(tree, problem)
+        yield f"{source}:{_line_of(tree, path)}: {_named(path)}{_said(problem, keys)}"
+    if len(problems) > _MOST_SHOWN:
+        yield f"{source}: and {len(problems) - _MOST_SHOWN} more"
+
+
+def _written_path(tree: Node, problem: Any) -> list[str | int]:
+    """Returns the keys as the person wrote them: without pydantic's union tags."""
+    if problem["type"] == "study":
+        return list(problem["ctx"]["path"].split("."))
+    path: list[str | int] = []
+    node: Node | None = tree
+    steps = problem["loc"]
+    for place, step in enumerate(steps):
+        last = place == len(steps) - 1
+        if isinstance(node, MappingNode):
+            if _is_tag(node, step) and not (last and _child(node, step)):
+                continue
+            path.append(step)
+        elif isinstance(node, SequenceNode) and isinstance(step, int):
+            path.append(step)
+        else:  # below a plain value there are only the names of the types it could have been
+            break
+        found = _child(node, step)
+        node = found[1] if found else None
+    return path
+
+
+def _is_tag(node: MappingNode, step: str | int) -> bool:
+    return any(key.value in _DISCRIMINATORS and value.value == step for key, value in node.value)
+
+
+def _named(path: Sequence[str | int]) -> str:
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return f"{text}: " if text else ""
+
+
+def _said(problem: Any, keys: list[str]) -> str:
+    kind, context = problem["type"], problem.get("ctx", {})
+    if kind == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        meant = nearest(key, keys)
+        return "this key does not belong here" if key in keys else f"unknown key{meant}"
+    if kind == "invalid_key":
+        key = problem["loc"][-1]
+        return f"a key is a text: put {key} in quotes; a decimal point is written as '.'"
+    if kind == "missing":
+        return "this key is required and missing"
+    if kind == "union_tag_not_found":
+        return f"the key {context['discriminator']} is required, one of the documented kinds"
+    if kind == "union_tag_invalid":
+        known = context["expected_tags"]
+        return f"{context['discriminator']} is {context['tag']!r}, not one of {known}"
+    if kind == "string_pattern_mismatch" and context["pattern"] == NAME:
+        return (
+            f"a name has lower-case letters, digits, '.', '_' and '-', got {problem['input']!r:.60}"
+        )
+    message: str = problem["msg"].removeprefix("Value error, ").partition(", unable to parse")[0]
+    message = message[0].lower() + message[1:]
+    given = problem["input"]
+    if isinstance(given, str | int | float | bool) or given is None:
+        message += f", got {given!r:.60}"
+    return message
+
+
+def _line_of(tree: Node, path: Sequence[str | int]) -> int:
+    """Returns the line of the deepest node on the path that exists (1-based)."""
+    node, line = tree, tree.start_mark.line
+    for step in path:
+        found = _child(node, step)
+        if found is None:
+            break
+        key, node = found
+        line = (key if isinstance(step, str) else node).start_mark.line
+    return int(line) + 1
+
+
+def _child(node: Node, step: str | int) -> tuple[Node, Node] | None:
+    if isinstance(node, MappingNode):
+        for key, value in node.value:
+            if str(key.value) == str(step):
+                return key, value
+    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
+        return node.value[step], node.value[step]
+    return None
+
+
+def _models(model: type[BaseModel], seen: dict[str, type[BaseModel]]) -> dict[str, type[BaseModel]]:
+    if model.__name__ in seen:
+        return seen
+    seen[model.__name__] = model
+    for field in model.model_fields.values():
+        for part in _parts(field.annotation):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                _models(part, seen)
+    return seen
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _parts(inner)

@@ -1,0 +1,232 @@
+"""What a hospital signs about its part in a run: the promise before, the account after.
+
+A summary is canonical JSON signed with the hospital's identity key. It holds
+the privacy claim and the head of the hospital's ledger; no count of patients,
+no metric.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from protocol.encoding import Json, canonical, parse_canonical
+from protocol.errors import MessageRefused
+from protocol.identity.roster import SigningKey, verify
+
+_DOMAIN = "summary"
+#: What a field of words may say: nothing else can be shown in a report.
+_WORDS: Mapping[str, frozenset[str]] = {
+    "unit": frozenset({"patient", "record"}),
+    "patient": frozenset({"stated number", "key", "stated row", "assumed row", "record"}),
+    "sides": frozenset({"apart", "together"}),
+    "mode": frozenset({"local", "distributed", "none"}),
+    "noise": frozenset({"exact", "fixed test noise", "none"}),
+}
+#: Every other text: names, versions and digests, which begin with a letter or digit.
+_TEXT = re.compile(r"([A-Za-z0-9][A-Za-z0-9 .,+_()-]{0,127})?")
+#: Least and most of every figure, but for the few that have a range of their own.
+_MOST = 1e12
+_SMALLEST = 1e-300
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "delta": (_SMALLEST, 1.0),
+    "sampling_rate": (_SMALLEST, 1.0),
+    "noise_multiplier": (1e-6, 1e6),
+    "evaluation_noise_multiplier": (1e-6, 1e6),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One hospital's signed word on what its patients pay in one run.
+
+    ``epsilon`` is what the fixed plan costs a training patient (PLD);
+    ``evaluation_epsilon`` what the evaluation costs a test patient;
+    ``epsilon_two_hospitals`` what a patient pays who is treated at the dearest
+    other hospital too; ``epsilon_group_of_two`` and ``epsilon_group_of_three``
+    what the presence of so many patients costs together.
+    ``releases`` and ``evaluation_releases`` count what was priced, spare attempts included;
+    ``patient`` says what a patient is here, and who says so; ``sides`` whether
+    every patient is a training or a test patient for life ("apart"), or may have
+    been both, so that all costs add up ("together"). ``budget_share`` is the part
+    of the budget for life that the hospital's ledger has booked so far over all its
+    runs, for the patients who have paid most, ``run_share`` what of it is this run's.
+    ``fallback_epsilon`` what is left of the claim if more sites collude than
+    the secure sum allows, where it rests on that. None where nothing is claimed.
+    ``log_size`` and ``log_root`` are the newest head of the coordinator's log that
+    the hospital holds; 0 and zeros before the first.
+    ``engine`` names what computed the gradients, ``torch`` and ``opacus`` the versions with
+    which they were compared on drawn records when the hospital joined: how far they were, as a
+    part of their norm, from one backward per record (``engine_distance``) and from Opacus'
+    (``opacus_distance``). ``opacus_epsilon`` is what Opacus' accountant finds training to cost
+    at most. Empty or None where nothing was compared.
+    """
+
+    site: str
+    run_id: str
+    study_digest: str
+    unit: str
+    patient: str
+    sides: str
+    mode: str
+    noise: str
+    epsilon: float | None
+    delta: float | None
+    epsilon_two_hospitals: float | None
+    epsilon_group_of_two: float | None
+    epsilon_group_of_three: float | None
+    evaluation_epsilon: float | None
+    noise_multiplier: float | None
+    evaluation_noise_multiplier: float | None
+    sampling_rate: float
+    steps: int
+    releases: int
+    evaluation_releases: int
+    clip: float | None
+    budget_epsilon: float | None
+    budget_share: float | None
+    run_share: float | None
+    ledger_head: str
+    log_size: int
+    log_root: str
+    fallback_epsilon: float | None
+    engine: str
+    torch: str
+    opacus: str
+    engine_distance: float | None
+    opacus_distance: float | None
+    opacus_epsilon: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedSummary:
+    """A summary's canonical bytes and the hospital's signature over them."""
+
+    data: bytes
+    signature: bytes
+
+
+def signed_words(summaries: Mapping[str, SignedSummary]) -> str:
+    """Returns the signed summaries of a run as one JSON text, by site; undone by ``read_words``."""
+    words = {
+        site: {"data": word.data.decode(), "signature": word.signature.hex()}
+        for site, word in summaries.items()
+    }
+    return canonical(words).decode()
+
+
+def read_words(text: str) -> dict[str, SignedSummary]:
+    """Returns the signed summaries held in a JSON text; their signatures are not checked yet.
+
+    Raises:
+        MessageRefused: the form is wrong.
+    """
+    value = parse_canonical(text.encode("utf-8", "surrogatepass"))
+    if not isinstance(value, dict):
+        raise MessageRefused("not a set of signed summaries")
+    return {site: _read_word(word) for site, word in value.items()}
+
+
+def own_statements(summaries: Mapping[str, SignedSummary], masked: Sequence[bytes]) -> bytes:
+    """Returns what one hospital signed about its ledger; undone by ``read_own_statements``.
+
+    Args:
+        summaries: its signed summaries, by run.
+        masked: its signed ``masked`` messages.
+    """
+    messages: list[Json] = [base64.b64encode(message).decode() for message in masked]
+    words = parse_canonical(signed_words(summaries).encode())
+    return canonical({"summaries": words, "masked": messages})
+
+
+def read_own_statements(document: bytes) -> tuple[tuple[SignedSummary, ...], tuple[bytes, ...]]:
+    """Returns the signed summaries and ``masked`` messages; their signatures are not checked yet.
+
+    Raises:
+        MessageRefused: the form is wrong.
+    """
+    value = parse_canonical(document)
+    if not isinstance(value, dict) or set(value) != {"summaries", "masked"}:
+        raise MessageRefused("not what a hospital signed about its ledger")
+    masked = value["masked"]
+    if not isinstance(masked, list) or not all(isinstance(text, str) for text in masked):
+        raise MessageRefused("signed messages are a list of base64 texts")
+    try:
+        messages = tuple(base64.b64decode(str(text), validate=True) for text in masked)
+    except (binascii.Error, ValueError) as error:
+        raise MessageRefused("a signed message is not base64") from error
+    return tuple(read_words(canonical(value["summaries"]).decode()).values()), messages
+
+
+def _read_word(word: Json) -> SignedSummary:
+    data, signature = (
+        (word.get("data"), word.get("signature")) if isinstance(word, dict) else (None, None)
+    )
+    if not isinstance(data, str) or not isinstance(signature, str):
+        raise MessageRefused("not a signed summary")
+    try:
+        return SignedSummary(data=data.encode(), signature=bytes.fromhex(signature))
+    except ValueError as error:
+        raise MessageRefused("a signature is not hexadecimal") from error
+
+
+def sign_summary(summary: Summary, key: SigningKey) -> SignedSummary:
+    """Returns the summary, signed; the inverse of ``open_summary``."""
+    data = canonical(asdict(summary))
+    return SignedSummary(data=data, signature=key.sign(_DOMAIN, data))
+
+
+def open_summary(signed: SignedSummary, public: bytes) -> Summary:
+    """Returns the summary that a hospital signed.
+
+    Raises:
+        MessageRefused: the signature is not this hospital's, or the form is wrong.
+    """
+    verify(public, _DOMAIN, signed.data, signed.signature)
+    return read_summary(signed.data)
+
+
+def read_summary(data: bytes) -> Summary:
+    """Returns the summary in its canonical bytes; whose they are is not checked.
+
+    Guarantee: every word is a known one, every figure finite and in its range.
+
+    Raises:
+        MessageRefused: the form is wrong, or a field says what no hospital can mean.
+    """
+    value = parse_canonical(data)
+    if not isinstance(value, dict) or set(value) != {field.name for field in fields(Summary)}:
+        raise MessageRefused("a summary has other fields than expected")
+    read: dict[str, Any] = {f.name: _typed(f.name, value[f.name], f.type) for f in fields(Summary)}
+    for name, figure in read.items():
+        _require_possible(name, figure)
+    return Summary(**read)
+
+
+def _require_possible(name: str, value: Json) -> None:
+    """Refuses what no hospital can mean: a word that nobody knows, a figure out of its range.
+
+    Raises:
+        MessageRefused: names the field.
+    """
+    if isinstance(value, str):
+        possible = value in _WORDS[name] if name in _WORDS else bool(_TEXT.fullmatch(value))
+    elif isinstance(value, float):
+        low, high = _RANGES.get(name, (0.0, _MOST))
+        possible = low <= value <= high
+    else:
+        possible = not isinstance(value, int) or 0 <= value <= _MOST
+    if not possible:
+        raise MessageRefused(f"a summary's {name} is none that a hospital can sign")
+
+
+def _typed(name: str, value: Json, kind: object) -> Json:
+    """Returns a field's value; canonical JSON writes 2.0 as 2."""
+    if kind is float or (kind == float | None and value is not None):
+        if type(value) is int or type(value) is float:
+            return float(value)
+    elif value is None if kind == float | None else type(value) is kind:
+        return value
+    raise MessageRefused(f"a summary's {name} has another type")

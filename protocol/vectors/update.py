@@ -1,0 +1,109 @@
+"""The vector in which a training update travels through the secure sum.
+
+::
+
+    [ parameters, in the layout's order ][ scalar 1 ][ scalar 2 ] ...
+
+A strategy may need more than the mean update: how long the updates were before
+they cancelled each other, for example. Such a scalar travels behind the
+parameters, under the same mask; nothing about a single site is sent in clear
+beside it. A scalar is a number from 0 to 1, is computed from the very update
+that leaves, and is summed with the same public weight. In the vector 1 is a
+sixteenth of the bound, so that scalars never wrap where parameters do not.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.encoding import digest_json
+from protocol.vectors.fixed_point import decode, encode, norm_of
+from protocol.vectors.keystream import Words
+from protocol.vectors.ring_bounds import SCALAR_PART
+from protocol.vectors.tensors import Layout
+
+
+def squared_norm(update: NDArray[np.floating], bound: float) -> float:
+    """Returns the squared L2 norm of an update that is shortened to the bound, in units of it.
+
+    >>> squared_norm(np.array([3.0, 4.0]), 10.0)
+    0.25
+    """
+    return min(1.0, norm_of(update) / bound) ** 2
+
+
+#: Every scalar, by name: from the update and the bound to a number from 0 to 1.
+SCALARS: Mapping[str, Callable[[NDArray[np.floating], float], float]] = {
+    "squared_norm": squared_norm
+}
+#: What each strategy needs beside the mean update.
+NEEDS: Mapping[str, tuple[str, ...]] = {
+    "fedavg": (),
+    "fedexp": ("squared_norm",),
+    "fedsgd": (),
+    "fedadam": (),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateVector:
+    """The layout of one strategy's vector."""
+
+    parameters: Layout
+    scalars: tuple[str, ...]
+
+    @classmethod
+    def of(cls, parameters: Layout, strategy: str) -> "UpdateVector":
+        """Returns the layout for a network and a strategy."""
+        return cls(parameters=parameters, scalars=NEEDS[strategy])
+
+    @property
+    def size(self) -> int:
+        """How many numbers the vector has."""
+        return self.parameters.size + len(self.scalars)
+
+    @property
+    def digest(self) -> str:
+        """The layout's name; without scalars, that of the parameters' layout."""
+        if not self.scalars:
+            return self.parameters.digest
+        return digest_json({"parameters": self.parameters.digest, "scalars": list(self.scalars)})
+
+    def encode(
+        self,
+        update: NDArray[np.floating],
+        *,
+        weight: float,
+        bound: float,
+        frac_bits: int,
+        ring_bits: int = 32,
+        out: Words | None = None,
+    ) -> Words:
+        """Returns the (size,) ring elements of one site's update and its scalars.
+
+        Raises:
+            UpdateRefused: an entry of the update is NaN or infinite.
+            ValueError: weight, bound or ring are out of range.
+        """
+        words = np.empty(self.size, dtype=f"<u{ring_bits // 8}") if out is None else out
+        count = self.parameters.size
+        encode(
+            update, weight=weight, bound=bound, frac_bits=frac_bits, ring_bits=ring_bits,
+            out=words[:count],
+        )  # fmt: skip
+        for place, name in enumerate(self.scalars, start=count):
+            value = SCALARS[name](update, bound)
+            words[place] = math.floor(value * weight * bound * SCALAR_PART * 2.0**frac_bits)
+        return words
+
+    def read(
+        self, total: Words, *, bound: float, frac_bits: int
+    ) -> tuple[NDArray[np.float64], Mapping[str, float]]:
+        """Returns the weighted sums of the updates and of each scalar."""
+        values = decode(total, frac_bits=frac_bits)
+        count = self.parameters.size
+        scalars = values[count:] / (bound * SCALAR_PART)
+        return values[:count], dict(zip(self.scalars, scalars.tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""What a hospital's officers allow: site file, policy, credentials, attestation."""

@@ -1,0 +1,236 @@
+"""What a site's policy says to a study: every refusal at once, each with a remedy.
+
+Pure: the answer follows from the policy and the study. That somebody has
+approved the study, that the budget suffices and that the hours fit is decided
+elsewhere (``study_authorization``).
+
+A purpose is free text that the study's author writes, so matching its words
+keeps nobody from lying. It sorts out what is clearly not wanted; the guard is
+the person who reads the study and approves its digest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from protocol.study.cohort import ImageCohort, TableCohort
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import BUNDLED, ColumnSplit, FileSplit, Study
+from silos.config.site_file import Policy, Resources, words_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """What is not allowed, which key of the site file says so, and what can be done."""
+
+    what: str
+    where: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.where}): {self.remedy}"
+
+
+def refusals(
+    policy: Policy, study: Study, *, site: str, simulated: bool = False
+) -> tuple[Refusal, ...]:
+    """Returns all that a hospital's policy has against a study; nothing when it is allowed.
+
+    Args:
+        policy: the hospital's own.
+        study: what asks to run here.
+        site: the hospital's name in the study.
+        simulated: the hospital was made for a simulation: then what only a
+            simulation may do (no privacy, stand-in records) is not
+            refused here.
+    """
+    if site not in study.site_names:
+        return (
+            Refusal(
+                what=f"the study names {', '.join(study.site_names)}, not {site}",
+                where="name",
+                remedy="ask the study's author to name this hospital, or mend name",
+            ),
+        )
+    found = [
+        *_purpose(policy, study),
+        *_method(policy, study),
+        *_columns(policy, study),
+        *_cohort(policy, study, site),
+        *_privacy(policy, study, site, simulated=simulated),
+    ]
+    return tuple(found if simulated else [*found, *_simulations_only(study)])
+
+
+def columns_read(study: Study) -> tuple[str, ...]:
+    """Returns the columns that a study reads at a hospital, sorted.
+
+    Of an image cohort they are ``images``, ``labels`` and the patient key; a
+    key ``row`` is no column.
+    """
+    cohort = study.cohort
+    if isinstance(cohort, TableCohort):
+        names = {column.name for column in cohort.features} | {cohort.label.column or ""}
+    else:
+        names = {"images", "labels"}
+    names.add(cohort.patient_key)
+    if isinstance(study.split, ColumnSplit) and not _is_part(study):
+        names.add(study.split.column)
+    return tuple(sorted(names - {"row", ""}))
+
+
+def open_at(resources: Resources, now: datetime) -> bool:
+    """Whether a study may begin to train now.
+
+    Args:
+        resources: with hours from (inclusive) and until (exclusive), which may
+            pass midnight, in the hospital's own time zone.
+        now: with a time zone.
+    """
+    if now.tzinfo is None:
+        raise ValueError("now needs a time zone")
+    if resources.opening is None:
+        return True
+    start, end = resources.opening
+    here = now.astimezone(ZoneInfo(resources.time_zone)).time()
+    return start <= here < end if start < end else here >= start or here < end
+
+
+def _purpose(policy: Policy, study: Study) -> Iterator[Refusal]:
+    said = words_of(study.purpose)
+    if not any(_holds(said, words_of(phrase)) for phrase in policy.purposes):
+        yield Refusal(
+            what=f"the purpose holds none of the allowed phrases ({_listed(policy.purposes)})",
+            where="policy.purposes",
+            remedy="read the study's purpose; if you allow it, add a phrase that it holds",
+        )
+
+
+def _holds(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    places = range(len(text) - len(phrase) + 1)
+    return any(text[place : place + len(phrase)] == phrase for place in places)
+
+
+def _method(policy: Policy, study: Study) -> Iterator[Refusal]:
+    for what, name, allowed, key in (
+        ("task", study.task.kind, policy.tasks, "tasks"),
+        ("network", study.task.network.name, policy.networks, "networks"),
+        ("split method", study.split.method, policy.splits, "splits"),
+    ):
+        if name not in allowed:
+            yield Refusal(
+                what=f"the {what} {name} is not allowed (allowed: {_listed(allowed)})",
+                where=f"policy.{key}",
+                remedy=f"if you allow it, add {name}",
+            )
+
+
+def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:
+    forbidden = [name for name in columns_read(study) if name not in policy.columns]
+    if forbidden:
+        yield Refusal(
+            what=f"the study reads columns that are not allowed: {', '.join(forbidden)}",
+            where="policy.columns",
+            remedy="if you allow them, add them; otherwise ask for a study without them",
+        )
+
+
+def _cohort(policy: Policy, study: Study, site: str) -> Iterator[Refusal]:
+    least = max(study.threshold, study.aggregation.min_cohort)
+    if least < policy.sites:
+        yield Refusal(
+            what=f"a sum may hold only {least} hospitals' updates, fewer than {policy.sites}",
+            where="policy.sites",
+            remedy=f"ask for aggregation.min_cohort: {policy.sites}",
+        )
+    if study.aggregation.colluders < policy.colluders:
+        yield _too_few_colluders(policy.colluders, study)
+    sure = max(study.cohort.min_patients, study.site(site).patients)
+    if sure < policy.patients:
+        yield Refusal(
+            what=f"the study counts on {sure} of our patients, fewer than {policy.patients}",
+            where="policy.patients",
+            remedy=f"ask for cohort.min_patients: {policy.patients}, or for our declared number "
+            f"(sites: - {{name: {site}, patients: ...}})",
+        )
+
+
+def _too_few_colluders(wanted: int, study: Study) -> Refusal:
+    n, borne = len(study.sites), study.aggregation.colluders
+    threshold = max(wanted + 2, (n + wanted) // 2 + 1)  # t - C >= 2 and 2 t > n + C
+    return Refusal(
+        what=f"an update is hidden while at most {borne} hospitals collude with the coordinator, "
+        f"fewer than {wanted}",
+        where="policy.colluders",
+        remedy=f"ask for aggregation: {{colluders: {wanted}, threshold: {threshold}}}, or more"
+        if threshold <= n
+        else f"ask for more hospitals: {n} cannot bear {wanted} that collude",
+    )
+
+
+def _privacy(policy: Policy, study: Study, site: str, *, simulated: bool) -> Iterator[Refusal]:
+    privacy = study.privacy_of(site)
+    if not isinstance(privacy, PatientPrivacy):
+        if not simulated:
+            yield Refusal(
+                what="the study has no differential privacy",
+                where="policy.modes",
+                remedy="such a study is for simulations only: ask for privacy.mode local",
+            )
+        return
+    if privacy.mode not in policy.modes:
+        yield Refusal(
+            what=f"privacy mode {privacy.mode} is not allowed (allowed: {_listed(policy.modes)})",
+            where="policy.modes",
+            remedy=f"ask for another mode, or if you allow it, add {privacy.mode}",
+        )
+    if privacy.unit not in policy.units:
+        yield Refusal(
+            what=f"the study protects each {privacy.unit}, not each {_listed(policy.units)}",
+            where="policy.units",
+            remedy=f"ask for privacy.unit: {_listed(policy.units)}",
+        )
+    dearest = max(privacy.epsilon, study.evaluation_epsilon_of(site) or 0.0)
+    if dearest > policy.epsilon_at_most:
+        yield Refusal(
+            what=f"a patient of ours would pay epsilon {dearest:g}, more than "
+            f"{policy.epsilon_at_most:g}",
+            where="policy.epsilon_at_most",
+            remedy=f"ask for sites: - {{name: {site}, epsilon: {policy.epsilon_at_most:g}}}",
+        )
+    if privacy.delta > policy.delta_at_most:
+        yield Refusal(
+            what=f"delta is {privacy.delta:g}, more than {policy.delta_at_most:g}",
+            where="policy.delta_at_most",
+            remedy=f"ask for privacy.delta: {policy.delta_at_most:g}",
+        )
+
+
+def _simulations_only(study: Study) -> Iterator[Refusal]:
+    """What no real hospital takes part in, whatever its policy says."""
+    if study.deal is not None or any(site.records == BUNDLED for site in study.sites):
+        yield Refusal(
+            what="dealt and bundled records stand in for hospitals in simulations",
+            where="always",
+            remedy="ask for a study without deal and bundled records",
+        )
+    if isinstance(study.split, FileSplit) and study.split.sha256 is None:
+        yield Refusal(
+            what="the study does not say which index file splits the patients",
+            where="always",
+            remedy="ask for split.sha256, the file's SHA-256",
+        )
+
+
+def _is_part(study: Study) -> bool:
+    """An image's part is where it stands in the file, no column of it."""
+    return (
+        isinstance(study.cohort, ImageCohort)
+        and isinstance(study.split, ColumnSplit)
+        and study.split.column == "part"
+    )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,113 @@
+"""The hospital's consent: asked every time that a study wants to join, never remembered.
+
+A study may run here when all of this holds at that moment:
+
+1. the site file can be read, and is this hospital's;
+2. its policy has nothing against the study;
+3. as many of the people whom the policy names now as it asks for have approved
+   the study's digest, and nobody has withdrawn it. They have approved a number
+   of runs; the ledger refuses what goes beyond it, as it books the run;
+4. it is an hour at which the hospital lets studies begin.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from protocol.errors import PolicyRefused, SiteFileRefused
+from protocol.study.study import Study
+from silos.config.patient_statement import STATE_IT, missing_statement
+from silos.config.policy import Refusal, open_at, refusals
+from silos.config.site_file import SiteFile, site_file_of
+from silos.database.approvals import approvals_of
+from silos.database.database import Hospital
+
+
+def system_time() -> datetime:
+    """Returns the time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Consent:
+    """Says yes to a study by returning, and no by raising.
+
+    Args:
+        home: the hospital's folder.
+        hospital: its open database.
+        clock: says what time it is.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        hospital: Hospital,
+        clock: Callable[[], datetime] = system_time,
+    ) -> None:
+        self._home = home
+        self._hospital = hospital
+        self._clock = clock
+
+    def __call__(self, study: Study) -> int:
+        """Returns how many runs the hospital allows this study in all, when it may begin now.
+
+        Raises:
+            PolicyRefused: says what is against it, and what to do.
+            StoreBroken: the recorded approvals were changed.
+        """
+        site = self.site_file()
+        require_allowed(site, study, simulated=self._hospital.simulated)
+        runs = approvals_of(self._hospital).require(
+            study.digest, approvers=site.policy.approvers, needed=site.policy.approvals_needed
+        )
+        if not open_at(site.resources, self._clock()):
+            raise PolicyRefused(
+                f"studies begin here at {site.resources.hours} ({site.resources.time_zone}) only: "
+                "resources.hours in the site file"
+            )
+        return runs
+
+    def site_file(self) -> SiteFile:
+        """Returns the site file as it is now.
+
+        Raises:
+            SiteFileRefused: it cannot be read, is wrong, or is another hospital's.
+        """
+        site = site_file_of(self._home)
+        require_own(site, self._hospital)
+        return site
+
+
+def require_own(site: SiteFile, hospital: Hospital) -> None:
+    """Refuses a site file that names another hospital than the database beside it.
+
+    Raises:
+        SiteFileRefused: says both names.
+    """
+    if site.name != hospital.site:
+        raise SiteFileRefused(
+            f"the site file names {site.name}, the database beside it is of {hospital.site}: "
+            "mend name"
+        )
+
+
+def refusals_here(site: SiteFile, study: Study, *, simulated: bool) -> tuple[Refusal, ...]:
+    """Returns all that a hospital's site file has against a study: policy and statements."""
+    missing = None if simulated else missing_statement(study, site.stated)
+    found = refusals(site.policy, study, site=site.name, simulated=simulated)
+    if missing is None:
+        return found
+    return (*found, Refusal(what=missing, where="data", remedy=STATE_IT))
+
+
+def require_allowed(site: SiteFile, study: Study, *, simulated: bool) -> None:
+    """Refuses a study that the policy does not allow.
+
+    Raises:
+        PolicyRefused: all that is against it, one line each.
+    """
+    found = refusals_here(site, study, simulated=simulated)
+    if found:
+        lines = "\n".join(f"  {refusal}" for refusal in found)
+        raise PolicyRefused(
+            f"the policy of {site.name} does not allow study {study.name}:\n{lines}"
+        )

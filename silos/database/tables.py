@@ -1,0 +1,248 @@
+"""The tables of a hospital's own database; ``store.py`` opens it and keeps rows in them."""
+
+from enum import StrEnum
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    false,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from compliance.storage.database import NAMING_CONVENTION
+
+
+class Base(DeclarativeBase):
+    """Base of the hospital's tables."""
+
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+
+
+class HospitalRow(Base):
+    """Whose database this is, and which keys are its own; their private halves lie elsewhere.
+
+    Identity keys stand here by their public halves (hexadecimal), the split key by its digest.
+    ``simulated`` marks a hospital that was made for a simulation or a
+    demonstration: it never becomes a real one.
+    """
+
+    __tablename__ = "hospital"
+    __table_args__ = (CheckConstraint("id = 1", name="one"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site: Mapped[str] = mapped_column(String(63))
+    split_key_digest: Mapped[str] = mapped_column(String(64))
+    identity_key: Mapped[str] = mapped_column(String(64))
+    next_identity_key: Mapped[str | None] = mapped_column(String(64))
+    last_identity_key: Mapped[str | None] = mapped_column(String(64))
+    simulated: Mapped[bool] = mapped_column(server_default=false())
+    created_at: Mapped[str] = mapped_column(String(32))
+
+
+class BudgetRow(Base):
+    """What the hospital allows each of its patients, for life, whatever the study."""
+
+    __tablename__ = "budget"
+    __table_args__ = (CheckConstraint("id = 1", name="one"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    unit: Mapped[str] = mapped_column(String(16))
+    adjacency: Mapped[str] = mapped_column(String(16))
+    epsilon_max: Mapped[float]
+    delta: Mapped[float]
+    upper_order: Mapped[float]
+    lower_order: Mapped[float]
+    upper_capacity: Mapped[int] = mapped_column(BigInteger)
+    lower_capacity: Mapped[int] = mapped_column(BigInteger)
+    signed_by: Mapped[str] = mapped_column(String(200))
+    opened_at: Mapped[str] = mapped_column(String(32))
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class EntryRow(Base):
+    """One row of the ledger; rho is counted in picorho, at the budget's two orders."""
+
+    __tablename__ = "ledger_entry"
+    __table_args__ = (
+        CheckConstraint("rho_upper >= 0 AND rho_lower >= 0", name="rho"),
+        Index("ix_ledger_entry_parent", "parent", "state", "rho_upper", "rho_lower"),
+        Index("ix_ledger_entry_partition", "partition", "state", "rho_upper", "rho_lower"),
+        Index("ix_ledger_entry_content", "parent", "content"),
+        Index(
+            "ix_ledger_entry_sent",
+            "context",
+            unique=True,
+            sqlite_where=text("state = 'SENT'"),
+            postgresql_where=text("state = 'SENT'"),
+        ),
+    )
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    budget_id: Mapped[int] = mapped_column(ForeignKey("budget.id"))
+    state: Mapped[str] = mapped_column(String(8))
+    parent: Mapped[int | None] = mapped_column(ForeignKey("ledger_entry.number"))
+    study: Mapped[str] = mapped_column(String(64))
+    run: Mapped[str] = mapped_column(String(64))
+    partition: Mapped[str] = mapped_column(String(16))
+    purpose: Mapped[str] = mapped_column(String(64))
+    context: Mapped[str] = mapped_column(String(64))
+    blob: Mapped[str] = mapped_column(String(64))
+    content: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    event_json: Mapped[str] = mapped_column(Text)
+    rho_upper: Mapped[int] = mapped_column(BigInteger)
+    rho_lower: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[str] = mapped_column(String(32))
+    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+
+
+class OnceRow(Base):
+    """What this hospital has bound itself to, once for each context and slot."""
+
+    __tablename__ = "once_book"
+    context: Mapped[str] = mapped_column(String(64), primary_key=True)
+    slot: Mapped[str] = mapped_column(String(128), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(64))
+
+
+class LogHeadRow(Base):
+    """A head of a coordinator's log that this hospital took part under (``log_heads.py``)."""
+
+    __tablename__ = "log_head"
+    origin: Mapped[str] = mapped_column(String(63), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    root: Mapped[bytes] = mapped_column(LargeBinary(32))
+    note: Mapped[bytes] = mapped_column(LargeBinary)
+    kept_at: Mapped[str] = mapped_column(String(32))
+
+
+class LogForkRow(Base):
+    """Two notes of one log that were not shown to agree: evidence against its coordinator."""
+
+    __tablename__ = "log_fork"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    origin: Mapped[str] = mapped_column(String(63))
+    kept_note: Mapped[bytes] = mapped_column(LargeBinary)
+    other_note: Mapped[bytes] = mapped_column(LargeBinary)
+    run: Mapped[str] = mapped_column(String(64))
+    seen_at: Mapped[str] = mapped_column(String(32))
+
+
+class PatientSideRow(Base):
+    """A patient whom a study used, under a keyed hash, and the patient's side for life."""
+
+    __tablename__ = "patient_side"
+    mark: Mapped[str] = mapped_column(String(64), primary_key=True)
+    side: Mapped[str] = mapped_column(String(16))
+
+
+class BlobRow(Base):
+    """A masked vector that may have to be sent again, byte for byte."""
+
+    __tablename__ = "masked_blob"
+    context: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[str] = mapped_column(String(32))
+
+
+class ApprovalRow(Base):
+    """One decision about a study: approved by a named person for some runs, or withdrawn."""
+
+    __tablename__ = "approval"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    study: Mapped[str] = mapped_column(String(64), index=True)
+    decision: Mapped[str] = mapped_column(String(16))
+    approver: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(Text)
+    runs: Mapped[int]
+    decided_at: Mapped[str] = mapped_column(String(32))
+    public_key: Mapped[str] = mapped_column(String(64))
+    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    signature: Mapped[bytes] = mapped_column(LargeBinary(64))
+
+
+class FormerKeyRow(Base):
+    """A public identity key that was this hospital's, of which it still knows its own words."""
+
+    __tablename__ = "former_key"
+    public_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    retired_at: Mapped[str] = mapped_column(String(32))
+
+
+class DepartureRow(Base):
+    """This hospital left a chain: rosters up to number ``after`` are trusted no more."""
+
+    __tablename__ = "departure"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    after: Mapped[int]
+    reason: Mapped[str] = mapped_column(Text)
+    left_at: Mapped[str] = mapped_column(String(32))
+
+
+class RosterRow(Base):
+    """A roster that this hospital trusts, or trusted before it left its chain.
+
+    Numbers count what was kept; a second chain has a version 1 too.
+    """
+
+    __tablename__ = "trusted_roster"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    version: Mapped[int]
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    signatures_json: Mapped[str] = mapped_column(Text)
+    kept_at: Mapped[str] = mapped_column(String(32))
+
+
+class SignedRosterRow(Base):
+    """A roster that this hospital has signed, whether others have or not, and when."""
+
+    __tablename__ = "signed_roster"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    previous: Mapped[str | None] = mapped_column(String(64), index=True)
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    signature: Mapped[bytes] = mapped_column(LargeBinary(64))
+    signed_at: Mapped[str] = mapped_column(String(32))
+
+
+class RunDecisionRow(Base):
+    """What the hospital decided about a run, signed and chained (``run_decisions.py``)."""
+
+    __tablename__ = "run_decision"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_id: Mapped[str] = mapped_column(String(64), index=True)
+    document: Mapped[bytes] = mapped_column(LargeBinary)
+    prev_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    signature: Mapped[bytes] = mapped_column(LargeBinary(64))
+
+
+class RunState(StrEnum):
+    """How far a run got at this hospital."""
+
+    JOINED = "joined"
+    LEFT = "left"
+    REFUSED = "refused"
+
+
+class JoinedRunRow(Base):
+    """A run that this hospital joined, and how far it got: read again after a restart."""
+
+    __tablename__ = "joined_run"
+    run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    notice: Mapped[bytes] = mapped_column(LargeBinary)  # the coordinator's signed word
+    joined_at: Mapped[str] = mapped_column(String(32))
+    changed_at: Mapped[str] = mapped_column(String(32))
+    left_by: Mapped[str | None] = mapped_column(String(200))  # whoever ended it here, if anybody
+    left_because: Mapped[str | None] = mapped_column(Text)
+    run_end: Mapped[bytes | None] = mapped_column(
+        LargeBinary
+    )  # its signed word that the run is over

@@ -1,0 +1,68 @@
+"""The federation's model beside one that a hospital trains alone, on its own test patients.
+
+It runs in the process that trains (``training_process.py``); only figures come
+back. They are exact, so they protect nobody and are for this hospital alone.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from pipelines.evaluation.exact_intervals import (
+    ExactFigure,
+    auroc_difference,
+    auroc_interval,
+    share_interval,
+)
+from pipelines.evaluation.metrics import auroc
+from pipelines.local_training import train_alone
+from pipelines.networks.networks import build, load_parameters
+from pipelines.records import Records
+from protocol.study.study import Study
+from protocol.vectors.tensors import Tensors
+from silos.training.patient_scores import PatientScores
+
+Floats = NDArray[np.float64]
+
+
+def compare(
+    study: Study, site: str, train: Records, test: Records, model: Tensors
+) -> dict[str, Any]:
+    """Returns what both models reach on the test patients, and how the hospital's own was made.
+
+    Args:
+        study: the network, where it begins, and the seed of its own training.
+        site: whose records these are.
+        train, test: the hospital's parts, by the study's split.
+        model: the federation's final parameters.
+
+    Raises:
+        MessageRefused: the parameters are not this network's.
+    """
+    ours = build(study.task, study.cohort, study.seeds.model)
+    theirs = build(study.task, study.cohort, study.seeds.model)
+    load_parameters(theirs, model)
+    made = train_alone(ours, train, study.seeds.model)
+    federated, labels = _scores(theirs, study, site, test)
+    own, _ = _scores(ours, study, site, test)
+    return {
+        "test_patients": len(labels),
+        "test_positive": int((labels > 0).sum()),
+        "federated": _reached(federated, labels),
+        "own": _reached(own, labels) | {"trained": vars(made)},
+        "federated_less_own": vars(auroc_difference(federated, own, labels)),
+    }
+
+
+def _scores(module: nn.Module, study: Study, site: str, test: Records) -> tuple[Floats, Floats]:
+    places = study.site(site).patients
+    return PatientScores(module, test, places=places, most=study.records_per_patient)()
+
+
+def _reached(logits: Floats, labels: Floats) -> dict[str, Any]:
+    positives = int((labels > 0).sum())
+    right = int(((logits > 0) == (labels > 0)).sum())
+    area: ExactFigure = auroc_interval(auroc(logits, labels), positives, len(labels) - positives)
+    return {"auroc": vars(area), "accuracy": vars(share_interval(right, len(labels)))}

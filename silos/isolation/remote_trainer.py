@@ -1,0 +1,261 @@
+"""The trainer as a process of its own: it holds records, no key, and no way out.
+
+The supervisor holds a ``RemoteTrainer`` where a simulation holds the trainer itself. What
+comes back is noised already, or a count, in a form that can carry nothing else
+(``plain_values.py``); for the hospital's own comparison, which sends nothing, exact figures.
+What the process has given up, and which kernels allow that, is in ``confinement.py``;
+``collegium silo check`` says what holds on a machine.
+"""
+
+import json
+import logging
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.privacy.events import SampledGaussian
+from pipelines.cohort.loading import Records
+from protocol.errors import PolicyRefused, UpdateRefused
+from protocol.study.study import Study
+from protocol.vectors.tensors import Tensors
+from silos.config.site_file import Resources
+from silos.isolation.confinement import Confined
+from silos.isolation.plain_values import from_bytes
+from silos.isolation.remote_error import Refused
+from silos.isolation.training_process import frames, write_frame
+from silos.training.private_folder import private_folder
+from silos.training.randomness import Entropy
+
+log = logging.getLogger("collegium.silo")
+
+_ROOT = Path(__file__).resolve().parents[2]
+#: What the process is told of the supervisor's environment, which may hold passwords.
+_ENVIRONMENT = (
+    "PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingMachine:
+    """What a trainer may use here, and what it must give up.
+
+    ``most_bytes`` is what each of its ``workers`` processes may hold of data.
+    ``must_be_confined``: where the kernel does not let it give up files and network, it is
+    handed no record.
+    """
+
+    home: Path
+    workers: int = 1
+    most_bytes: int | None = None
+    gpu: bool = False
+    must_be_confined: bool = False
+
+
+def machine_of(home: Path, resources: Resources) -> TrainingMachine:
+    """Returns what a hospital's site file lets its trainers use."""
+    return TrainingMachine(
+        home=home,
+        workers=resources.workers,
+        most_bytes=resources.bytes_each,
+        gpu=resources.gpu,
+        must_be_confined=resources.must_be_confined,
+    )
+
+
+Ints = NDArray[np.int64]
+
+
+class RemoteTrainer:
+    """A ``LocalTrainer`` whose work is done by a process of its own.
+
+    A process that dies is made anew with the same records at the next request;
+    the round it died in is missed, at no charge unless something was sent.
+
+    Raises:
+        FederationError: the records or the network are refused, or the process is
+            not confined as it must be.
+    """
+
+    def __init__(
+        self, machine: TrainingMachine, study: Study, site: str, train: Records, test: Records
+    ) -> None:
+        self._machine, self._made_of = machine, (study, site, train, test)
+        self._process: TrainingProcess | None = None
+        self._initial: Tensors | None = None
+        self.dataset_digest, self.engine = self._made()
+
+    def initial_model(self) -> Tensors:
+        """Returns the parameters that the study's seed gives."""
+        if self._initial is None:
+            self._initial = self._call("initial_model")
+        return self._initial
+
+    def second_opinion(
+        self, event: SampledGaussian | None, delta: float
+    ) -> dict[str, str | float | None]:
+        """See ``Trainer.second_opinion``."""
+        found: dict[str, str | float | None] = self._call("second_opinion", event, delta)
+        return found
+
+    def update(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        """See ``Trainer.update``."""
+        found: NDArray[np.float64] = self._call(
+            "update", model, number, attempt, noise_multiplier, entropy
+        )
+        return found
+
+    def noised_sum(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        share_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        """See ``Trainer.noised_sum``."""
+        found: NDArray[np.int64] = self._call(
+            "noised_sum", model, number, attempt, share_multiplier, entropy
+        )
+        return found
+
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """See ``Trainer.counts``."""
+        found: tuple[Ints, Ints, Ints] = self._call("counts", model)
+        return found
+
+    def close(self) -> None:
+        """Ends the process."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+
+    def _made(self) -> tuple[str, str]:
+        self.close()
+        self._process = TrainingProcess(self._machine)
+        digest, engine = self._asked("make", *self._made_of)
+        return str(digest), str(engine)
+
+    def _call(self, name: str, *given: Any) -> Any:
+        if self._process is None:
+            self._made()
+        return self._asked(name, *given)
+
+    def _asked(self, name: str, *given: Any) -> Any:
+        if self._process is None:
+            raise UpdateRefused("the trainer has ended")
+        try:
+            return self._process.ask(name, *given)
+        except ProcessLost as error:
+            self.close()
+            raise UpdateRefused(f"the trainer died: {error}") from error
+
+
+class ProcessLost(Exception):
+    """The training process ended before it answered."""
+
+
+class TrainingProcess:
+    """A running training process (``training_process.py``), confined before it is handed a record.
+
+    Raises:
+        PolicyRefused: it must be confined, and this kernel does not confine it.
+        UpdateRefused: it did not start.
+    """
+
+    def __init__(self, machine: TrainingMachine) -> None:
+        self._ends = ExitStack()
+        own = self._ends.enter_context(private_folder())
+        said = {
+            "home": str(machine.home.resolve()),
+            "own": str(own),
+            "workers": machine.workers,
+            "most_bytes": machine.most_bytes,
+            "gpu": machine.gpu,
+        }
+        self._process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "silos.isolation.training_process", json.dumps(said)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="/",
+            env=_environment(own),
+            start_new_session=True,
+        )
+        self._ends.callback(self._end)
+        self._replies = frames(self._process.stdout) if self._process.stdout else iter(())
+        try:
+            self.confined = Confined(**from_bytes(self._next_reply()))
+        except ProcessLost as error:
+            self.close()
+            raise UpdateRefused(f"the trainer did not start: {error}") from error
+        if machine.must_be_confined and not (self.confined.files and self.confined.network):
+            self.close()
+            raise PolicyRefused(
+                "the site file says that training must be confined, and this machine does not do "
+                "so: see collegium silo check, or leave resources.must_be_confined out"
+            )
+
+    def ask(self, name: str, *given: Any) -> Any:
+        """Returns what the trainer's method of that name returns.
+
+        Raises:
+            FederationError: the trainer refused.
+            UpdateRefused: its method failed.
+            ProcessLost: the process ended before it answered.
+        """
+        try:
+            if self._process.stdin is not None:
+                write_frame(self._process.stdin, pickle.dumps((name, given)))
+        except OSError as error:
+            raise ProcessLost(self._how_it_ended()) from error
+        kind, *found = from_bytes(self._next_reply())
+        if kind == "refused":
+            raise Refused(kind=str(found[0]), reason=str(found[1])).as_error()
+        if kind != "value":
+            raise UpdateRefused(f"training failed: {found[0]}")
+        return found[0]
+
+    def close(self) -> None:
+        """Ends it, and removes what it wrote."""
+        self._ends.close()
+
+    def _next_reply(self) -> bytes:
+        reply = next(self._replies, None)
+        if reply is None:
+            raise ProcessLost(self._how_it_ended())
+        return reply
+
+    def _how_it_ended(self) -> str:
+        code = self._process.wait()
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def _end(self) -> None:
+        with suppress(ProcessLookupError):  # with all that it started
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+
+def _environment(own: Path) -> dict[str, str]:
+    """What the process is told: nothing but where software lies, and its own folder."""
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    quiet = {"JOBLIB_MULTIPROCESSING": "0"}  # it would warn that it may start no process
+    return kept | quiet | {"PYTHONPATH": str(_ROOT), "TMPDIR": str(own), "HOME": str(own)}

@@ -1,0 +1,1 @@
+"""The hospital's line to the coordinator: supervisor, client, enrolment."""

@@ -1,0 +1,458 @@
+"""The silo's supervisor: holds keys, ledger and policy, and does what the coordinator asks, or not.
+
+One loop: ask for the next delivery, do it, answer. Nothing reaches a hospital
+but the answers to its own requests. Whatever happens to the line, it tries
+again, for ever, at longer and longer intervals; whatever was asked meanwhile
+is asked again by the coordinator, or was missed, which the round survives.
+
+A restarted supervisor finds the runs it had joined in its own database and
+joins them again: their reservation is open, nothing is paid twice. A run that
+ended while nobody was here is settled as soon as the coordinator says so.
+"""
+
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from compliance.governance.study_store import StudyShelf
+from pipelines.sources.csv_table import CsvDialect
+from protocol.errors import (
+    FederationError,
+    LinkLost,
+    MessageRefused,
+    PolicyRefused,
+    QuorumLost,
+    StoreBroken,
+)
+from protocol.identity.machine_evidence import MachineEvidence, report_data
+from protocol.identity.roster import Member, Roster
+from protocol.study.study import Study
+from protocol.transport.enrolment import CertificateReply, RosterNews, parse, request_renewal
+from protocol.transport.enrolment import to_bytes as enrolment_bytes
+from protocol.transport.privacy_summary import SignedSummary
+from protocol.transport.requests import Answer, Delivery
+from protocol.transport.run_announcement import Joined, RunNotice, open_end, open_notice
+from protocol.transport.steps import JOIN_REFUSED, Request
+from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
+from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
+from silos.config.credentials import Credentials
+from silos.config.patient_statement import PatientStatement
+from silos.config.study_authorization import system_time
+from silos.database.database import Hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.database.joined_runs import JoinedRuns, RunState
+from silos.database.trusted_rosters import TrustedRosters
+from silos.network.client import Wire
+from silos.results.kept_models import keep_model
+from silos.rounds.invitation import Invitation
+from silos.rounds.rollback_evidence import OwnWords, read_own_words
+from silos.rounds.silo import Silo
+
+log = logging.getLogger("collegium.silo")
+
+#: Seconds that one request waits for a delivery.
+WAIT_SECONDS = 25
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+#: Seconds between two looks at certificate and roster.
+_CHORES_SECONDS = 60.0
+#: Runs whose last word is remembered, for whoever asks for it again.
+_MOST_FAREWELLS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a supervisor is told beside its home.
+
+    ``source`` is the file of records, ``dialect`` returns how it is written now, and
+    ``stated`` what the hospital states about its patients now. ``fixed_noise`` is for
+    tests of a simulated hospital only. ``attestation`` returns what the hospital's
+    policy asks of the other members' machines now, ``evidence`` what this machine
+    shows of itself over the given 64 bytes.
+    """
+
+    source: Path | None = None
+    dialect: Callable[[], CsvDialect] = CsvDialect
+    stated: Callable[[], PatientStatement] = PatientStatement
+    fixed_noise: bool = False
+    wait_seconds: int = WAIT_SECONDS
+    attestation: Callable[[], AttestationPolicy | None] = lambda: None
+    evidence: Callable[[bytes], MachineEvidence] = machine_evidence
+    clock: Callable[[], datetime] = system_time
+
+
+class Supervisor:
+    """Runs one hospital on the network.
+
+    Args:
+        home: the hospital's folder.
+        hospital: its open database.
+        silo: what answers; the same object that a simulation's actor holds.
+        credentials: the TLS certificate, renewed in time.
+        coordinator_public: the coordinator's Ed25519 key, from the enrolment.
+        url: where the coordinator answers.
+        settings: see there.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        hospital: Hospital,
+        silo: Silo,
+        credentials: Credentials,
+        *,
+        coordinator_public: bytes,
+        url: str,
+        settings: Settings = Settings(),
+        random_pause: Callable[[], float] = random.random,
+    ) -> None:
+        self._home, self._hospital, self._silo = home, hospital, silo
+        self._credentials, self._url, self._settings = credentials, url, settings
+        self._coordinator = coordinator_public
+        self._keys = IdentityKeys(hospital)
+        self._runs = JoinedRuns(hospital)
+        self._rosters = TrustedRosters(hospital)
+        self._studies = StudyShelf(home / "studies")
+        self._wire: Wire | None = None
+        self._after = 0
+        self._stop = threading.Event()
+        self._next_chores = 0.0
+        self._is_waiting = False
+        self._random_pause = random_pause
+        self._farewells: dict[str, bytes] = {}
+
+    def stop(self) -> None:
+        """Ends the loop after what it is doing now."""
+        self._stop.set()
+
+    def interrupt(self) -> None:
+        """Ends the loop, from a signal's handler: at once while it only waits for a delivery.
+
+        Raises:
+            KeyboardInterrupt: in the thread that waits; ``run`` catches it.
+        """
+        self.stop()
+        if self._is_waiting:
+            raise KeyboardInterrupt
+
+    def run(self) -> None:
+        """Serves the coordinator until stopped.
+
+        Raises:
+            StoreBroken: the hospital's own database stays broken: nothing may go on.
+        """
+        pause = _FIRST_PAUSE
+        self._show("starting")
+        while not self._stop.is_set():
+            try:
+                self._serve_once()
+                pause = _FIRST_PAUSE
+            except (LinkLost, PolicyRefused, MessageRefused) as error:
+                why = f"no line to the coordinator at {self._url}: {error}"
+                log.warning("%s; again in %.1f s", why, pause)
+                self._show("waiting for the coordinator", why)
+                self._hang_up()
+                self._stop.wait(pause * (0.5 + self._random_pause()))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except StoreBroken as error:  # held by a backup, say: it may be free again soon
+                if pause >= _LONGEST_PAUSE:
+                    raise
+                log.warning("%s; again in %.1f s", error, pause)
+                self._show("waiting for its own database", str(error))
+                self._stop.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            except KeyboardInterrupt:
+                if not self._stop.is_set():
+                    raise
+        self._hang_up()
+        self._show("stopped")
+
+    def _serve_once(self) -> None:
+        wire = self._line()
+        if time.monotonic() >= self._next_chores:
+            self._chores(wire)
+            wire = self._line()  # another one, where the certificate was renewed
+            self._next_chores = time.monotonic() + _CHORES_SECONDS
+        self._is_waiting = True
+        try:
+            delivery = wire.next(self._after, self._settings.wait_seconds)
+        finally:
+            self._is_waiting = False
+        self._show("connected")
+        if delivery is None:
+            self._after = 0  # a coordinator that was started again may count from less
+            return
+        answer = self._answer(wire, delivery)
+        if not wire.answer(answer):
+            log.info("run %s: the answer to %s came too late", delivery.run_id, delivery.kind)
+        self._after = delivery.number
+
+    def _line(self) -> Wire:
+        if self._wire is None:
+            context = self._credentials.context()
+            self._wire = Wire(
+                self._hospital.site,
+                self._url,
+                self._keys.own,
+                context,
+                coordinator=self._coordinator,
+                next_key=self._keys.next,
+            )
+            self._next_chores = 0.0
+        return self._wire
+
+    def _hang_up(self) -> None:
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def _chores(self, wire: Wire) -> None:
+        """Renews the certificate in time, and fetches rosters that others have signed."""
+        if self._credentials.due:
+            request = request_renewal(self._hospital.site, self._credentials.request(), wire.key)
+            reply = parse(CertificateReply, wire.hand_in("renew", enrolment_bytes(request)))
+            self._credentials.keep(reply.chain)
+            log.info("the certificate was renewed; it is good until %s", self._credentials.expires)
+            self._hang_up()
+            wire = self._line()
+        self._fetch_rosters(wire)
+        self._settle_ended_runs(wire)
+        self._forget_left_runs()
+        self._keys.forget_former()
+
+    def _settle_ended_runs(self, wire: Wire) -> None:
+        """Leaves the runs that ended while this hospital was away: what is unused is free again."""
+        for run in self._runs.open():
+            said = wire.document(f"runs/{run.run_id.encode().hex()}")
+            if said is not None and said != b"open":
+                try:
+                    open_end(said, run.run_id, self._coordinator)
+                    self._rejoin(wire, run.run_id)
+                    self._leave(run.run_id, said)
+                    log.info("run %s: it ended while nobody was here; settled", run.run_id)
+                except FederationError as error:
+                    log.warning("run %s cannot be settled yet: %s", run.run_id, error)
+
+    def _forget_left_runs(self) -> None:
+        """Drops what this process holds of runs that the hospital's own people have left."""
+        for run in self._runs.all():
+            if run.state is RunState.LEFT and self._silo.has_joined(run.run_id):
+                self._leave(run.run_id)
+                log.info(
+                    "run %s: left by this hospital's people; its records are dropped", run.run_id
+                )
+
+    def _fetch_rosters(self, wire: Wire) -> None:
+        newest = self._rosters.newest()
+        found = wire.document(f"rosters/{newest.version if newest else 0:x}")
+        if found is None:
+            return
+        for signed in parse(RosterNews, found).signed:
+            try:
+                self._rosters.keep(signed)
+            except (PolicyRefused, MessageRefused, QuorumLost) as error:
+                log.warning("roster %d was not kept: %s", signed.roster.version, error)
+                return
+
+    def _answer(self, wire: Wire, delivery: Delivery) -> Answer:
+        """Returns the answer to a delivery.
+
+        Of a refusal its class name crosses; of one to join, or to join again after a
+        restart, only that there was one.
+        """
+        is_joining = True
+        try:
+            if delivery.kind == "join":
+                return Answer(number=delivery.number, message=self._join(wire, delivery))
+            if delivery.kind == "leave":
+                open_end(delivery.message, delivery.run_id, self._coordinator)
+            else:
+                self._require_not_left(delivery.run_id)
+            self._rejoin(wire, delivery.run_id)
+            is_joining = False
+            return self._step(wire, delivery)
+        except LinkLost:
+            raise
+        except FederationError as error:
+            log.warning("run %s, %s refused: %s", delivery.run_id, delivery.kind, error)
+            kind = type(error).__name__
+        except Exception:  # one run's trouble must not end the line for the others
+            log.exception("run %s, %s failed", delivery.run_id, delivery.kind)
+            kind = FederationError.__name__
+        return Answer(number=delivery.number, refusal=JOIN_REFUSED if is_joining else kind)
+
+    def _require_not_left(self, run_id: str) -> None:
+        """Refuses a run that the hospital's own people have left while this process was at work."""
+        run = self._runs.of(run_id)
+        if run is not None and run.state is RunState.LEFT:
+            if self._silo.has_joined(run_id):
+                self._leave(run_id)
+            raise PolicyRefused("this hospital has left the run: here it is over")
+
+    def _step(self, wire: Wire, delivery: Delivery) -> Answer:
+        if delivery.kind == "advertise":
+            self._require_current(delivery.run_id)
+        if delivery.kind == "initial-model":
+            model = wire.send(self._silo.initial_model(delivery.run_id))
+            return Answer(number=delivery.number, blob=model)
+        if delivery.kind == "leave":
+            return Answer(
+                number=delivery.number, message=self._leave(delivery.run_id, delivery.message)
+            )
+        blob = None if delivery.blob is None else wire.fetch(delivery.blob)
+        reply = self._silo.answer(
+            Request(run_id=delivery.run_id, step=delivery.kind, message=delivery.message, blob=blob)
+        )
+        if reply.refusal is not None:
+            return Answer(number=delivery.number, refusal=reply.refusal)
+        sent = None if reply.blob is None else wire.send(reply.blob)
+        return Answer(number=delivery.number, message=reply.message, blob=sent)
+
+    def _join(self, wire: Wire, delivery: Delivery) -> bytes:
+        """Joins a run that the hospital's people have approved; returns its signed word."""
+        notice = open_notice(delivery.message, self._coordinator)
+        if notice.run_id != delivery.run_id:
+            raise MessageRefused("the notice is about another run")
+        word = self._approve(wire, notice, delivery.message)
+        model = model_digest(decode_tensors(self._silo.initial_model(notice.run_id)))
+        return Joined(
+            summary=word.data,
+            signature=word.signature,
+            model=model,
+            evidence=self._evidence(notice),
+        ).canonical_bytes
+
+    def _evidence(self, notice: RunNotice) -> MachineEvidence | None:
+        """Returns what this machine shows of itself in a run; nothing where it has no TEE."""
+        key = self._rosters.kept(notice.roster).key_of(self._hospital.site)
+        member = Member(site=self._hospital.site, public_key=key.hex())
+        try:
+            return self._settings.evidence(report_data(member, notice.digest))
+        except FederationError as error:
+            log.info(
+                "run %s: no evidence about this machine is shown, and members whose policy asks "
+                "for it share nothing with this hospital: %s",
+                notice.run_id,
+                error,
+            )
+            return None
+
+    def _machine_check(self, notice: RunNotice) -> MachineCheck | None:
+        policy = self._settings.attestation()
+        if policy is None:
+            return None
+        name = f"evidence/{notice.run_id.encode().hex()}"
+        return MachineCheck(
+            policy, notice.digest, lambda: self._line().document(name), self._settings.clock
+        )
+
+    def _approve(self, wire: Wire, notice: RunNotice, signed: bytes) -> SignedSummary:
+        """Joins, and writes it down first: a reservation is always found again."""
+        run_id = notice.run_id
+        self._require_not_left(run_id)
+        if self._silo.has_joined(run_id):
+            return self._silo.word(run_id)
+        run = self._runs.of(run_id)
+        if run is not None and run.state is RunState.JOINED:
+            # The members may have signed another since; the run keeps the one it began with.
+            word = self._join_run(wire, notice, self._rosters.kept(notice.roster))
+            self._runs.record(run_id, study=notice.study, state=RunState.JOINED)
+            return word
+        roster = self._newest_roster(wire, notice)
+        record = partial(self._runs.record, run_id, study=notice.study, notice=signed)
+        record(state=RunState.JOINED)
+        try:
+            word = self._join_run(wire, notice, roster)
+        except FederationError:
+            record(state=RunState.REFUSED)
+            raise
+        record(state=RunState.JOINED)  # by an approval that came meanwhile, where one did
+        self._require_not_left(run_id)  # it may have been left meanwhile: then its plan is closed
+        return word
+
+    def _newest_roster(self, wire: Wire, notice: RunNotice) -> Roster:
+        """Returns the roster of a run that begins: only the newest will do."""
+        roster = self._rosters.newest()
+        if roster is None or roster.digest != notice.roster:
+            self._fetch_rosters(wire)
+            roster = self._rosters.newest()
+        if roster is None or roster.digest != notice.roster:
+            raise PolicyRefused("the run's roster is not the one that this hospital trusts")
+        return self._rosters.require_current(roster.digest)
+
+    def _require_current(self, run_id: str) -> None:
+        """Refuses to begin a round of a run whose roster has had its time."""
+        for run in self._runs.open():
+            if run.run_id == run_id:
+                self._rosters.require_current(open_notice(run.notice, self._coordinator).roster)
+
+    def _join_run(self, wire: Wire, notice: RunNotice, roster: Roster) -> SignedSummary:
+        study, index = self._studies.read(notice.study)
+        return self._silo.join(
+            Invitation(
+                run_id=notice.run_id,
+                study=study,
+                roster=roster,
+                coordinator_public=self._coordinator,
+                data=None,
+                index_file=index,
+                source=self._settings.source,
+                dialect=self._settings.dialect(),
+                stated=self._settings.stated(),
+                fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
+                own_words=self._own_words(wire),
+                require_machines=self._machine_check(notice),
+                keep_model=partial(self._keep_model, notice.run_id, study),
+            )
+        )
+
+    def _rejoin(self, wire: Wire, run_id: str) -> None:
+        """Joins a run again that was joined before this process began."""
+        if self._silo.has_joined(run_id):
+            return
+        for run in self._runs.open():
+            if run.run_id == run_id:
+                log.info("run %s: joined again after a restart", run_id)
+                self._approve(wire, open_notice(run.notice, self._coordinator), run.notice)
+                return
+
+    def _keep_model(self, run_id: str, study: Study, model: Tensors) -> None:
+        try:
+            keep_model(self._home, run_id, study, model)
+        except OSError as error:  # the round does not wait for a full disk to be mended
+            log.warning("run %s: its model is not kept: %s", run_id, error.strerror)
+
+    def _leave(self, run_id: str, end: bytes | None = None) -> bytes:
+        """Settles a run; ``end`` is the coordinator's word that it is over, where it said so."""
+        if run_id in self._farewells:
+            return self._farewells[run_id]  # asked again, the same bytes again
+        word = self._silo.leave(run_id)
+        for run in self._runs.open():
+            if run.run_id == run_id:
+                self._runs.record(run_id, study=run.study, state=RunState.LEFT, end=end)
+        said = Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
+        self._farewells[run_id] = said
+        if len(self._farewells) > _MOST_FAREWELLS:
+            del self._farewells[next(iter(self._farewells))]
+        return said
+
+    def _own_words(self, wire: Wire) -> OwnWords:
+        """Returns what the consortium has kept of this hospital's signed words."""
+        return read_own_words(wire.document("words"))
+
+    def _show(self, state: str, reason: str = "") -> None:
+        """Leaves a note for ``silo status``: what this process does now."""
+        note = {"state": state, "reason": reason, "pid": os.getpid(), "time": int(time.time())}
+        beside = self._home / ".status.partial"
+        try:
+            beside.write_text(json.dumps(note), encoding="utf-8")
+            beside.replace(self._home / "status.json")
+        except OSError as error:  # a full disk stops what must be kept, not what is only told
+            log.warning("status.json cannot be written: %s", error.strerror)

@@ -1,0 +1,77 @@
+"""What a hospital's people do about attestation: make evidence, and look at what it says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from protocol.codec import to_json
+from protocol.encoding import canonical
+from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.identity.machine_evidence import MachineEvidence, report_data
+from protocol.identity.roster import Member
+from protocol.transport.run_announcement import open_notice
+from silos.config.attestation import facts_of, machine_evidence
+from silos.config.attestation.kernel import INTERFACE, certificates_in
+from silos.config.coordinator_identity import require_coordinator
+from silos.config.credentials import Credentials
+from silos.database.identity_keys import IdentityKeys
+from silos.database.joined_runs import JoinedRuns
+from silos.operations.site import opened
+
+#: Where people put the certificates of the chip's key, for hosts that hand on none.
+CERTIFICATES = "attestation"
+#: The challenge of a trial: no run's notice has this digest.
+TRIAL = "0" * 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnEvidence:
+    """This machine's evidence, what it says, and the run that it is about (None for a trial)."""
+
+    evidence: MachineEvidence
+    facts: tuple[tuple[str, str], ...]
+    run_id: str | None
+
+
+def own_evidence(home: Path, data: bytes, interface: Path = INTERFACE) -> MachineEvidence:
+    """Returns this machine's evidence over 64 bytes, with certificates from the hospital's home.
+
+    Raises:
+        WorkspaceRefused: this machine has no TEE, or this process may not ask it.
+        MessageRefused: a certificate in the home is none.
+    """
+    return machine_evidence(data, certificates_in(home / CERTIFICATES), interface)
+
+
+def attest(
+    home: Path, to: Path, run_id: str | None = None, interface: Path = INTERFACE
+) -> OwnEvidence:
+    """Writes this machine's evidence, for a run that this hospital was asked to join, or a trial.
+
+    Args:
+        home: the hospital's folder.
+        to: the file to write: canonical JSON of a ``MachineEvidence``.
+        run_id: whose notice is the challenge; None for a trial, which no run accepts.
+        interface: the kernel's folder.
+
+    Raises:
+        WorkspaceRefused: this machine has no TEE, this process may not ask it, or the file
+            cannot be written.
+        PolicyRefused: this hospital has not joined such a run.
+    """
+    with opened(home) as (site, hospital):
+        challenge = TRIAL
+        if run_id is not None:
+            found = [run for run in JoinedRuns(hospital).all() if run.run_id == run_id]
+            if not found:
+                raise PolicyRefused(f"this hospital was not asked to join a run {run_id}")
+            known = Credentials(home / "tls", site.name).coordinator
+            public = require_coordinator(known, hospital).key
+            challenge = open_notice(found[0].notice, public).digest
+        key = IdentityKeys(hospital).own.public.hex()
+        member = Member(site=site.name, public_key=key)
+    evidence = own_evidence(home, report_data(member, challenge), interface)
+    try:
+        to.write_bytes(canonical(to_json(evidence)))
+    except OSError as error:
+        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+    return OwnEvidence(evidence=evidence, facts=tuple(facts_of(evidence)), run_id=run_id)

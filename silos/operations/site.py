@@ -1,0 +1,367 @@
+"""What a hospital's people do at their own machine: set up, open the budget, decide, look.
+
+Everything here works on the hospital's home alone; nothing goes over the line.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from compliance.facts.formatting import Form, show
+from compliance.governance.approvals import Approval
+from compliance.governance.study_store import StudyShelf, index_beside
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.claims import PATIENTS, if_more_collude, while_few_collude
+from protocol.counted import counted
+from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
+from protocol.identity.roster import ROSTER_WARNING
+from protocol.identity.timestamps import read_time
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+from protocol.study.study_file import read_study, read_text
+from silos.config.credentials import Credentials
+from silos.config.directory import make_own, open_own, read_own
+from silos.config.folder import SITE_FILE
+from silos.config.patient_statement import PatientStatement, patient_is, stays_on_one_side
+from silos.config.policy import columns_read
+from silos.config.site_file import SiteFile, read_site_file, site_file_of
+from silos.config.site_template import site_template
+from silos.config.study_authorization import require_allowed, require_own
+from silos.database.approvals import approvals_of
+from silos.database.database import Hospital
+from silos.database.joined_runs import JoinedRuns, told_state
+from silos.database.trusted_rosters import TrustedRosters
+from silos.operations.budget import read_budget
+from silos.operations.budget_words import forecast_words
+from silos.results.run_results import announced_result
+
+#: The fewest digits by which an approved study is named here.
+_LEAST_DIGITS = 8
+
+
+def make_home(
+    home: Path,
+    site: str,
+    coordinator: str | None,
+    *,
+    simulated: bool,
+    database: str | None = None,
+) -> None:
+    """Makes a hospital's home: its database with fresh keys, and a site file that allows nothing.
+
+    Raises:
+        WorkspaceRefused: a hospital lives there already, or the folder cannot be written.
+        SiteFileRefused: the name or the address is wrong.
+    """
+    text = site_template(site, coordinator, database)
+    read = read_site_file(text)
+    if (home / "hospital.db").exists() or (home / SITE_FILE).exists():
+        raise WorkspaceRefused(f"--home {home} already holds a hospital: choose another folder")
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own(home, read, simulated=simulated)
+        handle = os.open(home / SITE_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise WorkspaceRefused(f"--home {home} cannot be written: {error.strerror}") from error
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
+    """Yields a home's site file and open database.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be used; says why.
+    """
+    site = site_file_of(home)
+    hospital = open_own(home, site)
+    try:
+        require_own(site, hospital)
+        yield site, hospital
+    finally:
+        hospital.close()
+
+
+def grant(home: Path, *, epsilon: float, delta: float, signed_by: str, unit: str) -> dict[str, Any]:
+    """Opens the budget of this hospital's patients, for life; returns where it stands.
+
+    Raises:
+        PolicyRefused: who signs is no approver, or the budget was opened with other figures.
+    """
+    with opened(home) as (site, hospital):
+        if signed_by.strip() not in site.policy.approvers:
+            named = ", ".join(site.policy.approvers) or "nobody yet"
+            raise PolicyRefused(
+                f"{signed_by!r} may not open the budget: policy.approvers in the site file names "
+                f"{named}"
+            )
+        try:
+            hospital.ledger.open_budget(
+                epsilon_max=epsilon, delta=delta, signed_by=signed_by.strip(), unit=unit
+            )
+        except ValueError as error:
+            raise PolicyRefused(f"no such budget can be kept: {error}") from error
+        return read_budget(hospital)
+
+
+def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str, str], ...]:
+    """Returns what an approver agrees to, as pairs of a heading and plain words.
+
+    Args:
+        home: the hospital's folder.
+        study: what is to be approved.
+        runs: how many more runs of it.
+
+    Raises:
+        PolicyRefused: the policy does not allow the study.
+        StudyRefused: its noise does not keep what it promises.
+    """
+    with opened(home) as (site, hospital):
+        require_allowed(site, study, simulated=hospital.simulated)
+        whose = patient_is(study, site.stated, simulated=hospital.simulated)
+        return (
+            ("study", f"{study.title} ({study.name})"),
+            ("digest", study.digest),
+            ("purpose", " ".join(study.purpose.split())),
+            ("with", ", ".join(name for name in study.site_names if name != site.name)),
+            ("columns", ", ".join(columns_read(study))),
+            ("network", study.task.network.name),
+            (
+                "work",
+                f"{counted(study.training.rounds, 'round')} of "
+                f"{counted(study.training.local_steps, 'step')}; "
+                f"{study.aggregation.spare_draws} more if rounds fail and must be repeated, priced "
+                "below",
+            ),
+            ("runs", _runs_asked_for(len(hospital.ledger.runs_of(study.digest)), runs)),
+            ("a patient is", PATIENTS[whose]),
+            *_cost(study, site.name, hospital, site.stated),
+            (
+                "secrecy",
+                f"an update is seen only in a sum of at least "
+                f"{max(study.threshold, study.aggregation.min_cohort)} hospitals, "
+                f"{while_few_collude(study.aggregation.colluders)}",
+            ),
+        )
+
+
+def _runs_asked_for(used: int, runs: int) -> str:
+    more = counted(runs, "run")
+    before = f"; {used} before" if used else ""
+    return (
+        f"this approval is for {more}{before}. Each costs what is said below. A run that fails "
+        "counts too, unless nothing of it was sent; what follows needs another approval"
+    )
+
+
+def _cost(
+    study: Study, site: str, hospital: Hospital, stated: PatientStatement
+) -> Iterator[tuple[str, str]]:
+    plan, privacy = PrivacyPlan.at(study, site), study.privacy_of(site)
+    colluders = study.aggregation.colluders
+    if plan is None or not isinstance(privacy, PatientPrivacy):
+        yield "privacy", "NONE: only a simulated hospital may take part"
+        return
+    yield (
+        "privacy",
+        f"each {privacy.unit}: epsilon {show(plan.epsilon, Form.EPSILON)} at delta "
+        f"{show(plan.delta, Form.SMALL)}, mode {privacy.mode}; in the evaluation epsilon "
+        f"{show(plan.evaluation_epsilon, Form.EPSILON)}",
+    )
+    if plan.fallback_epsilon is not None:
+        yield (
+            "shared noise",
+            f"this holds {while_few_collude(colluders)}; {if_more_collude(colluders)}, epsilon "
+            f"{show(plan.fallback_epsilon, Form.EPSILON)}",
+        )
+    try:
+        found = hospital.ledger.forecast(plan.plans(apart=stays_on_one_side(study, stated)))
+    except PolicyRefused:
+        yield "budget", "NOT OPENED: this study cannot run before collegium silo grant"
+        return
+    yield "budget", forecast_words(found)
+
+
+def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> tuple[Approval, int]:
+    """Records an approval and keeps the study with its index file under its digest.
+
+    Args:
+        home: the hospital's folder.
+        path: the study document.
+        by: who approves.
+        reason: kept beside the decision.
+        runs: how many more runs of the study this person approves.
+
+    Returns:
+        The approval, and how many more people must approve before the study may run.
+
+    Raises:
+        PolicyRefused: the policy does not allow the study, or does not name this person.
+        StudyRefused: the document or its index file is wrong.
+    """
+    text = read_text(path)
+    study = read_study(text, str(path))
+    with opened(home) as (site, hospital):
+        require_allowed(site, study, simulated=hospital.simulated)
+        StudyShelf(home / "studies").keep(text, index_beside(study, path.parent))
+        approvals, policy = approvals_of(hospital), site.policy
+        used = len(hospital.ledger.runs_of(study.digest))
+        done = approvals.approve(
+            study.digest,
+            approver=by,
+            approvers=policy.approvers,
+            used=used,
+            runs=runs,
+            reason=reason,
+        )
+        standing = {e.approver for e in approvals.standing(study.digest) if e.runs > used}
+        return done, max(0, policy.approvals_needed - len(standing & set(policy.approvers)))
+
+
+def require_run_left(used: int, approved: int) -> None:
+    """Refuses a study whose approved runs are used.
+
+    Raises:
+        PolicyRefused: says how many there were.
+    """
+    if used >= approved:
+        raise PolicyRefused(
+            f"{used} of {counted(approved, 'approved run')} used: another needs another approval: "
+            "collegium silo approve"
+        )
+
+
+def withdraw(home: Path, digest: str, *, by: str, reason: str) -> Approval:
+    """Records that a study may not run here any more.
+
+    Args:
+        digest: the study's, or its first digits, at least eight.
+
+    Raises:
+        PolicyRefused: no approved study has this digest, or more than one.
+    """
+    with opened(home) as (_site, hospital):
+        approvals = approvals_of(hospital)
+        found = {e.study for e in approvals.all() if e.study.startswith(digest)}
+        if len(digest) < _LEAST_DIGITS or len(found) != 1:
+            raise PolicyRefused(
+                f"{digest!r} names {len(found)} approved studies: give the digest as collegium "
+                f"silo studies shows it, or its first digits, at least {_LEAST_DIGITS}"
+            )
+        return approvals.withdraw(found.pop(), approver=by, reason=reason)
+
+
+def list_studies(home: Path) -> list[dict[str, Any]]:
+    """Returns every study that was ever decided on, and whether it may run now."""
+    site = site_file_of(home)
+    hospital = read_own(home, site)
+    shelf = StudyShelf(home / "studies")
+    try:
+        approvals = approvals_of(hospital)
+        digests = dict.fromkeys(entry.study for entry in approvals.all())
+        return [_standing(site, hospital, shelf, digest) for digest in digests]
+    finally:
+        hospital.close()
+
+
+def _standing(site: SiteFile, hospital: Hospital, shelf: StudyShelf, digest: str) -> dict[str, Any]:
+    approvals, policy = approvals_of(hospital), site.policy
+    found: dict[str, Any] = {
+        "digest": digest,
+        "name": None,
+        "approved_by": [entry.approver for entry in approvals.standing(digest)],
+        "runs_used": len(hospital.ledger.runs_of(digest)),
+        "runs_approved": 0,
+    }
+    try:
+        study, _ = shelf.read(digest)
+        found["name"] = study.name
+        found["runs_approved"] = approvals.require(
+            digest, approvers=policy.approvers, needed=policy.approvals_needed
+        )
+        require_allowed(site, study, simulated=hospital.simulated)
+        require_run_left(found["runs_used"], found["runs_approved"])
+    except FederationError as error:
+        return found | {"may_run": False, "why_not": str(error)}
+    return found | {"may_run": True, "why_not": None}
+
+
+def describe_home(home: Path) -> dict[str, Any]:
+    """Returns what a hospital's files say about it now, for ``silo status``.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: the home cannot be read; says why.
+        MessageRefused: what is kept of a run's end was signed by no coordinator of this hospital.
+    """
+    site = site_file_of(home)
+    hospital = read_own(home, site)
+    try:
+        hospital.ledger.verify()
+        hospital.ledger.require_newest()
+        runs = JoinedRuns(hospital).all()
+        return {
+            "hospital": hospital.site,
+            "simulated": hospital.simulated,
+            "supervisor": _supervisor(home),
+            "certificate": _certificate(home, site),
+            "roster": _roster(hospital),
+            "budget": _budget(hospital),
+            "studies": list_studies(home),
+            "runs": [
+                {"run": run.run_id, "study": run.study, "since": run.changed_at,
+                 "state": told_state(
+                     run, has_result=announced_result(home, hospital, run) is not None)}
+                for run in runs
+            ],
+        }  # fmt: skip
+    finally:
+        hospital.close()
+
+
+def _budget(hospital: Hospital) -> dict[str, Any] | None:
+    try:
+        return read_budget(hospital)
+    except PolicyRefused:
+        return None
+
+
+def _certificate(home: Path, site: SiteFile) -> dict[str, Any] | None:
+    credentials = Credentials(home / "tls", site.name)
+    if not credentials.enrolled:
+        return None
+    return {"expires": credentials.expires.isoformat(), "days_left": credentials.left.days}
+
+
+def _roster(hospital: Hospital) -> dict[str, Any] | None:
+    rosters = TrustedRosters(hospital)
+    newest = rosters.newest()
+    if newest is None:
+        return None
+    term = rosters.term(newest.digest)
+    left = read_time(term.ends) - read_time(hospital.now())
+    return {
+        "version": newest.version,
+        "digest": newest.digest,
+        "ends": term.ends,
+        "reason": term.reason,
+        "days_left": left.days,
+        "is_due": left <= ROSTER_WARNING,
+    }
+
+
+def _supervisor(home: Path) -> dict[str, Any] | None:
+    """What the supervisor last wrote down of itself, and whether it still lives."""
+    try:
+        note = json.loads((home / "status.json").read_text(encoding="utf-8"))
+        return {
+            "state": str(note["state"]),
+            "reason": str(note["reason"]),
+            "time": int(note["time"]),
+            "alive": Path(f"/proc/{int(note['pid'])}").exists(),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,451 @@
+"""The preflight of ``silo check``: could this study run at this hospital now?
+
+It looks and changes nothing, prints counts and never a patient's value, and
+needs neither Ray nor (for tables) torch. Each line says what was found and, if
+something is wrong, what to do. A line that cannot be looked at because an
+earlier one failed is left out.
+"""
+
+import os
+import shutil
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from compliance.governance.study_store import index_beside
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.budget_filter import Filter
+from compliance.privacy.claims import while_few_collude
+from pipelines.cohort.plausibility import (
+    far_fewer_than_declared,
+    implausible,
+    nobody_returns,
+    remarks,
+)
+from pipelines.cohort.quality import DataQuality, quality_of
+from protocol.counted import counted
+from protocol.errors import FederationError, StudyRefused
+from protocol.identity.machine_evidence import REPORT_DATA_BYTES
+from protocol.identity.roster import ROSTER_WARNING
+from protocol.identity.timestamps import read_time
+from protocol.study.cohort import TableCohort
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import Study
+from protocol.study.task import FullyConnected
+from protocol.transport.requests import MOST_SKEW_SECONDS
+from silos.config.attestation import AttestationPolicy, facts_of, sev_snp
+from silos.config.attestation.kernel import INTERFACE
+from silos.config.coordinator_identity import require_coordinator
+from silos.config.credentials import Credentials
+from silos.config.directory import read_own
+from silos.config.folder import SITE_FILE
+from silos.config.patient_statement import sides_of, stays_on_one_side
+from silos.config.policy import open_at
+from silos.config.site_file import SiteFile, site_file_of
+from silos.config.study_authorization import refusals_here, system_time
+from silos.database.approvals import approvals_of
+from silos.database.database import Hospital
+from silos.database.patient_sides import require_same_sides
+from silos.database.trusted_rosters import TrustedRosters
+from silos.isolation.remote_trainer import TrainingProcess, machine_of
+from silos.operations.attestation import CERTIFICATES, own_evidence
+from silos.operations.budget_words import CHEAPER, price_words, too_dear
+from silos.operations.site import require_run_left
+from silos.preflight.connectivity import Reach, reach
+from silos.preflight.findings import Finding, bad, ok, warn
+from silos.results.own_records import OwnRecords, read_own_records
+
+_GIB = 1 << 30
+_WORRYING_SKEW = 60
+_FEW_DAYS = timedelta(days=2)
+#: What the database, the log and the operating system are left with.
+_SPARE_BYTES = 256 << 20
+
+
+#: What to do about records that fit the contract and are implausible.
+NOT_APPROVED = (
+    "mend the records, and do not approve the study before that (collegium silo withdraw, if it "
+    "is approved): the hospital joins whatever its records are like, for not joining would tell "
+    "the coordinator"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteCheck:
+    """What was found, and what the records are where they fit the study.
+
+    Both are the hospital's own: they are printed here, and sent nowhere.
+    """
+
+    findings: tuple[Finding, ...]
+    site: str = ""
+    quality: DataQuality | None = None
+
+
+def check_site(
+    home: Path,
+    study: Study,
+    folder: Path,
+    *,
+    reach: Reach = reach,
+    now: datetime | None = None,
+) -> SiteCheck:
+    """Returns what stands between a study and this hospital, what does not, and its data quality.
+
+    Args:
+        home: the hospital's folder.
+        study: what would run.
+        folder: where the study's index file lies, if it names one.
+        reach: tries the line to the coordinator.
+        now: the time, with a zone; the system's when None.
+    """
+    moment = now or system_time()
+    try:
+        site = site_file_of(home)
+        hospital = read_own(home, site)
+    except FederationError as error:
+        broken = bad("site file", str(error), "mend the site file, or collegium silo init")
+        return SiteCheck(findings=(broken,))
+    quality = None
+    try:
+        found = [
+            ok("site file", f"hospital {site.name}, {home / SITE_FILE}"),
+            *_policy(site, study, hospital),
+        ]
+        if site.name in study.site_names:
+            found += [*_approval(site, study, hospital), *_hours(site, moment)]
+            try:
+                read = _read(home, site, study, folder, hospital)
+                quality = quality_of(read.whole, read.train, read.test, study.cohort)
+                found += _records(site, study, read)
+            except FederationError as error:
+                found += _unfit(site, error)
+            found += [_quorum(study), *_budget(site, study, hospital)]
+        found += [*_machine(home, site, study), *_line(home, site, hospital, reach, moment)]
+        return SiteCheck(findings=tuple(found), site=site.name, quality=quality)
+    finally:
+        hospital.close()
+
+
+def _policy(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+    against = refusals_here(site, study, simulated=hospital.simulated)
+    for refusal in against:
+        yield bad(refusal.where, refusal.what, refusal.remedy)
+    if site.policy.attestation is not None:
+        yield _machines_asked_for(site.policy.attestation)
+    if not against:
+        kind = ", a simulated hospital" if hospital.simulated else ""
+        yield ok("policy", f"nothing against it{kind}")
+
+
+def _machines_asked_for(policy: AttestationPolicy) -> Finding:
+    try:
+        policy.verifiers()
+    except FederationError as error:
+        return bad("attestation", str(error), "install it, or take it out of policy.attestation")
+    return ok(
+        "attestation",
+        f"the other members must show evidence of the kind {' or '.join(policy.kinds)} in each run",
+    )
+
+
+def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+    policy = site.policy
+    try:
+        approvals = approvals_of(hospital)
+        names = ", ".join(entry.approver for entry in approvals.standing(study.digest))
+        approved = approvals.require(
+            study.digest, approvers=policy.approvers, needed=policy.approvals_needed
+        )
+        used = len(hospital.ledger.runs_of(study.digest))
+        require_run_left(used, approved)
+    except FederationError as error:
+        yield bad("approval", str(error), "read the study, then collegium silo approve")
+        return
+    yield ok(
+        "approval",
+        f"digest {study.digest}, by {names}; {used} of {counted(approved, 'approved run')} used",
+    )
+
+
+def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
+    resources = site.resources
+    if resources.hours is None:
+        return
+    said = f"{resources.hours} ({resources.time_zone})"
+    if open_at(resources, now):
+        yield ok("hours", f"{said}: open now")
+    else:
+        yield warn("hours", f"{said}: closed now", "the study joins when the hours begin")
+
+
+def _read(home: Path, site: SiteFile, study: Study, folder: Path, hospital: Hospital) -> OwnRecords:
+    """Returns this hospital's records, read, split and checked as the run would.
+
+    Raises:
+        FederationError: the run would refuse them too.
+    """
+    index = index_beside(study, folder)
+    read = read_own_records(home, site, study, index, hospital.split_key)
+    if stays_on_one_side(study, site.stated):
+        require_same_sides(hospital, sides_of(read.train, read.test))
+    return read
+
+
+def _unfit(site: SiteFile, error: FederationError) -> Iterator[Finding]:
+    """Yields every fault of the records as a line of its own; the hospital knows its own name."""
+    for fault in str(error).splitlines():
+        yield bad(
+            "records",
+            fault.removeprefix(f"site {site.name}: "),
+            "mend the records or data in the site file",
+        )
+
+
+def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding]:
+    patients = read.train.num_patients + read.test.num_patients
+    faults = implausible(read.train, read.test, cohort=study.cohort)
+    for fault in faults:
+        yield bad("records", fault, NOT_APPROVED)
+    if not faults:
+        yield ok(
+            "records",
+            f"{len(read.whole)} fit the contract: {read.train.num_patients} patients train, "
+            f"{read.test.num_patients} test",
+        )
+    for found in (
+        *remarks(read.whole, study.cohort),
+        nobody_returns(read.whole, study.cohort),
+        far_fewer_than_declared(read.train, study.site(site.name).patients),
+    ):
+        if found is not None:
+            yield warn(found.what, found.found, found.remedy)
+    if patients < site.policy.patients:
+        yield bad(
+            "patients",
+            f"{counted(patients, 'patient')}, the policy asks for {site.policy.patients}",
+            "this hospital is too small for its own policy.patients: amend it, or stay out",
+        )
+
+
+def _quorum(study: Study) -> Finding:
+    n, threshold = len(study.sites), study.threshold
+    least = max(threshold, study.aggregation.min_cohort)
+    said = (
+        f"{n} hospitals, {least} must answer: {n - least} may drop out; safe "
+        f"{while_few_collude(study.aggregation.colluders)}"
+    )
+    if n == least:
+        return warn(
+            "quorum", said, "one hospital that drops out ends the round: ask for a lower threshold"
+        )
+    return ok("quorum", said)
+
+
+def _budget(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+    try:
+        plan, privacy = PrivacyPlan.at(study, site.name), study.privacy
+        if plan is None or not isinstance(privacy, PatientPrivacy):
+            yield warn("budget", "no differential privacy: nothing is charged", "a simulation only")
+            return
+        hospital.ledger.require_unit(privacy.unit)
+        apart = stays_on_one_side(study, site.stated)
+        found = hospital.ledger.forecast(plan.plans(apart=apart))
+        said = price_words(
+            found,
+            epsilon=max(plan.epsilon, plan.evaluation_epsilon),
+            delta=plan.delta,
+            unit=privacy.unit,
+            apart=apart,
+        )
+        if found.fits:
+            yield ok("budget", said)
+        else:
+            yield bad(
+                "budget",
+                said,
+                f"ask for sites: - {{name: {site.name}, epsilon: ...}}, or for fewer rounds",
+            )
+        summary = hospital.ledger.summary()
+        limit = Filter(epsilon_max=summary.epsilon_max, delta=summary.delta)
+        dear = too_dear(limit, (plan.training, plan.evaluation))
+        if dear is not None:
+            yield warn("price", dear, CHEAPER)
+    except StudyRefused as error:
+        yield bad("budget", str(error), "mend the study")
+    except FederationError as error:
+        yield bad("budget", str(error), "collegium silo grant opens a budget, once for life")
+
+
+def _machine(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
+    yield _disk(home, study)
+    available = _available_memory()
+    wanted = site.resources.memory_gib * _GIB
+    if available is not None:
+        said = f"{available / _GIB:.1f} GiB free, {site.resources.memory_gib:g} allowed"
+        yield (
+            ok("memory", said)
+            if available >= wanted
+            else warn("memory", said, "end other programs, or lower resources.memory_gib")
+        )
+    cores = len(os.sched_getaffinity(0))
+    asked = site.resources.workers * site.resources.threads
+    said = (
+        f"{counted(site.resources.workers, 'worker')} of "
+        f"{counted(site.resources.threads, 'thread')} on {counted(cores, 'core')}"
+    )
+    if asked > cores:
+        yield warn("cores", said, "lower resources.workers or threads")
+    else:
+        yield ok("cores", said)
+    if site.resources.gpu:
+        yield _gpu()
+    yield _confinement(home, site)
+    yield _tee(home)
+
+
+def _tee(home: Path) -> Finding:
+    """What this machine could show of itself; a hospital without a TEE is as good as any other."""
+    if not INTERFACE.is_dir():
+        return ok("TEE", "none: hospitals whose policy asks for one share nothing with this one")
+    try:
+        evidence = own_evidence(home, bytes(REPORT_DATA_BYTES))
+        facts = dict(facts_of(evidence))
+    except FederationError as error:
+        return warn("TEE", str(error), "collegium silo attest tries again")
+    if evidence.kind == sev_snp.KIND and not evidence.certificates:
+        return warn(
+            "TEE",
+            "the host hands on no certificates of the chip's key",
+            f"put vcek, ask and ark (.der or .pem) into {home / CERTIFICATES}",
+        )
+    return ok("TEE", f"{evidence.kind}, measurement {facts['measurement']}")
+
+
+def _confinement(home: Path, site: SiteFile) -> Finding:
+    """What the process that trains has given up on this machine: it is started, and tries."""
+    try:
+        process = TrainingProcess(machine_of(home, site.resources))
+    except FederationError as error:
+        return bad("training", str(error), "use a kernel with Landlock and user namespaces")
+    process.close()
+    found = process.confined
+    said = (
+        f"it {'cannot' if found.files else 'CAN'} open this hospital's folder, and "
+        f"{'reaches no network' if found.network else 'REACHES the network'}"
+    )
+    if found.files and found.network:
+        return ok("training", said)
+    return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
+
+
+def _disk(home: Path, study: Study) -> Finding:
+    """A masked vector for each attempt, some models, and something to spare."""
+    vector = 8 * parameters_of(study)
+    needed = vector * (study.aggregation.attempts + 3) + _SPARE_BYTES
+    free = shutil.disk_usage(home).free
+    said = f"{free / _GIB:.1f} GiB free, about {needed / _GIB:.1f} needed"
+    if free < needed:
+        return bad("disk", said, f"free space where {home} lies: a full disk stops the ledger")
+    if free < 2 * needed:
+        return warn("disk", said, f"free space where {home} lies")
+    return ok("disk", said)
+
+
+def parameters_of(study: Study) -> int:
+    """Returns how many parameters the study's network has."""
+    network = study.task.network
+    if isinstance(network, FullyConnected) and isinstance(study.cohort, TableCohort):
+        widths = (study.cohort.width, *network.hidden, 1)
+        return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
+    from pipelines.networks.networks import build
+
+    return sum(p.numel() for p in build(study.task, study.cohort, study.seeds.model).parameters())
+
+
+def _available_memory() -> int | None:
+    """Bytes that programs could still take, or None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def _gpu() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return warn(
+            "GPU",
+            f"{torch.cuda.get_device_name()}, kept free: gradients are computed on the processor",
+            "nothing to do; a later version will use it",
+        )
+    return bad("GPU", "none is to be used", "install its driver, or set resources.gpu: false")
+
+
+def _roster(credentials: Credentials, hospital: Hospital, now: datetime) -> Finding:
+    try:
+        require_coordinator(credentials.coordinator, hospital)
+        rosters = TrustedRosters(hospital)
+        newest = rosters.newest()
+        if newest is None:
+            return bad("roster", "none is trusted", "collegium silo roster sign, or trust")
+        term = rosters.term(newest.digest)
+    except FederationError as error:
+        return bad("roster", str(error), "compare by phone with the other hospitals")
+    left = read_time(term.ends) - now
+    said = f"{newest.version}, until {term.ends[:10]}, {counted(left.days, 'day')}"
+    remedy = (
+        f"{term.reason}: the lead proposes the next (collegium coordinator roster propose --renew)"
+        ", and every hospital signs it"
+    )
+    if left <= timedelta(0):
+        return bad("roster", said, remedy)
+    return ok("roster", said) if left > ROSTER_WARNING else warn("roster", said, remedy)
+
+
+def _line(
+    home: Path, site: SiteFile, hospital: Hospital, reach: Reach, now: datetime
+) -> Iterator[Finding]:
+    credentials = Credentials(home / "tls", site.name, lambda: now)
+    if not credentials.enrolled:
+        yield bad("certificate", "not enrolled", "collegium silo enrol, with your invitation")
+        return
+    try:
+        yield _certificate(credentials)
+        context = credentials.context()
+    except FederationError as error:
+        yield bad("certificate", str(error), "ask for a new invitation, then collegium silo enrol")
+        return
+    yield _roster(credentials, hospital, now)
+    if site.coordinator is None:
+        yield bad("line", "no coordinator is named", "set coordinator in the site file")
+        return
+    yield from _contact(site.coordinator, context, reach, now)
+
+
+def _certificate(credentials: Credentials) -> Finding:
+    left, said = credentials.left, f"good until {credentials.expires:%Y-%m-%d %H:%M} UTC"
+    if timedelta(0) < left < _FEW_DAYS:
+        return warn("certificate", said, "it renews itself while collegium silo start runs")
+    return ok("certificate", f"{said}, {counted(left.days, 'day')}")
+
+
+def _contact(url: str, context: ssl.SSLContext, reach: Reach, now: datetime) -> Iterator[Finding]:
+    contact = reach(url, context)
+    yield from contact.findings
+    if contact.time is None:
+        yield warn("clock", "not compared: the coordinator's is not known", "mend the line first")
+        return
+    skew = abs((now - contact.time).total_seconds())
+    said = f"{skew:.0f} seconds from the coordinator's"
+    if skew > MOST_SKEW_SECONDS:
+        yield bad("clock", said, "set this machine's clock: turn on NTP")
+    elif skew > _WORRYING_SKEW:
+        yield warn("clock", said, "turn on NTP")
+    else:
+        yield ok("clock", said)

@@ -1,0 +1,158 @@
+"""The data quality report as people read it: short tables that fit 80 columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pipelines.cohort.quality import ClassCounts, DataQuality, FileCounts
+from protocol.counted import counted
+
+#: Columns of one hospital that are shown; those with most cells come first into the choice.
+MOST_COLUMNS = 12
+
+
+class _Line(NamedTuple):
+    """One column's counts: of the file, and of the records that are kept."""
+
+    name: str
+    missing: int
+    imputed: int
+    replaced: int
+    clipped: int
+    dropped_for: int
+    share_imputed: float = 0.0
+    share_clipped: float = 0.0
+
+    @property
+    def cells(self) -> int:
+        """How much there is to say."""
+        return self.missing + self.replaced + self.clipped
+
+
+def print_quality(found: Mapping[str, DataQuality], console: Console, *, dealt: str = "") -> None:
+    """Prints what the records of some hospitals are: rows, patients, classes and odd columns.
+
+    Args:
+        found: each hospital's report.
+        console: where it goes.
+        dealt: the file that a simulation dealt to all of them; empty where each has its own.
+    """
+    if dealt and found:
+        _print_file(dealt, next(iter(found.values())).file, console)
+    _print_counts(found, console, dealt=bool(dealt))
+    clean = []
+    for site, quality in found.items():
+        lines = _lines(quality, dealt=bool(dealt))
+        if any(line.cells for line in lines):
+            _print_columns(site, lines, console)
+        elif lines:
+            clean.append(site)
+        if quality.patients_beyond:
+            _say(
+                f"  {site}: {counted(quality.patients_beyond, 'patient')} with more than "
+                f"{quality.most_records} records (max_records_per_patient): "
+                f"{counted(quality.records_beyond, 'record')} left out where they are drawn",
+                console,
+            )
+    if clean:
+        _say(f"  {', '.join(clean)}: nothing missing, imputed or clipped", console)
+
+
+def _print_counts(found: Mapping[str, DataQuality], console: Console, *, dealt: bool) -> None:
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    table.add_column(" site", overflow="fold")
+    of_records = ("records",) if dealt else ("rows", "dropped")
+    for heading in (*of_records, "patients", "(ill)", "train", "(ill)", "test", "(ill)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for site, quality in found.items():
+        rows = (quality.file.rows, quality.file.dropped)
+        read = (quality.whole.records,) if dealt else rows
+        classes = (quality.whole, quality.train, quality.test)
+        counts = (word for part in classes for word in _both(part))
+        table.add_row(Text(f" {site}"), *map(str, read), *counts)
+    console.print(table)
+
+
+def _both(part: ClassCounts) -> tuple[str, str]:
+    return str(part.patients), f"({part.patients_ill})"
+
+
+def _print_file(name: str, file: FileCounts, console: Console) -> None:
+    reasons = ", ".join(f"{column} {count}" for column, count in file.dropped_for.items())
+    missing = f" for what is missing in {reasons}" if file.dropped else ""
+    _say(f"  {name}: {counted(file.rows, 'row')} read, {file.dropped} dropped{missing}", console)
+
+
+def _lines(quality: DataQuality, *, dealt: bool) -> list[_Line]:
+    """Returns a line for each feature, then for each other column that lacks a cell.
+
+    Of a dealt file nobody knows whose a dropped row was: what is missing is what is imputed.
+    """
+    imputed = {column.name: column.imputed for column in quality.columns if column.imputed}
+    missing = imputed if dealt else quality.file.missing
+    dropped_for = {} if dealt else quality.file.dropped_for
+    lines = [
+        _Line(
+            name=column.name,
+            missing=missing.get(column.name, 0),
+            imputed=column.imputed,
+            replaced=column.replaced,
+            clipped=column.clipped,
+            dropped_for=dropped_for.get(column.name, 0),
+            share_imputed=column.share_imputed,
+            share_clipped=column.share_clipped,
+        )
+        for column in quality.columns
+    ]
+    others = missing.keys() - {line.name for line in lines}
+    return lines + [
+        _Line(name, missing[name], 0, 0, 0, dropped_for.get(name, 0)) for name in sorted(others)
+    ]
+
+
+def _print_columns(site: str, lines: Sequence[_Line], console: Console) -> None:
+    odd = [line for line in lines if line.cells]
+    shown = sorted(odd, key=lambda line: -line.cells)[:MOST_COLUMNS]
+    counts = _counts([line for line in odd if line in shown])
+    table = Table(box=None, padding=(0, 1), show_edge=False)
+    table.add_column(Text(f" {site}: column"), overflow="fold")
+    for heading in counts:
+        table.add_column(heading, justify="right", no_wrap=True)
+    names = (line.name for line in odd if line in shown)
+    for name, *cells in zip(names, *counts.values(), strict=True):
+        table.add_row(Text(f" {name}"), *cells)
+    console.print()
+    console.print(table)
+    if len(odd) > len(shown):
+        _say(f"  and {counted(len(odd) - len(shown), 'more such column')}: --json has all", console)
+    rest = len(lines) - len(odd)
+    if rest:
+        _say(f"  {counted(rest, 'other column')}: nothing missing, imputed or clipped", console)
+
+
+def _counts(lines: Sequence[_Line]) -> dict[str, list[str]]:
+    """Returns the table's columns by heading; what is rare stands there only where it occurs."""
+    replaced = [_or_dash(line.replaced) for line in lines]
+    dropped = [_or_dash(line.dropped_for) for line in lines]
+    return {
+        "missing": [_or_dash(line.missing) for line in lines],
+        "imputed": [_with_share(line.imputed, line.share_imputed) for line in lines],
+        **({"replaced": replaced} if any(line.replaced for line in lines) else {}),
+        "clipped": [_with_share(line.clipped, line.share_clipped) for line in lines],
+        **({"dropped for": dropped} if any(line.dropped_for for line in lines) else {}),
+    }
+
+
+def _with_share(count: int, share: float) -> str:
+    return f"{count} ({share:.1%})" if count else "-"
+
+
+def _or_dash(count: int) -> str:
+    return str(count) if count else "-"
+
+
+def _say(line: str, console: Console) -> None:
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,1 @@
+"""What comes back to a hospital, for its own people."""

@@ -1,0 +1,110 @@
+"""The final models that came back to a hospital, each with what is needed to use it.
+
+::
+
+    results/<run>/model.safetensors   the parameters, as they arrived for the evaluation
+    results/<run>/model.json          digests, network, and how a record becomes its input
+
+A hospital is sent the model at every round. The one that the evaluation counts
+its test patients by is the run's last, so it is kept then. Files are the
+owner's alone to read.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from compliance.storage.atomic_file import write_whole
+from protocol.encoding import digest
+from protocol.errors import MessageRefused, StoreBroken
+from protocol.study.cohort import CategoryColumn, TableCohort
+from protocol.study.study import Study
+from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
+
+_MODEL, _ABOUT = KEPT = ("model.safetensors", "model.json")
+
+
+def keep_model(home: Path, run_id: str, study: Study, model: Tensors) -> Path:
+    """Keeps a run's final model and how to use it; returns the model's file.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder = _folder(home, run_id)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(folder / _MODEL, encode_tensors(model))
+    write_whole(folder / _ABOUT, _about(run_id, study, model))
+    return folder / _MODEL
+
+
+def require_about(home: Path, run_id: str, study: Study) -> None:
+    """Refuses a kept model whose ``model.json`` is not what study and model give.
+
+    Raises:
+        StoreBroken: it is another, or missing, or the model is damaged.
+    """
+    folder = _folder(home, run_id)
+    path = folder / _ABOUT
+    expected = _about(run_id, study, read_model(folder / _MODEL))
+    if not path.is_file() or path.read_bytes() != expected:
+        raise StoreBroken(
+            f"{path} is not what study and model give: it was changed or removed. Do not use it: "
+            "collegium silo results RUN --model FILE, with the model beside it, makes it again"
+        )
+
+
+def _about(run_id: str, study: Study, model: Tensors) -> bytes:
+    about = {
+        "run": run_id,
+        "study": study.digest,
+        "study_name": study.name,
+        "model_digest": model_digest(model),
+        "file_sha256": digest(encode_tensors(model)),
+        "network": study.task.network.model_dump(mode="json"),
+        "output": "one logit of the positive label; above 0 is positive",
+        "positive": list(study.cohort.label.positive),
+        **inputs_of(study),
+    }
+    return json.dumps(about, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def model_file(home: Path, run_id: str) -> Path | None:
+    """Returns the file of a run's final model; None where none came back."""
+    path = _folder(home, run_id) / _MODEL
+    return path if path.is_file() else None
+
+
+def read_model(path: Path) -> Tensors:
+    """Returns the model in a file.
+
+    Raises:
+        StoreBroken: it cannot be read, or is no model.
+    """
+    try:
+        return decode_tensors(path.read_bytes())
+    except (OSError, MessageRefused) as error:
+        raise StoreBroken(f"{path} is no model ({error}): restore it") from error
+
+
+def inputs_of(study: Study) -> dict[str, Any]:
+    """Returns how a record becomes the network's input, in the order of the input's numbers.
+
+    A number is ``(value - centre) / scale``; a category is 1 where the cell is that
+    value, else 0; the first value of a vocabulary has no number of its own.
+    """
+    cohort = study.cohort
+    if not isinstance(cohort, TableCohort):
+        return {"image": cohort.image.model_dump(mode="json")}
+    inputs: list[dict[str, Any]] = []
+    for column in cohort.features:
+        declared = column.model_dump(mode="json")
+        if isinstance(column, CategoryColumn):
+            one = {"column": column.name, "impute": declared["impute"]}
+            inputs += [one | {"equals": value} for value in column.tokens[1:]]
+        else:
+            inputs.append({"column": declared.pop("name")} | declared)
+    return {"inputs": inputs}
+
+
+def _folder(home: Path, run_id: str) -> Path:
+    return home / "results" / run_id

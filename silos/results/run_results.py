@@ -1,0 +1,257 @@
+"""Results of a hospital's runs, for its own people.
+
+Its own folder is all that is read. What a run came to stands in the
+coordinator's signed statement of its end; the model is held to that statement.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from compliance.governance.study_store import StudyShelf
+from protocol.errors import MessageRefused, PolicyRefused, StudyRefused, WorkspaceRefused
+from protocol.transport.run_announcement import RunResult, open_end
+from protocol.vectors.tensors import model_digest
+from silos.config.coordinator_identity import coordinator_keys
+from silos.config.directory import reading
+from silos.config.site_file import SiteFile
+from silos.database.database import Hospital
+from silos.database.joined_runs import JoinedRun, JoinedRuns, told_state
+from silos.database.run_decisions import evaluated_model
+from silos.isolation.remote_trainer import TrainingProcess, machine_of
+from silos.results.kept_models import keep_model, model_file, read_model
+from silos.results.own_records import read_own_records
+
+#: What stands beside every exact figure.
+NOT_PRIVATE = (
+    "These figures are exact. They are not differentially private: they must not leave this "
+    "hospital, and nothing of them is written down or sent."
+)
+
+
+_OTHER_END = (
+    "the coordinator signed another final model to this hospital than the one that it sent here "
+    "to be evaluated"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnResults:
+    """One run as this hospital knows it; ``announced`` is what the coordinator signed of its end.
+
+    ``state``: joined, finished, ended (without a result), left or refused.
+    ``model`` is the digest of the model in ``model_file``, ``evaluated`` of the one that
+    this hospital evaluated; None where it evaluated none. ``announced`` is None where the
+    run is under way, did not reach its end, or was left before.
+    """
+
+    run_id: str
+    study: str | None
+    study_digest: str
+    state: str
+    joined_at: str
+    changed_at: str
+    announced: RunResult | None
+    model_file: Path | None
+    model: str | None
+    evaluated: str | None = None
+
+    @property
+    def is_other_end(self) -> bool:
+        """Whether the coordinator signed another final model than this hospital evaluated."""
+        if self.announced is None or self.evaluated is None:
+            return False
+        return self.evaluated != self.announced.model
+
+    @property
+    def is_announced_model(self) -> bool | None:
+        """Whether the model here is the one that the coordinator signed; None where one lacks."""
+        if self.announced is None or self.model is None:
+            return None
+        return self.model == self.announced.model
+
+    @property
+    def about_model(self) -> str:
+        """What is to be said of the model."""
+        if self.is_other_end:
+            return (
+                f"NOT to be used: {_OTHER_END}. Ask the lead, and the other hospitals what they "
+                "were told"
+            )
+        if self.is_announced_model:
+            return "its digest is the one that the coordinator signed at the run's end"
+        if self.is_announced_model is False:
+            return (
+                "NOT the model that the coordinator signed at the run's end: use neither before "
+                "you have asked the consortium's lead"
+            )
+        if self.model is not None:
+            return "the coordinator has signed no result of this run: it is not known to be final"
+        if self.announced is not None and self.evaluated is not None:
+            return (
+                "not here, though this hospital evaluated it: it could not be written, or was "
+                "removed. Ask the lead for the file and give it with --model"
+            )
+        if self.announced is not None:
+            return (
+                "not here: this hospital had no part in the evaluation. Ask the lead for the file "
+                "and give it with --model: it is held to the digest that the coordinator signed"
+            )
+        return "none came back: the run is under way here, or ended without one"
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what machines read."""
+        announced = self.announced
+        return {
+            "run_id": self.run_id,
+            "study": self.study,
+            "digest": self.study_digest,
+            "state": self.state,
+            "joined_at": self.joined_at,
+            "changed_at": self.changed_at,
+            "model_file": str(self.model_file) if self.model_file else None,
+            "model_digest": self.model,
+            "model_is_announced": self.is_announced_model,
+            "model_evaluated": self.evaluated,
+            "announced": announced
+            and {
+                "model_digest": announced.model,
+                "auroc_released": announced.auroc.to_shares(),
+                "accuracy_released": announced.accuracy.to_shares(),
+            },
+        }
+
+
+def list_results(home: Path) -> tuple[OwnResults, ...]:
+    """Returns every run that this hospital was asked to join, newest first.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: no hospital can be read there.
+        StoreBroken: a kept model is damaged.
+    """
+    with reading(home) as (_, hospital):
+        runs = reversed(JoinedRuns(hospital).all())
+        return tuple(own_results(home, hospital, run) for run in runs)
+
+
+def results_of(home: Path, run_id: str) -> OwnResults:
+    """Returns one run; a unique beginning of its name is enough.
+
+    Raises:
+        WorkspaceRefused: there is no such run here, or several begin so.
+    """
+    with _run(home, run_id) as (_, hospital, run):
+        return own_results(home, hospital, run)
+
+
+def take_model(home: Path, run_id: str, path: Path) -> OwnResults:
+    """Keeps a model that was handed over, if it is the one that the coordinator signed.
+
+    Raises:
+        PolicyRefused: it is another, or the coordinator has signed no result of the run.
+        WorkspaceRefused: no such run is here, or the folder cannot be written.
+        StoreBroken: the file is no model.
+    """
+    found, model = results_of(home, run_id), read_model(path)
+    if found.announced is None:
+        raise PolicyRefused(f"run {found.run_id}: the coordinator has signed no result of it here")
+    if found.is_other_end:
+        raise PolicyRefused(f"run {found.run_id}: {_OTHER_END}: no model is taken")
+    if model_digest(model) != found.announced.model:
+        raise PolicyRefused(
+            f"{path} is not the final model of run {found.run_id}: its digest begins "
+            f"{model_digest(model)[:16]}, the coordinator signed {found.announced.model[:16]}"
+        )
+    study, _ = StudyShelf(home / "studies").read(found.study_digest)
+    try:
+        kept = keep_model(home, found.run_id, study, model)
+    except OSError as error:
+        raise WorkspaceRefused(f"{home} cannot be written: {error.strerror}") from error
+    return replace(found, model_file=kept, model=found.announced.model)
+
+
+def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
+    """Returns what the run's model and one trained here alone reach on the own test patients.
+
+    See ``own_comparison.compare``; training happens in a process that gave up files and
+    network, as in a run.
+
+    Raises:
+        PolicyRefused: no model of the run is here.
+        StudyRefused: the study is not kept here.
+        CohortRefused: the records cannot be read, or do not fit.
+        UpdateRefused: training failed.
+    """
+    with _run(home, run_id) as (site, hospital, run):
+        found = own_results(home, hospital, run)
+        if found.model_file is None:
+            raise PolicyRefused(f"run {run.run_id}: its model is {found.about_model}")
+        study, index = StudyShelf(home / "studies").read(run.study)
+        _, train, test = read_own_records(home, site, study, index, hospital.split_key)
+    machine = machine_of(home, site.resources.model_copy(update={"workers": 1}))
+    process = TrainingProcess(machine)
+    try:
+        model = read_model(found.model_file)
+        compared: dict[str, Any] = process.ask("compare", study, site.name, train, test, model)
+    finally:
+        process.close()
+    return compared
+
+
+@contextmanager
+def _run(home: Path, run_id: str) -> Iterator[tuple[SiteFile, Hospital, JoinedRun]]:
+    with reading(home) as (site, hospital):
+        yield site, hospital, JoinedRuns(hospital).named(run_id)
+
+
+def own_results(home: Path, hospital: Hospital, run: JoinedRun) -> OwnResults:
+    """Returns what came back of one run.
+
+    Raises:
+        MessageRefused: what is kept of its end was signed by no coordinator of this hospital.
+        StoreBroken: the kept model is damaged.
+    """
+    path = model_file(home, run.run_id)
+    try:
+        study = StudyShelf(home / "studies").read(run.study)[0].name
+    except StudyRefused:  # it asked to run and was never approved
+        study = None
+    announced = announced_result(home, hospital, run)
+    return OwnResults(
+        run_id=run.run_id,
+        study=study,
+        study_digest=run.study,
+        state=told_state(run, has_result=announced is not None),
+        joined_at=run.joined_at,
+        changed_at=run.changed_at,
+        announced=announced,
+        model_file=path,
+        model=None if path is None else model_digest(read_model(path)),
+        evaluated=_evaluated(hospital, run.run_id),
+    )
+
+
+def _evaluated(hospital: Hospital, run_id: str) -> str | None:
+    with hospital.session() as session:
+        return evaluated_model(session, run_id)
+
+
+def announced_result(home: Path, hospital: Hospital, run: JoinedRun) -> RunResult | None:
+    """Returns what a coordinator of this hospital has signed that a run came to.
+
+    Raises:
+        MessageRefused: what is kept of its end was signed by none.
+    """
+    if run.end is None:
+        return None
+    for key in coordinator_keys(home, hospital):
+        try:
+            return open_end(run.end, run.run_id, key).result
+        except MessageRefused:
+            continue
+    raise MessageRefused(
+        f"run {run.run_id}: no coordinator of this hospital has signed its end; ask "
+        "the lead, and run collegium audit verify --home FOLDER"
+    )

@@ -1,0 +1,64 @@
+"""Holds the opening of a round against what this hospital knows of the coordinator's log.
+
+Rules:
+
+1. The head that the context names is signed by the log's key, and is shown to
+   extend the newest head that this hospital keeps, or to be part of it (runs
+   side by side may be opened in another order than their heads were signed).
+2. A training round that is not the first, and the evaluation, begin with the
+   model that the log names as the result of the round before.
+3. A log that is not shown to agree with what is kept is refused, and both notes
+   are kept (``silos.rounds.log_heads``).
+"""
+
+import logging
+
+from protocol.errors import LogForked, PolicyRefused
+from protocol.secagg.log_proof import SignedHead, verify_extension, verify_head, verify_result
+from protocol.secagg.messages import HeldHead, RoundOpen
+from silos.rounds.log_heads import LogHeads
+
+log = logging.getLogger("collegium.silo")
+
+
+def check_log(opening: RoundOpen, heads: LogHeads) -> SignedHead | HeldHead:
+    """Returns the head to keep; or, where the proof starts from another head, what is held.
+
+    Raises:
+        LogForked: the head was not shown to be of the log that this hospital knows.
+        PolicyRefused: no proof came, or the model is not the log's last result.
+        MessageRefused: the note or a proof is malformed or not the log's.
+    """
+    proof, context = opening.log, opening.context
+    if proof is None:
+        raise PolicyRefused("the round shows nothing of the coordinator's log")
+    head = verify_head(proof, context, heads.public)
+    newest = heads.newest()
+    if newest is None:
+        if proof.known:
+            return HeldHead(size=0, root="0" * 64)
+    elif newest.size == head.size:
+        _require_extension(newest, head, (), heads, context.run_id)
+    else:
+        start = heads.at(proof.known)
+        # Whatever is part of an older kept head is part of the newest one too.
+        if start is None or start.size < min(newest.size, head.size):
+            return HeldHead(size=newest.size, root=newest.root.hex())
+        _require_extension(start, head, proof.consistency, heads, context.run_id)
+    verify_result(proof, context)
+    return head
+
+
+def _require_extension(
+    kept: SignedHead, head: SignedHead, consistency: tuple[bytes, ...], heads: LogHeads, run: str
+) -> None:
+    try:
+        verify_extension(kept, head, consistency)
+    except LogForked:
+        heads.keep_fork(kept, head, run)
+        log.error(
+            "run %s: THE COORDINATOR'S LOG DOES NOT AGREE with the one that this hospital knows; "
+            "both notes are kept: collegium silo log shows them",
+            run,
+        )
+        raise

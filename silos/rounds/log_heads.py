@@ -1,0 +1,146 @@
+"""The heads of a coordinator's log that a hospital took part under, and the evidence of a fork.
+
+Rules:
+
+1. Rows are only ever added. All heads of one log (one origin) were proven to be
+   of one history before they were kept, so the largest one stands for all.
+2. A head is durable before the hospital's first answer in the round that named
+   it: it is written in the transaction that binds the hospital to the round.
+3. Two notes that were not shown to agree are both kept, for whoever asks the
+   coordinator what it told whom. Of one size they prove by themselves that it
+   signed two histories.
+"""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from protocol.log.signed_note import log_origin
+from protocol.secagg.client import Binding, OnceBook
+from protocol.secagg.log_proof import SignedHead
+from silos.database.database import Hospital
+from silos.database.tables import LogForkRow, LogHeadRow
+
+#: Pairs of notes that are kept of one log: more would only fill the disk.
+MAX_FORKS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fork:
+    """The note that was kept, the one that was not shown to agree with it, where and when."""
+
+    kept_note: bytes
+    other_note: bytes
+    run: str
+    seen_at: str
+
+
+class LogHeads:
+    """What one hospital keeps of one coordinator's log.
+
+    Args:
+        hospital: the hospital's database.
+        public: the key that signs the log.
+    """
+
+    def __init__(self, hospital: Hospital, public: bytes) -> None:
+        self._hospital = hospital
+        self.public = public
+        self._origin = log_origin(public)
+
+    def newest(self) -> SignedHead | None:
+        """Returns the head with most entries, or None when none was ever kept."""
+        return self._one(_NEWEST, {"origin": self._origin})
+
+    def at(self, size: int) -> SignedHead | None:
+        """Returns the kept head of so many entries, or None."""
+        return self._one(_AT, {"origin": self._origin, "size": size})
+
+    def all(self) -> tuple[SignedHead, ...]:
+        """Returns every kept head, the smallest first."""
+        query = _HEADS.order_by(LogHeadRow.size)
+        with self._hospital.reading() as connection:
+            rows = connection.execute(query, {"origin": self._origin}).all()
+        return tuple(SignedHead(**row._mapping) for row in rows)
+
+    def keeping(self, head: SignedHead) -> OnceBook:
+        """Returns the hospital's once-book, which keeps a head with its next record."""
+        return _BookWithHead(self, head)
+
+    def keep(self, head: SignedHead) -> None:
+        """Keeps a head that was proven to extend, or to be part of, what is kept.
+
+        Raises:
+            StoreBroken: it cannot be written.
+        """
+        with self._hospital.connection() as connection:
+            self.write(connection, head)
+
+    def write(self, connection: Connection, head: SignedHead) -> None:
+        """Writes a head within a transaction; one that is there already is not written again."""
+        row = {"origin": self._origin, "size": head.size}
+        if connection.execute(_AT, row).one_or_none() is None:
+            values = row | {"root": head.root, "note": head.note, "kept_at": self._hospital.now()}
+            connection.execute(_KEEP, values)
+
+    def keep_fork(self, kept: SignedHead, other: SignedHead, run: str) -> None:
+        """Keeps two notes that were not shown to agree, each pair once.
+
+        Raises:
+            StoreBroken: they cannot be written.
+        """
+        pair = {"origin": self._origin, "kept_note": kept.note, "other_note": other.note}
+        with self._hospital.connection() as connection:
+            number = connection.execute(_COUNT).scalar_one()
+            known = connection.execute(_FORK, pair).first()
+            if known is None and number < MAX_FORKS:
+                row = pair | {"number": number, "run": run, "seen_at": self._hospital.now()}
+                connection.execute(_KEEP_FORK, row)
+
+    def forks(self) -> tuple[Fork, ...]:
+        """Returns the evidence against this log's coordinator, oldest first."""
+        with self._hospital.reading() as connection:
+            found = connection.execute(_FORKS, {"origin": self._origin}).all()
+        return tuple(Fork(**row._mapping) for row in found)
+
+    def _one(self, query: object, where: dict[str, object]) -> SignedHead | None:
+        with self._hospital.reading() as connection:
+            row = connection.execute(query, where).one_or_none()  # type: ignore[call-overload]
+        return None if row is None else SignedHead(**row._mapping)
+
+
+class _BookWithHead:
+    """A once-book whose first record also keeps a head, in the same transaction."""
+
+    def __init__(self, heads: LogHeads, head: SignedHead) -> None:
+        self._heads = heads
+        self._head: SignedHead | None = head
+        self._book = heads._hospital.once_book()
+
+    def record(self, *bindings: Binding) -> None:
+        """See ``SqlOnceBook.record``."""
+        self._book.record(*bindings, beside=self._write)
+        self._head = None
+
+    def _write(self, connection: Connection) -> None:
+        if self._head is not None:
+            self._heads.write(connection, self._head)
+
+
+_HEADS = select(LogHeadRow.size, LogHeadRow.root, LogHeadRow.note).where(
+    LogHeadRow.origin == bindparam("origin")
+)
+_NEWEST = _HEADS.order_by(LogHeadRow.size.desc()).limit(1)
+_AT = _HEADS.where(LogHeadRow.size == bindparam("size"))
+_KEEP = insert(LogHeadRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
+_COUNT = select(func.count()).select_from(LogForkRow)
+_FORKS = (
+    select(LogForkRow.kept_note, LogForkRow.other_note, LogForkRow.run, LogForkRow.seen_at)
+    .where(LogForkRow.origin == bindparam("origin"))
+    .order_by(LogForkRow.number)
+)
+_FORK = _FORKS.where(
+    LogForkRow.kept_note == bindparam("kept_note"),
+    LogForkRow.other_note == bindparam("other_note"),
+)
+_KEEP_FORK = insert(LogForkRow.__table__)  # type: ignore[arg-type]

@@ -1,0 +1,371 @@
+"""One hospital's part in one run: what it agreed to, and what it will not do.
+
+Rules, whoever the coordinator claims to be:
+
+1. It answers only in a context that is the one it computes itself: its study,
+   roster, cohort, threshold, layout, weights and privacy plan, and the digest
+   of the very model bytes it was sent.
+2. Training starts from the study's own first parameters and goes on from what
+   the coordinator's log names as the last result (``log_check``); rounds and
+   their draws only go forward, and spare draws are counted (``draws``).
+3. A repeated request gets the same bytes. Another attempt of a draw gets the
+   same noised vector under another mask, at no charge, and reveals it among one
+   set of sites only. Another draw is noised anew and paid.
+4. It shares nothing with a member whose machine has not shown what this
+   hospital's policy asks for (``silos.config.attestation``).
+5. The ledger holds SENT, durably, before the masked bytes exist outside this
+   object; the envelope carries the ledger's head.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.ledger.entries import SentToken
+from compliance.ledger.privacy_plan import PrivacyPlan
+from compliance.privacy.events import SampledGaussian
+from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
+from protocol.identity.roster import Member, Roster, SigningKey
+from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.context import RoundContext, round_context
+from protocol.secagg.log_proof import SignedHead
+from protocol.secagg.masking import word_type
+from protocol.secagg.messages import HeldHead, sign_message
+from protocol.study.noise_shares import share_multiplier
+from protocol.study.privacy import DistributedPrivacy
+from protocol.study.study import Study
+from protocol.transport.steps import Reply, Request
+from protocol.vectors.fixed_point import encode_counts
+from protocol.vectors.keystream import Words
+from protocol.vectors.tensors import (
+    Tensors,
+    decode_tensors,
+    encode_tensors,
+    layout_of,
+    model_digest,
+)
+from protocol.vectors.update import UpdateVector
+from silos.config.patient_statement import NOTHING_STATED, PatientStatement
+from silos.database.database import Hospital
+from silos.rounds.draws import Draws, Noised
+from silos.rounds.log_check import check_log
+from silos.rounds.log_heads import LogHeads
+from silos.rounds.rollback_evidence import require_own_head
+from silos.training.evaluation_counts import noised_counts
+from silos.training.randomness import Entropy
+from silos.training.second_opinion import SecondOpinion
+
+log = logging.getLogger("collegium.silo")
+
+Ints = NDArray[np.int64]
+
+
+class LocalTrainer(Protocol):
+    """What a participation needs of the medicine."""
+
+    dataset_digest: str
+    engine: str
+
+    def initial_model(self) -> Tensors:
+        """Returns the parameters that the study's seed gives."""
+
+    def second_opinion(
+        self, event: SampledGaussian | None, delta: float
+    ) -> Mapping[str, str | float | None]:
+        """Returns the fields of a ``SecondOpinion``; see ``Trainer.second_opinion``."""
+
+    def update(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        """Returns this hospital's (size,) change of the model, already noised."""
+
+    def noised_sum(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        share_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        """Returns the (size,) clipped gradients of one step with this hospital's noise share."""
+
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """Returns (2, bins) score counts, a (2, 2) table of the test patients, and the grid."""
+
+
+class Participation:
+    """Answers one run's rounds for one hospital."""
+
+    def __init__(
+        self,
+        *,
+        site: str,
+        run_id: str,
+        study: Study,
+        roster: Roster,
+        coordinator_public: bytes,
+        key: SigningKey,
+        home: Hospital,
+        plan: PrivacyPlan | None,
+        trainer: LocalTrainer,
+        entropy: Entropy,
+        opinion: SecondOpinion,
+        stated: PatientStatement = NOTHING_STATED,
+        require_machines: Callable[[Iterable[Member]], None] | None = None,
+        keep_model: Callable[[Tensors], None] | None = None,
+        threads: int = 1,
+    ) -> None:
+        self.site, self.run_id, self.study, self.plan = site, run_id, study, plan
+        self._threads = threads
+        self._require_machines, self._keep_model = require_machines, keep_model
+        self.trainer, self.opinion = trainer, opinion
+        self.stated = stated
+        self.key = key
+        self._roster = roster
+        self._coordinator = coordinator_public
+        self._home = home
+        self._book = home.once_book()
+        self._draws = Draws(self._book.of(run_id), spare=study.spare_draws if plan else None)
+        self._heads = LogHeads(home, coordinator_public)
+        self._ledger = home.ledger
+        self._entropy = entropy
+        self._layout = layout_of(trainer.initial_model())
+        self._vector = UpdateVector.of(self._layout, study.training.strategy)
+        self._round: SiloRound | None = None
+        self._masked: Reply | None = None
+        self._model: Tensors | None = None
+        self._token: SentToken | None = None
+        self._buffer: Words | None = None  # a vector's memory, for the next round's vector
+        self._kept: str | None = None
+
+    @property
+    def is_secret(self) -> bool:
+        """False when the noise is a test's and can be repeated by whoever knows the seed."""
+        return self._entropy.is_secret
+
+    @property
+    def token(self) -> SentToken | None:
+        """The ledger's word that the newest masked vector is paid for; None where nothing is."""
+        return self._token
+
+    @property
+    def known_head(self) -> SignedHead | None:
+        """The newest head of the coordinator's log that this hospital holds."""
+        return self._heads.newest()
+
+    def initial_model(self) -> bytes:
+        """Returns the safetensors bytes of the parameters that the study's seed gives."""
+        return encode_tensors(self.trainer.initial_model())
+
+    def answer(self, request: Request) -> Reply:
+        """Returns the reply to one step of a round.
+
+        Raises:
+            FederationError: the step is refused; the reason must stay in the hospital.
+        """
+        if request.step == "advertise":
+            return Reply(message=self._open(request))
+        if self._round is None:
+            raise OutOfOrder(f"step {request.step} came before a round was opened")
+        if request.step == "share":
+            return self._share(self._round, request)
+        if request.step == "masked":
+            return self._masked or self._contribute(self._round, request)
+        if request.step == "consistency":
+            return Reply(message=self._round.confirm(request.message))
+        if request.step == "unmask":
+            return self._reveal(self._round, request)
+        raise OutOfOrder(f"there is no step {request.step!r}")
+
+    def settle(self) -> None:
+        """Closes the reservations: what was not sent becomes free again, what was sent never."""
+        self._drop_kept()
+        if self.plan is not None:
+            self.plan.settle(self._ledger)
+
+    def _open(self, request: Request) -> bytes:
+        opening = opened_round(request.message, self._coordinator)
+        context = opening.context
+        if self._round is not None and self._round.context == context:
+            return self._round.advertise()  # asked again, the same bytes again
+        model = decode_tensors(request.blob or b"")
+        self._check(context, model)
+        if opening.own is not None:
+            require_own_head(opening.own, self.site, self.key, self._home)
+        head = check_log(opening, self._heads)
+        if isinstance(head, HeldHead):
+            return sign_message(head, context=context.digest, sender=self.site, key=self.key)
+        opened = SiloRound(
+            context=context,
+            site=self.site,
+            key=self.key,
+            roster=self._roster,
+            coordinator_public=self._coordinator,
+            book=self._heads.keeping(head),
+            min_cohort=self.study.aggregation.min_cohort,
+            among=self._draws.among(context),
+        )
+        advert = opened.advertise()  # refused when this round was begun before a restart
+        self._drop_kept()
+        self._round, self._model, self._masked = opened, model, None
+        if context.purpose == "evaluation" and self._keep_model is not None:
+            self._keep_model(model)
+        return advert
+
+    def _share(self, opened: SiloRound, request: Request) -> Reply:
+        header, entries = opened.share(request.message)
+        if self._require_machines is not None:
+            others = set(opened.sharers) - {self.site}
+            self._require_machines(m for m in self._roster.members if m.site in others)
+        return Reply(message=header, blob=entries)
+
+    def _check(self, context: RoundContext, model: Tensors) -> None:
+        """Refuses any context but the one this hospital would have written."""
+        rounds = self.study.training.rounds
+        self._draws.require_due(context)
+        if context.purpose == "training" and not context.round < rounds:
+            raise OutOfOrder(f"training round {context.round} is not in the study")
+        if context.purpose == "evaluation" and context.round != rounds:
+            raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
+        if context.purpose == "training" and context.round == 0:
+            self._check_initial(model)
+        if layout_of(model) != self._layout:
+            raise PolicyRefused("the model sent has another layout than the study's network")
+        expected = round_context(  # which round, attempt, draw and head it is, the opening says
+            self.study,
+            run_id=self.run_id,
+            roster_digest=self._roster.digest,
+            purpose=context.purpose,
+            number=context.round,
+            attempt=context.attempt,
+            draw=context.draw,
+            log_size=context.log_size,
+            log_root=context.log_root,
+            model=model,
+        )
+        if context != expected:
+            wrong = [
+                name for name, value in vars(expected).items() if value != getattr(context, name)
+            ]
+            raise PolicyRefused(f"the round's context is not the study's: {', '.join(wrong)}")
+
+    def _check_initial(self, model: Tensors) -> None:
+        if model_digest(model) != model_digest(self.trainer.initial_model()):
+            raise PolicyRefused("the first round does not start from the study's own parameters")
+
+    def _drop_kept(self) -> None:
+        """Forgets the masked bytes of a round that can no longer be asked for."""
+        if self._kept is not None:
+            self._home.drop_blob(self._kept)
+            self._kept = None
+
+    def _contribute(self, silo_round: SiloRound, delivery: Request) -> Reply:
+        try:
+            silo_round.accept_shares(delivery.message, delivery.blob or b"")
+        except MessageRefused as error:
+            log.warning("run %s: %s", self.run_id, error)
+            try:
+                return Reply(message=silo_round.complaint())
+            except OutOfOrder:  # nobody can be named
+                raise error from None
+        context = silo_round.context
+        if self._model is None:
+            raise OutOfOrder("no model was received")
+        noised = self._draws.held(context)
+        if noised is None:
+            noised = self._drawn(context, self._model)
+            self._draws.hold(context, noised)
+        own = len(noised) - context.table_cells  # behind the vector: this hospital's table and grid
+        vector, table = self._encoded(context, noised[:own]), tuple(map(int, noised[own:]))
+        blob = bytes(silo_round.mask(vector, table=table, threads=self._threads))
+        self._kept = context.digest
+        self._home.keep_blob(context.digest, blob, silo_round.blob)
+        head = self._charge(context, silo_round)
+        self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
+        return self._masked
+
+    def _reveal(self, silo_round: SiloRound, delivery: Request) -> Reply:
+        revealed = Reply(message=silo_round.reveal(delivery.message))
+        if silo_round.revealed_among is not None:
+            self._draws.reveal(silo_round.context, silo_round.revealed_among)
+        return revealed
+
+    def _drawn(self, context: RoundContext, model: Tensors) -> Noised:
+        """Returns what a round is given: computed from patients, and noised."""
+        privacy = self.study.privacy
+        if context.purpose != "training":
+            return self._noised_counts(context, model)
+        if isinstance(privacy, DistributedPrivacy):
+            share = share_multiplier(self.study, privacy)
+            return self.trainer.noised_sum(
+                model, context.round, context.attempt, share, self._entropy
+            )
+        noise_multiplier = self.plan.training.noise_multiplier if self.plan else None
+        return self.trainer.update(
+            model, context.round, context.attempt, noise_multiplier, self._entropy
+        )
+
+    def _encoded(self, context: RoundContext, noised: Noised) -> Words:
+        """Returns a noised vector as fresh ring elements: masking overwrites them."""
+        if context.purpose != "training":
+            return encode_counts(noised.astype(np.int64, copy=False))
+        if isinstance(self.study.privacy, DistributedPrivacy):
+            return noised.astype(word_type(context))
+        return self._training_vector(context, noised.astype(np.float64, copy=False))
+
+    def _charge(self, context: RoundContext, silo_round: SiloRound) -> str:
+        """Makes SENT durable and returns the ledger's head after it."""
+        if self.plan is None:
+            return self._ledger.head
+        if context.purpose == "training":
+            reservation = self.plan.training_reservation
+            event = replace(self.plan.training, steps=self.study.training.local_steps)
+        else:
+            reservation = self.plan.evaluation_reservation
+            event = replace(self.plan.evaluation, steps=1)
+        if reservation is None:
+            raise PolicyRefused("nothing is reserved for this run: nothing may be sent")
+        token = self._ledger.mark_sent(
+            reservation,
+            context=context.digest,
+            event=event,
+            blob=silo_round.blob,
+            content=silo_round.content,
+        )
+        self._token = token
+        return token.head
+
+    def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> Words:
+        weights = self.study.weights
+        aggregation = self.study.aggregation
+        self._buffer = self._vector.encode(
+            update,
+            weight=weights[self.site] / max(weights.values()),
+            bound=aggregation.bound,
+            frac_bits=aggregation.frac_bits,
+            ring_bits=context.ring_bits,
+            out=self._buffer,
+        )
+        return self._buffer
+
+    def _noised_counts(self, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
+        """Returns the noised counts and, behind them, this hospital's noised table and its grid."""
+        return noised_counts(
+            self.study,
+            self.site,
+            self.trainer,
+            model,
+            number=context.round,
+            attempt=context.attempt,
+            noise_multiplier=self.plan.evaluation.noise_multiplier if self.plan else None,
+            entropy=self._entropy,
+        )

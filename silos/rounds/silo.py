@@ -1,0 +1,365 @@
+"""The hospital: identity, ledger, records, and its part in each run it joined.
+
+Two kinds of caller, and two kinds of answer. The hospital's own people join a
+run and read why something was refused. The coordinator only ever reaches
+``answer``: signed bytes in, signed bytes out, or the class of a refusal.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from compliance.ledger.privacy_plan import PrivacyPlan
+from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
+from pipelines.cohort.partitioning import deal
+from pipelines.cohort.plausibility import implausible, require_plausible
+from pipelines.cohort.train_test import parts_of
+from protocol.errors import (
+    BudgetSpent,
+    CohortRefused,
+    FederationError,
+    PolicyRefused,
+    StudyRefused,
+)
+from protocol.identity.roster import Member
+from protocol.study.privacy import PatientPrivacy, Privacy
+from protocol.study.study import BUNDLED, FileSplit, Study
+from protocol.transport.privacy_summary import SignedSummary, Summary, sign_summary
+from protocol.transport.steps import Reply, Request
+from silos.config.patient_statement import (
+    STATE_IT,
+    missing_statement,
+    patient_is,
+    sides_of,
+    stays_on_one_side,
+)
+from silos.database.database import Hospital, open_hospital
+from silos.database.identity_keys import IdentityKeys
+from silos.database.patient_sides import remember_sides
+from silos.rounds.invitation import Invitation
+from silos.rounds.joint_prices import joint_prices
+from silos.rounds.participation import LocalTrainer, Participation
+from silos.rounds.release_gate import require_paid
+from silos.rounds.rollback_evidence import OwnWords
+from silos.training.randomness import Entropy, FixedEntropy, SecretEntropy
+from silos.training.second_opinion import second_opinion_of
+
+log = logging.getLogger("collegium.silo")
+
+#: How many runs a hospital remembers its last refusal of.
+_MOST_REASONS = 100
+
+MakeTrainer = Callable[[Study, str, Records, Records], LocalTrainer]
+
+
+class Silo:
+    """One hospital, whatever process it lives in."""
+
+    def __init__(
+        self,
+        site: str,
+        home: Path,
+        make_trainer: MakeTrainer,
+        *,
+        simulated: bool,
+        split_key: bytes | None = None,
+        hospital: Hospital | None = None,
+        consent: Callable[[Study], int] | None = None,
+    ) -> None:
+        if split_key is not None and not simulated:
+            raise PolicyRefused("a real hospital draws its split key itself and shows it to nobody")
+        self.site = site
+        if consent is None and not simulated:
+            raise PolicyRefused("a real hospital is asked for its consent to every study")
+        self._home = hospital or open_hospital(
+            home / "hospital.db", site=site, split_key=split_key, simulated=simulated
+        )
+        self._consent = consent
+        self._ledger = self._home.ledger
+        self._ledger.verify()
+        self._ledger.require_newest()
+        self._keys = IdentityKeys(self._home)
+        self._make_trainer = make_trainer
+        self._simulated = simulated
+        self._runs: dict[str, Participation] = {}
+        self._reasons: dict[str, str] = {}
+
+    @property
+    def member(self) -> Member:
+        """This hospital's name and public identity key."""
+        return Member(site=self.site, public_key=self._keys.own.public.hex())
+
+    def grant(self, epsilon_max: float, delta: float, unit: str = "patient") -> None:
+        """Opens the life-long budget of this hospital's patients; once, by the hospital."""
+        self._ledger.open_budget(
+            epsilon_max=epsilon_max, delta=delta, signed_by=self.site, unit=unit
+        )
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether the budget of this hospital's patients was opened."""
+        try:
+            self._ledger.summary()
+        except PolicyRefused:
+            return False
+        return True
+
+    def settle_killed(self) -> None:
+        """Closes the plans of a simulation's runs that nobody carries on: what is unused is free.
+
+        Raises:
+            PolicyRefused: this is a real hospital, whose runs go on after a restart.
+        """
+        if not self._simulated:
+            raise PolicyRefused("a real hospital's runs go on: collegium silo run leave ends one")
+        for run in {plan.run for plan in self._ledger.open_plans()}:
+            self._ledger.settle_run(run)
+
+    def join(self, invitation: Invitation) -> SignedSummary:
+        """Approves a study, reserves its whole cost and gets ready to train.
+
+        Nothing is computed on a patient before the reservation stands.
+
+        Raises:
+            FederationError: the records, the policy or the budget do not allow it.
+        """
+        study, run_id = invitation.study, invitation.run_id
+        if run_id in self._runs:
+            raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
+        if self.site not in study.site_names:
+            raise PolicyRefused(f"site {self.site} is not in study {study.name}")
+        most_runs = None if self._consent is None else self._consent(study)
+        self._refuse_roll_back(invitation.own_words)
+        entropy = self._entropy(invitation)
+        train, test = self._records(invitation)
+        key = self._keys.of_run(invitation.roster.key_of(self.site))
+        plan = self._reserved(invitation, most_runs)
+        try:
+            trainer = self._make_trainer(study, self.site, train, test)
+            self._runs[run_id] = Participation(
+                site=self.site,
+                run_id=run_id,
+                study=study,
+                roster=invitation.roster,
+                coordinator_public=invitation.coordinator_public,
+                key=key,
+                home=self._home,
+                plan=plan,
+                trainer=trainer,
+                opinion=second_opinion_of(trainer, plan),
+                entropy=entropy,
+                stated=invitation.stated,
+                require_machines=invitation.require_machines,
+                keep_model=invitation.keep_model,
+            )
+        except BaseException:
+            if plan is not None:
+                plan.settle(self._ledger)  # nothing was sent, so all of it becomes free again
+            raise
+        return self._summary(run_id)
+
+    def has_joined(self, run_id: str) -> bool:
+        """Whether this process has a part in a run."""
+        return run_id in self._runs
+
+    def word(self, run_id: str) -> SignedSummary:
+        """Returns this hospital's signed word on a run it has joined, as things stand now."""
+        self._joined(run_id)
+        return self._summary(run_id)
+
+    def initial_model(self, run_id: str) -> bytes:
+        """Returns the safetensors bytes of the parameters that the study's seed gives."""
+        return self._joined(run_id).initial_model()
+
+    def answer(self, request: Request) -> Reply:
+        """Answers the coordinator; a refusal crosses as its class name only."""
+        try:
+            joined = self._joined(request.run_id)
+            if request.step == "advertise" and self._consent is not None:
+                self._consent(joined.study)  # before every round: it may have been withdrawn
+            reply = joined.answer(request)
+            if request.step == "masked" and reply.blob is not None and joined.plan is not None:
+                require_paid(self._ledger, joined.token, reply.blob)
+            return reply
+        except FederationError as error:
+            self._remember(request.run_id, str(error))
+            log.warning("run %.80r, step %.20r refused: %s", request.run_id, request.step, error)
+            return Reply(refusal=type(error).__name__)
+        except Exception as error:
+            self._remember(request.run_id, f"site {self.site}: {type(error).__name__}, see its log")
+            log.exception("run %.80r, step %.20r failed", request.run_id, request.step)
+            return Reply(refusal=FederationError.__name__)
+
+    def _remember(self, run_id: str, reason: str) -> None:
+        """Keeps the newest reasons: whoever asks with ever new names fills no memory."""
+        self._reasons.pop(run_id, None)
+        self._reasons[run_id] = reason
+        if len(self._reasons) > _MOST_REASONS:
+            del self._reasons[next(iter(self._reasons))]
+
+    def reason(self, run_id: str) -> str | None:
+        """Returns why this hospital last refused in a run: for its own people."""
+        return self._reasons.get(run_id)
+
+    def leave(self, run_id: str) -> SignedSummary:
+        """Settles the ledger to what was really sent and forgets the run's data."""
+        self._joined(run_id).settle()
+        word = self._summary(run_id)
+        del self._runs[run_id]
+        return word
+
+    def simulated_part(self, run_id: str) -> LocalTrainer:
+        """Returns the trainer itself, for exact figures that only a simulation may compute.
+
+        Raises:
+            PolicyRefused: this is a real hospital.
+        """
+        if not self._simulated:
+            raise PolicyRefused("exact figures never leave a hospital")
+        return self._joined(run_id).trainer
+
+    def _joined(self, run_id: str) -> Participation:
+        try:
+            return self._runs[run_id]
+        except KeyError:
+            raise PolicyRefused(f"site {self.site} has not joined run {run_id}") from None
+
+    def _refuse_roll_back(self, words: OwnWords) -> None:
+        """Refuses to go on with a ledger that is older than what this hospital once signed.
+
+        Raises:
+            LedgerBroken: the ledger went back in time.
+        """
+        heads = words.ledger_heads(self.site, self._keys.public())
+        self._ledger.verify(remembered=heads)
+
+    def _entropy(self, invitation: Invitation) -> Entropy:
+        if invitation.fixed_noise_seed is None:
+            return SecretEntropy()
+        return FixedEntropy(invitation.fixed_noise_seed, simulated=self._simulated)
+
+    def _records(self, invitation: Invitation) -> tuple[Records, Records]:
+        study = invitation.study
+        own = self._source(invitation)
+        if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
+            raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
+        if invitation.split_key is not None and not self._simulated:
+            raise PolicyRefused("a real hospital splits its patients by its own key, for life")
+        missing = missing_statement(study, invitation.stated)
+        if missing is not None and not self._simulated:
+            raise PolicyRefused(f"site {self.site}: {missing}: {STATE_IT}")
+        train, test = parts_of(
+            own,
+            study,
+            key=invitation.split_key or self._home.split_key,
+            site=self.site,
+            index_file=invitation.index_file,
+        )
+        self._look_at(train, test, invitation)
+        if stays_on_one_side(study, invitation.stated):
+            remember_sides(self._home, sides_of(train, test))
+        return train, test
+
+    def _look_at(self, train: Records, test: Records, invitation: Invitation) -> None:
+        """Logs, for this hospital's people, why its records are implausible.
+
+        A hospital that reads a file of its own takes part all the same: the study's author
+        chose the ranges, and staying out would answer a question about the records. A
+        simulation, which names the files itself, is refused.
+        """
+        cohort = invitation.study.cohort
+        if invitation.source is None:
+            require_plausible(train, test, cohort=cohort, site=self.site)
+        for fault in implausible(train, test, cohort=cohort):
+            log.warning("run %s: of this hospital's records, %s", invitation.run_id, fault)
+
+    def _source(self, invitation: Invitation) -> Records:
+        study = invitation.study
+        keep = columns_to_keep(study.split, study.deal)
+        named = study.site(self.site).records if study.deal is None else study.deal.records
+        if not self._simulated and (study.deal is not None or named == BUNDLED):
+            raise PolicyRefused("dealt and bundled records stand in for hospitals in simulations")
+        if invitation.source is not None:
+            source: Path | str = invitation.source
+        elif named is None:
+            raise StudyRefused(f"sites: {self.site} names no records; add its file")
+        elif named == BUNDLED:
+            source = BUNDLED
+        elif invitation.data is None:
+            raise CohortRefused(f"site {self.site}: --data is missing: name the folder of {named}")
+        else:
+            source = invitation.data / named
+        records = load_cohort(
+            study.cohort, source, site=self.site, keep=keep, dialect=invitation.dialect
+        )
+        return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
+
+    def _reserved(self, invitation: Invitation, most_runs: int | None) -> PrivacyPlan | None:
+        study, run_id = invitation.study, invitation.run_id
+        plan = PrivacyPlan.at(study, self.site)
+        if plan is None and not self._simulated:
+            raise PolicyRefused("a study without differential privacy is for simulations only")
+        if plan is None:
+            return None
+        if isinstance(study.privacy, PatientPrivacy):
+            self._ledger.require_unit(study.privacy.unit)
+        try:
+            return plan.reserved(
+                self._ledger,
+                study.digest,
+                run_id,
+                apart=stays_on_one_side(study, invitation.stated),
+                most_runs=most_runs,
+            )
+        except BudgetSpent as error:
+            raise BudgetSpent(f"site {self.site}: {error}") from error
+
+    def _summary(self, run_id: str) -> SignedSummary:
+        joined = self._joined(run_id)
+        study, plan, privacy = joined.study, joined.plan, joined.study.privacy_of(self.site)
+        promised = privacy if isinstance(privacy, PatientPrivacy) else None
+        claimed = plan if joined.is_secret else None  # fixed test noise protects nobody
+        together = joint_prices(study, self.site) if claimed else None
+        spent = self._ledger.summary() if claimed else None
+        known = joined.known_head
+        return sign_summary(
+            Summary(
+                site=self.site,
+                run_id=run_id,
+                study_digest=study.digest,
+                unit=promised.unit if promised else "patient",
+                patient=patient_is(study, joined.stated, simulated=self._simulated),
+                sides="apart" if stays_on_one_side(study, joined.stated) else "together",
+                mode=privacy.mode,
+                noise=_noise_of(privacy, is_secret=joined.is_secret),
+                epsilon=claimed.epsilon if claimed else None,
+                delta=claimed.delta if claimed else None,
+                epsilon_two_hospitals=together.two_hospitals if together else None,
+                epsilon_group_of_two=together.group_of_two if together else None,
+                epsilon_group_of_three=together.group_of_three if together else None,
+                evaluation_epsilon=claimed.evaluation_epsilon if claimed else None,
+                noise_multiplier=plan.training.noise_multiplier if plan else None,
+                evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
+                sampling_rate=privacy.sampling_rate,
+                steps=study.training.steps,
+                releases=plan.training.steps if plan else study.releases,
+                evaluation_releases=plan.evaluation.steps if plan else study.evaluation.attempts,
+                clip=promised.clip if promised else None,
+                budget_epsilon=spent.epsilon_max if spent else None,
+                budget_share=spent.dearest.committed if spent else None,
+                run_share=self._ledger.share_of(run_id) if claimed else None,
+                ledger_head=self._ledger.head,
+                log_size=known.size if known else 0,
+                log_root=known.root.hex() if known else "0" * 64,
+                fallback_epsilon=claimed.fallback_epsilon if claimed else None,
+                engine=joined.trainer.engine,
+                **vars(joined.opinion),
+            ),
+            joined.key,
+        )
+
+
+def _noise_of(privacy: Privacy, *, is_secret: bool) -> str:
+    if not isinstance(privacy, PatientPrivacy):
+        return "none"
+    return "exact" if is_secret else "fixed test noise"

@@ -1,0 +1,69 @@
+"""Noised counts and table of one hospital in an evaluation.
+
+The noise is full at every hospital: it does not lean on the secure sum.
+"""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.privacy.noise import DiscreteGaussian
+from protocol.study.study import Study
+from protocol.vectors.evaluation import COUNT_UNITS, in_units, noise_deviations
+from protocol.vectors.ring_bounds import COUNT_LIMIT
+from protocol.vectors.tensors import Tensors, model_digest
+from silos.training.randomness import Entropy, Moment
+
+Ints = NDArray[np.int64]
+
+
+class Scorer(Protocol):
+    """What is needed of a trainer."""
+
+    dataset_digest: str
+
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """Returns (2, bins) score counts, a (2, 2) table of the test patients, and the grid."""
+
+
+def noised_counts(
+    study: Study,
+    site: str,
+    scorer: Scorer,
+    model: Tensors,
+    *,
+    number: int,
+    attempt: int,
+    noise_multiplier: float | None,
+    entropy: Entropy,
+) -> NDArray[np.int64]:
+    """Returns the counts and, behind them, the hospital's own table and the grid of the counts.
+
+    Counts and table are in units of a patient; the grid follows from the model alone.
+
+    Args:
+        study, site: whose evaluation it is.
+        scorer: counts the test patients.
+        model: what is evaluated.
+        number, attempt: the round that all noise belongs to.
+        noise_multiplier: of counts and table together; None gives them bare.
+        entropy: where the noise comes from.
+
+    Guarantee: with a multiplier z, a Gaussian mechanism of multiplier z for one patient.
+    """
+    counts, table, grid = scorer.counts(model)
+    given = {"pooled": in_units(counts), "table": in_units(table)}
+    if noise_multiplier is not None:
+        deviations = noise_deviations(noise_multiplier, study.evaluation.site_share)
+        for (use, cells), deviation in zip(given.items(), deviations, strict=True):
+            moment = Moment(
+                use=use, study=study.digest, site=site, purpose="evaluation", round=number,
+                attempt=attempt, step=0, dataset=scorer.dataset_digest,
+                model=model_digest(model), sample="",
+            )  # fmt: skip
+            sampler = DiscreteGaussian(deviation * COUNT_UNITS)
+            cells += sampler.sample(entropy.stream(moment), len(cells))
+    noised = np.concatenate([*given.values(), grid])
+    # Saturated, not refused: a refusal would tell something about the patients, uncharged.
+    return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))

@@ -1,0 +1,74 @@
+"""Where a silo's protecting randomness comes from.
+
+Rules:
+
+1. A real silo draws every key from the operating system, uses it once and
+   never stores it.
+2. Fixed noise exists for tests of a simulation only. It is derived from the
+   seed and from everything the noise must never be reused across: site,
+   round, attempt, step, study, data, model and sample. Whoever uses it claims no privacy.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+from protocol.encoding import canonical
+from protocol.errors import PolicyRefused
+from protocol.vectors.keystream import Keystream, derive_key, fresh_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """What one draw of randomness belongs to."""
+
+    use: str
+    study: str
+    site: str
+    purpose: str
+    round: int
+    attempt: int
+    step: int
+    dataset: str
+    model: str
+    sample: str
+
+
+class Entropy(Protocol):
+    """Hands out keystreams, each to be used for one purpose."""
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether nobody can repeat what is drawn."""
+
+    def stream(self, moment: Moment) -> Keystream:
+        """Returns a keystream for this moment and no other."""
+
+
+class SecretEntropy:
+    """Fresh keys from the operating system; the moment does not matter."""
+
+    is_secret = True
+
+    def stream(self, moment: Moment) -> Keystream:
+        """Returns a keystream nobody can repeat."""
+        return Keystream(fresh_key())
+
+
+class FixedEntropy:
+    """Repeatable keys for a simulation's tests: no privacy is claimed.
+
+    Raises:
+        PolicyRefused: asked for outside a simulation.
+    """
+
+    is_secret = False
+
+    def __init__(self, seed: int, *, simulated: bool) -> None:
+        if not simulated:
+            raise PolicyRefused("fixed test noise protects nobody: a real silo does not use it")
+        self._secret = canonical({"seed": seed})
+
+    def stream(self, moment: Moment) -> Keystream:
+        """Returns the same keystream for the same moment and seed."""
+        info = canonical(asdict(moment))
+        return Keystream(derive_key(self._secret, salt=b"collegium test noise", info=info))

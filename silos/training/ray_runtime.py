@@ -1,0 +1,143 @@
+"""A Ray of one process's own, closed to every other user of the machine.
+
+Whoever reaches a Ray can run code on it and read what it holds. So its ports are on loopback
+only, every request carries a token, and its session (sockets, logs, and records that do not
+fit into its memory) lies in a folder that its owner alone may enter. Ray opens the session
+itself to every user of the machine; the folder above it keeps them out.
+
+Ray reads its settings when it is imported, so it is imported from here.
+"""
+
+import logging
+import os
+import resource
+import secrets
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from silos.training.private_folder import private_folder
+
+#: Seconds that a busy machine may take for what Ray expects at once.
+_PATIENCE = 600
+_SETTINGS = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # every port on loopback only
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_task_events_report_interval_ms": "0",  # no history of every call: it grows
+    "RAY_worker_niceness": "0",  # Ray's own 15 starves training on a machine that is busy
+    "RAY_raylet_start_wait_time_s": str(_PATIENCE),
+    "RAY_gcs_server_port_wait_time_s": str(_PATIENCE),
+    "RAY_gcs_rpc_server_connect_timeout_s": str(_PATIENCE),
+    "RAY_gcs_rpc_server_reconnect_timeout_s": str(_PATIENCE),
+    "RAY_py_gcs_connect_timeout_s": str(_PATIENCE),
+    "RAY_worker_register_timeout_seconds": str(_PATIENCE),
+    "RAY_agent_register_timeout_ms": str(_PATIENCE * 1000),
+    "RAY_health_check_timeout_ms": str(_PATIENCE * 1000),
+}
+if "ray" in sys.modules and any(os.environ.get(key) != _SETTINGS[key] for key in _SETTINGS):
+    raise ImportError(
+        "ray was imported without its settings: import it from silos.training.ray_runtime"
+    )
+os.environ.update(_SETTINGS)
+
+import ray  # noqa: E402
+from ray._private import parameter  # noqa: E402
+
+__all__ = ["limit_memory", "own_ray", "ray", "ray_in"]
+
+#: Ray keeps the first token that it reads for as long as its process lives.
+_TOKEN = secrets.token_hex(32)
+
+
+@contextmanager
+def own_ray(*, gpu: bool = False, resources: Mapping[str, float] | None = None) -> Iterator[None]:
+    """Starts a Ray of this process's own in a new private folder, and ends it with the block.
+
+    Args:
+        gpu: whether it may use the machine's GPUs.
+        resources: Ray's own names for how much of what may run at once.
+
+    Raises:
+        WorkspaceRefused: no folder for temporary files is private enough, or its path too long.
+    """
+    with private_folder() as folder, ray_in(folder, gpu=gpu, resources=resources):
+        yield
+
+
+@contextmanager
+def ray_in(
+    folder: Path, *, gpu: bool = False, resources: Mapping[str, float] | None = None
+) -> Iterator[None]:
+    """Starts a Ray in a folder that only this user may enter; see ``own_ray``."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    token = folder / "token"
+    token.touch(mode=0o600)
+    token.write_text(_TOKEN, encoding="ascii")
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    with _parameters():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            num_gpus=None if gpu else 0,
+            object_store_memory=256 * 1024 * 1024,
+            resources=dict(resources or {}),
+            _temp_dir=str(folder / "r"),
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _parameters() -> Iterator[None]:
+    """Lets Ray start with parameters that ``ray.init`` does not take.
+
+    A raylet that has to ask its agents for their ports gives up after 15 seconds, and no setting
+    changes that: on a machine that is busy Ray then never starts. So the ports are chosen here.
+    What nobody uses is not started: the autoscaler's monitor, and the one that reads logs.
+    """
+    own = parameter.RayParams
+
+    class Chosen(own):  # type: ignore[misc, valid-type]  # ray ships no types
+        def __init__(self, *given: Any, **named: Any) -> None:
+            names = (
+                "metrics_agent_port", "metrics_export_port", "runtime_env_agent_port",
+                "dashboard_agent_listen_port",
+            )  # fmt: skip
+            ports = dict(zip(names, _free_ports(len(names)), strict=True))
+            rest = {"no_monitor": True, "include_log_monitor": False}
+            super().__init__(*given, **(named | ports | rest))
+
+    parameter.RayParams = Chosen  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        parameter.RayParams = own  # type: ignore[misc]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Returns free ports of this machine, none of them one that the kernel may give away."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 20_000 + secrets.randbelow(12_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in found:
+                found.append(port)
+    return found
+
+
+def limit_memory(most_bytes: int | None) -> None:
+    """Lets this process hold so many bytes of data; asking for more then fails, here only.
+
+    Nothing is limited where ``most_bytes`` is None.
+    """
+    if most_bytes is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))

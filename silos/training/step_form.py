@@ -1,0 +1,118 @@
+"""The form of a hospital's work: the same places in every step, whoever was drawn.
+
+Rules:
+
+1. How many micro-batches of how many places a step has follows from the study alone:
+   the site's declared patients, its sampling rate, ``micro_batch`` and the most records
+   of a patient. Nothing is grouped by how many records somebody has.
+2. Drawn patients fill the first places. A patient with fewer records than a place holds
+   leaves the rest at weight 0; one with more gives records that follow each other, from
+   a random one on. Places that nobody fills have weight 0 and are computed like the others.
+3. A Poisson draw exceeds the places with a probability of at most ``OVERFLOW`` a step.
+   Whoever is beyond them is computed in further micro-batches: the sum is whole, always,
+   and in that one step alone the time would tell that many were drawn.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.study.study import Study
+from protocol.vectors.ring_bounds import Batch, most_in_batch
+
+#: The chance that more patients are drawn for a step than its places hold.
+OVERFLOW = 2.0**-40
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepForm:
+    """``batches`` micro-batches of ``places`` patients with ``records`` records each."""
+
+    batches: int
+    places: int
+    records: int
+
+    @classmethod
+    def of(cls, study: Study, site: str) -> "StepForm":
+        """Returns the form of a training step at one site: public, like all it follows from."""
+        privacy = study.privacy_of(site)
+        batch = Batch(patients=study.site(site).patients, rate=privacy.sampling_rate)
+        drawn = max(1, most_in_batch(batch, OVERFLOW))
+        batches = -(-drawn // study.training.micro_batch)
+        return cls(batches=batches, places=-(-drawn // batches), records=study.records_per_patient)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Who is in a step: (micro-batches, places, records) record numbers and their weights.
+
+    A patient's weights add up to 1. A record number of weight 0 means nothing.
+    """
+
+    records: Index
+    weights: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def part(self, first: int, every: int) -> "Drawn":
+        """Returns every so-manieth micro-batch from one on."""
+        return Drawn(records=self.records[first::every], weights=self.weights[first::every])
+
+    def micro_batches(self) -> Iterator[tuple[Index, NDArray[np.float32]]]:
+        """Yields (places, records) numbers and weights."""
+        yield from zip(self.records, self.weights, strict=True)
+
+
+class PatientRecords:
+    """Where every patient's records stand.
+
+    Args:
+        patients: (records,) the patient of each record, from 0.
+        most: how many records of a patient are used at once.
+    """
+
+    def __init__(self, patients: Index, most: int) -> None:
+        self._most = most
+        self._order = np.argsort(patients, kind="stable")
+        self._counts = np.bincount(patients)
+        self._firsts = np.cumsum(self._counts) - self._counts
+
+    def drawn(self, chosen: Index, form: StepForm, starts: NDArray[np.uint64]) -> Drawn:
+        """Lays the chosen patients out in the form.
+
+        Args:
+            chosen: (patients,) their numbers.
+            form: what a step has; more micro-batches follow only where it is too small.
+            starts: (batches x places or more,) random words: where the records begin that
+                are taken of a patient with more than ``most``.
+        """
+        batches = max(form.batches, -(-len(chosen) // form.places))
+        shape = (batches, form.places, self._most)
+        records, weights = self._laid_out(chosen, shape[0] * shape[1], starts)
+        return Drawn(records=records.reshape(shape), weights=weights.reshape(shape))
+
+    def all(self, places: int) -> tuple[Index, NDArray[np.float32]]:
+        """Returns (places, most) record numbers and weights of everybody, the first records."""
+        everybody = np.arange(len(self._counts))
+        return self._laid_out(everybody, places, np.zeros(places, dtype=np.uint64))
+
+    def _laid_out(
+        self, chosen: Index, places: int, starts: NDArray[np.uint64]
+    ) -> tuple[Index, NDArray[np.float32]]:
+        counts, firsts = np.ones(places, dtype=np.int64), np.zeros(places, dtype=np.int64)
+        counts[: len(chosen)], firsts[: len(chosen)] = self._counts[chosen], self._firsts[chosen]
+        filled = np.arange(places) < len(chosen)
+        used = np.minimum(counts, self._most)
+        start = np.where(counts > self._most, starts[:places] % counts.astype(np.uint64), 0)
+        column = np.arange(self._most)
+        inside = (start.astype(np.int64)[:, None] + column) % counts[:, None]
+        order = self._order if len(self._order) else np.zeros(1, dtype=np.int64)
+        present = filled[:, None] & (column < used[:, None])
+        return order[firsts[:, None] + inside], np.where(present, 1 / used[:, None], 0).astype(
+            np.float32
+        )

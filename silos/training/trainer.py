@@ -1,0 +1,235 @@
+"""Trains one hospital's model: DP-SGD with the patient as the unit, and exact noise.
+
+One step:
+
+1. Poisson-sample patients with a cryptographic generator.
+2. For each patient, the mean of its records' gradients, clipped once to C and
+   truncated to integers whose norm is at most ``units`` exactly.
+3. Sum the integers; add exact discrete Gaussian noise of z x units.
+4. Divide by the batch that the declared patients lead one to expect, and step.
+
+An empty batch is a step like any other: it is noised and applied. The work of a
+step is the same whoever was drawn: see ``step_form``. The sum is an integer sum and
+micro-batches follow from the study, so the result does not depend on who
+computed which part, or in what order: see ``worker`` and ``worker_pool``.
+
+Source: Abadi et al. 2016 (1607.00133), algorithm 1; McMahan et al. 2018 (1710.06963)
+for the fixed denominator.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.privacy.events import SampledGaussian
+from compliance.privacy.noise import DiscreteGaussian, poisson_sample
+from pipelines.cohort.loading import Records
+from pipelines.evaluation.metrics import histogram, two_by_two
+from pipelines.gradients.engines import ENGINES
+from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.networks.reference_inputs import reference_inputs
+from protocol.encoding import digest, digest_json
+from protocol.study.noise_shares import units_for
+from protocol.study.privacy import NoPrivacy, PatientPrivacy
+from protocol.study.study import Study
+from protocol.vectors.score_grid import ScoreGrid
+from protocol.vectors.tensors import Tensors, flatten, model_digest
+from silos.training.patient_scores import PatientScores
+from silos.training.randomness import Entropy, Moment
+from silos.training.second_opinion import EPSILON_ERROR
+from silos.training.step_form import Drawn, PatientRecords, StepForm
+from silos.training.worker import Crew, Worker
+
+Ints = NDArray[np.int64]
+
+
+class Trainer:
+    """Holds one hospital's records for one study, and its network."""
+
+    def __init__(
+        self, study: Study, site: str, train: Records, test: Records, crew: Crew | None = None
+    ) -> None:
+        self._study = study
+        self._privacy = study.privacy_of(site)
+        self._site = site
+        self._train = train
+        self._test = test
+        self._form = StepForm.of(study, site)
+        self._records = PatientRecords(train.patients, self._form.records)
+        self._module = build(study.task, study.cohort, study.seeds.model)
+        self._initial = parameters_of(self._module)
+        self._crew = crew or Worker(study, self._form, train.features, train.labels)
+        self._scores = PatientScores(
+            self._module, test, places=study.site(site).patients, most=self._form.records
+        )
+        self.engine = self._crew.engine
+        self.dataset_digest = digest_json([train.digest, test.digest])
+
+    @property
+    def num_train_patients(self) -> int:
+        """How many patients may be sampled."""
+        return self._train.num_patients
+
+    @property
+    def num_test_patients(self) -> int:
+        """How many patients the evaluation counts."""
+        return self._test.num_patients
+
+    def initial_model(self) -> Tensors:
+        """Returns the parameters that the study's seed gives."""
+        return dict(self._initial)
+
+    def second_opinion(
+        self, event: SampledGaussian | None, delta: float
+    ) -> dict[str, str | float | None]:
+        """Returns the fields of a ``SecondOpinion`` on this network and on what training costs.
+
+        Args:
+            event: the plan of training; None without privacy.
+            delta: where its epsilon is read.
+
+        Raises:
+            StudyRefused: Opacus finds the network unfit, or other gradients.
+        """
+        from pipelines.gradients.opacus_check import (
+            distances,
+            opacus_epsilon,
+            refuse_unfit,
+            versions,
+        )
+
+        refuse_unfit(self._module)
+        found: dict[str, str | float | None] = {**versions()}
+        if self.engine in ENGINES:
+            apart = distances(self._module, self.engine, self._train.features.shape[1:])
+            found |= {"engine_distance": apart.one_backward, "opacus_distance": apart.opacus}
+        if event is not None:
+            found["opacus_epsilon"] = opacus_epsilon(
+                noise_multiplier=event.noise_multiplier,
+                sampling_rate=event.sampling_rate,
+                steps=event.steps,
+                delta=delta,
+                error=EPSILON_ERROR,
+            )
+        return found
+
+    def update(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        """Returns how this hospital would change the model: (size,) parameters after - before.
+
+        Args:
+            model: the round's global model.
+            number, attempt: the round that all randomness belongs to.
+            noise_multiplier: z; None trains without privacy.
+            entropy: where sampling and noise come from.
+
+        Guarantee: with z, the returned vector is a function of local_steps
+        sampled Gaussian mechanisms with multiplier z and of public values only.
+        """
+        training = self._study.training
+        start = flatten(model).astype(np.float64)
+        parameters, velocity = start.copy(), np.zeros_like(start)
+        moment = self._moment(model, number, attempt)
+        for step in range(training.local_steps):
+            gradient = self._step(parameters, replace(moment, step=step), noise_multiplier, entropy)
+            velocity = training.momentum * velocity + gradient
+            parameters -= training.learning_rate * velocity
+        return parameters - start
+
+    def _step(
+        self,
+        parameters: NDArray[np.float64],
+        moment: Moment,
+        noise_multiplier: float | None,
+        entropy: Entropy,
+    ) -> NDArray[np.float64]:
+        privacy = self._privacy
+        expected = self._study.expected_batch(self._site)
+        if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
+            _, drawn = self._sampled(moment, entropy)
+            if isinstance(privacy, NoPrivacy) and privacy.clip is not None:
+                whole = self._crew.clipped(parameters, drawn, privacy.clip)
+                return np.asarray(whole * (privacy.clip / units_for(parameters.size) / expected))
+            total = np.zeros(parameters.size)
+            for summed in self._crew.plain(parameters, drawn):
+                total += summed
+            return np.asarray(total / expected)
+        noised = self._noised(parameters, moment, noise_multiplier, entropy)
+        return np.asarray(noised * (privacy.clip / units_for(parameters.size) / expected))
+
+    def noised_sum(
+        self,
+        model: Tensors,
+        number: int,
+        attempt: int,
+        share_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        """Returns the (size,) sum of one step's clipped gradients and this hospital's noise share.
+
+        In units of the clipping bound (``protocol.study.noise_shares``). The share
+        alone is no protection that anything else than the secure sum may see.
+        """
+        moment = self._moment(model, number, attempt)
+        return self._noised(flatten(model).astype(np.float64), moment, share_multiplier, entropy)
+
+    def _moment(self, model: Tensors, number: int, attempt: int) -> Moment:
+        return Moment(
+            use="", study=self._study.digest, site=self._site, purpose="training", round=number,
+            attempt=attempt, step=0, dataset=self.dataset_digest, model=model_digest(model),
+            sample="",
+        )  # fmt: skip
+
+    def _noised(
+        self,
+        parameters: NDArray[np.float64],
+        moment: Moment,
+        noise_multiplier: float,
+        entropy: Entropy,
+    ) -> NDArray[np.int64]:
+        """Returns the integer sum of the drawn patients' clipped gradients, with exact noise."""
+        privacy, size = self._privacy, parameters.size
+        if not isinstance(privacy, PatientPrivacy):
+            raise ValueError("a study without privacy has no clipping bound")
+        chosen, drawn = self._sampled(moment, entropy)
+        summed = self._crew.clipped(parameters, drawn, privacy.clip)
+        noise = DiscreteGaussian(noise_multiplier * units_for(size))
+        noised = replace(moment, use="noise", sample=digest(chosen.tobytes()))
+        return summed + noise.sample(entropy.stream(noised), size)
+
+    def _sampled(self, moment: Moment, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+        """Returns which patients were drawn, and where they stand in the step's public form.
+
+        As many random words are used whoever is drawn, and however many patients there are.
+        """
+        sampling, form = entropy.stream(replace(moment, use="sample")), self._form
+        count, own = self._study.site(self._site).patients, self._train.num_patients
+        drawn = poisson_sample(sampling, self._privacy.sampling_rate, max(count, own))
+        chosen = np.flatnonzero(drawn[:own])
+        places = max(form.batches * form.places, len(chosen) + form.places)
+        starts: NDArray[np.uint64] = sampling.words(places, np.uint64)
+        return chosen, self._records.drawn(chosen, form, starts)
+
+    def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
+        """Returns (2, bins) counts of scores, the (2, 2) decision table, and the grid's two cells.
+
+        Guarantee: one patient changes one cell of each by one (a patient with several
+        records counts once, with its mean logit and its highest label), and the grid not at all.
+        """
+        logits, labels = self.patient_scores(model)
+        reference = reference_inputs(self._study.cohort, self._study.seeds.model)
+        grid = ScoreGrid.around(self._scores.of_records(reference))
+        counted = histogram(logits, labels, grid.edges(self._study.evaluation.bins))
+        return counted, two_by_two(logits, labels), np.array(grid.cells)
+
+    def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Returns each test patient's mean logit and highest label; they stay in the hospital."""
+        load_parameters(self._module, model)
+        return self._scores()

@@ -1,0 +1,107 @@
+"""Sums patients' gradients over micro-batches that the trainer drew.
+
+A worker decides nothing: what it returns follows from the records, the parameters
+and the micro-batches it is given, bit for bit, so that any worker of a hospital may
+do any part of a step, and do it again.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipelines.gradients.batch_invariance import without_subnormals
+from pipelines.gradients.clipping import PatientGradients, clip_to_integers
+from pipelines.gradients.engine_choice import engine_for
+from pipelines.networks.networks import build, load_parameters, parameters_of
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.vectors.tensors import layout_of, unflatten
+from silos.training.step_form import Drawn, Index, StepForm
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+class Crew(Protocol):
+    """Whoever computes a hospital's gradients: one worker, or several."""
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that computes the gradients."""
+
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+        """Returns the (size,) sum of the patients' gradients, each clipped and made whole."""
+
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
+        """Yields the (size,) sum of each micro-batch's gradients as they are, in order."""
+
+
+class Worker:
+    """One hospital's records and network, in one process and on one thread.
+
+    Args:
+        study: names the network.
+        form: of the hospital's steps; the engine is tried in it.
+        features, labels: the hospital's training records.
+        gradients: computes the gradients; the network's own engine when None.
+        device: where that engine computes; clipping and sums are the processor's.
+
+    Raises:
+        StudyRefused: no engine computes this network's gradients rightly.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        form: StepForm,
+        features: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        gradients: PatientGradients | None = None,
+        device: str = "cpu",
+    ) -> None:
+        torch.set_num_threads(1)  # one thread per worker, so that sums have one order
+        self._features, self._labels = features, labels
+        self._module = build(study.task, study.cohort, study.seeds.model).to(device)
+        self._layout = layout_of(parameters_of(self._module))
+        self.engine = "given"
+        if gradients is None:
+            shape = (form.places, form.records, *features.shape[1:])
+            chosen = engine_for(study.task.network, self._module, shape)
+            self.engine, gradients = chosen.name, chosen.engine
+        self._gradients = gradients
+
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+        """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_for(size)``.
+
+        Guarantee: one patient changes it by at most that many units, exactly. What is done
+        does not depend on who was drawn: empty places are computed and clipped like others.
+        """
+        total, units = np.zeros(parameters.size, dtype=np.int64), units_for(parameters.size)
+        with without_subnormals():
+            for gradients, _ in self._rows(parameters, drawn):
+                total += clip_to_integers(gradients, clip=clip, units=units)
+        return total
+
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
+        """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""
+        for gradients, filled in self._rows(parameters, drawn):
+            yield gradients[filled].sum(axis=0, dtype=np.float64)
+
+    def _rows(
+        self, parameters: Floats, drawn: Drawn
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+        """Yields each micro-batch's (places, size) gradients, and which places are filled."""
+        load_parameters(self._module, unflatten(self._layout, parameters))
+        for records, weights in drawn.micro_batches():
+            features, labels = self._filled(records, weights > 0)
+            yield self._gradients(features, labels, torch.from_numpy(weights)), weights[:, 0] > 0
+
+    def _filled(
+        self, records: Index, present: NDArray[np.bool_]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Returns the micro-batch's features and labels; zeros where no record is."""
+        features = self._features[records]
+        features *= present.reshape(*present.shape, *[1] * (features.ndim - 2))
+        return torch.from_numpy(features), torch.from_numpy(self._labels[records] * present)

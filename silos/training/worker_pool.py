@@ -1,0 +1,95 @@
+"""Spreads a step's micro-batches over several Ray workers inside one hospital.
+
+The hospital's own process is the first worker. The others are Ray actors of
+the hospital's own Ray; they hold records, and no key and no noise. A worker
+that is lost costs nothing but time: its micro-batches are computed again here,
+with the same result.
+"""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.study.study import Study
+from silos.training.ray_runtime import limit_memory, ray
+from silos.training.step_form import Drawn, StepForm
+from silos.training.worker import Floats, Worker
+
+log = logging.getLogger("collegium.silo")
+
+
+@ray.remote(num_cpus=0)
+class _OtherWorker:
+    """A worker in a process of its own."""
+
+    def __init__(
+        self,
+        study: Study,
+        form: StepForm,
+        features: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        most_bytes: int | None,
+    ) -> None:
+        limit_memory(most_bytes)
+        self._worker = Worker(study, form, features, labels)
+
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+        """See ``Worker.clipped``."""
+        return self._worker.clipped(parameters, drawn, clip)
+
+
+class RayCrew:
+    """``workers`` workers of one hospital, the calling process among them.
+
+    Integer sums have no order, so every number of workers gives the same sum.
+    Sums without privacy are sums of floats, which have one: they are computed
+    here, by the first worker alone. ``most_bytes`` is what each worker may hold.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        form: StepForm,
+        features: NDArray[np.float32],
+        labels: NDArray[np.float32],
+        workers: int,
+        most_bytes: int | None = None,
+    ) -> None:
+        self._own = Worker(study, form, features, labels)
+        shared = [ray.put(features), ray.put(labels)] if workers > 1 else []
+        self._others: list[Any] = [
+            _OtherWorker.remote(study, form, *shared, most_bytes)  # type: ignore[attr-defined]
+            for _ in range(workers - 1)
+        ]
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine that computes the gradients."""
+        return self._own.engine
+
+    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+        """Returns the (size,) sum of clipped integer gradients; see ``Worker.clipped``."""
+        others = self._others[: max(0, len(drawn) - 1)]
+        count = len(others) + 1
+        common = ray.put(parameters) if others else parameters
+        asked = [
+            (other, part, other.clipped.remote(common, part, clip))
+            for place, other in enumerate(others, start=1)
+            for part in [drawn.part(place, count)]
+        ]
+        total = self._own.clipped(parameters, drawn.part(0, count), clip)
+        for other, share, promised in asked:
+            try:
+                total += ray.get(promised)
+            except ray.exceptions.RayError as error:
+                log.warning("a worker was lost (%s): its part is done here", type(error).__name__)
+                self._others.remove(other)
+                total += self._own.clipped(parameters, share, clip)
+        return total
+
+    def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
+        """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""
+        return self._own.plain(parameters, drawn)
