@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-ROOMS = ("protocol", "pipelines", "compliance", "silos", "coordinator", "dashboard", "collegium")
+from tests.floors import ROOMS, ROOT, floors, imports, level
+
 #: What a level may show, as ``docs/architecture.md`` says.
 MOST = 10
 
@@ -55,6 +55,14 @@ def test_every_file_of_a_package_has_its_floor(package: Path) -> None:
     named = [word.strip() for floor in contract["layers"] for word in floor.split("|")]  # type: ignore[attr-defined]
     assert sorted({*named} - {"__main__"}) == sorted(modules)
     assert contract["type"] == "layers" and contract["exhaustive"] is True
+
+
+def test_no_level_has_a_circle() -> None:
+    graph = imports()
+    for package in packages():
+        assert floors(level(graph, name_of(package))) >= 1
+    with pytest.raises(ValueError, match="a circle among"):
+        floors({"a": {"b"}, "b": {"a"}, "c": {"a"}})
 
 
 def test_the_page_names_every_sub_room() -> None:
