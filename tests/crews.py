@@ -17,7 +17,7 @@ from silos.training.randomness import FixedEntropy
 from silos.training.ray_runtime import ray
 from silos.training.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
-from silos.training.worker import Crew
+from silos.training.worker import GradientBackend
 from silos.training.worker_pool import RayCrew
 from tests.studies import changed
 
@@ -39,7 +39,9 @@ def returning_patients(count: int = 60) -> Records:
     )
 
 
-def updates(crew: Crew | None, noise_multiplier: float | None = 1.0, seed: int = 3) -> str:
+def updates(
+    crew: GradientBackend | None, noise_multiplier: float | None = 1.0, seed: int = 3
+) -> str:
     """The digest of two rounds' updates, with a test's fixed noise."""
     records = returning_patients()
     trainer = Trainer(STUDY, "east", records, records, crew)

@@ -12,17 +12,17 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.keystream import Keystream
 from protocol.vectors.tensors import Tensors
-from silos.training.randomness import Entropy, FixedEntropy, Moment
+from silos.training.randomness import DrawContext, Entropy, FixedEntropy
 from silos.training.step_form import Drawn
 from silos.training.trainer import Trainer
-from silos.training.worker import Crew
+from silos.training.worker import GradientBackend
 
 
 class WeakNoise(Trainer):
     """Noise of 0.3 times the multiplier, in either mode."""
 
     def _noised(
-        self, parameters: NDArray[np.float64], moment: Moment, noise_multiplier: float,
+        self, parameters: NDArray[np.float64], moment: DrawContext, noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:  # fmt: skip
         return super()._noised(parameters, moment, 0.3 * noise_multiplier, entropy)
@@ -31,13 +31,13 @@ class WeakNoise(Trainer):
 class SkipsEmptyBatches(Trainer):
     """Releases nothing when nobody was sampled, in either mode."""
 
-    def _sampled(self, moment: Moment, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+    def _sampled(self, moment: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
         chosen, drawn = super()._sampled(moment, entropy)
         self._is_empty = not len(chosen)
         return chosen, drawn
 
     def _noised(
-        self, parameters: NDArray[np.float64], moment: Moment, noise_multiplier: float,
+        self, parameters: NDArray[np.float64], moment: DrawContext, noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:  # fmt: skip
         noised = super()._noised(parameters, moment, noise_multiplier, entropy)
@@ -48,7 +48,7 @@ class EastAddsNoShare(Trainer):
     """Sums its patients' gradients and leaves the noise to the others."""
 
     def _noised(
-        self, parameters: NDArray[np.float64], moment: Moment, noise_multiplier: float,
+        self, parameters: NDArray[np.float64], moment: DrawContext, noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:  # fmt: skip
         own = 1e-6 if self._site == "east" else noise_multiplier
@@ -64,7 +64,7 @@ class Reused:
         self._fixed = FixedEntropy(7, simulated=True)
         self._forgotten = forgotten
 
-    def stream(self, moment: Moment) -> Keystream:
+    def stream(self, moment: DrawContext) -> Keystream:
         if moment.use != "noise":
             return self._fixed.stream(moment)
         same = replace(moment, sample="", model="", dataset="", study="")
@@ -109,7 +109,7 @@ class CountsRecords(Trainer):
 class BrokenCrew:
     """The hospital's own crew, but for how it clips."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: GradientBackend) -> None:
         self._real, self._gradients = crew, crew._gradients  # type: ignore[attr-defined]
         self.engine = crew.engine
 
@@ -174,7 +174,12 @@ def trainer_with(crew: type[BrokenCrew]) -> type[Trainer]:
 
     class Broken(Trainer):
         def __init__(
-            self, study: Study, site: str, train: Records, test: Records, own: Crew | None = None
+            self,
+            study: Study,
+            site: str,
+            train: Records,
+            test: Records,
+            own: GradientBackend | None = None,
         ) -> None:
             super().__init__(study, site, train, test, own)
             if hasattr(self._crew, "_gradients"):
@@ -211,7 +216,7 @@ class SameSample:
         self._fixed = FixedEntropy(7, simulated=True)
         self._forgotten = forgotten
 
-    def stream(self, moment: Moment) -> Keystream:
+    def stream(self, moment: DrawContext) -> Keystream:
         if moment.use != "sample":
             return self._fixed.stream(moment)
         return self._fixed.stream(replace(moment, **self._forgotten))  # type: ignore[arg-type]

@@ -30,7 +30,7 @@ from protocol.vectors.tensors import Tensors, decode_tensors
 from silos.database.database import open_hospital
 from silos.rounds.invitation import Invitation
 from silos.rounds.silo import Silo
-from silos.training.randomness import Entropy, Moment
+from silos.training.randomness import DrawContext, Entropy
 from tests.rosters import roster_with
 
 UNITS = 2**17
@@ -94,8 +94,8 @@ class LinearTrainer:
         counted = histogram(logits, self._test.labels, grid.edges(self._study.evaluation.bins))
         return counted, two_by_two(logits, self._test.labels), np.array(grid.cells)
 
-    def _moment(self, use: str, number: int, attempt: int) -> Moment:
-        return Moment(
+    def _moment(self, use: str, number: int, attempt: int) -> DrawContext:
+        return DrawContext(
             use=use, study=self._study.digest, site=self._site, purpose="training",
             round=number, attempt=attempt, step=0, dataset=self.dataset_digest, model="",
             sample="",

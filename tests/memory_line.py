@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from protocol.errors import LinkLost, PolicyRefused
 from protocol.transport.privacy_summary import SignedSummary, own_statements
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from tests.consortium_home import ConsortiumHome
 
@@ -16,7 +16,7 @@ class MemoryLine:
     coordinator kept of its own.
     """
 
-    def __init__(self, consortium: ConsortiumHome, hospital: Hospital) -> None:
+    def __init__(self, consortium: ConsortiumHome, hospital: SiteDatabase) -> None:
         self._members = consortium.members
         self._rosters = consortium.members.rosters
         self._hospital = hospital

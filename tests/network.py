@@ -20,7 +20,7 @@ from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.membership.authority import Authority, utc_now
 from coordinator.membership.directory import make_home, open_members
-from coordinator.runs.network_run import Pace
+from coordinator.runs.network_run import RunTimeouts
 from coordinator.runs.service import Service
 from coordinator.views import RunSummary, open_views
 from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
@@ -29,7 +29,7 @@ from protocol.identity.roster import CoordinatorIdentity, SigningKey, sign_roste
 from protocol.study.study import Study
 from silos.config.attestation import AttestationPolicy, machine_evidence
 from silos.config.credentials import Credentials
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.database.database import utc_now as utc_text
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.enrolment import enrol
@@ -40,7 +40,7 @@ from tests.patience import PATIENCE
 from tests.tee import NOW
 
 #: How long a test's rounds wait: only a hospital that is gone makes them wait so long.
-QUICK = Pace(joining=PATIENCE, step=60.0)
+QUICK = RunTimeouts(joining=PATIENCE, step=60.0)
 
 
 def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
@@ -65,7 +65,7 @@ class Site:
     make_trainer: MakeTrainer = LinearTrainer
     wait_seconds: int = 2
     dialect: CsvDialect = AS_DECLARED
-    consent: Callable[[Path, Hospital], Callable[[Study], int]] | None = None
+    consent: Callable[[Path, SiteDatabase], Callable[[Study], int]] | None = None
     attestation: AttestationPolicy | None = None
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     supervisor: Supervisor | None = None
@@ -73,7 +73,7 @@ class Site:
     failures: list[BaseException] = field(default_factory=list)
     clock: Callable[[], str] = utc_text
 
-    def open(self) -> Hospital:
+    def open(self) -> SiteDatabase:
         return open_hospital(
             self.home / "hospital.db",
             site=self.name,
@@ -157,7 +157,7 @@ class Network:
         study: Study,
         *,
         fixed_noise: bool = True,
-        pace: Pace = QUICK,
+        pace: RunTimeouts = QUICK,
         age: timedelta = timedelta(0),
     ) -> None:
         self.study, self.home, self._pace = study, folder / "coordinator", pace

@@ -20,7 +20,7 @@ from protocol.encoding import blob_digest
 from protocol.identity.roster import SigningKey
 from protocol.transport.requests import PROOF_HEADER, Proof, sign_proof
 from silos.config.credentials import Credentials, trusting
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.network.enrolment import enrol
 from tests.network import Network, Site
 from tests.patience import PATIENCE
@@ -150,7 +150,7 @@ def with_certificate_of(
 
 
 @contextmanager
-def _open(site: Site) -> Iterator[Hospital]:
+def _open(site: Site) -> Iterator[SiteDatabase]:
     hospital = site.open()
     try:
         yield hospital

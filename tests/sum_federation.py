@@ -11,11 +11,11 @@ import numpy as np
 
 from protocol.errors import FederationError, MessageRefused
 from protocol.identity.roster import COORDINATOR, Member, Roster, SigningKey
-from protocol.secagg.client import LEAST_COHORT, Binding, SiloRound
+from protocol.secagg.client import LEAST_COHORT, Binding, SecAggClient
 from protocol.secagg.context import RoundContext
 from protocol.secagg.masking import word_type
 from protocol.secagg.messages import M, Message, Origin, open_message, sign_message
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors.keystream import Words
 from tests.contexts import context_of, site_names
 from tests.rosters import roster_with
@@ -29,7 +29,7 @@ Tamper = Callable[[Step, str, bytes, bytes | None], tuple[bytes, bytes | None]]
 
 
 class MemoryBook:
-    """An ``OnceBook`` that lives as long as the test."""
+    """An ``EquivocationGuard`` that lives as long as the test."""
 
     def __init__(self) -> None:
         self.entries: dict[tuple[str, str], str] = {}
@@ -69,15 +69,15 @@ class Federation:
             self.count, **({"roster_digest": self.roster.digest} | self.changes | changes)
         )
         self.silos = {site: self.silo(site) for site in self.sites}
-        self.coordinator = SumRound(
+        self.coordinator = SecAggServer(
             context=self.context, roster=self.roster, key=self.coordinator_key
         )
         self.blobs: dict[str, bytes] = {}
         self.refusals: dict[str, str] = {}
 
-    def silo(self, site: str, *, min_cohort: int = LEAST_COHORT) -> SiloRound:
+    def silo(self, site: str, *, min_cohort: int = LEAST_COHORT) -> SecAggClient:
         """Returns a new state machine for a site, as after a restart."""
-        return SiloRound(
+        return SecAggClient(
             context=self.context,
             site=site,
             key=self.keys[site],

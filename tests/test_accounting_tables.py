@@ -10,7 +10,7 @@ import dp_accounting
 import pytest
 from dp_accounting.rdp import RdpAccountant
 
-from compliance.planning.advice import Question, noise_on_average
+from compliance.planning.advice import PlanningInput, noise_on_average
 from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian
 
@@ -55,7 +55,7 @@ def test_table_of_distributed_noise_reproduces(
     equal: float,
     public: float,
 ) -> None:
-    asked = Question(patients=(2858,) * n, epsilon=2.0, delta=DELTA, colluders=colluders)
+    asked = PlanningInput(patients=(2858,) * n, epsilon=2.0, delta=DELTA, colluders=colluders)
     local, shared = (noise_on_average(asked, plan(2.0), m) for m in ("local", "distributed"))
     assert (asked.answering, asked.honest) == (t, h)
     assert local / shared == pytest.approx(gain, abs=0.006)

@@ -23,7 +23,7 @@ from protocol.errors import (
 )
 from protocol.identity.roster import Member, Roster, SignedRoster, SigningKey, sign_roster
 from silos.database.approvals import ApprovalTable, approvals_of
-from silos.database.database import MIGRATIONS, Hospital, open_hospital
+from silos.database.database import MIGRATIONS, SiteDatabase, open_hospital
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.private_keys import PrivateKeys
 from silos.database.trusted_rosters import TrustedRosters
@@ -67,7 +67,7 @@ class FakeStorage:
 
 
 @pytest.fixture
-def hospital(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[Hospital]:
+def hospital(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[SiteDatabase]:
     opened = open_hospital(place_of("east"), site="east", blobs=tmp_path / "east-blobs")
     yield opened
     opened.close()
@@ -196,7 +196,7 @@ def test_a_decision_that_was_taken_away_or_moved_is_found(place: int) -> None:
         approvals.all()
 
 
-def test_decisions_under_a_former_key_of_the_hospital_still_count(hospital: Hospital) -> None:
+def test_decisions_under_a_former_key_of_the_hospital_still_count(hospital: SiteDatabase) -> None:
     table, former = ApprovalTable(hospital), SigningKey.generate()
     approve(Approvals(table, former))
     with pytest.raises(StoreBroken, match="a key that was never this hospital's"):
@@ -205,7 +205,7 @@ def test_decisions_under_a_former_key_of_the_hospital_still_count(hospital: Hosp
 
 
 @pytest.mark.parametrize("statement", ["DELETE FROM approval", "UPDATE approval SET reason = ''"])
-def test_the_database_only_adds_decisions(hospital: Hospital, statement: str) -> None:
+def test_the_database_only_adds_decisions(hospital: SiteDatabase, statement: str) -> None:
     approve(approvals_of(hospital))
     with (
         pytest.raises(StoreBroken, match="approval is append-only"),
@@ -215,7 +215,7 @@ def test_the_database_only_adds_decisions(hospital: Hospital, statement: str) ->
 
 
 def test_a_changed_row_in_the_database_is_found(
-    hospital: Hospital, place_of: Callable[[str], Path | str]
+    hospital: SiteDatabase, place_of: Callable[[str], Path | str]
 ) -> None:
     approve(approvals_of(hospital))
     allow_updates(place_of("east"), "approval")
@@ -224,7 +224,7 @@ def test_a_changed_row_in_the_database_is_found(
         approvals_of(hospital).require(OTHER, approvers=APPROVERS, needed=1)
 
 
-def members(hospital: Hospital, *others: SigningKey) -> tuple[Member, ...]:
+def members(hospital: SiteDatabase, *others: SigningKey) -> tuple[Member, ...]:
     own = SigningKey.from_bytes(hospital.identity_key)
     keys = [own, *others]
     return tuple(
@@ -244,12 +244,12 @@ def north() -> SigningKey:
     return SigningKey.generate()
 
 
-def own_key(hospital: Hospital) -> SigningKey:
+def own_key(hospital: SiteDatabase) -> SigningKey:
     return SigningKey.from_bytes(hospital.identity_key)
 
 
 def test_a_founding_roster_needs_every_members_signature(
-    hospital: Hospital, north: SigningKey
+    hospital: SiteDatabase, north: SigningKey
 ) -> None:
     rosters, roster = TrustedRosters(hospital), roster_with(members(hospital, north))
     with pytest.raises(QuorumLost, match="not signed by east"):
@@ -259,7 +259,9 @@ def test_a_founding_roster_needs_every_members_signature(
     assert rosters.newest() == roster
 
 
-def test_what_follows_a_kept_roster_needs_its_quorum(hospital: Hospital, north: SigningKey) -> None:
+def test_what_follows_a_kept_roster_needs_its_quorum(
+    hospital: SiteDatabase, north: SigningKey
+) -> None:
     rosters, east, south = TrustedRosters(hospital), own_key(hospital), SigningKey.generate()
     first = roster_with(members(hospital, north))
     rosters.keep(signed(first, east=east, north=north))
@@ -271,7 +273,7 @@ def test_what_follows_a_kept_roster_needs_its_quorum(hospital: Hospital, north: 
 
 
 def test_the_first_roster_of_a_later_member_is_compared_by_people(
-    hospital: Hospital, north: SigningKey
+    hospital: SiteDatabase, north: SigningKey
 ) -> None:
     rosters = TrustedRosters(hospital)
     later = roster_with(members(hospital, north), version=4, previous="c" * 64)
@@ -281,7 +283,7 @@ def test_the_first_roster_of_a_later_member_is_compared_by_people(
 
 
 def test_a_roster_with_another_key_for_this_hospital_is_not_kept(
-    hospital: Hospital, north: SigningKey
+    hospital: SiteDatabase, north: SigningKey
 ) -> None:
     false = roster_with((Member(site="east", public_key=north.public.hex()),))
     with pytest.raises(PolicyRefused, match="names another key for hospital east.*do not sign it"):
@@ -291,13 +293,13 @@ def test_a_roster_with_another_key_for_this_hospital_is_not_kept(
         TrustedRosters(hospital).keep(signed(absent, north=north))
 
 
-def test_a_wrong_signature_spoils_a_roster(hospital: Hospital, north: SigningKey) -> None:
+def test_a_wrong_signature_spoils_a_roster(hospital: SiteDatabase, north: SigningKey) -> None:
     roster = roster_with(members(hospital, north))
     with pytest.raises(MessageRefused, match="the signature is not valid"):
         TrustedRosters(hospital).keep(signed(roster, east=north, north=north))
 
 
-def test_a_joined_run_is_found_again_until_it_is_left(hospital: Hospital) -> None:
+def test_a_joined_run_is_found_again_until_it_is_left(hospital: SiteDatabase) -> None:
     runs = JoinedRuns(hospital)
     runs.record("run-1", study=STUDY, state=RunState.JOINED, notice=b"{}")
     runs.record("run-2", study=STUDY, state=RunState.JOINED)

@@ -17,7 +17,7 @@ from protocol.identity.roster import Member, SigningKey
 from protocol.study.study_file import read_study
 from silos.config.study_authorization import Consent
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.operations.site import approve, describe_request, list_studies
 from silos.rounds.invitation import Invitation
 from silos.rounds.silo import Silo
@@ -34,7 +34,7 @@ ONE_RUN = "of 1 approved runs of study .* are used here"
 
 
 @pytest.fixture
-def north(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[Hospital]:
+def north(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[SiteDatabase]:
     hospital = open_hospital(place_of("north"), site="north", blobs=tmp_path / "north-blobs")
     hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by=OFFICER)
     yield hospital
@@ -51,7 +51,7 @@ def reserve(ledger: Ledger, run: str, most_runs: int | None = 1, steps: int = 10
 # --- what counts ----------------------------------------------------------------------------------
 
 
-def test_a_second_run_on_one_approval_books_nothing(north: Hospital) -> None:
+def test_a_second_run_on_one_approval_books_nothing(north: SiteDatabase) -> None:
     reserve(north.ledger, "run-1")
     head = north.ledger.head
     with pytest.raises(PolicyRefused, match=rf"1 {ONE_RUN} \(run-1\).*collegium silo approve"):
@@ -61,7 +61,7 @@ def test_a_second_run_on_one_approval_books_nothing(north: Hospital) -> None:
     assert reserve(north.ledger, "run-2", most_runs=2).run == "run-2"
 
 
-def test_a_run_counts_once_something_was_sent_however_it_ended(north: Hospital) -> None:
+def test_a_run_counts_once_something_was_sent_however_it_ended(north: SiteDatabase) -> None:
     plan = reserve(north.ledger, "run-1")
     send(north.ledger, plan, "round 0", 1)
     north.ledger.settle(plan)
@@ -70,18 +70,18 @@ def test_a_run_counts_once_something_was_sent_however_it_ended(north: Hospital) 
         reserve(north.ledger, "run-2")
 
 
-def test_a_run_of_which_nothing_was_sent_does_not_count(north: Hospital) -> None:
+def test_a_run_of_which_nothing_was_sent_does_not_count(north: SiteDatabase) -> None:
     north.ledger.settle(reserve(north.ledger, "run-1"))
     assert north.ledger.runs_of(STUDY) == ()
     assert reserve(north.ledger, "run-2").run == "run-2"
 
 
-def test_another_study_is_counted_by_itself(north: Hospital) -> None:
+def test_another_study_is_counted_by_itself(north: SiteDatabase) -> None:
     reserve(north.ledger, "run-1")
     assert north.ledger.runs_of("b" * 64) == ()
 
 
-def test_of_runs_that_begin_at_once_one_is_admitted(north: Hospital) -> None:
+def test_of_runs_that_begin_at_once_one_is_admitted(north: SiteDatabase) -> None:
     admitted: list[str] = []
 
     def begin(run: str) -> None:
@@ -101,35 +101,35 @@ def test_of_runs_that_begin_at_once_one_is_admitted(north: Hospital) -> None:
 # --- what is approved -----------------------------------------------------------------------------
 
 
-def approved(north: Hospital, by: str = OFFICER, used: int = 0, runs: int = 1) -> Approval:
+def approved(north: SiteDatabase, by: str = OFFICER, used: int = 0, runs: int = 1) -> Approval:
     return approvals_of(north).approve(
         STUDY, approver=by, approvers=(OFFICER, MEDIC), used=used, runs=runs
     )
 
 
-def allowed(north: Hospital, needed: int = 1) -> int:
+def allowed(north: SiteDatabase, needed: int = 1) -> int:
     return approvals_of(north).require(STUDY, approvers=(OFFICER, MEDIC), needed=needed)
 
 
-def test_an_approval_is_for_one_run_unless_it_says_more(north: Hospital) -> None:
+def test_an_approval_is_for_one_run_unless_it_says_more(north: SiteDatabase) -> None:
     approved(north)
     assert allowed(north) == 1
     approved(north, used=1, runs=3)
     assert allowed(north) == 4
 
 
-def test_the_same_approval_said_twice_is_one(north: Hospital) -> None:
+def test_the_same_approval_said_twice_is_one(north: SiteDatabase) -> None:
     assert approved(north) == approved(north)
     assert len(approvals_of(north).all()) == 1 and allowed(north) == 1
 
 
-def test_as_many_people_as_the_policy_asks_for_approve_each_run(north: Hospital) -> None:
+def test_as_many_people_as_the_policy_asks_for_approve_each_run(north: SiteDatabase) -> None:
     approved(north, runs=5)
     approved(north, by=MEDIC, runs=2)
     assert (allowed(north, needed=2), allowed(north, needed=1)) == (2, 5)
 
 
-def test_a_withdrawal_ends_every_run_that_was_approved(north: Hospital) -> None:
+def test_a_withdrawal_ends_every_run_that_was_approved(north: SiteDatabase) -> None:
     approved(north, runs=5)
     approvals_of(north).withdraw(STUDY, approver="the night shift")
     with pytest.raises(PolicyRefused, match="nobody has approved"):
@@ -139,12 +139,12 @@ def test_a_withdrawal_ends_every_run_that_was_approved(north: Hospital) -> None:
 
 
 @pytest.mark.parametrize("runs", [0, -1, 1001])
-def test_an_approval_for_no_run_is_none(north: Hospital, runs: int) -> None:
+def test_an_approval_for_no_run_is_none(north: SiteDatabase, runs: int) -> None:
     with pytest.raises(ValueError, match="is for 1 to 1000 runs"):
         approved(north, runs=runs)
 
 
-def test_the_number_of_runs_is_signed(north: Hospital) -> None:
+def test_the_number_of_runs_is_signed(north: SiteDatabase) -> None:
     entry = approved(north, runs=7)
     assert b'"runs":7' in entry.signed_bytes
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from coordinator.runs.network_run import Pace
+from coordinator.runs.network_run import RunTimeouts
 from protocol.errors import WorkspaceRefused
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.study.study_file import read_study
@@ -16,7 +16,7 @@ from tests.test_machine_check import POLICY
 
 def network_of(folder: Path, machines: dict[str, Snp | None], asking: tuple[str, ...]) -> Network:
     """A consortium: ``machines`` by site, and the sites whose policy asks for evidence."""
-    network = Network(folder, small_study(), pace=Pace(joining=30, step=10, patience=0))
+    network = Network(folder, small_study(), pace=RunTimeouts(joining=30, step=10, patience=0))
     for name, site in network.sites.items():
         site.evidence = showing(machines.get(name, Snp()))
         site.attestation = POLICY if name in asking else None
@@ -96,7 +96,7 @@ def test_a_coordinator_that_withholds_or_exchanges_evidence_gains_nothing(tmp_pa
 
 def test_a_restarted_hospital_checks_again_and_goes_on(tmp_path: Path) -> None:
     study = read_study(small_study().canonical_bytes.decode().replace('"rounds":2', '"rounds":6'))
-    network = Network(tmp_path, study, pace=Pace(joining=30, step=10, patience=60))
+    network = Network(tmp_path, study, pace=RunTimeouts(joining=30, step=10, patience=60))
     for site in network.sites.values():
         site.evidence, site.attestation = showing(Snp()), POLICY
     with network.serving():

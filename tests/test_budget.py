@@ -27,7 +27,7 @@ from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from silos.database.database import Hospital, open_hospital, read_hospital
+from silos.database.database import SiteDatabase, open_hospital, read_hospital
 from silos.operations.budget_words import forecast_words
 from tests.bookings import HELD
 from tests.federation import Federation
@@ -39,7 +39,7 @@ EVENT = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=100)
 SHARE = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=30)
 
 
-def reserve(hospital: Hospital, partition: Partition, run: str = "run-1") -> Reservation:
+def reserve(hospital: SiteDatabase, partition: Partition, run: str = "run-1") -> Reservation:
     """Books 2 rho of the 4.912 that epsilon 8 holds."""
     return hospital.ledger.reserve(
         study="5" * 64, run=run, partition=partition, purpose=partition, event=EVENT
@@ -177,13 +177,13 @@ def test_looking_does_not_wait_for_a_hospital_at_work(out: Path) -> None:
 
 
 @pytest.fixture
-def seen(out: Path) -> Iterator[Hospital]:
+def seen(out: Path) -> Iterator[SiteDatabase]:
     hospital = read_hospital(database(out), site="east")
     yield hospital
     hospital.close()
 
 
-def test_hospital_opened_for_reading_cannot_be_changed(seen: Hospital) -> None:
+def test_hospital_opened_for_reading_cannot_be_changed(seen: SiteDatabase) -> None:
     head = seen.ledger.head
     with pytest.raises(LedgerBroken, match="readonly database"):
         reserve(seen, "evaluation")

@@ -25,7 +25,7 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.keystream import Keystream, derive_key
-from silos.training.randomness import Moment
+from silos.training.randomness import DrawContext
 from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
@@ -99,7 +99,7 @@ class Repeated:
 
     is_secret = False
 
-    def stream(self, moment: Moment) -> Keystream:
+    def stream(self, moment: DrawContext) -> Keystream:
         return Keystream(derive_key(b"test", salt=b"", info=f"{moment.use} {moment.step}".encode()))
 
 

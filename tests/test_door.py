@@ -9,7 +9,7 @@ from compliance.privacy.events import SampledGaussian
 from protocol.encoding import blob_digest
 from protocol.errors import QuorumLost, UpdateRefused
 from protocol.transport.steps import Request
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.rounds.participation import Participation
 from silos.rounds.release_gate import require_paid
 from tests.federation import Federation
@@ -19,13 +19,13 @@ BLOB = b"masked bytes"
 
 
 @pytest.fixture
-def hospital(tmp_path: Path) -> Hospital:
+def hospital(tmp_path: Path) -> SiteDatabase:
     home = open_hospital(tmp_path / "hospital.db", site="east")
     home.ledger.open_budget(epsilon_max=8, delta=2e-5, signed_by="east")
     return home
 
 
-def paid(hospital: Hospital) -> SentToken:
+def paid(hospital: SiteDatabase) -> SentToken:
     event = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=1)
     plan = hospital.ledger.reserve(
         study="s", run="r", partition="training", purpose="training", event=event
@@ -35,21 +35,21 @@ def paid(hospital: Hospital) -> SentToken:
     )
 
 
-def test_paid_bytes_leave(hospital: Hospital) -> None:
+def test_paid_bytes_leave(hospital: SiteDatabase) -> None:
     require_paid(hospital.ledger, paid(hospital), BLOB)
 
 
-def test_bytes_without_a_token_stay(hospital: Hospital) -> None:
+def test_bytes_without_a_token_stay(hospital: SiteDatabase) -> None:
     with pytest.raises(UpdateRefused, match="without the ledger's token"):
         require_paid(hospital.ledger, None, BLOB)
 
 
-def test_other_bytes_than_those_paid_for_stay(hospital: Hospital) -> None:
+def test_other_bytes_than_those_paid_for_stay(hospital: SiteDatabase) -> None:
     with pytest.raises(UpdateRefused, match="token is for other bytes"):
         require_paid(hospital.ledger, paid(hospital), BLOB + b"!")
 
 
-def test_token_of_another_ledger_opens_nothing(hospital: Hospital, tmp_path: Path) -> None:
+def test_token_of_another_ledger_opens_nothing(hospital: SiteDatabase, tmp_path: Path) -> None:
     other = open_hospital(tmp_path / "other.db", site="north")
     other.ledger.open_budget(epsilon_max=8, delta=2e-5, signed_by="north")
     with pytest.raises(UpdateRefused, match="has not booked this release"):

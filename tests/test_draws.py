@@ -12,7 +12,7 @@ import pytest
 
 from protocol.encoding import digest_json
 from protocol.errors import DrawSpent, MessageRefused, QuorumLost
-from protocol.secagg.client import SiloRound
+from protocol.secagg.client import SecAggClient
 from protocol.secagg.context import RoundContext
 from protocol.secagg.server import Step
 from protocol.study.study import Study
@@ -245,14 +245,14 @@ class Schedule(Federation):
         self.attempt = 0
         self.unmasked: dict[int, set[tuple[str, ...]]] = {}
 
-    def silo(self, site: str, *, min_cohort: int = 3) -> SiloRound:
+    def silo(self, site: str, *, min_cohort: int = 3) -> SecAggClient:
         """A colluder forgets what it has revealed; the others know from their book."""
         if site == self.colluder:
             self.books[site].entries.clear()
             return super().silo(site, min_cohort=min_cohort)
         kept = {slot: named for (of, slot), named in self.books[site].entries.items()
                 if of == self.context.run_id}  # fmt: skip
-        return SiloRound(
+        return SecAggClient(
             context=self.context,
             site=site,
             key=self.keys[site],

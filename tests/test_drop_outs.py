@@ -22,7 +22,7 @@ from protocol.errors import FederationError, MessageRefused, OutOfOrder, QuorumL
 from protocol.secagg.client import LEAST_COHORT
 from protocol.secagg.masking import rebuild
 from protocol.secagg.messages import Advertise, Consistency, Masked, Message, Reveal, ShareHeader
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors.keystream import Words
 from tests.contexts import site_names
 from tests.reference.secure_sum import plain_sum
@@ -48,9 +48,11 @@ def is_enough(federation: Federation, step: Step, present: int) -> bool:
     return present >= (threshold if step in SIGNING else max(threshold, LEAST_COHORT))
 
 
-def heard(coordinator: SumRound, step: Step, answers: Answers) -> list[tuple[SumRound, list[str]]]:
+def heard(
+    coordinator: SecAggServer, step: Step, answers: Answers
+) -> list[tuple[SecAggServer, list[str]]]:
     """Returns the coordinator after every set of answers that may arrive, and whose they were."""
-    branches: list[tuple[SumRound, list[str]]] = [(coordinator, [])]
+    branches: list[tuple[SecAggServer, list[str]]] = [(coordinator, [])]
     for site, (message, blob) in answers.items():
         for before, sites in tuple(branches):
             after = copy.deepcopy(before)
@@ -69,7 +71,7 @@ def refuse_returning(federation: Federation, step: Step, answers: Answers) -> No
             federation.coordinator.receive(step, site, copied, blob)
 
 
-def check_over(coordinator: SumRound, step: Step, present: int) -> None:
+def check_over(coordinator: SecAggServer, step: Step, present: int) -> None:
     """Checks that a step cannot be closed, and that nothing can be had from the round then."""
     with pytest.raises(QuorumLost, match=f"step {step.value}: {present} of "):
         coordinator.close(step)
@@ -88,7 +90,7 @@ def check_sum(federation: Federation, vectors: Mapping[str, Words], present: Pre
     assert not federation.coordinator.culprits
 
 
-def forked(federation: Federation, coordinator: SumRound) -> Federation:
+def forked(federation: Federation, coordinator: SecAggServer) -> Federation:
     """Returns the federation with another coordinator and copies of silos and books."""
     child = copy.copy(federation)
     child.coordinator = coordinator

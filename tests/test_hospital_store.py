@@ -24,7 +24,7 @@ from protocol.errors import (
     StoreBroken,
     WorkspaceRefused,
 )
-from silos.database.database import Base, Hospital, open_hospital
+from silos.database.database import Base, SiteDatabase, open_hospital
 from tests.bookings import HELD
 from tests.databases import REFUSED, allow_updates, run_sql
 
@@ -49,12 +49,12 @@ def blobs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def open_north(place: Path | str, blobs: Path) -> Callable[..., Hospital]:
+def open_north(place: Path | str, blobs: Path) -> Callable[..., SiteDatabase]:
     return partial(open_hospital, place, site="north", blobs=blobs)
 
 
 @pytest.fixture
-def hospital(open_north: Callable[..., Hospital]) -> Iterator[Hospital]:
+def hospital(open_north: Callable[..., SiteDatabase]) -> Iterator[SiteDatabase]:
     opened = open_north()
     yield opened
     opened.close()
@@ -68,7 +68,7 @@ def reserve(ledger: Ledger, run: str = "run-1") -> Reservation:
     )
 
 
-def test_new_database_has_the_tables_of_the_models(hospital: Hospital) -> None:
+def test_new_database_has_the_tables_of_the_models(hospital: SiteDatabase) -> None:
     with hospital.session() as session:
         found = compare_metadata(MigrationContext.configure(session.connection()), Base.metadata)
     assert found == []
@@ -91,7 +91,9 @@ def test_new_file_is_private_and_durable(path: Path) -> None:
     }
 
 
-def test_identity_is_kept_for_life(hospital: Hospital, open_north: Callable[..., Hospital]) -> None:
+def test_identity_is_kept_for_life(
+    hospital: SiteDatabase, open_north: Callable[..., SiteDatabase]
+) -> None:
     again = open_north()
     keys = again.split_key, again.identity_key
     again.close()
@@ -101,7 +103,7 @@ def test_identity_is_kept_for_life(hospital: Hospital, open_north: Callable[...,
 
 
 def test_first_opening_by_several_at_once_makes_one_hospital(
-    tmp_path: Path, open_north: Callable[..., Hospital]
+    tmp_path: Path, open_north: Callable[..., SiteDatabase]
 ) -> None:
     keys: list[bytes] = []
 
@@ -120,7 +122,7 @@ def test_first_opening_by_several_at_once_makes_one_hospital(
 
 
 def test_two_hospitals_never_share_a_key(
-    hospital: Hospital, place_of: Callable[[str], Path | str], blobs: Path
+    hospital: SiteDatabase, place_of: Callable[[str], Path | str], blobs: Path
 ) -> None:
     elsewhere = blobs.with_name("south-blobs")
     other = open_hospital(place_of("south"), site="south", blobs=elsewhere)
@@ -129,7 +131,7 @@ def test_two_hospitals_never_share_a_key(
     other.close()
 
 
-def test_given_split_key_is_adopted_once(open_north: Callable[..., Hospital]) -> None:
+def test_given_split_key_is_adopted_once(open_north: Callable[..., SiteDatabase]) -> None:
     open_north(split_key=bytes(range(32))).close()
     kept = open_north()
     assert kept.split_key == bytes(range(32))
@@ -141,13 +143,15 @@ def test_given_split_key_is_adopted_once(open_north: Callable[..., Hospital]) ->
 
 
 def test_database_of_another_hospital_is_refused(
-    hospital: Hospital, open_north: Callable[..., Hospital]
+    hospital: SiteDatabase, open_north: Callable[..., SiteDatabase]
 ) -> None:
     with pytest.raises(WorkspaceRefused, match="belongs to hospital north, not south"):
         open_north(site="south")
 
 
-def test_ledger_survives_reopening(hospital: Hospital, open_north: Callable[..., Hospital]) -> None:
+def test_ledger_survives_reopening(
+    hospital: SiteDatabase, open_north: Callable[..., SiteDatabase]
+) -> None:
     plan = reserve(hospital.ledger)
     token = hospital.ledger.mark_sent(plan, context="c", event=SHARE, blob="b", content="c")
     hospital.close()
@@ -160,7 +164,7 @@ def test_ledger_survives_reopening(hospital: Hospital, open_north: Callable[...,
 @pytest.mark.parametrize("table", ["budget", "ledger_entry", "once_book"])
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "REPLACE"])
 def test_rows_cannot_be_changed_or_removed(
-    hospital: Hospital, table: str, verb: str, place: Path | str
+    hospital: SiteDatabase, table: str, verb: str, place: Path | str
 ) -> None:
     reserve(hospital.ledger)
     hospital.once_book().record(("c", "sign", "d"))
@@ -179,7 +183,9 @@ def test_rows_cannot_be_changed_or_removed(
     hospital.ledger.verify()
 
 
-def test_row_changed_behind_the_triggers_is_found(hospital: Hospital, place: Path | str) -> None:
+def test_row_changed_behind_the_triggers_is_found(
+    hospital: SiteDatabase, place: Path | str
+) -> None:
     reserve(hospital.ledger)
     allow_updates(place, "ledger_entry")
     run_sql(place, "UPDATE ledger_entry SET rho_upper = 0")
@@ -188,7 +194,7 @@ def test_row_changed_behind_the_triggers_is_found(hospital: Hospital, place: Pat
 
 
 def test_refused_write_is_a_broken_ledger_and_changes_nothing(
-    hospital: Hospital, place: Path | str
+    hospital: SiteDatabase, place: Path | str
 ) -> None:
     plan = reserve(hospital.ledger)
     head = hospital.ledger.head
@@ -233,7 +239,7 @@ def test_damaged_pages_are_refused(path: Path) -> None:
 
 
 def test_database_of_newer_or_other_software_is_refused(
-    hospital: Hospital, open_north: Callable[..., Hospital], place: Path | str
+    hospital: SiteDatabase, open_north: Callable[..., SiteDatabase], place: Path | str
 ) -> None:
     hospital.close()
     run_sql(place, "UPDATE alembic_version SET version_num = 'hospital_9999'")
@@ -241,7 +247,7 @@ def test_database_of_newer_or_other_software_is_refused(
         open_north()
 
 
-def test_two_runs_cannot_jointly_overrun(open_north: Callable[..., Hospital]) -> None:
+def test_two_runs_cannot_jointly_overrun(open_north: Callable[..., SiteDatabase]) -> None:
     hospitals = [open_north() for _ in range(4)]
     hospitals[0].ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
     start, admitted, refused = threading.Barrier(len(hospitals)), [], []
@@ -264,7 +270,7 @@ def test_two_runs_cannot_jointly_overrun(open_north: Callable[..., Hospital]) ->
         hospital.close()
 
 
-def test_many_writers_leave_one_chain(open_north: Callable[..., Hospital]) -> None:
+def test_many_writers_leave_one_chain(open_north: Callable[..., SiteDatabase]) -> None:
     hospitals = [open_north() for _ in range(3)]
     plan = reserve(hospitals[0].ledger)
 
@@ -306,7 +312,7 @@ with hospital.transaction() as book:
 
 
 def test_kill_keeps_what_was_booked_and_nothing_half_done(
-    place: Path | str, blobs: Path, open_north: Callable[..., Hospital]
+    place: Path | str, blobs: Path, open_north: Callable[..., SiteDatabase]
 ) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED_IN_A_TRANSACTION, str(place), str(blobs)],
@@ -324,7 +330,7 @@ def test_kill_keeps_what_was_booked_and_nothing_half_done(
 
 
 def test_once_book_accepts_the_same_digest_again(
-    hospital: Hospital, open_north: Callable[..., Hospital]
+    hospital: SiteDatabase, open_north: Callable[..., SiteDatabase]
 ) -> None:
     hospital.once_book().record(("context", "masked", "a" * 64))
     again = open_north()
@@ -334,7 +340,7 @@ def test_once_book_accepts_the_same_digest_again(
     again.close()
 
 
-def test_once_book_refuses_a_second_digest(hospital: Hospital) -> None:
+def test_once_book_refuses_a_second_digest(hospital: SiteDatabase) -> None:
     book = hospital.once_book()
     book.record(("context", "masked", "a" * 64))
     with pytest.raises(MessageRefused, match="bound itself to another masked in this context"):
@@ -342,7 +348,7 @@ def test_once_book_refuses_a_second_digest(hospital: Hospital) -> None:
     book.record(("context", "masked", "a" * 64))
 
 
-def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., Hospital]) -> None:
+def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., SiteDatabase]) -> None:
     hospitals = [open_north() for _ in range(2)]
     outcomes: list[str] = []
     start = threading.Barrier(2)
@@ -366,7 +372,7 @@ def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., Hos
 
 
 def test_masked_blob_comes_back_byte_for_byte(
-    hospital: Hospital, open_north: Callable[..., Hospital], blobs: Path
+    hospital: SiteDatabase, open_north: Callable[..., SiteDatabase], blobs: Path
 ) -> None:
     blob = os.urandom(4000)
     for _ in range(2):
@@ -378,14 +384,14 @@ def test_masked_blob_comes_back_byte_for_byte(
     assert [file.stat().st_mode & 0o777 for file in kept] == [0o600]
 
 
-def test_second_masked_blob_of_a_context_is_refused(hospital: Hospital) -> None:
+def test_second_masked_blob_of_a_context_is_refused(hospital: SiteDatabase) -> None:
     hospital.keep_blob("c", b"first", blob_digest(b"first"))
     with pytest.raises(MessageRefused, match="another masked vector was made"):
         hospital.keep_blob("c", b"second", blob_digest(b"second"))
     assert hospital.blob("c") == b"first"
 
 
-def test_changed_or_lost_blob_is_not_sent(hospital: Hospital, blobs: Path) -> None:
+def test_changed_or_lost_blob_is_not_sent(hospital: SiteDatabase, blobs: Path) -> None:
     hospital.keep_blob("c", b"masked", blob_digest(b"masked"))
     file = blobs / blob_digest(b"masked")
     file.write_bytes(b"changed")
@@ -396,7 +402,7 @@ def test_changed_or_lost_blob_is_not_sent(hospital: Hospital, blobs: Path) -> No
         hospital.blob("c")
 
 
-def test_dropped_blob_is_gone_but_not_another_contexts(hospital: Hospital, blobs: Path) -> None:
+def test_dropped_blob_is_gone_but_not_another_contexts(hospital: SiteDatabase, blobs: Path) -> None:
     hospital.keep_blob("c1", b"shared", blob_digest(b"shared"))
     hospital.keep_blob("c2", b"shared", blob_digest(b"shared"))
     hospital.drop_blob("c1")
@@ -405,12 +411,12 @@ def test_dropped_blob_is_gone_but_not_another_contexts(hospital: Hospital, blobs
     assert list(blobs.iterdir()) == []
 
 
-def test_unopened_budget_has_no_head_of_its_own(hospital: Hospital) -> None:
+def test_unopened_budget_has_no_head_of_its_own(hospital: SiteDatabase) -> None:
     assert hospital.ledger.head == hospital.ledger.verify() == UNOPENED
 
 
 def test_messages_hold_neither_keys_nor_folders(
-    hospital: Hospital, tmp_path: Path, open_north: Callable[..., Hospital]
+    hospital: SiteDatabase, tmp_path: Path, open_north: Callable[..., SiteDatabase]
 ) -> None:
     with pytest.raises(WorkspaceRefused) as refused:
         open_north(site="south")

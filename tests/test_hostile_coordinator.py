@@ -1,6 +1,6 @@
 """What a coordinator tries that wants one hospital's update: a refusal, or uniform bits.
 
-Played by hand over the real silos: ``SumRound`` is too honest to lie. It signs
+Played by hand over the real silos: ``SecAggServer`` is too honest to lie. It signs
 whatever it likes, delivers what it likes to whom it likes, asks again and in
 any order, and colludes with hospitals that give it their keys and shares and
 keep no once-book.
@@ -19,7 +19,7 @@ from scipy.stats import chisquare
 
 from protocol.errors import MessageRefused, OutOfOrder, SumRefused
 from protocol.identity.roster import COORDINATOR, Member, SigningKey
-from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import round_context
 from protocol.secagg.encrypted_shares import SiloSecrets, deal_shares
 from protocol.secagg.masking import apply_masks, mask_private_key, self_key, word_type
@@ -40,7 +40,7 @@ from protocol.secagg.messages import (
     sign_message,
 )
 from protocol.secagg.secret_sharing import OPENING_BYTES, combine, parse_opening
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors
 from tests.coordinator_log import CoordinatorLog
@@ -158,9 +158,9 @@ def test_sybil_in_u3_is_refused() -> None:
     refuse_survivors(federation, blobs, "U3 names sybil")
 
 
-def opened(federation: Federation, *, site: str = FIRST, **changes: object) -> SiloRound:
+def opened(federation: Federation, *, site: str = FIRST, **changes: object) -> SecAggClient:
     """Returns a silo's machine for a context that the coordinator has changed."""
-    return SiloRound(
+    return SecAggClient(
         context=replace(federation.context, **changes),  # type: ignore[arg-type]
         site=site,
         key=federation.keys[FIRST],
@@ -488,12 +488,12 @@ def test_restarted_silo_refuses_a_finished_context() -> None:
 # --- another model for one silo --------------------------------------------------------------
 
 
-def with_another_model(federation: Federation) -> SiloRound:
+def with_another_model(federation: Federation) -> SecAggClient:
     """Returns the first silo in a context with a model of its own."""
     return opened(federation, model_hash="a" * 64)
 
 
-def adverts_in(federation: Federation, silo: SiloRound, adverts: Mapping[str, bytes]) -> bytes:
+def adverts_in(federation: Federation, silo: SecAggClient, adverts: Mapping[str, bytes]) -> bytes:
     """Returns a U1 that the coordinator signs in the context of this silo."""
     return sign_message(
         AdvertList(adverts=adverts),
@@ -564,7 +564,7 @@ class Hospital:
             purpose="training", number=0, attempt=0, draw=0,
             log_size=log.head.size, log_root=log.head.root.hex(), model=model or self.model,
         )  # fmt: skip
-        machine = SumRound(
+        machine = SecAggServer(
             context=context, roster=roster, key=key, log_proof=lambda _site: log.proof(context)
         )
         wire = machine.request(Step.ADVERTISE, "east")

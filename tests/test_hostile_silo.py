@@ -20,7 +20,7 @@ from scipy.stats import chisquare
 
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost, SumRefused
-from protocol.secagg.client import SiloRound
+from protocol.secagg.client import SecAggClient
 from protocol.secagg.encrypted_shares import Openings
 from protocol.secagg.masking import seal, share_keys
 from protocol.secagg.messages import (
@@ -205,20 +205,20 @@ def test_unusable_or_copied_key_is_refused_and_its_site_named(key: str, wrong: s
 # --- shares ----------------------------------------------------------------------------------
 
 #: What a dealer puts in the place of a holder's entry: (dealer, holder, true entry) to 276 bytes.
-Forge = Callable[[SiloRound, str, bytes], bytes]
+Forge = Callable[[SecAggClient, str, bytes], bytes]
 
 
-def garbage(_dealer: SiloRound, _holder: str, entry: bytes) -> bytes:
+def garbage(_dealer: SecAggClient, _holder: str, entry: bytes) -> bytes:
     """True commitments, and a ciphertext that nobody can open."""
     return entry[:-SEALED_BYTES] + secrets.token_bytes(SEALED_BYTES)
 
 
-def uncommitted(_dealer: SiloRound, _holder: str, entry: bytes) -> bytes:
+def uncommitted(_dealer: SecAggClient, _holder: str, entry: bytes) -> bytes:
     """True shares beside commitments to others."""
     return secrets.token_bytes(ENTRY_BYTES - SEALED_BYTES) + entry[-SEALED_BYTES:]
 
 
-def beside_the_polynomial(dealer: SiloRound, holder: str, _entry: bytes) -> bytes:
+def beside_the_polynomial(dealer: SecAggClient, holder: str, _entry: bytes) -> bytes:
     """Shares of nothing, well sealed and committed to: the holder has no reason to complain."""
     parts = [
         Opening(share=bytes(1) + secrets.token_bytes(SHARE_BYTES - 1), salt=bytes(SALT_BYTES))
@@ -380,17 +380,17 @@ def test_masked_message_that_names_another_blob_is_refused_and_its_site_named() 
     assert federation.coordinator.culprits[FIRST] == "its blob is not the one it signed"
 
 
-def wrong_self_mask(liar: SiloRound) -> None:
+def wrong_self_mask(liar: SecAggClient) -> None:
     assert liar._secrets is not None
     liar._secrets = replace(liar._secrets, self_secret=secrets.token_bytes(32))
 
 
-def wrong_pair_masks(liar: SiloRound) -> None:
+def wrong_pair_masks(liar: SecAggClient) -> None:
     assert liar._secrets is not None
     liar._secrets = replace(liar._secrets, mask_private=X25519PrivateKey.generate())
 
 
-def one_wrong_pair_mask(liar: SiloRound) -> None:
+def one_wrong_pair_mask(liar: SecAggClient) -> None:
     assert liar._adverts is not None
     public = X25519PrivateKey.generate().public_key().public_bytes_raw()
     peers = dict(liar._adverts.by_site)
@@ -401,7 +401,7 @@ def one_wrong_pair_mask(liar: SiloRound) -> None:
 @pytest.mark.parametrize("bits", [32, 64])
 @pytest.mark.parametrize("spoil", [wrong_self_mask, wrong_pair_masks, one_wrong_pair_mask])
 def test_wrong_mask_makes_the_sum_noise_and_it_is_refused(
-    spoil: Callable[[SiloRound], None], bits: int
+    spoil: Callable[[SecAggClient], None], bits: int
 ) -> None:
     federation = reached(Step.MASKED, 4, dim=65536, ring_bits=bits)
     spoil(federation.silos[FIRST])

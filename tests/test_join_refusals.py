@@ -19,7 +19,7 @@ from protocol.study.study import Study
 from protocol.transport.requests import Answer, Delivery
 from protocol.transport.run_announcement import RunNotice, sign_notice
 from protocol.transport.steps import JOIN_REFUSED
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRuns, RunState
 from tests.network import Network, Site, rosters_now
 from tests.studies import small_study
@@ -43,7 +43,7 @@ class Refusing:
 
     kind: type[Exception] | None = None
 
-    def __call__(self, _home: Path, _hospital: Hospital) -> Callable[[Study], int]:
+    def __call__(self, _home: Path, _hospital: SiteDatabase) -> Callable[[Study], int]:
         def consent(_study: Study) -> int:
             if self.kind is not None:
                 raise self.kind(REASON)
@@ -151,7 +151,7 @@ def test_records_that_do_not_fit_cannot_be_told_from_a_budget_that_is_spent(
     )
 
 
-def spend_all(hospital: Hospital) -> None:
+def spend_all(hospital: SiteDatabase) -> None:
     plan = SampledGaussian(noise_multiplier=3.0, sampling_rate=1.0, steps=1)
     with pytest.raises(BudgetSpent):
         for number in range(1000):

@@ -26,7 +26,7 @@ from protocol.transport.enrolment import RosterNews, parse, to_bytes
 from protocol.transport.privacy_summary import SignedSummary, Summary, sign_summary
 from silos.database import trusted_rosters
 from silos.database.approvals import approvals_of
-from silos.database.database import MIGRATIONS, Hospital, open_hospital
+from silos.database.database import MIGRATIONS, SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.private_keys import PrivateKeys
@@ -34,7 +34,7 @@ from silos.database.trusted_rosters import TrustedRosters
 from silos.operations.keys import leave_chain, rotate_over
 from silos.operations.restoring import accept_restored_over, write_off_over
 from silos.operations.roster import refresh, sign_over, trust_over
-from silos.rounds.rollback_evidence import OwnWords
+from silos.rounds.rollback_evidence import SignedLedgerHeads
 from tests.bookings import HELD_BELOW, reserve, send
 from tests.consortium_home import ConsortiumHome
 from tests.databases import REFUSED, allow_updates, run_sql
@@ -51,14 +51,14 @@ def place(place_of: Callable[[str], Path | str]) -> Path | str:
 
 
 @pytest.fixture
-def east(place: Path | str, tmp_path: Path) -> Iterator[Hospital]:
+def east(place: Path | str, tmp_path: Path) -> Iterator[SiteDatabase]:
     hospital = open_hospital(place, site="east", blobs=tmp_path / "blobs")
     hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by=OFFICER)
     yield hospital
     hospital.close()
 
 
-def consortium_with(east: Hospital, folder: Path) -> ConsortiumHome:
+def consortium_with(east: SiteDatabase, folder: Path) -> ConsortiumHome:
     """Four hospitals, east among them, that have founded a consortium which east trusts."""
     home = ConsortiumHome(folder)
     home.enrol(*OTHERS)
@@ -70,14 +70,14 @@ def consortium_with(east: Hospital, folder: Path) -> ConsortiumHome:
 
 
 @pytest.fixture
-def home(east: Hospital, tmp_path: Path) -> Iterator[ConsortiumHome]:
+def home(east: SiteDatabase, tmp_path: Path) -> Iterator[ConsortiumHome]:
     opened = consortium_with(east, tmp_path / "coordinator")
     yield opened
     opened.store.close()
 
 
 @pytest.fixture
-def line(home: ConsortiumHome, east: Hospital) -> MemoryLine:
+def line(home: ConsortiumHome, east: SiteDatabase) -> MemoryLine:
     return MemoryLine(home, east)
 
 
@@ -85,7 +85,7 @@ def others_sign(home: ConsortiumHome, *sites: str) -> Roster:
     return home.sign(*(sites or OTHERS))
 
 
-def rotated(home: ConsortiumHome, line: MemoryLine, east: Hospital) -> SigningKey:
+def rotated(home: ConsortiumHome, line: MemoryLine, east: SiteDatabase) -> SigningKey:
     """East's new key, after a whole rotation."""
     rotate_over(east, line)
     proposed = home.members.rosters.propose()
@@ -95,7 +95,7 @@ def rotated(home: ConsortiumHome, line: MemoryLine, east: Hospital) -> SigningKe
     return IdentityKeys(east).own
 
 
-def trusted(east: Hospital) -> Roster:
+def trusted(east: SiteDatabase) -> Roster:
     roster = TrustedRosters(east).newest()
     assert roster is not None
     return roster
@@ -105,7 +105,7 @@ def trusted(east: Hospital) -> Roster:
 
 
 def test_next_key_counts_once_a_quorum_has_signed_a_roster_that_names_it(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
     before = IdentityKeys(east).own
     view = rotate_over(east, line)
@@ -121,7 +121,7 @@ def test_next_key_counts_once_a_quorum_has_signed_a_roster_that_names_it(
 
 
 def test_last_signature_of_a_rotation_makes_the_next_key_the_own_one_at_once(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
     view = rotate_over(east, line)
     roster = others_sign(home, "north", "south")
@@ -130,7 +130,7 @@ def test_last_signature_of_a_rotation_makes_the_next_key_the_own_one_at_once(
 
 
 def test_quorum_without_this_hospitals_own_signature_replaces_no_key(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
     before = rotate_over(east, line).own
     others_sign(home)
@@ -140,7 +140,7 @@ def test_quorum_without_this_hospitals_own_signature_replaces_no_key(
 
 
 def test_a_roster_with_a_key_that_is_neither_own_nor_next_is_not_signed(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital, monkeypatch: pytest.MonkeyPatch
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rotate_over(east, line)
     home.members.rosters.propose()
@@ -152,7 +152,7 @@ def test_a_roster_with_a_key_that_is_neither_own_nor_next_is_not_signed(
         sign_over(east, line, roster.roster.digest, home.authority.identity)
 
 
-def test_a_first_roster_replaces_no_key(east: Hospital, tmp_path: Path) -> None:
+def test_a_first_roster_replaces_no_key(east: SiteDatabase, tmp_path: Path) -> None:
     coming = IdentityKeys(east).make_next()
     home = ConsortiumHome(tmp_path / "new")
     home.accept(home.invite("east"), coming)
@@ -165,7 +165,7 @@ def test_a_first_roster_replaces_no_key(east: Hospital, tmp_path: Path) -> None:
     home.store.close()
 
 
-def test_announcing_again_announces_the_same_key(line: MemoryLine, east: Hospital) -> None:
+def test_announcing_again_announces_the_same_key(line: MemoryLine, east: SiteDatabase) -> None:
     line.fails = "key-change"
     with pytest.raises(LinkLost, match="the line was cut"):
         rotate_over(east, line)
@@ -175,7 +175,7 @@ def test_announcing_again_announces_the_same_key(line: MemoryLine, east: Hospita
     assert rotate_over(east, line).next == rotate_over(east, line).next == kept.public.hex()
 
 
-def test_a_key_in_no_trusted_roster_is_not_rotated(east: Hospital, tmp_path: Path) -> None:
+def test_a_key_in_no_trusted_roster_is_not_rotated(east: SiteDatabase, tmp_path: Path) -> None:
     home = ConsortiumHome(tmp_path / "new")
     with pytest.raises(PolicyRefused, match="no roster that this hospital trusts names its ident"):
         rotate_over(east, MemoryLine(home, east))
@@ -187,7 +187,7 @@ def test_a_key_in_no_trusted_roster_is_not_rotated(east: Hospital, tmp_path: Pat
 def test_rotation_that_is_cut_off_while_the_roster_is_kept_goes_on_later(
     home: ConsortiumHome,
     line: MemoryLine,
-    east: Hospital,
+    east: SiteDatabase,
     monkeypatch: pytest.MonkeyPatch,
     step: str,
 ) -> None:
@@ -206,7 +206,7 @@ def test_rotation_that_is_cut_off_while_the_roster_is_kept_goes_on_later(
 
 
 def test_a_lost_signature_leaves_the_key_before_at_work(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
     view = rotate_over(east, line)
     roster = home.members.rosters.propose()
@@ -220,7 +220,7 @@ def test_a_lost_signature_leaves_the_key_before_at_work(
 
 
 def test_decisions_under_the_key_before_still_count(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
     approvals_of(east).approve(STUDY, approver=OFFICER, approvers=[OFFICER])
     rotated(home, line, east)
@@ -230,7 +230,7 @@ def test_decisions_under_the_key_before_still_count(
 
 
 def test_key_before_is_kept_for_open_runs_and_forgotten_after_them(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
     keys, before, runs = IdentityKeys(east), IdentityKeys(east).own.public, JoinedRuns(east)
     runs.record("run-1", study=STUDY, state=RunState.JOINED)
@@ -248,7 +248,7 @@ def test_key_before_is_kept_for_open_runs_and_forgotten_after_them(
 
 @pytest.mark.parametrize("table", ["former_key", "departure", "trusted_roster"])
 def test_the_database_only_adds_keys_departures_and_rosters(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital, place: Path | str, table: str
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase, place: Path | str, table: str
 ) -> None:
     rotated(home, line, east)
     TrustedRosters(east).leave("a trial")
@@ -260,7 +260,7 @@ def test_the_database_only_adds_keys_departures_and_rosters(
 
 
 def test_leaving_keeps_what_patients_have_paid_and_what_was_approved(
-    home: ConsortiumHome, east: Hospital
+    home: ConsortiumHome, east: SiteDatabase
 ) -> None:
     token, split_key = send(east, reserve(east)), east.split_key
     approvals_of(east).approve(STUDY, approver=OFFICER, approvers=[OFFICER])
@@ -272,7 +272,7 @@ def test_leaving_keeps_what_patients_have_paid_and_what_was_approved(
     assert len(approvals_of(east).standing(STUDY)) == 1
 
 
-def test_open_runs_end_when_the_chain_is_left(home: ConsortiumHome, east: Hospital) -> None:
+def test_open_runs_end_when_the_chain_is_left(home: ConsortiumHome, east: SiteDatabase) -> None:
     plan = reserve(east)
     send(east, plan)
     JoinedRuns(east).record(plan.run, study=plan.study, state=RunState.JOINED)
@@ -285,7 +285,7 @@ def test_open_runs_end_when_the_chain_is_left(home: ConsortiumHome, east: Hospit
         send(east, plan, "another round")
 
 
-def test_old_chain_is_not_trusted_again(home: ConsortiumHome, east: Hospital) -> None:
+def test_old_chain_is_not_trusted_again(home: ConsortiumHome, east: SiteDatabase) -> None:
     founding, line = home.members.rosters.current(), MemoryLine(home, east)
     assert founding is not None
     home.members.revoke("east", "its laptop was stolen")
@@ -303,7 +303,7 @@ def test_old_chain_is_not_trusted_again(home: ConsortiumHome, east: Hospital) ->
 
 
 def test_hospital_whose_key_was_stolen_returns_with_its_ledger(
-    home: ConsortiumHome, east: Hospital
+    home: ConsortiumHome, east: SiteDatabase
 ) -> None:
     home.members.revoke("east", "its laptop was stolen")
     others_sign(home)
@@ -319,7 +319,7 @@ def test_hospital_whose_key_was_stolen_returns_with_its_ledger(
 
 
 def test_hospital_restored_from_before_a_rotation_knows_its_lost_keys_words(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital, tmp_path: Path
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase, tmp_path: Path
 ) -> None:
     before = IdentityKeys(east).own
     lost = rotated(home, line, east)
@@ -334,7 +334,7 @@ def test_hospital_restored_from_before_a_rotation_knows_its_lost_keys_words(
     back = MemoryLine(home, restored)
     assert trust_over(restored, back, roster.digest, home.authority.identity) == trusted(restored)
     assert set(IdentityKeys(restored).former()) == {before.public.hex(), lost.public.hex()}
-    heads = OwnWords(summaries=tuple(line.words.values())).ledger_heads(
+    heads = SignedLedgerHeads(summaries=tuple(line.words.values())).ledger_heads(
         "east", IdentityKeys(restored).public()
     )
     assert heads == (LOST,)
@@ -342,7 +342,7 @@ def test_hospital_restored_from_before_a_rotation_knows_its_lost_keys_words(
 
 
 def test_first_roster_whose_chain_is_not_shown_is_not_trusted(
-    home: ConsortiumHome, east: Hospital, monkeypatch: pytest.MonkeyPatch
+    home: ConsortiumHome, east: SiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home.members.revoke("east", "its laptop was stolen")
     others_sign(home)
@@ -359,7 +359,7 @@ def test_first_roster_whose_chain_is_not_shown_is_not_trusted(
 
 
 def test_hospital_follows_a_new_coordinator_and_its_ledger_goes_on(
-    home: ConsortiumHome, east: Hospital, tmp_path: Path
+    home: ConsortiumHome, east: SiteDatabase, tmp_path: Path
 ) -> None:
     token = send(east, reserve(east))
     old = trusted(east)
@@ -375,7 +375,7 @@ def test_hospital_follows_a_new_coordinator_and_its_ledger_goes_on(
 
 
 def test_what_followed_in_the_old_chain_follows_nothing_in_the_new(
-    home: ConsortiumHome, east: Hospital, tmp_path: Path
+    home: ConsortiumHome, east: SiteDatabase, tmp_path: Path
 ) -> None:
     home.enrol("late")
     others_sign(home, "north", "south", "west")
@@ -390,7 +390,7 @@ def test_what_followed_in_the_old_chain_follows_nothing_in_the_new(
 
 @pytest.mark.parametrize(("reason", "said"), [(" ", "say why"), ("x" * 2001, "at most 2000")])
 def test_leaving_asks_for_a_reason(
-    home: ConsortiumHome, east: Hospital, reason: str, said: str
+    home: ConsortiumHome, east: SiteDatabase, reason: str, said: str
 ) -> None:
     before = IdentityKeys(east).own.public
     with pytest.raises(PolicyRefused, match=said):
@@ -399,7 +399,7 @@ def test_leaving_asks_for_a_reason(
 
 
 def test_leaving_that_is_cut_off_can_be_said_again(
-    home: ConsortiumHome, east: Hospital, monkeypatch: pytest.MonkeyPatch
+    home: ConsortiumHome, east: SiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cut(*_words: object) -> None:
         raise StoreBroken("the power went")
@@ -458,7 +458,7 @@ def word(head: str, key: SigningKey) -> SignedSummary:
 
 
 def test_ledger_that_lost_rows_goes_on_with_nothing_left_to_spend(
-    line: MemoryLine, east: Hospital
+    line: MemoryLine, east: SiteDatabase
 ) -> None:
     plan = reserve(east)
     send(east, plan)
@@ -478,7 +478,7 @@ def test_ledger_that_lost_rows_goes_on_with_nothing_left_to_spend(
 
 
 def test_written_off_budget_says_who_signed_and_which_heads_were_lost(
-    line: MemoryLine, east: Hospital
+    line: MemoryLine, east: SiteDatabase
 ) -> None:
     line.words = {"run-1": word(LOST, IdentityKeys(east).own)}
     write_off_over(east, line, OFFICER)
@@ -488,7 +488,7 @@ def test_written_off_budget_says_who_signed_and_which_heads_were_lost(
     assert json.loads(rows[0].event_json) == {"heads": [LOST], "signed_by": OFFICER}
 
 
-def test_ledger_that_is_whole_is_not_written_off(line: MemoryLine, east: Hospital) -> None:
+def test_ledger_that_is_whole_is_not_written_off(line: MemoryLine, east: SiteDatabase) -> None:
     token = send(east, reserve(east))
     stranger = SigningKey.generate()
     line.words = {
@@ -500,7 +500,9 @@ def test_ledger_that_is_whole_is_not_written_off(line: MemoryLine, east: Hospita
     assert east.ledger.head == token.head
 
 
-def test_a_head_that_turns_up_later_is_written_off_too(line: MemoryLine, east: Hospital) -> None:
+def test_a_head_that_turns_up_later_is_written_off_too(
+    line: MemoryLine, east: SiteDatabase
+) -> None:
     key = IdentityKeys(east).own
     line.words = {"run-1": word(LOST, key)}
     write_off_over(east, line, OFFICER)
@@ -514,7 +516,7 @@ def test_a_head_that_turns_up_later_is_written_off_too(line: MemoryLine, east: H
 
 
 def test_a_copy_is_accepted_against_what_the_coordinator_knows(
-    line: MemoryLine, east: Hospital
+    line: MemoryLine, east: SiteDatabase
 ) -> None:
     approvals_of(east).approve(STUDY, approver=OFFICER, approvers=[OFFICER])
     token = send(east, reserve(east))
@@ -533,9 +535,9 @@ def test_a_copy_is_accepted_against_what_the_coordinator_knows(
 
 
 def test_words_under_the_key_before_find_a_ledger_that_went_back(
-    home: ConsortiumHome, line: MemoryLine, east: Hospital
+    home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
-    words = OwnWords(summaries=(word(LOST, IdentityKeys(east).own),))
+    words = SignedLedgerHeads(summaries=(word(LOST, IdentityKeys(east).own),))
     rotated(home, line, east)
     heads = words.ledger_heads("east", IdentityKeys(east).public())
     assert heads == (LOST,)
@@ -543,7 +545,7 @@ def test_words_under_the_key_before_find_a_ledger_that_went_back(
 
 
 def test_writing_off_that_is_cut_off_has_written_nothing(
-    line: MemoryLine, east: Hospital, monkeypatch: pytest.MonkeyPatch
+    line: MemoryLine, east: SiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reserve(east)
     before = east.ledger.head
@@ -556,7 +558,7 @@ def test_writing_off_that_is_cut_off_has_written_nothing(
 
 
 def test_what_a_changed_row_says_is_written_off_is_not_believed(
-    line: MemoryLine, east: Hospital, place: Path | str
+    line: MemoryLine, east: SiteDatabase, place: Path | str
 ) -> None:
     line.words = {"run-1": word(LOST, IdentityKeys(east).own)}
     write_off_over(east, line, OFFICER)

@@ -25,7 +25,7 @@ from compliance.ledger.entries import PICO, Entry, Reservation, State
 from compliance.privacy.events import SampledGaussian
 from protocol.encoding import blob_digest
 from protocol.errors import BudgetSpent, LedgerBroken, StoreBroken
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.rounds.release_gate import require_paid
 from tests.bookings import HELD
 from tests.patience import PATIENCE
@@ -42,7 +42,7 @@ def share(releases: int, steps: int = STEPS_A_ROUND) -> float:
     return 0.02 * steps * releases / HELD
 
 
-def reserve(hospital: Hospital, run: str = "run-1", steps: int = 50) -> Reservation:
+def reserve(hospital: SiteDatabase, run: str = "run-1", steps: int = 50) -> Reservation:
     hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
     return hospital.ledger.reserve(
         study="s" * 64, run=run, partition="training", purpose="training",
@@ -50,7 +50,7 @@ def reserve(hospital: Hospital, run: str = "run-1", steps: int = 50) -> Reservat
     )  # fmt: skip
 
 
-def send(hospital: Hospital, plan: Reservation, context: str, outbox: Path) -> str:
+def send(hospital: SiteDatabase, plan: Reservation, context: str, outbox: Path) -> str:
     """What a hospital does for one round; returns the ledger's head after it.
 
     Bytes that were kept before a crash are sent again; otherwise new noise is
@@ -67,7 +67,7 @@ def send(hospital: Hospital, plan: Reservation, context: str, outbox: Path) -> s
     return token.head
 
 
-def entries(hospital: Hospital) -> list[Entry]:
+def entries(hospital: SiteDatabase) -> list[Entry]:
     with hospital.transaction() as book:
         return list(book.entries())
 
@@ -311,7 +311,7 @@ def test_clock_set_back_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def restored(tmp_path: Path) -> Iterator[tuple[Hospital, str]]:
+def restored(tmp_path: Path) -> Iterator[tuple[SiteDatabase, str]]:
     """A hospital whose ledger is a copy from before its last release, and that release's head."""
     path = tmp_path / "north.db"
     hospital = open_hospital(path, site="north")
@@ -329,7 +329,7 @@ def restored(tmp_path: Path) -> Iterator[tuple[Hospital, str]]:
 
 
 def test_restored_old_ledger_is_found_out_by_a_remembered_head(
-    restored: tuple[Hospital, str],
+    restored: tuple[SiteDatabase, str],
 ) -> None:
     hospital, newest = restored
     assert hospital.ledger.verify() != newest  # the chain alone cannot know
@@ -340,7 +340,7 @@ def test_restored_old_ledger_is_found_out_by_a_remembered_head(
 
 
 def test_restored_old_ledger_that_went_on_is_found_out_as_well(
-    restored: tuple[Hospital, str], tmp_path: Path
+    restored: tuple[SiteDatabase, str], tmp_path: Path
 ) -> None:
     hospital, newest = restored
     hospital.ledger_heads.path.unlink()

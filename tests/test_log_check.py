@@ -12,7 +12,7 @@ from protocol.log.entry import RESULT
 from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import LogProof, open_head
 from protocol.secagg.messages import HeldHead, Origin, open_message
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.transport.steps import Reply
 from protocol.vectors.tensors import Tensors, model_digest
 from silos.rounds.log_heads import MAX_FORKS, LogHeads
@@ -67,7 +67,7 @@ class Hospital:
         """Returns what the hospital answers to an opening."""
         shown = log or self.log
         held = self.attack.held("east") if known is None else known
-        machine = SumRound(
+        machine = SecAggServer(
             context=context,
             roster=self.attack.federation.roster,
             key=self.attack.key,

@@ -1,6 +1,6 @@
 """Who takes part in a run: those who stand by the first model of most."""
 
-from coordinator.runs.participants import Muster
+from coordinator.runs.participants import RunParticipants
 from protocol.identity.roster import SigningKey
 from protocol.transport.privacy_summary import SignedSummary
 from tests.test_summary import SUMMARY
@@ -8,8 +8,8 @@ from tests.test_summary import SUMMARY
 WORD = SignedSummary(data=b"{}", signature=SigningKey.generate().public * 2)
 
 
-def muster(*models: str) -> Muster:
-    found = Muster()
+def muster(*models: str) -> RunParticipants:
+    found = RunParticipants()
     for place, model in enumerate(models):
         found.add(f"site{place}", WORD, SUMMARY, model)
     return found
@@ -33,5 +33,5 @@ def test_model_that_training_began_from_is_kept_whoever_joins_later() -> None:
 
 
 def test_nobody_has_chosen_before_anybody_joined() -> None:
-    assert Muster().choose() is None
-    assert Muster().joined == frozenset()
+    assert RunParticipants().choose() is None
+    assert RunParticipants().joined == frozenset()

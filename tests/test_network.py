@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.membership.directory import open_members
 from coordinator.runs.admin_socket import ask, controlling
-from coordinator.runs.network_run import Pace
+from coordinator.runs.network_run import RunTimeouts
 from coordinator.runs.service import Service
 from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import PolicyRefused
@@ -43,7 +43,9 @@ def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
 
 def test_run_outlives_a_line_that_is_gone_for_most_hospitals(tmp_path: Path) -> None:
     study = read_study(changed("rounds: 2", "rounds: 4"))
-    network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=5, patience=PATIENCE))
+    network = Network(
+        tmp_path, study, pace=RunTimeouts(joining=PATIENCE, step=5, patience=PATIENCE)
+    )
     with network.serving():
         network.start_sites()
         run_id = network.service.start_run(study.digest, test_noise=True)
@@ -168,7 +170,9 @@ def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_return
     """It never answers again; nobody waits for it twice, and the wait is told."""
     step = 15.0
     study = read_study(changed("rounds: 2", "rounds: 400"))
-    network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=step, patience=PATIENCE))
+    network = Network(
+        tmp_path, study, pace=RunTimeouts(joining=PATIENCE, step=step, patience=PATIENCE)
+    )
     with network.serving():
         network.start_sites()
         run_id = network.service.start_run(study.digest, test_noise=True)
@@ -218,7 +222,9 @@ def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_return
 
 def test_a_run_without_enough_hospitals_waits_and_says_for_whom(tmp_path: Path) -> None:
     study = read_study(changed("rounds: 2", "rounds: 400"))
-    network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=5, patience=PATIENCE))
+    network = Network(
+        tmp_path, study, pace=RunTimeouts(joining=PATIENCE, step=5, patience=PATIENCE)
+    )
     with network.serving():
         network.start_sites()
         run_id = network.service.start_run(study.digest, test_noise=True)

@@ -12,7 +12,7 @@ from coordinator.http.documents import MembersOffice
 from protocol.errors import LedgerBroken
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import own_statements
-from tests.network import Network, Pace, Site, until
+from tests.network import Network, RunTimeouts, Site, until
 from tests.patience import PATIENCE
 from tests.studies import changed
 
@@ -42,7 +42,7 @@ def sent(site: Site) -> int:
 @pytest.fixture
 def network(tmp_path: Path) -> Network:
     study = read_study(changed("rounds: 2", f"rounds: {ROUNDS}"))
-    return Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=5, patience=0))
+    return Network(tmp_path, study, pace=RunTimeouts(joining=PATIENCE, step=5, patience=0))
 
 
 def back_up_in_mid_run(network: Network, east: Site, backup: Path) -> tuple[str, int]:

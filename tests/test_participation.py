@@ -12,7 +12,7 @@ from protocol.identity.roster import Member
 from protocol.log.entry import RESULT
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.messages import ENTRY_BYTES, peek_type
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply, Request
@@ -58,8 +58,8 @@ class Attack:
             log_size=head.size, log_root=head.root.hex(), model=model,
         )  # fmt: skip
 
-    def round(self, context: RoundContext, without: Collection[str] = ()) -> SumRound:
-        return SumRound(
+    def round(self, context: RoundContext, without: Collection[str] = ()) -> SecAggServer:
+        return SecAggServer(
             context=context,
             without=without,
             roster=self.federation.roster,
@@ -85,7 +85,9 @@ class Attack:
         request = Request(run_id="run-1", step=step.value, message=message, blob=blob)
         return self.federation.silos[site].answer(request)
 
-    def drive(self, context: RoundContext, until: Step | None = None) -> tuple[SumRound, Replies]:
+    def drive(
+        self, context: RoundContext, until: Step | None = None
+    ) -> tuple[SecAggServer, Replies]:
         """Goes through the steps of a round; returns the machine and the last step's replies."""
         machine, replies = self.round(context), {}
         for step in Step:

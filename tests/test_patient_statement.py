@@ -22,7 +22,7 @@ from silos.config.patient_statement import (
     stays_on_one_side,
 )
 from silos.config.site_file import site_file_of
-from silos.database.database import Hospital, open_hospital, read_hospital
+from silos.database.database import SiteDatabase, open_hospital, read_hospital
 from silos.database.patient_sides import remember_sides, require_same_sides
 from silos.database.tables import PatientSideRow
 from silos.operations.site import approve, describe_request
@@ -190,7 +190,7 @@ def test_a_patient_who_was_forgotten_for_a_study_is_still_remembered(numbered: P
 
 
 @pytest.fixture
-def hospital(tmp_path: Path) -> Iterator[Hospital]:
+def hospital(tmp_path: Path) -> Iterator[SiteDatabase]:
     with closing(open_hospital(tmp_path / "h.db", site="east")) as opened:
         yield opened
 
@@ -198,7 +198,7 @@ def hospital(tmp_path: Path) -> Iterator[Hospital]:
 SIDES: Mapping[str, Partition] = {"ada": TRAIN, "bob": TEST}
 
 
-def test_sides_are_remembered_all_or_none(hospital: Hospital) -> None:
+def test_sides_are_remembered_all_or_none(hospital: SiteDatabase) -> None:
     remember_sides(hospital, SIDES)
     remember_sides(hospital, SIDES)
     with pytest.raises(PolicyRefused, match="1 patients would change sides"):
@@ -208,7 +208,7 @@ def test_sides_are_remembered_all_or_none(hospital: Hospital) -> None:
         require_same_sides(hospital, {"cy": TRAIN, "dan": TRAIN})
 
 
-def test_more_patients_than_one_query_asks_for_are_all_compared(hospital: Hospital) -> None:
+def test_more_patients_than_one_query_asks_for_are_all_compared(hospital: SiteDatabase) -> None:
     many: dict[str, Partition] = {f"p{number}": TRAIN for number in range(1203)}
     remember_sides(hospital, many)
     with pytest.raises(PolicyRefused, match="1203 patients"):

@@ -23,7 +23,7 @@ from compliance.planning import advice as planning
 from compliance.planning import evaluation_forecast, expected_auroc
 from compliance.planning.advice import (
     Mode,
-    Question,
+    PlanningInput,
     advice,
     advise,
     default_delta,
@@ -40,7 +40,7 @@ from protocol.study.study_file import read_study
 from protocol.vectors.score_grid import ScoreGrid
 from tests.studies import TABLE_STUDY
 
-ASKED = Question(patients=(1400, 1050, 700, 560), epsilon=2.0, delta=1e-5, prevalence=0.1)
+ASKED = PlanningInput(patients=(1400, 1050, 700, 560), epsilon=2.0, delta=1e-5, prevalence=0.1)
 COUNTS = st.lists(st.integers(200, 20_000), min_size=3, max_size=6).map(tuple)
 MODES: list[Mode] = ["local", "distributed"]
 

@@ -20,7 +20,7 @@ from coordinator.database.workspace import Workspace
 from coordinator.membership import tables as member_rows
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.secagg.log_proof import SignedHead
-from silos.database.database import Hospital, open_hospital, read_hospital
+from silos.database.database import SiteDatabase, open_hospital, read_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.patient_sides import remember_sides
 from silos.database.tables import Base as HospitalBase
@@ -36,7 +36,7 @@ DOCUMENT = Path(__file__).parent.parent / "docs" / "databases.md"
 
 
 @pytest.fixture
-def hospital(postgres: Server, tmp_path: Path) -> Iterator[Hospital]:
+def hospital(postgres: Server, tmp_path: Path) -> Iterator[SiteDatabase]:
     opened = north(postgres.new_schema(), tmp_path / "blobs")
     yield opened
     opened.close()
@@ -323,7 +323,7 @@ def rights(postgres: Server, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         address = postgres.new_database()
         owned.append(address)
         name = str(parsed(address).database)
-        if heading == "Hospital":
+        if heading == "SiteDatabase":
             north(address, tmp_path / "blobs").close()
         else:
             Store(address).close()
@@ -349,7 +349,7 @@ def require_insert(address: str, base: type[DeclarativeBase], but: Collection[st
 def test_hospitals_role_works_and_may_not_change_what_is_kept(
     rights: Callable[[str], str], tmp_path: Path
 ) -> None:
-    address = rights("Hospital")
+    address = rights("SiteDatabase")
     hospital = north(address, tmp_path / "blobs")
     plan = reserve(hospital)
     send(hospital, plan)

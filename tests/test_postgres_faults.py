@@ -16,7 +16,7 @@ from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from tests.bookings import north, require_spent, reserve, send
 from tests.federation import Federation
 from tests.lossy_wire import Loss, LossyWire
@@ -25,7 +25,7 @@ from tests.studies import changed, small_study
 
 
 @pytest.fixture
-def hospital(postgres: Server, tmp_path: Path) -> Iterator[Hospital]:
+def hospital(postgres: Server, tmp_path: Path) -> Iterator[SiteDatabase]:
     opened = north(postgres.new_schema(), tmp_path / "blobs")
     yield opened
     opened.close()
@@ -41,7 +41,7 @@ def wire(postgres: Server) -> Iterator[LossyWire]:
 
 
 @pytest.fixture
-def distant(postgres: Server, wire: LossyWire, tmp_path: Path) -> Iterator[Hospital]:
+def distant(postgres: Server, wire: LossyWire, tmp_path: Path) -> Iterator[SiteDatabase]:
     """A hospital whose wire to its database may lose something."""
     address = postgres.new_schema().replace(str(postgres.folder), str(wire.folder))
     opened = north(address, tmp_path / "blobs")
@@ -53,7 +53,7 @@ def distant(postgres: Server, wire: LossyWire, tmp_path: Path) -> Iterator[Hospi
 
 
 def test_booking_whose_answer_was_lost_is_found_and_not_made_twice(
-    distant: Hospital, wire: LossyWire
+    distant: SiteDatabase, wire: LossyWire
 ) -> None:
     plan = reserve(distant)
     wire.lose = "answer"
@@ -65,7 +65,7 @@ def test_booking_whose_answer_was_lost_is_found_and_not_made_twice(
 
 @pytest.mark.parametrize("loss", ["question", "question, noticed late"])
 def test_booking_that_never_arrived_is_refused_and_can_be_made_again(
-    distant: Hospital, wire: LossyWire, loss: Loss
+    distant: SiteDatabase, wire: LossyWire, loss: Loss
 ) -> None:
     plan = reserve(distant)
     wire.lose = loss
@@ -78,7 +78,7 @@ def test_booking_that_never_arrived_is_refused_and_can_be_made_again(
 
 @pytest.mark.parametrize("loss", ["question", "answer"])
 def test_booking_that_nobody_can_ask_about_is_said_to_be_unknown_and_found_later(
-    distant: Hospital, wire: LossyWire, loss: Loss, monkeypatch: pytest.MonkeyPatch
+    distant: SiteDatabase, wire: LossyWire, loss: Loss, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.1)
     plan = reserve(distant)
@@ -91,7 +91,7 @@ def test_booking_that_nobody_can_ask_about_is_said_to_be_unknown_and_found_later
 
 
 def test_reservation_whose_answer_was_lost_is_the_one_that_is_returned(
-    distant: Hospital, wire: LossyWire
+    distant: SiteDatabase, wire: LossyWire
 ) -> None:
     distant.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
     wire.lose = "answer"
@@ -111,7 +111,7 @@ def end_connections(postgres: Server) -> None:
 
 
 def test_connection_lost_between_two_bookings_is_made_anew(
-    hospital: Hospital, postgres: Server
+    hospital: SiteDatabase, postgres: Server
 ) -> None:
     plan = reserve(hospital)
     end_connections(postgres)
@@ -120,7 +120,7 @@ def test_connection_lost_between_two_bookings_is_made_anew(
 
 
 def test_connection_lost_within_a_booking_changes_nothing(
-    hospital: Hospital, postgres: Server
+    hospital: SiteDatabase, postgres: Server
 ) -> None:
     reserve(hospital)
     head = hospital.ledger.head
@@ -132,7 +132,7 @@ def test_connection_lost_within_a_booking_changes_nothing(
 
 
 def test_booking_survives_a_server_that_crashed_after_it(
-    hospital: Hospital, postgres: Server
+    hospital: SiteDatabase, postgres: Server
 ) -> None:
     token = send(hospital, reserve(hospital))
     postgres.crash()
@@ -141,7 +141,7 @@ def test_booking_survives_a_server_that_crashed_after_it(
 
 
 def test_server_that_stays_away_is_reported_with_what_to_do(
-    hospital: Hospital, postgres: Server, monkeypatch: pytest.MonkeyPatch
+    hospital: SiteDatabase, postgres: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transactions, "PATIENCE_SECONDS", 0.1)
     plan = reserve(hospital)

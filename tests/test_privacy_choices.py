@@ -15,7 +15,7 @@ from protocol.study.privacy import DistributedPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import Summary, open_summary, sign_summary
-from silos.rounds.rollback_evidence import OwnWords
+from silos.rounds.rollback_evidence import SignedLedgerHeads
 from silos.rounds.silo import Silo
 from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed
@@ -116,11 +116,11 @@ def test_record_level_run_says_so(tmp_path: Path) -> None:
     assert {word.unit for word in federation.join().values()} == {"record"}
 
 
-def settled(federation: Federation, site: str) -> tuple[Summary, OwnWords]:
+def settled(federation: Federation, site: str) -> tuple[Summary, SignedLedgerHeads]:
     """What a site signs at the end of a run, as the consortium keeps it."""
     word = federation.silos[site].leave(federation.run_id)
     summary = open_summary(word, federation.roster.key_of(site))
-    return summary, OwnWords(summaries=(word,))
+    return summary, SignedLedgerHeads(summaries=(word,))
 
 
 def test_hospital_with_an_older_ledger_than_it_signed_does_not_start(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_words_that_somebody_else_signed_stop_nobody(tmp_path: Path) -> None:
     forged = sign_summary(
         Summary(**{**vars(summary), "ledger_head": "f" * 64}), SigningKey.generate()
     )
-    words = OwnWords(summaries=(forged,), masked=(b"no message",))
+    words = SignedLedgerHeads(summaries=(forged,), masked=(b"no message",))
     own = federation.silos["east"].member
     assert words.ledger_heads(own.site, [own.public_key]) == ()
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from protocol.errors import WorkspaceRefused
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.tables import Base
@@ -22,18 +22,18 @@ def place(place_of: Callable[[str], Path | str]) -> Path | str:
 
 
 @pytest.fixture
-def opened(place: Path | str, tmp_path: Path) -> Callable[[], Hospital]:
+def opened(place: Path | str, tmp_path: Path) -> Callable[[], SiteDatabase]:
     return lambda: open_hospital(place, site="north", blobs=tmp_path / "north-blobs")
 
 
 @pytest.fixture
-def hospital(opened: Callable[[], Hospital]) -> Iterator[Hospital]:
+def hospital(opened: Callable[[], SiteDatabase]) -> Iterator[SiteDatabase]:
     found = opened()
     yield found
     found.close()
 
 
-def everything(hospital: Hospital, place: Path | str) -> bytes:
+def everything(hospital: SiteDatabase, place: Path | str) -> bytes:
     """All that a database holds: every cell, and of a file every byte, its log included."""
     with hospital.connection() as connection:
         rows = [row for table in Base.metadata.sorted_tables
@@ -46,7 +46,7 @@ def holds(found: bytes, secret: bytes) -> bool:
     return secret in found or secret.hex().encode() in found or repr(secret).encode() in found
 
 
-def test_no_database_ever_holds_a_private_key(hospital: Hospital, place: Path | str) -> None:
+def test_no_database_ever_holds_a_private_key(hospital: SiteDatabase, place: Path | str) -> None:
     keys = IdentityKeys(hospital)
     secrets = [hospital.split_key, keys.own.to_bytes(), keys.make_next().to_bytes()]
     JoinedRuns(hospital).record("run", study="s" * 64, state=RunState.JOINED)
@@ -56,7 +56,7 @@ def test_no_database_ever_holds_a_private_key(hospital: Hospital, place: Path | 
     assert [holds(found, secret) for secret in secrets] == [False] * 4
 
 
-def test_files_of_keys_are_for_their_owner_alone(hospital: Hospital) -> None:
+def test_files_of_keys_are_for_their_owner_alone(hospital: SiteDatabase) -> None:
     IdentityKeys(hospital).make_next()
     folder = hospital.keys.folder
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
@@ -70,7 +70,9 @@ def files_with(folder: Path, secret: bytes) -> list[Path]:
             and holds(path.read_bytes(), secret)]  # fmt: skip
 
 
-def test_key_that_was_replaced_is_in_no_file_any_more(hospital: Hospital, tmp_path: Path) -> None:
+def test_key_that_was_replaced_is_in_no_file_any_more(
+    hospital: SiteDatabase, tmp_path: Path
+) -> None:
     keys = IdentityKeys(hospital)
     before, never_named = keys.own, keys.make_next()
     assert len(files_with(tmp_path, before.to_bytes())) == 1
@@ -80,7 +82,7 @@ def test_key_that_was_replaced_is_in_no_file_any_more(hospital: Hospital, tmp_pa
     assert keys.former() == (before.public.hex(),)
 
 
-def test_key_of_an_open_run_is_kept_until_the_run_has_ended(hospital: Hospital) -> None:
+def test_key_of_an_open_run_is_kept_until_the_run_has_ended(hospital: SiteDatabase) -> None:
     keys, runs, before = IdentityKeys(hospital), JoinedRuns(hospital), IdentityKeys(hospital).own
     runs.record("run", study="s" * 64, state=RunState.JOINED)
     TrustedRosters(hospital).leave("a trial")
@@ -109,7 +111,7 @@ def test_database_of_before_does_not_cost_the_hospital_its_newest_key(tmp_path: 
 
 
 def test_keys_without_their_database_do_not_get_a_new_ledger(
-    opened: Callable[[], Hospital], tmp_path: Path, place: Path | str,
+    opened: Callable[[], SiteDatabase], tmp_path: Path, place: Path | str,
     place_of: Callable[[str], Path | str],
 ) -> None:  # fmt: skip
     opened().close()
@@ -118,7 +120,7 @@ def test_keys_without_their_database_do_not_get_a_new_ledger(
 
 
 def test_database_without_its_keys_is_refused_with_what_to_do(
-    opened: Callable[[], Hospital], tmp_path: Path
+    opened: Callable[[], SiteDatabase], tmp_path: Path
 ) -> None:
     opened().close()
     split = tmp_path / "north-keys" / "split.key"
@@ -139,7 +141,7 @@ def test_database_without_its_keys_is_refused_with_what_to_do(
 
 
 def test_keys_may_be_credentials_of_systemd(
-    opened: Callable[[], Hospital], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[[], SiteDatabase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = opened()
     own, split = before.identity_key, before.split_key

@@ -20,7 +20,7 @@ from collegium.redteam.adversary import Claim, hospital_at, views_of
 from collegium.redteam.attack import red_team
 from collegium.redteam.evaluation import evaluation_checks
 from collegium.redteam.findings import Target
-from collegium.redteam.harness import Chances, build_model
+from collegium.redteam.harness import AttackRandomness, build_model
 from collegium.redteam.noise import Audit, conformance, one_run_audits
 from collegium.redteam.patients import patient_checks
 from collegium.redteam.records import inversion, trained_model
@@ -36,7 +36,7 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.keystream import Keystream
 from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
-from silos.training.randomness import Entropy, FixedEntropy, Moment
+from silos.training.randomness import DrawContext, Entropy, FixedEntropy
 from silos.training.trainer import Trainer
 from tests.faults import (
     BatchClip,
@@ -103,8 +103,8 @@ LONG_SHARED = read_study(
 )
 
 
-def chances(entropy: Entropy | None = None) -> Chances:
-    return Chances(
+def chances(entropy: Entropy | None = None) -> AttackRandomness:
+    return AttackRandomness(
         entropy=entropy or FixedEntropy(7, simulated=True), random=np.random.default_rng(7)
     )
 
@@ -300,7 +300,7 @@ def test_weak_noise_in_the_evaluation_is_caught(
 @both_modes
 def test_evaluation_noise_that_repeats_is_caught(study: Study) -> None:
     class Same(FixedEntropy):
-        def stream(self, moment: Moment) -> Keystream:
+        def stream(self, moment: DrawContext) -> Keystream:
             return super().stream(replace(moment, round=0))
 
     found = failures_in_evaluation(study, entropy=Same(7, simulated=True))

@@ -14,7 +14,7 @@ from collegium.redteam import noise as redteam_noise
 from collegium.redteam import records as redteam_records
 from collegium.redteam import run as redteam_run
 from collegium.redteam.findings import Findings
-from collegium.redteam.harness import Chances
+from collegium.redteam.harness import AttackRandomness
 from collegium.redteam.run import Places, red_team_run
 from collegium.simulation.consortium import simulated_split_key
 from compliance.audit_log import NewEntry
@@ -102,7 +102,7 @@ def made(folder: Path, study: Study) -> Hospitals:
 def attacked(federation: Hospitals, make: type[Trainer] = Trainer) -> Findings:
     places = Places(out=federation.workspace.root, data=federation.data)
     entropy = FixedEntropy(7, simulated=True)
-    chances = Chances(entropy=entropy, random=np.random.default_rng(7))
+    chances = AttackRandomness(entropy=entropy, random=np.random.default_rng(7))
     return red_team_run("run", places, QUIET, make, chances)
 
 

@@ -14,7 +14,7 @@ from coordinator.rounds.conduct import Conduct, conduct_from
 from coordinator.rounds.standing import NAMED, SUSPECTED
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, QuorumLost, RunLost, SumRefused
-from protocol.secagg.client import SiloRound
+from protocol.secagg.client import SecAggClient
 from protocol.secagg.context import RoundContext
 from protocol.secagg.masking import apply_masks
 from protocol.secagg.server import Step
@@ -96,13 +96,15 @@ def conduct_of(federation: Federation) -> list[Conduct]:
     return [conduct_from(row.conduct_json) for row in rows_of(federation)]
 
 
-def dishonest(monkeypatch: pytest.MonkeyPatch, site: str, kind: Callable[..., SiloRound]) -> None:
+def dishonest(
+    monkeypatch: pytest.MonkeyPatch, site: str, kind: Callable[..., SecAggClient]
+) -> None:
     """Gives one hospital another state machine."""
 
-    def machine(**arguments: object) -> SiloRound:
-        return (kind if arguments["site"] == site else SiloRound)(**arguments)  # type: ignore[arg-type]
+    def machine(**arguments: object) -> SecAggClient:
+        return (kind if arguments["site"] == site else SecAggClient)(**arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("silos.rounds.participation.SiloRound", machine)
+    monkeypatch.setattr("silos.rounds.participation.SecAggClient", machine)
 
 
 # --- the same draw ---------------------------------------------------------------------------
@@ -270,7 +272,7 @@ def test_a_round_is_not_begun_more_often_than_the_study_says(tmp_path: Path) -> 
 # --- noise -----------------------------------------------------------------------------------
 
 
-class WrongMask(SiloRound):
+class WrongMask(SecAggClient):
     """A hospital whose masks do not cancel."""
 
     def mask(self, vector: Words, **rest: Any) -> memoryview:
@@ -302,7 +304,7 @@ def test_noise_costs_nobody_more_than_the_spare_draws(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     federation = Federation(tmp_path, spare(1, text), budget=60.0)
-    monkeypatch.setattr("silos.rounds.participation.SiloRound", WrongMask)
+    monkeypatch.setattr("silos.rounds.participation.SecAggClient", WrongMask)
     with pytest.raises(SumRefused, match="training round 1: the sum is longer"):
         federation.run()
     assert [draw for _, _, draw, _ in draws_of(federation)] == [0, 1]
@@ -315,13 +317,13 @@ def test_noise_in_the_evaluation_costs_no_more_than_its_attempts(
 ) -> None:
     class Late(WrongMask):
         def mask(self, vector: Words, **rest: Any) -> memoryview:
-            kind = WrongMask if self.context.purpose == "evaluation" else SiloRound
+            kind = WrongMask if self.context.purpose == "evaluation" else SecAggClient
             return kind.mask(self, vector, **rest)
 
     federation = Federation(
         tmp_path, read_study(ONE_ROUND.replace("bins: 8", "bins: 8, attempts: 2"))
     )
-    monkeypatch.setattr("silos.rounds.participation.SiloRound", Late)
+    monkeypatch.setattr("silos.rounds.participation.SecAggClient", Late)
     with pytest.raises(SumRefused, match="evaluation round 2"):
         federation.run()
     assert max(paid_by(federation, site, "evaluation") for site in federation.silos) == 2
@@ -331,7 +333,7 @@ def test_where_draws_are_free_every_site_is_left_out_in_its_turn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     federation = Federation(tmp_path, read_study(NO_PRIVACY))
-    monkeypatch.setattr("silos.rounds.participation.SiloRound", WrongMask)
+    monkeypatch.setattr("silos.rounds.participation.SecAggClient", WrongMask)
     with pytest.raises(SumRefused, match="training round 1: the sum is longer"):
         federation.run()
     left_out = [tuple(conduct.left_out) for conduct in conduct_of(federation)]
@@ -344,7 +346,7 @@ def test_what_sums_cannot_tell_apart_is_recorded_as_a_set_whatever_the_names(
 ) -> None:
     class Sometimes(WrongMask):
         def mask(self, vector: Words, **rest: Any) -> memoryview:
-            kind = WrongMask if victim in (self._senders or ()) else SiloRound
+            kind = WrongMask if victim in (self._senders or ()) else SecAggClient
             return kind.mask(self, vector, **rest)
 
     text = NO_PRIVACY.replace("rounds: 1", "rounds: 3")
@@ -361,7 +363,7 @@ def test_what_sums_cannot_tell_apart_is_recorded_as_a_set_whatever_the_names(
 # --- who answered wrongly --------------------------------------------------------------------
 
 
-class FalseDealer(SiloRound):
+class FalseDealer(SecAggClient):
     """A hospital that deals shares of another secret than the one it advertised."""
 
     def share(self, adverts: bytes) -> tuple[bytes, bytes]:
@@ -408,8 +410,10 @@ def test_a_run_ends_when_too_few_have_answered_rightly(
 ) -> None:
     federation = Federation(tmp_path, read_study(ONE_ROUND))
     monkeypatch.setattr(
-        "silos.rounds.participation.SiloRound",
-        lambda **given: (FalseDealer if given["site"] in ("west", "east") else SiloRound)(**given),
+        "silos.rounds.participation.SecAggClient",
+        lambda **given: (FalseDealer if given["site"] in ("west", "east") else SecAggClient)(
+            **given
+        ),
     )
     with pytest.raises(FederationError, match="fewer than 3 sites have answered rightly") as caught:
         federation.run()

@@ -21,7 +21,7 @@ from compliance.privacy.events import SampledGaussian
 from compliance.privacy.renyi import rdp
 from protocol.errors import BudgetSpent, LedgerBroken, PolicyRefused, StoreBroken
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from tests.databases import allow_updates, run_sql
 from tests.memory_heads import MemoryHeads
 from tests.test_ledger import QUIET, FakeStorage
@@ -195,7 +195,7 @@ def place(place_of: Callable[[str], Path | str]) -> Path | str:
 
 
 @pytest.fixture
-def north(place: Path | str, tmp_path: Path) -> Iterator[Hospital]:
+def north(place: Path | str, tmp_path: Path) -> Iterator[SiteDatabase]:
     hospital = open_hospital(place, site="north", blobs=tmp_path / "north-blobs")
     hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by=OFFICER)
     yield hospital
@@ -214,7 +214,7 @@ def forget_entries_after(place: Path | str, number: int) -> None:
     run_sql(place, f"DELETE FROM ledger_entry WHERE number > {number}")  # noqa: S608
 
 
-def test_every_release_is_listed_outside_the_database(north: Hospital) -> None:
+def test_every_release_is_listed_outside_the_database(north: SiteDatabase) -> None:
     plan = reserve(north.ledger, "run-1", 100)
     tokens = [send(north.ledger, plan, f"c{number}", 10) for number in range(3)]
     north.ledger.settle(plan)
@@ -224,7 +224,7 @@ def test_every_release_is_listed_outside_the_database(north: Hospital) -> None:
 
 
 def test_a_ledger_set_back_in_mid_run_sends_and_reserves_nothing(
-    north: Hospital, place: Path | str
+    north: SiteDatabase, place: Path | str
 ) -> None:
     plan = reserve(north.ledger, "run-1", 100)
     send(north.ledger, plan, "round 0", 10)
@@ -242,7 +242,7 @@ def test_a_ledger_set_back_in_mid_run_sends_and_reserves_nothing(
             work()
 
 
-def test_what_never_left_may_be_lost(north: Hospital, place: Path | str) -> None:
+def test_what_never_left_may_be_lost(north: SiteDatabase, place: Path | str) -> None:
     """A backup from after a run's last release is no older copy, though its settling is lost."""
     spend(north.ledger, "run-1", 10)
     forget_entries_after(place, 2)
@@ -252,7 +252,7 @@ def test_what_never_left_may_be_lost(north: Hospital, place: Path | str) -> None
 
 @pytest.mark.parametrize("lost", ["removed", "another hospital's"])
 def test_a_ledger_without_its_list_books_nothing_until_people_say_so(
-    north: Hospital, lost: str
+    north: SiteDatabase, lost: str
 ) -> None:
     plan = reserve(north.ledger, "run-1", 100)
     token = send(north.ledger, plan, "round 0", 10)
@@ -274,7 +274,7 @@ def test_a_ledger_without_its_list_books_nothing_until_people_say_so(
 
 
 def test_an_older_copy_is_not_accepted_while_the_list_is_there(
-    north: Hospital, place: Path | str
+    north: SiteDatabase, place: Path | str
 ) -> None:
     spend(north.ledger, "run-1", 10)
     forget_entries_after(place, 1)
@@ -294,7 +294,7 @@ def test_a_new_database_does_not_take_the_place_of_one_that_has_spent(tmp_path: 
         open_hospital(path, site="north")
 
 
-def test_a_crash_between_booking_and_listing_is_made_good(north: Hospital) -> None:
+def test_a_crash_between_booking_and_listing_is_made_good(north: SiteDatabase) -> None:
     plan = reserve(north.ledger, "run-1", 100)
     before = north.ledger_heads.path.read_bytes()
     token = send(north.ledger, plan, "round 0", 10)
@@ -307,7 +307,7 @@ def test_a_crash_between_booking_and_listing_is_made_good(north: Hospital) -> No
 
 
 def test_a_release_that_cannot_be_listed_does_not_leave_and_is_paid_once(
-    north: Hospital, monkeypatch: pytest.MonkeyPatch
+    north: SiteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = reserve(north.ledger, "run-1", 100)
 
@@ -374,7 +374,7 @@ def test_a_lost_part_is_charged_at_the_order_at_which_it_costs_more(tmp_path: Pa
 
 
 def test_a_copy_that_was_stopped_by_its_list_is_written_off_at_the_whole_budget(
-    north: Hospital, place: Path | str
+    north: SiteDatabase, place: Path | str
 ) -> None:
     """Nothing was spent since the fork, so nothing is counted beyond the budget."""
     spend(north.ledger, "run-1", 60)
@@ -467,7 +467,7 @@ def test_no_history_of_copies_is_written_off_too_cheaply(acts: list[tuple[str, i
 
 
 def test_a_withdrawal_that_is_removed_does_not_let_the_study_run_again(
-    north: Hospital, place: Path | str
+    north: SiteDatabase, place: Path | str
 ) -> None:
     approvals = approvals_of(north)
     approvals.approve(STUDY, approver=OFFICER, approvers=[OFFICER])
@@ -486,7 +486,7 @@ def test_a_withdrawal_that_is_removed_does_not_let_the_study_run_again(
         approvals.approve(STUDY, approver=OFFICER, approvers=[OFFICER])
 
 
-def test_decisions_that_may_have_been_lost_end_every_approval(north: Hospital) -> None:
+def test_decisions_that_may_have_been_lost_end_every_approval(north: SiteDatabase) -> None:
     approvals = approvals_of(north)
     for study in (STUDY, "b" * 64):
         approvals.approve(study, approver=OFFICER, approvers=[OFFICER])
@@ -500,7 +500,7 @@ def test_decisions_that_may_have_been_lost_end_every_approval(north: Hospital) -
     approvals.require(STUDY, approvers=[OFFICER], needed=1)
 
 
-def test_decisions_and_releases_are_listed_apart(north: Hospital) -> None:
+def test_decisions_and_releases_are_listed_apart(north: SiteDatabase) -> None:
     approvals_of(north).approve(STUDY, approver=OFFICER, approvers=[OFFICER])
     spend(north.ledger, "run-1", 10)
     assert north.approval_heads.newest().number == 1
@@ -508,7 +508,7 @@ def test_decisions_and_releases_are_listed_apart(north: Hospital) -> None:
 
 
 def test_rows_that_were_changed_and_sealed_again_miss_the_listed_head(
-    north: Hospital, place: Path | str
+    north: SiteDatabase, place: Path | str
 ) -> None:
     """Whoever owns the database can make a chain that agrees with itself, but not with the list."""
     spend(north.ledger, "run-1", 10)

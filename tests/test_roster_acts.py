@@ -8,7 +8,7 @@ import pytest
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.fingerprints import spoken
 from protocol.identity.roster import Member, Roster, SignedRoster, SigningKey, sign_roster
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.database.trusted_rosters import TrustedRosters
 from silos.operations.roster import refresh, sign_over
 from tests.consortium_home import ConsortiumHome
@@ -17,14 +17,14 @@ from tests.rosters import roster_with
 
 
 @pytest.fixture
-def east(tmp_path: Path) -> Iterator[Hospital]:
+def east(tmp_path: Path) -> Iterator[SiteDatabase]:
     hospital = open_hospital(tmp_path / "hospital.db", site="east")
     yield hospital
     hospital.close()
 
 
 @pytest.fixture
-def consortium(tmp_path: Path, east: Hospital) -> Iterator[ConsortiumHome]:
+def consortium(tmp_path: Path, east: SiteDatabase) -> Iterator[ConsortiumHome]:
     """East and north are enrolled, and a founding roster of both is proposed."""
     opened = ConsortiumHome(tmp_path / "coordinator")
     opened.keys["east"] = SigningKey.from_bytes(east.identity_key)
@@ -47,7 +47,7 @@ def let_north_sign(consortium: ConsortiumHome) -> None:
 
 
 def test_a_founding_roster_is_trusted_once_everybody_signed(
-    consortium: ConsortiumHome, east: Hospital
+    consortium: ConsortiumHome, east: SiteDatabase
 ) -> None:
     roster, line = proposed(consortium), MemoryLine(consortium, east)
     assert sign_over(east, line, roster.digest, consortium.authority.identity) == (roster, False)
@@ -57,7 +57,7 @@ def test_a_founding_roster_is_trusted_once_everybody_signed(
 
 
 def test_the_last_signature_makes_the_roster_trusted_at_once(
-    consortium: ConsortiumHome, east: Hospital
+    consortium: ConsortiumHome, east: SiteDatabase
 ) -> None:
     roster = proposed(consortium)
     let_north_sign(consortium)
@@ -69,7 +69,7 @@ def test_the_last_signature_makes_the_roster_trusted_at_once(
 
 @pytest.mark.parametrize("digits", [0, 8, 32, 63, "00000000", "0" * 64])
 def test_another_digest_or_a_part_of_it_signs_nothing(
-    consortium: ConsortiumHome, east: Hospital, digits: int | str
+    consortium: ConsortiumHome, east: SiteDatabase, digits: int | str
 ) -> None:
     """Security review, finding 6: eight digits of three rosters collide within minutes."""
     typed = digits if isinstance(digits, str) else proposed(consortium).digest[:digits]
@@ -81,14 +81,14 @@ def test_another_digest_or_a_part_of_it_signs_nothing(
 
 
 def test_digits_may_be_typed_in_the_groups_that_are_read_out(
-    consortium: ConsortiumHome, east: Hospital
+    consortium: ConsortiumHome, east: SiteDatabase
 ) -> None:
     digest = proposed(consortium).digest.upper()
     sign_over(east, MemoryLine(consortium, east), spoken(digest), consortium.authority.identity)
     assert refresh(east, MemoryLine(consortium, east)).proposed is not None
 
 
-def test_nothing_proposed_means_nothing_to_sign(tmp_path: Path, east: Hospital) -> None:
+def test_nothing_proposed_means_nothing_to_sign(tmp_path: Path, east: SiteDatabase) -> None:
     empty = ConsortiumHome(tmp_path / "empty")
     with pytest.raises(PolicyRefused, match="no roster waits for signatures"):
         sign_over(east, MemoryLine(empty, east), "0" * 64, empty.authority.identity)
@@ -96,7 +96,7 @@ def test_nothing_proposed_means_nothing_to_sign(tmp_path: Path, east: Hospital) 
 
 
 def test_a_roster_that_leaves_out_a_trusted_one_is_not_signed(
-    consortium: ConsortiumHome, east: Hospital
+    consortium: ConsortiumHome, east: SiteDatabase
 ) -> None:
     own = SigningKey.from_bytes(east.identity_key)
     alone = roster_with((Member(site="east", public_key=own.public.hex()),))

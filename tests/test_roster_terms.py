@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.membership.rosters import Rosters
-from coordinator.runs.network_run import Pace
+from coordinator.runs.network_run import RunTimeouts
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import (
     MOST_ROSTER_LIFE,
@@ -21,7 +21,7 @@ from protocol.identity.roster import (
 from protocol.identity.timestamps import read_time, write_time
 from protocol.transport.enrolment import RosterNews, to_bytes
 from silos.config.coordinator_identity import require_coordinator
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.trusted_rosters import SUCCESSOR_GRACE, TrustedRosters
 from silos.operations.roster import refresh, sign_over
@@ -50,14 +50,14 @@ def time() -> Time:
 
 
 @pytest.fixture
-def east(tmp_path: Path, time: Time) -> Iterator[Hospital]:
+def east(tmp_path: Path, time: Time) -> Iterator[SiteDatabase]:
     hospital = open_hospital(tmp_path / "east.db", site="east", clock=time)
     yield hospital
     hospital.close()
 
 
 @pytest.fixture
-def home(tmp_path: Path, east: Hospital) -> Iterator[ConsortiumHome]:
+def home(tmp_path: Path, east: SiteDatabase) -> Iterator[ConsortiumHome]:
     """A consortium that east has founded with three others."""
     made = ConsortiumHome(tmp_path / "coordinator")
     made.enrol(*OTHERS)
@@ -83,14 +83,14 @@ class Keeps:
         return b"kept"
 
 
-def trusted(east: Hospital) -> Roster:
+def trusted(east: SiteDatabase) -> Roster:
     roster = TrustedRosters(east).newest()
     assert roster is not None
     return roster
 
 
 def test_member_that_was_signed_out_is_not_kept_in_by_keeping_the_roster_back(
-    home: ConsortiumHome, east: Hospital, time: Time, tmp_path: Path
+    home: ConsortiumHome, east: SiteDatabase, time: Time, tmp_path: Path
 ) -> None:
     """Security review, finding 11: a frozen roster kept a removed member in for ever."""
     home.members.revoke("west", "key stolen")
@@ -115,7 +115,7 @@ def test_member_that_was_signed_out_is_not_kept_in_by_keeping_the_roster_back(
 
 
 def test_signature_is_remembered_before_it_leaves(
-    home: ConsortiumHome, east: Hospital, time: Time
+    home: ConsortiumHome, east: SiteDatabase, time: Time
 ) -> None:
     """Whatever becomes of the line: the coordinator may have it."""
     home.members.revoke("west", "key stolen")
@@ -132,7 +132,7 @@ def test_signature_is_remembered_before_it_leaves(
 
 
 def test_nothing_begins_under_a_roster_that_has_expired(
-    home: ConsortiumHome, east: Hospital, time: Time
+    home: ConsortiumHome, east: SiteDatabase, time: Time
 ) -> None:
     rosters, one = TrustedRosters(east), trusted(east)
     assert timedelta(days=364) < read_time(one.valid_until) - time.now <= ROSTER_LIFE
@@ -144,7 +144,7 @@ def test_nothing_begins_under_a_roster_that_has_expired(
 
 
 def test_renewed_roster_follows_one_that_has_expired(
-    home: ConsortiumHome, east: Hospital, time: Time
+    home: ConsortiumHome, east: SiteDatabase, time: Time
 ) -> None:
     one = trusted(east)
     home.clock.now = time.now = read_time(one.valid_until) + timedelta(days=20)
@@ -161,7 +161,7 @@ def test_renewed_roster_follows_one_that_has_expired(
 
 @pytest.mark.parametrize("days", [-800, -400, -2, 2, 400])
 def test_roster_that_is_past_or_too_long_ahead_is_not_signed(
-    home: ConsortiumHome, east: Hospital, time: Time, days: int
+    home: ConsortiumHome, east: SiteDatabase, time: Time, days: int
 ) -> None:
     """What a wrong clock does: here the hospital's is days off."""
     home.members.revoke("west", "key stolen")
@@ -188,7 +188,7 @@ def another(home: ConsortiumHome, field: str) -> CoordinatorIdentity:
 
 @pytest.mark.parametrize("field", ["public_key", "root"])
 def test_roster_of_another_coordinator_is_not_signed(
-    home: ConsortiumHome, east: Hospital, field: str
+    home: ConsortiumHome, east: SiteDatabase, field: str
 ) -> None:
     """Security review, finding 13: each hospital could be given another signing key."""
     home.members.revoke("west", "key stolen")
@@ -206,7 +206,7 @@ def test_roster_of_another_coordinator_is_not_signed(
 
 
 def test_hospital_begins_no_run_and_no_round_when_the_week_is_over(tmp_path: Path) -> None:
-    network = Network(tmp_path, small_study(), pace=Pace(joining=PATIENCE, step=60.0))
+    network = Network(tmp_path, small_study(), pace=RunTimeouts(joining=PATIENCE, step=60.0))
     east, clock = network.sites["east"], Time()
     east.clock = clock
     with network.serving():

@@ -11,7 +11,7 @@ from coordinator.membership.directory import open_members
 from protocol.identity.roster import Roster, sign_roster
 from protocol.study.study_file import read_study
 from silos.config.credentials import Credentials
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.network.client import Wire
 from silos.network.enrolment import enrol
@@ -23,7 +23,7 @@ from tests.studies import changed, small_study
 
 
 @contextmanager
-def at(site: Site) -> Iterator[tuple[Hospital, Wire]]:
+def at(site: Site) -> Iterator[tuple[SiteDatabase, Wire]]:
     """A hospital's database and its line, as a command beside the supervisor opens them."""
     hospital = site.open()
     keys, tls = IdentityKeys(hospital), Credentials(site.home / "tls", site.name)

@@ -13,12 +13,12 @@ from protocol.study.study_file import read_study
 from protocol.transport.requests import Delivery
 from protocol.transport.run_announcement import sign_end
 from protocol.transport.steps import JOIN_REFUSED
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.operations.runs import end_part, leave_run
 from tests.bookings import PLAN, send
 from tests.hospital_home import OFFICER, make_east
-from tests.network import Network, Pace, until
+from tests.network import Network, RunTimeouts, until
 from tests.patience import PATIENCE
 from tests.studies import changed
 from tests.test_silo_commands import Person, person
@@ -28,12 +28,12 @@ __all__ = ["person"]
 STUDY = "s" * 64
 
 
-def rho_of(hospital: Hospital, state: State) -> Rho:
+def rho_of(hospital: SiteDatabase, state: State) -> Rho:
     with hospital.transaction() as book:
         return sum((entry.rho for entry in book.entries() if entry.state is state), NOTHING)
 
 
-def budget_of(hospital: Hospital) -> Budget:
+def budget_of(hospital: SiteDatabase) -> Budget:
     with hospital.transaction() as book:
         budget = book.budget()
     assert budget is not None
@@ -125,7 +125,7 @@ def test_a_run_that_was_left_is_never_joined_again(home: Path) -> None:
 
 def test_a_hospital_at_work_leaves_and_the_others_go_on(tmp_path: Path) -> None:
     study = read_study(changed("rounds: 2", "rounds: 8"))
-    network = Network(tmp_path, study, pace=Pace(joining=PATIENCE, step=20, patience=0))
+    network = Network(tmp_path, study, pace=RunTimeouts(joining=PATIENCE, step=20, patience=0))
     east = network.sites["east"]
     with network.serving():
         network.start_sites()

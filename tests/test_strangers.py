@@ -24,8 +24,8 @@ from coordinator.http import api as server
 from coordinator.http import connection_limits as door
 from coordinator.http import enrolment as enrolment_server
 from coordinator.http import protocol_limits as gate
-from coordinator.http.connection_limits import Guest, House
-from coordinator.http.rate_limits import StrangerLog, Tally
+from coordinator.http.connection_limits import ConnectionTable, LimitedConnection
+from coordinator.http.rate_limits import RateCounter, StrangerLog
 from coordinator.membership.authority import Authority, utc_now
 from coordinator.membership.directory import open_members
 from protocol.encoding import blob_digest
@@ -77,7 +77,7 @@ def east(network: Network) -> Caller:
 @pytest.fixture(autouse=True)
 def fresh_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests did from this address does not count."""
-    monkeypatch.setattr(gate.STRANGERS, "_lines", Tally())
+    monkeypatch.setattr(gate.STRANGERS, "_lines", RateCounter())
 
 
 @pytest.fixture
@@ -636,7 +636,7 @@ def test_wrong_tokens_open_nothing_and_keep_nobody_out(
 
 def test_tally_forgets_after_a_minute_and_is_bounded() -> None:
     now = [0.0]
-    tally = Tally(clock=lambda: now[0])
+    tally = RateCounter(clock=lambda: now[0])
     assert [tally.count("2001:db8::1"), tally.count("2001:db8::2")] == [1, 2]
     assert tally.count("2001:db9::3") == 1  # another network
     now[0] = 61.0
@@ -657,13 +657,13 @@ def test_log_about_one_address_is_bounded(caplog: pytest.LogCaptureFixture) -> N
 # --- connections ---
 
 
-def guests(house: House, *addresses: str) -> list[Guest]:
+def guests(house: ConnectionTable, *addresses: str) -> list[LimitedConnection]:
     """Connections that knocked, in this order; whoever was not admitted is closed."""
     made = []
     for address in addresses:
         one, other = socket.socketpair()
         other.close()
-        guest = Guest(fileno=one.detach())
+        guest = LimitedConnection(fileno=one.detach())
         guest.house, guest.address, guest.block = house, address, address
         if not house.admit(guest):
             guest.close()
@@ -674,7 +674,7 @@ def guests(house: House, *addresses: str) -> list[Guest]:
 def test_house_takes_so_many_from_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a hospital behind an attacker's address gets in too, if it is quick."""
     monkeypatch.setattr(door, "MOST_FROM_ONE_ADDRESS", 2)
-    house = House()
+    house = ConnectionTable()
     other, *made = guests(house, "10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1")
     assert made[0].reason == "the place was needed"
     assert list(house._strangers) == [other, *made[1:]]
@@ -691,7 +691,7 @@ def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(door, "MOST_CONNECTIONS", 3)
-    house = House()
+    house = ConnectionTable()
     known, first, second = guests(house, "10.0.0.1", "10.0.0.2", "10.0.0.3")
     house.introduce(known, "east")
     [third] = guests(house, "10.0.0.4")
@@ -702,7 +702,7 @@ def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
 
 
 def test_hospital_that_comes_again_and_again_keeps_its_newest_connections() -> None:
-    house = House()
+    house = ConnectionTable()
     made = guests(house, *["10.0.0.1"] * (door.MOST_OF_ONE_SITE + 2))
     for guest in made:
         house.introduce(guest, "east")

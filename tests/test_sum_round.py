@@ -4,7 +4,7 @@ import pytest
 
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from tests.contexts import context_of, site_names
 from tests.sum_federation import FIRST, LEDGER_HEAD, Federation, reached
 
@@ -37,7 +37,9 @@ def test_lost_round_stays_over() -> None:
 def test_coordinator_needs_the_roster_of_the_context() -> None:
     federation = Federation(3)
     with pytest.raises(MessageRefused, match="the context names another roster"):
-        SumRound(context=context_of(3), roster=federation.roster, key=federation.coordinator_key)
+        SecAggServer(
+            context=context_of(3), roster=federation.roster, key=federation.coordinator_key
+        )
 
 
 def test_coordinator_learns_hashes_and_ledger_heads_of_the_survivors() -> None:

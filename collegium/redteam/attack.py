@@ -18,7 +18,7 @@ from rich.console import Console
 
 from collegium.redteam.adversary import views_of
 from collegium.redteam.findings import Findings, Target
-from collegium.redteam.harness import Chances, MakeTrainer
+from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.noise import conformance, one_run_audits
 from collegium.redteam.records import Parts, inversion, membership, membership_of
 from collegium.simulation.consortium import Settings
@@ -51,7 +51,7 @@ def red_team(
     out: Path,
     console: Console,
     make: MakeTrainer = Trainer,
-    chances: Chances | None = None,
+    chances: AttackRandomness | None = None,
 ) -> Findings:
     """Attacks a target; writes ``redteam.json`` and ``redteam.html`` to ``out``.
 
@@ -74,7 +74,7 @@ def red_team(
         "The attacker plays the hospitals' trainers, in this process. On real patients' records "
         "the page is for those hospitals' own eyes."
     )
-    findings = attack(target, hospitals, console, make, chances or Chances())
+    findings = attack(target, hospitals, console, make, chances or AttackRandomness())
     document = page(findings)
     (out / "redteam.json").write_text(render_json(document), encoding="utf-8")
     (out / "redteam.html").write_text(render_html(document), encoding="utf-8")
@@ -87,7 +87,7 @@ def attack(
     hospitals: Mapping[str, Parts],
     console: Console,
     make: MakeTrainer,
-    chances: Chances,
+    chances: AttackRandomness,
 ) -> Findings:
     """Runs all four parts; ``hospitals`` holds each site's training and test records."""
     seconds: dict[str, float] = {}

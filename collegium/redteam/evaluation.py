@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collegium.redteam.adversary import Claim
-from collegium.redteam.harness import MOST_RECORDS, Chances, MakeTrainer
+from collegium.redteam.harness import MOST_RECORDS, AttackRandomness, MakeTrainer
 from compliance.empirical_audit.checks import (
     Check,
     check_independence,
@@ -30,7 +30,11 @@ Ints = NDArray[np.int64]
 
 
 def evaluation_checks(
-    study: Study, claims: Mapping[str, Claim], make: MakeTrainer, chances: Chances, attempt: int
+    study: Study,
+    claims: Mapping[str, Claim],
+    make: MakeTrainer,
+    chances: AttackRandomness,
+    attempt: int,
 ) -> Iterator[Check]:
     """Yields the checks of every hospital's evaluation, one for the worst hospital."""
     found: list[Check] = []
@@ -76,7 +80,9 @@ class _Counted:
 class _Bench:
     """One hospital's evaluation of test patients that an auditor drew."""
 
-    def __init__(self, study: Study, site: str, make: MakeTrainer, chances: Chances) -> None:
+    def __init__(
+        self, study: Study, site: str, make: MakeTrainer, chances: AttackRandomness
+    ) -> None:
         self._study, self._site, self._make, self._chances = study, site, make, chances
         self._records = _drawn_records(study, chances.random)
         trainer = make(study, site, self._records, self._records)

@@ -18,7 +18,7 @@ from protocol.vectors.tensors import Tensors
 from silos.training.randomness import Entropy, SecretEntropy
 from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer
-from silos.training.worker import Crew, Worker
+from silos.training.worker import GradientBackend, Worker
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -31,13 +31,19 @@ class MakeTrainer(Protocol):
     """Makes the trainer under attack; ``crew`` computes its gradients, its own worker when None."""
 
     def __call__(
-        self, study: Study, site: str, train: Records, test: Records, crew: Crew | None = None, /
+        self,
+        study: Study,
+        site: str,
+        train: Records,
+        test: Records,
+        crew: GradientBackend | None = None,
+        /,
     ) -> Trainer:
         """Returns one site's trainer."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chances:
+class AttackRandomness:
     """The attacker's randomness: the trainer's noise and the coins, and what needs no secrecy."""
 
     entropy: Entropy = field(default_factory=SecretEntropy)

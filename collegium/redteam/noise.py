@@ -17,7 +17,7 @@ from collegium.redteam.adversary import (
 )
 from collegium.redteam.evaluation import evaluation_checks
 from collegium.redteam.harness import (
-    Chances,
+    AttackRandomness,
     Floats,
     MakeTrainer,
     build_model,
@@ -53,7 +53,7 @@ from pipelines.attacks.canaries import ChosenGradients, Directions
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, layout_of
-from silos.training.randomness import Moment
+from silos.training.randomness import DrawContext
 
 _COORDINATES = 100_000
 _SUM_COORDINATES = 400_000  # so that a ratio of two deviations is known to 0.4 %
@@ -122,7 +122,7 @@ def conformance(
     claims: Mapping[str, Claim],
     views: Sequence[View],
     make: MakeTrainer,
-    chances: Chances,
+    chances: AttackRandomness,
     attempt: int,
 ) -> tuple[Check, ...]:
     """Hands zero gradients to every hospital's trainer and examines what it releases.
@@ -221,7 +221,7 @@ class _Hall:
         multiplier: float,
         coordinates: int,
         make: MakeTrainer,
-        chances: Chances,
+        chances: AttackRandomness,
         attempt: int,
     ) -> None:
         self.study, self.sites, self.multiplier = study, sites, multiplier
@@ -245,7 +245,7 @@ class _Bench:
     """A trainer of one site with zero gradients, and what it releases in integer units."""
 
     def __init__(
-        self, study: Study, site: str, make: MakeTrainer, chances: Chances, attempt: int
+        self, study: Study, site: str, make: MakeTrainer, chances: AttackRandomness, attempt: int
     ) -> None:
         self.rate, self.patients = patient_privacy(study, site).sampling_rate, _LEAST_PATIENTS
         if self.rate > _EMPTY_RATE:
@@ -278,7 +278,7 @@ class _Bench:
 
 
 def one_run_audits(
-    study: Study, claim: Claim, views: Sequence[View], make: MakeTrainer, chances: Chances
+    study: Study, claim: Claim, views: Sequence[View], make: MakeTrainer, chances: AttackRandomness
 ) -> tuple[Audit, ...]:
     """Bounds epsilon of each view from below, with 95 % confidence for all views together."""
     level = _LEVEL / len(views)
@@ -290,7 +290,7 @@ def one_run_audit(
     claim: Claim,
     view: View,
     make: MakeTrainer,
-    chances: Chances,
+    chances: AttackRandomness,
     level: float = _LEVEL,
 ) -> Audit:
     """Bounds epsilon of one view from below; what contradicts the claim is tested again."""
@@ -342,7 +342,7 @@ def canary_scores(
     view: View,
     canaries: int,
     make: MakeTrainer,
-    chances: Chances,
+    chances: AttackRandomness,
     attempt: int,
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Returns each canary's score over all rounds' releases, and what its coin said.
@@ -376,10 +376,10 @@ def canary_scores(
 
 
 def _coins(
-    study: Study, site: str, count: int, chances: Chances, attempt: int
+    study: Study, site: str, count: int, chances: AttackRandomness, attempt: int
 ) -> NDArray[np.bool_]:
     stream = chances.entropy.stream(
-        Moment(
+        DrawContext(
             use="coins",
             study=study.digest,
             site=site,

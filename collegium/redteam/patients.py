@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from collegium.redteam.adversary import hospital_at
 from collegium.redteam.harness import (
     MOST_RECORDS,
-    Chances,
+    AttackRandomness,
     Floats,
     MakeTrainer,
     canary_trainer,
@@ -30,7 +30,7 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of
 from silos.training.step_form import Drawn
-from silos.training.worker import Crew
+from silos.training.worker import GradientBackend
 
 _LEAST_PATIENTS, _MOST_PATIENTS = 64, 20_000
 _BATCH = 16  # patients a batch on average, at least
@@ -41,7 +41,7 @@ _OTHERS = 5
 
 
 def patient_checks(
-    study: Study, sites: Sequence[str], make: MakeTrainer, chances: Chances, attempt: int
+    study: Study, sites: Sequence[str], make: MakeTrainer, chances: AttackRandomness, attempt: int
 ) -> Iterator[Check]:
     """Yields the checks of every hospital's sampling and clipping, one for the worst hospital."""
     found: list[Check] = []
@@ -75,7 +75,7 @@ class _Register:
 
 
 def _sampling(
-    study: Study, site: str, make: MakeTrainer, chances: Chances, attempt: int
+    study: Study, site: str, make: MakeTrainer, chances: AttackRandomness, attempt: int
 ) -> Iterator[Check]:
     rate = patient_privacy(study, site).sampling_rate
     if rate == 1:
@@ -83,7 +83,7 @@ def _sampling(
     count = int(min(_MOST_PATIENTS, max(_LEAST_PATIENTS, np.ceil(_BATCH / rate))))
     seen: list[_Register] = []
 
-    def watched(study: Study, site: str, train, test, crew: Crew | None = None):  # type: ignore[no-untyped-def]
+    def watched(study: Study, site: str, train, test, crew: GradientBackend | None = None):  # type: ignore[no-untyped-def]
         seen.append(_Register(train.patients, train.num_patients))
         return make(study, site, train, test, seen[-1])
 
@@ -106,7 +106,9 @@ def _steps_for(rate: float, patients: int) -> int:
     return int(min(_MOST_STEPS, max(_LEAST_STEPS, np.ceil(enough))))
 
 
-def _influence(study: Study, site: str, make: MakeTrainer, chances: Chances, attempt: int) -> Check:
+def _influence(
+    study: Study, site: str, make: MakeTrainer, chances: AttackRandomness, attempt: int
+) -> Check:
     """Takes one patient of many kinds in and out, among others who stay."""
     plain = varied(sampled_at(study, 1.0), local_steps=1, momentum=0.0, learning_rate=1.0)
     plain = declaring(plain, site, _OTHERS + 1)

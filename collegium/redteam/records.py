@@ -9,7 +9,7 @@ from rich.console import Console
 
 from collegium.redteam.adversary import Hospital, View, hospital_at
 from collegium.redteam.harness import (
-    Chances,
+    AttackRandomness,
     Floats,
     MakeTrainer,
     build_model,
@@ -73,7 +73,7 @@ def membership(
     view: View,
     parts: Parts,
     make: MakeTrainer,
-    chances: Chances,
+    chances: AttackRandomness,
     console: Console,
 ) -> tuple[Attack, ...]:
     """Attacks models trained far too long, as in the study without noise, and as in the study.
@@ -125,7 +125,7 @@ def membership_of(
     view: View,
     hospitals: Mapping[str, Parts],
     make: MakeTrainer,
-    chances: Chances,
+    chances: AttackRandomness,
     console: Console,
 ) -> tuple[Attack, ...]:
     """Attacks a run's own final model, with reference models that all hospitals train anew.
@@ -216,7 +216,7 @@ def inversion(
     view: View,
     hospitals: Mapping[str, Parts],
     make: MakeTrainer,
-    chances: Chances,
+    chances: AttackRandomness,
 ) -> tuple[Inversion, ...]:
     """Reads records from updates, from the easiest case to what is really released.
 
@@ -278,7 +278,7 @@ def _sum_of_hospitals(
     number: int,
     make: MakeTrainer,
     model: Tensors,
-    chances: Chances,
+    chances: AttackRandomness,
 ) -> Floats:
     parts = [
         study.weights[name]

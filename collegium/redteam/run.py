@@ -22,7 +22,7 @@ from collegium.output.summary import finish_folder
 from collegium.redteam.adversary import Claim
 from collegium.redteam.attack import red_team
 from collegium.redteam.findings import Findings, PastRun, Target
-from collegium.redteam.harness import Chances, MakeTrainer
+from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.records import Parts
 from collegium.simulation.consortium import Settings
 from collegium.simulation.records import read_hospitals
@@ -63,7 +63,7 @@ def red_team_run(
     places: Places,
     console: Console,
     make: MakeTrainer = Trainer,
-    chances: Chances | None = None,
+    chances: AttackRandomness | None = None,
 ) -> Findings:
     """Attacks a run, keeps what was found with it, and marks it failed if it is contradicted.
 

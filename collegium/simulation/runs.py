@@ -21,7 +21,7 @@ from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.rounds.invitation import Invitation
-from silos.rounds.rollback_evidence import OwnWords, read_own_words
+from silos.rounds.rollback_evidence import SignedLedgerHeads, read_own_words
 from silos.training.ray_runtime import ray
 
 SILENT: Watcher = Silent()
@@ -119,7 +119,7 @@ def _leave(hospitals: Consortium, run_id: str) -> dict[str, SignedSummary]:
     return dict(zip(asked, told(asked), strict=True))
 
 
-def _own_words(store: Store, hospitals: Consortium) -> dict[str, OwnWords]:
+def _own_words(store: Store, hospitals: Consortium) -> dict[str, SignedLedgerHeads]:
     """Returns what each hospital signed about its ledger in the newest runs."""
     with store.read() as session:
         return {site: read_own_words(statements_of(session, site)) for site in hospitals.seats}

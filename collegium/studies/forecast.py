@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from collegium.studies.question import question_of
 from compliance.facts.interval import Interval
 from compliance.facts.released_metrics import ASSUMED_AUROC
-from compliance.planning.advice import Question
+from compliance.planning.advice import PlanningInput
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
 from coordinator.rounds.evaluation import proportion
 from protocol.counted import counted
@@ -23,7 +23,7 @@ def study_forecast(study: Study, *, auroc: float = ASSUMED_AUROC) -> EvaluationF
 
 
 def forecast_for(
-    asked: Question, study: Study, *, auroc: float, bins: Iterable[int] = ()
+    asked: PlanningInput, study: Study, *, auroc: float, bins: Iterable[int] = ()
 ) -> EvaluationForecast:
     """Returns what a study's evaluation could say of these hospitals; of ``bins`` the best."""
     plan = study.evaluation
@@ -48,7 +48,9 @@ def forecast_words(study: Study, *, auroc: float = ASSUMED_AUROC) -> list[str]:
     return words
 
 
-def evaluation_words(asked: Question, found: EvaluationForecast, names: Sequence[str]) -> list[str]:
+def evaluation_words(
+    asked: PlanningInput, found: EvaluationForecast, names: Sequence[str]
+) -> list[str]:
     """Returns a forecast in sentences; the first is about the pooled AUROC."""
     tested = counted(found.test_patients, "test patient")
     count = f"{tested}, {found.ill} of them ill, {found.bins} bins"
@@ -73,7 +75,7 @@ def evaluation_words(asked: Question, found: EvaluationForecast, names: Sequence
     return words
 
 
-def _remedy(asked: Question, study: Study, auroc: float) -> str:
+def _remedy(asked: PlanningInput, study: Study, auroc: float) -> str:
     fewer = [bins for bins in BINS if bins < study.evaluation.bins] or BINS[-1:]
     found = forecast_for(asked, study, auroc=auroc, bins=fewer)
     if not found.note and found.bins < study.evaluation.bins:
@@ -87,5 +89,5 @@ def _accuracy(tested: int, deviation: float) -> Interval:
     return proportion(right, tested - right, deviation * 2**0.5)
 
 
-def _question(study: Study) -> Question | None:
+def _question(study: Study) -> PlanningInput | None:
     return question_of(study) if isinstance(study.privacy, PatientPrivacy) else None

@@ -17,7 +17,7 @@ from compliance.planning.advice import (
     STEPS,
     Advice,
     Plan,
-    Question,
+    PlanningInput,
     advice,
     advise,
     distributed_epsilons,
@@ -81,7 +81,7 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
     return result
 
 
-def _question(study: Study | None, options: PlanOptions) -> Question:
+def _question(study: Study | None, options: PlanOptions) -> PlanningInput:
     if study is None:
         return question_without_study(options)
     if options.inputs is not None:
@@ -125,7 +125,7 @@ def assumed_auroc(study: Study) -> float:
     return ASSUMED_AUROC if expected is None else max(0.5, expected.auroc)
 
 
-def _evaluation(asked: Question, study: Study | None, advised: Advice) -> EvaluationForecast:
+def _evaluation(asked: PlanningInput, study: Study | None, advised: Advice) -> EvaluationForecast:
     expected = advised.chosen.expected
     auroc = asked.auroc if expected is None else max(0.5, expected.auroc)
     if study is None:
@@ -133,7 +133,7 @@ def _evaluation(asked: Question, study: Study | None, advised: Advice) -> Evalua
     return forecast_for(asked, study, auroc=auroc)
 
 
-def _own(asked: Question, study: Study | None, options: PlanOptions) -> Plan | None:
+def _own(asked: PlanningInput, study: Study | None, options: PlanOptions) -> Plan | None:
     """The study's own settings as the study prices them, or with the given epsilon and delta."""
     if study is None or not isinstance(study.privacy, PatientPrivacy):
         return None
@@ -152,13 +152,13 @@ def _own(asked: Question, study: Study | None, options: PlanOptions) -> Plan | N
     return plan_of(asked, event, mode, descent, is_simulated=training.strategy in _SIMULATED)
 
 
-def _names(asked: Question, study: Study | None) -> tuple[str, ...]:
+def _names(asked: PlanningInput, study: Study | None) -> tuple[str, ...]:
     if study is not None and len(study.sites) == len(asked.patients):
         return study.site_names
     return tuple(f"hospital {place}" for place in range(1, len(asked.patients) + 1))
 
 
-def study_lines(asked: Question, plan: Plan) -> tuple[str, ...]:
+def study_lines(asked: PlanningInput, plan: Plan) -> tuple[str, ...]:
     """Returns the advised lines of a study, to be pasted.
 
     One step a round: each noised step is then averaged over all hospitals at once.
@@ -187,7 +187,7 @@ def _decimal(number: float) -> str:
 
 
 def _as_json(
-    asked: Question,
+    asked: PlanningInput,
     advised: Advice,
     evaluation: EvaluationForecast,
     own: Plan | None,
@@ -233,7 +233,7 @@ def _plan_json(plan: Plan) -> dict[str, Any]:
 
 
 def _notes(
-    asked: Question,
+    asked: PlanningInput,
     advised: Advice,
     evaluation: EvaluationForecast,
     own: Plan | None,
@@ -270,7 +270,9 @@ def _notes(
     return notes
 
 
-def _price_notes(asked: Question, chosen: Plan, study: Study | None, budget: float) -> list[str]:
+def _price_notes(
+    asked: PlanningInput, chosen: Plan, study: Study | None, budget: float
+) -> list[str]:
     """What the suggestion takes of a hospital's budget for life, its evaluation included."""
     attempts = study.evaluation.attempts if study else 1
     tested = (study.evaluation.epsilon if study else None) or asked.epsilon
@@ -285,7 +287,7 @@ def _price_notes(asked: Question, chosen: Plan, study: Study | None, budget: flo
     ]
 
 
-def _too_few(asked: Question, plan: Plan) -> str:
+def _too_few(asked: PlanningInput, plan: Plan) -> str:
     expected = plan.expected.auroc if plan.expected else 0.5
     return (
         f"too few patients for epsilon {asked.epsilon:g}: where an AUROC of {asked.auroc:g} could "
@@ -294,7 +296,7 @@ def _too_few(asked: Question, plan: Plan) -> str:
     )
 
 
-def _reason(asked: Question, advised: Advice) -> str:
+def _reason(asked: PlanningInput, advised: Advice) -> str:
     expected = advised.chosen.expected
     reached = "what it reaches is not forecast"
     if expected is not None:
@@ -324,7 +326,7 @@ def _comparison(own: Plan, best: Plan) -> str:
     )
 
 
-def _show(asked: Question, advised: Advice, own: Plan | None, console: Console) -> None:
+def _show(asked: PlanningInput, advised: Advice, own: Plan | None, console: Console) -> None:
     ill = "not declared" if asked.prevalence is None else f"{asked.prevalence:g}"
     console.print(
         f"{len(asked.patients)} hospitals, {sum(asked.patients)} training patients, prevalence "

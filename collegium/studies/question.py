@@ -1,9 +1,9 @@
-"""What the forecasts ask: a study, with what a person said beside it, as a ``Question``."""
+"""What the forecasts ask: a study, with what a person said beside it, as a ``PlanningInput``."""
 
 from dataclasses import dataclass, replace
 
 from compliance.facts.released_metrics import ASSUMED_AUROC
-from compliance.planning.advice import Question, default_delta
+from compliance.planning.advice import PlanningInput, default_delta
 from protocol.errors import StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study
@@ -31,7 +31,7 @@ class PlanOptions:
 _NOTHING_SAID = PlanOptions()
 
 
-def question_of(study: Study, options: PlanOptions = _NOTHING_SAID) -> Question:
+def question_of(study: Study, options: PlanOptions = _NOTHING_SAID) -> PlanningInput:
     """Returns what a study says, or the options where they say it.
 
     The network is not built: the gradient's norm and the number of parameters are not
@@ -50,7 +50,7 @@ def question_of(study: Study, options: PlanOptions = _NOTHING_SAID) -> Question:
         epsilon = privacy.epsilon if epsilon is None else epsilon
         delta = privacy.delta if delta is None else delta
     aggregation, given = study.aggregation, options.colluders
-    known = Question(
+    known = PlanningInput(
         patients=patients,
         epsilon=_required(epsilon),
         delta=default_delta(patients) if delta is None else delta,
@@ -66,7 +66,7 @@ def question_of(study: Study, options: PlanOptions = _NOTHING_SAID) -> Question:
     return known
 
 
-def question_without_study(options: PlanOptions) -> Question:
+def question_without_study(options: PlanOptions) -> PlanningInput:
     """Returns what the options alone say.
 
     Raises:
@@ -77,7 +77,7 @@ def question_without_study(options: PlanOptions) -> Question:
         raise StudyRefused("name a study, or give --patients, for example 2000,500,300")
     patients = _counts("--patients", options.patients)
     parameters = (options.inputs or _INPUTS) + 1
-    return Question(
+    return PlanningInput(
         patients=patients,
         epsilon=_required(options.epsilon),
         delta=default_delta(patients) if options.delta is None else options.delta,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from compliance.planning.advice import Plan, Question, advise
+from compliance.planning.advice import Plan, PlanningInput, advise
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study
 
@@ -109,7 +109,7 @@ def study_template(
 
 def _advised(sites: int, epsilon: float) -> Plan:
     """Returns the plan for the template's columns and as many hospitals, three at the least."""
-    asked = Question(
+    asked = PlanningInput(
         patients=(_PATIENTS,) * max(3, sites), epsilon=epsilon, delta=1e-5,
         gradient_norm=math.sqrt(_INPUTS + 1), prevalence=_PREVALENCE,
     )  # fmt: skip

@@ -29,7 +29,7 @@ from protocol.errors import FederationError, StoreBroken
 from protocol.log.signed_note import log_origin
 from protocol.secagg.log_proof import open_head
 from protocol.transport.run_announcement import open_end
-from silos.database.database import Hospital, read_hospital
+from silos.database.database import SiteDatabase, read_hospital
 from silos.database.joined_runs import JoinedRun, JoinedRuns
 from silos.database.tables import LogHeadRow, OnceRow
 
@@ -73,7 +73,7 @@ def simulated_files(workspace: Workspace) -> set[str]:
 
 
 def check_hospital(
-    hospital: Hospital, site: str, found: Verified, public: bytes, faults: Faults
+    hospital: SiteDatabase, site: str, found: Verified, public: bytes, faults: Faults
 ) -> Once:
     """Checks one hospital's open database; returns what it has signed once."""
     heads = {word.ledger_head for word in found.summaries if word.site == site} - {UNOPENED}

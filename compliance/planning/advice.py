@@ -54,7 +54,7 @@ _MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MOST_IN_LOGIT = 3.0, 2.0, 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class PlanningInput:
     """What is known before a study: who takes part, and what may be spent.
 
     ``patients`` counts each hospital's training patients, as a study declares them;
@@ -176,7 +176,7 @@ class Plan:
 
 
 def noise_on_average(
-    question: Question, event: SampledGaussian, mode: Mode, share: float | None = None
+    question: PlanningInput, event: SampledGaussian, mode: Mode, share: float | None = None
 ) -> float:
     """Returns the noise deviation on the gradient averaged over all hospitals, over the clip.
 
@@ -199,7 +199,7 @@ def noise_on_average(
 
 
 def plan_of(
-    question: Question,
+    question: PlanningInput,
     event: SampledGaussian,
     mode: Mode,
     descent: Descent,
@@ -227,7 +227,7 @@ def plan_of(
     )  # fmt: skip
 
 
-def advise(question: Question, mode: Mode, steps: int = STEPS) -> Plan:
+def advise(question: PlanningInput, mode: Mode, steps: int = STEPS) -> Plan:
     """Returns the settings of the module's rules for one mode.
 
     Raises:
@@ -245,7 +245,7 @@ def advise(question: Question, mode: Mode, steps: int = STEPS) -> Plan:
     return plan_of(question, event, mode, descent)
 
 
-def _clip_and_rate(question: Question, noise: float, steps: int) -> tuple[float, float]:
+def _clip_and_rate(question: PlanningInput, noise: float, steps: int) -> tuple[float, float]:
     """Rule 2, written with two figures as a study would say them."""
     separation = math.sqrt(2) * NormalDist().inv_cdf(question.auroc)
     share = min(_MOST_CLIP, max(_LEAST_CLIP, _CLIP / separation**2))
@@ -296,7 +296,7 @@ class Advice:
         return self.local
 
 
-def advice(question: Question, steps: int = STEPS) -> Advice:
+def advice(question: PlanningInput, steps: int = STEPS) -> Advice:
     """Returns what to ask for, in either mode.
 
     Raises:
@@ -318,7 +318,7 @@ class WhoItHoldsAgainst:
 
 
 def distributed_epsilons(
-    question: Question, event: SampledGaussian, delta: float
+    question: PlanningInput, event: SampledGaussian, delta: float
 ) -> WhoItHoldsAgainst:
     """Returns the epsilons of distributed noise: all answer; as promised; secure sum broken."""
 
@@ -331,7 +331,7 @@ def distributed_epsilons(
     )
 
 
-def too_small(question: Question, mode: Mode) -> tuple[int, ...]:
+def too_small(question: PlanningInput, mode: Mode) -> tuple[int, ...]:
     """Returns the places of hospitals that bring more noise than patients.
 
     Under local noise each hospital adds as much noise as any other. One that

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from compliance.facts.release_rule import expected_counts, is_released
 from compliance.facts.released_metrics import ASSUMED_AUROC, TOO_FEW, Estimate, auroc_from_histogram
-from compliance.planning.advice import Question
+from compliance.planning.advice import PlanningInput
 from compliance.privacy.accounting import calibrate
 from protocol.vectors.evaluation import noise_deviations
 
@@ -40,7 +40,7 @@ class EvaluationForecast:
 
 
 def forecast_evaluation(
-    question: Question,
+    question: PlanningInput,
     *,
     auroc: float = ASSUMED_AUROC,
     budgets: Sequence[float] = (),
@@ -77,7 +77,7 @@ def forecast_evaluation(
 
 
 def _forecast(
-    question: Question,
+    question: PlanningInput,
     auroc: float,
     deviation: float,
     tables: tuple[float, ...],

@@ -33,7 +33,7 @@ from protocol.errors import (
     WorkspaceRefused,
 )
 from protocol.identity.roster import Roster, parse_roster
-from protocol.secagg.server import SumRound
+from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_words
@@ -138,7 +138,7 @@ def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, str]:
 
 
 def _followed(
-    session: Session, run: RunRow, shelf: RoundShelf, machine: SumRound, logged: dict[str, str]
+    session: Session, run: RunRow, shelf: RoundShelf, machine: SecAggServer, logged: dict[str, str]
 ) -> str | None:
     """Returns the digest of the model that the sum gives, after checking it against the log.
 
@@ -164,7 +164,7 @@ def _followed(
     return name
 
 
-def _require_figures(session: Session, run: RunRow, roster: Roster, machine: SumRound) -> bool:
+def _require_figures(session: Session, run: RunRow, roster: Roster, machine: SecAggServer) -> bool:
     """Checks that the released figures are the ones that follow from the sum.
 
     Raises:

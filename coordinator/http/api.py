@@ -65,7 +65,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}(/[0-9a-f]{1,64})?")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Office(Directory, Protocol):
+class SiteBackend(Directory, Protocol):
     """What the service decides and keeps, behind the endpoints."""
 
     def document(self, site: str, name: str) -> bytes | None:
@@ -91,7 +91,7 @@ class Server:
 
     def __init__(
         self,
-        office: Office,
+        office: SiteBackend,
         mailbox: Mailbox,
         blobs: BlobStore,
         metrics: Metrics,

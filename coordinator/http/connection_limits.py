@@ -29,10 +29,10 @@ MOST_FROM_ONE_ADDRESS = 300
 MOST_OF_ONE_SITE = 8
 
 
-class Guest(socket.socket):
+class LimitedConnection(socket.socket):
     """One accepted connection; it counts until it is closed."""
 
-    house: "House"
+    house: "ConnectionTable"
     address: str
     block: str
     agreed = False
@@ -55,28 +55,28 @@ class Guest(socket.socket):
 
 
 #: Whose connection the running callback belongs to: asyncio's callbacks inherit it.
-GUEST: ContextVar[Guest | None] = ContextVar("guest", default=None)
+GUEST: ContextVar[LimitedConnection | None] = ContextVar("guest", default=None)
 
 
-class House:
+class ConnectionTable:
     """Who is here. Used from the event loop only."""
 
     def __init__(self) -> None:
         self._from: Counter[str] = Counter()  # block of addresses -> connections
-        self._strangers: dict[Guest, None] = {}
-        self._known: dict[Guest, str] = {}
+        self._strangers: dict[LimitedConnection, None] = {}
+        self._known: dict[LimitedConnection, str] = {}
 
     def __len__(self) -> int:
         return len(self._strangers) + len(self._known)
 
-    def admit(self, guest: Guest) -> bool:
+    def admit(self, guest: LimitedConnection) -> bool:
         """Whether there is a place for a new connection; makes one where that is fair."""
         guest.reason = "too many connections"
         if self._from[guest.block] >= MOST_FROM_ONE_ADDRESS and not self._make_place(guest.block):
             return False
         if len(self) >= MOST_CONNECTIONS and not self._make_place():
             return False
-        guest.reason = Guest.reason
+        guest.reason = LimitedConnection.reason
         self._strangers[guest] = None
         self._from[guest.block] += 1
         return True
@@ -89,7 +89,7 @@ class House:
                 return True
         return False
 
-    def introduce(self, guest: Guest, site: str) -> None:
+    def introduce(self, guest: LimitedConnection, site: str) -> None:
         """Takes note that a site has proven that this connection is its own."""
         if guest not in self._strangers:
             return
@@ -99,7 +99,7 @@ class House:
         for other in own[:-MOST_OF_ONE_SITE]:
             self._show_out(other, f"{site} has newer connections")
 
-    def leave(self, guest: Guest) -> None:
+    def leave(self, guest: LimitedConnection) -> None:
         """Forgets a connection."""
         here = guest in self._strangers or guest in self._known
         self._strangers.pop(guest, None)
@@ -109,7 +109,7 @@ class House:
             if not self._from[guest.block]:
                 del self._from[guest.block]
 
-    def _show_out(self, guest: Guest, reason: str) -> None:
+    def _show_out(self, guest: LimitedConnection, reason: str) -> None:
         guest.reason = reason
         if guest.agreed:
             STRANGERS.tell(guest.address, f"shown out: {reason}")
@@ -120,13 +120,13 @@ class House:
 class _Listening(socket.socket):
     """A listening socket whose connections are guests."""
 
-    house: House
+    house: ConnectionTable
 
-    def accept(self) -> tuple[Guest, Any]:
+    def accept(self) -> tuple[LimitedConnection, Any]:
         """Returns the next guest for whom there is a place."""
         while True:
             accepted, address = super().accept()
-            guest = Guest(fileno=accepted.detach())
+            guest = LimitedConnection(fileno=accepted.detach())
             guest.house, guest.address = self.house, str(address[0])
             guest.block = block_of(guest.address)
             if self.house.admit(guest):
@@ -166,7 +166,7 @@ class DoorLoop(asyncio.SelectorEventLoop):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         plain = socket.create_server((host, port), family=family, backlog=backlog)
         listening = _Listening(fileno=plain.detach())
-        listening.house = House()
+        listening.house = ConnectionTable()
         ssl.sslobject_class = _Session
         return await super().create_server(
             protocol_factory,

@@ -22,7 +22,7 @@ _SIGNATURE_BYTES = 64
 
 
 class MembersOffice:
-    """``api.Office`` over the consortium's database."""
+    """``api.SiteBackend`` over the consortium's database."""
 
     def __init__(
         self,

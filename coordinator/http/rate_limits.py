@@ -36,7 +36,7 @@ def block_of(address: str) -> str:
     return str(ipaddress.ip_network((found, 64), strict=False))
 
 
-class Tally:
+class RateCounter:
     """Counts events of each address within a minute; the addresses it remembers are bounded."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ class StrangerLog:
     """Writes down what strangers did; about each address so many lines a minute."""
 
     def __init__(self, most: int = MOST_LINES) -> None:
-        self._most, self._lines = most, Tally()
+        self._most, self._lines = most, RateCounter()
 
     def tell(self, address: str, what: str) -> None:
         """Writes a line, with nothing in it that could be taken for another line."""

@@ -17,7 +17,7 @@ from coordinator.membership.log_proofs import LogProofs
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused
 from protocol.secagg.evidence.accusation import Accusation
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.secagg.transcript import Transcript
 from protocol.transport.steps import Reply, Request
 
@@ -45,7 +45,7 @@ class Sum:
 
 
 def aggregate(
-    sum_round: SumRound,
+    sum_round: SecAggServer,
     link: SiloLink,
     *,
     run_id: str,
@@ -108,7 +108,7 @@ def aggregate(
 
 
 def _opened(
-    sum_round: SumRound,
+    sum_round: SecAggServer,
     log: LogProofs,
     exchange: Callable[[Step, Sequence[str]], Iterator[tuple[str, Reply]]],
 ) -> Iterator[tuple[str, Reply]]:
@@ -126,7 +126,7 @@ def _opened(
             return
 
 
-def _holds_another_head(sum_round: SumRound, log: LogProofs, site: str, reply: Reply) -> bool:
+def _holds_another_head(sum_round: SecAggServer, log: LogProofs, site: str, reply: Reply) -> bool:
     try:
         held = None if reply.refusal else sum_round.held_head(site, reply.message)
     except MessageRefused:
@@ -134,7 +134,7 @@ def _holds_another_head(sum_round: SumRound, log: LogProofs, site: str, reply: R
     return held is not None and log.is_known(site, held)
 
 
-def _take(sum_round: SumRound, step: Step, site: str, reply: Reply) -> bool:
+def _take(sum_round: SecAggServer, step: Step, site: str, reply: Reply) -> bool:
     """Hands a reply to the round; whether it counts."""
     refusal = reply.refusal
     if refusal is None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from protocol.secagg.evidence.accusation import PROVABLE, Accusation, Verdict
-from protocol.secagg.server import SumRound
+from protocol.secagg.server import SecAggServer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class Conduct:
     @classmethod
     def of(
         cls,
-        sum_round: SumRound,
+        sum_round: SecAggServer,
         *,
         left_out: Mapping[str, str],
         suspects: Collection[str],

@@ -28,7 +28,7 @@ from protocol.errors import FederationError
 from protocol.identity.roster import SigningKey
 from protocol.secagg.context import RoundContext
 from protocol.secagg.evidence.accusation import Accusation
-from protocol.secagg.server import SumRound
+from protocol.secagg.server import SecAggServer
 
 
 class RoundBook:
@@ -143,7 +143,7 @@ class RoundBook:
             opened = self.entry(context, "round-opened", context.digest, record)
             transaction.log([opened], self._key)
 
-    def fail(self, sum_round: SumRound, error: FederationError, conduct: Conduct) -> None:
+    def fail(self, sum_round: SecAggServer, error: FederationError, conduct: Conduct) -> None:
         """Writes down that an attempt failed, what it has shown of the sites, and what they sent.
 
         Args:

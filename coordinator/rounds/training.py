@@ -34,7 +34,7 @@ from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
-from protocol.secagg.server import SumRound
+from protocol.secagg.server import SecAggServer
 from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study.study import Study
@@ -195,11 +195,11 @@ class Runner:
         attempt: Attempt,
         left_out: Collection[str],
         model: Tensors,
-    ) -> SumRound:
+    ) -> SecAggServer:
         context = self._context(purpose, number, attempt, model)
         with self._store.read() as session:
             own = newest_masked(session)
-        return SumRound(
+        return SecAggServer(
             context=context,
             roster=self._roster,
             key=self._key,
@@ -210,7 +210,7 @@ class Runner:
             own_masked=own,
         )
 
-    def _attempt(self, sum_round: SumRound, model: bytes) -> Sum:
+    def _attempt(self, sum_round: SecAggServer, model: bytes) -> Sum:
         self._book.open(sum_round.context)
         keeps = self._study.aggregation.keep_rounds > 0
         total = aggregate(
@@ -312,7 +312,7 @@ class Runner:
         return name
 
 
-def _failed(sum_round: SumRound, error: FederationError) -> Failed:
+def _failed(sum_round: SecAggServer, error: FederationError) -> Failed:
     return Failed(
         error=error,
         survivors=frozenset(sum_round.survivors),

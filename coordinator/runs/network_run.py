@@ -31,7 +31,7 @@ from coordinator.rounds.run_end import signed_end
 from coordinator.rounds.run_records import RunRecord
 from coordinator.rounds.training import Outcome, Runner
 from coordinator.runs.attendance import Attendance
-from coordinator.runs.participants import Muster
+from coordinator.runs.participants import RunParticipants
 from coordinator.runs.progress import RoundClock, RunProgress, forget_progress, write_progress
 from coordinator.runs.step_wait import StepWait, words
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
@@ -61,7 +61,7 @@ class Halted(KeyboardInterrupt):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class RunTimeouts:
     """How long a run waits, in seconds: for hospitals to join, for one step of a round, and,
     without any progress, for enough hospitals to be back."""
 
@@ -83,7 +83,7 @@ class NetworkRun:
         mailbox: Mailbox,
         blobs: BlobStore,
         metrics: Metrics,
-        pace: Pace,
+        pace: RunTimeouts,
         *,
         test_noise: bool = False,
         last_seen: Callable[[], Mapping[str, float]] = dict,
@@ -106,7 +106,7 @@ class NetworkRun:
         self._pause_file = workspace.states / f"{run_id}.paused"
         if not self._pause_file.exists():
             self._going.set()
-        self._muster = Muster()
+        self._muster = RunParticipants()
         self._progress, self._rest = time.monotonic(), _FIRST_REST
         self._place, self._clock = 1, RoundClock()
         self._step = StepWait(run_id)

@@ -14,7 +14,7 @@ from protocol.identity.machine_evidence import MachineEvidence
 from protocol.transport.privacy_summary import SignedSummary, Summary
 
 
-class Muster:
+class RunParticipants:
     """Thread-safe."""
 
     def __init__(self) -> None:

@@ -29,7 +29,7 @@ from coordinator.http.metrics import Metrics
 from coordinator.http.protocol_limits import gate_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.members import Members
-from coordinator.runs.network_run import NetworkRun, Pace, failure_of, status_of
+from coordinator.runs.network_run import NetworkRun, RunTimeouts, failure_of, status_of
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.machine_evidence import MachineEvidence
@@ -46,7 +46,7 @@ class Service:
         WorkspaceRefused: no coordinator lives in the folder.
     """
 
-    def __init__(self, home: Path, pace: Pace = Pace()) -> None:  # noqa: B008  (frozen)
+    def __init__(self, home: Path, pace: RunTimeouts = RunTimeouts()) -> None:  # noqa: B008  (frozen)
         self._workspace = Workspace.open(home)
         self._authority = Authority.open(home)
         if self._authority.renew_server():

@@ -38,7 +38,7 @@ WITHIN = 0.001
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hospital:
+class SiteDatabase:
     """A hospital's training patients: features with a constant column, labels, folds, weight."""
 
     features: NDArray[np.float64]
@@ -97,7 +97,7 @@ def main(data: Path) -> None:
     report("no privacy", open_, hospitals, draws=1)
 
 
-def read_training_patients(study: Study, data: Path) -> list[Hospital]:
+def read_training_patients(study: Study, data: Path) -> list[SiteDatabase]:
     """Returns every hospital's training part, dealt to folds; the test part is dropped here."""
     index = (HERE / "split.csv").read_bytes()
     deal = np.random.Generator(np.random.PCG64(5))
@@ -107,7 +107,7 @@ def read_training_patients(study: Study, data: Path) -> list[Hospital]:
         train, _ = split(records, study.split, key=b"", site=site.name, index_file=index)
         ones = np.ones((len(train), 1))
         hospitals.append(
-            Hospital(
+            SiteDatabase(
                 features=np.concatenate([train.features.astype(np.float64), ones], axis=1),
                 labels=train.labels.astype(np.float64),
                 folds=np.stack([deal.permutation(len(train)) % FOLDS for _ in range(REPEATS)]),
@@ -117,7 +117,7 @@ def read_training_patients(study: Study, data: Path) -> list[Hospital]:
     return hospitals
 
 
-def report(title: str, settings: list[Setting], hospitals: list[Hospital], *, draws: int) -> None:
+def report(title: str, settings: list[Setting], hospitals: list[SiteDatabase], *, draws: int) -> None:
     """Prints the five best settings and the chosen one."""
     results = [cross_validate(setting, hospitals, draws) for setting in settings]
     results.sort(key=lambda result: -result.auroc)
@@ -133,7 +133,7 @@ def report(title: str, settings: list[Setting], hospitals: list[Hospital], *, dr
         )
 
 
-def cross_validate(setting: Setting, hospitals: list[Hospital], draws: int) -> Result:
+def cross_validate(setting: Setting, hospitals: list[SiteDatabase], draws: int) -> Result:
     """Returns a setting's mean figures over folds and noise draws."""
     noise = np.random.Generator(np.random.PCG64(7))
     figures = [
@@ -148,7 +148,7 @@ def cross_validate(setting: Setting, hospitals: list[Hospital], draws: int) -> R
 
 
 def train(
-    setting: Setting, hospitals: list[Hospital], turn: int, draws: int, noise: np.random.Generator
+    setting: Setting, hospitals: list[SiteDatabase], turn: int, draws: int, noise: np.random.Generator
 ) -> NDArray[np.float64]:
     """Returns (draws, parameters): federated averaging without the patients held out."""
     model = np.zeros((draws, hospitals[0].features.shape[1]))
@@ -168,7 +168,7 @@ def train(
 
 
 def clipped_sum(
-    model: NDArray[np.float64], hospital: Hospital, turn: int, clip: float | None
+    model: NDArray[np.float64], hospital: SiteDatabase, turn: int, clip: float | None
 ) -> NDArray[np.float64]:
     """Returns (draws, parameters): the sum of clipped gradients of every training patient."""
     kept = ~hospital.held_out(turn)
@@ -182,7 +182,7 @@ def clipped_sum(
 
 
 def score(
-    models: NDArray[np.float64], hospitals: list[Hospital], turn: int
+    models: NDArray[np.float64], hospitals: list[SiteDatabase], turn: int
 ) -> Iterator[tuple[float, float]]:
     """Yields the AUROC and accuracy of each model on the patients held out, hospitals pooled."""
     features = np.concatenate([h.features[h.held_out(turn)] for h in hospitals])

@@ -10,7 +10,7 @@ Rules, whoever the coordinator claims to be:
    sites only: of the sums that hold this vector at most one is ever unmasked.
 3. In a context it makes one advert, one set of shares, one masked vector, one
    signature on who is in the round, and one reveal. What it made is durable
-   in the ``OnceBook`` before it leaves; a restarted silo therefore drops out.
+   in the ``EquivocationGuard`` before it leaves; a restarted silo therefore drops out.
 4. It accepts one U1 (adverts), one U2 (senders of shares) and one U3
    (survivors), each inside the one before it and never below the threshold or
    the silo's own minimum. Every advert and header is signed by a pinned member.
@@ -74,7 +74,7 @@ LEAST_COHORT = 3
 Binding: TypeAlias = tuple[str, str, str]
 
 
-class OnceBook(Protocol):
+class EquivocationGuard(Protocol):
     """What a silo did once and may never do differently; kept by the hospital, durably."""
 
     def record(self, *bindings: Binding) -> None:
@@ -125,7 +125,7 @@ def opened_round(wire: bytes, coordinator_public: bytes) -> RoundOpen:
     return open_message(wire, RoundOpen, origin)
 
 
-class SiloRound:
+class SecAggClient:
     """The state machine of one silo in one context.
 
     A refused message changes nothing: the right one may still come. A repeated
@@ -145,7 +145,7 @@ class SiloRound:
         key: SigningKey,
         roster: Roster,
         coordinator_public: bytes,
-        book: OnceBook,
+        book: EquivocationGuard,
         min_cohort: int = LEAST_COHORT,
         among: str | None = None,
     ) -> None:

@@ -93,7 +93,7 @@ class Step(Enum):
 _STEPS = (*Step, None)
 
 
-class SumRound:
+class SecAggServer:
     """The state machine of the coordinator in one context.
 
     For each step: ``request`` for every site in ``asked``, ``receive`` what

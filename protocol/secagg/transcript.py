@@ -6,7 +6,7 @@ and what they show once the shares are revealed is the sum, no more.
 
 Rules:
 
-1. Replaying a transcript is running the round again (``SumRound``): every
+1. Replaying a transcript is running the round again (``SecAggServer``): every
    signature, commitment and digest is checked as it was the first time. The
    coordinator's own signatures play no part: it is the one that is checked.
 2. Who recomputes needs the members' public keys, not any secret.
@@ -33,7 +33,7 @@ from protocol.secagg.messages import (
     ShareHeader,
     open_message,
 )
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 
 #: By site: what it answered in a step, and what travelled beside it.
 Answers: TypeAlias = Mapping[str, tuple[bytes, bytes | None]]
@@ -112,7 +112,7 @@ def vectors_of(transcript: Transcript, roster: Roster) -> Mapping[str, str]:
 
 def replay(
     transcript: Transcript, roster: Roster, vector: Callable[[str], bytes], *, threads: int = 1
-) -> SumRound:
+) -> SecAggServer:
     """Returns the finished round that a transcript and the kept vectors give.
 
     Args:
@@ -139,7 +139,7 @@ def replay(
         Step.CONSISTENCY: _alone(transcript.signatures),
         Step.UNMASK: _alone(transcript.reveals),
     }
-    machine = SumRound(
+    machine = SecAggServer(
         context=transcript.context, roster=roster, key=SigningKey.generate(), threads=threads
     )
     for step in Step:

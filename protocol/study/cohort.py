@@ -33,7 +33,7 @@ Decimal: TypeAlias = Literal[".", ","]
 Delimiter: TypeAlias = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_no_quote)]
 
 
-class Record(BaseModel):
+class FrozenModel(BaseModel):
     """Base of the frozen records people write: unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=False)
@@ -76,7 +76,7 @@ Vocabulary: TypeAlias = Annotated[tuple[Token, ...], Field(min_length=1), AfterV
 NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-class NumberColumn(Record):
+class NumberColumn(FrozenModel):
     """A numeric feature, encoded as ``(value - centre) / scale``.
 
     ``replace`` says which number stands for a text: ``{"> 89": 90}``.
@@ -108,7 +108,7 @@ class NumberColumn(Record):
         return self
 
 
-class CategoryColumn(Record):
+class CategoryColumn(FrozenModel):
     """A categorical feature, one-hot over its vocabulary without the first entry."""
 
     name: str = Field(min_length=1)
@@ -128,7 +128,7 @@ class CategoryColumn(Record):
         return tuple(canonical_token(value) for value in self.values)
 
 
-class OtherColumn(Record):
+class OtherColumn(FrozenModel):
     """A column that is no feature: the label, the patient key, or simply unused."""
 
     name: str = Field(min_length=1)
@@ -140,7 +140,7 @@ Column: TypeAlias = Annotated[
 ]
 
 
-class Label(Record):
+class Label(FrozenModel):
     """Which values of a column (or image label array) mean disease, and which do not."""
 
     column: str | None = None
@@ -157,7 +157,7 @@ class Label(Record):
         return self
 
 
-class _Cohort(Record):
+class _Cohort(FrozenModel):
     patient_key: str = Field(min_length=1)
     label: Label
     min_patients: int = Field(default=10, ge=1)
@@ -224,7 +224,7 @@ class TableCohort(_Cohort):
         )
 
 
-class Image(Record):
+class Image(FrozenModel):
     """The form of one image, before the channel axis is added."""
 
     shape: tuple[int, ...] = Field(min_length=2, max_length=3)

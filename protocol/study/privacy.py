@@ -9,10 +9,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from protocol.study.cohort import Record
+from protocol.study.cohort import FrozenModel
 
 
-class PatientPrivacy(Record):
+class PatientPrivacy(FrozenModel):
     """Differential privacy for each patient (or record), in either mode.
 
     ``clip`` bounds the L2 norm of one unit's mean gradient. A declared noise
@@ -49,7 +49,7 @@ class DistributedPrivacy(PatientPrivacy):
     own_noise: float = Field(default=0.0, ge=0, le=1000)
 
 
-class NoPrivacy(Record):
+class NoPrivacy(FrozenModel):
     """No differential privacy: allowed in a simulation only, and named in every report.
 
     ``clip`` bounds a patient's mean gradient where it is given, as it would with noise: so

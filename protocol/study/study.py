@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from protocol.encoding import canonical, digest, digest_json
-from protocol.study.cohort import Cohort, ImageCohort, Record, TableCohort, Token
+from protocol.study.cohort import Cohort, FrozenModel, ImageCohort, TableCohort, Token
 from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
 from protocol.study.task import FullyConnected, Task
 from protocol.vectors.ring_bounds import fits, most_of_updates
@@ -45,7 +45,7 @@ Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
 BUNDLED = "bundled:breast-cancer-wisconsin"
 
 
-class Site(Record):
+class Site(FrozenModel):
     """One hospital's place in the study.
 
     ``records`` says where a simulation finds this hospital's file below the
@@ -66,14 +66,14 @@ class Site(Record):
     sampling_rate: float | None = Field(default=None, gt=0, le=1)
 
 
-class DealByColumn(Record):
+class DealByColumn(FrozenModel):
     """A simulation's dealing rule: the site is written in a column."""
 
     rule: Literal["column"]
     column: str = Field(min_length=1)
 
 
-class DealBySkew(Record):
+class DealBySkew(FrozenModel):
     """A simulation's dealing rule: unequal shares, with label skew.
 
     For each class the shares are drawn from Dirichlet(concentration x shares);
@@ -87,21 +87,21 @@ class DealBySkew(Record):
     seed: Seed
 
 
-class Deal(Record):
+class Deal(FrozenModel):
     """How a simulation deals one set of records to the sites."""
 
     records: RelativePath
     how: Annotated[DealByColumn | DealBySkew, Field(discriminator="rule")]
 
 
-class KeyedHashSplit(Record):
+class KeyedHashSplit(FrozenModel):
     """Patients are split by a keyed hash of their key; each hospital keeps its own key."""
 
     method: Literal["keyed_hash"] = "keyed_hash"
     test_fraction: float = Field(default=0.3, gt=0, lt=1)
 
 
-class ColumnSplit(Record):
+class ColumnSplit(FrozenModel):
     """The part of a record is written in a column (``part`` for npz cohorts)."""
 
     method: Literal["column"]
@@ -110,7 +110,7 @@ class ColumnSplit(Record):
     test: tuple[Token, ...] = Field(min_length=1)
 
 
-class FileSplit(Record):
+class FileSplit(FrozenModel):
     """The part of a record is written in an index file beside the study.
 
     A CSV with the header ``site,row,part``: the row counts a site's records
@@ -128,7 +128,7 @@ Split: TypeAlias = Annotated[
 ]
 
 
-class Training(Record):
+class Training(FrozenModel):
     """How the hospitals train; what changes only speed is not part of a study.
 
     ``micro_batch`` counts patients: fixed, so that a result never depends on
@@ -148,7 +148,7 @@ class Training(Record):
         return self.rounds * self.local_steps
 
 
-class Aggregation(Record):
+class Aggregation(FrozenModel):
     """Secure aggregation: t answers unmask, up to C silos may collude with the coordinator.
 
     An update is shortened to the L2 norm ``bound`` and sent in units of
@@ -170,7 +170,7 @@ class Aggregation(Record):
     keep_rounds: int = Field(default=2, ge=0, le=1000)
 
 
-class Evaluation(Record):
+class Evaluation(FrozenModel):
     """One final evaluation on the test patients, through the same secure sum.
 
     Scores are counted in ``bins`` that lie around the released model's scores
@@ -187,14 +187,14 @@ class Evaluation(Record):
     attempts: int = Field(default=1, ge=1, le=5)
 
 
-class Seeds(Record):
+class Seeds(FrozenModel):
     """Public seeds. Noise and keys never come from a seed outside a marked simulation."""
 
     model: Seed = 0
     split: Seed = 0
 
 
-class Study(Record):
+class Study(FrozenModel):
     """The whole plan. Its digest is registered before any work."""
 
     collegium: Literal[1]

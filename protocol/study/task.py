@@ -7,10 +7,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from protocol.study.cohort import Record
+from protocol.study.cohort import FrozenModel
 
 
-class FullyConnected(Record):
+class FullyConnected(FrozenModel):
     """MONAI ``FullyConnectedNet``; without hidden layers it is logistic regression."""
 
     name: Literal["FullyConnectedNet"]
@@ -18,7 +18,7 @@ class FullyConnected(Record):
     activation: Literal["relu", "tanh", "gelu", "prelu"] = "relu"
 
 
-class ConvClassifier(Record):
+class ConvClassifier(FrozenModel):
     """MONAI ``Classifier``: a small convolutional network with instance norm."""
 
     name: Literal["Classifier"]
@@ -33,7 +33,7 @@ class ConvClassifier(Record):
         return self
 
 
-class DenseNet121(Record):
+class DenseNet121(FrozenModel):
     """MONAI ``DenseNet121`` with group norm, for images of 32 pixels a side and more.
 
     Group norm stands where the original has batch norm, which would mix patients.
@@ -54,7 +54,7 @@ Network: TypeAlias = Annotated[
 ]
 
 
-class Task(Record):
+class Task(FrozenModel):
     """What is learned, and with which network.
 
     ``prevalence`` is the share of patients whose label is positive, as published

@@ -10,11 +10,11 @@ from pathlib import Path
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import CoordinatorIdentity, Roster
 from silos.config.credentials import Credentials
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.trusted_rosters import TrustedRosters
 
 
-def require_coordinator(found: CoordinatorIdentity, hospital: Hospital) -> CoordinatorIdentity:
+def require_coordinator(found: CoordinatorIdentity, hospital: SiteDatabase) -> CoordinatorIdentity:
     """Returns the coordinator that was found, if the trusted roster names no other.
 
     Args:
@@ -43,7 +43,7 @@ def require_names(roster: Roster, coordinator: CoordinatorIdentity) -> None:
         )
 
 
-def coordinator_keys(home: Path, hospital: Hospital) -> set[bytes]:
+def coordinator_keys(home: Path, hospital: SiteDatabase) -> set[bytes]:
     """Returns the key of each coordinator that a trusted roster or the certificate's root names."""
     keys = {roster.coordinator.key for roster in TrustedRosters(hospital).all()}
     credentials = Credentials(home / "tls", hospital.site)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from protocol.errors import WorkspaceRefused
 from silos.config.site_file import SiteFile, site_file_of
-from silos.database.database import Hospital, open_hospital, read_hospital
+from silos.database.database import SiteDatabase, open_hospital, read_hospital
 
 _FILE = "hospital.db"
 #: The folder of masked blobs, for a database that is no file.
@@ -25,7 +25,7 @@ def make_own(home: Path, site: SiteFile, *, simulated: bool) -> None:
     open_hospital(place, site=site.name, simulated=simulated, blobs=blobs).close()
 
 
-def open_own(home: Path, site: SiteFile) -> Hospital:
+def open_own(home: Path, site: SiteFile) -> SiteDatabase:
     """Opens the hospital's database.
 
     Raises:
@@ -37,7 +37,7 @@ def open_own(home: Path, site: SiteFile) -> Hospital:
     return open_hospital(place, site=site.name, blobs=blobs)
 
 
-def read_own(home: Path, site: SiteFile) -> Hospital:
+def read_own(home: Path, site: SiteFile) -> SiteDatabase:
     """Opens the hospital's database to be looked at only.
 
     Raises:
@@ -49,7 +49,7 @@ def read_own(home: Path, site: SiteFile) -> Hospital:
 
 
 @contextmanager
-def reading(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
+def reading(home: Path) -> Iterator[tuple[SiteFile, SiteDatabase]]:
     """Yields a home's site file and its database, to be looked at only.
 
     Raises:

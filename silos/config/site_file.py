@@ -21,7 +21,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
 from protocol.errors import SiteFileRefused
-from protocol.study.cohort import Decimal, Delimiter, Encoding, Record
+from protocol.study.cohort import Decimal, Delimiter, Encoding, FrozenModel
 from protocol.study.study import Name, Split, nearest
 from protocol.study.task import Network, Task
 from protocol.study.yaml_document import DocumentForm, read_document
@@ -89,7 +89,7 @@ def _is_file(path: str) -> str:
     return path
 
 
-class FileSource(Record):
+class FileSource(FrozenModel):
     """Records in a file: a CSV, or an npz of images; a path is taken from the site file's folder.
 
     Other kinds of source (a database, a FHIR server) will stand beside this one.
@@ -110,7 +110,7 @@ class FileSource(Record):
     one_row_is_one_person: bool = False
 
 
-class Policy(Record):
+class Policy(FrozenModel):
     """What a study must be like to be allowed here.
 
     ``purposes`` are phrases: the purpose that a study states must hold one of
@@ -171,7 +171,7 @@ def _is_zone(name: str) -> str:
     return name
 
 
-class Resources(Record):
+class Resources(FrozenModel):
     """What a study may use of the hospital's machine.
 
     ``workers`` are processes that compute gradients, each of ``threads``
@@ -229,14 +229,14 @@ Recipient: TypeAlias = Annotated[
 ]
 
 
-class Backup(Record):
+class Backup(FrozenModel):
     """Who can open this hospital's backups: age recipients, or OpenSSH public keys."""
 
     ledger: tuple[Recipient, ...] = ()
     keys: tuple[Recipient, ...] = ()
 
 
-class SiteFile(Record):
+class SiteFile(FrozenModel):
     """One hospital's site file.
 
     ``database`` is the address of a PostgreSQL database of this hospital's own;

@@ -20,7 +20,7 @@ from silos.config.patient_statement import STATE_IT, missing_statement
 from silos.config.policy import Refusal, open_at, refusals
 from silos.config.site_file import SiteFile, site_file_of
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 
 
 def system_time() -> datetime:
@@ -40,7 +40,7 @@ class Consent:
     def __init__(
         self,
         home: Path,
-        hospital: Hospital,
+        hospital: SiteDatabase,
         clock: Callable[[], datetime] = system_time,
     ) -> None:
         self._home = home
@@ -77,7 +77,7 @@ class Consent:
         return site
 
 
-def require_own(site: SiteFile, hospital: Hospital) -> None:
+def require_own(site: SiteFile, hospital: SiteDatabase) -> None:
     """Refuses a site file that names another hospital than the database beside it.
 
     Raises:

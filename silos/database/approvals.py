@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 from compliance.governance.approvals import Approval, Approvals, Decision
 from compliance.ledger.listed_heads import Heads
 from protocol.errors import StoreBroken
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.tables import ApprovalRow
 
 
-def approvals_of(hospital: Hospital) -> Approvals:
+def approvals_of(hospital: SiteDatabase) -> Approvals:
     """Returns the decisions that a hospital's database keeps."""
     keys = IdentityKeys(hospital)
     return Approvals(ApprovalTable(hospital), keys.own, keys.former())
@@ -24,7 +24,7 @@ def approvals_of(hospital: Hospital) -> Approvals:
 class ApprovalTable:
     """Decisions in the hospital's database."""
 
-    def __init__(self, hospital: Hospital) -> None:
+    def __init__(self, hospital: SiteDatabase) -> None:
         self._hospital = hospital
 
     @property

@@ -77,7 +77,7 @@ def open_hospital(
     simulated: bool | None = None,
     clock: Callable[[], str] = utc_now,
     blobs: Path | None = None,
-) -> "Hospital":
+) -> "SiteDatabase":
     """Opens a hospital's database, making it when the file does not exist.
 
     Args:
@@ -104,7 +104,7 @@ def open_hospital(
     folder = _blob_folder(place, blobs)
     try:
         _require_content(place)
-        hospital = Hospital(open_database(place, MIGRATIONS), folder, _keys(folder), clock)
+        hospital = SiteDatabase(open_database(place, MIGRATIONS), folder, _keys(folder), clock)
         try:
             _settle_identity(hospital, site, split_key, simulated)
         except (StoreBroken, WorkspaceRefused):
@@ -117,7 +117,7 @@ def open_hospital(
     return hospital
 
 
-def read_hospital(place: Path | str, *, site: str, blobs: Path | None = None) -> "Hospital":
+def read_hospital(place: Path | str, *, site: str, blobs: Path | None = None) -> "SiteDatabase":
     """Opens an existing hospital's database to be looked at: nothing in it can be changed.
 
     Raises:
@@ -128,7 +128,7 @@ def read_hospital(place: Path | str, *, site: str, blobs: Path | None = None) ->
     folder = _blob_folder(place, blobs)
     try:
         _require_content(place)
-        hospital = Hospital(open_for_reading(place, MIGRATIONS), folder, _keys(folder), utc_now)
+        hospital = SiteDatabase(open_for_reading(place, MIGRATIONS), folder, _keys(folder), utc_now)
         if hospital.site != site:
             raise WorkspaceRefused(f"this database belongs to hospital {hospital.site}, not {site}")
     except (NoResultFound, StoreBroken) as error:
@@ -166,7 +166,7 @@ def _require_content(place: Path | str) -> None:
 
 
 def _settle_identity(
-    hospital: "Hospital", site: str, split_key: bytes | None, simulated: bool | None
+    hospital: "SiteDatabase", site: str, split_key: bytes | None, simulated: bool | None
 ) -> None:
     with hospital.session() as session:
         row = session.get(HospitalRow, 1)
@@ -215,7 +215,7 @@ def _require_no_keys(keys: PrivateKeys) -> None:
         )
 
 
-class Hospital:
+class SiteDatabase:
     """An open hospital database. Several processes may open the same one."""
 
     def __init__(
@@ -338,9 +338,9 @@ class Hospital:
             session.expunge(row)
             return row
 
-    def once_book(self) -> "SqlOnceBook":
+    def once_book(self) -> "SqlEquivocationGuard":
         """Returns the book of what this hospital signs and reveals only once."""
-        return SqlOnceBook(self)
+        return SqlEquivocationGuard(self)
 
     def keep_blob(self, context: str, blob: bytes, name: str) -> None:
         """Keeps a masked vector durably under its digest, to be sent again after a crash.
@@ -509,10 +509,10 @@ _BINDINGS = select(OnceRow.slot, OnceRow.digest).where(OnceRow.context == bindpa
 _BIND = insert(OnceRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
 
 
-class SqlOnceBook:
-    """Durable "once": one digest for each context and slot (``secagg.client.OnceBook``)."""
+class SqlEquivocationGuard:
+    """Durable "once": one digest for each context and slot (``client.EquivocationGuard``)."""
 
-    def __init__(self, hospital: Hospital) -> None:
+    def __init__(self, hospital: SiteDatabase) -> None:
         self._hospital = hospital
 
     def bound(self, context: str, slot: str) -> str | None:

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import SigningKey
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.private_keys import PrivateKeys
 from silos.database.tables import FormerKeyRow, HospitalRow, JoinedRunRow, RunState
 
@@ -32,7 +32,7 @@ from silos.database.tables import FormerKeyRow, HospitalRow, JoinedRunRow, RunSt
 class IdentityKeys:
     """The keys that a hospital's database names."""
 
-    def __init__(self, hospital: Hospital) -> None:
+    def __init__(self, hospital: SiteDatabase) -> None:
         self._hospital = hospital
 
     @property

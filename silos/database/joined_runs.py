@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from protocol.errors import StoreBroken, WorkspaceRefused
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.run_decisions import decide, list_newest
 from silos.database.tables import JoinedRunRow
 from silos.database.tables import RunState as RunState
@@ -45,7 +45,7 @@ def told_state(run: JoinedRun, *, has_result: bool) -> str:
 class JoinedRuns:
     """The runs in a hospital's database."""
 
-    def __init__(self, hospital: Hospital) -> None:
+    def __init__(self, hospital: SiteDatabase) -> None:
         self._hospital = hospital
 
     def record(

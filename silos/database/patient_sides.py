@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from compliance.ledger.entries import Partition
 from protocol.errors import PolicyRefused
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.tables import PatientSideRow
 
 _PURPOSE = b"collegium/side of a patient/v1\0"
@@ -28,7 +28,7 @@ _KNOWN = select(PatientSideRow.mark, PatientSideRow.side).where(
 _REMEMBER = insert(PatientSideRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
 
 
-def remember_sides(hospital: Hospital, sides: Mapping[str, Partition]) -> None:
+def remember_sides(hospital: SiteDatabase, sides: Mapping[str, Partition]) -> None:
     """Remembers durably on which side each patient is: all of them, or none.
 
     Args:
@@ -47,7 +47,7 @@ def remember_sides(hospital: Hospital, sides: Mapping[str, Partition]) -> None:
             connection.execute(_REMEMBER, new)
 
 
-def require_same_sides(hospital: Hospital, sides: Mapping[str, Partition]) -> None:
+def require_same_sides(hospital: SiteDatabase, sides: Mapping[str, Partition]) -> None:
     """Checks what ``remember_sides`` would; remembers nothing.
 
     Raises:
@@ -59,7 +59,7 @@ def require_same_sides(hospital: Hospital, sides: Mapping[str, Partition]) -> No
     _require_same(hospital.site, marked, known)
 
 
-def _marked(hospital: Hospital, sides: Mapping[str, Partition]) -> dict[str, Partition]:
+def _marked(hospital: SiteDatabase, sides: Mapping[str, Partition]) -> dict[str, Partition]:
     secret = hmac.new(hospital.split_key, _PURPOSE, hashlib.sha256).digest()
     return {
         hmac.new(secret, number.encode(), hashlib.sha256).hexdigest(): side

@@ -23,7 +23,7 @@ from compliance.ledger.listed_heads import FIRST, Head
 from protocol.encoding import canonical, digest, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import verify
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys, own_key
 from silos.database.tables import (
     ApprovalRow,
@@ -92,7 +92,7 @@ def evaluated_model(session: Session, run_id: str) -> str | None:
     return session.scalars(found.limit(1)).first()
 
 
-def decide(session: Session, hospital: Hospital, run: JoinedRunRow) -> None:
+def decide(session: Session, hospital: SiteDatabase, run: JoinedRunRow) -> None:
     """Adds a row of how a run stands; nothing where it was joined and is, by the same approvals."""
     newest = session.scalars(select(ApprovalRow).order_by(ApprovalRow.number.desc())).first()
     approval = (newest.number, newest.hash) if newest else (0, _NONE)
@@ -145,7 +145,7 @@ def said_of(run: JoinedRunRow) -> dict[str, Any]:
     }
 
 
-def list_newest(hospital: Hospital) -> None:
+def list_newest(hospital: SiteDatabase) -> None:
     """Lists the newest decision outside the database: it binds from now on."""
     with hospital.session() as session:
         last = session.scalars(_newest_first()).first()
@@ -157,7 +157,7 @@ def list_newest(hospital: Hospital) -> None:
 class RunDecisions:
     """The decisions in a hospital's database."""
 
-    def __init__(self, hospital: Hospital) -> None:
+    def __init__(self, hospital: SiteDatabase) -> None:
         self._hospital = hospital
 
     def all(self) -> tuple[RunDecision, ...]:

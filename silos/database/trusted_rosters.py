@@ -39,7 +39,7 @@ from protocol.identity.roster import (
     sign_roster,
 )
 from protocol.identity.timestamps import read_time, write_time
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys, next_key, own_key, replace_key
 from silos.database.tables import DepartureRow, HospitalRow, RosterRow, SignedRosterRow
 
@@ -60,7 +60,7 @@ class RosterTerm:
 class TrustedRosters:
     """The chain of rosters in a hospital's database."""
 
-    def __init__(self, hospital: Hospital) -> None:
+    def __init__(self, hospital: SiteDatabase) -> None:
         self._hospital = hospital
 
     def newest(self) -> Roster | None:

@@ -20,7 +20,7 @@ from protocol.transport.enrolment import (
 )
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials, trusting
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 
 _SECONDS = 30.0
@@ -29,7 +29,7 @@ OPENING_SECONDS = 5.0
 
 
 def enrol(
-    home: Path, hospital: Hospital, invitation: EnrolmentInvitation, *, root: str
+    home: Path, hospital: SiteDatabase, invitation: EnrolmentInvitation, *, root: str
 ) -> Credentials:
     """Sends this hospital's request; keeps its certificate, and the root.
 

@@ -46,14 +46,14 @@ from silos.config.attestation import AttestationPolicy, MachineCheck, machine_ev
 from silos.config.credentials import Credentials
 from silos.config.patient_statement import PatientStatement
 from silos.config.study_authorization import system_time
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.client import Wire
 from silos.results.kept_models import keep_model
 from silos.rounds.invitation import Invitation
-from silos.rounds.rollback_evidence import OwnWords, read_own_words
+from silos.rounds.rollback_evidence import SignedLedgerHeads, read_own_words
 from silos.rounds.silo import Silo
 
 log = logging.getLogger("collegium.silo")
@@ -104,7 +104,7 @@ class Supervisor:
     def __init__(
         self,
         home: Path,
-        hospital: Hospital,
+        hospital: SiteDatabase,
         silo: Silo,
         credentials: Credentials,
         *,
@@ -443,7 +443,7 @@ class Supervisor:
             del self._farewells[next(iter(self._farewells))]
         return said
 
-    def _own_words(self, wire: Wire) -> OwnWords:
+    def _own_words(self, wire: Wire) -> SignedLedgerHeads:
         """Returns what the consortium has kept of this hospital's signed words."""
         return read_own_words(wire.document("words"))
 

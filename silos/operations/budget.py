@@ -18,12 +18,12 @@ from protocol.errors import LedgerBroken, PolicyRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement, stays_on_one_side
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.operations.budget_words import forecast_words
 
 
 def read_budget(
-    hospital: Hospital,
+    hospital: SiteDatabase,
     study: Study | None = None,
     stated: PatientStatement = NOTHING_STATED,
 ) -> dict[str, Any]:
@@ -76,7 +76,9 @@ def _partition(summary: LedgerSummary, partition: Partition) -> dict[str, float]
     }
 
 
-def _forecast(hospital: Hospital, study: Study, stated: PatientStatement) -> dict[str, Any] | None:
+def _forecast(
+    hospital: SiteDatabase, study: Study, stated: PatientStatement
+) -> dict[str, Any] | None:
     """What one more run of a study takes of the budget, and how often it fits."""
     plan = PrivacyPlan.at(study, hospital.site)
     if plan is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from protocol.errors import PolicyRefused
 from protocol.transport.enrolment import change_key, to_bytes
 from silos.config.directory import alone
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
@@ -56,7 +56,7 @@ def rotate(home: Path) -> KeyView:
         return rotate_over(hospital, line)
 
 
-def rotate_over(hospital: Hospital, line: Line) -> KeyView:
+def rotate_over(hospital: SiteDatabase, line: Line) -> KeyView:
     """See ``rotate``."""
     trusted, keys = refresh(hospital, line).trusted, IdentityKeys(hospital)
     before = keys.own
@@ -87,7 +87,7 @@ def leave(home: Path, reason: str) -> KeyView:
         return _view(hospital)
 
 
-def leave_chain(hospital: Hospital, reason: str) -> None:
+def leave_chain(hospital: SiteDatabase, reason: str) -> None:
     """See ``leave``; cut off anywhere, it may be said again."""
     if not reason.strip():
         raise PolicyRefused("say why, with --reason: nothing was left")
@@ -97,7 +97,7 @@ def leave_chain(hospital: Hospital, reason: str) -> None:
     TrustedRosters(hospital).leave(reason)
 
 
-def _view(hospital: Hospital) -> KeyView:
+def _view(hospital: SiteDatabase) -> KeyView:
     keys = IdentityKeys(hospital)
     return KeyView(
         site=hospital.site,

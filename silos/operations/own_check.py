@@ -45,7 +45,7 @@ from silos.config.credentials import Credentials
 from silos.config.directory import reading
 from silos.config.folder import SITE_FILE
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
 from silos.database.run_decisions import RunDecision, RunDecisions, evaluated_model
@@ -158,12 +158,12 @@ def check_own(home: Path) -> OwnCheck:
         )
 
 
-def _has_decided(hospital: Hospital) -> bool:
+def _has_decided(hospital: SiteDatabase) -> bool:
     with hospital.session() as session:
         return session.scalars(select(RunDecisionRow.number).limit(1)).first() is not None
 
 
-def _named(hospital: Hospital) -> set[str]:
+def _named(hospital: SiteDatabase) -> set[str]:
     """Returns the files of a home that the checks above look at; what cannot be read names none."""
     named = {SITE_FILE, *(f"tls/{name}" for name in ("root.pem", "silo.key", "silo.pem"))}
     with suppress(FederationError):
@@ -180,30 +180,30 @@ def _tell(faults: list[str], name: str, fault: str) -> None:
     faults.append(f"{name}: {fault}")
 
 
-def _check_database(hospital: Hospital, tell: Tell) -> str:
+def _check_database(hospital: SiteDatabase, tell: Tell) -> str:
     for fault in hospital.schema_faults():
         tell(fault)
     return "its tables, indexes and triggers are those that this software makes"
 
 
-def _check_ledger(hospital: Hospital) -> str:
+def _check_ledger(hospital: SiteDatabase) -> str:
     head = hospital.ledger.verify()
     hospital.ledger.require_newest()
     entries = counted(len(_entries(hospital)), "entry")
     return f"{entries}, the chain is whole and no older copy; head {head}"
 
 
-def _check_approvals(hospital: Hospital) -> str:
+def _check_approvals(hospital: SiteDatabase) -> str:
     number = counted(len(approvals_of(hospital).all()), "decision")
     return f"{number}, each signed by this hospital, none changed or removed"
 
 
-def _check_rosters(hospital: Hospital) -> str:
+def _check_rosters(hospital: SiteDatabase) -> str:
     number = counted(len(TrustedRosters(hospital).all()), "trusted roster")
     return f"{number}, each signed by those before it"
 
 
-def _check_runs(home: Path, hospital: Hospital, tell: Tell) -> str:
+def _check_runs(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
     runs = {run.run_id: run for run in JoinedRuns(hospital).all()}
     keys = coordinator_keys(home, hospital)
     named: dict[str, str] = {}
@@ -229,7 +229,9 @@ def _check_runs(home: Path, hospital: Hospital, tell: Tell) -> str:
     )
 
 
-def _check_kept(hospital: Hospital, booked: list[Entry], named: dict[str, str], tell: Tell) -> None:
+def _check_kept(
+    hospital: SiteDatabase, booked: list[Entry], named: dict[str, str], tell: Tell
+) -> None:
     """Holds what was sent to what was signed once, and every run that began to its roster."""
     book, rosters = hospital.once_book(), TrustedRosters(hospital)
     for entry in booked:
@@ -247,7 +249,7 @@ def _check_kept(hospital: Hospital, booked: list[Entry], named: dict[str, str], 
                 tell(f"run {run_id}: its roster {roster[:16]}: {error}")
 
 
-def _check_decided(hospital: Hospital, decisions: tuple[RunDecision, ...], tell: Tell) -> None:
+def _check_decided(hospital: SiteDatabase, decisions: tuple[RunDecision, ...], tell: Tell) -> None:
     """Holds what each decision says of the hospital to what its database says now."""
     with hospital.session() as session:
         heads = {
@@ -316,7 +318,7 @@ def _runs_allowed(approvals: tuple[Approval, ...], joined: RunDecision) -> int:
     return allowed
 
 
-def _check_studies(home: Path, hospital: Hospital, tell: Tell) -> str:
+def _check_studies(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
     shelf = StudyShelf(home / "studies")
     digests = dict.fromkeys(decision.study for decision in approvals_of(hospital).all())
     for digest in digests:
@@ -327,7 +329,7 @@ def _check_studies(home: Path, hospital: Hospital, tell: Tell) -> str:
     return f"{len(digests)} that were decided on are kept as their digests say"
 
 
-def _check_results(home: Path, hospital: Hospital, tell: Tell) -> str:
+def _check_results(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
     kept = 0
     for run in JoinedRuns(hospital).all():
         try:
@@ -357,7 +359,7 @@ def _check_about(home: Path, run: JoinedRun, tell: Tell) -> None:
         tell(str(error))
 
 
-def _check_log(hospital: Hospital, key: bytes | None, tell: Tell) -> str:
+def _check_log(hospital: SiteDatabase, key: bytes | None, tell: Tell) -> str:
     if key is None:
         return "no coordinator is known here yet"
     heads = LogHeads(hospital, key)
@@ -381,6 +383,6 @@ def _check_log(hospital: Hospital, key: bytes | None, tell: Tell) -> str:
     return f"{count} of the coordinator's, signed by it; the newest of {kept[-1].size}"
 
 
-def _entries(hospital: Hospital) -> list[Entry]:
+def _entries(hospital: SiteDatabase) -> list[Entry]:
     with hospital.transaction() as book:
         return list(book.entries())

@@ -18,7 +18,7 @@ from protocol.errors import FederationError, LinkLost, PolicyRefused
 from silos.config.directory import alone
 from silos.config.site_file import SiteFile
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.run_decisions import RunDecisions
 from silos.operations.roster import Line, line_of
@@ -62,7 +62,7 @@ def accept_restored(home: Path, *, signed_by: str, unasked: bool) -> Restored:
             return accept_restored_over(hospital, line, signer)
 
 
-def accept_restored_over(hospital: Hospital, line: Line | None, signed_by: str) -> Restored:
+def accept_restored_over(hospital: SiteDatabase, line: Line | None, signed_by: str) -> Restored:
     """Lets ledger and decisions go on from where they are, and lists them anew.
 
     What was withdrawn since the copy was made is not known, so every study needs a
@@ -99,7 +99,7 @@ def write_off(home: Path, *, signed_by: str, unasked: bool) -> WrittenOff:
             return write_off_over(hospital, line, signer)
 
 
-def write_off_over(hospital: Hospital, line: Line | None, signed_by: str) -> WrittenOff:
+def write_off_over(hospital: SiteDatabase, line: Line | None, signed_by: str) -> WrittenOff:
     """Lets an older copy of the ledger go on, with nothing left to spend.
 
     Raises:
@@ -110,7 +110,7 @@ def write_off_over(hospital: Hospital, line: Line | None, signed_by: str) -> Wri
     return WrittenOff(lost=lost, summary=hospital.ledger.summary())
 
 
-def heads_held_by_others(hospital: Hospital, line: Line | None) -> tuple[str, ...]:
+def heads_held_by_others(hospital: SiteDatabase, line: Line | None) -> tuple[str, ...]:
     """Returns the heads of this ledger in what the coordinator has kept; none without a line."""
     if line is None:
         return ()
@@ -130,7 +130,7 @@ def _approver(site: SiteFile, signed_by: str) -> str:
 
 @contextmanager
 def _line(
-    home: Path, site: SiteFile, hospital: Hospital, *, unasked: bool
+    home: Path, site: SiteFile, hospital: SiteDatabase, *, unasked: bool
 ) -> Iterator[Line | None]:
     """Yields the line to the coordinator, or None where it is not asked."""
     if unasked:

@@ -32,7 +32,7 @@ from silos.config.coordinator_identity import require_coordinator, require_names
 from silos.config.credentials import Credentials
 from silos.config.folder import SITE_FILE
 from silos.config.site_file import SiteFile
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.trusted_rosters import TrustedRosters, require_own_place
 from silos.network.client import Wire
@@ -66,7 +66,7 @@ class RosterView:
 
 
 @contextmanager
-def line_of(home: Path, site: SiteFile, hospital: Hospital) -> Iterator[Wire]:
+def line_of(home: Path, site: SiteFile, hospital: SiteDatabase) -> Iterator[Wire]:
     """Yields the line to the coordinator.
 
     Raises:
@@ -106,7 +106,7 @@ def look(home: Path) -> RosterView:
             return RosterView(trusted=TrustedRosters(hospital).newest(), problem=str(error))
 
 
-def refresh(hospital: Hospital, line: Line) -> RosterView:
+def refresh(hospital: SiteDatabase, line: Line) -> RosterView:
     """Keeps every roster that the rules let this hospital keep; returns what is left to people.
 
     Raises:
@@ -178,7 +178,7 @@ def trust(home: Path, digest: str) -> Roster:
 
 
 def trust_over(
-    hospital: Hospital, line: Line, digest: str, coordinator: CoordinatorIdentity
+    hospital: SiteDatabase, line: Line, digest: str, coordinator: CoordinatorIdentity
 ) -> Roster:
     """See ``trust``."""
     view = refresh(hospital, line)
@@ -221,7 +221,7 @@ def sign(home: Path, digest: str) -> tuple[Roster, bool]:
 
 
 def sign_over(
-    hospital: Hospital, line: Line, digest: str, coordinator: CoordinatorIdentity
+    hospital: SiteDatabase, line: Line, digest: str, coordinator: CoordinatorIdentity
 ) -> tuple[Roster, bool]:
     """See ``sign``."""
     view = refresh(hospital, line)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import PolicyRefused
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
 from silos.operations.budget import read_budget
 from silos.operations.site import opened
@@ -51,7 +51,7 @@ def leave_run(home: Path, run_id: str, *, by: str, reason: str) -> LeftRun:
 
 
 def end_part(
-    hospital: Hospital, run: JoinedRun, *, by: str | None = None, reason: str | None = None
+    hospital: SiteDatabase, run: JoinedRun, *, by: str | None = None, reason: str | None = None
 ) -> JoinedRun:
     """Marks a run as left and closes its plans; cut off anywhere, it may be said again."""
     runs = JoinedRuns(hospital)

@@ -31,7 +31,7 @@ from silos.config.site_file import SiteFile, read_site_file, site_file_of
 from silos.config.site_template import site_template
 from silos.config.study_authorization import require_allowed, require_own
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRuns, told_state
 from silos.database.trusted_rosters import TrustedRosters
 from silos.operations.budget import read_budget
@@ -71,7 +71,7 @@ def make_home(
 
 
 @contextmanager
-def opened(home: Path) -> Iterator[tuple[SiteFile, Hospital]]:
+def opened(home: Path) -> Iterator[tuple[SiteFile, SiteDatabase]]:
     """Yields a home's site file and open database.
 
     Raises:
@@ -159,7 +159,7 @@ def _runs_asked_for(used: int, runs: int) -> str:
 
 
 def _cost(
-    study: Study, site: str, hospital: Hospital, stated: PatientStatement
+    study: Study, site: str, hospital: SiteDatabase, stated: PatientStatement
 ) -> Iterator[tuple[str, str]]:
     plan, privacy = PrivacyPlan.at(study, site), study.privacy_of(site)
     colluders = study.aggregation.colluders
@@ -268,7 +268,9 @@ def list_studies(home: Path) -> list[dict[str, Any]]:
         hospital.close()
 
 
-def _standing(site: SiteFile, hospital: Hospital, shelf: StudyShelf, digest: str) -> dict[str, Any]:
+def _standing(
+    site: SiteFile, hospital: SiteDatabase, shelf: StudyShelf, digest: str
+) -> dict[str, Any]:
     approvals, policy = approvals_of(hospital), site.policy
     found: dict[str, Any] = {
         "digest": digest,
@@ -322,7 +324,7 @@ def describe_home(home: Path) -> dict[str, Any]:
         hospital.close()
 
 
-def _budget(hospital: Hospital) -> dict[str, Any] | None:
+def _budget(hospital: SiteDatabase) -> dict[str, Any] | None:
     try:
         return read_budget(hospital)
     except PolicyRefused:
@@ -336,7 +338,7 @@ def _certificate(home: Path, site: SiteFile) -> dict[str, Any] | None:
     return {"expires": credentials.expires.isoformat(), "days_left": credentials.left.days}
 
 
-def _roster(hospital: Hospital) -> dict[str, Any] | None:
+def _roster(hospital: SiteDatabase) -> dict[str, Any] | None:
     rosters = TrustedRosters(hospital)
     newest = rosters.newest()
     if newest is None:

@@ -46,7 +46,7 @@ from silos.config.policy import open_at
 from silos.config.site_file import SiteFile, site_file_of
 from silos.config.study_authorization import refusals_here, system_time
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.patient_sides import require_same_sides
 from silos.database.trusted_rosters import TrustedRosters
 from silos.isolation.remote_trainer import TrainingProcess, machine_of
@@ -129,7 +129,7 @@ def check_site(
         hospital.close()
 
 
-def _policy(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+def _policy(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Finding]:
     against = refusals_here(site, study, simulated=hospital.simulated)
     for refusal in against:
         yield bad(refusal.where, refusal.what, refusal.remedy)
@@ -151,7 +151,7 @@ def _machines_asked_for(policy: AttestationPolicy) -> Finding:
     )
 
 
-def _approval(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+def _approval(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Finding]:
     policy = site.policy
     try:
         approvals = approvals_of(hospital)
@@ -181,7 +181,9 @@ def _hours(site: SiteFile, now: datetime) -> Iterator[Finding]:
         yield warn("hours", f"{said}: closed now", "the study joins when the hours begin")
 
 
-def _read(home: Path, site: SiteFile, study: Study, folder: Path, hospital: Hospital) -> OwnRecords:
+def _read(
+    home: Path, site: SiteFile, study: Study, folder: Path, hospital: SiteDatabase
+) -> OwnRecords:
     """Returns this hospital's records, read, split and checked as the run would.
 
     Raises:
@@ -244,7 +246,7 @@ def _quorum(study: Study) -> Finding:
     return ok("quorum", said)
 
 
-def _budget(site: SiteFile, study: Study, hospital: Hospital) -> Iterator[Finding]:
+def _budget(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Finding]:
     try:
         plan, privacy = PrivacyPlan.at(study, site.name), study.privacy
         if plan is None or not isinstance(privacy, PatientPrivacy):
@@ -387,7 +389,7 @@ def _gpu() -> Finding:
     return bad("GPU", "none is to be used", "install its driver, or set resources.gpu: false")
 
 
-def _roster(credentials: Credentials, hospital: Hospital, now: datetime) -> Finding:
+def _roster(credentials: Credentials, hospital: SiteDatabase, now: datetime) -> Finding:
     try:
         require_coordinator(credentials.coordinator, hospital)
         rosters = TrustedRosters(hospital)
@@ -409,7 +411,7 @@ def _roster(credentials: Credentials, hospital: Hospital, now: datetime) -> Find
 
 
 def _line(
-    home: Path, site: SiteFile, hospital: Hospital, reach: Reach, now: datetime
+    home: Path, site: SiteFile, hospital: SiteDatabase, reach: Reach, now: datetime
 ) -> Iterator[Finding]:
     credentials = Credentials(home / "tls", site.name, lambda: now)
     if not credentials.enrolled:

@@ -22,7 +22,7 @@ from protocol.study.study import Study
 from silos.config.credentials import Credentials
 from silos.config.directory import reading
 from silos.database.approvals import approvals_of
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns
 from silos.results.run_results import OwnResults, own_results
 from silos.rounds.joint_prices import joint_prices
@@ -46,7 +46,7 @@ def own_run(home: Path, run_id: str) -> HospitalRun:
         return _facts(home, hospital, JoinedRuns(hospital).named(run_id), together=True)
 
 
-def _facts(home: Path, hospital: Hospital, run: JoinedRun, *, together: bool) -> HospitalRun:
+def _facts(home: Path, hospital: SiteDatabase, run: JoinedRun, *, together: bool) -> HospitalRun:
     """``together`` asks for the prices of several parts too, which takes seconds."""
     study, plan = _study(home, hospital.site, run.study, together=together)
     with hospital.transaction() as book:
@@ -102,7 +102,7 @@ def _result(found: OwnResults) -> ResultFacts | None:
     )
 
 
-def _summary(hospital: Hospital) -> LedgerSummary | None:
+def _summary(hospital: SiteDatabase) -> LedgerSummary | None:
     try:
         return hospital.ledger.summary()
     except PolicyRefused:  # no budget was opened

@@ -17,7 +17,7 @@ from protocol.vectors.tensors import model_digest
 from silos.config.coordinator_identity import coordinator_keys
 from silos.config.directory import reading
 from silos.config.site_file import SiteFile
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns, told_state
 from silos.database.run_decisions import evaluated_model
 from silos.isolation.remote_trainer import TrainingProcess, machine_of
@@ -201,12 +201,12 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _run(home: Path, run_id: str) -> Iterator[tuple[SiteFile, Hospital, JoinedRun]]:
+def _run(home: Path, run_id: str) -> Iterator[tuple[SiteFile, SiteDatabase, JoinedRun]]:
     with reading(home) as (site, hospital):
         yield site, hospital, JoinedRuns(hospital).named(run_id)
 
 
-def own_results(home: Path, hospital: Hospital, run: JoinedRun) -> OwnResults:
+def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResults:
     """Returns what came back of one run.
 
     Raises:
@@ -233,12 +233,12 @@ def own_results(home: Path, hospital: Hospital, run: JoinedRun) -> OwnResults:
     )
 
 
-def _evaluated(hospital: Hospital, run_id: str) -> str | None:
+def _evaluated(hospital: SiteDatabase, run_id: str) -> str | None:
     with hospital.session() as session:
         return evaluated_model(session, run_id)
 
 
-def announced_result(home: Path, hospital: Hospital, run: JoinedRun) -> RunResult | None:
+def announced_result(home: Path, hospital: SiteDatabase, run: JoinedRun) -> RunResult | None:
     """Returns what a coordinator of this hospital has signed that a run came to.
 
     Raises:

@@ -9,7 +9,7 @@ from protocol.identity.roster import Member, Roster
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
-from silos.rounds.rollback_evidence import OwnWords
+from silos.rounds.rollback_evidence import SignedLedgerHeads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Invitation:
     dialect: CsvDialect = AS_DECLARED
     fixed_noise_seed: int | None = None
     split_key: bytes | None = None
-    own_words: OwnWords = OwnWords()
+    own_words: SignedLedgerHeads = SignedLedgerHeads()
     stated: PatientStatement = NOTHING_STATED
     require_machines: Callable[[Iterable[Member]], None] | None = None
     keep_model: Callable[[Tensors], None] | None = None

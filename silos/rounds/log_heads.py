@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, func, insert, select
 
 from protocol.log.signed_note import log_origin
-from protocol.secagg.client import Binding, OnceBook
+from protocol.secagg.client import Binding, EquivocationGuard
 from protocol.secagg.log_proof import SignedHead
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.tables import LogForkRow, LogHeadRow
 
 #: Pairs of notes that are kept of one log: more would only fill the disk.
@@ -43,7 +43,7 @@ class LogHeads:
         public: the key that signs the log.
     """
 
-    def __init__(self, hospital: Hospital, public: bytes) -> None:
+    def __init__(self, hospital: SiteDatabase, public: bytes) -> None:
         self._hospital = hospital
         self.public = public
         self._origin = log_origin(public)
@@ -63,7 +63,7 @@ class LogHeads:
             rows = connection.execute(query, {"origin": self._origin}).all()
         return tuple(SignedHead(**row._mapping) for row in rows)
 
-    def keeping(self, head: SignedHead) -> OnceBook:
+    def keeping(self, head: SignedHead) -> EquivocationGuard:
         """Returns the hospital's once-book, which keeps a head with its next record."""
         return _BookWithHead(self, head)
 
@@ -118,7 +118,7 @@ class _BookWithHead:
         self._book = heads._hospital.once_book()
 
     def record(self, *bindings: Binding) -> None:
-        """See ``SqlOnceBook.record``."""
+        """See ``SqlEquivocationGuard.record``."""
         self._book.record(*bindings, beside=self._write)
         self._head = None
 

@@ -30,7 +30,7 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
 from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
 from protocol.identity.roster import Member, Roster, SigningKey
-from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.log_proof import SignedHead
 from protocol.secagg.masking import word_type
@@ -50,7 +50,7 @@ from protocol.vectors.tensors import (
 )
 from protocol.vectors.update import UpdateVector
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.rounds.draws import Draws, Noised
 from silos.rounds.log_check import check_log
 from silos.rounds.log_heads import LogHeads
@@ -114,7 +114,7 @@ class Participation:
         roster: Roster,
         coordinator_public: bytes,
         key: SigningKey,
-        home: Hospital,
+        home: SiteDatabase,
         plan: PrivacyPlan | None,
         trainer: LocalTrainer,
         entropy: Entropy,
@@ -140,7 +140,7 @@ class Participation:
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
         self._vector = UpdateVector.of(self._layout, study.training.strategy)
-        self._round: SiloRound | None = None
+        self._round: SecAggClient | None = None
         self._masked: Reply | None = None
         self._model: Tensors | None = None
         self._token: SentToken | None = None
@@ -204,7 +204,7 @@ class Participation:
         head = check_log(opening, self._heads)
         if isinstance(head, HeldHead):
             return sign_message(head, context=context.digest, sender=self.site, key=self.key)
-        opened = SiloRound(
+        opened = SecAggClient(
             context=context,
             site=self.site,
             key=self.key,
@@ -221,7 +221,7 @@ class Participation:
             self._keep_model(model)
         return advert
 
-    def _share(self, opened: SiloRound, request: Request) -> Reply:
+    def _share(self, opened: SecAggClient, request: Request) -> Reply:
         header, entries = opened.share(request.message)
         if self._require_machines is not None:
             others = set(opened.sharers) - {self.site}
@@ -268,7 +268,7 @@ class Participation:
             self._home.drop_blob(self._kept)
             self._kept = None
 
-    def _contribute(self, silo_round: SiloRound, delivery: Request) -> Reply:
+    def _contribute(self, silo_round: SecAggClient, delivery: Request) -> Reply:
         try:
             silo_round.accept_shares(delivery.message, delivery.blob or b"")
         except MessageRefused as error:
@@ -293,7 +293,7 @@ class Participation:
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked
 
-    def _reveal(self, silo_round: SiloRound, delivery: Request) -> Reply:
+    def _reveal(self, silo_round: SecAggClient, delivery: Request) -> Reply:
         revealed = Reply(message=silo_round.reveal(delivery.message))
         if silo_round.revealed_among is not None:
             self._draws.reveal(silo_round.context, silo_round.revealed_among)
@@ -322,7 +322,7 @@ class Participation:
             return noised.astype(word_type(context))
         return self._training_vector(context, noised.astype(np.float64, copy=False))
 
-    def _charge(self, context: RoundContext, silo_round: SiloRound) -> str:
+    def _charge(self, context: RoundContext, silo_round: SecAggClient) -> str:
         """Makes SENT durable and returns the ledger's head after it."""
         if self.plan is None:
             return self._ledger.head

@@ -16,12 +16,12 @@ from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey
 from protocol.secagg.messages import Masked, Origin, open_message
 from protocol.transport.privacy_summary import SignedSummary, open_summary, read_own_statements
-from silos.database.database import Hospital
+from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 
 
 @dataclass(frozen=True, kw_only=True)
-class OwnWords:
+class SignedLedgerHeads:
     """Signed words of one hospital: its summaries, and its MASKED messages."""
 
     summaries: tuple[SignedSummary, ...] = ()
@@ -50,7 +50,7 @@ class OwnWords:
                 continue
 
 
-def require_own_head(message: bytes, site: str, key: SigningKey, hospital: Hospital) -> None:
+def require_own_head(message: bytes, site: str, key: SigningKey, hospital: SiteDatabase) -> None:
     """Refuses a round whose opening shows a head of this hospital's that its ledger lacks.
 
     A message that no key of the hospital's has signed says nothing.
@@ -64,7 +64,7 @@ def require_own_head(message: bytes, site: str, key: SigningKey, hospital: Hospi
     Raises:
         LedgerBroken: the ledger is an older copy.
     """
-    words = OwnWords(masked=(message,))
+    words = SignedLedgerHeads(masked=(message,))
     heads = words.ledger_heads(site, [key.public.hex()])
     if not heads:  # of another run, begun with another key
         heads = words.ledger_heads(site, IdentityKeys(hospital).public())
@@ -72,7 +72,7 @@ def require_own_head(message: bytes, site: str, key: SigningKey, hospital: Hospi
         hospital.ledger.require_held(head)
 
 
-def read_own_words(document: bytes | None) -> OwnWords:
+def read_own_words(document: bytes | None) -> SignedLedgerHeads:
     """Returns the words in the coordinator's ``words`` document.
 
     Raises:
@@ -85,4 +85,4 @@ def read_own_words(document: bytes | None) -> OwnWords:
             "it cannot be told whether the ledger is an old one: ask the consortium's lead"
         )
     summaries, masked = read_own_statements(document)
-    return OwnWords(summaries=summaries, masked=masked)
+    return SignedLedgerHeads(summaries=summaries, masked=masked)

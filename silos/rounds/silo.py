@@ -33,14 +33,14 @@ from silos.config.patient_statement import (
     sides_of,
     stays_on_one_side,
 )
-from silos.database.database import Hospital, open_hospital
+from silos.database.database import SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.patient_sides import remember_sides
 from silos.rounds.invitation import Invitation
 from silos.rounds.joint_prices import joint_prices
 from silos.rounds.participation import LocalTrainer, Participation
 from silos.rounds.release_gate import require_paid
-from silos.rounds.rollback_evidence import OwnWords
+from silos.rounds.rollback_evidence import SignedLedgerHeads
 from silos.training.randomness import Entropy, FixedEntropy, SecretEntropy
 from silos.training.second_opinion import second_opinion_of
 
@@ -63,7 +63,7 @@ class Silo:
         *,
         simulated: bool,
         split_key: bytes | None = None,
-        hospital: Hospital | None = None,
+        hospital: SiteDatabase | None = None,
         consent: Callable[[Study], int] | None = None,
     ) -> None:
         if split_key is not None and not simulated:
@@ -224,7 +224,7 @@ class Silo:
         except KeyError:
             raise PolicyRefused(f"site {self.site} has not joined run {run_id}") from None
 
-    def _refuse_roll_back(self, words: OwnWords) -> None:
+    def _refuse_roll_back(self, words: SignedLedgerHeads) -> None:
         """Refuses to go on with a ledger that is older than what this hospital once signed.
 
         Raises:

@@ -13,7 +13,7 @@ from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS, in_units, noise_deviations
 from protocol.vectors.ring_bounds import COUNT_LIMIT
 from protocol.vectors.tensors import Tensors, model_digest
-from silos.training.randomness import Entropy, Moment
+from silos.training.randomness import DrawContext, Entropy
 
 Ints = NDArray[np.int64]
 
@@ -57,7 +57,7 @@ def noised_counts(
     if noise_multiplier is not None:
         deviations = noise_deviations(noise_multiplier, study.evaluation.site_share)
         for (use, cells), deviation in zip(given.items(), deviations, strict=True):
-            moment = Moment(
+            moment = DrawContext(
                 use=use, study=study.digest, site=site, purpose="evaluation", round=number,
                 attempt=attempt, step=0, dataset=scorer.dataset_digest,
                 model=model_digest(model), sample="",

@@ -18,7 +18,7 @@ from protocol.vectors.keystream import Keystream, derive_key, fresh_key
 
 
 @dataclass(frozen=True, kw_only=True)
-class Moment:
+class DrawContext:
     """What one draw of randomness belongs to."""
 
     use: str
@@ -40,7 +40,7 @@ class Entropy(Protocol):
     def is_secret(self) -> bool:
         """Whether nobody can repeat what is drawn."""
 
-    def stream(self, moment: Moment) -> Keystream:
+    def stream(self, moment: DrawContext) -> Keystream:
         """Returns a keystream for this moment and no other."""
 
 
@@ -49,7 +49,7 @@ class SecretEntropy:
 
     is_secret = True
 
-    def stream(self, moment: Moment) -> Keystream:
+    def stream(self, moment: DrawContext) -> Keystream:
         """Returns a keystream nobody can repeat."""
         return Keystream(fresh_key())
 
@@ -68,7 +68,7 @@ class FixedEntropy:
             raise PolicyRefused("fixed test noise protects nobody: a real silo does not use it")
         self._secret = canonical({"seed": seed})
 
-    def stream(self, moment: Moment) -> Keystream:
+    def stream(self, moment: DrawContext) -> Keystream:
         """Returns the same keystream for the same moment and seed."""
         info = canonical(asdict(moment))
         return Keystream(derive_key(self._secret, salt=b"collegium test noise", info=info))

@@ -36,10 +36,10 @@ from protocol.study.study import Study
 from protocol.vectors.score_grid import ScoreGrid
 from protocol.vectors.tensors import Tensors, flatten, model_digest
 from silos.training.patient_scores import PatientScores
-from silos.training.randomness import Entropy, Moment
+from silos.training.randomness import DrawContext, Entropy
 from silos.training.second_opinion import EPSILON_ERROR
 from silos.training.step_form import Drawn, PatientRecords, StepForm
-from silos.training.worker import Crew, Worker
+from silos.training.worker import GradientBackend, Worker
 
 Ints = NDArray[np.int64]
 
@@ -48,7 +48,12 @@ class Trainer:
     """Holds one hospital's records for one study, and its network."""
 
     def __init__(
-        self, study: Study, site: str, train: Records, test: Records, crew: Crew | None = None
+        self,
+        study: Study,
+        site: str,
+        train: Records,
+        test: Records,
+        crew: GradientBackend | None = None,
     ) -> None:
         self._study = study
         self._privacy = study.privacy_of(site)
@@ -146,7 +151,7 @@ class Trainer:
     def _step(
         self,
         parameters: NDArray[np.float64],
-        moment: Moment,
+        moment: DrawContext,
         noise_multiplier: float | None,
         entropy: Entropy,
     ) -> NDArray[np.float64]:
@@ -180,8 +185,8 @@ class Trainer:
         moment = self._moment(model, number, attempt)
         return self._noised(flatten(model).astype(np.float64), moment, share_multiplier, entropy)
 
-    def _moment(self, model: Tensors, number: int, attempt: int) -> Moment:
-        return Moment(
+    def _moment(self, model: Tensors, number: int, attempt: int) -> DrawContext:
+        return DrawContext(
             use="", study=self._study.digest, site=self._site, purpose="training", round=number,
             attempt=attempt, step=0, dataset=self.dataset_digest, model=model_digest(model),
             sample="",
@@ -190,7 +195,7 @@ class Trainer:
     def _noised(
         self,
         parameters: NDArray[np.float64],
-        moment: Moment,
+        moment: DrawContext,
         noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:
@@ -204,7 +209,7 @@ class Trainer:
         noised = replace(moment, use="noise", sample=digest(chosen.tobytes()))
         return summed + noise.sample(entropy.stream(noised), size)
 
-    def _sampled(self, moment: Moment, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+    def _sampled(self, moment: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
         """Returns which patients were drawn, and where they stand in the step's public form.
 
         As many random words are used whoever is drawn, and however many patients there are.

@@ -24,7 +24,7 @@ from silos.training.step_form import Drawn, Index, StepForm
 Floats: TypeAlias = NDArray[np.float64]
 
 
-class Crew(Protocol):
+class GradientBackend(Protocol):
     """Whoever computes a hospital's gradients: one worker, or several."""
 
     @property

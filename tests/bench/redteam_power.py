@@ -7,7 +7,7 @@ import numpy as np
 
 from collegium.redteam.adversary import views_of
 from collegium.redteam.findings import Target
-from collegium.redteam.harness import Chances
+from collegium.redteam.harness import AttackRandomness
 from collegium.redteam.noise import one_run_audits
 from protocol.study.study_file import read_study
 from silos.training.trainer import Trainer
@@ -20,7 +20,9 @@ def main(path: str, site: str, draws: str) -> None:
     claim = Target.planned(study).claims[site]
     views = views_of(study, claim)
     for make in (Trainer, WeakNoise):
-        runs = [one_run_audits(study, claim, views, make, Chances()) for _ in range(int(draws))]
+        runs = [
+            one_run_audits(study, claim, views, make, AttackRandomness()) for _ in range(int(draws))
+        ]
         for audits in zip(*runs, strict=True):
             first = audits[0]
             told = f"{make.__name__}, {first.view.title}, claim {first.claim:.3f}"

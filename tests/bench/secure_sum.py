@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 
 from protocol.secagg.masking import apply_masks
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors.fixed_point import encode
 from protocol.vectors.keystream import fresh_key
 from tests.bench import baseline
@@ -264,7 +264,7 @@ def _replay(
     federation: Federation, answers: Answers, taking: dict[str, list[float]], way: Way
 ) -> None:
     """Gives a new coordinator the answers of the round: keys and signatures are deterministic."""
-    coordinator = SumRound(
+    coordinator = SecAggServer(
         context=federation.context,
         roster=federation.roster,
         key=federation.coordinator_key,

@@ -20,7 +20,7 @@ from compliance.ledger.ledger import Ledger
 from compliance.privacy.noise import DiscreteGaussian
 from coordinator.database.store import Store
 from protocol.study.study import Study
-from silos.database.database import Hospital, SqlOnceBook
+from silos.database.database import SiteDatabase, SqlEquivocationGuard
 from silos.rounds.silo import Silo
 from silos.training.trainer import Trainer
 from tests.bench import studies
@@ -168,9 +168,9 @@ def _federate(study: Study, *, parts_by: Clock | None = None) -> tuple[float, St
 def _instrument(spans: Spans, stack: ExitStack) -> None:
     stack.enter_context(spans.watch(Trainer, "update", "training"))
     stack.enter_context(spans.watch(DiscreteGaussian, "sample", "noise"))
-    stack.enter_context(spans.watch(SqlOnceBook, "record", "once-book"))
+    stack.enter_context(spans.watch(SqlEquivocationGuard, "record", "once-book"))
     stack.enter_context(spans.watch(Ledger, "mark_sent", "ledger"))
-    stack.enter_context(spans.watch(Hospital, "keep_blob", "kept blob"))
+    stack.enter_context(spans.watch(SiteDatabase, "keep_blob", "kept blob"))
     stack.enter_context(spans.watch(Silo, "answer", "protocol, silos"))
     stack.enter_context(spans.watch_block(Store, "transaction", "coordinator's store"))
     stack.enter_context(spans.watch_block(Store, "read", "coordinator's store"))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coordinator.runs.network_run import Pace
+from coordinator.runs.network_run import RunTimeouts
 from protocol.study.study import Study
 from silos.rounds.silo import MakeTrainer
 from tests.chaos.stage import LOCAL, PATIENT, Stage
@@ -34,7 +34,7 @@ class Fault:
     play: Callable[[Stage], None]
     ends: tuple[str, ...] = ("finished",)
     study: Study = LOCAL
-    pace: Pace = PATIENT
+    pace: RunTimeouts = PATIENT
     trainer: MakeTrainer = LinearTrainer
     same_model: bool = True
     same_update: bool = False

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import silos.network.client
 import silos.network.supervisor
-from coordinator.runs.network_run import Pace
+from coordinator.runs.network_run import RunTimeouts
 from coordinator.runs.service import Service
 from tests.chaos import witness
 from tests.chaos.points import Act, Point, arm, die
@@ -38,7 +38,7 @@ def silo_process(site: Site, point: Point, act: Act = die, chunk: int | None = N
 
 
 def coordinator_process(
-    home: Path, port: int, pace: Pace, study_digest: str, point: Point, act: Act = die
+    home: Path, port: int, pace: RunTimeouts, study_digest: str, point: Point, act: Act = die
 ) -> "Child":
     """Starts a coordinator's service and a run as a process, in which something happens."""
     arguments = (home, port, pace, study_digest, point, act)
@@ -82,7 +82,7 @@ def _serve_silo(site: Site, point: Point, act: Act, chunk: int | None) -> None:
 
 
 def _serve_coordinator(
-    home: Path, port: int, pace: Pace, study_digest: str, point: Point, act: Act
+    home: Path, port: int, pace: RunTimeouts, study_digest: str, point: Point, act: Act
 ) -> None:
     witness.install()
     arm(point, act)

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.runs.network_run import Pace
+from coordinator.runs.network_run import RunTimeouts
 from coordinator.runs.service import Service
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -38,9 +38,9 @@ from tests.studies import changed
 T = TypeVar("T")
 
 #: Rounds wait for a silent hospital so long that only a fault makes them end.
-PATIENT = Pace(joining=PATIENCE, step=PATIENCE / 2)
+PATIENT = RunTimeouts(joining=PATIENCE, step=PATIENCE / 2)
 #: Rounds that a silent hospital shall leave by their deadline.
-HASTY = Pace(joining=PATIENCE, step=6.0)
+HASTY = RunTimeouts(joining=PATIENCE, step=6.0)
 
 #: How long ago the consortium was founded: longer than a certificate's life.
 _FOUNDED = timedelta(days=10)
@@ -73,7 +73,7 @@ class Stage:
     folder: Path
     founded: Path
     study: Study
-    pace: Pace = PATIENT
+    pace: RunTimeouts = PATIENT
     trainer: MakeTrainer = LinearTrainer
     port: int = field(default_factory=free_port)
     service: Service | None = None

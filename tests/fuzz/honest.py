@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol.identity.roster import SigningKey
 from protocol.secagg import encrypted_shares as sealed_shares
-from protocol.secagg.client import SiloRound
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.client import SecAggClient
+from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors.keystream import Words
 from tests.sum_federation import FIRST, STEPS, Federation, MemoryBook
 
@@ -68,10 +68,10 @@ class Recorded:
     answers: Mapping[tuple[Step, str], tuple[bytes, bytes | None]]
     total: Words
 
-    def machine(self, step: Step, *, without: str | None = None) -> SumRound:
+    def machine(self, step: Step, *, without: str | None = None) -> SecAggServer:
         """Returns a coordinator that has taken all answers up to this step, one site's left out."""
         federation = self.federation
-        machine = SumRound(
+        machine = SecAggServer(
             context=federation.context, roster=federation.roster, key=federation.coordinator_key
         )
         for current in STEPS[: STEPS.index(step) + 1]:
@@ -82,7 +82,7 @@ class Recorded:
                 machine.close(current)
         return machine
 
-    def finished(self, machine: SumRound, step: Step) -> Words:
+    def finished(self, machine: SecAggServer, step: Step) -> Words:
         """Returns the sum after the honest answers to the steps after this one."""
         machine.close(step)
         for current in STEPS[STEPS.index(step) + 1 :]:
@@ -123,7 +123,7 @@ def recorded() -> Recorded:
 
 
 @lru_cache(maxsize=len(STEPS))
-def waiting_silo(step: Step) -> SiloRound:
+def waiting_silo(step: Step) -> SecAggClient:
     """Returns the first site of the recorded run, as it waits for this step's request."""
     with steady():
         federation = Federation(_SITES)
@@ -135,7 +135,7 @@ def waiting_silo(step: Step) -> SiloRound:
     return federation.silos[FIRST]
 
 
-def twin_of(silo: SiloRound) -> SiloRound:
+def twin_of(silo: SecAggClient) -> SecAggClient:
     """Returns a silo in the same state, with a book of its own.
 
     A silo replaces what it holds and changes none of it in place, so a shallow

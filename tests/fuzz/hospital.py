@@ -32,7 +32,7 @@ from protocol.secagg.messages import (
     SurvivorList,
     sign_message,
 )
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.tensors import decode_tensors
 from tests.coordinator_log import CoordinatorLog
@@ -110,7 +110,7 @@ class _Hospital:
     def begin(self) -> None:
         """Goes through one honest attempt; its requests are what is spoilt later."""
         context = self.context(self.attempts)
-        machine = SumRound(
+        machine = SecAggServer(
             context=context,
             roster=self.federation.roster,
             key=self.key,

@@ -9,7 +9,7 @@ from protocol.codec import to_json
 from protocol.encoding import blob_digest, canonical, digest_json, parse_canonical
 from protocol.errors import MessageRefused, QuorumLost, SumRefused
 from protocol.identity.roster import COORDINATOR, SigningKey
-from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.masking import seal
 from protocol.secagg.messages import (
     ENTRY_BYTES,
@@ -233,7 +233,7 @@ def _same(again: bytes, data: bytes) -> None:
         raise Broken("what was read is written differently")
 
 
-Ask: TypeAlias = Callable[[SiloRound], object]
+Ask: TypeAlias = Callable[[SecAggClient], object]
 Spoilt: TypeAlias = Callable[[Random], tuple[bytes, Ask]]
 
 
@@ -252,7 +252,7 @@ def _silo_target(step: Step, spoilt: Spoilt, honest: Ask) -> Make:
 
 
 def _asked(
-    silo: SiloRound,
+    silo: SecAggClient,
     ask: Ask,
     honest: Ask,
     checked: bool,

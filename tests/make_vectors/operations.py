@@ -29,7 +29,7 @@ from protocol.secagg import secret_sharing as shares
 from protocol.secagg.context import RoundContext
 from protocol.secagg.encrypted_shares import open_entry
 from protocol.secagg.messages import Origin
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors import fixed_point, tensors
 from protocol.vectors import ring_bounds as no_wrap
 from protocol.vectors.keystream import Keystream, derive_key
@@ -402,7 +402,7 @@ def _complaint(silo: RecordedSilo, step: Step, message: bytes, beside: bytes | N
 def _coordinator(given: Given) -> str:
     """The recorded answers, some ``changed`` or missing (``silent``), some sent ``again``."""
     steps = given["recorded"]["steps"]
-    machine: SumRound = Recorded.from_json(given["recorded"]).sum_round()
+    machine: SecAggServer = Recorded.from_json(given["recorded"]).sum_round()
     for step in Step:
         answers = steps[step.value]["answers"] | given.get("changed", {}).get(step.value, {})
         for site in sorted(set(answers) - set(given.get("silent", {}).get(step.value, ()))):

@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from protocol.identity.roster import Roster, SigningKey, parse_roster
 from protocol.secagg import encrypted_shares as sealed_shares
-from protocol.secagg.client import SiloRound, opened_round
+from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext
 from protocol.secagg.masking import word_type
 from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES
-from protocol.secagg.server import Step, SumRound
+from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors.keystream import Keystream, Words, derive_key
 from tests.sum_federation import LEDGER_HEAD, MemoryBook
 
@@ -181,16 +181,16 @@ class Recorded:
         """Returns a site that has not been asked anything yet."""
         return RecordedSilo(self, site)
 
-    def sum_round(self) -> SumRound:
+    def sum_round(self) -> SecAggServer:
         """Returns the coordinator's state machine."""
-        return SumRound(context=self.context, roster=self.roster, key=self.coordinator)
+        return SecAggServer(context=self.context, roster=self.roster, key=self.coordinator)
 
     def is_silent(self, step: Step, site: str) -> bool:
         """Whether a site is lost by this step."""
         steps = tuple(Step)
         return site in self.lost and steps.index(self.lost[site]) <= steps.index(step)
 
-    def played(self, tamper: Tamper | None = None) -> tuple[dict[Step, Exchange], SumRound]:
+    def played(self, tamper: Tamper | None = None) -> tuple[dict[Step, Exchange], SecAggServer]:
         """Returns every byte of the round, and the coordinator, whose last step is still open.
 
         Args:
@@ -224,7 +224,7 @@ class RecordedSilo:
     def __init__(self, recorded: Recorded, site: str) -> None:
         self._recorded, self.site = recorded, site
         self.book = MemoryBook()
-        self.machine: SiloRound | None = None
+        self.machine: SecAggClient | None = None
 
     def answer(self, step: Step, request: bytes, beside: bytes | None) -> Pair:
         """Returns what the site answers to a request; refusals come through as they are."""
@@ -250,8 +250,8 @@ class RecordedSilo:
         with self._recorded.secrets[self.site].played():
             return self.machine.advertise()
 
-    def _made(self, context: RoundContext) -> SiloRound:
-        return SiloRound(
+    def _made(self, context: RoundContext) -> SecAggClient:
+        return SecAggClient(
             context=context,
             site=self.site,
             key=self._recorded.key(self.site),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from compliance.planning.advice import Mode, Plan, Question, advise
+from compliance.planning.advice import Mode, Plan, PlanningInput, advise
 from tests.planning.cohorts import (
     CHOSEN_ON,
     HELD_OUT,
@@ -50,10 +50,10 @@ class Row:
     forecast: float
 
 
-def question(cohort: Cohort, drawn: Drawn, epsilon: float) -> Question:
+def question(cohort: Cohort, drawn: Drawn, epsilon: float) -> PlanningInput:
     """Returns what a consortium would ask that names nothing: counts, prevalence and inputs."""
     each = len(drawn.train) // cohort.sites
-    return Question(
+    return PlanningInput(
         patients=(each,) * cohort.sites, epsilon=epsilon, delta=DELTA,
         gradient_norm=math.sqrt(drawn.train.shape[1] + 1), prevalence=float(drawn.train_ill.mean()),
     )  # fmt: skip
@@ -84,7 +84,7 @@ def rows(cohort: Cohort, data: Path, drawings: int, repeats: int) -> Iterator[Ro
             )  # fmt: skip
 
 
-def _settings(asked: Question, plan: Plan, choice: tuple[int, float, float]) -> Settings:
+def _settings(asked: PlanningInput, plan: Plan, choice: tuple[int, float, float]) -> Settings:
     """A point of the grid with the noise that keeps the same epsilon over its own steps."""
     steps, share, size = choice
     clip = share * asked.gradient_norm

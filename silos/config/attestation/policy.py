@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from protocol.errors import PolicyRefused
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import Member
-from protocol.study.cohort import Record
+from protocol.study.cohort import FrozenModel
 from silos.config.attestation import sev_snp, tdx
 
 GROUP = "collegium.attestation"
@@ -44,7 +44,7 @@ class Verifier(Protocol):
         """
 
 
-class SnpTcb(Record):
+class SnpTcb(FrozenModel):
     """The oldest firmware that is allowed, each number for itself."""
 
     boot_loader: Version
@@ -53,7 +53,7 @@ class SnpTcb(Record):
     microcode: Version
 
 
-class SevSnpPolicy(Record):
+class SevSnpPolicy(FrozenModel):
     """Which AMD SEV-SNP machines are allowed.
 
     ``measurements`` are the launch digests of images that the consortium built
@@ -78,7 +78,7 @@ class SevSnpPolicy(Record):
         )
 
 
-class TdxPolicy(Record):
+class TdxPolicy(FrozenModel):
     """Which Intel TDX machines are allowed.
 
     ``measurements`` are MRTDs; ``registers`` what run-time registers may hold
@@ -104,7 +104,7 @@ class TdxPolicy(Record):
         )
 
 
-class AttestationPolicy(Record):
+class AttestationPolicy(FrozenModel):
     """The kinds of machine on which the other members may keep their identity keys.
 
     ``installed`` names verifiers that this hospital installed itself, by the
