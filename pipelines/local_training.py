@@ -19,7 +19,7 @@ from pipelines.records import Records
 
 #: Learning rates of Adam that are tried.
 RATES = (0.03, 0.003)
-MOST_EPOCHS = 200
+MAX_EPOCHS = 200
 #: Passes over the records without a better loss, after which no more are made.
 PATIENCE = 20
 _BATCH = 64
@@ -70,7 +70,7 @@ def _best_length(
     """Returns the smallest loss on the patients held out, and after how many passes it was met."""
     best, at = _loss(module, held), 0
     training = _training(module, rate, records, seed)
-    for epoch in range(1, MOST_EPOCHS + 1):
+    for epoch in range(1, MAX_EPOCHS + 1):
         next(training)
         loss = _loss(module, held)
         if loss < best:

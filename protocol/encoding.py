@@ -26,8 +26,8 @@ from protocol.errors import MessageRefused
 Json: TypeAlias = Mapping[str, "Json"] | Sequence["Json"] | str | int | float | bool | None
 
 #: Beyond it RFC 8785 has no form for an integer.
-_MOST_INTEGER = 2**53 - 1
-_MOST_DEPTH = 64
+_MAX_INTEGER = 2**53 - 1
+_MAX_DEPTH = 64
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _BRACKETS = re.compile(rb"[\[\]{}]")
 #: Below this a second thread is not worth its start.
@@ -88,7 +88,7 @@ def parse_canonical(data: bytes) -> Json:
         MessageRefused: not UTF-8, not JSON, nested too deeply, or not in canonical form.
     """
     if _is_deep(data):
-        raise MessageRefused(f"not canonical JSON: nested deeper than {_MOST_DEPTH}")
+        raise MessageRefused(f"not canonical JSON: nested deeper than {_MAX_DEPTH}")
     try:
         value, again = _read_plain(data) or _read_any(data)
     except (ValueError, RecursionError) as error:
@@ -100,13 +100,13 @@ def parse_canonical(data: bytes) -> Json:
 
 def _is_deep(data: bytes) -> bool:
     """Whether values lie deeper in each other than any record does, so that reading could fail."""
-    if data.count(b"{") + data.count(b"[") <= _MOST_DEPTH:
+    if data.count(b"{") + data.count(b"[") <= _MAX_DEPTH:
         return False
     depth = deepest = 0
     for bracket in _BRACKETS.findall(_STRINGS.sub(b"", data)):
         depth += 1 if bracket in b"{[" else -1
         deepest = max(deepest, depth)
-    return deepest > _MOST_DEPTH
+    return deepest > _MAX_DEPTH
 
 
 def _read_any(data: bytes) -> tuple[Json, bytes]:
@@ -142,7 +142,7 @@ def _is_plain(value: Any) -> bool:
     if kind is list or kind is tuple:
         return all(map(_is_plain, value))
     if kind is int:
-        return -_MOST_INTEGER <= int(value) <= _MOST_INTEGER
+        return -_MAX_INTEGER <= int(value) <= _MAX_INTEGER
     return value is None or kind is bool
 
 

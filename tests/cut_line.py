@@ -72,7 +72,7 @@ def coordinator(folder: Path, size: int) -> dict[str, object]:
             service._mailbox,
             service._blobs,
             joined=lambda: frozenset(["east"]),
-            most_vector=size,
+            max_vector=size,
             stop=threading.Event(),
         )
         with measured(figures, "download"):

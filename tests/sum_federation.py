@@ -11,7 +11,7 @@ import numpy as np
 
 from protocol.errors import FederationError, MessageRefused
 from protocol.identity.roster import COORDINATOR, Member, Roster, SigningKey
-from protocol.secagg.client import LEAST_COHORT, Binding, SecAggClient
+from protocol.secagg.client import MIN_COHORT, Binding, SecAggClient
 from protocol.secagg.context import RoundContext
 from protocol.secagg.masking import word_type
 from protocol.secagg.messages import M, Message, Origin, open_message, sign_message
@@ -75,7 +75,7 @@ class Federation:
         self.blobs: dict[str, bytes] = {}
         self.refusals: dict[str, str] = {}
 
-    def silo(self, site: str, *, min_cohort: int = LEAST_COHORT) -> SecAggClient:
+    def silo(self, site: str, *, min_cohort: int = MIN_COHORT) -> SecAggClient:
         """Returns a new state machine for a site, as after a restart."""
         return SecAggClient(
             context=self.context,

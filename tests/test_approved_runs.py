@@ -41,10 +41,10 @@ def north(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[Sit
     hospital.close()
 
 
-def reserve(ledger: Ledger, run: str, most_runs: int | None = 1, steps: int = 10) -> Reservation:
+def reserve(ledger: Ledger, run: str, max_runs: int | None = 1, steps: int = 10) -> Reservation:
     return ledger.reserve(
         study=STUDY, run=run, partition="training", purpose="training", event=event(steps),
-        most_runs=most_runs,
+        max_runs=max_runs,
     )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def test_a_second_run_on_one_approval_books_nothing(north: SiteDatabase) -> None
         reserve(north.ledger, "run-2")
     assert north.ledger.head == head
     assert reserve(north.ledger, "run-1").run == "run-1"  # a restart finds its own run again
-    assert reserve(north.ledger, "run-2", most_runs=2).run == "run-2"
+    assert reserve(north.ledger, "run-2", max_runs=2).run == "run-2"
 
 
 def test_a_run_counts_once_something_was_sent_however_it_ended(north: SiteDatabase) -> None:

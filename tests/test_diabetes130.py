@@ -126,7 +126,7 @@ def summed(study: Study, train: Records) -> NDArray[np.int64]:
     return trainer.noised_sum(model, 0, 0, share_multiplier=1.0, entropy=Repeated())
 
 
-def most_records(train: Records) -> int:
+def max_records(train: Records) -> int:
     return int(np.bincount(train.patients).max())
 
 
@@ -136,10 +136,10 @@ def test_patient_with_most_records_changes_a_step_by_at_most_units_exactly(
 ):
     """At the study's own bound, and at one that this patient's gradient reaches."""
     study = everybody_in_every_step(study, clip)
-    train = max((both[0] for both in hospitals.values()), key=most_records)
+    train = max((both[0] for both in hospitals.values()), key=max_records)
     everybody = heaviest_last(train, study.cohort.max_records_per_patient)
     others = everybody.take(everybody.patients < everybody.num_patients - 1)
-    assert len(everybody) - len(others) == most_records(train) >= 20
+    assert len(everybody) - len(others) == max_records(train) >= 20
 
     influence = summed(study, everybody) - summed(study, others)
     units = units_for(len(influence))

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from protocol.errors import FederationError, MessageRefused, OutOfOrder, QuorumLost
-from protocol.secagg.client import LEAST_COHORT
+from protocol.secagg.client import MIN_COHORT
 from protocol.secagg.masking import rebuild
 from protocol.secagg.messages import Advertise, Consistency, Masked, Message, Reveal, ShareHeader
 from protocol.secagg.server import SecAggServer, Step
@@ -45,7 +45,7 @@ FORMS: Mapping[Step, type[Message]] = {
 def is_enough(federation: Federation, step: Step, present: int) -> bool:
     """Whether a round goes on after a step that this many sites answered."""
     threshold = federation.context.threshold
-    return present >= (threshold if step in SIGNING else max(threshold, LEAST_COHORT))
+    return present >= (threshold if step in SIGNING else max(threshold, MIN_COHORT))
 
 
 def heard(

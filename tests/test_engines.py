@@ -180,9 +180,9 @@ class Image(nn.Module):
 
 @pytest.mark.parametrize("axes", [2, 3])
 @pytest.mark.parametrize("counts", [[1, 1, 1], [2, 2], [2, 1]])
-@pytest.mark.parametrize("most_grouped", [0, 10**6])
-def test_every_layer_of_the_table_has_the_right_gradient(axes, counts, most_grouped, monkeypatch):
-    monkeypatch.setattr("pipelines.gradients.layer_rules._MOST_GROUPED", most_grouped)
+@pytest.mark.parametrize("max_grouped", [0, 10**6])
+def test_every_layer_of_the_table_has_the_right_gradient(axes, counts, max_grouped, monkeypatch):
+    monkeypatch.setattr("pipelines.gradients.layer_rules._MAX_GROUPED", max_grouped)
     torch.manual_seed(0)
     module = Image(axes)
     given = batch((1,) + (8,) * axes, counts)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from collegium.studies.preflight import check_records
 from pipelines.cohort.loading import load_cohort
 from pipelines.records import Records
-from pipelines.sources.faults import MOST_TOLD
+from pipelines.sources.faults import MAX_TOLD
 from protocol.errors import CohortRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -78,14 +78,14 @@ def test_the_remedies_that_are_named_are_keys_that_work(tmp_path: Path) -> None:
 
 
 def test_many_faults_are_bounded(tmp_path: Path) -> None:
-    names = [f"lab{n}" for n in range(MOST_TOLD + 3)]
+    names = [f"lab{n}" for n in range(MAX_TOLD + 3)]
     columns = "\n".join(f"    - {{name: {n}, kind: number, range: [0, 9]}}" for n in names)
     study = read_study(changed("  columns:", f"  columns:\n{columns}"))
     text = f"{HEAD.strip()},{','.join(names)}\n50,A,p1,0{',x' * len(names)}\n"
     with pytest.raises(CohortRefused) as refusal:
         load(tmp_path, text, study)
     said = str(refusal.value).splitlines()
-    assert len(said) == MOST_TOLD + 1
+    assert len(said) == MAX_TOLD + 1
     assert said[-1] == "site east: east.csv: and 3 more faults"
 
 
@@ -128,7 +128,7 @@ def test_study_check_names_the_faults_of_every_site(tmp_path: Path) -> None:
     write_sites(tmp_path, **dict.fromkeys(small_study().site_names, ages))
     with pytest.raises(CohortRefused, match="and 12 more faults$") as refusal:
         check_records(small_study(), tmp_path, tmp_path, Console(quiet=True))
-    assert len(str(refusal.value).splitlines()) == MOST_TOLD + 1
+    assert len(str(refusal.value).splitlines()) == MAX_TOLD + 1
 
 
 def test_silo_check_has_a_line_for_each_fault(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_refusal_is_none() -> None:
 @pytest.mark.parametrize("part", [b"[]", b"{}", b"0", b'""', b'{"a":0}', b"0.5", b'"\xc3\xa9"'])
 def test_the_largest_message_takes_a_bounded_multiple_of_its_size(part: bytes) -> None:
     """Before the signature is checked: anybody can send such bytes."""
-    most = SenderList.most_bytes // 16
+    most = SenderList.max_bytes // 16
     data = b"[" + b",".join([part] * (most // (len(part) + 1))) + b"]"
     tracemalloc.start()
     try:

@@ -12,9 +12,9 @@ import pytest
 
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.machine_evidence import (
-    MOST_CERTIFICATE,
-    MOST_CERTIFICATES,
-    MOST_REPORT,
+    MAX_CERTIFICATE,
+    MAX_CERTIFICATES,
+    MAX_REPORT,
     MachineEvidence,
     RunEvidence,
     parse_run_evidence,
@@ -207,11 +207,11 @@ def test_evidence_travels_beside_the_join_and_in_the_runs_list() -> None:
 
 
 def test_evidence_has_limits() -> None:
-    MachineEvidence(kind="x", report=bytes(MOST_REPORT))
+    MachineEvidence(kind="x", report=bytes(MAX_REPORT))
     for wrong in (
-        {"report": bytes(MOST_REPORT + 1)},
-        {"report": b"", "certificates": (bytes(MOST_CERTIFICATE + 1),)},
-        {"report": b"", "certificates": (b"",) * (MOST_CERTIFICATES + 1)},
+        {"report": bytes(MAX_REPORT + 1)},
+        {"report": b"", "certificates": (bytes(MAX_CERTIFICATE + 1),)},
+        {"report": b"", "certificates": (b"",) * (MAX_CERTIFICATES + 1)},
         {"report": b"", "kind": "A b"},
     ):
         with pytest.raises(ValueError, match="MachineEvidence"):

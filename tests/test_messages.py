@@ -174,7 +174,7 @@ def test_single_changed_bit_is_refused(place: int) -> None:
         open_message(bytes(wire), Masked, ORIGIN)
 
 
-@pytest.mark.parametrize("length", [0, 1, 64, Masked.most_bytes + 1])
+@pytest.mark.parametrize("length", [0, 1, 64, Masked.max_bytes + 1])
 def test_message_of_an_impossible_length_is_refused(length: int) -> None:
     with pytest.raises(MessageRefused, match="too short or too long"):
         open_message(bytes(length), Masked, ORIGIN)

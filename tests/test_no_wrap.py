@@ -14,10 +14,10 @@ from protocol.vectors.ring_bounds import (
     Batch,
     fits,
     least_ring_bits,
-    most_in_batch,
+    max_in_batch,
+    max_sum_of_counts,
+    max_sum_of_updates,
     most_of_batches,
-    most_of_counts,
-    most_of_updates,
     require_sum_of_counts,
     require_sum_of_updates,
 )
@@ -25,7 +25,7 @@ from protocol.vectors.ring_bounds import (
 
 @given(st.integers(1, 100), st.floats(0.1, 15.9))
 def test_largest_sum_that_is_allowed_does_not_wrap(sites: int, bound: float) -> None:
-    assert fits(most_of_updates(sites=sites, bound=bound, frac_bits=20), 32)
+    assert fits(max_sum_of_updates(sites=sites, bound=bound, frac_bits=20), 32)
     worst = encode(np.array([1e9]), weight=1.0, bound=bound, frac_bits=20)
     total = sum(int(worst[0]) for _ in range(sites)) % 2**32
     summed = decode(np.array([total], dtype=np.uint32), frac_bits=20)[0]
@@ -39,19 +39,19 @@ def test_largest_sum_that_is_allowed_does_not_wrap(sites: int, bound: float) -> 
 def test_ring_has_64_bits_where_32_could_wrap(
     sites: int, bound: float, frac_bits: int, bits: int
 ) -> None:
-    most = most_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
+    most = max_sum_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
     assert least_ring_bits(most) == bits
 
 
 @pytest.mark.parametrize("bound", [float("nan"), float("inf"), 0.0, -1.0])
 def test_bound_that_is_no_length_is_a_mistake(bound: float) -> None:
     with pytest.raises(ValueError, match="finite and positive"):
-        most_of_updates(sites=3, bound=bound, frac_bits=20)
+        max_sum_of_updates(sites=3, bound=bound, frac_bits=20)
 
 
 def test_sum_that_could_wrap_64_bits_is_refused() -> None:
     with pytest.raises(ValueError, match="could wrap 64 bits"):
-        least_ring_bits(most_of_updates(sites=4, bound=2.0**41, frac_bits=20))
+        least_ring_bits(max_sum_of_updates(sites=4, bound=2.0**41, frac_bits=20))
     with pytest.raises(ValueError, match="32 or 64 bits"):
         fits(1, 16)
 
@@ -61,7 +61,7 @@ def test_sum_that_could_wrap_64_bits_is_refused() -> None:
 def test_batches_exceed_their_limit_no_more_often_than_stated(
     patients: int, rate: float, failure: float
 ) -> None:
-    most = most_in_batch(Batch(patients=patients, rate=rate), failure)
+    most = max_in_batch(Batch(patients=patients, rate=rate), failure)
     assert binom.sf(most, patients, rate) <= failure * (1 + 1e-9)
     exact = binom.isf(failure, patients, rate)  # Chernoff costs a few patients, not a multiple
     assert most <= exact + 2 + 0.6 * (exact - patients * rate)
@@ -116,4 +116,4 @@ def test_uniform_counts_are_refused_and_the_largest_honest_ones_are_not() -> Non
         require_sum_of_counts(noise, sites=256)
     largest = encode_counts(np.array([COUNT_LIMIT, -COUNT_LIMIT])) * np.uint64(256)
     require_sum_of_counts(largest, sites=256)
-    assert fits(most_of_counts(sites=256), 64)
+    assert fits(max_sum_of_counts(sites=256), 64)

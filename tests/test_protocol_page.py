@@ -14,7 +14,7 @@ from protocol.codec import MAX_SITES
 from protocol.identity.roster import COORDINATOR
 from protocol.secagg import masking, messages, transcript
 from protocol.secagg import secret_sharing as shares
-from protocol.secagg.client import LEAST_COHORT
+from protocol.secagg.client import MIN_COHORT
 from protocol.secagg.context import COUNTS, MAX_DIM, PROTOCOL, SUITE, RoundContext
 from protocol.secagg.messages import Advertise, Consistency, ShareHeader
 from protocol.secagg.server import Step
@@ -49,8 +49,8 @@ def blocks() -> list[str]:
 def test_page_names_every_message_its_fields_and_its_limit(name: str) -> None:
     kind = MESSAGES[name]
     (row,) = [row for row in rows("type") if row[0] == f"`{kind.type}`"]
-    assert row[3] == str(kind.most_bytes)
-    for field in kind.__annotations__.keys() - {"type", "most_bytes"}:
+    assert row[3] == str(kind.max_bytes)
+    for field in kind.__annotations__.keys() - {"type", "max_bytes"}:
         assert f"`{field}`" in row[2], f"{kind.type} has no {field}"
 
 
@@ -60,9 +60,9 @@ def test_page_names_no_message_that_does_not_exist() -> None:
 
 def test_page_says_how_long_a_message_inside_a_message_is() -> None:
     limits = {
-        "advert-list": Advertise.most_bytes,
-        "sender-list": ShareHeader.most_bytes,
-        "signature-list": Consistency.most_bytes,
+        "advert-list": Advertise.max_bytes,
+        "sender-list": ShareHeader.max_bytes,
+        "signature-list": Consistency.max_bytes,
     }
     said = {row[0].strip("`"): row[2] for row in rows("type")}
     for name, limit in limits.items():
@@ -95,14 +95,14 @@ def test_page_names_every_error_of_the_tree() -> None:
         f"sealed {messages.SEALED_BYTES}, entry {messages.ENTRY_BYTES}.",
         f"2^40 = {no_wrap.COUNT_LIMIT}",
         f"one cell of the table, each by {COUNT_UNITS} units",
-        f"at most {no_wrap.MOST_SCALARS} of them, travel behind",
+        f"at most {no_wrap.MAX_SCALARS} of them, travel behind",
         f"floor(s * q * bound / {round(1 / no_wrap.SCALAR_PART)} * 2^f)",
         f"A transcript has at most {transcript.MOST_BYTES} bytes",
         f"safetensors files of at most {tensors.MAX_BYTES} bytes",
         f"| `dim` | 1 to {MAX_DIM} |",
         f"at most {MAX_SITES} of them",
         f"any multiple of {keystream.BLOCK_BYTES} bytes",
-        f"at least max(t, minimum cohort, {LEAST_COHORT})",
+        f"at least max(t, minimum cohort, {MIN_COHORT})",
         f"Version `{PROTOCOL}`, suite {SUITE}, messages of version {messages.VERSION}.",
         f"| `bound` | `{COUNTS}`, or a decimal |",
         f"It signs as `{COORDINATOR}`.",

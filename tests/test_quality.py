@@ -17,7 +17,7 @@ from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.quality import quality_of
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from silos.preflight.quality_table import MOST_COLUMNS, print_quality
+from silos.preflight.quality_table import MAX_COLUMNS, print_quality
 from tests.hospital_home import make_east
 from tests.joining import joined
 from tests.studies import changed
@@ -59,7 +59,7 @@ def test_rows_patients_classes_and_cells_are_counted(tmp_path: Path) -> None:
     assert found["whole"] == {"records": 7, "records_ill": 2, "patients": 4, "patients_ill": 2}
     assert found["train"] == {"records": 6, "records_ill": 2, "patients": 3, "patients_ill": 2}
     assert found["test"] == {"records": 1, "records_ill": 0, "patients": 1, "patients_ill": 0}
-    assert (found["most_records"], found["patients_beyond"], found["records_beyond"]) == (2, 1, 2)
+    assert (found["max_records"], found["patients_beyond"], found["records_beyond"]) == (2, 1, 2)
     age, ward = found["columns"]
     assert (age["imputed"], age["replaced"], age["clipped"]) == (1, 1, 2)
     assert (ward["imputed"], ward["replaced"], ward["clipped"]) == (0, 0, 0)
@@ -162,7 +162,7 @@ def test_tables_fit_the_screen_whatever_a_column_is_called(tmp_path: Path, width
 
 
 def test_columns_beyond_a_screen_are_counted(tmp_path: Path) -> None:
-    names = [f"lab{n}" for n in range(MOST_COLUMNS + 5)]
+    names = [f"lab{n}" for n in range(MAX_COLUMNS + 5)]
     columns = "\n".join(
         f"    - {{name: {n}, kind: number, range: [0, 9], impute: 1}}" for n in names
     )
@@ -175,7 +175,7 @@ def test_columns_beyond_a_screen_are_counted(tmp_path: Path) -> None:
     screen = Console(record=True, width=80, file=io.StringIO())
     print_quality({"east": quality_of(records, records, records, study.cohort)}, screen)
     said = screen.export_text()
-    assert sum(f" {name} " in said for name in names) == MOST_COLUMNS
+    assert sum(f" {name} " in said for name in names) == MAX_COLUMNS
     assert "and 5 more such columns" in said
 
 

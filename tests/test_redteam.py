@@ -512,7 +512,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redteam_noise, "_COORDINATES", 4_000)
     monkeypatch.setattr(redteam_records, "_LIRA_MODELS", 6)
     monkeypatch.setattr(redteam_records, "_OVERTRAINING", 30)
-    monkeypatch.setattr(redteam_noise, "_MOST_CANARIES", 200)
+    monkeypatch.setattr(redteam_noise, "_MAX_CANARIES", 200)
     monkeypatch.setattr(redteam_records, "_DRAWS", 4)
 
 

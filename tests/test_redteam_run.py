@@ -82,7 +82,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer numbers and models: for the way through, not for power."""
     monkeypatch.setattr(redteam_noise, "_COORDINATES", 4_000)
     monkeypatch.setattr(redteam_noise, "_SUM_COORDINATES", 4_000)
-    monkeypatch.setattr(redteam_noise, "_MOST_CANARIES", 200)
+    monkeypatch.setattr(redteam_noise, "_MAX_CANARIES", 200)
     monkeypatch.setattr(redteam_records, "_LIRA_MODELS", 4)
     monkeypatch.setattr(redteam_records, "_OVERTRAINING", 10)
     monkeypatch.setattr(redteam_records, "_DRAWS", 4)

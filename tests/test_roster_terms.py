@@ -11,7 +11,7 @@ from coordinator.membership.rosters import Rosters
 from coordinator.runs.network_run import RunTimeouts
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import (
-    MOST_ROSTER_LIFE,
+    MAX_ROSTER_LIFE,
     ROSTER_LIFE,
     CoordinatorIdentity,
     Roster,
@@ -168,7 +168,7 @@ def test_roster_that_is_past_or_too_long_ahead_is_not_signed(
     two, line = home.members.rosters.propose(), MemoryLine(home, east)
     time.now += timedelta(days=days)
     left = read_time(two.valid_until) - time.now
-    if timedelta(0) < left <= MOST_ROSTER_LIFE:
+    if timedelta(0) < left <= MAX_ROSTER_LIFE:
         sign_over(east, line, two.digest, home.authority.identity)
         return
     assert abs(days) >= 2

@@ -184,7 +184,7 @@ def test_signed_evidence_of_a_machine_that_is_not_as_it_should_be_is_refused(
 
 
 def test_a_less_privileged_report_is_accepted_where_the_policy_says_so() -> None:
-    replace(OURS, most_vmpl=2)(MEMBER, Snp(vmpl=2).evidence(), CHALLENGE, NOW)
+    replace(OURS, max_vmpl=2)(MEMBER, Snp(vmpl=2).evidence(), CHALLENGE, NOW)
 
 
 def test_chains_in_another_order_or_length_or_of_another_root_are_refused() -> None:

@@ -90,10 +90,10 @@ def logged(caplog: pytest.LogCaptureFixture) -> Iterator[Logged]:
         assert not record.name.startswith("uvicorn"), record.getMessage()  # it counts nothing
 
 
-def posted(mailbox: Mailbox, site: str, *, most_blob: int = 0, blob: BlobName | None = None) -> int:
+def posted(mailbox: Mailbox, site: str, *, max_blob: int = 0, blob: BlobName | None = None) -> int:
     """Leaves a delivery for a site; returns its number."""
     draft = Delivery(number=0, run_id="run-1", kind="masked", message=b"please", blob=blob)
-    return mailbox.post(site, draft, most_blob)
+    return mailbox.post(site, draft, max_blob)
 
 
 def put(caller: Caller, blob: bytes, offset: int, part: bytes, size: int | None = None) -> int:
@@ -337,7 +337,7 @@ def test_answer_to_another_sites_delivery_is_not_taken(
 def test_answer_with_a_blob_that_never_came_is_not_taken(
     east: Caller, mailbox: Mailbox, logged: Logged
 ) -> None:
-    number = posted(mailbox, "east", most_blob=100)
+    number = posted(mailbox, "east", max_blob=100)
     blob = BlobName(digest=blob_digest(b"never"), size=5)
     body = to_bytes(Answer(number=number, blob=blob))
     assert east.hears("POST", "/v1/answers", body) == 409
@@ -363,7 +363,7 @@ def test_answer_of_a_million_values_costs_no_more_than_its_bytes(east: Caller) -
 @pytest.fixture
 def expected(mailbox: Mailbox) -> Iterator[bytes]:
     """A blob that east is expected to send."""
-    number = posted(mailbox, "east", most_blob=1000)
+    number = posted(mailbox, "east", max_blob=1000)
     yield os.urandom(1000)
     mailbox.withdraw({number: "east"})
 
@@ -405,7 +405,7 @@ def test_hospital_cannot_see_touch_or_name_what_another_has_sent(
 ) -> None:
     west, name = enrolled(network, "west"), blob_digest(expected)
     assert put(east, expected, 0, expected) == 200
-    number = posted(mailbox, "west", most_blob=1000)
+    number = posted(mailbox, "west", max_blob=1000)
     assert west.hears("GET", f"/v1/blobs/{name}") == 404
     assert west.asks("HEAD", f"/v1/blobs/{name}")[2]["collegium-received"] == "0"
     body = to_bytes(Answer(number=number, blob=BlobName(digest=name, size=1000)))
@@ -673,7 +673,7 @@ def guests(house: ConnectionTable, *addresses: str) -> list[LimitedConnection]:
 
 def test_house_takes_so_many_from_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a hospital behind an attacker's address gets in too, if it is quick."""
-    monkeypatch.setattr(door, "MOST_FROM_ONE_ADDRESS", 2)
+    monkeypatch.setattr(door, "MAX_FROM_ONE_ADDRESS", 2)
     house = ConnectionTable()
     other, *made = guests(house, "10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1")
     assert made[0].reason == "the place was needed"
@@ -690,7 +690,7 @@ def test_house_takes_so_many_from_one_address(monkeypatch: pytest.MonkeyPatch) -
 def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(door, "MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(door, "MAX_CONNECTIONS", 3)
     house = ConnectionTable()
     known, first, second = guests(house, "10.0.0.1", "10.0.0.2", "10.0.0.3")
     house.introduce(known, "east")
@@ -703,7 +703,7 @@ def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
 
 def test_hospital_that_comes_again_and_again_keeps_its_newest_connections() -> None:
     house = ConnectionTable()
-    made = guests(house, *["10.0.0.1"] * (door.MOST_OF_ONE_SITE + 2))
+    made = guests(house, *["10.0.0.1"] * (door.MAX_OF_ONE_SITE + 2))
     for guest in made:
         house.introduce(guest, "east")
     assert list(house._known) == made[2:]
@@ -723,7 +723,7 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
                 )
             )
             for source in ("127.0.0.4", "127.0.0.5")
-            for _ in range(door.MOST_FROM_ONE_ADDRESS + 10)
+            for _ in range(door.MAX_FROM_ONE_ADDRESS + 10)
         ]
         logged("127.0.0.4: no TLS was agreed: the place was needed")
         assert east.hears("GET", INBOX) == 204
@@ -737,7 +737,7 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
 def test_strangers_who_agree_on_tls_and_say_nothing_give_way(
     network: Network, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "MOST_CONNECTIONS", 12)
+    monkeypatch.setattr(door, "MAX_CONNECTIONS", 12)
     with contextlib.ExitStack() as stack:
         silent = [stack.enter_context(stranger(network, "127.0.0.8").connect()) for _ in range(20)]
         late = [attempt(network) for _ in range(5)]

@@ -13,7 +13,7 @@ from protocol.errors import StudyRefused, SumRefused
 from protocol.secagg.messages import Advertise, Complaint, Consistency, Masked, Reveal, ShareHeader
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply
-from protocol.vectors.ring_bounds import MOST_SCALARS, SCALAR_PART, require_sum_of_updates
+from protocol.vectors.ring_bounds import MAX_SCALARS, SCALAR_PART, require_sum_of_updates
 from protocol.vectors.tensors import Layout
 from protocol.vectors.update import NEEDS, SCALARS, UpdateVector
 from tests.federation import Federation
@@ -55,14 +55,14 @@ def test_layout_without_scalars_is_the_parameters_own() -> None:
 def test_every_strategy_says_what_it_needs_and_every_scalar_is_from_0_to_1() -> None:
     assert set(NEEDS) == set(STRATEGIES)
     assert {name for names in NEEDS.values() for name in names} <= set(SCALARS)
-    assert max(map(len, NEEDS.values())) <= MOST_SCALARS
+    assert max(map(len, NEEDS.values())) <= MAX_SCALARS
     for scalar in SCALARS.values():
         for update in (np.zeros(3), np.full(3, 0.1), np.full(3, 1e9)):
             assert 0 <= scalar(update, 4.0) <= 1
 
 
 def test_longest_updates_with_all_scalars_are_an_honest_sum() -> None:
-    one = np.zeros(100 + MOST_SCALARS, dtype=np.uint32)
+    one = np.zeros(100 + MAX_SCALARS, dtype=np.uint32)
     one[0] = 2**20
     one[100:] = 2**20 * SCALAR_PART
     require_sum_of_updates(one * np.uint32(5), sites=5, bound=1.0, frac_bits=20)

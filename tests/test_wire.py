@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coordinator.delivery.blob_store import MOST_OF_ONE_SITE, BlobStore
+from coordinator.delivery.blob_store import MAX_OF_ONE_SITE, BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.delivery.http_link import HttpLink
 from coordinator.http import authentication as guard_module
@@ -26,7 +26,7 @@ from protocol.encoding import blob_digest
 from protocol.errors import LinkLost, MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey
 from protocol.transport.requests import (
-    MOST_SKEW_SECONDS,
+    MAX_SKEW_SECONDS,
     PROOF_HEADER,
     REPLY_HEADER,
     Answer,
@@ -206,7 +206,7 @@ def test_first_answer_counts_and_may_come_again(mailbox: Mailbox) -> None:
 
 
 def test_answer_with_a_blob_beyond_what_was_asked_is_refused(mailbox: Mailbox) -> None:
-    number = mailbox.post("east", draft(), most_blob=10)
+    number = mailbox.post("east", draft(), max_blob=10)
     assert mailbox.expects_blob("east", 10)
     assert not mailbox.expects_blob("east", 11)
     assert not mailbox.expects_blob("west", 10)
@@ -316,11 +316,11 @@ def test_blob_of_one_site_is_not_anothers(blobs: BlobStore) -> None:
 
 
 def test_site_that_begins_and_begins_loses_what_it_began_first(blobs: BlobStore) -> None:
-    names = [blob_digest(bytes([at])) for at in range(MOST_OF_ONE_SITE + 3)]
+    names = [blob_digest(bytes([at])) for at in range(MAX_OF_ONE_SITE + 3)]
     for name in names:
         blobs.append("east", name, 0, b"be", 9)
         time.sleep(0.01)
-    assert [blobs.received("east", name) for name in names] == [0] * 3 + [2] * MOST_OF_ONE_SITE
+    assert [blobs.received("east", name) for name in names] == [0] * 3 + [2] * MAX_OF_ONE_SITE
 
 
 def test_offered_blob_stays_until_the_last_one_lets_go(blobs: BlobStore) -> None:
@@ -348,7 +348,7 @@ def test_two_runs_with_one_model_do_not_take_it_from_each_other(
             mailbox,
             blobs,
             joined=lambda: frozenset(["east"]),
-            most_vector=9,
+            max_vector=9,
             stop=threading.Event(),
         )
         for _ in range(2)
@@ -408,10 +408,10 @@ def test_proof_is_good_once(admit: Callable[..., Proof]) -> None:
 def test_proof_is_refused_for_as_long_as_its_time_is_near(
     admit: Callable[..., Proof], now: list[float]
 ) -> None:
-    ahead = replace(PROOF, time=int((now[0] + MOST_SKEW_SECONDS) * 1000))
+    ahead = replace(PROOF, time=int((now[0] + MAX_SKEW_SECONDS) * 1000))
     admit(ahead)
     for _ in range(20):
-        now[0] += MOST_SKEW_SECONDS / 10
+        now[0] += MAX_SKEW_SECONDS / 10
         admit()
         with pytest.raises(MessageRefused, match="came before"):
             admit(ahead)
@@ -429,12 +429,12 @@ def test_proof_from_before_this_process_is_too_old(admit: Callable[..., Proof]) 
 def test_nonces_are_remembered_in_bounds(
     admit: Callable[..., Proof], now: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard_module, "_MOST_NONCES", 5)
+    monkeypatch.setattr(guard_module, "_MAX_NONCES", 5)
     for _ in range(5):
         admit()
     with pytest.raises(MessageRefused, match="too many requests"):
         admit()
-    now[0] += 2 * MOST_SKEW_SECONDS + 1
+    now[0] += 2 * MAX_SKEW_SECONDS + 1
     admit()
 
 
@@ -513,7 +513,7 @@ def test_hospital_unpacks_nothing() -> None:
 
 
 def test_hospital_reads_no_endless_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_module, "_MOST_REPLY", 1000)
+    monkeypatch.setattr(wire_module, "_MAX_REPLY", 1000)
     wire = line_to(lambda _: said(200, bytes(1001)))
     with pytest.raises(MessageRefused, match="reply is too long"):
         wire.next(0, 0)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from collegium.redteam.adversary import Claim
-from collegium.redteam.harness import MOST_RECORDS, AttackRandomness, MakeTrainer
+from collegium.redteam.harness import MAX_RECORDS, AttackRandomness, MakeTrainer
 from compliance.empirical_audit.checks import (
     Check,
     check_independence,
@@ -24,7 +24,7 @@ from silos.training.evaluation_counts import noised_counts
 
 _PATIENTS = 40
 _NUMBERS = 30_000  # of all hospitals together: a deviation that is 3 % off is seen
-_LEAST_DRAWS = 50
+_MIN_DRAWS = 50
 
 Ints = NDArray[np.int64]
 
@@ -94,7 +94,7 @@ class _Bench:
         """Returns (draws, numbers) of noise: what is released, less the counts."""
         counts, table, _ = self._whole
         size = counts.size + table.size  # behind them lies the grid, which has no noise
-        draws = max(_LEAST_DRAWS, -(-numbers // size))
+        draws = max(_MIN_DRAWS, -(-numbers // size))
         given = np.stack([self._given(multiplier, at, attempt) for at in range(draws)])
         return (given - self._given(None, 0, attempt))[:, :size]
 
@@ -107,7 +107,7 @@ class _Bench:
     def influence(self) -> Check:
         """Takes one patient of each kind out: one cell of counts and of table may change by one."""
         moved = {}
-        for patient, kind in ((0, f"{MOST_RECORDS} records where allowed"), (1, "one record")):
+        for patient, kind in ((0, f"{MAX_RECORDS} records where allowed"), (1, "one record")):
             less = _without(self._records, patient)
             trainer = self._make(self._study, self._site, less, less)
             changed = [
@@ -123,7 +123,7 @@ def _drawn_records(study: Study, random: np.random.Generator) -> Records:
     """Returns test patients with drawn records; every third has several, where allowed."""
     cohort = study.cohort
     shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
-    several = min(MOST_RECORDS, cohort.max_records_per_patient)
+    several = min(MAX_RECORDS, cohort.max_records_per_patient)
     counts = np.where(np.arange(_PATIENTS) % 3 == 0, several, 1)
     patients = np.repeat(np.arange(_PATIENTS, dtype=np.int64), counts)
     return Records(

@@ -24,7 +24,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 #: Records of a canary that has several, where the study allows so many.
-MOST_RECORDS = 3
+MAX_RECORDS = 3
 
 
 class MakeTrainer(Protocol):
@@ -99,7 +99,7 @@ def canary_trainer(
     """
     cohort = study.cohort
     shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
-    records = canary_records(numbers, shape, min(MOST_RECORDS, study.records_per_patient))
+    records = canary_records(numbers, shape, min(MAX_RECORDS, study.records_per_patient))
     worker = Worker(study, StepForm.of(study, site), records.features, records.labels, gradients)
     trainer = make(study, site, records, records, worker)
     return trainer, trainer.initial_model()

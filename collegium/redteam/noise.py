@@ -44,7 +44,7 @@ from compliance.empirical_audit.one_run import (
     audit_in_runs,
     guess,
     lower_bound,
-    most_guesses,
+    max_guesses,
     planned_guesses,
 )
 from compliance.privacy.accounting import epsilon
@@ -57,14 +57,14 @@ from silos.training.randomness import DrawContext
 
 _COORDINATES = 100_000
 _SUM_COORDINATES = 400_000  # so that a ratio of two deviations is known to 0.4 %
-_MOST_RELEASES = 5000
+_MAX_RELEASES = 5000
 _EMPTY_RATE = 1e-12
-_LEAST_PATIENTS = 64
-_MOST_PATIENTS = 100_000
+_MIN_PATIENTS = 64
+_MAX_PATIENTS = 100_000
 _BATCH = 16  # patients a batch on average, at least, so that its size can be judged
-_MOST_LOCAL_STEPS = 50
+_MAX_LOCAL_STEPS = 50
 
-_LEAST_CANARIES, _ENOUGH_CANARIES, _MOST_CANARIES = 100, 1000, 2000
+_MIN_CANARIES, _ENOUGH_CANARIES, _MAX_CANARIES = 100, 1000, 2000
 _RUNS = 1  # for each view, fixed beforehand
 _LEVEL = 0.05
 _AUDIT_DELTA = 1e-5
@@ -180,7 +180,7 @@ def _check_round(hall: "_Hall", study: Study) -> Iterable[Check]:
     """A round's update is a weighted sum of its steps: common noise would make it wider."""
     if study.training.local_steps == 1:
         return
-    steps = min(study.training.local_steps, _MOST_LOCAL_STEPS)
+    steps = min(study.training.local_steps, _MAX_LOCAL_STEPS)
     own = varied(study, local_steps=steps, learning_rate=1.0)
     bench = _Bench(own, hall.sites[0], hall.make, hall.chances, hall.attempt)
     sigma = hall.sigma * math.hypot(*bench.hospital.weights)
@@ -229,7 +229,7 @@ class _Hall:
         self.benches = [_Bench(study, site, make, chances, attempt) for site in sites]
         self.size = self.benches[0].size
         self.sigma = multiplier * units_for(self.size)
-        self.rounds = max(4, min(_MOST_RELEASES, math.ceil(coordinates / self.size)))
+        self.rounds = max(4, min(_MAX_RELEASES, math.ceil(coordinates / self.size)))
         released = [
             bench.release(number, multiplier)
             for number in range(self.rounds)
@@ -247,10 +247,10 @@ class _Bench:
     def __init__(
         self, study: Study, site: str, make: MakeTrainer, chances: AttackRandomness, attempt: int
     ) -> None:
-        self.rate, self.patients = patient_privacy(study, site).sampling_rate, _LEAST_PATIENTS
+        self.rate, self.patients = patient_privacy(study, site).sampling_rate, _MIN_PATIENTS
         if self.rate > _EMPTY_RATE:
             needed = math.ceil(_BATCH / self.rate)
-            self.patients = min(_MOST_PATIENTS, max(_LEAST_PATIENTS, needed))
+            self.patients = min(_MAX_PATIENTS, max(_MIN_PATIENTS, needed))
         study = declaring(study, site, self.patients)
         self._gradients = ChosenGradients(
             lambda numbers: np.zeros((len(numbers), self.size), dtype=np.float32)
@@ -296,12 +296,12 @@ def one_run_audit(
     """Bounds epsilon of one view from below; what contradicts the claim is tested again."""
     size = layout_of(build_model(study)).size
     training = study.training
-    steps = min(training.local_steps, _MOST_LOCAL_STEPS)
+    steps = min(training.local_steps, _MAX_LOCAL_STEPS)
     wanted = _canaries_for(study, view, size)
     most = _AUDIT_WORK / (min(wanted, _ENOUGH_CANARIES) * size * steps)
     rounds = max(1, min(training.rounds, int(most)))
     affordable = int(_AUDIT_WORK / (size * steps * rounds))
-    canaries = max(_LEAST_CANARIES, min(wanted, affordable))
+    canaries = max(_MIN_CANARIES, min(wanted, affordable))
     delta = min(claim.delta, _AUDIT_DELTA)
     event = replace(view.event, steps=rounds * steps)
     guesses = planned_guesses(canaries, event, level / _RUNS)
@@ -319,7 +319,7 @@ def one_run_audit(
         runs, contradicted = audit_in_runs(run, event, runs=_RUNS, alpha=level)
     return Audit(
         view=view, event=event, runs=tuple(runs), canaries=canaries,
-        guesses=most_guesses(canaries) if guesses is None else guesses,
+        guesses=max_guesses(canaries) if guesses is None else guesses,
         level=level / _RUNS, claim=epsilon(event, delta), delta=delta, contradicted=contradicted,
     )  # fmt: skip
 
@@ -334,7 +334,7 @@ def _canaries_for(study: Study, view: View, size: int) -> int:
     noise = view.deviation / (rate * math.sqrt(steps))
     sharing = max(1.0, 4 * noise * noise)
     shared = min(_ENOUGH_CANARIES, size * sharing)
-    return int(max(_LEAST_CANARIES, min(_MOST_CANARIES, max(size, shared))))
+    return int(max(_MIN_CANARIES, min(_MAX_CANARIES, max(size, shared))))
 
 
 def canary_scores(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from collegium.redteam.adversary import hospital_at
 from collegium.redteam.harness import (
-    MOST_RECORDS,
+    MAX_RECORDS,
     AttackRandomness,
     Floats,
     MakeTrainer,
@@ -32,9 +32,9 @@ from protocol.vectors.tensors import layout_of
 from silos.training.step_form import Drawn
 from silos.training.worker import GradientBackend
 
-_LEAST_PATIENTS, _MOST_PATIENTS = 64, 20_000
+_MIN_PATIENTS, _MAX_PATIENTS = 64, 20_000
 _BATCH = 16  # patients a batch on average, at least
-_LEAST_STEPS, _MOST_STEPS = 12, 400
+_MIN_STEPS, _MAX_STEPS = 12, 400
 #: So little noise that all of it is zero: what is released is the sum itself.
 _NO_NOISE = 1e-9
 _OTHERS = 5
@@ -80,7 +80,7 @@ def _sampling(
     rate = patient_privacy(study, site).sampling_rate
     if rate == 1:
         return  # the batch sizes show already that everybody is in
-    count = int(min(_MOST_PATIENTS, max(_LEAST_PATIENTS, np.ceil(_BATCH / rate))))
+    count = int(min(_MAX_PATIENTS, max(_MIN_PATIENTS, np.ceil(_BATCH / rate))))
     seen: list[_Register] = []
 
     def watched(study: Study, site: str, train, test, crew: GradientBackend | None = None):  # type: ignore[no-untyped-def]
@@ -103,7 +103,7 @@ def _sampling(
 def _steps_for(rate: float, patients: int) -> int:
     """Returns after how many steps a patient that is always drawn must be seen."""
     enough = np.log(CHECK_LEVEL / patients / 100) / np.log(rate)
-    return int(min(_MOST_STEPS, max(_LEAST_STEPS, np.ceil(enough))))
+    return int(min(_MAX_STEPS, max(_MIN_STEPS, np.ceil(enough))))
 
 
 def _influence(
@@ -139,7 +139,7 @@ def _kinds(
     size: int, clip: float, draw: np.random.Generator
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Yields patients (with several records, where the study allows them) that clipping is for."""
-    several = f"{MOST_RECORDS} records where allowed"
+    several = f"{MAX_RECORDS} records where allowed"
     one = np.zeros(size, dtype=np.float32)
     one[int(draw.integers(size))] = TOO_LONG * clip
     yield f"{TOO_LONG:g} times the clip in one coordinate, {several}", one

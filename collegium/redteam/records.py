@@ -44,7 +44,7 @@ Parts = tuple[Records, Records]
 _POOL = 128
 _LIRA_MODELS, _RMIA_MODELS, _RMIA_REFERENCES = 32, 6, 4
 _LIRA_STEPS = 200  # longer trainings are attacked with few models
-_MOST_STEPS = 300
+_MAX_STEPS = 300
 _OVERTRAINING = 300
 
 _DRAWS = 20
@@ -190,8 +190,8 @@ def _attack_on(study: Study, few: int) -> tuple[str, Callable[[Floats, Members],
 
 def _shortened(study: Study) -> tuple[int, int]:
     """Returns how many rounds of how many steps are attacked."""
-    steps = min(study.training.local_steps, _MOST_STEPS)
-    return max(1, min(study.training.rounds, _MOST_STEPS // steps)), steps
+    steps = min(study.training.local_steps, _MAX_STEPS)
+    return max(1, min(study.training.rounds, _MAX_STEPS // steps)), steps
 
 
 def _sure(logits: Floats, pool: Records) -> Floats:

@@ -30,14 +30,14 @@ from silos.training.ray_runtime import own_ray, ray
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
 DEFAULT_BUDGET = 10.0
 DEFAULT_DELTA = 1e-5
-MOST_WORKERS = 64
+MAX_WORKERS = 64
 #: Of the processes that hold hospitals: one takes 0.4 GB before it holds any record.
-MOST_PROCESSES = 12
+MAX_PROCESSES = 12
 
 
 def usual_processes() -> int:
     """Returns how many processes hold hospitals unless a person says otherwise: one for a core."""
-    return min(len(os.sched_getaffinity(0)), MOST_PROCESSES)
+    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +61,10 @@ class Settings:
     def __post_init__(self) -> None:
         if self.budget is not None and not 0 < self.budget < math.inf:
             raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
-        if not 1 <= self.workers <= MOST_WORKERS:
-            raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MOST_WORKERS}")
-        if not 1 <= self.processes <= MOST_WORKERS:
-            raise WorkspaceRefused(f"--processes {self.processes}: give 1 to {MOST_WORKERS}")
+        if not 1 <= self.workers <= MAX_WORKERS:
+            raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MAX_WORKERS}")
+        if not 1 <= self.processes <= MAX_WORKERS:
+            raise WorkspaceRefused(f"--processes {self.processes}: give 1 to {MAX_WORKERS}")
 
     def require_sources(self, study: Study) -> None:
         """Refuses at once what would otherwise be found only when the hospitals have started.

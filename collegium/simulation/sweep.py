@@ -27,20 +27,20 @@ from compliance.privacy.accounting import calibrate
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from pipelines.sources.faults import MOST_TOLD
+from pipelines.sources.faults import MAX_TOLD
 from protocol.errors import CohortRefused, FederationError, StudyRefused
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.variants import as_distributed, as_local, question, with_fresh_split
 from silos.training.ray_runtime import ray
 
-_MOST_RUNS = 400
+_MAX_RUNS = 400
 #: What drawing the split again costs the patients.
 ANEW = (
     "Who is tested on in one split is trained on in another: each run is charged to every patient "
     "in full, for training and evaluation. Real hospitals split their patients once, for life."
 )
-_MOST_NOISE = 1000.0
+_MAX_NOISE = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +114,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
                 f"--seeds: {text!r} is not a list of whole numbers or ranges such as 1,2,3 or 1-10"
             )
         first, last = int(ends[0]), int(ends[-1])
-        if not first <= last < first + _MOST_RUNS:
+        if not first <= last < first + _MAX_RUNS:
             raise StudyRefused(
-                f"--seeds: {part.strip()} must be a rising range of at most {_MOST_RUNS} seeds"
+                f"--seeds: {part.strip()} must be a rising range of at most {_MAX_RUNS} seeds"
             )
         seeds += range(first, last + 1)
     return tuple(dict.fromkeys(seeds))
@@ -156,8 +156,8 @@ def plan_jobs(studies: Sequence[Study], grid: Grid) -> list[Job]:
     own: dict[str, Study] = {study.privacy.mode: study for study in studies}
     first = studies[0]
     modes = grid.modes or tuple(own)
-    if len(modes) * len(grid.epsilons) * len(grid.seeds) > _MOST_RUNS:
-        raise StudyRefused(f"a sweep of more than {_MOST_RUNS} runs: take fewer")
+    if len(modes) * len(grid.epsilons) * len(grid.seeds) > _MAX_RUNS:
+        raise StudyRefused(f"a sweep of more than {_MAX_RUNS} runs: take fewer")
     if NONE in own and (grid.modes or any(epsilon is not None for epsilon in grid.epsilons)):
         raise StudyRefused(
             "privacy.mode is none, so there is no clip and delta to go with an epsilon: "
@@ -234,7 +234,7 @@ def _at(study: Study, epsilon: float | None) -> Study:
         sampling_rate=privacy.sampling_rate,
         steps=study.releases,
     )
-    if noise_multiplier > _MOST_NOISE:
+    if noise_multiplier > _MAX_NOISE:
         raise StudyRefused(
             f"--epsilon: {epsilon:g} over {study.releases} steps needs a noise multiplier of "
             f"{noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer steps"
@@ -316,9 +316,9 @@ def require_splits_fit(studies: Sequence[Study], data: Path | None, index: bytes
             f"--splits: seed {', '.join(map(str, dict.fromkeys(seeds)))}: {fault}"
             for fault, seeds in told.items()
         ]
-        more = len(lines) - MOST_TOLD
+        more = len(lines) - MAX_TOLD
         raise CohortRefused(
-            "\n".join(lines[:MOST_TOLD] + ([f"and {more} more faults"] if more > 0 else []))
+            "\n".join(lines[:MAX_TOLD] + ([f"and {more} more faults"] if more > 0 else []))
         )
 
 

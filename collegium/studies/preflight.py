@@ -32,7 +32,7 @@ from pipelines.cohort.plausibility import (
 )
 from pipelines.cohort.quality import DataQuality, quality_of
 from pipelines.records import Records
-from pipelines.sources.faults import MOST_TOLD
+from pipelines.sources.faults import MAX_TOLD
 from protocol.counted import counted
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
@@ -165,9 +165,9 @@ def check_records(study: Study, folder: Path, data: Path, console: Console) -> d
         said[site] += [] if fewer is None else [fewer]
     if refused:
         told = [line for reason in refused for line in reason.splitlines()]
-        more = len(told) - MOST_TOLD
+        more = len(told) - MAX_TOLD
         rest = [f"and {more} more fault{'s' * (more > 1)}"] if more > 0 else []
-        raise CohortRefused("\n".join([*told[:MOST_TOLD], *rest]))
+        raise CohortRefused("\n".join([*told[:MAX_TOLD], *rest]))
     _say_who_returns(known, study, said)
     print_quality(quality, console, dealt=study.deal.records if study.deal is not None else "")
     for site, found in said.items():

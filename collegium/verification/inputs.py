@@ -15,7 +15,7 @@ from protocol.secagg.log_proof import open_head
 
 _KEY_BYTES = 32
 #: A report of many rounds is a few megabytes, a note a few kilobytes.
-_MOST_BYTES = 1 << 26
+_MAX_BYTES = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ def check_report(
 
 def _read(path: Path, option: str) -> bytes:
     try:
-        if path.stat().st_size > _MOST_BYTES:
+        if path.stat().st_size > _MAX_BYTES:
             raise WorkspaceRefused(f"{option} {path} is too large to be one")
         return path.read_bytes()
     except OSError as error:

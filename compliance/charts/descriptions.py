@@ -46,7 +46,7 @@ WITHOUT_PRIVACY = (
     "which a run is no better than chance is not drawn."
 )
 #: More runs than these at one epsilon are told by their mean and range.
-_MOST_TOLD = 8
+_MAX_TOLD = 8
 #: A round in one of these states yielded nothing.
 UNFINISHED = frozenset({"open", "running", "interrupted", "stopped", "failed", "refused"})
 
@@ -75,7 +75,7 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
 def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
     own = [p for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
     about = f"{level_words(level)}, {level.kind}"
-    if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MOST_TOLD:
+    if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MAX_TOLD:
         shown = ", ".join(
             show(Interval(value=p.auroc, low=p.low, high=p.high), Form.RATIO) for p in own
         )

@@ -55,7 +55,7 @@ __all__ = [
     "utility_against_epsilon",
 ]
 
-_MOST_BARS = 120
+_MAX_BARS = 120
 
 
 def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
@@ -219,7 +219,7 @@ def _has(rows: Rows, kind: str) -> bool:
 
 
 def _round_rows(rounds: Sequence[RoundFacts]) -> Rows:
-    size = math.ceil(len(rounds) / _MOST_BARS)
+    size = math.ceil(len(rounds) / _MAX_BARS)
     groups = [rounds[start : start + size] for start in range(0, len(rounds), size)]
     return [_round_row(group) for group in groups]
 

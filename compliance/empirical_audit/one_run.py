@@ -37,7 +37,7 @@ _PARTS = (0.1, 0.2, 0.3, 0.5)
 #: An attacker that is right this often should be able to contradict the claim.
 _RIGHT = 0.97
 #: Noise multipliers that are tried, as powers of this over the plan's own.
-_STEP, _LEAST_POWER, _MOST_POWER = 1.01, -300, 300
+_STEP, _MIN_POWER, _MAX_POWER = 1.01, -300, 300
 _SMALLEST_LOG_CHANCE = -700.0
 
 
@@ -101,7 +101,7 @@ def lower_bound(run: OneRun, event: SampledGaussian, delta: float, alpha: float)
     >>> round(lower_bound(run, event, 1e-5, 0.05), 1)
     2.6
     """
-    low, high = _LEAST_POWER, _MOST_POWER
+    low, high = _MIN_POWER, _MAX_POWER
 
     def at(power: int) -> SampledGaussian:
         return replace(event, noise_multiplier=event.noise_multiplier * _STEP**power)
@@ -130,7 +130,7 @@ def planned_guesses(canaries: int, event: SampledGaussian, alpha: float) -> int 
     return parts[-1] if refutes(perfect, event, alpha) else None
 
 
-def most_guesses(canaries: int) -> int:
+def max_guesses(canaries: int) -> int:
     """Returns how many canaries are guessed at most."""
     return max(1, int(_PARTS[-1] * canaries))
 

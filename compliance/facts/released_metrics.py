@@ -32,7 +32,7 @@ from compliance.facts.interval import auroc_variance, score_bounds
 TOO_FEW = "too few patients for this epsilon"
 TOO_CLOSE = "scores lie too close together for these bins"
 #: Above this share of pairs in one bin a figure would say more of the bins than of the model.
-MOST_TIED = 0.5
+MAX_TIED = 0.5
 #: The widest half of an interval that is released, as it was to be expected: beyond, not
 #: even an AUROC of 0.75 could be told from chance.
 WIDEST = 0.25
@@ -96,7 +96,7 @@ def auroc_from_histogram(counts: NDArray[np.floating], noise_sigma: float) -> Es
         value=value,
         low=max(0.0, low - better_turned) if low < CHANCE else low,
         high=min(1.0, high + better) if high >= CHANCE else high,
-        note=TOO_CLOSE if tied > MOST_TIED else "",
+        note=TOO_CLOSE if tied > MAX_TIED else "",
     )
 
 

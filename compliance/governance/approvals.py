@@ -33,9 +33,9 @@ from protocol.identity.roster import SigningKey, verify
 #: What the first decision follows.
 NO_DECISION = "0" * 64
 _DOMAIN = "approval"
-_MOST_NAME = 200
-_MOST_REASON = 2000
-_MOST_RUNS = 1000
+_MAX_NAME = 200
+_MAX_REASON = 2000
+_MAX_RUNS = 1000
 
 
 class Decision(StrEnum):
@@ -150,8 +150,8 @@ class Approvals:
             StoreBroken: the decisions were changed, or cannot be written.
         """
         name = _name(approver)
-        if not 1 <= runs <= _MOST_RUNS:
-            raise ValueError(f"an approval is for 1 to {_MOST_RUNS} runs, not {runs}")
+        if not 1 <= runs <= _MAX_RUNS:
+            raise ValueError(f"an approval is for 1 to {_MAX_RUNS} runs, not {runs}")
         if name not in approvers:
             named = ", ".join(approvers) or "nobody yet"
             raise PolicyRefused(
@@ -264,8 +264,8 @@ class Approvals:
     def _append(
         self, book: ApprovalBook, decisions: Sequence[Approval], draft: Approval
     ) -> Approval:
-        if len(draft.reason) > _MOST_REASON:
-            raise ValueError(f"a reason has at most {_MOST_REASON} letters")
+        if len(draft.reason) > _MAX_REASON:
+            raise ValueError(f"a reason has at most {_MAX_REASON} letters")
         draft = replace(
             draft,
             reason=draft.reason.strip(),
@@ -316,8 +316,8 @@ class Approvals:
 
 def _name(approver: str) -> str:
     name = approver.strip()
-    if not 0 < len(name) <= _MOST_NAME:
-        raise ValueError(f"name who decides, in at most {_MOST_NAME} letters")
+    if not 0 < len(name) <= _MAX_NAME:
+        raise ValueError(f"name who decides, in at most {_MAX_NAME} letters")
     return name
 
 

@@ -149,7 +149,7 @@ class Ledger:
         partition: Payers,
         purpose: str,
         event: SampledGaussian,
-        most_runs: int | None = None,
+        max_runs: int | None = None,
     ) -> Reservation:
         """Books a whole plan, or refuses it; to be called before any work.
 
@@ -161,7 +161,7 @@ class Ledger:
             partition: whose patients pay, see rule 3.
             purpose: what for.
             event: the whole plan.
-            most_runs: how many runs of the study its people have approved in
+            max_runs: how many runs of the study its people have approved in
                 all; None where nobody has to.
 
         Raises:
@@ -176,7 +176,7 @@ class Ledger:
             budget = require_budget(book)
             entries = verified(book)
             require_newest(book, self._storage.ledger_heads)
-            _require_approved(entries, study, run, most_runs)
+            _require_approved(entries, study, run, max_runs)
             same = _open_reservation(entries, (study, run, partition, purpose))
             if same is not None:
                 if _stored_event(same) != event:
@@ -576,13 +576,11 @@ def _runs_of(entries: Sequence[Entry], study: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(plan.run for plan in plans if plan.number in sent | running))
 
 
-def _require_approved(
-    entries: Sequence[Entry], study: str, run: str, most_runs: int | None
-) -> None:
+def _require_approved(entries: Sequence[Entry], study: str, run: str, max_runs: int | None) -> None:
     others = [other for other in _runs_of(entries, study) if other != run]
-    if most_runs is not None and len(others) >= most_runs:
+    if max_runs is not None and len(others) >= max_runs:
         raise PolicyRefused(
-            f"{len(others)} of {most_runs} approved runs of study {study[:16]} are used here "
+            f"{len(others)} of {max_runs} approved runs of study {study[:16]} are used here "
             f"({', '.join(others)}): another run needs another approval: collegium silo approve"
         )
 

@@ -18,7 +18,7 @@ from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
 
 #: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
-_MOST_NOISE = 1000.0
+_MAX_NOISE = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class PrivacyPlan:
             StudyRefused: the declared noise multiplier does not keep the promised epsilon.
         """
         event = training_event(study, privacy)
-        if event.noise_multiplier > _MOST_NOISE:
+        if event.noise_multiplier > _MAX_NOISE:
             raise StudyRefused(
                 f"privacy.epsilon {privacy.epsilon:g} needs a noise multiplier of "
                 f"{event.noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer "
@@ -110,7 +110,7 @@ class PrivacyPlan:
         run_id: str,
         *,
         apart: bool = False,
-        most_runs: int | None = None,
+        max_runs: int | None = None,
     ) -> "PrivacyPlan":
         """Returns the plan with its whole cost reserved.
 
@@ -119,7 +119,7 @@ class PrivacyPlan:
             study: its digest.
             run_id: whose plan it is.
             apart: see ``plans``.
-            most_runs: how many runs of the study were approved; None where nobody has to.
+            max_runs: how many runs of the study were approved; None where nobody has to.
 
         Raises:
             BudgetSpent: the patients' remaining budget does not suffice; nothing is reserved.
@@ -133,7 +133,7 @@ class PrivacyPlan:
                 partition=plan.partition,
                 purpose=plan.purpose,
                 event=plan.event,
-                most_runs=most_runs,
+                max_runs=max_runs,
             )
 
         first, second = self.plans(apart=apart)

@@ -49,8 +49,8 @@ DISTRIBUTED_MOST_STEPS = 500
 #: How much AUROC distributed noise must be worth, since it leans on the secure sum.
 WORTH_IT = 0.01
 
-_LEAST_CLIP, _MOST_CLIP, _CLIP = 0.05, 0.3, 0.07  # in units of R
-_MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MOST_IN_LOGIT = 3.0, 2.0, 16.0
+_MIN_CLIP, _MAX_CLIP, _CLIP = 0.05, 0.3, 0.07  # in units of R
+_MAX_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MAX_IN_LOGIT = 3.0, 2.0, 16.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,14 +248,14 @@ def advise(question: PlanningInput, mode: Mode, steps: int = STEPS) -> Plan:
 def _clip_and_rate(question: PlanningInput, noise: float, steps: int) -> tuple[float, float]:
     """Rule 2, written with two figures as a study would say them."""
     separation = math.sqrt(2) * NormalDist().inv_cdf(question.auroc)
-    share = min(_MOST_CLIP, max(_LEAST_CLIP, _CLIP / separation**2))
+    share = min(_MAX_CLIP, max(_MIN_CLIP, _CLIP / separation**2))
     clip = two_figures(share * question.gradient_norm)
     moved = clip * question.gradient_norm
-    noise_in_logit = min(_MOST_NOISE_IN_LOGIT, _NOISE_IN_LOGIT * separation)
-    most_in_logit = _MOST_IN_LOGIT
+    noise_in_logit = min(_MAX_NOISE_IN_LOGIT, _NOISE_IN_LOGIT * separation)
+    max_in_logit = _MAX_IN_LOGIT
     if not question.is_linear:
-        noise_in_logit, most_in_logit = noise_in_logit / 3, most_in_logit / 2
-    rate = min(noise_in_logit / (moved * noise * math.sqrt(steps)), most_in_logit / moved)
+        noise_in_logit, max_in_logit = noise_in_logit / 3, max_in_logit / 2
+    rate = min(noise_in_logit / (moved * noise * math.sqrt(steps)), max_in_logit / moved)
     return clip, two_figures(rate)
 
 

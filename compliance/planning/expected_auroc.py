@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: More patients than these are drawn as so many, with the noise on the average unchanged.
-_MOST_PATIENTS = 2000
+_MAX_PATIENTS = 2000
 #: Inputs beyond these add time and little else.
-_MOST_INPUTS = 400
+_MAX_INPUTS = 400
 #: Cohorts are drawn anew up to so many inputs; with more, one is much like another.
 _FEW_INPUTS = 100
 _COHORTS = 3
@@ -64,7 +64,7 @@ def expected_auroc(
         auroc: what could be reached without privacy and with any number of patients.
     """
     random = np.random.default_rng(0)
-    count, width = min(patients, _MOST_PATIENTS), min(inputs, _MOST_INPUTS)
+    count, width = min(patients, _MAX_PATIENTS), min(inputs, _MAX_INPUTS)
     reached = []
     for _ in range(_COHORTS if width <= _FEW_INPUTS else 1):
         direction = random.standard_normal(width)

@@ -16,7 +16,7 @@ from compliance.privacy.events import JointRelease, SampledGaussian
 
 #: Above this the price is worth a warning.
 DEAR = 1.3
-_MOST_RUNS = 4096.0
+_MAX_RUNS = 4096.0
 
 
 def times_too_dear(limit: Filter, events: Sequence[SampledGaussian]) -> float:
@@ -36,7 +36,7 @@ def _runs_by_pld(limit: Filter, events: Sequence[SampledGaussian]) -> float:
         return joint_epsilon([_repeated(event, runs) for event in events], limit.delta)
 
     low, high = 0.0, 1.0
-    while price(high) <= limit.epsilon_max and high < _MOST_RUNS:
+    while price(high) <= limit.epsilon_max and high < _MAX_RUNS:
         low, high = high, 2 * high
     for _ in range(8):
         middle = (low + high) / 2

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 #: More files than these are counted, not named.
-_MOST_TOLD = 50
+_MAX_TOLD = 50
 
 
 def unnamed_files(root: Path, is_named: Callable[[str], bool]) -> tuple[str, ...]:
@@ -45,5 +45,5 @@ def named_words(names: Sequence[str]) -> str:
     >>> named_words(["a", "b"])
     'a, b'
     """
-    more = len(names) - _MOST_TOLD
-    return ", ".join(names[:_MOST_TOLD]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MAX_TOLD
+    return ", ".join(names[:_MAX_TOLD]) + (f" and {more} more" if more > 0 else "")

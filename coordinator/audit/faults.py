@@ -10,7 +10,7 @@ from sqlalchemy.exc import InvalidRequestError
 from protocol.errors import FederationError, StoreBroken
 
 #: How many faults one error message names.
-_MOST_TOLD = 5
+_MAX_TOLD = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,6 @@ class Faults:
             StoreBroken: names the first faults, and how many more there are.
         """
         if self.found:
-            told = "; ".join(str(fault) for fault in self.found[:_MOST_TOLD])
-            more = len(self.found) - _MOST_TOLD
+            told = "; ".join(str(fault) for fault in self.found[:_MAX_TOLD])
+            more = len(self.found) - _MAX_TOLD
             raise StoreBroken(f"{told} (and {more} more)" if more > 0 else told)

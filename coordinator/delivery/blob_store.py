@@ -27,7 +27,7 @@ from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.transport.requests import BlobName
 
 #: Blobs of one site that are here at once, whole or in part.
-MOST_OF_ONE_SITE = 4
+MAX_OF_ONE_SITE = 4
 _READ = 1 << 20
 
 
@@ -144,7 +144,7 @@ class BlobStore:
         if part.exists():
             return
         found = sorted(part.parent.iterdir(), key=_changed)
-        for path in found[: max(0, len(found) - MOST_OF_ONE_SITE + 1)]:
+        for path in found[: max(0, len(found) - MAX_OF_ONE_SITE + 1)]:
             path.unlink(missing_ok=True)
 
     def _whole(self, site: str, name: str) -> Path:

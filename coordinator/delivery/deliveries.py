@@ -18,7 +18,7 @@ from protocol.transport.requests import Answer, Delivery
 class _Waiting:
     site: str
     delivery: Delivery
-    most_blob: int
+    max_blob: int
 
 
 class Mailbox:
@@ -31,19 +31,19 @@ class Mailbox:
         self._number = time.time_ns() // 1_000_000  # rises over restarts too
         self.notify = notify
 
-    def post(self, site: str, draft: Delivery, most_blob: int = 0) -> int:
+    def post(self, site: str, draft: Delivery, max_blob: int = 0) -> int:
         """Leaves a delivery for a hospital; returns the number that it got.
 
         Args:
             site: whom it is for.
             draft: the delivery, its number still open.
-            most_blob: how long a blob the answer may bring, in bytes.
+            max_blob: how long a blob the answer may bring, in bytes.
         """
         with self._changed:
             self._number += 1
             delivery = replace(draft, number=self._number)
             self._waiting[delivery.number] = _Waiting(
-                site=site, delivery=delivery, most_blob=most_blob
+                site=site, delivery=delivery, max_blob=max_blob
             )
         self.notify(site)
         return delivery.number
@@ -68,7 +68,7 @@ class Mailbox:
         """Whether some unanswered delivery of a hospital allows a blob of this size."""
         with self._changed:
             return any(
-                waiting.site == site and 0 < size <= waiting.most_blob
+                waiting.site == site and 0 < size <= waiting.max_blob
                 for number, waiting in self._waiting.items()
                 if number not in self._answers
             )
@@ -94,7 +94,7 @@ class Mailbox:
             waiting = self._waiting.get(answer.number)
             if waiting is None or waiting.site != site:
                 raise MessageRefused("nobody waits for this answer")
-            if answer.blob is not None and answer.blob.size > waiting.most_blob:
+            if answer.blob is not None and answer.blob.size > waiting.max_blob:
                 raise MessageRefused("the answer brings a blob that was not asked for")
             if self._answers.setdefault(answer.number, answer) != answer:
                 raise MessageRefused("another answer was given before")

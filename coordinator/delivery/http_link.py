@@ -14,7 +14,7 @@ from protocol.transport.requests import Answer, BlobName, Delivery
 from protocol.transport.steps import Reply, Request
 
 #: Room for what travels beside a header in the step ``share``.
-_MOST_ENTRIES = 1 << 20
+_MAX_ENTRIES = 1 << 20
 
 
 class HttpLink:
@@ -23,7 +23,7 @@ class HttpLink:
     Args:
         mailbox, blobs: shared with the server.
         joined: the sites that have joined the run, now.
-        most_vector: how long a masked vector may be, in bytes.
+        max_vector: how long a masked vector may be, in bytes.
         stop: set when the run shall end; whoever waits then stops waiting.
         idle: called about every second while no answer comes.
     """
@@ -34,12 +34,12 @@ class HttpLink:
         blobs: BlobStore,
         *,
         joined: Callable[[], frozenset[str]],
-        most_vector: int,
+        max_vector: int,
         stop: threading.Event,
         idle: Callable[[], None] = lambda: None,
     ) -> None:
         self._mailbox, self._blobs = mailbox, blobs
-        self._joined, self._most_vector, self._stop = joined, most_vector, stop
+        self._joined, self._max_vector, self._stop = joined, max_vector, stop
         self._idle = idle
         self._offered: str | None = None
         self._attached: list[str] = []
@@ -50,7 +50,7 @@ class HttpLink:
         """Yields (site, reply) as the answers arrive, for ``timeout`` seconds at most."""
         joined = self._joined()
         posted = {
-            self._mailbox.post(site, self._delivery(request), self._most_blob(request)): site
+            self._mailbox.post(site, self._delivery(request), self._max_blob(request)): site
             for site, request in requests.items()
             if site in joined
         }
@@ -92,8 +92,8 @@ class HttpLink:
         while self._attached:
             self._blobs.drop(self._attached.pop())
 
-    def _most_blob(self, request: Request) -> int:
-        return {"masked": self._most_vector, "share": _MOST_ENTRIES}.get(request.step, 0)
+    def _max_blob(self, request: Request) -> int:
+        return {"masked": self._max_vector, "share": _MAX_ENTRIES}.get(request.step, 0)
 
     def _reply(self, site: str, answer: Answer) -> Reply | None:
         """Returns the reply, its blob read and forgotten here; None when it is not whole."""

@@ -41,7 +41,7 @@ from protocol.errors import FederationError, MessageRefused, StoreBroken, Worksp
 from protocol.identity.roster import SigningKey
 from protocol.transport.requests import (
     CHUNK_BYTES,
-    MOST_BLOB_BYTES,
+    MAX_BLOB_BYTES,
     PROOF_HEADER,
     REPLY_HEADER,
     UNSIGNED_STATUSES,
@@ -52,9 +52,9 @@ from protocol.transport.requests import (
 
 log = logging.getLogger("collegium.coordinator")
 
-_MOST_ANSWER = 12 << 20
-_MOST_DOCUMENT = 1 << 20
-_MOST_WAIT = 55
+_MAX_ANSWER = 12 << 20
+_MAX_DOCUMENT = 1 << 20
+_MAX_WAIT = 55
 #: Seconds for the body of one request.
 _BODY_SECONDS = 600.0
 _NUMBER = re.compile(r"[0-9]{1,16}")
@@ -110,7 +110,7 @@ class Server:
         self.app = Starlette(
             routes=[
                 Route("/v1/inbox", self._of_site(self._inbox), methods=["GET"]),
-                Route("/v1/answers", self._of_site(self._answers, _MOST_ANSWER), methods=["POST"]),
+                Route("/v1/answers", self._of_site(self._answers, _MAX_ANSWER), methods=["POST"]),
                 Route(
                     "/v1/blobs/{name}",
                     self._of_site(self._blob, CHUNK_BYTES),
@@ -118,7 +118,7 @@ class Server:
                 ),
                 Route(
                     "/v1/documents/{name:path}",
-                    self._of_site(self._document, _MOST_DOCUMENT),
+                    self._of_site(self._document, _MAX_DOCUMENT),
                     methods=["GET", "POST"],
                 ),
                 Route("/healthz", self._health, methods=["GET"]),
@@ -213,7 +213,7 @@ class Server:
 
     async def _inbox(self, request: Request, site: str, _body: bytes) -> Response:
         after = _number(request.query_params.get("after"), 0, 2**53 - 1)
-        wait = _number(request.query_params.get("wait"), 0, _MOST_WAIT)
+        wait = _number(request.query_params.get("wait"), 0, _MAX_WAIT)
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
         self._metrics.waiting.inc()
@@ -253,8 +253,8 @@ class Server:
                 raise MessageRefused("only the rest of a blob is sent: bytes=START-")
             path = self._blobs.offered(name) if self._mailbox.offers_blob(site, name) else None
             return Response("unknown", 404) if path is None else FileResponse(path)
-        offset = _number(request.query_params.get("offset"), 0, MOST_BLOB_BYTES)
-        size = _number(request.query_params.get("size"), 0, MOST_BLOB_BYTES)
+        offset = _number(request.query_params.get("offset"), 0, MAX_BLOB_BYTES)
+        size = _number(request.query_params.get("size"), 0, MAX_BLOB_BYTES)
         if not self._mailbox.expects_blob(site, size):
             raise MessageRefused("nobody waits for a blob of this size")
         async with self._writing.setdefault(site, asyncio.Lock()):

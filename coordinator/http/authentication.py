@@ -20,10 +20,10 @@ from typing import Any, Protocol
 from coordinator.http.protocol_limits import site_of
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused
-from protocol.transport.requests import MOST_SKEW_SECONDS, Proof, read_proof, verify_proof
+from protocol.transport.requests import MAX_SKEW_SECONDS, Proof, read_proof, verify_proof
 
 #: Nonces that are remembered for each site within the time in which a proof is valid.
-_MOST_NONCES = 200_000
+_MAX_NONCES = 200_000
 
 
 class Directory(Protocol):
@@ -70,18 +70,18 @@ class Guard:
         verify_proof(header, public)
         now = self._clock()
         said = proof.time / 1000
-        if abs(said - now) > MOST_SKEW_SECONDS or said < self._began:
+        if abs(said - now) > MAX_SKEW_SECONDS or said < self._began:
             raise WrongClock(f"{site}: the proof's time is {said - now:+.0f} s from ours")
         self._require_new(site, proof.nonce, now)
         return proof
 
     def _require_new(self, site: str, nonce: bytes, now: float) -> None:
         seen = self._seen.setdefault(site, OrderedDict())
-        while seen and next(iter(seen.values())) < now - 2 * MOST_SKEW_SECONDS:
+        while seen and next(iter(seen.values())) < now - 2 * MAX_SKEW_SECONDS:
             seen.popitem(last=False)
         if nonce in seen:
             raise MessageRefused("the request came before")
-        if len(seen) >= _MOST_NONCES:
+        if len(seen) >= _MAX_NONCES:
             raise MessageRefused("too many requests")
         seen[nonce] = now
 

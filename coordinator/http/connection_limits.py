@@ -22,11 +22,11 @@ from coordinator.http.rate_limits import STRANGERS, block_of
 #: Seconds within which TLS is agreed.
 HANDSHAKE_SECONDS = 10.0
 _GOODBYE_SECONDS = 5.0
-MOST_CONNECTIONS = 600
+MAX_CONNECTIONS = 600
 #: Several hospitals may share a proxy's address.
-MOST_FROM_ONE_ADDRESS = 300
+MAX_FROM_ONE_ADDRESS = 300
 #: A hospital has one or two connections.
-MOST_OF_ONE_SITE = 8
+MAX_OF_ONE_SITE = 8
 
 
 class LimitedConnection(socket.socket):
@@ -72,9 +72,9 @@ class ConnectionTable:
     def admit(self, guest: LimitedConnection) -> bool:
         """Whether there is a place for a new connection; makes one where that is fair."""
         guest.reason = "too many connections"
-        if self._from[guest.block] >= MOST_FROM_ONE_ADDRESS and not self._make_place(guest.block):
+        if self._from[guest.block] >= MAX_FROM_ONE_ADDRESS and not self._make_place(guest.block):
             return False
-        if len(self) >= MOST_CONNECTIONS and not self._make_place():
+        if len(self) >= MAX_CONNECTIONS and not self._make_place():
             return False
         guest.reason = LimitedConnection.reason
         self._strangers[guest] = None
@@ -96,7 +96,7 @@ class ConnectionTable:
         del self._strangers[guest]
         self._known[guest] = site
         own = [other for other, name in self._known.items() if name == site]
-        for other in own[:-MOST_OF_ONE_SITE]:
+        for other in own[:-MAX_OF_ONE_SITE]:
             self._show_out(other, f"{site} has newer connections")
 
     def leave(self, guest: LimitedConnection) -> None:

@@ -24,7 +24,7 @@ from coordinator.http.request_reading import Refusals, read_body
 from protocol.errors import FederationError
 
 #: Bytes of an enrolment: the evidence about a machine, and what stands around it.
-MOST_ENROLMENT = 128 << 10
+MAX_ENROLMENT = 128 << 10
 #: Seconds for the body of an enrolment.
 ENROL_SECONDS = 30.0
 #: Enrolments that are looked at together.
@@ -52,7 +52,7 @@ class EnrolmentServer:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            body = await asyncio.wait_for(read_body(request, MOST_ENROLMENT), ENROL_SECONDS)
+            body = await asyncio.wait_for(read_body(request, MAX_ENROLMENT), ENROL_SECONDS)
             async with self._enrolling:
                 reply = await asyncio.get_running_loop().run_in_executor(
                     self._pool, self._enrol, body

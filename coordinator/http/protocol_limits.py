@@ -20,7 +20,7 @@ from coordinator.http.connection_limits import GUEST
 from coordinator.http.rate_limits import STRANGERS
 
 #: Bytes of a request's line and headers.
-MOST_HEADER = 16 << 10
+MAX_HEADER = 16 << 10
 #: Seconds until the whole header of a request is here.
 HEADER_SECONDS = 10.0
 #: Seconds without a byte while a request is under way.
@@ -65,7 +65,7 @@ class GateProtocol(HttpToolsProtocol):
         """Takes bytes; ends the connection of whoever sends headers without end."""
         if self._in_header:
             self._header_bytes += len(data)
-            if self._header_bytes > MOST_HEADER + len(data):
+            if self._header_bytes > MAX_HEADER + len(data):
                 self._end("a header without end")
                 return
         else:
@@ -82,7 +82,7 @@ class GateProtocol(HttpToolsProtocol):
         """The header is whole; a body may follow, in pieces that must keep coming."""
         self._in_header = False
         header = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
-        if header > MOST_HEADER:
+        if header > MAX_HEADER:
             self._end(f"a header of {header} bytes")
             return
         self._expect(SILENT_SECONDS)

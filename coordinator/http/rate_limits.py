@@ -15,8 +15,8 @@ log = logging.getLogger("collegium.coordinator")
 #: Seconds for which a count is kept.
 WINDOW_SECONDS = 60.0
 #: Lines that the log takes about one address within that time.
-MOST_LINES = 100
-_MOST_ADDRESSES = 10_000
+MAX_LINES = 100
+_MAX_ADDRESSES = 10_000
 
 
 def block_of(address: str) -> str:
@@ -50,7 +50,7 @@ class RateCounter:
         if now - begun >= WINDOW_SECONDS:
             begun, number = now, 0
         self._counts[block] = begun, number + 1
-        if len(self._counts) > _MOST_ADDRESSES:
+        if len(self._counts) > _MAX_ADDRESSES:
             self._counts.popitem(last=False)
         return number + 1
 
@@ -58,7 +58,7 @@ class RateCounter:
 class StrangerLog:
     """Writes down what strangers did; about each address so many lines a minute."""
 
-    def __init__(self, most: int = MOST_LINES) -> None:
+    def __init__(self, most: int = MAX_LINES) -> None:
         self._most, self._lines = most, RateCounter()
 
     def tell(self, address: str, what: str) -> None:

@@ -48,7 +48,7 @@ from protocol.transport.enrolment import (
     to_bytes,
 )
 
-_MOST_REASON = 500
+_MAX_REASON = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +182,7 @@ class Members:
             if not speaking and not invited:
                 raise MessageRefused(f"site {site!r} is neither enrolled nor invited")
             for row in speaking:
-                row.state, row.reason = "revoked", reason[:_MOST_REASON]
+                row.state, row.reason = "revoked", reason[:_MAX_REASON]
                 acts.write("revoked", row)
             acts.revoke_certificates(site, write_time(self._authority.clock()))
             if speaking:

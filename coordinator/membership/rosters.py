@@ -39,7 +39,7 @@ from protocol.identity.timestamps import read_time, write_time
 from protocol.transport.enrolment import RosterNews, to_bytes
 
 #: Rosters that are sent at once; a hospital that missed more asks again.
-_MOST_NEWS = 64
+_MAX_NEWS = 64
 
 
 class Rosters:
@@ -151,7 +151,7 @@ class Rosters:
         """Returns ``RosterNews``: signed rosters beyond a version, and the proposed one."""
         query = select(RosterRow).where(RosterRow.version > after, RosterRow.state == "signed")
         with self._store.read() as session:
-            rows = session.scalars(query.order_by(RosterRow.version).limit(_MOST_NEWS))
+            rows = session.scalars(query.order_by(RosterRow.version).limit(_MAX_NEWS))
             signed = tuple(row.signed for row in rows)
             proposed = proposed_row(session)
             open_one = None if proposed is None else proposed.signed

@@ -39,7 +39,7 @@ from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import Roster
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary, read_words
-from protocol.transport.requests import MOST_BLOB_BYTES, BlobName, Delivery
+from protocol.transport.requests import MAX_BLOB_BYTES, BlobName, Delivery
 from protocol.transport.run_announcement import RunNotice, parse_joined, sign_end, sign_notice
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
@@ -310,7 +310,7 @@ class NetworkRun:
             self._mailbox,
             self._blobs,
             joined=lambda: self.joined,
-            most_vector=min(MOST_BLOB_BYTES, 8 * (size + 4096)),
+            max_vector=min(MAX_BLOB_BYTES, 8 * (size + 4096)),
             stop=self._stop,
             idle=self._look,
         )
@@ -375,7 +375,7 @@ class NetworkRun:
         while True:
             for site in sorted(self.joined):
                 self._require_going()
-                posted = {self._mailbox.post(site, draft, MOST_BLOB_BYTES): site}
+                posted = {self._mailbox.post(site, draft, MAX_BLOB_BYTES): site}
                 self._step.begin({site}, self._pace.step, None)
                 for _, answer in self._mailbox.collect(
                     posted, self._pace.step, self._stop, self._look

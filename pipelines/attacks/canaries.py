@@ -36,11 +36,11 @@ class ChosenGradients:
 
 
 def canary_records(
-    numbers: NDArray[np.int64], record_shape: tuple[int, ...], most_records: int = 1
+    numbers: NDArray[np.int64], record_shape: tuple[int, ...], max_records: int = 1
 ) -> Records:
     """Returns a patient for each number, in its records' first value.
 
-    Every third patient has ``most_records`` records, the others one.
+    Every third patient has ``max_records`` records, the others one.
 
     Raises:
         ValueError: there are none, or more than float32 can count.
@@ -48,7 +48,7 @@ def canary_records(
     count = len(numbers)
     if not 1 <= count <= numbers.max(initial=0) + 1 <= 2**24:
         raise ValueError(f"from 1 to 2**24 canaries can be told apart: {count}")
-    counts = np.where(np.arange(count) % 3 == 0, most_records, 1)
+    counts = np.where(np.arange(count) % 3 == 0, max_records, 1)
     patients = np.repeat(np.arange(count, dtype=np.int64), counts)
     features = np.zeros((len(patients), *record_shape), dtype=np.float32)
     features.reshape(len(patients), -1)[:, 0] = numbers[patients]

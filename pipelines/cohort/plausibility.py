@@ -39,7 +39,7 @@ FEW = 10
 #: So many equal numbers outside the range are taken for a code, not for measured values.
 _SOME = 3
 #: More columns than these are counted, not named.
-_MOST_NAMED = 8
+_MAX_NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +143,8 @@ def _named(counts: Mapping[str, int]) -> str:
 
 
 def _bounded(named: Sequence[str]) -> str:
-    more = len(named) - _MOST_NAMED
-    return ", ".join(named[:_MOST_NAMED]) + (
+    more = len(named) - _MAX_NAMED
+    return ", ".join(named[:_MAX_NAMED]) + (
         f" and {counted(more, 'more column')}" if more > 0 else ""
     )
 

@@ -91,7 +91,7 @@ class DataQuality:
     """What a hospital's records are before a run.
 
     ``file`` counts the whole file, of which a simulation may deal this hospital a
-    part. ``most_records`` is the contract's ``max_records_per_patient``:
+    part. ``max_records`` is the contract's ``max_records_per_patient``:
     ``patients_beyond`` patients have more, and ``records_beyond`` records are left
     out when each of them is in a step.
     """
@@ -100,7 +100,7 @@ class DataQuality:
     whole: ClassCounts
     train: ClassCounts
     test: ClassCounts
-    most_records: int
+    max_records: int
     patients_beyond: int
     records_beyond: int
     columns: tuple[ColumnCounts, ...]
@@ -126,7 +126,7 @@ def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) 
         whole=ClassCounts.of(records),
         train=ClassCounts.of(train),
         test=ClassCounts.of(test),
-        most_records=most,
+        max_records=most,
         patients_beyond=int((beyond > 0).sum()),
         records_beyond=int(beyond[beyond > 0].sum()),
         columns=column_counts(records, cohort=cohort),

@@ -9,7 +9,7 @@ Rules:
    changes the sum by at most ``units``, exactly.
 3. A gradient that is not finite becomes zeros; to stop instead would tell the
    world something about that patient. So does one whose norm is outside
-   ``_LEAST_SQUARE`` and ``_MOST_SQUARE``: its squares would vanish or overflow.
+   ``_MIN_SQUARE`` and ``_MAX_SQUARE``: its squares would vanish or overflow.
 4. What is done for a row does not depend on its values, nor on other rows.
 """
 
@@ -30,9 +30,9 @@ _COLUMNS = 1 << 13
 #: Whole numbers up to this are exact in float32.
 _EXACT = 2**24
 #: Keeps scales finite in float32, so that zero times a scale is zero.
-_MOST_SCALE = 1e38
+_MAX_SCALE = 1e38
 #: Between these a row's squares neither vanish nor overflow in float32.
-_LEAST_SQUARE, _MOST_SQUARE = 1e-24, 1e30
+_MIN_SQUARE, _MAX_SQUARE = 1e-24, 1e30
 
 
 class PatientGradients(Protocol):
@@ -77,7 +77,7 @@ def clip_to_integers(
         raise TypeError(f"gradients must be float32, got {gradients.dtype}")
     patients, dim = gradients.shape
     squares = _squared_norms(gradients)
-    kept = (squares > _LEAST_SQUARE) & (squares < _MOST_SQUARE)  # NaN is not
+    kept = (squares > _MIN_SQUARE) & (squares < _MAX_SQUARE)  # NaN is not
     scales = _scales(np.sqrt(np.where(kept, squares, 1.0)), clip, units, dim)
     total = np.zeros(dim, dtype=np.int64)
     integers = _IntegerSums(dim, units)
@@ -114,7 +114,7 @@ def _scales(norms: NDArray[np.float64], clip: float, units: int, dim: int) -> ND
     the norm here and two of the check in ``_IntegerSums``: no row fails that check.
     """
     margin = 2 * (_most_lost(min(dim, _COLUMNS)) - 1) + 1e-6
-    as_they_are = min(units / clip, _MOST_SCALE)
+    as_they_are = min(units / clip, _MAX_SCALE)
     shortened = units * (1 - margin) / norms
     return np.where(norms > clip * (1 - margin), shortened, as_they_are).astype(np.float32)
 

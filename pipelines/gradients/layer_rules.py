@@ -25,7 +25,7 @@ from pipelines.networks.whole_blocks import pad_columns
 Into: TypeAlias = Mapping[str, Tensor]
 
 #: Beyond so many weights a grouped convolution is slower than one for each patient (measured).
-_MOST_GROUPED = 100_000
+_MAX_GROUPED = 100_000
 
 
 def linear(layer: nn.Linear, entered: Tensor, left: Tensor, into: Into) -> None:
@@ -52,7 +52,7 @@ def convolution(layer: _ConvNd, entered: Tensor, left: Tensor, into: Into) -> No
         rows = _by_patient(left.flatten(2), patients)
         columns = _by_patient(entered.flatten(2), patients)
         _products(rows, columns.transpose(1, 2), weights.flatten(2))
-    elif layer.weight.numel() <= _MOST_GROUPED:
+    elif layer.weight.numel() <= _MAX_GROUPED:
         together = _convolution_weights(
             layer, _side_by_side(entered, patients), _side_by_side(left, patients), patients
         )

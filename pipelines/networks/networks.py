@@ -26,7 +26,7 @@ from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Net
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
 #: DenseNet121 halves an image five times.
-_LEAST_SIDE = 32
+_MIN_SIDE = 32
 
 
 def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
@@ -149,9 +149,9 @@ def _densenet121(network: Network, cohort: Cohort) -> nn.Module:
     if not isinstance(network, DenseNet121) or not isinstance(cohort, ImageCohort):
         raise StudyRefused("task.network: DenseNet121 needs a cohort of kind images")
     shape = cohort.image.shape
-    if min(shape) < _LEAST_SIDE:
+    if min(shape) < _MIN_SIDE:
         raise StudyRefused(
-            f"task.network: DenseNet121 needs images of {_LEAST_SIDE} pixels a side or more, "
+            f"task.network: DenseNet121 needs images of {_MIN_SIDE} pixels a side or more, "
             f"got {shape}"
         )
     return Architecture(

@@ -10,7 +10,7 @@ from protocol.counted import counted
 from protocol.errors import CohortRefused
 
 #: More faults than these are counted, not told.
-MOST_TOLD = 20
+MAX_TOLD = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ def _line_words(lines: Sequence[int]) -> str:
 
 def refusal(site: str, file: str, faults: Sequence[RecordFault]) -> CohortRefused:
     """Returns the refusal of a file: one line for each fault, each with site and file."""
-    told = [f"site {site}: {file}: {fault}" for fault in faults[:MOST_TOLD]]
-    if len(faults) > MOST_TOLD:
-        told.append(f"site {site}: {file}: and {counted(len(faults) - MOST_TOLD, 'more fault')}")
+    told = [f"site {site}: {file}: {fault}" for fault in faults[:MAX_TOLD]]
+    if len(faults) > MAX_TOLD:
+        told.append(f"site {site}: {file}: and {counted(len(faults) - MAX_TOLD, 'more fault')}")
     return CohortRefused("\n".join(told))

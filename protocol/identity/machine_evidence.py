@@ -33,10 +33,10 @@ from protocol.encoding import canonical, parse_canonical
 from protocol.identity.roster import Member, signed_bytes
 
 #: The largest report or quote; genuine ones have 1,184 bytes (SEV-SNP) and about 5,000 (TDX).
-MOST_REPORT = 16 << 10
+MAX_REPORT = 16 << 10
 #: The largest certificate beside a report, and how many there may be.
-MOST_CERTIFICATE = 4096
-MOST_CERTIFICATES = 4
+MAX_CERTIFICATE = 4096
+MAX_CERTIFICATES = 4
 
 #: How many bytes a machine's software may have signed, in both kinds of report.
 REPORT_DATA_BYTES = 64
@@ -52,9 +52,9 @@ class MachineEvidence:
     """
 
     kind: Annotated[str, text(r"[a-z][a-z0-9-]{0,31}")]
-    report: Annotated[bytes, base64_bytes(MOST_REPORT)]
+    report: Annotated[bytes, base64_bytes(MAX_REPORT)]
     certificates: Annotated[
-        tuple[bytes, ...], list_of(base64_bytes(MOST_CERTIFICATE), MOST_CERTIFICATES)
+        tuple[bytes, ...], list_of(base64_bytes(MAX_CERTIFICATE), MAX_CERTIFICATES)
     ] = ()
 
     def __post_init__(self) -> None:

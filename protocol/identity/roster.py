@@ -54,7 +54,7 @@ ROSTER_LIFE = timedelta(days=365)
 #: How long before its end people are reminded to renew it.
 ROSTER_WARNING = timedelta(days=30)
 #: For how long ahead, at most, a hospital signs a roster.
-MOST_ROSTER_LIFE = ROSTER_LIFE + timedelta(days=1)
+MAX_ROSTER_LIFE = ROSTER_LIFE + timedelta(days=1)
 _PREFIX = b"collegium/v1/"
 _PUBLIC_KEY = text(r"[0-9a-f]{64}")
 

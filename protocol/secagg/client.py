@@ -67,7 +67,7 @@ from protocol.vectors.keystream import Words
 T = TypeVar("T")
 
 #: A sum over fewer sites shows each of them too much of the others.
-LEAST_COHORT = 3
+MIN_COHORT = 3
 
 
 #: A context or a run, a slot in it, and the digest of what was done there.
@@ -146,7 +146,7 @@ class SecAggClient:
         roster: Roster,
         coordinator_public: bytes,
         book: EquivocationGuard,
-        min_cohort: int = LEAST_COHORT,
+        min_cohort: int = MIN_COHORT,
         among: str | None = None,
     ) -> None:
         if roster.digest != context.roster_digest:
@@ -158,7 +158,7 @@ class SecAggClient:
             raise MessageRefused(f"the roster holds another key for site {site}")
         self.context, self.site = context, site
         self._key, self._coordinator, self._book = key, coordinator_public, book
-        self._least = max(context.threshold, min_cohort, LEAST_COHORT)
+        self._least = max(context.threshold, min_cohort, MIN_COHORT)
         self._among = among
         self._secrets: SiloSecrets | None = None
         self._advert: bytes | None = None

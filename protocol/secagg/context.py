@@ -45,8 +45,8 @@ from protocol.vectors.ring_bounds import (
     Words,
     fits,
     least_ring_bits,
-    most_of_counts,
-    most_of_updates,
+    max_sum_of_counts,
+    max_sum_of_updates,
     require_sum_of_counts,
     require_sum_of_updates,
 )
@@ -123,8 +123,8 @@ class RoundContext:
         """The largest magnitude that a coordinate of the sum can have."""
         sites = len(self.cohort)
         if self.bound == COUNTS:
-            return most_of_counts(sites=sites)
-        return most_of_updates(sites=sites, bound=_real(self.bound), frac_bits=self.frac_bits)
+            return max_sum_of_counts(sites=sites)
+        return max_sum_of_updates(sites=sites, bound=_real(self.bound), frac_bits=self.frac_bits)
 
     def require_sum(self, total: Words, sites: int) -> None:
         """Checks that a sum is one that this many honest sites can give.
@@ -220,9 +220,9 @@ def round_context(
     if training and isinstance(study.privacy, DistributedPrivacy):
         bound, frac_bits = NoiseShares.of(study, study.privacy, vector.size).bound, 0
     most = (
-        most_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
+        max_sum_of_updates(sites=sites, bound=bound, frac_bits=frac_bits)
         if training
-        else most_of_counts(sites=sites)
+        else max_sum_of_counts(sites=sites)
     )
     return RoundContext(
         study_digest=study.digest,

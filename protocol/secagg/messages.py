@@ -72,7 +72,7 @@ class Message(Protocol):
     """A frozen record that travels in a signed envelope."""
 
     type: ClassVar[str]
-    most_bytes: ClassVar[int]
+    max_bytes: ClassVar[int]
 
 
 M = TypeVar("M", bound=Message)
@@ -88,7 +88,7 @@ class RoundOpen:
     """
 
     type: ClassVar[str] = "round-open"
-    most_bytes: ClassVar[int] = 1 << 16
+    max_bytes: ClassVar[int] = 1 << 16
     context: Annotated[RoundContext, nested(RoundContext)]
     log: Annotated[LogProof | None, optional(nested(LogProof))] = None
     own: Annotated[bytes | None, optional(base64_bytes(_SMALL))] = None
@@ -103,7 +103,7 @@ class HeldHead:
     """
 
     type: ClassVar[str] = "held-head"
-    most_bytes: ClassVar[int] = _SMALL
+    max_bytes: ClassVar[int] = _SMALL
     size: Annotated[int, integer(0, 2**53 - 1)]
     root: Digest
 
@@ -113,7 +113,7 @@ class Advertise:
     """Silo: X_u, K_u and the commitment to b_u, all made for this context."""
 
     type: ClassVar[str] = "advertise"
-    most_bytes: ClassVar[int] = _SMALL
+    max_bytes: ClassVar[int] = _SMALL
     mask_public: Bytes32
     share_public: Bytes32
     self_commitment: Bytes32
@@ -124,7 +124,7 @@ class AdvertList:
     """Coordinator: the signed adverts of U1, by site."""
 
     type: ClassVar[str] = "advert-list"
-    most_bytes: ClassVar[int] = 1 << 20
+    max_bytes: ClassVar[int] = 1 << 20
     adverts: Annotated[Mapping[str, bytes], map_of(base64_bytes(_SMALL), MAX_SITES)]
 
 
@@ -138,7 +138,7 @@ class ShareHeader:
     """
 
     type: ClassVar[str] = "share"
-    most_bytes: ClassVar[int] = 2 * _HEADER
+    max_bytes: ClassVar[int] = 2 * _HEADER
     adverts: Digest
     entries: Annotated[bytes, base64_bytes(32 * MAX_SITES)]
 
@@ -173,7 +173,7 @@ class SenderList:
     """
 
     type: ClassVar[str] = "sender-list"
-    most_bytes: ClassVar[int] = 1 << 23
+    max_bytes: ClassVar[int] = 1 << 23
     headers: Annotated[Mapping[str, bytes], map_of(base64_bytes(2 * _HEADER), MAX_SITES)]
 
 
@@ -186,7 +186,7 @@ class Masked:
     """
 
     type: ClassVar[str] = "masked"
-    most_bytes: ClassVar[int] = _SMALL
+    max_bytes: ClassVar[int] = _SMALL
     blob: Digest
     ledger_head: Digest
     table: Annotated[tuple[int, ...], list_of(integer(-COUNT_LIMIT, COUNT_LIMIT), OWN_CELLS)] = ()
@@ -197,7 +197,7 @@ class Complaint:
     """Silo: instead of a vector, who made it impossible to take part."""
 
     type: ClassVar[str] = "complaint"
-    most_bytes: ClassVar[int] = _SMALL
+    max_bytes: ClassVar[int] = _SMALL
     against: SiteName
 
 
@@ -206,7 +206,7 @@ class SurvivorList:
     """Coordinator: U3, each with the digest of its blob."""
 
     type: ClassVar[str] = "survivor-list"
-    most_bytes: ClassVar[int] = 1 << 16
+    max_bytes: ClassVar[int] = 1 << 16
     blobs: Annotated[Mapping[str, str], map_of(DIGEST, MAX_SITES)]
 
 
@@ -215,7 +215,7 @@ class Consistency:
     """Silo: its one word on who is in this round (digests of U1, of U2, of U3 with blobs)."""
 
     type: ClassVar[str] = "consistency"
-    most_bytes: ClassVar[int] = _SMALL
+    max_bytes: ClassVar[int] = _SMALL
     adverts: Digest
     senders: Digest
     survivors: Digest
@@ -226,7 +226,7 @@ class SignatureList:
     """Coordinator: the signed Consistency messages, by site."""
 
     type: ClassVar[str] = "signature-list"
-    most_bytes: ClassVar[int] = 1 << 20
+    max_bytes: ClassVar[int] = 1 << 20
     signatures: Annotated[Mapping[str, bytes], map_of(base64_bytes(_SMALL), MAX_SITES)]
 
 
@@ -239,7 +239,7 @@ class Reveal:
     """
 
     type: ClassVar[str] = "reveal"
-    most_bytes: ClassVar[int] = 1 << 16
+    max_bytes: ClassVar[int] = 1 << 16
     self_shares: Annotated[bytes, base64_bytes(OPENING_BYTES * MAX_SITES)]
     pair_shares: Annotated[bytes, base64_bytes(OPENING_BYTES * MAX_SITES)]
 
@@ -319,7 +319,7 @@ def verify_message(wire: bytes, kind: type[M], origin: Origin) -> None:
 
 def _body(wire: bytes, kind: type[M], origin: Origin) -> Json:
     """Returns the body of an envelope that has the right size, form, step, context and sender."""
-    if not SIGNATURE_BYTES < len(wire) <= kind.most_bytes:
+    if not SIGNATURE_BYTES < len(wire) <= kind.max_bytes:
         raise MessageRefused(f"a {kind.type} message of {len(wire)} bytes is too short or too long")
     envelope = parse_canonical(wire[SIGNATURE_BYTES:])
     if not isinstance(envelope, dict) or set(envelope) != _ENVELOPE:

@@ -35,7 +35,7 @@ import numpy as np
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
 from protocol.identity.roster import COORDINATOR, Roster, SigningKey
-from protocol.secagg.client import LEAST_COHORT
+from protocol.secagg.client import MIN_COHORT
 from protocol.secagg.context import RoundContext
 from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.evidence.witness import Witness
@@ -112,7 +112,7 @@ class SecAggServer:
         context: RoundContext,
         roster: Roster,
         key: SigningKey,
-        min_cohort: int = LEAST_COHORT,
+        min_cohort: int = MIN_COHORT,
         without: Collection[str] = (),
         threads: int = 1,
         log_proof: Callable[[str], LogProof | None] = lambda _site: None,
@@ -124,7 +124,7 @@ class SecAggServer:
         self._publics = {site: roster.key_of(site) for site in context.cohort}
         self._key = key
         self._threads = threads
-        self._least = max(context.threshold, min_cohort, LEAST_COHORT)
+        self._least = max(context.threshold, min_cohort, MIN_COHORT)
         self._step: Step | None = Step.ADVERTISE
         self._asked = tuple(site for site in context.cohort if site not in without)
         self._answers: dict[str, bytes] = {}  # of this step, as they came

@@ -50,16 +50,16 @@ class Transcript:
     """
 
     context: Annotated[RoundContext, nested(RoundContext)]
-    adverts: Annotated[Mapping[str, bytes], map_of(base64_bytes(Advertise.most_bytes), MAX_SITES)]
-    headers: Annotated[Mapping[str, bytes], map_of(base64_bytes(ShareHeader.most_bytes), MAX_SITES)]
+    adverts: Annotated[Mapping[str, bytes], map_of(base64_bytes(Advertise.max_bytes), MAX_SITES)]
+    headers: Annotated[Mapping[str, bytes], map_of(base64_bytes(ShareHeader.max_bytes), MAX_SITES)]
     entries: Annotated[
         Mapping[str, bytes], map_of(base64_bytes(ENTRY_BYTES * MAX_SITES), MAX_SITES)
     ]
-    masked: Annotated[Mapping[str, bytes], map_of(base64_bytes(Masked.most_bytes), MAX_SITES)]
+    masked: Annotated[Mapping[str, bytes], map_of(base64_bytes(Masked.max_bytes), MAX_SITES)]
     signatures: Annotated[
-        Mapping[str, bytes], map_of(base64_bytes(Consistency.most_bytes), MAX_SITES)
+        Mapping[str, bytes], map_of(base64_bytes(Consistency.max_bytes), MAX_SITES)
     ]
-    reveals: Annotated[Mapping[str, bytes], map_of(base64_bytes(Reveal.most_bytes), MAX_SITES)]
+    reveals: Annotated[Mapping[str, bytes], map_of(base64_bytes(Reveal.max_bytes), MAX_SITES)]
 
     @classmethod
     def of(cls, context: RoundContext, answers: Mapping[Step, Answers]) -> "Transcript":

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.study import Study
-from protocol.vectors.ring_bounds import FAILURE, Batch, most_in_batch
+from protocol.vectors.ring_bounds import FAILURE, Batch, max_in_batch
 
 
 def units_for(dim: int) -> int:
@@ -59,7 +59,7 @@ class NoiseShares:
         multiplier = share_multiplier(study, privacy)
         failure = FAILURE / (sites + 1)
         patients = sum(
-            most_in_batch(
+            max_in_batch(
                 Batch(
                     patients=site.patients,
                     rate=study.privacy_of(site.name).sampling_rate,

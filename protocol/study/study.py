@@ -23,7 +23,7 @@ from protocol.encoding import canonical, digest, digest_json
 from protocol.study.cohort import Cohort, FrozenModel, ImageCohort, TableCohort, Token
 from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
 from protocol.study.task import FullyConnected, Task
-from protocol.vectors.ring_bounds import fits, most_of_updates
+from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME)]
@@ -545,7 +545,7 @@ def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
     if study.aggregation.min_cohort > n:
         problems.append(("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites"))
     bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
-    if not fits(most_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
+    if not fits(max_sum_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
         problems.append(
             (
                 "aggregation.frac_bits",

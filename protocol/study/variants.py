@@ -13,7 +13,7 @@ from protocol.study.study import KeyedHashSplit, Site, Study
 
 #: As much as a study may declare: it keeps every epsilon, until ``with_noise`` says how much is
 #: needed.
-_MOST_NOISE = 1000.0
+_MAX_NOISE = 1000.0
 
 
 def question(study: Study) -> str:
@@ -94,7 +94,7 @@ def as_distributed(study: Study) -> Study:
     return _replaced(
         study,
         title=_titled(study, "distributed"),
-        privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MOST_NOISE, **own),
+        privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MAX_NOISE, **own),
         training=training.model_copy(update=steps),
     )
 

@@ -23,8 +23,8 @@ from protocol.study.yaml_faults import yaml_problem
 
 #: A document is a page or two; anything larger is none.
 MAX_BYTES = 1 << 20
-_MOST_SHOWN = 4
-_MOST_DEPTH = 20
+_MAX_SHOWN = 4
+_MAX_DEPTH = 20
 _DATE = "tag:yaml.org,2002:timestamp"
 _DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode"})
 
@@ -109,7 +109,7 @@ def _require_plain_keys(source: str, tree: Node | None, depth: int = 0) -> None:
     children: list[Node] = []
     if isinstance(tree, MappingNode):
         for key, child in tree.value:
-            if not isinstance(key, ScalarNode) or key.value == "<<" or depth > _MOST_DEPTH:
+            if not isinstance(key, ScalarNode) or key.value == "<<" or depth > _MAX_DEPTH:
                 line = key.start_mark.line + 1
                 raise _Problem(f"{source}:{line}: a key is a plain word")
             children.append(child)
@@ -139,11 +139,11 @@ def _without_form(value: Any, path: list[str | int]) -> Iterator[list[str | int]
 
 def _lines(source: str, tree: Node, keys: list[str], error: ValidationError) -> Iterator[str]:
     problems = error.errors(include_url=False)
-    for problem in problems[:_MOST_SHOWN]:
+    for problem in problems[:_MAX_SHOWN]:
         path = _written_path(tree, problem)
         yield f"{source}:{_line_of(tree, path)}: {_named(path)}{_said(problem, keys)}"
-    if len(problems) > _MOST_SHOWN:
-        yield f"{source}: and {len(problems) - _MOST_SHOWN} more"
+    if len(problems) > _MAX_SHOWN:
+        yield f"{source}: and {len(problems) - _MAX_SHOWN} more"
 
 
 def _written_path(tree: Node, problem: Any) -> list[str | int]:

@@ -40,7 +40,7 @@ TOKEN_BYTES = 32
 #: What a hospital's certificate says it is: this, then the site's name.
 SILO_URI = "collegium://silo/"
 
-_MOST_ROSTERS = 64
+_MAX_ROSTERS = 64
 _BASE64_LINES = r"[A-Za-z0-9+/=\n]{1,6000}"
 _PEM = rf"-----BEGIN CERTIFICATE-----\n{_BASE64_LINES}\n-----END CERTIFICATE-----\n"
 _CERTIFICATE = text(_PEM)
@@ -224,7 +224,7 @@ def parse_key_change(data: bytes, site: str, public: bytes) -> KeyChange:
 class RosterNews:
     """The signed rosters that a hospital has not seen, in order, and the one to be signed."""
 
-    signed: Annotated[tuple[SignedRoster, ...], list_of(nested(SignedRoster), _MOST_ROSTERS)]
+    signed: Annotated[tuple[SignedRoster, ...], list_of(nested(SignedRoster), _MAX_ROSTERS)]
     proposed: Annotated[SignedRoster | None, optional(nested(SignedRoster))] = None
 
 

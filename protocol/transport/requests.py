@@ -48,12 +48,12 @@ UNSIGNED_STATUSES = frozenset({400, 403, *range(500, 600)})
 #: The largest part of a blob that is sent at once.
 CHUNK_BYTES = 8 << 20
 #: The largest blob: 2**27 parameters of 64 bits.
-MOST_BLOB_BYTES = 1 << 30
+MAX_BLOB_BYTES = 1 << 30
 #: How far a hospital's clock may be from the coordinator's.
-MOST_SKEW_SECONDS = 300
-_MOST_MESSAGE = 1 << 23
-_MOST_PROOF = 4096
-_MOST_COMMAS = 8
+MAX_SKEW_SECONDS = 300
+_MAX_MESSAGE = 1 << 23
+_MAX_PROOF = 4096
+_MAX_COMMAS = 8
 _REQUEST, _REPLY = "request", "reply"
 _RUN = text(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _KIND = text(r"[a-z][a-z-]{0,31}")
@@ -66,7 +66,7 @@ class BlobName:
     """A blob by its digest, and how long it is."""
 
     digest: Annotated[str, _BLOB]
-    size: Annotated[int, integer(0, MOST_BLOB_BYTES)]
+    size: Annotated[int, integer(0, MAX_BLOB_BYTES)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class Delivery:
     number: Annotated[int, _COUNT]
     run_id: Annotated[str, _RUN]
     kind: Annotated[str, _KIND]
-    message: Annotated[bytes, base64_bytes(_MOST_MESSAGE)]
+    message: Annotated[bytes, base64_bytes(_MAX_MESSAGE)]
     blob: Annotated[BlobName | None, optional(nested(BlobName))] = None
 
 
@@ -85,7 +85,7 @@ class Answer:
     """What a hospital answered to a delivery; of a refusal only its class crosses."""
 
     number: Annotated[int, _COUNT]
-    message: Annotated[bytes, base64_bytes(_MOST_MESSAGE)] = b""
+    message: Annotated[bytes, base64_bytes(_MAX_MESSAGE)] = b""
     blob: Annotated[BlobName | None, optional(nested(BlobName))] = None
     refusal: Annotated[str | None, optional(text(r"[A-Za-z]{1,40}"))] = None
 
@@ -115,7 +115,7 @@ def parse_answer(data: bytes) -> Answer:
 
 def _few_fields(data: bytes) -> Json:
     """Returns the JSON of a record of few fields; any other would take long to read."""
-    if data.count(b",") > _MOST_COMMAS:
+    if data.count(b",") > _MAX_COMMAS:
         raise MessageRefused("neither a delivery nor an answer has so many fields")
     return parse_canonical(data)
 
@@ -225,7 +225,7 @@ def _signed(domain: str, record: Proof | ReplyProof, key: SigningKey) -> str:
 
 
 def _raw(header: str) -> bytes:
-    if len(header) > _MOST_PROOF:
+    if len(header) > _MAX_PROOF:
         raise MessageRefused("the proof is too long")
     try:
         raw = base64.b64decode(header, validate=True)

@@ -27,8 +27,8 @@ from protocol.identity.roster import SigningKey, verify
 from protocol.transport.privacy_summary import SignedSummary
 
 _NOTICE, _END = "run-notice", "run-end"
-_MOST_BYTES = 4096
-_MOST_SUMMARY = 1 << 14
+_MAX_BYTES = 4096
+_MAX_SUMMARY = 1 << 14
 _RUN = text(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 #: What a figure in [0, 1] is counted in.
 MILLIONTHS = 10**6
@@ -132,7 +132,7 @@ def _sign(domain: str, record: RunNotice | RunEnd, key: SigningKey) -> bytes:
 
 
 def _open(domain: str, wire: bytes, public: bytes) -> bytes:
-    if not 64 < len(wire) <= _MOST_BYTES:
+    if not 64 < len(wire) <= _MAX_BYTES:
         raise MessageRefused(f"not a {domain} of the coordinator")
     verify(public, domain, wire[64:], wire[:64])
     return wire[64:]
@@ -146,7 +146,7 @@ class Joined:
     ``evidence`` is about the hospital's machine, where that has a TEE.
     """
 
-    summary: Annotated[bytes, base64_bytes(_MOST_SUMMARY)]
+    summary: Annotated[bytes, base64_bytes(_MAX_SUMMARY)]
     signature: Annotated[bytes, hex_bytes(64)]
     model: Digest
     evidence: Annotated[MachineEvidence | None, optional(nested(MachineEvidence))] = None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from protocol.errors import UpdateRefused
-from protocol.vectors.ring_bounds import COUNT_LIMIT, fits, most_of_updates
+from protocol.vectors.ring_bounds import COUNT_LIMIT, fits, max_sum_of_updates
 
 Words: TypeAlias = NDArray[np.unsignedinteger]
 
@@ -60,7 +60,7 @@ def encode(
     """
     if not 0 < weight <= 1:  # written so that NaN is refused too
         raise ValueError(f"weight must lie in (0, 1], got {weight!r}")
-    if not fits(most_of_updates(sites=1, bound=bound, frac_bits=frac_bits), ring_bits):
+    if not fits(max_sum_of_updates(sites=1, bound=bound, frac_bits=frac_bits), ring_bits):
         raise ValueError(f"bound {bound:g} x 2^{frac_bits} could wrap {ring_bits} bits")
     norm = norm_of(update)
     factor = weight * 2.0**frac_bits * (bound / norm if norm > bound else 1.0)

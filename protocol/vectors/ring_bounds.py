@@ -30,19 +30,19 @@ COUNT_LIMIT = 1 << 40
 #: The chance of a wrap that is put up with where no certain limit exists.
 FAILURE = 2.0**-64
 #: Behind an update's parameters travel at most so many scalars.
-MOST_SCALARS = 16
+MAX_SCALARS = 16
 #: The largest scalar, as a part of the bound: all of them lengthen a vector by 3 % at most.
-SCALAR_PART = 1 / MOST_SCALARS
-_LENGTHENED = math.hypot(1.0, SCALAR_PART * math.sqrt(MOST_SCALARS))
+SCALAR_PART = 1 / MAX_SCALARS
+_LENGTHENED = math.hypot(1.0, SCALAR_PART * math.sqrt(MAX_SCALARS))
 RINGS = (32, 64)
 _SIGNED = {4: np.int32, 8: np.int64}
 _CHUNK = 1 << 15
 
 
-def most_of_updates(*, sites: int, bound: float, frac_bits: int) -> int:
+def max_sum_of_updates(*, sites: int, bound: float, frac_bits: int) -> int:
     """Returns the largest magnitude in a sum of updates that are shortened to ``bound``.
 
-    >>> most_of_updates(sites=100, bound=16.0, frac_bits=20)
+    >>> max_sum_of_updates(sites=100, bound=16.0, frac_bits=20)
     1677721600
 
     Raises:
@@ -58,7 +58,7 @@ def most_of_updates(*, sites: int, bound: float, frac_bits: int) -> int:
     return sites * math.ceil(most)
 
 
-def most_of_counts(*, sites: int) -> int:
+def max_sum_of_counts(*, sites: int) -> int:
     """Returns the largest magnitude in a sum of cells of counts."""
     return sites * COUNT_LIMIT
 
@@ -97,15 +97,15 @@ def most_of_batches(
     if clip < 1 or dim < 1 or not 0 <= deviation < math.inf or not 0 < failure < 1:
         raise ValueError("clip and dim are above 0, deviation is finite, failure in (0, 1)")
     share = failure / 2 / len(batches)
-    patients = sum(most_in_batch(batch, share) for batch in batches)
+    patients = sum(max_in_batch(batch, share) for batch in batches)
     noise = deviation * math.sqrt(2 * math.log(4 * dim / failure))
     return patients * clip + math.ceil(noise)
 
 
-def most_in_batch(batch: Batch, failure: float) -> int:
+def max_in_batch(batch: Batch, failure: float) -> int:
     """Returns a batch size that is exceeded with a probability of at most ``failure``.
 
-    >>> most_in_batch(Batch(patients=1000, rate=1.0), 2.0**-64)
+    >>> max_in_batch(Batch(patients=1000, rate=1.0), 2.0**-64)
     1000
     """
     low, high = math.floor(batch.patients * batch.rate), batch.patients
@@ -169,7 +169,7 @@ def require_sum_of_counts(total: Words, *, sites: int) -> None:
         SumRefused: a cell does.
     """
     signed = total.view(_SIGNED[total.itemsize])
-    most = most_of_counts(sites=sites)
+    most = max_sum_of_counts(sites=sites)
     if signed.size and not (-most <= int(signed.min()) and int(signed.max()) <= most):
         raise SumRefused("the sum counts more patients than there are: a mask or a vector is wrong")
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 #: Centre and spread are whole numbers of a ten-thousandth: machines that round a score
 #: differently agree on the grid.
 GRID_UNITS = 10_000
-_MOST_UNITS = 1 << 40
+_MAX_UNITS = 1 << 40
 #: So many scores stand for those of a bin.
 POINTS = 16
 _USUAL = NormalDist()
@@ -84,4 +84,4 @@ def agreed_grid(grids: list[ScoreGrid]) -> ScoreGrid:
 
 
 def _units(value: float) -> int:
-    return round(min(max(value * GRID_UNITS, -_MOST_UNITS), _MOST_UNITS))
+    return round(min(max(value * GRID_UNITS, -_MAX_UNITS), _MAX_UNITS))

@@ -45,7 +45,7 @@ from silos.database.tables import DepartureRow, HospitalRow, RosterRow, SignedRo
 
 #: For how long something may still begin under a roster after its successor was signed here.
 SUCCESSOR_GRACE = timedelta(days=7)
-_MOST_REASON = 2000
+_MAX_REASON = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +193,8 @@ class TrustedRosters:
         Raises:
             PolicyRefused: no reason is given, or it is too long.
         """
-        if not 0 < len(reason.strip()) <= _MOST_REASON:
-            raise PolicyRefused(f"say why, in at most {_MOST_REASON} letters: nothing was left")
+        if not 0 < len(reason.strip()) <= _MAX_REASON:
+            raise PolicyRefused(f"say why, in at most {_MAX_REASON} letters: nothing was left")
         key, now = SigningKey.generate(), self._hospital.now()
         self._hospital.keys.keep_identity(key)
         with self._hospital.session() as session:

@@ -48,14 +48,14 @@ _ENVIRONMENT = (
 class TrainingMachine:
     """What a trainer may use here, and what it must give up.
 
-    ``most_bytes`` is what each of its ``workers`` processes may hold of data.
+    ``max_bytes`` is what each of its ``workers`` processes may hold of data.
     ``must_be_confined``: where the kernel does not let it give up files and network, it is
     handed no record.
     """
 
     home: Path
     workers: int = 1
-    most_bytes: int | None = None
+    max_bytes: int | None = None
     gpu: bool = False
     must_be_confined: bool = False
 
@@ -65,7 +65,7 @@ def machine_of(home: Path, resources: Resources) -> TrainingMachine:
     return TrainingMachine(
         home=home,
         workers=resources.workers,
-        most_bytes=resources.bytes_each,
+        max_bytes=resources.bytes_each,
         gpu=resources.gpu,
         must_be_confined=resources.must_be_confined,
     )
@@ -185,7 +185,7 @@ class TrainingProcess:
             "home": str(machine.home.resolve()),
             "own": str(own),
             "workers": machine.workers,
-            "most_bytes": machine.most_bytes,
+            "max_bytes": machine.max_bytes,
             "gpu": machine.gpu,
         }
         self._process = subprocess.Popen(  # noqa: S603

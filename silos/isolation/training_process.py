@@ -35,7 +35,7 @@ def main() -> None:
     confined = confine(Path(said["home"]), own, sockets=workers > 1, gpu=said["gpu"])
     write_frame(replies, to_bytes(asdict(confined)))
     with ExitStack() as stack:
-        desk = _Desk(workers, said["most_bytes"])
+        desk = _Desk(workers, said["max_bytes"])
         for request in frames(requests):
             if workers > 1 and not desk.has_ray:
                 stack.enter_context(_ray(own, gpu=said["gpu"]))
@@ -67,8 +67,8 @@ def frames(stream: IO[bytes]) -> Iterator[bytes]:
 class _Desk:
     """Holds the trainer; what a hospital may refuse comes back as a value."""
 
-    def __init__(self, workers: int, most_bytes: int | None) -> None:
-        self._workers, self._most_bytes = workers, most_bytes
+    def __init__(self, workers: int, max_bytes: int | None) -> None:
+        self._workers, self._max_bytes = workers, max_bytes
         self._trainer: Any = None
         self.has_ray = False
 
@@ -87,7 +87,7 @@ class _Desk:
         if name == "compare":
             from silos.isolation.own_comparison import compare
 
-            limit_memory(self._most_bytes)
+            limit_memory(self._max_bytes)
             return compare(*given)
         if name != "make":
             return getattr(self._trainer, name)(*given)
@@ -95,10 +95,10 @@ class _Desk:
         from silos.training.trainer import Trainer
         from silos.training.worker_pool import RayCrew
 
-        limit_memory(self._most_bytes)
+        limit_memory(self._max_bytes)
         study, site, train, test = given
         form = StepForm.of(study, site)
-        crew = RayCrew(study, form, train.features, train.labels, self._workers, self._most_bytes)
+        crew = RayCrew(study, form, train.features, train.labels, self._workers, self._max_bytes)
         self._trainer = Trainer(study, site, train, test, crew)
         return self._trainer.dataset_digest, self._trainer.engine
 

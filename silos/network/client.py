@@ -45,11 +45,11 @@ from protocol.transport.requests import (
 _CONNECT_SECONDS = 10.0
 _SECONDS = 60.0
 #: On a line that is cut again and again parts become as small as this.
-_LEAST_PART = 256 << 10
+_MIN_PART = 256 << 10
 #: A transfer ends when it was cut so often in a row without a byte of progress.
 _TRIES = 8
 #: The longest reply that is no blob: evidence about the machines of all hospitals.
-_MOST_REPLY = 32 << 20
+_MAX_REPLY = 32 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +187,7 @@ class Wire:
                         raise MessageRefused("the coordinator loses what it was sent")
                 return name
             except LinkLost:
-                left, most = left - 1, max(most // 2, _LEAST_PART)
+                left, most = left - 1, max(most // 2, _MIN_PART)
                 if not left:
                     raise
                 time.sleep(_pause(_TRIES - left))
@@ -249,7 +249,7 @@ class Wire:
             ) as reply:
                 _require_plain(reply)
                 for part in reply.iter_raw():
-                    if len(content) + len(part) > _MOST_REPLY:
+                    if len(content) + len(part) > _MAX_REPLY:
                         raise MessageRefused("the coordinator's reply is too long")
                     content += part
         except (httpx2.TransportError, httpx2.StreamError) as error:

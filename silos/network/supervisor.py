@@ -64,7 +64,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 #: Seconds between two looks at certificate and roster.
 _CHORES_SECONDS = 60.0
 #: Runs whose last word is remembered, for whoever asks for it again.
-_MOST_FAREWELLS = 20
+_MAX_FAREWELLS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -439,7 +439,7 @@ class Supervisor:
                 self._runs.record(run_id, study=run.study, state=RunState.LEFT, end=end)
         said = Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
         self._farewells[run_id] = said
-        if len(self._farewells) > _MOST_FAREWELLS:
+        if len(self._farewells) > _MAX_FAREWELLS:
             del self._farewells[next(iter(self._farewells))]
         return said
 

@@ -20,7 +20,7 @@ from protocol.errors import (
 )
 from protocol.identity.fingerprints import require_compared, safety_number
 from protocol.identity.roster import (
-    MOST_ROSTER_LIFE,
+    MAX_ROSTER_LIFE,
     CoordinatorIdentity,
     Member,
     Roster,
@@ -249,10 +249,10 @@ def _enrolled_with(home: Path, site: SiteFile) -> CoordinatorIdentity:
 def _require_term(roster: Roster, now: str) -> None:
     """A roster that is signed is valid now, and not for longer than a year."""
     left = read_time(roster.valid_until) - read_time(now)
-    if not timedelta(0) < left <= MOST_ROSTER_LIFE:
+    if not timedelta(0) < left <= MAX_ROSTER_LIFE:
         raise PolicyRefused(
             f"roster {roster.version} would be valid until {roster.valid_until}, which is past or "
-            f"more than {MOST_ROSTER_LIFE.days} days ahead by this machine's clock: check the "
+            f"more than {MAX_ROSTER_LIFE.days} days ahead by this machine's clock: check the "
             "clock, then ask the consortium's lead to propose the roster anew"
         )
 

@@ -39,7 +39,7 @@ from silos.operations.budget_words import forecast_words
 from silos.results.run_results import announced_result
 
 #: The fewest digits by which an approved study is named here.
-_LEAST_DIGITS = 8
+_MIN_DIGITS = 8
 
 
 def make_home(
@@ -247,10 +247,10 @@ def withdraw(home: Path, digest: str, *, by: str, reason: str) -> Approval:
     with opened(home) as (_site, hospital):
         approvals = approvals_of(hospital)
         found = {e.study for e in approvals.all() if e.study.startswith(digest)}
-        if len(digest) < _LEAST_DIGITS or len(found) != 1:
+        if len(digest) < _MIN_DIGITS or len(found) != 1:
             raise PolicyRefused(
                 f"{digest!r} names {len(found)} approved studies: give the digest as collegium "
-                f"silo studies shows it, or its first digits, at least {_LEAST_DIGITS}"
+                f"silo studies shows it, or its first digits, at least {_MIN_DIGITS}"
             )
         return approvals.withdraw(found.pop(), approver=by, reason=reason)
 

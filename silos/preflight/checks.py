@@ -34,7 +34,7 @@ from protocol.study.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.task import FullyConnected
-from protocol.transport.requests import MOST_SKEW_SECONDS
+from protocol.transport.requests import MAX_SKEW_SECONDS
 from silos.config.attestation import AttestationPolicy, facts_of, sev_snp
 from silos.config.attestation.kernel import INTERFACE
 from silos.config.coordinator_identity import require_coordinator
@@ -445,7 +445,7 @@ def _contact(url: str, context: ssl.SSLContext, reach: Reach, now: datetime) -> 
         return
     skew = abs((now - contact.time).total_seconds())
     said = f"{skew:.0f} seconds from the coordinator's"
-    if skew > MOST_SKEW_SECONDS:
+    if skew > MAX_SKEW_SECONDS:
         yield bad("clock", said, "set this machine's clock: turn on NTP")
     elif skew > _WORRYING_SKEW:
         yield warn("clock", said, "turn on NTP")

@@ -11,7 +11,7 @@ from pipelines.cohort.quality import ClassCounts, DataQuality, FileCounts
 from protocol.counted import counted
 
 #: Columns of one hospital that are shown; those with most cells come first into the choice.
-MOST_COLUMNS = 12
+MAX_COLUMNS = 12
 
 
 class _Line(NamedTuple):
@@ -53,7 +53,7 @@ def print_quality(found: Mapping[str, DataQuality], console: Console, *, dealt: 
         if quality.patients_beyond:
             _say(
                 f"  {site}: {counted(quality.patients_beyond, 'patient')} with more than "
-                f"{quality.most_records} records (max_records_per_patient): "
+                f"{quality.max_records} records (max_records_per_patient): "
                 f"{counted(quality.records_beyond, 'record')} left out where they are drawn",
                 console,
             )
@@ -115,7 +115,7 @@ def _lines(quality: DataQuality, *, dealt: bool) -> list[_Line]:
 
 def _print_columns(site: str, lines: Sequence[_Line], console: Console) -> None:
     odd = [line for line in lines if line.cells]
-    shown = sorted(odd, key=lambda line: -line.cells)[:MOST_COLUMNS]
+    shown = sorted(odd, key=lambda line: -line.cells)[:MAX_COLUMNS]
     counts = _counts([line for line in odd if line in shown])
     table = Table(box=None, padding=(0, 1), show_edge=False)
     table.add_column(Text(f" {site}: column"), overflow="fold")

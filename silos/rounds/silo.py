@@ -47,7 +47,7 @@ from silos.training.second_opinion import second_opinion_of
 log = logging.getLogger("collegium.silo")
 
 #: How many runs a hospital remembers its last refusal of.
-_MOST_REASONS = 100
+_MAX_REASONS = 100
 
 MakeTrainer = Callable[[Study, str, Records, Records], LocalTrainer]
 
@@ -128,12 +128,12 @@ class Silo:
             raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
         if self.site not in study.site_names:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
-        most_runs = None if self._consent is None else self._consent(study)
+        max_runs = None if self._consent is None else self._consent(study)
         self._refuse_roll_back(invitation.own_words)
         entropy = self._entropy(invitation)
         train, test = self._records(invitation)
         key = self._keys.of_run(invitation.roster.key_of(self.site))
-        plan = self._reserved(invitation, most_runs)
+        plan = self._reserved(invitation, max_runs)
         try:
             trainer = self._make_trainer(study, self.site, train, test)
             self._runs[run_id] = Participation(
@@ -194,7 +194,7 @@ class Silo:
         """Keeps the newest reasons: whoever asks with ever new names fills no memory."""
         self._reasons.pop(run_id, None)
         self._reasons[run_id] = reason
-        if len(self._reasons) > _MOST_REASONS:
+        if len(self._reasons) > _MAX_REASONS:
             del self._reasons[next(iter(self._reasons))]
 
     def reason(self, run_id: str) -> str | None:
@@ -294,7 +294,7 @@ class Silo:
         )
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
 
-    def _reserved(self, invitation: Invitation, most_runs: int | None) -> PrivacyPlan | None:
+    def _reserved(self, invitation: Invitation, max_runs: int | None) -> PrivacyPlan | None:
         study, run_id = invitation.study, invitation.run_id
         plan = PrivacyPlan.at(study, self.site)
         if plan is None and not self._simulated:
@@ -309,7 +309,7 @@ class Silo:
                 study.digest,
                 run_id,
                 apart=stays_on_one_side(study, invitation.stated),
-                most_runs=most_runs,
+                max_runs=max_runs,
             )
         except BudgetSpent as error:
             raise BudgetSpent(f"site {self.site}: {error}") from error

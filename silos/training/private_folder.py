@@ -14,7 +14,7 @@ from protocol.errors import WorkspaceRefused
 _PREFIX = "collegium-ray-"
 _LOCK = "lock"
 #: What the kernel takes as a socket's path, and the longest that Ray puts below its folder.
-_MOST_PATH_BYTES = 107
+_MAX_PATH_BYTES = 107
 _LONGEST_SOCKET = "/r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 
 
@@ -40,7 +40,7 @@ def _parent() -> Path:
     asked = tempfile.gettempdir()
     for place in (asked, os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):  # noqa: S108
         longest = f"{place}/{_PREFIX}12345678{_LONGEST_SOCKET}"
-        if place and len(os.fsencode(longest)) <= _MOST_PATH_BYTES and _is_safe(Path(place)):
+        if place and len(os.fsencode(longest)) <= _MAX_PATH_BYTES and _is_safe(Path(place)):
             return Path(place)
     raise WorkspaceRefused(
         f"no folder for Ray's sockets: {asked} has too long a path, cannot be written, or lets "

@@ -133,11 +133,11 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-def limit_memory(most_bytes: int | None) -> None:
+def limit_memory(max_bytes: int | None) -> None:
     """Lets this process hold so many bytes of data; asking for more then fails, here only.
 
-    Nothing is limited where ``most_bytes`` is None.
+    Nothing is limited where ``max_bytes`` is None.
     """
-    if most_bytes is not None:
+    if max_bytes is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, hard))
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, hard))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.study.study import Study
-from protocol.vectors.ring_bounds import Batch, most_in_batch
+from protocol.vectors.ring_bounds import Batch, max_in_batch
 
 #: The chance that more patients are drawn for a step than its places hold.
 OVERFLOW = 2.0**-40
@@ -41,7 +41,7 @@ class StepForm:
         """Returns the form of a training step at one site: public, like all it follows from."""
         privacy = study.privacy_of(site)
         batch = Batch(patients=study.site(site).patients, rate=privacy.sampling_rate)
-        drawn = max(1, most_in_batch(batch, OVERFLOW))
+        drawn = max(1, max_in_batch(batch, OVERFLOW))
         batches = -(-drawn // study.training.micro_batch)
         return cls(batches=batches, places=-(-drawn // batches), records=study.records_per_patient)
 

@@ -31,9 +31,9 @@ class _OtherWorker:
         form: StepForm,
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
-        most_bytes: int | None,
+        max_bytes: int | None,
     ) -> None:
-        limit_memory(most_bytes)
+        limit_memory(max_bytes)
         self._worker = Worker(study, form, features, labels)
 
     def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
@@ -46,7 +46,7 @@ class RayCrew:
 
     Integer sums have no order, so every number of workers gives the same sum.
     Sums without privacy are sums of floats, which have one: they are computed
-    here, by the first worker alone. ``most_bytes`` is what each worker may hold.
+    here, by the first worker alone. ``max_bytes`` is what each worker may hold.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class RayCrew:
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
         workers: int,
-        most_bytes: int | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         self._own = Worker(study, form, features, labels)
         shared = [ray.put(features), ray.put(labels)] if workers > 1 else []
         self._others: list[Any] = [
-            _OtherWorker.remote(study, form, *shared, most_bytes)  # type: ignore[attr-defined]
+            _OtherWorker.remote(study, form, *shared, max_bytes)  # type: ignore[attr-defined]
             for _ in range(workers - 1)
         ]
 

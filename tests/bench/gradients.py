@@ -33,7 +33,7 @@ STEP = "plain SGD step of 256"
 STEP_BY_PARTS = "plain SGD step, same micro-batches"
 LOGICAL_BATCH = 256
 #: Larger networks would need many GB for 256 images at once.
-_MOST_AT_ONCE = 10**6
+_MAX_AT_ONCE = 10**6
 #: How many records patients have, one after the other: 1.4 on average, as in diabetes130.
 _VISITS = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
 
@@ -61,7 +61,7 @@ def rows(turns: int) -> Iterator[Row]:
     yield _padded_step(
         "Classifier 28x28", small_images(micro_batch=64, rate=0.05, patients=1600), (1,), turns
     )
-    visits = tabular(steps=1, micro_batch=256, rate=0.05, patients=4000, most_records=8)
+    visits = tabular(steps=1, micro_batch=256, rate=0.05, patients=4000, max_records=8)
     yield _padded_step("MLP 13-32-1", visits, _VISITS, turns)
 
 
@@ -158,7 +158,7 @@ def _step(network: str, study: Study, turns: int, own: nn.Module | None = None) 
         OURS: lambda: trainer.update(model, 0, 0, 1.0, entropy),
         STEP_BY_PARTS: lambda: _sgd_step(copied, parts),
     }
-    if _size(module) <= _MOST_AT_ONCE:
+    if _size(module) <= _MAX_AT_ONCE:
         works[STEP] = lambda: _sgd_step(copied, [whole])
     copied, noise = copy.deepcopy(module), DiscreteGaussian(float(units_for(_size(module))))
     works["noise"] = lambda: noise.sample(Keystream(fresh_key()), _size(module))

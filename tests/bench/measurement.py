@@ -22,7 +22,7 @@ CPU: Clock = time.process_time
 WALL: Clock = time.perf_counter
 
 #: A turn repeats what is short until it lasts this long, in seconds.
-_LEAST_TURN = 0.004
+_MIN_TURN = 0.004
 OURS = "ours"
 
 
@@ -130,4 +130,4 @@ def row_of(
 
 def _count(work: Work, clock: Clock) -> int:
     work()
-    return max(1, round(_LEAST_TURN / max(milliseconds(work, clock=clock) / 1000, 1e-6)))
+    return max(1, round(_MIN_TURN / max(milliseconds(work, clock=clock) / 1000, 1e-6)))

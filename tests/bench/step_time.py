@@ -23,12 +23,12 @@ from tests.bench.measurement import OURS, Row, Target, row_of
 
 AREA = "step-time"
 _PATIENTS = 40
-_MOST_RECORDS = 7
+_MAX_RECORDS = 7
 _WARM_UP = 20
 
 #: What is unusual about the patient: how many images, and what their values are multiplied by.
 UNUSUAL = {
-    "seven images, others one": (_MOST_RECORDS, 1.0),
+    "seven images, others one": (_MAX_RECORDS, 1.0),
     "values below the normal range": (1, 1e-39),
     "values near the end of the range": (1, 1e37),
 }
@@ -48,7 +48,7 @@ class _Watching(Worker):
 def rows(steps: int) -> Iterator[Row]:
     """Yields, for each kind of unusual patient, how many of 100 guesses are right."""
     study = studies.imaging(
-        micro_batch=64, side=16, rate=0.5, patients=_PATIENTS, most_records=_MOST_RECORDS
+        micro_batch=64, side=16, rate=0.5, patients=_PATIENTS, max_records=_MAX_RECORDS
     )
     for kind, (count, factor) in UNUSUAL.items():
         was_in, times = _measured(study, count, factor, steps)

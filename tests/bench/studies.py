@@ -32,13 +32,13 @@ def tabular(
     micro_batch: int = 64,
     rate: float = 0.25,
     patients: int = 150,
-    most_records: int = 1,
+    max_records: int = 1,
 ) -> Study:
     """Returns the study of ``tabular_text``."""
     return read_study(
         tabular_text(
             rounds=rounds, steps=steps, micro_batch=micro_batch, rate=rate, patients=patients,
-            most_records=most_records,
+            max_records=max_records,
         )
     )  # fmt: skip
 
@@ -50,7 +50,7 @@ def tabular_text(
     micro_batch: int = 64,
     rate: float = 0.25,
     patients: int = 150,
-    most_records: int = 1,
+    max_records: int = 1,
 ) -> str:
     """Returns four hospitals with 13 numbers a record, and the MLP 13-32-1."""
     columns = "\n".join(
@@ -70,7 +70,7 @@ cohort:
   patient_key: patient
   label: {{column: ill, positive: [1], negative: [0]}}
   min_patients: 4
-  max_records_per_patient: {most_records}
+  max_records_per_patient: {max_records}
   columns:
 {columns}
     - {{name: patient, kind: other}}
@@ -89,14 +89,14 @@ def imaging(
     network: str = "{name: Classifier, channels: [8, 16], strides: [2, 2]}",
     rate: float = 1.0,
     patients: int = 256,
-    most_records: int | None = None,
+    max_records: int | None = None,
 ) -> Study:
     """Returns a study of square images and the small Classifier, everybody in every step.
 
-    An image is a patient, unless ``most_records`` says how many one may have.
+    An image is a patient, unless ``max_records`` says how many one may have.
     """
     shared = _SHARED.format(rounds=1, steps=1, micro_batch=micro_batch, rate=rate)
-    key = f"patient\n  max_records_per_patient: {most_records}" if most_records else "row"
+    key = f"patient\n  max_records_per_patient: {max_records}" if max_records else "row"
     return read_study(f"""\
 collegium: 1
 name: bench-images

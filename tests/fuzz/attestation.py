@@ -12,8 +12,8 @@ from protocol.codec import to_json
 from protocol.encoding import parse_canonical
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.machine_evidence import (
-    MOST_CERTIFICATE,
-    MOST_REPORT,
+    MAX_CERTIFICATE,
+    MAX_REPORT,
     MachineEvidence,
     RunEvidence,
     parse_run_evidence,
@@ -69,10 +69,10 @@ def _prepare_snp() -> Make:
         report, chain = honest.report, list(honest.certificates)
         choice = random.random()
         if choice < 0.4:
-            report = spoil_bytes(random, report, [report])[:MOST_REPORT]
+            report = spoil_bytes(random, report, [report])[:MAX_REPORT]
         elif choice < 0.7:
-            signed = spoil_bytes(random, body, [body])[:MOST_REPORT]
-            report = (signed + signature_of(signed, curve_key(0)))[:MOST_REPORT]
+            signed = spoil_bytes(random, body, [body])[:MAX_REPORT]
+            report = (signed + signature_of(signed, curve_key(0)))[:MAX_REPORT]
         else:
             _spoil_one(random, chain)
         evidence = replace(honest, report=report, certificates=tuple(chain))
@@ -99,7 +99,7 @@ def _spoil_one(random: Random, chain: list[bytes]) -> None:
     """Spoils one certificate, or the order or number of them."""
     place = random.randrange(len(chain))
     if random.random() < 0.8:
-        chain[place] = spoil_bytes(random, chain[place], chain)[:MOST_CERTIFICATE]
+        chain[place] = spoil_bytes(random, chain[place], chain)[:MAX_CERTIFICATE]
     elif random.random() < 0.5:
         random.shuffle(chain)
     else:
@@ -112,12 +112,12 @@ def _prepare_tdx() -> Make:
 
     def make(random: Random) -> Attempt:
         if random.random() < 0.6:
-            quote = spoil_bytes(random, honest, [honest])[:MOST_REPORT]
+            quote = spoil_bytes(random, honest, [honest])[:MAX_REPORT]
         else:
             signed = spoil_bytes(random, body, [body])
             signature = plain_signature(signed, curve_key(4, "P-256"))
             rest = honest[tdx.SIGNED_BYTES :]
-            quote = (signed + rest[:4] + signature + rest[68:])[:MOST_REPORT]
+            quote = (signed + rest[:4] + signature + rest[68:])[:MAX_REPORT]
         evidence = MachineEvidence(kind="tdx", report=quote)
 
         def act() -> None:

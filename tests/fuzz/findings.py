@@ -124,7 +124,7 @@ KNOWN: tuple[Known, ...] = (
     Known(
         name="a context whose bound is 1e308 gives OverflowError",
         targets=("context", "message-round-open", "hospital"),
-        escaped="OverflowError", where="no_wrap.most_of_updates",
+        escaped="OverflowError", where="no_wrap.max_sum_of_updates",
         show=lambda: RoundContext.from_json(context_of(4).to_json() | {"bound": "1e+308"}),
         open=False,
     ),
@@ -135,7 +135,7 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         name="a study whose bound is 1e308 gives OverflowError",
-        targets=("study",), escaped="OverflowError", where="no_wrap.most_of_updates",
+        targets=("study",), escaped="OverflowError", where="no_wrap.max_sum_of_updates",
         show=_study("threshold: 3", "bound: 1e308, threshold: 3"), open=False,
     ),
     Known(

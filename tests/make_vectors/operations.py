@@ -264,9 +264,9 @@ def _decode_counts(given: Given) -> list[str]:
     return [str(value) for value in fixed_point.decode_counts(words)]
 
 
-def _most_of_updates(given: Given) -> str:
+def _max_sum_of_updates(given: Given) -> str:
     return str(
-        no_wrap.most_of_updates(
+        no_wrap.max_sum_of_updates(
             sites=given["sites"], bound=float(given["bound"]), frac_bits=given["frac_bits"]
         )
     )
@@ -461,8 +461,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "update_vector": _update_vector,
     "encode_counts": _encode_counts,
     "decode_counts": _decode_counts,
-    "most_of_updates": _most_of_updates,
-    "most_of_counts": lambda given: str(no_wrap.most_of_counts(sites=given["sites"])),
+    "max_sum_of_updates": _max_sum_of_updates,
+    "max_sum_of_counts": lambda given: str(no_wrap.max_sum_of_counts(sites=given["sites"])),
     "least_ring_bits": lambda given: no_wrap.least_ring_bits(int(given["most"])),
     "require_sum": _require_sum,
     "sign_message": _sign_message,

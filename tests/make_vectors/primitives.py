@@ -289,8 +289,8 @@ def _counts(sheet: Sheet) -> None:
 def _rings(sheet: Sheet) -> None:
     for sites, bound, frac_bits in ((4, 16.0, 20), (100, 16.0, 20), (3, 0.1, 4)):
         given = {"sites": sites, "bound": bound, "frac_bits": frac_bits}
-        sheet.good(f"{sites} sites, bound {bound}", "most_of_updates", **given)
-    sheet.good("counts of three sites", "most_of_counts", sites=3)
+        sheet.good(f"{sites} sites, bound {bound}", "max_sum_of_updates", **given)
+    sheet.good("counts of three sites", "max_sum_of_counts", sites=3)
     for most in (1, 2**31 - 1, 2**31, 2**63 - 1):
         sheet.good(f"sums up to {most}", "least_ring_bits", most=str(most))
     sheet.bad("2^63", "least_ring_bits", "ValueError", "could wrap 64 bits", most=str(2**63))

@@ -25,7 +25,7 @@ from protocol.secagg.server import Step
 from protocol.vectors.evaluation import EvaluationVector, in_units
 from protocol.vectors.fixed_point import decode, decode_counts, encode, encode_counts
 from protocol.vectors.keystream import Words
-from protocol.vectors.ring_bounds import least_ring_bits, most_of_counts, most_of_updates
+from protocol.vectors.ring_bounds import least_ring_bits, max_sum_of_counts, max_sum_of_updates
 from protocol.vectors.tensors import layout_of, model_digest
 from tests.make_vectors.recorded_round import (
     Exchange,
@@ -74,7 +74,7 @@ def training_round() -> Recorded:
         )
         for site, update in UPDATES.items()
     }
-    most = most_of_updates(sites=4, bound=BOUND, frac_bits=FRAC_BITS)
+    most = max_sum_of_updates(sites=4, bound=BOUND, frac_bits=FRAC_BITS)
     fields = {
         "purpose": "training",
         "round": 0,
@@ -105,7 +105,7 @@ def counting_round() -> Recorded:
         "model_hash": digest(b"a model"),
         "layout_hash": layout.digest,
         "dim": layout.size,
-        "ring_bits": least_ring_bits(most_of_counts(sites=len(sites))),
+        "ring_bits": least_ring_bits(max_sum_of_counts(sites=len(sites))),
         "frac_bits": 0,
         "bound": COUNTS,
         "weights_hash": digest_json(dict.fromkeys(sites, 1.0)),

@@ -19,7 +19,7 @@ from tests.soak.memory import Sample, watched
 
 ROOT = Path(__file__).parent.parent.parent
 _FLAT = 0.05
-_MOST_GB = 12.0
+_MAX_GB = 12.0
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
         sys.stdout.write(json.dumps(found) + "\n")
     if chosen.silos:
         found = wide(chosen.silos, chosen.seconds)
-        broken |= found["peak_gb"] > _MOST_GB
+        broken |= found["peak_gb"] > _MAX_GB
         sys.stdout.write(json.dumps(found) + "\n")
     return int(broken)
 

@@ -58,7 +58,7 @@ from protocol.secagg.messages import (
 from protocol.secagg.secret_sharing import OPENING_BYTES, SHARE_BYTES, Kind, combine, commit
 
 #: Of an answer that proves nothing no more than this is kept.
-MOST_ANSWER = 1 << 16
+MAX_ANSWER = 1 << 16
 #: The kinds whose evidence convicts the accused.
 PROVABLE = ("keys", "reveal", "secret")
 _WORDS = base64_bytes(1 << 17)

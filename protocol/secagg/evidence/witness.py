@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from protocol.encoding import digest
 from protocol.errors import MessageRefused
 from protocol.secagg.context import RoundContext
-from protocol.secagg.evidence.accusation import MOST_ANSWER, Accusation, Verdict, judge
+from protocol.secagg.evidence.accusation import MAX_ANSWER, Accusation, Verdict, judge
 from protocol.secagg.messages import (
     Advertise,
     Complaint,
@@ -25,7 +25,7 @@ from protocol.secagg.messages import (
 )
 from protocol.secagg.secret_sharing import OPENING_BYTES
 
-_MOST_WHY = 300
+_MAX_WHY = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class Witness:
         """Accuses a site of an answer, by whatever shows the fault best."""
         plain = Accusation(
             context=self.context, kind="answer", against=site, why=_told(why),
-            words={"answer": wire[:MOST_ANSWER]},
+            words={"answer": wire[:MAX_ANSWER]},
         )  # fmt: skip
         self.accusations.append(self._strongest([*self._of_answer(plain, wire), plain]))
 
@@ -127,4 +127,4 @@ def _digests(wires: Mapping[str, bytes]) -> dict[str, str]:
 
 def _told(why: str) -> str:
     """Returns a reason as an accusation can hold it: printable ASCII, not too long."""
-    return why.encode("ascii", "replace").decode()[:_MOST_WHY] or "a wrong answer"
+    return why.encode("ascii", "replace").decode()[:_MAX_WHY] or "a wrong answer"

@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from protocol.errors import MessageRefused, WorkspaceRefused
-from protocol.identity.machine_evidence import MOST_CERTIFICATE, MOST_REPORT, MachineEvidence
+from protocol.identity.machine_evidence import MAX_CERTIFICATE, MAX_REPORT, MachineEvidence
 from silos.config.attestation import sev_snp, tdx
 from silos.config.attestation.certificates import CHAIN_LENGTH, read_certificate, reading
 
@@ -28,7 +28,7 @@ INTERFACE = Path("/sys/kernel/config/tsm/report")
 OWN = "collegium"
 
 _KINDS = {"sev_guest": sev_snp.KIND, "tdx_guest": tdx.KIND}
-_MOST_TABLE = 32 << 10
+_MAX_TABLE = 32 << 10
 _ENTRY_BYTES = 24
 #: Names of a certificate table's entries (SEV-ES GHCB specification 2.03, section 4.1.8.1).
 _VCEK, _ASK, _ARK = (
@@ -70,8 +70,8 @@ def machine_evidence(
                     "known"
                 )
             (entry / "inblob").write_bytes(data)
-            report = _read(entry / "outblob", MOST_REPORT)
-            table = _read(entry / "auxblob", _MOST_TABLE) if kind == sev_snp.KIND else b""
+            report = _read(entry / "outblob", MAX_REPORT)
+            table = _read(entry / "auxblob", _MAX_TABLE) if kind == sev_snp.KIND else b""
     except OSError as error:
         raise WorkspaceRefused(_said(error, interface)) from error
     if kind == tdx.KIND:
@@ -137,7 +137,7 @@ def read_table(table: bytes) -> tuple[bytes, ...]:
         if not any(entry):
             break
         begin, size = (int.from_bytes(entry[at : at + 4], "little") for at in (16, 20))
-        if size > MOST_CERTIFICATE or begin + size > len(table):
+        if size > MAX_CERTIFICATE or begin + size > len(table):
             raise MessageRefused("certificate table: an entry lies outside")
         found[entry[:16]] = table[begin : begin + size]
     chain = tuple(found[name] for name in (_VCEK, _ASK, _ARK) if name in found)
@@ -164,7 +164,7 @@ def certificates_in(folder: Path) -> tuple[bytes, ...]:
 
 def _der(path: Path) -> bytes:
     try:
-        content = _read(path, 2 * MOST_CERTIFICATE)
+        content = _read(path, 2 * MAX_CERTIFICATE)
     except OSError as error:
         raise WorkspaceRefused(f"{path}: cannot be read: {error.strerror}") from error
     if path.suffix == ".pem":

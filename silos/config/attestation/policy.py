@@ -58,14 +58,14 @@ class SevSnpPolicy(FrozenModel):
 
     ``measurements`` are the launch digests of images that the consortium built
     itself; ``roots`` the SHA-256 of root certificates, AMD's for Milan unless
-    others are named; ``most_vmpl`` the least privileged level that may ask for
+    others are named; ``max_vmpl`` the least privileged level that may ask for
     a report.
     """
 
     measurements: Annotated[tuple[Measurement, ...], Field(min_length=1)]
     least_tcb: SnpTcb
     roots: Annotated[tuple[Fingerprint, ...], Field(min_length=1)] = (sev_snp.ARK_MILAN,)
-    most_vmpl: Annotated[int, Field(ge=0, le=3)] = 0
+    max_vmpl: Annotated[int, Field(ge=0, le=3)] = 0
 
     def verifier(self) -> Verifier:
         """Returns the verifier of such evidence."""
@@ -74,7 +74,7 @@ class SevSnpPolicy(FrozenModel):
             measurements=frozenset(self.measurements),
             least_tcb=sev_snp.Tcb(least.boot_loader, least.tee, least.snp, least.microcode),
             roots=frozenset(self.roots),
-            most_vmpl=self.most_vmpl,
+            max_vmpl=self.max_vmpl,
         )
 
 

@@ -122,13 +122,13 @@ class SevSnp:
         measurements: launch digests (48 bytes, hexadecimal) of the images that are allowed.
         least_tcb: the oldest firmware that is allowed, each number for itself.
         roots: SHA-256 of the root certificates that are trusted.
-        most_vmpl: the least privileged level from which a report may come.
+        max_vmpl: the least privileged level from which a report may come.
     """
 
     measurements: frozenset[str]
     least_tcb: Tcb
     roots: frozenset[str] = frozenset({ARK_MILAN})
-    most_vmpl: int = 0
+    max_vmpl: int = 0
 
     def __call__(
         self, member: Member, evidence: MachineEvidence, challenge: str, now: datetime
@@ -155,10 +155,10 @@ class SevSnp:
             raise PolicyRefused("the guest may be debugged: its owner can read its memory")
         if report.guest_policy >> _MIGRATE & 1:
             raise PolicyRefused("the guest may be migrated by an agent that is not measured here")
-        if report.vmpl > self.most_vmpl:
+        if report.vmpl > self.max_vmpl:
             raise PolicyRefused(
                 f"the report comes from privilege level {report.vmpl}, at most "
-                f"{self.most_vmpl} is allowed"
+                f"{self.max_vmpl} is allowed"
             )
         if any(had < least for had, least in zip(report.tcb, self.least_tcb, strict=True)):
             raise PolicyRefused(

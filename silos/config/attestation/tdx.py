@@ -52,7 +52,7 @@ _INTEL_VENDOR = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
 _QE_REPORT_DATA, _PCK_CHAIN = 6, 5  # kinds of certification data
 _KEY_BYTES = _SIGNATURE_BYTES = 64
 _QE_REPORT_BYTES = 384
-_MOST_AUTH, _MOST_CHAIN = 1024, 12 << 10
+_MAX_AUTH, _MAX_CHAIN = 1024, 12 << 10
 _DEBUG = 0  # bit of the trust domain's attributes
 
 #: Intel's TD quoting enclave: its signer, product, least security version and attributes.
@@ -149,10 +149,10 @@ def read_quote(quote: bytes) -> TdQuote:
         raise MessageRefused("TDX quote: no report of a quoting enclave in it")
     certified = _Bytes(part.take(part.number(4, len(quote))))
     qe_report, qe_signature = certified.take(_QE_REPORT_BYTES), certified.take(_SIGNATURE_BYTES)
-    qe_auth = certified.take(certified.number(2, _MOST_AUTH))
+    qe_auth = certified.take(certified.number(2, _MAX_AUTH))
     if certified.number(2) != _PCK_CHAIN:
         raise MessageRefused("TDX quote: no PCK certificate chain in it")
-    chain = certified.take(certified.number(4, _MOST_CHAIN))
+    chain = certified.take(certified.number(4, _MAX_CHAIN))
     if part.rest() or certified.rest():
         raise MessageRefused("TDX quote: its lengths do not fit")
     return TdQuote(
