@@ -14,12 +14,15 @@ from compliance.ledger.privacy_plan import PrivacyPlan
 from protocol import errors
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.study import Study
+from tests.floors import ROOMS
 
 ROOT = Path(__file__).parent.parent
 HEART_RECORDS = ROOT.parent / "shared/data/heart_disease"
 DOCUMENTS = sorted(
     [ROOT / "README.md", *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*/README.md")]
 )
+#: Pages of other projects that documents name.
+ELSEWHERE = {"docs/design/distributed_provisioning.md", "Security.md"}
 _WITH_DOCUMENTS = ("docs", "examples", "tests")
 
 
@@ -57,10 +60,48 @@ def test_shared_noise_in_the_study_page_keeps_the_epsilon_beside_it() -> None:
     assert PrivacyPlan.of(study, study.privacy).epsilon <= study.privacy.epsilon
 
 
-def test_every_link_to_a_file_leads_somewhere() -> None:
-    for path in DOCUMENTS + sorted(ROOT.glob("docs/adr/*.md")) + [ROOT / "CONTRIBUTING.md"]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
-            assert (path.parent / target).exists(), f"{path.name} points to {target}"
+def anchors(path: Path) -> set[str]:
+    """The anchors of a document's headings, as hosts of Markdown make them."""
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    bare = (re.sub(r"[^\w\- ]", "", heading.strip().lower()) for heading in headings)
+    return {heading.replace(" ", "-") for heading in bare}
+
+
+def test_every_link_to_a_file_and_its_heading_leads_somewhere() -> None:
+    for path in {*DOCUMENTS, *ROOT.glob("docs/adr/*.md"), *ROOT.glob("*.md")}:
+        for link in re.findall(r"\]\(([^):]+)\)", path.read_text(encoding="utf-8")):
+            target, _, heading = link.partition("#")
+            there = path.parent / target if target else path
+            assert there.exists(), f"{path.name} points to {target}"
+            assert not heading or heading in anchors(there), f"{path.name} points to {link}"
+
+
+def test_every_document_and_test_that_is_cited_is_there() -> None:
+    """Nobody is sent to a page that is not in the repository."""
+    code = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    cited = 0
+    for path in {*code, *ROOT.glob("tests/*.py"), *ROOT.glob("docs/*.md"), *ROOT.glob("*.md")}:
+        text = path.read_text(encoding="utf-8")
+        for page in re.findall(r"``?((?:docs/|examples/)?[\w/\-]+\.md)``?", text):
+            if page in ELSEWHERE:
+                continue
+            places = (ROOT / page, ROOT / "docs" / page, path.parent / page)
+            assert any(place.exists() for place in places), f"{path.name} cites {page}"
+            cited += 1
+        for test in re.findall(r"`(tests/[\w/]+\.py)`", text):
+            assert (ROOT / test).exists(), f"{path.name} cites {test}"
+            cited += 1
+    assert cited > 100
+
+
+def test_the_index_of_decisions_names_every_one() -> None:
+    index = (ROOT / "docs/adr/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \| \[(.+)\]\((.+)\) \|$", index, re.MULTILINE)
+    pages = sorted(ROOT.glob("docs/adr/0*.md"))
+    assert [page.name for page in pages] == [name for _, _, name in rows]
+    for (number, title, name), page in zip(rows, pages, strict=True):
+        first = page.read_text(encoding="utf-8").splitlines()[0]
+        assert name.startswith(f"{int(number):04}-") and first.endswith(title)
 
 
 def test_every_error_stands_in_the_tree_that_is_drawn() -> None:

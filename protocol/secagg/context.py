@@ -18,7 +18,7 @@ Rules:
    study and roster and from the model bytes it received, and refuses any other. Only which round,
    attempt and draw it is, and the log's head, come from the coordinator (``log_proof``).
 
-Source: ``secure-aggregation.md`` A.2; Bonawitz et al. 2017 (CCS), section 6.2.
+Source: ``docs/protocol.md``, "Why the numbers hold"; Bonawitz et al. 2017 (CCS), section 6.2.
 """
 
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ Rules:
    coordinator's own signatures play no part: it is the one that is checked.
 2. Who recomputes needs the members' public keys, not any secret.
 
-Source: ``secure-aggregation.md`` A.2, "auditable sum".
+Source: ``docs/protocol.md``, "After the round".
 """
 
 from collections.abc import Callable, Mapping

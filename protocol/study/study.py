@@ -3,7 +3,7 @@
 Rules the record keeps, whoever builds it:
 
 1. At least three sites, named once each; threshold t and colluders C obey
-   2t > n + C, t > C and t - C >= 2 (``secure-aggregation.md`` A.2).
+   2t > n + C, t > C and t - C >= 2 (``docs/protocol.md``).
 2. epsilon is finite and above zero, delta lies in (0, 1) and below 1/n for
    every declared patient count.
 3. The masked sum cannot wrap a ring of 64 bits (``ring_bounds``).

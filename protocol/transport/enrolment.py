@@ -8,7 +8,7 @@ Rules:
    token gives a certificate for TLS; a vote comes from the other members only
    (``roster.require_quorum``).
 
-Source: ``transport-and-identity.md`` E, "Enrolment and certificates".
+Source: ``docs/identity.md``, "How a hospital joins".
 """
 
 from dataclasses import dataclass, field, replace
