@@ -232,12 +232,8 @@ COORDINATOR = (
             ),
             study=study,
             same_update=study is LOCAL,
-            ends=ends,
         )
-        for noise, study, ends in (
-            ("", LOCAL, ("finished",)),
-            (" under shared noise", DISTRIBUTED, ("failed",)),  # each attempt is paid for
-        )
+        for noise, study in (("", LOCAL), (" under shared noise", DISTRIBUTED))
     ),
     _coordinator(
         "round 2 under shared noise, masked closed",
@@ -265,6 +261,5 @@ COORDINATOR = (
         play=_kill_coordinator_and_restart_all(
             Point(target=_CLOSE, about="masked", call=_SECOND_ROUND, after=True)
         ),
-        ends=("failed",),  # hospitals have paid for noise that they forgot, and refuse to pay twice
     ),
 )

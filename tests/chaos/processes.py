@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from random import Random
 
 import silos.network.client
 import silos.network.supervisor
@@ -93,7 +94,17 @@ def _serve_coordinator(
 
 
 def free_port() -> int:
-    """Returns a port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Returns a port that is free, and the next one too, below those that lines go out from.
+
+    A port that the system chooses may be taken by anybody's line before it is listened on.
+    """
+    random = Random()
+    while True:
+        port = random.randrange(20_000, 32_000, 2)
+        with socket.socket() as one, socket.socket() as next_one:
+            try:
+                one.bind(("127.0.0.1", port))
+                next_one.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
