@@ -42,7 +42,7 @@ def sent(site: Site) -> int:
 @pytest.fixture
 def network(tmp_path: Path) -> Network:
     study = read_study(changed("rounds: 2", f"rounds: {ROUNDS}"))
-    return Network(tmp_path, study, pace=RunTimeouts(joining=PATIENCE, step=5, patience=0))
+    return Network(tmp_path, study, pace=RunTimeouts(joining=PATIENCE, step=10, patience=PATIENCE))
 
 
 def back_up_in_mid_run(network: Network, east: Site, backup: Path) -> tuple[str, int]:
