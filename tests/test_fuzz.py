@@ -102,7 +102,7 @@ def test_another_error_than_a_refusal_is_a_finding_that_names_seed_and_number() 
         parse_opening(None)  # type: ignore[arg-type]
 
     [finding] = given(leaks).findings
-    assert (finding.escaped, finding.where) == ("TypeError", "shares.parse_opening")
+    assert (finding.escaped, finding.where) == ("TypeError", "secret_sharing.parse_opening")
     assert f"--seed {SEED} --number 1;" in str(finding)
     assert "b'input'" in str(finding)
 

@@ -323,7 +323,7 @@ def rights(postgres: Server, tmp_path: Path) -> Iterator[Callable[[str], str]]:
         address = postgres.new_database()
         owned.append(address)
         name = str(parsed(address).database)
-        if heading == "SiteDatabase":
+        if heading == "Hospital":
             north(address, tmp_path / "blobs").close()
         else:
             Store(address).close()
@@ -349,7 +349,7 @@ def require_insert(address: str, base: type[DeclarativeBase], but: Collection[st
 def test_hospitals_role_works_and_may_not_change_what_is_kept(
     rights: Callable[[str], str], tmp_path: Path
 ) -> None:
-    address = rights("SiteDatabase")
+    address = rights("Hospital")
     hospital = north(address, tmp_path / "blobs")
     plan = reserve(hospital)
     send(hospital, plan)

@@ -173,7 +173,7 @@ def test_report_supports_and_never_certifies(render: Callable[[Document], str]) 
 def test_hospital_rows_hold_what_is_paid_and_by_which_mechanism() -> None:
     document = privacy_report(dossiers.finished())
     assert _table(document, "Privacy of this run at each hospital")[0] == {
-        "SiteDatabase": "east",
+        "Hospital": "east",
         "Unit": "patient",
         "δ": 1e-4,
         "ε, training": 1.0,
@@ -184,7 +184,7 @@ def test_hospital_rows_hold_what_is_paid_and_by_which_mechanism() -> None:
         "ε, training, if too many collude": 1.0,
     }
     assert _table(document, "Mechanism at each hospital")[0] == {
-        "SiteDatabase": "east",
+        "Hospital": "east",
         "Noise multiplier": 8.312,
         "Noise multiplier, evaluation": 3.1,
         "Sampling rate q": 1.0,
@@ -357,7 +357,7 @@ def test_second_opinions_stand_beside_the_claim_where_there_were_any() -> None:
     title = "Second opinions, asked when each hospital joined"
     dossier = dossiers.finished()
     rows = _table(privacy_report(dossier), title)
-    assert [row["SiteDatabase"] for row in rows] == [s.site for s in dossier.sites]
+    assert [row["Hospital"] for row in rows] == [s.site for s in dossier.sites]
     assert tuple(rows[0].values())[1:4] == ("chain", 1.6e-7, 9.7e-8)
     assert tuple(rows[0].values())[5:] == (1.95, "1.6.0", "2.13.0")
     assert _table(run_page(dossier, ()), title) == rows

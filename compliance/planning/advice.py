@@ -66,7 +66,7 @@ class PlanningInput:
     hospitals must answer: floor(2n/3) + 1 unless given; up to ``colluders`` of them
     may collude. ``spare`` noised gradients are paid for beyond the planned ones.
 
-    >>> Question(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2).honest
+    >>> PlanningInput(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2).honest
     4
 
     Raises:
@@ -187,7 +187,7 @@ def noise_on_average(
 
     ``share`` is what one hospital adds when that is more, in units of the clip.
 
-    >>> asked = Question(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2)
+    >>> asked = PlanningInput(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2)
     >>> event = SampledGaussian(noise_multiplier=2.18, sampling_rate=0.032, steps=1000)
     >>> noise = [noise_on_average(asked, event, mode) for mode in ("local", "distributed")]
     >>> round(noise[0] / noise[1], 9)
@@ -338,7 +338,7 @@ def too_small(question: PlanningInput, mode: Mode) -> tuple[int, ...]:
     has fewer patients than 1 - sqrt(1 - 1/n) of all, about half of an average
     hospital's, makes the common gradient noisier by taking part.
 
-    >>> asked = Question(patients=(2000, 500, 300), epsilon=1.0, delta=1e-6)
+    >>> asked = PlanningInput(patients=(2000, 500, 300), epsilon=1.0, delta=1e-6)
     >>> too_small(asked, "local")
     (1, 2)
     """

@@ -74,7 +74,7 @@ def claim(dossier: Dossier) -> Statement:
         )
     if dossier.protected:
         units = {s.privacy.unit for s in dossier.sites}
-        level = "Patient" if units == {"patient"} else "FrozenModel"
+        level = "Patient" if units == {"patient"} else "Record"
         return Statement(text=f"{level}-level differential privacy.", detail=dossier.claim)
     reason = dossier.claim.removeprefix("No privacy is claimed: ")
     return Statement(
@@ -352,7 +352,7 @@ def _risk_facts(risks: RiskFigures) -> tuple[Fact, ...]:
 def sites_table(dossier: Dossier) -> Table:
     """Returns each hospital's figures; the exact ones only for a simulation."""
     columns = [
-        Column(title="SiteDatabase"),
+        Column(title="Hospital"),
         Column(title="Accuracy, released", form=Form.RATIO),
         Column(title="Sensitivity, released", form=Form.RATIO),
         Column(title="Specificity, released", form=Form.RATIO),
@@ -398,7 +398,7 @@ def privacy_table(dossier: Dossier) -> Table:
     return Table(
         title="Privacy of this run at each hospital",
         columns=(
-            Column(title="SiteDatabase"),
+            Column(title="Hospital"),
             Column(title="Unit"),
             Column(title="δ", form=Form.SMALL),
             Column(title="ε, training", form=Form.EPSILON),
@@ -438,7 +438,7 @@ def mechanism_table(dossier: Dossier) -> Table:
     return Table(
         title="Mechanism at each hospital",
         columns=(
-            Column(title="SiteDatabase"),
+            Column(title="Hospital"),
             Column(title="Noise multiplier", form=Form.NUMBER),
             Column(title="Noise multiplier, evaluation", form=Form.NUMBER),
             Column(title="Sampling rate q", form=Form.NUMBER),
@@ -468,7 +468,7 @@ def second_opinion_table(dossier: Dossier) -> Table:
     return Table(
         title="Second opinions, asked when each hospital joined",
         columns=(
-            Column(title="SiteDatabase"),
+            Column(title="Hospital"),
             Column(title="Gradients computed by"),
             Column(title="Distance from one backward per record", form=Form.SMALL),
             Column(title="Distance from Opacus' gradients", form=Form.SMALL),
@@ -504,7 +504,7 @@ def budget_table(dossier: Dossier) -> Table:
     return Table(
         title="Budget for life at each hospital",
         columns=(
-            Column(title="SiteDatabase"),
+            Column(title="Hospital"),
             Column(title="ε of this run", form=Form.EPSILON),
             Column(title="Budget for life, ε", form=Form.EPSILON),
             Column(title="This run takes of it", form=Form.SHARE),

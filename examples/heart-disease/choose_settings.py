@@ -117,7 +117,9 @@ def read_training_patients(study: Study, data: Path) -> list[SiteDatabase]:
     return hospitals
 
 
-def report(title: str, settings: list[Setting], hospitals: list[SiteDatabase], *, draws: int) -> None:
+def report(
+    title: str, settings: list[Setting], hospitals: list[SiteDatabase], *, draws: int
+) -> None:
     """Prints the five best settings and the chosen one."""
     results = [cross_validate(setting, hospitals, draws) for setting in settings]
     results.sort(key=lambda result: -result.auroc)
@@ -148,7 +150,11 @@ def cross_validate(setting: Setting, hospitals: list[SiteDatabase], draws: int) 
 
 
 def train(
-    setting: Setting, hospitals: list[SiteDatabase], turn: int, draws: int, noise: np.random.Generator
+    setting: Setting,
+    hospitals: list[SiteDatabase],
+    turn: int,
+    draws: int,
+    noise: np.random.Generator,
 ) -> NDArray[np.float64]:
     """Returns (draws, parameters): federated averaging without the patients held out."""
     model = np.zeros((draws, hospitals[0].features.shape[1]))
