@@ -10,7 +10,7 @@ _STEPS = ("advertise", "share", "masked", "consistency", "unmask")
 _ANSWER = "silos.rounds.silo:Silo.answer"
 _SENT = "compliance.ledger.ledger:Ledger.mark_sent"
 _SEND_ANSWER = "silos.network.client:Wire.answer"
-_CLOSE = "protocol.secagg.server:SumRound.close"
+_CLOSE = "protocol.secagg.server:SecAggServer.close"
 #: Which time a step is taken: once in each round, and once in the evaluation.
 _SECOND_ROUND, _EVALUATION = 2, 3
 

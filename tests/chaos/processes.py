@@ -74,8 +74,8 @@ class Child:
 
 def _serve_silo(site: Site, point: Point, act: Act, chunk: int | None) -> None:
     if chunk is not None:
-        silos.wire.CHUNK_BYTES = chunk
-    silos.supervisor._CHORES_SECONDS = CHORES_SECONDS
+        silos.network.client.CHUNK_BYTES = chunk
+    silos.network.supervisor._CHORES_SECONDS = CHORES_SECONDS
     arm(point, act)
     site.start()
     if site.thread is not None:

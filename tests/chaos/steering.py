@@ -15,7 +15,7 @@ from tests.chaos.stage import HASTY, Stage
 from tests.network import Site, until
 
 _ANSWER = "silos.rounds.silo:Silo.answer"
-_CLOSE = "protocol.secagg.server:SumRound.close"
+_CLOSE = "protocol.secagg.server:SecAggServer.close"
 
 
 def _paused_and_resumed(stage: Stage) -> None:

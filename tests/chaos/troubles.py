@@ -28,7 +28,7 @@ from tests.chaos.stage import HASTY, Stage
 from tests.network import until
 
 _SENT = "compliance.ledger.ledger:Ledger.mark_sent"
-_CLOSE = "protocol.secagg.server:SumRound.close"
+_CLOSE = "protocol.secagg.server:SecAggServer.close"
 _IN_EAST = "silo east"
 _HOUR = 3600
 #: Due three seconds later; a certificate is dated back, so that its life is a little longer.
@@ -280,12 +280,12 @@ TROUBLES = (
             ("joining", Point(target="compliance.ledger.ledger:Ledger.reserve"), False),
             (
                 "round 2, before it signs",
-                Point(target="protocol.secagg.client:SiloRound.advertise", call=2),
+                Point(target="protocol.secagg.client:SecAggClient.advertise", call=2),
                 False,
             ),
             (
                 "round 2, before the vector is kept",
-                Point(target="silos.database.database:Hospital.keep_blob", call=2),
+                Point(target="silos.database.database:SiteDatabase.keep_blob", call=2),
                 False,
             ),
             ("round 2, before SENT is booked", Point(target=_SENT, call=2), True),
