@@ -88,7 +88,7 @@ def test_the_command_imports_nothing_that_draws_or_computes(tmp_path: Path) -> N
     workspace = Workspace.create(tmp_path / "out")
     Store(workspace.database).close()
     program = (
-        "import atexit, sys; from collegium import cli; "
+        "import atexit, sys; from collegium.cli import main as cli; "
         "atexit.register(lambda: print(*sys.modules)); "
         f"sys.argv = ['collegium', 'runs', 'list', '--out', {str(workspace.root)!r}]; cli.main()"
     )
