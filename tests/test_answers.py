@@ -185,8 +185,8 @@ def test_eighty_columns_cut_nothing_off(
 ) -> None:
     words, _ = QUESTIONS[command]
     wide = asked(places, command, words).stdout
-    for room in ("collegium.output.silo_console.Console", "collegium.output.console.Console"):
-        monkeypatch.setattr(room, lambda **given: Console(**given | {"width": 80}))
+    narrow_console = "collegium.output.console.Console"
+    monkeypatch.setattr(narrow_console, lambda **given: Console(**given | {"width": 80}))
     narrow = asked(places, command, words).stdout
     assert letters(narrow) == letters(wide) and "\u2026" not in narrow
 

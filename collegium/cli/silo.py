@@ -14,7 +14,7 @@ import typer
 
 from collegium.cli.silo_results import app as results_app
 from collegium.cli.silo_run import app as run_app
-from collegium.output.silo_console import answer, answers, ask, ask_for_name, console, emit, say
+from collegium.output.console import answer, answers, ask, ask_for_name, console, emit, say
 from protocol.counted import counted
 from protocol.errors import PolicyRefused
 

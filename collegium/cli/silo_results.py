@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from collegium.output.silo_console import answers, emit, say
+from collegium.output.console import answers, emit, say
 from protocol.counted import counted
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from collegium.output.silo_console import ask_for_name, console, emit, say
+from collegium.output.console import ask_for_name, console, emit, say
 
 app = typer.Typer(help="A run that this hospital takes part in.", no_args_is_help=True)
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]

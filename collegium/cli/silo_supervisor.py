@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from collegium.output.silo_console import ask, emit, say
+from collegium.output.console import ask, emit, say
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
 app = typer.Typer()
