@@ -3,16 +3,21 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from collegium.cli.main import main
 from collegium.output.summary import export_report
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import recompute_round, verify_folder
 from compliance.audit_log import NewEntry
+from coordinator.audit.faults import Faults
+from coordinator.audit.verification import Verified
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
@@ -256,3 +261,33 @@ def test_what_is_no_file_is_a_fault_and_is_not_waited_for(
     make(struck)
     done = ask("audit", "verify", "--out", folder)
     assert done.returncode == 2 and "Traceback" not in done.stdout + done.stderr
+
+
+def test_what_changes_while_a_run_is_at_work_is_neither_verified_nor_a_fault(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, a simulation that was looked at while it ran was told to be a log cut short."""
+    sizes = count(100)
+
+    def moving(workspace: Workspace, found: Verified, public: bytes, faults: Faults) -> tuple[str]:
+        faults.add(f"it keeps a signed head of {next(sizes)} entries", hospital="east")
+        return ("east",)
+
+    monkeypatch.setattr("collegium.verification.verify.check_simulated", moving)
+    with Workspace(folder).at_work():
+        answer = verify_folder(folder, AuditInputs(), QUIET)
+        assert (answer["verified"], answer["faults"]) == (False, [])
+        assert len(answer["unsettled"]) == 2
+        monkeypatch.setattr(sys, "argv", ["collegium", "audit", "verify", "--out", str(folder)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert ended.value.code == 75
+    assert len(verify_folder(folder, AuditInputs(), QUIET)["faults"]) == 1  # nothing is at work
+
+
+def test_a_tampering_is_a_fault_while_a_run_is_at_work_too(folder: Path) -> None:
+    change(folder, "UPDATE run SET state = 'failed' WHERE id = 'run-1'")
+    with Workspace(folder).at_work():
+        answer = verify_folder(folder, AuditInputs(), QUIET)
+    assert (answer["verified"], answer["unsettled"]) == (False, [])
+    assert answer["faults"] and {fault["run"] for fault in answer["faults"]} == {"run-1"}

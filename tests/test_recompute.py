@@ -1,13 +1,19 @@
 """Kept rounds: anybody computes the sum again, and every swap is found."""
 
+import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
+from coordinator.audit.faults import Faults
+from coordinator.audit.folder_checks import check_files
 from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.database.round_archive import RoundShelf
 from coordinator.database.store import EntryRow, RoundRow
@@ -237,3 +243,30 @@ def test_transcript_of_another_form_is_refused() -> None:
             parse_transcript(data)
     with pytest.raises(MessageRefused, match="too long"):
         parse_transcript(bytes(2**25 + 1))
+
+
+def test_rounds_that_a_run_at_work_has_dropped_meanwhile_are_no_faults(tmp_path: Path) -> None:
+    """Before, audit verify of a folder with a run at work took each dropped round for a loss."""
+    federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 8")))
+    workspace, looks = federation.workspace, ExitStack()
+    sessions: list[Session] = []
+
+    def look(_site: str, _request: object) -> bool:
+        if not sessions and len(list(workspace.rounds.glob("*/transcript.json"))) == 2:
+            sessions.append(looks.enter_context(federation.store.read()))
+            sessions[0].scalars(select(RoundRow)).all()  # an auditor's look begins ...
+        return False
+
+    federation.link.lost = look
+    federation.run()
+    faults = Faults()
+    with looks:
+        check_files(sessions[0], workspace, workspace.public_key(), faults)  # ... and goes on
+    assert faults.found == []
+    shutil.rmtree(workspace.rounds / context_of_round(federation, 7))
+    with federation.store.read() as session:
+        check_files(session, workspace, workspace.public_key(), faults)
+    (fault,) = faults.found
+    assert (fault.round, fault.what) == (
+        "training 8", "what it can be recomputed from is missing"
+    )  # fmt: skip

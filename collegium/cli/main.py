@@ -369,7 +369,8 @@ def audit_verify(
 
     It also says what it cannot check.
 
-    Exit codes: 0 verified; 2 tampered with or damaged; 64 wrong usage; 66 not found.
+    Exit codes: 0 verified; 2 tampered with or damaged; 64 wrong usage; 66 not found; 75 a run is
+    at work and what was looked at changed meanwhile.
     """
     from collegium.verification.inputs import AuditInputs
     from collegium.verification.verify import verify_folder
@@ -385,6 +386,8 @@ def audit_verify(
         else:
             found = verify_folder(out, given, answers(as_json))
     emit(found, as_json)
+    if not found["verified"] and not found["faults"]:
+        raise typer.Exit(_UNSETTLED)
     if not found["verified"]:
         what = str(out) if report is None else f"{out}, or what was given to compare it with,"
         number = counted(len(found["faults"]), "fault")
@@ -658,7 +661,7 @@ _INTERRUPTED = 130
 #: What typer raises where a command line cannot be read.
 _WRONG_USAGE: type[Exception] = typer.BadParameter.__mro__[1]
 #: Of the audit commands, as sysexits.h has them: 2 is kept for what was tampered with.
-_USAGE, _NOT_FOUND = 64, 66
+_USAGE, _NOT_FOUND, _UNSETTLED = 64, 66, 75
 
 
 def main(run: Callable[..., Any] = app) -> None:

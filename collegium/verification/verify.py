@@ -4,6 +4,7 @@ Nothing is written, neither into the folder nor beside it: evidence may lie on a
 medium that cannot be written.
 """
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from collegium.verification.hospital_checks import check_hospital, check_simulat
 from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_words
-from coordinator.audit.faults import Faults
+from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound, check_files
 from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import Verified, check_records
@@ -51,16 +52,37 @@ def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, 
         given: what the auditor brings along.
         console: where people read what was found.
 
+    A folder with a run at work changes while it is looked at: the log is read at one moment, the
+    hospitals' databases at others. So what is found there is looked for again, and a fault is
+    what both looks found. What only one did is ``unsettled``: it is neither verified nor a fault.
+
     Returns:
-        What ``--json`` shows; ``verified`` is false when ``faults`` is not empty.
+        What ``--json`` shows; ``verified`` is true when neither ``faults`` nor ``unsettled`` holds
+        anything.
 
     Raises:
         WorkspaceRefused: there is no run in the folder, or no such file.
         MessageRefused: the key that was given is none.
         StoreBroken: the database cannot be read at all.
     """
-    workspace, faults = Workspace.open(out), Faults()
+    workspace = Workspace.open(out)
     public = workspace.public_key() if given.key is None else read_key(given.key)
+    at_work = workspace.is_at_work
+    looked, faults = _look(workspace, given, public)
+    unsettled: list[AuditFault] = []
+    if at_work and faults.found:
+        before = faults.found
+        looked, faults = _look(workspace, given, public)
+        lasting = [fault for fault in faults.found if fault in before]
+        unsettled = [fault for fault in (*before, *faults.found) if fault not in lasting]
+        faults.found = lasting
+    answer = _answer(looked, given, public, faults, unsettled)
+    _tell(answer, looked, console)
+    return answer
+
+
+def _look(workspace: Workspace, given: AuditInputs, public: bytes) -> tuple[_Looked, Faults]:
+    faults = Faults()
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         with faults.checking("the schema of the database"):
             for fault in schema_faults(session.connection(), MIGRATIONS):
@@ -77,11 +99,9 @@ def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, 
         checkpoints=tuple(
             check_checkpoint(path, records, public, faults) for path in given.checkpoints
         ),
-        report=_check_report(given.report, out, public, records, faults),
+        report=_check_report(given.report, workspace.root, public, records, faults),
     )
-    answer = _answer(looked, given, public, faults)
-    _tell(answer, looked, console)
-    return answer
+    return looked, faults
 
 
 def _check_own(home: Path, records: Verified, public: bytes, faults: Faults) -> str:
@@ -105,11 +125,18 @@ def _check_report(
     return check_report(path, records, remade, faults)
 
 
-def _answer(looked: _Looked, given: AuditInputs, public: bytes, faults: Faults) -> dict[str, Any]:
+def _answer(
+    looked: _Looked,
+    given: AuditInputs,
+    public: bytes,
+    faults: Faults,
+    unsettled: Sequence[AuditFault],
+) -> dict[str, Any]:
     records, files = looked.records, looked.files
     return {
-        "verified": not faults.found,
+        "verified": not faults.found and not unsettled,
         "faults": [fault.to_json() for fault in faults.found],
+        "unsettled": [fault.to_json() for fault in unsettled],
         "not_checked": _not_checked(looked, given),
         "unnamed_files": list(files.unnamed),
         "key": public.hex(),
@@ -205,9 +232,9 @@ def _tell(answer: dict[str, Any], looked: _Looked, console: Console) -> None:
     for fault in answer["faults"]:
         place = [f"{name} {fault[name]}" for name in ("hospital", "run", "round") if fault[name]]
         line(f"FAULT      {', '.join(place)}{': ' if place else ''}{fault['what']}", "red")
-    faults = len(answer["faults"])
-    said = verdict(faults, answer["verified_at"], answer["key"], "what was logged")
-    line(said, "red" if faults else "green")
+    faults, unsettled = len(answer["faults"]), len(answer["unsettled"])
+    said = verdict(faults, answer["verified_at"], answer["key"], "what was logged", unsettled)
+    line(said, "red" if faults else "yellow" if unsettled else "green")
 
 
 def recompute_round(

@@ -7,6 +7,7 @@ verification lists it as not checked.
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -17,7 +18,14 @@ from compliance.storage.unnamed_files import unnamed_files
 from coordinator.audit.faults import Faults
 from coordinator.database.pages import PAGE
 from coordinator.database.round_archive import RoundShelf
-from coordinator.database.store import RoundRow, RunRow, SnapshotRow, StudyRow, logged_entries
+from coordinator.database.store import (
+    RoundRow,
+    RunRow,
+    SnapshotRow,
+    Store,
+    StudyRow,
+    logged_entries,
+)
 from coordinator.database.workspace import Workspace, manifest_text
 from protocol.encoding import digest, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
@@ -110,17 +118,33 @@ def _check_rounds(session: Session, workspace: Workspace, faults: Faults) -> tup
         for entry in (logged.content for logged in logged_entries(session))
         if entry.type == "transcript"
     }
-    rows = session.scalars(select(RoundRow).filter_by(state="finished").order_by(RoundRow.id)).all()
+    rows = _finished(session)
     wanted = _to_be_kept(session, rows, faults)
     for row in rows:
         with faults.checking("what is kept of it", **row.place):
             if not shelf.holds(row.context):
-                if row.context in wanted:
+                if row.context in wanted and _is_wanted_now(workspace, row.context):
                     raise StoreBroken("what it can be recomputed from is missing")
                 continue
+            try:
+                _check_kept(session, row, shelf, transcripts[row.run_id, row.number, row.attempt])
+            except StoreBroken:
+                if shelf.holds(row.context) or _is_wanted_now(workspace, row.context):
+                    raise
+                continue
             kept += 1
-            _check_kept(session, row, shelf, transcripts[row.run_id, row.number, row.attempt])
     return kept, len(rows)
+
+
+def _is_wanted_now(workspace: Workspace, context: str) -> bool:
+    """Reads the database again: a run that is at work drops its older rounds meanwhile."""
+    with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
+        return context in _to_be_kept(session, _finished(session), Faults())
+
+
+def _finished(session: Session) -> Sequence[RoundRow]:
+    finished = select(RoundRow).filter_by(state="finished").order_by(RoundRow.id)
+    return session.scalars(finished).all()
 
 
 def _to_be_kept(session: Session, rows: Sequence[RoundRow], faults: Faults) -> set[str]:
@@ -168,7 +192,7 @@ def _named(session: Session, workspace: Workspace, faults: Faults) -> Iterator[s
     for model in session.scalars(select(SnapshotRow.model_digest)):
         yield from (f"{models}/{model}.safetensors", f"{models}/{model}.json")
     shelf = RoundShelf(workspace.rounds)
-    for row in session.scalars(select(RoundRow).filter_by(state="finished")):
+    for row in _finished(session):
         with faults.checking("what is kept of it", **row.place):
             transcript = shelf.transcript(row.context)
             if transcript is None:

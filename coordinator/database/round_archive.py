@@ -11,6 +11,7 @@ Old rounds are removed whole: what stays of them for ever are digests in the log
 """
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from compliance.storage.atomic_file import read_whole, write_whole
@@ -40,7 +41,12 @@ class RoundShelf:
         write_whole(place / _TRANSCRIPT, transcript.canonical_bytes)
 
     def drop(self, context_digest: str) -> None:
-        """Removes a round, finished or not; one that is not there is gone already."""
+        """Removes a round, finished or not; one that is not there is gone already.
+
+        The transcript goes first: whoever looks meanwhile finds the round whole or not held.
+        """
+        with suppress(OSError):
+            (self._folder / context_digest / _TRANSCRIPT).unlink()
         shutil.rmtree(self._folder / context_digest, ignore_errors=True)
 
     def holds(self, context_digest: str) -> bool:
