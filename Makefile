@@ -16,7 +16,7 @@ PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 .PHONY: help demo network-demo test test-pg postgres check bench gpu-check soak fuzz dashboard lock schema picture clean-demo
 
 help:
-	@echo "make demo       four hospitals train together on real records, in about a minute"
+	@echo "make demo       four hospitals train together on real records, in less than a minute"
 	@echo "make network-demo  the same over TLS: a coordinator and four hospitals, each a process"
 	@echo "make test       every test but the longest forms, which make chaos runs"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
@@ -84,11 +84,11 @@ SEED   ?= 1
 fuzz: $(STAMP)
 	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
 
-# Needs the four files of examples/heart-disease/README.md:  make network-demo DATA=folder
-DATA    ?= ../shared/data/heart_disease
+# The bundled records, or the same four files in another folder:  make network-demo DATA=folder
+DATA    ?=
 NETWORK ?= network-demo-out
 network-demo: $(STAMP)
-	@$(BIN)/collegium network-demo examples/heart-disease/study.yaml --data $(DATA) --out $(NETWORK)
+	@$(BIN)/collegium network-demo $(if $(DATA),--data $(DATA)) --out $(NETWORK)
 
 # The long form of tests/test_chaos.py; the table is written when every fault ends as it must.
 chaos: $(STAMP)

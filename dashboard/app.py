@@ -22,7 +22,9 @@ from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
     gap_words,
     interval_words,
+    own_notes,
     site_claim,
+    too_small_words,
     unclaimed,
 )
 from compliance.facts.comparison import gaps
@@ -176,6 +178,8 @@ def _fairness(dossier: Dossier) -> None:
         st.info("No figure of any hospital is available for this run.")
         return
     _chart(charts.site_metrics(dossier.sites), sections.sites_table(dossier))
+    if small := too_small_words(own_notes(dossier.sites)):
+        st.caption(presentation.plain(small))
 
 
 def _privacy(dossier: Dossier) -> None:

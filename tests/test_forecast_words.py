@@ -11,6 +11,7 @@ from rich.console import Console
 from collegium.cli.main import app, main
 from collegium.demos.demo import demo_study
 from collegium.demos.network_demo import NetworkDemo, network_demo
+from collegium.studies.bundled import BUNDLED_STUDIES, bundled_study
 from collegium.studies.forecast import study_forecast
 from collegium.studies.planning import assumed_auroc
 from collegium.studies.preflight import describe_study
@@ -35,7 +36,11 @@ def said_of(study: Study, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("study", [heart(), demo_study()], ids=["network-demo", "demo"])
+@pytest.mark.parametrize(
+    "study",
+    [heart(), *(demo_study(bundled) for bundled in BUNDLED_STUDIES.values())],
+    ids=["network-demo", *BUNDLED_STUDIES],
+)
 def test_the_demos_release_an_auroc_that_tells_a_model_from_chance(study: Study) -> None:
     found = study_forecast(study)
     assert found is not None and found.note == ""
@@ -74,7 +79,9 @@ def test_study_check_says_that_a_release_will_mean_nothing_and_what_would(
 def test_study_check_of_a_network_with_hidden_layers_says_it_too(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert "an AUROC near 0.80 would be released as" in said_of(demo_study(), capsys)
+    assert "an AUROC near 0.80 would be released as" in said_of(
+        bundled_study("breast-cancer").study, capsys
+    )
 
 
 def test_plan_prints_the_line_of_the_evaluation(

@@ -13,7 +13,7 @@ from silos.config.site_file import Policy, read_site_file
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "hospital.md").read_text()
 HEART = ROOT / "examples" / "heart-disease"
-RECORDS = ROOT.parent / "shared" / "data" / "heart_disease" / "processed.cleveland.data"
+RECORDS = ROOT / "collegium" / "studies" / "heart_disease" / "processed.cleveland.data"
 
 
 def blocks(kind: str) -> list[str]:
@@ -36,8 +36,6 @@ def words(line: str) -> str:
     return " ".join(line.split())
 
 
-@pytest.mark.shared_data
-@pytest.mark.skipif(not RECORDS.is_file(), reason="needs ../shared/data/heart_disease")
 def test_every_command_of_the_page_prints_what_the_page_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

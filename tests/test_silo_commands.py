@@ -22,7 +22,7 @@ from tests.studies import TABLE_STUDY, changed, small_study
 
 ROOT = Path(__file__).parent.parent
 HEART = ROOT / "examples" / "heart-disease"
-RECORDS = ROOT.parent / "shared" / "data" / "heart_disease"
+RECORDS = ROOT / "collegium" / "studies" / "heart_disease"
 DIGITS = small_study().digest[:8]
 
 
@@ -360,8 +360,6 @@ HEART_SITE = (
 )  # fmt: skip
 
 
-@pytest.mark.shared_data
-@pytest.mark.skipif(not RECORDS.is_dir(), reason="needs ../shared/data/heart_disease")
 def test_the_heart_disease_study_is_checked_approved_and_ready_at_cleveland(
     tmp_path: Path, person: Person
 ) -> None:

@@ -20,10 +20,7 @@ from protocol.study.study_file import read_study
 
 KEY = b"0123456789abcdef"
 HEART = Path(__file__).parents[1] / "examples" / "heart-disease"
-HEART_DATA = Path(__file__).parents[2] / "shared" / "data" / "heart_disease"
-needs_heart_data = pytest.mark.skipif(
-    not HEART_DATA.is_dir(), reason="needs the UCI heart files of ../shared/data"
-)
+HEART_DATA = Path(__file__).parents[1] / "collegium" / "studies" / "heart_disease"
 
 
 def records_of(patients, part=None, rows=None):
@@ -161,8 +158,6 @@ def test_index_for_other_records_is_refused(text, message):
         by_file(records_of(range(3)), text)
 
 
-@pytest.mark.shared_data
-@needs_heart_data
 @pytest.mark.parametrize("name", ["study.yaml", "study-no-privacy.yaml"])
 def test_heart_disease_example_has_exactly_flambys_patients(name):
     study = read_study((HEART / name).read_text(encoding="utf-8"), name)
@@ -181,8 +176,6 @@ def test_heart_disease_example_has_exactly_flambys_patients(name):
     }
 
 
-@pytest.mark.shared_data
-@needs_heart_data
 def test_heart_disease_split_is_what_its_script_writes():
     written = subprocess.run(
         [sys.executable, HEART / "make_split.py", HEART_DATA], capture_output=True, check=True

@@ -135,15 +135,23 @@ def _root(
 
 
 @app.command()
-def demo(out: Out = Path("demo-out"), as_json: AsJson = False) -> None:
-    """Trains with four simulated hospitals, in about a minute.
+def demo(
+    out: Out = Path("demo-out"),
+    data: Annotated[
+        str,
+        typer.Option("--data", help="The bundled records: heart-disease or breast-cancer."),
+    ] = "heart-disease",
+    as_json: AsJson = False,
+) -> None:
+    """Trains with four simulated hospitals, in less than a minute.
 
-    569 real patients, patient-level privacy, secure aggregation.
+    Real patients, patient-level privacy, secure aggregation; nothing is downloaded.
     """
     from collegium.demos.demo import run_demo
+    from collegium.studies.bundled import bundled_study
 
     with redirect_stdout(sys.stderr):  # Ray prints what it likes; stdout is for --json alone
-        run = run_demo(out, console())
+        run = run_demo(bundled_study(data), out, console())
     emit(run, as_json)
 
 
@@ -197,9 +205,14 @@ def simulate(
 
 @app.command("network-demo")
 def network_demo(
-    study: StudyFile,
     out: Out,
-    data: Annotated[Path, typer.Option("--data", help="Folder that holds the records.")],
+    study: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[STUDY]", help="A study document (YAML). Default: the bundled heart-disease."
+        ),
+    ] = None,
+    data: Data = None,
     test_noise: TestNoise = False,
     as_json: AsJson = False,
 ) -> None:
@@ -209,10 +222,16 @@ def network_demo(
     """
     from collegium.demos.network_demo import network_demo as run_network
     from collegium.output.summary import summarise
+    from collegium.studies.bundled import bundled_study
     from coordinator.database.workspace import Workspace
+    from protocol.errors import CohortRefused
 
-    screen = console()
-    run = run_network(_study(study, None), study, data, out, screen, test_noise=test_noise)
+    screen, bundled = console(), bundled_study("heart-disease")
+    document, records = (study, data) if study else (bundled.document, data or bundled.data)
+    if records is None:
+        raise CohortRefused("--data is missing: name the folder that holds the study's records")
+    read = _study(document, None)
+    run = run_network(read, document, records, out, screen, test_noise=test_noise)
     summarise(run, Workspace(out / "coordinator"), screen)
     emit(run, as_json)
 
@@ -490,6 +509,24 @@ def study_new(
     write_study(to, study_template(name, epsilon=epsilon, **chosen))
     console().print(
         f"made   {to}: a valid study about nobody; fill it in, then collegium study check {to}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@study_app.command("copy")
+def study_copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="heart-disease or breast-cancer.")],
+    to: Annotated[Path, typer.Option("--to", help="The new folder to write.")],
+) -> None:
+    """Writes a bundled study with its records to a new folder, to be changed there."""
+    from collegium.studies.bundled import bundled_study
+
+    bundled = bundled_study(name)
+    made = bundled.copy_to(to)
+    check = f"collegium study check {made} --data {to}"
+    console().print(
+        f"made   {made}: {bundled.study.title}\nrecords: {bundled.source}\nnext: {check}",
         markup=False,
         soft_wrap=True,
     )

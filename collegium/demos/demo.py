@@ -1,6 +1,5 @@
-"""The demo: the bundled study once, then three epsilons at two seeds, in about a minute."""
+"""The demo: a bundled study in full at one epsilon, then at several epsilons and seeds."""
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,43 +9,63 @@ from collegium.output.progress import Progress
 from collegium.output.summary import finish_folder, summarise
 from collegium.simulation.consortium import DEFAULT_BUDGET, Settings, consortium
 from collegium.simulation.pricing import budget_for
+from collegium.simulation.records import dealt_records
 from collegium.simulation.runs import new_run_id, run_study
 from collegium.simulation.sweep import Grid, plan_jobs, run_all
+from collegium.studies.bundled import BundledStudy
+from compliance.governance.study_store import index_beside
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
-from protocol.study.study_file import read_study
 
-EPSILONS = (0.1, 1.0, 2.0)
+#: Of the run that is shown in full.
+EPSILON = 2.0
+EPSILONS = (0.1, 0.5, 1.0, 2.0)
 SEEDS = (1, 2)
 
 
-def demo_study() -> Study:
-    """Returns the study that the demo runs."""
-    text = (files("collegium") / "studies" / "breast-cancer.yaml").read_text(encoding="utf-8")
-    return read_study(text, source="breast-cancer.yaml")
+def demo_study(bundled: BundledStudy) -> Study:
+    """Returns the study of the run that the demo shows in full."""
+    return bundled.study.with_epsilon(EPSILON)
 
 
-def run_demo(out: Path, console: Console) -> dict[str, Any]:
+def run_demo(bundled: BundledStudy, out: Path, console: Console) -> dict[str, Any]:
     """Runs the demo in a new folder; an earlier demo's folder gives way to a numbered one."""
-    study = demo_study()
+    study, index = demo_study(bundled), index_beside(bundled.study, bundled.document.parent)
     sweep = plan_jobs([study], Grid(epsilons=EPSILONS, seeds=SEEDS))
     workspace = _fresh(out)
-    console.print(
-        f"[bold]Collegium[/bold]: {len(study.sites)} hospitals train together on 569 real "
-        "patients.\n"
-        "Every record, key and privacy budget stays in its hospital; the coordinator sees sums."
+    introduce(bundled, console)
+    settings = Settings(
+        data=bundled.data, budget=budget_for([study, *(job.study for job in sweep)])
     )
-    settings = Settings(budget=budget_for([study, *(job.study for job in sweep)]))
     with Progress(console, study, runs=len(sweep)) as progress, workspace.at_work():
         progress.say("starting the hospitals")
         with consortium(workspace, study, settings, DEFAULT_BUDGET) as hospitals:
-            run_id = run_study(hospitals, study, None, new_run_id(), None, progress)
+            run_id = run_study(hospitals, study, index, new_run_id(), None, progress)
             progress.say(f"the same study at epsilon {', '.join(f'{e:g}' for e in EPSILONS)}")
-            run_all(hospitals, sweep, None, progress)
+            run_all(hospitals, sweep, index, progress)
     result = finish_folder(workspace, run_id)
     summarise(result, workspace, console)
     return result
+
+
+def introduce(bundled: BundledStudy, console: Console) -> None:
+    """Says which hospitals train together, with how many patients, and whose records these are."""
+    records = dealt_records(bundled.study, bundled.data)
+    known = {site: own.num_patients for site, own in records.items()}
+    console.print(
+        f"[bold]Collegium[/bold]: {len(known)} hospitals train a model together, with "
+        f"{sum(known.values())} real patients"
+    )
+    for site, count in known.items():
+        where = bundled.hospitals.get(site, "invented, with real patients")
+        console.print(f"  {site:<12} {count:>4}  {where}", markup=False, highlight=False)
+    console.print(
+        f"  ({bundled.source})\n"
+        "Every record, key and privacy budget stays in its hospital; the coordinator sees sums.",
+        markup=False,
+        highlight=False,
+    )
 
 
 def _fresh(out: Path) -> Workspace:

@@ -22,6 +22,7 @@ from compliance.charts.descriptions import (
     range_words,
     released_words,
     runs_words,
+    too_small_words,
 )
 from compliance.charts.run import to_svg, utility_against_epsilon
 from compliance.facts.comparison import (
@@ -78,7 +79,10 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     console.print()
     console.print(_sites_table(run))
     marked = "* exact, simulation only; " if run["simulation"] else ""
-    console.print(f"  {marked}released figures carry their 95 % interval\n")
+    console.print(f"  {marked}released figures carry their 95 % interval")
+    if small := too_small_words(_own_notes(run)):
+        console.print(f"  {small}", markup=False, soft_wrap=True)
+    console.print()
     console.print(f"  {run['claim']}", markup=False, soft_wrap=True)
     console.print(
         f"  model {run['model_digest'][:16]}  "
@@ -346,6 +350,12 @@ def _sites_table(run: dict[str, Any]) -> Table:
             "" if spent["delta"] is None else show(spent["delta"], Form.SMALL),
         )
     return table
+
+
+def _own_notes(run: dict[str, Any]) -> dict[str, str]:
+    """Returns of each hospital the note of its released accuracy."""
+    sites = run["sites"].items()
+    return {site: (figures["accuracy_released"] or {}).get("note", "") for site, figures in sites}
 
 
 def _exact(value: float | None) -> str:

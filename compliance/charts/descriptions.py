@@ -3,8 +3,9 @@
 Each ``describe_...`` is the twin of a chart; its text travels inside the drawing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from compliance.facts import released_metrics
 from compliance.facts.comparison import (
     FEWEST,
     SPLITS,
@@ -301,6 +302,32 @@ def spent_of_budget(site: SiteFacts) -> str:
     if share is None or budget is None:
         return "nothing booked"
     return f"{percent(share)} of ε = {show(budget, Form.NUMBER)}"
+
+
+def too_small_words(notes: Mapping[str, str]) -> str:
+    """Returns why some hospitals have no released figure of their own, or an empty string.
+
+    Args:
+        notes: of each hospital the note of its figure; empty where it is released.
+
+    >>> too_small_words({"cleveland": "", "switzerland": released_metrics.TOO_FEW})
+    'switzerland has too few test patients for a figure of its own at this epsilon: the noise \
+would be larger than what the figure says. Its counts are in the pooled figures.'
+    """
+    small = [site for site, note in notes.items() if note == released_metrics.TOO_FEW]
+    if not small:
+        return ""
+    names = " and ".join(filter(None, [", ".join(small[:-1]), small[-1]]))
+    has, own, their = ("has", "its", "Its") if len(small) == 1 else ("have", "their", "Their")
+    return (
+        f"{names} {has} too few test patients for a figure of {own} own at this epsilon: the noise "
+        f"would be larger than what the figure says. {their} counts are in the pooled figures."
+    )
+
+
+def own_notes(sites: Sequence[SiteFacts]) -> dict[str, str]:
+    """Returns of each hospital the note of its released accuracy."""
+    return {s.site: s.released_accuracy.note for s in sites if s.released_accuracy}
 
 
 def released_value(site: SiteFacts) -> float | None:

@@ -20,7 +20,9 @@ from compliance.charts.descriptions import (
     difference_words,
     gap_words,
     interval_words,
+    own_notes,
     site_claim,
+    too_small_words,
 )
 from compliance.facts.comparison import differences, gaps, num_missing, over_of
 from compliance.facts.dossier import Dossier
@@ -386,7 +388,8 @@ def fairness_section(dossier: Dossier) -> Section:
                 svg=charts.to_svg(charts.site_metrics(dossier.sites)),
                 alt=describe_sites(dossier.sites),
                 caption="Bars are 95 % intervals. Where they overlap, a difference may be chance "
-                "and noise alone: a wide bar tells of few patients, not of unfair treatment.",
+                "and noise alone: a wide bar tells of few patients, not of unfair treatment. "
+                + too_small_words(own_notes(dossier.sites)),
                 table=table,
             ),
         )
