@@ -218,13 +218,13 @@ def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None
     program = """
 import sys
 from pathlib import Path
-from rich.console import Console
+from collegium.output.progress import unwatched
 from collegium.simulation.consortium import Settings
 from collegium.simulation.simulate import simulate_study
 from tests.studies import small_study
 home = Path(sys.argv[1])
 settings, out = Settings(data=home / "data", processes=1), home / "modules"
-simulate_study(small_study(), home, out, settings, Console(stderr=True))
+simulate_study(small_study(), home, out, settings, unwatched)
 heavy = {"torch", "monai", "opacus"} & {name.split(".")[0] for name in sys.modules}
 print("heavy modules:", sorted(heavy))
 """

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from collegium.output.progress import unwatched
 from collegium.simulation.consortium import Settings
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.sweep import (
@@ -75,9 +75,9 @@ def test_a_split_that_gives_a_hospital_more_patients_than_it_declares_is_refused
     write_hospitals(tmp_path, study)
     grid = Grid(epsilons=(1.0,), seeds=tuple(range(10)), splits=True)
     out = tmp_path / "out"
-    documents, quiet = [(study, tmp_path)], Console(quiet=True)
+    documents = [(study, tmp_path)]
     with pytest.raises(CohortRefused, match=r"patients: \.\.\.") as refused:
-        sweep_studies(documents, out, grid, Settings(data=tmp_path), quiet)
+        sweep_studies(documents, out, grid, Settings(data=tmp_path), unwatched)
     lines = str(refused.value).splitlines()
     assert all(line.startswith("--splits: seed ") and "site east: " in line for line in lines)
     assert not out.exists()

@@ -23,7 +23,6 @@ from collegium.cli.coordinator_service import app as service_app
 from collegium.cli.silo import app as silo_app
 from collegium.cli.silo_supervisor import app as supervisor_app
 from collegium.output.console import answers, console, emit
-from protocol.counted import counted
 from protocol.errors import FederationError, QuorumLost
 from silos.config.folder import is_hospital
 
@@ -186,9 +185,13 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Runs a study with every hospital simulated on this machine."""
+    from collegium.output.progress import on_screen
+    from collegium.output.summary import summarise
     from collegium.simulation.consortium import Settings, usual_processes
     from collegium.simulation.simulate import simulate_study
+    from coordinator.database.workspace import Workspace
 
+    screen = console()
     settings = Settings(
         data=data,
         budget=budget,
@@ -199,7 +202,8 @@ def simulate(
     with redirect_stdout(sys.stderr):
         read = _study(study, seed)
         chosen = read if split_seed is None else read.with_split(split_seed)
-        run = simulate_study(chosen, study.parent, out, settings, console())
+        run = simulate_study(chosen, study.parent, out, settings, on_screen(screen))
+    summarise(run, Workspace(out), screen)
     emit(run, as_json)
 
 
@@ -266,6 +270,8 @@ def sweep(
     as_json: AsJson = False,
 ) -> None:
     """Compares epsilons, seeds and modes: utility against privacy."""
+    from collegium.output.progress import on_screen
+    from collegium.output.summary import show_sweep
     from collegium.simulation.consortium import Settings
     from collegium.simulation.sweep import (
         Grid,
@@ -274,7 +280,9 @@ def sweep(
         parse_seeds,
         sweep_studies,
     )
+    from coordinator.database.workspace import Workspace
 
+    screen = console()
     settings = Settings(data=data, budget=budget, test_noise=False)
     grid = Grid(
         epsilons=parse_epsilons(epsilon),
@@ -284,7 +292,10 @@ def sweep(
     )
     documents = [(_study(path, None), path.parent) for path in studies]
     with redirect_stdout(sys.stderr):
-        found = sweep_studies(documents, out, grid, settings, console())
+        run_ids = sweep_studies(documents, out, grid, settings, on_screen(screen))
+    found = show_sweep(Workspace(out), [read for read, _ in documents], run_ids, screen)
+    if grid.warning:
+        screen.print(f"  {grid.warning}", markup=False, soft_wrap=True)
     emit(found, as_json)
 
 
@@ -392,26 +403,15 @@ def audit_verify(
     at work and what was looked at changed meanwhile.
     """
     from collegium.verification.inputs import AuditInputs
-    from collegium.verification.verify import verify_folder
-    from protocol.errors import StoreBroken
+    from collegium.verification.verify import require_sound, verify
 
     given = AuditInputs(key=key, checkpoints=checkpoint or (), report=report, hospital=hospital)
     with _auditing(as_json):
-        if is_hospital(out):
-            from collegium.verification import own_folder
-
-            given.require_none(out)
-            found = own_folder.verify_folder(out, answers(as_json))
-        else:
-            found = verify_folder(out, given, answers(as_json))
+        found = verify(out, given, answers(as_json))
     emit(found, as_json)
-    if not found["verified"] and not found["faults"]:
-        raise typer.Exit(_UNSETTLED)
+    require_sound(found, out, given)
     if not found["verified"]:
-        what = str(out) if report is None else f"{out}, or what was given to compare it with,"
-        number = counted(len(found["faults"]), "fault")
-        first = "Make sure that the key is this log's; then stop" if key else "Stop"
-        raise StoreBroken(f"{number}: {what} is not what was logged. {first}, and keep a copy")
+        raise typer.Exit(_UNSETTLED)
 
 
 @audit_app.command("recompute")
@@ -478,12 +478,12 @@ def study_check(
     as_json: AsJson = False,
 ) -> None:
     """Checks a study and says what it promises. With --data, checks every site's records too."""
-    from collegium.studies.preflight import check_records, describe_study
+    from collegium.studies.preflight import check_records, describe_study, finds_records
 
     checked = _study(study, None)
     screen = answers(as_json)
     promise = describe_study(checked, screen, budget)
-    if data is not None:
+    if finds_records(checked, data):
         promise |= check_records(checked, study.parent, data, screen)
     emit(promise, as_json)
 

@@ -1,6 +1,9 @@
-"""Tells a person what is happening: which round, who answered, what was spent, how long still."""
+"""Progress of runs and sweeps: which round, who answered, what was spent, how long still."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import Protocol, TypeAlias
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -17,11 +20,50 @@ def _cut(*, most: int | None = None, share: int | None = None) -> Column:
     return Column(no_wrap=True, overflow="ellipsis", max_width=most, ratio=share)
 
 
+class Watching(Protocol):
+    """Anything that shows how far a run or a sweep is."""
+
+    def say(self, what: str) -> None:
+        """Shows what is going on before the rounds begin."""
+
+    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+        """Shows that a round of a run is done."""
+
+    def run_finished(self, which: str) -> None:
+        """Shows that a run of a sweep is done."""
+
+
+#: Begins to show a study's progress: ``(study, runs, rounds)``, as ``Progress`` takes them.
+Watch: TypeAlias = Callable[[Study, int, bool], AbstractContextManager[Watching]]
+
+
 class Silent:
     """A watcher that says nothing."""
 
+    def __enter__(self) -> "Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def say(self, what: str) -> None:
+        """Says nothing."""
+
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Says nothing."""
+
+    def run_finished(self, which: str) -> None:
+        """Says nothing."""
+
+
+def on_screen(console: Console) -> Watch:
+    """Returns what shows progress on a console."""
+    return lambda study, runs, rounds: Progress(console, study, runs, rounds=rounds)
+
+
+def unwatched(_study: Study, _runs: int, _rounds: bool) -> Silent:
+    """Shows nothing of a study's progress."""
+    return Silent()
 
 
 class Progress:
@@ -69,9 +111,7 @@ class Progress:
 
     def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
         """Moves the bar on: round, sites, epsilon."""
-        total = self._study.training.rounds
-        where = "evaluation" if purpose == "evaluation" else f"round {number + 1} of {total}"
-        detail = f"{where}, {len(survivors)} of {len(self._study.sites)} sites{self._spent(number)}"
+        detail = round_words(self._study, purpose, number, survivors)
         self._bar.update(self._task, advance=1, detail=detail)
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)
@@ -84,10 +124,18 @@ class Progress:
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)
 
-    def _spent(self, number: int) -> str:
-        """How much of the plan the rounds so far have used up; epsilon grows faster at first."""
-        privacy = self._study.privacy
-        if not isinstance(privacy, PatientPrivacy):
-            return ", no privacy"
-        done = min(1.0, (number + 1) / self._study.training.rounds)
-        return f", {percent(done)} of the plan for epsilon {privacy.epsilon:g}"
+
+def round_words(study: Study, purpose: str, number: int, survivors: tuple[str, ...]) -> str:
+    """Returns which round is done, how many sites answered, and what of the plan is used up."""
+    total = study.training.rounds
+    where = "evaluation" if purpose == "evaluation" else f"round {number + 1} of {total}"
+    return f"{where}, {len(survivors)} of {len(study.sites)} sites{_spent(study, number)}"
+
+
+def _spent(study: Study, number: int) -> str:
+    """How much of the plan the rounds so far have used up; epsilon grows faster at first."""
+    privacy = study.privacy
+    if not isinstance(privacy, PatientPrivacy):
+        return ", no privacy"
+    done = min(1.0, (number + 1) / study.training.rounds)
+    return f", {percent(done)} of the plan for epsilon {privacy.epsilon:g}"

@@ -47,7 +47,7 @@ from compliance.reports.privacy_report import page_subject, privacy_report, rend
 from compliance.reports.renderers import RENDERERS
 from coordinator.database.pages import keep_page, page_says
 from coordinator.database.workspace import Workspace
-from coordinator.views import Views, open_views
+from coordinator.views import RunSummary, Views, open_views
 from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused
 from protocol.study.study import Study
@@ -108,18 +108,22 @@ def next_commands(run_id: str, out: Path) -> tuple[str, str, str]:
     )
 
 
-def finish_sweep(
+def keep_sweep_page(workspace: Workspace, run_ids: Sequence[str]) -> None:
+    """Writes the folder's page about a sweep; the runs are in the sweep's order."""
+    with closing(open_views(workspace.root)) as views:
+        dossier = views.dossier(run_ids[-1])
+        points, withheld = views.utility(run_ids[-1]), views.withheld(run_ids[-1])
+    keep_page(workspace, render_html(run_page(dossier, points, withheld)))
+
+
+def show_sweep(
     workspace: Workspace, studies: Sequence[Study], run_ids: Sequence[str], console: Console
 ) -> dict[str, Any]:
-    """Writes the folder's page about a sweep, prints what it says, and returns it as JSON."""
-    views = open_views(workspace.root)
-    try:
+    """Prints what a sweep's runs say together, and returns it with every run as JSON."""
+    with closing(open_views(workspace.root)) as views:
         dossiers = [views.dossier(run_id) for run_id in run_ids]
         points, withheld = views.utility(run_ids[-1]), views.withheld(run_ids[-1])
         references = views.references()
-    finally:
-        views.close()
-    keep_page(workspace, render_html(run_page(dossiers[-1], points, withheld)))
     found = comparison_json(points, withheld)
     summarise_sweep(points, withheld, workspace, run_ids[-1], console)
     lost = sum(r.figures["auroc"] is None for r in references)
@@ -234,7 +238,7 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
         StoreBroken: it was written with a watermark: the records are not what was logged.
     """
     dossier = _verified_dossier(out, run_id)
-    _write(to, RENDERERS[form](privacy_report(dossier)))
+    write_text(to, RENDERERS[form](privacy_report(dossier)))
     console.print(
         f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
     )
@@ -263,19 +267,27 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
     Raises:
         WorkspaceRefused: no run is finished, or the file cannot be written.
     """
-    views = open_views(out)
-    try:
-        finished = [run for run in views.runs() if run.state == "finished"]
-        points = views.utility(finished[0].run_id) if finished else ()
-        withheld = views.withheld(finished[0].run_id) if finished else ()
-    finally:
-        views.close()
+    newest, points, withheld = newest_utility(out)
     if not points:
-        raise WorkspaceRefused(f"--out {out} holds no finished run: nothing to draw")
-    _write(to, to_svg(utility_against_epsilon(points, withheld)))
-    console.print(
-        f"wrote {to}: {finished[0].study_name}, {counted(len(points), 'point')}", markup=False
-    )
+        raise WorkspaceRefused(f"--out {out} holds no run with an AUROC: nothing to draw")
+    write_text(to, to_svg(utility_against_epsilon(points, withheld)))
+    console.print(f"wrote {to}: {newest.study_name}, {counted(len(points), 'point')}", markup=False)
+
+
+def newest_utility(
+    out: Path,
+) -> tuple[RunSummary, tuple[UtilityPoint, ...], tuple[Withheld, ...]]:
+    """Returns the newest finished run, and the AUROCs of all that ask the same; some withheld.
+
+    Raises:
+        WorkspaceRefused: no run of the folder is finished.
+    """
+    with closing(open_views(out)) as views:
+        finished = [run for run in views.runs() if run.state == "finished"]
+        if not finished:
+            raise WorkspaceRefused(f"--out {out} holds no finished run: nothing to draw")
+        newest = finished[0]
+        return newest, views.utility(newest.run_id), views.withheld(newest.run_id)
 
 
 def open_dashboard(out: Path, port: int, console: Console) -> None:
@@ -316,7 +328,12 @@ def _require_free(port: int) -> None:
             ) from error
 
 
-def _write(to: Path, text: str) -> None:
+def write_text(to: Path, text: str) -> None:
+    """Writes a text to a file that a person named.
+
+    Raises:
+        WorkspaceRefused: it cannot be written.
+    """
     try:
         to.write_text(text, encoding="utf-8", newline="")
     except OSError as error:

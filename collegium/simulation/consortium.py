@@ -155,10 +155,22 @@ def simulated_split_key(study: Study, site: str) -> bytes:
 def simulation_ray() -> Iterator[None]:
     """Starts the simulation's Ray, closed to the machine's other users; ends it with the block."""
     # A task that waits gives its CPU back, and more would start; these it keeps.
-    with own_ray(gpu=True, resources={"coordinator": os.cpu_count() or 1, "exact figures": 1}):
+    resources = {"coordinator": os.cpu_count() or 1, "exact figures": 1}
+    with _sigterm_kept(), own_ray(gpu=True, resources=resources):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _stop)  # Ray's own handler would end us without a word
         yield
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Gives the process its own handler back when the block ends: a notebook goes on after it."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _stop(_signal: int, _frame: object) -> None:

@@ -10,10 +10,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from sqlalchemy import select
 
-from collegium.output.progress import Progress
+from collegium.output.progress import Watch
 from collegium.simulation.consortium import Settings, consortium
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import new_run_id, run_study
@@ -30,25 +29,30 @@ from protocol.study.study import Study
 
 
 def simulate_study(
-    study: Study, folder: Path, out: Path, settings: Settings, console: Console
+    study: Study, folder: Path, out: Path, settings: Settings, watch: Watch
 ) -> dict[str, Any]:
-    """Runs one study in an output folder, new or used; returns the run's JSON.
+    """Runs one study in an output folder, new or used, and writes its page; returns its JSON.
+
+    Args:
+        study: the study.
+        folder: where its document lies; an index file that it names is read from there.
+        out: the output folder.
+        settings: what the simulation is told beside the study.
+        watch: begins to show the run's progress.
 
     Raises:
         FederationError: see the tree; nothing that was finished is lost.
     """
-    from collegium.output.summary import finish_folder, summarise
+    from collegium.output.summary import finish_folder
 
     settings.require_sources(study)
     index = index_beside(study, folder)
     enough = budget_for([study])
-    with simulation_folder(out) as workspace, Progress(console, study) as progress:
+    with simulation_folder(out) as workspace, watch(study, 0, True) as progress:
         progress.say("starting the hospitals")
         with consortium(workspace, study, settings, enough) as hospitals:
             run_id = run_study(hospitals, study, index, new_run_id(), None, progress)
-    result = finish_folder(workspace, run_id)
-    summarise(result, workspace, console)
-    return result
+    return finish_folder(workspace, run_id)
 
 
 @contextmanager

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from collegium.output.progress import Progress
+from collegium.output.progress import Watch, Watching
 from collegium.simulation.consortium import Consortium, Settings, consortium
 from collegium.simulation.pooled_baseline import PooledTrainer
 from collegium.simulation.pricing import budget_for
@@ -54,6 +52,12 @@ class Grid:
     seeds: tuple[int, ...]
     modes: tuple[str, ...] = ()
     splits: bool = False
+
+    @property
+    def warning(self) -> str:
+        """What drawing the split again costs the patients; empty where it costs them nothing."""
+        protected = any(epsilon is not None for epsilon in self.epsilons)
+        return ANEW if self.splits and protected else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +177,10 @@ def plan_jobs(studies: Sequence[Study], grid: Grid) -> list[Job]:
             varied = {NONE: first} | ({POOLED: first} if POOLED in modes else {})
         else:
             varied = by_mode
-        at_epsilon = [(mode, _at(study, epsilon)) for mode, study in varied.items()]
+        studied = [(mode, at_epsilon(study, epsilon)) for mode, study in varied.items()]
         jobs += [
             Job(mode=mode, study=_repeated(study, seed, grid))
-            for (mode, study), seed in itertools.product(at_epsilon, grid.seeds)
+            for (mode, study), seed in itertools.product(studied, grid.seeds)
         ]
     return jobs
 
@@ -218,10 +222,14 @@ def _in_mode(study: Study, mode: str) -> Study:
     return as_local(study) if mode == LOCAL else as_distributed(study)
 
 
-def _at(study: Study, epsilon: float | None) -> Study:
+def at_epsilon(study: Study, epsilon: float | None) -> Study:
     """Returns the study at another epsilon; distributed noise is declared with it.
 
     None is the reference without privacy: the same training without the noise.
+
+    Raises:
+        StudyRefused: shared noise for so small an epsilon would leave nothing to learn.
+        ValueError: the study is without privacy, so no clip and delta go with an epsilon.
     """
     privacy = study.privacy
     if epsilon is None:
@@ -247,23 +255,23 @@ def sweep_studies(
     out: Path,
     grid: Grid,
     settings: Settings,
-    console: Console,
-) -> dict[str, Any]:
-    """Runs a sweep in an output folder; returns every run's JSON and what they say together.
+    watch: Watch,
+) -> list[str]:
+    """Runs a sweep in an output folder and writes its page; returns the names of its runs.
 
     Args:
         documents: the studies and the folders that their documents lie in.
         out: the folder, new or used.
         grid: what is varied.
         settings: what the simulation is told beside the studies.
-        console: for people.
+        watch: begins to show the sweep's progress.
 
     Raises:
         CohortRefused: a split puts more patients into a part than its hospital declares, or
             does not fit otherwise: nothing has begun.
         FederationError: see the tree; nothing that was finished is lost.
     """
-    from collegium.output.summary import finish_sweep
+    from collegium.output.summary import keep_sweep_page
 
     studies = [study for study, _ in documents]
     jobs = plan_jobs(studies, grid)
@@ -275,15 +283,13 @@ def sweep_studies(
     enough = budget_for(runs)
     with (
         simulation_folder(out) as workspace,
-        Progress(console, studies[0], runs=len(jobs), rounds=False) as progress,
+        watch(studies[0], len(jobs), False) as progress,
     ):
         progress.say("starting the hospitals")
         with consortium(workspace, studies[0], settings, enough) as hospitals:
             run_ids = run_all(hospitals, jobs, index, progress)
-    found = finish_sweep(workspace, studies, run_ids, console)
-    if grid.splits and any(epsilon is not None for epsilon in grid.epsilons):
-        console.print(f"  {ANEW}", markup=False, soft_wrap=True)
-    return found
+    keep_sweep_page(workspace, run_ids)
+    return run_ids
 
 
 def require_splits_fit(studies: Sequence[Study], data: Path | None, index: bytes | None) -> None:
@@ -335,7 +341,7 @@ def _one_index(documents: Sequence[tuple[Study, Path]]) -> bytes | None:
 
 
 def run_all(
-    hospitals: Consortium, jobs: Sequence[Job], index: bytes | None, progress: Progress
+    hospitals: Consortium, jobs: Sequence[Job], index: bytes | None, progress: Watching
 ) -> list[str]:
     """Trains side by side; returns the runs' ids in the jobs' order, references left out.
 

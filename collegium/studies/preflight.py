@@ -36,7 +36,7 @@ from pipelines.sources.faults import MAX_TOLD
 from protocol.counted import counted
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
-from protocol.study.study import Study
+from protocol.study.study import BUNDLED, Study
 from silos.operations.budget_words import CHEAPER, too_dear
 from silos.preflight.quality_table import print_quality
 
@@ -138,7 +138,15 @@ def _describe_choice(study: Study, site: str, console: Console) -> None:
         )
 
 
-def check_records(study: Study, folder: Path, data: Path, console: Console) -> dict[str, Any]:
+def finds_records(study: Study, data: Path | None) -> bool:
+    """Whether the records can be read: a folder is given, or they come with scikit-learn."""
+    named = [study.deal.records] if study.deal else [site.records for site in study.sites]
+    return data is not None or all(name == BUNDLED for name in named)
+
+
+def check_records(
+    study: Study, folder: Path, data: Path | None, console: Console
+) -> dict[str, Any]:
     """Shows what every site's records are, checked against the contract as the hospitals would.
 
     Raises:

@@ -4,7 +4,7 @@ Nothing is written, neither into the folder nor beside it: evidence may lie on a
 medium that cannot be written.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from collegium.output.verdict import verdict
+from collegium.verification import own_folder
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
 from compliance.storage.schema_check import schema_faults
@@ -28,8 +29,9 @@ from coordinator.database.store import MIGRATIONS, RoundRow, RunRow, Store, now
 from coordinator.database.workspace import Workspace
 from coordinator.views import find_run
 from protocol.counted import counted
-from protocol.errors import WorkspaceRefused
+from protocol.errors import StoreBroken, WorkspaceRefused
 from silos.config.directory import read_own
+from silos.config.folder import is_hospital
 from silos.config.site_file import site_file_of
 
 
@@ -42,6 +44,36 @@ class _Looked:
     hospitals: tuple[str, ...]
     checkpoints: tuple[int, ...]
     report: str | None
+
+
+def verify(folder: Path, given: AuditInputs, console: Console) -> dict[str, Any]:
+    """Checks a folder of runs or a hospital's own; see ``verify_folder`` and ``own_folder``.
+
+    Raises:
+        MessageRefused: something was given that a hospital's folder cannot be compared with.
+        FederationError: as those two.
+    """
+    if is_hospital(folder):
+        given.require_none(folder)
+        return own_folder.verify_folder(folder, console)
+    return verify_folder(folder, given, console)
+
+
+def require_sound(found: Mapping[str, Any], folder: Path, given: AuditInputs) -> None:
+    """Refuses a folder in which a fault was found.
+
+    Raises:
+        StoreBroken: says how many, and what to do.
+    """
+    if not found["faults"]:
+        return
+    what = f"{folder}, or what was given to compare it with,"
+    number = counted(len(found["faults"]), "fault")
+    first = "Make sure that the key is this log's; then stop" if given.key else "Stop"
+    raise StoreBroken(
+        f"{number}: {folder if given.report is None else what} is not what was logged. {first}, "
+        "and keep a copy"
+    )
 
 
 def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, Any]:

@@ -30,7 +30,14 @@ from compliance.reports.document import (
 from compliance.reports.renderers import render_csv, render_html, render_json
 from protocol.counted import counted
 
-__all__ = ["privacy_report", "render_csv", "render_html", "render_json", "run_page"]
+__all__ = [
+    "headlines",
+    "privacy_report",
+    "render_csv",
+    "render_html",
+    "render_json",
+    "run_page",
+]
 
 SUPPORTS = (
     "This report supports a compliance review; it never certifies. It states what the software "
@@ -86,7 +93,11 @@ def run_page(
         subtitle=dossier.study_purpose,
         banner=sections.banner(dossier),
         sections=(
-            _hero(dossier, _about(dossier, sweep_points)),
+            Section(
+                key="summary",
+                title="In short",
+                blocks=(headlines(dossier), _about(dossier, sweep_points)),
+            ),
             sections.utility_section(sweep_points, withheld),
             sections.fairness_section(dossier),
             sections.budget_section(dossier),
@@ -313,7 +324,8 @@ def _what_rests_on_it(dossier: Dossier) -> str:
     )
 
 
-def _hero(dossier: Dossier, about: Paragraph) -> Section:
+def headlines(dossier: Dossier) -> Highlights:
+    """Returns the figures that a reader takes away from a run."""
     epsilons = [e for s in dossier.sites if (e := site_claim(s)) is not None]
     delta = max((s.privacy.delta or 0.0 for s in dossier.sites), default=0.0)
     claimed = dossier.protected and bool(epsilons)
@@ -333,7 +345,7 @@ def _hero(dossier: Dossier, about: Paragraph) -> Section:
         exact = Highlight(label="AUROC, exact", value=dossier.exact_auroc, form=Form.RATIO,
                           note="simulation only")  # fmt: skip
         items.insert(0, exact)
-    return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)), about))
+    return Highlights(items=tuple(items))
 
 
 def _claim_note(dossier: Dossier, delta: float) -> str:

@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -32,6 +32,7 @@ from compliance.reports.document import (
     Highlights,
     Paragraph,
     Section,
+    Statement,
     Table,
     section_tables,
 )
@@ -56,6 +57,21 @@ _FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
 def render_html(document: Document) -> str:
     """Returns one self-contained page, for screens light and dark, and for paper."""
+    return _rendered("document", document=document)
+
+
+def render_fragment(
+    statements: Sequence[Statement], blocks: Sequence[Block], *, title: str = ""
+) -> str:
+    """Returns statements and blocks as HTML to stand inside another page, such as a notebook.
+
+    It takes the page's colours and needs no other file, no script and no network. Its rules
+    of style are about its own parts only.
+    """
+    return _rendered("fragment", title=title, statements=statements, blocks=blocks)
+
+
+def _rendered(name: str, **parts: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -64,14 +80,14 @@ def render_html(document: Document) -> str:
         lstrip_blocks=True,
     )
     environment.filters["is_numeric"] = _is_numeric
-    environment.globals["show"] = show
-    style = (_TEMPLATES / "document.css").read_text(encoding="utf-8")
-    return environment.get_template("document.html").render(
-        document=document,
-        style=Markup(style),  # noqa: S704 -- our own file
-        kind_of=lambda block: type(block).__name__.lower(),
-        drawing=lambda figure: Markup(figure.svg),  # noqa: S704 -- drawn by charts.to_svg
-    )
+    environment.globals |= {
+        "show": show,
+        "kind_of": lambda block: type(block).__name__.lower(),
+        "drawing": lambda figure: Markup(figure.svg),  # noqa: S704 -- drawn by charts.to_svg
+    }
+    style = (_TEMPLATES / f"{name}.css").read_text(encoding="utf-8")
+    page = environment.get_template(f"{name}.html")
+    return page.render(style=Markup(style), **parts)  # noqa: S704 -- our own file
 
 
 def render_json(document: Document) -> str:
