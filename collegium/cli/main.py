@@ -519,7 +519,7 @@ def study_copy(
     name: Annotated[str, typer.Argument(metavar="NAME", help="heart-disease or breast-cancer.")],
     to: Annotated[Path, typer.Option("--to", help="The new folder to write.")],
 ) -> None:
-    """Writes a bundled study with its records to a new folder, to be changed there."""
+    """Writes a bundled study to a new folder. Its records go with it, to be changed there."""
     from collegium.studies.bundled import bundled_study
 
     bundled = bundled_study(name)
