@@ -37,7 +37,7 @@ from coordinator.database.store import (
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.conduct import conduct_from
 from coordinator.rounds.evaluation import risks_from
-from coordinator.runs.progress import RunProgress, read_progress
+from coordinator.runs.monitoring.progress import RunProgress, read_progress
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study

@@ -20,7 +20,7 @@ from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.membership.authority import Authority, utc_now
 from coordinator.membership.directory import make_home, open_members
-from coordinator.runs.network_run import RunTimeouts
+from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
 from coordinator.views import RunSummary, open_views
 from pipelines.sources.csv_table import AS_DECLARED, CsvDialect

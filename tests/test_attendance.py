@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from collegium.cli.coordinator_service import duration
-from coordinator.runs.attendance import GONE_SECONDS, Attendance
-from coordinator.runs.progress import (
+from coordinator.runs.monitoring.attendance import GONE_SECONDS, Attendance
+from coordinator.runs.monitoring.progress import (
     RoundClock,
     RunProgress,
     forget_progress,

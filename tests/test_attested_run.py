@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from coordinator.runs.network_run import RunTimeouts
+from coordinator.runs.resources import RunTimeouts
 from protocol.errors import WorkspaceRefused
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.study.study_file import read_study

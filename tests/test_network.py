@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.membership.directory import open_members
 from coordinator.runs.admin_socket import ask, controlling
-from coordinator.runs.network_run import RunTimeouts
+from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
 from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import PolicyRefused

@@ -22,7 +22,7 @@ from protocol.transport.privacy_summary import (
 )
 from silos.rounds.silo import Silo
 from tests.federation import Federation
-from tests.network import Network
+from tests.network import QUICK, Network
 from tests.studies import changed, small_study
 
 KEY = SigningKey.from_bytes(bytes(32))
@@ -159,8 +159,7 @@ def test_a_hospital_that_signs_other_noise_is_left_out_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(Silo, "_summary", lying(Silo._summary))
-    monkeypatch.setattr("coordinator.runs.network_run._GRACE_SECONDS", 0.5)
-    network = Network(tmp_path, small_study())
+    network = Network(tmp_path, small_study(), pace=replace(QUICK, grace=0.5))
     with network.serving(), caplog.at_level(logging.WARNING):
         network.start_sites()
         row = network.row(network.run())

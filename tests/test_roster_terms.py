@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.membership.rosters import Rosters
-from coordinator.runs.network_run import RunTimeouts
+from coordinator.runs.resources import RunTimeouts
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import (
     MAX_ROSTER_LIFE,

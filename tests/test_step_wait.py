@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.runs.step_wait import StepWait, Waits
+from coordinator.runs.monitoring.step_wait import StepWait, Waits
 
 
 class Clock:

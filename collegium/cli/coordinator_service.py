@@ -57,12 +57,12 @@ def start(
 ) -> None:
     """Serves the hospitals until stopped. It takes up the runs that were under way."""
     from coordinator.runs.admin_socket import controlling
-    from coordinator.runs.network_run import RunTimeouts
+    from coordinator.runs.resources import RunTimeouts
     from coordinator.runs.service import Service
 
     _log_to_stderr()
-    pace = RunTimeouts(joining=join_seconds, step=step_seconds, patience=3600 * patience_hours)
-    service = Service(home, pace)
+    patience = 3600 * patience_hours
+    service = Service(home, RunTimeouts(joining=join_seconds, step=step_seconds, patience=patience))
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

@@ -105,7 +105,7 @@ class Mailbox:
         numbers: Mapping[int, str],
         timeout: float,
         stop: threading.Event,
-        idle: Callable[[], None] = lambda: None,
+        idle: Callable[[], object] = lambda: None,
     ) -> Iterator[tuple[str, Answer]]:
         """Yields (site, answer) as they come in, for ``timeout`` seconds; then withdraws the rest.
 

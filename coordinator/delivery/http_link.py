@@ -36,7 +36,7 @@ class HttpLink:
         joined: Callable[[], frozenset[str]],
         max_vector: int,
         stop: threading.Event,
-        idle: Callable[[], None] = lambda: None,
+        idle: Callable[[], object] = lambda: None,
     ) -> None:
         self._mailbox, self._blobs = mailbox, blobs
         self._joined, self._max_vector, self._stop = joined, max_vector, stop

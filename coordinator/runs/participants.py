@@ -23,6 +23,7 @@ class RunParticipants:
         self._summaries: dict[str, Summary] = {}
         self._models: dict[str, str] = {}
         self._evidence: dict[str, MachineEvidence] = {}
+        self._unfit: dict[str, str] = {}
         self._chosen: str | None = None
 
     def remember(self, words: Mapping[str, SignedSummary]) -> None:
@@ -47,6 +48,17 @@ class RunParticipants:
             self._models[site] = model
             if evidence is not None:
                 self._evidence[site] = evidence
+
+    def refuse(self, site: str, why: str) -> bool:
+        """Takes note that a hospital's signed summary was not taken.
+
+        Returns:
+            Whether that is new: a hospital is asked again and again.
+        """
+        with self._lock:
+            before = self._unfit.get(site)
+            self._unfit[site] = why
+            return before != why
 
     def choose(self) -> str | None:
         """Returns the first model that most stand by, for good; None while nobody has joined."""
@@ -84,6 +96,12 @@ class RunParticipants:
         """What hospitals have shown of their machines, by site."""
         with self._lock:
             return dict(self._evidence)
+
+    @property
+    def unfit(self) -> frozenset[str]:
+        """The sites that have promised something else than the study fixes."""
+        with self._lock:
+            return frozenset(self._unfit)
 
     @property
     def summaries(self) -> Mapping[str, Summary]:

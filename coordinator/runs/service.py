@@ -29,7 +29,8 @@ from coordinator.http.metrics import Metrics
 from coordinator.http.protocol_limits import gate_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.members import Members
-from coordinator.runs.network_run import NetworkRun, RunTimeouts, failure_of, status_of
+from coordinator.runs.network_run import NetworkRun, failure_of, status_of
+from coordinator.runs.resources import RunResources, RunTimeouts
 from protocol.encoding import parse_canonical
 from protocol.errors import FederationError, PolicyRefused, StoreBroken
 from protocol.identity.machine_evidence import MachineEvidence
@@ -46,7 +47,11 @@ class Service:
         WorkspaceRefused: no coordinator lives in the folder.
     """
 
-    def __init__(self, home: Path, pace: RunTimeouts = RunTimeouts()) -> None:  # noqa: B008  (frozen)
+    def __init__(
+        self,
+        home: Path,
+        timeouts: RunTimeouts = RunTimeouts(),  # noqa: B008  (frozen)
+    ) -> None:
         self._workspace = Workspace.open(home)
         self._authority = Authority.open(home)
         if self._authority.renew_server():
@@ -55,14 +60,20 @@ class Service:
         self._key = self._workspace.signing_key()
         members = Members(self._store, self._authority, self._key)
         members.record_own_certificates()
-        self._pace = pace
-        self._mailbox, self._metrics = Mailbox(), Metrics()
-        self._blobs = BlobStore(home / "blobs")
+        mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
+        self._metrics = Metrics()
         self._office = MembersOffice(self._store, members, self._key, evidence=self._shown)
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
-        self.server = Server(
-            self._office, self._mailbox, self._blobs, self._metrics, self._pool, self._key
+        self._resources = RunResources(
+            workspace=self._workspace,
+            store=self._store,
+            mailbox=mailbox,
+            blobs=blobs,
+            metrics=self._metrics,
+            timeouts=timeouts,
+            last_seen=lambda: dict(self._office.last_seen),
         )
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
+        self.server = Server(self._office, mailbox, blobs, self._metrics, self._pool, self._key)
         self._enrolments = EnrolmentServer(members.enrol, self._metrics, self._pool)
         self._is_invited = members.is_anybody_invited
         self._rosters = members.rosters
@@ -132,19 +143,7 @@ class Service:
         return [run_id for run_id, *_ in found]
 
     def _go(self, run_id: str, study: Study, roster: Roster, *, test_noise: bool) -> None:
-        run = NetworkRun(
-            run_id,
-            study,
-            roster,
-            self._workspace,
-            self._store,
-            self._mailbox,
-            self._blobs,
-            self._metrics,
-            self._pace,
-            test_noise=test_noise,
-            last_seen=lambda: dict(self._office.last_seen),
-        )
+        run = NetworkRun(run_id, study, roster, self._resources, test_noise=test_noise)
         thread = threading.Thread(target=self._carry, args=(run,), name=f"run {run_id}")
         with self._lock:
             self._runs[run_id], self._threads[run_id] = run, thread
@@ -174,7 +173,8 @@ class Service:
             run = self._runs.get(run_id)
         if run is None:
             raise PolicyRefused(f"run {run_id} is not at work: collegium coordinator status")
-        ways = {"pause": run.pause, "resume": run.resume, "stop": run.stop}
+        control = run.control
+        ways = {"pause": control.pause, "resume": control.resume, "stop": control.stop}
         if what not in ways:
             raise PolicyRefused(f"a run is steered by {', '.join(ways)}, not {what!r}")
         ways[what]()
@@ -183,7 +183,7 @@ class Service:
     def _shown(self, run_id: str) -> Mapping[str, MachineEvidence] | None:
         with self._lock:
             run = self._runs.get(run_id)
-        return None if run is None else run.evidence
+        return None if run is None else run.participants.evidence
 
     def status(self) -> Mapping[str, Any]:
         """Returns what the service does now."""
@@ -263,7 +263,7 @@ class Service:
         with self._lock:
             runs, threads = list(self._runs.values()), list(self._threads.values())
         for run in runs:
-            run.suspend()
+            run.control.suspend()
         for thread in threads:
             thread.join(30)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from coordinator.runs.network_run import RunTimeouts
+from coordinator.runs.resources import RunTimeouts
 from protocol.study.study import Study
 from silos.rounds.silo import MakeTrainer
 from tests.chaos.stage import LOCAL, PATIENT, Stage

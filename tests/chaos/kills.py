@@ -176,13 +176,14 @@ _RUN, _RECORD_OF_RUN = (
     "coordinator.runs.network_run:NetworkRun",
     "coordinator.rounds.run_records:RunRecord",
 )
+_FIRST_MODEL = "coordinator.runs.join_phase:JoinPhase.first_model"
 _KEEP_SNAPSHOT = "coordinator.database.workspace:Workspace.keep_snapshot"
 _FORGET = "coordinator.rounds.training:Runner._forget"
 
 COORDINATOR = (
     _coordinator("run recorded, nobody asked", Point(target=f"{_RECORD_OF_RUN}.begin", after=True)),
     _coordinator("one hospital has joined", Point(target=f"{_RECORD_OF_RUN}.keep", after=True)),
-    _coordinator("first model fetched", Point(target=f"{_RUN}._initial_model", after=True)),
+    _coordinator("first model fetched", Point(target=_FIRST_MODEL, after=True)),
     _coordinator("round 1 opened", Point(target=f"{_BOOK}.open", after=True)),
     *_at_each_step_of_the_coordinator(),
     _coordinator(

@@ -13,7 +13,7 @@ from random import Random
 
 import silos.network.client
 import silos.network.supervisor
-from coordinator.runs.network_run import RunTimeouts
+from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
 from tests.chaos import witness
 from tests.chaos.points import Act, Point, arm, die

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.runs.network_run import RunTimeouts
+from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

@@ -33,6 +33,7 @@ class StepWait:
         run_id: the run, for the log.
         clock: seconds that only rise.
         wall: the time that people are told, in seconds.
+        changed: called when the step begins to wait, and at each answer while it waits.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class StepWait:
         run_id: str,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._run_id, self._clock, self._wall = run_id, clock, wall
+        self._run_id, self._clock, self._wall, self._changed = run_id, clock, wall, changed
         self._left: set[str] = set()
         self._asked = 0
         self._began = self._until = self._latest = self._late = 0.0
@@ -70,6 +72,7 @@ class StepWait:
         if site in self.now.sites:
             log.info("run %s: %s has answered", self._run_id, site)
         self.now = self._waits() if self._left else None
+        self._changed()
 
     def look(self) -> bool:
         """Returns whether the step has begun to wait just now; logs it."""
@@ -83,6 +86,7 @@ class StepWait:
             self._clock() - self._began,
             self._until - self._clock(),
         )
+        self._changed()
         return True
 
     def end(self, least: int) -> frozenset[str]:

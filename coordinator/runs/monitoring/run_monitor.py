@@ -1,0 +1,142 @@
+"""Where one run is: its round, who is there, for whom or what it waits; told to its readers."""
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from coordinator.database.store import utc
+from coordinator.runs.monitoring.attendance import Attendance
+from coordinator.runs.monitoring.progress import (
+    RoundClock,
+    RunProgress,
+    forget_progress,
+    write_progress,
+)
+from coordinator.runs.monitoring.step_wait import StepWait, words
+from coordinator.runs.participants import RunParticipants
+from protocol.study.study import Study
+
+log = logging.getLogger("collegium.coordinator")
+
+#: How it is told of a hospital whose signed summary was not taken; the log says more.
+_WHY_UNFIT = "signed another privacy than the study fixes"
+
+
+class RunMonitor:
+    """Follows one run; the run's thread changes it, any thread may read it.
+
+    Args:
+        run_id, study: which run.
+        participants: who has joined it.
+        attendance: who is there now.
+        is_paused: whether the run waits before its next round.
+        folder: where ``progress`` is left for its readers.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        study: Study,
+        *,
+        participants: RunParticipants,
+        attendance: Attendance,
+        is_paused: Callable[[], bool],
+        folder: Path,
+    ) -> None:
+        self._run_id, self._study, self._folder = run_id, study, folder
+        self._participants, self._attendance = participants, attendance
+        self._is_paused = is_paused
+        #: How many hospitals a round needs.
+        self.least = max(study.threshold, study.aggregation.min_cohort)
+        #: Why the run waits before its next round, in words; empty while it does not.
+        self.blocked_reason = ""
+        #: The step that is under way.
+        self.step = StepWait(run_id, changed=self.tell)
+        self._round, self._clock = 1, RoundClock()
+        self._progress_at = time.monotonic()
+
+    @property
+    def silent(self) -> dict[str, float]:
+        """The sites that have joined and are not there now, and when they were last heard of."""
+        return self._attendance.silent(self._participants.joined)
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether as many hospitals are there as a round needs."""
+        return len(self._participants.joined) - len(self.silent) >= self.least
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since the run began or a round was finished."""
+        return time.monotonic() - self._progress_at
+
+    def absent(self) -> dict[str, str]:
+        """Returns who is not asked now, and why."""
+        missing = set(self._study.site_names) - self._participants.joined
+        unfit = self._participants.unfit
+        absent = {site: _WHY_UNFIT if site in unfit else "has not joined" for site in missing}
+        return absent | {
+            site: f"not heard of since {utc(at)}" if at else "not heard of"
+            for site, at in self.silent.items()
+        }
+
+    def round_begins(self, number: int) -> None:
+        """Takes note that a round is tried; ``number`` counts from 0."""
+        self._round = number + 1
+
+    def round_finished(self, number: int) -> None:
+        """Takes note that a round was committed; ``number`` counts from 0."""
+        self._progress_at = time.monotonic()
+        self._round = number + 2  # the next one, counted from 1
+        self._clock.round_ended()
+        self.tell()
+
+    def step_begins(self, sites: Collection[str], limit: float) -> None:
+        """Takes note that a step of a round asks some sites, for ``limit`` seconds at most."""
+        asked = self._participants.joined.intersection(sites)
+        self.step.begin(asked, limit, self._clock.seconds_left(1))
+
+    def step_ends(self) -> None:
+        """Takes note that a step has ended: nobody waits a second time for who was silent."""
+        self._attendance.missed(self.step.end(self.least))
+
+    @property
+    def progress(self) -> RunProgress:
+        """How far the run is."""
+        rounds, waits = self._study.training.rounds, self.step.now
+        state = self._state
+        asked = dict.fromkeys(waits.sites, utc(waits.since)) if waits else {}
+        until = utc(waits.until) if waits else ""
+        left = self._clock.seconds_left(rounds + 2 - self._round) if state == "running" else None
+        return RunProgress(
+            state=state,
+            round=self._round,
+            rounds=rounds,
+            waits_for=words(asked, until) if asked else self.blocked_reason,
+            silent={s: utc(at) if at else "" for s, at in self.silent.items() if s not in asked},
+            asked=asked,
+            until=until,
+            seconds_left=left,
+        )
+
+    @property
+    def _state(self) -> str:
+        if self.step.now:
+            return "waiting"
+        if self._is_paused():  # the present round is ended first
+            return "paused"
+        if self.blocked_reason:
+            return "waiting"
+        return "joining" if len(self._participants.joined) < self.least else "running"
+
+    def tell(self) -> None:
+        """Leaves a look at the run for its readers."""
+        try:
+            write_progress(self._folder, self._run_id, self.progress)
+        except OSError as error:  # a full disk stops what must be kept, not what is only told
+            log.warning("run %s: its progress is not told: %s", self._run_id, error.strerror)
+
+    def forget(self) -> None:
+        """Removes what was told: the run has ended."""
+        forget_progress(self._folder, self._run_id)
