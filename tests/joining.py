@@ -6,7 +6,6 @@ from pathlib import Path
 from protocol.identity.roster import Member, SigningKey
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import Summary, open_summary
-from silos.config.site_file import site_file_of, source_path
 from silos.config.study_authorization import Consent
 from silos.database.database import open_hospital
 from silos.operations.site import approve
@@ -19,7 +18,7 @@ from tests.rosters import COORDINATOR_KEY, roster_with
 
 def joined(home: Path, text: str, run: str = "run-1") -> Summary:
     """What a real hospital signs when it joins a run of a study that it approved."""
-    study, site = read_study(text), site_file_of(home)
+    study = read_study(text)
     (home.parent / "study.yaml").write_text(text)
     approve(home, home.parent / "study.yaml", by=OFFICER, reason="", runs=9)
     with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
@@ -40,9 +39,6 @@ def joined(home: Path, text: str, run: str = "run-1") -> Summary:
                 coordinator_public=COORDINATOR_KEY.public,
                 data=None,
                 index_file=None,
-                source=source_path(site, home),
-                dialect=site.dialect,
-                stated=site.stated,
             )
         )
         return open_summary(signed, roster.key_of("east"))

@@ -29,6 +29,7 @@ from protocol.identity.roster import CoordinatorIdentity, SigningKey, sign_roste
 from protocol.study.study import Study
 from silos.config.attestation import AttestationPolicy, machine_evidence
 from silos.config.credentials import Credentials
+from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase, open_hospital
 from silos.database.database import utc_now as utc_text
 from silos.database.trusted_rosters import TrustedRosters
@@ -65,7 +66,8 @@ class Site:
     make_trainer: MakeTrainer = LinearTrainer
     wait_seconds: int = 2
     dialect: CsvDialect = AS_DECLARED
-    consent: Callable[[Path, SiteDatabase], Callable[[Study], int]] | None = None
+    consent: Callable[[Path, SiteDatabase], Callable[[Study], StudyTerms]] | None = None
+    maintenance_seconds: float = 60.0
     attestation: AttestationPolicy | None = None
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     supervisor: Supervisor | None = None
@@ -85,7 +87,7 @@ class Site:
     def start(self) -> None:
         """Starts a supervisor over the home as it lies there, as a restarted process would."""
         hospital = self.open()
-        consent = None if self.consent is None else self.consent(self.home, hospital)
+        consent = self._terms if self.consent is None else self.consent(self.home, hospital)
         silo = Silo(
             self.name,
             self.home,
@@ -104,11 +106,9 @@ class Site:
             coordinator_public=credentials.coordinator.key,
             url=self.url,
             settings=Settings(
-                source=self.source,
-                dialect=lambda: self.dialect,
                 fixed_noise=self.fixed_noise,
                 wait_seconds=self.wait_seconds,
-                attestation=lambda: self.attestation,
+                maintenance_seconds=self.maintenance_seconds,
                 evidence=self.evidence,
                 clock=lambda: NOW,
             ),
@@ -116,6 +116,11 @@ class Site:
         )
         self.thread = threading.Thread(target=self._run, name=f"silo {self.name}", daemon=True)
         self.thread.start()
+
+    def _terms(self, _study: Study) -> StudyTerms:
+        return StudyTerms(
+            runs=None, source=self.source, dialect=self.dialect, attestation=self.attestation
+        )
 
     def _run(self) -> None:
         try:

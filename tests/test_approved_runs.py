@@ -173,7 +173,6 @@ def runs_joined(home: Path, most: int = 50) -> int:
             invitation = Invitation(
                 run_id=f"run-{number}", study=study, roster=roster_with(members),
                 coordinator_public=COORDINATOR_KEY.public, data=None, index_file=None,
-                source=home / "east.csv",
             )  # fmt: skip
             try:
                 silo.join(invitation)

@@ -17,11 +17,11 @@ from protocol.identity.roster import SigningKey
 from protocol.transport.enrolment import EnrolmentInvitation, request_enrolment, to_bytes
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
+from silos.config.directory import opened
 from silos.database.database import open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.network.enrolment import enrol
 from silos.operations.roster import line_of, numbers_in, sign
-from silos.operations.site import opened
 from tests.consortium_home import csr
 from tests.hospital_home import make_east
 from tests.proxy import Proxy

@@ -150,11 +150,16 @@ def test_a_refusal_crosses_the_border_as_its_class_only(tmp_path: Path) -> None:
 
 
 def test_a_real_silo_refuses_fixed_noise_and_studies_without_privacy(tmp_path: Path) -> None:
+    from silos.config.study_authorization import StudyTerms
     from silos.rounds.silo import Silo
 
     federation = Federation(tmp_path, small_study(), fixed_noise=1)
     real = Silo(
-        "east", tmp_path / "real", LinearTrainer, simulated=False, consent=lambda _study: None
+        "east",
+        tmp_path / "real",
+        LinearTrainer,
+        simulated=False,
+        consent=lambda _study: StudyTerms(runs=1, source=None),
     )
     real.grant(20.0, 1e-3)
     with pytest.raises(PolicyRefused, match="fixed test noise protects nobody"):

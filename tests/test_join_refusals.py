@@ -19,6 +19,7 @@ from protocol.study.study import Study
 from protocol.transport.requests import Answer, Delivery
 from protocol.transport.run_announcement import RunNotice, sign_notice
 from protocol.transport.steps import JOIN_REFUSED
+from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRuns, RunState
 from tests.network import Network, Site, rosters_now
@@ -43,11 +44,11 @@ class Refusing:
 
     kind: type[Exception] | None = None
 
-    def __call__(self, _home: Path, _hospital: SiteDatabase) -> Callable[[Study], int]:
-        def consent(_study: Study) -> int:
+    def __call__(self, home: Path, _hospital: SiteDatabase) -> Callable[[Study], StudyTerms]:
+        def consent(_study: Study) -> StudyTerms:
             if self.kind is not None:
                 raise self.kind(REASON)
-            return 1000
+            return StudyTerms(runs=1000, source=home.parent / "data" / f"{home.name}.csv")
 
         return consent
 

@@ -13,10 +13,9 @@ import pytest
 
 from collegium.cli import main as cli
 from protocol.identity.fingerprints import spoken
-from silos.config.directory import alone
+from silos.config.directory import alone, opened
 from silos.database.database import open_hospital
 from silos.database.identity_keys import IdentityKeys
-from silos.operations.site import opened
 from tests.bookings import reserve, send
 from tests.hospital_home import OFFICER, make_east
 from tests.sites import SITE

@@ -22,10 +22,9 @@ from protocol.identity.machine_evidence import (
 from protocol.identity.roster import Member
 from protocol.transport.run_announcement import Joined, RunNotice, parse_joined
 from silos.config.attestation import AttestationPolicy, MachineCheck
-from silos.config.attestation.kernel import INTERFACE, OWN
+from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, OWN
 from silos.config.attestation.policy import GROUP, find_verifier
 from silos.config.site_file import Policy, read_site_file
-from silos.operations.attestation import CERTIFICATES
 from tests.tee import CHALLENGE, IMAGE, NOW, Snp, TdxMachine, ark_certificate, pinned, sgx_root
 
 MEMBERS = {

@@ -18,6 +18,7 @@ from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.fixed_point import decode_counts
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
+from silos.config.study_authorization import StudyTerms
 from silos.rounds.silo import Silo
 from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation, LinearTrainer
@@ -276,7 +277,11 @@ def test_a_real_hospital_refuses_records_that_stand_in_for_hospitals(tmp_path: P
         "split: {",
     )
     real = Silo(
-        "east", tmp_path / "real", LinearTrainer, simulated=False, consent=lambda _study: None
+        "east",
+        tmp_path / "real",
+        LinearTrainer,
+        simulated=False,
+        consent=lambda _study: StudyTerms(runs=1, source=None),
     )
     real.grant(20.0, 1e-3)
     with pytest.raises(FederationError, match="stand in for hospitals"):

@@ -22,6 +22,7 @@ from silos.config.patient_statement import (
     stays_on_one_side,
 )
 from silos.config.site_file import site_file_of
+from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase, open_hospital, read_hospital
 from silos.database.patient_sides import remember_sides, require_same_sides
 from silos.database.tables import PatientSideRow
@@ -270,15 +271,15 @@ def test_a_hospital_that_states_nothing_refuses_rows_as_patients(tmp_path: Path)
 def test_the_trainer_is_refused_rows_even_where_nobody_asked_the_site_file(plain: Path) -> None:
     with closing(open_hospital(plain / "hospital.db", site="east")) as opened:
         silo = Silo(
-            "east", plain, LinearTrainer, simulated=False, hospital=opened, consent=lambda _s: 9
-        )
+            "east", plain, LinearTrainer, simulated=False, hospital=opened,
+            consent=lambda _study: StudyTerms(runs=9, source=plain / "east.csv"),
+        )  # fmt: skip
         keys = {site: SigningKey.generate().public.hex() for site in BY_ROW.site_names}
         keys["east"] = silo.member.public_key
         members = tuple(Member(site=site, public_key=key) for site, key in sorted(keys.items()))
         invitation = Invitation(
             run_id="run-1", study=BY_ROW, roster=roster_with(members),
             coordinator_public=COORDINATOR_KEY.public, data=None, index_file=None,
-            source=plain / "east.csv",
         )  # fmt: skip
         with pytest.raises(PolicyRefused, match="takes every row as one patient"):
             silo.join(invitation)

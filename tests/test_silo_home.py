@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.errors import SiteFileRefused, WorkspaceRefused
-from silos.config.directory import open_own, read_own
+from silos.config.directory import open_own, opened, read_own
 from silos.config.site_file import site_file_of
 from silos.config.site_template import site_template
-from silos.operations.site import make_home, opened
+from silos.operations.site import make_home
 
 if TYPE_CHECKING:
     from tests.postgres import Server

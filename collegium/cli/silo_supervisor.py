@@ -1,26 +1,16 @@
 """``collegium silo enrol|start|stop``: the hospital's line to the consortium."""
 
-import json
-import logging
-import os
 import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from collegium.output.console import ask, emit, say
-from protocol.errors import PolicyRefused, WorkspaceRefused
 
 app = typer.Typer()
 Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
-_LOG_BYTES = 10 << 20
 
 
 @app.command()
@@ -39,6 +29,8 @@ def enrol(
     from protocol.identity.consortium_root import coordinator_of
     from protocol.identity.fingerprints import spoken
     from silos.config.credentials import read_invitation
+    from silos.config.directory import opened
+    from silos.database.identity_keys import IdentityKeys
     from silos.network.enrolment import enrol as accept
 
     read = read_invitation(invitation)
@@ -50,9 +42,9 @@ def enrol(
         "coordinator's signing key, too",
     )
     compared = root or ask("type the root's fingerprint as you heard it; nothing was sent yet")
-    with _hospital(home) as hospital:
+    with opened(home) as (_, hospital):
         credentials = accept(home, hospital, read, root=compared)
-        public = _public_key(hospital)
+        public = IdentityKeys(hospital).own.public.hex()
     said = {
         "site": read.site,
         "root": coordinator.root,
@@ -79,54 +71,12 @@ def start(
     ] = False,
 ) -> None:
     """Takes part in the studies approved here, until stopped."""
-    from silos.config.coordinator_identity import require_coordinator
-    from silos.config.credentials import Credentials
-    from silos.config.directory import alone
-    from silos.config.site_file import source_path
-    from silos.config.study_authorization import Consent
-    from silos.isolation.confinement import leave_no_core
-    from silos.isolation.remote_trainer import RemoteTrainer, machine_of
-    from silos.network.supervisor import Settings, Supervisor
-    from silos.operations.attestation import own_evidence
-    from silos.rounds.silo import Silo
+    from silos.network.process import hospital_process
 
-    leave_no_core()
-    with alone(home), _hospital(home) as hospital:
-        if test_noise and not hospital.simulated:
-            raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
-        _log_at_home(home / "silo.log")
-        consent = Consent(home, hospital)
-        site = consent.site_file()
-        if site.coordinator is None:
-            raise PolicyRefused("site.yaml: coordinator is missing: write its address there")
-        silo = Silo(
-            hospital.site,
-            home,
-            partial(RemoteTrainer, machine_of(home, site.resources)),
-            simulated=hospital.simulated,
-            hospital=hospital,
-            consent=consent,
-        )
-        credentials = Credentials(home / "tls", hospital.site)
-        supervisor = Supervisor(
-            home,
-            hospital,
-            silo,
-            credentials,
-            coordinator_public=require_coordinator(credentials.coordinator, hospital).key,
-            url=site.coordinator,
-            settings=Settings(
-                source=source_path(site, home),
-                dialect=lambda: consent.site_file().dialect,
-                stated=lambda: consent.site_file().stated,
-                fixed_noise=test_noise,
-                attestation=lambda: consent.site_file().policy.attestation,
-                evidence=partial(own_evidence, home),
-            ),
-        )
+    with hospital_process(home, test_noise=test_noise) as supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: supervisor.interrupt())
-        say(f"started    {hospital.site}, asking {site.coordinator}; its log: {home}/silo.log")
+        say(f"started    {supervisor.site}, asking {supervisor.url}; its log: {home}/silo.log")
         supervisor.run()
     say("stopped")
 
@@ -134,45 +84,9 @@ def start(
 @app.command()
 def stop(home: Home) -> None:
     """Ends the supervisor of this hospital: the kill switch. What was sent stays paid."""
-    from silos.config.directory import is_at_work
+    from silos.network.process import end_process
 
-    status = home / "status.json"
-    try:
-        number = int(json.loads(status.read_text(encoding="utf-8"))["pid"])
-    except (OSError, ValueError, KeyError, TypeError):
-        number = 0
-    if not number or not is_at_work(home):
+    if end_process(home):
+        say("stopped    the supervisor has ended; collegium silo start begins again")
+    else:
         say("stopped    no supervisor is at work here")
-        return
-    os.kill(number, signal.SIGTERM)
-    end = time.monotonic() + 60
-    while is_at_work(home):
-        if time.monotonic() > end:
-            raise WorkspaceRefused(f"the supervisor (process {number}) does not end: kill it")
-        time.sleep(0.1)
-    say("stopped    the supervisor has ended; collegium silo start begins again")
-
-
-@contextmanager
-def _hospital(home: Path) -> Iterator[Any]:
-    """Yields the hospital that lives in the home."""
-    from silos.operations.site import opened
-
-    with opened(home) as (_, hospital):
-        yield hospital
-
-
-def _public_key(hospital: Any) -> str:
-    from protocol.identity.roster import SigningKey
-
-    return SigningKey.from_bytes(hospital.identity_key).public.hex()
-
-
-def _log_at_home(path: Path) -> None:
-    form = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    logger = logging.getLogger("collegium.silo")
-    logger.setLevel(logging.INFO)
-    kept = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=5, encoding="utf-8")
-    for handler in (kept, logging.StreamHandler()):
-        handler.setFormatter(form)
-        logger.addHandler(handler)

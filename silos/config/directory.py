@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from protocol.errors import WorkspaceRefused
+from protocol.errors import SiteFileRefused, WorkspaceRefused
 from silos.config.site_file import SiteFile, site_file_of
 from silos.database.database import SiteDatabase, open_hospital, read_hospital
 
@@ -61,6 +61,35 @@ def reading(home: Path) -> Iterator[tuple[SiteFile, SiteDatabase]]:
         yield site, hospital
     finally:
         hospital.close()
+
+
+@contextmanager
+def opened(home: Path) -> Iterator[tuple[SiteFile, SiteDatabase]]:
+    """Yields a home's site file and open database.
+
+    Raises:
+        SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be used; says why.
+    """
+    site = site_file_of(home)
+    hospital = open_own(home, site)
+    try:
+        require_own(site, hospital)
+        yield site, hospital
+    finally:
+        hospital.close()
+
+
+def require_own(site: SiteFile, hospital: SiteDatabase) -> None:
+    """Refuses a site file that names another hospital than the database beside it.
+
+    Raises:
+        SiteFileRefused: says both names.
+    """
+    if site.name != hospital.site:
+        raise SiteFileRefused(
+            f"the site file names {site.name}, the database beside it is of {hospital.site}: "
+            "mend name"
+        )
 
 
 @contextmanager

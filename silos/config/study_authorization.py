@@ -11,14 +11,23 @@ A study may run here when all of this holds at that moment:
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from protocol.errors import PolicyRefused, SiteFileRefused
+from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
+from protocol.errors import PolicyRefused
 from protocol.study.study import Study
-from silos.config.patient_statement import STATE_IT, missing_statement
+from silos.config.attestation import AttestationPolicy
+from silos.config.directory import require_own
+from silos.config.patient_statement import (
+    NOTHING_STATED,
+    STATE_IT,
+    PatientStatement,
+    missing_statement,
+)
 from silos.config.policy import Refusal, open_at, refusals
-from silos.config.site_file import SiteFile, site_file_of
+from silos.config.site_file import SiteFile, site_file_of, source_path
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 
@@ -26,6 +35,22 @@ from silos.database.database import SiteDatabase
 def system_time() -> datetime:
     """Returns the time, in UTC."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyTerms:
+    """How a study may run in a hospital: one reading of its site file, so nothing contradicts.
+
+    ``runs`` is how many runs are allowed in all, ``source`` the file of records; both are None
+    only in a simulation. ``dialect`` says how the file is written, ``stated`` what the hospital
+    states about its patients, ``attestation`` what it asks of the other members' machines.
+    """
+
+    runs: int | None
+    source: Path | None
+    dialect: CsvDialect = AS_DECLARED
+    stated: PatientStatement = NOTHING_STATED
+    attestation: AttestationPolicy | None = None
 
 
 class Consent:
@@ -47,14 +72,16 @@ class Consent:
         self._hospital = hospital
         self._clock = clock
 
-    def __call__(self, study: Study) -> int:
-        """Returns how many runs the hospital allows this study in all, when it may begin now.
+    def __call__(self, study: Study) -> StudyTerms:
+        """Returns the terms of a study that may begin now.
 
         Raises:
             PolicyRefused: says what is against it, and what to do.
+            SiteFileRefused: the site file cannot be read, is wrong, or is another hospital's.
             StoreBroken: the recorded approvals were changed.
         """
-        site = self.site_file()
+        site = site_file_of(self._home)
+        require_own(site, self._hospital)
         require_allowed(site, study, simulated=self._hospital.simulated)
         runs = approvals_of(self._hospital).require(
             study.digest, approvers=site.policy.approvers, needed=site.policy.approvals_needed
@@ -64,29 +91,12 @@ class Consent:
                 f"studies begin here at {site.resources.hours} ({site.resources.time_zone}) only: "
                 "resources.hours in the site file"
             )
-        return runs
-
-    def site_file(self) -> SiteFile:
-        """Returns the site file as it is now.
-
-        Raises:
-            SiteFileRefused: it cannot be read, is wrong, or is another hospital's.
-        """
-        site = site_file_of(self._home)
-        require_own(site, self._hospital)
-        return site
-
-
-def require_own(site: SiteFile, hospital: SiteDatabase) -> None:
-    """Refuses a site file that names another hospital than the database beside it.
-
-    Raises:
-        SiteFileRefused: says both names.
-    """
-    if site.name != hospital.site:
-        raise SiteFileRefused(
-            f"the site file names {site.name}, the database beside it is of {hospital.site}: "
-            "mend name"
+        return StudyTerms(
+            runs=runs,
+            source=source_path(site, self._home),
+            dialect=site.dialect,
+            stated=site.stated,
+            attestation=site.policy.attestation,
         )
 
 

@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 
 from compliance.governance.study_store import StudyShelf
-from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import (
     FederationError,
     LinkLost,
@@ -44,7 +43,6 @@ from protocol.transport.steps import JOIN_REFUSED, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
 from silos.config.credentials import Credentials
-from silos.config.patient_statement import PatientStatement
 from silos.config.study_authorization import system_time
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
@@ -58,11 +56,11 @@ from silos.rounds.silo import Silo
 
 log = logging.getLogger("collegium.silo")
 
+#: What the process does now, in the hospital's folder: for ``silo status`` and ``silo stop``.
+STATUS_FILE = "status.json"
 #: Seconds that one request waits for a delivery.
 WAIT_SECONDS = 25
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
-#: Seconds between two looks at certificate and roster.
-_CHORES_SECONDS = 60.0
 #: Runs whose last word is remembered, for whoever asks for it again.
 _MAX_FAREWELLS = 20
 
@@ -71,19 +69,15 @@ _MAX_FAREWELLS = 20
 class Settings:
     """What a supervisor is told beside its home.
 
-    ``source`` is the file of records, ``dialect`` returns how it is written now, and
-    ``stated`` what the hospital states about its patients now. ``fixed_noise`` is for
-    tests of a simulated hospital only. ``attestation`` returns what the hospital's
-    policy asks of the other members' machines now, ``evidence`` what this machine
+    ``fixed_noise`` is for tests of a simulated hospital only. One request waits
+    ``wait_seconds`` for a delivery; ``maintenance_seconds`` lie between two looks at
+    certificate, rosters and runs that have ended. ``evidence`` returns what this machine
     shows of itself over the given 64 bytes.
     """
 
-    source: Path | None = None
-    dialect: Callable[[], CsvDialect] = CsvDialect
-    stated: Callable[[], PatientStatement] = PatientStatement
     fixed_noise: bool = False
     wait_seconds: int = WAIT_SECONDS
-    attestation: Callable[[], AttestationPolicy | None] = lambda: None
+    maintenance_seconds: float = 60.0
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     clock: Callable[[], datetime] = system_time
 
@@ -114,7 +108,9 @@ class Supervisor:
         random_pause: Callable[[], float] = random.random,
     ) -> None:
         self._home, self._hospital, self._silo = home, hospital, silo
-        self._credentials, self._url, self._settings = credentials, url, settings
+        self._credentials, self._settings = credentials, settings
+        #: Where the coordinator answers.
+        self.url = url
         self._coordinator = coordinator_public
         self._keys = IdentityKeys(hospital)
         self._runs = JoinedRuns(hospital)
@@ -127,6 +123,11 @@ class Supervisor:
         self._is_waiting = False
         self._random_pause = random_pause
         self._farewells: dict[str, bytes] = {}
+
+    @property
+    def site(self) -> str:
+        """The hospital's name."""
+        return self._hospital.site
 
     def stop(self) -> None:
         """Ends the loop after what it is doing now."""
@@ -155,7 +156,7 @@ class Supervisor:
                 self._serve_once()
                 pause = _FIRST_PAUSE
             except (LinkLost, PolicyRefused, MessageRefused) as error:
-                why = f"no line to the coordinator at {self._url}: {error}"
+                why = f"no line to the coordinator at {self.url}: {error}"
                 log.warning("%s; again in %.1f s", why, pause)
                 self._show("waiting for the coordinator", why)
                 self._hang_up()
@@ -179,7 +180,7 @@ class Supervisor:
         if time.monotonic() >= self._next_chores:
             self._chores(wire)
             wire = self._line()  # another one, where the certificate was renewed
-            self._next_chores = time.monotonic() + _CHORES_SECONDS
+            self._next_chores = time.monotonic() + self._settings.maintenance_seconds
         self._is_waiting = True
         try:
             delivery = wire.next(self._after, self._settings.wait_seconds)
@@ -199,7 +200,7 @@ class Supervisor:
             context = self._credentials.context()
             self._wire = Wire(
                 self._hospital.site,
-                self._url,
+                self.url,
                 self._keys.own,
                 context,
                 coordinator=self._coordinator,
@@ -344,10 +345,7 @@ class Supervisor:
             )
             return None
 
-    def _machine_check(self, notice: RunNotice) -> MachineCheck | None:
-        policy = self._settings.attestation()
-        if policy is None:
-            return None
+    def _machine_check(self, notice: RunNotice, policy: AttestationPolicy) -> MachineCheck:
         name = f"evidence/{notice.run_id.encode().hex()}"
         return MachineCheck(
             policy, notice.digest, lambda: self._line().document(name), self._settings.clock
@@ -403,12 +401,9 @@ class Supervisor:
                 coordinator_public=self._coordinator,
                 data=None,
                 index_file=index,
-                source=self._settings.source,
-                dialect=self._settings.dialect(),
-                stated=self._settings.stated(),
                 fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
                 own_words=self._own_words(wire),
-                require_machines=self._machine_check(notice),
+                machine_check=partial(self._machine_check, notice),
                 keep_model=partial(self._keep_model, notice.run_id, study),
             )
         )
@@ -450,9 +445,9 @@ class Supervisor:
     def _show(self, state: str, reason: str = "") -> None:
         """Leaves a note for ``silo status``: what this process does now."""
         note = {"state": state, "reason": reason, "pid": os.getpid(), "time": int(time.time())}
-        beside = self._home / ".status.partial"
+        beside = self._home / f".{STATUS_FILE}.partial"
         try:
             beside.write_text(json.dumps(note), encoding="utf-8")
-            beside.replace(self._home / "status.json")
+            beside.replace(self._home / STATUS_FILE)
         except OSError as error:  # a full disk stops what must be kept, not what is only told
-            log.warning("status.json cannot be written: %s", error.strerror)
+            log.warning("%s cannot be written: %s", STATUS_FILE, error.strerror)

@@ -9,16 +9,14 @@ from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.identity.machine_evidence import MachineEvidence, report_data
 from protocol.identity.roster import Member
 from protocol.transport.run_announcement import open_notice
-from silos.config.attestation import facts_of, machine_evidence
-from silos.config.attestation.kernel import INTERFACE, certificates_in
+from silos.config.attestation import facts_of
+from silos.config.attestation.kernel import INTERFACE, own_evidence
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
+from silos.config.directory import opened
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns
-from silos.operations.site import opened
 
-#: Where people put the certificates of the chip's key, for hosts that hand on none.
-CERTIFICATES = "attestation"
 #: The challenge of a trial: no run's notice has this digest.
 TRIAL = "0" * 64
 
@@ -30,16 +28,6 @@ class OwnEvidence:
     evidence: MachineEvidence
     facts: tuple[tuple[str, str], ...]
     run_id: str | None
-
-
-def own_evidence(home: Path, data: bytes, interface: Path = INTERFACE) -> MachineEvidence:
-    """Returns this machine's evidence over 64 bytes, with certificates from the hospital's home.
-
-    Raises:
-        WorkspaceRefused: this machine has no TEE, or this process may not ask it.
-        MessageRefused: a certificate in the home is none.
-    """
-    return machine_evidence(data, certificates_in(home / CERTIFICATES), interface)
 
 
 def attest(

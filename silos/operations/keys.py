@@ -15,14 +15,13 @@ from pathlib import Path
 
 from protocol.errors import PolicyRefused
 from protocol.transport.enrolment import change_key, to_bytes
-from silos.config.directory import alone
+from silos.config.directory import alone, opened
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
 from silos.operations.roster import Line, line_of, refresh
 from silos.operations.runs import end_part
-from silos.operations.site import opened
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,14 +15,13 @@ from pathlib import Path
 
 from compliance.ledger.entries import LedgerSummary
 from protocol.errors import FederationError, LinkLost, PolicyRefused
-from silos.config.directory import alone
+from silos.config.directory import alone, opened
 from silos.config.site_file import SiteFile
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.run_decisions import RunDecisions
 from silos.operations.roster import Line, line_of
-from silos.operations.site import opened
 from silos.rounds.rollback_evidence import read_own_words
 
 

@@ -30,13 +30,13 @@ from protocol.identity.timestamps import read_time
 from protocol.transport.enrolment import RosterNews, parse
 from silos.config.coordinator_identity import require_coordinator, require_names
 from silos.config.credentials import Credentials
+from silos.config.directory import opened
 from silos.config.folder import SITE_FILE
 from silos.config.site_file import SiteFile
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.trusted_rosters import TrustedRosters, require_own_place
 from silos.network.client import Wire
-from silos.operations.site import opened
 
 
 class Line(Protocol):

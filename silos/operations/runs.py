@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from protocol.errors import PolicyRefused
+from silos.config.directory import opened
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns, RunState
 from silos.operations.budget import read_budget
-from silos.operations.site import opened
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,6 @@ Everything here works on the hospital's home alone; nothing goes over the line.
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,18 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study, read_text
 from silos.config.credentials import Credentials
-from silos.config.directory import make_own, open_own, read_own
+from silos.config.directory import make_own, opened, read_own
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import PatientStatement, patient_is, stays_on_one_side
 from silos.config.policy import columns_read
 from silos.config.site_file import SiteFile, read_site_file, site_file_of
 from silos.config.site_template import site_template
-from silos.config.study_authorization import require_allowed, require_own
+from silos.config.study_authorization import require_allowed
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRuns, told_state
 from silos.database.trusted_rosters import TrustedRosters
+from silos.network.supervisor import STATUS_FILE
 from silos.operations.budget import read_budget
 from silos.operations.budget_words import forecast_words
 from silos.results.run_results import announced_result
@@ -68,22 +68,6 @@ def make_home(
             file.write(text)
     except OSError as error:
         raise WorkspaceRefused(f"--home {home} cannot be written: {error.strerror}") from error
-
-
-@contextmanager
-def opened(home: Path) -> Iterator[tuple[SiteFile, SiteDatabase]]:
-    """Yields a home's site file and open database.
-
-    Raises:
-        SiteFileRefused, WorkspaceRefused, LedgerBroken: one of them cannot be used; says why.
-    """
-    site = site_file_of(home)
-    hospital = open_own(home, site)
-    try:
-        require_own(site, hospital)
-        yield site, hospital
-    finally:
-        hospital.close()
 
 
 def grant(home: Path, *, epsilon: float, delta: float, signed_by: str, unit: str) -> dict[str, Any]:
@@ -358,7 +342,7 @@ def _roster(hospital: SiteDatabase) -> dict[str, Any] | None:
 def _supervisor(home: Path) -> dict[str, Any] | None:
     """What the supervisor last wrote down of itself, and whether it still lives."""
     try:
-        note = json.loads((home / "status.json").read_text(encoding="utf-8"))
+        note = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
         return {
             "state": str(note["state"]),
             "reason": str(note["reason"]),

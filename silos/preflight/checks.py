@@ -36,7 +36,7 @@ from protocol.study.study import Study
 from protocol.study.task import FullyConnected
 from protocol.transport.requests import MAX_SKEW_SECONDS
 from silos.config.attestation import AttestationPolicy, facts_of, sev_snp
-from silos.config.attestation.kernel import INTERFACE
+from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, own_evidence
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
 from silos.config.directory import read_own
@@ -50,7 +50,6 @@ from silos.database.database import SiteDatabase
 from silos.database.patient_sides import require_same_sides
 from silos.database.trusted_rosters import TrustedRosters
 from silos.isolation.remote_trainer import TrainingProcess, machine_of
-from silos.operations.attestation import CERTIFICATES, own_evidence
 from silos.operations.budget_words import CHEAPER, price_words, too_dear
 from silos.operations.site import require_run_left
 from silos.preflight.connectivity import Reach, reach

@@ -26,6 +26,7 @@ from protocol.study.privacy import PatientPrivacy, Privacy
 from protocol.study.study import BUNDLED, FileSplit, Study
 from protocol.transport.privacy_summary import SignedSummary, Summary, sign_summary
 from protocol.transport.steps import Reply, Request
+from silos.config.attestation import MachineCheck
 from silos.config.patient_statement import (
     STATE_IT,
     missing_statement,
@@ -33,6 +34,7 @@ from silos.config.patient_statement import (
     sides_of,
     stays_on_one_side,
 )
+from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.patient_sides import remember_sides
@@ -48,6 +50,8 @@ log = logging.getLogger("collegium.silo")
 
 #: How many runs a hospital remembers its last refusal of.
 _MAX_REASONS = 100
+#: A simulation's invitation names the records, and only the budget limits its runs.
+_IN_SIMULATION = StudyTerms(runs=None, source=None)
 
 MakeTrainer = Callable[[Study, str, Records, Records], LocalTrainer]
 
@@ -64,7 +68,7 @@ class Silo:
         simulated: bool,
         split_key: bytes | None = None,
         hospital: SiteDatabase | None = None,
-        consent: Callable[[Study], int] | None = None,
+        consent: Callable[[Study], StudyTerms] | None = None,
     ) -> None:
         if split_key is not None and not simulated:
             raise PolicyRefused("a real hospital draws its split key itself and shows it to nobody")
@@ -128,12 +132,13 @@ class Silo:
             raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
         if self.site not in study.site_names:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
-        max_runs = None if self._consent is None else self._consent(study)
+        terms = _IN_SIMULATION if self._consent is None else self._consent(study)
         self._refuse_roll_back(invitation.own_words)
         entropy = self._entropy(invitation)
-        train, test = self._records(invitation)
+        require_machines = _machine_check(invitation, terms)
+        train, test = self._records(invitation, terms)
         key = self._keys.of_run(invitation.roster.key_of(self.site))
-        plan = self._reserved(invitation, max_runs)
+        plan = self._reserved(invitation, terms)
         try:
             trainer = self._make_trainer(study, self.site, train, test)
             self._runs[run_id] = Participation(
@@ -148,8 +153,8 @@ class Silo:
                 trainer=trainer,
                 opinion=second_opinion_of(trainer, plan),
                 entropy=entropy,
-                stated=invitation.stated,
-                require_machines=invitation.require_machines,
+                stated=terms.stated,
+                require_machines=require_machines,
                 keep_model=invitation.keep_model,
             )
         except BaseException:
@@ -238,14 +243,14 @@ class Silo:
             return SecretEntropy()
         return FixedEntropy(invitation.fixed_noise_seed, simulated=self._simulated)
 
-    def _records(self, invitation: Invitation) -> tuple[Records, Records]:
+    def _records(self, invitation: Invitation, terms: StudyTerms) -> tuple[Records, Records]:
         study = invitation.study
-        own = self._source(invitation)
+        own = self._source(invitation, terms)
         if isinstance(study.split, FileSplit) and not (study.split.sha256 or self._simulated):
             raise PolicyRefused("split.sha256 is missing: the study does not say which split it is")
         if invitation.split_key is not None and not self._simulated:
             raise PolicyRefused("a real hospital splits its patients by its own key, for life")
-        missing = missing_statement(study, invitation.stated)
+        missing = missing_statement(study, terms.stated)
         if missing is not None and not self._simulated:
             raise PolicyRefused(f"site {self.site}: {missing}: {STATE_IT}")
         train, test = parts_of(
@@ -255,12 +260,14 @@ class Silo:
             site=self.site,
             index_file=invitation.index_file,
         )
-        self._look_at(train, test, invitation)
-        if stays_on_one_side(study, invitation.stated):
+        self._look_at(train, test, invitation, terms)
+        if stays_on_one_side(study, terms.stated):
             remember_sides(self._home, sides_of(train, test))
         return train, test
 
-    def _look_at(self, train: Records, test: Records, invitation: Invitation) -> None:
+    def _look_at(
+        self, train: Records, test: Records, invitation: Invitation, terms: StudyTerms
+    ) -> None:
         """Logs, for this hospital's people, why its records are implausible.
 
         A hospital that reads a file of its own takes part all the same: the study's author
@@ -268,19 +275,19 @@ class Silo:
         simulation, which names the files itself, is refused.
         """
         cohort = invitation.study.cohort
-        if invitation.source is None:
+        if terms.source is None:
             require_plausible(train, test, cohort=cohort, site=self.site)
         for fault in implausible(train, test, cohort=cohort):
             log.warning("run %s: of this hospital's records, %s", invitation.run_id, fault)
 
-    def _source(self, invitation: Invitation) -> Records:
+    def _source(self, invitation: Invitation, terms: StudyTerms) -> Records:
         study = invitation.study
         keep = columns_to_keep(study.split, study.deal)
         named = study.site(self.site).records if study.deal is None else study.deal.records
         if not self._simulated and (study.deal is not None or named == BUNDLED):
             raise PolicyRefused("dealt and bundled records stand in for hospitals in simulations")
-        if invitation.source is not None:
-            source: Path | str = invitation.source
+        if terms.source is not None:
+            source: Path | str = terms.source
         elif named is None:
             raise StudyRefused(f"sites: {self.site} names no records; add its file")
         elif named == BUNDLED:
@@ -290,11 +297,11 @@ class Silo:
         else:
             source = invitation.data / named
         records = load_cohort(
-            study.cohort, source, site=self.site, keep=keep, dialect=invitation.dialect
+            study.cohort, source, site=self.site, keep=keep, dialect=terms.dialect
         )
         return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
 
-    def _reserved(self, invitation: Invitation, max_runs: int | None) -> PrivacyPlan | None:
+    def _reserved(self, invitation: Invitation, terms: StudyTerms) -> PrivacyPlan | None:
         study, run_id = invitation.study, invitation.run_id
         plan = PrivacyPlan.at(study, self.site)
         if plan is None and not self._simulated:
@@ -308,8 +315,8 @@ class Silo:
                 self._ledger,
                 study.digest,
                 run_id,
-                apart=stays_on_one_side(study, invitation.stated),
-                max_runs=max_runs,
+                apart=stays_on_one_side(study, terms.stated),
+                max_runs=terms.runs,
             )
         except BudgetSpent as error:
             raise BudgetSpent(f"site {self.site}: {error}") from error
@@ -357,6 +364,15 @@ class Silo:
             ),
             joined.key,
         )
+
+
+def _machine_check(invitation: Invitation, terms: StudyTerms) -> MachineCheck | None:
+    """Returns the check of the members' machines that the hospital's policy asks for, if any."""
+    if terms.attestation is None:
+        return None
+    if invitation.machine_check is None:
+        raise PolicyRefused("policy.attestation asks for evidence, and nobody fetches it here")
+    return invitation.machine_check(terms.attestation)
 
 
 def _noise_of(privacy: Privacy, *, is_secret: bool) -> str:

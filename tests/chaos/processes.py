@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 
 import silos.network.client
-import silos.network.supervisor
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
 from tests.chaos import witness
@@ -23,7 +22,7 @@ from tests.patience import PATIENCE
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.chaos.processes"])
 #: Seconds between two looks at certificate, roster and runs that have ended.
-CHORES_SECONDS = 2.0
+MAINTENANCE_SECONDS = 2.0
 
 
 class PointNotReached(AssertionError):
@@ -75,7 +74,6 @@ class Child:
 def _serve_silo(site: Site, point: Point, act: Act, chunk: int | None) -> None:
     if chunk is not None:
         silos.network.client.CHUNK_BYTES = chunk
-    silos.network.supervisor._CHORES_SECONDS = CHORES_SECONDS
     arm(point, act)
     site.start()
     if site.thread is not None:

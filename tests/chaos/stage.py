@@ -21,9 +21,9 @@ from protocol.study.study_file import read_study
 from silos.rounds.silo import MakeTrainer
 from tests.chaos import witness
 from tests.chaos.judge import Verdict, judge
-from tests.chaos.points import Act, Point, die, replaced
+from tests.chaos.points import Act, Point, die
 from tests.chaos.processes import (
-    CHORES_SECONDS,
+    MAINTENANCE_SECONDS,
     Child,
     coordinator_process,
     free_port,
@@ -93,14 +93,12 @@ class Stage:
                 fixed_noise=True,
                 make_trainer=self.trainer,
                 wait_seconds=1,
+                maintenance_seconds=MAINTENANCE_SECONDS,
             )
             for name in self.study.site_names
         }
         self._ends = ExitStack()
         self._ends.enter_context(witness.watching())
-        self.until_closed(
-            replaced("silos.network.supervisor:_CHORES_SECONDS", lambda _: CHORES_SECONDS)
-        )
 
     @property
     def east(self) -> Site:

@@ -24,6 +24,8 @@ from silos.config.attestation import sev_snp, tdx
 from silos.config.attestation.certificates import CHAIN_LENGTH, read_certificate, reading
 
 INTERFACE = Path("/sys/kernel/config/tsm/report")
+#: Folder of a hospital's home with the certificates of the chip's key, for hosts that hand on none.
+CERTIFICATES = "attestation"
 #: The folder in it that root prepares for a service without root's rights.
 OWN = "collegium"
 
@@ -142,6 +144,16 @@ def read_table(table: bytes) -> tuple[bytes, ...]:
         found[entry[:16]] = table[begin : begin + size]
     chain = tuple(found[name] for name in (_VCEK, _ASK, _ARK) if name in found)
     return chain if len(chain) == CHAIN_LENGTH else ()
+
+
+def own_evidence(home: Path, data: bytes, interface: Path = INTERFACE) -> MachineEvidence:
+    """Returns this machine's evidence over 64 bytes, with certificates from the hospital's home.
+
+    Raises:
+        WorkspaceRefused: this machine has no TEE, or this process may not ask it.
+        MessageRefused: a certificate in the home is none.
+    """
+    return machine_evidence(data, certificates_in(home / CERTIFICATES), interface)
 
 
 def certificates_in(folder: Path) -> tuple[bytes, ...]:
