@@ -31,7 +31,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from compliance.storage.atomic_file import open_regular, read_whole, sync_folder
+from compliance.storage.atomic_file import (
+    FOR_ALL,
+    open_regular,
+    read_whole,
+    sync_folder,
+    write_whole,
+)
 from protocol.errors import StoreBroken
 
 _TAG = (
@@ -162,7 +168,7 @@ class ListedHeads:
                     "restore that database; a new one would forget what patients have paid"
                 )
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            (self.path.parent / "CACHEDIR.TAG").write_text(_TAG)
+            write_whole(self.path.parent / "CACHEDIR.TAG", _TAG.encode(), mode=FOR_ALL)
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
             try:
                 self._write(file, FIRST, 0, durably=True)

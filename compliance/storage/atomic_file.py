@@ -1,32 +1,83 @@
-"""Files that a crash leaves whole, that their owner alone may read, and that end when read."""
+"""The one writer of files: whole after a crash, for their owner alone; and reading them whole."""
 
 import errno
 import os
 import secrets
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+#: Mode of a file that its owner alone may read, and of one that all may.
+OWNER_ONLY, FOR_ALL = 0o600, 0o644
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes a file durably: after a crash it is the old one or the new one, never half of it.
+
+def write_whole(path: Path, data: bytes, *, mode: int = OWNER_ONLY, durable: bool = True) -> None:
+    """Writes a file: its readers, and a crash, find the old one or the new one, never half of it.
+
+    Args:
+        path: the file, there or not.
+        data: what it shall hold.
+        mode: who may read it.
+        durable: whether it must be on the disk when this returns; False for what is only told,
+            and is told again.
 
     Raises:
         OSError: it cannot be written; then nothing is left behind.
     """
+    with _beside(path, data, mode, durable=durable) as partial:
+        put_in_place(partial, path, durable=durable)
+
+
+def write_new(path: Path, data: bytes, *, mode: int = OWNER_ONLY) -> None:
+    """Writes a file that is not there yet, durably and whole; of two writers, the first wins.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be written; then nothing is left behind.
+    """
+    with _beside(path, data, mode) as partial:
+        os.link(partial, path)
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _beside(path: Path, data: bytes, mode: int, *, durable: bool = True) -> Iterator[Path]:
+    """Yields a file with this content beside its place; what is left of it is removed after."""
     partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
     try:
-        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
-    except OSError:
+            if durable:
+                os.fsync(file.fileno())
+        yield partial
+    finally:
         with suppress(OSError):  # left behind, it would fill a full disk further at every try
             partial.unlink()
-        raise
+
+
+def put_in_place(partial: Path, path: Path, *, durable: bool = True) -> None:
+    """Moves a file that was written and synced beside its place into it.
+
+    Raises:
+        OSError: it cannot be moved.
+    """
+    partial.replace(path)
+    if durable:
+        sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Removes a file durably; one that is not there is removed already.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    with suppress(FileNotFoundError):
+        path.unlink()
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,8 +6,6 @@ returned survives a power cut, and with ``recursive_triggers``, without which
 transactions begin IMMEDIATE: two writers queue instead of failing half-way.
 """
 
-import os
-import secrets
 import shutil
 import sqlite3
 import tempfile
@@ -21,7 +19,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.pool import NullPool
 
 from compliance.storage import transactions
-from compliance.storage.atomic_file import sync_folder, write_whole
+from compliance.storage.atomic_file import write_new
 from compliance.storage.revisions import is_newest, migrate
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
 
@@ -104,18 +102,13 @@ def _make(path: Path, migrations: Path) -> None:
     one at once the first wins.
     """
     _require_free(path)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(partial, _without_rows(migrations))
-        os.link(partial, path)
-        sync_folder(path.parent)
+        write_new(path, _without_rows(migrations))
     except FileExistsError:
         return  # another process made it meanwhile
     except OSError as error:
         raise WorkspaceRefused(f"{path.name} cannot be made: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _require_free(path: Path) -> None:

@@ -18,14 +18,13 @@ process was killed is shown as interrupted, not as running.
 
 import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from compliance.storage.atomic_file import read_whole, write_whole
+from compliance.storage.atomic_file import FOR_ALL, read_whole, write_new, write_whole
 from compliance.storage.database import without_password
 from coordinator.database.store import Store
 from protocol.encoding import digest
@@ -225,7 +224,5 @@ def _require_empty(database: str) -> None:
 
 def _write_key(workspace: Workspace) -> None:
     key = SigningKey.generate()
-    handle = os.open(workspace.key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(key.to_bytes().hex() + "\n")
-    workspace.public_file.write_text(key.public.hex() + "\n")
+    write_new(workspace.key_file, key.to_bytes().hex().encode() + b"\n")
+    write_new(workspace.public_file, key.public.hex().encode() + b"\n", mode=FOR_ALL)

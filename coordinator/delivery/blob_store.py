@@ -22,6 +22,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from compliance.storage.atomic_file import put_in_place, write_whole
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, WorkspaceRefused
 from protocol.transport.requests import BlobName
@@ -51,9 +52,7 @@ class BlobStore:
         name = blob_digest(data)
         with self._lock:
             if not self._kept[name]:
-                partial = self._folder / f"{name}.own"
-                partial.write_bytes(data)
-                partial.replace(self._folder / name)
+                write_whole(self._folder / name, data, durable=False)  # offered anew by the next
             self._kept[name] += 1
         return name
 
@@ -137,7 +136,7 @@ class BlobStore:
         if state.hexdigest() != whole.name:
             part.unlink()
             raise MessageRefused("the blob has another digest than its name: send it anew")
-        part.replace(whole)
+        put_in_place(part, whole)
 
     def _make_room(self, part: Path) -> None:
         """Removes a site's oldest blobs before another one is begun."""

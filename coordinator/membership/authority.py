@@ -10,7 +10,6 @@
 Keys have mode 0600. A file is replaced whole or not at all.
 """
 
-import os
 import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -302,13 +301,4 @@ def _read_key(path: Path) -> EllipticCurvePrivateKey:
 
 
 def _write_key(path: Path, key: EllipticCurvePrivateKey) -> None:
-    """Writes a key that its owner alone may read, whole or not at all."""
-    data = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    partial = path.with_name(f"{path.name}.partial")
-    partial.unlink(missing_ok=True)
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

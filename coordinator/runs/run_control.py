@@ -7,6 +7,8 @@ a service that is restarted waits too.
 import threading
 from pathlib import Path
 
+from compliance.storage.atomic_file import remove, write_whole
+
 
 class Halted(KeyboardInterrupt):
     """The run was stopped by the consortium's people, or the service ends."""
@@ -41,7 +43,7 @@ class RunControl:
         """Lets the present round end, and waits then; a service that is restarted waits too."""
         self._going.clear()
         self._pause_file.parent.mkdir(exist_ok=True)
-        self._pause_file.touch()
+        write_whole(self._pause_file, b"")
 
     def hold(self) -> None:
         """Waits as when paused, in memory only: a service that is restarted tries again."""
@@ -49,7 +51,7 @@ class RunControl:
 
     def resume(self) -> None:
         """Goes on."""
-        self._pause_file.unlink(missing_ok=True)
+        remove(self._pause_file)
         self._going.set()
 
     def stop(self) -> None:

@@ -15,7 +15,6 @@ Rules:
    replaced as one. Another key: remove silo.key and silo.pem, enrol again.
 """
 
-import os
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -37,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
+from compliance.storage.atomic_file import write_whole
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.consortium_root import UNREADABLE, coordinator_of
 from protocol.identity.roster import CoordinatorIdentity
@@ -204,17 +204,9 @@ class Credentials:
         return key
 
     def _write(self, path: Path, data: bytes) -> None:
-        """Writes, syncs, then renames; only the owner may read."""
-        partial = path.with_name(f"{path.name}.partial")
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            partial.unlink(missing_ok=True)
-            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
+            write_whole(path, data)
         except OSError as error:
             raise WorkspaceRefused(
                 f"tls/{path.name} cannot be written: {error.strerror}"

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from compliance.storage.atomic_file import sync_folder, write_whole
+from compliance.storage.atomic_file import remove, write_whole
 from protocol.encoding import digest
 from protocol.errors import WorkspaceRefused
 from protocol.identity.roster import SigningKey
@@ -94,8 +94,7 @@ class PrivateKeys:
             with path.open("r+b") as file:
                 file.write(bytes(path.stat().st_size))
                 os.fsync(file.fileno())
-            path.unlink()
-            sync_folder(self._folder)
+            remove(path)
 
     def _keep(self, name: str, secret: bytes) -> None:
         if len(secret) != _KEY_BYTES:

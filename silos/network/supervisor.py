@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 
 from compliance.governance.study_store import StudyShelf
+from compliance.storage.atomic_file import write_whole
 from protocol.errors import (
     FederationError,
     LinkLost,
@@ -445,9 +446,7 @@ class Supervisor:
     def _show(self, state: str, reason: str = "") -> None:
         """Leaves a note for ``silo status``: what this process does now."""
         note = {"state": state, "reason": reason, "pid": os.getpid(), "time": int(time.time())}
-        beside = self._home / f".{STATUS_FILE}.partial"
         try:
-            beside.write_text(json.dumps(note), encoding="utf-8")
-            beside.replace(self._home / STATUS_FILE)
+            write_whole(self._home / STATUS_FILE, json.dumps(note).encode(), durable=False)
         except OSError as error:  # a full disk stops what must be kept, not what is only told
             log.warning("%s cannot be written: %s", STATUS_FILE, error.strerror)

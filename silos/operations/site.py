@@ -4,7 +4,6 @@ Everything here works on the hospital's home alone; nothing goes over the line.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from compliance.governance.approvals import Approval
 from compliance.governance.study_store import StudyShelf, index_beside
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.claims import PATIENTS, if_more_collude, while_few_collude
+from compliance.storage.atomic_file import write_new
 from protocol.counted import counted
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
 from protocol.identity.roster import ROSTER_WARNING
@@ -63,9 +63,7 @@ def make_home(
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         make_own(home, read, simulated=simulated)
-        handle = os.open(home / SITE_FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        write_new(home / SITE_FILE, text.encode())
     except OSError as error:
         raise WorkspaceRefused(f"--home {home} cannot be written: {error.strerror}") from error
 

@@ -5,12 +5,13 @@ is told for information only: what a run *is* stands in the database.
 """
 
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from compliance.storage.atomic_file import write_whole
 
 #: So many of the newest rounds say how long one takes.
 _NEWEST = 20
@@ -66,10 +67,8 @@ class RoundClock:
 
 def write_progress(folder: Path, run_id: str, progress: RunProgress) -> None:
     """Keeps the newest look at a run; a reader sees a whole one. It need not survive a crash."""
-    partial = folder / f".{run_id}.progress.partial"
     folder.mkdir(mode=0o700, exist_ok=True)
-    partial.write_text(json.dumps(asdict(progress)), encoding="utf-8")
-    os.replace(partial, _file(folder, run_id))
+    write_whole(_file(folder, run_id), json.dumps(asdict(progress)).encode(), durable=False)
 
 
 def read_progress(folder: Path, run_id: str) -> RunProgress | None:
