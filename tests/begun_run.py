@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from coordinator.database.store import RunRow, Store, now
+from compliance.storage.clock import timestamp
+from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from tests.studies import small_study
 
@@ -18,7 +19,7 @@ def begin_run(folder: Path) -> Path:
         transaction.write(
             RunRow(
                 id=RUN, study_digest=study.digest, state="running", simulation=False,
-                test_noise=False, seed=1, started_at=now(), roster_json="{}", sites_json="{}",
+                test_noise=False, seed=1, started_at=timestamp(), roster_json="{}", sites_json="{}",
                 environment_json="{}",
             )
         )  # fmt: skip

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from compliance.audit_log import NewEntry
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
+from compliance.storage.clock import timestamp
 from coordinator.database.round_archive import RoundShelf
-from coordinator.database.store import RunRow, Store, now
+from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.training import Outcome, Runner
 from pipelines.evaluation.metrics import histogram, two_by_two
@@ -234,7 +235,7 @@ class Federation:
                     id=self.run_id, study_digest=self.study.digest, state="running",
                     simulation=True, test_noise=self.invitation.fixed_noise_seed is not None,
                     seed=self.study.seeds.model,
-                    started_at=now(), roster_json=self.roster.canonical_bytes.decode(),
+                    started_at=timestamp(), roster_json=self.roster.canonical_bytes.decode(),
                     sites_json=signed_words(self.words), environment_json="{}",
                 )
             )  # fmt: skip

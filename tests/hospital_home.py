@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from coordinator.membership.authority import utc_now
+from compliance.storage.clock import utc_now
 from protocol.identity.roster import SigningKey
 from protocol.transport.enrolment import CertificateReply, parse, request_enrolment, to_bytes
 from silos.config.credentials import Credentials

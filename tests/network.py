@@ -16,9 +16,10 @@ from typing import Any
 from sqlalchemy import select
 
 from compliance.governance.study_store import StudyShelf
+from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.membership.authority import Authority, utc_now
+from coordinator.membership.authority import Authority
 from coordinator.membership.directory import make_home, open_members
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
@@ -31,7 +32,6 @@ from silos.config.attestation import AttestationPolicy, machine_evidence
 from silos.config.credentials import Credentials
 from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase, open_hospital
-from silos.database.database import utc_now as utc_text
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.enrolment import enrol
 from silos.network.supervisor import Settings, Supervisor
@@ -73,7 +73,7 @@ class Site:
     supervisor: Supervisor | None = None
     thread: threading.Thread | None = None
     failures: list[BaseException] = field(default_factory=list)
-    clock: Callable[[], str] = utc_text
+    clock: Callable[[], str] = timestamp
 
     def open(self) -> SiteDatabase:
         return open_hospital(

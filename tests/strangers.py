@@ -14,7 +14,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from coordinator.membership.authority import Authority, utc_now
+from compliance.storage.clock import utc_now
+from coordinator.membership.authority import Authority
 from coordinator.membership.directory import open_members
 from protocol.encoding import blob_digest
 from protocol.identity.roster import SigningKey

@@ -14,7 +14,8 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from collegium.cli import main as cli
-from coordinator.database.store import RunRow, Store, now
+from compliance.storage.clock import timestamp
+from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.admin_socket import controlling
 from coordinator.runs.service import Service
@@ -202,11 +203,12 @@ def test_a_run_knows_which_runs_before_its_end_protected_nobody(places: dict[str
     with store.transaction() as transaction:
         transaction.register(study)
         early = transaction.run(RUNS[0]).started_at
-        for name, begun in (("open", early), ("later", now())):
+        for name, begun in (("open", early), ("later", timestamp())):
             transaction.write(
                 RunRow(
                     id=name, study_digest=study.digest, state="finished", simulation=True,
-                    test_noise=False, seed=1, started_at=begun, ended_at=now(), roster_json="{}",
+                    test_noise=False, seed=1, started_at=begun, ended_at=timestamp(),
+                    roster_json="{}",
                     sites_json="{}", environment_json="{}",
                 )
             )  # fmt: skip

@@ -17,10 +17,11 @@ import pytest
 
 from collegium.output.progress import Silent
 from collegium.simulation.consortium import Consortium, Settings, consortium
-from collegium.simulation.runs import new_run_id, run_study
+from collegium.simulation.runs import run_study
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.rounds.run_records import new_run_id
 from protocol.errors import BudgetSpent, CohortRefused, FederationError, StoreBroken
 from protocol.study.study_file import read_study
 from tests.commands import COMMAND, Done, ask, start

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from collegium.cli.coordinator_service import metrics_shown
+from compliance.storage.clock import utc_now
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.http import api as server
 from coordinator.http import connection_limits as door
@@ -26,7 +27,7 @@ from coordinator.http import enrolment as enrolment_server
 from coordinator.http import protocol_limits as gate
 from coordinator.http.connection_limits import ConnectionTable, LimitedConnection
 from coordinator.http.rate_limits import RateCounter, StrangerLog
-from coordinator.membership.authority import Authority, utc_now
+from coordinator.membership.authority import Authority
 from coordinator.membership.directory import open_members
 from protocol.encoding import blob_digest
 from protocol.errors import WorkspaceRefused

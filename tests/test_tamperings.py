@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import recompute_round, verify_folder
 from compliance.audit_log import NewEntry
+from compliance.storage.clock import timestamp
 from coordinator.audit.run_checks import FINDINGS
 from coordinator.database.store import (
     LoggedRow,
@@ -29,7 +30,6 @@ from coordinator.database.store import (
     RunRow,
     StudyRow,
     Transaction,
-    now,
 )
 from coordinator.database.workspace import Workspace
 from protocol.encoding import digest
@@ -525,7 +525,8 @@ def released_again(kind: str) -> Forgery:
     def forge(transaction: Transaction) -> list[NewEntry]:
         (true,) = rows(transaction.session, ReleaseRow, run_id="run-2", kind=kind)
         payload = true.payload_json.replace("0.", "0.9")  # type: ignore[attr-defined]
-        row = ReleaseRow(id=-1, run_id="run-2", kind=kind, payload_json=payload, released_at=now())
+        at = timestamp()
+        row = ReleaseRow(id=-1, run_id="run-2", kind=kind, payload_json=payload, released_at=at)
         record = transaction.write(row)
         return [about(type="release", payload=digest(payload.encode()), record=record)]
 

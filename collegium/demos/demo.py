@@ -10,11 +10,12 @@ from collegium.output.summary import finish_folder, summarise
 from collegium.simulation.consortium import DEFAULT_BUDGET, Settings, consortium
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.records import dealt_records
-from collegium.simulation.runs import new_run_id, run_study
+from collegium.simulation.runs import run_study
 from collegium.simulation.sweep import Grid, plan_jobs, run_all
 from collegium.studies.bundled import BundledStudy
 from compliance.governance.study_store import index_beside
 from coordinator.database.workspace import Workspace
+from coordinator.rounds.run_records import new_run_id
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
 

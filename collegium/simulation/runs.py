@@ -11,7 +11,7 @@ from collegium.simulation.consortium import Consortium, simulated_split_key, tol
 from collegium.simulation.exact import exact_figures
 from coordinator.database.own_statements import statements_of
 from coordinator.database.round_archive import RoundShelf
-from coordinator.database.store import Store, now
+from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.ray_link import RayLink
 from coordinator.rounds.run_records import RunRecord
@@ -25,12 +25,6 @@ from silos.rounds.rollback_evidence import SignedLedgerHeads, read_own_words
 from silos.training.ray_runtime import ray
 
 SILENT: Watcher = Silent()
-
-
-def new_run_id() -> str:
-    """Returns a run's name: its time and four random digits, so that names sort by time."""
-    stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
-    return f"{stamp}-{os.urandom(2).hex()}"
 
 
 def run_study(

@@ -15,14 +15,14 @@ from sqlalchemy import select
 from collegium.output.progress import Watch
 from collegium.simulation.consortium import Settings, consortium
 from collegium.simulation.pricing import budget_for
-from collegium.simulation.runs import new_run_id, run_study
+from collegium.simulation.runs import run_study
 from compliance.governance.study_store import index_beside
 from coordinator.database.round_archive import RoundShelf
 from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
 from coordinator.rounds.round_records import RoundBook
-from coordinator.rounds.run_records import RunRecord
+from coordinator.rounds.run_records import RunRecord, new_run_id
 from protocol.errors import FederationError, WorkspaceRefused
 from protocol.identity.roster import parse_roster
 from protocol.study.study import Study

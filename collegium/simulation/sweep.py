@@ -17,7 +17,7 @@ from collegium.output.progress import Watch, Watching
 from collegium.simulation.consortium import Consortium, Settings, consortium
 from collegium.simulation.pooled_baseline import PooledTrainer
 from collegium.simulation.pricing import budget_for
-from collegium.simulation.runs import new_run_id, run_task
+from collegium.simulation.runs import run_task
 from collegium.simulation.simulate import simulation_folder
 from compliance.facts.privacy_utility import DISTRIBUTED, LOCAL, MODES, NONE, POOLED
 from compliance.governance.study_store import index_beside
@@ -25,6 +25,7 @@ from compliance.privacy.accounting import calibrate
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
+from coordinator.rounds.run_records import new_run_id
 from pipelines.sources.faults import MAX_TOLD
 from protocol.errors import CohortRefused, FederationError, StudyRefused
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PatientPrivacy

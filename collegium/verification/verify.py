@@ -18,6 +18,7 @@ from collegium.output.verdict import verdict
 from collegium.verification import own_folder
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
+from compliance.storage.clock import timestamp
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.unnamed_files import named_words
 from coordinator.audit.faults import AuditFault, Faults
@@ -25,7 +26,7 @@ from coordinator.audit.folder_checks import FilesFound, check_files
 from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import Verified, check_records
 from coordinator.database.round_archive import RoundShelf
-from coordinator.database.store import MIGRATIONS, RoundRow, RunRow, Store, now
+from coordinator.database.store import MIGRATIONS, RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.views import find_run
 from protocol.counted import counted
@@ -176,7 +177,7 @@ def _answer(
         "root": records.root.hex(),
         "size": records.size,
         "newest_entry": records.newest,
-        "verified_at": now(),
+        "verified_at": timestamp(),
         "studies": records.studies,
         "runs": len(records.runs),
         "references": records.references,

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from compliance.audit_log import NewEntry
-from coordinator.database.store import ReferenceRow, Store, now
+from compliance.storage.clock import timestamp
+from coordinator.database.store import ReferenceRow, Store
 from protocol.identity.roster import SigningKey
 from protocol.study.privacy import NoPrivacy
 from protocol.study.study import Study
@@ -31,7 +32,7 @@ def keep_reference(
         seed=study.seeds.model,
         epsilon=None if isinstance(study.privacy, NoPrivacy) else study.privacy.epsilon,
         figures_json=json.dumps(figures, sort_keys=True, allow_nan=False),
-        created_at=now(),
+        created_at=timestamp(),
     )
     with store.transaction() as transaction:
         registered = transaction.register(study)

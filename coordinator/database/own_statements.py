@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit_log import NewEntry
-from coordinator.database.store import MaskedRow, RunRow, Transaction, now
+from compliance.storage.clock import timestamp
+from coordinator.database.store import MaskedRow, RunRow, Transaction
 from protocol.encoding import digest
 from protocol.transport.privacy_summary import own_statements, read_words
 
@@ -28,7 +29,7 @@ def keep_masked(
     known = {row.site: row for row in transaction.session.scalars(query)}
     rows = [known.get(site) or MaskedRow(site=site) for site in masked]
     for row in rows:
-        row.run_id, row.message, row.kept_at = run_id, masked[row.site], now()
+        row.run_id, row.message, row.kept_at = run_id, masked[row.site], timestamp()
     records = transaction.write_all(rows)
     # A site's one row serves all runs, so its entries stand under none.
     return [

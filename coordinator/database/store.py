@@ -13,7 +13,6 @@ Rules:
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
+from compliance.storage.clock import timestamp
 from compliance.storage.database import NAMING_CONVENTION, open_database, open_for_reading
 from compliance.storage.transactions import reading, writing
 from protocol.encoding import Json, digest, digest_json
@@ -263,16 +263,6 @@ Index(
 )
 
 
-def now() -> str:
-    """Returns the time in UTC, to the millisecond, as the store writes it."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def utc(seconds: float) -> str:
-    """Returns a time of ``time.time`` in UTC, to the second, as people are told it."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
 class Store:
     """The consortium's database: a SQLite file, or a database of a PostgreSQL server.
 
@@ -387,7 +377,7 @@ class Transaction:
             digest=study.digest,
             name=study.name,
             document=study.canonical_bytes,
-            registered_at=now(),
+            registered_at=timestamp(),
         )
         record = self.write(row)
         kind = "study-registered"
@@ -396,7 +386,7 @@ class Transaction:
     def release(self, run_id: str, kind: str, payload: dict[str, Any]) -> tuple[str, str]:
         """Records figures; returns the digests of their text and of their row, to be logged."""
         text = json.dumps(payload, sort_keys=True, allow_nan=False)
-        row = ReleaseRow(run_id=run_id, kind=kind, payload_json=text, released_at=now())
+        row = ReleaseRow(run_id=run_id, kind=kind, payload_json=text, released_at=timestamp())
         return digest(text.encode()), self.write(row)
 
     def log(self, entries: Sequence[NewEntry], signer: SigningKey) -> Head:
@@ -405,7 +395,7 @@ class Transaction:
         The entries' numbers are gap-free because every transaction holds the
         write lock from its first statement.
         """
-        logged, head = extend(newest_head(self._session), entries, now(), signer)
+        logged, head = extend(newest_head(self._session), entries, timestamp(), signer)
         for new, entry in zip(entries, logged, strict=True):
             self._session.add(
                 EntryRow(

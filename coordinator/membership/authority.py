@@ -11,8 +11,7 @@ Keys have mode 0600. A file is replaced whole or not at all.
 """
 
 import ssl
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -29,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from compliance.storage.atomic_file import write_whole
+from compliance.storage.clock import Clock, utc_now
 from coordinator.membership.certificates import (
     Signer,
     fingerprint,
@@ -44,13 +44,6 @@ from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.consortium_root import coordinator_of
 from protocol.identity.roster import CoordinatorIdentity
 from protocol.transport.enrolment import renewal_due
-
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """Returns the time in UTC."""
-    return datetime.now(UTC)
 
 
 class Authority:

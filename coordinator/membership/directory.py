@@ -10,9 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from compliance.storage.clock import Clock, utc_now
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.membership.authority import Authority, Clock, utc_now
+from coordinator.membership.authority import Authority
 from coordinator.membership.members import Members
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
 

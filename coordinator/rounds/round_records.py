@@ -7,6 +7,7 @@ from functools import partial
 from sqlalchemy import func, select
 
 from compliance.audit_log import NewEntry
+from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import keep_masked
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import (
@@ -15,7 +16,6 @@ from coordinator.database.store import (
     Store,
     Transaction,
     evaluation_of,
-    now,
 )
 from coordinator.rounds.aggregation import Sum
 from coordinator.rounds.conduct import Conduct, conduct_from
@@ -108,7 +108,7 @@ class RoundBook:
         with self._store.transaction() as transaction:
             abandoned = [row.context for row in transaction.open_rounds(self._run_id)]
             for row in transaction.open_rounds(self._run_id):
-                row.state, row.closed_at = "failed", now()
+                row.state, row.closed_at = "failed", timestamp()
                 failed = NewEntry(
                     type="round-failed",
                     run_id=self._run_id,
@@ -136,7 +136,7 @@ class RoundBook:
                     conduct_json="{}",
                     context_json=canonical(context.to_json()).decode(),
                     model_digest=None,
-                    opened_at=now(),
+                    opened_at=timestamp(),
                     closed_at=None,
                 )
             )
@@ -155,7 +155,7 @@ class RoundBook:
         with self._store.transaction() as transaction:
             masked = keep_masked(transaction, self._run_id, sum_round.masked)
             row = transaction.round(context)
-            row.state, row.closed_at = "failed", now()
+            row.state, row.closed_at = "failed", timestamp()
             shown = self._keep(transaction, row, conduct, sum_round.accusations)
             kind = digest(type(error).__name__.encode())
             failed = self.entry(context, "round-failed", kind, transaction.write(row))
@@ -168,7 +168,7 @@ class RoundBook:
         context = total.transcript.context
         masked = keep_masked(transaction, self._run_id, total.transcript.masked)
         row = transaction.round(context)
-        row.state, row.closed_at = "finished", now()
+        row.state, row.closed_at = "finished", timestamp()
         row.survivors_json = json.dumps(total.survivors)
         row.dropped_json = json.dumps(total.dropped)
         row.model_digest = model_name

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
@@ -9,7 +10,8 @@ from typing import Any
 
 from compliance.audit_log import NewEntry
 from compliance.governance.promise_check import require_promised
-from coordinator.database.store import RunRow, Store, now
+from compliance.storage.clock import timestamp, utc_now
+from coordinator.database.store import RunRow, Store
 from coordinator.rounds.training import Outcome
 from protocol.encoding import digest
 from protocol.errors import FederationError, MessageRefused
@@ -29,6 +31,11 @@ log = logging.getLogger("collegium.coordinator")
 _CHANGES = {
     "budget_epsilon", "budget_share", "run_share", "ledger_head", "log_size", "log_root",
 }  # fmt: skip
+
+
+def new_run_id() -> str:
+    """Returns a run's name: its time and four random digits, so that names sort by time."""
+    return f"{utc_now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class RunRecord:
@@ -61,7 +68,7 @@ class RunRecord:
             test_noise=test_noise,
             seed=study.seeds.model,
             sweep=sweep,
-            started_at=now(),
+            started_at=timestamp(),
             roster_json=roster.canonical_bytes.decode(),
             sites_json="{}",
             environment_json=json.dumps(environment(), sort_keys=True),
@@ -143,7 +150,7 @@ class RunRecord:
         """Closes a run that reached its end; ``exact`` are a simulation's exact figures."""
         with self._store.transaction() as transaction:
             row = transaction.run(self._run_id)
-            row.state, row.ended_at = "finished", now()
+            row.state, row.ended_at = "finished", timestamp()
             row.model_digest = outcome.model_digest
             row.environment_json = json.dumps(environment(), sort_keys=True)
             entries = []
@@ -165,7 +172,7 @@ class RunRecord:
             if row is not None and row.state == "running":
                 row.state = "stopped" if stopped else "failed"
                 row.failure = _told_as(error)
-                row.ended_at = now()
+                row.ended_at = timestamp()
                 kind = digest(type(error).__name__.encode())
                 ended = self._entry(f"run-{row.state}", kind, transaction.write(row))
                 transaction.log([ended], self._key)

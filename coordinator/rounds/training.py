@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compliance.audit_log import NewEntry
+from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import newest_masked
 from coordinator.database.round_archive import RoundShelf
 from coordinator.database.server_state import ServerStates
-from coordinator.database.store import SnapshotRow, Store, now
+from coordinator.database.store import SnapshotRow, Store
 from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.aggregation import Sum, aggregate
@@ -289,7 +290,7 @@ class Runner:
             "run_id": self._run_id,
             "round": self._study.training.rounds,
             "roster_digest": self._roster.digest,
-            "created_at": now(),
+            "created_at": timestamp(),
         }
         name = self._shelf.keep_snapshot(model, manifest)
         row = SnapshotRow(
@@ -297,7 +298,7 @@ class Runner:
             round_number=self._study.training.rounds,
             model_digest=name,
             manifest_json=json.dumps(manifest, sort_keys=True),
-            created_at=now(),
+            created_at=timestamp(),
         )
         with self._store.transaction() as transaction:
             kept = NewEntry(

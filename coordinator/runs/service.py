@@ -5,7 +5,6 @@ The hospitals reach ``http`` over TLS. The consortium's own people reach
 """
 
 import logging
-import secrets
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
-from coordinator.database.store import RunRow, Store, StudyRow, now
+from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
@@ -29,6 +28,7 @@ from coordinator.http.metrics import Metrics
 from coordinator.http.protocol_limits import gate_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.members import Members
+from coordinator.rounds.run_records import new_run_id
 from coordinator.runs.network_run import NetworkRun, failure_of, status_of
 from coordinator.runs.resources import RunResources, RunTimeouts
 from protocol.encoding import parse_canonical
@@ -113,8 +113,7 @@ class Service:
             )
         if not again:
             self._require_none_at_work(study)
-        stamp = now()[:19].replace("-", "").replace(":", "").replace("T", "-")
-        run_id = f"{stamp}-{secrets.token_hex(2)}"
+        run_id = new_run_id()
         self._go(run_id, study, roster, test_noise=test_noise)
         return run_id
 

@@ -16,8 +16,7 @@ Rules:
 """
 
 import ssl
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -37,17 +36,11 @@ from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from compliance.storage.atomic_file import write_whole
+from compliance.storage.clock import Clock, utc_now
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.consortium_root import UNREADABLE, coordinator_of
 from protocol.identity.roster import CoordinatorIdentity
 from protocol.transport.enrolment import SILO_URI, EnrolmentInvitation, parse, renewal_due
-
-Clock = Callable[[], datetime]
-
-
-def utc_now() -> datetime:
-    """Returns the time in UTC."""
-    return datetime.now(UTC)
 
 
 class Credentials:

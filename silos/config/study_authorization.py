@@ -10,11 +10,10 @@ A study may run here when all of this holds at that moment:
 4. it is an hour at which the hospital lets studies begin.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+from compliance.storage.clock import Clock, utc_now
 from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
 from protocol.errors import PolicyRefused
 from protocol.study.study import Study
@@ -30,11 +29,6 @@ from silos.config.policy import Refusal, open_at, refusals
 from silos.config.site_file import SiteFile, site_file_of, source_path
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
-
-
-def system_time() -> datetime:
-    """Returns the time, in UTC."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +60,7 @@ class Consent:
         self,
         home: Path,
         hospital: SiteDatabase,
-        clock: Callable[[], datetime] = system_time,
+        clock: Clock = utc_now,
     ) -> None:
         self._home = home
         self._hospital = hospital

@@ -19,7 +19,6 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ from compliance.ledger.entries import Budget, Entry, Payers, Rho, State
 from compliance.ledger.ledger import Ledger
 from compliance.ledger.listed_heads import ListedHeads
 from compliance.storage.atomic_file import write_whole
+from compliance.storage.clock import timestamp
 from compliance.storage.database import is_address, open_database, open_for_reading
 from compliance.storage.schema_check import schema_faults
 from compliance.storage.transactions import reading, writing
@@ -64,18 +64,13 @@ _CHAINS = ("ledger", "approvals", "runs")
 _KEY_BYTES = 32
 
 
-def utc_now() -> str:
-    """Returns the time in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def open_hospital(
     place: Path | str,
     *,
     site: str,
     split_key: bytes | None = None,
     simulated: bool | None = None,
-    clock: Callable[[], str] = utc_now,
+    clock: Callable[[], str] = timestamp,
     blobs: Path | None = None,
 ) -> "SiteDatabase":
     """Opens a hospital's database, making it when the file does not exist.
@@ -128,7 +123,9 @@ def read_hospital(place: Path | str, *, site: str, blobs: Path | None = None) ->
     folder = _blob_folder(place, blobs)
     try:
         _require_content(place)
-        hospital = SiteDatabase(open_for_reading(place, MIGRATIONS), folder, _keys(folder), utc_now)
+        hospital = SiteDatabase(
+            open_for_reading(place, MIGRATIONS), folder, _keys(folder), timestamp
+        )
         if hospital.site != site:
             raise WorkspaceRefused(f"this database belongs to hospital {hospital.site}, not {site}")
     except (NoResultFound, StoreBroken) as error:

@@ -18,12 +18,12 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from compliance.governance.study_store import StudyShelf
 from compliance.storage.atomic_file import write_whole
+from compliance.storage.clock import Clock, utc_now
 from protocol.errors import (
     FederationError,
     LinkLost,
@@ -44,7 +44,6 @@ from protocol.transport.steps import JOIN_REFUSED, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
 from silos.config.credentials import Credentials
-from silos.config.study_authorization import system_time
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
@@ -80,7 +79,7 @@ class Settings:
     wait_seconds: int = WAIT_SECONDS
     maintenance_seconds: float = 60.0
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
-    clock: Callable[[], datetime] = system_time
+    clock: Clock = utc_now
 
 
 class Supervisor:

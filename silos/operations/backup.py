@@ -13,11 +13,11 @@ import sqlite3
 import tarfile
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from compliance.storage.atomic_file import write_whole
+from compliance.storage.clock import utc_now
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from silos.config.folder import SITE_FILE
 from silos.config.site_file import SiteFile, site_file_of
@@ -45,7 +45,7 @@ def back_up(home: Path, to: Path, what: What) -> Path:
             f"backup.{what} in the site file names nobody: write the age recipients there who "
             "may read this backup (age-keygen makes a pair; only its public half belongs here)"
         )
-    name = f"{site.name}-{what}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.tar.age"
+    name = f"{site.name}-{what}-{utc_now():%Y%m%dT%H%M%SZ}.tar.age"
     try:
         to.mkdir(mode=0o700, parents=True, exist_ok=True)
         with private_folder() as folder:

@@ -18,6 +18,7 @@ from compliance.governance.study_store import index_beside
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import while_few_collude
+from compliance.storage.clock import utc_now
 from pipelines.cohort.plausibility import (
     far_fewer_than_declared,
     implausible,
@@ -44,7 +45,7 @@ from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import sides_of, stays_on_one_side
 from silos.config.policy import open_at
 from silos.config.site_file import SiteFile, site_file_of
-from silos.config.study_authorization import refusals_here, system_time
+from silos.config.study_authorization import refusals_here
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 from silos.database.patient_sides import require_same_sides
@@ -100,7 +101,7 @@ def check_site(
         reach: tries the line to the coordinator.
         now: the time, with a zone; the system's when None.
     """
-    moment = now or system_time()
+    moment = now or utc_now()
     try:
         site = site_file_of(home)
         hospital = read_own(home, site)

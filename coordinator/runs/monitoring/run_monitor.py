@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from coordinator.database.store import utc
+from compliance.storage.clock import told_time
 from coordinator.runs.monitoring.attendance import Attendance
 from coordinator.runs.monitoring.progress import (
     RoundClock,
@@ -77,7 +77,7 @@ class RunMonitor:
         unfit = self._participants.unfit
         absent = {site: _WHY_UNFIT if site in unfit else "has not joined" for site in missing}
         return absent | {
-            site: f"not heard of since {utc(at)}" if at else "not heard of"
+            site: f"not heard of since {told_time(at)}" if at else "not heard of"
             for site, at in self.silent.items()
         }
 
@@ -106,15 +106,16 @@ class RunMonitor:
         """How far the run is."""
         rounds, waits = self._study.training.rounds, self.step.now
         state = self._state
-        asked = dict.fromkeys(waits.sites, utc(waits.since)) if waits else {}
-        until = utc(waits.until) if waits else ""
+        asked = dict.fromkeys(waits.sites, told_time(waits.since)) if waits else {}
+        until = told_time(waits.until) if waits else ""
+        silent = {site: at for site, at in self.silent.items() if site not in asked}
         left = self._clock.seconds_left(rounds + 2 - self._round) if state == "running" else None
         return RunProgress(
             state=state,
             round=self._round,
             rounds=rounds,
             waits_for=words(asked, until) if asked else self.blocked_reason,
-            silent={s: utc(at) if at else "" for s, at in self.silent.items() if s not in asked},
+            silent={site: told_time(at) if at else "" for site, at in silent.items()},
             asked=asked,
             until=until,
             seconds_left=left,

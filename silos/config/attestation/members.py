@@ -1,8 +1,8 @@
 """The check of the other members' machines in one run, before anything is shared with them."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 
+from compliance.storage.clock import Clock
 from protocol.errors import FederationError, MessageRefused, PolicyRefused
 from protocol.identity.machine_evidence import MachineEvidence, parse_run_evidence
 from protocol.identity.roster import Member
@@ -30,7 +30,7 @@ class MachineCheck:
         policy: AttestationPolicy,
         challenge: str,
         fetch: Callable[[], bytes | None],
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._verifiers: Mapping[str, Verifier] = policy.verifiers()
         self._challenge, self._fetch, self._clock = challenge, fetch, clock

@@ -1,6 +1,6 @@
 """What a hospital's policy asks of the other members' machines: ``policy.attestation``."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Literal, Protocol, TypeAlias
@@ -162,7 +162,3 @@ def find_verifier(name: str, installed: Iterable[EntryPoint] | None = None) -> V
         )
     verifier: Verifier = named[0].load()
     return verifier
-
-
-#: Says what time it is, with a zone.
-Clock: TypeAlias = Callable[[], datetime]
