@@ -34,7 +34,7 @@ from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_mo
 from compliance.reports import sections
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report, render_csv, render_html, render_json
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from dashboard import presentation
 from dashboard.presentation import Views
 from protocol.errors import FederationError

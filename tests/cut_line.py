@@ -69,8 +69,8 @@ def coordinator(folder: Path, size: int) -> dict[str, object]:
         _write(folder / "port", str(port))
         _write(folder / "invitation", to_bytes(invitation).decode())
         link = HttpLink(
-            service._mailbox,
-            service._blobs,
+            service._resources.mailbox,
+            service._resources.blobs,
             joined=lambda: frozenset(["east"]),
             max_vector=size,
             stop=threading.Event(),

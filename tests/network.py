@@ -23,7 +23,8 @@ from coordinator.membership.authority import Authority
 from coordinator.membership.directory import make_home, open_members
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
-from coordinator.views import RunSummary, open_views
+from coordinator.views.run_summary import RunSummary
+from coordinator.views.views import open_views
 from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import CoordinatorIdentity, SigningKey, sign_roster

@@ -19,7 +19,7 @@ from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.runs.admin_socket import controlling
 from coordinator.runs.service import Service
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from protocol.identity.roster import SigningKey
 from protocol.study.study_file import read_study
 from silos.database.approvals import approvals_of

@@ -214,7 +214,8 @@ def test_a_second_run_over_the_network_goes_without_a_hospital_that_approved_one
     east = network.sites["east"]
     east.consent = Consent
     with network.serving():
-        (east.home / "site.yaml").write_text(SITE)
+        site_file = SITE.replace("path: east.csv", f"path: {east.source}")
+        (east.home / "site.yaml").write_text(site_file)
         (tmp_path / "study.yaml").write_text(TABLE_STUDY)
         approve(east.home, tmp_path / "study.yaml", by=OFFICER, reason="")
         network.start_sites()

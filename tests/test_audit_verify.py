@@ -21,7 +21,7 @@ from coordinator.audit.verification import Verified
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study_file import read_study

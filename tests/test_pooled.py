@@ -11,7 +11,7 @@ from collegium.simulation.sweep import Grid, plan_jobs
 from compliance.ledger.privacy_plan import PrivacyPlan
 from coordinator.audit.verification import verify_records
 from coordinator.database.baselines import keep_reference
-from coordinator.views import Views
+from coordinator.views.views import Views
 from pipelines.evaluation.metrics import auroc
 from pipelines.records import Records
 from protocol.study.study import Study

@@ -21,7 +21,7 @@ from compliance.audit_log import NewEntry
 from compliance.empirical_audit.checks import check_masks
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import ReleaseRow, logged_entries
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from protocol.encoding import digest
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused, WorkspaceRefused
 from protocol.secagg.context import RoundContext

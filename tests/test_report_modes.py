@@ -11,7 +11,7 @@ from compliance.privacy.claims import OWN_NOISE, PATIENTS, shared_noise
 from compliance.reports.document import Document
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
-from coordinator.views import Views
+from coordinator.views.views import Views
 from tests import dossiers
 from tests.federation import Federation
 from tests.studies import small_study

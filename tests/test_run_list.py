@@ -14,7 +14,8 @@ from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import EXACT, LOCAL, UtilityPoint
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
-from coordinator.views import RunSummary, _points
+from coordinator.views.privacy_utility import points_of
+from coordinator.views.run_summary import RunSummary
 from dashboard.presentation import run_label
 
 RUN = RunSummary(
@@ -67,7 +68,7 @@ def test_a_pipe_gets_one_line_for_each_run() -> None:
 def test_fixed_test_noise_is_no_epsilon_in_list_and_chart() -> None:
     marked = replace(RUN, test_noise=True, epsilon=None)
     assert "test noise" in drawn(marked) and "ε 1.5" not in drawn(marked)
-    assert _points(marked) == []
+    assert points_of(marked) == []
 
 
 def test_an_epsilon_never_reads_smaller_than_it_is() -> None:
@@ -80,8 +81,8 @@ def test_an_epsilon_never_reads_smaller_than_it_is() -> None:
 def test_withheld_figure_is_neither_written_nor_drawn() -> None:
     text = drawn(WITHHELD, width=300)
     assert "too few patients" in text and "0.71" not in text
-    assert _points(WITHHELD) == []
-    assert [point.auroc for point in _points(REAL)] == [0.7123]
+    assert points_of(WITHHELD) == []
+    assert [point.auroc for point in points_of(REAL)] == [0.7123]
 
 
 def test_the_command_imports_nothing_that_draws_or_computes(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_the_command_imports_nothing_that_draws_or_computes(tmp_path: Path) -> N
     )
     listed, *loaded = done.stdout.splitlines()
     modules = set(" ".join(loaded).split())
-    assert listed == "no run yet" and "coordinator.views" in modules
+    assert listed == "no run yet" and "coordinator.views.views" in modules
     heavy = {"altair", "pandas", "scipy.stats", "torch", "ray", "streamlit", "monai"}
     assert not modules & (heavy | {"compliance.reports.privacy_report", "compliance.charts.run"})
 

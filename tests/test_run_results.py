@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from coordinator.database.workspace import Workspace
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from pipelines.evaluation.metrics import auroc
 from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records

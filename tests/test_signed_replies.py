@@ -154,7 +154,7 @@ def test_run_goes_on_after_a_leave_that_nobody_signed(tmp_path: Path) -> None:
         until(lambda: network.rounds_finished(run) >= 1)
         unsigned = Delivery(number=0, run_id=run, kind="leave", message=b"nobody signed this")
         for site in network.sites:
-            network.service._mailbox.post(site, unsigned)
+            network.service._resources.mailbox.post(site, unsigned)
         network.service.wait(run, PATIENCE)
         assert network.row(run).state == "finished"
 

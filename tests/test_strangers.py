@@ -67,7 +67,7 @@ def is_open(port: int) -> bool:
 
 @pytest.fixture
 def mailbox(network: Network) -> Mailbox:
-    return network.service._mailbox
+    return network.service._resources.mailbox
 
 
 @pytest.fixture
@@ -428,14 +428,14 @@ def test_uploads_that_nobody_asked_to_finish_do_not_fill_the_disk(
 def test_nonsense_ranges_are_not_served(
     network: Network, east: Caller, mailbox: Mailbox, asked: str
 ) -> None:
-    name = network.service._blobs.keep(b"a model")
+    name = network.service._resources.blobs.keep(b"a model")
     number = posted(mailbox, "east", blob=BlobName(digest=name, size=7))
     target = f"/v1/blobs/{name}"
     assert east.hears("GET", target, headers={"range": asked}) == 409
     assert east.hears("GET", target, headers={"range": "bytes=9-"}) == 416
     assert east.asks("GET", target, headers={"range": "bytes=2-"})[1] == b"model"
     mailbox.withdraw({number: "east"})
-    network.service._blobs.drop(name)
+    network.service._resources.blobs.drop(name)
 
 
 # --- HTTP ---

@@ -35,7 +35,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Network, R
 
 
 def asked(network: Network, site: str, draft: Delivery) -> Answer:
-    mailbox = network.service._mailbox
+    mailbox = network.service._resources.mailbox
     posted = {mailbox.post(site, draft): site}
     ((_, answer),) = mailbox.collect(posted, PATIENCE, threading.Event())
     return answer

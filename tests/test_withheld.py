@@ -23,7 +23,8 @@ from compliance.reports.privacy_report import (
 )
 from compliance.reports.sections import utility_table
 from coordinator.rounds.evaluation import proportion, released_from
-from coordinator.views import RunSummary, _points
+from coordinator.views.privacy_utility import points_of
+from coordinator.views.run_summary import RunSummary
 from dashboard import presentation
 from tests import dossiers
 
@@ -55,7 +56,7 @@ def _summary() -> RunSummary:
 
 def test_no_output_of_a_run_holds_a_withheld_figure() -> None:
     dossier = _dossier()
-    report, page = privacy_report(dossier), run_page(dossier, _points(_summary()))
+    report, page = privacy_report(dossier), run_page(dossier, points_of(_summary()))
     outputs = {
         "report, HTML": render_html(report),
         "report, JSON": render_json(report),
@@ -80,7 +81,7 @@ def test_a_withheld_figure_is_null_with_its_reason_in_json() -> None:
 
 
 def test_a_withheld_figure_gives_no_point_to_draw_or_average() -> None:
-    assert _points(_summary()) == []
+    assert points_of(_summary()) == []
 
 
 def test_what_noise_drowns_is_withheld_where_it_is_computed_and_where_it_is_read() -> None:

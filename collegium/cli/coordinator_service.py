@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ import typer
 from collegium.cli.coordinator import DEFAULT_PORT, AsJson, Home
 from collegium.output.console import answer, emit, say
 from protocol.counted import counted
-from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.errors import WorkspaceRefused
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -226,25 +226,10 @@ def whole_digest(home: Path, beginning: str) -> str:
     Raises:
         PolicyRefused: none does, or several.
     """
-    from sqlalchemy import select
+    from coordinator.views.views import open_views
 
-    from coordinator.database.store import Store, StudyRow
-    from coordinator.database.workspace import Workspace
-
-    store = Store(Workspace.open(home).database)
-    try:
-        with store.read() as session:
-            rows: list[Any] = list(session.execute(select(StudyRow.digest, StudyRow.name)))
-    finally:
-        store.close()
-    found = [d for d, name in rows if d.startswith(beginning) or name == beginning]
-    if len(found) != 1:
-        known = ", ".join(f"{name} {digest[:8]}" for digest, name in rows) or "none"
-        raise PolicyRefused(
-            f"{beginning!r} names {len(found)} registered studies; there are: {known}; collegium "
-            "study register adds one"
-        )
-    return str(found[0])
+    with closing(open_views(home)) as views:
+        return views.study_digest(beginning)
 
 
 def _log_to_stderr() -> None:

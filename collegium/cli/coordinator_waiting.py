@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.runs.admin_socket import ask
-from coordinator.views import RunSummary, open_views
+from coordinator.views.run_summary import RunSummary
+from coordinator.views.views import open_views
 from protocol.errors import WorkspaceRefused
 
 _SECONDS = 0.5

@@ -90,7 +90,7 @@ def _known_runs(context: typer.Context, incomplete: str) -> list[str]:
             from silos.results.own_runs import own_runs
 
             return [run.run_id for run in own_runs(folder)] if folder else []
-        from coordinator.views import open_views
+        from coordinator.views.views import open_views
 
         with closing(open_views(folder)) as views:
             return [run.run_id for run in views.runs() if run.run_id.startswith(incomplete)]

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from compliance.facts.formatting import Form, show
-from coordinator.views import RunSummary, open_views
+from coordinator.views.run_summary import RunSummary
+from coordinator.views.views import open_views
 
 
 def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, Any]]:

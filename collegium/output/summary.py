@@ -47,7 +47,8 @@ from compliance.reports.privacy_report import page_subject, privacy_report, rend
 from compliance.reports.renderers import RENDERERS
 from coordinator.database.pages import keep_page, page_says
 from coordinator.database.workspace import Workspace
-from coordinator.views import RunSummary, Views, open_views
+from coordinator.views.run_summary import RunSummary
+from coordinator.views.views import Views, open_views
 from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused
 from protocol.study.study import Study

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from collegium.output.summary import finish_folder
@@ -33,10 +32,11 @@ from compliance.privacy.accounting import epsilon
 from coordinator.audit.run_checks import FINDINGS, failure_of
 from coordinator.audit.verification import verify_records
 from coordinator.database.round_archive import RoundShelf
-from coordinator.database.store import RoundRow, RunRow, Store, StudyRow
+from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.run_records import environment
-from coordinator.views import find_run
+from coordinator.views.rows import find_run, rounds_of, study_of
+from coordinator.views.simulated import exact_figures
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.transcript import vectors_of
@@ -79,7 +79,7 @@ def red_team_run(
             verify_records(session, workspace.public_key())
             row = find_run(session, run)
             target = _target(session, workspace, row)
-            counts = json.loads(row.exact_json or "{}").get("sites", {})
+            counts = exact_figures(row).get("sites", {})
         run_id = _past(target).run_id
         console.print(f"run {run_id}: log, records and signatures are genuine", markup=False)
         index = _index_file(target.study, places)
@@ -123,7 +123,7 @@ def _target(session: Session, workspace: Workspace, row: RunRow) -> Target:
         )
     if row.model_digest is None:
         raise WorkspaceRefused(f"run {row.id} is {row.state}: only a finished run is attacked")
-    study = Study.model_validate_json(session.get_one(StudyRow, row.study_digest).document)
+    study = study_of(session, row)
     roster = parse_roster(row.roster_json.encode())
     summaries = {
         site: open_summary(word, roster.key_of(site))
@@ -163,7 +163,7 @@ def _masked_pairs(
 ) -> list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
     """Returns the beginnings of every two masked vectors that one hospital sent."""
     shelf = RoundShelf(workspace.rounds)
-    rows = session.scalars(select(RoundRow).filter_by(run_id=row.id).order_by(RoundRow.id))
+    rows = rounds_of(session, row.id)
     sent: dict[str, list[NDArray[np.uint32]]] = {}
     for context in [kept.context for kept in rows if shelf.holds(kept.context)]:
         transcript = shelf.transcript(context)

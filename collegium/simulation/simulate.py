@@ -10,19 +10,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from collegium.output.progress import Watch
 from collegium.simulation.consortium import Settings, consortium
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_study
 from compliance.governance.study_store import index_beside
 from coordinator.database.round_archive import RoundShelf
-from coordinator.database.store import RunRow, Store, StudyRow
+from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
 from coordinator.rounds.round_records import RoundBook
 from coordinator.rounds.run_records import RunRecord, new_run_id
+from coordinator.views.simulated import killed_runs
 from protocol.errors import FederationError, WorkspaceRefused
 from protocol.identity.roster import parse_roster
 from protocol.study.study import Study
@@ -96,11 +95,8 @@ def _end_killed(workspace: Workspace) -> None:
     with closing(Store(workspace.database)) as store:
         key = workspace.signing_key()
         with store.read() as session:
-            rows = session.scalars(select(RunRow).filter_by(state="running", simulation=True))
-            killed = [(row.id, row.study_digest, row.roster_json) for row in rows]
-            studies = {name: session.get_one(StudyRow, name).document for _, name, _ in killed}
-        for run_id, digest, roster in killed:
-            study = Study.model_validate_json(studies[digest])
+            killed = [(row.id, row.roster_json, study) for row, study in killed_runs(session)]
+        for run_id, roster, study in killed:
             for context in RoundBook(store, key, run_id).abandon():
                 RoundShelf(workspace.rounds).drop(context)
             record = RunRecord(store, key, parse_roster(roster.encode()), study, run_id)

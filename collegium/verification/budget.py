@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from coordinator.database.workspace import Workspace
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study.study import Study
 from silos.config.directory import read_own

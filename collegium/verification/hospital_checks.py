@@ -12,12 +12,8 @@ log that they took part under. So
   what the records say.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
-
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from compliance.ledger.entries import UNOPENED, Entry
 from coordinator.audit.faults import Faults
@@ -27,11 +23,11 @@ from coordinator.database.workspace import Workspace
 from protocol.encoding import digest_json
 from protocol.errors import FederationError, StoreBroken
 from protocol.log.signed_note import log_origin
-from protocol.secagg.log_proof import open_head
+from protocol.secagg.log_proof import SignedHead, open_head
 from protocol.transport.run_announcement import open_end
 from silos.database.database import SiteDatabase, read_hospital
 from silos.database.joined_runs import JoinedRun, JoinedRuns
-from silos.database.tables import LogHeadRow, OnceRow
+from silos.rounds.log_heads import all_heads
 
 _DATABASE = "hospital.db"
 #: What a hospital whose vector is in a sum has signed in that round.
@@ -85,13 +81,9 @@ def check_hospital(
     if hospital.keys.has_split_key:
         with faults.checking("its list of heads", hospital=site):
             hospital.ledger.require_newest()
-    book: dict[str, dict[str, str]] = defaultdict(dict)
-    with hospital.reading() as connection, Session(connection) as session:
-        for row in session.scalars(select(OnceRow)):
-            book[row.context][row.slot] = row.digest
-        kept = [(row.origin, row.size, row.root, row.note) for row in session.scalars(_HEADS)]
+    book = hospital.once_book().all()
     with faults.checking("the heads of the log that it keeps", hospital=site):
-        _check_heads(site, kept, found, public, faults)
+        _check_heads(site, all_heads(hospital), found, public, faults)
     entries: list[Entry] = []
     with faults.checking("its ledger", hospital=site), hospital.transaction() as ledger:
         entries = list(ledger.entries())
@@ -106,26 +98,24 @@ def check_hospital(
     return book
 
 
-_HEADS = select(LogHeadRow).order_by(LogHeadRow.size)
-
-
 def _check_heads(
     site: str,
-    kept: Iterable[tuple[str, int, bytes, bytes]],
+    kept: Iterable[tuple[str, SignedHead]],
     found: Verified,
     public: bytes,
     faults: Faults,
 ) -> None:
     """A hospital takes part under one coordinator's log; each head it keeps is one of this log."""
     own = log_origin(public)
-    for origin, size, root, note in kept:
+    for origin, head in kept:
+        size, root = head.size, head.root
         if origin != own:
             faults.add(
                 f"it keeps a head of {size} entries of another log ({origin}): the log that is "
                 "verified is not the one that it took part under",
                 hospital=site,
             )
-        elif (signed := open_head(note, public)).size != size or signed.root != root:
+        elif (signed := open_head(head.note, public)).size != size or signed.root != root:
             faults.add(f"the head of {size} entries that it keeps was changed", hospital=site)
         elif found.root_at(size) != root.hex():
             faults.add(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from collegium.output.verdict import verdict
@@ -26,9 +25,9 @@ from coordinator.audit.folder_checks import FilesFound, check_files
 from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import Verified, check_records
 from coordinator.database.round_archive import RoundShelf
-from coordinator.database.store import MIGRATIONS, RoundRow, RunRow, Store
+from coordinator.database.store import MIGRATIONS, RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.views import find_run
+from coordinator.views.rows import evaluation_number, find_run, newest_run
 from protocol.counted import counted
 from protocol.errors import StoreBroken, WorkspaceRefused
 from silos.config.directory import read_own
@@ -289,7 +288,7 @@ def recompute_round(
     """
     workspace = Workspace.open(out)
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
-        row = _newest_run(session) if run is None else find_run(session, run)
+        row = newest_run(session) if run is None else find_run(session, run)
         purpose, number = _which(wanted, session, row)
         found = recompute(
             session,
@@ -314,15 +313,7 @@ def recompute_round(
 
 def _which(wanted: str, session: Session, run: RunRow) -> tuple[str, int]:
     if wanted == "evaluation":
-        rounds = select(RoundRow.number).filter_by(run_id=run.id, purpose="evaluation")
-        return "evaluation", session.scalars(rounds.limit(1)).first() or 0
+        return "evaluation", evaluation_number(session, run.id) or 0
     if not (wanted.isascii() and wanted.isdigit() and 0 < int(wanted) < 10**6):
         raise WorkspaceRefused(f"round {wanted!r}: give a training round's number, or evaluation")
     return "training", int(wanted) - 1
-
-
-def _newest_run(session: Session) -> RunRow:
-    row = session.scalars(select(RunRow).order_by(RunRow.started_at.desc()).limit(1)).first()
-    if row is None:
-        raise WorkspaceRefused("there is no run in this folder")
-    return row

@@ -16,6 +16,7 @@ The rules of the budget are in ``ledger.py``; this file only keeps rows.
 """
 
 import secrets
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import fields
@@ -503,6 +504,7 @@ _BOUND = select(OnceRow.digest).where(
     OnceRow.context == bindparam("context"), OnceRow.slot == bindparam("slot")
 )
 _BINDINGS = select(OnceRow.slot, OnceRow.digest).where(OnceRow.context == bindparam("context"))
+_ALL_BINDINGS = select(OnceRow.context, OnceRow.slot, OnceRow.digest)
 _BIND = insert(OnceRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
 
 
@@ -523,6 +525,14 @@ class SqlEquivocationGuard:
         with self._hospital.connection() as connection:
             found = connection.execute(_BINDINGS, {"context": context})
             return {slot: digest for slot, digest in found}
+
+    def all(self) -> dict[str, dict[str, str]]:
+        """Returns everything that was ever bound: the digest by context, or run, and slot."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
+        with self._hospital.reading() as connection:
+            for context, slot, digest in connection.execute(_ALL_BINDINGS):
+                found[context][slot] = digest
+        return dict(found)
 
     def record(
         self,

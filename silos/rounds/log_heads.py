@@ -109,6 +109,15 @@ class LogHeads:
         return None if row is None else SignedHead(**row._mapping)
 
 
+def all_heads(hospital: SiteDatabase) -> tuple[tuple[str, SignedHead], ...]:
+    """Returns every head that a hospital keeps, of whatever log: the log's origin and the head."""
+    with hospital.reading() as connection:
+        rows = connection.execute(_ALL_HEADS).all()
+    return tuple(
+        (row.origin, SignedHead(size=row.size, root=row.root, note=row.note)) for row in rows
+    )
+
+
 class _BookWithHead:
     """A once-book whose first record also keeps a head, in the same transaction."""
 
@@ -129,6 +138,9 @@ class _BookWithHead:
 
 _HEADS = select(LogHeadRow.size, LogHeadRow.root, LogHeadRow.note).where(
     LogHeadRow.origin == bindparam("origin")
+)
+_ALL_HEADS = select(LogHeadRow.origin, LogHeadRow.size, LogHeadRow.root, LogHeadRow.note).order_by(
+    LogHeadRow.size
 )
 _NEWEST = _HEADS.order_by(LogHeadRow.size.desc()).limit(1)
 _AT = _HEADS.where(LogHeadRow.size == bindparam("size"))

@@ -1,0 +1,169 @@
+"""Everything about one run, as reports and pages show it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from compliance.audit_log import LoggedEntry
+from compliance.facts.dossier import (
+    Audit,
+    Dossier,
+    EntryFacts,
+    RoundFacts,
+    SecondOpinionFacts,
+    SiteFacts,
+)
+from compliance.facts.interval import Interval
+from coordinator.database.store import RunRow, head_after, logged_entries
+from coordinator.rounds.conduct import conduct_from
+from coordinator.rounds.evaluation import risks_from
+from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
+from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import Summary
+
+
+def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
+    """Returns a run's dossier; ``state`` is as it is shown."""
+    study = study_of(session, row)
+    released = released_figures(session, row.id)
+    exact = exact_figures(row)
+    return Dossier(
+        run_id=row.id,
+        state=state,
+        failure=row.failure,
+        simulation=row.simulation,
+        test_noise=row.test_noise,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        seconds=_seconds(row.started_at, row.ended_at),
+        seed=row.seed,
+        sweep=row.sweep,
+        sweep_share=sweep_share(session, row),
+        study_name=study.name,
+        study_title=study.title,
+        study_purpose=study.purpose,
+        study_digest=row.study_digest,
+        study=study.model_dump(mode="json"),
+        threshold=study.threshold,
+        colluders=study.aggregation.colluders,
+        rounds_planned=study.training.rounds,
+        rounds=_rounds(session, row.id),
+        sites=_sites(row, study, exact, released),
+        model_digest=row.model_digest,
+        snapshot=f"snapshots/{row.model_digest}.safetensors" if row.model_digest else None,
+        auroc_released=Interval(**released["auroc"]) if released else None,
+        accuracy_released=Interval(**released["accuracy"]) if released else None,
+        risks=risks_from(released["risks"]) if released else None,
+        exact_auroc=exact.get("auroc"),
+        exact_accuracy=exact.get("accuracy"),
+        audit=_audit(session, row.id),
+        environment=json.loads(row.environment_json) | _engines(row),
+        unprotected_runs=unprotected_runs(session, row, study),
+    )
+
+
+def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
+    return tuple(
+        RoundFacts(
+            number=row.number + 1,  # people count from one
+            attempt=row.attempt,
+            purpose=row.purpose,
+            state=row.state,
+            context=row.context,
+            survivors=tuple(json.loads(row.survivors_json)),
+            dropped=tuple(json.loads(row.dropped_json)),
+            remarks=conduct_from(row.conduct_json).sentences,
+            model_digest=row.model_digest,
+            opened_at=row.opened_at,
+            seconds=_seconds(row.opened_at, row.closed_at),
+        )
+        for row in rounds_of(session, run_id)
+    )
+
+
+def _sites(
+    row: RunRow, study: Study, exact: Mapping[str, Any], released: Mapping[str, Any] | None
+) -> tuple[SiteFacts, ...]:
+    words = summaries_of(row)
+    return tuple(
+        _site(site, words[site], study, exact, released)
+        for site in study.site_names
+        if site in words
+    )
+
+
+def _engines(row: RunRow) -> dict[str, str]:
+    """Returns what computed the gradients, as the hospitals signed it."""
+    found = sorted({word.engine for word in summaries_of(row).values() if word.engine})
+    return {"gradient engine": ", ".join(found)} if found else {}
+
+
+def _site(
+    site: str,
+    word: Summary,
+    study: Study,
+    exact: Mapping[str, Any],
+    released: Mapping[str, Any] | None,
+) -> SiteFacts:
+    figures = (released or {}).get("sites", {}).get(site, {})
+    own = exact.get("sites", {}).get(site, {})
+
+    def interval(name: str) -> Interval | None:
+        return Interval(**figures[name]) if name in figures else None
+
+    return SiteFacts(
+        site=site,
+        declared_patients=study.site(site).patients,
+        privacy=word,
+        released_accuracy=interval("accuracy"),
+        released_sensitivity=interval("sensitivity"),
+        released_specificity=interval("specificity"),
+        exact_auroc=own.get("auroc"),
+        exact_accuracy=own.get("accuracy"),
+        train_patients=own.get("train_patients"),
+        test_patients=own.get("test_patients"),
+        second_opinion=_second_opinion(word),
+    )
+
+
+def _second_opinion(word: Summary) -> SecondOpinionFacts | None:
+    """Returns what a hospital signed of others' gradients and prices; None where nothing was."""
+    if not word.opacus:
+        return None
+    return SecondOpinionFacts(
+        **{field.name: getattr(word, field.name) for field in fields(SecondOpinionFacts)}
+    )
+
+
+def _audit(session: Session, run_id: str) -> Audit:
+    """The same head however the log goes on, so that a document can be made again."""
+    entries = logged_entries(session, run_id)
+    head = head_after(session, entries[-1].index if entries else -1)
+    return Audit(
+        root=head.root.hex() if head else "",
+        size=head.size if head else 0,
+        checkpoint=head.note.decode() if head else "",
+        entries=tuple(_entry(entry) for entry in entries),
+    )
+
+
+def _entry(entry: LoggedEntry) -> EntryFacts:
+    content = entry.content
+    return EntryFacts(
+        index=entry.index,
+        time=content.time,
+        type=content.type,
+        payload=content.payload,
+        leaf_hash=entry.leaf_hash.hex(),
+    )
+
+
+def _seconds(begin: str, end: str | None) -> float | None:
+    if end is None:
+        return None
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()

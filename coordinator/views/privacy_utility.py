@@ -1,0 +1,65 @@
+"""Utility against epsilon: the figures of runs and pooled references as points of one chart."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from compliance.facts.privacy_utility import EXACT, RELEASED, UtilityPoint, Withheld
+from coordinator.views.run_summary import RunSummary
+from coordinator.views.simulated import Reference
+
+
+def utility_points(
+    runs: Iterable[RunSummary], references: Iterable[Reference]
+) -> tuple[UtilityPoint, ...]:
+    """Returns a point for every figure that runs and references have."""
+    return (
+        *(point for run in runs for point in points_of(run)),
+        *(point for reference in references for point in _reference_points(reference)),
+    )
+
+
+def points_of(run: RunSummary) -> list[UtilityPoint]:
+    """Returns the run's figures; none with fixed test noise, nor one that was withheld."""
+    if run.test_noise:
+        return []
+    facts: dict[str, Any] = {
+        "epsilon": run.epsilon, "seed": run.seed, "mode": run.mode, "split": run.split,
+    }  # fmt: skip
+    points = []
+    if run.exact_auroc is not None:
+        points.append(UtilityPoint(auroc=run.exact_auroc, kind=EXACT, **facts))
+    released = run.auroc_released
+    if released is not None and released.value is not None:
+        points.append(
+            UtilityPoint(
+                auroc=released.value, low=released.low, high=released.high, kind=RELEASED, **facts
+            )
+        )
+    return points
+
+
+def withheld_figures(runs: Iterable[RunSummary]) -> tuple[Withheld, ...]:
+    """Returns the runs that released no AUROC, and why."""
+    return tuple(
+        Withheld(epsilon=run.epsilon, seed=run.seed, mode=run.mode, why=run.auroc_released.note)
+        for run in runs
+        if run.auroc_released is not None
+        and run.auroc_released.value is None
+        and not run.test_noise
+    )
+
+
+def _reference_points(found: Reference) -> list[UtilityPoint]:
+    auroc = found.figures["auroc"]
+    if auroc is None:
+        return []
+    return [
+        UtilityPoint(
+            epsilon=found.epsilon,
+            seed=found.seed,
+            auroc=auroc,
+            kind=EXACT,
+            mode=found.mode,
+            split=found.split,
+        )
+    ]

@@ -1,0 +1,94 @@
+"""Finds the rows of runs, studies and rounds that people name."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from coordinator.database.store import ReferenceRow, RoundRow, RunRow, StudyRow, evaluation_of
+from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.study.study import Study
+from protocol.transport.privacy_summary import Summary, read_summary, read_words
+
+
+def all_runs(session: Session) -> Sequence[RunRow]:
+    """Returns every run, newest first."""
+    return session.scalars(select(RunRow).order_by(RunRow.started_at.desc())).all()
+
+
+def find_run(session: Session, run_id: str) -> RunRow:
+    """Returns the one run whose id begins so.
+
+    Raises:
+        WorkspaceRefused: there is no such run, or several begin so.
+    """
+    rows = session.scalars(
+        select(RunRow).where(RunRow.id.startswith(run_id, autoescape=True))
+    ).all()
+    whole = [row for row in rows if row.id == run_id]
+    if len(whole or rows) == 1:
+        return (whole or list(rows))[0]
+    if not rows:
+        raise WorkspaceRefused(f"there is no run {run_id!r} here: collegium runs list shows them")
+    raise WorkspaceRefused(f"{len(rows)} runs begin with {run_id!r}: give more of the name")
+
+
+def newest_run(session: Session) -> RunRow:
+    """Returns the run that began last.
+
+    Raises:
+        WorkspaceRefused: there is none.
+    """
+    row = session.scalars(select(RunRow).order_by(RunRow.started_at.desc()).limit(1)).first()
+    if row is None:
+        raise WorkspaceRefused("there is no run in this folder")
+    return row
+
+
+def rounds_of(session: Session, run_id: str) -> Sequence[RoundRow]:
+    """Returns every attempt of a run's rounds, in order."""
+    query = select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id)
+    return session.scalars(query).all()
+
+
+def evaluation_number(session: Session, run_id: str) -> int | None:
+    """Returns the number of a run's evaluation round, from 0; None where none was begun."""
+    query = select(RoundRow.number).filter_by(run_id=run_id, purpose="evaluation").limit(1)
+    return session.scalars(query).first()
+
+
+def study_of(session: Session, row: RunRow | ReferenceRow) -> Study:
+    """Returns the study of a run or reference."""
+    document = session.get_one(StudyRow, row.study_digest).document
+    return Study.model_validate_json(document)
+
+
+def study_digest(session: Session, beginning: str) -> str:
+    """Returns the digest of the one registered study whose name or digest begins so.
+
+    Raises:
+        PolicyRefused: none does, or several.
+    """
+    rows = session.execute(select(StudyRow.digest, StudyRow.name)).all()
+    found = [digest for digest, name in rows if digest.startswith(beginning) or name == beginning]
+    if len(found) != 1:
+        known = ", ".join(f"{name} {digest[:8]}" for digest, name in rows) or "none"
+        raise PolicyRefused(
+            f"{beginning!r} names {len(found)} registered studies; there are: {known}; collegium "
+            "study register adds one"
+        )
+    return str(found[0])
+
+
+def released_figures(session: Session, run_id: str) -> dict[str, Any] | None:
+    """Returns the released figures of a run's evaluation; None before there is one."""
+    payload = evaluation_of(session, run_id)
+    found: dict[str, Any] | None = json.loads(payload) if payload else None
+    return found
+
+
+def summaries_of(row: RunRow) -> dict[str, Summary]:
+    """Returns what each hospital signed about its part; the signatures are checked elsewhere."""
+    return {site: read_summary(word.data) for site, word in read_words(row.sites_json).items()}

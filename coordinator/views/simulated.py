@@ -1,0 +1,100 @@
+"""Facts that only simulations have: exact figures, pooled references, sweeps, killed runs.
+
+No consortium of real hospitals could compute one of them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from coordinator.database.store import ReferenceRow, RunRow
+from coordinator.views.rows import study_of, summaries_of
+from protocol.study.privacy import PatientPrivacy
+from protocol.study.study import KeyedHashSplit, Study
+from protocol.study.variants import question
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """What a simulation reached with all records in one place; ``mode`` is pooled.
+
+    ``split`` as in ``RunSummary``.
+    """
+
+    name: str
+    sweep: str
+    question: str
+    mode: str
+    seed: int
+    split: int
+    epsilon: float | None
+    figures: Mapping[str, Any]
+
+
+def references(session: Session) -> tuple[Reference, ...]:
+    """Returns every pooled reference, in the order of the sweep."""
+    rows = session.scalars(select(ReferenceRow).order_by(ReferenceRow.id)).all()
+    return tuple(_reference(row, study_of(session, row)) for row in rows)
+
+
+def _reference(row: ReferenceRow, study: Study) -> Reference:
+    return Reference(
+        name=row.id,
+        sweep=row.sweep,
+        question=question(study),
+        mode=row.mode,
+        seed=row.seed,
+        split=split_of(study),
+        epsilon=row.epsilon,
+        figures=json.loads(row.figures_json),
+    )
+
+
+def exact_figures(row: RunRow) -> Mapping[str, Any]:
+    """Returns a run's figures over all test patients, and by site; none of a consortium's run."""
+    found: dict[str, Any] = json.loads(row.exact_json) if row.exact_json else {}
+    return found
+
+
+def split_of(study: Study) -> int:
+    """Returns the seed of a simulated split; 0 where the study says where every record is."""
+    return study.seeds.split if isinstance(study.split, KeyedHashSplit) else 0
+
+
+def unprotected_runs(session: Session, row: RunRow, study: Study) -> tuple[str, ...]:
+    """Returns the simulated runs without privacy of this run's hospitals, begun before it ended.
+
+    Later ones would change the report of a run that is over.
+    """
+    if not row.simulation:
+        return ()
+    query = select(RunRow).where(RunRow.simulation, RunRow.id != row.id).order_by(RunRow.id)
+    if row.ended_at is not None:
+        query = query.where(RunRow.started_at < row.ended_at)
+    others = session.scalars(query).all()
+    studies = {other.study_digest: study_of(session, other) for other in others}
+    return tuple(
+        other.id
+        for other in others
+        if not isinstance(studies[other.study_digest].privacy, PatientPrivacy)
+        and set(studies[other.study_digest].site_names) & set(study.site_names)
+    )
+
+
+def sweep_share(session: Session, row: RunRow) -> float | None:
+    """Returns what all runs of a run's sweep have booked of a patient's budget, where most."""
+    if row.sweep is None:
+        return None
+    rows = session.scalars(select(RunRow).filter_by(sweep=row.sweep))
+    shares = [word.budget_share for one in rows for word in summaries_of(one).values()]
+    return max((share for share in shares if share is not None), default=None)
+
+
+def killed_runs(session: Session) -> tuple[tuple[RunRow, Study], ...]:
+    """Returns the simulated runs that say they run; where nobody is at work, they were killed."""
+    rows = session.scalars(select(RunRow).filter_by(state="running", simulation=True)).all()
+    return tuple((row, study_of(session, row)) for row in rows)

@@ -1,0 +1,147 @@
+"""Answers questions about one consortium's runs, for as long as its database is open."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from compliance.facts.dossier import Dossier, Verification
+from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from coordinator.audit.faults import Faults
+from coordinator.audit.verification import check_records
+from coordinator.database.store import RunRow, Store
+from coordinator.database.workspace import Workspace
+from coordinator.runs.monitoring.progress import RunProgress, read_progress
+from coordinator.views.dossiers import dossier_of
+from coordinator.views.privacy_utility import utility_points, withheld_figures
+from coordinator.views.rows import all_runs, find_run, study_digest, study_of
+from coordinator.views.run_summary import RunSummary, summary_of
+from coordinator.views.simulated import Reference, references
+from protocol.errors import MessageRefused, StoreBroken
+from protocol.study.variants import question
+
+
+class Views:
+    """The views of one database.
+
+    Args:
+        store: the consortium's database.
+        public_key: reads the key that the log's heads are signed with.
+        at_work: whether some process is running studies in it now; a run that
+            says "running" while nobody works was interrupted.
+        progress: how far a run at work on a network is, by its id.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        public_key: Callable[[], bytes],
+        at_work: bool,
+        progress: Callable[[str], RunProgress | None] = lambda run_id: None,
+    ) -> None:
+        self._store, self._progress = store, progress
+        self._public_key = public_key
+        self._at_work = at_work
+
+    def close(self) -> None:
+        """Lets go of the database."""
+        self._store.close()
+
+    def runs(self) -> tuple[RunSummary, ...]:
+        """Returns every run, newest first."""
+        with self._store.read() as session:
+            return tuple(
+                summary_of(session, row, self._state(row), self._progress)
+                for row in all_runs(session)
+            )
+
+    def dossier(self, run_id: str) -> Dossier:
+        """Returns everything about one run; a unique beginning of its id is enough.
+
+        Raises:
+            WorkspaceRefused: there is no such run, or several begin so.
+            StoreBroken: what is stored about it cannot be read.
+        """
+        with self._store.read() as session:
+            row = find_run(session, run_id)
+            try:
+                return dossier_of(session, row, self._state(row))
+            except (ValueError, KeyError, TypeError, MessageRefused) as error:
+                raise StoreBroken(
+                    f"run {row.id} cannot be read: its record is damaged; restore a backup"
+                ) from error
+
+    def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
+        """Returns utility against epsilon over all that asks what this run asks.
+
+        A point for every finished run, whatever its mode of privacy, and for
+        every pooled reference.
+
+        Raises:
+            WorkspaceRefused: there is no such run, or several begin so.
+        """
+        asked, runs = self._alike(run_id)
+        return utility_points(
+            runs, [found for found in self.references() if found.question == asked]
+        )
+
+    def withheld(self, run_id: str) -> tuple[Withheld, ...]:
+        """Returns the finished runs that ask what this run asks and released no AUROC."""
+        _, runs = self._alike(run_id)
+        return withheld_figures(runs)
+
+    def _alike(self, run_id: str) -> tuple[str, list[RunSummary]]:
+        """Returns what a run asks, and every finished run that asks the same."""
+        with self._store.read() as session:
+            asked = question(study_of(session, find_run(session, run_id)))
+        return asked, [
+            run for run in self.runs() if run.question == asked and run.state == "finished"
+        ]
+
+    def study_digest(self, beginning: str) -> str:
+        """Returns the digest of the one registered study whose name or digest begins so.
+
+        Raises:
+            PolicyRefused: none does, or several.
+        """
+        with self._store.read() as session:
+            return study_digest(session, beginning)
+
+    def references(self) -> tuple[Reference, ...]:
+        """Returns every pooled reference, in the order of the sweep."""
+        with self._store.read() as session:
+            return references(session)
+
+    def verification(self, public: bytes | None = None) -> Verification:
+        """Checks the whole log, and all records against it; says under which key, and what faults.
+
+        Args:
+            public: the key that is trusted; the one in the folder when None.
+        """
+        faults = Faults()
+        with faults.checking("the key"):
+            public = public or self._public_key()
+            with self._store.read() as session:
+                check_records(session, public, faults)
+        return Verification(
+            key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
+        )
+
+    def _state(self, row: RunRow) -> str:
+        return "interrupted" if row.state == "running" and not self._at_work else row.state
+
+
+def open_views(out: Path) -> Views:
+    """Returns the views of an output folder.
+
+    Raises:
+        WorkspaceRefused: there is no run in it.
+        StoreBroken: its database is damaged.
+    """
+    workspace = Workspace.open(out)
+    store = Store.for_reading(workspace.database)
+    return Views(
+        store,
+        public_key=workspace.public_key,
+        at_work=workspace.is_at_work,
+        progress=lambda run_id: read_progress(workspace.states, run_id),
+    )
