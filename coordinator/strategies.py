@@ -59,7 +59,6 @@ def fed_avg(_: Training) -> Strategy:
     Source: McMahan et al. 2017, arXiv 1602.05629, algorithm 1. Averaging the
     models and adding the averaged differences is the same sum.
     """
-
     return Strategy(init=_begin, apply=lambda state, mean: _moved(state, mean.update))
 
 

@@ -116,12 +116,12 @@ def found_entries(entries: Sequence[EntryFacts], words: str) -> tuple[EntryFacts
 
 
 def plain(text: str) -> str:
-    """Returns text for a place that reads Markdown: no link, picture or formatting comes of it.
+    r"""Returns text for a place that reads Markdown: no link, picture or formatting comes of it.
 
     A study's author must not be able to make the page fetch something.
 
     >>> plain("![x](http://a) *b*")
-    '\\\\!\\\\[x\\\\]\\\\(http\\\\://a\\\\) \\\\*b\\\\*'
+    '\\!\\[x\\]\\(http\\://a\\) \\*b\\*'
     """
     return _MARKDOWN.sub(r"\\\1", text)
 

@@ -48,10 +48,10 @@ class EncodingNotes:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Records:
-    """Encoded records and whose they are.
+    r"""Encoded records and whose they are.
 
     Attributes:
-        features: (records, width) or (records, 1, \\*shape) float32.
+        features: (records, width) or (records, 1, \*shape) float32.
         labels: (records,) float32, 0 or 1.
         patients: (records,) int64, the patient of each record.
         patient_keys: the hospital's key of each patient; never leaves it.

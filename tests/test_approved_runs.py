@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -85,10 +85,8 @@ def test_of_runs_that_begin_at_once_one_is_admitted(north: SiteDatabase) -> None
     admitted: list[str] = []
 
     def begin(run: str) -> None:
-        try:
+        with suppress(PolicyRefused):
             admitted.append(reserve(north.ledger, run, steps=1).run)
-        except PolicyRefused:
-            pass
 
     threads = [threading.Thread(target=begin, args=(f"run-{n}",)) for n in range(6)]
     for thread in threads:

@@ -239,7 +239,7 @@ def test_command_speaks_to_people_and_machines(
 def test_a_study_takes_the_same_part_wherever_it_is_asked(
     out: Path, study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """study check and silo budget of a hospital with that budget name one price in one unit."""
+    """For a hospital with that budget, study check and silo budget name one price in one unit."""
     (forecast,) = budgets(out, site="north", study=read_study(STUDY)).values()
     monkeypatch.setattr(sys, "argv", ["collegium", "study", "check", str(study), "--budget", "8"])
     with pytest.raises(SystemExit):

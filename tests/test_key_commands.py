@@ -1,5 +1,4 @@
-"""``collegium silo key``, ``roster leave``, ``restored`` and ``ledger write-off`` as people use
-them."""
+"""Silo commands as people use them: ``key``, ``roster leave``, ``restored``, ``ledger``."""
 
 import io
 import json

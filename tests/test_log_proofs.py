@@ -74,14 +74,14 @@ def test_a_hospital_that_was_restored_from_a_backup_is_proven_the_rest(tmp_path:
     forgot: list[str] = []
 
     def forgets(site: str, request: Request) -> bool:
-        if (site, request.step) == ("east", "advertise") and len(federation.watch.rounds) == 1:
-            if not forgot:
-                participation = federation.silos["east"]._joined("run-1")
-                newest = participation._heads.newest
-                participation._heads.newest = lambda: None if not forgot else newest()  # type: ignore[method-assign]
-                forgot.append(site)
-                federation.silos["east"].answer(request)  # answered with an empty head: 0
-                forgot.append(site)
+        second = (site, request.step) == ("east", "advertise") and len(federation.watch.rounds) == 1
+        if second and not forgot:
+            participation = federation.silos["east"]._joined("run-1")
+            newest = participation._heads.newest
+            participation._heads.newest = lambda: None if not forgot else newest()  # type: ignore[method-assign]
+            forgot.append(site)
+            federation.silos["east"].answer(request)  # answered with an empty head: 0
+            forgot.append(site)
         return False
 
     federation.link.lost = forgets

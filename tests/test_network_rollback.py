@@ -46,8 +46,10 @@ def network(tmp_path: Path) -> Network:
 
 
 def back_up_in_mid_run(network: Network, east: Site, backup: Path) -> tuple[str, int]:
-    """Runs until a backup of east's is two rounds old, and stops east; returns the run, and how
-    many rounds east has booked."""
+    """Runs until a backup of east's is two rounds old, and stops east.
+
+    Returns the run, and how many rounds east has booked.
+    """
     run = network.service.start_run(network.study.digest, test_noise=True)
     until(lambda: network.rounds_finished(run) >= 1)
     network.service.steer(run, "pause")

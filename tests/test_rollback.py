@@ -1,5 +1,4 @@
-"""Older copies of a hospital's database: refused without anybody's help, and never written off
-too cheaply."""
+"""Older copies of a hospital's database: refused by itself, and never written off too cheaply."""
 
 import os
 import shutil

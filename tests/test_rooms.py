@@ -47,7 +47,7 @@ def test_a_package_says_what_it_is_for(package: Path) -> None:
 
 @pytest.mark.parametrize("package", packages(), ids=name_of)
 def test_every_file_of_a_package_has_its_floor(package: Path) -> None:
-    """make check then finds every import that climbs, and so every circle."""
+    """The checks then find every import that climbs, and so every circle."""
     plain = {"heart_disease", "migrations", "templates"}  # files of other kinds
     modules = {name.removesuffix(".py") for name in children(package)} - plain
     if len(modules) < 2:

@@ -824,7 +824,7 @@ def test_closed_door_refuses_until_it_opens(network: Network, east: Caller) -> N
     with Proxy(network.port) as line:
         through = replace(east, port=line.port)
         line.close_door()
-        with pytest.raises(OSError):
+        with pytest.raises(ConnectionError):
             through.connect()
         line.open_door()
         assert through.hears("GET", INBOX) == 204

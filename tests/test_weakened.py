@@ -214,7 +214,7 @@ def require_one_key_for_each_use(keys: Derivations) -> None:
 
 
 def require_signs(signs: Signs) -> None:
-    """u < v: u adds PRG(pair), v subtracts it; together zero, each alone not."""
+    """With u < v, u adds PRG(pair), v subtracts it; together zero, each alone not."""
     fresh = {site: SiloSecrets.fresh(CONTEXT, site) for site in CONTEXT.cohort[:2]}
     adverts = {site: own.advert() for site, own in fresh.items()}
     one, other = fresh.values()

@@ -125,7 +125,7 @@ class PlanningInput:
 
     @property
     def honest(self) -> int:
-        """h = t - max(C, 1): how many shares of noise can be relied on."""
+        """The shares of noise that can be relied on, h = t - max(C, 1)."""
         return honest_shares(self.answering, self.colluders)
 
     @property

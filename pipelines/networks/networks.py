@@ -30,9 +30,9 @@ _MIN_SIDE = 32
 
 
 def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
-    """Returns the study's network with its initial parameters.
+    r"""Returns the study's network with its initial parameters.
 
-    The module maps (records, width) or (records, 1, \\*shape) float32 to
+    The module maps (records, width) or (records, 1, \*shape) float32 to
     (records, 1) logits. Guarantee: equal arguments give equal parameters.
 
     Raises:

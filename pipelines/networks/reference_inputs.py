@@ -18,7 +18,7 @@ _PLACES = 5
 
 
 def reference_inputs(cohort: Cohort, seed: int) -> NDArray[np.float32]:
-    """Returns (inputs, \\*form) encoded inputs, the same for equal arguments.
+    r"""Returns (inputs, \*form) encoded inputs, the same for equal arguments.
 
     Numbers are normal around the declared centre with the declared scale, cut off at the
     declared range; each word of a vocabulary is as likely; images are smooth, with greys

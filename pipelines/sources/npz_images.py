@@ -1,6 +1,6 @@
-"""Images: an npz in the MedMNIST layout in, encoded ``Records`` out.
+r"""Images: an npz in the MedMNIST layout in, encoded ``Records`` out.
 
-For every part the file holds ``<part>_images`` (records, \\*shape) and
+For every part the file holds ``<part>_images`` (records, \*shape) and
 ``<part>_labels`` (records,) or (records, 1); with a patient key also
 ``<part>_<patient_key>``; what split or deal need, ``<part>_<column>``.
 

@@ -105,10 +105,10 @@ class SigningKey:
 
 
 def signed_bytes(domain: str, data: bytes) -> bytes:
-    """Returns exactly what a signature covers.
+    r"""Returns exactly what a signature covers.
 
     >>> signed_bytes("advertise", b"{}")
-    b'collegium/v1/advertise\\n{}'
+    b'collegium/v1/advertise\n{}'
 
     Raises:
         ValueError: the domain holds a line feed, so that two domains could look alike.

@@ -53,10 +53,10 @@ class Checkpoint:
 
 
 def checkpoint_text(origin: str, size: int, root: bytes) -> str:
-    """Returns the three lines of a checkpoint; the inverse of ``parse_checkpoint``.
+    r"""Returns the three lines of a checkpoint; the inverse of ``parse_checkpoint``.
 
     >>> checkpoint_text("example.org/log", 0, bytes(32))
-    'example.org/log\\n0\\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\\n'
+    'example.org/log\n0\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n'
 
     Raises:
         ValueError: the origin is no name, the size negative, or the root not 32 bytes.
@@ -103,14 +103,14 @@ def sign_note(text: str, name: str, key: SigningKey) -> bytes:
 
 
 def open_note(note: bytes, name: str, public: bytes) -> str:
-    """Returns the text of a note that carries a valid signature of this name and key.
+    r"""Returns the text of a note that carries a valid signature of this name and key.
 
     Signatures of others are skipped, as the standard asks, so that cosignatures
     can be added; a signature that claims to be this key's and is wrong is refused.
 
     >>> key = SigningKey.from_bytes(bytes(32))
-    >>> open_note(sign_note("text\\n", "example", key), "example", key.public)
-    'text\\n'
+    >>> open_note(sign_note("text\n", "example", key), "example", key.public)
+    'text\n'
 
     Raises:
         MessageRefused: it does not, or the form is not a note's.

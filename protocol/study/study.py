@@ -463,9 +463,9 @@ def _record_problems(study: Study) -> list[tuple[str, str]]:
     if images == isinstance(study.task.network, FullyConnected):
         fitting = "Classifier or DenseNet121" if images else "FullyConnectedNet"
         problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
-    if isinstance(study.cohort, TableCohort) and isinstance(study.split, ColumnSplit):
-        if study.split.column in {c.name for c in study.cohort.features}:
-            problems.append(("split.column", "the split column must not be a feature"))
+    features = study.cohort.features if isinstance(study.cohort, TableCohort) else ()
+    if isinstance(study.split, ColumnSplit) and study.split.column in {c.name for c in features}:
+        problems.append(("split.column", "the split column must not be a feature"))
     return problems
 
 

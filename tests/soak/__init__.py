@@ -1,1 +1,1 @@
-"""Long runs: memory must stay flat.  python -m tests.soak"""
+"""``python -m tests.soak``: long runs, in which memory must stay flat."""
