@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 from typer.testing import CliRunner
 
-from collegium.cli.silo import app
+from collegium.cli.silo.hospital import app
 from protocol.codec import from_json
 from protocol.encoding import parse_canonical
 from protocol.errors import MessageRefused, PolicyRefused, WorkspaceRefused

@@ -96,7 +96,7 @@ def test_only_the_preflights_of_a_hospital_and_of_a_simulation_know_the_report()
                 users.add(path.relative_to(ROOT).as_posix())
     assert users == {
         "collegium/studies/preflight.py",
-        "collegium/cli/silo.py",
+        "collegium/cli/silo/hospital.py",
         "silos/preflight/quality_table.py",
         "silos/preflight/checks.py",
     }

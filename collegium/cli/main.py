@@ -20,8 +20,7 @@ import typer
 
 from collegium.cli.coordinator import app as coordinator_app
 from collegium.cli.coordinator_service import app as service_app
-from collegium.cli.silo import app as silo_app
-from collegium.cli.silo_supervisor import app as supervisor_app
+from collegium.cli.silo.hospital import app as silo_app
 from collegium.output.console import answers, console, emit
 from protocol.errors import FederationError, QuorumLost
 from silos.config.folder import is_hospital
@@ -45,7 +44,6 @@ app.add_typer(report_app, name="report")
 app.add_typer(study_app, name="study")
 app.add_typer(silo_app, name="silo")
 coordinator_app.add_typer(service_app)
-silo_app.add_typer(supervisor_app)
 app.add_typer(coordinator_app, name="coordinator")
 
 Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]

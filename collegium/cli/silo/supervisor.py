@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
+from collegium.cli.silo.options import AsJson, Home
 from collegium.output.console import ask, emit, say
 
 app = typer.Typer()
-Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 
 
 @app.command()

@@ -8,52 +8,30 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from collegium.cli.silo_results import app as results_app
-from collegium.cli.silo_run import app as run_app
-from collegium.output.console import answer, answers, ask, ask_for_name, console, emit, say
+from collegium.cli.silo.keys import app as key_app
+from collegium.cli.silo.options import AsJson, By, Home, Reason, Yes
+from collegium.cli.silo.restoring import app as restoring_app
+from collegium.cli.silo.results import app as results_app
+from collegium.cli.silo.roster import app as roster_app
+from collegium.cli.silo.run import app as run_app
+from collegium.cli.silo.supervisor import app as supervisor_app
+from collegium.output.console import answer, answers, ask, console, emit, say
 from protocol.counted import counted
 from protocol.errors import PolicyRefused
 
-if TYPE_CHECKING:
-    from protocol.identity.roster import Roster
-    from silos.operations.keys import KeyView
-
 app = typer.Typer(help="What a hospital does and sees of itself.", no_args_is_help=True)
-roster_app = typer.Typer(
-    help="Whose updates ours are summed with.",
-    no_args_is_help=True,
-)
 app.add_typer(roster_app, name="roster")
-key_app = typer.Typer(
-    help="The identity key: who this hospital is in a roster.", no_args_is_help=True
-)
 app.add_typer(key_app, name="key")
-ledger_app = typer.Typer(
-    help="What may be done about a ledger that lost entries.", no_args_is_help=True
-)
-app.add_typer(ledger_app, name="ledger")
 app.add_typer(run_app, name="run")
+app.add_typer(restoring_app)
 app.add_typer(results_app)
+app.add_typer(supervisor_app)
 
-Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
-By = Annotated[str, typer.Option("--by", help="The name of the person who decides.")]
-Reason = Annotated[str, typer.Option("--reason", help="Kept beside the decision.")]
-SignedBy = Annotated[str, typer.Option("--signed-by", help="An approver of the site file.")]
-Unasked = Annotated[
-    bool,
-    typer.Option("--without-coordinator", help="Go on without what the coordinator knows."),
-]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: everything was read before.")]
-Digest = Annotated[
-    str | None,
-    typer.Option("--digest", help="Its whole digest, as it was compared; groups are allowed."),
-]
 
 
 @app.command()
@@ -336,215 +314,6 @@ def schema() -> None:
     sys.stdout.write(json.dumps(site_schema(), indent=2, sort_keys=True) + "\n")
 
 
-@roster_app.command("show")
-def roster_show(home: Home, as_json: AsJson = False) -> None:
-    """Shows the trusted roster, and the one that waits to be compared."""
-    from silos.operations.roster import look
-
-    view, tell = look(home), answer(as_json)
-    _print_roster("trusted", view.trusted, tell)
-    if view.proposed is not None:
-        _print_roster("proposed", view.proposed.roster, tell)
-        tell(f"  signed by: {', '.join(sorted(view.proposed.signatures)) or 'nobody'}")
-    if view.first is not None:
-        _print_roster("to be trusted", view.first.roster, tell)
-    if view.problem:
-        tell(f"no news: {view.problem}")
-    emit(
-        {
-            "trusted": _described(view.trusted),
-            "proposed": _described(view.proposed.roster if view.proposed else None),
-            "first": _described(view.first.roster if view.first else None),
-            "problem": view.problem,
-        },
-        as_json,
-    )
-
-
-@roster_app.command("compare")
-def roster_compare(home: Home, as_json: AsJson = False) -> None:
-    """Shows the safety number with each other hospital.
-
-    The two of you read it to each other.
-    """
-    from silos.operations.roster import safety_numbers
-
-    roster, numbers = safety_numbers(home)
-    if roster is None:
-        raise PolicyRefused("no roster is there yet: the coordinator proposes one")
-    tell = answer(as_json)
-    tell(
-        f"roster {roster.version}. Call each hospital by a number that you know from elsewhere; "
-        "one reads, the other follows on its own screen.",
-    )
-    for site, number in numbers.items():
-        groups = number.split()
-        tell(f"{site}", *(f"    {' '.join(groups[row : row + 4])}" for row in range(0, 16, 4)))
-    tell(
-        "It covers both hospitals' identity keys, the coordinator's signing key and the TLS root. "
-        "One digit that differs: do not sign, and tell the others.",
-    )
-    emit({"roster": roster.digest, "numbers": numbers}, as_json)
-
-
-@roster_app.command("sign")
-def roster_sign(home: Home, digest: Digest = None) -> None:
-    """Signs the proposed roster, after its keys were compared.
-
-    People compare them with the other hospitals first.
-    """
-    from silos.operations.roster import look, sign
-
-    view = look(home)
-    _print_roster("proposed", view.proposed.roster if view.proposed else None)
-    if view.problem or view.proposed is None:
-        raise PolicyRefused(view.problem or "no roster waits for signatures")
-    roster, complete = sign(home, digest or _typed_roster_digest())
-    rest = "every signature is there" if complete else "others have yet to sign"
-    say(f"signed     roster {roster.version}; {rest}")
-
-
-@roster_app.command("trust")
-def roster_trust(home: Home, digest: Digest = None) -> None:
-    """Trusts the first roster that this hospital sees.
-
-    People compare it with other members first.
-    """
-    from silos.operations.roster import look, trust
-
-    view = look(home)
-    _print_roster("to be trusted", view.first.roster if view.first else None)
-    if view.problem or view.first is None:
-        raise PolicyRefused(view.problem or "there is no roster to compare")
-    roster = trust(home, digest or _typed_roster_digest())
-    say(f"trusted    roster {roster.version}")
-
-
-@roster_app.command("leave")
-def roster_leave(
-    home: Home,
-    reason: Annotated[str, typer.Option("--reason", help="Kept for ever.")],
-    yes: Yes = False,
-) -> None:
-    """Ends trust in every roster so far, and the identity key.
-
-    Budget and ledger stay.
-    """
-    from silos.operations.keys import leave, show
-
-    site = show(home).site
-    say(
-        f"{site} will trust no roster any more, and will have a new identity key. What its "
-        "patients have paid, its approvals and its split key stay. Nobody can undo this.",
-    )
-    if not yes:
-        ask_for_name(site)
-    _print_keys(leave(home, reason))
-    say(
-        "next       the coordinator revokes this hospital (not needed in a new consortium), and "
-        "invites it",
-        f"           collegium silo enrol INVITATION --home {home}",
-        f"           collegium silo roster sign --home {home}, or roster trust where others were "
-        "there before",
-    )
-
-
-@key_app.command("show")
-def key_show(home: Home, as_json: AsJson = False) -> None:
-    """Shows the public identity keys, in groups to be read out by phone."""
-    from dataclasses import asdict
-
-    from silos.operations.keys import show
-
-    view = show(home)
-    _print_keys(view, answer(as_json))
-    emit(asdict(view), as_json)
-
-
-@key_app.command("rotate")
-def key_rotate(home: Home, as_json: AsJson = False) -> None:
-    """Makes the next identity key and announces it.
-
-    It counts from the roster that names it.
-    """
-    from dataclasses import asdict
-
-    from silos.operations.keys import rotate
-
-    view = rotate(home)
-    _print_keys(view)
-    say(
-        "next       the consortium's lead: collegium coordinator roster propose --home DIR",
-        "           compare the next key by phone with the other hospitals",
-        f"           collegium silo roster sign --home {home}, with the own key; others sign too, "
-        "a quorum in all",
-        "           then the next key is the own one; no process has to be restarted",
-    )
-    emit(asdict(view), as_json)
-
-
-@app.command()
-def restored(home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False) -> None:
-    """Lets this hospital go on after a restore.
-
-    For a restore that lost the lists in hospital-heads/.
-    """
-    from silos.operations.keys import show
-    from silos.operations.restoring import accept_restored
-
-    site = show(home).site
-    say(
-        f"The lists in hospital-heads/ show that {site}'s database is the newest copy. Without "
-        "them nobody here can know it: if something was sent after this copy was made, patients "
-        "pay twice from one budget. Whoever signs answers for it. Every study needs a new "
-        "approval.",
-    )
-    if not yes:
-        ask_for_name(site)
-    found = accept_restored(home, signed_by=signed_by, unasked=unasked)
-    if found.were_good:
-        say("as before  the lists agree with the database: nothing was changed")
-        return
-    say(f"goes on    from this copy; its heads are listed anew, signed by {signed_by}")
-    for study in found.withdrawn:
-        say(f"withdrawn  study {study[:16]}: collegium silo approve, if it may still run")
-
-
-@ledger_app.command("write-off")
-def ledger_write_off(
-    home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes = False
-) -> None:
-    """Lets an older copy of a ledger go on. Its whole budget is booked as spent."""
-    from compliance.privacy.rounding import percent
-    from silos.operations.keys import show
-    from silos.operations.restoring import write_off
-
-    site = show(home).site
-    say(
-        "Part of the ledger is lost, so nobody knows what patients have paid. All that it can have "
-        f"spent will count as spent of {site}'s budget, for ever: no study can be paid for here "
-        "any more.",
-    )
-    if not yes:
-        ask_for_name(site)
-    found = write_off(home, signed_by=signed_by, unasked=unasked)
-    summary = found.summary
-    say(
-        f"written off  {found.lost} lost heads are acknowledged; patients have paid at most "
-        f"{percent(summary.dearest.spent)} of their budget (epsilon {summary.epsilon_max:g})"
-    )
-
-
-def _print_keys(view: "KeyView", tell: Callable[..., None] = say) -> None:
-    from protocol.identity.fingerprints import spoken
-
-    tell(f"own key    {spoken(view.own)}  {view.site}")
-    if view.next is not None:
-        tell(f"next key   {spoken(view.next)}  no trusted roster names it yet")
-    for public in view.former:
-        tell(f"had key    {spoken(public)}")
-
-
 def _print_studies(found: list[dict[str, Any]], tell: Callable[..., None]) -> None:
     for study in found:
         verdict = "may run" if study["may_run"] else "may NOT run"
@@ -582,44 +351,6 @@ def _roster(found: dict[str, Any] | None) -> str:
     if not found["is_due"]:
         return said
     return f"{said} ({found['reason']}): the lead proposes the next, and every hospital signs it"
-
-
-def _print_roster(title: str, roster: "Roster | None", tell: Callable[..., None] = say) -> None:
-    from protocol.identity.fingerprints import spoken
-
-    if roster is None:
-        tell(f"{title}: none")
-        return
-    tell(
-        f"{title}: roster {roster.version}, valid until {roster.valid_until}",
-        f"  {'digest':<20} {spoken(roster.digest)}",
-        f"  {'coordinator':<20} {spoken(roster.coordinator.public_key)}",
-        f"  {'root':<20} {spoken(str(roster.coordinator.root))}",
-    )
-    for member in roster.members:
-        tell(f"  {member.site:<20} {spoken(member.public_key)}")
-
-
-def _described(roster: "Roster | None") -> dict[str, Any] | None:
-    if roster is None:
-        return None
-    return {
-        "version": roster.version,
-        "digest": roster.digest,
-        "valid_until": roster.valid_until,
-        "coordinator": {
-            "public_key": roster.coordinator.public_key,
-            "root": roster.coordinator.root,
-        },
-        "members": {member.site: member.public_key for member in roster.members},
-    }
-
-
-def _typed_roster_digest() -> str:
-    return ask(
-        "read the safety number with every other hospital to it by phone (collegium silo roster "
-        "compare), then type the roster's whole digest"
-    )
 
 
 def _ask_for_study(name: str) -> None:

@@ -1,16 +1,14 @@
 """``collegium silo run``: what a hospital's people decide about a run that is under way."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from collegium.cli.silo.options import AsJson, Home
 from collegium.output.console import ask_for_name, console, emit, say
 
 app = typer.Typer(help="A run that this hospital takes part in.", no_args_is_help=True)
-Home = Annotated[Path, typer.Option("--home", help="The hospital's folder.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 
 
 @app.callback()

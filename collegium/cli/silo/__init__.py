@@ -1,0 +1,1 @@
+"""``collegium silo``: the commands of a hospital's own people."""
