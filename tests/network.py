@@ -34,6 +34,7 @@ from silos.config.credentials import Credentials
 from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase, open_hospital
 from silos.database.trusted_rosters import TrustedRosters
+from silos.network.client import LineLimits
 from silos.network.enrolment import enrol
 from silos.network.supervisor import Settings, Supervisor
 from silos.rounds.silo import MakeTrainer, Silo
@@ -69,6 +70,7 @@ class Site:
     dialect: CsvDialect = AS_DECLARED
     consent: Callable[[Path, SiteDatabase], Callable[[Study], StudyTerms]] | None = None
     maintenance_seconds: float = 60.0
+    line: LineLimits = LineLimits()
     attestation: AttestationPolicy | None = None
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     supervisor: Supervisor | None = None
@@ -110,6 +112,7 @@ class Site:
                 fixed_noise=self.fixed_noise,
                 wait_seconds=self.wait_seconds,
                 maintenance_seconds=self.maintenance_seconds,
+                line=self.line,
                 evidence=self.evidence,
                 clock=lambda: NOW,
             ),

@@ -44,7 +44,7 @@ from protocol.transport.requests import (
 )
 from protocol.transport.steps import Request
 from silos.network import client as wire_module
-from silos.network.client import Wire
+from silos.network.client import LineLimits, Wire
 from tests.patience import PATIENCE
 
 KEY = SigningKey.from_bytes(bytes(32))
@@ -469,6 +469,7 @@ def said(status: int, body: bytes = b"", **headers: str) -> httpx2.Response:
 
 
 Answering = Callable[[httpx2.Request], httpx2.Response]
+ROOMY = LineLimits()
 
 
 def signed(answer: Answering) -> Answering:
@@ -486,7 +487,7 @@ def signed(answer: Answering) -> Answering:
     return answering
 
 
-def line_to(answer: Answering) -> Wire:
+def line_to(answer: Answering, limits: LineLimits = ROOMY) -> Wire:
     """A hospital's line to a coordinator that answers like this."""
     wire = Wire(
         "east",
@@ -494,6 +495,7 @@ def line_to(answer: Answering) -> Wire:
         KEY,
         ssl.create_default_context(),
         coordinator=COORDINATOR.public,
+        limits=limits,
     )
     wire.close()
     wire._http = httpx2.Client(
@@ -512,9 +514,8 @@ def test_hospital_unpacks_nothing() -> None:
     wire.close()
 
 
-def test_hospital_reads_no_endless_reply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire_module, "_MAX_REPLY", 1000)
-    wire = line_to(lambda _: said(200, bytes(1001)))
+def test_hospital_reads_no_endless_reply() -> None:
+    wire = line_to(lambda _: said(200, bytes(1001)), LineLimits(reply=1000))
     with pytest.raises(MessageRefused, match="reply is too long"):
         wire.next(0, 0)
     with pytest.raises(MessageRefused, match="more bytes than it named"):

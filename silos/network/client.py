@@ -48,8 +48,18 @@ _SECONDS = 60.0
 _MIN_PART = 256 << 10
 #: A transfer ends when it was cut so often in a row without a byte of progress.
 _TRIES = 8
-#: The longest reply that is no blob: evidence about the machines of all hospitals.
-_MAX_REPLY = 32 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineLimits:
+    """What one line takes and gives at once, in bytes.
+
+    ``reply`` is the longest reply that is no blob (evidence about the machines of all
+    hospitals), ``part`` how much of a blob is sent in one request.
+    """
+
+    reply: int = 32 << 20
+    part: int = CHUNK_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +83,7 @@ class Wire:
         context: trusts the consortium's root only, and shows this hospital's certificate.
         coordinator: the coordinator's public key (32 bytes), which must sign what it says.
         clock: seconds since 1970.
+        limits: see there.
     """
 
     def __init__(
@@ -85,8 +96,9 @@ class Wire:
         *,
         coordinator: bytes,
         next_key: SigningKey | None = None,
+        limits: LineLimits = LineLimits(),
     ) -> None:
-        self._site, self._clock = site, clock
+        self._site, self._clock, self._limits = site, clock, limits
         self._key, self._other = key, next_key
         self._coordinator = coordinator
         self._ahead = 0.0  # the coordinator's clock, less ours
@@ -175,14 +187,14 @@ class Wire:
             MessageRefused: the coordinator does not take it.
         """
         name = BlobName(digest=blob_digest(blob), size=len(blob))
-        view, left, most = memoryview(blob), _TRIES, CHUNK_BYTES
+        view, left, most = memoryview(blob), _TRIES, self._limits.part
         while True:
             try:
                 here = self._received(name)
                 while here < name.size:
                     before, part = here, bytes(view[here : here + most])
                     here, left = self._send_part(name, before, part), _TRIES
-                    most = min(2 * most, CHUNK_BYTES)
+                    most = min(2 * most, self._limits.part)
                     if here <= before:
                         raise MessageRefused("the coordinator loses what it was sent")
                 return name
@@ -249,7 +261,7 @@ class Wire:
             ) as reply:
                 _require_plain(reply)
                 for part in reply.iter_raw():
-                    if len(content) + len(part) > _MAX_REPLY:
+                    if len(content) + len(part) > self._limits.reply:
                         raise MessageRefused("the coordinator's reply is too long")
                     content += part
         except (httpx2.TransportError, httpx2.StreamError) as error:

@@ -48,7 +48,7 @@ from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
-from silos.network.client import Wire
+from silos.network.client import LineLimits, Wire
 from silos.results.kept_models import keep_model
 from silos.rounds.invitation import Invitation
 from silos.rounds.rollback_evidence import SignedLedgerHeads, read_own_words
@@ -71,13 +71,14 @@ class Settings:
 
     ``fixed_noise`` is for tests of a simulated hospital only. One request waits
     ``wait_seconds`` for a delivery; ``maintenance_seconds`` lie between two looks at
-    certificate, rosters and runs that have ended. ``evidence`` returns what this machine
-    shows of itself over the given 64 bytes.
+    certificate, rosters and runs that have ended. ``line`` limits one line. ``evidence``
+    returns what this machine shows of itself over the given 64 bytes.
     """
 
     fixed_noise: bool = False
     wait_seconds: int = WAIT_SECONDS
     maintenance_seconds: float = 60.0
+    line: LineLimits = LineLimits()
     evidence: Callable[[bytes], MachineEvidence] = machine_evidence
     clock: Clock = utc_now
 
@@ -205,6 +206,7 @@ class Supervisor:
                 context,
                 coordinator=self._coordinator,
                 next_key=self._keys.next,
+                limits=self._settings.line,
             )
             self._next_chores = 0.0
         return self._wire

@@ -11,9 +11,9 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from random import Random
 
-import silos.network.client
 from coordinator.runs.resources import RunTimeouts
 from coordinator.runs.service import Service
+from silos.network.client import LineLimits
 from tests.chaos import witness
 from tests.chaos.points import Act, Point, arm, die
 from tests.network import Site
@@ -73,7 +73,7 @@ class Child:
 
 def _serve_silo(site: Site, point: Point, act: Act, chunk: int | None) -> None:
     if chunk is not None:
-        silos.network.client.CHUNK_BYTES = chunk
+        site.line = LineLimits(part=chunk)
     arm(point, act)
     site.start()
     if site.thread is not None:
