@@ -1,1 +1,1 @@
-"""``collegium silo``: the commands of a hospital's own people."""
+"""Commands of a hospital's own people: ``collegium silo``."""
