@@ -12,11 +12,12 @@ from compliance.ledger.entries import State
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from coordinator.rounds.training import mean_of
-from coordinator.strategies import STRATEGIES, Mean
 from protocol.errors import CohortRefused, QuorumLost, StudyRefused
 from protocol.secagg.context import round_context
 from protocol.study.noise_shares import NoiseShares, share_multiplier
 from protocol.study.privacy import DistributedPrivacy
+from protocol.study.strategies.registry import STRATEGIES
+from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
@@ -210,17 +211,15 @@ def test_a_round_takes_no_more_than_the_spare_draws(tmp_path: Path) -> None:
 
 def test_server_optimisers_follow_their_papers() -> None:
     study = distributed(training=ONE_STEP.replace("0.5}", "0.5, momentum: 0.9}"))
-    sgd = STRATEGIES["fedsgd"](study.training)
-    state = sgd.init(np.zeros(1, dtype=np.float32))
+    sgd, adam = STRATEGIES["fedsgd"], STRATEGIES["fedadam"]
+    first = state = ServerState(parameters=np.zeros(1, dtype=np.float32))
     for gradient, expected in ((1.0, -0.5), (1.0, -0.5 - 0.5 * 1.9)):
-        state = sgd.apply(state, Mean(update=np.array([gradient]), scalars={}, bound=1.0))
+        mean = Mean(update=np.array([gradient]), scalars={}, bound=1.0)
+        state = sgd.apply(study.training, state, mean)
         assert state.parameters[0] == pytest.approx(expected)
-    adam = STRATEGIES["fedadam"](study.training)
-    state = adam.apply(
-        adam.init(np.zeros(1, dtype=np.float32)), Mean(update=np.ones(1), scalars={}, bound=1.0)
-    )
+    state = adam.apply(study.training, first, Mean(update=np.ones(1), scalars={}, bound=1.0))
     assert state.parameters[0] == pytest.approx(-0.5 * 0.1 / (0.1 + 1e-3), rel=1e-5)
-    assert sgd.remembers and adam.remembers
+    assert sgd.remembers(study.training) and adam.remembers(study.training)
 
 
 def test_both_institutions_derive_one_context() -> None:

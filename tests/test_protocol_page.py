@@ -19,10 +19,10 @@ from protocol.secagg.context import COUNTS, MAX_DIM, PROTOCOL, SUITE, RoundConte
 from protocol.secagg.messages import Advertise, Consistency, ShareHeader
 from protocol.secagg.server import Step
 from protocol.secagg.transcript import Transcript
+from protocol.study.strategies.registry import STRATEGIES
 from protocol.vectors import keystream, tensors
 from protocol.vectors import ring_bounds as no_wrap
 from protocol.vectors.evaluation import COUNT_UNITS
-from protocol.vectors.update import NEEDS, SCALARS
 from tests.contexts import context_of
 from tests.make_vectors.contents import TRAINING
 from tests.make_vectors.operations import MESSAGES, OPERATIONS
@@ -117,7 +117,8 @@ def test_page_says_what_the_code_says(said: str) -> None:
 
 def test_page_names_every_scalar_and_who_needs_it() -> None:
     text = FLOWING[FLOWING.index("**Scalars.**") :][:700]
-    assert all(f"`{name}`" in text for name in [*SCALARS, *NEEDS])
+    for name, strategy in STRATEGIES.items():
+        assert all(f"`{said}`" in text for said in [name, *strategy.scalars])
 
 
 def test_page_gives_the_field_of_the_shares() -> None:

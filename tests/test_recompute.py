@@ -17,11 +17,11 @@ from coordinator.audit.folder_checks import check_files
 from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.database.round_archive import RoundShelf
 from coordinator.database.store import EntryRow, RoundRow
-from coordinator.strategies import Mean
 from protocol.encoding import blob_digest
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.secagg.server import Step
 from protocol.secagg.transcript import Transcript, parse_transcript, replay
+from protocol.study.strategies.strategy import Mean
 from protocol.study.study_file import read_study
 from tests.federation import Federation
 from tests.studies import changed, small_study

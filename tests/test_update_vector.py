@@ -1,21 +1,23 @@
 """Scalars of a strategy: under the same mask, and nothing beside it."""
 
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.strategies import STRATEGIES, Mean
 from protocol.errors import StudyRefused, SumRefused
 from protocol.secagg.messages import Advertise, Complaint, Consistency, Masked, Reveal, ShareHeader
+from protocol.study.strategies.registry import STRATEGIES
+from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Reply
 from protocol.vectors.ring_bounds import MAX_SCALARS, SCALAR_PART, require_sum_of_updates
 from protocol.vectors.tensors import Layout
-from protocol.vectors.update import NEEDS, SCALARS, UpdateVector
 from tests.federation import Federation
 from tests.studies import changed, small_study
 
@@ -36,27 +38,28 @@ def without_privacy() -> str:
 def test_scalars_travel_behind_the_parameters_with_the_same_weight(
     update: list[float], weight: float
 ) -> None:
-    vector = UpdateVector.of(LAYOUT, "fedexp")
+    vector = STRATEGIES["fedexp"].vector(LAYOUT)
     words = vector.encode(np.array(update), weight=weight, bound=4.0, frac_bits=20)
     assert words.shape == (4,)
     read, scalars = vector.read(words, bound=4.0, frac_bits=20)
     expected = min(1.0, float(np.linalg.norm(update)) / 4) ** 2 * weight
     assert scalars["squared_norm"] == pytest.approx(expected, abs=1e-5)
-    plain = UpdateVector.of(LAYOUT, "fedavg")
+    plain = STRATEGIES["fedavg"].vector(LAYOUT)
     same = plain.encode(np.array(update), weight=weight, bound=4.0, frac_bits=20)
     assert np.array_equal(words[:3], same)
 
 
 def test_layout_without_scalars_is_the_parameters_own() -> None:
-    assert UpdateVector.of(LAYOUT, "fedavg").digest == LAYOUT.digest
-    assert UpdateVector.of(LAYOUT, "fedexp").digest != LAYOUT.digest
+    assert STRATEGIES["fedavg"].vector(LAYOUT).digest == LAYOUT.digest
+    assert STRATEGIES["fedexp"].vector(LAYOUT).digest != LAYOUT.digest
 
 
-def test_every_strategy_says_what_it_needs_and_every_scalar_is_from_0_to_1() -> None:
-    assert set(NEEDS) == set(STRATEGIES)
-    assert {name for names in NEEDS.values() for name in names} <= set(SCALARS)
-    assert max(map(len, NEEDS.values())) <= MAX_SCALARS
-    for scalar in SCALARS.values():
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_has_its_keys_and_every_scalar_is_from_0_to_1(name: str) -> None:
+    strategy = STRATEGIES[name]
+    assert get_args(strategy.keys.model_fields["strategy"].annotation) == (name,)
+    assert len(strategy.scalars) <= MAX_SCALARS
+    for scalar in strategy.scalars.values():
         for update in (np.zeros(3), np.full(3, 0.1), np.full(3, 1e9)):
             assert 0 <= scalar(update, 4.0) <= 1
 
@@ -72,13 +75,14 @@ def test_longest_updates_with_all_scalars_are_an_honest_sum() -> None:
 
 
 def test_extrapolation_follows_the_spread_of_the_updates() -> None:
-    strategy = STRATEGIES["fedexp"](small_study().training)
-    state = strategy.init(np.zeros(2, dtype=np.float32))
+    training = small_study().training
+    state = ServerState(parameters=np.zeros(2, dtype=np.float32))
+    step = partial(STRATEGIES["fedexp"].apply, training, state)
     update = np.array([0.1, 0.0])
     alike = Mean(update=update, scalars={"squared_norm": 0.01}, bound=1.0)
-    assert strategy.apply(state, alike).parameters.tolist() == pytest.approx([0.1, 0.0])
+    assert step(alike).parameters.tolist() == pytest.approx([0.1, 0.0])
     apart = Mean(update=update, scalars={"squared_norm": 0.11}, bound=1.0)
-    assert strategy.apply(state, apart).parameters[0] == pytest.approx(0.1 * 0.11 / 2 / 0.011)
+    assert step(apart).parameters[0] == pytest.approx(0.1 * 0.11 / 2 / 0.011)
 
 
 def test_a_run_whose_strategy_needs_a_scalar_sends_one_number_more(tmp_path: Path) -> None:

@@ -20,11 +20,11 @@ from compliance.privacy.events import SampledGaussian
 from protocol.errors import StudyRefused, UpdateRefused
 from protocol.study.noise_shares import honest_shares, share_multiplier, units_for
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.keystream import Words
 from protocol.vectors.tensors import Tensors, layout_of
-from protocol.vectors.update import UpdateVector
 from silos.training.randomness import Entropy
 from silos.training.trainer import Trainer
 
@@ -182,7 +182,7 @@ class LocalHospital:
     def words(self, model: Tensors, number: int, multiplier: float | None) -> Words:
         """Returns the weighted update as the hospital encodes it; zeros where it must refuse."""
         weights, aggregation = self.study.weights, self.study.aggregation
-        vector = UpdateVector.of(layout_of(model), self.study.training.strategy)
+        vector = strategy_of(self.study.training).vector(layout_of(model))
         update = self.trainer.update(model, number, 0, multiplier, self.entropy)
         try:
             return vector.encode(

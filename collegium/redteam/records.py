@@ -19,7 +19,6 @@ from collegium.redteam.harness import (
 )
 from collegium.simulation.records import joined
 from coordinator.rounds.training import mean_of
-from coordinator.strategies import STRATEGIES
 from pipelines.attacks.inversion import best_match, first_layer, recover
 from pipelines.attacks.membership import (
     Members,
@@ -35,6 +34,8 @@ from pipelines.attacks.membership import (
 from pipelines.cohort.loading import Records
 from pipelines.networks.networks import build, load_parameters
 from protocol.study.cohort import TableCohort
+from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
 
@@ -172,13 +173,13 @@ def trained_model(
     """Returns the model that these hospitals train together; masks change nothing in a sum."""
     model = build_model(study)
     layout = layout_of(model)
-    strategy = STRATEGIES[study.training.strategy](study.training)
-    state = strategy.init(flatten(model))
+    state = ServerState(parameters=flatten(model))
     for number in range(study.training.rounds):
         model = unflatten(layout, state.parameters)
         words = [h.words(model, number, multiplier) for h in hospitals.values()]
         total = np.asarray(np.sum(words, axis=0, dtype=np.uint64))
-        state = strategy.apply(state, mean_of(study, layout, tuple(hospitals), total))
+        mean = mean_of(study, layout, tuple(hospitals), total)
+        state = strategy_of(study.training).apply(study.training, state, mean)
     return unflatten(layout, state.parameters)
 
 

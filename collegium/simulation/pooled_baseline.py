@@ -67,11 +67,11 @@ def train_pooled(
         StudyRefused: the declared noise multiplier does not keep the promised epsilon.
     """
     from compliance.ledger.privacy_plan import PrivacyPlan
-    from coordinator.strategies import STRATEGIES, Mean
     from pipelines.evaluation.metrics import accuracy, auroc
     from protocol.study.noise_shares import units_for
+    from protocol.study.strategies.registry import strategy_of
+    from protocol.study.strategies.strategy import Mean, ServerState
     from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
-    from protocol.vectors.update import NEEDS, SCALARS
     from silos.training.trainer import Trainer
 
     study = together(without_choices(study))
@@ -81,7 +81,7 @@ def train_pooled(
     place = study.site_names[0]
     trainer = Trainer(study, place, train, test)
     model = trainer.initial_model()
-    layout, strategy = layout_of(model), STRATEGIES[training.strategy](training)
+    layout, strategy = layout_of(model), strategy_of(training)
 
     def mean(model: Tensors, number: int) -> Mean:
         if isinstance(privacy, DistributedPrivacy):
@@ -89,12 +89,13 @@ def train_pooled(
             one = privacy.clip / units_for(layout.size) / study.expected_batch(place)
             return Mean(update=np.asarray(noised * one), scalars={}, bound=bound)
         update = _shortened(trainer.update(model, number, 0, noise_multiplier, entropy), bound)
-        scalars = {name: SCALARS[name](update, bound) for name in NEEDS[training.strategy]}
+        scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
         return Mean(update=update, scalars=scalars, bound=bound)
 
-    state = strategy.init(flatten(model))
+    state = ServerState(parameters=flatten(model))
     for number in range(training.rounds):
-        state = strategy.apply(state, mean(unflatten(layout, state.parameters), number))
+        found = mean(unflatten(layout, state.parameters), number)
+        state = strategy.apply(training, state, found)
     logits, labels = trainer.patient_scores(unflatten(layout, state.parameters))
     return {
         "auroc": auroc(logits, labels),

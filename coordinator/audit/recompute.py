@@ -23,7 +23,6 @@ from coordinator.database.store import (
 from coordinator.rounds.evaluation import released_json
 from coordinator.rounds.site_tables import figures_of
 from coordinator.rounds.training import mean_of
-from coordinator.strategies import STRATEGIES
 from protocol.encoding import blob_digest, digest
 from protocol.errors import (
     MessageRefused,
@@ -35,6 +34,8 @@ from protocol.errors import (
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
+from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_words
 from protocol.vectors.tensors import decode_tensors, flatten, layout_of, model_digest, unflatten
@@ -152,12 +153,12 @@ def _followed(
         raise StoreBroken(f"the model of the round is damaged: {error}") from error
     if model_digest(before) != context.model_hash:
         raise StoreBroken("the model of the round is not the one that its context names")
-    strategy = STRATEGIES[study.training.strategy](study.training)
-    if strategy.remembers:
+    strategy = strategy_of(study.training)
+    if strategy.remembers(study.training):
         return None
     layout = layout_of(before)
     mean = mean_of(study, layout, machine.survivors, machine.total())
-    state = strategy.apply(strategy.init(flatten(before)), mean)
+    state = strategy.apply(study.training, ServerState(parameters=flatten(before)), mean)
     name = model_digest(unflatten(layout, state.parameters))
     if name != logged.get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from compliance.storage.atomic_file import write_whole
-from coordinator.strategies import ServerState
 from protocol.errors import StoreBroken
+from protocol.study.strategies.strategy import ServerState
 
 
 class ServerStates:

@@ -22,13 +22,13 @@ from coordinator.rounds.conduct import Conduct, conduct_from
 from coordinator.rounds.evaluation import Released, released_from
 from coordinator.rounds.retries import Begun
 from coordinator.rounds.standing import SUSPECTED, Standing
-from coordinator.strategies import ServerState
 from protocol.encoding import canonical, digest, digest_json, parse_canonical
 from protocol.errors import FederationError
 from protocol.identity.roster import SigningKey
 from protocol.secagg.context import RoundContext
 from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.server import SecAggServer
+from protocol.study.strategies.strategy import ServerState
 
 
 class RoundBook:

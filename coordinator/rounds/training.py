@@ -31,13 +31,14 @@ from coordinator.rounds.evaluation import Released, released_json
 from coordinator.rounds.retries import Attempt, Attempts, Failed
 from coordinator.rounds.round_records import RoundBook
 from coordinator.rounds.site_tables import TABLES, figures_of, signed_tables
-from coordinator.strategies import STRATEGIES, Mean, ServerState
 from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
 from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy
+from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.fixed_point import decode
@@ -50,7 +51,6 @@ from protocol.vectors.tensors import (
     model_digest,
     unflatten,
 )
-from protocol.vectors.update import UpdateVector
 
 
 class Watcher(Protocol):
@@ -140,15 +140,15 @@ class Runner:
         """
         self._log = LogProofs(self._store, self._run_id, summaries)
         layout = layout_of(initial)
-        strategy = STRATEGIES[self._study.training.strategy](self._study.training)
-        state = self._book.resume(self._states) or strategy.init(flatten(initial))
+        training = self._study.training
+        strategy = strategy_of(training)
+        state = self._book.resume(self._states) or ServerState(parameters=flatten(initial))
         self._before_attempt = before_attempt
-        for number in range(state.rounds, self._study.training.rounds):
+        for number in range(state.rounds, training.rounds):
             model = unflatten(layout, state.parameters)
             total, conduct = self._round("training", number, model)
-            state = strategy.apply(
-                state, mean_of(self._study, layout, total.survivors, total.total)
-            )
+            mean = mean_of(self._study, layout, total.survivors, total.total)
+            state = strategy.apply(training, state, mean)
             self._commit_training(total, conduct, layout, state)
         model = unflatten(layout, state.parameters)
         released = self._book.released() or self._evaluate(model, summaries)
@@ -339,7 +339,7 @@ def mean_of(
         gradient = decode(total, frac_bits=0) * (privacy.clip / shares.units / expected)
         return Mean(update=gradient, scalars={}, bound=shares.bound)
     share = sum(weights[site] for site in survivors) / max(weights.values())
-    vector = UpdateVector.of(layout, study.training.strategy)
+    vector = strategy_of(study.training).vector(layout)
     update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
     return Mean(
         update=update / share,

@@ -39,6 +39,7 @@ from protocol.codec import (
 from protocol.encoding import Json, digest_json
 from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy
+from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.vectors.evaluation import OWN_CELLS, EvaluationVector
 from protocol.vectors.ring_bounds import (
@@ -51,7 +52,6 @@ from protocol.vectors.ring_bounds import (
     require_sum_of_updates,
 )
 from protocol.vectors.tensors import Tensors, layout_of, model_digest
-from protocol.vectors.update import UpdateVector
 
 PROTOCOL = "sa1"
 #: Suite 1: X25519, Ed25519, HKDF-SHA256, AES-256-CTR, AES-256-GCM.
@@ -213,7 +213,7 @@ def round_context(
     model: Tensors,
 ) -> RoundContext:
     """Returns the one context in which this round may take place."""
-    vector = UpdateVector.of(layout_of(model), study.training.strategy)
+    vector = strategy_of(study.training).vector(layout_of(model))
     evaluation = EvaluationVector(bins=study.evaluation.bins)
     training, aggregation = purpose == "training", study.aggregation
     sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits

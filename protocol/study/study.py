@@ -22,6 +22,8 @@ from pydantic_core import PydanticCustomError
 from protocol.encoding import canonical, digest, digest_json
 from protocol.study.cohort import Cohort, FrozenModel, ImageCohort, TableCohort, Token
 from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
+from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
+from protocol.study.strategies.strategy import Problem, Training
 from protocol.study.task import FullyConnected, Task
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 
@@ -128,26 +130,6 @@ Split: TypeAlias = Annotated[
 ]
 
 
-class Training(FrozenModel):
-    """How the hospitals train; what changes only speed is not part of a study.
-
-    ``micro_batch`` counts patients: fixed, so that a result never depends on
-    the machine.
-    """
-
-    strategy: Literal["fedavg", "fedexp", "fedsgd", "fedadam"] = "fedavg"
-    rounds: int = Field(ge=1, le=10_000)
-    local_steps: int = Field(ge=1, le=10_000)
-    learning_rate: float = Field(gt=0, le=1e6)
-    momentum: float = Field(default=0.0, ge=0, lt=1)
-    micro_batch: int = Field(default=64, ge=1, le=4096)
-
-    @property
-    def steps(self) -> int:
-        """Every gradient step a site takes: rounds x local steps."""
-        return self.rounds * self.local_steps
-
-
 class Aggregation(FrozenModel):
     """Secure aggregation: t answers unmask, up to C silos may collude with the coordinator.
 
@@ -206,7 +188,7 @@ class Study(FrozenModel):
     deal: Deal | None = None
     split: Split = Field(default_factory=KeyedHashSplit)
     task: Task
-    training: Training
+    training: TrainingSection
     privacy: Privacy
     aggregation: Aggregation = Field(default_factory=Aggregation)
     evaluation: Evaluation = Field(default_factory=Evaluation)
@@ -308,7 +290,7 @@ class Study(FrozenModel):
         if epsilon is None:
             privacy: Privacy = NoPrivacy(mode="none", sampling_rate=self.privacy.sampling_rate)
             if isinstance(self.privacy, DistributedPrivacy):  # the same steps, without noise
-                training = training.model_copy(update={"strategy": "fedavg", "momentum": 0.0})
+                training = changed(training, strategy="fedavg", momentum=0.0)
         elif isinstance(self.privacy, NoPrivacy):
             raise ValueError("a study without privacy has no delta and clip to go with an epsilon")
         elif isinstance(self.privacy, DistributedPrivacy):
@@ -392,7 +374,7 @@ class Study(FrozenModel):
         return copied
 
 
-def _contradictions(study: Study) -> list[tuple[str, str]]:
+def _contradictions(study: Study) -> list[Problem]:
     """Returns (path, problem) pairs for rules that span several fields."""
     return [
         *_column_problems(study),
@@ -403,7 +385,7 @@ def _contradictions(study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def _column_problems(study: Study) -> list[tuple[str, str]]:
+def _column_problems(study: Study) -> list[Problem]:
     """The patient key and the label are declared columns, or a slip of the pen passes unseen."""
     if not isinstance(study.cohort, TableCohort):
         return []
@@ -422,7 +404,7 @@ def _column_problems(study: Study) -> list[tuple[str, str]]:
     ]
 
 
-def _site_problems(study: Study) -> list[tuple[str, str]]:
+def _site_problems(study: Study) -> list[Problem]:
     names = [site.name for site in study.sites]
     problems = []
     if len(names) < 3:
@@ -443,7 +425,7 @@ def _site_problems(study: Study) -> list[tuple[str, str]]:
     return problems
 
 
-def _record_problems(study: Study) -> list[tuple[str, str]]:
+def _record_problems(study: Study) -> list[Problem]:
     problems = []
     if study.deal is not None:
         how = study.deal.how
@@ -469,8 +451,9 @@ def _record_problems(study: Study) -> list[tuple[str, str]]:
     return problems
 
 
-def _privacy_problems(study: Study) -> list[tuple[str, str]]:
-    problems = _mode_problems(study)
+def _privacy_problems(study: Study) -> list[Problem]:
+    strategy = strategy_of(study.training)
+    problems = [*_mode_problems(study), *strategy.problems(study.training, study.privacy)]
     if isinstance(study.privacy, NoPrivacy):
         chosen = [site.name for site in study.sites if site.epsilon is not None]
         if chosen:
@@ -478,14 +461,6 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
                 ("sites", f"{chosen[0]} promises an epsilon in a study without privacy")
             )
         return problems
-    if study.training.strategy == "fedexp":
-        problems.append(
-            (
-                "training.strategy",
-                "under differential privacy the length of the step of fedexp would be ruled by the "
-                "noise: use fedavg",
-            )
-        )
     for site in study.sites:
         if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
             problems.append(
@@ -506,18 +481,17 @@ def _privacy_problems(study: Study) -> list[tuple[str, str]]:
     return problems
 
 
-def _mode_problems(study: Study) -> list[tuple[str, str]]:
+def _mode_problems(study: Study) -> list[Problem]:
     """Distributed noise needs one step a round, and a server that takes it."""
-    strategy = study.training.strategy
+    name, takes = study.training.strategy, strategy_of(study.training).takes
     if not isinstance(study.privacy, DistributedPrivacy):
-        if strategy in ("fedsgd", "fedadam"):
-            return [("training.strategy", f"{strategy} needs privacy.mode distributed")]
+        if takes == "gradients":
+            return [("training.strategy", f"{name} needs privacy.mode distributed")]
         return []
     problems = []
-    if strategy not in ("fedsgd", "fedadam"):
-        problems.append(
-            ("training.strategy", "distributed noise needs the strategy fedsgd or fedadam")
-        )
+    if takes != "gradients":
+        fit = " or ".join(name for name, one in STRATEGIES.items() if one.takes == "gradients")
+        problems.append(("training.strategy", f"distributed noise needs the strategy {fit}"))
     if study.training.local_steps != 1:
         problems.append(
             (
@@ -529,7 +503,7 @@ def _mode_problems(study: Study) -> list[tuple[str, str]]:
     return problems
 
 
-def _aggregation_problems(study: Study) -> list[tuple[str, str]]:
+def _aggregation_problems(study: Study) -> list[Problem]:
     n, t, colluders = len(study.sites), study.threshold, study.aggregation.colluders
     problems = []
     if t > n:

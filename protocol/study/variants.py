@@ -9,6 +9,7 @@ the mode is all that differs; where a setting has no fair twin it is refused.
 from protocol.encoding import digest, digest_json
 from protocol.errors import StudyRefused
 from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy
+from protocol.study.strategies.registry import changed
 from protocol.study.study import KeyedHashSplit, Site, Study
 
 #: As much as a study may declare: it keeps every epsilon, until ``with_noise`` says how much is
@@ -66,7 +67,7 @@ def as_local(study: Study) -> Study:
         study,
         title=_titled(study, "local"),
         privacy=LocalPrivacy(mode="local", **own),
-        training=training.model_copy(update={"strategy": "fedavg"}),
+        training=changed(training, strategy="fedavg"),
     )
 
 
@@ -85,17 +86,17 @@ def as_distributed(study: Study) -> Study:
     if isinstance(privacy, NoPrivacy):
         raise _no_privacy("distributed")
     own = privacy.model_dump(exclude={"mode", "noise_multiplier"})
-    steps = {
-        "strategy": "fedsgd",
-        "rounds": training.steps,
-        "local_steps": 1,
-        "momentum": training.momentum if training.local_steps > 1 else 0.0,
-    }
     return _replaced(
         study,
         title=_titled(study, "distributed"),
         privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MAX_NOISE, **own),
-        training=training.model_copy(update=steps),
+        training=changed(
+            training,
+            strategy="fedsgd",
+            rounds=training.steps,
+            local_steps=1,
+            momentum=training.momentum if training.local_steps > 1 else 0.0,
+        ),
     )
 
 

@@ -26,7 +26,7 @@ MAX_BYTES = 1 << 20
 _MAX_SHOWN = 4
 _MAX_DEPTH = 20
 _DATE = "tag:yaml.org,2002:timestamp"
-_DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode"})
+_DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode", "strategy"})
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -156,8 +156,9 @@ def _written_path(tree: Node, problem: Any) -> list[str | int]:
     for place, step in enumerate(steps):
         last = place == len(steps) - 1
         if isinstance(node, MappingNode):
-            if _is_tag(node, step) and not (last and _child(node, step)):
-                continue
+            known = _child(node, step)
+            if (_is_tag(node, step) and not (last and known)) or not (last or known):
+                continue  # also the tag of a kind that is meant where none is written
             path.append(step)
         elif isinstance(node, SequenceNode) and isinstance(step, int):
             path.append(step)

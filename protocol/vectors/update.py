@@ -15,50 +15,27 @@ sixteenth of the bound, so that scalars never wrap where parameters do not.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from protocol.encoding import digest_json
-from protocol.vectors.fixed_point import decode, encode, norm_of
+from protocol.vectors.fixed_point import decode, encode
 from protocol.vectors.keystream import Words
 from protocol.vectors.ring_bounds import SCALAR_PART
 from protocol.vectors.tensors import Layout
 
-
-def squared_norm(update: NDArray[np.floating], bound: float) -> float:
-    """Returns the squared L2 norm of an update that is shortened to the bound, in units of it.
-
-    >>> squared_norm(np.array([3.0, 4.0]), 10.0)
-    0.25
-    """
-    return min(1.0, norm_of(update) / bound) ** 2
-
-
-#: Every scalar, by name: from the update and the bound to a number from 0 to 1.
-SCALARS: Mapping[str, Callable[[NDArray[np.floating], float], float]] = {
-    "squared_norm": squared_norm
-}
-#: What each strategy needs beside the mean update.
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "fedavg": (),
-    "fedexp": ("squared_norm",),
-    "fedsgd": (),
-    "fedadam": (),
-}
+#: From an update and the bound to a number from 0 to 1.
+Scalar: TypeAlias = Callable[[NDArray[np.floating], float], float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateVector:
-    """The layout of one strategy's vector."""
+    """The layout of one strategy's vector: a network's parameters, and its scalars by name."""
 
     parameters: Layout
-    scalars: tuple[str, ...]
-
-    @classmethod
-    def of(cls, parameters: Layout, strategy: str) -> "UpdateVector":
-        """Returns the layout for a network and a strategy."""
-        return cls(parameters=parameters, scalars=NEEDS[strategy])
+    scalars: Mapping[str, Scalar]
 
     @property
     def size(self) -> int:
@@ -94,8 +71,8 @@ class UpdateVector:
             update, weight=weight, bound=bound, frac_bits=frac_bits, ring_bits=ring_bits,
             out=words[:count],
         )  # fmt: skip
-        for place, name in enumerate(self.scalars, start=count):
-            value = SCALARS[name](update, bound)
+        for place, scalar in enumerate(self.scalars.values(), start=count):
+            value = scalar(update, bound)
             words[place] = math.floor(value * weight * bound * SCALAR_PART * 2.0**frac_bits)
         return words
 

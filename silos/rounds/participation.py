@@ -37,6 +37,7 @@ from protocol.secagg.masking import word_type
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy
+from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.fixed_point import encode_counts
@@ -48,7 +49,6 @@ from protocol.vectors.tensors import (
     layout_of,
     model_digest,
 )
-from protocol.vectors.update import UpdateVector
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
 from silos.database.database import SiteDatabase
 from silos.rounds.draws import Draws, Noised
@@ -139,7 +139,7 @@ class Participation:
         self._ledger = home.ledger
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
-        self._vector = UpdateVector.of(self._layout, study.training.strategy)
+        self._vector = strategy_of(study.training).vector(self._layout)
         self._round: SecAggClient | None = None
         self._masked: Reply | None = None
         self._model: Tensors | None = None

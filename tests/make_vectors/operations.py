@@ -30,10 +30,10 @@ from protocol.secagg.context import RoundContext
 from protocol.secagg.encrypted_shares import open_entry
 from protocol.secagg.messages import Origin
 from protocol.secagg.server import SecAggServer, Step
+from protocol.study.strategies.registry import STRATEGIES
 from protocol.vectors import fixed_point, tensors
 from protocol.vectors import ring_bounds as no_wrap
 from protocol.vectors.keystream import Keystream, derive_key
-from protocol.vectors.update import UpdateVector
 from tests.make_vectors.recorded_round import (
     Recorded,
     RecordedSilo,
@@ -236,7 +236,7 @@ def _encode_update(given: Given) -> str:
 
 def _update_vector(given: Given) -> dict[str, Any]:
     layout = tensors.Layout(names=("w",), shapes=((len(given["update"]),),))
-    vector = UpdateVector.of(layout, given["strategy"])
+    vector = STRATEGIES[given["strategy"]].vector(layout)
     words = vector.encode(
         _real(given["update"]),
         weight=given["weight"],

@@ -1,0 +1,22 @@
+"""Federated averaging: the mean of the sites' models becomes the model.
+
+Source: McMahan et al. 2017, arXiv 1602.05629, algorithm 1. Averaging the models and adding
+the averaged differences is the same sum.
+"""
+
+from typing import Literal
+
+from protocol.study.strategies.strategy import Mean, ServerState, Strategy, Training
+
+
+class FedAvg(Training):
+    """Federated averaging; ``momentum`` is that of a site's local steps."""
+
+    strategy: Literal["fedavg"] = "fedavg"
+
+
+def _apply(_training: FedAvg, state: ServerState, mean: Mean) -> ServerState:
+    return state.moved(mean.update)
+
+
+FED_AVG = Strategy(keys=FedAvg, takes="updates", apply=_apply)

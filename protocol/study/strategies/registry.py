@@ -1,0 +1,53 @@
+"""The strategies that a study may name, and the section ``training`` that each one reads."""
+
+from collections.abc import Mapping
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from protocol.study.strategies.fed_adam import FED_ADAM
+from protocol.study.strategies.fed_avg import FED_AVG
+from protocol.study.strategies.fed_exp import FED_EXP
+from protocol.study.strategies.fed_sgd import FED_SGD
+from protocol.study.strategies.strategy import Strategy, Training
+
+#: Every strategy by the name that stands in a study.
+STRATEGIES: Mapping[str, Strategy] = {
+    "fedavg": FED_AVG,
+    "fedexp": FED_EXP,
+    "fedsgd": FED_SGD,
+    "fedadam": FED_ADAM,
+}
+
+
+def strategy_of(training: Training) -> Strategy:
+    """Returns the strategy that a study's section ``training`` names."""
+    return STRATEGIES[training.strategy]
+
+
+def changed(training: Training, **update: object) -> Training:
+    """Returns the section with other values; keys that another strategy does not have are left out.
+
+    Raises:
+        ValidationError: a value is out of its range.
+    """
+    values = training.model_dump() | update
+    keys = STRATEGIES[str(values["strategy"])].keys
+    return keys.model_validate({name: values[name] for name in keys.model_fields if name in values})
+
+
+def _usual(section: Any) -> Any:
+    """Returns the section with the usual strategy where it names none."""
+    return {"strategy": "fedavg", **section} if isinstance(section, dict) else section
+
+
+if TYPE_CHECKING:
+    TrainingSection: TypeAlias = Training
+else:
+    TrainingSection = Annotated[
+        reduce(or_, (strategy.keys for strategy in STRATEGIES.values())),
+        Field(discriminator="strategy"),
+        BeforeValidator(_usual),
+    ]
