@@ -13,7 +13,7 @@ from collegium.simulation.consortium import simulation_ray
 from pipelines.records import Records
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import Tensors, flatten
-from silos.training.randomness import FixedEntropy
+from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.ray_runtime import ray
 from silos.training.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
@@ -47,7 +47,12 @@ def updates(
     trainer = Trainer(STUDY, "east", records, records, crew)
     model: Tensors = trainer.initial_model()
     entropy = FixedEntropy(seed, simulated=True)
-    found = [trainer.update(model, n, 0, noise_multiplier, entropy) for n in range(2)]
+    found = [
+        trainer.update(
+            RoundInput(model=model, number=n, noise_multiplier=noise_multiplier), entropy
+        )
+        for n in range(2)
+    ]
     return hashlib.sha256(b"".join(update.tobytes() for update in found)).hexdigest()
 
 

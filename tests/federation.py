@@ -31,7 +31,7 @@ from protocol.vectors.tensors import Tensors, decode_tensors
 from silos.database.database import open_hospital
 from silos.rounds.invitation import Invitation
 from silos.rounds.silo import Silo
-from silos.training.randomness import DrawContext, Entropy
+from silos.training.randomness import DrawContext, Entropy, RoundInput
 from tests.rosters import roster_with
 
 UNITS = 2**17
@@ -56,37 +56,21 @@ class LinearTrainer:
     def second_opinion(self, event: object, delta: float) -> dict[str, str | float | None]:
         return {}  # Opacus has no say in gradients by hand
 
-    def update(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        noise_multiplier: float | None,
-        entropy: Entropy,
-    ) -> NDArray[np.float64]:
-        total = np.trunc(self._gradients(model) * UNITS).astype(np.int64).sum(axis=0)
-        if noise_multiplier is not None:
-            moment = self._moment("noise", number, attempt)
-            total += DiscreteGaussian(noise_multiplier * UNITS).sample(
-                entropy.stream(moment), len(total)
-            )
+    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
+        total = np.trunc(self._gradients(given.model) * UNITS).astype(np.int64).sum(axis=0)
+        if given.noise_multiplier is not None:
+            noise = DiscreteGaussian(given.noise_multiplier * UNITS)
+            total += noise.sample(entropy.stream(self._moment("noise", given)), len(total))
         return total / UNITS / self._study.site(self._site).patients
 
-    def noised_sum(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        share_multiplier: float,
-        entropy: Entropy,
-    ) -> NDArray[np.int64]:
-        moment = self._moment("sample", number, attempt)
-        rate = self._study.privacy.sampling_rate
-        drawn = poisson_sample(entropy.stream(moment), rate, self._train.num_patients)
-        total = np.trunc(-self._gradients(model)[drawn] * UNITS).astype(np.int64).sum(axis=0)
-        noise = DiscreteGaussian(share_multiplier * UNITS)
-        moment = self._moment("noise", number, attempt)
-        return np.asarray(total + noise.sample(entropy.stream(moment), len(total)))
+    def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
+        assert given.noise_multiplier is not None
+        rate, sampling = self._study.privacy.sampling_rate, self._moment("sample", given)
+        drawn = poisson_sample(entropy.stream(sampling), rate, self._train.num_patients)
+        total = np.trunc(-self._gradients(given.model)[drawn] * UNITS).astype(np.int64).sum(axis=0)
+        noise = DiscreteGaussian(given.noise_multiplier * UNITS)
+        stream = entropy.stream(self._moment("noise", given))
+        return np.asarray(total + noise.sample(stream, len(total)))
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
         logits = self._logits(model, self._test)
@@ -95,11 +79,11 @@ class LinearTrainer:
         counted = histogram(logits, self._test.labels, grid.edges(self._study.evaluation.bins))
         return counted, two_by_two(logits, self._test.labels), np.array(grid.cells)
 
-    def _moment(self, use: str, number: int, attempt: int) -> DrawContext:
+    def _moment(self, use: str, given: RoundInput) -> DrawContext:
         return DrawContext(
             use=use, study=self._study.digest, site=self._site, purpose="training",
-            round=number, attempt=attempt, step=0, dataset=self.dataset_digest, model="",
-            sample="",
+            round=given.number, attempt=given.attempt, step=0, dataset=self.dataset_digest,
+            model="", sample="",
         )  # fmt: skip
 
     def _gradients(self, model: Tensors) -> NDArray[np.float64]:

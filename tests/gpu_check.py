@@ -40,7 +40,7 @@ from pipelines.records import Records
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
-from silos.training.randomness import SecretEntropy
+from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.step_form import PatientRecords, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
@@ -163,7 +163,9 @@ def _trained(case: Case, device: torch.device) -> dict[str, Any]:
     before, times = _auroc(trainer, model), []
     for number in range(case.steps):
         started = time.perf_counter()
-        update = trainer.update(model, number, 0, case.noise, SecretEntropy())
+        update = trainer.update(
+            RoundInput(model=model, number=number, noise_multiplier=case.noise), SecretEntropy()
+        )
         times.append((time.perf_counter() - started) * 1000)
         model = unflatten(layout, flatten(model) + update)
     return {

@@ -20,7 +20,7 @@ from silos.isolation.confinement import Confined, landlock_version
 from silos.isolation.plain_values import from_bytes, to_bytes
 from silos.isolation.remote_trainer import RemoteTrainer, TrainingMachine, TrainingProcess
 from silos.training.private_folder import private_folder
-from silos.training.randomness import FixedEntropy
+from silos.training.randomness import FixedEntropy, RoundInput
 from tests.crews import STUDY, returning_patients
 from tests.patience import PATIENCE
 
@@ -104,14 +104,18 @@ def test_trainer_in_its_process_gives_the_same_bits_and_ends_with_its_files(
     assert process is not None
     assert there.dataset_digest == here.dataset_digest
     assert there.initial_model().keys() == model.keys()
-    expected = here.update(model, 0, 0, 1.0, entropy)
-    assert np.array_equal(there.update(model, 0, 0, 1.0, entropy), expected)
+    expected = here.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy)
+    assert np.array_equal(
+        there.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy), expected
+    )
     for ours, theirs in zip(here.counts(model), there.counts(model), strict=True):
         assert np.array_equal(ours, theirs)
     process._process.kill()
     with pytest.raises(UpdateRefused, match="the trainer died: signal 9"):
         there.counts(model)
-    assert np.array_equal(there.update(model, 0, 0, 1.0, entropy), expected)  # made anew
+    assert np.array_equal(
+        there.update(RoundInput(model=model, number=0, noise_multiplier=1.0), entropy), expected
+    )  # made anew
     there.close()
     with pytest.raises(UpdateRefused, match="training failed: AttributeError"):
         there._call("no_such_method")

@@ -23,7 +23,7 @@ from silos.database.database import open_hospital
 from silos.preflight.checks import check_site
 from silos.rounds.invitation import Invitation
 from silos.rounds.silo import Silo
-from silos.training.randomness import SecretEntropy
+from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.trainer import Trainer
 from tests.federation import LinearTrainer, write_hospitals
 from tests.hospital_home import make_east
@@ -61,7 +61,10 @@ def read_off_the_noise(study: Study, count: int) -> float:
     plan, trainer = PrivacyPlan.at(study, "east"), Trainer(study, "east", records, records)
     assert plan is not None
     z, model = plan.training.noise_multiplier, trainer.initial_model()
-    updates = [trainer.update(model, number, 0, z, SecretEntropy()) for number in range(6)]
+    updates = [
+        trainer.update(RoundInput(model=model, number=number, noise_multiplier=z), SecretEntropy())
+        for number in range(6)
+    ]
     deviation = math.sqrt(np.square(updates).mean())
     privacy, training = study.privacy, study.training
     return training.learning_rate * z * privacy.clip / privacy.sampling_rate / deviation

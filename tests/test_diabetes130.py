@@ -25,7 +25,7 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.keystream import Keystream, derive_key
-from silos.training.randomness import DrawContext
+from silos.training.randomness import DrawContext, RoundInput
 from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
@@ -123,7 +123,7 @@ def heaviest_last(train: Records, most: int) -> Records:
 def summed(study: Study, train: Records) -> NDArray[np.int64]:
     trainer = Trainer(study, study.site_names[0], train, train)
     model = trainer.initial_model()
-    return trainer.noised_sum(model, 0, 0, share_multiplier=1.0, entropy=Repeated())
+    return trainer.noised_sum(RoundInput(model=model, number=0, noise_multiplier=1.0), Repeated())
 
 
 def max_records(train: Records) -> int:
@@ -161,7 +161,9 @@ def test_a_step_samples_patients_and_takes_all_their_records_up_to_the_most(stud
     train, _ = hospitals["ash"]
     worker = Watching(study, StepForm.of(study, "ash"), train.features, train.labels)
     trainer = Trainer(study, "ash", train, train, worker)
-    trainer.noised_sum(trainer.initial_model(), 0, 0, share_multiplier=1.0, entropy=Repeated())
+    trainer.noised_sum(
+        RoundInput(model=trainer.initial_model(), number=0, noise_multiplier=1.0), Repeated()
+    )
     rate, people = study.privacy.sampling_rate, train.num_patients
     spread = (people * rate * (1 - rate)) ** 0.5
     assert abs(len(worker.patients) - rate * people) < 5 * spread

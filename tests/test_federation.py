@@ -14,6 +14,7 @@ from protocol.errors import BudgetSpent, CohortRefused, PolicyRefused, QuorumLos
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
 from protocol.vectors.tensors import encode_tensors, flatten
+from silos.training.randomness import RoundInput
 from tests.federation import Federation, LinearTrainer
 from tests.studies import changed, small_study
 
@@ -40,7 +41,10 @@ def test_the_secure_mean_equals_the_mean_in_the_clear(tmp_path: Path) -> None:
     trainers = [silo.simulated_part("run-1") for silo in federation.silos.values()]
     model = {name: value.astype(np.float64) for name, value in trainers[0].initial_model().items()}
     for number in range(study.training.rounds):
-        updates = [trainer.update(model, number, 0, None, None) for trainer in trainers]
+        updates = [
+            trainer.update(RoundInput(model=model, number=number, noise_multiplier=None), None)
+            for trainer in trainers
+        ]
         mean = np.mean(updates, axis=0)
         model = {"bias": model["bias"] + mean[:1], "weight": model["weight"] + mean[1:]}
     np.testing.assert_allclose(

@@ -11,7 +11,7 @@ from pipelines.records import Records
 from protocol.study.noise_shares import units_for
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import flatten, layout_of, unflatten
-from silos.training.randomness import SecretEntropy
+from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.trainer import Trainer
 from tests.planning.__main__ import rows
 from tests.planning.cohorts import Cohort, Drawn, draw
@@ -42,7 +42,9 @@ def test_descent_without_noise_is_that_of_a_hospitals_trainer() -> None:
     model = trainer.initial_model()
     layout, size = layout_of(model), flatten(model).size
     for number in range(5):
-        total = trainer.noised_sum(model, number, 0, share_multiplier=1e-9, entropy=SecretEntropy())
+        total = trainer.noised_sum(
+            RoundInput(model=model, number=number, noise_multiplier=1e-9), SecretEntropy()
+        )
         mean = total / units_for(size) * 0.7 / 60
         model = unflatten(layout, (flatten(model) - 2.0 * mean).astype(np.float32))
     found = descend(

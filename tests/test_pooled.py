@@ -17,7 +17,7 @@ from pipelines.records import Records
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import flatten, layout_of, unflatten
-from silos.training.randomness import FixedEntropy
+from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
 from tests.federation import Federation, write_hospitals
 from tests.studies import changed, small_study
@@ -62,7 +62,10 @@ def test_central_training_is_the_trainers_own_steps_over_all_records(
     model = trainer.initial_model()
     plan = PrivacyPlan.of(study, study.privacy)  # type: ignore[arg-type]
     for number in range(study.training.rounds):
-        moved = trainer.update(model, number, 0, plan.training.noise_multiplier, FIXED)
+        moved = trainer.update(
+            RoundInput(model=model, number=number, noise_multiplier=plan.training.noise_multiplier),
+            FIXED,
+        )
         after = (flatten(model) + moved).astype(np.float32)
         model = unflatten(layout_of(model), after)
     logits, labels = trainer.patient_scores(model)
@@ -102,7 +105,9 @@ def test_references_of_a_sweep_differ_from_its_runs_by_the_noise_alone(
     assert [job.mode for job in jobs] == ["none", "pooled"]
     for study in [job.study for job in jobs]:
         trainer = Trainer(together(study), "east", train, test)
-        moved = trainer.update(trainer.initial_model(), 0, 0, None, FIXED)
+        moved = trainer.update(
+            RoundInput(model=trainer.initial_model(), number=0, noise_multiplier=None), FIXED
+        )
         steps = study.training.local_steps
         assert 0 < np.linalg.norm(moved) <= 40.0 * 0.05 * steps * (1 + 1e-6)
 

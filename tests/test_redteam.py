@@ -35,8 +35,8 @@ from protocol.encoding import digest
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.keystream import Keystream
-from protocol.vectors.tensors import Layout, Tensors, flatten, layout_of, unflatten
-from silos.training.randomness import DrawContext, Entropy, FixedEntropy
+from protocol.vectors.tensors import Layout, flatten, layout_of, unflatten
+from silos.training.randomness import DrawContext, Entropy, FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
 from tests.faults import (
     BatchClip,
@@ -225,11 +225,8 @@ def test_noise_from_floats_is_caught(
 
 def test_an_update_rounded_to_float32_is_caught() -> None:
     class Rounded(Trainer):
-        def update(
-            self, model: Tensors, number: int, attempt: int, noise_multiplier: float | None,
-            entropy: Entropy,
-        ) -> NDArray[np.float64]:  # fmt: skip
-            update = super().update(model, number, attempt, noise_multiplier, entropy)
+        def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
+            update = super().update(given, entropy)
             return update.astype(np.float32).astype(np.float64)
 
     assert failed(WIDE, Rounded, expected={"whole numbers only"}) == {"whole numbers only"}
@@ -501,7 +498,8 @@ def test_model_that_hospitals_train_together_is_the_one_that_the_secure_sum_trai
     by_hand = start.astype(np.float64)
     for number in range(study.training.rounds):
         now = unflatten(layout_of(build_model(study)), by_hand)
-        updates = [h.trainer.update(now, number, 0, None, h.entropy) for h in together.values()]  # type: ignore[attr-defined]
+        given = RoundInput(model=now, number=number, noise_multiplier=None)
+        updates = [h.trainer.update(given, h.entropy) for h in together.values()]  # type: ignore[attr-defined]
         by_hand = by_hand + np.mean(updates, axis=0)
     assert np.abs(model - by_hand).max() < 1e-5
 

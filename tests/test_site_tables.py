@@ -17,22 +17,21 @@ from coordinator.rounds.site_tables import TABLES, read_tables, require_signed_t
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.secagg.client import content_digest
-from protocol.secagg.context import RoundContext
 from protocol.secagg.messages import Masked, Origin, open_message
 from protocol.secagg.server import Step
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import Summary, open_summary
 from protocol.vectors.evaluation import COUNT_UNITS, noise_deviations, read_table
-from protocol.vectors.tensors import Tensors
 from silos.rounds.participation import Participation
+from silos.training.randomness import RoundInput
 from tests.federation import Federation
 from tests.studies import changed, small_study
 from tests.sum_federation import FIRST, LEDGER_HEAD, reached
 from tests.test_participation import Attack
 from tests.test_retries import paid_by
 
-Counts = Callable[[Participation, RoundContext, Tensors], NDArray[np.int64]]
+Counts = Callable[[Participation, RoundInput], NDArray[np.int64]]
 
 
 def evaluated(folder: Path, lie: Counts | None = None) -> tuple[Federation, Released]:
@@ -73,8 +72,8 @@ def change(federation: Federation, kind: str, payload: object) -> None:
 def test_a_hospital_cannot_change_what_is_published_about_another(tmp_path: Path) -> None:
     honest = Participation._noised_counts
 
-    def lie(self: Participation, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
-        cells = honest(self, context, model)
+    def lie(self: Participation, given: RoundInput) -> NDArray[np.int64]:
+        cells = honest(self, given)
         if self.site == "west":
             cells += np.resize([-10, 10, 10, -10], len(cells)) * COUNT_UNITS
         return cells
@@ -200,8 +199,8 @@ def test_noise_of_counts_and_table_is_what_was_priced(tmp_path: Path) -> None:
     z = joined.plan.evaluation.noise_multiplier
     deviations = noise_deviations(z, study.evaluation.site_share)
     assert 1 / deviations[0] ** 2 + 1 / deviations[1] ** 2 == pytest.approx(1 / z**2)
-    context, model = attack.context(2, "evaluation"), attack.initial()
-    drawn = np.array([joined._noised_counts(context, model) for _ in range(300)])
+    given = RoundInput(model=attack.initial(), number=2, noise_multiplier=z)
+    drawn = np.array([joined._noised_counts(given) for _ in range(300)])
     assert (drawn[:, -2:] == [0, 10_000]).all()  # the grid follows from the model: it has no noise
     patients = drawn[:, :-2] / COUNT_UNITS
     for found, deviation in zip((patients[:, :-4], patients[:, -4:]), deviations, strict=True):

@@ -11,7 +11,7 @@ from pipelines.records import Records
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import flatten
-from silos.training.randomness import SecretEntropy
+from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.step_form import OVERFLOW, Drawn, PatientRecords, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
@@ -116,7 +116,10 @@ def test_every_step_of_every_hospital_that_declares_as_many_has_one_form(
     worker = Watching(study, form, records.features, records.labels)
     trainer = Trainer(study, "east", records, records, worker)
     for number in range(20):
-        trainer.update(trainer.initial_model(), number, 0, 1.0, SecretEntropy())
+        trainer.update(
+            RoundInput(model=trainer.initial_model(), number=number, noise_multiplier=1.0),
+            SecretEntropy(),
+        )
     assert set(worker.forms) == {(form.batches, form.places, form.records)}
 
 

@@ -24,8 +24,8 @@ from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.keystream import Words
-from protocol.vectors.tensors import Tensors, layout_of
-from silos.training.randomness import Entropy
+from protocol.vectors.tensors import layout_of
+from silos.training.randomness import Entropy, RoundInput
 from silos.training.trainer import Trainer
 
 
@@ -146,10 +146,10 @@ class Hospital(Protocol):
     def weights(self) -> tuple[float, ...]:
         """How much each step's noised gradient counts in one release."""
 
-    def released(self, model: Tensors, number: int, attempt: int, multiplier: float) -> Floats:
+    def released(self, given: RoundInput) -> Floats:
         """Returns a round's (size,) noised gradient, in integer units of the clip."""
 
-    def words(self, model: Tensors, number: int, multiplier: float | None) -> Words:
+    def words(self, given: RoundInput) -> Words:
         """Returns what the hospital would mask, as elements of the 64-bit ring."""
 
 
@@ -171,19 +171,19 @@ class LocalHospital:
             for step in range(training.local_steps)
         )
 
-    def released(self, model: Tensors, number: int, attempt: int, multiplier: float) -> Floats:
+    def released(self, given: RoundInput) -> Floats:
         """Returns the update, divided by what one unit of one step moves."""
         privacy = patient_privacy(self.study, self.site)
         expected = self.study.expected_batch(self.site)
-        unit = privacy.clip / units_for(layout_of(model).size) / expected
-        update = self.trainer.update(model, number, attempt, multiplier, self.entropy)
+        unit = privacy.clip / units_for(layout_of(given.model).size) / expected
+        update = self.trainer.update(given, self.entropy)
         return np.asarray(-update / (unit * self.study.training.learning_rate))
 
-    def words(self, model: Tensors, number: int, multiplier: float | None) -> Words:
+    def words(self, given: RoundInput) -> Words:
         """Returns the weighted update as the hospital encodes it; zeros where it must refuse."""
         weights, aggregation = self.study.weights, self.study.aggregation
-        vector = strategy_of(self.study.training).vector(layout_of(model))
-        update = self.trainer.update(model, number, 0, multiplier, self.entropy)
+        vector = strategy_of(self.study.training).vector(layout_of(given.model))
+        update = self.trainer.update(given, self.entropy)
         try:
             return vector.encode(
                 update, weight=weights[self.site] / max(weights.values()),
@@ -207,16 +207,14 @@ class SharingHospital:
         """One step is one round; momentum is the coordinator's."""
         return (1.0,)
 
-    def released(self, model: Tensors, number: int, attempt: int, multiplier: float) -> Floats:
+    def released(self, given: RoundInput) -> Floats:
         """Returns the sum, which is whole already."""
-        summed = self.trainer.noised_sum(model, number, attempt, multiplier, self.entropy)
+        summed = self.trainer.noised_sum(given, self.entropy)
         return np.asarray(summed, dtype=np.float64)
 
-    def words(self, model: Tensors, number: int, multiplier: float | None) -> Words:
+    def words(self, given: RoundInput) -> Words:
         """Returns the sum as it is added up."""
-        if multiplier is None:
-            raise ValueError("a share without noise is not part of this mode")
-        summed = self.trainer.noised_sum(model, number, 0, multiplier, self.entropy)
+        summed = self.trainer.noised_sum(given, self.entropy)
         return summed.astype(np.uint64)
 
 

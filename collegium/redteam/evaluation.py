@@ -21,6 +21,7 @@ from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS, EvaluationVector, noise_deviations
 from protocol.vectors.tensors import Tensors
 from silos.training.evaluation_counts import noised_counts
+from silos.training.randomness import RoundInput
 
 _PATIENTS = 40
 _NUMBERS = 30_000  # of all hospitals together: a deviation that is 3 % off is seen
@@ -99,10 +100,10 @@ class _Bench:
         return (given - self._given(None, 0, attempt))[:, :size]
 
     def _given(self, multiplier: float | None, number: int, attempt: int) -> Ints:
-        return noised_counts(
-            self._study, self._site, self._scorer, self._model, number=number, attempt=attempt,
-            noise_multiplier=multiplier, entropy=self._chances.entropy,
-        )  # fmt: skip
+        given = RoundInput(
+            model=self._model, number=number, attempt=attempt, noise_multiplier=multiplier
+        )
+        return noised_counts(self._study, self._site, self._scorer, given, self._chances.entropy)
 
     def influence(self) -> Check:
         """Takes one patient of each kind out: one cell of counts and of table may change by one."""

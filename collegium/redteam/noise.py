@@ -53,7 +53,7 @@ from pipelines.attacks.canaries import ChosenGradients, Directions
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, layout_of
-from silos.training.randomness import DrawContext
+from silos.training.randomness import DrawContext, RoundInput
 
 _COORDINATES = 100_000
 _SUM_COORDINATES = 400_000  # so that a ratio of two deviations is known to 0.4 %
@@ -269,12 +269,17 @@ class _Bench:
     def release(self, number: int, multiplier: float) -> tuple[Floats, int]:
         """Returns one round's noise in integer units, and how many patients it sampled."""
         before = self._gradients.num_seen
-        noise = self.hospital.released(self._model, number, self._attempt, multiplier)
+        noise = self.hospital.released(self._given(number, multiplier))
         return noise, self._gradients.num_seen - before
 
     def local(self, number: int, multiplier: float) -> Floats:
         """Returns the noise of a round in which this hospital protects itself alone."""
-        return self._as_local.released(self._model, number, self._attempt, multiplier)
+        return self._as_local.released(self._given(number, multiplier))
+
+    def _given(self, number: int, multiplier: float) -> RoundInput:
+        return RoundInput(
+            model=self._model, number=number, attempt=self._attempt, noise_multiplier=multiplier
+        )
 
 
 def one_run_audits(
@@ -366,9 +371,10 @@ def canary_scores(
     rate = study.privacy.sampling_rate
     length = units * sum(weights) * rate  # what a canary that is in adds to a release, on average
     for number in range(study.training.rounds):
-        seen = np.sum(
-            [h.released(model, number, attempt, view.multiplier) for h in hospitals], axis=0
+        given = RoundInput(
+            model=model, number=number, attempt=attempt, noise_multiplier=view.multiplier
         )
+        seen = np.sum([h.released(given) for h in hospitals], axis=0)
         directions.observe(seen / length)
         directions.turn()
     deviation = view.deviation * units * math.hypot(*weights)

@@ -29,6 +29,7 @@ from pipelines.attacks.canaries import TOO_LONG, ChosenGradients
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of
+from silos.training.randomness import RoundInput
 from silos.training.step_form import Drawn
 from silos.training.worker import GradientBackend
 
@@ -94,7 +95,9 @@ def _sampling(
     hospital = hospital_at(own, site, trainer, chances.entropy)
     steps = _steps_for(rate, count)
     for number in range(-(-steps // study.training.local_steps)):
-        hospital.released(model, number, attempt, _NO_NOISE)
+        hospital.released(
+            RoundInput(model=model, number=number, attempt=attempt, noise_multiplier=_NO_NOISE)
+        )
     drawn = np.stack(seen[0].steps)
     yield check_inclusion(drawn, rate)
     yield check_repeats(drawn, rate)
@@ -121,7 +124,9 @@ def _influence(
     draw = chances.random
 
     def released(number: int) -> Floats:
-        found = hospital.released(model, number, attempt, _NO_NOISE)
+        found = hospital.released(
+            RoundInput(model=model, number=number, attempt=attempt, noise_multiplier=_NO_NOISE)
+        )
         return np.rint(found) if np.abs(found - np.rint(found)).max() < 1e-3 else found
 
     for other in range(1, _OTHERS + 1):

@@ -38,6 +38,7 @@ from protocol.study.strategies.registry import strategy_of
 from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
+from silos.training.randomness import RoundInput
 
 #: A hospital's training and test records.
 Parts = tuple[Records, Records]
@@ -175,8 +176,10 @@ def trained_model(
     layout = layout_of(model)
     state = ServerState(parameters=flatten(model))
     for number in range(study.training.rounds):
-        model = unflatten(layout, state.parameters)
-        words = [h.words(model, number, multiplier) for h in hospitals.values()]
+        given = RoundInput(
+            model=unflatten(layout, state.parameters), number=number, noise_multiplier=multiplier
+        )
+        words = [h.words(given) for h in hospitals.values()]
         total = np.asarray(np.sum(words, axis=0, dtype=np.uint64))
         mean = mean_of(study, layout, tuple(hospitals), total)
         state = strategy_of(study.training).apply(study.training, state, mean)
@@ -237,7 +240,8 @@ def inversion(
     def read(name: str, records: Records, noise: float | None, number: int = 0) -> Floats:
         # In either mode one step of rate 1 moves the model by the mean gradient.
         trainer = make(full, name, records, records)
-        update = trainer.update(model, number, 0, noise, chances.entropy)
+        given = RoundInput(model=model, number=number, noise_multiplier=noise)
+        update = trainer.update(given, chances.entropy)
         return recover(update, layout, layer)
 
     train, test = hospitals[site]
@@ -281,9 +285,9 @@ def _sum_of_hospitals(
     model: Tensors,
     chances: AttackRandomness,
 ) -> Floats:
+    given = RoundInput(model=model, number=number, noise_multiplier=noise)
     parts = [
-        study.weights[name]
-        * make(study, name, train, train).update(model, number, 0, noise, chances.entropy)
+        study.weights[name] * make(study, name, train, train).update(given, chances.entropy)
         for name, (train, _) in hospitals.items()
     ]
     return np.asarray(np.sum(parts, axis=0))

@@ -72,23 +72,27 @@ def train_pooled(
     from protocol.study.strategies.registry import strategy_of
     from protocol.study.strategies.strategy import Mean, ServerState
     from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
+    from silos.training.randomness import RoundInput
     from silos.training.trainer import Trainer
 
     study = together(without_choices(study))
     privacy, training, bound = study.privacy, study.training, study.aggregation.bound
     plan = PrivacyPlan.of(study, privacy) if isinstance(privacy, PatientPrivacy) else None
     noise_multiplier = plan.training.noise_multiplier if plan else None
+    shared = privacy if isinstance(privacy, DistributedPrivacy) else None
     place = study.site_names[0]
     trainer = Trainer(study, place, train, test)
     model = trainer.initial_model()
     layout, strategy = layout_of(model), strategy_of(training)
 
     def mean(model: Tensors, number: int) -> Mean:
-        if isinstance(privacy, DistributedPrivacy):
-            noised = trainer.noised_sum(model, number, 0, privacy.noise_multiplier, entropy)
-            one = privacy.clip / units_for(layout.size) / study.expected_batch(place)
+        noise = shared.noise_multiplier if shared else noise_multiplier
+        given = RoundInput(model=model, number=number, noise_multiplier=noise)
+        if shared:
+            noised = trainer.noised_sum(given, entropy)
+            one = shared.clip / units_for(layout.size) / study.expected_batch(place)
             return Mean(update=np.asarray(noised * one), scalars={}, bound=bound)
-        update = _shortened(trainer.update(model, number, 0, noise_multiplier, entropy), bound)
+        update = _shortened(trainer.update(given, entropy), bound)
         scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
         return Mean(update=update, scalars=scalars, bound=bound)
 

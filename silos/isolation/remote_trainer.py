@@ -33,7 +33,7 @@ from silos.isolation.plain_values import from_bytes
 from silos.isolation.remote_error import Refused
 from silos.isolation.training_process import frames, write_frame
 from silos.training.private_folder import private_folder
-from silos.training.randomness import Entropy
+from silos.training.randomness import Entropy, RoundInput
 
 log = logging.getLogger("collegium.silo")
 
@@ -106,32 +106,14 @@ class RemoteTrainer:
         found: dict[str, str | float | None] = self._call("second_opinion", event, delta)
         return found
 
-    def update(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        noise_multiplier: float | None,
-        entropy: Entropy,
-    ) -> NDArray[np.float64]:
+    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
         """See ``Trainer.update``."""
-        found: NDArray[np.float64] = self._call(
-            "update", model, number, attempt, noise_multiplier, entropy
-        )
+        found: NDArray[np.float64] = self._call("update", given, entropy)
         return found
 
-    def noised_sum(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        share_multiplier: float,
-        entropy: Entropy,
-    ) -> NDArray[np.int64]:
+    def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """See ``Trainer.noised_sum``."""
-        found: NDArray[np.int64] = self._call(
-            "noised_sum", model, number, attempt, share_multiplier, entropy
-        )
+        found: NDArray[np.int64] = self._call("noised_sum", given, entropy)
         return found
 
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:

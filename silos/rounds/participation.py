@@ -56,7 +56,7 @@ from silos.rounds.log_check import check_log
 from silos.rounds.log_heads import LogHeads
 from silos.rounds.rollback_evidence import require_own_head
 from silos.training.evaluation_counts import noised_counts
-from silos.training.randomness import Entropy
+from silos.training.randomness import Entropy, RoundInput
 from silos.training.second_opinion import SecondOpinion
 
 log = logging.getLogger("collegium.silo")
@@ -78,24 +78,10 @@ class LocalTrainer(Protocol):
     ) -> Mapping[str, str | float | None]:
         """Returns the fields of a ``SecondOpinion``; see ``Trainer.second_opinion``."""
 
-    def update(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        noise_multiplier: float | None,
-        entropy: Entropy,
-    ) -> NDArray[np.float64]:
+    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
         """Returns this hospital's (size,) change of the model, already noised."""
 
-    def noised_sum(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        share_multiplier: float,
-        entropy: Entropy,
-    ) -> NDArray[np.int64]:
+    def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """Returns the (size,) clipped gradients of one step with this hospital's noise share."""
 
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
@@ -301,18 +287,27 @@ class Participation:
 
     def _drawn(self, context: RoundContext, model: Tensors) -> Noised:
         """Returns what a round is given: computed from patients, and noised."""
-        privacy = self.study.privacy
-        if context.purpose != "training":
-            return self._noised_counts(context, model)
-        if isinstance(privacy, DistributedPrivacy):
-            share = share_multiplier(self.study, privacy)
-            return self.trainer.noised_sum(
-                model, context.round, context.attempt, share, self._entropy
-            )
-        noise_multiplier = self.plan.training.noise_multiplier if self.plan else None
-        return self.trainer.update(
-            model, context.round, context.attempt, noise_multiplier, self._entropy
+        given = RoundInput(
+            model=model,
+            number=context.round,
+            attempt=context.attempt,
+            noise_multiplier=self._noise_multiplier(context),
         )
+        if context.purpose != "training":
+            return self._noised_counts(given)
+        if isinstance(self.study.privacy, DistributedPrivacy):
+            return self.trainer.noised_sum(given, self._entropy)
+        return self.trainer.update(given, self._entropy)
+
+    def _noise_multiplier(self, context: RoundContext) -> float | None:
+        """Returns how much noise this hospital adds in a round; None without privacy."""
+        if self.plan is None:
+            return None
+        if context.purpose != "training":
+            return self.plan.evaluation.noise_multiplier
+        if isinstance(self.study.privacy, DistributedPrivacy):
+            return share_multiplier(self.study, self.study.privacy)
+        return self.plan.training.noise_multiplier
 
     def _encoded(self, context: RoundContext, noised: Noised) -> Words:
         """Returns a noised vector as fresh ring elements: masking overwrites them."""
@@ -357,15 +352,6 @@ class Participation:
         )
         return self._buffer
 
-    def _noised_counts(self, context: RoundContext, model: Tensors) -> NDArray[np.int64]:
+    def _noised_counts(self, given: RoundInput) -> NDArray[np.int64]:
         """Returns the noised counts and, behind them, this hospital's noised table and its grid."""
-        return noised_counts(
-            self.study,
-            self.site,
-            self.trainer,
-            model,
-            number=context.round,
-            attempt=context.attempt,
-            noise_multiplier=self.plan.evaluation.noise_multiplier if self.plan else None,
-            entropy=self._entropy,
-        )
+        return noised_counts(self.study, self.site, self.trainer, given, self._entropy)

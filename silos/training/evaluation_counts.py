@@ -13,7 +13,7 @@ from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS, in_units, noise_deviations
 from protocol.vectors.ring_bounds import COUNT_LIMIT
 from protocol.vectors.tensors import Tensors, model_digest
-from silos.training.randomness import DrawContext, Entropy
+from silos.training.randomness import DrawContext, Entropy, RoundInput
 
 Ints = NDArray[np.int64]
 
@@ -31,11 +31,7 @@ def noised_counts(
     study: Study,
     site: str,
     scorer: Scorer,
-    model: Tensors,
-    *,
-    number: int,
-    attempt: int,
-    noise_multiplier: float | None,
+    given: RoundInput,
     entropy: Entropy,
 ) -> NDArray[np.int64]:
     """Returns the counts and, behind them, the hospital's own table and the grid of the counts.
@@ -45,25 +41,24 @@ def noised_counts(
     Args:
         study, site: whose evaluation it is.
         scorer: counts the test patients.
-        model: what is evaluated.
-        number, attempt: the round that all noise belongs to.
-        noise_multiplier: of counts and table together; None gives them bare.
+        given: the model that is evaluated, the round that all noise belongs to, and the
+            noise multiplier of counts and table together; None gives them bare.
         entropy: where the noise comes from.
 
     Guarantee: with a multiplier z, a Gaussian mechanism of multiplier z for one patient.
     """
-    counts, table, grid = scorer.counts(model)
-    given = {"pooled": in_units(counts), "table": in_units(table)}
-    if noise_multiplier is not None:
-        deviations = noise_deviations(noise_multiplier, study.evaluation.site_share)
-        for (use, cells), deviation in zip(given.items(), deviations, strict=True):
+    counts, table, grid = scorer.counts(given.model)
+    cells_of = {"pooled": in_units(counts), "table": in_units(table)}
+    if given.noise_multiplier is not None:
+        deviations = noise_deviations(given.noise_multiplier, study.evaluation.site_share)
+        for (use, cells), deviation in zip(cells_of.items(), deviations, strict=True):
             moment = DrawContext(
-                use=use, study=study.digest, site=site, purpose="evaluation", round=number,
-                attempt=attempt, step=0, dataset=scorer.dataset_digest,
-                model=model_digest(model), sample="",
+                use=use, study=study.digest, site=site, purpose="evaluation", round=given.number,
+                attempt=given.attempt, step=0, dataset=scorer.dataset_digest,
+                model=model_digest(given.model), sample="",
             )  # fmt: skip
             sampler = DiscreteGaussian(deviation * COUNT_UNITS)
             cells += sampler.sample(entropy.stream(moment), len(cells))
-    noised = np.concatenate([*given.values(), grid])
+    noised = np.concatenate([*cells_of.values(), grid])
     # Saturated, not refused: a refusal would tell something about the patients, uncharged.
     return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))

@@ -1,4 +1,4 @@
-"""Where a silo's protecting randomness comes from.
+"""What a round is computed from, and where the randomness that protects it comes from.
 
 Rules:
 
@@ -15,6 +15,25 @@ from typing import Protocol
 from protocol.encoding import canonical
 from protocol.errors import PolicyRefused
 from protocol.vectors.keystream import Keystream, derive_key, fresh_key
+from protocol.vectors.tensors import Tensors
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RoundInput:
+    """What a hospital computes its part of a round from, beside its records and randomness.
+
+    Attributes:
+        model: the round's global model.
+        number: the round, from 0.
+        attempt: which try of it; no randomness is used in two of them.
+        noise_multiplier: deviation of the hospital's noise in units of one patient's
+            influence; where hospitals share their noise, that of its share. None adds none.
+    """
+
+    model: Tensors
+    number: int
+    attempt: int = 0
+    noise_multiplier: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

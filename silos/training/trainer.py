@@ -36,7 +36,7 @@ from protocol.study.study import Study
 from protocol.vectors.score_grid import ScoreGrid
 from protocol.vectors.tensors import Tensors, flatten, model_digest
 from silos.training.patient_scores import PatientScores
-from silos.training.randomness import DrawContext, Entropy
+from silos.training.randomness import DrawContext, Entropy, RoundInput
 from silos.training.second_opinion import EPSILON_ERROR
 from silos.training.step_form import Drawn, PatientRecords, StepForm
 from silos.training.worker import GradientBackend, Worker
@@ -119,31 +119,22 @@ class Trainer:
             )
         return found
 
-    def update(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        noise_multiplier: float | None,
-        entropy: Entropy,
-    ) -> NDArray[np.float64]:
+    def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
         """Returns how this hospital would change the model: (size,) parameters after - before.
 
         Args:
-            model: the round's global model.
-            number, attempt: the round that all randomness belongs to.
-            noise_multiplier: z; None trains without privacy.
+            given: the round; without a noise multiplier it trains without privacy.
             entropy: where sampling and noise come from.
 
-        Guarantee: with z, the returned vector is a function of local_steps
+        Guarantee: with multiplier z, the returned vector is a function of local_steps
         sampled Gaussian mechanisms with multiplier z and of public values only.
         """
-        training = self._study.training
-        start = flatten(model).astype(np.float64)
+        training, noise = self._study.training, given.noise_multiplier
+        start = flatten(given.model).astype(np.float64)
         parameters, velocity = start.copy(), np.zeros_like(start)
-        moment = self._moment(model, number, attempt)
+        moment = self._moment(given)
         for step in range(training.local_steps):
-            gradient = self._step(parameters, replace(moment, step=step), noise_multiplier, entropy)
+            gradient = self._step(parameters, replace(moment, step=step), noise, entropy)
             velocity = training.momentum * velocity + gradient
             parameters -= training.learning_rate * velocity
         return parameters - start
@@ -169,27 +160,25 @@ class Trainer:
         noised = self._noised(parameters, moment, noise_multiplier, entropy)
         return np.asarray(noised * (privacy.clip / units_for(parameters.size) / expected))
 
-    def noised_sum(
-        self,
-        model: Tensors,
-        number: int,
-        attempt: int,
-        share_multiplier: float,
-        entropy: Entropy,
-    ) -> NDArray[np.int64]:
+    def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """Returns the (size,) sum of one step's clipped gradients and this hospital's noise share.
 
         In units of the clipping bound (``protocol.study.noise_shares``). The share
         alone is no protection that anything else than the secure sum may see.
-        """
-        moment = self._moment(model, number, attempt)
-        return self._noised(flatten(model).astype(np.float64), moment, share_multiplier, entropy)
 
-    def _moment(self, model: Tensors, number: int, attempt: int) -> DrawContext:
+        Raises:
+            ValueError: no noise multiplier is given.
+        """
+        if given.noise_multiplier is None:
+            raise ValueError("a sum for shared noise has a noise multiplier")
+        parameters = flatten(given.model).astype(np.float64)
+        return self._noised(parameters, self._moment(given), given.noise_multiplier, entropy)
+
+    def _moment(self, given: RoundInput) -> DrawContext:
         return DrawContext(
-            use="", study=self._study.digest, site=self._site, purpose="training", round=number,
-            attempt=attempt, step=0, dataset=self.dataset_digest, model=model_digest(model),
-            sample="",
+            use="", study=self._study.digest, site=self._site, purpose="training",
+            round=given.number, attempt=given.attempt, step=0, dataset=self.dataset_digest,
+            model=model_digest(given.model), sample="",
         )  # fmt: skip
 
     def _noised(

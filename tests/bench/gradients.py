@@ -20,7 +20,7 @@ from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.keystream import Keystream, fresh_key
 from protocol.vectors.tensors import layout_of
-from silos.training.randomness import SecretEntropy
+from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
@@ -155,7 +155,9 @@ def _step(network: str, study: Study, turns: int, own: nn.Module | None = None) 
     whole = torch.from_numpy(records.features), torch.from_numpy(records.labels)
     parts = _split(whole, size)
     works = {
-        OURS: lambda: trainer.update(model, 0, 0, 1.0, entropy),
+        OURS: lambda: trainer.update(
+            RoundInput(model=model, number=0, noise_multiplier=1.0), entropy
+        ),
         STEP_BY_PARTS: lambda: _sgd_step(copied, parts),
     }
     if _size(module) <= _MAX_AT_ONCE:
@@ -190,7 +192,9 @@ def _padded_step(network: str, study: Study, counts: Sequence[int], turns: int) 
     own = records.patients < expected
     places = form.batches * form.places * form.records
     works = {
-        OURS: lambda: trainer.update(model, 0, 0, 1.0, entropy),
+        OURS: lambda: trainer.update(
+            RoundInput(model=model, number=0, noise_multiplier=1.0), entropy
+        ),
         "plain SGD step of those expected": lambda: _sgd_step(module, drawn),
         "plain SGD step, as many places": lambda: _sgd_step(module, padded),
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pipelines.records import Records
 from protocol.study.study import Study
-from silos.training.randomness import SecretEntropy
+from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Floats, Worker
@@ -75,7 +75,7 @@ def _measured(
     was_in, times = [], []
     for number in range(_WARM_UP + 2 * steps):
         wall, cpu = time.perf_counter(), time.process_time()
-        trainer.update(model, number, 0, 1.0, entropy)
+        trainer.update(RoundInput(model=model, number=number, noise_multiplier=1.0), entropy)
         times.append((time.perf_counter() - wall, time.process_time() - cpu))
         was_in.append(worker.has_unusual)
     return np.array(was_in[_WARM_UP:]), np.array(times[_WARM_UP:])
