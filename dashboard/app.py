@@ -31,7 +31,7 @@ from compliance.facts.comparison import gaps
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Form, show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
-from compliance.reports import sections
+from compliance.reports import run_tables, sections
 from compliance.reports.document import Document, Statement, Table, Tone
 from compliance.reports.privacy_report import privacy_report, render_csv, render_html, render_json
 from coordinator.views.views import open_views
@@ -177,7 +177,7 @@ def _fairness(dossier: Dossier) -> None:
     if not known:
         st.info("No figure of any hospital is available for this run.")
         return
-    _chart(charts.site_metrics(dossier.sites), sections.sites_table(dossier))
+    _chart(charts.site_metrics(dossier.sites), run_tables.sites_table(dossier))
     if small := too_small_words(own_notes(dossier.sites)):
         st.caption(presentation.plain(small))
 
@@ -187,7 +187,7 @@ def _privacy(dossier: Dossier) -> None:
     if not dossier.protected or not dossier.sites:
         st.warning(sections.claim(dossier).text)
         return
-    _chart(charts.privacy_spent(dossier.sites), sections.budget_table(dossier))
+    _chart(charts.privacy_spent(dossier.sites), run_tables.budget_table(dossier))
 
 
 def _rounds(dossier: Dossier) -> None:
@@ -195,7 +195,7 @@ def _rounds(dossier: Dossier) -> None:
     if not dossier.rounds:
         st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
         return
-    _chart(charts.rounds_timeline(dossier.rounds), sections.rounds_table(dossier))
+    _chart(charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier))
 
 
 def _chart(chart: charts.Chart, table: Table) -> None:

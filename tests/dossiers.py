@@ -9,7 +9,6 @@ from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
     RoundFacts,
-    SecondOpinionFacts,
     SiteFacts,
 )
 from compliance.facts.interval import Interval
@@ -94,11 +93,7 @@ def site_facts(site: str, accuracy: float | None, half: float = 0.05, **more: ob
         exact_accuracy=0.84,
         train_patients=172,
         test_patients=104,
-        second_opinion=SecondOpinionFacts(
-            engine="chain", torch="2.13.0", opacus="1.6.0", engine_distance=1.6e-7,
-            opacus_distance=9.7e-8, opacus_epsilon=1.95,
-        ),
-    )  # fmt: skip
+    )
     return replace(facts, **more)  # type: ignore[arg-type]
 
 

@@ -20,16 +20,10 @@ from protocol.transport.privacy_summary import Summary
 CONTRADICTED = "Contradicted by the red team"
 
 
-@dataclass(frozen=True, kw_only=True)
-class SecondOpinionFacts:
-    """What was compared when a hospital joined: see ``privacy_summary.Summary``."""
-
-    engine: str
-    torch: str
-    opacus: str
-    engine_distance: float | None
-    opacus_distance: float | None
-    opacus_epsilon: float | None
+#: The fields of a summary that say what was compared when a hospital joined.
+_SECOND_OPINION = (
+    "engine", "torch", "opacus", "engine_distance", "opacus_distance", "opacus_epsilon",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +40,11 @@ class SiteFacts:
     exact_accuracy: float | None  # simulation only
     train_patients: int | None  # simulation only
     test_patients: int | None  # simulation only
-    second_opinion: SecondOpinionFacts | None = None
+
+    @property
+    def has_second_opinion(self) -> bool:
+        """True where the hospital compared its gradients and its price when it joined."""
+        return bool(self.privacy.opacus)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,13 +268,17 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
                 "specificity_released": _interval(s.released_specificity),
                 "train_patients": s.train_patients,
                 "test_patients": s.test_patients,
-                "second_opinion": asdict(s.second_opinion) if s.second_opinion else None,
+                "second_opinion": _second_opinion(s.privacy) if s.has_second_opinion else None,
             }
             for s in dossier.sites
         },
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
     }
+
+
+def _second_opinion(summary: Summary) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in _SECOND_OPINION}
 
 
 def _interval(interval: Interval | None) -> dict[str, Any] | None:

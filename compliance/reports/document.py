@@ -5,12 +5,14 @@ PDF) reads nothing else. Cells hold values, not texts, so that a number reads
 the same in every rendering and a machine gets it whole.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from compliance.facts.formatting import Cell, Form
+
+Thing = TypeVar("Thing")
 
 
 class Tone(Enum):
@@ -124,6 +126,26 @@ class Table:
                     f"row {place} of {self.title!r} has {len(row)} cells, "
                     f"{len(self.columns)} columns are declared"
                 )
+
+
+#: The columns of a table about things of one kind: title, form, and the cell of a thing.
+Columns: TypeAlias = Sequence[tuple[str, Form, Callable[[Thing], Cell]]]
+
+
+def table_of(
+    title: str, things: Sequence[Thing], columns: Columns[Thing], *, note: str = ""
+) -> Table:
+    """Returns a table with a row for each thing.
+
+    >>> table_of("Lengths", ["a", "bcd"], [("Length", Form.COUNT, len)]).rows
+    ((1,), (3,))
+    """
+    return Table(
+        title=title,
+        columns=tuple(Column(title=name, form=form) for name, form, _ in columns),
+        rows=tuple(tuple(cell(thing) for _, _, cell in columns) for thing in things),
+        note=note,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Form, show
 from compliance.facts.privacy_utility import EXACT, UtilityPoint, Withheld
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
-from compliance.reports import sections
+from compliance.reports import run_tables, sections
 from compliance.reports.document import (
     Bullets,
     Commands,
@@ -237,8 +237,8 @@ def _per_hospital(dossier: Dossier) -> Section:
         key="hospitals",
         title="Privacy at each hospital",
         blocks=(
-            sections.privacy_table(dossier),
-            sections.mechanism_table(dossier),
+            run_tables.privacy_table(dossier),
+            run_tables.mechanism_table(dossier),
             *_second_opinions(dossier),
             *budget.blocks,
         ),
@@ -246,7 +246,7 @@ def _per_hospital(dossier: Dossier) -> Section:
 
 
 def _second_opinions(dossier: Dossier) -> tuple[Table, ...]:
-    table = sections.second_opinion_table(dossier)
+    table = run_tables.second_opinion_table(dossier)
     return (table,) if table.rows else ()
 
 

@@ -21,7 +21,6 @@ from compliance.charts.descriptions import (
     gap_words,
     interval_words,
     own_notes,
-    site_claim,
     too_small_words,
 )
 from compliance.facts.comparison import differences, gaps, num_missing, over_of
@@ -40,7 +39,7 @@ from compliance.facts.privacy_utility import (
     wholly_withheld,
 )
 from compliance.facts.risk_figures import RiskFigures
-from compliance.privacy.rounding import TWO_FIGURES, percent
+from compliance.privacy.rounding import percent
 from compliance.reports.document import (
     Block,
     Bullets,
@@ -54,6 +53,7 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
+from compliance.reports.run_tables import budget_table, rounds_table, sites_table
 from protocol.counted import counted
 
 _STATES = {
@@ -351,29 +351,6 @@ def _risk_facts(risks: RiskFigures) -> tuple[Fact, ...]:
     return (*facts, Fact(label="To add to the output (logit)", value=f"{risks.shift:+.2f}"))
 
 
-def sites_table(dossier: Dossier) -> Table:
-    """Returns each hospital's figures; the exact ones only for a simulation."""
-    columns = [
-        Column(title="Hospital"),
-        Column(title="Accuracy, released", form=Form.RATIO),
-        Column(title="Sensitivity, released", form=Form.RATIO),
-        Column(title="Specificity, released", form=Form.RATIO),
-    ]
-    if dossier.simulation:
-        columns += [
-            Column(title="Accuracy, exact (simulation only)", form=Form.RATIO),
-            Column(title="AUROC, exact (simulation only)", form=Form.RATIO),
-            Column(title="Training patients (simulation only)", form=Form.COUNT),
-            Column(title="Test patients (simulation only)", form=Form.COUNT),
-        ]
-    rows = []
-    for s in dossier.sites:
-        row = [s.site, s.released_accuracy, s.released_sensitivity, s.released_specificity]
-        exact = [s.exact_accuracy, s.exact_auroc, s.train_patients, s.test_patients]
-        rows.append((*row, *(exact if dossier.simulation else ())))
-    return Table(title="Figures at each hospital", columns=tuple(columns), rows=tuple(rows))
-
-
 def fairness_section(dossier: Dossier) -> Section:
     """Returns how the model does at each hospital, worst and best in sight."""
     table = sites_table(dossier)
@@ -394,140 +371,6 @@ def fairness_section(dossier: Dossier) -> Section:
             ),
         )
     return Section(key="fairness", title="Fairness across hospitals", blocks=blocks)
-
-
-def privacy_table(dossier: Dossier) -> Table:
-    """Returns what each hospital's patients pay in this run."""
-    return Table(
-        title="Privacy of this run at each hospital",
-        columns=(
-            Column(title="Hospital"),
-            Column(title="Unit"),
-            Column(title="δ", form=Form.SMALL),
-            Column(title="ε, training", form=Form.EPSILON),
-            Column(title="ε, test", form=Form.EPSILON),
-            Column(title="ε, at two hospitals", form=Form.EPSILON),
-            Column(title="ε, two together", form=Form.EPSILON),
-            Column(title="ε, three together", form=Form.EPSILON),
-            Column(title="ε, training, if too many collude", form=Form.EPSILON),
-        ),
-        rows=tuple(
-            (
-                s.site,
-                s.privacy.unit,
-                s.privacy.delta,
-                _epsilon(dossier, s.privacy.epsilon),
-                _epsilon(dossier, s.privacy.evaluation_epsilon),
-                s.privacy.epsilon_two_hospitals,
-                s.privacy.epsilon_group_of_two,
-                s.privacy.epsilon_group_of_three,
-                s.privacy.fallback_epsilon or s.privacy.epsilon,
-            )
-            for s in dossier.sites
-        ),
-        note="At two hospitals: one patient who is treated at this hospital and at the dearest "
-        "other one. Two and three together: the presence of so many patients of this hospital, "
-        "such as a family; where the unit is a record, of so many records, such as one patient's.",
-    )
-
-
-def _epsilon(dossier: Dossier, claimed: float | None) -> float | str | None:
-    """Returns what stands in a column of epsilons: of a run with test noise never a figure."""
-    return "test noise" if dossier.test_noise else claimed
-
-
-def mechanism_table(dossier: Dossier) -> Table:
-    """Returns how each hospital's patients are protected in this run."""
-    return Table(
-        title="Mechanism at each hospital",
-        columns=(
-            Column(title="Hospital"),
-            Column(title="Noise multiplier", form=Form.NUMBER),
-            Column(title="Noise multiplier, evaluation", form=Form.NUMBER),
-            Column(title="Sampling rate q", form=Form.NUMBER),
-            Column(title="Steps", form=Form.COUNT),
-            Column(title="Steps priced", form=Form.COUNT),
-            Column(title="Clip", form=Form.NUMBER),
-            Column(title="Noise"),
-        ),
-        rows=tuple(
-            (
-                s.site,
-                s.privacy.noise_multiplier,
-                s.privacy.evaluation_noise_multiplier,
-                s.privacy.sampling_rate,
-                s.privacy.steps,
-                s.privacy.releases,
-                s.privacy.clip,
-                s.privacy.noise,
-            )
-            for s in dossier.sites
-        ),
-    )
-
-
-def second_opinion_table(dossier: Dossier) -> Table:
-    """Returns what each hospital compared its gradients and its price with when it joined."""
-    return Table(
-        title="Second opinions, asked when each hospital joined",
-        columns=(
-            Column(title="Hospital"),
-            Column(title="Gradients computed by"),
-            Column(title="Distance from one backward per record", form=Form.SMALL),
-            Column(title="Distance from Opacus' gradients", form=Form.SMALL),
-            Column(title="ε, training patient", form=Form.EPSILON),
-            Column(title="The same by Opacus' accountant, at most", form=Form.EPSILON),
-            Column(title="Opacus"),
-            Column(title="torch"),
-        ),
-        rows=tuple(
-            (
-                s.site,
-                found.engine,
-                found.engine_distance,
-                found.opacus_distance,
-                s.privacy.epsilon,
-                found.opacus_epsilon,
-                found.opacus,
-                found.torch,
-            )
-            for s in dossier.sites
-            if (found := s.second_opinion) is not None
-        ),
-        note=(
-            "Distances are parts of a gradient's norm, on drawn records with drawn parameters; "
-            "above 1e-3 a hospital does not take part. Opacus' accountant (PRV) errs by 0.02 at "
-            "most; a hospital that claims less than it finds does not take part."
-        ),
-    )
-
-
-def budget_table(dossier: Dossier) -> Table:
-    """Returns which part of its budget for life each hospital has booked, over all its runs."""
-    return Table(
-        title="Budget for life at each hospital",
-        columns=(
-            Column(title="Hospital"),
-            Column(title="ε of this run", form=Form.EPSILON),
-            Column(title="Budget for life, ε", form=Form.EPSILON),
-            Column(title="This run takes of it", form=Form.SHARE),
-            Column(title="All runs have booked of it", form=Form.SHARE),
-            Column(title="Head of the hospital's ledger", form=Form.CODE),
-        ),
-        rows=tuple(
-            (
-                s.site,
-                _epsilon(dossier, site_claim(s)),
-                s.privacy.budget_epsilon,
-                s.privacy.run_share,
-                s.privacy.budget_share,
-                s.privacy.ledger_head,
-            )
-            for s in dossier.sites
-        ),
-        note=f"As each hospital's ledger counted when it signed, at the end of this run. "
-        f"{TWO_FIGURES}",
-    )
 
 
 def budget_section(dossier: Dossier) -> Section:
@@ -554,42 +397,6 @@ def budget_section(dossier: Dossier) -> Section:
             ),
         )
     return Section(key="budget", title="Privacy spent", blocks=blocks)
-
-
-def rounds_table(dossier: Dossier) -> Table:
-    """Returns every round: who took part, who dropped out, which model came of it."""
-    return Table(
-        title="Rounds",
-        columns=(
-            Column(title="Round", form=Form.COUNT),
-            Column(title="Attempt", form=Form.COUNT),
-            Column(title="Purpose"),
-            Column(title="State"),
-            Column(title="Opened at", form=Form.TIME),
-            Column(title="Took", form=Form.SECONDS),
-            Column(title="In the sum"),
-            Column(title="Dropped out"),
-            Column(title="Remarks"),
-            Column(title="Context", form=Form.CODE),
-            Column(title="Model after it", form=Form.CODE),
-        ),
-        rows=tuple(
-            (
-                r.number,
-                r.attempt + 1,
-                r.purpose,
-                r.state,
-                r.opened_at,
-                r.seconds,
-                ", ".join(r.survivors) or None,
-                ", ".join(r.dropped) or None,
-                "; ".join(r.remarks) or None,
-                r.context,
-                r.model_digest,
-            )
-            for r in dossier.rounds
-        ),
-    )
 
 
 def rounds_section(dossier: Dossier) -> Section:

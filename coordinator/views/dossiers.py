@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +13,6 @@ from compliance.facts.dossier import (
     Dossier,
     EntryFacts,
     RoundFacts,
-    SecondOpinionFacts,
     SiteFacts,
 )
 from compliance.facts.interval import Interval
@@ -127,16 +125,6 @@ def _site(
         exact_accuracy=own.get("accuracy"),
         train_patients=own.get("train_patients"),
         test_patients=own.get("test_patients"),
-        second_opinion=_second_opinion(word),
-    )
-
-
-def _second_opinion(word: Summary) -> SecondOpinionFacts | None:
-    """Returns what a hospital signed of others' gradients and prices; None where nothing was."""
-    if not word.opacus:
-        return None
-    return SecondOpinionFacts(
-        **{field.name: getattr(word, field.name) for field in fields(SecondOpinionFacts)}
     )
 
 

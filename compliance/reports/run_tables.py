@@ -1,0 +1,143 @@
+"""The tables of a run's report, one line a column: its title, its form, and what stands in it.
+
+What a column shows of a hospital is in ``SiteFacts``, with all that the hospital signed
+(``SiteFacts.privacy``); what it shows of a round, in ``RoundFacts``.
+"""
+
+from compliance.charts.descriptions import site_claim
+from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.facts.formatting import Form
+from compliance.privacy.rounding import TWO_FIGURES
+from compliance.reports.document import Columns, Table, table_of
+
+
+def sites_table(dossier: Dossier) -> Table:
+    """Returns each hospital's figures; the exact ones only for a simulation."""
+    released: Columns[SiteFacts] = (
+        ("Hospital", Form.TEXT, lambda s: s.site),
+        ("Accuracy, released", Form.RATIO, lambda s: s.released_accuracy),
+        ("Sensitivity, released", Form.RATIO, lambda s: s.released_sensitivity),
+        ("Specificity, released", Form.RATIO, lambda s: s.released_specificity),
+    )
+    exact: Columns[SiteFacts] = (
+        ("Accuracy, exact (simulation only)", Form.RATIO, lambda s: s.exact_accuracy),
+        ("AUROC, exact (simulation only)", Form.RATIO, lambda s: s.exact_auroc),
+        ("Training patients (simulation only)", Form.COUNT, lambda s: s.train_patients),
+        ("Test patients (simulation only)", Form.COUNT, lambda s: s.test_patients),
+    )
+    columns = (*released, *exact) if dossier.simulation else released
+    return table_of("Figures at each hospital", dossier.sites, columns)
+
+
+def privacy_table(dossier: Dossier) -> Table:
+    """Returns what each hospital's patients pay in this run."""
+    columns: Columns[SiteFacts] = (
+        ("Hospital", Form.TEXT, lambda s: s.site),
+        ("Unit", Form.TEXT, lambda s: s.privacy.unit),
+        ("δ", Form.SMALL, lambda s: s.privacy.delta),
+        ("ε, training", Form.EPSILON, lambda s: _epsilon(dossier, s.privacy.epsilon)),
+        ("ε, test", Form.EPSILON, lambda s: _epsilon(dossier, s.privacy.evaluation_epsilon)),
+        ("ε, at two hospitals", Form.EPSILON, lambda s: s.privacy.epsilon_two_hospitals),
+        ("ε, two together", Form.EPSILON, lambda s: s.privacy.epsilon_group_of_two),
+        ("ε, three together", Form.EPSILON, lambda s: s.privacy.epsilon_group_of_three),
+        (
+            "ε, training, if too many collude",
+            Form.EPSILON,
+            lambda s: s.privacy.fallback_epsilon or s.privacy.epsilon,
+        ),
+    )
+    return table_of(
+        "Privacy of this run at each hospital",
+        dossier.sites,
+        columns,
+        note="At two hospitals: one patient who is treated at this hospital and at the dearest "
+        "other one. Two and three together: the presence of so many patients of this hospital, "
+        "such as a family; where the unit is a record, of so many records, such as one patient's.",
+    )
+
+
+def _epsilon(dossier: Dossier, claimed: float | None) -> float | str | None:
+    """Returns what stands in a column of epsilons: of a run with test noise never a figure."""
+    return "test noise" if dossier.test_noise else claimed
+
+
+def mechanism_table(dossier: Dossier) -> Table:
+    """Returns how each hospital's patients are protected in this run."""
+    columns: Columns[SiteFacts] = (
+        ("Hospital", Form.TEXT, lambda s: s.site),
+        ("Noise multiplier", Form.NUMBER, lambda s: s.privacy.noise_multiplier),
+        (
+            "Noise multiplier, evaluation",
+            Form.NUMBER,
+            lambda s: s.privacy.evaluation_noise_multiplier,
+        ),
+        ("Sampling rate q", Form.NUMBER, lambda s: s.privacy.sampling_rate),
+        ("Steps", Form.COUNT, lambda s: s.privacy.steps),
+        ("Steps priced", Form.COUNT, lambda s: s.privacy.releases),
+        ("Clip", Form.NUMBER, lambda s: s.privacy.clip),
+        ("Noise", Form.TEXT, lambda s: s.privacy.noise),
+    )
+    return table_of("Mechanism at each hospital", dossier.sites, columns)
+
+
+def second_opinion_table(dossier: Dossier) -> Table:
+    """Returns what each hospital compared its gradients and its price with when it joined."""
+    columns: Columns[SiteFacts] = (
+        ("Hospital", Form.TEXT, lambda s: s.site),
+        ("Gradients computed by", Form.TEXT, lambda s: s.privacy.engine),
+        ("Distance from one backward per record", Form.SMALL, lambda s: s.privacy.engine_distance),
+        ("Distance from Opacus' gradients", Form.SMALL, lambda s: s.privacy.opacus_distance),
+        ("ε, training patient", Form.EPSILON, lambda s: s.privacy.epsilon),
+        (
+            "The same by Opacus' accountant, at most",
+            Form.EPSILON,
+            lambda s: s.privacy.opacus_epsilon,
+        ),
+        ("Opacus", Form.TEXT, lambda s: s.privacy.opacus),
+        ("torch", Form.TEXT, lambda s: s.privacy.torch),
+    )
+    return table_of(
+        "Second opinions, asked when each hospital joined",
+        [site for site in dossier.sites if site.has_second_opinion],
+        columns,
+        note="Distances are parts of a gradient's norm, on drawn records with drawn parameters; "
+        "above 1e-3 a hospital does not take part. Opacus' accountant (PRV) errs by 0.02 at "
+        "most; a hospital that claims less than it finds does not take part.",
+    )
+
+
+def budget_table(dossier: Dossier) -> Table:
+    """Returns which part of its budget for life each hospital has booked, over all its runs."""
+    columns: Columns[SiteFacts] = (
+        ("Hospital", Form.TEXT, lambda s: s.site),
+        ("ε of this run", Form.EPSILON, lambda s: _epsilon(dossier, site_claim(s))),
+        ("Budget for life, ε", Form.EPSILON, lambda s: s.privacy.budget_epsilon),
+        ("This run takes of it", Form.SHARE, lambda s: s.privacy.run_share),
+        ("All runs have booked of it", Form.SHARE, lambda s: s.privacy.budget_share),
+        ("Head of the hospital's ledger", Form.CODE, lambda s: s.privacy.ledger_head),
+    )
+    return table_of(
+        "Budget for life at each hospital",
+        dossier.sites,
+        columns,
+        note=f"As each hospital's ledger counted when it signed, at the end of this run. "
+        f"{TWO_FIGURES}",
+    )
+
+
+def rounds_table(dossier: Dossier) -> Table:
+    """Returns every round: who took part, who dropped out, which model came of it."""
+    columns: Columns[RoundFacts] = (
+        ("Round", Form.COUNT, lambda r: r.number),
+        ("Attempt", Form.COUNT, lambda r: r.attempt + 1),
+        ("Purpose", Form.TEXT, lambda r: r.purpose),
+        ("State", Form.TEXT, lambda r: r.state),
+        ("Opened at", Form.TIME, lambda r: r.opened_at),
+        ("Took", Form.SECONDS, lambda r: r.seconds),
+        ("In the sum", Form.TEXT, lambda r: ", ".join(r.survivors) or None),
+        ("Dropped out", Form.TEXT, lambda r: ", ".join(r.dropped) or None),
+        ("Remarks", Form.TEXT, lambda r: "; ".join(r.remarks) or None),
+        ("Context", Form.CODE, lambda r: r.context),
+        ("Model after it", Form.CODE, lambda r: r.model_digest),
+    )
+    return table_of("Rounds", dossier.rounds, columns)
