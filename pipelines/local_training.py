@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.records import Records
+from pipelines.tasks.task import TaskDefinition
 
 #: Learning rates of Adam that are tried.
 RATES = (0.03, 0.003)
@@ -34,11 +35,14 @@ class OwnTraining:
     patients: int
 
 
-def train_alone(module: nn.Module, records: Records, seed: int) -> OwnTraining:
+def train_alone(
+    module: nn.Module, learned: TaskDefinition, records: Records, seed: int
+) -> OwnTraining:
     """Trains a network in place; returns how.
 
     Args:
         module: with the parameters to begin from.
+        learned: what it learns.
         records: the training records; each patient counts once, as the mean of its records.
         seed: of the order of records and of who is held out. Guarantee: equal arguments
             give equal parameters, on one machine.
@@ -48,31 +52,32 @@ def train_alone(module: nn.Module, records: Records, seed: int) -> OwnTraining:
     torch.set_num_threads(1)  # so that sums have one order
     order = np.random.default_rng(seed).permutation(records.num_patients)
     held = np.isin(records.patients, order[: max(1, len(order) // 5)])
-    start = copy.deepcopy(module.state_dict())
+    start, learner = copy.deepcopy(module.state_dict()), _Learner(module, learned)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         tried = []
         for rate in RATES:
             module.load_state_dict(start)
-            loss, epochs = _best_length(module, rate, records.take(~held), records.take(held), seed)
+            train, rest = records.take(~held), records.take(held)
+            loss, epochs = _best_length(learner, rate, train, rest, seed)
             tried.append((loss, epochs, rate))
         _, epochs, rate = min(tried)
         module.load_state_dict(start)
-        training = _training(module, rate, records, seed)
+        training = _training(learner, rate, records, seed)
         for _ in range(epochs):
             next(training)
     return OwnTraining(learning_rate=rate, epochs=epochs, patients=records.num_patients)
 
 
 def _best_length(
-    module: nn.Module, rate: float, records: Records, held: Records, seed: int
+    learner: "_Learner", rate: float, records: Records, held: Records, seed: int
 ) -> tuple[float, int]:
     """Returns the smallest loss on the patients held out, and after how many passes it was met."""
-    best, at = _loss(module, held), 0
-    training = _training(module, rate, records, seed)
+    best, at = learner.mean_loss(held), 0
+    training = _training(learner, rate, records, seed)
     for epoch in range(1, MAX_EPOCHS + 1):
         next(training)
-        loss = _loss(module, held)
+        loss = learner.mean_loss(held)
         if loss < best:
             best, at = loss, epoch
         if epoch - at >= PATIENCE:
@@ -80,16 +85,16 @@ def _best_length(
     return best, at
 
 
-def _training(module: nn.Module, rate: float, records: Records, seed: int) -> Iterator[None]:
+def _training(learner: "_Learner", rate: float, records: Records, seed: int) -> Iterator[None]:
     """Yields after each pass over the records."""
     random, weights = np.random.default_rng(seed), _weights(records)
-    adam = _Adam(list(module.parameters()), rate)
-    module.train()
+    adam = _Adam(list(learner.module.parameters()), rate)
+    learner.module.train()
     while True:
         order = random.permutation(len(records))
         for begin in range(0, len(order), _BATCH):
             places = order[begin : begin + _BATCH]
-            loss = _summed(module, records, weights, places) / weights[places].sum()
+            loss = learner.summed(records, weights, places) / weights[places].sum()
             adam.step(torch.autograd.grad(loss, adam.parameters))
         yield
 
@@ -113,24 +118,28 @@ class _Adam:
                 parameter.addcdiv_(mean, square.sqrt() + 1e-8, value=-rate)
 
 
-def _loss(module: nn.Module, records: Records) -> float:
-    """Returns the mean cross-entropy of the patients."""
-    weights, total = _weights(records), 0.0
-    with torch.no_grad():
-        for begin in range(0, len(records), _BATCH):
-            places = np.arange(begin, min(begin + _BATCH, len(records)))
-            total += float(_summed(module, records, weights, places))
-    return total / float(weights.sum())
+@dataclass(frozen=True)
+class _Learner:
+    """A network and what it learns."""
 
+    module: nn.Module
+    learned: TaskDefinition
 
-def _summed(
-    module: nn.Module, records: Records, weights: torch.Tensor, places: NDArray[np.int64]
-) -> torch.Tensor:
-    logits = module(torch.from_numpy(records.features[places]))[:, 0]
-    labels = torch.from_numpy(records.labels[places])
-    return nn.functional.binary_cross_entropy_with_logits(
-        logits, labels, weight=weights[places], reduction="sum"
-    )
+    def mean_loss(self, records: Records) -> float:
+        """Returns the mean loss of the patients."""
+        weights, total = _weights(records), 0.0
+        with torch.no_grad():
+            for begin in range(0, len(records), _BATCH):
+                places = np.arange(begin, min(begin + _BATCH, len(records)))
+                total += float(self.summed(records, weights, places))
+        return total / float(weights.sum())
+
+    def summed(
+        self, records: Records, weights: torch.Tensor, places: NDArray[np.int64]
+    ) -> torch.Tensor:
+        """Returns the weighted sum of the losses of the records at these places."""
+        outputs = self.module(torch.from_numpy(records.features[places]))
+        return self.learned.loss(outputs, torch.from_numpy(records.labels[places]), weights[places])
 
 
 def _weights(records: Records) -> torch.Tensor:

@@ -37,6 +37,7 @@ from pipelines.gradients.engine_choice import (
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build
 from pipelines.records import Records
+from pipelines.tasks.registry import task_of
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
@@ -110,11 +111,12 @@ def _distances(case: Case, device: torch.device) -> dict[str, float | str]:
     """Returns each engine's distance from one backward per record on the processor."""
     module = build(case.study.task, case.study.cohort, case.study.seeds.model)
     sample = Sample.drawn(case.records.features.shape[1:])
-    expected = one_backward_per_record(moved_copy(module), sample)
+    learned = task_of(case.study.task)
+    expected = one_backward_per_record(moved_copy(module), sample, learned.loss)
     found: dict[str, float | str] = {}
     for name in ENGINES:
         try:
-            engine = engine_on(device, name, moved_copy(module))
+            engine = engine_on(device, name, moved_copy(module), learned.errors)
             found[name] = distance(engine, sample, expected)
         except (RuntimeError, NotImplementedError) as error:
             found[name] = f"cannot: {type(error).__name__}"

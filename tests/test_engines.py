@@ -1,6 +1,7 @@
 """Engines against one backward at a time, and the choice of one that is right."""
 
 import logging
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,12 +9,14 @@ import torch
 from torch import nn
 
 from pipelines.gradients.clipping import clip_to_integers
-from pipelines.gradients.engine_choice import ENGINE_OF, engine_for, right_engine
+from pipelines.gradients.engine_choice import engine_for, right_engine
 from pipelines.gradients.engines import ENGINES, LayerGradients
-from pipelines.networks.networks import BUILDERS, build, load_parameters, parameters_of
+from pipelines.networks.architectures import ARCHITECTURES
+from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.errors import StudyRefused
 from protocol.study.cohort import ImageCohort, Label, NumberColumn, TableCohort
-from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Task
+from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Network, Task
 from protocol.vectors.tensors import flatten
 from tests.reference.per_patient_gradients import (
     clipped_exactly,
@@ -81,7 +84,7 @@ def by_oracle(module, features, labels, weights):
 def engine_that_can(name, module):
     """An engine by name; skips where the engine says that it cannot do this network."""
     try:
-        return ENGINES[name](module)
+        return ENGINES[name](module, BINARY_CLASSIFICATION.errors)
     except NotImplementedError as error:
         assert name == "chain"
         pytest.skip(str(error))
@@ -123,7 +126,7 @@ def test_engine_leaves_module_and_batch_as_they_were(name):
     before = flatten(parameters_of(module))
     given = batch((5,), [2, 1])
     kept = [tensor.clone() for tensor in given]
-    ENGINES[name](module)(*given)
+    ENGINES[name](module, BINARY_CLASSIFICATION.errors)(*given)
     assert all(torch.equal(a, b) for a, b in zip(given, kept, strict=True))
     assert np.array_equal(flatten(parameters_of(module)), before)
     assert not module.training and not given[0].requires_grad
@@ -154,7 +157,8 @@ def test_engine_computes_with_what_is_loaded_into_its_network(name, case):
     engine = engine_that_can(name, module)
     load_parameters(module, parameters_of(other))
     found = engine(*batch(shape, [1, 1]))
-    assert np.array_equal(found, ENGINES[name](other)(*batch(shape, [1, 1])))
+    again = ENGINES[name](other, BINARY_CLASSIFICATION.errors)(*batch(shape, [1, 1]))
+    assert np.array_equal(found, again)
 
 
 class Image(nn.Module):
@@ -186,14 +190,14 @@ def test_every_layer_of_the_table_has_the_right_gradient(axes, counts, max_group
     torch.manual_seed(0)
     module = Image(axes)
     given = batch((1,) + (8,) * axes, counts)
-    fast = LayerGradients(module)(*given)
+    fast = LayerGradients(module, BINARY_CLASSIFICATION.errors)(*given)
     slow = by_oracle(module, *given)
     assert np.abs(fast - slow).max() <= 1e-4 * np.linalg.norm(slow, axis=1).max()
 
 
 def test_every_network_of_the_table_names_an_engine():
-    assert set(ENGINE_OF) == set(BUILDERS)
-    assert set(ENGINE_OF.values()) <= set(ENGINES)
+    assert set(ARCHITECTURES) == set(get_args(get_args(Network)[0]))
+    assert {one.engine for one in ARCHITECTURES.values()} <= set(ENGINES)
     assert list(ENGINES)[-1] == "one at a time"
     assert "opacus" not in ENGINES  # it is the second opinion
 
@@ -201,22 +205,22 @@ def test_every_network_of_the_table_names_an_engine():
 @pytest.mark.parametrize("case", [LOGISTIC, HIDDEN, TANH, CONVOLUTION])
 def test_networks_get_the_engine_they_name(case):
     task, cohort, shape = case
-    chosen = engine_for(task.network, build(task, cohort, 3), (6, 2, *shape))
-    assert chosen.name == ENGINE_OF[type(task.network)] and chosen.distance < 1e-5
+    chosen = engine_for(task, build(task, cohort, 3), (6, 2, *shape))
+    assert chosen.name == ARCHITECTURES[type(task.network)].engine and chosen.distance < 1e-5
 
 
 def test_densenet121_has_right_gradients_layer_by_layer():
-    network = DenseNet121(name="DenseNet121")
+    task = Task(network=DenseNet121(name="DenseNet121"))
     cohort = IMAGES.model_copy(
         update={"image": IMAGES.image.model_copy(update={"shape": (32, 32)})}
     )
-    module = build(Task(network=network), cohort, 3)
-    assert engine_for(network, module, (2, 1, 1, 32, 32)).name == "layers"
+    module = build(task, cohort, 3)
+    assert engine_for(task, module, (2, 1, 1, 32, 32)).name == "layers"
 
 
 def test_an_engine_that_cannot_is_skipped_with_a_line_in_the_log(caplog):
     caplog.set_level(logging.INFO, "collegium.silo")
-    chosen = engine_for(PRELU[0].network, build(PRELU[0], TABLE, 3), (6, 2, 5))
+    chosen = engine_for(PRELU[0], build(PRELU[0], TABLE, 3), (6, 2, 5))
     assert chosen.name == "layers"
     assert "gradients by 'chain' are skipped: NotImplementedError" in caplog.text
 
@@ -248,7 +252,9 @@ class Custom(nn.Module):
 
 def test_a_custom_operation_is_computed_one_patient_at_a_time(caplog):
     caplog.set_level(logging.INFO, "collegium.silo")
-    assert right_engine(Custom(), (3, 2, 5), "layers").name == "one at a time"
+    assert (
+        right_engine(Custom(), (3, 2, 5), "layers", BINARY_CLASSIFICATION).name == "one at a time"
+    )
     for name in ("chain", "layers", "vmap"):
         assert f"gradients by {name!r} are" in caplog.text
 
@@ -268,7 +274,7 @@ class Windows(nn.Module):
 def test_network_that_folds_windows_into_the_batch_gets_right_gradients():
     module = Windows()
     given = batch((4,), [1, 2, 1])
-    engine = right_engine(module, tuple(given[0].shape), "layers").engine
+    engine = right_engine(module, tuple(given[0].shape), "layers", BINARY_CLASSIFICATION).engine
     assert np.allclose(engine(*given), by_oracle(module, *given), atol=1e-6)
 
 
@@ -297,7 +303,7 @@ def test_swin_unetr_which_the_layer_engine_cannot_do_gets_a_right_engine(caplog,
     caplog.set_level(logging.INFO, "collegium.silo")
     torch.manual_seed(0)
     network = SwinUNETR(in_channels=1, out_channels=1, feature_size=12, spatial_dims=2)
-    chosen = right_engine(Segmentation(network), (2, 1, 1, 64, 64), "layers")
+    chosen = right_engine(Segmentation(network), (2, 1, 1, 64, 64), "layers", BINARY_CLASSIFICATION)
     assert "gradients by 'layers' are" in caplog.text
     assert chosen.name in ("vmap", "one at a time")  # whether rows touch is the machine's
 
@@ -316,7 +322,7 @@ class Unseen(nn.Module):
 
 def test_an_engine_that_is_silently_wrong_is_found_and_skipped(caplog):
     caplog.set_level(logging.INFO, "collegium.silo")
-    assert right_engine(Unseen(), (3, 2, 5), "layers").name == "vmap"
+    assert right_engine(Unseen(), (3, 2, 5), "layers", BINARY_CLASSIFICATION).name == "vmap"
     assert "gradients by 'layers' are wrong by" in caplog.text
 
 
@@ -375,12 +381,12 @@ REFUSED = {
 def test_network_without_gradients_per_patient_is_refused_by_name(name):
     module, message = REFUSED[name]
     with pytest.raises(StudyRefused, match=message):
-        right_engine(module, (3, 2, 5), "layers")
+        right_engine(module, (3, 2, 5), "layers", BINARY_CLASSIFICATION)
 
 
 def test_choosing_leaves_network_and_generator_as_they_were():
     module = build(HIDDEN[0], TABLE, 3).eval()
     before, state = flatten(parameters_of(module)), torch.get_rng_state()
-    right_engine(module, (3, 2, 5), "chain")
+    right_engine(module, (3, 2, 5), "chain", BINARY_CLASSIFICATION)
     assert np.array_equal(flatten(parameters_of(module)), before) and not module.training
     assert torch.equal(torch.get_rng_state(), state)

@@ -16,7 +16,7 @@ from coordinator.rounds.evaluation import (
     released_metrics,
 )
 from protocol.vectors.evaluation import (
-    EvaluationVector,
+    binary_counts,
     in_units,
     noise_deviations,
     read_grid,
@@ -26,7 +26,7 @@ from protocol.vectors.score_grid import ScoreGrid
 
 
 def test_counts_that_sites_give_are_read_back_pooled() -> None:
-    vector = EvaluationVector(bins=8)
+    vector = binary_counts(8)
     counts = np.arange(16).reshape(2, 8)
     total = in_units(counts) + in_units(counts)
     assert total.shape == (vector.size,)

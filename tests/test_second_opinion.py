@@ -11,15 +11,17 @@ from torch import nn
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
-from pipelines.gradients.engine_choice import ENGINE_OF, Sample, moved_copy, one_backward_per_record
-from pipelines.gradients.engines import ENGINES
+from pipelines.gradients.engine_choice import Sample, moved_copy, one_backward_per_record
+from pipelines.gradients.engines import ENGINES, Errors
 from pipelines.gradients.opacus_check import (
     distances,
     opacus_epsilon,
     opacus_gradients,
     refuse_unfit,
 )
-from pipelines.networks.networks import BUILDERS, build
+from pipelines.networks.architectures import ARCHITECTURES, Architecture
+from pipelines.networks.networks import build
+from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.errors import StudyRefused
 from protocol.study.task import FullyConnected
 from silos.training.second_opinion import require_not_cheaper, second_opinion_of
@@ -46,8 +48,10 @@ def test_opacus_finds_every_network_that_ships_fit_and_computes_the_same(name: s
     study, _ = SHIPPED[name]
     module = build(study.task, study.cohort, 1)
     refuse_unfit(module)
-    engine = "layers" if name in ("gelu", "prelu") else ENGINE_OF[type(study.task.network)]
-    found = distances(module, engine, form_of(study))
+    engine = (
+        "layers" if name in ("gelu", "prelu") else ARCHITECTURES[type(study.task.network)].engine
+    )
+    found = distances(module, engine, form_of(study), BINARY_CLASSIFICATION)
     assert 0 <= found.opacus < 1e-5 and 0 <= found.one_backward < 1e-5
     assert not any(hasattr(p, "grad_sample") for p in module.parameters())
 
@@ -55,7 +59,10 @@ def test_opacus_finds_every_network_that_ships_fit_and_computes_the_same(name: s
 def test_the_two_oracles_share_no_code_and_agree() -> None:
     module = moved_copy(build(STUDY.task, STUDY.cohort, 1))
     sample = Sample.drawn((studies.FEATURES,))
-    ours, theirs = one_backward_per_record(module, sample), opacus_gradients(module, sample)
+    ours, theirs = (
+        oracle(module, sample, BINARY_CLASSIFICATION.loss)
+        for oracle in (one_backward_per_record, opacus_gradients)
+    )
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
     assert np.linalg.norm(theirs, axis=1).min() > 0
 
@@ -71,15 +78,16 @@ def test_a_network_that_mixes_patients_is_refused_when_a_hospital_joins(
 
 def test_a_layer_in_place_is_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
     made = nn.Sequential(nn.Linear(13, 4), nn.ReLU(inplace=True), nn.Linear(4, 1))
-    monkeypatch.setitem(BUILDERS, FullyConnected, lambda *_: made)
+    own = Architecture(build=lambda *_: made, engine="chain")
+    monkeypatch.setitem(ARCHITECTURES, FullyConnected, own)
     assert not build(STUDY.task, STUDY.cohort, 1)[1].inplace  # type: ignore[index, union-attr]
 
 
 class Shrunk:
     """An engine that is wrong by one part in a hundred."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self._right = ENGINES["layers"](module)
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
+        self._right = ENGINES["layers"](module, errors)
 
     def __call__(self, *given: torch.Tensor) -> NDArray[np.float32]:
         return self._right(*given) * np.float32(0.99)
@@ -92,7 +100,7 @@ def test_gradients_that_are_not_opacus_own_are_refused(monkeypatch: pytest.Monke
         trainer.second_opinion(None, 0.0)
     monkeypatch.setattr(
         "pipelines.gradients.opacus_check.one_backward_per_record",
-        lambda module, sample: one_backward_per_record(module, sample) * np.float32(0.99),
+        lambda *given: one_backward_per_record(*given) * np.float32(0.99),
     )
     with pytest.raises(StudyRefused, match="away from Opacus"):
         trainer.second_opinion(None, 0.0)

@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.gradients.batch_invariance import (
-    RecordScores,
+    RecordOutputs,
     depends_on_own_row_only,
     without_subnormals,
 )
 from pipelines.gradients.clipping import scores
-from pipelines.gradients.engine_choice import ENGINE_OF, engine_for, right_engine
-from pipelines.gradients.engines import ENGINES
+from pipelines.gradients.engine_choice import engine_for, right_engine
+from pipelines.gradients.engines import ENGINES, Errors
+from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from tests.bench import studies
@@ -74,10 +76,11 @@ def form_of(study: Study) -> tuple[int, ...]:
 def test_every_network_that_ships_gets_the_fast_engine_that_it_names(name: str) -> None:
     """If not, it would still be right, but many times slower."""
     study, forms = SHIPPED[name]
-    module, network = build(study.task, study.cohort, 1), study.task.network
-    wanted = "layers" if name in ("gelu", "prelu") else ENGINE_OF[type(network)]
+    module = build(study.task, study.cohort, 1)
+    named = ARCHITECTURES[type(study.task.network)].engine
+    wanted = "layers" if name in ("gelu", "prelu") else named
     for form in forms:
-        assert engine_for(network, module, (*form, *form_of(study))).name == wanted
+        assert engine_for(study.task, module, (*form, *form_of(study))).name == wanted
 
 
 def crafted(module: nn.Module, seed: int) -> None:
@@ -106,7 +109,7 @@ def test_removing_a_patient_leaves_every_other_gradient_as_it_was(name: str, ext
     generator = np.random.default_rng(2)
     for places, records in forms:
         shape = (places, records, *form_of(study))
-        engine = engine_for(study.task.network, module, shape).engine
+        engine = engine_for(study.task, module, shape).engine
         features = generator.normal(size=shape).astype(np.float32)
         labels = (generator.random(shape[:2]) < 0.5).astype(np.float32)
         weights = np.where(np.arange(records) < 2, 1 / min(records, 2), 0) * np.ones(shape[:2])
@@ -131,14 +134,14 @@ def test_scores_are_of_one_record_each(name: str, extreme: bool) -> None:
     module = build(study.task, study.cohort, 0)
     if extreme:
         crafted(module, 1)
-    given = RecordScores(module, form_of(study))
+    given = RecordOutputs(module, form_of(study))
     assert given.rows == 64
     features = np.random.default_rng(3).normal(size=(70, *form_of(study))).astype(np.float32)
     whole = given(features)
     np.testing.assert_array_equal(given(features[1:]), whole[1:])
     np.testing.assert_array_equal(given(features[::-1].copy()), whole[::-1])
-    np.testing.assert_allclose(whole, scores(module, features), rtol=1e-3, atol=1e-4)
-    assert given(features[:0]).shape == (0,)
+    np.testing.assert_allclose(whole, scores(module, features)[:, None], rtol=1e-3, atol=1e-4)
+    assert given(features[:0]).shape == (0, 1)
 
 
 class Leaky(nn.Module):
@@ -158,9 +161,9 @@ def test_a_network_that_mixes_rows_is_found(caplog: pytest.LogCaptureFixture) ->
     caplog.set_level("INFO", "collegium.silo")
     torch.manual_seed(0)
     module = Leaky()
-    assert right_engine(module, (8, 1, 3), "layers").name == "vmap"
+    assert right_engine(module, (8, 1, 3), "layers", BINARY_CLASSIFICATION).name == "vmap"
     assert "gradients by 'layers' let patients of one batch touch" in caplog.text
-    assert RecordScores(module, (3,)).rows == 1
+    assert RecordOutputs(module, (3,)).rows == 1
 
 
 def test_the_test_sees_a_row_that_moves_goes_or_changes() -> None:
@@ -181,7 +184,7 @@ def test_no_coordinator_chooses_the_numbers_of_the_test(name: str) -> None:
     shape = (64, 1, *form_of(study))
     try:
         ENGINES["chain"] = Unpadded  # type: ignore[index]
-        found = engine_for(study.task.network, module, shape)
+        found = engine_for(study.task, module, shape)
     finally:
         ENGINES["chain"] = ENGINES_BEFORE["chain"]  # type: ignore[index]
     assert found.name != "chain"
@@ -190,8 +193,8 @@ def test_no_coordinator_chooses_the_numbers_of_the_test(name: str) -> None:
 class Unpadded:
     """Gradients of the first layer that differ by the row they stand in, unless all is zero."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self._right = ENGINES["layers"](module)
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
+        self._right = ENGINES["layers"](module, errors)
 
     def __call__(
         self, features: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor

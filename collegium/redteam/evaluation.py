@@ -18,7 +18,7 @@ from compliance.empirical_audit.checks import (
 from pipelines.records import Records
 from protocol.study.cohort import TableCohort
 from protocol.study.study import Study
-from protocol.vectors.evaluation import COUNT_UNITS, EvaluationVector, noise_deviations
+from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.tensors import Tensors
 from silos.training.evaluation_counts import noised_counts
 from silos.training.randomness import RoundInput
@@ -50,10 +50,11 @@ def evaluation_checks(
 
 def _noise_checks(study: Study, multiplier: float, noise: Ints) -> Iterator[Check]:
     """Holds (draws, numbers) of noise against what the plan promises."""
-    size = EvaluationVector(bins=study.evaluation.bins).size
+    vector = study.evaluation_vector
+    size = vector.size
     counts, table = (
         deviation * COUNT_UNITS
-        for deviation in noise_deviations(multiplier, study.evaluation.site_share)
+        for deviation in vector.deviations(multiplier, study.evaluation.site_share)
     )
     yield check_variance(noise[:, :size], counts, name="noise of the evaluation's counts")
     yield check_variance(noise[:, size:], table, name="noise of the hospitals' own tables")
@@ -116,7 +117,7 @@ class _Bench:
                 for whole, part in zip(self._whole, trainer.counts(self._model), strict=True)
             ]
             moved[kind] = max(changed)
-        found = check_influence(moved, 1.0)
+        found = check_influence(moved, self._study.evaluation_vector.influence)
         return _named(found, "one test patient's influence on counts and table")
 
 

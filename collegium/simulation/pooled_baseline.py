@@ -67,7 +67,7 @@ def train_pooled(
         StudyRefused: the declared noise multiplier does not keep the promised epsilon.
     """
     from compliance.ledger.privacy_plan import PrivacyPlan
-    from pipelines.evaluation.metrics import accuracy, auroc
+    from pipelines.tasks.registry import task_of
     from protocol.study.noise_shares import units_for
     from protocol.study.strategies.registry import strategy_of
     from protocol.study.strategies.strategy import Mean, ServerState
@@ -100,10 +100,9 @@ def train_pooled(
     for number in range(training.rounds):
         found = mean(unflatten(layout, state.parameters), number)
         state = strategy.apply(training, state, found)
-    logits, labels = trainer.patient_scores(unflatten(layout, state.parameters))
+    scores, labels = trainer.patient_scores(unflatten(layout, state.parameters))
     return {
-        "auroc": auroc(logits, labels),
-        "accuracy": accuracy(logits, labels),
+        **task_of(study.task).exact(scores, labels),
         "train_patients": train.num_patients,
         "test_patients": test.num_patients,
         "epsilon": plan.epsilon if plan else None,

@@ -64,7 +64,9 @@ def run_study(
             watcher=watcher,
         )
         outcome = runner.run(_agreed_model(hospitals, run_id), summaries)
-        exact = ray.get(exact_figures.remote(dict(hospitals.seats), run_id, dict(outcome.model)))
+        exact = ray.get(
+            exact_figures.remote(dict(hospitals.seats), run_id, study.task, dict(outcome.model))
+        )
         record.keep("settlements", _leave(hospitals, run_id))
         record.finish(outcome, exact)
     except BaseException as error:  # also Ctrl-C: the run's state is written, then it goes on

@@ -31,7 +31,7 @@ from protocol.secagg.messages import Masked, Origin, open_message
 from protocol.secagg.transcript import Transcript
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.evaluation import EvaluationVector, noise_deviations, read_grid, read_table
+from protocol.vectors.evaluation import read_grid, read_table
 from protocol.vectors.fixed_point import decode_counts
 from protocol.vectors.score_grid import agreed_grid
 
@@ -39,10 +39,12 @@ from protocol.vectors.score_grid import agreed_grid
 TABLES = "site-tables"
 
 
-def deviations_of(summary: Summary, site_share: float) -> tuple[float, float]:
+def deviations_of(study: Study, summary: Summary) -> tuple[float, float]:
     """Returns the noise deviations, in patients, of a site's counts and of its table."""
     multiplier = summary.evaluation_noise_multiplier
-    return noise_deviations(multiplier, site_share) if multiplier else (0.0, 0.0)
+    if not multiplier:
+        return 0.0, 0.0
+    return study.evaluation_vector.deviations(multiplier, study.evaluation.site_share)
 
 
 def figures_of(
@@ -59,10 +61,9 @@ def figures_of(
         total: the secure sum.
         tables: the noised table that each site in the sum has signed.
     """
-    share = study.evaluation.site_share
-    deviations = {site: deviations_of(summaries[site], share) for site in tables}
+    deviations = {site: deviations_of(study, summaries[site]) for site in tables}
     return released_metrics(
-        EvaluationVector(bins=study.evaluation.bins).read(decode_counts(total)),
+        study.evaluation_vector.read(decode_counts(total)),
         math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
         {site: read_table(cells) for site, cells in tables.items()},
         {site: own for site, (_, own) in deviations.items()},
@@ -139,7 +140,7 @@ def _figures(
     if sorted(kept) != sorted(json.loads(row.survivors_json)):
         raise MessageRefused("there is not one for each site in the sum")
     document = session.get_one(StudyRow, run.study_digest).document
-    share = Study.model_validate_json(document).evaluation.site_share
-    own = {word.site: deviations_of(word, share)[1] for word in words}
+    study = Study.model_validate_json(document)
+    own = {word.site: deviations_of(study, word)[1] for word in words}
     tables = read_tables(kept, parse_roster(run.roster_json.encode()), row.context)
     return {site: site_figures(read_table(cells), own[site]) for site, cells in tables.items()}

@@ -94,11 +94,11 @@ def without_subnormals() -> Iterator[None]:
         torch.set_flush_denormal(False)
 
 
-class RecordScores:
-    """A network's logits, each a function of its own record alone.
+class RecordOutputs:
+    """A network's outputs, each record's a function of that record alone.
 
     Args:
-        module: maps (records, ...) to (records, 1); what is loaded into it counts.
+        module: maps (records, ...) to (records, outputs); what is loaded into it counts.
         form: the form of one record's features.
     """
 
@@ -106,22 +106,23 @@ class RecordScores:
         self._twin = twin_of(module).eval()
         drawn = twin_of(drawn_copy(module, SHOWS_ROUNDING)).eval()
         example = np.random.default_rng(0).normal(size=(_SCORE_ROWS, *form)).astype(np.float32)
-        steady = depends_on_own_row_only(lambda rows: _logits(drawn, rows), example)
+        steady = depends_on_own_row_only(lambda rows: _outputs(drawn, rows), example)
+        self._size = _outputs(drawn, example[:1]).shape[1]
         self.rows = _SCORE_ROWS if steady else 1
 
     def __call__(self, features: Rows) -> Rows:
-        """Returns the (records,) logits; time and form of the work follow from their number."""
-        logits = np.zeros(len(features), dtype=np.float32)
+        """Returns (records, outputs); time and form of the work follow from their number."""
+        outputs = np.zeros((len(features), self._size), dtype=np.float32)
         filled = np.zeros((self.rows, *features.shape[1:]), dtype=np.float32)
         with without_subnormals():
             for begin in range(0, len(features), self.rows):
                 part = features[begin : begin + self.rows]
                 filled[: len(part)] = part
-                logits[begin : begin + len(part)] = _logits(self._twin, filled)[: len(part)]
-        return logits
+                outputs[begin : begin + len(part)] = _outputs(self._twin, filled)[: len(part)]
+        return outputs
 
 
-def _logits(module: nn.Module, features: Rows) -> Rows:
+def _outputs(module: nn.Module, features: Rows) -> Rows:
     with torch.no_grad():
-        found: Rows = module(torch.from_numpy(features)).reshape(-1).numpy()
+        found: Rows = module(torch.from_numpy(features)).reshape(len(features), -1).numpy()
     return found

@@ -47,8 +47,8 @@ class PatientGradients(Protocol):
             weights: (patients, records) float32; those of a patient add up to 1 for a
                 mean, and a place that holds no record has weight 0.
 
-        Columns stand as in ``protocol.vectors.tensors.flatten``. The loss of a record is binary
-        cross entropy with logits. A row may hold NaN or infinity: see ``clip_to_integers``.
+        Columns stand as in ``protocol.vectors.tensors.flatten``. The loss is the task's. A row
+        may hold NaN or infinity: see ``clip_to_integers``.
         """
         ...
 

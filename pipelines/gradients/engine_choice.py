@@ -2,7 +2,7 @@
 
 Rules:
 
-1. A network names its engine in ``ENGINE_OF``; no stop-watch decides anything,
+1. A network names its engine (``architectures``); no stop-watch decides anything,
    so that a study gives the same bits again (docs/adr/0006).
 2. Before an engine is used it is tried on this very network with drawn parameters:
    its gradients are compared with one backward per record, and in the form of the
@@ -14,23 +14,29 @@ Rules:
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from pipelines.gradients.batch_invariance import SHOWS_ROUNDING, depends_on_own_row_only, drawn_copy
 from pipelines.gradients.clipping import PatientGradients
-from pipelines.gradients.engines import ENGINES, MakeEngine, rows_of
+from pipelines.gradients.engines import ENGINES, Errors, rows_of
+from pipelines.networks.architectures import ARCHITECTURES
+from pipelines.tasks.registry import task_of
+from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
-from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Network
+from protocol.study.task import Task
 
 log = logging.getLogger("collegium.silo")
+
+#: ``TaskDefinition.loss``.
+Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 #: Largest difference from one backward per record, as a part of the gradient's norm.
 TOLERANCE = 1e-3
@@ -44,13 +50,6 @@ _SPREAD = 0.1
 #: How an engine says that it cannot do a network.
 _CANNOT = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 
-#: The engine that a network asks for: the fastest in ``tests.bench``.
-ENGINE_OF: Mapping[type[Network], str] = {
-    FullyConnected: "chain",
-    ConvClassifier: "layers",
-    DenseNet121: "layers",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Chosen:
@@ -61,19 +60,22 @@ class Chosen:
     distance: float
 
 
-def engine_for(network: Network, module: nn.Module, form: tuple[int, ...]) -> Chosen:
-    """Returns the engine of this network, or the next one that is right; see ``right_engine``."""
-    return right_engine(module, form, ENGINE_OF[type(network)])
+def engine_for(task: Task, module: nn.Module, form: tuple[int, ...]) -> Chosen:
+    """Returns the engine of a task's network, or the next one that is right: ``right_engine``."""
+    return right_engine(module, form, ARCHITECTURES[type(task.network)].engine, task_of(task))
 
 
-def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen:
+def right_engine(
+    module: nn.Module, form: tuple[int, ...], first: str, learned: TaskDefinition
+) -> Chosen:
     """Returns the first engine, ``first`` before all, that is right and keeps patients apart.
 
     Args:
-        module: maps (records, ...) to (records, 1) logits; it is left as it was. The engine
+        module: maps (records, ...) to (records, outputs); it is left as it was. The engine
             computes on its device; what it is compared with is computed on the processor.
         form: (patients, records, ...) of the micro-batches to come.
         first: a name of ``ENGINES``.
+        learned: whose loss's gradients are computed.
 
     Guarantee: on records drawn from a fixed seed each patient's gradient is within
     ``TOLERANCE`` of the mean of its records' own, relative to its norm, and no bit of
@@ -83,10 +85,10 @@ def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen
         StudyRefused: the network keeps no engine's records apart.
     """
     drawn, sample = moved_copy(module), Sample.drawn(form[2:])
-    expected = one_backward_per_record(drawn, sample)
+    expected = one_backward_per_record(drawn, sample, learned.loss)
     device = next(module.parameters()).device
     for name in (first, *(name for name in ENGINES if name != first)):
-        make = partial(engine_on, device, name)
+        make = partial(engine_on, device, name, errors=learned.errors)
         try:
             apart = distance(make(drawn), sample, expected)
             steady = name == "one at a time" or _keeps_apart(make, module, form)
@@ -103,7 +105,9 @@ def right_engine(module: nn.Module, form: tuple[int, ...], first: str) -> Chosen
     raise StudyRefused("task.network: the records of one batch change each other's gradients")
 
 
-def engine_on(device: torch.device, name: str, module: nn.Module) -> PatientGradients:
+def engine_on(
+    device: torch.device, name: str, module: nn.Module, errors: Errors
+) -> PatientGradients:
     """Returns an engine that computes on a device, to which the module is moved.
 
     A GPU's shortened products (TF32: ten bits of mantissa) and its choice of code by
@@ -114,13 +118,15 @@ def engine_on(device: torch.device, name: str, module: nn.Module) -> PatientGrad
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
-    engine = ENGINES[name](module.to(device))
+    engine = ENGINES[name](module.to(device), errors)
     return lambda features, labels, weights: engine(
         features.to(device), labels.to(device), weights.to(device)
     )
 
 
-def _keeps_apart(make: MakeEngine, module: nn.Module, form: tuple[int, ...]) -> bool:
+def _keeps_apart(
+    make: Callable[[nn.Module], PatientGradients], module: nn.Module, form: tuple[int, ...]
+) -> bool:
     """Returns whether a patient's row of a micro-batch follows from its own records."""
     engine = make(drawn_copy(module, SHOWS_ROUNDING))
     generator = np.random.default_rng(1)
@@ -169,20 +175,21 @@ def distance(engine: PatientGradients, sample: Sample, records: NDArray[np.float
     return apart
 
 
-def one_backward_per_record(module: nn.Module, sample: Sample) -> NDArray[np.float32]:
+def one_backward_per_record(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[np.float32]:
     """Returns (records, parameters): the oracle; refuses a network that has none.
 
     Raises:
         StudyRefused: a record has no gradient of its own.
     """
     features, labels = sample.features, sample.labels
-    _check_all_reached(module, features[:1], labels[:1])
+    one = torch.ones(1)
+    _check_all_reached(module, lambda: loss(module(features[:1]), labels[:1], one))
     owned = [parameter for _, parameter in sorted(module.named_parameters())]
 
     def record(place: int) -> NDArray[np.float32]:
         at = slice(place, place + 1)
         with torch.enable_grad():
-            parts = torch.autograd.grad(_loss(module(features[at]), labels[at]), owned)
+            parts = torch.autograd.grad(loss(module(features[at]), labels[at], one), owned)
         return rows_of(torch.cat([part.reshape(-1) for part in parts]))
 
     with torch.random.fork_rng(devices=[]):
@@ -197,19 +204,14 @@ def one_backward_per_record(module: nn.Module, sample: Sample) -> NDArray[np.flo
     return rows
 
 
-def _loss(logits: Tensor, labels: Tensor) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits.reshape(-1), labels, reduction="sum")
-
-
-def _check_all_reached(module: nn.Module, features: Tensor, labels: Tensor) -> None:
+def _check_all_reached(module: nn.Module, loss: Callable[[], Tensor]) -> None:
     owned = sorted(module.named_parameters())
     for name, parameter in owned:
         if not parameter.requires_grad:
             raise StudyRefused(f"task.network: parameter {name!r} is frozen")
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            loss = _loss(module(features), labels)
-            found = torch.autograd.grad(loss, [p for _, p in owned], allow_unused=True)
+            found = torch.autograd.grad(loss(), [p for _, p in owned], allow_unused=True)
     except _CANNOT as error:
         raise StudyRefused(
             f"task.network: no gradient of one record alone: {type(error).__name__}"

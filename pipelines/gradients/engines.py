@@ -5,8 +5,8 @@ hooks and gradients stay on the twin, which is made once. What is loaded into th
 network's parameters later is what the engine computes with. Which engine a network
 gets is decided in ``engine_choice``.
 
-The loss of a record is binary cross entropy with logits, whose gradient at a logit
-is sigmoid(logit) - label; engines start from there.
+The loss is the task's (``pipelines.tasks``): engines start from its gradient at the
+network's outputs.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,21 +23,14 @@ from pipelines.gradients.clipping import PatientGradients
 from pipelines.gradients.layer_rules import LAYERS, split_patients
 from pipelines.networks.whole_blocks import pad_columns, padded, twin_of
 
-#: Logits of which the sigmoid is taken at once: what is left over at the end of a longer
-#: row than a register holds would be computed by other code.
-_SIGMOIDS = 64
+#: From (records, outputs) outputs, (records,) labels and weights to the weighted loss's
+#: gradient at the outputs: ``TaskDefinition.errors``.
+Errors: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def rows_of(tensor: Tensor) -> NDArray[np.float32]:
     """Returns the numbers of a tensor, which is copied only from another device."""
     return np.asarray(tensor.detach().cpu().numpy())
-
-
-def errors_at_logits(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Returns the gradient of the weighted loss at each logit; all arguments have one form."""
-    flat = logits.reshape(-1)
-    room = functional.pad(flat, (0, -len(flat) % _SIGMOIDS)).sigmoid_()
-    return (room[: len(flat)].reshape(labels.shape) - labels) * weights
 
 
 class _Columns:
@@ -78,7 +71,8 @@ class ChainGradients:
         NotImplementedError: the network is no such chain.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
+        self._errors = errors
         twin = twin_of(module).train()
         layers, self._size = _columns_of(twin)
         columns = dict(layers)
@@ -90,6 +84,7 @@ class ChainGradients:
                 self._chain[-1].after = layer
             elif not isinstance(layer, nn.Sequential | nn.Flatten):
                 raise NotImplementedError(f"{type(layer).__name__} in a chain of linear layers")
+        self._outputs = self._chain[-1].outputs
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Returns (patients, parameters); see ``PatientGradients``."""
@@ -99,9 +94,9 @@ class ChainGradients:
             values = [pad_columns(features.reshape(patients * records, -1))]
             for link in self._chain:
                 values.append(link.forward(values[-1]))
-            logits = values.pop()[:, 0]
-            left = torch.zeros(patients * records, padded(1), device=features.device)
-            left[:, 0] = errors_at_logits(logits.reshape(labels.shape), labels, weights).flatten()
+            outputs = values.pop()[:, : self._outputs]
+            left = torch.zeros(len(outputs), padded(self._outputs), device=features.device)
+            left[:, : self._outputs] = self._errors(outputs, labels.flatten(), weights.flatten())
             for place in reversed(range(len(self._chain))):
                 link = self._chain[place]
                 link.gradients(values[place], left, link.columns.into(whole))
@@ -116,9 +111,9 @@ class _ChainLink:
 
     def __init__(self, layer: nn.Linear, columns: _Columns) -> None:
         self._layer, self.columns, self.after = layer, columns, None
-        outputs = padded(layer.out_features)
-        self.weight = layer.weight.new_zeros(outputs, padded(layer.in_features))
-        self._bias = layer.weight.new_zeros(outputs)
+        self.outputs, places = layer.out_features, padded(layer.out_features)
+        self.weight = layer.weight.new_zeros(places, padded(layer.in_features))
+        self._bias = layer.weight.new_zeros(places)
 
     after: nn.Module | None
 
@@ -162,7 +157,8 @@ class LayerGradients:
         NotImplementedError: the network has another layer, or uses one twice.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
+        self._errors = errors
         self._twin = twin_of(module).train()
         layers, self._size = _columns_of(self._twin)
         self._columns = [columns for _, columns in layers]
@@ -188,11 +184,11 @@ class LayerGradients:
         whole = torch.empty(len(labels), self._size, device=features.device)
         try:
             with torch.enable_grad():
-                logits = self._twin(features.flatten(0, 1)).reshape(labels.shape)
+                outputs = self._twin(features.flatten(0, 1))
             if sorted(number for number, *_ in self._seen) != list(range(len(self._columns))):
                 raise NotImplementedError("a layer is used twice, or not at all")
-            errors = errors_at_logits(logits.detach(), labels, weights)
-            found = torch.autograd.grad(logits, [left for *_, left in self._seen], errors)
+            errors = self._errors(outputs.detach(), labels.flatten(), weights.flatten())
+            found = torch.autograd.grad(outputs, [left for *_, left in self._seen], errors)
             with torch.no_grad():
                 for (number, layer, entered, _), left in zip(self._seen, found, strict=True):
                     into = self._columns[number].into(whole)
@@ -213,18 +209,18 @@ class VmapGradients:
     For networks that are no chain and have layers that ``LAYERS`` does not know.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
         twin = twin_of(module).train()
 
         def gradients(
             parameters: dict[str, Tensor], features: Tensor, labels: Tensor, weights: Tensor
         ) -> dict[str, Tensor]:
-            def logits(parameters: dict[str, Tensor]) -> Tensor:
+            def outputs(parameters: dict[str, Tensor]) -> Tensor:
                 found: Tensor = torch.func.functional_call(twin, parameters, (features,))
-                return found.reshape(labels.shape)
+                return found
 
-            found, backward = torch.func.vjp(logits, parameters)[:2]
-            (given,) = backward((found.sigmoid() - labels) * weights)
+            found, backward = torch.func.vjp(outputs, parameters)[:2]
+            (given,) = backward(errors(found, labels, weights))
             return dict(given)
 
         self._parameters = {name: p.detach() for name, p in sorted(twin.named_parameters())}
@@ -240,7 +236,8 @@ class VmapGradients:
 class OneAtATime:
     """One plain backward for every patient, in calls of one form: slow, and always independent."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
+        self._errors = errors
         self._twin = twin_of(module).train()
         self._owned = [parameter for _, parameter in sorted(self._twin.named_parameters())]
 
@@ -251,13 +248,13 @@ class OneAtATime:
 
     def _backward(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         with torch.enable_grad():
-            logits = self._twin(features).reshape(labels.shape)
-        errors = errors_at_logits(logits.detach(), labels, weights)
-        parts = torch.autograd.grad(logits, self._owned, errors)
+            outputs = self._twin(features)
+        errors = self._errors(outputs.detach(), labels, weights)
+        parts = torch.autograd.grad(outputs, self._owned, errors)
         return rows_of(torch.cat([part.reshape(-1) for part in parts]))
 
 
-MakeEngine: TypeAlias = Callable[[nn.Module], PatientGradients]
+MakeEngine: TypeAlias = Callable[[nn.Module, Errors], PatientGradients]
 
 #: Every engine by its name; the last one is always right.
 ENGINES: Mapping[str, MakeEngine] = {

@@ -22,12 +22,14 @@ from torch import nn
 
 from pipelines.gradients.engine_choice import (
     TOLERANCE,
+    Loss,
     Sample,
     distance,
     moved_copy,
     one_backward_per_record,
 )
 from pipelines.gradients.engines import ENGINES
+from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
 
 
@@ -60,22 +62,25 @@ def refuse_unfit(module: nn.Module) -> None:
         )
 
 
-def distances(module: nn.Module, engine: str, form: tuple[int, ...]) -> Distances:
+def distances(
+    module: nn.Module, engine: str, form: tuple[int, ...], learned: TaskDefinition
+) -> Distances:
     """Returns how far an engine is from one backward per record, and from Opacus' hooks.
 
     Args:
         module: the network; it is left as it was.
         engine: a name of ``ENGINES``.
         form: the form of one record's features.
+        learned: whose loss's gradients are compared.
 
     Raises:
         StudyRefused: one of them is more than ``TOLERANCE``.
     """
     drawn, sample = moved_copy(module), Sample.drawn(form)
-    own = ENGINES[engine](drawn)
+    own = ENGINES[engine](drawn, learned.errors)
     found = Distances(
-        one_backward=distance(own, sample, one_backward_per_record(drawn, sample)),
-        opacus=distance(own, sample, opacus_gradients(drawn, sample)),
+        one_backward=distance(own, sample, one_backward_per_record(drawn, sample, learned.loss)),
+        opacus=distance(own, sample, opacus_gradients(drawn, sample, learned.loss)),
     )
     for name, apart in (("one backward per record", found.one_backward), ("Opacus", found.opacus)):
         if not apart <= TOLERANCE:
@@ -86,18 +91,15 @@ def distances(module: nn.Module, engine: str, form: tuple[int, ...]) -> Distance
     return found
 
 
-def opacus_gradients(module: nn.Module, sample: Sample) -> NDArray[np.float32]:
+def opacus_gradients(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[np.float32]:
     """Returns the (records, parameters) gradients that Opacus' hooks compute."""
     from opacus.grad_sample import GradSampleModule
 
     hooked = GradSampleModule(copy.deepcopy(module).train(), loss_reduction="sum")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, about hooks that Opacus sets
-        logits = hooked(sample.features).reshape(-1)
-        loss = nn.functional.binary_cross_entropy_with_logits(
-            logits, sample.labels, reduction="sum"
-        )
-        torch.autograd.backward(loss)
+        outputs = hooked(sample.features)
+        torch.autograd.backward(loss(outputs, sample.labels, torch.ones(len(outputs))))
     parts = [p.grad_sample.flatten(1) for _, p in sorted(hooked._module.named_parameters())]
     return np.asarray(torch.cat(parts, dim=1).detach().numpy())
 

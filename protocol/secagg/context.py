@@ -41,7 +41,7 @@ from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
-from protocol.vectors.evaluation import OWN_CELLS, EvaluationVector
+from protocol.vectors.evaluation import OWN_CELLS
 from protocol.vectors.ring_bounds import (
     Words,
     fits,
@@ -214,7 +214,7 @@ def round_context(
 ) -> RoundContext:
     """Returns the one context in which this round may take place."""
     vector = strategy_of(study.training).vector(layout_of(model))
-    evaluation = EvaluationVector(bins=study.evaluation.bins)
+    evaluation = study.evaluation_vector
     training, aggregation = purpose == "training", study.aggregation
     sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits
     if training and isinstance(study.privacy, DistributedPrivacy):

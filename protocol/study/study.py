@@ -20,11 +20,12 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from protocol.encoding import canonical, digest, digest_json
-from protocol.study.cohort import Cohort, FrozenModel, ImageCohort, TableCohort, Token
+from protocol.study.cohort import Cohort, FrozenModel, TableCohort, Token
 from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
-from protocol.study.task import FullyConnected, Task
+from protocol.study.task import Task, networks_for
+from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
@@ -209,6 +210,11 @@ class Study(FrozenModel):
     def threshold(self) -> int:
         """t: how many sites must answer; floor(2n/3) + 1 unless declared."""
         return self.aggregation.threshold or 2 * len(self.sites) // 3 + 1
+
+    @property
+    def evaluation_vector(self) -> EvaluationVector:
+        """The sizes and bounds of what a hospital counts in the evaluation."""
+        return EVALUATION_VECTORS[self.task.kind](self.evaluation.bins)
 
     @property
     def evaluation_epsilon(self) -> float | None:
@@ -441,9 +447,8 @@ def _record_problems(study: Study) -> list[Problem]:
         without = [site.name for site in study.sites if site.records is None]
         if without and len(without) < len(study.sites):
             problems.append(("sites", f"sites without records: {', '.join(without)}"))
-    images = isinstance(study.cohort, ImageCohort)
-    if images == isinstance(study.task.network, FullyConnected):
-        fitting = "Classifier or DenseNet121" if images else "FullyConnectedNet"
+    if study.task.network.cohort != study.cohort.kind:
+        fitting = " or ".join(networks_for(study.cohort.kind))
         problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
     features = study.cohort.features if isinstance(study.cohort, TableCohort) else ()
     if isinstance(study.split, ColumnSplit) and study.split.column in {c.name for c in features}:

@@ -1,9 +1,10 @@
 """What a study learns, and with which network: names and sizes, no code.
 
-The networks themselves are built in ``pipelines.networks.networks``.
+The networks themselves are built in ``pipelines.networks``; what a task is, is defined in
+``pipelines.tasks``.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 
 from pydantic import Field, model_validator
 
@@ -13,6 +14,8 @@ from protocol.study.cohort import FrozenModel
 class FullyConnected(FrozenModel):
     """MONAI ``FullyConnectedNet``; without hidden layers it is logistic regression."""
 
+    cohort: ClassVar[str] = "table"
+
     name: Literal["FullyConnectedNet"]
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = ()
     activation: Literal["relu", "tanh", "gelu", "prelu"] = "relu"
@@ -20,6 +23,8 @@ class FullyConnected(FrozenModel):
 
 class ConvClassifier(FrozenModel):
     """MONAI ``Classifier``: a small convolutional network with instance norm."""
+
+    cohort: ClassVar[str] = "images"
 
     name: Literal["Classifier"]
     channels: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(min_length=1)
@@ -39,6 +44,8 @@ class DenseNet121(FrozenModel):
     Group norm stands where the original has batch norm, which would mix patients.
     """
 
+    cohort: ClassVar[str] = "images"
+
     name: Literal["DenseNet121"]
     groups: int = Field(default=8, ge=1, le=32)
 
@@ -49,9 +56,20 @@ class DenseNet121(FrozenModel):
         return self
 
 
+#: The networks that a study may name; ``cohort`` of each is the kind of cohort it takes.
 Network: TypeAlias = Annotated[
     FullyConnected | ConvClassifier | DenseNet121, Field(discriminator="name")
 ]
+
+
+def networks_for(cohort: str) -> tuple[str, ...]:
+    """Returns the names of the networks that take a kind of cohort.
+
+    >>> networks_for("images")
+    ('Classifier', 'DenseNet121')
+    """
+    fitting = [one for one in get_args(get_args(Network)[0]) if one.cohort == cohort]
+    return tuple(get_args(one.model_fields["name"].annotation)[0] for one in fitting)
 
 
 class Task(FrozenModel):

@@ -1,17 +1,20 @@
-"""What a hospital gives in an evaluation: counts for the secure sum, and a table of its own.
+"""What a hospital gives in an evaluation: counts for the secure sum, and counts of its own.
 
-The vector of the secure sum holds the score counts of all hospitals together,
-``[ negative bins | positive bins ]``. Each hospital's two-by-two table (true
-negative, false positive, false negative, true positive) is a figure of that
-hospital alone: it is noised by itself, and signed in the ``masked`` message, so
-that nobody else can change it. Behind it stands the grid on which the hospital
-counted (``score_grid``), which follows from the model alone.
+Sizes and bounds of both follow from the study's task; how they are counted is defined in
+``pipelines.tasks``. A hospital's own counts are noised by themselves, and signed in the
+``masked`` message, so that nobody else can change them; behind them stand whole numbers that
+follow from the model alone. All counts are in units of ``1 / COUNT_UNITS`` of a patient, so
+that integer noise is fine-grained.
 
-One patient changes one cell of the counts and one of the table by one. Both are
-in units of ``1 / COUNT_UNITS``, so that integer noise is fine-grained.
+For binary classification the vector of the secure sum holds the score counts of all
+hospitals together, ``[ negative bins | positive bins ]``. A hospital's own counts are its
+two-by-two table (true negative, false positive, false negative, true positive), and behind
+it stands the grid on which it counted (``score_grid``). One patient changes one cell of the
+counts and one of the table by one.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,23 +32,51 @@ _TABLE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationVector:
-    """The layout of the counts."""
+    """The sizes and bounds of one task's counts.
 
-    bins: int
+    Attributes:
+        shape: of the counts for the secure sum.
+        influence: how much one patient changes the counts for the sum at most, and as much
+            the hospital's own: the L2 norm, in patients.
+        settings: what of the study the layout follows from, by name.
+    """
+
+    shape: tuple[int, ...]
+    influence: float
+    settings: Mapping[str, int]
 
     @property
     def size(self) -> int:
         """How many numbers the vector has."""
-        return 2 * self.bins
+        return math.prod(self.shape)
 
     @property
     def digest(self) -> str:
         """The layout's name."""
-        return digest_json({"bins": self.bins})
+        return digest_json(dict(self.settings))
 
     def read(self, total: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Returns the (2, bins) counts of a sum, in patients."""
-        return np.asarray(total / COUNT_UNITS).reshape(2, self.bins)
+        """Returns the counts of a sum in their shape, in patients."""
+        return np.asarray(total / COUNT_UNITS).reshape(self.shape)
+
+    def deviations(self, noise_multiplier: float, site_share: float) -> tuple[float, float]:
+        """Returns the noise deviations, in patients, of the sum's counts and of a hospital's own.
+
+        See ``noise_deviations``.
+        """
+        counts, own = noise_deviations(noise_multiplier, site_share)
+        return self.influence * counts, self.influence * own
+
+
+def binary_counts(bins: int) -> EvaluationVector:
+    """Returns the layout for binary classification: the scores' bins, by label."""
+    return EvaluationVector(shape=(2, bins), influence=1.0, settings={"bins": bins})
+
+
+#: The layout of every task's counts, by the task's ``kind``, from the number of bins.
+EVALUATION_VECTORS: Mapping[str, Callable[[int], EvaluationVector]] = {
+    "binary_classification": binary_counts,
+}
 
 
 def in_units(counts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -70,11 +101,11 @@ def read_grid(cells: tuple[int, ...]) -> ScoreGrid:
 
 
 def noise_deviations(noise_multiplier: float, site_share: float) -> tuple[float, float]:
-    """Returns the noise deviations, in patients, of the counts and of a hospital's table.
+    """Returns the noise deviations of the sum's counts and of a hospital's own, per influence.
 
-    One patient changes both by one, so the joint release is a Gaussian
+    One patient changes both by its influence, so the joint release is a Gaussian
     mechanism with multiplier z when ``1/counts**2 + 1/table**2 == 1/z**2``;
-    ``site_share`` is the table's part of that sum.
+    ``site_share`` is the own counts' part of that sum.
 
     >>> counts, table = noise_deviations(2.0, 0.2)
     >>> round(1 / counts**2 + 1 / table**2, 12)

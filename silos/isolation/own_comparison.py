@@ -20,6 +20,7 @@ from pipelines.evaluation.metrics import auroc
 from pipelines.local_training import train_alone
 from pipelines.networks.networks import build, load_parameters
 from pipelines.records import Records
+from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.training.patient_scores import PatientScores
@@ -44,7 +45,7 @@ def compare(
     ours = build(study.task, study.cohort, study.seeds.model)
     theirs = build(study.task, study.cohort, study.seeds.model)
     load_parameters(theirs, model)
-    made = train_alone(ours, train, study.seeds.model)
+    made = train_alone(ours, task_of(study.task), train, study.seeds.model)
     federated, labels = _scores(theirs, study, site, test)
     own, _ = _scores(ours, study, site, test)
     return {
@@ -58,7 +59,8 @@ def compare(
 
 def _scores(module: nn.Module, study: Study, site: str, test: Records) -> tuple[Floats, Floats]:
     places = study.site(site).patients
-    return PatientScores(module, test, places=places, most=study.records_per_patient)()
+    learned, most = task_of(study.task), study.records_per_patient
+    return PatientScores(module, learned, test, places=places, most=most)()
 
 
 def _reached(logits: Floats, labels: Floats) -> dict[str, Any]:

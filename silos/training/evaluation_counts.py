@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compliance.privacy.noise import DiscreteGaussian
 from protocol.study.study import Study
-from protocol.vectors.evaluation import COUNT_UNITS, in_units, noise_deviations
+from protocol.vectors.evaluation import COUNT_UNITS, in_units
 from protocol.vectors.ring_bounds import COUNT_LIMIT
 from protocol.vectors.tensors import Tensors, model_digest
 from silos.training.randomness import DrawContext, Entropy, RoundInput
@@ -50,7 +50,8 @@ def noised_counts(
     counts, table, grid = scorer.counts(given.model)
     cells_of = {"pooled": in_units(counts), "table": in_units(table)}
     if given.noise_multiplier is not None:
-        deviations = noise_deviations(given.noise_multiplier, study.evaluation.site_share)
+        share = study.evaluation.site_share
+        deviations = study.evaluation_vector.deviations(given.noise_multiplier, share)
         for (use, cells), deviation in zip(cells_of.items(), deviations, strict=True):
             moment = DrawContext(
                 use=use, study=study.digest, site=site, purpose="evaluation", round=given.number,

@@ -25,15 +25,14 @@ from numpy.typing import NDArray
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort.loading import Records
-from pipelines.evaluation.metrics import histogram, two_by_two
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.networks.reference_inputs import reference_inputs
+from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
 from protocol.study.noise_shares import units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from protocol.vectors.score_grid import ScoreGrid
 from protocol.vectors.tensors import Tensors, flatten, model_digest
 from silos.training.patient_scores import PatientScores
 from silos.training.randomness import DrawContext, Entropy, RoundInput
@@ -65,8 +64,13 @@ class Trainer:
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._initial = parameters_of(self._module)
         self._crew = crew or Worker(study, self._form, train.features, train.labels)
+        self._learned = task_of(study.task)
         self._scores = PatientScores(
-            self._module, test, places=study.site(site).patients, most=self._form.records
+            self._module,
+            self._learned,
+            test,
+            places=study.site(site).patients,
+            most=self._form.records,
         )
         self.engine = self._crew.engine
         self.dataset_digest = digest_json([train.digest, test.digest])
@@ -107,7 +111,8 @@ class Trainer:
         refuse_unfit(self._module)
         found: dict[str, str | float | None] = {**versions()}
         if self.engine in ENGINES:
-            apart = distances(self._module, self.engine, self._train.features.shape[1:])
+            form = self._train.features.shape[1:]
+            apart = distances(self._module, self.engine, form, self._learned)
             found |= {"engine_distance": apart.one_backward, "opacus_distance": apart.opacus}
         if event is not None:
             found["opacus_epsilon"] = opacus_epsilon(
@@ -212,18 +217,18 @@ class Trainer:
         return chosen, self._records.drawn(chosen, form, starts)
 
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
-        """Returns (2, bins) counts of scores, the (2, 2) decision table, and the grid's two cells.
+        """Returns the task's counts for the secure sum, the hospital's own, and its public numbers.
 
-        Guarantee: one patient changes one cell of each by one (a patient with several
-        records counts once, with its mean logit and its highest label), and the grid not at all.
+        Guarantee: one patient changes each of the first two by the bound of
+        ``study.evaluation_vector`` at most, and the third not at all. A patient with several
+        records counts once.
         """
-        logits, labels = self.patient_scores(model)
-        reference = reference_inputs(self._study.cohort, self._study.seeds.model)
-        grid = ScoreGrid.around(self._scores.of_records(reference))
-        counted = histogram(logits, labels, grid.edges(self._study.evaluation.bins))
-        return counted, two_by_two(logits, labels), np.array(grid.cells)
+        scores, labels = self.patient_scores(model)
+        inputs = reference_inputs(self._study.cohort, self._study.seeds.model)
+        reference = self._scores.of_records(inputs).astype(np.float64)
+        return self._learned.counts(scores, labels, reference, self._study.evaluation.bins)
 
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Returns each test patient's mean logit and highest label; they stay in the hospital."""
+        """Returns each test patient's score and label; they stay in the hospital."""
         load_parameters(self._module, model)
         return self._scores()

@@ -16,6 +16,7 @@ from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records
+from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.keystream import Keystream, fresh_key
@@ -71,7 +72,8 @@ def _micro_batch(
     module = build(study.task, study.cohort, study.seeds.model).train()
     records = studies.drawn_records(study, batch)
     features, labels = torch.from_numpy(records.features), torch.from_numpy(records.labels)
-    engine = engine_for(study.task.network, module, (batch, 1, *records.features.shape[1:])).engine
+    form = (batch, 1, *records.features.shape[1:])
+    engine = engine_for(study.task, module, form).engine
     return _clipped(network, module, engine, (features, labels), turns, target)
 
 
@@ -99,7 +101,8 @@ def _unet_micro_batch(turns: int) -> Row:
     batch = torch.randn(16, 1, 64, 64), (torch.rand(16) < 0.5).float()
     target = Target(most=1.5, against=FLOOR)
     module = _unet()
-    return _clipped("UNet 64x64", module, ENGINES["layers"](module), batch, turns, target)
+    engine = ENGINES["layers"](module, BINARY_CLASSIFICATION.errors)
+    return _clipped("UNet 64x64", module, engine, batch, turns, target)
 
 
 def _clipped(
@@ -136,7 +139,7 @@ class _WorkerWith(Worker):
 
     def __init__(self, study: Study, records: Records, module: nn.Module) -> None:
         form = StepForm.of(study, study.site_names[0])
-        layers = ENGINES["layers"](module)
+        layers = ENGINES["layers"](module, BINARY_CLASSIFICATION.errors)
         super().__init__(study, form, records.features, records.labels, layers)
         self._module, self._layout = module, layout_of(parameters_of(module))
 

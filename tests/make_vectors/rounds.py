@@ -22,7 +22,7 @@ from protocol.secagg.messages import (
     sign_message,
 )
 from protocol.secagg.server import Step
-from protocol.vectors.evaluation import EvaluationVector, in_units
+from protocol.vectors.evaluation import binary_counts, in_units
 from protocol.vectors.fixed_point import decode, decode_counts, encode, encode_counts
 from protocol.vectors.keystream import Words
 from protocol.vectors.ring_bounds import least_ring_bits, max_sum_of_counts, max_sum_of_updates
@@ -92,7 +92,7 @@ def training_round() -> Recorded:
 def counting_round() -> Recorded:
     """Three sites, t = 3, counts in the 64-bit ring; nobody is lost."""
     sites = tuple(COUNTED)
-    layout = EvaluationVector(bins=BINS)
+    layout = binary_counts(BINS)
     vectors = {
         site: encode_counts(in_units(np.array(scores))) for site, (scores, _) in COUNTED.items()
     }

@@ -1,0 +1,75 @@
+"""Binary classification: one logit for a record, and labels 0 or 1.
+
+The loss is binary cross entropy with logits. A patient's score is the mean logit of its
+records, its label the highest of theirs.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.evaluation.metrics import accuracy, auroc, histogram, two_by_two
+from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition
+from protocol.study.task import Task
+from protocol.vectors.score_grid import ScoreGrid
+
+#: Logits of which the sigmoid is taken at once: what is left over at the end of a longer
+#: row than a register holds would be computed by other code.
+_SIGMOIDS = 64
+
+
+def _starting_bias(task: Task) -> tuple[float, ...] | None:
+    """Returns the logit of the declared prevalence: a record that says nothing is as likely."""
+    if task.prevalence is None:
+        return None
+    return (math.log(task.prevalence / (1 - task.prevalence)),)
+
+
+def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(
+        outputs.reshape(-1), labels, weight=weights, reduction="sum"
+    )
+
+
+def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Returns sigmoid(logit) - label, weighted."""
+    logits = outputs.reshape(-1)
+    room = functional.pad(logits, (0, -len(logits) % _SIGMOIDS)).sigmoid_()
+    return ((room[: len(logits)] - labels) * weights).reshape(outputs.shape)
+
+
+def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats, Floats]:
+    present = weights > 0
+    means = np.where(present, outputs[..., 0] * weights, 0).sum(axis=1)
+    return means, np.where(present, labels, 0).max(axis=1).astype(np.float64)
+
+
+def _counts(
+    scores: Floats, labels: Floats, reference: Floats, bins: int
+) -> tuple[Counts, Counts, Counts]:
+    """Returns (2, bins) counts of scores, the (2, 2) table of decisions, and the grid's cells.
+
+    One patient counts in one bin and in one cell of the table. The bins lie around the
+    reference outputs (``protocol.vectors.score_grid``).
+    """
+    grid = ScoreGrid.around(reference[:, 0])
+    counts = histogram(scores, labels, grid.edges(bins))
+    return counts, two_by_two(scores, labels), np.array(grid.cells)
+
+
+def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
+    return {"auroc": auroc(scores, labels), "accuracy": accuracy(scores, labels)}
+
+
+BINARY_CLASSIFICATION = TaskDefinition(
+    outputs=1,
+    starting_bias=_starting_bias,
+    loss=_loss,
+    errors=_errors,
+    scores=_scores,
+    counts=_counts,
+    exact=_exact,
+)
