@@ -47,10 +47,9 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
         LedgerBroken: the database is damaged.
     """
     leave_no_core()
-    with alone(home), opened(home) as (site, hospital):
+    with alone(home), opened(home) as (site, hospital), _logged(home / "silo.log"):
         if test_noise and not hospital.simulated:
             raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
-        _log_to(home / "silo.log")
         if site.coordinator is None:
             raise PolicyRefused("site.yaml: coordinator is missing: write its address there")
         source_path(site, home)  # refused now rather than when a run is announced
@@ -99,11 +98,20 @@ def end_process(home: Path) -> bool:
     return True
 
 
-def _log_to(path: Path) -> None:
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Keeps the hospital's log in a file, and shows it, until the block ends."""
     form = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
     logger = logging.getLogger("collegium.silo")
     logger.setLevel(logging.INFO)
     kept = RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8")
-    for handler in (kept, logging.StreamHandler()):
+    handlers: tuple[logging.Handler, ...] = (kept, logging.StreamHandler())
+    for handler in handlers:
         handler.setFormatter(form)
         logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+            handler.close()
