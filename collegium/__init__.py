@@ -1,6 +1,7 @@
-"""The front door: the ``collegium`` command, simulations and sweeps.
+"""The front door: the ``collegium`` command, simulations and sweeps, and the Python interface.
 
-The only place that assembles silos *and* coordinator.
+The only place that assembles silos *and* coordinator. ``import collegium as cg`` is cheap: each
+public name is loaded when it is first used. ``docs/python.md`` shows them in a notebook.
 
 Ray reads these settings when it is first imported, so they stand here, before
 anything else of the front door: loopback only (whoever reaches a Ray cluster
@@ -9,9 +10,68 @@ every round), one thread for each worker.
 """
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+if TYPE_CHECKING:
+    from collegium.api.chart import Chart
+    from collegium.api.folder import Folder, open
+    from collegium.api.run import Run
+    from collegium.api.simulations import Sweep, simulate, sweep
+    from collegium.api.study import Check, Plan, Study
+    from collegium.api.verification import Verification, verify
+    from protocol import errors
+
+__all__ = [
+    "Chart",
+    "Check",
+    "Folder",
+    "Plan",
+    "Run",
+    "Study",
+    "Sweep",
+    "Verification",
+    "errors",
+    "open",
+    "simulate",
+    "sweep",
+    "verify",
+]
+
+#: Where each public name is.
+_PLACES = {
+    "Chart": "collegium.api.chart",
+    "Check": "collegium.api.study",
+    "Folder": "collegium.api.folder",
+    "Plan": "collegium.api.study",
+    "Run": "collegium.api.run",
+    "Study": "collegium.api.study",
+    "Sweep": "collegium.api.simulations",
+    "Verification": "collegium.api.verification",
+    "open": "collegium.api.folder",
+    "simulate": "collegium.api.simulations",
+    "sweep": "collegium.api.simulations",
+    "verify": "collegium.api.verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a public name when it is first used."""
+    if name == "errors":
+        found: Any = import_module("protocol.errors")
+    elif name in _PLACES:
+        found = getattr(import_module(_PLACES[name]), name)
+    else:
+        raise AttributeError(f"module 'collegium' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

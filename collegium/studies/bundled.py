@@ -94,3 +94,5 @@ _BREAST = BundledStudy(
 )
 #: Every bundled study by its name; the first is the default.
 BUNDLED_STUDIES: Mapping[str, BundledStudy] = {one.name: one for one in (_HEART, _BREAST)}
+#: What ``collegium demo`` runs.
+DEFAULT_STUDY = _HEART.name

@@ -1,0 +1,1 @@
+"""Python interface: what ``import collegium as cg`` offers a notebook, thin over the commands."""

@@ -1,0 +1,88 @@
+"""Facts of runs as pandas tables; an interval becomes four columns: figure, low, high, note."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from compliance.facts.dossier import RoundFacts
+from compliance.facts.privacy_utility import RELEASED, UtilityPoint, Withheld
+
+_INTERVAL = {"value", "low", "high", "note"}
+_UTILITY = ["mode", "epsilon", "seed", "split", "kind", "auroc", "low", "high", "note"]
+
+
+def flat(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns facts with every interval in four columns; a withheld one has a note alone.
+
+    >>> flat({"auroc": {"value": 0.8, "low": 0.7, "high": 0.9, "note": ""}, "seed": 1})
+    {'auroc': 0.8, 'auroc_low': 0.7, 'auroc_high': 0.9, 'auroc_note': '', 'seed': 1}
+    """
+    found: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping) and set(value) == _INTERVAL:
+            found[name] = value["value"]
+            found |= {f"{name}_{part}": value[part] for part in ("low", "high", "note")}
+        else:
+            found[name] = value
+    return found
+
+
+def by_name(facts: Mapping[str, Mapping[str, Any]], index: str) -> pd.DataFrame:
+    """Returns a table with a row for each name."""
+    rows = {name: flat(row) for name, row in facts.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index)
+
+
+def rows_of(facts: Iterable[Mapping[str, Any]], index: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Returns a table with these columns; one that is empty has them too."""
+    frame = pd.DataFrame([flat(row) for row in facts])
+    return frame.reindex(columns=[index, *columns]).set_index(index)
+
+
+def utility_frame(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> pd.DataFrame:
+    """Returns a row for each AUROC of a run or reference, and for each that was withheld."""
+    rows = [
+        {name: getattr(point, name) for name in _UTILITY[:-1]} | {"note": ""} for point in points
+    ]
+    rows += [
+        {"mode": one.mode, "epsilon": one.epsilon, "seed": one.seed, "kind": RELEASED}
+        | {"note": one.why}
+        for one in withheld
+    ]
+    frame = pd.DataFrame(rows, columns=_UTILITY)
+    return frame.sort_values(["kind", "mode", "epsilon", "seed"], ignore_index=True)
+
+
+def budget_frame(budgets: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """Returns a row for each hospital and each part of its patients."""
+    rows = [
+        {"site": site, "patients": part}
+        | {name: budget[name] for name in ("epsilon_max", "delta")}
+        | dict(shares)
+        | ({} if budget["forecast"] is None else {"fits": budget["forecast"]["fits"]})
+        for site, budget in budgets.items()
+        for part, shares in budget["partitions"].items()
+    ]
+    return pd.DataFrame(rows).set_index(["site", "patients"])
+
+
+def rounds_frame(rounds: Sequence[RoundFacts]) -> pd.DataFrame:
+    """Returns a row for each round that was opened, failed attempts included."""
+    columns = ["round", "attempt", "purpose", "state", "seconds", "sites", "dropped", "remarks"]
+    rows = [
+        {
+            "round": one.number,
+            "attempt": one.attempt + 1,
+            "purpose": one.purpose,
+            "state": one.state,
+            "opened_at": pd.Timestamp(one.opened_at),
+            "seconds": one.seconds,
+            "sites": len(one.survivors),
+            "dropped": ", ".join(one.dropped),
+            "remarks": "; ".join(one.remarks),
+        }
+        for one in rounds
+    ]
+    columns.insert(4, "opened_at")
+    return pd.DataFrame(rows, columns=columns)

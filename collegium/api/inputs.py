@@ -1,0 +1,32 @@
+"""Inputs and answers of the interface: paths as people write them, and what commands print."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from rich.console import Console
+
+#: A path as a text or an object.
+PathLike: TypeAlias = str | os.PathLike[str]
+
+#: Where nobody reads.
+QUIET = Console(file=io.StringIO(), quiet=True)
+_WIDTH = 110
+
+
+def as_path(given: PathLike) -> Path:
+    """Returns a path; ``~`` is the user's home.
+
+    >>> as_path("demo-out")
+    PosixPath('demo-out')
+    """
+    return Path(given).expanduser()
+
+
+def read_aloud(command: Callable[[Console], dict[str, Any]]) -> tuple[dict[str, Any], str]:
+    """Returns what a command found, and the lines that it prints."""
+    lines = io.StringIO()
+    found = command(Console(file=lines, width=_WIDTH, highlight=False, color_system=None))
+    return found, "\n".join(line.rstrip() for line in lines.getvalue().strip("\n").splitlines())

@@ -1,0 +1,313 @@
+"""Run: one run of a folder, as tables, charts, report and model."""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from collegium.api.chart import Chart
+from collegium.api.frames import by_name, flat, rounds_frame, utility_frame
+from collegium.api.inputs import QUIET, PathLike, as_path
+from collegium.api.study import Study
+from collegium.output.summary import export_report
+from compliance.charts import run as charts
+from compliance.facts.dossier import Dossier, run_json
+from compliance.facts.formatting import Form, show
+from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from compliance.reports import sections
+from compliance.reports.document import Block
+from compliance.reports.privacy_report import headlines
+from compliance.reports.renderers import RENDERERS, render_fragment
+from coordinator.database.workspace import Workspace
+from coordinator.views import open_views
+from protocol.errors import FederationError, WorkspaceRefused
+from protocol.study.study import Study as Document
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_HEADLINES = (
+    "state", "failure", "seed", "simulation", "test_noise", "started_at", "ended_at", "seconds",
+    "rounds", "rounds_planned", "auroc", "auroc_released", "accuracy", "accuracy_released",
+    "claim", "model_digest",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run in a folder. Everything is read anew when it is asked for, also while it runs.
+
+    Attributes:
+        out: the folder.
+        id: the run's name.
+
+    Example::
+
+        run = cg.open("demo-out").run()
+        run.summary()
+        run.sites()
+        run.chart()
+    """
+
+    out: Path
+    id: str
+
+    @property
+    def state(self) -> str:
+        """One of running, interrupted, finished, stopped, failed, refused."""
+        return self._dossier().state
+
+    @property
+    def claim(self) -> str:
+        """The privacy claim in one sentence, for people who sign."""
+        return self._dossier().claim
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is to be said of a model that is no use, or whose risks are wrong."""
+        return self._dossier().warnings
+
+    @property
+    def study(self) -> Study:
+        """The study as it was registered; an index file of its split is not kept with it."""
+        return Study(Document.model_validate(self._dossier().study))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All of it, as ``collegium runs show --json`` shows it."""
+        return run_json(self._dossier())
+
+    def summary(self) -> pd.Series:
+        """Returns the run's state, figures, claim and model.
+
+        Returns:
+            A value for each of these names: ``study``, ``mode``, ``epsilon`` (the study's),
+            ``state``, ``auroc`` (exact, a simulation's only), ``auroc_released`` with ``_low``,
+            ``_high`` and ``_note`` (why there is none), ``claim``, and more.
+
+        Raises:
+            WorkspaceRefused: the run or its folder is gone.
+            StoreBroken: the record is damaged.
+
+        Example::
+
+            run.summary()["auroc_released"]
+        """
+        dossier = self._dossier()
+        facts = run_json(dossier)
+        privacy = dossier.study["privacy"]
+        named = {
+            "study": dossier.study_name,
+            "mode": privacy["mode"],
+            "epsilon": None if dossier.test_noise else privacy.get("epsilon"),
+        }
+        return pd.Series(
+            named | flat({name: facts[name] for name in _HEADLINES}), name=self.id, dtype=object
+        )
+
+    def sites(self) -> pd.DataFrame:
+        """Returns each hospital's figures: released ones with their 95 % interval, exact ones.
+
+        Returns:
+            A row for each hospital, indexed by ``site``. ``auroc``, ``accuracy``,
+            ``train_patients`` and ``test_patients`` are exact and a simulation's only;
+            ``accuracy_released`` and the like have ``_low``, ``_high`` and ``_note``.
+
+        Raises:
+            WorkspaceRefused, StoreBroken: as ``summary``.
+
+        Example::
+
+            run.sites()[["accuracy_released", "accuracy_released_low"]]
+        """
+        sites: Mapping[str, dict[str, Any]] = run_json(self._dossier())["sites"]
+        rows = {
+            site: {name: value for name, value in found.items() if name != "second_opinion"}
+            for site, found in sites.items()
+        }
+        return by_name(rows, "site")
+
+    def privacy(self) -> pd.DataFrame:
+        """Returns what each hospital's patients pay, as the hospital signed it.
+
+        Returns:
+            A row for each hospital, indexed by ``site``: ``epsilon``, ``delta``, ``unit``,
+            ``mode``, ``evaluation_epsilon``, what a patient of two hospitals and groups of
+            patients pay, ``budget_epsilon`` for life, and the shares of it that all runs
+            (``budget_share``) and this one (``run_share``) have booked.
+
+        Raises:
+            WorkspaceRefused, StoreBroken: as ``summary``.
+
+        Example::
+
+            run.privacy()["epsilon"].max()
+        """
+        return by_name(run_json(self._dossier())["epsilon"], "site")
+
+    def rounds(self) -> pd.DataFrame:
+        """Returns a row for each round, failed attempts included.
+
+        Returns:
+            Columns ``round`` (from 1), ``attempt``, ``purpose``, ``state``, ``opened_at``,
+            ``seconds``, ``sites`` (how many are in the sum), ``dropped`` and ``remarks``.
+
+        Raises:
+            WorkspaceRefused, StoreBroken: as ``summary``.
+
+        Example::
+
+            run.rounds()["seconds"].sum()
+        """
+        return rounds_frame(self._dossier().rounds)
+
+    def utility(self) -> pd.DataFrame:
+        """Returns utility against privacy over all runs in the folder that ask the same.
+
+        Returns:
+            A row for each AUROC of a finished run or pooled reference: ``mode``, ``epsilon``,
+            ``seed``, ``split``, ``kind`` (exact or released), ``auroc``, and for a released one
+            ``low`` and ``high``, its 95 % interval, or in ``note`` why it was withheld.
+
+        Raises:
+            WorkspaceRefused, StoreBroken: as ``summary``.
+
+        Example::
+
+            run.utility().groupby(["kind", "epsilon"])["auroc"].mean()
+        """
+        return utility_frame(*self._utility())
+
+    def chart(self, of: str = "utility") -> Chart:
+        """Draws the run.
+
+        Args:
+            of: ``utility`` (AUROC against epsilon over all runs that ask the same), ``sites``
+                (accuracy at each hospital), ``privacy`` (each hospital's budget) or ``rounds``.
+
+        Raises:
+            ValueError: there is no such chart.
+            WorkspaceRefused: there is nothing to draw yet.
+
+        Example::
+
+            run.chart("sites")
+        """
+        drawn: dict[str, Callable[[Dossier], Any]] = {
+            "utility": lambda _: charts.utility_against_epsilon(*self._utility()),
+            "sites": lambda dossier: charts.site_metrics(dossier.sites),
+            "privacy": lambda dossier: charts.privacy_spent(dossier.sites),
+            "rounds": lambda dossier: charts.rounds_timeline(dossier.rounds),
+        }
+        if of not in drawn:
+            raise ValueError(f"chart {of!r}: give one of {', '.join(drawn)}")
+        dossier = self._dossier()
+        try:
+            return Chart(drawn[of](dossier))
+        except ValueError as error:
+            raise WorkspaceRefused(
+                f"run {self.id} is {dossier.state}: nothing to draw of its {of} yet"
+            ) from error
+
+    def report(self, to: PathLike, *, form: str | None = None) -> Path:
+        """Writes the compliance officer's report, after holding all records to the signed log.
+
+        Args:
+            to: the file.
+            form: ``html``, ``json`` or ``csv``; by default as the file's name ends.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            WorkspaceRefused: no such form, or the file cannot be written.
+            StoreBroken: the records are not what was logged; the report says so in its head.
+
+        Example::
+
+            run.report("report.html")
+        """
+        path = as_path(to)
+        chosen = path.suffix.removeprefix(".").lower() if form is None else form
+        if chosen not in RENDERERS:
+            forms = ", ".join(RENDERERS)
+            raise WorkspaceRefused(
+                f"{path}: a report is one of {forms}: let the name end so, or give form="
+            )
+        export_report(self.out, self.id, chosen, path, QUIET)
+        return path
+
+    @property
+    def model(self) -> Path:
+        """The final model's file: parameters by name (safetensors), named by their digest.
+
+        Raises:
+            WorkspaceRefused: the run has none yet, or came to none.
+
+        Example::
+
+            from safetensors.numpy import load_file
+            parameters = load_file(run.model)
+        """
+        return self.out / "snapshots" / f"{self._model(self._dossier())}.safetensors"
+
+    def load_model(self) -> "nn.Module":
+        """Returns the final model as a torch module, its parameters held to their digest.
+
+        It maps float32 records of shape (records, width), or (records, 1, *image) for images,
+        encoded as the study's cohort says, to one logit each.
+
+        Raises:
+            WorkspaceRefused: the run has none yet, or came to none.
+            StoreBroken: the file is missing or was changed.
+            MessageRefused: its parameters are not those of the study's network.
+
+        Example::
+
+            model = run.load_model()
+            risk = torch.sigmoid(model(records))
+        """
+        from pipelines.networks.networks import build, load_parameters
+
+        dossier = self._dossier()
+        study = Document.model_validate(dossier.study)
+        module = build(study.task, study.cohort, study.seeds.model)
+        load_parameters(module, Workspace(self.out).read_snapshot(self._model(dossier)))
+        return module.eval()
+
+    def __repr__(self) -> str:
+        try:
+            dossier = self._dossier()
+        except FederationError as error:
+            return f"Run {self.id} in {self.out}: {error}"
+        auroc = dossier.auroc_released
+        figure = "" if auroc is None else f", AUROC released: {show(auroc, Form.RATIO)}"
+        rounds = f"{dossier.rounds_trained} of {dossier.rounds_planned} rounds"
+        return f"Run {self.id} of {dossier.study_name}: {dossier.state}, {rounds}{figure}"
+
+    def _repr_html_(self) -> str | None:
+        try:
+            dossier, (points, withheld) = self._dossier(), self._utility()
+        except FederationError:
+            return None  # its plain text says why
+        blocks: list[Block] = [headlines(dossier)]
+        if dossier.sites:
+            blocks.append(sections.sites_table(dossier))
+        blocks += sections.utility_section(points, withheld).blocks if points else ()
+        return render_fragment(sections.banner(dossier), blocks, title=dossier.study_title)
+
+    def _dossier(self) -> Dossier:
+        with closing(open_views(self.out)) as views:
+            return views.dossier(self.id)
+
+    def _utility(self) -> tuple[tuple[UtilityPoint, ...], tuple[Withheld, ...]]:
+        with closing(open_views(self.out)) as views:
+            return views.utility(self.id), views.withheld(self.id)
+
+    def _model(self, dossier: Dossier) -> str:
+        if dossier.model_digest is None:
+            raise WorkspaceRefused(f"run {self.id} is {dossier.state}: it has no final model")
+        return dossier.model_digest

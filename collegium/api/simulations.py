@@ -1,0 +1,257 @@
+"""Simulations and sweeps, as the commands of these names run them."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from collegium.api.chart import Chart
+from collegium.api.folder import Folder
+from collegium.api.inputs import PathLike, as_path
+from collegium.api.run import Run
+from collegium.api.study import Study, records_of, study_of
+from collegium.output.notebook_progress import watch_for
+from collegium.simulation.consortium import Settings, usual_processes
+from collegium.simulation.simulate import simulate_study
+from collegium.simulation.sweep import (
+    Grid,
+    parse_epsilons,
+    parse_modes,
+    parse_seeds,
+    sweep_studies,
+)
+from compliance.facts.comparison import comparison_json
+from compliance.reports import sections
+from compliance.reports.document import Block, Paragraph
+from compliance.reports.renderers import render_fragment
+from coordinator.views import open_views
+from protocol.errors import StudyRefused
+
+
+def simulate(
+    study: Study | PathLike,
+    *,
+    out: PathLike,
+    data: PathLike | None = None,
+    budget: float | None = None,
+    test_noise: bool = False,
+    workers: int = 1,
+    processes: int | None = None,
+    progress: bool | None = None,
+) -> Run:
+    """Runs a study with every hospital simulated on this machine.
+
+    Stopping the cell stops the run; what was finished is kept, and the run says ``stopped``.
+
+    Args:
+        study: a study, or the path of its document.
+        out: the folder for the run: new, or one with earlier simulations. There the same patients
+            pay for every run, and runs that ask the same stand in one chart.
+        data: the folder that holds the records the study names; bundled records need none.
+        budget: each hospital's budget for life (epsilon); 10, or what the study needs, by default.
+        test_noise: repeatable noise, for tests: no privacy is claimed.
+        workers: processes that compute gradients in each hospital.
+        processes: processes that hold the hospitals; by default one a core.
+        progress: whether to show it; by default in a notebook and in a terminal.
+
+    Returns:
+        The run.
+
+    Raises:
+        StudyRefused: the study cannot be read, or cannot keep what it promises.
+        CohortRefused: records are missing or do not fit the contract.
+        WorkspaceRefused: the folder holds something else, or another process is at work in it.
+        BudgetSpent: the patients' budget does not suffice.
+        QuorumLost: the run failed on its way.
+
+    Example::
+
+        run = cg.simulate("study.yaml", data="records", out="first-out")
+    """
+    chosen = study_of(study)
+    settings = Settings(
+        data=records_of(chosen, data),
+        budget=budget,
+        test_noise=test_noise,
+        workers=workers,
+        processes=usual_processes() if processes is None else processes,
+    )
+    folder = as_path(out)
+    with _for_this_user_alone():
+        run = simulate_study(chosen.document, chosen.folder, folder, settings, watch_for(progress))
+    return Run(folder, run["run_id"])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The runs of a sweep, compared.
+
+    Attributes:
+        out: the folder.
+        run_ids: the names of its runs, in the order of modes, epsilons and seeds.
+
+    Example::
+
+        swept = cg.sweep("study.yaml", out="sweep-out", epsilon=[0.5, 2, None], seeds=range(1, 4))
+        swept.summary()
+        swept.chart()
+    """
+
+    out: Path
+    run_ids: tuple[str, ...]
+    note: str = ""
+
+    def runs(self) -> pd.DataFrame:
+        """Returns the sweep's runs, in its order; columns as ``Folder.runs``.
+
+        Example::
+
+            swept.runs()[["epsilon", "seed", "auroc"]]
+        """
+        return Folder(self.out).runs().loc[list(self.run_ids)]
+
+    def summary(self) -> pd.DataFrame:
+        """Returns the mean AUROC of each mode at each epsilon, over seeds or splits.
+
+        It is over all runs in the folder that ask the same, as the chart is.
+
+        Returns:
+            A row for each mode and epsilon (missing: without privacy): ``mean``, ``low`` and
+            ``high``, its 95 % interval over ``count`` repetitions (missing for fewer than three),
+            ``over`` (seeds or splits), how many runs were ``withheld``, and how many are
+            ``next_to_chance``. Exact figures where there are any, else released ones.
+
+        Example::
+
+            swept.summary()[["mode", "epsilon", "mean"]]
+        """
+        with closing(open_views(self.out)) as views:
+            last = self.run_ids[-1]
+            levels = comparison_json(views.utility(last), views.withheld(last))["levels"]
+        rows = [
+            {
+                "mode": level["mode"],
+                "epsilon": level["epsilon"],
+                "mean": level["auroc"]["mean"],
+                "low": (level["auroc"]["interval"] or [None])[0],
+                "high": (level["auroc"]["interval"] or [None])[-1],
+                "count": level["auroc"]["count"],
+                "over": level["auroc"]["over"],
+                "withheld": level["withheld"],
+                "next_to_chance": level["next_to_chance"],
+            }
+            for level in levels
+        ]
+        return pd.DataFrame(rows)
+
+    def utility(self) -> pd.DataFrame:
+        """Returns utility against privacy, a row for each AUROC; columns as ``Run.utility``.
+
+        Example::
+
+            swept.utility().query("kind == 'released'")
+        """
+        return self._last.utility()
+
+    def chart(self) -> Chart:
+        """Draws utility against privacy over all runs in the folder that ask the same.
+
+        Raises:
+            WorkspaceRefused: no run has an AUROC.
+
+        Example::
+
+            swept.chart().save("utility.svg")
+        """
+        return self._last.chart()
+
+    @property
+    def _last(self) -> Run:
+        return Run(self.out, self.run_ids[-1])
+
+    def __repr__(self) -> str:
+        table = self.summary()
+        return f"Sweep of {len(self.run_ids)} runs in {self.out}\n{table.to_string(index=False)}"
+
+    def _repr_html_(self) -> str:
+        with closing(open_views(self.out)) as views:
+            last = self.run_ids[-1]
+            blocks: list[Block] = [
+                *sections.utility_section(views.utility(last), views.withheld(last)).blocks
+            ]
+        if self.note:
+            blocks.append(Paragraph(text=self.note))
+        return render_fragment((), blocks, title=f"Sweep of {len(self.run_ids)} runs")
+
+
+def sweep(
+    studies: Study | PathLike | Sequence[Study | PathLike],
+    *,
+    out: PathLike,
+    epsilon: float | None | Sequence[float | None],
+    seeds: int | Sequence[int] = 1,
+    modes: Sequence[str] = (),
+    splits: bool = False,
+    data: PathLike | None = None,
+    budget: float | None = None,
+    progress: bool | None = None,
+) -> Sweep:
+    """Compares epsilons, seeds and modes of privacy: utility against privacy.
+
+    Args:
+        studies: one study, or one for each mode; paths of documents will do.
+        out: the folder, new or with earlier simulations.
+        epsilon: one or several; None trains without privacy.
+        seeds: one or several seeds of the model.
+        modes: ``local``, ``distributed``, ``pooled`` (all records in one place, simulation only);
+            by default each study's own.
+        splits: each seed splits the patients anew, so that intervals contain the variance of the
+            split. Every run is then charged to every patient in full.
+        data: the folder that holds the records; bundled records need none.
+        budget: each hospital's budget for life; by default what the whole sweep needs.
+        progress: whether to show it; by default in a notebook and in a terminal.
+
+    Returns:
+        The sweep.
+
+    Raises:
+        StudyRefused: studies that cannot be compared, or an epsilon, seed or mode that makes no
+            sense.
+        CohortRefused, WorkspaceRefused, BudgetSpent, QuorumLost: as ``simulate``.
+
+    Example::
+
+        cg.sweep(study, out="sweep-out", epsilon=[0.5, 1, 2, None], seeds=range(1, 4)).chart()
+    """
+    given = [studies] if isinstance(studies, Study | str | os.PathLike) else list(studies)
+    chosen = [study_of(one) for one in given]
+    if not chosen:
+        raise StudyRefused("studies: name at least one study")
+    epsilons = [epsilon] if epsilon is None or isinstance(epsilon, int | float) else [*epsilon]
+    named = [modes] if isinstance(modes, str) else [*modes]
+    grid = Grid(
+        epsilons=parse_epsilons(
+            ",".join("none" if one is None else repr(float(one)) for one in epsilons)
+        ),
+        seeds=parse_seeds(",".join(map(str, [seeds] if isinstance(seeds, int) else [*seeds]))),
+        modes=parse_modes(",".join(named)) if named else (),
+        splits=splits,
+    )
+    settings = Settings(data=records_of(chosen[0], data), budget=budget)
+    folder, documents = as_path(out), [(one.document, one.folder) for one in chosen]
+    with _for_this_user_alone():
+        run_ids = sweep_studies(documents, folder, grid, settings, watch_for(progress))
+    return Sweep(folder, tuple(run_ids), grid.warning)
+
+
+@contextmanager
+def _for_this_user_alone() -> Iterator[None]:
+    """Lets what is written meanwhile be read by its own user alone, as the command does."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
