@@ -18,7 +18,7 @@ from compliance.facts.formatting import Form
 from compliance.reports.document import Column, Table
 from compliance.reports.renderers import render_fragment
 from coordinator.database.workspace import Workspace
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from protocol.counted import counted
 from protocol.errors import FederationError, WorkspaceRefused
 from silos.config.folder import is_hospital

@@ -22,7 +22,7 @@ from compliance.reports.document import Block
 from compliance.reports.privacy_report import headlines
 from compliance.reports.renderers import RENDERERS, render_fragment
 from coordinator.database.workspace import Workspace
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from protocol.errors import FederationError, WorkspaceRefused
 from protocol.study.study import Study as Document
 

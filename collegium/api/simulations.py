@@ -27,7 +27,7 @@ from compliance.facts.comparison import comparison_json
 from compliance.reports import sections
 from compliance.reports.document import Block, Paragraph
 from compliance.reports.renderers import render_fragment
-from coordinator.views import open_views
+from coordinator.views.views import open_views
 from protocol.errors import StudyRefused
 
 
