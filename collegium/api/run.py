@@ -21,6 +21,7 @@ from compliance.reports import sections
 from compliance.reports.document import Block
 from compliance.reports.privacy_report import headlines
 from compliance.reports.renderers import RENDERERS, render_fragment
+from compliance.reports.run_tables import sites_table
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
 from protocol.errors import FederationError, WorkspaceRefused
@@ -295,7 +296,7 @@ class Run:
             return None  # its plain text says why
         blocks: list[Block] = [headlines(dossier)]
         if dossier.sites:
-            blocks.append(sections.sites_table(dossier))
+            blocks.append(sites_table(dossier))
         blocks += sections.utility_section(points, withheld).blocks if points else ()
         return render_fragment(sections.banner(dossier), blocks, title=dossier.study_title)
 
