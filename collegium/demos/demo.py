@@ -1,4 +1,4 @@
-"""The demo: a bundled study in full at one epsilon, then at several epsilons and seeds."""
+"""The demo: a bundled study in full at one epsilon, then at several, twice at each."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from collegium.simulation.consortium import DEFAULT_BUDGET, Settings, consortium
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.records import dealt_records
 from collegium.simulation.runs import run_study
-from collegium.simulation.sweep import Grid, plan_jobs, run_all
+from collegium.simulation.sweep import Grid, Job, plan_jobs, run_all
 from collegium.studies.bundled import BundledStudy
 from compliance.governance.study_store import index_beside
 from coordinator.database.workspace import Workspace
@@ -21,8 +21,7 @@ from protocol.study.study import Study
 
 #: Of the run that is shown in full.
 EPSILON = 2.0
-EPSILONS = (0.1, 0.5, 1.0, 2.0)
-SEEDS = (1, 2)
+EPSILONS = (0.1, 0.5, 1.0, EPSILON)
 
 
 def demo_study(bundled: BundledStudy) -> Study:
@@ -30,10 +29,17 @@ def demo_study(bundled: BundledStudy) -> Study:
     return bundled.study.with_epsilon(EPSILON)
 
 
+def other_runs(study: Study) -> list[Job]:
+    """Returns the runs that make each epsilon be trained twice, the one shown in full included."""
+    first = study.seeds.model
+    grid = Grid(epsilons=EPSILONS, seeds=(first, first + 1))
+    return [job for job in plan_jobs([study], grid) if job.study != study]
+
+
 def run_demo(bundled: BundledStudy, out: Path, console: Console) -> dict[str, Any]:
     """Runs the demo in a new folder; an earlier demo's folder gives way to a numbered one."""
     study, index = demo_study(bundled), index_beside(bundled.study, bundled.document.parent)
-    sweep = plan_jobs([study], Grid(epsilons=EPSILONS, seeds=SEEDS))
+    sweep = other_runs(study)
     workspace = _fresh(out)
     introduce(bundled, console)
     settings = Settings(
