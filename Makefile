@@ -13,7 +13,7 @@ STAMP  := $(VENV)/.installed-$(shell cat *.lock pyproject.toml | sha256sum | cut
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo test test-pg postgres check bench gpu-check soak fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo test test-pg postgres check wheel bench gpu-check soak fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
@@ -21,6 +21,7 @@ help:
 	@echo "make test       every test but the longest forms, which make chaos runs"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
 	@echo "make check      ruff, mypy --strict, import directions"
+	@echo "make wheel      dist/collegium-*.whl; what its extras are for: docs/operations.md"
 	@echo "make dashboard  open the dashboard on what the demo left in $(OUT)/"
 	@echo "make bench      speed, as ratios against a floor measured in the same run"
 	@echo "make gpu-check  gradients and training on a GPU, beside the processor's; skips without one"
@@ -69,6 +70,13 @@ check: $(STAMP)
 	@$(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports
 
+# Without what an earlier build left: setuptools would pack files that are gone.
+wheel: $(STAMP)
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
 bench: $(STAMP)
 	@$(BIN)/python -m tests.bench --out bench-out
 
@@ -112,7 +120,8 @@ schema: $(STAMP)
 	@$(BIN)/collegium study schema > docs/study.schema.json
 	@$(BIN)/collegium silo schema > docs/site.schema.json
 
-# Needs uv; pip installs, uv only writes. Where the index of CPU builds cannot be reached, a folder
+# Needs uv; pip installs, uv only writes. requirements.lock has all that is used and tested here,
+# examples/consortium/silo.lock and coordinator.lock what those machines need of it. Where the index of CPU builds cannot be reached, a folder
 # that holds one will do, and its hash is all that torch-cpu.lock then has:
 #   make lock UV=uv CPU_BUILDS="--find-links folder"
 UV         ?= $(BIN)/uv
@@ -126,6 +135,11 @@ lock:
 	echo "torch==$(TORCH_VERSION)" > .locks/cuda.in && \
 	$(UV) $(COMPILE) pyproject.toml --all-extras --no-emit-package torch $(CPU_BUILDS) \
 	  -c .locks/cpu.in -o requirements.lock && \
+	echo "setuptools" > .locks/build.in && \
+	for extra in silo coordinator; do \
+	  $(UV) $(COMPILE) pyproject.toml .locks/build.in --extra $$extra --extra postgres \
+	    --no-emit-package torch $(CPU_BUILDS) -c .locks/cpu.in -c requirements.lock \
+	    -o examples/consortium/$$extra.lock || exit 1; done && \
 	$(UV) $(COMPILE) .locks/cuda.in --universal -c requirements.lock -o .locks/cuda.lock && \
 	$(UV) $(COMPILE) .locks/cpu.in $(CPU_BUILDS) -c requirements.lock -o .locks/cpu.lock && \
 	{ echo "# torch as PyPI has it: for CUDA on Linux, for the processor elsewhere."; \

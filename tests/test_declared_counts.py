@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from collegium.cli.main import main
-from collegium.simulation.consortium import simulated_split_key
+from collegium.simulation.settings import simulated_split_key
 from collegium.studies.preflight import check_records
 from compliance.ledger.privacy_plan import PrivacyPlan
 from pipelines.records import Records

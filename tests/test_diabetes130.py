@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from collegium.simulation.consortium import simulated_split_key
+from collegium.simulation.settings import simulated_split_key
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from pipelines.cohort.loading import Records, load_cohort

@@ -1,20 +1,16 @@
 """What people who run a consortium copy: units, containers, site files, alerts, commands."""
 
 import configparser
-import importlib.metadata
 import json
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from collegium.cli.main import app
@@ -22,6 +18,7 @@ from coordinator.http.metrics import Metrics
 from protocol.study.study_file import read_study_file
 from silos.config.policy import refusals
 from silos.config.site_file import read_site_file
+from tests.installed_wheel import PROJECT, needed
 
 ROOT = Path(__file__).parent.parent
 HERE = ROOT / "examples" / "consortium"
@@ -186,18 +183,22 @@ def test_an_image_starts_a_command_that_exists_as_nobody_special(name: str) -> N
 
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_an_image_takes_every_package_of_ours_and_checks_what_it_fetches(name: str) -> None:
-    copied = [words.split()[0] for what, words in instructions(name) if what == "COPY"]
+    copied = [
+        word for what, words in instructions(name) if what == "COPY" for word in words.split()
+    ]
     text = (ROOT / "pyproject.toml").read_text()
     packages = set(
         re.findall(r'"([a-z]+)(?:[.a-z]*)"', text.split("packages = [")[1].split("]")[0])
     )
-    assert packages <= set(copied)
+    licences = {file for file in PROJECT["license-files"] if "/" not in file}
+    assert packages | licences | {"pyproject.toml", PROJECT["readme"]} <= set(copied)
     installs = [words for what, words in instructions(name) if what == "RUN" and "pip" in words]
     assert any("--require-hashes" in words for words in installs)
 
 
 INSTALLERS = ("Makefile", *(f"examples/consortium/{name}" for name in (*CONTAINERS, "README.md")))
 LOCKS = ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
+MACHINES = ("silo", "coordinator")
 
 
 @pytest.mark.parametrize("name", INSTALLERS)
@@ -219,7 +220,7 @@ def locked(name: str) -> dict[str, tuple[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("name", LOCKS)
+@pytest.mark.parametrize("name", [*LOCKS, *(f"{HERE}/{machine}.lock" for machine in MACHINES)])
 def test_every_package_of_a_lock_has_a_hash(name: str) -> None:
     assert [package for package, (_, hashes) in locked(name).items() if not hashes] == []
 
@@ -238,87 +239,21 @@ def test_the_health_of_the_coordinators_image_is_a_command_that_exists() -> None
     assert unknown(words) is None
 
 
-def coordinator_packages() -> set[str]:
-    lines = (HERE / "coordinator-packages.txt").read_text().splitlines()
-    return {line for line in lines if not line.startswith("#")}
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_machines_lock_has_what_its_extra_needs_in_the_versions_that_are_tested(
+    machine: str,
+) -> None:
+    own, all_ = locked(f"{HERE}/{machine}.lock"), locked("requirements.lock")
+    assert own.keys() | {"torch"} == needed(machine, "postgres") | {"setuptools", "torch"}
+    assert [name for name in own if own[name][0] != all_[name][0]] == []
 
 
-def test_the_coordinator_needs_no_package_that_could_train() -> None:
-    assert not coordinator_packages() & {
-        "torch",
-        "ray",
-        "monai",
-        "opacus",
-        "pandas",
-        "scikit-learn",
-    }
-
-
-def test_the_coordinators_packages_need_nothing_that_is_not_among_them() -> None:
-    packages = coordinator_packages()
-    for name in packages:
-        for line in importlib.metadata.requires(name) or []:
-            needed = Requirement(line)
-            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
-                assert canonicalize_name(needed.name) in packages, f"{name} needs {needed.name}"
-
-
-WITHOUT_OTHERS = """
-import importlib, importlib.metadata, sys
-from packaging.utils import canonicalize_name
-here = {"collegium", *sys.argv[1:]}
-owners = importlib.metadata.packages_distributions()
-class NotInstalled:
-    def find_spec(self, name, path=None, target=None):
-        found = owners.get(name.split(".")[0], ["collegium"])
-        if not here & {canonicalize_name(owner) for owner in found}:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, NotInstalled())
-for name in (
-    "coordinator.runs.service", "coordinator.runs.admin_socket",
-    "collegium.cli.coordinator_service",
-    "coordinator.rounds.training",
-    "coordinator.audit.recompute", "compliance.charts.run", "compliance.reports.renderers",
-    "collegium.cli.main", "collegium.studies.registration", "collegium.output.summary",
-    "collegium.verification.verify",
-):
-    importlib.import_module(name)
-print("all there")
-"""
-
-
-def test_all_that_the_coordinators_people_use_works_with_these_packages_alone() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_OTHERS, *coordinator_packages()],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert done.stdout == "all there\n", done.stderr
-
-
-def test_without_one_of_them_it_does_not() -> None:
-    fewer = coordinator_packages() - {"starlette"}
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT_OTHERS, *fewer],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert "No module named 'starlette" in done.stderr
-
-
-@pytest.mark.skipif(shutil.which("awk") is None, reason="needs awk")
-def test_the_coordinators_image_installs_exactly_these_with_their_hashes() -> None:
-    run = next(words for what, words in instructions(CONTAINERS[0]) if "awk" in words)
-    (program,) = re.findall(r"awk '(.*?)'", run)
-    files = [HERE / "coordinator-packages.txt", ROOT / "requirements.lock"]
-    done = subprocess.run(["awk", program, *files], capture_output=True, text=True, check=True)
-    names = re.findall(r"^([a-z0-9.-]+)(?:\[.*\])?==", done.stdout, re.MULTILINE)
-    assert sorted(canonicalize_name(name) for name in names) == sorted(coordinator_packages())
-    assert done.stdout.count("--hash=sha256:") >= len(names)
+def test_an_image_installs_the_lock_of_its_machine_alone() -> None:
+    for machine, name in zip(("coordinator", "silo"), CONTAINERS, strict=True):
+        copied = [words for what, words in instructions(name) if what == "COPY"]
+        text = (HERE / name).read_text()
+        assert any(f"examples/consortium/{machine}.lock" in words for words in copied)
+        assert f"-r {machine}.lock" in text and "requirements.lock" not in text
 
 
 def test_the_three_hospitals_policies_allow_the_study_and_differ() -> None:

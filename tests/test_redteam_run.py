@@ -16,7 +16,7 @@ from collegium.redteam import run as redteam_run
 from collegium.redteam.findings import Findings
 from collegium.redteam.harness import AttackRandomness
 from collegium.redteam.run import Places, red_team_run
-from collegium.simulation.consortium import simulated_split_key
+from collegium.simulation.settings import simulated_split_key
 from compliance.audit_log import NewEntry
 from compliance.empirical_audit.checks import check_masks
 from coordinator.audit.verification import verify_records

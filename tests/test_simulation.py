@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from collegium.output.progress import Silent
-from collegium.simulation.consortium import Consortium, Settings, consortium
+from collegium.simulation.consortium import Consortium, consortium
 from collegium.simulation.runs import run_study
+from collegium.simulation.settings import Settings
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
@@ -220,7 +221,7 @@ def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None
 import sys
 from pathlib import Path
 from collegium.output.progress import unwatched
-from collegium.simulation.consortium import Settings
+from collegium.simulation.settings import Settings
 from collegium.simulation.simulate import simulate_study
 from tests.studies import small_study
 home = Path(sys.argv[1])

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from collegium.output.progress import unwatched
-from collegium.simulation.consortium import Settings
 from collegium.simulation.pricing import budget_for
+from collegium.simulation.settings import Settings
 from collegium.simulation.sweep import (
     Grid,
     parse_modes,

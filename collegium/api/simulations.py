@@ -14,7 +14,7 @@ from collegium.api.inputs import PathLike, as_path
 from collegium.api.run import Run
 from collegium.api.study import Study, records_of, study_of
 from collegium.output.notebook_progress import watch_for
-from collegium.simulation.consortium import Settings, usual_processes
+from collegium.simulation.settings import Settings, usual_processes
 from collegium.simulation.simulate import simulate_study
 from collegium.simulation.sweep import (
     Grid,

@@ -21,6 +21,7 @@ import typer
 from collegium.cli.coordinator import app as coordinator_app
 from collegium.cli.coordinator_service import app as service_app
 from collegium.cli.silo.hospital import app as silo_app
+from collegium.extras import needs
 from collegium.output.console import answers, console, emit
 from protocol.errors import FederationError, QuorumLost
 from silos.config.folder import is_hospital
@@ -132,6 +133,7 @@ def _root(
 
 
 @app.command()
+@needs("silo")
 def demo(
     out: Out = Path("demo-out"),
     data: Annotated[
@@ -153,6 +155,7 @@ def demo(
 
 
 @app.command()
+@needs("silo")
 def simulate(
     study: StudyFile,
     out: Out,
@@ -185,7 +188,7 @@ def simulate(
     """Runs a study with every hospital simulated on this machine."""
     from collegium.output.progress import on_screen
     from collegium.output.summary import summarise
-    from collegium.simulation.consortium import Settings, usual_processes
+    from collegium.simulation.settings import Settings, usual_processes
     from collegium.simulation.simulate import simulate_study
     from coordinator.database.workspace import Workspace
 
@@ -206,6 +209,7 @@ def simulate(
 
 
 @app.command("network-demo")
+@needs("silo", "coordinator")
 def network_demo(
     out: Out,
     study: Annotated[
@@ -239,6 +243,7 @@ def network_demo(
 
 
 @app.command()
+@needs("silo")
 def sweep(
     studies: Annotated[
         list[Path],
@@ -270,7 +275,7 @@ def sweep(
     """Compares epsilons, seeds and modes: utility against privacy."""
     from collegium.output.progress import on_screen
     from collegium.output.summary import show_sweep
-    from collegium.simulation.consortium import Settings
+    from collegium.simulation.settings import Settings
     from collegium.simulation.sweep import (
         Grid,
         parse_epsilons,
@@ -298,6 +303,7 @@ def sweep(
 
 
 @app.command()
+@needs("silo")
 def redteam(
     target: Annotated[
         str,
@@ -634,6 +640,7 @@ def silo_budget(
 
 
 @app.command()
+@needs("dashboard")
 def dashboard(
     out: Out, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501
 ) -> None:
@@ -641,6 +648,20 @@ def dashboard(
     from collegium.output.summary import open_dashboard
 
     open_dashboard(out, port, console())
+
+
+def _all_need(extra: str, group: typer.Typer) -> None:
+    """Has every command of a group, and of the groups in it, refuse where the extra is missing."""
+    for command in group.registered_commands:
+        if command.callback is not None:
+            command.callback = needs(extra)(command.callback)
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _all_need(extra, inner.typer_instance)
+
+
+_all_need("silo", silo_app)
+_all_need("coordinator", coordinator_app)
 
 
 @contextmanager

@@ -295,17 +295,11 @@ def open_dashboard(out: Path, port: int, console: Console) -> None:
     """Serves the dashboard on this machine until it is stopped.
 
     Raises:
-        WorkspaceRefused: there is no run in the folder, or Streamlit is not installed.
+        WorkspaceRefused: there is no run in the folder, or the port is taken.
     """
     Workspace.open(out)
-    try:
-        import streamlit  # noqa: F401
+    import dashboard.app as page
 
-        import dashboard.app as page
-    except ModuleNotFoundError as error:
-        raise WorkspaceRefused(
-            f"{error.name} is not installed: pip install 'collegium[dashboard]'"
-        ) from error
     _require_free(port)
     console.print(f"the dashboard: http://127.0.0.1:{port}  (Ctrl-C ends it)")
     command = [

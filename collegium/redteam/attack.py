@@ -21,8 +21,8 @@ from collegium.redteam.findings import Findings, Target
 from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.noise import conformance, one_run_audits
 from collegium.redteam.records import Parts, inversion, membership, membership_of
-from collegium.simulation.consortium import Settings
 from collegium.simulation.records import read_hospitals
+from collegium.simulation.settings import Settings
 from compliance.governance.study_store import index_beside
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study

@@ -23,8 +23,8 @@ from collegium.redteam.attack import red_team
 from collegium.redteam.findings import Findings, PastRun, Target
 from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.records import Parts
-from collegium.simulation.consortium import Settings
 from collegium.simulation.records import read_hospitals
+from collegium.simulation.settings import Settings
 from compliance.audit_log import NewEntry
 from compliance.empirical_audit.checks import check_masks, check_price
 from compliance.governance.study_store import index_beside

@@ -1,92 +1,26 @@
 """The simulated consortium: a local Ray, one actor per hospital, and what they have in common."""
 
-import math
 import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from collegium.simulation.settings import DEFAULT_BUDGET, DEFAULT_DELTA, Settings
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from protocol.counted import counted
-from protocol.encoding import digest
-from protocol.errors import (
-    CohortRefused,
-    WorkspaceRefused,
-    named,
-)
+from protocol.errors import named
 from protocol.identity.roster import CoordinatorIdentity, Member, Roster
 from protocol.identity.timestamps import NEVER
 from protocol.study.privacy import PatientPrivacy
-from protocol.study.study import BUNDLED, Study
+from protocol.study.study import Study
 from silos.actor import Seat, seats_of
 from silos.isolation.remote_error import Refused
 from silos.training.ray_runtime import own_ray, ray
-
-#: A simulated hospital's life-long epsilon, and its delta where a study declares none.
-DEFAULT_BUDGET = 10.0
-DEFAULT_DELTA = 1e-5
-MAX_WORKERS = 64
-#: Of the processes that hold hospitals: one takes 0.4 GB before it holds any record.
-MAX_PROCESSES = 12
-
-
-def usual_processes() -> int:
-    """Returns how many processes hold hospitals unless a person says otherwise: one for a core."""
-    return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What a simulation is told beside the study; nothing here changes a result.
-
-    ``workers`` is how many processes compute gradients inside each hospital,
-    ``processes`` how many hold hospitals: beyond that, several share one. By
-    default there is one for each core, for each takes seconds to import torch and Opacus.
-
-    Raises:
-        WorkspaceRefused: the budget is not a number above zero, or too many workers.
-    """
-
-    data: Path | None = None
-    budget: float | None = None
-    test_noise: bool = False
-    workers: int = 1
-    processes: int = field(default_factory=usual_processes)
-
-    def __post_init__(self) -> None:
-        if self.budget is not None and not 0 < self.budget < math.inf:
-            raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
-        if not 1 <= self.workers <= MAX_WORKERS:
-            raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MAX_WORKERS}")
-        if not 1 <= self.processes <= MAX_WORKERS:
-            raise WorkspaceRefused(f"--processes {self.processes}: give 1 to {MAX_WORKERS}")
-
-    def require_sources(self, study: Study) -> None:
-        """Refuses at once what would otherwise be found only when the hospitals have started.
-
-        Raises:
-            CohortRefused: ``--data`` or a file in it is missing, or a site names no file.
-        """
-        nameless = [site.name for site in study.sites if site.records is None]
-        if study.deal is None and nameless:
-            raise CohortRefused(
-                f"site {nameless[0]}: the study names no file for its records: write sites: - "
-                f"{{name: {nameless[0]}, records: {nameless[0]}.csv, ...}}"
-            )
-        named = [study.deal.records] if study.deal else [site.records for site in study.sites]
-        files = [name for name in named if name is not None and name != BUNDLED]
-        if files and self.data is None:
-            raise CohortRefused(f"--data is missing: name the folder that holds {files[0]}")
-        for name in files:
-            if self.data is not None and not (self.data / name).is_file():
-                if self.data.is_file():
-                    raise CohortRefused(f"--data {self.data} is a file: name the folder it is in")
-                raise CohortRefused(f"--data {self.data} holds no file {name}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,12 +77,6 @@ def consortium(
             data=settings.data.resolve() if settings.data else None,
             test_noise=settings.test_noise,
         )
-
-
-def simulated_split_key(study: Study, site: str) -> bytes:
-    """Returns what stands for a hospital's own secret key: it follows the public split seed."""
-    secret = f"split/{study.seeds.split}/{site}".encode()
-    return bytes.fromhex(digest(secret))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from collegium.simulation.consortium import DEFAULT_BUDGET
+from collegium.simulation.settings import DEFAULT_BUDGET
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from protocol.study.study import Study

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from collegium.simulation.consortium import simulated_split_key
+from collegium.simulation.settings import simulated_split_key
 from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
 from pipelines.cohort.partitioning import deal
 from pipelines.cohort.plausibility import require_plausible

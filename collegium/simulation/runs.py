@@ -7,8 +7,9 @@ import os
 from dataclasses import replace
 
 from collegium.output.progress import Silent
-from collegium.simulation.consortium import Consortium, simulated_split_key, told
+from collegium.simulation.consortium import Consortium, told
 from collegium.simulation.exact import exact_figures
+from collegium.simulation.settings import simulated_split_key
 from coordinator.database.own_statements import statements_of
 from coordinator.database.round_archive import RoundShelf
 from coordinator.database.store import Store

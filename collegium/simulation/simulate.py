@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from collegium.output.progress import Watch
-from collegium.simulation.consortium import Settings, consortium
+from collegium.simulation.consortium import consortium
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_study
+from collegium.simulation.settings import Settings
 from compliance.governance.study_store import index_beside
 from coordinator.database.round_archive import RoundShelf
 from coordinator.database.store import Store

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from collegium.output.progress import Watch, Watching
-from collegium.simulation.consortium import Consortium, Settings, consortium
+from collegium.simulation.consortium import Consortium, consortium
 from collegium.simulation.pooled_baseline import PooledTrainer
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_task
+from collegium.simulation.settings import Settings
 from collegium.simulation.simulate import simulation_folder
 from compliance.facts.privacy_utility import DISTRIBUTED, LOCAL, MODES, NONE, POOLED
 from compliance.governance.study_store import index_beside

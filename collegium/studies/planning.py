@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from collegium.extras import require_extra
 from collegium.studies.forecast import evaluation_words, forecast_for
 from collegium.studies.question import PlanOptions, question_of, question_without_study
 from compliance.facts.formatting import Form, show
@@ -95,6 +96,7 @@ def _sizes(study: Study) -> tuple[float, int]:
     """Returns a logit's gradient norm and the parameters' number; builds no linear network."""
     if study.task.is_linear and isinstance(study.cohort, TableCohort):
         return math.sqrt(study.cohort.width + 1), study.cohort.width + 1
+    require_extra("silo")
     from pipelines.gradients.logit_norm import gradient_norm
     from pipelines.networks.networks import build, parameters_of
 

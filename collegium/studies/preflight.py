@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from collegium.simulation.consortium import DEFAULT_BUDGET, Settings
 from collegium.simulation.records import simulated_parts, site_readers
+from collegium.simulation.settings import DEFAULT_BUDGET, Settings
 from collegium.studies.forecast import forecast_words, study_forecast
 from collegium.studies.planning import forecast_plans
 from compliance.facts.formatting import Form, show

@@ -19,7 +19,8 @@ from dp_accounting.dp_event import MixtureOfGaussiansDpEvent
 from dp_accounting.pld import PLDAccountant
 from scipy.stats import binom
 
-from collegium.simulation.consortium import simulated_split_key
+from collegium.simulation.settings import simulated_split_key
+from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from pipelines.cohort.loading import Records, load_cohort
 from pipelines.cohort.partitioning import deal
@@ -27,7 +28,6 @@ from pipelines.cohort.splits import split
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from compliance.ledger.privacy_plan import PrivacyPlan
 
 
 @dataclass(frozen=True, kw_only=True)

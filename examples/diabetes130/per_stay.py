@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
-from collegium.simulation.consortium import simulated_split_key
+from collegium.simulation.settings import simulated_split_key
 from pipelines.cohort.loading import load_cohort
 from pipelines.cohort.partitioning import deal
-from pipelines.gradients.clipping import scores
-from pipelines.evaluation.metrics import auroc
-from pipelines.networks.networks import build, load_parameters
 from pipelines.cohort.splits import split
+from pipelines.evaluation.metrics import auroc
+from pipelines.gradients.clipping import scores
+from pipelines.networks.networks import build, load_parameters
 from protocol.study.study_file import read_study
 
 

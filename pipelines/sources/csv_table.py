@@ -180,8 +180,17 @@ def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> Tabl
     """Returns scikit-learn's Breast Cancer Wisconsin as a table: 569 patients, one row each.
 
     Columns are scikit-learn's thirty names and ``diagnosis`` (malignant or benign).
+
+    Raises:
+        CohortRefused: scikit-learn is not installed.
     """
-    from sklearn.datasets import load_breast_cancer  # a second of import: only who needs it
+    try:
+        from sklearn.datasets import load_breast_cancer  # a second of import: only where needed
+    except ModuleNotFoundError as error:
+        raise CohortRefused(
+            "the bundled records come with scikit-learn, not installed here: "
+            "pip install 'collegium[silo]'"
+        ) from error
 
     bunch = load_breast_cancer()
     names = [*(str(name) for name in bunch.feature_names), "diagnosis"]

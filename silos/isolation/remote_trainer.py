@@ -29,9 +29,9 @@ from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
 from silos.config.site_file import Resources
 from silos.isolation.confinement import Confined
+from silos.isolation.frames import frames, write_frame
 from silos.isolation.plain_values import from_bytes
 from silos.isolation.remote_error import Refused
-from silos.isolation.training_process import frames, write_frame
 from silos.training.private_folder import private_folder
 from silos.training.randomness import Entropy, RoundInput
 

@@ -10,20 +10,17 @@ With more than one worker it has a Ray of its own, which has given up the same.
 import json
 import os
 import pickle
-import struct
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from silos.isolation.confinement import confine
+from silos.isolation.frames import frames, write_frame
 from silos.isolation.plain_values import to_bytes
 from silos.isolation.remote_error import Refused, told_as_value
 from silos.training.ray_runtime import limit_memory
-
-_LENGTH = struct.Struct(">Q")
 
 
 def main() -> None:
@@ -41,27 +38,6 @@ def main() -> None:
                 stack.enter_context(_ray(own, gpu=said["gpu"]))
                 desk.has_ray = True
             write_frame(replies, desk.reply(request))
-
-
-def write_frame(stream: IO[bytes], data: bytes) -> None:
-    """Writes bytes with their length before them.
-
-    Raises:
-        OSError: nobody reads any more.
-    """
-    stream.write(_LENGTH.pack(len(data)))
-    stream.write(data)
-    stream.flush()
-
-
-def frames(stream: IO[bytes]) -> Iterator[bytes]:
-    """Yields what was written by ``write_frame``, until the stream ends."""
-    while len(head := stream.read(_LENGTH.size)) == _LENGTH.size:
-        (size,) = _LENGTH.unpack(head)
-        data = stream.read(size)
-        if len(data) < size:
-            return
-        yield data
 
 
 class _Desk:
