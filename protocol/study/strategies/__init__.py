@@ -1,1 +1,1 @@
-"""Strategies of training: one file an algorithm, with its study keys, rules and server step."""
+"""Strategies of training: the record that declares one, and those that a study may name."""

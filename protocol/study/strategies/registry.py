@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from protocol.study.strategies.fed_adam import FED_ADAM
-from protocol.study.strategies.fed_avg import FED_AVG
-from protocol.study.strategies.fed_exp import FED_EXP
-from protocol.study.strategies.fed_sgd import FED_SGD
+from protocol.study.strategies.algorithms.fed_adam import FED_ADAM
+from protocol.study.strategies.algorithms.fed_avg import FED_AVG
+from protocol.study.strategies.algorithms.fed_exp import FED_EXP
+from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
 from protocol.study.strategies.strategy import Strategy, Training
 
 #: Every strategy by the name that stands in a study.
