@@ -44,6 +44,11 @@ def say(*lines: str) -> None:
         console().print(line, markup=False, soft_wrap=True)
 
 
+def complain(what: str) -> None:
+    """Prints why a command did not do what was asked."""
+    console().print(f"collegium: {what}", style="red", markup=False, soft_wrap=True)
+
+
 def ask(prompt: str) -> str:
     """Asks a person for a line; returns it without blanks around it, empty when nobody is there."""
     console().print(f"{prompt}: ", markup=False, soft_wrap=True, end="")

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from collegium.cli.options import StudyFile, read_study
 from collegium.cli.silo.keys import app as key_app
 from collegium.cli.silo.options import AsJson, By, Home, Reason, Yes
 from collegium.cli.silo.restoring import app as restoring_app
@@ -21,7 +22,7 @@ from collegium.cli.silo.run import app as run_app
 from collegium.cli.silo.supervisor import app as supervisor_app
 from collegium.output.console import answer, answers, ask, console, emit, say
 from protocol.counted import counted
-from protocol.errors import PolicyRefused
+from protocol.errors import PolicyRefused, WorkspaceRefused
 
 app = typer.Typer(help="What a hospital does and sees of itself.", no_args_is_help=True)
 app.add_typer(roster_app, name="roster")
@@ -30,8 +31,6 @@ app.add_typer(run_app, name="run")
 app.add_typer(restoring_app)
 app.add_typer(results_app)
 app.add_typer(supervisor_app)
-
-StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
 
 
 @app.command()
@@ -304,6 +303,32 @@ def restore(
 
     for name in restore(backup, home, identity):
         say(f"restored {name}")
+
+
+@app.command("budget")
+def budget(
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A simulation's folder: its hospitals.")
+    ] = None,
+    home: Annotated[Path | None, typer.Option("--home", help="A hospital's own folder.")] = None,
+    site: Annotated[
+        str | None, typer.Option("--site", help="With --out: one hospital; default: all.")
+    ] = None,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Foretells what this study would cost.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what a hospital's patients have spent, reserved and left."""
+    from collegium.verification.budget import show_budgets, show_own_budget
+
+    read, screen = None if study is None else read_study(study), answers(as_json)
+    if (out is None) == (home is None):
+        raise WorkspaceRefused("name --home, a hospital's own folder, or --out, a simulation's")
+    if home is not None:
+        emit(show_own_budget(home, read, screen), as_json)
+    elif out is not None:
+        emit(show_budgets(out, site, read, screen), as_json)
 
 
 @app.command()

@@ -1,0 +1,80 @@
+"""Options that several commands take, and how a study document is read for them."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from protocol.errors import FederationError
+from silos.config.folder import is_hospital
+
+Out = Annotated[Path, typer.Option("--out", help="The folder that holds the runs.")]
+Folder = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        "--home",
+        help="The folder that holds the runs: a simulation's, a coordinator's, a hospital's own.",
+    ),
+]
+Key = Annotated[
+    str | None,
+    typer.Option("--key", help="The log's public key that you trust: hexadecimal, or a file."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder that holds the records the study names.")
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget",
+        help="Each simulated hospital's life-long privacy budget (epsilon). "
+        "Default: 10, or what the study or sweep needs if that is more.",
+    ),
+]
+TestNoise = Annotated[
+    bool,
+    typer.Option(
+        "--test-noise",
+        help="Repeatable noise derived from the seed, for tests: no privacy is claimed.",
+    ),
+]
+
+
+def known_runs(context: typer.Context, incomplete: str) -> list[str]:
+    """Completes a run's name from the folder, where it was typed before the name."""
+    folder = context.params.get("out")
+    try:
+        if folder is None or is_hospital(folder):
+            from silos.results.own_runs import own_runs
+
+            return [run.run_id for run in own_runs(folder)] if folder else []
+        from coordinator.views.views import open_views
+
+        with closing(open_views(folder)) as views:
+            return [run.run_id for run in views.runs() if run.run_id.startswith(incomplete)]
+    except FederationError:
+        return []
+
+
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN", help="A run's name, or its beginning.", autocompletion=known_runs
+    ),
+]
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY", help="A study document (YAML).")]
+
+
+def read_study(path: Path, seed: int | None = None) -> Any:
+    """Returns a study document, with another model seed where one is given.
+
+    Raises:
+        StudyRefused: one line per problem.
+    """
+    from protocol.study.study_file import read_study_file
+
+    study = read_study_file(path)
+    return study if seed is None else study.with_seed(seed)

@@ -1,0 +1,230 @@
+"""Commands that run, compare and attack studies on this machine."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from collegium.cli.options import AsJson, Budget, Data, Out, StudyFile, TestNoise, read_study
+from collegium.extras import needs
+from collegium.output.console import console, emit
+
+app = typer.Typer()
+
+
+@app.command()
+@needs("silo")
+def demo(
+    out: Out = Path("demo-out"),
+    data: Annotated[
+        str,
+        typer.Option("--data", help="The bundled records: heart-disease or breast-cancer."),
+    ] = "heart-disease",
+    as_json: AsJson = False,
+) -> None:
+    """Trains with four simulated hospitals, in less than a minute.
+
+    Real patients, patient-level privacy, secure aggregation; nothing is downloaded.
+    """
+    from collegium.demos.demo import run_demo
+    from collegium.studies.bundled import bundled_study
+
+    with redirect_stdout(sys.stderr):  # Ray prints what it likes; stdout is for --json alone
+        run = run_demo(bundled_study(data), out, console())
+    emit(run, as_json)
+
+
+@app.command()
+@needs("silo")
+def simulate(
+    study: StudyFile,
+    out: Out,
+    data: Data = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Replaces the study's model seed.")
+    ] = None,
+    split_seed: Annotated[
+        int | None,
+        typer.Option(
+            "--split-seed", min=0, help="Replaces the study's split seed: others are tested on."
+        ),
+    ] = None,
+    budget: Budget = None,
+    test_noise: TestNoise = False,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
+    ] = 1,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            "--processes",
+            min=1,
+            help="Processes that hold the hospitals; several may share one. By default one a core.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a study with every hospital simulated on this machine."""
+    from collegium.output.progress import on_screen
+    from collegium.output.summary import summarise
+    from collegium.simulation.settings import Settings, usual_processes
+    from collegium.simulation.simulate import simulate_study
+    from coordinator.database.workspace import Workspace
+
+    screen = console()
+    settings = Settings(
+        data=data,
+        budget=budget,
+        test_noise=test_noise,
+        workers=workers,
+        processes=processes or usual_processes(),
+    )
+    with redirect_stdout(sys.stderr):
+        read = read_study(study, seed)
+        chosen = read if split_seed is None else read.with_split(split_seed)
+        run = simulate_study(chosen, study.parent, out, settings, on_screen(screen))
+    summarise(run, Workspace(out), screen)
+    emit(run, as_json)
+
+
+@app.command("network-demo")
+@needs("silo", "coordinator")
+def network_demo(
+    out: Out,
+    study: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[STUDY]", help="A study document (YAML). Default: the bundled heart-disease."
+        ),
+    ] = None,
+    data: Data = None,
+    test_noise: TestNoise = False,
+    as_json: AsJson = False,
+) -> None:
+    """Runs a study on a network of processes on this machine.
+
+    A coordinator, and a supervisor for each hospital, over TLS.
+    """
+    from collegium.demos.network_demo import network_demo as run_network
+    from collegium.output.summary import summarise
+    from collegium.studies.bundled import bundled_study
+    from coordinator.database.workspace import Workspace
+    from protocol.errors import CohortRefused
+
+    screen, bundled = console(), bundled_study("heart-disease")
+    document, records = (study, data) if study else (bundled.document, data or bundled.data)
+    if records is None:
+        raise CohortRefused("--data is missing: name the folder that holds the study's records")
+    read = read_study(document)
+    run = run_network(read, document, records, out, screen, test_noise=test_noise)
+    summarise(run, Workspace(out / "coordinator"), screen)
+    emit(run, as_json)
+
+
+@app.command()
+@needs("silo")
+def sweep(
+    studies: Annotated[
+        list[Path],
+        typer.Argument(metavar="STUDY", help="One study document, or one for each mode (YAML)."),
+    ],
+    out: Out,
+    epsilon: Annotated[str, typer.Option("--epsilon", help="For example 0.5,2,8 or 1,none.")],
+    seeds: Annotated[str, typer.Option("--seeds", help="For example 1,2,3 or 1-10.")] = "1",
+    splits: Annotated[
+        bool,
+        typer.Option(
+            "--splits",
+            help="Each seed splits the patients anew into training and test, so that intervals "
+            "contain the variance of the split.",
+        ),
+    ] = False,
+    modes: Annotated[
+        str | None,
+        typer.Option(
+            "--modes",
+            help="Compares modes of privacy: local,distributed,pooled (all records in one place, "
+            "simulation only). Default: each study's own.",
+        ),
+    ] = None,
+    data: Data = None,
+    budget: Budget = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compares epsilons, seeds and modes: utility against privacy."""
+    from collegium.output.progress import on_screen
+    from collegium.output.summary import show_sweep
+    from collegium.simulation.settings import Settings
+    from collegium.simulation.sweep import (
+        Grid,
+        parse_epsilons,
+        parse_modes,
+        parse_seeds,
+        sweep_studies,
+    )
+    from coordinator.database.workspace import Workspace
+
+    screen = console()
+    settings = Settings(data=data, budget=budget, test_noise=False)
+    grid = Grid(
+        epsilons=parse_epsilons(epsilon),
+        seeds=parse_seeds(seeds),
+        modes=parse_modes(modes) if modes is not None else (),
+        splits=splits,
+    )
+    documents = [(read_study(path), path.parent) for path in studies]
+    with redirect_stdout(sys.stderr):
+        run_ids = sweep_studies(documents, out, grid, settings, on_screen(screen))
+    found = show_sweep(Workspace(out), [read for read, _ in documents], run_ids, screen)
+    if grid.warning:
+        screen.print(f"  {grid.warning}", markup=False, soft_wrap=True)
+    emit(found, as_json)
+
+
+@app.command()
+@needs("silo")
+def redteam(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="STUDY|RUN", help="A study document, or a run in the folder --out."),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", help="Of a study: where the page goes. Of a run: its folder.")
+    ],
+    data: Data = None,
+    beside: Annotated[
+        Path | None,
+        typer.Option(
+            "--beside",
+            help="Of a run whose split stands in an index file: the folder with that file.",
+        ),
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", help="Of a run: where the page goes. Default: OUT/redteam/RUN."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attacks a study or a run: is its privacy contradicted?"""
+    from collegium.redteam.attack import red_team_study
+    from collegium.redteam.run import Places, red_team_run
+    from protocol.errors import WorkspaceRefused
+
+    with redirect_stdout(sys.stderr):
+        if Path(target).is_file():
+            folder = Path(target).parent
+            findings = red_team_study(read_study(Path(target)), folder, data, to or out, console())
+        elif (out / "collegium.db").is_file():
+            places = Places(out=out, data=data, beside=beside, to=to)
+            findings = red_team_run(target, places, console())
+        else:
+            raise WorkspaceRefused(
+                f"{target} is no study document, and --out {out} holds no run of that name: name "
+                "a file, or a run with the folder that it is in"
+            )
+    emit(findings.to_json(), as_json)
+    if findings.contradicted:
+        raise typer.Exit(1)

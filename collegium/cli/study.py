@@ -1,0 +1,153 @@
+"""``collegium study``: study documents."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from collegium.cli.options import AsJson, Data, StudyFile, read_study
+from collegium.output.console import answers, console, emit
+
+app = typer.Typer(help="Study documents.", no_args_is_help=True)
+
+
+@app.command("check")
+def study_check(
+    study: StudyFile,
+    data: Data = None,
+    budget: Annotated[
+        float, typer.Option("--budget", help="A hospital's life-long epsilon, to show its share.")
+    ] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Checks a study and says what it promises. With --data, checks every site's records too."""
+    from collegium.studies.preflight import check_records, describe_study, finds_records
+
+    checked = read_study(study)
+    screen = answers(as_json)
+    promise = describe_study(checked, screen, budget)
+    if finds_records(checked, data):
+        promise |= check_records(checked, study.parent, data, screen)
+    emit(promise, as_json)
+
+
+@app.command("new")
+def study_new(
+    to: Annotated[Path, typer.Option("--to", help="The file to write.")],
+    name: Annotated[str, typer.Option("--name", help="The study's name.")] = "my-study",
+    title: Annotated[str | None, typer.Option("--title", help="One line for people.")] = None,
+    purpose: Annotated[
+        str | None, typer.Option("--purpose", help="What for: hospitals' policies read it.")
+    ] = None,
+    sites: Annotated[
+        str | None, typer.Option("--sites", help="The hospitals, for example st-mary,charite,ucsf.")
+    ] = None,
+    epsilon: Annotated[float, typer.Option("--epsilon", help="What each patient may pay.")] = 1.0,
+) -> None:
+    """Writes a commented study document, to be filled in."""
+    from collegium.studies.template import study_template, write_study
+
+    given = {"title": title, "purpose": purpose, "sites": sites and sites.split(",")}
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value}
+    write_study(to, study_template(name, epsilon=epsilon, **chosen))
+    console().print(
+        f"made   {to}: a valid study about nobody; fill it in, then collegium study check {to}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command("copy")
+def study_copy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="heart-disease or breast-cancer.")],
+    to: Annotated[Path, typer.Option("--to", help="The new folder to write.")],
+) -> None:
+    """Writes a bundled study to a new folder. Its records go with it, to be changed there."""
+    from collegium.studies.bundled import bundled_study
+
+    bundled = bundled_study(name)
+    made = bundled.copy_to(to)
+    check = f"collegium study check {made} --data {to}"
+    console().print(
+        f"made   {made}: {bundled.study.title}\nrecords: {bundled.source}\nnext: {check}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+@app.command("register")
+def study_register(
+    study: StudyFile,
+    home: Annotated[Path, typer.Option("--home", help="The coordinator's folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Registers a study with the coordinator, so that it can be run."""
+    from collegium.studies.registration import register_study
+
+    read, new = register_study(study, home)
+    said = "registered" if new else "was registered before"
+    console().print(f"{said}  {read.name}, digest {read.digest}", markup=False, soft_wrap=True)
+    emit({"name": read.name, "digest": read.digest, "new": new}, as_json)
+
+
+@app.command("schema")
+def study_schema() -> None:
+    """Writes the JSON Schema of a study, for editors."""
+    from protocol.study.study import Study
+
+    schema = Study.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "A Collegium study"
+    sys.stdout.write(json.dumps(schema, indent=2, sort_keys=True) + "\n")
+
+
+@app.command("plan")
+def study_plan(
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="Compares this study's own settings.")
+    ] = None,
+    patients: Annotated[
+        str | None, typer.Option("--patients", help="Training patients, for example 2000,500,300.")
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option("--epsilon", help="What a patient may pay.")
+    ] = None,
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="Default: min(1e-6, 1 in 10 x patients).")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", min=1, max=10_000, help="Steps. Default: 60.")
+    ] = None,
+    inputs: Annotated[
+        int | None,
+        typer.Option("--inputs", min=1, help="Without a study: numbers per record. Default: 20."),
+    ] = None,
+    prevalence: Annotated[
+        float | None, typer.Option("--prevalence", help="The share of patients who are ill.")
+    ] = None,
+    auroc: Annotated[
+        float | None, typer.Option("--auroc", help="What published models reach. Default: 0.8.")
+    ] = None,
+    colluders: Annotated[
+        int | None, typer.Option("--colluders", min=0, help="Hospitals that may collude.")
+    ] = None,
+    budget: Annotated[
+        float, typer.Option("--budget", help="A hospital's life-long epsilon, to show its share.")
+    ] = 10.0,
+    as_json: AsJson = False,
+) -> None:
+    """Advises mode, steps, learning rate, clip and start.
+
+    It also says what they should reach.
+    """
+    from collegium.studies.planning import plan_study
+    from collegium.studies.question import PlanOptions
+
+    options = PlanOptions(
+        patients=patients, epsilon=epsilon, delta=delta, steps=steps, inputs=inputs,
+        prevalence=prevalence, auroc=auroc, colluders=colluders, budget=budget,
+    )  # fmt: skip
+    read = None if study is None else read_study(study)
+    emit(plan_study(read, options, answers(as_json)), as_json)
