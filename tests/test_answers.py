@@ -69,7 +69,7 @@ QUESTIONS = {
 #: What changes something, or starts something: all that it tells is for a person.
 ACTS = {
     "demo", "simulate", "network-demo", "sweep", "redteam", "dashboard",
-    "report export", "report chart", "study new", "study register",
+    "report export", "report chart", "study new", "study copy", "study register",
     "silo init", "silo grant", "silo attest", "silo approve", "silo withdraw", "silo backup",
     "silo restore", "silo restored", "silo enrol", "silo start", "silo stop",
     "silo roster sign", "silo roster trust", "silo roster leave", "silo key rotate",

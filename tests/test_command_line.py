@@ -12,6 +12,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from collegium.cli import main as cli
+from collegium.cli.runs import ReportForm
 from collegium.output.progress import Progress
 from collegium.output.summary import _released
 from collegium.studies.preflight import describe_study
@@ -75,7 +76,7 @@ def test_wrong_usage_is_told_like_every_refusal(
 
 
 def test_help_names_the_formats() -> None:
-    assert [form.value for form in cli.ReportForm] == list(RENDERERS)
+    assert [form.value for form in ReportForm] == list(RENDERERS)
     shown = CliRunner().invoke(cli.app, ["report", "export", "-h"]).output
     assert "html|json|csv" in shown
 

@@ -14,7 +14,6 @@ from rich.console import Console
 from sqlalchemy.orm import Session
 
 from collegium.output.verdict import verdict
-from collegium.verification import own_folder
 from collegium.verification.hospital_checks import check_hospital, check_simulated, simulated_files
 from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
 from compliance.storage.clock import timestamp
@@ -54,6 +53,8 @@ def verify(folder: Path, given: AuditInputs, console: Console) -> dict[str, Any]
         FederationError: as those two.
     """
     if is_hospital(folder):
+        from collegium.verification import own_folder  # loads Ray, which a coordinator has not
+
         given.require_none(folder)
         return own_folder.verify_folder(folder, console)
     return verify_folder(folder, given, console)
