@@ -69,6 +69,7 @@ check: $(STAMP)
 	@$(BIN)/ruff format --check $(PACKAGES) tests
 	@$(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m tests.word_list
 
 # Without what an earlier build left: setuptools would pack files that are gone.
 wheel: $(STAMP)

@@ -20,8 +20,8 @@ import streamlit as st
 from compliance.charts import run as charts
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
-    gap_words,
-    interval_words,
+    gap_text,
+    interval_text,
     own_notes,
     site_claim,
     too_small_words,
@@ -158,14 +158,14 @@ def _utility(views: Views, dossier: Dossier) -> None:
         charts.utility_against_epsilon(points, withheld), sections.utility_table(points, withheld)
     )
     if len(points) > 1:
-        st.caption(f"{interval_words(points)} {WITHOUT_PRIVACY}")
+        st.caption(f"{interval_text(points)} {WITHOUT_PRIVACY}")
     if compares_modes(points):
         _comparison(points, withheld)
 
 
 def _comparison(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> None:
     for gap in gaps(points):
-        st.markdown(presentation.plain(gap_words(gap)))
+        st.markdown(presentation.plain(gap_text(gap)))
     with st.expander("Modes of privacy against each other, paired run by run"):
         rows = presentation.readable(sections.difference_table(points, withheld))
         st.dataframe(rows, hide_index=True, width="stretch")

@@ -42,7 +42,7 @@ class RunLine(Protocol):
 
     @property
     def mode(self) -> str:
-        """What protects the patients: local, distributed or none."""
+        """What protects the patients: per_site, distributed or none."""
 
     @property
     def epsilon(self) -> float | None:

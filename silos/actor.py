@@ -34,7 +34,7 @@ class SiloActor:
 
 
 @dataclass(frozen=True)
-class Seat:
+class ActorHandle:
     """One simulated hospital's place in an actor; small enough to hand to a task."""
 
     actor: Any
@@ -45,17 +45,17 @@ class Seat:
         return self.actor.call.remote(self.site, name, *given)
 
 
-def seats_of(homes: Mapping[str, Path], *, processes: int, workers: int) -> dict[str, Seat]:
-    """Starts actors for all hospitals, in so many processes at most; returns their seats."""
+def actors_of(homes: Mapping[str, Path], *, processes: int, workers: int) -> dict[str, ActorHandle]:
+    """Starts actors for all hospitals, in so many processes at most; returns their handles."""
     sites = sorted(homes)
-    seats: dict[str, Seat] = {}
+    actors: dict[str, ActorHandle] = {}
     for place in range(min(processes, len(sites))):
         own = sites[place::processes]
         actor = SiloActor.remote(  # type: ignore[attr-defined]
             {site: homes[site] for site in own}, workers
         )
-        seats |= {site: Seat(actor, site) for site in own}
-    return {site: seats[site] for site in sites}
+        actors |= {site: ActorHandle(actor, site) for site in own}
+    return {site: actors[site] for site in sites}
 
 
 class SimulatedSilo:
@@ -137,11 +137,11 @@ class SimulatedSilo:
 def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) -> Any:
     from silos.training.step_form import StepForm
     from silos.training.trainer import Trainer
-    from silos.training.worker_pool import RayCrew
+    from silos.training.worker_pool import RayBackend
 
     form = StepForm.of(study, site)
-    crew = RayCrew(study, form, train.features, train.labels, workers)
-    return Trainer(study, site, train, test, crew)
+    backend = RayBackend(study, form, train.features, train.labels, workers)
+    return Trainer(study, site, train, test, backend)
 
 
 def _log_at_home(path: Path, site: str) -> None:

@@ -18,7 +18,7 @@ from silos.training.ray_runtime import ray
 from silos.training.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
-from silos.training.worker_pool import RayCrew
+from silos.training.worker_pool import RayBackend
 from tests.studies import changed
 
 STUDY = read_study(
@@ -40,11 +40,11 @@ def returning_patients(count: int = 60) -> Records:
 
 
 def updates(
-    crew: GradientBackend | None, noise_multiplier: float | None = 1.0, seed: int = 3
+    backend: GradientBackend | None, noise_multiplier: float | None = 1.0, seed: int = 3
 ) -> str:
     """The digest of two rounds' updates, with a test's fixed noise."""
     records = returning_patients()
-    trainer = Trainer(STUDY, "east", records, records, crew)
+    trainer = Trainer(STUDY, "east", records, records, backend)
     model: Tensors = trainer.initial_model()
     entropy = FixedEntropy(seed, simulated=True)
     found = [
@@ -56,21 +56,21 @@ def updates(
     return hashlib.sha256(b"".join(update.tobytes() for update in found)).hexdigest()
 
 
-def crew_of(workers: int) -> RayCrew:
-    """Returns a crew over the same patients."""
+def crew_of(workers: int) -> RayBackend:
+    """Returns a backend over the same patients."""
     records = returning_patients()
     form = StepForm.of(STUDY, "east")
-    return RayCrew(STUDY, form, records.features, records.labels, workers)
+    return RayBackend(STUDY, form, records.features, records.labels, workers)
 
 
 def found() -> dict[str, object]:
-    """Returns what every crew came to."""
+    """Returns what every backend came to."""
     crews = {workers: crew_of(workers) for workers in (1, 2, 4)}
     spread, lame = crews[2], crews[4]
     seen: dict[str, object] = {
         "alone": updates(None),
         "another seed": updates(None, seed=4),
-        "crews": {str(workers): updates(crew) for workers, crew in crews.items()},
+        "crews": {str(workers): updates(backend) for workers, backend in crews.items()},
         "without privacy, alone": updates(None, None),
         "without privacy, two": updates(spread, None),
     }
@@ -87,7 +87,7 @@ def found() -> dict[str, object]:
     seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
     ray.kill(lame._others[0])
     seen["one lost"] = updates(lame)
-    seen["left of the lost one's crew"] = len(lame._others)
+    seen["left of the lost one's workers"] = len(lame._others)
     return seen
 
 

@@ -15,8 +15,8 @@ from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
-    LOCAL,
     NONE,
+    PER_SITE,
     POOLED,
     RELEASED,
     UtilityPoint,
@@ -48,7 +48,7 @@ def site_privacy(site: str, epsilon: float | None = 1.0) -> Summary:
         unit="patient",
         patient="key",
         sides="together",
-        mode="local" if claims else "none",
+        mode="per_site" if claims else "none",
         epsilon=epsilon,
         delta=1e-4 if claims else None,
         epsilon_two_hospitals=1.52 if claims else None,
@@ -97,17 +97,17 @@ def site_facts(site: str, accuracy: float | None, half: float = 0.05, **more: ob
     return replace(facts, **more)  # type: ignore[arg-type]
 
 
-def round_facts(number: int, purpose: str = "training", **more: object) -> RoundFacts:
+def round_facts(number: int, round_kind: str = "training", **more: object) -> RoundFacts:
     """Returns one finished round."""
     facts = RoundFacts(
         number=number,
         attempt=0,
-        purpose=purpose,
+        round_kind=round_kind,
         state="finished",
-        context=digest(f"context {purpose} {number}"),
+        context=digest(f"context {round_kind} {number}"),
         survivors=SITES,
         dropped=(),
-        model_digest=digest(f"model {number}") if purpose == "training" else None,
+        model_digest=digest(f"model {number}") if round_kind == "training" else None,
         opened_at=f"2026-11-21T10:00:0{number % 10}.000Z",
         seconds=1.4 + 0.1 * (number % 3),
     )
@@ -246,7 +246,7 @@ def sweep() -> tuple[UtilityPoint, ...]:
     for epsilon, auroc in ((0.5, 0.82), (2.0, 0.87), (8.0, 0.884), (None, 0.889)):
         for seed, shift in ((1, -0.008), (2, 0.006)):
             exact = auroc + shift
-            mode = LOCAL if epsilon else NONE
+            mode = PER_SITE if epsilon else NONE
             points.append(
                 UtilityPoint(epsilon=epsilon, seed=seed, auroc=exact, kind=EXACT, mode=mode)
             )
@@ -262,7 +262,7 @@ def modes(*epsilons: float | None) -> tuple[UtilityPoint, ...]:
     """Returns three modes at each epsilon, three seeds each; without privacy there are two."""
     points = []
     for epsilon in epsilons:
-        reached = {LOCAL: 0.93, DISTRIBUTED: 0.97, POOLED: 0.98}
+        reached = {PER_SITE: 0.93, DISTRIBUTED: 0.97, POOLED: 0.98}
         if epsilon is None:
             reached = {NONE: 0.985, POOLED: 0.986}
         for mode, auroc in reached.items():

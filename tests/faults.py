@@ -22,25 +22,25 @@ class WeakNoise(Trainer):
     """Noise of 0.3 times the multiplier, in either mode."""
 
     def _noised(
-        self, parameters: NDArray[np.float64], moment: DrawContext, noise_multiplier: float,
+        self, parameters: NDArray[np.float64], draw: DrawContext, noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:  # fmt: skip
-        return super()._noised(parameters, moment, 0.3 * noise_multiplier, entropy)
+        return super()._noised(parameters, draw, 0.3 * noise_multiplier, entropy)
 
 
 class SkipsEmptyBatches(Trainer):
     """Releases nothing when nobody was sampled, in either mode."""
 
-    def _sampled(self, moment: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
-        chosen, drawn = super()._sampled(moment, entropy)
+    def _sampled(self, draw: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+        chosen, drawn = super()._sampled(draw, entropy)
         self._is_empty = not len(chosen)
         return chosen, drawn
 
     def _noised(
-        self, parameters: NDArray[np.float64], moment: DrawContext, noise_multiplier: float,
+        self, parameters: NDArray[np.float64], draw: DrawContext, noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:  # fmt: skip
-        noised = super()._noised(parameters, moment, noise_multiplier, entropy)
+        noised = super()._noised(parameters, draw, noise_multiplier, entropy)
         return np.zeros_like(noised) if self._is_empty else noised
 
 
@@ -48,11 +48,11 @@ class EastAddsNoShare(Trainer):
     """Sums its patients' gradients and leaves the noise to the others."""
 
     def _noised(
-        self, parameters: NDArray[np.float64], moment: DrawContext, noise_multiplier: float,
+        self, parameters: NDArray[np.float64], draw: DrawContext, noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:  # fmt: skip
         own = 1e-6 if self._site == "east" else noise_multiplier
-        return super()._noised(parameters, moment, own, entropy)
+        return super()._noised(parameters, draw, own, entropy)
 
 
 class Reused:
@@ -64,10 +64,10 @@ class Reused:
         self._fixed = FixedEntropy(7, simulated=True)
         self._forgotten = forgotten
 
-    def stream(self, moment: DrawContext) -> Keystream:
-        if moment.use != "noise":
-            return self._fixed.stream(moment)
-        same = replace(moment, sample="", model="", dataset="", study="")
+    def stream(self, draw: DrawContext) -> Keystream:
+        if draw.use != "noise":
+            return self._fixed.stream(draw)
+        same = replace(draw, sample="", model="", dataset="", study="")
         return self._fixed.stream(replace(same, **self._forgotten))  # type: ignore[arg-type]
 
 
@@ -107,11 +107,11 @@ class CountsRecords(Trainer):
 
 
 class BrokenCrew:
-    """The hospital's own crew, but for how it clips."""
+    """The hospital's own backend, but for how it clips."""
 
-    def __init__(self, crew: GradientBackend) -> None:
-        self._real, self._gradients = crew, crew._gradients  # type: ignore[attr-defined]
-        self.engine = crew.engine
+    def __init__(self, backend: GradientBackend) -> None:
+        self._real, self._gradients = backend, backend._gradients  # type: ignore[attr-defined]
+        self.engine = backend.engine
 
     def clipped(
         self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
@@ -169,8 +169,8 @@ class _ClipsRecords(BrokenCrew):
         return self._real.clipped(parameters, alone, clip)
 
 
-def trainer_with(crew: type[BrokenCrew]) -> type[Trainer]:
-    """Returns a trainer whose gradients are clipped by another crew."""
+def trainer_with(backend: type[BrokenCrew]) -> type[Trainer]:
+    """Returns a trainer whose gradients are clipped by another backend."""
 
     class Broken(Trainer):
         def __init__(
@@ -182,8 +182,8 @@ def trainer_with(crew: type[BrokenCrew]) -> type[Trainer]:
             own: GradientBackend | None = None,
         ) -> None:
             super().__init__(study, site, train, test, own)
-            if hasattr(self._crew, "_gradients"):
-                self._crew = crew(self._crew)
+            if hasattr(self._backend, "_gradients"):
+                self._backend = backend(self._backend)
 
     return Broken
 
@@ -216,7 +216,7 @@ class SameSample:
         self._fixed = FixedEntropy(7, simulated=True)
         self._forgotten = forgotten
 
-    def stream(self, moment: DrawContext) -> Keystream:
-        if moment.use != "sample":
-            return self._fixed.stream(moment)
-        return self._fixed.stream(replace(moment, **self._forgotten))  # type: ignore[arg-type]
+    def stream(self, draw: DrawContext) -> Keystream:
+        if draw.use != "sample":
+            return self._fixed.stream(draw)
+        return self._fixed.stream(replace(draw, **self._forgotten))  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from compliance.audit_log import NewEntry
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from compliance.storage.clock import timestamp
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.training import Outcome, Runner
@@ -24,7 +24,7 @@ from pipelines.records import Records
 from protocol.encoding import digest, digest_json
 from protocol.identity.roster import CoordinatorIdentity
 from protocol.study.study import Study
-from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, signed_words
+from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, write_summaries
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.score_grid import ScoreGrid
 from protocol.vectors.tensors import Tensors, decode_tensors
@@ -60,16 +60,16 @@ class LinearTrainer:
         total = np.trunc(self._gradients(given.model) * UNITS).astype(np.int64).sum(axis=0)
         if given.noise_multiplier is not None:
             noise = DiscreteGaussian(given.noise_multiplier * UNITS)
-            total += noise.sample(entropy.stream(self._moment("noise", given)), len(total))
+            total += noise.sample(entropy.stream(self._draw_context("noise", given)), len(total))
         return total / UNITS / self._study.site(self._site).patients
 
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         assert given.noise_multiplier is not None
-        rate, sampling = self._study.privacy.sampling_rate, self._moment("sample", given)
+        rate, sampling = self._study.privacy.sampling_rate, self._draw_context("sample", given)
         drawn = poisson_sample(entropy.stream(sampling), rate, self._train.num_patients)
         total = np.trunc(-self._gradients(given.model)[drawn] * UNITS).astype(np.int64).sum(axis=0)
         noise = DiscreteGaussian(given.noise_multiplier * UNITS)
-        stream = entropy.stream(self._moment("noise", given))
+        stream = entropy.stream(self._draw_context("noise", given))
         return np.asarray(total + noise.sample(stream, len(total)))
 
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
@@ -79,9 +79,9 @@ class LinearTrainer:
         counted = histogram(logits, self._test.labels, grid.edges(self._study.evaluation.bins))
         return counted, two_by_two(logits, self._test.labels), np.array(grid.cells)
 
-    def _moment(self, use: str, given: RoundInput) -> DrawContext:
+    def _draw_context(self, use: str, given: RoundInput) -> DrawContext:
         return DrawContext(
-            use=use, study=self._study.digest, site=self._site, purpose="training",
+            use=use, study=self._study.digest, site=self._site, round_kind="training",
             round=given.number, attempt=given.attempt, step=0, dataset=self.dataset_digest,
             model="", sample="",
         )  # fmt: skip
@@ -139,8 +139,8 @@ class Watch:
     def __init__(self) -> None:
         self.rounds: list[tuple[str, int, tuple[str, ...]]] = []
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
-        self.rounds.append((purpose, number, survivors))
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
+        self.rounds.append((round_kind, number, survivors))
 
 
 class Federation:
@@ -220,13 +220,13 @@ class Federation:
                     simulation=True, test_noise=self.invitation.fixed_noise_seed is not None,
                     seed=self.study.seeds.model,
                     started_at=timestamp(), roster_json=self.roster.canonical_bytes.decode(),
-                    sites_json=signed_words(self.words), environment_json="{}",
+                    sites_json=write_summaries(self.words), environment_json="{}",
                 )
             )  # fmt: skip
             begun = (
                 ("roster", self.roster.digest, None),
                 ("run-started", self.study.digest, record),
-                ("approvals", digest(signed_words(self.words).encode()), None),
+                ("approvals", digest(write_summaries(self.words).encode()), None),
             )
             entries = [
                 NewEntry(type=kind, run_id=self.run_id, payload=payload, record=row)
@@ -244,7 +244,7 @@ class Federation:
             key=self.workspace.signing_key(),
             store=self.store,
             link=self.link,
-            shelf=self.workspace,
-            evidence=RoundShelf(self.workspace.rounds),
+            archive=self.workspace,
+            evidence=RoundArchive(self.workspace.rounds),
             watcher=self.watch,
         )

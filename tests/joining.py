@@ -6,7 +6,7 @@ from pathlib import Path
 from protocol.identity.roster import Member, SigningKey
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import Summary, open_summary
-from silos.config.study_authorization import Consent
+from silos.config.study_authorization import StudyAuthorization
 from silos.database.database import open_hospital
 from silos.operations.site import approve
 from silos.rounds.invitation import Invitation
@@ -24,7 +24,7 @@ def joined(home: Path, text: str, run: str = "run-1") -> Summary:
     with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
         silo = Silo(
             "east", home, LinearTrainer, simulated=False, hospital=hospital,
-            consent=Consent(home, hospital),
+            authorization=StudyAuthorization(home, hospital),
         )  # fmt: skip
         keys = {name: SigningKey.generate().public.hex() for name in study.site_names}
         keys["east"] = silo.member.public_key

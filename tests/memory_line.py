@@ -33,7 +33,7 @@ class MemoryLine:
 
     def document(self, name: str) -> bytes | None:
         self._admit()
-        if name == "words":
+        if name == "statements":
             return own_statements(self.words, self.masked)
         kind, _, after = name.partition("/")
         return self._rosters.news(int(after, 16)) if kind == "rosters" else None

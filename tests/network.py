@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from compliance.governance.study_store import StudyShelf
+from compliance.governance.study_store import StudyStore
 from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
@@ -68,7 +68,7 @@ class Site:
     make_trainer: MakeTrainer = LinearTrainer
     wait_seconds: int = 2
     dialect: CsvDialect = AS_DECLARED
-    consent: Callable[[Path, SiteDatabase], Callable[[Study], StudyTerms]] | None = None
+    authorization: Callable[[Path, SiteDatabase], Callable[[Study], StudyTerms]] | None = None
     maintenance_seconds: float = 60.0
     line: LineLimits = LineLimits()
     attestation: AttestationPolicy | None = None
@@ -90,14 +90,16 @@ class Site:
     def start(self) -> None:
         """Starts a supervisor over the home as it lies there, as a restarted process would."""
         hospital = self.open()
-        consent = self._terms if self.consent is None else self.consent(self.home, hospital)
+        authorization = (
+            self._terms if self.authorization is None else self.authorization(self.home, hospital)
+        )
         silo = Silo(
             self.name,
             self.home,
             self.make_trainer,
             simulated=True,
             hospital=hospital,
-            consent=consent,
+            authorization=authorization,
         )
         silo.grant(20.0, 1e-3)
         credentials = Credentials(self.home / "tls", self.name)
@@ -222,7 +224,7 @@ class Network:
                 invitation = members.invite(name, url)
             enrol(site.home, hospital, invitation, root=self.root)
             keys[name] = SigningKey.from_bytes(hospital.identity_key)
-            StudyShelf(site.home / "studies").keep(self.study.canonical_bytes.decode(), None)
+            StudyStore(site.home / "studies").keep(self.study.canonical_bytes.decode(), None)
             hospital.close()
         with open_members(self.home) as members:
             proposed = members.rosters.propose()
@@ -272,11 +274,11 @@ class Network:
     def status(self, run_id: str) -> dict[str, Any]:
         """What the service tells of a run; nothing of one that is not at work."""
         found = [run for run in self.service.status()["runs"] if run["run_id"] == run_id]
-        return dict(found[0]) if found else {"silent": {}, "state": "", "trouble": ""}
+        return dict(found[0]) if found else {"silent": {}, "state": "", "blocked_reason": ""}
 
-    def trouble(self, run_id: str) -> str:
+    def blocked_reason(self, run_id: str) -> str:
         """Why a run waits, as its people are told."""
-        return str(self.status(run_id)["trouble"])
+        return str(self.status(run_id)["blocked_reason"])
 
     def row(self, run_id: str) -> RunRow:
         store = Store(Workspace(self.home).database)

@@ -27,7 +27,7 @@ from protocol.identity.roster import SigningKey
 from protocol.log.entry import LogEntry
 from protocol.study.study import Study
 from protocol.vectors.tensors import decode_tensors
-from silos.rounds.rollback_evidence import read_own_words
+from silos.rounds.rollback_evidence import read_signed_heads
 from tests.databases import without_guards
 from tests.federation import Federation
 from tests.studies import small_study
@@ -47,8 +47,8 @@ def make_folder(folder: Path, study: Study | None = None) -> Path:
         words = {}
         for site, silo in federation.silos.items():
             with store.read() as session:
-                own = read_own_words(statements_of(session, site))
-            words[site] = silo.join(replace(federation.invitation, run_id=run, own_words=own))
+                own = read_signed_heads(statements_of(session, site))
+            words[site] = silo.join(replace(federation.invitation, run_id=run, signed_heads=own))
         summaries = record.keep("approvals", words)
         first = next(iter(federation.silos.values()))
         outcome = federation.runner().run(decode_tensors(first.initial_model(run)), summaries)

@@ -15,7 +15,7 @@ policy:
   splits: [keyed_hash]
   sites: 3
   patients: 20
-  modes: [local]
+  modes: [per_site]
   epsilon_at_most: 4
   delta_at_most: 1e-3
   approvers: [Dr. A. Officer, Prof. B. Medicine]

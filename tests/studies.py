@@ -27,7 +27,7 @@ split: {method: keyed_hash, test_fraction: 0.3}
 task:
   network: {name: FullyConnectedNet, hidden: [4]}
 training: {rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}
-privacy: {mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}
+privacy: {mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}
 aggregation: {threshold: 3, colluders: 1}
 evaluation: {bins: 8}
 seeds: {model: 1, split: 1}

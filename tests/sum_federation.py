@@ -11,12 +11,12 @@ import numpy as np
 
 from protocol.errors import FederationError, MessageRefused
 from protocol.identity.roster import COORDINATOR, Member, Roster, SigningKey
-from protocol.secagg.client import MIN_COHORT, Binding, SecAggClient
+from protocol.secagg.client import MIN_PARTICIPANTS, Binding, SecAggClient
 from protocol.secagg.context import RoundContext
-from protocol.secagg.masking import word_type
+from protocol.secagg.masking import ring_dtype
 from protocol.secagg.messages import M, Message, Origin, open_message, sign_message
 from protocol.secagg.server import SecAggServer, Step
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from tests.contexts import context_of, site_names
 from tests.rosters import roster_with
 
@@ -28,7 +28,7 @@ STEPS = tuple(Step)
 Tamper = Callable[[Step, str, bytes, bytes | None], tuple[bytes, bytes | None]]
 
 
-class MemoryBook:
+class MemoryGuard:
     """An ``EquivocationGuard`` that lives as long as the test."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class Federation:
         self.keys = {site: SigningKey.generate() for site in self.sites}
         self.coordinator_key = SigningKey.generate()
         self.roster = roster_of(self.keys)
-        self.books = {site: MemoryBook() for site in self.sites}
+        self.guards = {site: MemoryGuard() for site in self.sites}
         self.begin()
 
     def begin(self, **changes: object) -> None:
@@ -75,7 +75,7 @@ class Federation:
         self.blobs: dict[str, bytes] = {}
         self.refusals: dict[str, str] = {}
 
-    def silo(self, site: str, *, min_cohort: int = MIN_COHORT) -> SecAggClient:
+    def silo(self, site: str, *, min_sites: int = MIN_PARTICIPANTS) -> SecAggClient:
         """Returns a new state machine for a site, as after a restart."""
         return SecAggClient(
             context=self.context,
@@ -83,14 +83,14 @@ class Federation:
             key=self.keys[site],
             roster=self.roster,
             coordinator_public=self.coordinator_key.public,
-            book=self.books[site],
-            min_cohort=min_cohort,
+            guard=self.guards[site],
+            min_sites=min_sites,
         )
 
-    def vectors(self, seed: int = 0) -> dict[str, Words]:
+    def vectors(self, seed: int = 0) -> dict[str, RingVector]:
         """Returns random vectors as honest sites send them, none longer than the bound."""
         generator = np.random.default_rng(seed)
-        words, dim = word_type(self.context), self.context.dim
+        words, dim = ring_dtype(self.context), self.context.dim
         most = int(float(self.context.bound) * 2**self.context.frac_bits / dim**0.5)
         return {
             site: generator.integers(-most, most, dim, endpoint=True).astype(words)
@@ -98,7 +98,7 @@ class Federation:
         }
 
     def answer(
-        self, step: Step, site: str, request: bytes, vector: Words
+        self, step: Step, site: str, request: bytes, vector: RingVector
     ) -> tuple[bytes, bytes | None]:
         """Returns what an honest silo answers to a step."""
         silo = self.silos[site]
@@ -122,7 +122,7 @@ class Federation:
     def play(
         self,
         step: Step,
-        vectors: Mapping[str, Words],
+        vectors: Mapping[str, RingVector],
         *,
         absent: frozenset[str] = frozenset(),
         tamper: Tamper | None = None,
@@ -144,11 +144,11 @@ class Federation:
 
     def run(
         self,
-        vectors: Mapping[str, Words],
+        vectors: Mapping[str, RingVector],
         *,
         lost: Mapping[str, Step] | None = None,
         tamper: Tamper | None = None,
-    ) -> Words:
+    ) -> RingVector:
         """Returns the sum; ``lost`` says from which step on a site is silent."""
         silent = lost or {}
         for place, step in enumerate(STEPS):
@@ -156,7 +156,7 @@ class Federation:
             self.play(step, vectors, absent=absent, tamper=tamper)
         return self.coordinator.total()
 
-    def run_until(self, last: Step, vectors: Mapping[str, Words]) -> None:
+    def run_until(self, last: Step, vectors: Mapping[str, RingVector]) -> None:
         """Plays the steps before ``last``, everybody honest and present."""
         for step in STEPS[: STEPS.index(last)]:
             self.play(step, vectors)

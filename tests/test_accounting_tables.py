@@ -56,7 +56,7 @@ def test_table_of_distributed_noise_reproduces(
     public: float,
 ) -> None:
     asked = PlanningInput(patients=(2858,) * n, epsilon=2.0, delta=DELTA, colluders=colluders)
-    local, shared = (noise_on_average(asked, plan(2.0), m) for m in ("local", "distributed"))
+    local, shared = (noise_on_average(asked, plan(2.0), m) for m in ("per_site", "distributed"))
     assert (asked.answering, asked.honest) == (t, h)
     assert local / shared == pytest.approx(gain, abs=0.006)
     assert epsilon(plan(target / math.sqrt(h)), DELTA) == pytest.approx(broken, rel=0.01)

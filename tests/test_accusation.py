@@ -56,7 +56,7 @@ def false_secret() -> tuple[Federation, Accusation]:
         return kind(
             context=federation.context, site=site, key=federation.keys[site],
             roster=federation.roster, coordinator_public=federation.coordinator_key.public,
-            book=federation.books[site],
+            guard=federation.guards[site],
         )  # fmt: skip
 
     federation.silo = silo  # type: ignore[method-assign,assignment]
@@ -123,7 +123,7 @@ def test_what_the_coordinator_may_have_asked_for_is_its_word_and_no_more() -> No
     """It can show a hospital other survivors than the rest: what the hospital signs is no lie."""
     federation, accusation = other_survivors()
     assert accusation.kind == "answer"
-    assert accusation.words["answer"]
+    assert accusation.messages["answer"]
     assert judge(accusation, publics_of(federation)) is Verdict.CLAIMED
 
 
@@ -139,7 +139,7 @@ def frames(federation: Federation) -> Iterator[tuple[Accusation, str]]:
     }
     advert = {Advertise.type: witness.adverts[FIRST]}
     plain = {"context": context, "against": FIRST, "why": "it is said"}
-    yield Accusation(kind="keys", words=advert, **plain), "can be used"  # type: ignore[arg-type]
+    yield Accusation(kind="keys", messages=advert, **plain), "can be used"  # type: ignore[arg-type]
     witness.accuse(FIRST, answers[FIRST], "it is said")
     assert only(federation).kind == "answer"  # nothing better is borne out
     (reveal,) = (
@@ -152,16 +152,22 @@ def frames(federation: Federation) -> Iterator[tuple[Accusation, str]]:
     yield replace(reveal, adverts={}), "belongs to other adverts"
     yield replace(reveal, entries={FIRST: bytes(276)}), "not the one that its owner signed"
     header = {ShareHeader.type: witness.headers["site-01"]}
-    yield replace(reveal, words={**reveal.words, **header}), "not the one that the accused was sent"
+    yield (
+        replace(reveal, messages={**reveal.messages, **header}),
+        "not the one that the accused was sent",
+    )
     stranger = federation._signed(
         Reveal(self_shares=b"", pair_shares=b""), FIRST, SigningKey.generate()
     )
-    yield replace(reveal, words={**reveal.words, Reveal.type: stranger}), "not valid for this key"
+    yield (
+        replace(reveal, messages={**reveal.messages, Reveal.type: stranger}),
+        "not valid for this key",
+    )
     del witness.accusations[:]
     witness.accuse_dealer(FIRST, answers, "it is said")
     assert only(federation).kind == "answer"
     secret = replace(
-        reveal, kind="secret", other=None, words={**reveal.words, **advert},
+        reveal, kind="secret", other=None, messages={**reveal.messages, **advert},
         openings={s: witness._opening(FIRST, s, answers[s]) for s in federation.sites[:3]},
         entries={s: witness.entries[FIRST][s] for s in federation.sites[:3]},
     )  # fmt: skip
@@ -171,7 +177,7 @@ def frames(federation: Federation) -> Iterator[tuple[Accusation, str]]:
     flipped = {site: last_bit_flipped(opening) for site, opening in secret.openings.items()}
     yield replace(secret, openings=flipped), "not the ones that their owner committed to"
     lie = {"complaint": federation.from_site("site-01", Complaint(against="site-02"))}
-    accused = Accusation(kind="complaint", other="site-01", words=lie, **plain)  # type: ignore[arg-type]
+    accused = Accusation(kind="complaint", other="site-01", messages=lie, **plain)  # type: ignore[arg-type]
     yield accused, "about another site"
     yield replace(accused, other="site-02"), "not from site-02"
     yield replace(accused, other=None), "the evidence lacks the complaint message of ?"

@@ -11,7 +11,7 @@ from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
 from coordinator.database.store import AccusationRow, RoundRow
 from coordinator.rounds.conduct import conduct_from
-from coordinator.rounds.round_records import RoundBook
+from coordinator.rounds.round_records import RoundRecords
 from protocol.codec import to_json
 from protocol.encoding import canonical
 from protocol.errors import StoreBroken
@@ -122,8 +122,8 @@ def test_a_site_that_is_named_without_evidence_is_found(
 ) -> None:
     federation = Federation(tmp_path, read_study(TABLE_STUDY))
     dishonest(monkeypatch, "west", FalseDealer)
-    keep = RoundBook._keep
-    monkeypatch.setattr(RoundBook, "_keep", lambda self, *given: keep(self, *given[:3], ()))
+    keep = RoundRecords._keep
+    monkeypatch.setattr(RoundRecords, "_keep", lambda self, *given: keep(self, *given[:3], ()))
     federation.run()
     with (
         federation.store.read() as session,

@@ -35,7 +35,7 @@ DIGEST = small_study().digest
 #: Its noise is so wide that every run withholds its figures.
 WITHHOLDING = read_study(changed("evaluation: {bins: 8}", "evaluation: {bins: 8, epsilon: 0.01}"))
 RUN = "20260101T120000-9f0c"
-_PRIVATE = "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0"
+_PRIVATE = "mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0"
 #: One of something is not several.
 ONE_OF_MANY = re.compile(
     r"(?<![\d.,])1 (?:[a-z]+ )?(?:runs|rounds|steps|studies|models|faults|entries|heads|days|sites|"

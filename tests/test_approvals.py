@@ -12,7 +12,7 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 
 from compliance.governance.approvals import Approval, Approvals, ApprovalStorage, Decision
-from compliance.governance.study_store import StudyShelf
+from compliance.governance.study_store import StudyStore
 from protocol.encoding import digest
 from protocol.errors import (
     MessageRefused,
@@ -50,7 +50,7 @@ class FakeStorage:
         return "2000-01-01T00:00:00.000Z"
 
     @contextmanager
-    def approval_book(self) -> Iterator["FakeStorage"]:
+    def approval_chain(self) -> Iterator["FakeStorage"]:
         with self._lock:
             before = list(self.rows)
             try:
@@ -317,34 +317,34 @@ BY_FILE = changed(
 
 
 def test_a_kept_study_is_handed_out_by_its_digest(tmp_path: Path) -> None:
-    shelf = StudyShelf(tmp_path)
-    kept = shelf.keep(BY_FILE, SPLIT)
-    assert shelf.keep(BY_FILE, SPLIT) == kept
-    assert shelf.read(kept.digest) == (kept, SPLIT)
-    assert shelf.digests() == (kept.digest,)
+    archive = StudyStore(tmp_path)
+    kept = archive.keep(BY_FILE, SPLIT)
+    assert archive.keep(BY_FILE, SPLIT) == kept
+    assert archive.read(kept.digest) == (kept, SPLIT)
+    assert archive.digests() == (kept.digest,)
 
 
 def test_canonical_json_of_a_study_is_kept_like_yaml(tmp_path: Path) -> None:
     study = small_study()
-    assert StudyShelf(tmp_path).keep(study.canonical_bytes.decode(), None) == study
+    assert StudyStore(tmp_path).keep(study.canonical_bytes.decode(), None) == study
 
 
 def test_a_changed_study_or_index_file_is_not_handed_out(tmp_path: Path) -> None:
-    shelf = StudyShelf(tmp_path)
-    kept = shelf.keep(BY_FILE, SPLIT)
+    archive = StudyStore(tmp_path)
+    kept = archive.keep(BY_FILE, SPLIT)
     (tmp_path / kept.digest / "parts" / "split.csv").write_bytes(SPLIT + b"east,1,train\n")
     with pytest.raises(StoreBroken, match="index file of study .* was changed: approve it again"):
-        shelf.read(kept.digest)
-    plain = shelf.keep(TABLE_STUDY, None)
+        archive.read(kept.digest)
+    plain = archive.keep(TABLE_STUDY, None)
     (tmp_path / plain.digest / "study.yaml").write_text(changed("epsilon: 4", "epsilon: 3"))
     with pytest.raises(StoreBroken, match="the kept study .* was changed"):
-        shelf.read(plain.digest)
+        archive.read(plain.digest)
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "../../etc", "", "x" * 64])
 def test_what_is_not_kept_is_not_handed_out(tmp_path: Path, name: str) -> None:
     with pytest.raises(StudyRefused, match="is kept here"):
-        StudyShelf(tmp_path).read(name)
+        StudyStore(tmp_path).read(name)
 
 
 @pytest.mark.parametrize(
@@ -360,8 +360,8 @@ def test_an_index_file_that_the_digest_does_not_name_is_refused(
     tmp_path: Path, text: str, index: bytes | None, said: str
 ) -> None:
     with pytest.raises(StudyRefused, match=said):
-        StudyShelf(tmp_path).keep(text, index)
-    assert StudyShelf(tmp_path).digests() == ()
+        StudyStore(tmp_path).keep(text, index)
+    assert StudyStore(tmp_path).digests() == ()
 
 
 def test_a_database_of_an_earlier_version_becomes_a_real_hospitals(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from protocol.counted import counted
 from protocol.errors import PolicyRefused
 from protocol.identity.roster import Member, SigningKey
 from protocol.study.study_file import read_study
-from silos.config.study_authorization import Consent
+from silos.config.study_authorization import StudyAuthorization
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase, open_hospital
 from silos.operations.site import approve, describe_request, list_studies
@@ -162,7 +162,7 @@ def runs_joined(home: Path, most: int = 50) -> int:
     with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
         silo = Silo(
             "east", home, LinearTrainer, simulated=False, hospital=hospital,
-            consent=Consent(home, hospital),
+            authorization=StudyAuthorization(home, hospital),
         )  # fmt: skip
         keys = {site: SigningKey.generate().public.hex() for site in study.site_names}
         keys["east"] = silo.member.public_key
@@ -210,7 +210,7 @@ def test_a_second_run_over_the_network_goes_without_a_hospital_that_approved_one
 ) -> None:
     network = Network(tmp_path, read_study(TABLE_STUDY))
     east = network.sites["east"]
-    east.consent = Consent
+    east.authorization = StudyAuthorization
     with network.serving():
         site_file = SITE.replace("path: east.csv", f"path: {east.source}")
         (east.home / "site.yaml").write_text(site_file)

@@ -76,13 +76,13 @@ def test_a_run_without_a_quorum_of_members_that_trust_each_other_fails(tmp_path:
 
 def test_a_coordinator_that_withholds_or_exchanges_evidence_gains_nothing(tmp_path: Path) -> None:
     network = network_of(tmp_path, {}, asking=("east", "north", "south"))
-    real = network.service._office._evidence
+    real = network.service._backend._evidence
 
     def exchanged(run_id: str) -> dict[str, MachineEvidence] | None:
         shown = dict(real(run_id) or {})
         return {"east": shown["south"], "south": shown["east"]} if len(shown) > 3 else None
 
-    network.service._office._evidence = exchanged
+    network.service._backend._evidence = exchanged
     with network.serving():
         network.start_sites()
         run_id = network.run()

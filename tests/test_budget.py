@@ -28,7 +28,7 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.database.database import SiteDatabase, open_hospital, read_hospital
-from silos.operations.budget_words import forecast_words
+from silos.operations.budget_text import forecast_text
 from tests.bookings import HELD
 from tests.federation import Federation
 from tests.studies import changed
@@ -120,7 +120,7 @@ def test_forecast_costs_what_joining_would_then_book(out: Path) -> None:
     hospital.close()
     assert forecast["fits"] and forecast["share"] == pytest.approx(after - before)
     assert forecast["remaining"] == pytest.approx(1 - before)
-    assert f"takes {percent(after - before)} of the budget" in forecast["words"]
+    assert f"takes {percent(after - before)} of the budget" in forecast["text"]
 
 
 def test_forecast_says_when_one_group_of_patients_cannot_pay(out: Path) -> None:
@@ -130,13 +130,13 @@ def test_forecast_says_when_one_group_of_patients_cannot_pay(out: Path) -> None:
     hospital.close()
     forecast = budgets(out, study=cheap_study())["east"]["forecast"]
     assert not forecast["fits"] and forecast["runs"] == 0
-    assert forecast["words"].endswith("it does NOT fit")
+    assert forecast["text"].endswith("it does NOT fit")
 
 
 def test_runs_without_privacy_on_the_same_patients_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    private = "{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+    private = "{mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
     study = read_study(changed(private, "{mode: none, sampling_rate: 1.0}"))
     federation = Federation(tmp_path, study)
     federation.run()
@@ -188,7 +188,7 @@ def test_hospital_opened_for_reading_cannot_be_changed(seen: SiteDatabase) -> No
     with pytest.raises(LedgerBroken, match="readonly database"):
         reserve(seen, "evaluation")
     with pytest.raises(StoreBroken, match="readonly database"):
-        seen.once_book().record(("c", "sign", "d"))
+        seen.signing_record().record(("c", "sign", "d"))
     assert seen.ledger.head == head
 
 
@@ -230,7 +230,7 @@ def test_command_speaks_to_people_and_machines(
     assert run(monkeypatch, "--out", out, "--study", study, "--site", "east", "--json") == 0
     said = capsys.readouterr()
     assert list(json.loads(said.out)["hospitals"]) == ["east"]
-    words = json.loads(said.out)["hospitals"]["east"]["forecast"]["words"]
+    words = json.loads(said.out)["hospitals"]["east"]["forecast"]["text"]
     assert f"east: {words}" in said.err and words.startswith("this study takes ")
     assert "run run-1 holds 41 % for its training, 13 % is sent" in said.err
     assert TWO_FIGURES in " ".join(said.err.split())
@@ -263,7 +263,7 @@ def test_study_that_protects_nobody_costs_no_finite_epsilon(out: Path) -> None:
     found = hospital.ledger.forecast(plans)
     hospital.close()
     assert (found.share, found.runs, found.fits) == (None, 0, False)
-    assert forecast_words(found) == "this study protects nobody"
+    assert forecast_text(found) == "this study protects nobody"
 
 
 def break_file(out: Path) -> None:
@@ -324,7 +324,7 @@ def test_unknown_site_is_refused(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("mode: local, epsilon: 2, delta: 1e-3, clip: 1.0", "mode: none", "costs no budget"),
+        ("mode: per_site, epsilon: 2, delta: 1e-3, clip: 1.0", "mode: none", "costs no budget"),
         ("name: east", "name: berlin", None),
         ("epsilon: 2", "epsilon: -2", "greater than 0"),
     ],

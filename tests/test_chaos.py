@@ -16,7 +16,7 @@ from tests.chaos.fault import Fault
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.run import Consortia, undisturbed
-from tests.chaos.stage import LOCAL, Stage
+from tests.chaos.stage import PER_SITE, Stage
 
 _SHORT = [fault for fault in FAULTS if fault.short]
 _LONG = [fault for fault in FAULTS if not fault.short]
@@ -48,7 +48,7 @@ def test_names_of_faults_are_their_own() -> None:
 @pytest.fixture(scope="module")
 def ended(consortia: Consortia, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A run to which nothing happened, and all that it left behind."""
-    stage = Stage(tmp_path_factory.mktemp("ended"), consortia.founded(LOCAL), LOCAL)
+    stage = Stage(tmp_path_factory.mktemp("ended"), consortia.founded(PER_SITE), PER_SITE)
     try:
         undisturbed(stage)
     finally:
@@ -81,7 +81,7 @@ def test_judge_finds_a_vector_that_no_ledger_has_booked(ended: Stage, tmp_path: 
 def test_judge_finds_a_ledger_of_before(consortia: Consortia, ended: Stage, tmp_path: Path) -> None:
     def restore(folder: Path) -> None:
         shutil.rmtree(folder / "east")
-        shutil.copytree(consortia.founded(LOCAL) / "east", folder / "east")
+        shutil.copytree(consortia.founded(PER_SITE) / "east", folder / "east")
 
     problems = " ".join(judged(ended, tmp_path / "copy", restore).problems)
     assert "east: the ledger went back in time" in problems

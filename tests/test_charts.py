@@ -22,8 +22,8 @@ from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     EXACT,
-    LOCAL,
     NONE,
+    PER_SITE,
     POOLED,
     RELEASED,
     UtilityPoint,
@@ -42,7 +42,7 @@ _POINTS = st.builds(
     st.sampled_from([EXACT, RELEASED]),
     st.one_of(
         st.just((NONE, None)),
-        st.tuples(st.sampled_from([LOCAL, DISTRIBUTED]), st.sampled_from([0.5, 1.0, 8.0])),
+        st.tuples(st.sampled_from([PER_SITE, DISTRIBUTED]), st.sampled_from([0.5, 1.0, 8.0])),
         st.tuples(st.just(POOLED), st.sampled_from([None, 0.5])),
     ),
     st.integers(0, 5),
@@ -126,7 +126,9 @@ def test_one_run_alone_can_be_drawn() -> None:
 
 def test_modes_are_told_apart_by_colour_and_shape_and_named() -> None:
     svg = charts.to_svg(charts.utility_against_epsilon(dossiers.modes(0.3, 1.0)))
-    assert {"local noise", "shared noise", "pooled reference (simulation only)"} <= set(_texts(svg))
+    assert {"per-site noise", "shared noise", "pooled reference (simulation only)"} <= set(
+        _texts(svg)
+    )
     assert len(set(re.findall(r'stroke-dasharray="([^"]+)"', svg))) >= 3
     for colour in ("#d55e00", "#0072b2", "#009e73"):
         assert colour in svg
@@ -141,7 +143,7 @@ def test_what_had_no_privacy_is_a_line_named_in_the_margin() -> None:
 
 def test_modes_at_one_epsilon_are_rows_with_mean_and_interval() -> None:
     texts = _texts(charts.to_svg(charts.utility_against_epsilon(dossiers.modes(0.3))))
-    assert texts.index("local noise, ε = 0.3") < texts.index("shared noise, ε = 0.3")
+    assert texts.index("per-site noise, ε = 0.3") < texts.index("shared noise, ε = 0.3")
     assert "0.930 (0.920 to 0.940)" in [" ".join(text.split()) for text in texts]
 
 
@@ -195,7 +197,9 @@ def test_vacuous_interval_is_too_few_patients_and_no_figure() -> None:
     assert not [text for text in texts if text.startswith("1.000")]
 
 
-def _released(*figures: tuple[float, float], half: float, mode: str = LOCAL) -> list[UtilityPoint]:
+def _released(
+    *figures: tuple[float, float], half: float, mode: str = PER_SITE
+) -> list[UtilityPoint]:
     return [
         UtilityPoint(
             epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=mode,
@@ -223,7 +227,7 @@ def test_no_line_is_drawn_through_noise() -> None:
 
 def test_no_line_where_modes_are_compared_by_released_figures_that_are_noise() -> None:
     figures = ((0.5, 0.6), (2.0, 0.7))
-    local, shared = (_released(*figures, half=0.2, mode=m) for m in (LOCAL, DISTRIBUTED))
+    local, shared = (_released(*figures, half=0.2, mode=m) for m in (PER_SITE, DISTRIBUTED))
     clear = _released(*figures, half=0.02, mode=DISTRIBUTED)
     assert not _lines(local + shared)
     assert len(_lines(local + clear)) == 1
@@ -310,11 +314,11 @@ def test_nothing_to_draw_is_refused(draw, what) -> None:  # type: ignore[no-unty
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan"), float("inf")])
 def test_point_refuses_an_epsilon_that_is_none(epsilon: float) -> None:
     with pytest.raises(ValueError, match="epsilon must be finite and positive"):
-        UtilityPoint(epsilon=epsilon, seed=1, auroc=0.8, kind=EXACT, mode=LOCAL)
+        UtilityPoint(epsilon=epsilon, seed=1, auroc=0.8, kind=EXACT, mode=PER_SITE)
 
 
 def test_point_refuses_an_unknown_kind_and_a_figure_that_is_none() -> None:
     with pytest.raises(ValueError, match="kind must be 'exact"):
-        UtilityPoint(epsilon=1.0, seed=1, auroc=0.8, kind="guessed", mode=LOCAL)
+        UtilityPoint(epsilon=1.0, seed=1, auroc=0.8, kind="guessed", mode=PER_SITE)
     with pytest.raises(ValueError, match="finite number, got nan"):
-        UtilityPoint(epsilon=1.0, seed=1, auroc=float("nan"), kind=EXACT, mode=LOCAL)
+        UtilityPoint(epsilon=1.0, seed=1, auroc=float("nan"), kind=EXACT, mode=PER_SITE)

@@ -17,7 +17,7 @@ from pipelines.records import number_patients, patient_token
 from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import CohortRefused
 from protocol.study.cohort import ImageCohort, TableCohort
-from protocol.study.study import BUNDLED, ColumnSplit, Deal, KeyedHashSplit
+from protocol.study.study import BUNDLED, ColumnSplit, KeyedHashSplit, Partitioning
 
 NUMBER = {"name": "age", "kind": "number", "range": [0, 120], "centre": 50, "scale": 10}
 CATEGORY = {"name": "sex", "kind": "category", "values": ["F", "M", "X"]}
@@ -494,9 +494,9 @@ def test_minimum_counts_patients_not_records():
 
 def test_columns_to_keep_are_those_of_split_and_deal():
     how = {"rule": "column", "column": "ward"}
-    deal = Deal.model_validate({"records": "all.csv", "how": how})
+    partition = Partitioning.model_validate({"records": "all.csv", "how": how})
     by_column = ColumnSplit(method="column", column="part", train=("a",), test=("b",))
-    assert columns_to_keep(by_column, deal) == ("part", "ward")
+    assert columns_to_keep(by_column, partition) == ("part", "ward")
     assert columns_to_keep(KeyedHashSplit()) == ()
 
 

@@ -16,14 +16,14 @@ CONTEXT = context_of(4)
 OTHERS: dict[str, Any] = {
     "study_digest": "a" * 64,
     "run_id": "another",
-    "purpose": "evaluation",
+    "round_kind": "evaluation",
     "round": 1,
     "attempt": 1,
     "draw": 1,
     "log_size": 8,
     "log_root": "a" * 64,
     "roster_digest": "a" * 64,
-    "cohort": site_names(3),
+    "participants": site_names(3),
     "threshold": 4,
     "colluders": 0,
     "model_hash": "a" * 64,
@@ -47,7 +47,7 @@ def test_every_field_changes_the_digest() -> None:
 
 def test_digest_is_the_frozen_one() -> None:
     # SHA-256 of the JSON with sorted keys, computed without this code.
-    assert CONTEXT.digest == "fb0c17aea765ca7331545c997e37531c60db72ff9554247e69a0cda1ea50a150"
+    assert CONTEXT.digest == "863bf41307c1fc6789d45c5b29518e3c8ba430d3f2eb9405d4b4f988bacdaac9"
 
 
 def test_context_survives_its_json() -> None:
@@ -82,10 +82,12 @@ def test_threshold_that_allows_two_survivor_sets_is_refused(
         context_of(count, threshold=threshold, colluders=colluders)
 
 
-@pytest.mark.parametrize("cohort", [("a", "b"), ("b", "a", "c"), ("a", "a", "b"), ()])
-def test_cohort_that_is_small_unsorted_or_doubled_is_refused(cohort: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="at least three sites, sorted"):
-        context_of(4, cohort=cohort, threshold=3)
+@pytest.mark.parametrize("participants", [("a", "b"), ("b", "a", "c"), ("a", "a", "b"), ()])
+def test_participants_that_are_few_unsorted_or_doubled_are_refused(
+    participants: tuple[str, ...],
+) -> None:
+    with pytest.raises(ValueError, match="at least three participants, sorted"):
+        context_of(4, participants=participants, threshold=3)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +97,7 @@ def test_cohort_that_is_small_unsorted_or_doubled_is_refused(cohort: tuple[str, 
         ({"suite": 2}, "suite: expected an integer"),
         ({"study_digest": "A" * 64}, "study_digest: expected text"),
         ({"run_id": "../run"}, "run_id: expected text"),
-        ({"purpose": "statistics"}, "purpose: expected text"),
+        ({"round_kind": "statistics"}, "round_kind: expected text"),
         ({"round": -1}, "round: expected an integer"),
         ({"round": True}, "round: expected an integer"),
         ({"attempt": 1.0}, "attempt: expected an integer"),
@@ -108,7 +110,7 @@ def test_cohort_that_is_small_unsorted_or_doubled_is_refused(cohort: tuple[str, 
         ({"bound": "e"}, "could not convert"),
         ({"bound": 16.0}, "bound: expected text"),
         ({"bound": "2048.0"}, "could wrap 32 bits"),
-        ({"cohort": list(site_names(4))}, "cohort has another type"),
+        ({"participants": list(site_names(4))}, "participants has another type"),
     ],
 )
 def test_field_out_of_its_form_is_refused(changes: dict[str, Any], message: str) -> None:
@@ -122,7 +124,7 @@ def test_wider_ring_allows_what_the_narrow_one_refuses() -> None:
 
 def test_counts_need_no_bound() -> None:
     assert (
-        context_of(4, purpose="evaluation", bound="counts", frac_bits=0, ring_bits=64).bound
+        context_of(4, round_kind="evaluation", bound="counts", frac_bits=0, ring_bits=64).bound
         == "counts"
     )
 

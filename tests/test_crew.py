@@ -30,7 +30,7 @@ def test_any_number_of_workers_gives_the_same_bits(crews: Any, workers: str) -> 
 
 def test_lost_worker_costs_time_and_nothing_else(crews: Any) -> None:
     assert crews["one lost"] == crews["alone"]
-    assert crews["left of the lost one's crew"] == 2
+    assert crews["left of the lost one's workers"] == 2
 
 
 def test_without_privacy_workers_change_nothing_either(crews: Any) -> None:

@@ -50,7 +50,7 @@ class FakeViews:
     def runs(self) -> tuple[Line, ...]:
         return tuple(
             Line(run_id=d.run_id, study_name=d.study_name, state=d.state,
-                 started_at=d.started_at, seed=d.seed, mode="local", epsilon=1.0,
+                 started_at=d.started_at, seed=d.seed, mode="per_site", epsilon=1.0,
                  test_noise=d.test_noise)
             for d in self._known.values()
         )  # fmt: skip
@@ -117,7 +117,7 @@ def test_modes_are_compared_in_words_and_numbers() -> None:
     page = _page(FakeViews(dossiers.finished(), points=dossiers.modes(0.3)))
     assert "shared noise closes 80% of that gap." in _words(page)
     gains = page.dataframe[1].value
-    assert list(gains["Difference in AUROC"])[0] == "shared noise - local noise at ε = 0.3"
+    assert list(gains["Difference in AUROC"])[0] == "shared noise - per-site noise at ε = 0.3"
     assert len(page.expander) == 5
 
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.cohort.partitioning import deal
+from pipelines.cohort.partitioning import partition_records
 from pipelines.records import Records, number_patients
 from protocol.errors import CohortRefused
-from protocol.study.study import Deal, Site
+from protocol.study.study import Partitioning, Site
 
 SITES = tuple(Site(name=name, patients=10) for name in ("a", "b", "c"))
 
@@ -28,10 +28,12 @@ def records_of(patients, labels=None, ward=None):
 
 def skew(shares=(1, 1, 1), concentration=8.0, seed=0):
     how = {"rule": "label_skew", "shares": shares, "concentration": concentration, "seed": seed}
-    return Deal.model_validate({"records": "all.csv", "how": how})
+    return Partitioning.model_validate({"records": "all.csv", "how": how})
 
 
-BY_WARD = Deal.model_validate({"records": "all.csv", "how": {"rule": "column", "column": "ward"}})
+BY_WARD = Partitioning.model_validate(
+    {"records": "all.csv", "how": {"rule": "column", "column": "ward"}}
+)
 
 
 @given(
@@ -43,7 +45,7 @@ BY_WARD = Deal.model_validate({"records": "all.csv", "how": {"rule": "column", "
 def test_skewed_deal_gives_every_patient_whole_to_one_site(patients, concentration, seed):
     records = records_of(patients, labels=[p % 2 for p in patients])
     try:
-        hands = deal(records, skew(concentration=concentration, seed=seed), SITES)
+        hands = partition_records(records, skew(concentration=concentration, seed=seed), SITES)
     except CohortRefused as refusal:
         assert "gives it no records" in str(refusal)
         return
@@ -56,7 +58,7 @@ def test_skewed_deal_gives_every_patient_whole_to_one_site(patients, concentrati
 def test_skewed_deal_is_a_function_of_its_seed():
     records = records_of(range(300), labels=[p % 2 for p in range(300)])
     digests = [
-        [hand.digest for hand in deal(records, skew(seed=seed), SITES).values()]
+        [hand.digest for hand in partition_records(records, skew(seed=seed), SITES).values()]
         for seed in (1, 1, 2)
     ]
     assert digests[0] == digests[1] != digests[2]
@@ -64,7 +66,7 @@ def test_skewed_deal_is_a_function_of_its_seed():
 
 def test_shares_hold_when_the_concentration_is_high():
     records = records_of(range(1000), labels=[p % 4 == 0 for p in range(1000)])
-    hands = deal(records, skew(shares=(5, 3, 2), concentration=1e6), SITES)
+    hands = partition_records(records, skew(shares=(5, 3, 2), concentration=1e6), SITES)
     sizes = [hand.num_patients for hand in hands.values()]
     assert np.allclose(sizes, [500, 300, 200], atol=10)
     assert all(abs(hand.labels.mean() - 0.25) < 0.02 for hand in hands.values())
@@ -74,7 +76,7 @@ def test_low_concentration_gives_sites_different_prevalence():
     records = records_of(range(2000), labels=[p % 2 for p in range(2000)])
 
     def spread(concentration):
-        hands = deal(records, skew(concentration=concentration, seed=3), SITES)
+        hands = partition_records(records, skew(concentration=concentration, seed=3), SITES)
         return float(np.std([hand.labels.mean() for hand in hands.values()]))
 
     assert spread(2.0) > 5 * spread(1e5)
@@ -82,7 +84,7 @@ def test_low_concentration_gives_sites_different_prevalence():
 
 def test_patient_with_both_labels_stays_whole():
     records = records_of([0, 0, 1, 2, 3, 4] * 20, labels=[0, 1, 0, 1, 0, 1] * 20)
-    hands = deal(records, skew(concentration=100), SITES)
+    hands = partition_records(records, skew(concentration=100), SITES)
     assert sum(hand.num_patients for hand in hands.values()) == 5
 
 
@@ -93,7 +95,7 @@ def test_column_deal_follows_value_else_name():
         Site(name="c", patients=10),
     )
     records = records_of(range(4), ward=["c", "1", "x", "1"])
-    hands = deal(records, BY_WARD, sites)
+    hands = partition_records(records, BY_WARD, sites)
     assert {name: hand.rows.tolist() for name, hand in hands.items()} == {
         "a": [10, 30],
         "b": [20],
@@ -102,7 +104,7 @@ def test_column_deal_follows_value_else_name():
 
 
 def test_patient_of_two_hospitals_is_a_patient_of_both():
-    hands = deal(records_of([7, 7, 8, 9], ward=["a", "b", "b", "c"]), BY_WARD, SITES)
+    hands = partition_records(records_of([7, 7, 8, 9], ward=["a", "b", "b", "c"]), BY_WARD, SITES)
     assert hands["a"].patient_keys == ("7",) and hands["b"].patient_keys == ("7", "8")
 
 
@@ -110,7 +112,7 @@ def test_patient_of_two_hospitals_is_a_patient_of_both():
     ("ward", "sites", "message"),
     [
         (["a", "b", "d", "d"], SITES, "2 records belong to none of the 3 sites"),
-        (["a", "b", "b", "b"], SITES, "site c: the study's deal gives it no records"),
+        (["a", "b", "b", "b"], SITES, "site c: the study's partition gives it no records"),
         (
             ["a"] * 4,
             (*SITES[:2], Site(name="c", value="a", patients=10)),
@@ -120,9 +122,9 @@ def test_patient_of_two_hospitals_is_a_patient_of_both():
 )
 def test_column_deal_that_does_not_fit_is_refused(ward, sites, message):
     with pytest.raises(CohortRefused, match=message):
-        deal(records_of(range(4), ward=ward), BY_WARD, sites)
+        partition_records(records_of(range(4), ward=ward), BY_WARD, sites)
 
 
 def test_skewed_deal_that_starves_a_site_is_refused():
     with pytest.raises(CohortRefused, match="no records; amend shares, concentration or seed"):
-        deal(records_of(range(2)), skew(), SITES)
+        partition_records(records_of(range(2)), skew(), SITES)

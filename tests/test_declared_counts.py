@@ -76,7 +76,7 @@ def test_number_of_patients_cannot_be_read_off_the_updates(count: int) -> None:
     assert read_off_the_noise(read_study(WIDE), count) == pytest.approx(DECLARED, rel=0.01)
 
 
-@pytest.mark.parametrize("mode", ["local", "distributed"])
+@pytest.mark.parametrize("mode", ["per_site", "distributed"])
 def test_check_of_a_study_says_beforehand_that_a_hospital_is_larger_than_declared(
     mode: str,
     tmp_path: Path,
@@ -85,7 +85,7 @@ def test_check_of_a_study_says_beforehand_that_a_hospital_is_larger_than_declare
 ) -> None:
     text = TABLE_STUDY.replace("east.csv, patients: 40", "east.csv, patients: 20")
     if mode == "distributed":
-        text = text.replace("mode: local,", "mode: distributed, noise_multiplier: 4,").replace(
+        text = text.replace("mode: per_site,", "mode: distributed, noise_multiplier: 4,").replace(
             "local_steps: 2,", "local_steps: 1, strategy: fedsgd,"
         )
     (tmp_path / "study.yaml").write_text(text)
@@ -103,7 +103,7 @@ def in_mode(mode: str, text: str) -> str:
     """The small study's text in another mode of privacy."""
     if mode == "distributed":
         text = text.replace("local_steps: 2,", "local_steps: 1, strategy: fedsgd,")
-        return text.replace("mode: local,", "mode: distributed, noise_multiplier: 4,")
+        return text.replace("mode: per_site,", "mode: distributed, noise_multiplier: 4,")
     return text
 
 
@@ -115,12 +115,12 @@ def refusal(act: Callable[[], object]) -> str:
     return ""
 
 
-@pytest.mark.parametrize("mode", ["local", "distributed"])
+@pytest.mark.parametrize("mode", ["per_site", "distributed"])
 def test_silo_check_refuses_exactly_what_the_run_refuses_and_in_its_words(
     mode: str, tmp_path: Path
 ) -> None:
     """For every declared number around the truth, which differs from key to key."""
-    site = changed_site("modes: [local]", "modes: [local, distributed]")
+    site = changed_site("modes: [per_site]", "modes: [per_site, distributed]")
     home = make_east(tmp_path, site=site, budget=500.0)
     said = set()
     for declared in (20, 28, 40):
@@ -135,7 +135,7 @@ def test_silo_check_refuses_exactly_what_the_run_refuses_and_in_its_words(
     assert said == {True, False}
 
 
-@pytest.mark.parametrize("mode", ["local", "distributed"])
+@pytest.mark.parametrize("mode", ["per_site", "distributed"])
 def test_study_check_refuses_exactly_what_a_simulated_hospital_refuses(
     mode: str, tmp_path: Path
 ) -> None:

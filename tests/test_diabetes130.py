@@ -18,7 +18,7 @@ from collegium.simulation.settings import simulated_split_key
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from pipelines.cohort.loading import Records, load_cohort
-from pipelines.cohort.partitioning import deal
+from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.splits import split
 from protocol.errors import StudyRefused
 from protocol.study.noise_shares import units_for
@@ -61,7 +61,7 @@ def hospitals(
     )
     return {
         site: split(hand, study.split, key=simulated_split_key(study, site), site=site)
-        for site, hand in deal(everybody, study.deal, study.sites).items()
+        for site, hand in partition_records(everybody, study.partition, study.sites).items()
     }
 
 
@@ -99,8 +99,8 @@ class Repeated:
 
     is_secret = False
 
-    def stream(self, moment: DrawContext) -> Keystream:
-        return Keystream(derive_key(b"test", salt=b"", info=f"{moment.use} {moment.step}".encode()))
+    def stream(self, draw: DrawContext) -> Keystream:
+        return Keystream(derive_key(b"test", salt=b"", info=f"{draw.use} {draw.step}".encode()))
 
 
 def everybody_in_every_step(study: Study, clip: float) -> Study:

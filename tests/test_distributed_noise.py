@@ -21,7 +21,7 @@ from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import layout_of
 from tests.federation import Federation
 from tests.studies import changed
@@ -30,13 +30,13 @@ DISTRIBUTED = (
     "privacy: {mode: distributed, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 0.5, "
     "noise_multiplier: 2.5}"
 )
-LOCAL = "privacy: {mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+PER_SITE = "privacy: {mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
 STEPS = "training: {rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}"
 ONE_STEP = "training: {strategy: fedsgd, rounds: 3, local_steps: 1, learning_rate: 0.5}"
 
 
 def distributed(privacy: str = DISTRIBUTED, training: str = ONE_STEP) -> Study:
-    text = changed(LOCAL, privacy).replace(STEPS, training)
+    text = changed(PER_SITE, privacy).replace(STEPS, training)
     text = text.replace("evaluation: {bins: 8}", "evaluation: {bins: 8, epsilon: 4}")
     return read_study(text)
 
@@ -86,7 +86,7 @@ def test_plan_prices_the_spare_draws_and_says_what_is_left_without_the_sum() -> 
     [
         (DISTRIBUTED, ONE_STEP.replace("fedsgd", "fedavg"), "strategy fedsgd or fedadam"),
         (DISTRIBUTED, ONE_STEP.replace("local_steps: 1", "local_steps: 2"), "one step a round"),
-        (LOCAL, ONE_STEP, "fedsgd needs privacy.mode distributed"),
+        (PER_SITE, ONE_STEP, "fedsgd needs privacy.mode distributed"),
         (
             DISTRIBUTED.replace(", noise_multiplier: 2.5", ""),
             ONE_STEP,
@@ -122,8 +122,8 @@ def test_run_with_shared_noise_trains_and_books_every_round(tmp_path: Path) -> N
     assert len(federation.watch.rounds) == 4
     assert np.isfinite(outcome.model["weight"]).all()
     for silo in federation.silos.values():
-        with silo._home.transaction() as book:
-            sent = [e for e in book.entries() if e.state is State.SENT and e.purpose == "training"]
+        with silo._home.transaction() as guard:
+            sent = [e for e in guard.entries() if e.state is State.SENT and e.purpose == "training"]
         assert len(sent) == 3
         assert {entry.rho for entry in sent} == {sent[0].rho}
 
@@ -131,7 +131,7 @@ def test_run_with_shared_noise_trains_and_books_every_round(tmp_path: Path) -> N
 def test_mean_gradient_is_scaled_by_what_was_declared() -> None:
     study = distributed()
     layout = layout_of({"w": np.zeros(2, dtype=np.float32)})
-    total: Words = np.array([3 * 2**17, 2**32 - 2**17], dtype=np.uint32)
+    total: RingVector = np.array([3 * 2**17, 2**32 - 2**17], dtype=np.uint32)
     mean = mean_of(study, layout, ("east", "north", "south"), total)
     assert mean.update.tolist() == [3 / 60, -1 / 60]
 
@@ -158,7 +158,7 @@ def noises(study: Study, folder: Path) -> np.ndarray:
 
         def kept(*given: object) -> object:
             total = attempt(*given)  # type: ignore[arg-type]
-            if total.transcript.context.purpose == "training":
+            if total.transcript.context.round_kind == "training":
                 seen.append(total.total.view(np.int32).astype(np.float64) / 2**17)
             return total
 
@@ -190,8 +190,8 @@ def test_another_attempt_among_the_same_sites_masks_the_same_noise(tmp_path: Pat
 
     federation.link.lost = lost
     federation.run()
-    with federation.silos["north"]._home.transaction() as book:
-        sent = [e for e in book.entries() if e.state is State.SENT and e.purpose == "training"]
+    with federation.silos["north"]._home.transaction() as guard:
+        sent = [e for e in guard.entries() if e.state is State.SENT and e.purpose == "training"]
     assert (len({entry.content for entry in sent}), len(sent)) == (3, 4)
     assert [bool(entry.rho) for entry in sent] == [True, False, True, True]
 
@@ -203,8 +203,8 @@ def test_a_round_takes_no_more_than_the_spare_draws(tmp_path: Path) -> None:
     federation.link.lost = lambda site, request: site in away and request.step == "unmask"
     with pytest.raises(QuorumLost):
         federation.run()
-    with federation.silos["north"]._home.transaction() as book:
-        sent = [e for e in book.entries() if e.state is State.SENT and e.purpose == "training"]
+    with federation.silos["north"]._home.transaction() as guard:
+        sent = [e for e in guard.entries() if e.state is State.SENT and e.purpose == "training"]
     assert [bool(entry.rho) for entry in sent] == [True, False, True]  # one draw, one to spare
     assert len({entry.content for entry in sent}) == 2
 
@@ -226,7 +226,7 @@ def test_both_institutions_derive_one_context() -> None:
     study = distributed()
     model = {"w": np.zeros(100, dtype=np.float32)}
     context = round_context(
-        study, run_id="r", roster_digest="3" * 64, purpose="training", number=0, attempt=0,
+        study, run_id="r", roster_digest="3" * 64, round_kind="training", number=0, attempt=0,
         draw=0, log_size=1, log_root="2" * 64, model=model,
     )  # fmt: skip
     assert (context.frac_bits, context.ring_bits) == (0, 32)
@@ -234,7 +234,7 @@ def test_both_institutions_derive_one_context() -> None:
 
 
 def test_hospital_with_more_patients_than_declared_refuses(tmp_path: Path) -> None:
-    text = changed(LOCAL, DISTRIBUTED).replace(STEPS, ONE_STEP)
+    text = changed(PER_SITE, DISTRIBUTED).replace(STEPS, ONE_STEP)
     federation = Federation(tmp_path, read_study(text.replace("patients: 40", "patients: 9")))
     with pytest.raises(CohortRefused, match="site east: .* training patients, .* declares 9"):
         federation.join()

@@ -41,11 +41,13 @@ class Adversary(Attack):
         *,
         draw: int = 0,
         number: int = 0,
-        purpose: str = "training",
+        round_kind: str = "training",
         reveal: Collection[str] | None = None,
     ) -> dict[str, str]:
         """Drives one attempt; returns the refusals, by site. ``reveal`` None asks everybody."""
-        context = self.context(number=number, purpose=purpose, attempt=self.attempts, draw=draw)
+        context = self.context(
+            number=number, round_kind=round_kind, attempt=self.attempts, draw=draw
+        )
         self.attempts += 1
         out = set(self.federation.study.site_names) - set(among)
         self.machine = self.round(context, without=out)
@@ -169,7 +171,7 @@ def test_a_past_draw_is_not_given_again(tmp_path: Path) -> None:
 def test_the_evaluation_follows_the_same_rule(tmp_path: Path) -> None:
     study = read_study(changed("bins: 8", "bins: 8, attempts: 2"))
     adversary = Adversary(tmp_path, study)
-    evaluation = {"number": 2, "purpose": "evaluation"}
+    evaluation = {"number": 2, "round_kind": "evaluation"}
     adversary.attempt(ALL, **evaluation)
     first = adversary.machine.total().copy()
     assert set(adversary.attempt(ALL[:3], **evaluation).values()) == {"DrawSpent"}
@@ -221,10 +223,10 @@ def test_a_vector_that_was_bound_but_not_booked_is_not_made_again(tmp_path: Path
     def dark(*_given: object, **_more: object) -> None:
         raise KeyboardInterrupt
 
-    book, ledger.mark_sent = ledger.mark_sent, dark  # type: ignore[method-assign,assignment]
+    guard, ledger.mark_sent = ledger.mark_sent, dark  # type: ignore[method-assign,assignment]
     with pytest.raises(KeyboardInterrupt):
         adversary.attempt(ALL)
-    ledger.mark_sent = book  # type: ignore[method-assign]
+    ledger.mark_sent = guard  # type: ignore[method-assign]
     restart(adversary.federation, "west")
     assert adversary.attempt(ALL)["west"] == "DrawSpent"
     assert paid_by(adversary.federation, "west") == 0
@@ -245,12 +247,12 @@ class Schedule(Federation):
         self.attempt = 0
         self.unmasked: dict[int, set[tuple[str, ...]]] = {}
 
-    def silo(self, site: str, *, min_cohort: int = 3) -> SecAggClient:
+    def silo(self, site: str, *, min_sites: int = 3) -> SecAggClient:
         """A colluder forgets what it has revealed; the others know from their book."""
         if site == self.colluder:
-            self.books[site].entries.clear()
-            return super().silo(site, min_cohort=min_cohort)
-        kept = {slot: named for (of, slot), named in self.books[site].entries.items()
+            self.guards[site].entries.clear()
+            return super().silo(site, min_sites=min_sites)
+        kept = {slot: named for (of, slot), named in self.guards[site].entries.items()
                 if of == self.context.run_id}  # fmt: skip
         return SecAggClient(
             context=self.context,
@@ -258,8 +260,8 @@ class Schedule(Federation):
             key=self.keys[site],
             roster=self.roster,
             coordinator_public=self.coordinator_key.public,
-            book=self.books[site],
-            min_cohort=min_cohort,
+            guard=self.guards[site],
+            min_sites=min_sites,
             among=Draws(kept, spare=None).among(self.context),
         )
 
@@ -298,7 +300,7 @@ def test_silo_signs_no_other_survivors_for_a_draw_that_it_has_revealed() -> None
     first = federation.silos["site-00"].revealed_among
     assert first == digest_json(list(federation.sites))
     schedule = Schedule()
-    schedule.books = federation.books
+    schedule.guards = federation.guards
     schedule.keys, schedule.roster = federation.keys, federation.roster
     schedule.coordinator_key = federation.coordinator_key
     schedule.begin(attempt=1)
@@ -341,7 +343,7 @@ def test_draws_are_read_back_from_the_signing_record() -> None:
     assert draws.among(context) == "3" * 64
     draws.require_due(replace(context, draw=1))
     draws.require_due(replace(context, round=1))
-    draws.require_due(replace(context, purpose="evaluation"))
+    draws.require_due(replace(context, round_kind="evaluation"))
 
 
 def test_a_signing_record_of_another_form_is_refused() -> None:

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from protocol.errors import FederationError, MessageRefused, OutOfOrder, QuorumLost
-from protocol.secagg.client import MIN_COHORT
+from protocol.secagg.client import MIN_PARTICIPANTS
 from protocol.secagg.masking import rebuild
 from protocol.secagg.messages import Advertise, Consistency, Masked, Message, Reveal, ShareHeader
 from protocol.secagg.server import SecAggServer, Step
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from tests.contexts import site_names
 from tests.reference.secure_sum import plain_sum
 from tests.sum_federation import FIRST, STEPS, Federation, reached
@@ -45,7 +45,7 @@ FORMS: Mapping[Step, type[Message]] = {
 def is_enough(federation: Federation, step: Step, present: int) -> bool:
     """Whether a round goes on after a step that this many sites answered."""
     threshold = federation.context.threshold
-    return present >= (threshold if step in SIGNING else max(threshold, MIN_COHORT))
+    return present >= (threshold if step in SIGNING else max(threshold, MIN_PARTICIPANTS))
 
 
 def heard(
@@ -81,7 +81,7 @@ def check_over(coordinator: SecAggServer, step: Step, present: int) -> None:
         coordinator.asked(step)
 
 
-def check_sum(federation: Federation, vectors: Mapping[str, Words], present: Present) -> None:
+def check_sum(federation: Federation, vectors: Mapping[str, RingVector], present: Present) -> None:
     """Checks that exactly those are in the sum who sent a vector."""
     inside = present[STEPS.index(Step.MASKED)]
     expected = plain_sum([vectors[s].tolist() for s in inside], federation.context.ring_bits)
@@ -94,11 +94,11 @@ def forked(federation: Federation, coordinator: SecAggServer) -> Federation:
     """Returns the federation with another coordinator and copies of silos and books."""
     child = copy.copy(federation)
     child.coordinator = coordinator
-    child.silos, child.books = copy.deepcopy((federation.silos, federation.books))
+    child.silos, child.guards = copy.deepcopy((federation.silos, federation.guards))
     return child
 
 
-def walk(federation: Federation, vectors: Mapping[str, Words], before: Present = ()) -> int:
+def walk(federation: Federation, vectors: Mapping[str, RingVector], before: Present = ()) -> int:
     """Tries every pattern that goes on from here; returns how many there are."""
     step, patterns = STEPS[len(before)], 0
     answers = {

@@ -24,7 +24,7 @@ def test_a_run_learns_and_releases_figures(tmp_path: Path) -> None:
     outcome = federation.run()
     assert np.abs(flatten(outcome.model)).max() > 0.1
     assert outcome.released.auroc.value is None or outcome.released.auroc.value > 0.4
-    assert [(purpose, number) for purpose, number, _ in federation.watch.rounds] == [
+    assert [(round_kind, number) for round_kind, number, _ in federation.watch.rounds] == [
         ("training", 0), ("training", 1), ("evaluation", 2)
     ]  # fmt: skip
 
@@ -32,7 +32,7 @@ def test_a_run_learns_and_releases_figures(tmp_path: Path) -> None:
 def test_the_secure_mean_equals_the_mean_in_the_clear(tmp_path: Path) -> None:
     study = read_study(
         changed(
-            "{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}",
+            "{mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}",
             "{mode: none, sampling_rate: 1.0}",
         )
     )
@@ -101,8 +101,8 @@ def test_every_blob_that_left_was_sent_in_the_ledger_before(tmp_path: Path) -> N
             for where, step, reply in federation.link.seen
             if where == site and step == "masked"
         }
-        with silo._home.transaction() as book:
-            sent = {entry.blob for entry in book.entries() if entry.state is State.SENT}
+        with silo._home.transaction() as guard:
+            sent = {entry.blob for entry in guard.entries() if entry.state is State.SENT}
         assert left == sent
 
 
@@ -163,7 +163,7 @@ def test_a_real_silo_refuses_fixed_noise_and_studies_without_privacy(tmp_path: P
         tmp_path / "real",
         LinearTrainer,
         simulated=False,
-        consent=lambda _study: StudyTerms(runs=1, source=None),
+        authorization=lambda _study: StudyTerms(runs=1, source=None),
     )
     real.grant(20.0, 1e-3)
     with pytest.raises(PolicyRefused, match="fixed test noise protects nobody"):

@@ -161,14 +161,16 @@ def test_ledger_survives_reopening(
     again.close()
 
 
-@pytest.mark.parametrize("table", ["budget", "ledger_entry", "once_book"])
+@pytest.mark.parametrize("table", ["budget", "ledger_entry", "signing_record"])
 @pytest.mark.parametrize("verb", ["UPDATE", "DELETE", "REPLACE"])
 def test_rows_cannot_be_changed_or_removed(
     hospital: SiteDatabase, table: str, verb: str, place: Path | str
 ) -> None:
     reserve(hospital.ledger)
-    hospital.once_book().record(("c", "sign", "d"))
-    column = {"budget": "upper_capacity", "ledger_entry": "rho_upper", "once_book": "digest"}[table]
+    hospital.signing_record().record(("c", "sign", "d"))
+    column = {"budget": "upper_capacity", "ledger_entry": "rho_upper", "signing_record": "digest"}[
+        table
+    ]
     statement = {
         "UPDATE": f"UPDATE {table} SET {column} = NULL",  # noqa: S608 - names of this test
         "DELETE": f"DELETE FROM {table}",  # noqa: S608
@@ -329,26 +331,28 @@ def test_kill_keeps_what_was_booked_and_nothing_half_done(
     hospital.close()
 
 
-def test_once_book_accepts_the_same_digest_again(
+def test_signing_record_accepts_the_same_digest_again(
     hospital: SiteDatabase, open_north: Callable[..., SiteDatabase]
 ) -> None:
-    hospital.once_book().record(("context", "masked", "a" * 64))
+    hospital.signing_record().record(("context", "masked", "a" * 64))
     again = open_north()
-    again.once_book().record(("context", "masked", "a" * 64))
-    again.once_book().record(("other context", "masked", "b" * 64))
-    again.once_book().record(("context", "sign", "b" * 64))
+    again.signing_record().record(("context", "masked", "a" * 64))
+    again.signing_record().record(("other context", "masked", "b" * 64))
+    again.signing_record().record(("context", "sign", "b" * 64))
     again.close()
 
 
-def test_once_book_refuses_a_second_digest(hospital: SiteDatabase) -> None:
-    book = hospital.once_book()
-    book.record(("context", "masked", "a" * 64))
+def test_signing_record_refuses_a_second_digest(hospital: SiteDatabase) -> None:
+    guard = hospital.signing_record()
+    guard.record(("context", "masked", "a" * 64))
     with pytest.raises(MessageRefused, match="bound itself to another masked in this context"):
-        book.record(("context", "masked", "b" * 64))
-    book.record(("context", "masked", "a" * 64))
+        guard.record(("context", "masked", "b" * 64))
+    guard.record(("context", "masked", "a" * 64))
 
 
-def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., SiteDatabase]) -> None:
+def test_signing_record_binds_one_of_two_racing_digests(
+    open_north: Callable[..., SiteDatabase],
+) -> None:
     hospitals = [open_north() for _ in range(2)]
     outcomes: list[str] = []
     start = threading.Barrier(2)
@@ -356,7 +360,7 @@ def test_once_book_binds_one_of_two_racing_digests(open_north: Callable[..., Sit
     def work(number: int) -> None:
         start.wait()
         try:
-            hospitals[number].once_book().record(("context", "sign", str(number)))
+            hospitals[number].signing_record().record(("context", "sign", str(number)))
             outcomes.append("bound")
         except MessageRefused:
             outcomes.append("refused")

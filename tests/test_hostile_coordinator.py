@@ -3,7 +3,7 @@
 Played by hand over the real silos: ``SecAggServer`` is too honest to lie. It signs
 whatever it likes, delivers what it likes to whom it likes, asks again and in
 any order, and colludes with hospitals that give it their keys and shares and
-keep no once-book.
+keep no signing record.
 """
 
 import copy
@@ -22,7 +22,7 @@ from protocol.identity.roster import COORDINATOR, Member, SigningKey
 from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import round_context
 from protocol.secagg.encrypted_shares import SiloSecrets, deal_shares
-from protocol.secagg.masking import apply_masks, mask_private_key, self_key, word_type
+from protocol.secagg.masking import apply_masks, mask_private_key, ring_dtype, self_key
 from protocol.secagg.messages import (
     ENTRY_BYTES,
     Advertise,
@@ -46,7 +46,7 @@ from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors
 from tests.coordinator_log import CoordinatorLog
 from tests.federation import Federation as Consortium
 from tests.studies import small_study
-from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryBook, reached
+from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryGuard, reached
 
 # --- U1: whose keys are used -----------------------------------------------------------------
 
@@ -166,7 +166,7 @@ def opened(federation: Federation, *, site: str = FIRST, **changes: object) -> S
         key=federation.keys[FIRST],
         roster=federation.roster,
         coordinator_public=federation.coordinator_key.public,
-        book=MemoryBook(),
+        guard=MemoryGuard(),
     )
 
 
@@ -193,7 +193,7 @@ def test_roster_with_another_key_for_the_silo_is_refused() -> None:
 
 
 def test_silo_takes_no_part_in_a_cohort_without_it() -> None:
-    with pytest.raises(MessageRefused, match="site stranger is not in this cohort"):
+    with pytest.raises(MessageRefused, match="site stranger is no participant"):
         opened(Federation(4), site="stranger")
 
 
@@ -385,7 +385,7 @@ def test_reveal_is_the_same_whichever_signatures_ask_for_it() -> None:
 @pytest.mark.parametrize("step", STEPS[1:4], ids=lambda step: step.value)
 def test_cohort_below_the_minimum_is_refused(step: Step, least: int, count: int) -> None:
     federation = reached(Step.ADVERTISE)
-    federation.silos[FIRST] = federation.silo(FIRST, min_cohort=least)
+    federation.silos[FIRST] = federation.silo(FIRST, min_sites=least)
     for before in STEPS[: STEPS.index(step)]:
         federation.play(before, federation.vectors())
     sites, needed = federation.sites[:count], max(least, 4)
@@ -561,7 +561,7 @@ class Hospital:
         log = CoordinatorLog(key)
         context = round_context(
             self.consortium.study, run_id="run-1", roster_digest=roster.digest,
-            purpose="training", number=0, attempt=0, draw=0,
+            round_kind="training", number=0, attempt=0, draw=0,
             log_size=log.head.size, log_root=log.head.root.hex(), model=model or self.model,
         )  # fmt: skip
         machine = SecAggServer(
@@ -681,7 +681,7 @@ class Equivocation:
             mask_private=mask_private_key(pair_secret, federation.context),
         )
         add, subtract = own.mask_keys(federation.coordinator._adverts)
-        vector = np.frombuffer(federation.blobs[FIRST], word_type(federation.context)).copy()
+        vector = np.frombuffer(federation.blobs[FIRST], ring_dtype(federation.context)).copy()
         apply_masks(vector, add=subtract, subtract=add)
         return [int(word) for word in vector]
 

@@ -38,7 +38,7 @@ from protocol.secagg.messages import (
 )
 from protocol.secagg.secret_sharing import OPENING_BYTES, SALT_BYTES, SHARE_BYTES, Opening
 from protocol.secagg.server import Step
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from tests.reference.secure_sum import plain_sum
 from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, Tamper, reached
 
@@ -46,7 +46,7 @@ from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, Tamper, 
 Change = Callable[[bytes, bytes | None], tuple[bytes, bytes | None]]
 
 
-def summed(federation: Federation, vectors: Mapping[str, Words], *without: str) -> list[int]:
+def summed(federation: Federation, vectors: Mapping[str, RingVector], *without: str) -> list[int]:
     """Returns what must come out when these sites are not in the sum."""
     inside = [vectors[site].tolist() for site in federation.sites if site not in without]
     return plain_sum(inside, federation.context.ring_bits)
@@ -190,11 +190,11 @@ def test_unusable_or_copied_key_is_refused_and_its_site_named(key: str, wrong: s
     own.advertise()
     assert own._secrets is not None and other._secrets is not None
     true, taken = own._secrets.advert(), other._secrets.advert()
-    twin = true.share_public if key == "mask_public" else true.mask_public
+    replica = true.share_public if key == "mask_public" else true.mask_public
     public, message = {
         "of small order": (bytes(32), "not a usable point"),
         "of another site": (taken.mask_public, "already taken"),
-        "its own other key": (twin, "already taken"),
+        "its own other key": (replica, "already taken"),
     }[wrong]
     lie = federation.from_site(FIRST, replace(true, **{key: public}))
     with pytest.raises(MessageRefused, match=message):
@@ -433,7 +433,7 @@ def test_vector_without_any_mask_is_refused_with_the_sum() -> None:
     check_masked(federation)
 
 
-def one_long_vector(federation: Federation, length: float) -> dict[str, Words]:
+def one_long_vector(federation: Federation, length: float) -> dict[str, RingVector]:
     """Returns zeros, and from the first site a vector so many times as long as the bound."""
     vectors = {site: np.zeros_like(words) for site, words in federation.vectors().items()}
     vectors[FIRST][2] = int(length * float(federation.context.bound) * 2**20)

@@ -40,17 +40,17 @@ REASON = "age, row 17: what nobody outside may know"
 
 
 class Refusing:
-    """Stands where a hospital is asked for its consent; refuses as the test says."""
+    """Stands where a hospital authorizes a study; refuses as the test says."""
 
     kind: type[Exception] | None = None
 
     def __call__(self, home: Path, _hospital: SiteDatabase) -> Callable[[Study], StudyTerms]:
-        def consent(_study: Study) -> StudyTerms:
+        def authorization(_study: Study) -> StudyTerms:
             if self.kind is not None:
                 raise self.kind(REASON)
             return StudyTerms(runs=1000, source=home.parent / "data" / f"{home.name}.csv")
 
-        return consent
+        return authorization
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def refusing() -> Refusing:
 def network(tmp_path_factory: pytest.TempPathFactory, refusing: Refusing) -> Iterator[Network]:
     network = Network(tmp_path_factory.mktemp("network"), small_study())
     for site in network.sites.values():
-        site.consent = refusing
+        site.authorization = refusing
     with network.serving():
         network.sites["east"].start()
         yield network

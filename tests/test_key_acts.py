@@ -482,8 +482,8 @@ def test_written_off_budget_says_who_signed_and_which_heads_were_lost(
 ) -> None:
     line.words = {"run-1": word(LOST, IdentityKeys(east).own)}
     write_off_over(east, line, OFFICER)
-    with east.transaction() as book:
-        rows = [row for row in book.entries() if row.purpose == "written off"]
+    with east.transaction() as guard:
+        rows = [row for row in guard.entries() if row.purpose == "written off"]
     assert [row.state for row in rows] == 2 * [State.RESERVED, State.SENT, State.SETTLED]
     assert json.loads(rows[0].event_json) == {"heads": [LOST], "signed_by": OFFICER}
 

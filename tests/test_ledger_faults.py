@@ -68,8 +68,8 @@ def send(hospital: SiteDatabase, plan: Reservation, context: str, outbox: Path) 
 
 
 def entries(hospital: SiteDatabase) -> list[Entry]:
-    with hospital.transaction() as book:
-        return list(book.entries())
+    with hospital.transaction() as guard:
+        return list(guard.entries())
 
 
 def work(folder: Path) -> None:

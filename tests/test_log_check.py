@@ -41,7 +41,7 @@ class Hospital:
         *,
         log: CoordinatorLog | None = None,
         model: Tensors | None = None,
-        purpose: str = "training",
+        round_kind: str = "training",
         attempt: int = 0,
     ) -> RoundContext:
         """Returns a context under the newest head of a log, to which nothing is added."""
@@ -50,7 +50,7 @@ class Hospital:
             self.attack.context(0, model=model), round=number, attempt=attempt,
             log_size=head.size, log_root=head.root.hex(),
         )  # fmt: skip
-        if purpose == "evaluation":
+        if round_kind == "evaluation":
             other = self.attack.context(2, "evaluation", model=model)
             context = replace(other, log_size=head.size, log_root=head.root.hex())
         return context
@@ -105,7 +105,7 @@ def test_a_round_that_is_seen_first_begins_with_the_logs_last_result(hospital: H
 
 def test_so_does_the_evaluation(hospital: Hospital) -> None:
     crafted, honest = zeros(hospital), hospital.attack.initial()
-    context = hospital.context(purpose="evaluation", model=crafted)
+    context = hospital.context(round_kind="evaluation", model=crafted)
     hospital.log.append(RESULT, model_digest(honest), round=1)
     context = replace(
         context, log_size=hospital.log.head.size, log_root=hospital.log.head.root.hex()

@@ -67,36 +67,36 @@ def good() -> dict[str, MachineEvidence]:
     }
 
 
-def check_of(shelf: Shelf, policy: AttestationPolicy = POLICY) -> MachineCheck:
-    return MachineCheck(policy, CHALLENGE, shelf, lambda: NOW)
+def check_of(archive: Shelf, policy: AttestationPolicy = POLICY) -> MachineCheck:
+    return MachineCheck(policy, CHALLENGE, archive, lambda: NOW)
 
 
 def test_members_with_good_evidence_of_either_kind_pass_and_are_asked_once() -> None:
-    shelf = Shelf(good())
-    check = check_of(shelf)
+    archive = Shelf(good())
+    check = check_of(archive)
     check([MEMBERS["a"], MEMBERS["b"]])
-    shelf.shown.clear()
+    archive.shown.clear()
     check([MEMBERS["a"], MEMBERS["b"]])
-    assert shelf.asked == 1
+    assert archive.asked == 1
     with pytest.raises(PolicyRefused, match="c has shown no evidence"):
         check(MEMBERS.values())
 
 
 def test_a_member_without_evidence_is_refused_with_that_reason() -> None:
-    shelf = Shelf({site: shown for site, shown in good().items() if site != "b"})
+    archive = Shelf({site: shown for site, shown in good().items() if site != "b"})
     with pytest.raises(PolicyRefused, match="^b has shown no evidence about its machine in this"):
-        check_of(shelf)(MEMBERS.values())
+        check_of(archive)(MEMBERS.values())
     nothing = MachineCheck(POLICY, CHALLENGE, lambda: None, lambda: NOW)
     with pytest.raises(PolicyRefused, match="it has no TEE, or the coordinator withholds it"):
         nothing([MEMBERS["a"]])
 
 
 def test_evidence_that_comes_later_is_seen_later() -> None:
-    shelf = Shelf({})
-    check = check_of(shelf)
+    archive = Shelf({})
+    check = check_of(archive)
     with pytest.raises(PolicyRefused, match="a has shown no evidence"):
         check([MEMBERS["a"]])
-    shelf.shown |= good()
+    archive.shown |= good()
     check([MEMBERS["a"]])
 
 

@@ -33,7 +33,7 @@ KEYS = st.lists(st.binary(min_size=32, max_size=32), max_size=3)
 
 def secrets_of(count: int) -> dict[str, SiloSecrets]:
     context = context_of(count)
-    return {site: SiloSecrets.fresh(context, site) for site in context.cohort}
+    return {site: SiloSecrets.fresh(context, site) for site in context.participants}
 
 
 def written_out(secret: bytes, label: str) -> bytes:

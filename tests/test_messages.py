@@ -201,7 +201,7 @@ def test_largest_messages_fit_their_limits() -> None:
     header = ShareHeader(adverts="d" * 64, entries=bytes(32 * MAX_SITES))
     signed_header = sign_message(header, context=CTX, sender=names[0], key=KEY)
     half = MAX_SITES // 2
-    largest = {"cohort": tuple(names), "threshold": MAX_SITES, "ring_bits": 64}
+    largest = {"participants": tuple(names), "threshold": MAX_SITES, "ring_bits": 64}
     for message in (
         RoundOpen(context=context_of(4, **largest), log=PROOF, own=bytes(2048)),
         AdvertList(adverts=dict.fromkeys(names, advert)),

@@ -52,7 +52,7 @@ def test_run_outlives_a_line_that_is_gone_for_most_hospitals(tmp_path: Path) -> 
         until(lambda: network.rounds_finished(run_id) >= 1)
         for name in ("east", "north"):  # two of four are gone: too few are left
             network.sites[name].stop()
-        until(lambda: bool(network.trouble(run_id)))
+        until(lambda: bool(network.blocked_reason(run_id)))
         for name in ("east", "north"):
             network.sites[name].start()
         network.service.wait(run_id, PATIENCE)
@@ -68,7 +68,7 @@ def test_pause_outlives_the_service(tmp_path: Path) -> None:
         network.service.steer(run_id, "pause")
     network.service = Service(network.home, QUICK)
     with network.serving():
-        assert network.service.take_up_runs() == [run_id]
+        assert network.service.resume_runs() == [run_id]
         assert network.service.status()["runs"][0]["paused"] is True
         network.start_sites()
         network.service.steer(run_id, "resume")
@@ -231,7 +231,7 @@ def test_a_run_without_enough_hospitals_waits_and_says_for_whom(tmp_path: Path) 
         until(lambda: network.rounds_finished(run_id) >= 1)
         for name in ("east", "west"):
             network.sites[name].stop()
-        until(lambda: "waits for east, west" in network.trouble(run_id))
+        until(lambda: "waits for east, west" in network.blocked_reason(run_id))
         told, before = network.status(run_id), network.rounds_finished(run_id)
         network.sites["east"].start()
         until(lambda: network.rounds_finished(run_id) > before)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compliance.ledger.entries import State
-from coordinator.http.documents import MembersOffice
+from coordinator.http.documents import MembersBackend
 from protocol.errors import LedgerBroken
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import own_statements
@@ -34,8 +34,8 @@ def restore(site: Site, backup: Path) -> None:
 
 def sent(site: Site) -> int:
     """How many training rounds a hospital's ledger has booked as sent."""
-    with closing(site.open()) as hospital, hospital.transaction() as book:
-        rows = book.entries()
+    with closing(site.open()) as hospital, hospital.transaction() as guard:
+        rows = guard.entries()
     return sum(row.state is State.SENT and row.purpose == "training" for row in rows)
 
 
@@ -83,7 +83,7 @@ def start_and_be_heard(network: Network, site: Site) -> None:
 def test_a_ledger_restored_in_mid_run_is_refused_though_the_coordinator_is_silent(
     network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(MembersOffice, "_words", lambda *_: own_statements({}, []))
+    monkeypatch.setattr(MembersBackend, "_own_statements", lambda *_: own_statements({}, []))
     east = network.sites["east"]
     with network.serving():
         network.start_sites()

@@ -103,8 +103,8 @@ def test_what_the_report_says_is_what_the_ledger_holds(east: Site, home: Path, r
     found = own_run(home, run)
     with closing(at(east, home).open()) as hospital:
         spent = hospital.ledger.summary().dearest.spent
-        with hospital.transaction() as book:
-            sent = [entry for entry in book.entries() if entry.state is State.SENT]
+        with hospital.transaction() as guard:
+            sent = [entry for entry in guard.entries() if entry.state is State.SENT]
     assert [r.context for r in found.releases] == [entry.context for entry in sent]
     assert [r.blob for r in found.releases] == [entry.blob for entry in sent]
     assert sum(c.share_sent for c in found.costs) == pytest.approx(spent)
@@ -300,9 +300,9 @@ CHANGES = {
     ),
     "whose log a head is of": ("UPDATE log_head SET origin = 'x'", "that it names is not kept"),
     "all trusted rosters": ("DELETE FROM trusted_roster", "runs: run "),
-    "what was signed once": ("DELETE FROM once_book", "what was signed with it is not kept"),
+    "what was signed once": ("DELETE FROM signing_record", "what was signed with it is not kept"),
     "which model was evaluated": (
-        "UPDATE once_book SET digest = 'x' WHERE slot LIKE 'model/evaluation/%'",
+        "UPDATE signing_record SET digest = 'x' WHERE slot LIKE 'model/evaluation/%'",
         "another model was evaluated than the database says",
     ),
     "a roster": (
@@ -423,7 +423,7 @@ def test_another_end_than_was_evaluated_is_told_by_hospital_and_auditor(
         found.require_sound()
     with closing(at(east, home).open()) as hospital:
         told = JoinedRuns(hospital).named(run)
-        evaluated = hospital.once_book().of(run)
+        evaluated = hospital.signing_record().of(run)
     verified = Verified.__new__(Verified)
     object.__setattr__(verified, "results", {run: result})  # the records say the same
     with pytest.raises(StoreBroken, match="another model to it than it evaluated"):

@@ -9,7 +9,7 @@ from protocol.errors import LedgerBroken, MessageRefused, QuorumLost
 from protocol.identity.roster import SigningKey
 from protocol.transport.privacy_summary import own_statements, read_own_statements
 from protocol.transport.steps import Request
-from silos.rounds.rollback_evidence import SignedLedgerHeads, read_own_words, require_own_head
+from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads, require_own_head
 from tests.databases import run_sql
 from tests.federation import Federation
 from tests.studies import small_study
@@ -20,7 +20,7 @@ SECOND = ("east", "advertise")
 def heads_shown(federation: Federation, site: str) -> tuple[str, ...]:
     member = federation.silos[site].member
     with federation.store.read() as session:
-        words = read_own_words(statements_of(session, site))
+        words = read_signed_heads(statements_of(session, site))
     return words.ledger_heads(site, [member.public_key])
 
 
@@ -117,6 +117,6 @@ def test_words_of_another_form_are_refused(document: bytes) -> None:
 
 
 def test_words_are_read_as_they_were_written() -> None:
-    assert read_own_words(own_statements({}, [b"a", b"b"])) == SignedLedgerHeads(
+    assert read_signed_heads(own_statements({}, [b"a", b"b"])) == SignedLedgerHeads(
         masked=(b"a", b"b")
     )

@@ -44,7 +44,7 @@ class Attack:
     def context(
         self,
         number: int = 0,
-        purpose: str = "training",
+        round_kind: str = "training",
         model: Tensors | None = None,
         attempt: int = 0,
         draw: int = 0,
@@ -55,7 +55,7 @@ class Attack:
         head = self.log.head
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
-            purpose=purpose, number=number, attempt=attempt, draw=draw,
+            round_kind=round_kind, number=number, attempt=attempt, draw=draw,
             log_size=head.size, log_root=head.root.hex(), model=model,
         )  # fmt: skip
 
@@ -273,7 +273,7 @@ def test_a_real_hospital_refuses_records_that_stand_in_for_hospitals(tmp_path: P
     attack = Attack(tmp_path, join=False)
     text = TABLE_STUDY.replace(
         "split: {",
-        "deal: {records: east.csv, how: {rule: label_skew, shares: [1, 1, 1, 1], seed: 1}}\n"
+        "partition: {records: east.csv, how: {rule: label_skew, shares: [1, 1, 1, 1], seed: 1}}\n"
         "split: {",
     )
     real = Silo(
@@ -281,24 +281,24 @@ def test_a_real_hospital_refuses_records_that_stand_in_for_hospitals(tmp_path: P
         tmp_path / "real",
         LinearTrainer,
         simulated=False,
-        consent=lambda _study: StudyTerms(runs=1, source=None),
+        authorization=lambda _study: StudyTerms(runs=1, source=None),
     )
     real.grant(20.0, 1e-3)
     with pytest.raises(FederationError, match="stand in for hospitals"):
         real.join(replace(attack.federation.invitation, study=read_study(text)))
 
 
-def test_a_real_hospital_without_consent_is_no_hospital(tmp_path: Path) -> None:
-    with pytest.raises(PolicyRefused, match="is asked for its consent to every study"):
+def test_a_real_hospital_without_an_authorization_is_no_hospital(tmp_path: Path) -> None:
+    with pytest.raises(PolicyRefused, match="is asked to authorize every study"):
         Silo("east", tmp_path / "real", LinearTrainer, simulated=False)
 
 
-def test_a_hospital_that_does_not_consent_joins_nothing(tmp_path: Path) -> None:
+def test_a_hospital_that_does_not_authorize_joins_nothing(tmp_path: Path) -> None:
     def refuse(study: Study) -> None:
         raise PolicyRefused(f"not {study.name}")
 
     federation = Attack(tmp_path, join=False).federation
-    silo = Silo("east", tmp_path / "own", LinearTrainer, simulated=True, consent=refuse)
+    silo = Silo("east", tmp_path / "own", LinearTrainer, simulated=True, authorization=refuse)
     silo.grant(20.0, 1e-3)
     with pytest.raises(PolicyRefused, match="not small"):
         silo.join(federation.invitation)

@@ -272,7 +272,7 @@ def test_the_trainer_is_refused_rows_even_where_nobody_asked_the_site_file(plain
     with closing(open_hospital(plain / "hospital.db", site="east")) as opened:
         silo = Silo(
             "east", plain, LinearTrainer, simulated=False, hospital=opened,
-            consent=lambda _study: StudyTerms(runs=9, source=plain / "east.csv"),
+            authorization=lambda _study: StudyTerms(runs=9, source=plain / "east.csv"),
         )  # fmt: skip
         keys = {site: SigningKey.generate().public.hex() for site in BY_ROW.site_names}
         keys["east"] = silo.member.public_key

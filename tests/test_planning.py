@@ -42,7 +42,7 @@ from tests.studies import TABLE_STUDY
 
 ASKED = PlanningInput(patients=(1400, 1050, 700, 560), epsilon=2.0, delta=1e-5, prevalence=0.1)
 COUNTS = st.lists(st.integers(200, 20_000), min_size=3, max_size=6).map(tuple)
-MODES: list[Mode] = ["local", "distributed"]
+MODES: list[Mode] = ["per_site", "distributed"]
 
 
 @settings(max_examples=6, deadline=None)
@@ -88,14 +88,14 @@ def test_noise_of_all_steps_and_one_step_move_a_logit_by_no_more_than_the_rule_s
 
 
 def test_what_is_weak_to_be_learned_gets_smaller_steps_and_a_larger_clip() -> None:
-    weak, strong = (advise(replace(ASKED, auroc=each), "local") for each in (0.63, 0.95))
+    weak, strong = (advise(replace(ASKED, auroc=each), "per_site") for each in (0.63, 0.95))
     assert weak.learning_rate * weak.clip < strong.learning_rate * strong.clip
     assert weak.clip > strong.clip and weak.event == strong.event
 
 
 def test_expected_auroc_grows_with_epsilon_and_patients_and_falls_with_inputs() -> None:
     def expected(**change: object) -> float:
-        plan = advise(replace(ASKED, **change), "local")  # type: ignore[arg-type]
+        plan = advise(replace(ASKED, **change), "per_site")  # type: ignore[arg-type]
         assert plan.expected is not None
         return plan.expected.auroc
 
@@ -134,23 +134,23 @@ def test_sampling_at_a_rate_is_worth_less_than_everybody_under_the_same_noise() 
 
 def test_noise_falls_with_honest_shares_and_a_declared_share_raises_it() -> None:
     event = SampledGaussian(noise_multiplier=4.0, sampling_rate=0.5, steps=100)
-    local, shared = (noise_on_average(ASKED, event, mode) for mode in MODES)
+    per_site, shared = (noise_on_average(ASKED, event, mode) for mode in MODES)
     assert (ASKED.answering, ASKED.honest) == (3, 2)
-    assert local == pytest.approx(4.0 * 2 / (0.5 * 3710))
-    assert shared == pytest.approx(local / math.sqrt(2))
-    assert noise_on_average(ASKED, event, "distributed", share=4.0) == pytest.approx(local)
+    assert per_site == pytest.approx(4.0 * 2 / (0.5 * 3710))
+    assert shared == pytest.approx(per_site / math.sqrt(2))
+    assert noise_on_average(ASKED, event, "distributed", share=4.0) == pytest.approx(per_site)
 
 
 def test_distributed_noise_is_not_offered_for_what_is_too_large() -> None:
     assert advice(replace(ASKED, parameters=20_000_000), steps=5).distributed is None
-    assert advice(replace(ASKED, epsilon=8.0), steps=501).mode == "local"
+    assert advice(replace(ASKED, epsilon=8.0), steps=501).mode == "per_site"
 
 
 def test_distributed_noise_is_advised_only_where_it_is_worth_it() -> None:
     assert advice(replace(ASKED, epsilon=0.5)).mode == "distributed"
     plenty = advice(replace(ASKED, patients=(50_000,) * 4))
-    assert plenty.mode == "local" and plenty.chosen is plenty.local
-    assert plenty.distributed is not None and plenty.distributed.noise < plenty.local.noise
+    assert plenty.mode == "per_site" and plenty.chosen is plenty.per_site
+    assert plenty.distributed is not None and plenty.distributed.noise < plenty.per_site.noise
 
 
 def test_distributed_epsilons_name_who_they_hold_against() -> None:
@@ -178,8 +178,8 @@ def test_hospital_is_too_small_exactly_when_the_rest_is_better_off_without_it(
         for place, count in enumerate(counts)
         if (total - count) / math.sqrt(n - 1) > total / math.sqrt(n) * (1 + 1e-9)
     }
-    assert harmful <= set(too_small(asked, "local"))
-    assert set(too_small(asked, "local")) - harmful == set()
+    assert harmful <= set(too_small(asked, "per_site"))
+    assert set(too_small(asked, "per_site")) - harmful == set()
     assert too_small(asked, "distributed") == ()
 
 
@@ -313,7 +313,7 @@ def test_lines_of_the_plan_are_a_study_that_keeps_its_epsilon(
     study: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: Mode
 ) -> None:
     """Pasted over a study's own lines: the study is valid, and as good as the advice."""
-    target, patients = (4.0, 4000) if mode == "local" else (0.3, 100)
+    target, patients = (4.0, 4000) if mode == "per_site" else (0.3, 100)
     many = (
         TABLE_STUDY.replace("patients: 40", f"patients: {patients}")
         .replace("1e-3", "1e-6")
@@ -380,7 +380,7 @@ def test_a_hospital_too_small_for_local_noise_is_named(
     words = ("--patients", "20,5000,6000", "--epsilon", 8, "--prevalence", 0.3)
     assert planned(monkeypatch, *words) == 0
     said = capsys.readouterr().out
-    assert "hospital 1 is too small for local noise: with 20 training patients" in said
+    assert "hospital 1 is too small for per-site noise: with 20 training patients" in said
 
 
 @pytest.mark.parametrize(("share", "is_said"), [(0.17, True), (0.5, False)])
@@ -400,13 +400,13 @@ def test_a_studys_own_settings_stand_beside_the_suggestion(
     found = json.loads(said.out)
     assert found["asked"]["patients"] == [40, 40, 40, 40]
     assert found["asked"]["parameters"] == 3 * 4 + 4 + 4 * 1 + 1
-    assert (found["study"]["steps"], found["study"]["mode"]) == (4, "local")
+    assert (found["study"]["steps"], found["study"]["mode"]) == (4, "per_site")
     assert found["study"]["releases"] == 6  # two rounds and a spare draw, of two steps
     assert found["study"]["noise_multiplier"] == calibrate(
         epsilon=4, delta=1e-3, sampling_rate=1, steps=6
     )
     assert found["hospitals"][0]["name"] == "east"
-    assert "the study  local" in said.err
+    assert "the study  per_site" in said.err
 
 
 def test_another_epsilon_prices_the_studys_own_settings_anew(

@@ -25,7 +25,7 @@ sites: [{name: east, patients: 40}, {name: north, patients: 40}, {name: south, p
 split: {method: column, column: part, train: [train], test: [test]}
 task: {network: {name: Classifier, channels: [4], strides: [2]}}
 training: {rounds: 2, local_steps: 2, learning_rate: 0.5}
-privacy: {mode: local, epsilon: 1, delta: 1e-5, sampling_rate: 0.1}
+privacy: {mode: per_site, epsilon: 1, delta: 1e-5, sampling_rate: 0.1}
 """
 
 
@@ -57,11 +57,11 @@ BREACHES = [
     (changed("{bins: 8}", "{bins: 8, epsilon: 6}"), "policy.epsilon_at_most", "epsilon 6"),
     (changed("delta: 1e-3", "delta: 2e-3"), "policy.delta_at_most", "delta is 0.002, more than"),
     (changed("epsilon: 4", "unit: record, epsilon: 4"), "policy.units", "protects each record"),
-    (changed("mode: local, epsilon: 4, delta: 1e-3, clip: 1.0", "mode: none"), "policy.modes",
+    (changed("mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0", "mode: none"), "policy.modes",
      "the study has no differential privacy"),
-    (changed("local, epsilon: 4", "distributed, noise_multiplier: 9, epsilon: 4")
+    (changed("per_site, epsilon: 4", "distributed, noise_multiplier: 9, epsilon: 4")
      .replace("local_steps: 2", "strategy: fedsgd, local_steps: 1"),
-     "policy.modes", "privacy mode distributed is not allowed (allowed: local)"),
+     "policy.modes", "privacy mode distributed is not allowed (allowed: per_site)"),
     (changed("records: east.csv", "records: 'bundled:breast-cancer-wisconsin'"), "always",
      "bundled records stand in for hospitals"),
     (changed("keyed_hash, test_fraction: 0.3", "file, file: split.csv"), "always",
@@ -97,8 +97,8 @@ def test_a_study_must_bear_as_many_colluders_as_the_policy_asks() -> None:
 
 def test_a_sum_must_hold_as_many_updates_as_the_policy_asks() -> None:
     found = against(small_study(), "sites: 3", "sites: 4")
-    assert found["policy.sites"].remedy == "ask for aggregation.min_cohort: 4"
-    asked = changed("colluders: 1", "colluders: 1, min_cohort: 4")
+    assert found["policy.sites"].remedy == "ask for aggregation.min_sites: 4"
+    asked = changed("colluders: 1", "colluders: 1, min_sites: 4")
     assert against(asked, "sites: 3", "sites: 4") == {}
 
 
@@ -120,7 +120,7 @@ def test_parts_of_words_and_other_orders_are_no_purpose(phrase: str) -> None:
 
 
 def test_a_simulated_hospital_takes_what_only_a_simulation_may() -> None:
-    study = read_study(changed("mode: local, epsilon: 4, delta: 1e-3, clip: 1.0", "mode: none"))
+    study = read_study(changed("mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0", "mode: none"))
     assert refusals(east().policy, study, site="east", simulated=True) == ()
 
 

@@ -33,7 +33,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Recor
 
 
 def in_mode(mode: str, epsilon: float | None) -> Study:
-    modes = ("local", "distributed", "pooled")
+    modes = ("per_site", "distributed", "pooled")
     jobs = plan_jobs([small_study()], Grid(epsilons=(epsilon,), seeds=(1,), modes=modes))
     return next(job.study for job in jobs if job.mode == mode)
 
@@ -56,7 +56,7 @@ def test_joined_records_keep_every_patient_of_every_hospital_apart(
 def test_central_training_is_the_trainers_own_steps_over_all_records(
     hospitals: dict[str, tuple[Records, Records]],
 ) -> None:
-    study = in_mode("local", 4.0)
+    study = in_mode("per_site", 4.0)
     train, test = whole(hospitals)
     trainer = Trainer(together(study), "east", train, test)
     model = trainer.initial_model()
@@ -74,7 +74,7 @@ def test_central_training_is_the_trainers_own_steps_over_all_records(
     assert train_pooled(study, train, test, FIXED)["auroc"] == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize(("mode", "epsilon"), [("local", 1.0), ("distributed", 1.0)])
+@pytest.mark.parametrize(("mode", "epsilon"), [("per_site", 1.0), ("distributed", 1.0)])
 def test_a_reference_is_priced_like_a_run(
     hospitals: dict[str, tuple[Records, Records]], mode: str, epsilon: float
 ) -> None:
@@ -100,7 +100,7 @@ def test_references_of_a_sweep_differ_from_its_runs_by_the_noise_alone(
     """A rate for clipped gradients would carry the model far off with whole ones."""
     train, test = whole(hospitals)
     text = changed("clip: 1.0", "clip: 0.05").replace("learning_rate: 0.5", "learning_rate: 40.0")
-    grid = Grid(epsilons=(None,), seeds=(1,), modes=("local", "distributed", "pooled"))
+    grid = Grid(epsilons=(None,), seeds=(1,), modes=("per_site", "distributed", "pooled"))
     jobs = plan_jobs([read_study(text)], grid)
     assert [job.mode for job in jobs] == ["none", "pooled"]
     for study in [job.study for job in jobs]:

@@ -105,10 +105,10 @@ def test_writers_see_each_other_whatever_isolation_the_database_prefers(
         send(hospitals[1], plan, "second")
 
     second = threading.Thread(target=wait_and_send)
-    with hospitals[0].transaction() as book:
+    with hospitals[0].transaction() as guard:
         second.start()
         arrived.wait()
-        assert book.last() is not None
+        assert guard.last() is not None
         second.join(0.3)
         assert second.is_alive()
     send(hospitals[0], plan, "first")
@@ -158,7 +158,7 @@ def test_consortiums_new_database_has_the_tables_of_the_models(
     assert found == []
 
 
-@pytest.mark.parametrize("table", ["budget", "ledger_entry", "once_book"])
+@pytest.mark.parametrize("table", ["budget", "ledger_entry", "signing_record"])
 def test_rows_cannot_be_truncated_nor_changed_by_a_replica(
     postgres: Server, tmp_path: Path, table: str
 ) -> None:
@@ -353,7 +353,7 @@ def test_hospitals_role_works_and_may_not_change_what_is_kept(
     hospital = north(address, tmp_path / "blobs")
     plan = reserve(hospital)
     send(hospital, plan)
-    hospital.once_book().record(("context", "sign", "d"))
+    hospital.signing_record().record(("context", "sign", "d"))
     hospital.keep_blob("context", b"masked", "name")
     hospital.drop_blob("context")
     hospital.ledger.settle(plan)
@@ -368,7 +368,7 @@ def test_hospitals_role_works_and_may_not_change_what_is_kept(
     require_insert(address, HospitalBase, {"hospital"})
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         run_sql(address, "UPDATE hospital SET split_key_digest = identity_key")
-    tables = ("hospital", "budget", "ledger_entry", "once_book", "approval")
+    tables = ("hospital", "budget", "ledger_entry", "signing_record", "approval")
     later = ("trusted_roster", "signed_roster", "departure", "former_key")
     for table in (*tables, *later, "log_head", "log_fork", "patient_side"):
         for statement in (f"DELETE FROM {table}", f"TRUNCATE {table}", f"DROP TABLE {table}",  # noqa: S608

@@ -125,9 +125,9 @@ def test_connection_lost_within_a_booking_changes_nothing(
     reserve(hospital)
     head = hospital.ledger.head
     with pytest.raises(LedgerBroken, match=r"does not answer .*: nothing was changed. Start it"):
-        with hospital.transaction() as book:
+        with hospital.transaction() as guard:
             end_connections(postgres)
-            book.last()
+            guard.last()
     assert hospital.ledger.head == head
 
 
@@ -208,8 +208,8 @@ def require_every_blob_that_left_was_booked(federation: Federation) -> None:
         left = sum(1 for who, step, reply in federation.link.seen
                    if who == site and step == "masked" and reply.blob is not None)  # fmt: skip
         silo._ledger.verify()
-        with silo._home.transaction() as book:
-            sent = sum(entry.state is State.SENT for entry in book.entries())
+        with silo._home.transaction() as guard:
+            sent = sum(entry.state is State.SENT for entry in guard.entries())
         assert left <= sent, site
 
 

@@ -21,7 +21,7 @@ from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed
 
 EAST = "{name: east, records: east.csv, patients: 40"
-PRIVACY = "privacy: {mode: local, epsilon: 4, "
+PRIVACY = "privacy: {mode: per_site, epsilon: 4, "
 
 
 def with_choice(choice: str, text: str = TABLE_STUDY) -> Study:
@@ -141,7 +141,7 @@ def test_hospital_with_an_older_ledger_than_it_signed_does_not_start(tmp_path: P
     heads.write_bytes(listed)  # of the whole folder, against the rule
     restored = Silo("east", database.parent, LinearTrainer, simulated=True)
     again = federation.invitation.__class__(
-        **{**vars(federation.invitation), "run_id": "run-2", "own_words": words}
+        **{**vars(federation.invitation), "run_id": "run-2", "signed_heads": words}
     )
     with pytest.raises(LedgerBroken, match="went back in time"):
         restored.join(again)

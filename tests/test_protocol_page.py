@@ -14,7 +14,7 @@ from protocol.codec import MAX_SITES
 from protocol.identity.roster import COORDINATOR
 from protocol.secagg import masking, messages, transcript
 from protocol.secagg import secret_sharing as shares
-from protocol.secagg.client import MIN_COHORT
+from protocol.secagg.client import MIN_PARTICIPANTS
 from protocol.secagg.context import COUNTS, MAX_DIM, PROTOCOL, SUITE, RoundContext
 from protocol.secagg.messages import Advertise, Consistency, ShareHeader
 from protocol.secagg.server import Step
@@ -102,7 +102,7 @@ def test_page_names_every_error_of_the_tree() -> None:
         f"| `dim` | 1 to {MAX_DIM} |",
         f"at most {MAX_SITES} of them",
         f"any multiple of {keystream.BLOCK_BYTES} bytes",
-        f"at least max(t, minimum cohort, {MIN_COHORT})",
+        f"at least max(t, minimum of sites, {MIN_PARTICIPANTS})",
         f"Version `{PROTOCOL}`, suite {SUITE}, messages of version {messages.VERSION}.",
         f"| `bound` | `{COUNTS}`, or a decimal |",
         f"It signs as `{COORDINATOR}`.",
@@ -150,7 +150,7 @@ def test_page_names_everything_that_a_silo_writes_down_before_it_answers() -> No
         exchange = Exchange.from_json(frozen["steps"][step.value])
         silo.answer(step, exchange.request, exchange.beside.get("lyon"))
     lines = FLOWING[FLOWING.index("The lines are:") :][:600]
-    written = {slot.split("/")[0] for _, slot in silo.book.entries}
+    written = {slot.split("/")[0] for _, slot in silo.guard.entries}
     assert written == set(re.findall(r"`([a-z-]+)[/`]", lines))
 
 
@@ -158,7 +158,7 @@ def test_page_names_everything_that_a_silo_writes_down_before_it_answers() -> No
 def test_table_of_thresholds_is_true(row: list[str]) -> None:
     n, t, drops, most = map(int, row)
     assert (t, drops) == (2 * n // 3 + 1, n - t)
-    changes = {"cohort": tuple(f"site-{place:03d}" for place in range(n)), "bound": "1.0"}
+    changes = {"participants": tuple(f"site-{place:03d}" for place in range(n)), "bound": "1.0"}
     assert context_of(n, threshold=t, colluders=most, **changes).threshold == t
     with pytest.raises(ValueError, match="must hold"):
         context_of(n, threshold=t, colluders=most + 1, **changes)

@@ -182,7 +182,8 @@ def test_columns_beyond_a_screen_are_counted(tmp_path: Path) -> None:
 def test_a_dealt_file_is_counted_as_a_whole(tmp_path: Path) -> None:
     text = TEXT.replace(
         "sites:",
-        "deal: {records: all.csv, how: {rule: label_skew, shares: [1, 1, 1, 1], seed: 1}}\nsites:",
+        "partition: {records: all.csv, how: {rule: label_skew, shares: [1, 1, 1, 1], seed: 1}}\n"
+        "sites:",
     )
     for site in ("east", "north", "south", "west"):
         text = text.replace(f", records: {site}.csv", "")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import check_files
 from coordinator.audit.recompute import Recomputed, recompute
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import EntryRow, RoundRow
 from protocol.encoding import blob_digest
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
@@ -35,21 +35,23 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Federation:
     return federation
 
 
-def again(federation: Federation, number: int, purpose: str = "training") -> Recomputed:
+def again(federation: Federation, number: int, round_kind: str = "training") -> Recomputed:
     with federation.store.read() as session:
         return recompute(
             session,
-            RoundShelf(federation.workspace.rounds),
+            RoundArchive(federation.workspace.rounds),
             federation.workspace.public_key(),
             run_id="run-1",
-            purpose=purpose,
+            round_kind=round_kind,
             number=number,
         )
 
 
-def context_of_round(federation: Federation, number: int, purpose: str = "training") -> str:
+def context_of_round(federation: Federation, number: int, round_kind: str = "training") -> str:
     with federation.store.read() as session:
-        rows = session.query(RoundRow).filter_by(number=number, purpose=purpose, state="finished")
+        rows = session.query(RoundRow).filter_by(
+            number=number, round_kind=round_kind, state="finished"
+        )
         return str(rows.one().context)
 
 
@@ -57,7 +59,7 @@ def test_the_sum_and_the_model_of_a_kept_round_are_the_logged_ones(done: Federat
     found = again(done, 1)
     assert found.survivors == ("east", "north", "south", "west")
     with done.store.read() as session:
-        row = session.query(RoundRow).filter_by(number=1, purpose="training").one()
+        row = session.query(RoundRow).filter_by(number=1, round_kind="training").one()
     assert found.model == row.model_digest
     evaluation = again(done, 2, "evaluation")
     assert (evaluation.model, evaluation.round) == (None, 3)
@@ -122,7 +124,7 @@ def test_changed_evidence_is_found(tmp_path: Path, name: str) -> None:
     federation = Federation(tmp_path, read_study(changed("rounds: 2", "rounds: 1")))
     federation.run()
     context = context_of_round(federation, 0)
-    transcript = RoundShelf(federation.workspace.rounds).transcript(context)
+    transcript = RoundArchive(federation.workspace.rounds).transcript(context)
     assert transcript is not None
     change, message = SWAPS[name]
     change(federation.workspace.rounds / context, transcript)

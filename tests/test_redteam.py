@@ -74,7 +74,7 @@ WIDE_CHANGES = {
 WIDE = read_study(varied(WIDE_CHANGES))
 SHARED_CHANGES = {
     "rounds: 2, local_steps: 2": "strategy: fedsgd, rounds: 2, local_steps: 1",
-    "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0": (
+    "mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0": (
         "mode: distributed, epsilon: 4, delta: 1e-3, clip: 0.7, sampling_rate: 0.5, "
         "noise_multiplier: 2.5"
     ),
@@ -94,7 +94,7 @@ LONG_SHARED = read_study(
         {
             "hidden: [4]": "hidden: [200]",
             "rounds: 2, local_steps: 2": "strategy: fedsgd, rounds: 100, local_steps: 1",
-            "mode: local, epsilon: 4, delta: 1e-3": (
+            "mode: per_site, epsilon: 4, delta: 1e-3": (
                 "mode: distributed, epsilon: 4, delta: 1e-5, noise_multiplier: 11"
             ),
             "threshold: 3, colluders: 1": "threshold: 3, colluders: 1, attempts: 1",
@@ -155,7 +155,7 @@ def failed_of_patients(
     return {check.name for check in checks if not check.passed}
 
 
-both_modes = pytest.mark.parametrize("study", [WIDE, SHARED], ids=["local", "distributed"])
+both_modes = pytest.mark.parametrize("study", [WIDE, SHARED], ids=["per_site", "distributed"])
 
 
 @both_modes
@@ -197,7 +197,7 @@ def test_a_hospital_that_adds_no_share_is_caught_and_named() -> None:
 
 
 def test_the_ratio_of_local_to_shared_noise_is_the_root_of_the_honest_hospitals() -> None:
-    (ratio,) = [c for c in examined(SHARED) if c.name.startswith("local noise over shared")]
+    (ratio,) = [c for c in examined(SHARED) if c.name.startswith("per-site noise over shared")]
     assert float(ratio.found.split()[0]) == pytest.approx(math.sqrt(2), rel=0.01)
     assert ratio.expected == "1.4142"
 
@@ -297,8 +297,8 @@ def test_weak_noise_in_the_evaluation_is_caught(
 @both_modes
 def test_evaluation_noise_that_repeats_is_caught(study: Study) -> None:
     class Same(FixedEntropy):
-        def stream(self, moment: DrawContext) -> Keystream:
-            return super().stream(replace(moment, round=0))
+        def stream(self, draw: DrawContext) -> Keystream:
+            return super().stream(replace(draw, round=0))
 
     found = failures_in_evaluation(study, entropy=Same(7, simulated=True))
     assert "independence of the evaluation's noise" in found
@@ -471,7 +471,7 @@ def hospitals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Recor
     return read_hospitals(small_study(), None, folder)
 
 
-@pytest.mark.parametrize("changes", [{}, SHARED_CHANGES], ids=["local", "distributed"])
+@pytest.mark.parametrize("changes", [{}, SHARED_CHANGES], ids=["per_site", "distributed"])
 def test_a_bare_update_shows_the_record_and_a_noised_one_does_not(
     hospitals: dict[str, tuple[Records, Records]], changes: dict[str, str]
 ) -> None:
@@ -565,7 +565,7 @@ def test_the_command_fails_when_the_noise_is_weak_in_two_tests(
     ("old", "new", "said"),
     [
         (
-            "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0,",
+            "mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0,",
             "mode: none,",
             "privacy.mode is none",
         ),

@@ -29,7 +29,7 @@ from protocol.secagg.encrypted_shares import SiloSecrets
 from protocol.secagg.masking import mask_private_key
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from protocol.transport.privacy_summary import signed_words
+from protocol.transport.privacy_summary import write_summaries
 from protocol.vectors.keystream import derive_key
 from silos.rounds.silo import Silo
 from silos.training.randomness import FixedEntropy
@@ -59,7 +59,9 @@ class Hospitals(Federation):
         exact = json.dumps(
             {"sites": {s: {"train_patients": t.num_train_patients} for s, t in trainers.items()}}  # type: ignore[attr-defined]
         )
-        words = signed_words({name: silo.leave(self.run_id) for name, silo in self.silos.items()})
+        words = write_summaries(
+            {name: silo.leave(self.run_id) for name, silo in self.silos.items()}
+        )
         said = {
             "settlements": digest(words.encode()),
             "exact-figures": digest(exact.encode()),
@@ -123,7 +125,7 @@ def kept(federation: Hospitals) -> str:
         return str(session.query(ReleaseRow).filter_by(kind="redteam").one().payload_json)
 
 
-@pytest.mark.parametrize("changes", [{}, SHARED_CHANGES], ids=["local", "distributed"])
+@pytest.mark.parametrize("changes", [{}, SHARED_CHANGES], ids=["per_site", "distributed"])
 def test_a_run_that_holds_is_logged_and_stays_finished(
     tmp_path: Path, quick: None, changes: dict[str, str]
 ) -> None:

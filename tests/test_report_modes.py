@@ -20,7 +20,7 @@ RENDERERS = [render_html, render_json, render_csv]
 #: What is true of each hospital's own noise only.
 ONLY_OF_OWN_NOISE = (
     "cryptographic assumption", "full noise before anything leaves", "does not depend on this",
-    "mode local",
+    "mode per_site",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from protocol.secagg.server import Step
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from silos.rounds.silo import Silo
 from tests.federation import Federation, LinearTrainer
 from tests.studies import TABLE_STUDY, changed
@@ -29,12 +29,12 @@ from tests.test_participation import Attack
 
 ONE_ROUND = changed("rounds: 2", "rounds: 1")
 NO_PRIVACY = ONE_ROUND.replace(
-    "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0",
+    "mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0",
     "mode: none, sampling_rate: 1.0",
 )
 SHARED_NOISE = (
     TABLE_STUDY.replace("rounds: 2, local_steps: 2", "rounds: 6, local_steps: 1, strategy: fedsgd")
-    .replace("mode: local, epsilon: 4", "mode: distributed, epsilon: 8, noise_multiplier: 3.0")
+    .replace("mode: per_site, epsilon: 4", "mode: distributed, epsilon: 8, noise_multiplier: 3.0")
     .replace("patients: 30", "patients: 40")
 )
 
@@ -70,8 +70,8 @@ def restart(federation: Federation, site: str) -> None:
 
 
 def sent_of(federation: Federation, site: str, purpose: str = "training") -> list[Entry]:
-    with federation.silos[site]._home.transaction() as book:
-        return [e for e in book.entries() if e.state is State.SENT and e.purpose == purpose]
+    with federation.silos[site]._home.transaction() as guard:
+        return [e for e in guard.entries() if e.state is State.SENT and e.purpose == purpose]
 
 
 def paid_by(federation: Federation, site: str, purpose: str = "training") -> int:
@@ -214,7 +214,7 @@ def test_spare_draws_stay_spent_when_the_coordinator_is_started_again(tmp_path: 
         federation.run()
     runner = federation.runner()
     assert runner._spare == {"training": 0, "evaluation": 0}
-    begun = runner._book.begun("training", 0)
+    begun = runner._records.begun("training", 0)
     assert (begun.attempts, begun.draw) == (3, 1)
     assert begun.among == {"east", "north", "south", "west"}
 
@@ -275,7 +275,7 @@ def test_a_round_is_not_begun_more_often_than_the_study_says(tmp_path: Path) -> 
 class WrongMask(SecAggClient):
     """A hospital whose masks do not cancel."""
 
-    def mask(self, vector: Words, **rest: Any) -> memoryview:
+    def mask(self, vector: RingVector, **rest: Any) -> memoryview:
         apply_masks(vector, add=[b"x" * 32], subtract=[])
         return super().mask(vector, **rest)
 
@@ -316,8 +316,8 @@ def test_noise_in_the_evaluation_costs_no_more_than_its_attempts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Late(WrongMask):
-        def mask(self, vector: Words, **rest: Any) -> memoryview:
-            kind = WrongMask if self.context.purpose == "evaluation" else SecAggClient
+        def mask(self, vector: RingVector, **rest: Any) -> memoryview:
+            kind = WrongMask if self.context.round_kind == "evaluation" else SecAggClient
             return kind.mask(self, vector, **rest)
 
     federation = Federation(
@@ -345,7 +345,7 @@ def test_what_sums_cannot_tell_apart_is_recorded_as_a_set_whatever_the_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, liar: str, victim: str
 ) -> None:
     class Sometimes(WrongMask):
-        def mask(self, vector: Words, **rest: Any) -> memoryview:
+        def mask(self, vector: RingVector, **rest: Any) -> memoryview:
             kind = WrongMask if victim in (self._senders or ()) else SecAggClient
             return kind.mask(self, vector, **rest)
 

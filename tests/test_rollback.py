@@ -511,8 +511,8 @@ def test_rows_that_were_changed_and_sealed_again_miss_the_listed_head(
 ) -> None:
     """Whoever owns the database can make a chain that agrees with itself, but not with the list."""
     spend(north.ledger, "run-1", 10)
-    with north.transaction() as book:
-        rows = list(book.entries())
+    with north.transaction() as guard:
+        rows = list(guard.entries())
     cheap = replace(rows[1], rho_upper=0)
     cheap = replace(cheap, hash=cheap.computed_hash)
     last = replace(rows[2], prev_hash=cheap.hash)
@@ -521,9 +521,9 @@ def test_rows_that_were_changed_and_sealed_again_miss_the_listed_head(
         run_sql(place, "DELETE FROM ledger_entry WHERE number > 1")
     else:
         forget_entries_after(place, 1)
-    with north.transaction() as book:
+    with north.transaction() as guard:
         for row in (cheap, replace(last, hash=last.computed_hash)):
-            book.append(row)
+            guard.append(row)
     assert [row.state for row in rows] == [State.RESERVED, State.SENT, State.SETTLED]
     north.ledger.verify()
     with pytest.raises(LedgerBroken, match="went back in time"):

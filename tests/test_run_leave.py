@@ -29,13 +29,13 @@ STUDY = "s" * 64
 
 
 def rho_of(hospital: SiteDatabase, state: State) -> Rho:
-    with hospital.transaction() as book:
-        return sum((entry.rho for entry in book.entries() if entry.state is state), NOTHING)
+    with hospital.transaction() as guard:
+        return sum((entry.rho for entry in guard.entries() if entry.state is state), NOTHING)
 
 
 def budget_of(hospital: SiteDatabase) -> Budget:
-    with hospital.transaction() as book:
-        budget = book.budget()
+    with hospital.transaction() as guard:
+        budget = guard.budget()
     assert budget is not None
     return budget
 
@@ -64,7 +64,7 @@ def test_what_was_sent_stays_charged_and_the_rest_is_free_again(home: Path, pers
     assert found["budget"]["open_reservations"] == []
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         booked = rho_of(east, State.RESERVED)
-        sent, freed = rho_of(east, State.SENT), rho_of(east, State.RELEASED)
+        sent, freed = rho_of(east, State.SENT), rho_of(east, State.FREED)
         assert sent and sent + freed == booked
         assert east.ledger.summary().of("training").spent == budget_of(east).share(sent)
         east.ledger.verify()
@@ -89,7 +89,7 @@ def test_cut_off_before_the_plans_are_closed_it_may_be_said_again(
             leave_run(home, "run-1", by=OFFICER, reason="")
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         assert JoinedRuns(east).open() == ()  # so nothing joins it again meanwhile
-        assert rho_of(east, State.RELEASED) == NOTHING
+        assert rho_of(east, State.FREED) == NOTHING
     assert leave_run(home, "run-1", by=OFFICER, reason="").budget["open_reservations"] == []
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_left_by_a_slip(
     assert said in person.reads_refusal(*words, types=typed)
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         assert [run.run_id for run in JoinedRuns(east).open()] == ["run-1"]
-        assert rho_of(east, State.RELEASED) == NOTHING
+        assert rho_of(east, State.FREED) == NOTHING
 
 
 def test_a_run_that_was_left_is_never_joined_again(home: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_hospital_at_work_leaves_and_the_others_go_on(tmp_path: Path) -> None:
         assert not east.supervisor._silo.has_joined(run)  # its records are dropped
         with closing(east.open()) as hospital:
             assert rho_of(hospital, State.SENT) == sent != NOTHING
-            assert rho_of(hospital, State.RELEASED) + sent == rho_of(hospital, State.RESERVED)
+            assert rho_of(hospital, State.FREED) + sent == rho_of(hospital, State.RESERVED)
             assert hospital.ledger.summary().of("training").reserved == 0
         key = network.service._key
         end = Delivery(number=0, run_id=run, kind="leave", message=sign_end(run, key))

@@ -11,7 +11,7 @@ from rich.console import Console
 from collegium.output import run_list
 from compliance.charts.descriptions import describe_utility
 from compliance.facts.interval import Interval
-from compliance.facts.privacy_utility import EXACT, LOCAL, UtilityPoint
+from compliance.facts.privacy_utility import EXACT, PER_SITE, UtilityPoint
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.views.privacy_utility import points_of
@@ -74,7 +74,7 @@ def test_fixed_test_noise_is_no_epsilon_in_list_and_chart() -> None:
 def test_an_epsilon_never_reads_smaller_than_it_is() -> None:
     promised = replace(RUN, epsilon=2.0000004)
     assert "ε 2.01" in drawn(promised) and "ε = 2.01" in run_label(promised)
-    point = UtilityPoint(epsilon=2.0000004, seed=1, auroc=0.8, kind=EXACT, mode=LOCAL)
+    point = UtilityPoint(epsilon=2.0000004, seed=1, auroc=0.8, kind=EXACT, mode=PER_SITE)
     assert "ε = 2.01" in describe_utility([point])
 
 

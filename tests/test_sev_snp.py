@@ -108,8 +108,8 @@ def test_genuine_report_is_refused_by_another_policy(change: dict[str, object], 
 @pytest.mark.usefixtures("bound_to_the_sample")
 @pytest.mark.parametrize("year", [2022, 2031, 2046])
 def test_genuine_report_is_refused_when_its_certificates_are_not_valid(year: int) -> None:
-    moment = datetime(year, 1, 1, tzinfo=UTC)
-    assert "not valid at this time" in refused(ALLOWED, GENUINE, moment)
+    draw = datetime(year, 1, 1, tzinfo=UTC)
+    assert "not valid at this time" in refused(ALLOWED, GENUINE, draw)
 
 
 def test_a_serial_number_of_zero_is_read_without_a_warning_and_other_warnings_are_shown() -> None:

@@ -21,7 +21,7 @@ from protocol.transport.run_announcement import RunNotice, open_end, sign_end, s
 from silos.config.credentials import Credentials
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.network.client import Wire
-from silos.rounds.rollback_evidence import read_own_words
+from silos.rounds.rollback_evidence import read_signed_heads
 from tests.network import Network, Site, until
 from tests.patience import PATIENCE
 from tests.studies import small_study
@@ -162,14 +162,14 @@ def test_run_goes_on_after_a_leave_that_nobody_signed(tmp_path: Path) -> None:
 def test_words_that_are_not_there_are_no_words_that_say_nothing() -> None:
     """Whoever withholds them must not switch the check of the ledger off."""
     with pytest.raises(PolicyRefused, match="cannot be told whether the ledger is an old one"):
-        read_own_words(None)
+        read_signed_heads(None)
 
 
-def test_hospital_joins_no_run_while_its_own_words_are_withheld(tmp_path: Path) -> None:
+def test_hospital_joins_no_run_while_its_own_statements_are_withheld(tmp_path: Path) -> None:
     network = Network(tmp_path, small_study())
-    document = network.service._office.document
-    network.service._office.document = (  # type: ignore[method-assign]
-        lambda site, name: None if (site, name) == ("east", "words") else document(site, name)
+    document = network.service._backend.document
+    network.service._backend.document = (  # type: ignore[method-assign]
+        lambda site, name: None if (site, name) == ("east", "statements") else document(site, name)
     )
     with network.serving():
         network.start_sites()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from compliance.governance.study_store import StudyShelf
+from compliance.governance.study_store import StudyStore
 from coordinator.database.store import Store, logged_entries
 from coordinator.database.workspace import Workspace
 from protocol.errors import PolicyRefused, SiteFileRefused, StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study, read_study_file
-from silos.config.study_authorization import Consent
+from silos.config.study_authorization import StudyAuthorization
 from silos.database.database import open_hospital, read_hospital
 from silos.database.joined_runs import JoinedRuns, RunState
 from tests.commands import ask
@@ -155,13 +155,13 @@ def test_an_approver_reads_the_study_in_plain_words_and_types_its_name(
         "north, south, west",
         "age, ill, patient, ward",
         "FullyConnectedNet",
-        "each patient: epsilon 4 at delta 1e-3, mode local",
+        "each patient: epsilon 4 at delta 1e-3, mode per_site",
         "of the budget for life, 100 % is left: ",
         "at least 3 hospitals",
         f"approved        by {OFFICER}",
     ):
         assert words in person.err
-    study, _ = StudyShelf(home / "studies").read(small_study().digest)
+    study, _ = StudyStore(home / "studies").read(small_study().digest)
     assert study == small_study()
 
 
@@ -183,7 +183,7 @@ def test_a_study_against_the_policy_cannot_be_approved(home: Path, person: Perso
     said = person.reads_refusal(*approve(home, "--yes"))
     assert "does not allow study small" in said
     assert "ask for sites: - {name: east, epsilon: 4}" in said
-    assert StudyShelf(home / "studies").digests() == ()
+    assert StudyStore(home / "studies").digests() == ()
 
 
 def listed(home: Path, person: Person) -> dict[str, object]:
@@ -214,32 +214,32 @@ def test_where_two_must_approve_one_is_not_enough(tmp_path: Path, person: Person
     assert listed(home, person)["may_run"] is True
 
 
-def test_consent_follows_policy_approval_and_hours_as_they_are_now(
+def test_authorization_follows_policy_approval_and_hours_as_they_are_now(
     home: Path, person: Person
 ) -> None:
     hospital = open_hospital(home / "hospital.db", site="east")
-    consent = Consent(home, hospital)
+    authorization = StudyAuthorization(home, hospital)
     with pytest.raises(PolicyRefused, match="nobody has approved study"):
-        consent(small_study())
+        authorization(small_study())
     person.runs(*approve(home, "--yes"))
-    consent(small_study())
+    authorization(small_study())
     (home / "site.yaml").write_text(changed_site("epsilon_at_most: 4", "epsilon_at_most: 3"))
     with pytest.raises(PolicyRefused, match="would pay epsilon 4, more than 3"):
-        consent(small_study())
+        authorization(small_study())
     (home / "site.yaml").write_text("collegium_site: 1\n")
     with pytest.raises(SiteFileRefused, match="name: this key is required"):
-        consent(small_study())
+        authorization(small_study())
     hospital.close()
 
 
-def test_consent_waits_for_the_hours(home: Path, person: Person) -> None:
+def test_authorization_waits_for_the_hours(home: Path, person: Person) -> None:
     person.runs(*approve(home, "--yes"))
     minute = time.gmtime(time.time() - 7200)
     hours = f"{minute.tm_hour:02}:00-{minute.tm_hour:02}:01"  # two hours ago, for a minute
     (home / "site.yaml").write_text(changed_site("gib: 1}", f"gib: 1, hours: {hours}}}"))
     hospital = open_hospital(home / "hospital.db", site="east")
     with pytest.raises(PolicyRefused, match=f"studies begin here at {hours}"):
-        Consent(home, hospital)(small_study())
+        StudyAuthorization(home, hospital)(small_study())
     hospital.close()
 
 
@@ -337,7 +337,7 @@ def test_a_study_is_registered_once_and_logged(tmp_path: Path, person: Person) -
         logged = [entry.content.type for entry in logged_entries(session)]
     store.close()
     assert logged == ["study-registered"]
-    kept, _ = StudyShelf(tmp_path / "lead" / "studies").read(small_study().digest)
+    kept, _ = StudyStore(tmp_path / "lead" / "studies").read(small_study().digest)
     assert kept == read_study(TABLE_STUDY)
 
 
@@ -385,6 +385,6 @@ def test_the_index_file_of_a_study_is_kept_with_it_or_the_study_is_refused(
 ) -> None:
     text = (HEART / "study.yaml").read_text()
     with pytest.raises(StudyRefused, match="the index file 'split.csv' is missing"):
-        StudyShelf(tmp_path).keep(text, None)
-    study = StudyShelf(tmp_path).keep(text, (HEART / "split.csv").read_bytes())
+        StudyStore(tmp_path).keep(text, None)
+    study = StudyStore(tmp_path).keep(text, (HEART / "split.csv").read_bytes())
     assert (tmp_path / study.digest / "split.csv").is_file()

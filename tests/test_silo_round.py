@@ -15,7 +15,7 @@ from protocol.secagg.messages import (
 )
 from protocol.secagg.secret_sharing import OPENING_BYTES
 from protocol.secagg.server import Step
-from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryBook, reached
+from tests.sum_federation import FIRST, LEDGER_HEAD, STEPS, Federation, MemoryGuard, reached
 
 
 def test_silo_masks_one_vector() -> None:
@@ -60,7 +60,7 @@ def test_secrets_are_dropped_when_they_have_served() -> None:
     assert not silo._openings
 
 
-class FullDisk(MemoryBook):
+class FullDisk(MemoryGuard):
     """A book that can record everything but one slot."""
 
     def __init__(self, slot: str) -> None:
@@ -92,7 +92,7 @@ class FullDisk(MemoryBook):
 )
 def test_nothing_leaves_that_is_not_in_the_book(slot: str, leaves: Step | None) -> None:
     federation = Federation(5)
-    federation.books[FIRST] = FullDisk(slot)
+    federation.guards[FIRST] = FullDisk(slot)
     federation.begin()
     left: list[Step] = []
 
@@ -120,7 +120,7 @@ def test_book_holds_the_digest_of_what_left() -> None:
         return message, blob
 
     federation.run(federation.vectors(), tamper=watch)
-    booked = set(federation.books[FIRST].entries.values())
+    booked = set(federation.guards[FIRST].entries.values())
     advert, header, _, masked, blob, consistency, reveal = (part for part in sent if part)
     assert {digest(part) for part in (advert, header, masked, reveal)} <= booked
     assert blob_digest(blob) in booked

@@ -27,7 +27,7 @@ MISTAKES = [
     ("FullyConnectedNet", "FullyConectedNet", 8, "did you mean 'FullyConnectedNet'?"),
     ("binary_classification", "diagnosis", 7, "policy.tasks[0]: must be one of binary_class"),
     ("[keyed_hash]", "[hash]", 10, "policy.splits[0]: must be one of keyed_hash, column, file"),
-    ("[local]", "[none]", 13, "policy.modes[0]: input should be 'local' or 'distributed'"),
+    ("[per_site]", "[none]", 13, "policy.modes[0]: input should be 'per_site' or 'distributed'"),
     ("sites: 3", "sites: 2", 11, "policy.sites: input should be greater than or equal to 3"),
     ("epsilon_at_most: 4", "epsilon_at_most: .inf", 14, "should be a finite number"),
     ("[to be tested]", "['!']", 6, "policy.purposes[0]: must hold a word"),
@@ -66,7 +66,7 @@ def test_broken_yaml_is_refused_with_line_and_column() -> None:
 
 def test_tags_and_anchors_are_refused() -> None:
     with pytest.raises(SiteFileRefused, match="a site file has no anchors and aliases"):
-        read_site_file(SITE.replace("[local]", "&x [local]"))
+        read_site_file(SITE.replace("[per_site]", "&x [per_site]"))
 
 
 def test_a_site_file_that_is_wrong_allows_nothing() -> None:

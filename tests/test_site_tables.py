@@ -88,7 +88,7 @@ def test_published_figures_are_those_of_the_signed_tables(tmp_path: Path) -> Non
     federation, released = evaluated(tmp_path / "run")
     check(federation)
     with federation.store.read() as session:
-        row = session.query(RoundRow).filter_by(purpose="evaluation", state="finished").one()
+        row = session.query(RoundRow).filter_by(round_kind="evaluation", state="finished").one()
     tables = read_tables(kept_tables(federation), federation.roster, row.context)
     table = read_table(tables["east"])
     right = (table[0, 0] + table[1, 1]) / table.sum()
@@ -173,7 +173,7 @@ def test_another_attempt_gives_the_same_table_and_another_draw_a_new_one_that_is
 
 def test_what_a_draw_is_booked_as_covers_the_table() -> None:
     """Counts that happen to be the same do not make another table free, nor let it be signed."""
-    federation = reached(Step.MASKED, 4, purpose="evaluation")
+    federation = reached(Step.MASKED, 4, round_kind="evaluation")
     vector, contents = federation.vectors()[FIRST], []
     for table in ((1, 2, 3, 4, 0, 1), (1, 2, 3, 5, 0, 1)):
         silo = federation.silos[FIRST]
@@ -215,7 +215,7 @@ def test_noise_of_counts_and_table_is_what_was_priced(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cells", [(), (1, 2, 3, 4), (1, 2, 3, 4, 5, 6)])
 def test_a_table_of_another_size_is_refused_and_its_site_named(cells: tuple[int, ...]) -> None:
     is_evaluation = len(cells) != 6
-    federation = reached(Step.MASKED, 4, purpose="evaluation" if is_evaluation else "training")
+    federation = reached(Step.MASKED, 4, round_kind="evaluation" if is_evaluation else "training")
     blob = bytes(federation.context.blob_bytes)
     wrong = Masked(blob=blob_digest(blob), ledger_head=LEDGER_HEAD, table=cells)
     expected = 6 if is_evaluation else 0

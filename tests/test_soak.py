@@ -18,7 +18,7 @@ class Scales(Watch):
         super().__init__()
         self.weights: list[int] = []
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         if number in (ROUNDS // 2, ROUNDS - 1):
             gc.collect()  # what waits for the collector is no leak
         self.weights.append(tracemalloc.get_traced_memory()[0])

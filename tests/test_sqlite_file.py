@@ -26,7 +26,7 @@ def test_database_that_lies_in_the_place_of_another_takes_nothing(tmp_path: Path
         each.rename(away / each.name)
     open_hospital(path, site="east", simulated=True).close()
     with pytest.raises(StoreBroken, match="removed or replaced"):
-        hospital.once_book().record(("context", "slot", "digest"))
+        hospital.signing_record().record(("context", "slot", "digest"))
     hospital.close()
 
 

@@ -26,7 +26,7 @@ from coordinator.http import connection_limits as door
 from coordinator.http import enrolment as enrolment_server
 from coordinator.http import protocol_limits as gate
 from coordinator.http.connection_limits import ConnectionTable, LimitedConnection
-from coordinator.http.rate_limits import RateCounter, StrangerLog
+from coordinator.http.rate_limits import RateCounter, UnprovenLog
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import open_members
 from protocol.encoding import blob_digest
@@ -78,7 +78,7 @@ def east(network: Network) -> Caller:
 @pytest.fixture(autouse=True)
 def fresh_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What other tests did from this address does not count."""
-    monkeypatch.setattr(gate.STRANGERS, "_lines", RateCounter())
+    monkeypatch.setattr(gate.UNPROVEN_LOG, "_lines", RateCounter())
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_port_for_enrolments_refuses_connections_while_no_invitation_is_open(
 
 def test_an_expired_invitation_keeps_no_port_open(tmp_path: Path) -> None:
     network = Network(tmp_path, small_study())
-    members = network.service._office._members
+    members = network.service._backend._members
     with open_members(network.home) as others:
         others.invite("late", "https://127.0.0.1:1")
     assert members.is_anybody_invited()
@@ -648,7 +648,7 @@ def test_tally_forgets_after_a_minute_and_is_bounded() -> None:
 
 
 def test_log_about_one_address_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
-    log = StrangerLog(most=5)
+    log = UnprovenLog(most=5)
     for number in range(50):
         log.tell("192.0.2.1", f"line {number}")
     log.tell("192.0.2.2", "another")
@@ -658,58 +658,58 @@ def test_log_about_one_address_is_bounded(caplog: pytest.LogCaptureFixture) -> N
 # --- connections ---
 
 
-def guests(house: ConnectionTable, *addresses: str) -> list[LimitedConnection]:
+def guests(table: ConnectionTable, *addresses: str) -> list[LimitedConnection]:
     """Connections that knocked, in this order; whoever was not admitted is closed."""
     made = []
     for address in addresses:
         one, other = socket.socketpair()
         other.close()
-        guest = LimitedConnection(fileno=one.detach())
-        guest.house, guest.address, guest.block = house, address, address
-        if not house.admit(guest):
-            guest.close()
-        made.append(guest)
+        connection = LimitedConnection(fileno=one.detach())
+        connection.table, connection.address, connection.block = table, address, address
+        if not table.admit(connection):
+            connection.close()
+        made.append(connection)
     return made
 
 
 def test_house_takes_so_many_from_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that a hospital behind an attacker's address gets in too, if it is quick."""
     monkeypatch.setattr(door, "MAX_FROM_ONE_ADDRESS", 2)
-    house = ConnectionTable()
-    other, *made = guests(house, "10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1")
+    table = ConnectionTable()
+    other, *made = guests(table, "10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1")
     assert made[0].reason == "the place was needed"
-    assert list(house._strangers) == [other, *made[1:]]
-    for guest in made[1:]:
-        house.introduce(guest, "east")
-    [late] = guests(house, "10.0.0.1")
+    assert list(table._unproven) == [other, *made[1:]]
+    for connection in made[1:]:
+        table.mark_proven(connection, "east")
+    [late] = guests(table, "10.0.0.1")
     assert (late.fileno(), late.reason) == (-1, "too many connections")
-    for guest in (other, *made):
-        guest.close()
-    assert (len(house), dict(house._from)) == (0, {})
+    for connection in (other, *made):
+        connection.close()
+    assert (len(table), dict(table._from)) == (0, {})
 
 
 def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(door, "MAX_CONNECTIONS", 3)
-    house = ConnectionTable()
-    known, first, second = guests(house, "10.0.0.1", "10.0.0.2", "10.0.0.3")
-    house.introduce(known, "east")
-    [third] = guests(house, "10.0.0.4")
+    table = ConnectionTable()
+    known, first, second = guests(table, "10.0.0.1", "10.0.0.2", "10.0.0.3")
+    table.mark_proven(known, "east")
+    [third] = guests(table, "10.0.0.4")
     assert first.reason == "the place was needed"
-    assert {known, second, third} == {*house._strangers, *house._known}
-    for guest in (known, first, second, third):
-        guest.close()
+    assert {known, second, third} == {*table._unproven, *table._known}
+    for connection in (known, first, second, third):
+        connection.close()
 
 
 def test_hospital_that_comes_again_and_again_keeps_its_newest_connections() -> None:
-    house = ConnectionTable()
-    made = guests(house, *["10.0.0.1"] * (door.MAX_OF_ONE_SITE + 2))
-    for guest in made:
-        house.introduce(guest, "east")
-    assert list(house._known) == made[2:]
-    for guest in made:
-        guest.close()
+    table = ConnectionTable()
+    made = guests(table, *["10.0.0.1"] * (door.MAX_OF_ONE_SITE + 2))
+    for connection in made:
+        table.mark_proven(connection, "east")
+    assert list(table._known) == made[2:]
+    for connection in made:
+        connection.close()
 
 
 def test_idle_connections_of_one_address_harm_nobody_and_end(
@@ -744,7 +744,7 @@ def test_strangers_who_agree_on_tls_and_say_nothing_give_way(
         late = [attempt(network) for _ in range(5)]
         assert [caller.hears("POST", "/v1/enrol", body) for caller, body in late] == [403] * 5
         assert silent[0].recv(1) == b""
-    logged("127.0.0.8: shown out: the place was needed")
+    logged("127.0.0.8: closed: the place was needed")
 
 
 # --- nothing else affected ---

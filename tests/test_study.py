@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from protocol.errors import StudyRefused
-from protocol.study.privacy import LocalPrivacy, NoPrivacy
+from protocol.study.privacy import NoPrivacy, PerSitePrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from tests.studies import changed, small_study
@@ -46,7 +46,7 @@ def test_another_seed_is_another_study_that_differs_in_the_seed_only() -> None:
 def test_another_epsilon_drops_the_noise_that_belonged_to_the_old_one() -> None:
     study = read_study(changed("clip: 1.0", "clip: 1.0, noise_multiplier: 50"))
     privacy = study.with_epsilon(2.0).privacy
-    assert isinstance(privacy, LocalPrivacy)
+    assert isinstance(privacy, PerSitePrivacy)
     assert (privacy.epsilon, privacy.noise_multiplier) == (2.0, None)
     assert isinstance(study.with_epsilon(None).privacy, NoPrivacy)
 
@@ -54,7 +54,7 @@ def test_another_epsilon_drops_the_noise_that_belonged_to_the_old_one() -> None:
 @given(st.integers(3, 100))
 def test_the_default_threshold_obeys_the_rule_for_every_size(n: int) -> None:
     sites = [{"name": f"s{place}", "patients": 40} for place in range(n)]
-    document = small_study().model_dump() | {"sites": sites, "deal": None}
+    document = small_study().model_dump() | {"sites": sites, "partition": None}
     document["aggregation"] = {"colluders": 1 if n < 5 else 2}
     study = Study.model_validate(document)
     assert 2 * study.threshold > n + study.aggregation.colluders
@@ -73,14 +73,14 @@ def test_weights_are_the_declared_patients() -> None:
     assert study.expected_batch("east") == 20.0
 
 
-@pytest.mark.parametrize("mode", ["local", "distributed", "none"])
+@pytest.mark.parametrize("mode", ["per_site", "distributed", "none"])
 def test_every_site_declares_its_patients_in_every_mode(mode: str) -> None:
     text = changed("east.csv, patients: 40", "east.csv")
-    privacy, shared = "mode: local, epsilon: 4, delta: 1e-3, clip: 1.0", "strategy: fedsgd, "
+    privacy, shared = "mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0", "strategy: fedsgd, "
     if mode == "none":
         text = text.replace(privacy, "mode: none")
     if mode == "distributed":
-        text = text.replace(privacy, f"{privacy.replace('local', mode)}, noise_multiplier: 4")
+        text = text.replace(privacy, f"{privacy.replace('per_site', mode)}, noise_multiplier: 4")
         text = text.replace("local_steps: 2, ", "local_steps: 1, " + shared)
     with pytest.raises(StudyRefused, match="patients.*required and missing"):
         read_study(text)

@@ -22,7 +22,8 @@ MISTAKES = [
     ("threshold: 3", "threshold: 2", 25, "2t > n + C and t - C >= 2 must hold"),
     ("threshold: 3", "threshold: 5", 25, "threshold 5 exceeds the 4 sites"),
     ("colluders: 1", "colluders: 2", 25, "with n = 4 sites and C = 2 colluders"),
-    ("mode: local", "mode: lokal", 24, "'mode' is 'lokal', not one of 'local', 'distributed'"),
+    ("mode: per_site", "mode: per_sit", 24,
+     "'mode' is 'per_sit', not one of 'per_site', 'distributed'"),
     ("patient_key: patient", "", 5, "cohort.patient_key: this key is required and missing"),
     ("patient_key: patient", "patient_key: patientt", 7,
      "cohort.patient_key: no column is called 'patientt': the columns are age, ward, patient, "

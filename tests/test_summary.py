@@ -12,7 +12,7 @@ from protocol.transport.privacy_summary import SignedSummary, Summary, open_summ
 KEY = SigningKey.from_bytes(bytes(32))
 SUMMARY = Summary(
     site="east", run_id="run-1", study_digest="0" * 64, unit="patient", patient="key",
-    sides="together", mode="local",
+    sides="together", mode="per_site",
     noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=1.0,
     epsilon_group_of_two=2.4, epsilon_group_of_three=4.0, releases=40, evaluation_releases=1,
     noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,

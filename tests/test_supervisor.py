@@ -64,16 +64,16 @@ def test_farewell_is_said_again_in_the_same_bytes(ended: tuple[Network, RunRow])
 
 def test_hospital_is_told_only_of_a_run_that_there_is(ended: tuple[Network, RunRow]) -> None:
     network, row = ended
-    office = network.service._office
+    backend = network.service._backend
     key = Workspace(network.home).signing_key()
-    end = office.document("east", f"runs/{row.id.encode().hex()}")
+    end = backend.document("east", f"runs/{row.id.encode().hex()}")
     assert end is not None
     result = open_end(end, row.id, key.public).result
     assert result is not None and result.model == row.model_digest
     with closing(network.sites["east"].open()) as hospital:
         run = JoinedRuns(hospital).of(row.id)
     assert run is not None and run.end == end  # the bytes that it was told by, and has kept
-    assert office.document("east", f"runs/{b'another'.hex()}") is None
+    assert backend.document("east", f"runs/{b'another'.hex()}") is None
 
 
 def test_a_hospital_says_where_it_looked_for_a_coordinator_that_is_not_there(

@@ -22,17 +22,17 @@ from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.privacy import DistributedPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
-from protocol.study.variants import as_local, question
+from protocol.study.variants import as_per_site, question
 from tests.federation import write_hospitals
 from tests.studies import changed, small_study
 
-ALL = ("local", "distributed", "pooled")
+ALL = ("per_site", "distributed", "pooled")
 #: The small study with shared noise.
 SHARED = (
     "{mode: distributed, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0, "
     "noise_multiplier: 9}"
 )
-PRIVACY = "{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+PRIVACY = "{mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
 TRAINING = "{rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}"
 
 
@@ -50,8 +50,8 @@ def test_a_sweep_is_every_epsilon_with_every_seed_each_a_study_of_its_own() -> N
     jobs = plan_jobs([small_study()], Grid(epsilons=(1.0, None), seeds=(1, 2, 3)))
     assert len({job.study.digest for job in jobs}) == 6
     assert [job.study.seeds.model for job in jobs] == [1, 2, 3, 1, 2, 3]
-    assert [job.mode for job in jobs] == ["local"] * 3 + ["none"] * 3
-    assert [job.study.privacy.mode for job in jobs] == ["local"] * 3 + ["none"] * 3
+    assert [job.mode for job in jobs] == ["per_site"] * 3 + ["none"] * 3
+    assert [job.study.privacy.mode for job in jobs] == ["per_site"] * 3 + ["none"] * 3
 
 
 def test_each_seed_may_draw_a_split_of_its_own() -> None:
@@ -139,16 +139,16 @@ def test_momentum_stays_only_where_a_local_step_could_feel_it() -> None:
 
 def test_shared_noise_becomes_local_at_the_same_steps() -> None:
     found = dict(studies_of(shared_study(), modes=ALL))
-    local = found["local"]
-    assert (local.privacy.mode, local.training.strategy) == ("local", "fedavg")
-    assert local.title == "A small study (in mode local)"
-    assert local.training.steps == found["distributed"].training.steps == 4
-    assert as_local(local) is local
+    per_site = found["per_site"]
+    assert (per_site.privacy.mode, per_site.training.strategy) == ("per_site", "fedavg")
+    assert per_site.title == "A small study (in mode per_site)"
+    assert per_site.training.steps == found["distributed"].training.steps == 4
+    assert as_per_site(per_site) is per_site
 
 
 @pytest.mark.parametrize("how", ["strategy: fedsgd, momentum: 0.9", "strategy: fedadam"])
 def test_a_server_that_remembers_has_no_local_twin(how: str) -> None:
-    with pytest.raises(StudyRefused, match="name a study of mode local, tuned for it"):
+    with pytest.raises(StudyRefused, match="name a study of mode per_site, tuned for it"):
         studies_of(shared_study(how), modes=ALL)
 
 
@@ -161,9 +161,9 @@ def test_without_privacy_there_is_one_consortium_and_one_ceiling() -> None:
 def test_several_studies_each_run_in_their_own_mode() -> None:
     tuned = shared_study("strategy: fedsgd, momentum: 0.9")
     found = dict(studies_of(small_study(), tuned))
-    assert found["local"].training.strategy == "fedavg"
+    assert found["per_site"].training.strategy == "fedavg"
     assert found["distributed"].training.momentum == 0.9
-    assert dict(studies_of(small_study(), tuned, modes=ALL))["pooled"].privacy.mode == "local"
+    assert dict(studies_of(small_study(), tuned, modes=ALL))["pooled"].privacy.mode == "per_site"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_several_studies_each_run_in_their_own_mode() -> None:
         (changed("model: 1, split: 1", "model: 1, split: 2"), "do not ask the same question"),
         (changed("name: west, records: west", "name: west, records: w"), "the same question"),
         (changed("delta: 1e-3", "delta: 1e-4"), "promise different deltas"),
-        (changed("learning_rate: 0.5", "learning_rate: 0.4"), "two studies of mode local"),
+        (changed("learning_rate: 0.5", "learning_rate: 0.4"), "two studies of mode per_site"),
     ],
 )
 def test_studies_that_cannot_be_compared_are_refused(second: str, why: str) -> None:
@@ -183,13 +183,13 @@ def test_studies_that_cannot_be_compared_are_refused(second: str, why: str) -> N
 
 def test_a_study_whose_mode_is_not_swept_is_not_passed_over() -> None:
     with pytest.raises(StudyRefused, match="--modes leaves out the mode of study small"):
-        studies_of(small_study(), shared_study(), modes=("local",))
+        studies_of(small_study(), shared_study(), modes=("per_site",))
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [("global", "'global' is not one of"), ("none", "no privacy is --epsilon none"),
-     ("pooled", "name local or distributed beside it")],
+     ("pooled", "name per_site or distributed beside it")],
 )  # fmt: skip
 def test_modes_that_are_none_are_refused(text: str, why: str) -> None:
     with pytest.raises(StudyRefused, match=why):

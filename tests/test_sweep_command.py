@@ -12,7 +12,7 @@ from tests.commands import Done, ask, start
 from tests.federation import write_hospitals
 from tests.studies import TABLE_STUDY, changed, small_study
 
-MODES = ("--modes", "local,distributed,pooled")
+MODES = ("--modes", "per_site,distributed,pooled")
 
 
 @pytest.fixture(scope="module")
@@ -46,16 +46,16 @@ def test_one_command_compares_modes_with_a_pooled_reference(
     out, found, told = swept
     levels = {(level["mode"], level["epsilon"]): level["auroc"] for level in found["levels"]}
     assert set(levels) == {
-        ("local", 4.0), ("distributed", 4.0), ("pooled", 4.0), ("none", None), ("pooled", None),
+        ("per_site", 4.0), ("distributed", 4.0), ("pooled", 4.0), ("none", None), ("pooled", None),
     }  # fmt: skip
     assert all((level["over"], level["count"]) == ("splits", 2) for level in levels.values())
     assert found["intervals_over"] == "splits"
     for told_or_drawn in (told, (out / "index.html").read_text()):
         assert "they contain the variance of the split" in " ".join(told_or_drawn.split())
-    assert [run["mode"] for run in found["runs"]] == ["local"] * 2 + ["distributed"] * 2 + [
+    assert [run["mode"] for run in found["runs"]] == ["per_site"] * 2 + ["distributed"] * 2 + [
         "none"
     ] * 2
-    assert "shared noise - local noise at ε = 4: " in told
+    assert "shared noise - per-site noise at ε = 4: " in told
     assert "10 of 10 done" in told
 
 

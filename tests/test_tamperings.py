@@ -172,7 +172,7 @@ REVIEWED: dict[str, Tampering] = {
         "UPDATE round SET context_json = '', dropped_json = '[\"east\"]' WHERE id = 1"
     ),
     "drop-outs invented": sql("UPDATE round SET dropped_json = '[\"east\"]' WHERE id = 1"),
-    "round's purpose": sql("UPDATE round SET purpose = 'evaluation' WHERE id = 1"),
+    "round's kind": sql("UPDATE round SET round_kind = 'evaluation' WHERE id = 1"),
     "round failed": sql("UPDATE round SET state = 'failed' WHERE id = 1"),
     "release's time": sql(f"UPDATE release SET released_at = '{BACK}' WHERE id = 1"),
     "release's kind": sql("UPDATE release SET kind = 'other' WHERE id = 1"),
@@ -219,7 +219,7 @@ REVIEWED: dict[str, Tampering] = {
     "budget raised": sql("UPDATE budget SET epsilon_max = 100", database=EAST),
     "budget's signer": sql("UPDATE budget SET signed_by = 'another'", database=EAST),
     "ledger removed": gone(EAST),
-    "once-book emptied": sql("DELETE FROM once_book", database=EAST),
+    "signing record emptied": sql("DELETE FROM signing_record", database=EAST),
     "page changed": written("index.html", "<html>AUROC 0.999</html>"),
     "key replaced": written("coordinator.pub", "ab" * 32 + "\n"),
 }  # fmt: skip
@@ -273,10 +273,10 @@ OWN: dict[str, Tampering] = {
     "round open again": sql("UPDATE round SET state = 'open', closed_at = NULL WHERE id = 3"),
     "round put into another run": sql("UPDATE round SET run_id = 'run-2', attempt = 9 WHERE id=1"),
     "round added": sql(
-        "INSERT INTO round (id, run_id, purpose, number, attempt, state, context, survivors_json, "
-        "dropped_json, conduct_json, context_json, opened_at, revision) SELECT 99, run_id, "
-        "purpose, number, 5, state, context, survivors_json, dropped_json, conduct_json, "
-        "context_json, opened_at, 1 FROM round WHERE id = 1"
+        "INSERT INTO round (id, run_id, round_kind, number, attempt, state, context, "
+        "survivors_json, dropped_json, conduct_json, context_json, opened_at, revision) "
+        "SELECT 99, run_id, round_kind, number, 5, state, context, survivors_json, "
+        "dropped_json, conduct_json, context_json, opened_at, 1 FROM round WHERE id = 1"
     ),
     "accusation added": sql(
         "INSERT INTO accusation (id, run_id, context, document, revision) SELECT 1, run_id, "
@@ -360,16 +360,16 @@ OWN: dict[str, Tampering] = {
         one(folder, "silos/east/hospital-heads/east.ledger").write_bytes(b"")
     ),
     "a signed context": sql(
-        "UPDATE once_book SET digest = 'x' WHERE slot LIKE 'context/%'", database=EAST
+        "UPDATE signing_record SET digest = 'x' WHERE slot LIKE 'context/%'", database=EAST
     ),
     "a signed model": sql(
-        "UPDATE once_book SET digest = 'x' WHERE slot LIKE 'model/%'", database=EAST
+        "UPDATE signing_record SET digest = 'x' WHERE slot LIKE 'model/%'", database=EAST
     ),
     "a signed vector": sql(
-        "UPDATE once_book SET digest = 'x' WHERE slot = 'masked'", database=EAST
+        "UPDATE signing_record SET digest = 'x' WHERE slot = 'masked'", database=EAST
     ),
     "a signed round added": sql(
-        "INSERT INTO once_book VALUES ('ab', 'masked', 'ab')", database=EAST
+        "INSERT INTO signing_record VALUES ('ab', 'masked', 'ab')", database=EAST
     ),
     "a kept head of the log": sql("UPDATE log_head SET root = x'00'", database=EAST),
     "a kept head's size": sql("UPDATE log_head SET size = size + 1000", database=EAST),
@@ -490,7 +490,7 @@ def test_a_model_that_was_swapped_with_the_key_does_not_follow(folder: Path) -> 
 
     def forge(session: Session) -> Rewriting:
         first, second = (
-            rows(session, RoundRow, run_id=run, purpose="training", number=1)[0] for run in RUNS
+            rows(session, RoundRow, run_id=run, round_kind="training", number=1)[0] for run in RUNS
         )
         other = first.model_digest  # type: ignore[attr-defined]
         was = second.model_digest  # type: ignore[attr-defined]
@@ -512,7 +512,7 @@ def test_a_message_that_no_hospital_signed_is_found(folder: Path) -> None:
 
 
 def test_a_round_that_never_was_is_not_in_the_hospitals_databases(folder: Path) -> None:
-    change(folder, "DELETE FROM once_book WHERE slot = 'masked'", database=EAST)
+    change(folder, "DELETE FROM signing_record WHERE slot = 'masked'", database=EAST)
     assert any("its own database does not" in fault for fault in told(folder))
 
 

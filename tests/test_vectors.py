@@ -116,7 +116,7 @@ def test_refused_vector_is_refused_with_its_kind(name: str, vector: dict[str, An
 def test_silos_answer_the_recorded_requests_with_the_recorded_bytes(name: str) -> None:
     frozen = read(name)
     recorded = Recorded.from_json(frozen)
-    for site in recorded.context.cohort:
+    for site in recorded.context.participants:
         silo = recorded.silo(site)
         for step in Step:
             exchange = Exchange.from_json(frozen["steps"][step.value])

@@ -43,7 +43,7 @@ STUDY = (
 )  # fmt: skip
 NO_CLIP = STUDY.replace(", outside: clip", "")
 DEALT = re.sub(r", records: \w+.csv, patients", ", patients", STUDY).replace(
-    "sites:", "deal: {records: west.csv, how: {rule: column, column: region}}\nsites:"
+    "sites:", "partition: {records: west.csv, how: {rule: column, column: region}}\nsites:"
 ).replace("{name: west,", "{name: west, value: '',")  # fmt: skip
 HEAD = [
     "stay",
@@ -259,17 +259,17 @@ WARTS = {
         study=STUDY.replace("west.csv, patients: 40", "west.csv, patients: 90"),
         warned=r"\d+ training patients, the study declares 90; .* nearer to the truth",
     ),
-    "dealt by a column that is blank": Wart(
+    "partitioned by a column that is blank": Wart(
         file=column("region", lambda cell: {"a": "", "b": "north", "c": "south"}[cell]),
         study=DEALT,
         refused=r"'region', line 2 \(and 26 more lines\): the cell is missing",
     ),
-    "dealt by a column that is blank, dropped": Wart(
+    "partitioned by a column that is blank, dropped": Wart(
         file=column("region", lambda cell: {"a": "", "b": "north", "c": "south"}[cell]),
         study=DEALT.replace("kind: table", "kind: table\n  on_missing: drop_row").replace(
             "min_patients: 20", "min_patients: 2"
         ),
-        refused="site west: the study's deal gives it no records; a blank cell is missing",
+        refused="site west: the study's partition gives it no records; a blank cell is missing",
     ),
 }  # fmt: skip
 

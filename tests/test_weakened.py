@@ -235,7 +235,7 @@ def require_signs(signs: Signs) -> None:
 
 def require_self_masks(signs: Signs) -> None:
     """Every site's own mask lies over its vector, and comes off with its own key only."""
-    fresh = {site: SiloSecrets.fresh(CONTEXT, site) for site in CONTEXT.cohort}
+    fresh = {site: SiloSecrets.fresh(CONTEXT, site) for site in CONTEXT.participants}
     adverts = {site: own.advert() for site, own in fresh.items()}
     total = np.zeros(64, dtype=np.uint32)
     for own in fresh.values():
@@ -317,7 +317,7 @@ def other_values(per_field: int) -> Iterator[tuple[str, object]]:
     """Fields and values, all valid; a few for the fields that have few."""
     yield from {
         "purpose": "evaluation", "colluders": 0, "threshold": 4, "frac_bits": 19, "ring_bits": 64,
-        "bound": "8.0", "cohort": (*site_names(3), "site-99"),
+        "bound": "8.0", "participants": (*site_names(3), "site-99"),
     }.items()  # fmt: skip
     for number in range(1, per_field + 1):
         yield from (("round", number), ("attempt", number), ("dim", 5 + number))
@@ -441,7 +441,7 @@ def test_the_sealing_key_does_not_come_from_the_patched_generator(
 
 def test_salts_and_coefficients_are_the_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     counting, drawn = Counting(), []
-    fresh = {site: SiloSecrets.fresh(CONTEXT, site) for site in CONTEXT.cohort}
+    fresh = {site: SiloSecrets.fresh(CONTEXT, site) for site in CONTEXT.participants}
     adverts = {site: own.advert() for site, own in fresh.items()}
 
     def zero(most: int) -> int:

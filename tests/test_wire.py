@@ -21,7 +21,7 @@ from coordinator.delivery.blob_store import MAX_OF_ONE_SITE, BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.delivery.http_link import HttpLink
 from coordinator.http import authentication as guard_module
-from coordinator.http.authentication import Guard, WrongClock, require_body
+from coordinator.http.authentication import RequestAuthenticator, WrongClock, require_body
 from protocol.encoding import blob_digest
 from protocol.errors import LinkLost, MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey
@@ -385,7 +385,7 @@ def now() -> list[float]:
 
 @pytest.fixture
 def admit(now: list[float]) -> Iterator[Callable[..., Proof]]:
-    guard = Guard(Known(), clock=lambda: now[0])
+    guard = RequestAuthenticator(Known(), clock=lambda: now[0])
 
     def admit(proof: Proof | None = None, certificate: dict[str, object] = CERTIFICATE) -> Proof:
         said = proof or replace(PROOF, time=int(now[0] * 1000), nonce=os.urandom(16))
@@ -508,7 +508,7 @@ def test_hospital_unpacks_nothing() -> None:
     bomb = gzip.compress(bytes(1 << 20))
     wire = line_to(lambda _: said(200, bomb, content_encoding="gzip"))
     with pytest.raises(MessageRefused, match="a compressed reply"):
-        wire.document("words")
+        wire.document("statements")
     with pytest.raises(MessageRefused, match="a compressed reply"):
         wire.fetch(BlobName(digest=NAME, size=len(BLOB)))
     wire.close()
@@ -568,7 +568,7 @@ def test_hospital_believes_no_reply_that_the_coordinator_has_not_signed(status: 
     wire = line_to(lambda _: said(status))
     for ask in (
         lambda: wire.next(0, 0),
-        lambda: wire.document("words"),
+        lambda: wire.document("statements"),
         lambda: wire.answer(Answer(number=1)),
         lambda: wire.hand_in("renew", b""),
         lambda: wire.send(BLOB),

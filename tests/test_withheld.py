@@ -12,7 +12,7 @@ from compliance.facts.comparison import comparison_json
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.formatting import show
 from compliance.facts.interval import Interval
-from compliance.facts.privacy_utility import LOCAL, RELEASED, UtilityPoint, Withheld
+from compliance.facts.privacy_utility import PER_SITE, RELEASED, UtilityPoint, Withheld
 from compliance.facts.released_metrics import TOO_FEW
 from compliance.reports.privacy_report import (
     privacy_report,
@@ -50,7 +50,7 @@ def _summary() -> RunSummary:
     return RunSummary(
         run_id="r", study_name="s", question="q", state="finished",
         started_at="2026-11-26T10:15:00Z", seed=1, simulation=False, test_noise=False,
-        mode="local", epsilon=1.0, exact_auroc=None, auroc_released=_withheld(), sweep=None,
+        mode="per_site", epsilon=1.0, exact_auroc=None, auroc_released=_withheld(), sweep=None,
     )  # fmt: skip
 
 
@@ -124,12 +124,12 @@ def _runs(
 ) -> tuple[list[UtilityPoint], list[Withheld]]:
     """Runs of one epsilon by seed; None is one that released nothing."""
     points = [
-        UtilityPoint(epsilon=epsilon, mode=LOCAL, seed=seed, auroc=auroc, kind=RELEASED,
+        UtilityPoint(epsilon=epsilon, mode=PER_SITE, seed=seed, auroc=auroc, kind=RELEASED,
                      low=auroc - 0.1, high=auroc + 0.1)
         for seed, auroc in enumerate(figures) if auroc is not None
     ]  # fmt: skip
     return points, [
-        Withheld(epsilon=epsilon, mode=LOCAL, seed=seed, why=TOO_FEW)
+        Withheld(epsilon=epsilon, mode=PER_SITE, seed=seed, why=TOO_FEW)
         for seed, auroc in enumerate(figures)
         if auroc is None
     ]

@@ -74,7 +74,7 @@ def rounds_frame(rounds: Sequence[RoundFacts]) -> pd.DataFrame:
         {
             "round": one.number,
             "attempt": one.attempt + 1,
-            "purpose": one.purpose,
+            "purpose": one.round_kind,
             "state": one.state,
             "opened_at": pd.Timestamp(one.opened_at),
             "seconds": one.seconds,

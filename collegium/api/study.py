@@ -157,7 +157,7 @@ class Study:
         if isinstance(self.document.privacy, NoPrivacy) and wanted is not None:
             raise StudyRefused(
                 "privacy.mode is none, so there is no clip and delta to go with an epsilon: "
-                "declare mode local"
+                "declare mode per_site"
             )
         return replace(self, document=at_epsilon(self.document, wanted))
 
@@ -427,14 +427,18 @@ class Plan:
 
     @property
     def settings(self) -> pd.DataFrame:
-        """A row for local noise, for distributed noise and for the study's own settings.
+        """A row for per-site noise, for distributed noise and for the study's own settings.
 
         ``expected_auroc`` is the mean of the forecast; empty where nothing is forecast.
         """
         return by_name(dict(self._settings()), "settings")
 
     def _settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        named = {"local": "local noise", "distributed": "distributed noise", "study": "the study"}
+        named = {
+            "local": "per-site noise",
+            "distributed": "distributed noise",
+            "study": "the study",
+        }
         for key, title in named.items():
             found = self.facts[key]
             if found is not None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 #: Seconds between two looks at the server's certificate.
-_CHORES_SECONDS = 3600.0
+_MAINTENANCE_SECONDS = 3600.0
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's name.")]
 
 
@@ -72,9 +72,9 @@ def start(
         metrics_shown(service.counts, metrics_port),
     ):
         say(f"serving    https://{host}:{bound}  (Ctrl-C ends it; runs go on at the next start)")
-        for run_id in service.take_up_runs():
+        for run_id in service.resume_runs():
             say(f"taken up   run {run_id}")
-        while not ended.wait(_CHORES_SECONDS):
+        while not ended.wait(_MAINTENANCE_SECONDS):
             service.renew()
     say("ended")
 
@@ -175,8 +175,8 @@ def status(home: Home, as_json: AsJson = False) -> None:
 def _roster(found: dict[str, Any] | None, home: Path) -> str:
     if found is None:
         return "none is signed yet: collegium coordinator roster propose"
-    if "trouble" in found:
-        return f"cannot be read: {found['trouble']}"
+    if "blocked_reason" in found:
+        return f"cannot be read: {found['blocked_reason']}"
     days = counted(found["days_left"], "day")
     said = f"{found['version']}, valid until {found['valid_until'][:10]}, {days}"
     if not found["is_due"]:

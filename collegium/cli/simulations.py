@@ -146,7 +146,7 @@ def sweep(
         str | None,
         typer.Option(
             "--modes",
-            help="Compares modes of privacy: local,distributed,pooled (all records in one place, "
+            help="Compares modes of privacy: per_site,distributed,pooled (all records in one place, "
             "simulation only). Default: each study's own.",
         ),
     ] = None,

@@ -9,7 +9,7 @@ from collegium.output.progress import Progress
 from collegium.output.summary import finish_folder, summarise
 from collegium.simulation.consortium import consortium
 from collegium.simulation.pricing import budget_for
-from collegium.simulation.records import dealt_records
+from collegium.simulation.records import partitioned_records
 from collegium.simulation.runs import run_study
 from collegium.simulation.settings import DEFAULT_BUDGET, Settings
 from collegium.simulation.sweep import Grid, Job, plan_jobs, run_all
@@ -42,7 +42,7 @@ def run_demo(bundled: BundledStudy, out: Path, console: Console) -> dict[str, An
     study, index = demo_study(bundled), index_beside(bundled.study, bundled.document.parent)
     sweep = other_runs(study)
     workspace = _fresh(out)
-    introduce(bundled, console)
+    mark_proven(bundled, console)
     settings = Settings(
         data=bundled.data, budget=budget_for([study, *(job.study for job in sweep)])
     )
@@ -57,9 +57,9 @@ def run_demo(bundled: BundledStudy, out: Path, console: Console) -> dict[str, An
     return result
 
 
-def introduce(bundled: BundledStudy, console: Console) -> None:
+def mark_proven(bundled: BundledStudy, console: Console) -> None:
     """Says which hospitals train together, with how many patients, and whose records these are."""
-    records = dealt_records(bundled.study, bundled.data)
+    records = partitioned_records(bundled.study, bundled.data)
     known = {site: own.num_patients for site, own in records.items()}
     console.print(
         f"[bold]Collegium[/bold]: {len(known)} hospitals train a model together, with "

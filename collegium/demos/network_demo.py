@@ -23,7 +23,7 @@ from typing import Any
 from rich.console import Console
 
 from collegium.output.summary import finish_folder
-from collegium.studies.forecast import forecast_words
+from collegium.studies.forecast import forecast_text
 from collegium.studies.planning import assumed_auroc
 from coordinator.database.workspace import Workspace
 from protocol.errors import CohortRefused, FederationError, WorkspaceRefused
@@ -141,7 +141,7 @@ class NetworkDemo:
             "networks: []": f"networks: [{study.task.network.name}]",
             "columns: []": f"columns: {json.dumps(columns)}",
             "splits: [keyed_hash]": f"splits: [{study.split.method}]",
-            "modes: [local]": f"modes: [{study.privacy.mode}]",
+            "modes: [per_site]": f"modes: [{study.privacy.mode}]",
             "epsilon_at_most: 1.0": f"epsilon_at_most: {epsilon}",
             "delta_at_most: 1.0e-5": f"delta_at_most: {self._delta}",
             "approvers: []": f"approvers: [{json.dumps(_APPROVER)}]",
@@ -232,7 +232,7 @@ def network_demo(
     if out.exists() and any(out.iterdir()):
         raise WorkspaceRefused(f"--out {out} already holds files: choose a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    for line in forecast_words(study, auroc=assumed_auroc(study)):
+    for line in forecast_text(study, auroc=assumed_auroc(study)):
         console.print(line, markup=False, soft_wrap=True)
     demo = NetworkDemo(study, document, data, out, console, test_noise=test_noise)
     return demo.run()

@@ -26,7 +26,7 @@ class Watching(Protocol):
     def say(self, what: str) -> None:
         """Shows what is going on before the rounds begin."""
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Shows that a round of a run is done."""
 
     def run_finished(self, which: str) -> None:
@@ -49,7 +49,7 @@ class Silent:
     def say(self, what: str) -> None:
         """Says nothing."""
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Says nothing."""
 
     def run_finished(self, which: str) -> None:
@@ -109,9 +109,9 @@ class Progress:
         if not self._console.is_terminal:
             self._console.print(f"  {what}", markup=False)
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Moves the bar on: round, sites, epsilon."""
-        detail = round_words(self._study, purpose, number, survivors)
+        detail = round_words(self._study, round_kind, number, survivors)
         self._bar.update(self._task, advance=1, detail=detail)
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)
@@ -125,10 +125,10 @@ class Progress:
             self._console.print(f"  {detail}", markup=False)
 
 
-def round_words(study: Study, purpose: str, number: int, survivors: tuple[str, ...]) -> str:
+def round_words(study: Study, round_kind: str, number: int, survivors: tuple[str, ...]) -> str:
     """Returns which round is done, how many sites answered, and what of the plan is used up."""
     total = study.training.rounds
-    where = "evaluation" if purpose == "evaluation" else f"round {number + 1} of {total}"
+    where = "evaluation" if round_kind == "evaluation" else f"round {number + 1} of {total}"
     return f"{where}, {len(survivors)} of {len(study.sites)} sites{_spent(study, number)}"
 
 

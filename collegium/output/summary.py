@@ -18,10 +18,10 @@ from rich.text import Text
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
     describe_comparison,
-    interval_words,
-    range_words,
-    released_words,
-    runs_words,
+    interval_text,
+    range_text,
+    released_text,
+    runs_text,
     too_small_words,
 )
 from compliance.charts.run import to_svg, utility_against_epsilon
@@ -183,17 +183,17 @@ def summarise_sweep(
             MODES[level.mode],
             "none" if level.epsilon is None else show(level.epsilon, Form.EPSILON),
             f"{level.auroc.mean:.3f}{marked}",
-            range_words(level.auroc) or f"needs {FEWEST} {over}",
-            runs_words(level.auroc.count, num_missing(points, withheld, level.epsilon, level.mode)),
+            range_text(level.auroc) or f"needs {FEWEST} {over}",
+            runs_text(level.auroc.count, num_missing(points, withheld, level.epsilon, level.mode)),
         )
     console.print(table)
     kinds = {point.kind for point in best_known(points)}
     console.print(f"  * {' and '.join(sorted(kinds))}, mean over {over}", markup=False)
-    console.print(f"  {interval_words(points)}\n", markup=False, soft_wrap=True)
+    console.print(f"  {interval_text(points)}\n", markup=False, soft_wrap=True)
     if any(point.epsilon is None for point in points):
         console.print(f"  {WITHOUT_PRIVACY}\n", markup=False, soft_wrap=True)
     if RELEASED not in kinds:
-        for sentence in released_words(points, withheld):
+        for sentence in released_text(points, withheld):
             console.print(f"  {sentence}", markup=False, soft_wrap=True)
     for sentence in describe_comparison(points, withheld):
         console.print(f"  {sentence}", markup=False, soft_wrap=True)

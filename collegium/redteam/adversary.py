@@ -1,6 +1,6 @@
 """What an attacker sees of a training, in either mode, and what was claimed of it.
 
-Under local noise every hospital's update must protect its own patients: the
+Under per-site noise every hospital's update must protect its own patients: the
 attacker sees one update bare. Under shared noise the attacker is the
 coordinator together with C hospitals: of the sum it knows all but what
 h = t - max(C, 1) honest hospitals put in. A second view is what is left if more
@@ -23,7 +23,7 @@ from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import layout_of
 from silos.training.randomness import Entropy, RoundInput
 from silos.training.trainer import Trainer
@@ -53,7 +53,7 @@ class Claim:
         if not isinstance(privacy, PatientPrivacy) or plan is None:
             raise StudyRefused(
                 "privacy.mode is none: nothing is claimed, so there is nothing to contradict; "
-                "declare mode local or distributed"
+                "declare mode per_site or distributed"
             )
         return cls(
             site=site,
@@ -149,7 +149,7 @@ class Hospital(Protocol):
     def released(self, given: RoundInput) -> Floats:
         """Returns a round's (size,) noised gradient, in integer units of the clip."""
 
-    def words(self, given: RoundInput) -> Words:
+    def words(self, given: RoundInput) -> RingVector:
         """Returns what the hospital would mask, as elements of the 64-bit ring."""
 
 
@@ -179,7 +179,7 @@ class LocalHospital:
         update = self.trainer.update(given, self.entropy)
         return np.asarray(-update / (unit * self.study.training.learning_rate))
 
-    def words(self, given: RoundInput) -> Words:
+    def words(self, given: RoundInput) -> RingVector:
         """Returns the weighted update as the hospital encodes it; zeros where it must refuse."""
         weights, aggregation = self.study.weights, self.study.aggregation
         vector = strategy_of(self.study.training).vector(layout_of(given.model))
@@ -212,7 +212,7 @@ class SharingHospital:
         summed = self.trainer.noised_sum(given, self.entropy)
         return np.asarray(summed, dtype=np.float64)
 
-    def words(self, given: RoundInput) -> Words:
+    def words(self, given: RoundInput) -> RingVector:
         """Returns the sum as it is added up."""
         summed = self.trainer.noised_sum(given, self.entropy)
         return summed.astype(np.uint64)

@@ -28,7 +28,7 @@ MAX_RECORDS = 3
 
 
 class MakeTrainer(Protocol):
-    """Makes the trainer under attack; ``crew`` computes its gradients, its own worker when None."""
+    """Makes the trainer under attack; ``backend`` computes its gradients, else its own worker."""
 
     def __call__(
         self,
@@ -36,7 +36,7 @@ class MakeTrainer(Protocol):
         site: str,
         train: Records,
         test: Records,
-        crew: GradientBackend | None = None,
+        backend: GradientBackend | None = None,
         /,
     ) -> Trainer:
         """Returns one site's trainer."""

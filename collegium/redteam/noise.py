@@ -138,10 +138,10 @@ def conformance(
     checks: list[Check] = []
     for multiplier, sites in alike.items():
         wanted = _SUM_COORDINATES if sums else _COORDINATES // len(sites)
-        hall = _Hall(plain, sites, multiplier, wanted, make, chances, attempt)
-        found = [*_check_noise(hall), *_check_empty(hall), *_check_round(hall, study)]
+        sample = _NoiseSample(plain, sites, multiplier, wanted, make, chances, attempt)
+        found = [*_check_noise(sample), *_check_empty(sample), *_check_round(sample, study)]
         for view in sums:
-            found += _check_sum(hall, view)
+            found += _check_sum(sample, view)
         if len(alike) > 1:
             found = [replace(check, name=f"{check.name}, {sites[0]}") for check in found]
         checks += found
@@ -150,68 +150,71 @@ def conformance(
     return tuple(checks)
 
 
-def _check_noise(hall: "_Hall") -> Iterable[Check]:
+def _check_noise(sample: "_NoiseSample") -> Iterable[Check]:
     """Everything that one hospital's noise must be, whoever it is."""
-    raw = hall.raw.reshape(-1, hall.size)
-    noise = hall.noise.reshape(-1, hall.size)
-    yield check_variance(noise, hall.sigma)
-    if len(hall.sites) > 1:
-        each = {site: hall.noise[:, place] for place, site in enumerate(hall.sites)}
-        yield check_every_hospital(each, hall.sigma)
-    yield check_shape(noise, hall.sigma)
+    raw = sample.raw.reshape(-1, sample.size)
+    noise = sample.noise.reshape(-1, sample.size)
+    yield check_variance(noise, sample.sigma)
+    if len(sample.sites) > 1:
+        each = {site: sample.noise[:, place] for place, site in enumerate(sample.sites)}
+        yield check_every_hospital(each, sample.sigma)
+    yield check_shape(noise, sample.sigma)
     yield check_whole_numbers(raw)
-    yield check_residues(noise, hall.sigma)
-    yield check_independence(noise, hall.sigma)
-    for rate in dict.fromkeys(bench.rate for bench in hall.benches):
-        places = [place for place, bench in enumerate(hall.benches) if bench.rate == rate]
-        patients = hall.benches[places[0]].patients
-        yield check_sampling(hall.sizes[:, places].ravel(), patients, rate)
+    yield check_residues(noise, sample.sigma)
+    yield check_independence(noise, sample.sigma)
+    for rate in dict.fromkeys(source.rate for source in sample.sources):
+        places = [place for place, source in enumerate(sample.sources) if source.rate == rate]
+        patients = sample.sources[places[0]].patients
+        yield check_sampling(sample.sizes[:, places].ravel(), patients, rate)
 
 
-def _check_empty(hall: "_Hall") -> Iterable[Check]:
-    rare = sampled_at(hall.study, _EMPTY_RATE)
-    bench = _Bench(rare, hall.sites[0], hall.make, hall.chances, hall.attempt)
-    rounds = range(hall.rounds, hall.rounds + max(4, hall.rounds // 5))
-    raw = np.stack([bench.release(number, hall.multiplier)[0] for number in rounds])
-    yield check_variance(raw, hall.sigma, name="noise of empty batches")
+def _check_empty(sample: "_NoiseSample") -> Iterable[Check]:
+    rare = sampled_at(sample.study, _EMPTY_RATE)
+    source = _NoiseSource(rare, sample.sites[0], sample.make, sample.chances, sample.attempt)
+    rounds = range(sample.rounds, sample.rounds + max(4, sample.rounds // 5))
+    raw = np.stack([source.release(number, sample.multiplier)[0] for number in rounds])
+    yield check_variance(raw, sample.sigma, name="noise of empty batches")
 
 
-def _check_round(hall: "_Hall", study: Study) -> Iterable[Check]:
+def _check_round(sample: "_NoiseSample", study: Study) -> Iterable[Check]:
     """A round's update is a weighted sum of its steps: common noise would make it wider."""
     if study.training.local_steps == 1:
         return
     steps = min(study.training.local_steps, _MAX_LOCAL_STEPS)
     own = varied(study, local_steps=steps, learning_rate=1.0)
-    bench = _Bench(own, hall.sites[0], hall.make, hall.chances, hall.attempt)
-    sigma = hall.sigma * math.hypot(*bench.hospital.weights)
-    rounds = range(2 * hall.rounds, 2 * hall.rounds + max(4, hall.rounds // steps))
-    raw = np.stack([bench.release(number, hall.multiplier)[0] for number in rounds])
+    source = _NoiseSource(own, sample.sites[0], sample.make, sample.chances, sample.attempt)
+    sigma = sample.sigma * math.hypot(*source.hospital.weights)
+    rounds = range(2 * sample.rounds, 2 * sample.rounds + max(4, sample.rounds // steps))
+    raw = np.stack([source.release(number, sample.multiplier)[0] for number in rounds])
     yield check_variance(raw, sigma, name=f"independence of a round's {steps} steps")
 
 
-def _check_sum(hall: "_Hall", view: View) -> Iterable[Check]:
-    """The noise of a sum, whoever is in it, and what sharing it gains over local noise."""
-    units, answered = units_for(hall.size), hall.study.threshold
+def _check_sum(sample: "_NoiseSample", view: View) -> Iterable[Check]:
+    """The noise of a sum, whoever is in it, and what sharing it gains over per-site noise."""
+    units, answered = units_for(sample.size), sample.study.threshold
     promised = view.event.noise_multiplier
-    honest = hall.noise[:, : len(view.sites)].sum(axis=1)
+    honest = sample.noise[:, : len(view.sites)].sum(axis=1)
     yield check_variance(
         honest, view.deviation * units, name=f"noise of {len(view.sites)} honest shares together"
     )
-    shared = hall.noise[:, :answered].sum(axis=1).astype(np.float64)
+    shared = sample.noise[:, :answered].sum(axis=1).astype(np.float64)
     whole = view.multiplier * math.sqrt(answered) * units
     yield check_variance(shared, whole, name=f"noise in the sum of {answered} hospitals")
     local = np.stack(
         [
-            np.sum([bench.local(number, promised) for bench in hall.benches[:answered]], axis=0)
-            for number in range(3 * hall.rounds, 4 * hall.rounds)
+            np.sum([source.local(number, promised) for source in sample.sources[:answered]], axis=0)
+            for number in range(3 * sample.rounds, 4 * sample.rounds)
         ]
     )
     yield check_ratio(
-        local, shared, promised / view.multiplier, name="local noise over shared noise, in the mean"
+        local,
+        shared,
+        promised / view.multiplier,
+        name="per-site noise over shared noise, in the mean",
     )
 
 
-class _Hall:
+class _NoiseSample:
     """Hospitals with equal noise, and what they released: (rounds, sites, size)."""
 
     def __init__(
@@ -226,14 +229,14 @@ class _Hall:
     ) -> None:
         self.study, self.sites, self.multiplier = study, sites, multiplier
         self.make, self.chances, self.attempt = make, chances, attempt
-        self.benches = [_Bench(study, site, make, chances, attempt) for site in sites]
-        self.size = self.benches[0].size
+        self.sources = [_NoiseSource(study, site, make, chances, attempt) for site in sites]
+        self.size = self.sources[0].size
         self.sigma = multiplier * units_for(self.size)
         self.rounds = max(4, min(_MAX_RELEASES, math.ceil(coordinates / self.size)))
         released = [
-            bench.release(number, multiplier)
+            source.release(number, multiplier)
             for number in range(self.rounds)
-            for bench in self.benches
+            for source in self.sources
         ]
         shape = (self.rounds, len(sites), self.size)
         self.raw = np.stack([update for update, _ in released]).reshape(shape)
@@ -241,7 +244,7 @@ class _Hall:
         self.sizes = np.array([sampled for _, sampled in released]).reshape(shape[:2])
 
 
-class _Bench:
+class _NoiseSource:
     """A trainer of one site with zero gradients, and what it releases in integer units."""
 
     def __init__(
@@ -389,7 +392,7 @@ def _coins(
             use="coins",
             study=study.digest,
             site=site,
-            purpose="audit",
+            round_kind="audit",
             round=0,
             attempt=attempt,
             step=0,

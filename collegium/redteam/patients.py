@@ -84,7 +84,7 @@ def _sampling(
     count = int(min(_MAX_PATIENTS, max(_MIN_PATIENTS, np.ceil(_BATCH / rate))))
     seen: list[_Register] = []
 
-    def watched(study: Study, site: str, train, test, crew: GradientBackend | None = None):  # type: ignore[no-untyped-def]
+    def watched(study: Study, site: str, train, test, backend: GradientBackend | None = None):  # type: ignore[no-untyped-def]
         seen.append(_Register(train.patients, train.num_patients))
         return make(study, site, train, test, seen[-1])
 

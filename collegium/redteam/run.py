@@ -31,7 +31,7 @@ from compliance.governance.study_store import index_beside
 from compliance.privacy.accounting import epsilon
 from coordinator.audit.run_checks import FINDINGS, failure_of
 from coordinator.audit.verification import verify_records
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.run_records import environment
@@ -41,7 +41,7 @@ from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.transcript import vectors_of
 from protocol.study.study import FileSplit, Study
-from protocol.transport.privacy_summary import Summary, open_summary, read_words
+from protocol.transport.privacy_summary import Summary, open_summary, read_summaries
 from silos.training.trainer import Trainer
 
 
@@ -127,7 +127,7 @@ def _target(session: Session, workspace: Workspace, row: RunRow) -> Target:
     roster = parse_roster(row.roster_json.encode())
     summaries = {
         site: open_summary(word, roster.key_of(site))
-        for site, word in read_words(row.sites_json).items()
+        for site, word in read_summaries(row.sites_json).items()
     }
     claims = _claims(study, summaries, row.id)
     prices = {site: epsilon(claim.event, claim.delta) for site, claim in claims.items()}
@@ -162,14 +162,14 @@ def _masked_pairs(
     session: Session, workspace: Workspace, row: RunRow, roster: Roster
 ) -> list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
     """Returns the beginnings of every two masked vectors that one hospital sent."""
-    shelf = RoundShelf(workspace.rounds)
+    archive = RoundArchive(workspace.rounds)
     rows = rounds_of(session, row.id)
     sent: dict[str, list[NDArray[np.uint32]]] = {}
-    for context in [kept.context for kept in rows if shelf.holds(kept.context)]:
-        transcript = shelf.transcript(context)
+    for context in [kept.context for kept in rows if archive.holds(kept.context)]:
+        transcript = archive.transcript(context)
         named = vectors_of(transcript, roster) if transcript else {}
         for site, name in named.items():
-            words = np.frombuffer(shelf.vector(context, name), dtype="<u4")
+            words = np.frombuffer(archive.vector(context, name), dtype="<u4")
             sent.setdefault(site, []).append(words.astype(np.uint32))
     return [
         (first[: len(second)], second[: len(first)])

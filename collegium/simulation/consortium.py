@@ -18,7 +18,7 @@ from protocol.identity.roster import CoordinatorIdentity, Member, Roster
 from protocol.identity.timestamps import NEVER
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-from silos.actor import Seat, seats_of
+from silos.actor import ActorHandle, actors_of
 from silos.isolation.remote_error import Refused
 from silos.training.ray_runtime import own_ray, ray
 
@@ -28,7 +28,7 @@ class Consortium:
     """The simulated hospitals and what they have in common; small enough to hand to a task."""
 
     root: Path
-    seats: Mapping[str, Seat]
+    actors: Mapping[str, ActorHandle]
     roster: Roster
     data: Path | None
     test_noise: bool
@@ -51,7 +51,7 @@ def consortium(
     """
     Store(workspace.database).close()  # made and migrated before anybody needs it
     with simulation_ray():
-        seats = seats_of(
+        actors = actors_of(
             {site: workspace.silos.resolve() / site for site in study.site_names},
             processes=settings.processes,
             workers=settings.workers,
@@ -60,15 +60,15 @@ def consortium(
         delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")
         members: list[Member] = told(
             {
-                site: seat.ask("open", settings.budget, enough, delta, unit)
-                for site, seat in seats.items()
+                site: actor.ask("open", settings.budget, enough, delta, unit)
+                for site, actor in actors.items()
             }
         )
-        for seat in seats.values():
-            seat.ask("warm_up")
+        for actor in actors.values():
+            actor.ask("warm_up")
         yield Consortium(
             root=workspace.root.resolve(),
-            seats=seats,
+            actors=actors,
             roster=Roster(
                 coordinator=CoordinatorIdentity(public_key=workspace.public_key().hex(), root=None),
                 members=tuple(sorted(members, key=lambda member: member.site)),

@@ -11,15 +11,15 @@ from silos.training.ray_runtime import ray
 
 
 @ray.remote(num_cpus=0, resources={"exact figures": 1})  # one such process is enough
-def exact_figures(seats: dict[str, Any], run_id: str, task: Task, model: Any) -> dict[str, Any]:
+def exact_figures(actors: dict[str, Any], run_id: str, task: Task, model: Any) -> dict[str, Any]:
     """Returns the task's exact figures, pooled and per site, and patient counts."""
     import numpy as np
 
     from pipelines.tasks.registry import task_of
 
-    answers = ray.get([seat.ask("exact_scores", run_id, model) for seat in seats.values()])
+    answers = ray.get([actor.ask("exact_scores", run_id, model) for actor in actors.values()])
     exact, sites = task_of(task).exact, {}
-    for site, (scores, labels, train_patients, test_patients) in zip(seats, answers, strict=True):
+    for site, (scores, labels, train_patients, test_patients) in zip(actors, answers, strict=True):
         sites[site] = {
             **exact(scores, labels),
             "train_patients": train_patients,

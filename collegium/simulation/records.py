@@ -12,7 +12,7 @@ import numpy as np
 
 from collegium.simulation.settings import simulated_split_key
 from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
-from pipelines.cohort.partitioning import deal
+from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.plausibility import require_plausible
 from pipelines.cohort.train_test import parts_of
 from protocol.study.study import BUNDLED, Study
@@ -28,7 +28,7 @@ def read_hospitals(
     """
     return {
         site: simulated_parts(study, site, records, index)
-        for site, records in dealt_records(study, data).items()
+        for site, records in partitioned_records(study, data).items()
     }
 
 
@@ -46,8 +46,8 @@ def simulated_parts(
     return parts
 
 
-def dealt_records(study: Study, data: Path | None) -> dict[str, Records]:
-    """Returns every site's records, read from its own file or dealt from a common one.
+def partitioned_records(study: Study, data: Path | None) -> dict[str, Records]:
+    """Returns every site's records, read from its own file or partitioned from a common one.
 
     Raises:
         CohortRefused: the records do not fit the contract.
@@ -59,17 +59,19 @@ def site_readers(study: Study, data: Path | None) -> dict[str, Callable[[], Reco
     """Returns for every site what reads its records, so that one's faults do not hide another's.
 
     Raises:
-        CohortRefused: a common file, to be dealt to all, does not fit the contract. A reader
+        CohortRefused: a common file, to be partitioned, does not fit the contract. A reader
             raises the same of a site's own file.
     """
-    keep = columns_to_keep(study.split, study.deal)
+    keep = columns_to_keep(study.split, study.partition)
 
     def load(named: str, site: str) -> Records:
         source = named if named == BUNDLED or data is None else data / named
         return load_cohort(study.cohort, source, site=site, keep=keep)
 
-    if study.deal is not None:
-        hands = deal(load(study.deal.records, "all"), study.deal, study.sites)
+    if study.partition is not None:
+        hands = partition_records(
+            load(study.partition.records, "all"), study.partition, study.sites
+        )
         return {site: partial(hands.__getitem__, site) for site in hands}
     return {site.name: partial(load, site.records or "", site.name) for site in study.sites}
 

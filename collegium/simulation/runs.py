@@ -11,7 +11,7 @@ from collegium.simulation.consortium import Consortium, told
 from collegium.simulation.exact import exact_figures
 from collegium.simulation.settings import simulated_split_key
 from coordinator.database.own_statements import statements_of
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.ray_link import RayLink
@@ -22,7 +22,7 @@ from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.rounds.invitation import Invitation
-from silos.rounds.rollback_evidence import SignedLedgerHeads, read_own_words
+from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
 from silos.training.ray_runtime import ray
 
 SILENT: Watcher = Silent()
@@ -58,20 +58,20 @@ def run_study(
             roster=hospitals.roster,
             key=key,
             store=store,
-            link=RayLink(hospitals.seats),
-            shelf=workspace,
-            evidence=RoundShelf(workspace.rounds),
+            link=RayLink(hospitals.actors),
+            archive=workspace,
+            evidence=RoundArchive(workspace.rounds),
             threads=os.cpu_count() or 1,
             watcher=watcher,
         )
         outcome = runner.run(_agreed_model(hospitals, run_id), summaries)
         exact = ray.get(
-            exact_figures.remote(dict(hospitals.seats), run_id, study.task, dict(outcome.model))
+            exact_figures.remote(dict(hospitals.actors), run_id, study.task, dict(outcome.model))
         )
         record.keep("settlements", _leave(hospitals, run_id))
         record.finish(outcome, exact)
     except BaseException as error:  # also Ctrl-C: the run's state is written, then it goes on
-        leaving = [seat.ask("leave", run_id) for seat in hospitals.seats.values()]
+        leaving = [actor.ask("leave", run_id) for actor in hospitals.actors.values()]
         ray.wait(leaving, num_returns=len(leaving))
         record.end(error)
         raise
@@ -95,37 +95,37 @@ def run_task(
 
 def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, SignedSummary]:
     """Lets every hospital approve, check its records and reserve; returns its signed word."""
-    words = _own_words(store, hospitals)
+    words = _signed_heads(store, hospitals)
     asked = {
-        site: seat.ask(
+        site: actor.ask(
             "join",
             replace(
                 common,
-                own_words=words[site],
+                signed_heads=words[site],
                 split_key=simulated_split_key(common.study, site),
             ),
         )
-        for site, seat in hospitals.seats.items()
+        for site, actor in hospitals.actors.items()
     }
     return dict(zip(asked, told(asked), strict=True))
 
 
 def _leave(hospitals: Consortium, run_id: str) -> dict[str, SignedSummary]:
     """Settles every ledger; returns each hospital's signed account."""
-    asked = {site: seat.ask("leave", run_id) for site, seat in hospitals.seats.items()}
+    asked = {site: actor.ask("leave", run_id) for site, actor in hospitals.actors.items()}
     return dict(zip(asked, told(asked), strict=True))
 
 
-def _own_words(store: Store, hospitals: Consortium) -> dict[str, SignedLedgerHeads]:
+def _signed_heads(store: Store, hospitals: Consortium) -> dict[str, SignedLedgerHeads]:
     """Returns what each hospital signed about its ledger in the newest runs."""
     with store.read() as session:
-        return {site: read_own_words(statements_of(session, site)) for site in hospitals.seats}
+        return {site: read_signed_heads(statements_of(session, site)) for site in hospitals.actors}
 
 
 def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:
     """Returns the initial parameters, which every hospital built alike."""
     proposals = told(
-        {site: seat.ask("initial_model", run_id) for site, seat in hospitals.seats.items()}
+        {site: actor.ask("initial_model", run_id) for site, actor in hospitals.actors.items()}
     )
     models = [decode_tensors(proposal) for proposal in proposals]
     if len({model_digest(model) for model in models}) != 1:

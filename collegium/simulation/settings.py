@@ -58,12 +58,14 @@ class Settings:
             CohortRefused: ``--data`` or a file in it is missing, or a site names no file.
         """
         nameless = [site.name for site in study.sites if site.records is None]
-        if study.deal is None and nameless:
+        if study.partition is None and nameless:
             raise CohortRefused(
                 f"site {nameless[0]}: the study names no file for its records: write sites: - "
                 f"{{name: {nameless[0]}, records: {nameless[0]}.csv, ...}}"
             )
-        named = [study.deal.records] if study.deal else [site.records for site in study.sites]
+        named = (
+            [study.partition.records] if study.partition else [site.records for site in study.sites]
+        )
         files = [name for name in named if name is not None and name != BUNDLED]
         if files and self.data is None:
             raise CohortRefused(f"--data is missing: name the folder that holds {files[0]}")

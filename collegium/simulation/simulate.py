@@ -16,11 +16,11 @@ from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_study
 from collegium.simulation.settings import Settings
 from compliance.governance.study_store import index_beside
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.membership.directory import is_coordinator
-from coordinator.rounds.round_records import RoundBook
+from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_records import RunRecord, new_run_id
 from coordinator.views.simulated import killed_runs
 from protocol.errors import FederationError, WorkspaceRefused
@@ -98,7 +98,7 @@ def _end_killed(workspace: Workspace) -> None:
         with store.read() as session:
             killed = [(row.id, row.roster_json, study) for row, study in killed_runs(session)]
         for run_id, roster, study in killed:
-            for context in RoundBook(store, key, run_id).abandon():
-                RoundShelf(workspace.rounds).drop(context)
+            for context in RoundRecords(store, key, run_id).abandon():
+                RoundArchive(workspace.rounds).drop(context)
             record = RunRecord(store, key, parse_roster(roster.encode()), study, run_id)
             record.end(FederationError("its process ended before the run did"))

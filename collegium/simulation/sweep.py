@@ -20,7 +20,7 @@ from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_task
 from collegium.simulation.settings import Settings
 from collegium.simulation.simulate import simulation_folder
-from compliance.facts.privacy_utility import DISTRIBUTED, LOCAL, MODES, NONE, POOLED
+from compliance.facts.privacy_utility import DISTRIBUTED, MODES, NONE, PER_SITE, POOLED
 from compliance.governance.study_store import index_beside
 from compliance.privacy.accounting import calibrate
 from coordinator.database.baselines import keep_reference
@@ -31,7 +31,7 @@ from pipelines.sources.faults import MAX_TOLD
 from protocol.errors import CohortRefused, FederationError, StudyRefused
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.variants import as_distributed, as_local, question, with_fresh_split
+from protocol.study.variants import as_distributed, as_per_site, question, with_fresh_split
 from silos.training.ray_runtime import ray
 
 _MAX_RUNS = 400
@@ -131,21 +131,21 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 def parse_modes(text: str) -> tuple[str, ...]:
     """Returns the modes of a comma-separated list.
 
-    >>> parse_modes("local, pooled")
-    ('local', 'pooled')
+    >>> parse_modes("per_site, pooled")
+    ('per_site', 'pooled')
 
     Raises:
         StudyRefused: an entry is no mode, or there is nothing but the reference.
     """
     modes = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",")))
-    unknown = [mode for mode in modes if mode not in (LOCAL, DISTRIBUTED, POOLED)]
+    unknown = [mode for mode in modes if mode not in (PER_SITE, DISTRIBUTED, POOLED)]
     if unknown:
         raise StudyRefused(
-            f"--modes: {unknown[0]!r} is not one of {LOCAL}, {DISTRIBUTED}, {POOLED}; "
+            f"--modes: {unknown[0]!r} is not one of {PER_SITE}, {DISTRIBUTED}, {POOLED}; "
             "no privacy is --epsilon none"
         )
     if modes == (POOLED,):
-        raise StudyRefused("--modes: pooled is a reference: name local or distributed beside it")
+        raise StudyRefused("--modes: pooled is a reference: name per_site or distributed beside it")
     return modes
 
 
@@ -167,7 +167,7 @@ def plan_jobs(studies: Sequence[Study], grid: Grid) -> list[Job]:
     if NONE in own and (grid.modes or any(epsilon is not None for epsilon in grid.epsilons)):
         raise StudyRefused(
             "privacy.mode is none, so there is no clip and delta to go with an epsilon: "
-            "declare mode local"
+            "declare mode per_site"
         )
     left_out = [study.name for mode, study in own.items() if mode not in modes]
     if left_out and len(studies) > 1:
@@ -198,7 +198,7 @@ def _require_comparable(studies: Sequence[Study]) -> None:
         if (question(study), study.seeds.split) != (question(first), first.seeds.split):
             raise StudyRefused(
                 f"studies {first.name} and {study.name} do not ask the same question: cohort, "
-                "sites and their records, deal, split, split seed and task must be equal"
+                "sites and their records, partition, split, split seed and task must be equal"
             )
         if _delta(study) != _delta(first):
             raise StudyRefused(
@@ -221,7 +221,7 @@ def _delta(study: Study) -> float | None:
 def _in_mode(study: Study, mode: str) -> Study:
     if mode == POOLED:
         return study
-    return as_local(study) if mode == LOCAL else as_distributed(study)
+    return as_per_site(study) if mode == PER_SITE else as_distributed(study)
 
 
 def at_epsilon(study: Study, epsilon: float | None) -> Study:
@@ -308,9 +308,9 @@ def require_splits_fit(studies: Sequence[Study], data: Path | None, index: bytes
     Raises:
         CohortRefused: every hospital and split that do not fit, once for each fault.
     """
-    from collegium.simulation.records import dealt_records, simulated_parts
+    from collegium.simulation.records import partitioned_records, simulated_parts
 
-    known = dealt_records(studies[0], data)
+    known = partitioned_records(studies[0], data)
     splits = {(study.seeds.split, _unit(study)): study for study in studies}
     told: dict[str, list[int]] = {}
     for study in splits.values():

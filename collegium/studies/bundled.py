@@ -3,7 +3,7 @@
 ::
 
     bundled_study("heart-disease")      four hospitals, 740 patients: what ``collegium demo`` runs
-    bundled_study("breast-cancer")      569 patients, dealt to four invented hospitals
+    bundled_study("breast-cancer")      569 patients, partitioned among four invented hospitals
 """
 
 import shutil

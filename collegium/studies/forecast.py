@@ -36,19 +36,19 @@ def forecast_for(
     )  # fmt: skip
 
 
-def forecast_words(study: Study, *, auroc: float = ASSUMED_AUROC) -> list[str]:
+def forecast_text(study: Study, *, auroc: float = ASSUMED_AUROC) -> list[str]:
     """Returns what a study's evaluation will be able to say, in sentences; none without privacy."""
     asked = _question(study)
     if asked is None:
         return []
     found = forecast_for(asked, study, auroc=auroc)
-    words = evaluation_words(asked, found, study.site_names)
+    words = evaluation_text(asked, found, study.site_names)
     if found.may_be_withheld:
         words[0] += _remedy(asked, study, auroc)
     return words
 
 
-def evaluation_words(
+def evaluation_text(
     asked: PlanningInput, found: EvaluationForecast, names: Sequence[str]
 ) -> list[str]:
     """Returns a forecast in sentences; the first is about the pooled AUROC."""

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collegium.extras import require_extra
-from collegium.studies.forecast import evaluation_words, forecast_for
+from collegium.studies.forecast import evaluation_text, forecast_for
 from collegium.studies.question import PlanOptions, question_of, question_without_study
 from compliance.facts.formatting import Form, show
 from compliance.facts.released_metrics import ASSUMED_AUROC
@@ -37,7 +37,7 @@ from protocol.errors import StudyRefused
 from protocol.study.cohort import TableCohort
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from silos.operations.budget_words import CHEAPER, too_dear
+from silos.operations.budget_text import CHEAPER, too_dear
 
 _WHAT_MODELS_REACH = (
     "--auroc, about what published models reach without privacy, is not given: "
@@ -202,7 +202,7 @@ def _as_json(
     return {
         "asked": asdict(asked) | {"threshold": asked.answering, "honest": asked.honest},
         "mode": advised.mode,
-        "local": _plan_json(advised.local),
+        "per_site": _plan_json(advised.per_site),
         "distributed": distributed and _plan_json(distributed),
         "distributed_epsilon": against and asdict(against),
         "study": own and _plan_json(own),
@@ -262,11 +262,11 @@ def _notes(
             "says after the evaluation (docs/planning.md)"
         )
     notes += [
-        f"{names[place]} is too small for local noise: with {asked.patients[place]} training "
+        f"{names[place]} is too small for per-site noise: with {asked.patients[place]} training "
         "patients it brings more noise than signal"
         for place in too_small(asked, chosen.mode)
     ]
-    notes += evaluation_words(asked, evaluation, names)
+    notes += evaluation_text(asked, evaluation, names)
     if own is not None:
         notes.append(_comparison(own, chosen))
     return notes
@@ -308,10 +308,10 @@ def _reason(asked: PlanningInput, advised: Advice) -> str:
         )
     steps = counted(advised.chosen.steps, "step")
     why = f"{advised.mode} noise, {steps} with all patients: {reached}"
-    if advised.mode == "local":
+    if advised.mode == "per_site":
         return f"{why}; distributed noise would add {max(advised.gain, 0):.3f}"
     return (
-        f"{why}, {advised.gain:.2f} more than with local noise. It leans on the secure sum in "
+        f"{why}, {advised.gain:.2f} more than with per-site noise. It leans on the secure sum in "
         f"every step and on {asked.honest} honest shares of noise; {asked.spare} spare draws are "
         "paid for"
     )
@@ -340,7 +340,7 @@ def _show(asked: PlanningInput, advised: Advice, own: Plan | None, console: Cons
     table = Table(box=None, padding=(0, 1), show_edge=False)
     for heading in ("", "noise", "rate", "steps", "z", "clip", "learning rate", "expected AUROC"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "expected AUROC")
-    rows = [("", advised.local), ("", advised.distributed), ("the study", own)]
+    rows = [("", advised.per_site), ("", advised.distributed), ("the study", own)]
     for label, plan in rows:
         if plan is not None:
             best = plan is advised.chosen and not plan.learns_nothing

@@ -14,7 +14,7 @@ from rich.markup import escape
 
 from collegium.simulation.records import simulated_parts, site_readers
 from collegium.simulation.settings import DEFAULT_BUDGET, Settings
-from collegium.studies.forecast import forecast_words, study_forecast
+from collegium.studies.forecast import forecast_text, study_forecast
 from collegium.studies.planning import forecast_plans
 from compliance.facts.formatting import Form, show
 from compliance.facts.released_metrics import ASSUMED_AUROC
@@ -37,7 +37,7 @@ from protocol.counted import counted
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, Study
-from silos.operations.budget_words import CHEAPER, too_dear
+from silos.operations.budget_text import CHEAPER, too_dear
 from silos.preflight.quality_table import print_quality
 
 #: By how much advised settings must be better before a study is warned.
@@ -99,7 +99,7 @@ def _describe_evaluation(
     found = study_forecast(study, auroc=auroc)
     if found is None:
         return None
-    for number, line in enumerate(forecast_words(study, auroc=auroc)):
+    for number, line in enumerate(forecast_text(study, auroc=auroc)):
         style = "yellow" if number == 0 and found.may_be_withheld else None
         console.print(f"  {line}", style=style, markup=False, soft_wrap=True)
     return asdict(found)
@@ -140,7 +140,7 @@ def _describe_choice(study: Study, site: str, console: Console) -> None:
 
 def finds_records(study: Study, data: Path | None) -> bool:
     """Whether the records can be read: a folder is given, or they come with scikit-learn."""
-    named = [study.deal.records] if study.deal else [site.records for site in study.sites]
+    named = [study.partition.records] if study.partition else [site.records for site in study.sites]
     return data is not None or all(name == BUNDLED for name in named)
 
 
@@ -177,7 +177,9 @@ def check_records(
         rest = [f"and {more} more fault{'s' * (more > 1)}"] if more > 0 else []
         raise CohortRefused("\n".join([*told[:MAX_TOLD], *rest]))
     _say_who_returns(known, study, said)
-    print_quality(quality, console, dealt=study.deal.records if study.deal is not None else "")
+    print_quality(
+        quality, console, partitioned=study.partition.records if study.partition is not None else ""
+    )
     for site, found in said.items():
         for remark in found:
             console.print(

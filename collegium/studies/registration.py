@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compliance.governance.study_store import StudyShelf, index_beside
+from compliance.governance.study_store import StudyStore, index_beside
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
@@ -28,7 +28,7 @@ def register_study(path: Path, home: Path) -> tuple[Study, bool]:
         )
     workspace = Workspace(home)
     key = workspace.signing_key()
-    StudyShelf(home / "studies").keep(text, index_beside(study, path.parent))
+    StudyStore(home / "studies").keep(text, index_beside(study, path.parent))
     store = Store(workspace.database)
     try:
         with store.transaction() as transaction:

@@ -60,7 +60,7 @@ training:
 
 # What each hospital promises each of its patients.
 privacy:
-  mode: local
+  mode: per_site
   epsilon: {epsilon:g}
   delta: 1.0e-5              # below 1 in the number of patients
   clip: {plan.clip:g}
@@ -113,7 +113,7 @@ def _advised(sites: int, epsilon: float) -> Plan:
         patients=(_PATIENTS,) * max(3, sites), epsilon=epsilon, delta=1e-5,
         gradient_norm=math.sqrt(_INPUTS + 1), prevalence=_PREVALENCE,
     )  # fmt: skip
-    return advise(asked, "local")
+    return advise(asked, "per_site")
 
 
 def write_study(path: Path, text: str) -> None:

@@ -81,21 +81,21 @@ def check_hospital(
     if hospital.keys.has_split_key:
         with faults.checking("its list of heads", hospital=site):
             hospital.ledger.require_newest()
-    book = hospital.once_book().all()
+    chain = hospital.signing_record().all()
     with faults.checking("the heads of the log that it keeps", hospital=site):
         _check_heads(site, all_heads(hospital), found, public, faults)
     entries: list[Entry] = []
     with faults.checking("its ledger", hospital=site), hospital.transaction() as ledger:
         entries = list(ledger.entries())
-    _check_known(site, entries, book, found, faults)
+    _check_known(site, entries, chain, found, faults)
     for run in JoinedRuns(hospital).all():
         with faults.checking("how it was told to end", hospital=site, run=run.run_id):
-            _check_end(run, found, public, book.get(run.run_id, {}))
+            _check_end(run, found, public, chain.get(run.run_id, {}))
     for attempt in found.attempts:
         where = {"hospital": site, "run": attempt.context.run_id, "round": attempt.name}
         with faults.checking("what it signed once", **where):
-            _check_once(site, attempt, book)
-    return book
+            _check_once(site, attempt, chain)
+    return chain
 
 
 def _check_heads(
@@ -126,7 +126,7 @@ def _check_heads(
 
 
 def _check_known(
-    site: str, entries: Iterable[Entry], book: Once, found: Verified, faults: Faults
+    site: str, entries: Iterable[Entry], chain: Once, found: Verified, faults: Faults
 ) -> None:
     """Every run and round that the hospital's database knows is one that the log knows."""
     runs = set(found.runs)
@@ -141,7 +141,7 @@ def _check_known(
                 hospital=site,
                 run=run,
             )
-    for name in sorted(book.keys() - runs - contexts):
+    for name in sorted(chain.keys() - runs - contexts):
         faults.add(f"it signed in a round {name[:16]} that the log does not know", hospital=site)
 
 
@@ -156,13 +156,13 @@ def _check_end(run: JoinedRun, found: Verified, public: bytes, signed: Mapping[s
         raise StoreBroken("the coordinator signed another model to it than it evaluated")
 
 
-def _check_once(site: str, attempt: Attempt, book: Once) -> None:
-    context, signed = attempt.context, book.get(attempt.context.digest, {})
+def _check_once(site: str, attempt: Attempt, chain: Once) -> None:
+    context, signed = attempt.context, chain.get(attempt.context.digest, {})
     if site in attempt.survivors and not set(_SIGNED) <= signed.keys():
         raise StoreBroken("the log says that it took part, its own database does not")
     if not signed:
         return
-    of_run = book.get(context.run_id, {})
+    of_run = chain.get(context.run_id, {})
     if of_run.get(context.attempt_slot) != context.digest:
         raise StoreBroken("its own database names another context for this attempt")
     if "masked" in signed and of_run.get(context.round_slot) != context.model_hash:

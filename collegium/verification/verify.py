@@ -18,12 +18,12 @@ from collegium.verification.hospital_checks import check_hospital, check_simulat
 from collegium.verification.inputs import AuditInputs, check_checkpoint, check_report, read_key
 from compliance.storage.clock import timestamp
 from compliance.storage.schema_check import schema_faults
-from compliance.storage.unnamed_files import named_words
+from compliance.storage.unnamed_files import named_text
 from coordinator.audit.faults import AuditFault, Faults
 from coordinator.audit.folder_checks import FilesFound, check_files
 from coordinator.audit.recompute import recompute
 from coordinator.audit.verification import Verified, check_records
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import MIGRATIONS, RunRow, Store
 from coordinator.database.workspace import Workspace
 from coordinator.views.rows import evaluation_number, find_run, newest_run
@@ -237,7 +237,7 @@ def _not_checked(looked: _Looked, given: AuditInputs) -> list[str]:
             "in it. Give --hospital"
         )
     if files.unnamed:
-        found.append(f"files that no record names: {named_words(files.unnamed)}")
+        found.append(f"files that no record names: {named_text(files.unnamed)}")
     return found
 
 
@@ -290,17 +290,17 @@ def recompute_round(
     workspace = Workspace.open(out)
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         row = newest_run(session) if run is None else find_run(session, run)
-        purpose, number = _which(wanted, session, row)
+        round_kind, number = _which(wanted, session, row)
         found = recompute(
             session,
-            RoundShelf(workspace.rounds),
+            RoundArchive(workspace.rounds),
             workspace.public_key() if key is None else read_key(key),
             run_id=row.id,
-            purpose=purpose,
+            round_kind=round_kind,
             number=number,
         )
     console.print(
-        f"{purpose} round {found.round} of run {found.run_id}: masked vectors of {found.dim} "
+        f"{round_kind} round {found.round} of run {found.run_id}: masked vectors of {found.dim} "
         f"numbers from {', '.join(found.survivors)}",
         markup=False,
     )

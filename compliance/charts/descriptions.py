@@ -61,9 +61,9 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
     drawn = best_known(points) if compares_modes(points) else points
     parts = [_level_said(level, drawn) for level in utility_levels(drawn, withheld)]
     if not any(point.kind == EXACT for point in drawn) or not compares_modes(points):
-        parts += [withheld_words(group) for group in wholly_withheld(points, withheld)]
+        parts += [withheld_text(group) for group in wholly_withheld(points, withheld)]
     said = "; ".join(parts) + "."
-    repeated = [interval_words(points)] if len(points) > 1 else []
+    repeated = [interval_text(points)] if len(points) > 1 else []
     return " ".join(
         [
             f"AUROC against ε. {said[:1].upper()}{said[1:]}",
@@ -75,12 +75,12 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
 
 def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
     own = [p for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
-    about = f"{level_words(level)}, {level.kind}"
+    about = f"{level_text(level)}, {level.kind}"
     if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MAX_TOLD:
         shown = ", ".join(
             show(Interval(value=p.auroc, low=p.low, high=p.high), Form.RATIO) for p in own
         )
-        left_out = f"; {missing_words(level)}" if level.num_withheld else ""
+        left_out = f"; {missing_text(level)}" if level.num_withheld else ""
         return f"{about}: {shown}{left_out}"
     return (
         f"{about}: mean {level.mean:.3f} {mean_of(level)}, from {level.low:.3f} to {level.high:.3f}"
@@ -94,7 +94,7 @@ def _place(level: UtilityLevel) -> tuple[str, str, float | None]:
 def mean_of(level: UtilityLevel) -> str:
     """Returns what a mean is over, how many runs are missing in it, how many are no use.
 
-    >>> level = UtilityLevel(epsilon=1.0, kind="released", mode="local", mean=0.9, low=0.9,
+    >>> level = UtilityLevel(epsilon=1.0, kind="released", mode="per_site", mean=0.9, low=0.9,
     ...                      high=0.9, num_runs=4, num_withheld=1, why="too few patients")
     >>> mean_of(level)
     'of 4 of 5 runs; 1 withheld: too few patients'
@@ -102,25 +102,25 @@ def mean_of(level: UtilityLevel) -> str:
     useless = f", {level.num_next_to_chance} {NO_BETTER}" if level.num_next_to_chance else ""
     if level.num_withheld:
         of = level.num_runs + level.num_withheld
-        return f"of {level.num_runs} of {of} runs{useless}; {missing_words(level)}"
+        return f"of {level.num_runs} of {of} runs{useless}; {missing_text(level)}"
     return f"over {counted(level.num_runs, 'run')}{useless}"
 
 
-def missing_words(level: UtilityLevel) -> str:
+def missing_text(level: UtilityLevel) -> str:
     """Returns how many runs of a level were withheld, and why."""
     return f"{level.num_withheld} withheld: {level.why}"
 
 
-def withheld_words(group: Sequence[Withheld]) -> str:
+def withheld_text(group: Sequence[Withheld]) -> str:
     """Returns of one mode and epsilon that every run was withheld, and why."""
     runs = "the run" if len(group) == 1 else f"all {len(group)} runs"
-    return f"{level_words(group[0])}, {RELEASED}: {runs} withheld: {reasons(group)}"
+    return f"{level_text(group[0])}, {RELEASED}: {runs} withheld: {reasons(group)}"
 
 
-def level_words(level: UtilityLevel | Withheld) -> str:
+def level_text(level: UtilityLevel | Withheld) -> str:
     """Returns what protected the patients, and how far.
 
-    >>> level_words(UtilityLevel(epsilon=None, kind="released", mode="pooled", mean=0.9, low=0.9,
+    >>> level_text(UtilityLevel(epsilon=None, kind="released", mode="pooled", mean=0.9, low=0.9,
     ...                          high=0.9, num_runs=1))
     'pooled reference (simulation only), no privacy'
     """
@@ -137,16 +137,16 @@ def describe_comparison(
     if not compares_modes(points):
         return ()
     gains = [
-        f"{difference_words(d)}: {estimate_words(d.auroc)}{_missing(points, withheld, d)}."
+        f"{difference_text(d)}: {estimate_text(d.auroc)}{_missing(points, withheld, d)}."
         for d in differences(points)
     ]
     useless = [
-        f"{level_words(level)[:1].upper()}{level_words(level)[1:]}: {level.num_next_to_chance} of "
+        f"{level_text(level)[:1].upper()}{level_text(level)[1:]}: {level.num_next_to_chance} of "
         f"{level.num_runs} runs {NO_BETTER}, so nothing is compared with it."
         for level in utility_levels(best_known(points))
         if level.mode in (POOLED, NONE) and not level.is_reference
     ]
-    return (*gains, *(gap_words(gap) for gap in gaps(points)), *useless)
+    return (*gains, *(gap_text(gap) for gap in gaps(points)), *useless)
 
 
 def _missing(
@@ -156,17 +156,17 @@ def _missing(
     return f", without {count} that were withheld" if count else ""
 
 
-def difference_words(found: Difference) -> str:
+def difference_text(found: Difference) -> str:
     """Returns what is subtracted from what, and where."""
     if found.epsilon is None:
         return "consortium - pooled, without privacy"
     return f"{_short(found.mode)} - {_short(found.than)} at ε = {show(found.epsilon, Form.EPSILON)}"
 
 
-def gap_words(gap: Gap) -> str:
-    """Says what local noise loses to the pooled reference, and how much shared noise wins back."""
+def gap_text(gap: Gap) -> str:
+    """Says what per-site noise loses to the pooled reference, and what shared noise wins back."""
     lost = (
-        f"At ε = {show(gap.epsilon, Form.EPSILON)} local noise loses {gap.lost.mean:.3f} to the "
+        f"At ε = {show(gap.epsilon, Form.EPSILON)} per-site noise loses {gap.lost.mean:.3f} to the "
         "pooled reference"
     )
     if gap.closed is not None:
@@ -187,10 +187,10 @@ def _short(mode: str) -> str:
     return MODES[mode].partition(" reference")[0]
 
 
-def estimate_words(found: Estimate) -> str:
+def estimate_text(found: Estimate) -> str:
     """Returns a difference with its sign, its 95 % interval and what it rests on.
 
-    >>> estimate_words(Estimate(mean=0.034, low=0.02, high=0.047, count=10))
+    >>> estimate_text(Estimate(mean=0.034, low=0.02, high=0.047, count=10))
     '+0.034 (95 % interval +0.020 to +0.047 over 10 seeds)'
     """
     if found.low is None or found.high is None:
@@ -202,7 +202,7 @@ def estimate_words(found: Estimate) -> str:
     )
 
 
-def interval_words(points: Sequence[UtilityPoint]) -> str:
+def interval_text(points: Sequence[UtilityPoint]) -> str:
     """Says over what the intervals of these points' means are, and what they do not contain."""
     if over_of(points) == SPLITS:
         return (
@@ -215,17 +215,17 @@ def interval_words(points: Sequence[UtilityPoint]) -> str:
     )
 
 
-def range_words(found: Estimate) -> str | None:
+def range_text(found: Estimate) -> str | None:
     """Returns a mean's 95 % interval in words, or None where there is none."""
     if found.low is None or found.high is None:
         return None
     return f"{found.low:.3f} to {found.high:.3f}"
 
 
-def runs_words(count: int, num_withheld: int) -> str:
+def runs_text(count: int, num_withheld: int) -> str:
     """Returns how many values a mean is over, and how many runs are missing in it.
 
-    >>> runs_words(3, 0), runs_words(2, 1)
+    >>> runs_text(3, 0), runs_text(2, 1)
     ('3', '2 of 3, 1 withheld')
     """
     if not num_withheld:
@@ -233,13 +233,13 @@ def runs_words(count: int, num_withheld: int) -> str:
     return f"{count} of {count + num_withheld}, {num_withheld} withheld"
 
 
-def released_words(
+def released_text(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
 ) -> tuple[str, ...]:
     """Says of each mode and epsilon what was released: over how many runs, and how many not."""
     levels = [level for level in utility_levels(points, withheld) if level.kind == RELEASED]
     said = [_level_said(level, points) for level in levels]
-    return (*said, *(withheld_words(group) for group in wholly_withheld(points, withheld)))
+    return (*said, *(withheld_text(group) for group in wholly_withheld(points, withheld)))
 
 
 def describe_sites(sites: Sequence[SiteFacts]) -> str:
@@ -273,7 +273,7 @@ def describe_rounds(rounds: Sequence[RoundFacts]) -> str:
     completed = [r for r in rounds if r.state not in UNFINISHED]
     dropped = sum(len(r.dropped) for r in rounds)
     seconds = sum(r.seconds or 0.0 for r in rounds)
-    training = sum(r.purpose == "training" for r in completed)
+    training = sum(r.round_kind == "training" for r in completed)
     return (
         f"{counted(len(rounds), 'round')} in {seconds:.1f} seconds: {training} of training and "
         f"{len(completed) - training} of evaluation completed, {len(rounds) - len(completed)} "

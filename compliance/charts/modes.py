@@ -10,7 +10,7 @@ from typing import Any
 
 import altair as alt
 
-from compliance.charts.descriptions import describe_utility, level_words, range_words
+from compliance.charts.descriptions import describe_utility, level_text, range_text
 from compliance.charts.theme import (
     AUROC,
     BLUE,
@@ -28,10 +28,10 @@ from compliance.charts.theme import (
 from compliance.facts.comparison import reached
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
-    LOCAL,
     MODES,
     NO_BETTER,
     NONE,
+    PER_SITE,
     POOLED,
     UtilityLevel,
     UtilityPoint,
@@ -40,9 +40,9 @@ from compliance.facts.privacy_utility import (
     utility_levels,
 )
 
-_COLOURS = {LOCAL: VERMILLION, DISTRIBUTED: BLUE, POOLED: GREEN, NONE: INK}
-_SHAPES = {LOCAL: "circle", DISTRIBUTED: "square", POOLED: "triangle-up", NONE: "diamond"}
-_DASHES = {LOCAL: [1, 0], DISTRIBUTED: [8, 3], POOLED: [2, 3], NONE: [1, 0]}
+_COLOURS = {PER_SITE: VERMILLION, DISTRIBUTED: BLUE, POOLED: GREEN, NONE: INK}
+_SHAPES = {PER_SITE: "circle", DISTRIBUTED: "square", POOLED: "triangle-up", NONE: "diamond"}
+_DASHES = {PER_SITE: [1, 0], DISTRIBUTED: [8, 3], POOLED: [2, 3], NONE: [1, 0]}
 _HEIGHT, _ROW_HEIGHT = 300, 50
 #: Narrower where words stand beside the frame, so that a page need not shrink them.
 _WIDTH = 420
@@ -62,7 +62,7 @@ def modes_at_one_epsilon(
     On the right stand the mean and its 95 % interval: ``comparison`` says over what.
     """
     levels = utility_levels(points)
-    rows = [_level_row(level) | {"row": level_words(level)} for level in levels]
+    rows = [_level_row(level) | {"row": level_text(level)} for level in levels]
     names = [row["row"] for row in rows]
     title = f"{AUROC}, {levels[0].kind}"
     x = (
@@ -100,11 +100,11 @@ def modes_at_one_epsilon(
 def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, Any]:
     own = [p for p in points if (p.mode, p.epsilon) == (level.mode, level.epsilon)]
     (found,) = reached(own)
-    interval = range_words(found.auroc)
+    interval = range_text(found.auroc)
     said = f"{level.mean:.3f}" + (f"  ({interval})" if interval else "")
     if level.mode in (POOLED, NONE) and not level.is_reference:
         said = f"{level.mean:.3f}: {NO_BETTER}"
-    return {"row": level_words(level), "text": said}
+    return {"row": level_text(level), "text": said}
 
 
 def modes_against_epsilon(
@@ -196,7 +196,7 @@ def _without_privacy(
             color=colour,
         )
         said = f"{level.mean:.3f}" if level.is_reference else NO_BETTER
-        words = f"{level_words(level)}: {said}".replace(", ", ",\n")
+        words = f"{level_text(level)}: {said}".replace(", ", ",\n")
         text = margin_text(
             [{"auroc": height, "text": words}], y, color=colour, lineBreak="\n", baseline="middle"
         )

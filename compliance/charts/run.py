@@ -231,11 +231,11 @@ def _round_row(group: Sequence[RoundFacts]) -> dict[str, Any]:
     return {
         "label": _round_label(first) if first is last else f"{first.number}–{last.number}",
         "seconds": sum(r.seconds or 0.0 for r in group),
-        "what": "not completed" if unfinished else last.purpose,
+        "what": "not completed" if unfinished else last.round_kind,
         "dropped": f"−{dropped}" if dropped else "",
     }
 
 
 def _round_label(round_: RoundFacts) -> str:
     again = f" ({round_.attempt + 1})" if round_.attempt else ""
-    return f"{'eval' if round_.purpose == 'evaluation' else round_.number}{again}"
+    return f"{'eval' if round_.round_kind == 'evaluation' else round_.number}{again}"

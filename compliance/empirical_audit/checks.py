@@ -99,7 +99,7 @@ def check_every_hospital(noise: Mapping[str, Ints], sigma: float) -> Check:
 def check_ratio(
     local: NDArray[np.float64], shared: NDArray[np.float64], theory: float, *, name: str
 ) -> Check:
-    """Compares how much smaller shared noise is than local noise with what theory says.
+    """Compares how much smaller shared noise is than per-site noise with what theory says.
 
     Args:
         local, shared: the noise of as many sums in each mode, in the same units.
@@ -241,7 +241,7 @@ def check_independence(noise: Ints, sigma: float) -> Check:
     """
     num_releases, size = noise.shape
     scaled = noise / sigma
-    twins = num_releases - len({min(row.tobytes(), (-row).tobytes()) for row in noise})
+    repeats = num_releases - len({min(row.tobytes(), (-row).tobytes()) for row in noise})
     lags = [lag for lag in _LAGS if lag < num_releases]
     sums = [(scaled[lag:] * scaled[:-lag]) for lag in lags]
     sums.append(scaled[:, 1:] * scaled[:, :-1])
@@ -253,9 +253,9 @@ def check_independence(noise: Ints, sigma: float) -> Check:
     furthest = max(abs(value) / math.sqrt(max(1, noise.size)) for value in normal)
     return Check(
         name="independence of the releases",
-        found=f"{twins} of {num_releases:,} repeated, largest correlation {furthest:.4f}",
+        found=f"{repeats} of {num_releases:,} repeated, largest correlation {furthest:.4f}",
         expected=f"0, below {4.5 / math.sqrt(noise.size):.4f}",
-        p_value=0.0 if twins else worst,
+        p_value=0.0 if repeats else worst,
     )
 
 

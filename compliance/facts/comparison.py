@@ -22,9 +22,9 @@ from scipy.special import stdtrit  # type: ignore[import-untyped]  # ships no ty
 
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
-    LOCAL,
     MODES,
     NONE,
+    PER_SITE,
     POOLED,
     RELEASED,
     UtilityPoint,
@@ -120,7 +120,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """What local noise loses against the pooled reference at one epsilon.
+    """What per-site noise loses against the pooled reference at one epsilon.
 
     ``closed`` is the part of it that shared noise wins back, over the repetitions of
     all three. None where shared noise was not run, or where the interval of
@@ -169,14 +169,14 @@ def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
 
 
 def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
-    """Returns, where local noise and a pooled reference were run, how much of the gap closes."""
+    """Returns, where per-site noise and a pooled reference were run, how much of the gap closes."""
     found = []
     for epsilon, modes in _by_epsilon(points):
-        if epsilon is None or not {LOCAL, POOLED} <= set(modes):
+        if epsilon is None or not {PER_SITE, POOLED} <= set(modes):
             continue
         if not _can_be_compared(POOLED, modes[POOLED]):
             continue
-        paired = _paired(modes[POOLED], modes[LOCAL])
+        paired = _paired(modes[POOLED], modes[PER_SITE])
         if paired:
             lost = repeated(paired)
             is_lost = lost.low is not None and lost.low > 0
@@ -191,12 +191,12 @@ def _can_be_compared(mode: str, runs: Mapping[Repetition, float]) -> bool:
 
 
 def _closed(modes: dict[str, dict[Repetition, float]]) -> float | None:
-    common = set.intersection(*(set(modes.get(m, ())) for m in (LOCAL, DISTRIBUTED, POOLED)))
+    common = set.intersection(*(set(modes.get(m, ())) for m in (PER_SITE, DISTRIBUTED, POOLED)))
     if not common:
         return None
     local, shared, pooled = (
         statistics.fmean(modes[mode][run] for run in common)
-        for mode in (LOCAL, DISTRIBUTED, POOLED)
+        for mode in (PER_SITE, DISTRIBUTED, POOLED)
     )
     return (shared - local) / (pooled - local) if pooled > local else None
 

@@ -53,7 +53,7 @@ class RoundFacts:
 
     number: int
     attempt: int
-    purpose: str
+    round_kind: str
     state: str
     context: str
     survivors: tuple[str, ...]
@@ -133,7 +133,7 @@ class Dossier:
     @property
     def rounds_trained(self) -> int:
         """How many training rounds were finished."""
-        return len([r for r in self.rounds if r.purpose == "training" and r.model_digest])
+        return len([r for r in self.rounds if r.round_kind == "training" and r.model_digest])
 
     @property
     def shares_noise(self) -> bool:

@@ -14,10 +14,10 @@ from compliance.facts.released_metrics import NEXT_TO_CHANCE
 EXACT = "exact (simulation only)"
 RELEASED = "released"
 
-LOCAL, DISTRIBUTED, NONE, POOLED = "local", "distributed", "none", "pooled"
+PER_SITE, DISTRIBUTED, NONE, POOLED = "per_site", "distributed", "none", "pooled"
 #: The modes in the order in which they are shown, and what people read.
 MODES = {
-    LOCAL: "local noise",
+    PER_SITE: "per-site noise",
     DISTRIBUTED: "shared noise",
     POOLED: "pooled reference (simulation only)",
     NONE: "no privacy",
@@ -115,7 +115,8 @@ def utility_levels(
 
     >>> figures = enumerate([0.8, 0.9])
     >>> runs = [
-    ...     UtilityPoint(epsilon=1.0, seed=s, auroc=a, kind=EXACT, mode=LOCAL) for s, a in figures
+    ...     UtilityPoint(epsilon=1.0, seed=s, auroc=a, kind=EXACT, mode=PER_SITE)
+    ...     for s, a in figures
     ... ]
     >>> [(level.epsilon, round(level.mean, 3), level.num_runs) for level in utility_levels(runs)]
     [(1.0, 0.85, 2)]
@@ -163,7 +164,7 @@ def supports_line(points: Sequence[UtilityPoint]) -> bool:
     not make it narrower, for they are tested on the same patients.
 
     >>> def run(epsilon, auroc, half):
-    ...     return UtilityPoint(epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=LOCAL,
+    ...     return UtilityPoint(epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=PER_SITE,
     ...                         low=auroc - half, high=auroc + half)
     >>> supports_line([run(0.5, 0.7, 0.05), run(2.0, 0.8, 0.05)])
     True

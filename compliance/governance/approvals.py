@@ -83,7 +83,7 @@ class Approval:
         )
 
 
-class ApprovalBook(Protocol):
+class ApprovalChain(Protocol):
     """The rows, inside one transaction."""
 
     def approvals(self) -> Sequence[Approval]:
@@ -100,7 +100,7 @@ class ApprovalStorage(Protocol):
     def approval_heads(self) -> Heads:
         """The decisions' hashes, listed outside the database."""
 
-    def approval_book(self) -> AbstractContextManager[ApprovalBook]:
+    def approval_chain(self) -> AbstractContextManager[ApprovalChain]:
         """Returns a transaction that excludes every other one; durable when left normally."""
 
     def now(self) -> str:
@@ -157,8 +157,8 @@ class Approvals:
             raise PolicyRefused(
                 f"{name!r} may not approve: policy.approvers in the site file names {named}"
             )
-        with self._storage.approval_book() as book:
-            decisions = self._intact(book)
+        with self._storage.approval_chain() as chain:
+            decisions = self._intact(chain)
             for standing in _standing(decisions, study):
                 if standing.approver == name and standing.runs >= used + runs:
                     return standing
@@ -169,7 +169,7 @@ class Approvals:
                 reason=reason,
                 runs=used + runs,
             )
-            done = self._append(book, decisions, draft)
+            done = self._append(chain, decisions, draft)
         return self._listed(done)
 
     def withdraw(self, study: str, *, approver: str, reason: str = "") -> Approval:
@@ -181,12 +181,12 @@ class Approvals:
             StoreBroken: the decisions were changed, or cannot be written.
         """
         name = _name(approver)
-        with self._storage.approval_book() as book:
-            decisions = self._intact(book)
+        with self._storage.approval_chain() as chain:
+            decisions = self._intact(chain)
             if not _standing(decisions, study):
                 raise PolicyRefused(f"study {study[:16]} is not approved: nothing to withdraw")
             draft = Approval(study=study, decision=Decision.WITHDRAWN, approver=name, reason=reason)
-            done = self._append(book, decisions, draft)
+            done = self._append(chain, decisions, draft)
         return self._listed(done)
 
     def accept_copy(self, *, approver: str, reason: str) -> tuple[Approval, ...]:
@@ -203,14 +203,14 @@ class Approvals:
             StoreBroken: what there is of the decisions was changed, or cannot be written.
         """
         name = _name(approver)
-        with self._storage.approval_book() as book:
-            decisions, done = self._chained(book), list[Approval]()
+        with self._storage.approval_chain() as chain:
+            decisions, done = self._chained(chain), list[Approval]()
             for study in dict.fromkeys(entry.study for entry in decisions):
                 if _standing(decisions, study):
                     draft = Approval(
                         study=study, decision=Decision.WITHDRAWN, approver=name, reason=reason
                     )
-                    done.append(self._append(book, [*decisions, *done], draft))
+                    done.append(self._append(chain, [*decisions, *done], draft))
             newest = [*decisions, *done][-1:]
         head = Head(number=newest[0].number, hash=newest[0].hash) if newest else FIRST
         self._storage.approval_heads.restart(head)
@@ -230,8 +230,8 @@ class Approvals:
         Raises:
             StoreBroken: names the first decision that was changed, moved or removed.
         """
-        with self._storage.approval_book() as book:
-            return self._intact(book)
+        with self._storage.approval_chain() as chain:
+            return self._intact(chain)
 
     def require(self, study: str, *, approvers: Collection[str], needed: int) -> int:
         """Returns how often a study may run here in all: as often as enough people have approved.
@@ -262,7 +262,7 @@ class Approvals:
         )
 
     def _append(
-        self, book: ApprovalBook, decisions: Sequence[Approval], draft: Approval
+        self, chain: ApprovalChain, decisions: Sequence[Approval], draft: Approval
     ) -> Approval:
         if len(draft.reason) > _MAX_REASON:
             raise ValueError(f"a reason has at most {_MAX_REASON} letters")
@@ -276,7 +276,7 @@ class Approvals:
         )
         data = draft.signed_bytes
         sealed = replace(draft, hash=digest(data), signature=self._key.sign(_DOMAIN, data))
-        book.append_approval(sealed)
+        chain.append_approval(sealed)
         return sealed
 
     def _listed(self, done: Approval) -> Approval:
@@ -284,9 +284,9 @@ class Approvals:
         self._storage.approval_heads.append(Head(number=done.number, hash=done.hash))
         return done
 
-    def _intact(self, book: ApprovalBook) -> tuple[Approval, ...]:
+    def _intact(self, chain: ApprovalChain) -> tuple[Approval, ...]:
         newest = self._storage.approval_heads.newest()  # first: it never names what is to come
-        decisions = self._chained(book)
+        decisions = self._chained(chain)
         if newest.number and newest.hash not in {entry.hash for entry in decisions}:
             raise StoreBroken(
                 f"approval {newest.number}, the newest decision, is not in the database: it was "
@@ -295,8 +295,8 @@ class Approvals:
             )
         return decisions
 
-    def _chained(self, book: ApprovalBook) -> tuple[Approval, ...]:
-        decisions = tuple(book.approvals())
+    def _chained(self, chain: ApprovalChain) -> tuple[Approval, ...]:
+        decisions = tuple(chain.approvals())
         previous = NO_DECISION
         for number, entry in enumerate(decisions, start=1):
             if (entry.number, entry.prev_hash) != (number, previous):

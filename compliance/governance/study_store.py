@@ -21,7 +21,7 @@ from protocol.study.study_file import read_study, read_text
 _DOCUMENT = "study.yaml"
 
 
-class StudyShelf:
+class StudyStore:
     """The studies kept in one folder."""
 
     def __init__(self, folder: Path) -> None:

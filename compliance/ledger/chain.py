@@ -12,7 +12,7 @@ from compliance.ledger.entries import UNOPENED, Budget, Entry, Payers, Rho, Stat
 from protocol.errors import LedgerBroken, PolicyRefused
 
 
-class Book(Protocol):
+class Chain(Protocol):
     """The rows, inside one transaction."""
 
     def budget(self) -> Budget | None:
@@ -49,15 +49,15 @@ class Book(Protocol):
         """Writes an entry."""
 
 
-def require_budget(book: Book) -> Budget:
+def require_budget(chain: Chain) -> Budget:
     """Returns the budget, after checking that it is as it was opened.
 
     Raises:
         PolicyRefused: none was opened.
         LedgerBroken: it was lost or changed.
     """
-    budget = book.budget()
-    if budget is None and book.last() is not None:
+    budget = chain.budget()
+    if budget is None and chain.last() is not None:
         raise LedgerBroken("the ledger has entries but no budget: restore it from a backup")
     if budget is None:
         raise PolicyRefused("this hospital has not opened a privacy budget: open one first")
@@ -66,27 +66,27 @@ def require_budget(book: Book) -> Budget:
     return budget
 
 
-def head_of(book: Book) -> str:
+def head_of(chain: Chain) -> str:
     """Returns the newest entry's hash; of the budget, when there is none; else ``UNOPENED``."""
-    last = book.last()
+    last = chain.last()
     if last is not None:
         return last.hash
-    return UNOPENED if book.budget() is None else require_budget(book).hash
+    return UNOPENED if chain.budget() is None else require_budget(chain).hash
 
 
-def append_to(book: Book, draft: Entry, now: str) -> Entry:
+def append_to(chain: Chain, draft: Entry, now: str) -> Entry:
     """Numbers, dates, chains and writes a row; the row before must be intact."""
-    last = book.last()
+    last = chain.last()
     if last is not None and last.hash != last.computed_hash:
         raise broken(last.number, "was changed")
     unsealed = replace(
         draft,
         number=last.number + 1 if last else 1,
         created_at=now,
-        prev_hash=head_of(book),
+        prev_hash=head_of(chain),
     )
     entry = replace(unsealed, hash=unsealed.computed_hash)
-    book.append(entry)
+    chain.append(entry)
     return entry
 
 
@@ -98,14 +98,14 @@ def broken(number: int, what: str) -> LedgerBroken:
     )
 
 
-def verified(book: Book) -> Sequence[Entry]:
+def verified(chain: Chain) -> Sequence[Entry]:
     """Returns all entries, after checking that each follows the one before.
 
     Raises:
         LedgerBroken: names the first that does not.
     """
-    previous = require_budget(book).hash
-    entries = book.entries()
+    previous = require_budget(chain).hash
+    entries = chain.entries()
     for place, entry in enumerate(entries, start=1):
         if entry.number != place:
             raise broken(place, "is missing")

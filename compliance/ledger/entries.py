@@ -33,7 +33,7 @@ class State(StrEnum):
     RESERVED = "RESERVED"
     SENT = "SENT"
     SETTLED = "SETTLED"
-    RELEASED = "RELEASED"
+    FREED = "FREED"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from compliance.ledger.chain import (
-    Book,
+    Chain,
     append_to,
     broken,
     head_of,
@@ -89,7 +89,7 @@ class LedgerStorage(Protocol):
     def ledger_heads(self) -> Heads:
         """The ledger's heads, listed outside the database."""
 
-    def transaction(self) -> AbstractContextManager[Book]:
+    def transaction(self) -> AbstractContextManager[Chain]:
         """Returns a transaction that excludes every other one from its start.
 
         Left normally it is durable; left by an exception nothing happened.
@@ -121,12 +121,12 @@ class Ledger:
         if not signed_by.strip():
             raise ValueError("signed_by must name who opens the budget")
         wanted = Filter(epsilon_max=float(epsilon_max), delta=float(delta))
-        with self._storage.transaction() as book:
-            if book.budget() is None and book.last() is None:
-                book.save_budget(
+        with self._storage.transaction() as chain:
+            if chain.budget() is None and chain.last() is None:
+                chain.save_budget(
                     Budget.of(wanted, signed_by=signed_by, opened_at=self._storage.now(), unit=unit)
                 )
-            budget = require_budget(book)
+            budget = require_budget(chain)
         if (budget.epsilon_max, budget.delta) != (wanted.epsilon_max, wanted.delta):
             raise PolicyRefused(
                 f"this hospital's budget was opened for life with epsilon {budget.epsilon_max:g} "
@@ -172,17 +172,17 @@ class Ledger:
             ValueError: unknown partition, or an event that releases nothing.
         """
         _require_payers(partition)
-        with self._storage.transaction() as book:
-            budget = require_budget(book)
-            entries = verified(book)
-            require_newest(book, self._storage.ledger_heads)
+        with self._storage.transaction() as chain:
+            budget = require_budget(chain)
+            entries = verified(chain)
+            require_newest(chain, self._storage.ledger_heads)
             _require_approved(entries, study, run, max_runs)
             same = _open_reservation(entries, (study, run, partition, purpose))
             if same is not None:
                 if _stored_event(same) != event:
                     raise PolicyRefused(f"run {run} has another {purpose} plan open: settle it")
                 return _reservation(same)
-            price = _admit(book, budget, partition, event)
+            price = _admit(chain, budget, partition, event)
             plan = Entry(
                 state=State.RESERVED,
                 study=study,
@@ -193,7 +193,7 @@ class Ledger:
                 rho_upper=price.upper,
                 rho_lower=price.lower,
             )
-            entry = self._append(book, plan)
+            entry = self._append(chain, plan)
         self._list(entry)
         return _reservation(entry)
 
@@ -227,17 +227,17 @@ class Ledger:
                 ledger is an older copy.
             ValueError: a share that releases nothing.
         """
-        with self._storage.transaction() as book:
-            budget = require_budget(book)
-            require_newest(book, self._storage.ledger_heads)
-            parent = _require_reservation(book, reservation)
-            entry = book.sent(context)
+        with self._storage.transaction() as chain:
+            budget = require_budget(chain)
+            require_newest(chain, self._storage.ledger_heads)
+            parent = _require_reservation(chain, reservation)
+            entry = chain.sent(context)
             if entry is not None:
                 _require_same_bytes(entry, parent, blob)
             else:
-                again = book.released(parent.number, content)
+                again = chain.released(parent.number, content)
                 rho = NOTHING if again else _price_of_share(budget, parent, event)
-                _require_room(book, parent, rho)
+                _require_room(chain, parent, rho)
                 release = replace(
                     _child(parent, State.SENT, rho),
                     context=context,
@@ -245,7 +245,7 @@ class Ledger:
                     content=content,
                     event_json=_event_text(event),
                 )
-                entry = self._append(book, release)
+                entry = self._append(chain, release)
         self._list(entry)  # also of a booking before a crash, which may have come between the two
         return _token(entry)
 
@@ -256,8 +256,8 @@ class Ledger:
             UpdateRefused: this ledger has not booked what the token says.
             LedgerBroken: it is not listed outside the database.
         """
-        with self._storage.transaction() as book:
-            entry = book.sent(token.context)
+        with self._storage.transaction() as chain:
+            entry = chain.sent(token.context)
             if entry is None or _token(entry) != token:
                 raise UpdateRefused("the ledger has not booked this release: it must not be sent")
         with listing():
@@ -274,16 +274,16 @@ class Ledger:
         Raises:
             LedgerBroken: the reservation is not as booked.
         """
-        with self._storage.transaction() as book:
-            parent = _require_reservation(book, reservation)
-            closed = None if _is_closed(book, parent) else self._close(book, parent)
+        with self._storage.transaction() as chain:
+            parent = _require_reservation(chain, reservation)
+            closed = None if _is_closed(chain, parent) else self._close(chain, parent)
         if closed is not None:
             self._list(closed)
 
     def settle_run(self, run: str) -> None:
         """Closes every plan of a run that cannot go on here; see ``settle``."""
-        with self._storage.transaction() as book:
-            rows = [e for e in verified(book) if (e.state, e.run) == (State.RESERVED, run)]
+        with self._storage.transaction() as chain:
+            rows = [e for e in verified(chain) if (e.state, e.run) == (State.RESERVED, run)]
         for row in rows:
             self.settle(_reservation(row))
 
@@ -293,9 +293,9 @@ class Ledger:
         Raises:
             PolicyRefused: no budget was opened.
         """
-        with self._storage.transaction() as book:
-            budget = require_budget(book)
-            committed = {partition: _committed(book, partition) for partition in PARTITIONS}
+        with self._storage.transaction() as chain:
+            budget = require_budget(chain)
+            committed = {partition: _committed(chain, partition) for partition in PARTITIONS}
         prices = [(plan.partition, budget.price(plan.event)) for plan in plans]
         found = []
         for partition, before in committed.items():
@@ -310,10 +310,10 @@ class Ledger:
         Raises:
             PolicyRefused: no budget was opened.
         """
-        with self._storage.transaction() as book:
-            budget, entries = require_budget(book), book.entries()
+        with self._storage.transaction() as chain:
+            budget, entries = require_budget(chain), chain.entries()
             booked = {
-                partition: (_committed(book, partition), _booked_for(entries, run, partition))
+                partition: (_committed(chain, partition), _booked_for(entries, run, partition))
                 for partition in PARTITIONS
             }
         return max(budget.share(all_) - budget.share(all_ - own) for all_, own in booked.values())
@@ -324,10 +324,10 @@ class Ledger:
         Raises:
             PolicyRefused: no budget was opened.
         """
-        with self._storage.transaction() as book:
-            budget = require_budget(book)
-            plans = _open_plans(book.entries())
-            sent = {plan.number: book.booked(plan.number, State.SENT) for plan in plans}
+        with self._storage.transaction() as chain:
+            budget = require_budget(chain)
+            plans = _open_plans(chain.entries())
+            sent = {plan.number: chain.booked(plan.number, State.SENT) for plan in plans}
         return tuple(
             OpenPlan(
                 study=plan.study,
@@ -343,8 +343,8 @@ class Ledger:
 
     def runs_of(self, study: str) -> tuple[str, ...]:
         """Returns the runs of a study that count: at work here, or something of them was sent."""
-        with self._storage.transaction() as book:
-            return _runs_of(book.entries(), study)
+        with self._storage.transaction() as chain:
+            return _runs_of(chain.entries(), study)
 
     def require_unit(self, unit: str) -> None:
         """Refuses a study that protects something else than this budget counts for.
@@ -352,8 +352,8 @@ class Ledger:
         Raises:
             PolicyRefused: the unit is another one, or no budget was opened.
         """
-        with self._storage.transaction() as book:
-            budget = require_budget(book)
+        with self._storage.transaction() as chain:
+            budget = require_budget(chain)
         if budget.unit != unit:
             raise PolicyRefused(
                 f"the study protects each {unit}, this hospital's budget each {budget.unit}: a "
@@ -363,8 +363,8 @@ class Ledger:
     @property
     def head(self) -> str:
         """The hash of the newest entry; of the budget, when there is none; else ``UNOPENED``."""
-        with self._storage.transaction() as book:
-            return head_of(book)
+        with self._storage.transaction() as chain:
+            return head_of(chain)
 
     def summary(self) -> LedgerSummary:
         """Returns spent, reserved and remaining, for each partition.
@@ -372,15 +372,15 @@ class Ledger:
         Raises:
             PolicyRefused: no budget was opened.
         """
-        with self._storage.transaction() as book:
-            budget = require_budget(book)
-            last = book.last()
+        with self._storage.transaction() as chain:
+            budget = require_budget(chain)
+            last = chain.last()
             return LedgerSummary(
                 epsilon_max=budget.epsilon_max,
                 delta=budget.delta,
-                head=head_of(book),
+                head=head_of(chain),
                 num_entries=last.number if last else 0,
-                partitions=tuple(_summarise(book, budget, part) for part in PARTITIONS),
+                partitions=tuple(_summarise(chain, budget, part) for part in PARTITIONS),
             )
 
     def verify(self, *, remembered: Iterable[str] = ()) -> str:
@@ -394,9 +394,9 @@ class Ledger:
             LedgerBroken: names the first entry that was changed, removed,
                 inserted or moved, or says that the ledger went back in time.
         """
-        with self._storage.transaction() as book:
-            require_known(book, remembered)
-            return head_of(book)
+        with self._storage.transaction() as chain:
+            require_known(chain, remembered)
+            return head_of(chain)
 
     def require_held(self, head: str) -> None:
         """Refuses a ledger that lacks a head; see ``verify``, which looks at the whole chain.
@@ -404,10 +404,10 @@ class Ledger:
         Raises:
             LedgerBroken: it is an older copy.
         """
-        with self._storage.transaction() as book:
-            last = book.last()
-            if (last is None or last.hash != head) and not book.is_followed(head):
-                require_known(book, [head])
+        with self._storage.transaction() as chain:
+            last = chain.last()
+            if (last is None or last.hash != head) and not chain.is_followed(head):
+                require_known(chain, [head])
 
     def require_newest(self) -> None:
         """Refuses to work with a ledger that is an older copy by the hospital's own list.
@@ -415,8 +415,8 @@ class Ledger:
         Raises:
             LedgerBroken: it is, or the list is missing or was changed.
         """
-        with self._storage.transaction() as book:
-            require_newest(book, self._storage.ledger_heads)
+        with self._storage.transaction() as chain:
+            require_newest(chain, self._storage.ledger_heads)
 
     def accept_copy(self, remembered: Iterable[str]) -> None:
         """Lets a ledger go on whose list was lost, from where it is; the hospital's people say so.
@@ -431,9 +431,9 @@ class Ledger:
             listed = self._storage.ledger_heads.all()
         except StoreBroken:
             listed = ()  # it cannot be read: as good as lost
-        with self._storage.transaction() as book:
-            require_known(book, [*(head.hash for head in listed if head.binds), *remembered])
-            last = book.last()
+        with self._storage.transaction() as chain:
+            require_known(chain, [*(head.hash for head in listed if head.binds), *remembered])
+            last = chain.last()
         with listing():
             self._storage.ledger_heads.restart(
                 Head(number=last.number, hash=last.hash) if last else FIRST
@@ -460,39 +460,39 @@ class Ledger:
         with listing():
             listed = self._storage.ledger_heads.all()
         others = list(remembered)
-        with self._storage.transaction() as book:
-            budget = require_budget(book)
-            if not missing_heads(book, [*(h.hash for h in listed if h.binds), *others]):
+        with self._storage.transaction() as chain:
+            budget = require_budget(chain)
+            if not missing_heads(chain, [*(h.hash for h in listed if h.binds), *others]):
                 raise PolicyRefused(
                     "the ledger holds every head that is known of it: nothing is written off"
                 )
-            missing = missing_heads(book, [*(head.hash for head in listed), *others])
-            entries = book.entries()
+            missing = missing_heads(chain, [*(head.hash for head in listed), *others])
+            entries = chain.entries()
             forks = forks_of(entries, missing, listed)
             for entry in _open_plans(entries):
-                self._close(book, entry)
+                self._close(chain, entry)
             for partition in PARTITIONS:
                 rest = lost_at_most(entries, partition, budget.capacity, forks)
-                plan = self._append(book, written_off(partition, rest, missing, signed_by))
+                plan = self._append(chain, written_off(partition, rest, missing, signed_by))
                 spent = replace(_child(plan, State.SENT, rest), context=plan.hash)
-                self._append(book, spent)
-                last = self._append(book, _child(plan, State.SETTLED, rest))
+                self._append(chain, spent)
+                last = self._append(chain, _child(plan, State.SETTLED, rest))
         with listing():
             self._storage.ledger_heads.restart(Head(number=last.number, hash=last.hash))
         return len(missing)
 
-    def _close(self, book: Book, plan: Entry) -> Entry:
+    def _close(self, chain: Chain, plan: Entry) -> Entry:
         """Settles what a plan has sent, and releases the rest; returns the last row."""
-        sent = book.booked(plan.number, State.SENT)
+        sent = chain.booked(plan.number, State.SENT)
         last = plan
         if sent:
-            last = self._append(book, _child(plan, State.SETTLED, sent))
+            last = self._append(chain, _child(plan, State.SETTLED, sent))
         if plan.rho != sent or not sent:
-            last = self._append(book, _child(plan, State.RELEASED, plan.rho - sent))
+            last = self._append(chain, _child(plan, State.FREED, plan.rho - sent))
         return last
 
-    def _append(self, book: Book, draft: Entry) -> Entry:
-        return append_to(book, draft, self._storage.now())
+    def _append(self, chain: Chain, draft: Entry) -> Entry:
+        return append_to(chain, draft, self._storage.now())
 
     def _list(self, entry: Entry) -> None:
         """Lists an entry's head outside the database; that of a SENT binds, durably."""
@@ -506,7 +506,7 @@ def _require_payers(partition: str) -> None:
         raise ValueError(f"partition must be one of {', '.join(PAYERS)}: {partition!r}")
 
 
-def _admit(book: Book, budget: Budget, payers: Payers, event: SampledGaussian) -> Rho:
+def _admit(chain: Chain, budget: Budget, payers: Payers, event: SampledGaussian) -> Rho:
     """Returns the price of a plan that fits; the filter's decision."""
     if event.is_nothing:
         raise ValueError("a plan without steps or without patients releases nothing")
@@ -514,7 +514,7 @@ def _admit(book: Book, budget: Budget, payers: Payers, event: SampledGaussian) -
     if price is None:
         raise BudgetSpent("the plan protects patients with no finite epsilon: raise its noise")
     for partition in PARTITIONS if payers == "both" else (payers,):
-        _require_held(budget, partition, _committed(book, partition), price)
+        _require_held(budget, partition, _committed(chain, partition), price)
     return price
 
 
@@ -543,17 +543,17 @@ def _forecast(budget: Budget, committed: Rho, prices: Sequence[Rho | None]) -> F
     )
 
 
-def _total(book: Book, partition: Partition, state: State) -> Rho:
-    return book.total(partition, state) + book.total("both", state)
+def _total(chain: Chain, partition: Partition, state: State) -> Rho:
+    return chain.total(partition, state) + chain.total("both", state)
 
 
-def _committed(book: Book, partition: Partition) -> Rho:
-    return _total(book, partition, State.RESERVED) - _total(book, partition, State.RELEASED)
+def _committed(chain: Chain, partition: Partition) -> Rho:
+    return _total(chain, partition, State.RESERVED) - _total(chain, partition, State.FREED)
 
 
-def _summarise(book: Book, budget: Budget, partition: Partition) -> PartitionSummary:
-    committed = _committed(book, partition)
-    spent = budget.share(_total(book, partition, State.SENT))
+def _summarise(chain: Chain, budget: Budget, partition: Partition) -> PartitionSummary:
+    committed = _committed(chain, partition)
+    spent = budget.share(_total(chain, partition, State.SENT))
     return PartitionSummary(
         partition=partition,
         spent=spent,
@@ -566,7 +566,7 @@ def _booked_for(entries: Sequence[Entry], run: str, partition: Partition) -> Rho
     """What a run has reserved of a partition's budget and not given back."""
     own = [e for e in entries if e.run == run and e.partition in (partition, "both")]
     reserved = sum((e.rho for e in own if e.state is State.RESERVED), NOTHING)
-    return reserved - sum((e.rho for e in own if e.state is State.RELEASED), NOTHING)
+    return reserved - sum((e.rho for e in own if e.state is State.FREED), NOTHING)
 
 
 def _runs_of(entries: Sequence[Entry], study: str) -> tuple[str, ...]:
@@ -595,13 +595,13 @@ def _open_reservation(
 
 
 def _open_plans(entries: Sequence[Entry]) -> list[Entry]:
-    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.RELEASED)}
+    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.FREED)}
     return [e for e in entries if e.state is State.RESERVED and e.number not in closed]
 
 
-def _require_reservation(book: Book, reservation: Reservation) -> Entry:
+def _require_reservation(chain: Chain, reservation: Reservation) -> Entry:
     """Returns the reservation's own row, after checking that it says the same."""
-    row = book.entry(reservation.number)
+    row = chain.entry(reservation.number)
     if row is None or row.state is not State.RESERVED:
         raise broken(reservation.number, "is not a reservation")
     if row.hash != row.computed_hash:
@@ -635,10 +635,10 @@ def _price_of_share(budget: Budget, parent: Entry, event: SampledGaussian) -> Rh
     return price
 
 
-def _require_room(book: Book, parent: Entry, price: Rho) -> None:
-    if _is_closed(book, parent):
+def _require_room(chain: Chain, parent: Entry, price: Rho) -> None:
+    if _is_closed(chain, parent):
         raise BudgetSpent(f"the plan of run {parent.run} is settled: reserve a new one")
-    rest = parent.rho - book.booked(parent.number, State.SENT)
+    rest = parent.rho - chain.booked(parent.number, State.SENT)
     if not price.fits_into(rest):
         raise BudgetSpent(
             f"the plan of run {parent.run} does not hold this release: it needs "
@@ -654,8 +654,8 @@ def _require_same_bytes(before: Entry, parent: Entry, blob: str) -> None:
         raise UpdateRefused("other bytes were sent in this round already: sit this round out")
 
 
-def _is_closed(book: Book, parent: Entry) -> bool:
-    return any(book.booked(parent.number, end) for end in (State.SETTLED, State.RELEASED))
+def _is_closed(chain: Chain, parent: Entry) -> bool:
+    return any(chain.booked(parent.number, end) for end in (State.SETTLED, State.FREED))
 
 
 def _token(entry: Entry) -> SentToken:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from operator import attrgetter
 
-from compliance.ledger.chain import Book, broken, require_budget, verified
+from compliance.ledger.chain import Chain, broken, require_budget, verified
 from compliance.ledger.entries import UNOPENED, Entry, Partition, Rho, State
 from compliance.ledger.listed_heads import Head, Heads
 from protocol.encoding import canonical, parse_canonical
@@ -39,7 +39,7 @@ def listing() -> Iterator[None]:
         raise LedgerBroken(str(error)) from error
 
 
-def require_newest(book: Book, heads: Heads) -> None:
+def require_newest(chain: Chain, heads: Heads) -> None:
     """Refuses a ledger that lacks the newest head that the hospital has listed outside it.
 
     Raises:
@@ -47,18 +47,18 @@ def require_newest(book: Book, heads: Heads) -> None:
     """
     with listing():
         newest = heads.newest()
-    entry = book.entry(newest.number) if newest.number else None
+    entry = chain.entry(newest.number) if newest.number else None
     if newest.number and (entry is None or entry.hash != newest.hash):
-        require_known(book, [newest.hash])
+        require_known(chain, [newest.hash])
 
 
-def require_known(book: Book, remembered: Iterable[str]) -> None:
+def require_known(chain: Chain, remembered: Iterable[str]) -> None:
     """Refuses a ledger that lacks a head which somebody holds of it.
 
     Raises:
         LedgerBroken: the ledger is an older copy, or damaged.
     """
-    missing = missing_heads(book, remembered)
+    missing = missing_heads(chain, remembered)
     if missing:
         raise LedgerBroken(
             f"the ledger went back in time: it once had the head {missing[0][:16]}, which is "
@@ -67,23 +67,23 @@ def require_known(book: Book, remembered: Iterable[str]) -> None:
         )
 
 
-def missing_heads(book: Book, remembered: Iterable[str]) -> list[str]:
+def missing_heads(chain: Chain, remembered: Iterable[str]) -> list[str]:
     """Returns the heads that an intact ledger neither holds nor has written off, each once."""
-    entries = verified_or_empty(book)
+    entries = verified_or_empty(chain)
     known = {UNOPENED, *(entry.hash for entry in entries)}
-    if book.budget() is not None:
-        known.add(require_budget(book).hash)
+    if chain.budget() is not None:
+        known.add(require_budget(chain).hash)
     for entry in entries:
         if (entry.state, entry.purpose) == (State.RESERVED, WRITTEN_OFF):
             known |= set(_lost_heads(entry))
     return [head for head in dict.fromkeys(remembered) if head not in known]
 
 
-def verified_or_empty(book: Book) -> Sequence[Entry]:
+def verified_or_empty(chain: Chain) -> Sequence[Entry]:
     """Returns all entries of an intact ledger; none before its budget was opened."""
-    if book.budget() is None and book.last() is None:
+    if chain.budget() is None and chain.last() is None:
         return ()
-    return verified(book)
+    return verified(chain)
 
 
 def forks_of(

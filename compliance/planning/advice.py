@@ -39,7 +39,7 @@ from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian
 from protocol.study.noise_shares import honest_shares
 
-Mode: TypeAlias = Literal["local", "distributed"]
+Mode: TypeAlias = Literal["per_site", "distributed"]
 
 #: Of 20 to 100 steps this many did best in most of the measured cohorts.
 STEPS = 60
@@ -182,19 +182,19 @@ def noise_on_average(
 
     ::
 
-        local          z * sqrt(n)   / (q * N)      each hospital adds full noise
+        per_site       z * sqrt(n)   / (q * N)      each hospital adds full noise
         distributed    z * sqrt(n/h) / (q * N)      each adds its share; all answer
 
     ``share`` is what one hospital adds when that is more, in units of the clip.
 
     >>> asked = PlanningInput(patients=(2000,) * 8, epsilon=2.0, delta=1e-5, colluders=2)
     >>> event = SampledGaussian(noise_multiplier=2.18, sampling_rate=0.032, steps=1000)
-    >>> noise = [noise_on_average(asked, event, mode) for mode in ("local", "distributed")]
+    >>> noise = [noise_on_average(asked, event, mode) for mode in ("per_site", "distributed")]
     >>> round(noise[0] / noise[1], 9)
     2.0
     """
     n, batch = len(question.patients), event.sampling_rate * sum(question.patients)
-    own = event.noise_multiplier / math.sqrt(1 if mode == "local" else question.honest)
+    own = event.noise_multiplier / math.sqrt(1 if mode == "per_site" else question.honest)
     return max(own, share or 0.0) * math.sqrt(n) / batch
 
 
@@ -270,30 +270,30 @@ def two_figures(number: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Advice:
-    """The local plan, the distributed one where it is practical, and which to take."""
+    """The plan with per-site noise, a distributed one where practical, and which to take."""
 
-    local: Plan
+    per_site: Plan
     distributed: Plan | None
 
     @property
     def mode(self) -> Mode:
         """Distributed only where it is worth leaning on the secure sum in every step."""
-        return "local" if self.gain < WORTH_IT else "distributed"
+        return "per_site" if self.gain < WORTH_IT else "distributed"
 
     @property
     def gain(self) -> float:
-        """The AUROC by which distributed noise is expected to be better than local noise."""
+        """The AUROC by which distributed noise is expected to be better than per-site noise."""
         shared = self.distributed.expected if self.distributed else None
-        if shared is None or self.local.expected is None:
+        if shared is None or self.per_site.expected is None:
             return 0.0
-        return shared.auroc - self.local.expected.auroc
+        return shared.auroc - self.per_site.expected.auroc
 
     @property
     def chosen(self) -> Plan:
         """The plan of the advised mode."""
         if self.mode == "distributed" and self.distributed is not None:
             return self.distributed
-        return self.local
+        return self.per_site
 
 
 def advice(question: PlanningInput, steps: int = STEPS) -> Advice:
@@ -302,10 +302,10 @@ def advice(question: PlanningInput, steps: int = STEPS) -> Advice:
     Raises:
         ValueError: see ``advise``.
     """
-    local = advise(question, "local", steps)
+    per_site = advise(question, "per_site", steps)
     if steps > DISTRIBUTED_MOST_STEPS or question.parameters > DISTRIBUTED_MOST_PARAMETERS:
-        return Advice(local=local, distributed=None)
-    return Advice(local=local, distributed=advise(question, "distributed", steps))
+        return Advice(per_site=per_site, distributed=None)
+    return Advice(per_site=per_site, distributed=advise(question, "distributed", steps))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,12 +334,12 @@ def distributed_epsilons(
 def too_small(question: PlanningInput, mode: Mode) -> tuple[int, ...]:
     """Returns the places of hospitals that bring more noise than patients.
 
-    Under local noise each hospital adds as much noise as any other. One that
+    Under per-site noise each hospital adds as much noise as any other. One that
     has fewer patients than 1 - sqrt(1 - 1/n) of all, about half of an average
     hospital's, makes the common gradient noisier by taking part.
 
     >>> asked = PlanningInput(patients=(2000, 500, 300), epsilon=1.0, delta=1e-6)
-    >>> too_small(asked, "local")
+    >>> too_small(asked, "per_site")
     (1, 2)
     """
     if mode == "distributed":

@@ -16,7 +16,7 @@ PATIENTS = {
 
 #: What the claim for training patients rests on where every hospital's own noise suffices.
 OWN_NOISE = (
-    "Every hospital adds its full noise before anything leaves it (mode local), so the claim "
+    "Every hospital adds its full noise before anything leaves it (mode per_site), so the claim "
     "holds against the coordinator, the other hospitals and the public together. It needs no "
     "cryptographic assumption."
 )

@@ -329,7 +329,7 @@ def headlines(dossier: Dossier) -> Highlights:
     epsilons = [e for s in dossier.sites if (e := site_claim(s)) is not None]
     delta = max((s.privacy.delta or 0.0 for s in dossier.sites), default=0.0)
     claimed = dossier.protected and bool(epsilons)
-    completed = [r for r in dossier.rounds if r.purpose == "training" and r.model_digest]
+    completed = [r for r in dossier.rounds if r.round_kind == "training" and r.model_digest]
     items = [
         Highlight(label="AUROC, released", value=_middle(dossier), form=Form.RATIO,
                   note=_interval_note(dossier)),

@@ -17,9 +17,9 @@ from compliance.charts.descriptions import (
     describe_rounds,
     describe_sites,
     describe_utility,
-    difference_words,
-    gap_words,
-    interval_words,
+    difference_text,
+    gap_text,
+    interval_text,
     own_notes,
     too_small_words,
 )
@@ -229,7 +229,7 @@ def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
         ),
         rows=tuple(
             (
-                difference_words(d),
+                difference_text(d),
                 d.auroc.mean,
                 d.auroc.low,
                 d.auroc.high,
@@ -238,7 +238,7 @@ def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
             )  # fmt: skip
             for d in differences(points)
         ),
-        note=f"Paired run by run; Student's t. {interval_words(points)}",
+        note=f"Paired run by run; Student's t. {interval_text(points)}",
     )
 
 
@@ -247,7 +247,7 @@ def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
     blocks: tuple[Block, ...]
     if compares_modes(points):
         closed = tuple(
-            (f"ε = {show(gap.epsilon, Form.EPSILON)}", gap_words(gap)) for gap in gaps(points)
+            (f"ε = {show(gap.epsilon, Form.EPSILON)}", gap_text(gap)) for gap in gaps(points)
         )
         said = (Bullets(items=closed),) if closed else ()
         blocks = (
@@ -300,7 +300,7 @@ def _utility_figure(
         title="Utility against epsilon",
         svg=charts.to_svg(charts.utility_against_epsilon(points, withheld)),
         alt=describe_utility(points, withheld),
-        caption=f"{caption} {interval_words(points)}",
+        caption=f"{caption} {interval_text(points)}",
         table=utility_table(points, withheld),
     )
 

@@ -39,10 +39,10 @@ def unnamed_files(root: Path, is_named: Callable[[str], bool]) -> tuple[str, ...
     return tuple(name if name.isprintable() else ascii(name) for name in sorted(found))
 
 
-def named_words(names: Sequence[str]) -> str:
+def named_text(names: Sequence[str]) -> str:
     """Returns the names of files in one line.
 
-    >>> named_words(["a", "b"])
+    >>> named_text(["a", "b"])
     'a, b'
     """
     more = len(names) - _MAX_TOLD

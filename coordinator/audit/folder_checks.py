@@ -17,7 +17,7 @@ from compliance.storage.atomic_file import read_whole
 from compliance.storage.unnamed_files import unnamed_files
 from coordinator.audit.faults import Faults
 from coordinator.database.pages import PAGE
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import (
     RoundRow,
     RunRow,
@@ -112,7 +112,7 @@ def _check_snapshots(session: Session, workspace: Workspace, faults: Faults) -> 
 
 def _check_rounds(session: Session, workspace: Workspace, faults: Faults) -> tuple[int, int]:
     """Every round that the study keeps is there, and is the one that was logged."""
-    shelf, kept = RoundShelf(workspace.rounds), 0
+    archive, kept = RoundArchive(workspace.rounds), 0
     transcripts = {
         (entry.run, entry.round, entry.attempt): entry.payload
         for entry in (logged.content for logged in logged_entries(session))
@@ -122,14 +122,14 @@ def _check_rounds(session: Session, workspace: Workspace, faults: Faults) -> tup
     wanted = _to_be_kept(session, rows, faults)
     for row in rows:
         with faults.checking("what is kept of it", **row.place):
-            if not shelf.holds(row.context):
+            if not archive.holds(row.context):
                 if row.context in wanted and _is_wanted_now(workspace, row.context):
                     raise StoreBroken("what it can be recomputed from is missing")
                 continue
             try:
-                _check_kept(session, row, shelf, transcripts[row.run_id, row.number, row.attempt])
+                _check_kept(session, row, archive, transcripts[row.run_id, row.number, row.attempt])
             except StoreBroken:
-                if shelf.holds(row.context) or _is_wanted_now(workspace, row.context):
+                if archive.holds(row.context) or _is_wanted_now(workspace, row.context):
                     raise
                 continue
             kept += 1
@@ -159,16 +159,16 @@ def _to_be_kept(session: Session, rows: Sequence[RoundRow], faults: Faults) -> s
     return wanted
 
 
-def _check_kept(session: Session, row: RoundRow, shelf: RoundShelf, logged: str) -> None:
-    transcript = shelf.transcript(row.context)
+def _check_kept(session: Session, row: RoundRow, archive: RoundArchive, logged: str) -> None:
+    transcript = archive.transcript(row.context)
     if transcript is None or transcript.digest != logged:
         raise StoreBroken("its transcript is not the one in the log")
     roster = parse_roster(session.get_one(RunRow, row.run_id).roster_json.encode())
     try:
         named = set(vectors_of(transcript, roster).values())
         for name in sorted(named):
-            shelf.vector(row.context, name)
-        model = model_digest(decode_tensors(shelf.model(row.context)))
+            archive.vector(row.context, name)
+        model = model_digest(decode_tensors(archive.model(row.context)))
     except MessageRefused as error:
         raise StoreBroken(str(error)) from error
     context = RoundContext.from_json(parse_canonical(row.context_json.encode()))
@@ -191,10 +191,10 @@ def _named(session: Session, workspace: Workspace, faults: Faults) -> Iterator[s
     models, rounds = workspace.snapshots.name, workspace.rounds.name
     for model in session.scalars(select(SnapshotRow.model_digest)):
         yield from (f"{models}/{model}.safetensors", f"{models}/{model}.json")
-    shelf = RoundShelf(workspace.rounds)
+    archive = RoundArchive(workspace.rounds)
     for row in _finished(session):
         with faults.checking("what is kept of it", **row.place):
-            transcript = shelf.transcript(row.context)
+            transcript = archive.transcript(row.context)
             if transcript is None:
                 continue
             roster = parse_roster(session.get_one(RunRow, row.run_id).roster_json.encode())

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from compliance.audit_log import verify_log
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import (
     ReleaseRow,
     RoundRow,
@@ -37,7 +37,7 @@ from protocol.secagg.transcript import replay
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
-from protocol.transport.privacy_summary import open_summary, read_words
+from protocol.transport.privacy_summary import open_summary, read_summaries
 from protocol.vectors.tensors import decode_tensors, flatten, layout_of, model_digest, unflatten
 
 
@@ -49,7 +49,7 @@ class Recomputed:
     """
 
     run_id: str
-    purpose: str
+    round_kind: str
     round: int
     context: str
     survivors: tuple[str, ...]
@@ -61,16 +61,22 @@ class Recomputed:
 
 
 def recompute(
-    session: Session, shelf: RoundShelf, public: bytes, *, run_id: str, purpose: str, number: int
+    session: Session,
+    archive: RoundArchive,
+    public: bytes,
+    *,
+    run_id: str,
+    round_kind: str,
+    number: int,
 ) -> Recomputed:
     """Returns a finished round after computing its sum again from what the hospitals sent.
 
     Args:
         session: the consortium's database.
-        shelf: the kept rounds.
+        archive: the kept rounds.
         public: the key that the log is verified with.
         run_id: which run.
-        purpose: training or evaluation.
+        round_kind: training or evaluation.
         number: the round, from 0.
 
     Raises:
@@ -78,23 +84,25 @@ def recompute(
         StoreBroken: the evidence, or what followed from it, is not what was logged.
     """
     row = session.scalars(
-        select(RoundRow).filter_by(run_id=run_id, purpose=purpose, number=number, state="finished")
+        select(RoundRow).filter_by(
+            run_id=run_id, round_kind=round_kind, number=number, state="finished"
+        )
     ).one_or_none()
     if row is None:
-        raise WorkspaceRefused(f"run {run_id} has no finished {purpose} round {number + 1}")
+        raise WorkspaceRefused(f"run {run_id} has no finished {round_kind} round {number + 1}")
     logged = _logged(session, public, row)
-    transcript = shelf.transcript(row.context)
+    transcript = archive.transcript(row.context)
     if transcript is None:
         raise WorkspaceRefused(
-            f"{purpose} round {number + 1} is no longer kept: the study keeps the last rounds only "
-            f"(aggregation.keep_rounds); there are: {_kept(session, shelf, run_id)}"
+            f"{round_kind} round {number + 1} is no longer kept: the study keeps the last rounds "
+            f"only (aggregation.keep_rounds); there are: {_kept(session, archive, run_id)}"
         )
     if transcript.digest != logged.get("transcript"):
         raise StoreBroken("the transcript is not the one in the log")
     run = session.get_one(RunRow, run_id)
     try:
         roster = parse_roster(run.roster_json.encode())
-        machine = replay(transcript, roster, lambda name: shelf.vector(row.context, name))
+        machine = replay(transcript, roster, lambda name: archive.vector(row.context, name))
     except (MessageRefused, QuorumLost, SumRefused) as error:
         raise StoreBroken(f"what the hospitals sent does not give a sum: {error}") from error
     total = machine.total()
@@ -106,22 +114,26 @@ def recompute(
         )
     return Recomputed(
         run_id=run_id,
-        purpose=purpose,
+        round_kind=round_kind,
         round=number + 1,
         context=row.context,
         survivors=machine.survivors,
         dim=machine.context.dim,
         vector_bytes=machine.context.blob_bytes,
         sum=found,
-        model=_followed(session, run, shelf, machine, logged) if purpose == "training" else None,
-        figures=purpose == "evaluation" and _require_figures(session, run, roster, machine),
+        model=_followed(session, run, archive, machine, logged)
+        if round_kind == "training"
+        else None,
+        figures=round_kind == "evaluation" and _require_figures(session, run, roster, machine),
     )
 
 
-def _kept(session: Session, shelf: RoundShelf, run_id: str) -> str:
+def _kept(session: Session, archive: RoundArchive, run_id: str) -> str:
     rows = session.scalars(select(RoundRow).filter_by(run_id=run_id).order_by(RoundRow.id))
-    kept = [row for row in rows if shelf.holds(row.context)]
-    names = ["evaluation" if row.purpose == "evaluation" else str(row.number + 1) for row in kept]
+    kept = [row for row in rows if archive.holds(row.context)]
+    names = [
+        "evaluation" if row.round_kind == "evaluation" else str(row.number + 1) for row in kept
+    ]
     return ", ".join(names) or "none"
 
 
@@ -139,7 +151,11 @@ def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, str]:
 
 
 def _followed(
-    session: Session, run: RunRow, shelf: RoundShelf, machine: SecAggServer, logged: dict[str, str]
+    session: Session,
+    run: RunRow,
+    archive: RoundArchive,
+    machine: SecAggServer,
+    logged: dict[str, str],
 ) -> str | None:
     """Returns the digest of the model that the sum gives, after checking it against the log.
 
@@ -148,7 +164,7 @@ def _followed(
     context = machine.context
     study = _study(session, run)
     try:
-        before = decode_tensors(shelf.model(context.digest))
+        before = decode_tensors(archive.model(context.digest))
     except MessageRefused as error:
         raise StoreBroken(f"the model of the round is damaged: {error}") from error
     if model_digest(before) != context.model_hash:
@@ -173,7 +189,7 @@ def _require_figures(session: Session, run: RunRow, roster: Roster, machine: Sec
     """
     kept = session.scalars(select(ReleaseRow).filter_by(run_id=run.id, kind="evaluation")).all()
     try:
-        words = read_words(run.sites_json)
+        words = read_summaries(run.sites_json)
         summaries = {
             site: open_summary(words[site], roster.key_of(site)) for site in machine.survivors
         }

@@ -34,7 +34,7 @@ from protocol.log.entry import RESULT, LogEntry
 from protocol.secagg.context import RoundContext
 from protocol.secagg.messages import Masked, Origin, open_message
 from protocol.study.study import Study
-from protocol.transport.privacy_summary import Summary, open_summary, read_words
+from protocol.transport.privacy_summary import Summary, open_summary, read_summaries
 
 #: The log's last word on a run's state, by the type of the entry that says it.
 _ENDS = {"run-finished": "finished", "run-failed": "failed", "run-stopped": "stopped"}
@@ -178,10 +178,10 @@ def _checked_roster(row: RunRow, log: RunLog) -> Roster:
 def _check_round(row: RoundRow, log: RunLog) -> None:
     """What a row says of its attempt is what its context says, under a head that the log had."""
     context = _context(row)
-    said = (row.context, row.run_id, row.purpose, row.number, row.attempt)
-    if said != (context.digest, context.run_id, context.purpose, context.round, context.attempt):
+    said = (row.context, row.run_id, row.round_kind, row.number, row.attempt)
+    if said != (context.digest, context.run_id, context.round_kind, context.round, context.attempt):
         raise StoreBroken("it is not the round that its context names")
-    absent = sorted(set(context.cohort) - set(json.loads(row.survivors_json)))
+    absent = sorted(set(context.participants) - set(json.loads(row.survivors_json)))
     if row.state == "finished" and json.loads(row.dropped_json) != absent:
         raise StoreBroken("who dropped out of it is not what happened")
     opened = [e.seq for e in log.all("round-opened") if e.payload == row.context]
@@ -278,7 +278,7 @@ def _check_words(
         if not logged or digest(row.sites_json.encode()) != logged[-1].payload:
             raise StoreBroken("what the hospitals signed is not what was logged")
         study = _study(session, row)
-        for site, word in read_words(row.sites_json).items():
+        for site, word in read_summaries(row.sites_json).items():
             with faults.checking("its word", run=row.id, hospital=site):
                 summary = open_summary(word, roster.key_of(site))
                 about = (summary.site, summary.run_id, summary.study_digest)

@@ -15,7 +15,7 @@ from compliance.audit_log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.store import MaskedRow, RunRow, Transaction
 from protocol.encoding import digest
-from protocol.transport.privacy_summary import own_statements, read_words
+from protocol.transport.privacy_summary import own_statements, read_summaries
 
 #: Of how many runs, the newest, a hospital is shown its summaries.
 _SHOWN_RUNS = 20
@@ -47,7 +47,7 @@ def statements_of(session: Session, site: str) -> bytes:
     """Returns what a site itself signed in the newest runs, as ``read_own_statements`` reads it."""
     query = select(RunRow.id, RunRow.sites_json).order_by(RunRow.started_at.desc())
     signed = {
-        run_id: read_words(text) for run_id, text in session.execute(query.limit(_SHOWN_RUNS))
+        run_id: read_summaries(text) for run_id, text in session.execute(query.limit(_SHOWN_RUNS))
     }
     summaries = {run_id: words[site] for run_id, words in signed.items() if site in words}
     newest = session.get(MaskedRow, site)

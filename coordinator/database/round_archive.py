@@ -24,7 +24,7 @@ _TRANSCRIPT = "transcript.json"
 _MODEL = "model.safetensors"
 
 
-class RoundShelf:
+class RoundArchive:
     """The folder of kept rounds."""
 
     def __init__(self, folder: Path) -> None:

@@ -125,10 +125,10 @@ class RoundRow(LoggedRow):
     """One aggregation: training or evaluation."""
 
     __tablename__ = "round"
-    __table_args__ = (UniqueConstraint("run_id", "purpose", "number", "attempt"),)
+    __table_args__ = (UniqueConstraint("run_id", "round_kind", "number", "attempt"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[str] = mapped_column(ForeignKey("run.id"), index=True)
-    purpose: Mapped[str] = mapped_column(String(16))
+    round_kind: Mapped[str] = mapped_column(String(16))
     number: Mapped[int]
     attempt: Mapped[int]
     state: Mapped[str] = mapped_column(String(16))
@@ -146,7 +146,7 @@ class RoundRow(LoggedRow):
         """Of which run, round (counted from 1) and attempt it is."""
         again = f", attempt {self.attempt}" if self.attempt else ""
         number = self.number + 1 if isinstance(self.number, int) else self.number
-        return {"run": str(self.run_id), "round": f"{self.purpose} {number}{again}"}
+        return {"run": str(self.run_id), "round": f"{self.round_kind} {number}{again}"}
 
 
 class AccusationRow(LoggedRow):
@@ -357,7 +357,7 @@ class Transaction:
         return self._session.scalars(
             select(RoundRow).filter_by(
                 run_id=context.run_id,
-                purpose=context.purpose,
+                round_kind=context.round_kind,
                 number=context.round,
                 attempt=context.attempt,
             )

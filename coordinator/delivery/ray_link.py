@@ -12,19 +12,19 @@ from protocol.transport.steps import Reply, Request
 
 
 class RayLink:
-    """A ``SiloLink`` over seats in actors (``silos.actor.Seat``)."""
+    """A ``SiloLink`` over handles of actors (``silos.actor.ActorHandle``)."""
 
-    def __init__(self, seats: Mapping[str, Any]) -> None:
-        self._seats = seats
+    def __init__(self, actors: Mapping[str, Any]) -> None:
+        self._actors = actors
 
     def exchange(
         self, requests: Mapping[str, Request], timeout: float
     ) -> Iterator[tuple[str, Reply]]:
         """Yields (site, reply) as the actors answer; an actor that died does not answer."""
-        import ray  # here: whoever has seats has started it, with its settings
+        import ray  # here: the holder of the handles has started it, with its settings
 
         waiting = {
-            self._seats[site].ask("answer", request): site for site, request in requests.items()
+            self._actors[site].ask("answer", request): site for site, request in requests.items()
         }
         end = time.monotonic() + timeout
         while waiting:

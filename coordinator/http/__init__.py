@@ -1,1 +1,1 @@
-"""The coordinator's endpoints, and what a stranger's connection may cost."""
+"""The coordinator's endpoints, and what an unproven connection may cost."""

@@ -5,7 +5,7 @@
     GET  /v1/inbox?after=N&wait=S     the next delivery, or 204 after S seconds
     POST /v1/answers                  an answer to a delivery
     HEAD, PUT, GET /v1/blobs/DIGEST   blobs, in parts
-    GET  /v1/documents/NAME           what the service publishes: roster, studies, own words
+    GET  /v1/documents/NAME           what the service publishes: roster, studies, own statements
     POST /v1/documents/NAME           what a hospital hands in: a roster's signature, a renewal
     GET  /healthz                     whether the service answers
 
@@ -34,7 +34,12 @@ from starlette.routing import Route
 
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
-from coordinator.http.authentication import Directory, Guard, WrongClock, require_body
+from coordinator.http.authentication import (
+    Directory,
+    RequestAuthenticator,
+    WrongClock,
+    require_body,
+)
 from coordinator.http.metrics import Metrics
 from coordinator.http.request_reading import Refusals, read_body
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
@@ -79,10 +84,10 @@ class SiteBackend(Directory, Protocol):
 
 
 class Server:
-    """The ASGI application, and the doorbell that wakes waiting inboxes.
+    """The ASGI application, and the events that wake waiting inboxes.
 
     Args:
-        office: what the service decides and keeps.
+        backend: what the service decides and keeps.
         mailbox, blobs: shared with the runs.
         metrics: counts requests.
         pool: does what would hold up the event loop.
@@ -91,18 +96,18 @@ class Server:
 
     def __init__(
         self,
-        office: SiteBackend,
+        backend: SiteBackend,
         mailbox: Mailbox,
         blobs: BlobStore,
         metrics: Metrics,
         pool: Executor,
         key: SigningKey,
     ) -> None:
-        self._office, self._mailbox, self._blobs = office, mailbox, blobs
+        self._backend, self._mailbox, self._blobs = backend, mailbox, blobs
         self._metrics, self._pool, self._key = metrics, pool, key
-        self._guard = Guard(office)
+        self._authenticator = RequestAuthenticator(backend)
         self._refusals = Refusals(metrics)
-        self._bells: dict[str, asyncio.Event] = {}
+        self._wake_events: dict[str, asyncio.Event] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writing: dict[str, asyncio.Lock] = {}
         self._is_ending = False
@@ -131,16 +136,16 @@ class Server:
         """Wakes a site's waiting inbox; may be called from any thread."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._bell(site).set)
+            loop.call_soon_threadsafe(self._wake_event(site).set)
 
     def end(self) -> None:
         """Answers whoever waits, and takes no more requests; may be called from any thread."""
         self._is_ending = True
-        for site in list(self._bells):
+        for site in list(self._wake_events):
             self.ring(site)
 
-    def _bell(self, site: str) -> asyncio.Event:
-        return self._bells.setdefault(site, asyncio.Event())
+    def _wake_event(self, site: str) -> asyncio.Event:
+        return self._wake_events.setdefault(site, asyncio.Event())
 
     def _of_site(
         self, handler: Callable[[Request, str, bytes], Awaitable[Response]], most: int = 0
@@ -183,13 +188,13 @@ class Server:
         if self._is_ending:
             return _ending()
         try:
-            proof = self._guard.admit(
+            proof = self._authenticator.admit(
                 request.scope["state"]["certificate"],
                 request.headers.get(PROOF_HEADER),
                 method=request.method,
                 target=_target(request),
             )
-            request.scope["state"]["introduce"](proof.site)
+            request.scope["state"]["mark_proven"](proof.site)
             body = await asyncio.wait_for(read_body(request, most), _BODY_SECONDS)
             require_body(proof, body)
         except WrongClock as error:
@@ -201,7 +206,7 @@ class Server:
             log.info("the body of %s did not come: %s", request.url.path, type(error).__name__)
             return Response(status_code=400, headers={"connection": "close"})
         site = proof.site
-        self._office.seen(site)
+        self._backend.seen(site)
         try:
             return await handler(request, site, body)
         except (StoreBroken, WorkspaceRefused) as error:
@@ -219,8 +224,8 @@ class Server:
         self._metrics.waiting.inc()
         try:
             while True:
-                bell = self._bell(site)
-                bell.clear()
+                wake_event = self._wake_event(site)
+                wake_event.clear()
                 delivery = self._mailbox.next(site, after)
                 if delivery is not None:
                     return Response(to_bytes(delivery), media_type="application/json")
@@ -228,7 +233,7 @@ class Server:
                 if self._is_ending or left <= 0 or await request.is_disconnected():
                     return Response(status_code=204)
                 try:
-                    await asyncio.wait_for(bell.wait(), min(left, 5.0))
+                    await asyncio.wait_for(wake_event.wait(), min(left, 5.0))
                 except TimeoutError:
                     continue
         finally:
@@ -270,9 +275,9 @@ class Server:
             raise MessageRefused("no document has such a name")
         loop = asyncio.get_running_loop()
         if request.method == "POST":
-            reply = await loop.run_in_executor(self._pool, self._office.hand_in, site, name, body)
+            reply = await loop.run_in_executor(self._pool, self._backend.hand_in, site, name, body)
             return Response(reply, media_type="application/json")
-        found = await loop.run_in_executor(self._pool, self._office.document, site, name)
+        found = await loop.run_in_executor(self._pool, self._backend.document, site, name)
         return Response("unknown", 404) if found is None else Response(found)
 
     async def _health(self, _request: Request) -> Response:

@@ -40,7 +40,7 @@ class WrongClock(MessageRefused):
     """A proof is too old or from the future: the hospital's clock, or a replay."""
 
 
-class Guard:
+class RequestAuthenticator:
     """Checks requests; remembers what was seen. Used from the event loop only."""
 
     def __init__(self, directory: Directory, clock: Callable[[], float] = time.time) -> None:

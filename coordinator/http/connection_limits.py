@@ -1,12 +1,12 @@
-"""The coordinator's door: what a connection may cost before anybody has spoken.
+"""Limits on connections, from before TLS is agreed until a hospital has proven who it is.
 
 asyncio and uvicorn count nothing before TLS is agreed, nor do they say why it
 was not. Rules:
 
-1. When all places are taken, or all that one address may have, the stranger
-   who has been here longest goes, of this address in the second case.
-2. A hospital that has proven who speaks is no stranger: it stays. Of its own
-   connections the oldest go.
+1. At the limit of all connections, or of one address, the oldest connection that
+   has proven no identity is closed, of this address in the second case.
+2. A connection that a hospital has proven to be its own stays. Above the limit of
+   one hospital its oldest connections are closed.
 3. TLS is agreed within ten seconds. Why it was not stands in the log.
 """
 
@@ -17,7 +17,7 @@ from collections import Counter
 from contextvars import ContextVar
 from typing import Any
 
-from coordinator.http.rate_limits import STRANGERS, block_of
+from coordinator.http.rate_limits import UNPROVEN_LOG, block_of
 
 #: Seconds within which TLS is agreed.
 HANDSHAKE_SECONDS = 10.0
@@ -32,14 +32,14 @@ MAX_OF_ONE_SITE = 8
 class LimitedConnection(socket.socket):
     """One accepted connection; it counts until it is closed."""
 
-    house: "ConnectionTable"
+    table: "ConnectionTable"
     address: str
     block: str
     agreed = False
     reason = "silent"
 
-    def turn_out(self) -> None:
-        """Ends the connection; whoever reads from it finds its end."""
+    def shut_down(self) -> None:
+        """Ends the connection in both directions; a reader finds its end."""
         try:
             self.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -48,95 +48,97 @@ class LimitedConnection(socket.socket):
     def close(self) -> None:
         """Closes, and stops counting."""
         if self.fileno() != -1:
-            self.house.leave(self)
+            self.table.leave(self)
             if not self.agreed:
-                STRANGERS.tell(self.address, f"no TLS was agreed: {self.reason}")
+                UNPROVEN_LOG.tell(self.address, f"no TLS was agreed: {self.reason}")
         super().close()
 
 
 #: Whose connection the running callback belongs to: asyncio's callbacks inherit it.
-GUEST: ContextVar[LimitedConnection | None] = ContextVar("guest", default=None)
+CURRENT_CONNECTION: ContextVar[LimitedConnection | None] = ContextVar("guest", default=None)
 
 
 class ConnectionTable:
-    """Who is here. Used from the event loop only."""
+    """The open connections, by what they have proven. Used from the event loop only."""
 
     def __init__(self) -> None:
         self._from: Counter[str] = Counter()  # block of addresses -> connections
-        self._strangers: dict[LimitedConnection, None] = {}
+        self._unproven: dict[LimitedConnection, None] = {}
         self._known: dict[LimitedConnection, str] = {}
 
     def __len__(self) -> int:
-        return len(self._strangers) + len(self._known)
+        return len(self._unproven) + len(self._known)
 
-    def admit(self, guest: LimitedConnection) -> bool:
+    def admit(self, connection: LimitedConnection) -> bool:
         """Whether there is a place for a new connection; makes one where that is fair."""
-        guest.reason = "too many connections"
-        if self._from[guest.block] >= MAX_FROM_ONE_ADDRESS and not self._make_place(guest.block):
+        connection.reason = "too many connections"
+        if self._from[connection.block] >= MAX_FROM_ONE_ADDRESS and not self._make_place(
+            connection.block
+        ):
             return False
         if len(self) >= MAX_CONNECTIONS and not self._make_place():
             return False
-        guest.reason = LimitedConnection.reason
-        self._strangers[guest] = None
-        self._from[guest.block] += 1
+        connection.reason = LimitedConnection.reason
+        self._unproven[connection] = None
+        self._from[connection.block] += 1
         return True
 
     def _make_place(self, block: str | None = None) -> bool:
-        """Shows the oldest stranger out, of one block or of all; says whether there was one."""
-        for guest in self._strangers:
-            if block in (None, guest.block):
-                self._show_out(guest, "the place was needed")
+        """Closes the oldest unproven connection, of a block or of all; false where none is."""
+        for connection in self._unproven:
+            if block in (None, connection.block):
+                self._evict(connection, "the place was needed")
                 return True
         return False
 
-    def introduce(self, guest: LimitedConnection, site: str) -> None:
-        """Takes note that a site has proven that this connection is its own."""
-        if guest not in self._strangers:
+    def mark_proven(self, connection: LimitedConnection, site: str) -> None:
+        """Records that a site has proven that this connection is its own."""
+        if connection not in self._unproven:
             return
-        del self._strangers[guest]
-        self._known[guest] = site
+        del self._unproven[connection]
+        self._known[connection] = site
         own = [other for other, name in self._known.items() if name == site]
         for other in own[:-MAX_OF_ONE_SITE]:
-            self._show_out(other, f"{site} has newer connections")
+            self._evict(other, f"{site} has newer connections")
 
-    def leave(self, guest: LimitedConnection) -> None:
+    def leave(self, connection: LimitedConnection) -> None:
         """Forgets a connection."""
-        here = guest in self._strangers or guest in self._known
-        self._strangers.pop(guest, None)
-        self._known.pop(guest, None)
+        here = connection in self._unproven or connection in self._known
+        self._unproven.pop(connection, None)
+        self._known.pop(connection, None)
         if here:
-            self._from[guest.block] -= 1
-            if not self._from[guest.block]:
-                del self._from[guest.block]
+            self._from[connection.block] -= 1
+            if not self._from[connection.block]:
+                del self._from[connection.block]
 
-    def _show_out(self, guest: LimitedConnection, reason: str) -> None:
-        guest.reason = reason
-        if guest.agreed:
-            STRANGERS.tell(guest.address, f"shown out: {reason}")
-        self.leave(guest)
-        guest.turn_out()
+    def _evict(self, connection: LimitedConnection, reason: str) -> None:
+        connection.reason = reason
+        if connection.agreed:
+            UNPROVEN_LOG.tell(connection.address, f"closed: {reason}")
+        self.leave(connection)
+        connection.shut_down()
 
 
 class _Listening(socket.socket):
-    """A listening socket whose connections are guests."""
+    """A listening socket whose connections are limited."""
 
-    house: ConnectionTable
+    table: ConnectionTable
 
     def accept(self) -> tuple[LimitedConnection, Any]:
-        """Returns the next guest for whom there is a place."""
+        """Returns the next connection for which there is a place."""
         while True:
             accepted, address = super().accept()
-            guest = LimitedConnection(fileno=accepted.detach())
-            guest.house, guest.address = self.house, str(address[0])
-            guest.block = block_of(guest.address)
-            if self.house.admit(guest):
-                GUEST.set(guest)
-                return guest, address
-            guest.close()
+            connection = LimitedConnection(fileno=accepted.detach())
+            connection.table, connection.address = self.table, str(address[0])
+            connection.block = block_of(connection.address)
+            if self.table.admit(connection):
+                CURRENT_CONNECTION.set(connection)
+                return connection, address
+            connection.close()
 
 
 class _Session(ssl.SSLObject):
-    """TLS that tells the guest why it was not agreed."""
+    """TLS that records why it was not agreed."""
 
     def do_handshake(self) -> None:
         try:
@@ -144,14 +146,14 @@ class _Session(ssl.SSLObject):
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
-            guest = GUEST.get()
-            if guest is not None:
-                guest.reason = str(getattr(error, "verify_message", "") or error.reason)
+            connection = CURRENT_CONNECTION.get()
+            if connection is not None:
+                connection.reason = str(getattr(error, "verify_message", "") or error.reason)
             raise
 
 
-class DoorLoop(asyncio.SelectorEventLoop):
-    """An event loop whose TLS servers have such a door."""
+class LimitedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose TLS servers have these limits."""
 
     async def create_server(  # type: ignore[override]
         self,
@@ -166,7 +168,7 @@ class DoorLoop(asyncio.SelectorEventLoop):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         plain = socket.create_server((host, port), family=family, backlog=backlog)
         listening = _Listening(fileno=plain.detach())
-        listening.house = ConnectionTable()
+        listening.table = ConnectionTable()
         ssl.sslobject_class = _Session
         return await super().create_server(
             protocol_factory,

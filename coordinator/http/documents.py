@@ -1,4 +1,4 @@
-"""What stands behind the service's endpoints: members, rosters, own words.
+"""What stands behind the service's endpoints: members, rosters, own statements.
 
 Whom the consortium knows is asked at every request; the answers are kept for a
 second, so that a busy database does not slow the line, and a revocation is
@@ -21,7 +21,7 @@ _KEPT_SECONDS = 1.0
 _SIGNATURE_BYTES = 64
 
 
-class MembersOffice:
+class MembersBackend:
     """``api.SiteBackend`` over the consortium's database."""
 
     def __init__(
@@ -64,15 +64,15 @@ class MembersOffice:
     def document(self, site: str, name: str) -> bytes | None:
         """Returns what the service publishes for a site.
 
-        ``rosters/VERSION``, its own ``words``, of ``runs/NAME`` (in hexadecimal)
+        ``rosters/VERSION``, its own ``statements``, of ``runs/NAME`` (in hexadecimal)
         ``open`` or the signed statement that it has ended and how, and as ``evidence/NAME``
         what the members of a run at work have shown of their machines.
         """
         kind, _, rest = name.partition("/")
         if kind == "rosters" and 0 < len(rest) <= 8:
             return self._rosters.news(int(rest, 16))
-        if kind == "words":
-            return self._words(site)
+        if kind == "statements":
+            return self._own_statements(site)
         if kind == "runs":
             return self._state(_run_of(rest))
         if kind == "evidence":
@@ -104,7 +104,7 @@ class MembersOffice:
             return b"kept"
         raise MessageRefused("nothing of that name is taken")
 
-    def _words(self, site: str) -> bytes:
+    def _own_statements(self, site: str) -> bytes:
         """Returns what a site itself signed about its ledger."""
         with self._store.read() as session:
             return statements_of(session, site)

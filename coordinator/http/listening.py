@@ -20,7 +20,7 @@ from typing import Any
 
 import uvicorn
 
-from coordinator.http.protocol_limits import gate_config
+from coordinator.http.protocol_limits import server_config
 from protocol.errors import StoreBroken, WorkspaceRefused
 
 log = logging.getLogger("collegium.coordinator")
@@ -127,7 +127,7 @@ class EnrolmentListener:
 
     def _listen(self) -> None:
         stack = ExitStack()
-        config = gate_config(self._app, self._context, host=self._host, port=self._port)
+        config = server_config(self._app, self._context, host=self._host, port=self._port)
         try:
             stack.enter_context(listening(config))
         except WorkspaceRefused as error:

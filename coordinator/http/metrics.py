@@ -21,6 +21,6 @@ class Metrics:
             "collegium_waiting_sites", "Sites that wait at their inbox", registry=registry
         )
         self.rounds = Counter(
-            "collegium_rounds_total", "Rounds finished", ["purpose"], registry=registry
+            "collegium_rounds_total", "Rounds finished", ["round_kind"], registry=registry
         )
         self.running = Gauge("collegium_runs_at_work", "Runs at work", registry=registry)

@@ -1,4 +1,4 @@
-"""The coordinator's gate: HTTP/1.1 behind TLS, and what a request may cost before it is looked at.
+"""Limits on HTTP/1.1 behind TLS: what a request may cost before it is read.
 
 uvicorn tells an application nothing about the peer's certificate and sets few
 limits, so its protocol is extended by both. How many connections there are is
@@ -16,8 +16,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from coordinator.http.connection_limits import GUEST
-from coordinator.http.rate_limits import STRANGERS
+from coordinator.http.connection_limits import CURRENT_CONNECTION
+from coordinator.http.rate_limits import UNPROVEN_LOG
 
 #: Bytes of a request's line and headers.
 MAX_HEADER = 16 << 10
@@ -30,10 +30,10 @@ _BACKLOG = 128
 _SECONDS_TO_END = 5
 
 
-class GateProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with limits. The connection's state tells the application who is there.
+class LimitedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with limits. The connection's state tells the application who speaks.
 
-    ``certificate`` is what the peer showed, ``introduce`` is called with the
+    ``certificate`` is what the peer showed, ``mark_proven`` is called with the
     site once it has proven who speaks.
     """
 
@@ -44,15 +44,15 @@ class GateProtocol(HttpToolsProtocol):
         self._header_bytes = 0
         self._in_header = True
         self._watch: asyncio.TimerHandle | None = None
-        guest = GUEST.get()
-        if guest is None:
-            raise RuntimeError("the gate needs the door: run it in a DoorLoop")
-        guest.agreed = True
+        connection = CURRENT_CONNECTION.get()
+        if connection is None:
+            raise RuntimeError("LimitedProtocol runs in a LimitedLoop only")
+        connection.agreed = True
         session = transport.get_extra_info("ssl_object")
         self.app_state = {
             **self.app_state,
             "certificate": _certificate(session),
-            "introduce": partial(guest.house.introduce, guest),
+            "mark_proven": partial(connection.table.mark_proven, connection),
         }
         self._expect(HEADER_SECONDS)
 
@@ -62,7 +62,7 @@ class GateProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Takes bytes; ends the connection of whoever sends headers without end."""
+        """Takes bytes; ends a connection that sends headers without end."""
         if self._in_header:
             self._header_bytes += len(data)
             if self._header_bytes > MAX_HEADER + len(data):
@@ -95,11 +95,11 @@ class GateProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Refuses what is no HTTP/1.1."""
-        STRANGERS.tell(self._address, "not HTTP/1.1")
+        UNPROVEN_LOG.tell(self._address, "not HTTP/1.1")
         super().send_400_response(msg)
 
     def _end(self, reason: str) -> None:
-        STRANGERS.tell(self._address, f"cut off: {reason}")
+        UNPROVEN_LOG.tell(self._address, f"cut off: {reason}")
         self.transport.abort()
 
     def _expect(self, seconds: float | None) -> None:
@@ -129,19 +129,19 @@ def site_of(certificate: dict[str, Any] | None) -> tuple[str, str] | None:
     return names[0].removeprefix(prefix), str(certificate.get("serialNumber", ""))
 
 
-def gate_config(app: Any, context: ssl.SSLContext, *, host: str, port: int) -> uvicorn.Config:
+def server_config(app: Any, context: ssl.SSLContext, *, host: str, port: int) -> uvicorn.Config:
     """Returns how the service is run: one process, quiet, with the limits above."""
     return uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=GateProtocol,
-        loop="coordinator.http.connection_limits:DoorLoop",
+        http=LimitedProtocol,
+        loop="coordinator.http.connection_limits:LimitedLoop",
         backlog=_BACKLOG,
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="error",  # what strangers do is told within bounds, by us
+        log_level="error",  # refused requests are logged within bounds, by us
         access_log=False,
         server_header=False,
         proxy_headers=False,

@@ -1,4 +1,4 @@
-"""What strangers do, by address: counted, so that nobody costs much, and logged within bounds.
+"""Counts and log lines of refused requests, by address, both within bounds.
 
 An IPv6 address counts by its first 64 bits: whoever has one such network has
 2**64 addresses.
@@ -55,8 +55,8 @@ class RateCounter:
         return number + 1
 
 
-class StrangerLog:
-    """Writes down what strangers did; about each address so many lines a minute."""
+class UnprovenLog:
+    """The log of connections that have proven no identity; so many lines an address a minute."""
 
     def __init__(self, most: int = MAX_LINES) -> None:
         self._most, self._lines = most, RateCounter()
@@ -71,4 +71,4 @@ class StrangerLog:
 
 
 #: One for the process, as the log is.
-STRANGERS = StrangerLog()
+UNPROVEN_LOG = UnprovenLog()

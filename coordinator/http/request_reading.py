@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from coordinator.http.metrics import Metrics
-from coordinator.http.rate_limits import STRANGERS
+from coordinator.http.rate_limits import UNPROVEN_LOG
 from protocol.errors import MessageRefused
 
 log = logging.getLogger("collegium.coordinator")
@@ -43,7 +43,7 @@ class Refusals:
         self._metrics.refused.inc()
         asked = f"{request.method} {request.scope['path']:.100}"
         address = request.client.host if request.client else "?"
-        STRANGERS.tell(address, f"refused {asked}: {reason}")
+        UNPROVEN_LOG.tell(address, f"refused {asked}: {reason}")
         return Response("refused", 403, headers={"connection": "close"})
 
     async def unknown(self, request: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.delivery.link import SiloLink
 from coordinator.membership.log_proofs import LogProofs
 from protocol.encoding import blob_digest
@@ -52,7 +52,7 @@ def aggregate(
     model: bytes,
     timeout: float,
     log: LogProofs,
-    shelf: RoundShelf | None = None,
+    archive: RoundArchive | None = None,
 ) -> Sum:
     """Returns the sum of what the sites contributed.
 
@@ -63,7 +63,7 @@ def aggregate(
         model: the global model's safetensors bytes, sent with the opening.
         timeout: seconds that one step may take.
         log: what the sites are shown of the log.
-        shelf: where masked vectors are kept as they arrive.
+        archive: where masked vectors are kept as they arrive.
 
     Raises:
         QuorumLost: fewer sites than the threshold are left; the message names
@@ -92,8 +92,10 @@ def aggregate(
             if step is Step.ADVERTISE:
                 log.opened(site, sum_round.context)
             counted[step][site] = reply.message, reply.blob if step is Step.SHARE else None
-            if step is Step.MASKED and shelf is not None:
-                shelf.keep_vector(sum_round.context, sum_round.blob_hashes[site], reply.blob or b"")
+            if step is Step.MASKED and archive is not None:
+                archive.keep_vector(
+                    sum_round.context, sum_round.blob_hashes[site], reply.blob or b""
+                )
         sum_round.close(step)
     return Sum(
         total=sum_round.total(),

@@ -31,15 +31,15 @@ from protocol.secagg.server import SecAggServer
 from protocol.study.strategies.strategy import ServerState
 
 
-class RoundBook:
+class RoundRecords:
     """The rounds of one run, in the consortium's database and log."""
 
     def __init__(self, store: Store, key: SigningKey, run_id: str) -> None:
         self._store, self._key, self._run_id = store, key, run_id
 
-    def begun(self, purpose: str, number: int) -> Begun:
+    def begun(self, round_kind: str, number: int) -> Begun:
         """Returns how far a round came already, before this process even."""
-        where = {"run_id": self._run_id, "purpose": purpose, "number": number}
+        where = {"run_id": self._run_id, "round_kind": round_kind, "number": number}
         query = select(RoundRow.context_json, RoundRow.conduct_json).filter_by(**where)
         with self._store.read() as session:
             rows = session.execute(query.order_by(RoundRow.attempt)).all()
@@ -53,10 +53,10 @@ class RoundBook:
         revealed = [frozenset(sites) for sites in among if sites]
         return Begun(attempts=len(rows), draw=newest, among=revealed[-1] if revealed else None)
 
-    def spare_used(self, purpose: str) -> int:
+    def spare_used(self, round_kind: str) -> int:
         """Returns how many draws beyond the first of each round were begun in this run."""
         query = select(RoundRow.number, RoundRow.context_json).filter_by(
-            run_id=self._run_id, purpose=purpose
+            run_id=self._run_id, round_kind=round_kind
         )
         newest: dict[int, int] = {}
         with self._store.read() as session:
@@ -90,7 +90,7 @@ class RoundBook:
             return None
         query = select(func.max(RoundRow.number)).where(
             RoundRow.run_id == self._run_id,
-            RoundRow.purpose == "training",
+            RoundRow.round_kind == "training",
             RoundRow.state == "finished",
         )
         with self._store.read() as session:
@@ -126,7 +126,7 @@ class RoundBook:
             record = transaction.write(
                 RoundRow(
                     run_id=self._run_id,
-                    purpose=context.purpose,
+                    round_kind=context.round_kind,
                     number=context.round,
                     attempt=context.attempt,
                     state="open",

@@ -21,8 +21,8 @@ from protocol.transport.privacy_summary import (
     SignedSummary,
     Summary,
     open_summary,
-    read_words,
-    signed_words,
+    read_summaries,
+    write_summaries,
 )
 
 log = logging.getLogger("collegium.coordinator")
@@ -89,7 +89,7 @@ class RunRecord:
                 promises something else than the study fixes.
         """
         with self._store.read() as session:
-            before = read_words(session.get_one(RunRow, self._run_id).sites_json)
+            before = read_summaries(session.get_one(RunRow, self._run_id).sites_json)
         kept = dict(signed)
         if kind == "settlements":
             kept |= {
@@ -98,7 +98,7 @@ class RunRecord:
                 if not self._is_settlement(site, signed[site], before[site])
             }
         summaries = {site: self.read(site, kept[site], priced=False) for site in sorted(kept)}
-        words = signed_words({site: kept[site] for site in summaries})
+        words = write_summaries({site: kept[site] for site in summaries})
         with self._store.transaction() as transaction:
             row = transaction.run(self._run_id)
             row.sites_json = words

@@ -135,7 +135,7 @@ def _figures(
     session: Session, run: RunRow, kept: Mapping[str, str], words: Iterable[Summary]
 ) -> dict[str, ReleasedSite]:
     """Returns the figures that the kept messages give."""
-    query = select(RoundRow).filter_by(run_id=run.id, purpose="evaluation", state="finished")
+    query = select(RoundRow).filter_by(run_id=run.id, round_kind="evaluation", state="finished")
     row = session.scalars(query).one()
     if sorted(kept) != sorted(json.loads(row.survivors_json)):
         raise MessageRefused("there is not one for each site in the sum")

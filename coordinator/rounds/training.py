@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from compliance.audit_log import NewEntry
 from compliance.storage.clock import timestamp
 from coordinator.database.own_statements import newest_masked
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import SnapshotRow, Store
 from coordinator.delivery.link import SiloLink
@@ -29,7 +29,7 @@ from coordinator.rounds.aggregation import Sum, aggregate
 from coordinator.rounds.conduct import Conduct
 from coordinator.rounds.evaluation import Released, released_json
 from coordinator.rounds.retries import Attempt, Attempts, Failed
-from coordinator.rounds.round_records import RoundBook
+from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.site_tables import TABLES, figures_of, signed_tables
 from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.identity.roster import Roster, SigningKey
@@ -56,11 +56,11 @@ from protocol.vectors.tensors import (
 class Watcher(Protocol):
     """Whoever wants to know how a run goes on."""
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Called when a round is committed; ``number`` counts from 0."""
 
 
-class SnapshotShelf(Protocol):
+class SnapshotArchive(Protocol):
     """Where finished models are kept."""
 
     def keep_snapshot(self, model: Tensors, manifest: dict[str, Any]) -> str:
@@ -88,8 +88,8 @@ class Runner:
         key: SigningKey,
         store: Store,
         link: SiloLink,
-        shelf: SnapshotShelf,
-        evidence: RoundShelf,
+        archive: SnapshotArchive,
+        evidence: RoundArchive,
         watcher: Watcher,
         step_timeout: float = 600.0,
         threads: int = 1,
@@ -102,20 +102,20 @@ class Runner:
         self._roster = roster
         self._key = key
         self._store = store
-        self._book = RoundBook(store, key, run_id)
+        self._records = RoundRecords(store, key, run_id)
         self._link = link
-        self._shelf = shelf
+        self._archive = archive
         self._evidence = evidence
         self._watcher = watcher
         self._timeout = step_timeout
         self._threads = threads
-        self._least = max(study.threshold, study.aggregation.min_cohort)
-        self._standing = self._book.standing(study.site_names, self._least)
+        self._least = max(study.threshold, study.aggregation.min_sites)
+        self._standing = self._records.standing(study.site_names, self._least)
         free = isinstance(study.privacy, NoPrivacy)
-        #: How many further draws are paid for, by purpose; None where they cost nothing.
+        #: How many further draws are paid for, by kind of round; None where they cost nothing.
         self._spare: dict[str, int | None] = {
-            purpose: None if free else max(0, most - self._book.spare_used(purpose))
-            for purpose, most in study.spare_draws.items()
+            round_kind: None if free else max(0, most - self._records.spare_used(round_kind))
+            for round_kind, most in study.spare_draws.items()
         }
         self._kept: deque[str] = deque()
 
@@ -123,7 +123,7 @@ class Runner:
         self,
         initial: Tensors,
         summaries: Mapping[str, Summary],
-        before_attempt: Callable[[str, int], None] = lambda purpose, number: None,
+        before_attempt: Callable[[str, int], None] = lambda round_kind, number: None,
     ) -> Outcome:
         """Returns the trained model and its released figures.
 
@@ -142,7 +142,7 @@ class Runner:
         layout = layout_of(initial)
         training = self._study.training
         strategy = strategy_of(training)
-        state = self._book.resume(self._states) or ServerState(parameters=flatten(initial))
+        state = self._records.resume(self._states) or ServerState(parameters=flatten(initial))
         self._before_attempt = before_attempt
         for number in range(state.rounds, training.rounds):
             model = unflatten(layout, state.parameters)
@@ -151,12 +151,12 @@ class Runner:
             state = strategy.apply(training, state, mean)
             self._commit_training(total, conduct, layout, state)
         model = unflatten(layout, state.parameters)
-        released = self._book.released() or self._evaluate(model, summaries)
+        released = self._records.released() or self._evaluate(model, summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
 
-    def _round(self, purpose: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
-        begun, spare = self._book.begun(purpose, number), self._spare[purpose]
+    def _round(self, round_kind: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
+        begun, spare = self._records.begun(round_kind, number), self._spare[round_kind]
         attempts = Attempts(
             self._standing,
             number=number,
@@ -166,10 +166,10 @@ class Runner:
         )
         try:
             while True:
-                self._before_attempt(purpose, number)
+                self._before_attempt(round_kind, number)
                 attempt = attempts.now
                 left_out = {**self._absent(), **attempt.without}
-                sum_round = self._opened(purpose, number, attempt, left_out, model)
+                sum_round = self._opened(round_kind, number, attempt, left_out, model)
                 conduct = partial(Conduct.of, sum_round, left_out=left_out)
                 try:
                     total = self._attempt(sum_round, encode_tensors(model))
@@ -179,32 +179,32 @@ class Runner:
                         again = attempts.fail(_failed(sum_round, error))
                     finally:
                         shown = conduct(suspects=attempts.suspects, failed=True)
-                        self._book.fail(sum_round, error, shown)
+                        self._records.fail(sum_round, error, shown)
                     if not again:
-                        raise type(error)(f"{purpose} round {number + 1}: {error}") from error
+                        raise type(error)(f"{round_kind} round {number + 1}: {error}") from error
                     continue
                 attempts.succeed()
                 return total, conduct(suspects=attempts.suspects, failed=False)
         finally:
             if spare is not None:
-                self._spare[purpose] = spare - (attempts.now.draw - begun.draw)
+                self._spare[round_kind] = spare - (attempts.now.draw - begun.draw)
 
     def _opened(
         self,
-        purpose: str,
+        round_kind: str,
         number: int,
         attempt: Attempt,
         left_out: Collection[str],
         model: Tensors,
     ) -> SecAggServer:
-        context = self._context(purpose, number, attempt, model)
+        context = self._context(round_kind, number, attempt, model)
         with self._store.read() as session:
             own = newest_masked(session)
         return SecAggServer(
             context=context,
             roster=self._roster,
             key=self._key,
-            min_cohort=attempt.least,
+            min_sites=attempt.least,
             without=left_out,
             threads=self._threads,
             log_proof=partial(self._log.proof, context=context),
@@ -212,7 +212,7 @@ class Runner:
         )
 
     def _attempt(self, sum_round: SecAggServer, model: bytes) -> Sum:
-        self._book.open(sum_round.context)
+        self._records.open(sum_round.context)
         keeps = self._study.aggregation.keep_rounds > 0
         total = aggregate(
             sum_round,
@@ -221,20 +221,22 @@ class Runner:
             model=model,
             timeout=self._timeout,
             log=self._log,
-            shelf=self._evidence if keeps else None,
+            archive=self._evidence if keeps else None,
         )
         if keeps:
             self._evidence.keep_round(total.transcript, model)
             self._kept.append(sum_round.context.digest)
         return total
 
-    def _context(self, purpose: str, number: int, attempt: Attempt, model: Tensors) -> RoundContext:
+    def _context(
+        self, round_kind: str, number: int, attempt: Attempt, model: Tensors
+    ) -> RoundContext:
         log_size, log_root = self._log.head()
         return round_context(
             self._study,
             run_id=self._run_id,
             roster_digest=self._roster.digest,
-            purpose=purpose,
+            round_kind=round_kind,
             number=number,
             attempt=attempt.number,
             draw=attempt.draw,
@@ -251,8 +253,8 @@ class Runner:
         if self._states is not None:
             self._states.keep(self._run_id, state)
         with self._store.transaction() as transaction:
-            entries = self._book.close(transaction, total, conduct, name)
-            transaction.log([*entries, self._book.entry(context, "result", name)], self._key)
+            entries = self._records.close(transaction, total, conduct, name)
+            transaction.log([*entries, self._records.entry(context, "result", name)], self._key)
         self._forget()
         if self._states is not None:
             self._states.forget(self._run_id, before=state.rounds)
@@ -271,9 +273,9 @@ class Runner:
         payload = released_json(released)
         context = total.transcript.context
         with self._store.transaction() as transaction:
-            entries = self._book.close(transaction, total, conduct, None)
+            entries = self._records.close(transaction, total, conduct, None)
             entries += [
-                self._book.entry(context, "release", *transaction.release(self._run_id, *kept))
+                self._records.entry(context, "release", *transaction.release(self._run_id, *kept))
                 for kept in (
                     ("evaluation", payload),
                     (TABLES, signed_tables(total.transcript)),
@@ -292,7 +294,7 @@ class Runner:
             "roster_digest": self._roster.digest,
             "created_at": timestamp(),
         }
-        name = self._shelf.keep_snapshot(model, manifest)
+        name = self._archive.keep_snapshot(model, manifest)
         row = SnapshotRow(
             run_id=self._run_id,
             round_number=self._study.training.rounds,

@@ -17,11 +17,11 @@ from dataclasses import asdict
 
 from sqlalchemy import select
 
-from coordinator.database.round_archive import RoundShelf
+from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import RunRow, SnapshotRow
 from coordinator.delivery.http_link import HttpLink
-from coordinator.rounds.round_records import RoundBook
+from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_end import signed_end
 from coordinator.rounds.run_records import RunRecord
 from coordinator.rounds.training import Outcome, Runner
@@ -35,7 +35,7 @@ from coordinator.runs.run_control import RunControl
 from protocol.errors import FederationError, MessageRefused, QuorumLost, StoreBroken
 from protocol.identity.roster import Roster, SigningKey
 from protocol.study.study import Study
-from protocol.transport.privacy_summary import SignedSummary, read_words
+from protocol.transport.privacy_summary import SignedSummary, read_summaries
 from protocol.transport.requests import MAX_BLOB_BYTES, Delivery
 from protocol.transport.run_announcement import RunNotice, parse_joined, sign_end, sign_notice
 
@@ -82,8 +82,8 @@ class NetworkRun:
             control=self.control,
             monitor=self.monitor,
         )
-        self._rounds = RoundBook(resources.store, self._key, run_id)
-        self._archive = RoundShelf(resources.workspace.rounds)
+        self._rounds = RoundRecords(resources.store, self._key, run_id)
+        self._archive = RoundArchive(resources.workspace.rounds)
         self._rest = resources.timeouts.first_rest
 
     def run(self) -> None:
@@ -149,7 +149,7 @@ class NetworkRun:
         """Begins the run's record, or goes on with what was begun and not ended."""
         with self._resources.store.read() as session:
             row = session.get(RunRow, self.run_id)
-            words = read_words(row.sites_json) if row is not None else None
+            words = read_summaries(row.sites_json) if row is not None else None
         if words is None:
             self._record.begin(sweep=None, simulation=False, test_noise=self._test_noise)
             return
@@ -201,7 +201,7 @@ class NetworkRun:
             key=self._key,
             store=self._resources.store,
             link=link,
-            shelf=workspace,
+            archive=workspace,
             evidence=self._archive,
             watcher=self,
             step_timeout=self._resources.timeouts.step,
@@ -210,13 +210,13 @@ class NetworkRun:
             absent=self.monitor.absent,
         )
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Counts a finished round."""
         self._rest = self._resources.timeouts.first_rest
         self.monitor.round_finished(number)
-        self._resources.metrics.rounds.labels(purpose).inc()
+        self._resources.metrics.rounds.labels(round_kind).inc()
 
-    def _before_attempt(self, purpose: str, number: int) -> None:
+    def _before_attempt(self, round_kind: str, number: int) -> None:
         """Waits while the run is paused, and until enough hospitals are heard of."""
         self.monitor.round_begins(number)
         self._wait_while_paused()
@@ -282,6 +282,6 @@ def status_of(run: NetworkRun) -> Mapping[str, object]:
         "joined": sorted(joined),
         "missing": sorted(set(run.study.site_names) - joined),
         "paused": run.control.is_paused,
-        "trouble": run.monitor.blocked_reason,
+        "blocked_reason": run.monitor.blocked_reason,
         **asdict(run.monitor.progress),
     }

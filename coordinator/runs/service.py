@@ -21,11 +21,11 @@ from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
 from coordinator.http.api import Server
-from coordinator.http.documents import MembersOffice
+from coordinator.http.documents import MembersBackend
 from coordinator.http.enrolment import EnrolmentServer
 from coordinator.http.listening import EnrolmentListener, listening, taken
 from coordinator.http.metrics import Metrics
-from coordinator.http.protocol_limits import gate_config
+from coordinator.http.protocol_limits import server_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.members import Members
 from coordinator.rounds.run_records import new_run_id
@@ -62,7 +62,7 @@ class Service:
         members.record_own_certificates()
         mailbox, blobs = Mailbox(), BlobStore(home / "blobs")
         self._metrics = Metrics()
-        self._office = MembersOffice(self._store, members, self._key, evidence=self._shown)
+        self._backend = MembersBackend(self._store, members, self._key, evidence=self._shown)
         self._resources = RunResources(
             workspace=self._workspace,
             store=self._store,
@@ -70,10 +70,10 @@ class Service:
             blobs=blobs,
             metrics=self._metrics,
             timeouts=timeouts,
-            last_seen=lambda: dict(self._office.last_seen),
+            last_seen=lambda: dict(self._backend.last_seen),
         )
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
-        self.server = Server(self._office, mailbox, blobs, self._metrics, self._pool, self._key)
+        self.server = Server(self._backend, mailbox, blobs, self._metrics, self._pool, self._key)
         self._enrolments = EnrolmentServer(members.enrol, self._metrics, self._pool)
         self._is_invited = members.is_anybody_invited
         self._rosters = members.rosters
@@ -106,7 +106,7 @@ class Service:
                 f"the signed roster {roster.version} lacks {', '.join(missing)}: invite and enrol "
                 "them, propose a roster, and let its members sign"
             )
-        revoked = [site for site in study.site_names if self._office.identity_key(site) is None]
+        revoked = [site for site in study.site_names if self._backend.identity_key(site) is None]
         if revoked:
             raise PolicyRefused(
                 f"{', '.join(revoked)} was revoked: propose a roster without it, and a study too"
@@ -127,7 +127,7 @@ class Service:
                 "the same, say --again"
             )
 
-    def take_up_runs(self) -> list[str]:
+    def resume_runs(self) -> list[str]:
         """Goes on with the runs that an earlier service had begun and not ended."""
         query = select(RunRow).where(RunRow.state == "running", RunRow.simulation.is_(False))
         with self._store.read() as session:
@@ -190,7 +190,7 @@ class Service:
             runs = [status_of(run) for run in self._runs.values()]
         return {
             "runs": runs,
-            "last_seen": dict(self._office.last_seen),
+            "last_seen": dict(self._backend.last_seen),
             "roster": self._roster_standing(),
             "ports": self._ports,
         }
@@ -200,7 +200,7 @@ class Service:
         try:
             return self._rosters.standing()
         except StoreBroken as error:  # status tells of the runs also while the database is away
-            return {"trouble": str(error)}
+            return {"blocked_reason": str(error)}
 
     def wait(self, run_id: str, seconds: float | None = None) -> None:
         """Waits until a run has ended."""
@@ -229,7 +229,7 @@ class Service:
             )
             try:
                 with (
-                    listening(gate_config(self.server.app, main, host=host, port=bound)),
+                    listening(server_config(self.server.app, main, host=host, port=bound)),
                     enrolments.at_work(),
                 ):
                     try:

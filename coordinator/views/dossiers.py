@@ -70,7 +70,7 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
         RoundFacts(
             number=row.number + 1,  # people count from one
             attempt=row.attempt,
-            purpose=row.purpose,
+            round_kind=row.round_kind,
             state=row.state,
             context=row.context,
             survivors=tuple(json.loads(row.survivors_json)),

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from coordinator.database.store import ReferenceRow, RoundRow, RunRow, StudyRow, evaluation_of
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.study.study import Study
-from protocol.transport.privacy_summary import Summary, read_summary, read_words
+from protocol.transport.privacy_summary import Summary, read_summaries, read_summary
 
 
 def all_runs(session: Session) -> Sequence[RunRow]:
@@ -55,7 +55,7 @@ def rounds_of(session: Session, run_id: str) -> Sequence[RoundRow]:
 
 def evaluation_number(session: Session, run_id: str) -> int | None:
     """Returns the number of a run's evaluation round, from 0; None where none was begun."""
-    query = select(RoundRow.number).filter_by(run_id=run_id, purpose="evaluation").limit(1)
+    query = select(RoundRow.number).filter_by(run_id=run_id, round_kind="evaluation").limit(1)
     return session.scalars(query).first()
 
 
@@ -91,4 +91,4 @@ def released_figures(session: Session, run_id: str) -> dict[str, Any] | None:
 
 def summaries_of(row: RunRow) -> dict[str, Summary]:
     """Returns what each hospital signed about its part; the signatures are checked elsewhere."""
-    return {site: read_summary(word.data) for site, word in read_words(row.sites_json).items()}
+    return {site: read_summary(word.data) for site, word in read_summaries(row.sites_json).items()}

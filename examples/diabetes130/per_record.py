@@ -23,7 +23,7 @@ from collegium.simulation.settings import simulated_split_key
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from pipelines.cohort.loading import Records, load_cohort
-from pipelines.cohort.partitioning import deal
+from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.splits import split
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
@@ -41,12 +41,12 @@ class Figures:
 
 def training_records(study: Study, folder: Path) -> dict[str, Records]:
     """Returns every simulated hospital's training records."""
-    if study.deal is None:
-        raise ValueError("this study deals no records")
-    everybody = load_cohort(study.cohort, folder / study.deal.records, site="all")
+    if study.partition is None:
+        raise ValueError("this study partitions no records")
+    everybody = load_cohort(study.cohort, folder / study.partition.records, site="all")
     return {
         site: split(hand, study.split, key=simulated_split_key(study, site), site=site)[0]
-        for site, hand in deal(everybody, study.deal, study.sites).items()
+        for site, hand in partition_records(everybody, study.partition, study.sites).items()
     }
 
 

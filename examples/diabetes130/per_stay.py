@@ -31,7 +31,7 @@ def main(folder: Path, snapshot: Path) -> None:
     load_parameters(module, load_file(snapshot))
     everybody = load_cohort(study.cohort, folder / "diabetic_data.csv", site="all")
     logits, labels, first = [], [], []
-    for site, hand in deal(everybody, study.deal, study.sites).items():
+    for site, hand in partition_records(everybody, study.partition, study.sites).items():
         _, test = split(hand, study.split, key=simulated_split_key(study, site), site=site)
         logits.append(scores(module, test.features))
         labels.append(test.labels)

@@ -1,1 +1,1 @@
-"""A cohort from its source: encoded by the contract, checked, split, and dealt in simulations."""
+"""A cohort from its source: encoded by the contract, checked, split; partitioned in simulations."""

@@ -21,7 +21,7 @@ from pipelines.sources.npz_images import load_images
 from protocol.counted import counted
 from protocol.errors import CohortRefused
 from protocol.study.cohort import Cohort, ImageCohort
-from protocol.study.study import BUNDLED, ColumnSplit, Deal, DealByColumn, Split
+from protocol.study.study import BUNDLED, ColumnSplit, PartitionByColumn, Partitioning, Split
 
 __all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]
 
@@ -40,7 +40,7 @@ def load_cohort(
         cohort: the contract: a table or images.
         source: a CSV or npz file, or ``study.BUNDLED``.
         site: whose records these are, for messages.
-        keep: columns that split or deal will look at, see ``columns_to_keep``.
+        keep: columns that split or partition will look at, see ``columns_to_keep``.
         dialect: how the hospital's own file is written, where not as the contract says.
 
     Guarantee: the encoding of a record depends on the contract and on that
@@ -60,11 +60,11 @@ def load_cohort(
     return encode_table(table, cohort, keep=keep)
 
 
-def columns_to_keep(split: Split, deal: Deal | None = None) -> tuple[str, ...]:
-    """Returns the columns that a study's split and deal look at, to hand to ``load_cohort``."""
+def columns_to_keep(split: Split, partition: Partitioning | None = None) -> tuple[str, ...]:
+    """Returns the columns that a study's split and partition look at, for ``load_cohort``."""
     names = [split.column] if isinstance(split, ColumnSplit) else []
-    if deal is not None and isinstance(deal.how, DealByColumn):
-        names.append(deal.how.column)
+    if partition is not None and isinstance(partition.how, PartitionByColumn):
+        names.append(partition.how.column)
     return tuple(dict.fromkeys(names))
 
 

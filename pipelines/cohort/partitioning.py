@@ -16,22 +16,24 @@ from numpy.typing import NDArray
 from pipelines.records import Records
 from protocol.errors import CohortRefused
 from protocol.study.cohort import canonical_token
-from protocol.study.study import Deal, DealByColumn, DealBySkew, Site
+from protocol.study.study import PartitionByColumn, PartitionBySkew, Partitioning, Site
 
 
-def deal(records: Records, deal: Deal, sites: Sequence[Site]) -> dict[str, Records]:
+def partition_records(
+    records: Records, partition: Partitioning, sites: Sequence[Site]
+) -> dict[str, Records]:
     """Returns each site's records, in the order of the source.
 
     Args:
         records: all records, with the column that the rule looks at.
-        deal: the study's rule.
+        partition: the study's rule.
         sites: the study's sites, in the study's order.
 
     Raises:
         CohortRefused: a record belongs to no site, or a site gets no records.
     """
-    rule = deal.how
-    if isinstance(rule, DealByColumn):
+    rule = partition.how
+    if isinstance(rule, PartitionByColumn):
         owners = _by_column(records, rule, sites)
     else:
         owners = _by_label_skew(records, rule, len(sites))
@@ -39,20 +41,22 @@ def deal(records: Records, deal: Deal, sites: Sequence[Site]) -> dict[str, Recor
     empty = [name for name, hand in hands.items() if not len(hand)]
     if empty:
         remedy = "amend shares, concentration or seed"
-        if isinstance(rule, DealByColumn):
+        if isinstance(rule, PartitionByColumn):
             blank = any(site.name == empty[0] and site.value == "" for site in sites)
             remedy = _BLANK if blank else "amend its value"
-        raise CohortRefused(f"site {empty[0]}: the study's deal gives it no records; {remedy}")
+        raise CohortRefused(f"site {empty[0]}: the study's partition gives it no records; {remedy}")
     return hands
 
 
 _BLANK = (
-    "a blank cell is missing (cohort.missing), and its record is dropped before the deal: write a "
-    "word there, and that word as the site's value"
+    "a blank cell is missing (cohort.missing), and its record is dropped before the partition: "
+    "write a word there, and that word as the site's value"
 )
 
 
-def _by_column(records: Records, rule: DealByColumn, sites: Sequence[Site]) -> NDArray[np.int64]:
+def _by_column(
+    records: Records, rule: PartitionByColumn, sites: Sequence[Site]
+) -> NDArray[np.int64]:
     wanted = [canonical_token(site.name if site.value is None else site.value) for site in sites]
     if len(set(wanted)) < len(wanted):
         raise CohortRefused(
@@ -71,7 +75,7 @@ def _by_column(records: Records, rule: DealByColumn, sites: Sequence[Site]) -> N
     return owners
 
 
-def _by_label_skew(records: Records, rule: DealBySkew, num_sites: int) -> NDArray[np.int64]:
+def _by_label_skew(records: Records, rule: PartitionBySkew, num_sites: int) -> NDArray[np.int64]:
     """Deals whole patients: for each class shares ~ Dirichlet(concentration x shares).
 
     Source: Hsu, Qi, Brown 2019, arXiv 1909.06335, section 3 (with unequal shares).

@@ -68,14 +68,14 @@ def implausible(*parts: Records, cohort: Cohort) -> list[str]:
     right, nothing.
     """
     found = [
-        f"{_clipped_words(column, cohort)}; are they in the study's unit? Convert the column, or "
+        f"{_clipped_text(column, cohort)}; are they in the study's unit? Convert the column, or "
         "ask for a wider range"
         for column in column_counts(*parts, cohort=cohort)
         if column.measured >= FEW and column.share_clipped > MOST
     ]
     rows, repeated = sum(len(part) for part in parts), repeated_rows(*parts)
     if cohort.patient_key != "row" and rows >= FEW and repeated > MOST * rows:
-        found.append(f"{_repeated_words(repeated, rows)}; {_WRITE_ONCE}")
+        found.append(f"{_repeated_text(repeated, rows)}; {_WRITE_ONCE}")
     return found
 
 
@@ -98,14 +98,14 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
         if column.single_clipped_value and column.clipped >= _SOME:
             yield Remark(
                 what="clipped",
-                found=f"{_clipped_words(column, cohort)}, all one and the same number",
+                found=f"{_clipped_text(column, cohort)}, all one and the same number",
                 remedy="if it is a code for missing, in the study write it under missing, and "
                 "impute: VALUE for the column",
             )
         elif column.share_clipped > MANY:
             yield Remark(
                 what="clipped",
-                found=f"{_clipped_words(column, cohort)} ({column.share_clipped:.1%})",
+                found=f"{_clipped_text(column, cohort)} ({column.share_clipped:.1%})",
                 remedy="compare the column's unit and its codes for missing with the study's",
             )
     imputed = [column for column in columns if column.share_imputed > MANY]
@@ -119,13 +119,13 @@ def remarks(records: Records, cohort: Cohort) -> Iterator[Remark]:
     if repeated:
         yield Remark(
             what="equal rows",
-            found=_repeated_words(repeated, len(records)),
+            found=_repeated_text(repeated, len(records)),
             remedy=_ONE_PATIENT if cohort.patient_key == "row" else _WRITE_ONCE,
         )
 
 
 def _dropped(records: Records, cohort: Cohort) -> Iterator[Remark]:
-    """Yields a remark where many rows of a hospital's own file, not a dealt one, were dropped."""
+    """Yields a remark where many rows of a hospital's own file (no shared one) were dropped."""
     file = file_counts(records.noted, cohort)
     if file.dropped > MANY * file.rows and len(records) == file.rows - file.dropped:
         yield Remark(
@@ -176,7 +176,7 @@ def far_fewer_than_declared(train: Records, declared: int) -> Remark | None:
     )
 
 
-def _clipped_words(column: ColumnCounts, cohort: Cohort) -> str:
+def _clipped_text(column: ColumnCounts, cohort: Cohort) -> str:
     low, high = number_columns(cohort)[column.name].range
     return (
         f"column {column.name!r}: {column.clipped} of {column.measured} numbers lie outside the "
@@ -199,5 +199,5 @@ _WRITE_ONCE = (
 )
 
 
-def _repeated_words(repeated: int, rows: int) -> str:
+def _repeated_text(repeated: int, rows: int) -> str:
     return f"{repeated} of {rows} rows are equal to another row in every cell"

@@ -22,7 +22,7 @@ from protocol.study.cohort import Cohort, NumberColumn, TableCohort
 
 @dataclass(frozen=True, kw_only=True)
 class FileCounts:
-    """Rows and missing cells of one whole file, before anything was dropped or dealt.
+    """Rows and missing cells of one whole file, before anything was dropped or partitioned.
 
     ``dropped`` rows lack at least one cell that the contract neither imputes nor
     allows to be missing; ``dropped_for`` counts them by column, a row once for each
@@ -90,7 +90,7 @@ class ColumnCounts:
 class DataQuality:
     """What a hospital's records are before a run.
 
-    ``file`` counts the whole file, of which a simulation may deal this hospital a
+    ``file`` counts the whole file, of which a simulation may give this hospital a
     part. ``max_records`` is the contract's ``max_records_per_patient``:
     ``patients_beyond`` patients have more, and ``records_beyond`` records are left
     out when each of them is in a step.

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.networks.whole_blocks import twin_of
+from pipelines.networks.whole_blocks import replica_of
 
 #: Records scored in one call.
 _SCORE_ROWS = 64
@@ -103,12 +103,12 @@ class RecordOutputs:
     """
 
     def __init__(self, module: nn.Module, form: tuple[int, ...]) -> None:
-        self._twin = twin_of(module).eval()
-        drawn = twin_of(drawn_copy(module, SHOWS_ROUNDING)).eval()
+        self._replica = replica_of(module).eval()
+        drawn = replica_of(drawn_copy(module, SHOWS_ROUNDING)).eval()
         example = np.random.default_rng(0).normal(size=(_SCORE_ROWS, *form)).astype(np.float32)
-        steady = depends_on_own_row_only(lambda rows: _outputs(drawn, rows), example)
+        row_independent = depends_on_own_row_only(lambda rows: _outputs(drawn, rows), example)
         self._size = _outputs(drawn, example[:1]).shape[1]
-        self.rows = _SCORE_ROWS if steady else 1
+        self.rows = _SCORE_ROWS if row_independent else 1
 
     def __call__(self, features: Rows) -> Rows:
         """Returns (records, outputs); time and form of the work follow from their number."""
@@ -118,7 +118,7 @@ class RecordOutputs:
             for begin in range(0, len(features), self.rows):
                 part = features[begin : begin + self.rows]
                 filled[: len(part)] = part
-                outputs[begin : begin + len(part)] = _outputs(self._twin, filled)[: len(part)]
+                outputs[begin : begin + len(part)] = _outputs(self._replica, filled)[: len(part)]
         return outputs
 
 

@@ -91,13 +91,13 @@ def right_engine(
         make = partial(engine_on, device, name, errors=learned.errors)
         try:
             apart = distance(make(drawn), sample, expected)
-            steady = name == "one at a time" or _keeps_apart(make, module, form)
+            row_independent = name == "one at a time" or _keeps_apart(make, module, form)
         except _CANNOT as error:
             log.info("gradients by %r are skipped: %s", name, type(error).__name__)
             continue
         if not apart <= TOLERANCE:
             log.warning("gradients by %r are wrong by %.1e and so skipped", name, apart)
-        elif not steady:
+        elif not row_independent:
             log.info("gradients by %r let patients of one batch touch: skipped", name)
         else:
             log.info("gradients by %r, within %.1e of one backward per record", name, apart)

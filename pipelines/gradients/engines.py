@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.gradients.layer_rules import LAYERS, split_patients
-from pipelines.networks.whole_blocks import pad_columns, padded, twin_of
+from pipelines.networks.whole_blocks import pad_columns, padded, replica_of
 
 #: From (records, outputs) outputs, (records,) labels and weights to the weighted loss's
 #: gradient at the outputs: ``TaskDefinition.errors``.
@@ -49,13 +49,13 @@ class _Columns:
         }
 
 
-def _columns_of(twin: nn.Module) -> tuple[list[tuple[nn.Module, _Columns]], int]:
+def _columns_of(replica: nn.Module) -> tuple[list[tuple[nn.Module, _Columns]], int]:
     """Returns every layer with parameters of its own, and how long a row is."""
     starts, size = {}, 0
-    for _, parameter in sorted(twin.named_parameters()):
+    for _, parameter in sorted(replica.named_parameters()):
         starts[id(parameter)] = size
         size += parameter.numel()
-    layers = [m for m in twin.modules() if next(m.parameters(recurse=False), None) is not None]
+    layers = [m for m in replica.modules() if next(m.parameters(recurse=False), None) is not None]
     owned = [dict(layer.named_parameters(recurse=False)) for layer in layers]
     if sum(len(own) for own in owned) != len(starts):
         raise NotImplementedError("two layers share their parameters")
@@ -73,11 +73,11 @@ class ChainGradients:
 
     def __init__(self, module: nn.Module, errors: Errors) -> None:
         self._errors = errors
-        twin = twin_of(module).train()
-        layers, self._size = _columns_of(twin)
+        replica = replica_of(module).train()
+        layers, self._size = _columns_of(replica)
         columns = dict(layers)
         self._chain: list[_ChainLink] = []
-        for layer in twin.modules():
+        for layer in replica.modules():
             if isinstance(layer, nn.Linear) and layer.bias is not None:
                 self._chain.append(_ChainLink(layer, columns[layer]))
             elif type(layer) in (nn.ReLU, nn.Tanh) and self._chain and not self._chain[-1].after:
@@ -159,8 +159,8 @@ class LayerGradients:
 
     def __init__(self, module: nn.Module, errors: Errors) -> None:
         self._errors = errors
-        self._twin = twin_of(module).train()
-        layers, self._size = _columns_of(self._twin)
+        self._replica = replica_of(module).train()
+        layers, self._size = _columns_of(self._replica)
         self._columns = [columns for _, columns in layers]
         self._seen: list[tuple[int, nn.Module, Tensor, Tensor]] = []
         for number, (layer, _) in enumerate(layers):
@@ -184,7 +184,7 @@ class LayerGradients:
         whole = torch.empty(len(labels), self._size, device=features.device)
         try:
             with torch.enable_grad():
-                outputs = self._twin(features.flatten(0, 1))
+                outputs = self._replica(features.flatten(0, 1))
             if sorted(number for number, *_ in self._seen) != list(range(len(self._columns))):
                 raise NotImplementedError("a layer is used twice, or not at all")
             errors = self._errors(outputs.detach(), labels.flatten(), weights.flatten())
@@ -210,20 +210,20 @@ class VmapGradients:
     """
 
     def __init__(self, module: nn.Module, errors: Errors) -> None:
-        twin = twin_of(module).train()
+        replica = replica_of(module).train()
 
         def gradients(
             parameters: dict[str, Tensor], features: Tensor, labels: Tensor, weights: Tensor
         ) -> dict[str, Tensor]:
             def outputs(parameters: dict[str, Tensor]) -> Tensor:
-                found: Tensor = torch.func.functional_call(twin, parameters, (features,))
+                found: Tensor = torch.func.functional_call(replica, parameters, (features,))
                 return found
 
             found, backward = torch.func.vjp(outputs, parameters)[:2]
             (given,) = backward(errors(found, labels, weights))
             return dict(given)
 
-        self._parameters = {name: p.detach() for name, p in sorted(twin.named_parameters())}
+        self._parameters = {name: p.detach() for name, p in sorted(replica.named_parameters())}
         self._gradients = torch.func.vmap(gradients, in_dims=(None, 0, 0, 0))
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
@@ -238,8 +238,8 @@ class OneAtATime:
 
     def __init__(self, module: nn.Module, errors: Errors) -> None:
         self._errors = errors
-        self._twin = twin_of(module).train()
-        self._owned = [parameter for _, parameter in sorted(self._twin.named_parameters())]
+        self._replica = replica_of(module).train()
+        self._owned = [parameter for _, parameter in sorted(self._replica.named_parameters())]
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Returns (patients, parameters); see ``PatientGradients``."""
@@ -248,7 +248,7 @@ class OneAtATime:
 
     def _backward(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         with torch.enable_grad():
-            outputs = self._twin(features)
+            outputs = self._replica(features)
         errors = self._errors(outputs.detach(), labels, weights)
         parts = torch.autograd.grad(outputs, self._owned, errors)
         return rows_of(torch.cat([part.reshape(-1) for part in parts]))

@@ -38,15 +38,15 @@ def linear(layer: nn.Linear, entered: Tensor) -> Tensor:
     return left if layer.bias is None else left + layer.bias
 
 
-def twin_of(module: nn.Module) -> nn.Module:
+def replica_of(module: nn.Module) -> nn.Module:
     """Returns a copy that shares the module's parameters, with linear layers in whole blocks.
 
     What is loaded into the module's parameters is in the copy as well. Hooks and
     gradients of the copy stay on it.
     """
     shared = {id(p): nn.Parameter(p.detach()) for p in module.parameters()}
-    twin = copy.deepcopy(module, shared)
-    for layer in twin.modules():
+    replica = copy.deepcopy(module, shared)
+    for layer in replica.modules():
         if type(layer) is nn.Linear:
             layer.forward = partial(linear, layer)  # type: ignore[method-assign]
-    return twin
+    return replica

@@ -27,14 +27,14 @@ class RecordFault:
 
     def __str__(self) -> str:
         column = "" if self.column is None else f"column {self.column!r}"
-        where = ", ".join(part for part in (column, _line_words(self.lines)) if part)
+        where = ", ".join(part for part in (column, _line_text(self.lines)) if part)
         return f"{where}: {self.what}; {self.remedy}"
 
 
-def _line_words(lines: Sequence[int]) -> str:
+def _line_text(lines: Sequence[int]) -> str:
     """Returns the first line, and how many more.
 
-    >>> _line_words([3, 5, 9]), _line_words([3]), _line_words([])
+    >>> _line_text([3, 5, 9]), _line_text([3]), _line_text([])
     ('line 3 (and 2 more lines)', 'line 3', '')
     """
     if not lines:

@@ -2,7 +2,7 @@ r"""Images: an npz in the MedMNIST layout in, encoded ``Records`` out.
 
 For every part the file holds ``<part>_images`` (records, \*shape) and
 ``<part>_labels`` (records,) or (records, 1); with a patient key also
-``<part>_<patient_key>``; what split or deal need, ``<part>_<column>``.
+``<part>_<patient_key>``; what split or partition need, ``<part>_<column>``.
 
 Rules:
 

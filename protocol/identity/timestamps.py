@@ -12,13 +12,13 @@ Time: TypeAlias = Annotated[str, TIME]
 NEVER = "9999-12-31T23:59:59.999Z"
 
 
-def write_time(moment: datetime) -> str:
+def write_time(time_point: datetime) -> str:
     """Returns a time in UTC to the millisecond, so that later times are later text.
 
     >>> write_time(datetime(2000, 1, 2, 3, 4, 5, tzinfo=UTC))
     '2000-01-02T03:04:05.000Z'
     """
-    utc = moment.astimezone(UTC)
+    utc = time_point.astimezone(UTC)
     return utc.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

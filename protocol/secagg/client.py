@@ -36,7 +36,7 @@ from protocol.errors import DrawSpent, MessageRefused, OutOfOrder
 from protocol.identity.roster import COORDINATOR, Roster, SigningKey
 from protocol.secagg.context import RoundContext
 from protocol.secagg.encrypted_shares import Dealt, Openings, SiloSecrets, deal_shares, open_entry
-from protocol.secagg.masking import apply_masks, require_usable, word_type
+from protocol.secagg.masking import apply_masks, require_usable, ring_dtype
 from protocol.secagg.messages import (
     ENTRY_BYTES,
     HASH_BYTES,
@@ -62,12 +62,12 @@ from protocol.secagg.messages import (
     read_unverified,
     sign_message,
 )
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 
 T = TypeVar("T")
 
 #: A sum over fewer sites shows each of them too much of the others.
-MIN_COHORT = 3
+MIN_PARTICIPANTS = 3
 
 
 #: A context or a run, a slot in it, and the digest of what was done there.
@@ -133,7 +133,7 @@ class SecAggClient:
     this draw was revealed in an earlier attempt (``revealed_among``), if it was.
 
     Raises:
-        MessageRefused: this silo, its key, or a member of the cohort does not
+        MessageRefused: this silo, its key, or a participant does not
             stand in the pinned roster, or the context names another roster.
     """
 
@@ -145,20 +145,20 @@ class SecAggClient:
         key: SigningKey,
         roster: Roster,
         coordinator_public: bytes,
-        book: EquivocationGuard,
-        min_cohort: int = MIN_COHORT,
+        guard: EquivocationGuard,
+        min_sites: int = MIN_PARTICIPANTS,
         among: str | None = None,
     ) -> None:
         if roster.digest != context.roster_digest:
             raise MessageRefused("the context names another roster than the pinned one")
-        if site not in context.cohort:
-            raise MessageRefused(f"site {site} is not in this cohort")
-        self._publics = {member: roster.key_of(member) for member in context.cohort}
+        if site not in context.participants:
+            raise MessageRefused(f"site {site} is no participant")
+        self._publics = {member: roster.key_of(member) for member in context.participants}
         if self._publics[site] != key.public:
             raise MessageRefused(f"the roster holds another key for site {site}")
         self.context, self.site = context, site
-        self._key, self._coordinator, self._book = key, coordinator_public, book
-        self._least = max(context.threshold, min_cohort, MIN_COHORT)
+        self._key, self._coordinator, self._guard = key, coordinator_public, guard
+        self._least = max(context.threshold, min_sites, MIN_PARTICIPANTS)
         self._among = among
         self._secrets: SiloSecrets | None = None
         self._advert: bytes | None = None
@@ -186,7 +186,7 @@ class SecAggClient:
         if self._advert is None:
             own = SiloSecrets.fresh(self.context, self.site)
             advert = self._sign(own.advert())
-            self._book.record(
+            self._guard.record(
                 (self.context.run_id, self.context.attempt_slot, self.context.digest),
                 (self.context.digest, "advert", digest(advert)),
             )
@@ -206,7 +206,7 @@ class SecAggClient:
         request = self._from_coordinator(adverts, AdvertList).adverts
         named = digest_of_messages(request)
         if self._adverts is None:
-            self._require("U1", request, within=self.context.cohort)
+            self._require("U1", request, within=self.context.participants)
             if request[self.site] != own_advert:
                 raise MessageRefused("U1 holds another advert than this silo's own")
             found = {site: self._from_site(site, wire, Advertise) for site, wire in request.items()}
@@ -216,7 +216,7 @@ class SecAggClient:
                     require_usable(advert.mask_public)
             dealt = deal_shares(_needed(self._secrets, "advertise"), found)
             header = self._sign(ShareHeader(adverts=named, entries=header_of(dealt.entries)))
-            self._book.record(
+            self._guard.record(
                 (self.context.digest, "adverts", named),
                 (self.context.digest, "share", digest(header)),
             )
@@ -275,7 +275,9 @@ class SecAggClient:
         """
         return self._sign(Complaint(against=_needed(self._culprit, "a refused delivery")))
 
-    def mask(self, vector: Words, *, table: tuple[int, ...] = (), threads: int = 1) -> memoryview:
+    def mask(
+        self, vector: RingVector, *, table: tuple[int, ...] = (), threads: int = 1
+    ) -> memoryview:
         """Returns the one masked blob of this context: little-endian words.
 
         The vector itself is masked and the blob is its memory: what it held in
@@ -296,7 +298,7 @@ class SecAggClient:
         senders, adverts = _needed(self._senders, "accept_shares"), _needed(self._adverts, "share")
         if self._secrets is None:
             raise OutOfOrder("a vector was masked already in this context")
-        words = word_type(self.context)
+        words = ring_dtype(self.context)
         if vector.dtype != words or vector.shape != (self.context.dim,):
             raise ValueError(f"expected ({self.context.dim},) {words}, got {vector.shape}")
         if len(table) != self.context.table_cells:
@@ -307,7 +309,7 @@ class SecAggClient:
         apply_masks(vector, add=add, subtract=subtract, threads=threads)
         blob = vector.view(np.uint8).data.toreadonly()
         named, run = blob_digest(blob, threads), self.context.run_id
-        self._book.record(
+        self._guard.record(
             (self.context.digest, "masked", named),
             (run, self.context.draw_slot("vector"), content),
             (run, self.context.round_slot, self.context.model_hash),
@@ -392,7 +394,7 @@ class SecAggClient:
             )
         if self._revealed is None:
             revealed = self._sign(_shares_to_reveal(self._openings, survivors.sites))
-            self._book.record(
+            self._guard.record(
                 (self.context.digest, "reveal", digest(revealed)),
                 (self.context.run_id, self.context.draw_slot("survivors"), survivors.digest),
             )
@@ -422,9 +424,9 @@ class SecAggClient:
             return open_entry(entry, key, self.context, owner=owner, holder=self.site)
 
     def _require(self, name: str, found: Collection[str], *, within: Collection[str]) -> None:
-        strangers = sorted(set(found) - set(within))
-        if strangers:
-            raise MessageRefused(f"{name} names {strangers[0]}, which was not in the step before")
+        unknown = sorted(set(found) - set(within))
+        if unknown:
+            raise MessageRefused(f"{name} names {unknown[0]}, which was not in the step before")
         if self.site not in found:
             raise MessageRefused(f"{name} leaves this silo out")
         if len(found) < self._least:
@@ -447,7 +449,7 @@ class SecAggClient:
             raise
 
     def _once(self, slot: str, named: str) -> None:
-        self._book.record((self.context.digest, slot, named))
+        self._guard.record((self.context.digest, slot, named))
 
     def _sign(self, message: Message) -> bytes:
         return sign_message(message, context=self.context.digest, sender=self.site, key=self._key)

@@ -43,7 +43,7 @@ from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.vectors.evaluation import OWN_CELLS
 from protocol.vectors.ring_bounds import (
-    Words,
+    RingVector,
     fits,
     least_ring_bits,
     max_sum_of_counts,
@@ -80,14 +80,14 @@ class RoundContext:
     suite: Annotated[int, integer(SUITE, SUITE)] = SUITE
     study_digest: Digest
     run_id: Annotated[str, text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")]
-    purpose: Annotated[str, text("training|evaluation")]
+    round_kind: Annotated[str, text("training|evaluation")]
     round: Annotated[int, integer(0, 2**31)]
     attempt: Annotated[int, integer(0, 2**31)]
     draw: Annotated[int, integer(0, 2**31)]
     log_size: Annotated[int, integer(0, 2**53 - 1)]
     log_root: Digest
     roster_digest: Digest
-    cohort: Annotated[tuple[str, ...], list_of(SITE_NAME, MAX_SITES)]
+    participants: Annotated[tuple[str, ...], list_of(SITE_NAME, MAX_SITES)]
     threshold: Annotated[int, integer(2, MAX_SITES)]
     colluders: Annotated[int, integer(0, MAX_SITES)]
     model_hash: Digest
@@ -104,14 +104,14 @@ class RoundContext:
         self._check_threshold()
         if not fits(self.most, self.ring_bits):
             raise ValueError(
-                f"{len(self.cohort)} sites x bound {self.bound} x 2^{self.frac_bits} could wrap "
-                f"{self.ring_bits} bits"
+                f"{len(self.participants)} sites x bound {self.bound} x 2^{self.frac_bits} could "
+                f"wrap {self.ring_bits} bits"
             )
 
     def _check_threshold(self) -> None:
-        n, t, colluders = len(self.cohort), self.threshold, self.colluders
-        if n < 3 or list(self.cohort) != sorted(set(self.cohort)):
-            raise ValueError("the cohort has at least three sites, sorted, each named once")
+        n, t, colluders = len(self.participants), self.threshold, self.colluders
+        if n < 3 or list(self.participants) != sorted(set(self.participants)):
+            raise ValueError("there are at least three participants, sorted, each named once")
         if t > n or not 2 * t > n + colluders or t - colluders < 2:
             raise ValueError(
                 f"threshold {t} with {n} sites and {colluders} colluders: "
@@ -121,12 +121,12 @@ class RoundContext:
     @property
     def most(self) -> int:
         """The largest magnitude that a coordinate of the sum can have."""
-        sites = len(self.cohort)
+        sites = len(self.participants)
         if self.bound == COUNTS:
             return max_sum_of_counts(sites=sites)
         return max_sum_of_updates(sites=sites, bound=_real(self.bound), frac_bits=self.frac_bits)
 
-    def require_sum(self, total: Words, sites: int) -> None:
+    def require_sum(self, total: RingVector, sites: int) -> None:
         """Checks that a sum is one that this many honest sites can give.
 
         Raises:
@@ -152,21 +152,21 @@ class RoundContext:
     @property
     def attempt_slot(self) -> str:
         """Which attempt of the run this is: a silo takes part in one context for each."""
-        return f"context/{self.purpose}/{self.round}/{self.attempt}"
+        return f"context/{self.round_kind}/{self.round}/{self.attempt}"
 
     @property
     def round_slot(self) -> str:
         """Which round of the run this is: a silo begins each from one model."""
-        return f"model/{self.purpose}/{self.round}"
+        return f"model/{self.round_kind}/{self.round}"
 
     def draw_slot(self, what: str) -> str:
         """Returns the line for what a silo does once in each draw of the run."""
-        return f"{what}/{self.purpose}/{self.round}/{self.draw}"
+        return f"{what}/{self.round_kind}/{self.round}/{self.draw}"
 
     @property
     def table_cells(self) -> int:
         """How many numbers a silo gives beside its vector: in an evaluation, table and grid."""
-        return OWN_CELLS if self.purpose == "evaluation" else 0
+        return OWN_CELLS if self.round_kind == "evaluation" else 0
 
     @property
     def blob_bytes(self) -> int:
@@ -187,8 +187,8 @@ class RoundContext:
         return from_json(cls, value)
 
     def coordinate_of(self, site: str) -> int:
-        """Returns the site's x-coordinate for Shamir's shares: its place in the cohort, from 1."""
-        return self.cohort.index(site) + 1
+        """Returns the site's x-coordinate for Shamir's shares: its place, from 1."""
+        return self.participants.index(site) + 1
 
 
 def _real(written: str) -> float:
@@ -204,7 +204,7 @@ def round_context(
     *,
     run_id: str,
     roster_digest: str,
-    purpose: str,
+    round_kind: str,
     number: int,
     attempt: int,
     draw: int,
@@ -215,7 +215,7 @@ def round_context(
     """Returns the one context in which this round may take place."""
     vector = strategy_of(study.training).vector(layout_of(model))
     evaluation = study.evaluation_vector
-    training, aggregation = purpose == "training", study.aggregation
+    training, aggregation = round_kind == "training", study.aggregation
     sites, bound, frac_bits = len(study.site_names), aggregation.bound, aggregation.frac_bits
     if training and isinstance(study.privacy, DistributedPrivacy):
         bound, frac_bits = NoiseShares.of(study, study.privacy, vector.size).bound, 0
@@ -227,14 +227,14 @@ def round_context(
     return RoundContext(
         study_digest=study.digest,
         run_id=run_id,
-        purpose=purpose,
+        round_kind=round_kind,
         round=number,
         attempt=attempt,
         draw=draw,
         log_size=log_size,
         log_root=log_root,
         roster_digest=roster_digest,
-        cohort=study.site_names,
+        participants=study.site_names,
         threshold=study.threshold,
         colluders=aggregation.colluders,
         model_hash=model_digest(model),
@@ -244,5 +244,5 @@ def round_context(
         frac_bits=frac_bits if training else 0,
         bound=f"{bound!r}" if training else COUNTS,
         weights_hash=study.weights_digest,
-        dp_event_hash=study.privacy_digest(purpose),
+        dp_event_hash=study.privacy_digest(round_kind),
     )

@@ -113,7 +113,7 @@ def verify_result(proof: LogProof, context: RoundContext) -> None:
         PolicyRefused: no such entry is shown, or it names another model, round or run.
         MessageRefused: the entry is malformed, or does not stand in the log.
     """
-    if context.purpose == "training" and context.round == 0:
+    if context.round_kind == "training" and context.round == 0:
         return
     if proof.result is None:
         raise PolicyRefused("the round does not show the result of the one before")

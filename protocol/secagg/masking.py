@@ -41,7 +41,7 @@ from protocol.errors import MessageRefused
 from protocol.secagg.context import RoundContext
 from protocol.secagg.messages import Advertise, Reveal, commitment_in, pieces
 from protocol.secagg.secret_sharing import OPENING_BYTES, SHARE_BYTES, Kind, combine, commit
-from protocol.vectors.keystream import CHUNK_BYTES, Keystream, Words, derive_key, scratch
+from protocol.vectors.keystream import CHUNK_BYTES, Keystream, RingVector, derive_key, scratch
 
 _NONCE = bytes(12)
 _LABEL = "collegium/sa1"
@@ -130,7 +130,7 @@ def unseal(key: bytes, context: RoundContext, sender: str, receiver: str, data: 
 
 
 def apply_masks(
-    vector: Words, *, add: Sequence[bytes], subtract: Sequence[bytes], threads: int = 1
+    vector: RingVector, *, add: Sequence[bytes], subtract: Sequence[bytes], threads: int = 1
 ) -> None:
     """Adds and subtracts the streams of keys, in place, modulo the word's size.
 
@@ -160,7 +160,7 @@ def apply_masks(
 
 
 def _mask_stretch(
-    vector: Words, add: Sequence[bytes], subtract: Sequence[bytes], start: int
+    vector: RingVector, add: Sequence[bytes], subtract: Sequence[bytes], start: int
 ) -> None:
     """Masks the words of a longer vector that begin at ``start``."""
     skip = start * vector.itemsize
@@ -176,7 +176,7 @@ def _mask_stretch(
             stream.subtract_from(chunk, buffer)
 
 
-def word_type(context: RoundContext) -> np.dtype[np.unsignedinteger]:
+def ring_dtype(context: RoundContext) -> np.dtype[np.unsignedinteger]:
     """Returns the little-endian word of the context's ring, as blobs hold it."""
     return np.dtype("<u4" if context.ring_bits == 32 else "<u8")
 

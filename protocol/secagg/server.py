@@ -35,7 +35,7 @@ import numpy as np
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, OutOfOrder, QuorumLost
 from protocol.identity.roster import COORDINATOR, Roster, SigningKey
-from protocol.secagg.client import MIN_COHORT
+from protocol.secagg.client import MIN_PARTICIPANTS
 from protocol.secagg.context import RoundContext
 from protocol.secagg.evidence.accusation import Accusation
 from protocol.secagg.evidence.witness import Witness
@@ -48,7 +48,7 @@ from protocol.secagg.masking import (
     mask_keys,
     rebuild,
     require_usable,
-    word_type,
+    ring_dtype,
 )
 from protocol.secagg.messages import (
     ENTRY_BYTES,
@@ -77,7 +77,7 @@ from protocol.secagg.messages import (
     sign_message,
     verify_message,
 )
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 
 
 class Step(Enum):
@@ -102,7 +102,7 @@ class SecAggServer:
     ``own_masked`` the newest message of its own that it is shown again.
 
     Raises:
-        MessageRefused: a member of the cohort is not in the roster, or the
+        MessageRefused: a participant is not in the roster, or the
             context names another roster.
     """
 
@@ -112,7 +112,7 @@ class SecAggServer:
         context: RoundContext,
         roster: Roster,
         key: SigningKey,
-        min_cohort: int = MIN_COHORT,
+        min_sites: int = MIN_PARTICIPANTS,
         without: Collection[str] = (),
         threads: int = 1,
         log_proof: Callable[[str], LogProof | None] = lambda _site: None,
@@ -121,12 +121,12 @@ class SecAggServer:
         if roster.digest != context.roster_digest:
             raise MessageRefused("the context names another roster")
         self.context = context
-        self._publics = {site: roster.key_of(site) for site in context.cohort}
+        self._publics = {site: roster.key_of(site) for site in context.participants}
         self._key = key
         self._threads = threads
-        self._least = max(context.threshold, min_cohort, MIN_COHORT)
+        self._least = max(context.threshold, min_sites, MIN_PARTICIPANTS)
         self._step: Step | None = Step.ADVERTISE
-        self._asked = tuple(site for site in context.cohort if site not in without)
+        self._asked = tuple(site for site in context.participants if site not in without)
         self._answers: dict[str, bytes] = {}  # of this step, as they came
         self._common: bytes | None = None  # this step's request, where all sites get the same
         self._witness = Witness(context=context, publics=self._publics)
@@ -149,7 +149,7 @@ class SecAggServer:
         self._tables: dict[str, tuple[int, ...]] = {}
         self._survivors: tuple[str, ...] = ()
         self._reveals: dict[str, Revealed] = {}
-        self._sum: Words | None = None  # made when the first vector comes
+        self._sum: RingVector | None = None  # made when the first vector comes
         self._finished = False
         self._log_proof, self._own_masked = log_proof, dict(own_masked)
         self._take: Mapping[Step, Callable[[str, bytes, bytes | None], None]] = {
@@ -167,8 +167,8 @@ class SecAggServer:
 
     @property
     def dropped(self) -> tuple[str, ...]:
-        """The sites of the cohort that are not in the sum, sorted."""
-        return tuple(sorted(set(self.context.cohort) - set(self._survivors)))
+        """The participants that are not in the sum, sorted."""
+        return tuple(sorted(set(self.context.participants) - set(self._survivors)))
 
     @property
     def blob_hashes(self) -> Mapping[str, str]:
@@ -313,14 +313,14 @@ class SecAggServer:
         if len(inside) < least:
             refused = "; ".join(f"{site}: {kind}" for site, kind in sorted(self._refusals.items()))
             raise QuorumLost(
-                f"step {step.value}: {len(inside)} of {len(self.context.cohort)} sites are left, "
-                f"{least} are needed{f' ({refused})' if refused else ''}"
+                f"step {step.value}: {len(inside)} of {len(self.context.participants)} sites are "
+                f"left, {least} are needed{f' ({refused})' if refused else ''}"
             )
         self._common = self._next_request(step, inside)
         self._asked, self._answers = inside, {}
         self._step = _STEPS[_STEPS.index(step) + 1]
 
-    def total(self) -> Words:
+    def total(self) -> RingVector:
         """Returns the (dim,) sum of the survivors' vectors, modulo the ring.
 
         Raises:
@@ -428,7 +428,7 @@ class SecAggServer:
             raise MessageRefused("its blob is not the one it signed")
         if len(message.table) != self.context.table_cells:
             raise MessageRefused(f"expected a table of {self.context.table_cells} numbers")
-        vector = np.frombuffer(blob, dtype=word_type(self.context))
+        vector = np.frombuffer(blob, dtype=ring_dtype(self.context))
         if self._sum is None:
             self._sum = vector.copy()
         else:

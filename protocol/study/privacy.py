@@ -27,13 +27,13 @@ class PatientPrivacy(FrozenModel):
     noise_multiplier: float | None = Field(default=None, gt=0)
 
 
-class LocalPrivacy(PatientPrivacy):
+class PerSitePrivacy(PatientPrivacy):
     """Mode L: every hospital runs DP-SGD on its own patients.
 
     The noise multiplier is calibrated from epsilon unless declared.
     """
 
-    mode: Literal["local"]
+    mode: Literal["per_site"]
 
 
 class DistributedPrivacy(PatientPrivacy):
@@ -62,5 +62,5 @@ class NoPrivacy(FrozenModel):
 
 
 Privacy: TypeAlias = Annotated[
-    LocalPrivacy | DistributedPrivacy | NoPrivacy, Field(discriminator="mode")
+    PerSitePrivacy | DistributedPrivacy | NoPrivacy, Field(discriminator="mode")
 ]

@@ -21,7 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from protocol.encoding import canonical, digest, digest_json
 from protocol.study.cohort import Cohort, FrozenModel, TableCohort, Token
-from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy, Privacy
+from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
 from protocol.study.task import Task, networks_for
@@ -69,15 +69,15 @@ class Site(FrozenModel):
     sampling_rate: float | None = Field(default=None, gt=0, le=1)
 
 
-class DealByColumn(FrozenModel):
-    """A simulation's dealing rule: the site is written in a column."""
+class PartitionByColumn(FrozenModel):
+    """A simulation's partitioning rule: the site is written in a column."""
 
     rule: Literal["column"]
     column: str = Field(min_length=1)
 
 
-class DealBySkew(FrozenModel):
-    """A simulation's dealing rule: unequal shares, with label skew.
+class PartitionBySkew(FrozenModel):
+    """A simulation's partitioning rule: unequal shares, with label skew.
 
     For each class the shares are drawn from Dirichlet(concentration x shares);
     a low concentration gives hospitals with very different prevalence. A
@@ -90,11 +90,11 @@ class DealBySkew(FrozenModel):
     seed: Seed
 
 
-class Deal(FrozenModel):
-    """How a simulation deals one set of records to the sites."""
+class Partitioning(FrozenModel):
+    """How a simulation partitions one set of records among the sites."""
 
     records: RelativePath
-    how: Annotated[DealByColumn | DealBySkew, Field(discriminator="rule")]
+    how: Annotated[PartitionByColumn | PartitionBySkew, Field(discriminator="rule")]
 
 
 class KeyedHashSplit(FrozenModel):
@@ -145,7 +145,7 @@ class Aggregation(FrozenModel):
 
     threshold: int | None = Field(default=None, ge=2)
     colluders: int = Field(default=1, ge=0)
-    min_cohort: int = Field(default=3, ge=3)
+    min_sites: int = Field(default=3, ge=3)
     bound: float = Field(default=16.0, gt=0, le=1e9)
     frac_bits: int = Field(default=20, ge=4, le=30)
     attempts: int = Field(default=3, ge=1, le=20)
@@ -186,7 +186,7 @@ class Study(FrozenModel):
     purpose: str = Field(min_length=1, max_length=2000)
     cohort: Cohort
     sites: tuple[Site, ...]
-    deal: Deal | None = None
+    partition: Partitioning | None = None
     split: Split = Field(default_factory=KeyedHashSplit)
     task: Task
     training: TrainingSection
@@ -235,7 +235,7 @@ class Study(FrozenModel):
             update["sampling_rate"] = own.sampling_rate
         if own.epsilon is not None:
             update["epsilon"] = own.epsilon
-        if update and isinstance(privacy, LocalPrivacy):
+        if update and isinstance(privacy, PerSitePrivacy):
             update["noise_multiplier"] = None
         return privacy.model_copy(update=update)
 
@@ -257,7 +257,7 @@ class Study(FrozenModel):
     def records_per_patient(self) -> int:
         """How many records of a patient are used at once, at most; 1 where each is a patient."""
         alone = self.cohort.patient_key == "row"
-        if isinstance(self.privacy, LocalPrivacy | DistributedPrivacy):
+        if isinstance(self.privacy, PerSitePrivacy | DistributedPrivacy):
             alone = alone or self.privacy.unit == "record"
         return 1 if alone else self.cohort.max_records_per_patient
 
@@ -272,7 +272,7 @@ class Study(FrozenModel):
 
     @property
     def spare_draws(self) -> dict[str, int]:
-        """How many draws beyond the first of each round a run pays for, by purpose."""
+        """How many draws beyond the first of each round a run pays for, by kind of round."""
         return {
             "training": self.aggregation.spare_draws,
             "evaluation": self.evaluation.attempts - 1,
@@ -340,18 +340,18 @@ class Study(FrozenModel):
         """Returns the site of that name; KeyError when the study has none."""
         return {site.name: site for site in self.sites}[name]
 
-    def privacy_digest(self, purpose: str) -> str:
-        """What is released in a round of this purpose, and how it is protected, as a digest."""
-        if purpose not in self._privacy_digests:
-            self._privacy_digests[purpose] = digest_json(
+    def privacy_digest(self, round_kind: str) -> str:
+        """What is released in a round of this kind, and how it is protected, as a digest."""
+        if round_kind not in self._privacy_digests:
+            self._privacy_digests[round_kind] = digest_json(
                 {
-                    "purpose": purpose,
+                    "round_kind": round_kind,
                     "privacy": self.privacy.model_dump(mode="json"),
                     "steps": self.training.steps,
                     "evaluation": self.evaluation.model_dump(mode="json"),
                 }
             )
-        return self._privacy_digests[purpose]
+        return self._privacy_digests[round_kind]
 
     @cached_property
     def _privacy_digests(self) -> dict[str, str]:
@@ -433,12 +433,12 @@ def _site_problems(study: Study) -> list[Problem]:
 
 def _record_problems(study: Study) -> list[Problem]:
     problems = []
-    if study.deal is not None:
-        how = study.deal.how
-        if isinstance(how, DealBySkew) and len(how.shares) != len(study.sites):
+    if study.partition is not None:
+        how = study.partition.how
+        if isinstance(how, PartitionBySkew) and len(how.shares) != len(study.sites):
             problems.append(
                 (
-                    "deal.how.shares",
+                    "partition.how.shares",
                     f"{len(study.sites)} sites need {len(study.sites)} shares, "
                     f"got {len(how.shares)}",
                 )
@@ -521,8 +521,8 @@ def _aggregation_problems(study: Study) -> list[Problem]:
                 f"hold with n = {n} sites and C = {colluders} colluders",
             )
         )
-    if study.aggregation.min_cohort > n:
-        problems.append(("aggregation.min_cohort", f"the minimum cohort exceeds the {n} sites"))
+    if study.aggregation.min_sites > n:
+        problems.append(("aggregation.min_sites", f"the minimum cohort exceeds the {n} sites"))
     bound, frac_bits = study.aggregation.bound, study.aggregation.frac_bits
     if not fits(max_sum_of_updates(sites=n, bound=bound, frac_bits=frac_bits), 64):
         problems.append(

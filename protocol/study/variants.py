@@ -8,7 +8,7 @@ the mode is all that differs; where a setting has no fair twin it is refused.
 
 from protocol.encoding import digest, digest_json
 from protocol.errors import StudyRefused
-from protocol.study.privacy import DistributedPrivacy, LocalPrivacy, NoPrivacy
+from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
 from protocol.study.strategies.registry import changed
 from protocol.study.study import KeyedHashSplit, Site, Study
 
@@ -22,7 +22,7 @@ def question(study: Study) -> str:
 
     Which patients a keyed split draws is not part of it: that may be drawn again and again.
     """
-    asked = study.model_dump(mode="json", include={"cohort", "deal", "split", "task"})
+    asked = study.model_dump(mode="json", include={"cohort", "partition", "split", "task"})
     sites = [
         {"name": site.name, "records": site.records, "value": site.value}
         for site in sorted(study.sites, key=lambda site: site.name)
@@ -45,28 +45,28 @@ def with_fresh_split(study: Study) -> Study:
     return study.with_split(int(drawn, 16) % 2**53)
 
 
-def as_local(study: Study) -> Study:
+def as_per_site(study: Study) -> Study:
     """Returns the study with every hospital's own noise as its protection.
 
     Raises:
-        StudyRefused: the study has no privacy, or a server optimiser without a local twin.
+        StudyRefused: the study has no privacy, or a server optimiser without a per-site equivalent.
     """
     privacy, training = study.privacy, study.training
-    if isinstance(privacy, LocalPrivacy):
+    if isinstance(privacy, PerSitePrivacy):
         return study
     if isinstance(privacy, NoPrivacy):
-        raise _no_privacy("local")
+        raise _no_privacy("per_site")
     if training.strategy != "fedsgd" or training.momentum:
         raise StudyRefused(
             f"study {study.name}: {training.strategy} with momentum {training.momentum:g} "
-            "remembers earlier rounds, for which mode local has no twin: name a study of mode "
-            "local, tuned for it, beside this one"
+            "remembers earlier rounds, for which mode per_site has no equivalent: name a study "
+            "of mode per_site, tuned for it, beside this one"
         )
     own = privacy.model_dump(exclude={"mode", "noise_multiplier", "own_noise"})
     return _replaced(
         study,
         title=_titled(study, "local"),
-        privacy=LocalPrivacy(mode="local", **own),
+        privacy=PerSitePrivacy(mode="per_site", **own),
         training=changed(training, strategy="fedavg"),
     )
 
@@ -117,7 +117,7 @@ def _titled(study: Study, mode: str) -> str:
 def _no_privacy(mode: str) -> StudyRefused:
     return StudyRefused(
         f"privacy.mode is none, so there is no clip and delta to go with mode {mode}: "
-        "declare mode local or distributed"
+        "declare mode per_site or distributed"
     )
 
 

@@ -22,7 +22,7 @@ _WORDS: Mapping[str, frozenset[str]] = {
     "unit": frozenset({"patient", "record"}),
     "patient": frozenset({"stated number", "key", "stated row", "assumed row", "record"}),
     "sides": frozenset({"apart", "together"}),
-    "mode": frozenset({"local", "distributed", "none"}),
+    "mode": frozenset({"per_site", "distributed", "none"}),
     "noise": frozenset({"exact", "fixed test noise", "none"}),
 }
 #: Every other text: names, versions and digests, which begin with a letter or digit.
@@ -108,16 +108,16 @@ class SignedSummary:
     signature: bytes
 
 
-def signed_words(summaries: Mapping[str, SignedSummary]) -> str:
-    """Returns the signed summaries of a run as one JSON text, by site; undone by ``read_words``."""
-    words = {
-        site: {"data": word.data.decode(), "signature": word.signature.hex()}
-        for site, word in summaries.items()
+def write_summaries(summaries: Mapping[str, SignedSummary]) -> str:
+    """Returns a run's signed summaries as one JSON text, by site; undone by ``read_summaries``."""
+    written = {
+        site: {"data": summary.data.decode(), "signature": summary.signature.hex()}
+        for site, summary in summaries.items()
     }
-    return canonical(words).decode()
+    return canonical(written).decode()
 
 
-def read_words(text: str) -> dict[str, SignedSummary]:
+def read_summaries(text: str) -> dict[str, SignedSummary]:
     """Returns the signed summaries held in a JSON text; their signatures are not checked yet.
 
     Raises:
@@ -126,7 +126,7 @@ def read_words(text: str) -> dict[str, SignedSummary]:
     value = parse_canonical(text.encode("utf-8", "surrogatepass"))
     if not isinstance(value, dict):
         raise MessageRefused("not a set of signed summaries")
-    return {site: _read_word(word) for site, word in value.items()}
+    return {site: _read_signed_summary(summary) for site, summary in value.items()}
 
 
 def own_statements(summaries: Mapping[str, SignedSummary], masked: Sequence[bytes]) -> bytes:
@@ -137,8 +137,8 @@ def own_statements(summaries: Mapping[str, SignedSummary], masked: Sequence[byte
         masked: its signed ``masked`` messages.
     """
     messages: list[Json] = [base64.b64encode(message).decode() for message in masked]
-    words = parse_canonical(signed_words(summaries).encode())
-    return canonical({"summaries": words, "masked": messages})
+    written = parse_canonical(write_summaries(summaries).encode())
+    return canonical({"summaries": written, "masked": messages})
 
 
 def read_own_statements(document: bytes) -> tuple[tuple[SignedSummary, ...], tuple[bytes, ...]]:
@@ -157,12 +157,14 @@ def read_own_statements(document: bytes) -> tuple[tuple[SignedSummary, ...], tup
         messages = tuple(base64.b64decode(str(text), validate=True) for text in masked)
     except (binascii.Error, ValueError) as error:
         raise MessageRefused("a signed message is not base64") from error
-    return tuple(read_words(canonical(value["summaries"]).decode()).values()), messages
+    return tuple(read_summaries(canonical(value["summaries"]).decode()).values()), messages
 
 
-def _read_word(word: Json) -> SignedSummary:
+def _read_signed_summary(summary: Json) -> SignedSummary:
     data, signature = (
-        (word.get("data"), word.get("signature")) if isinstance(word, dict) else (None, None)
+        (summary.get("data"), summary.get("signature"))
+        if isinstance(summary, dict)
+        else (None, None)
     )
     if not isinstance(data, str) or not isinstance(signature, str):
         raise MessageRefused("not a signed summary")

@@ -5,7 +5,7 @@ Rules:
 1. A hospital speaks first, always: it asks for *deliveries*, fetches blobs and
    sends *answers*. Nothing is ever pushed to it.
 2. Each of its requests carries a *proof*: its signature over method, target,
-   body, time and a nonce. TLS only opens the gate; the proof says who speaks,
+   body, time and a nonce. TLS only admits the connection; the proof says who speaks,
    and a replayed one is worth nothing.
 3. Each reply to a hospital carries the coordinator's signature over the request
    that it answers, its status and its body. Whoever has a TLS key of the

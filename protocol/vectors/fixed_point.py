@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from protocol.errors import UpdateRefused
 from protocol.vectors.ring_bounds import COUNT_LIMIT, fits, max_sum_of_updates
 
-Words: TypeAlias = NDArray[np.unsignedinteger]
+RingVector: TypeAlias = NDArray[np.unsignedinteger]
 
 _UNSIGNED: dict[int, DTypeLike] = {32: np.uint32, 64: np.uint64}
 _SIGNED: dict[int, DTypeLike] = {32: np.int32, 64: np.int64}
@@ -35,8 +35,8 @@ def encode(
     bound: float,
     frac_bits: int,
     ring_bits: int = 32,
-    out: Words | None = None,
-) -> Words:
+    out: RingVector | None = None,
+) -> RingVector:
     """Returns a weighted update as ring elements; ``decode`` of a sum is the inverse.
 
     >>> encode(np.array([0.5, -0.25]), weight=1.0, bound=1.0, frac_bits=2)
@@ -65,7 +65,7 @@ def encode(
     norm = norm_of(update)
     factor = weight * 2.0**frac_bits * (bound / norm if norm > bound else 1.0)
     limit = float(math.ceil(bound * 2.0**frac_bits))
-    encoded: Words = np.empty(len(update), _UNSIGNED[ring_bits]) if out is None else out
+    encoded: RingVector = np.empty(len(update), _UNSIGNED[ring_bits]) if out is None else out
     if encoded.shape != update.shape or encoded.dtype != _UNSIGNED[ring_bits]:
         raise ValueError(f"expected ({len(update)},) uint{ring_bits} to write to")
     signed = _as_signed(encoded)
@@ -80,7 +80,7 @@ def encode(
     return encoded
 
 
-def decode(total: Words, *, frac_bits: int) -> NDArray[np.float64]:
+def decode(total: RingVector, *, frac_bits: int) -> NDArray[np.float64]:
     """Returns the weighted sum of updates that a sum of ring elements stands for.
 
     >>> decode(np.array([2, 4294967295], dtype=np.uint32), frac_bits=2)
@@ -89,7 +89,7 @@ def decode(total: Words, *, frac_bits: int) -> NDArray[np.float64]:
     return _as_signed(total).astype(np.float64) * 2.0**-frac_bits
 
 
-def encode_counts(counts: NDArray[np.int64]) -> Words:
+def encode_counts(counts: NDArray[np.int64]) -> RingVector:
     """Returns signed integers as elements of the 64-bit ring; the inverse is ``decode_counts``.
 
     >>> encode_counts(np.array([3, -1]))
@@ -102,11 +102,11 @@ def encode_counts(counts: NDArray[np.int64]) -> Words:
         raise ValueError(f"counts are signed integers, not {counts.dtype}")
     if counts.size and not (-COUNT_LIMIT <= int(counts.min()) and int(counts.max()) <= COUNT_LIMIT):
         raise UpdateRefused("a count lies beyond what any hospital counts")
-    unsigned: Words = counts.astype(np.uint64)
+    unsigned: RingVector = counts.astype(np.uint64)
     return unsigned
 
 
-def decode_counts(total: Words) -> NDArray[np.int64]:
+def decode_counts(total: RingVector) -> NDArray[np.int64]:
     """Returns the sum of counts that a sum of ring elements stands for.
 
     >>> decode_counts(np.array([3, 2**64 - 1], dtype=np.uint64))
@@ -148,7 +148,7 @@ def _sum_of_squares(update: NDArray[np.floating], unit: float) -> float:
     return total
 
 
-def _as_signed(words: Words) -> NDArray[np.signedinteger]:
+def _as_signed(words: RingVector) -> NDArray[np.signedinteger]:
     bits = 8 * words.dtype.itemsize
     if words.dtype.kind != "u" or bits not in _SIGNED:
         raise ValueError(f"expected uint32 or uint64, got {words.dtype}")

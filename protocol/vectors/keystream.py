@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import DTypeLike, NDArray
 
 Bytes: TypeAlias = bytes
-Words: TypeAlias = NDArray[np.unsignedinteger]
+RingVector: TypeAlias = NDArray[np.unsignedinteger]
 
 #: Bytes in every key of the protocol.
 KEY_BYTES = 32
@@ -67,15 +67,15 @@ class Keystream:
         """Returns the next ``count`` bytes."""
         return self.words(count, np.uint8).tobytes()
 
-    def words(self, count: int, dtype: DTypeLike = np.uint32) -> Words:
+    def words(self, count: int, dtype: DTypeLike = np.uint32) -> RingVector:
         """Returns the next (count,) words of an unsigned type, usually uint32 or uint64."""
-        words: Words = np.empty(count, dtype=np.dtype(dtype).newbyteorder("<"))
+        words: RingVector = np.empty(count, dtype=np.dtype(dtype).newbyteorder("<"))
         if words.dtype.kind != "u":
             raise ValueError(f"words are unsigned integers, not {words.dtype}")
         self._fill(words.view(np.uint8))
         return words.astype(np.dtype(dtype), copy=False)
 
-    def add_to(self, vector: Words, buffer: NDArray[np.uint8] | None = None) -> None:
+    def add_to(self, vector: RingVector, buffer: NDArray[np.uint8] | None = None) -> None:
         """Adds the stream to a vector in place, modulo the word's size.
 
         Args:
@@ -84,12 +84,12 @@ class Keystream:
         """
         self._combine(np.add, vector, buffer)
 
-    def subtract_from(self, vector: Words, buffer: NDArray[np.uint8] | None = None) -> None:
+    def subtract_from(self, vector: RingVector, buffer: NDArray[np.uint8] | None = None) -> None:
         """Undoes ``add_to`` of an equal stream."""
         self._combine(np.subtract, vector, buffer)
 
     def _combine(
-        self, operation: Callable[..., object], vector: Words, buffer: NDArray[np.uint8] | None
+        self, operation: Callable[..., object], vector: RingVector, buffer: NDArray[np.uint8] | None
     ) -> None:
         little = _LITTLE.get(vector.dtype)
         if little is None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from protocol.errors import SumRefused
 
-Words: TypeAlias = NDArray[np.unsignedinteger]
+RingVector: TypeAlias = NDArray[np.unsignedinteger]
 
 #: Cells of counts are cut off here: a thousand million patients in units of 1/1024.
 COUNT_LIMIT = 1 << 40
@@ -141,7 +141,7 @@ def fits(most: int, ring_bits: int) -> bool:
     return most < 1 << (ring_bits - 1)
 
 
-def require_sum_of_updates(total: Words, *, sites: int, bound: float, frac_bits: int) -> None:
+def require_sum_of_updates(total: RingVector, *, sites: int, bound: float, frac_bits: int) -> None:
     """Checks that a sum is no longer than that of so many shortened updates and their scalars.
 
     A sum in which one mask is wrong is uniform: about ``sqrt(size / 3)`` times
@@ -162,7 +162,7 @@ def require_sum_of_updates(total: Words, *, sites: int, bound: float, frac_bits:
         raise SumRefused("the sum is longer than its updates can be: a mask or a vector is wrong")
 
 
-def require_sum_of_counts(total: Words, *, sites: int) -> None:
+def require_sum_of_counts(total: RingVector, *, sites: int) -> None:
     """Checks that no cell of a sum exceeds what that many sites can count.
 
     Raises:

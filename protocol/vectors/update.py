@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from protocol.encoding import digest_json
 from protocol.vectors.fixed_point import decode, encode
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from protocol.vectors.ring_bounds import SCALAR_PART
 from protocol.vectors.tensors import Layout
 
@@ -57,8 +57,8 @@ class UpdateVector:
         bound: float,
         frac_bits: int,
         ring_bits: int = 32,
-        out: Words | None = None,
-    ) -> Words:
+        out: RingVector | None = None,
+    ) -> RingVector:
         """Returns the (size,) ring elements of one site's update and its scalars.
 
         Raises:
@@ -77,7 +77,7 @@ class UpdateVector:
         return words
 
     def read(
-        self, total: Words, *, bound: float, frac_bits: int
+        self, total: RingVector, *, bound: float, frac_bits: int
     ) -> tuple[NDArray[np.float64], Mapping[str, float]]:
         """Returns the weighted sums of the updates and of each scalar."""
         values = decode(total, frac_bits=frac_bits)

@@ -137,12 +137,12 @@ def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:
 
 
 def _cohort(policy: Policy, study: Study, site: str) -> Iterator[Refusal]:
-    least = max(study.threshold, study.aggregation.min_cohort)
+    least = max(study.threshold, study.aggregation.min_sites)
     if least < policy.sites:
         yield Refusal(
             what=f"a sum may hold only {least} hospitals' updates, fewer than {policy.sites}",
             where="policy.sites",
-            remedy=f"ask for aggregation.min_cohort: {policy.sites}",
+            remedy=f"ask for aggregation.min_sites: {policy.sites}",
         )
     if study.aggregation.colluders < policy.colluders:
         yield _too_few_colluders(policy.colluders, study)
@@ -176,7 +176,7 @@ def _privacy(policy: Policy, study: Study, site: str, *, simulated: bool) -> Ite
             yield Refusal(
                 what="the study has no differential privacy",
                 where="policy.modes",
-                remedy="such a study is for simulations only: ask for privacy.mode local",
+                remedy="such a study is for simulations only: ask for privacy.mode per_site",
             )
         return
     if privacy.mode not in policy.modes:
@@ -209,11 +209,11 @@ def _privacy(policy: Policy, study: Study, site: str, *, simulated: bool) -> Ite
 
 def _simulations_only(study: Study) -> Iterator[Refusal]:
     """What no real hospital takes part in, whatever its policy says."""
-    if study.deal is not None or any(site.records == BUNDLED for site in study.sites):
+    if study.partition is not None or any(site.records == BUNDLED for site in study.sites):
         yield Refusal(
-            what="dealt and bundled records stand in for hospitals in simulations",
+            what="partitioned and bundled records stand in for hospitals in simulations",
             where="always",
-            remedy="ask for a study without deal and bundled records",
+            remedy="ask for a study without a partition and bundled records",
         )
     if isinstance(study.split, FileSplit) and study.split.sha256 is None:
         yield Refusal(

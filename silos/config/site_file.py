@@ -132,7 +132,7 @@ class Policy(FrozenModel):
     sites: int = Field(default=3, ge=3, le=100)
     colluders: int = Field(default=1, ge=0, le=98)
     patients: int = Field(default=10, ge=1)
-    modes: tuple[Literal["local", "distributed"], ...] = ("local",)
+    modes: tuple[Literal["per_site", "distributed"], ...] = ("per_site",)
     units: tuple[Literal["patient", "record"], ...] = ("patient",)
     epsilon_at_most: float = Field(default=1.0, gt=0, le=1000)
     delta_at_most: float = Field(default=1e-5, gt=0, lt=1)

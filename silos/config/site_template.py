@@ -28,9 +28,9 @@ policy:
   sites: 3                # a sum must hold at least so many hospitals' updates
   colluders: 1            # so many others may collude with the coordinator and still not see ours
   patients: 10            # and a study must count on so many patients of ours
-  # local: this hospital's own noise protects its patients. distributed: the
+  # per_site: this hospital's own noise protects its patients. distributed: the
   # hospitals' noise protects together, as long as few enough of them collude.
-  modes: [local]
+  modes: [per_site]
   units: [patient]        # record protects each record alone, and is weaker
   epsilon_at_most: 1.0    # of one study; the patients' budget for life: silo grant
   delta_at_most: 1.0e-5

@@ -1,4 +1,4 @@
-"""The hospital's consent: asked every time that a study wants to join, never remembered.
+"""Authorization of a study by the hospital: asked at every join, never remembered.
 
 A study may run here when all of this holds at that moment:
 
@@ -47,7 +47,7 @@ class StudyTerms:
     attestation: AttestationPolicy | None = None
 
 
-class Consent:
+class StudyAuthorization:
     """Says yes to a study by returning, and no by raising.
 
     Args:

@@ -37,18 +37,18 @@ class ApprovalTable:
         return self._hospital.now()
 
     @contextmanager
-    def approval_book(self) -> Iterator["SqlApprovalBook"]:
+    def approval_chain(self) -> Iterator["SqlApprovalChain"]:
         """Yields the rows in one immediate transaction.
 
         Raises:
             StoreBroken: the database cannot be read or written, or refuses the change.
         """
         with self._hospital.session() as session:
-            yield SqlApprovalBook(session)
+            yield SqlApprovalChain(session)
 
 
-class SqlApprovalBook:
-    """The rows inside one transaction (``approvals.ApprovalBook``)."""
+class SqlApprovalChain:
+    """The rows inside one transaction (``approvals.ApprovalChain``)."""
 
     def __init__(self, session: Session) -> None:
         self._session = session

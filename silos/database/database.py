@@ -1,4 +1,4 @@
-"""The hospital's own database: name, budget, ledger, once-book, masked blobs.
+"""The hospital's own database: name, budget, ledger, signing record, masked blobs.
 
 Rules:
 
@@ -6,7 +6,7 @@ Rules:
    of a PostgreSQL server. It holds privacy bookkeeping, never a patient's data, and
    names private keys that lie in files of their own (``private_keys.py``).
 2. A transaction that returned survives a power cut (``transactions.py``).
-3. Budget, ledger and once-book rows are only ever added (triggers refuse the rest).
+3. Budget, ledger and signing record rows are only ever added (triggers refuse the rest).
 4. Masked blobs are files, beside the database or in a folder that is named, called
    by their digest, until the round can no longer ask for them again.
 5. The heads of ledger, approvals and decisions about runs are listed in a folder of
@@ -57,7 +57,7 @@ from silos.database.tables import (
     EntryRow,
     FormerKeyRow,
     HospitalRow,
-    OnceRow,
+    SigningRecordRow,
 )
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -277,7 +277,7 @@ class SiteDatabase:
             return schema_faults(connection, MIGRATIONS)
 
     @contextmanager
-    def transaction(self) -> Iterator["SqlBook"]:
+    def transaction(self) -> Iterator["SqlChain"]:
         """Yields the ledger's rows in one writing transaction.
 
         Raises:
@@ -285,7 +285,7 @@ class SiteDatabase:
         """
         try:
             with self.connection() as connection:
-                yield SqlBook(connection)
+                yield SqlChain(connection)
         except LedgerBroken:
             raise
         except StoreBroken as error:
@@ -336,7 +336,7 @@ class SiteDatabase:
             session.expunge(row)
             return row
 
-    def once_book(self) -> "SqlEquivocationGuard":
+    def signing_record(self) -> "SqlEquivocationGuard":
         """Returns the book of what this hospital signs and reveals only once."""
         return SqlEquivocationGuard(self)
 
@@ -430,8 +430,8 @@ _APPEND = insert(EntryRow.__table__)  # type: ignore[arg-type]
 _OPEN_BUDGET = insert(BudgetRow.__table__)  # type: ignore[arg-type]
 
 
-class SqlBook:
-    """The ledger's rows inside one transaction (``ledger.Book``)."""
+class SqlChain:
+    """The ledger's rows inside one transaction (``ledger.Chain``)."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -500,12 +500,14 @@ def _entry(row: Row[Any] | None) -> Entry | None:
         raise LedgerBroken(f"ledger entry {values['number']} has an unknown state") from error
 
 
-_BOUND = select(OnceRow.digest).where(
-    OnceRow.context == bindparam("context"), OnceRow.slot == bindparam("slot")
+_BOUND = select(SigningRecordRow.digest).where(
+    SigningRecordRow.context == bindparam("context"), SigningRecordRow.slot == bindparam("slot")
 )
-_BINDINGS = select(OnceRow.slot, OnceRow.digest).where(OnceRow.context == bindparam("context"))
-_ALL_BINDINGS = select(OnceRow.context, OnceRow.slot, OnceRow.digest)
-_BIND = insert(OnceRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
+_BINDINGS = select(SigningRecordRow.slot, SigningRecordRow.digest).where(
+    SigningRecordRow.context == bindparam("context")
+)
+_ALL_BINDINGS = select(SigningRecordRow.context, SigningRecordRow.slot, SigningRecordRow.digest)
+_BIND = insert(SigningRecordRow.__table__)  # type: ignore[arg-type]  # a class's own table is one
 
 
 class SqlEquivocationGuard:

@@ -30,8 +30,8 @@ from silos.database.tables import (
     HospitalRow,
     JoinedRunRow,
     LogHeadRow,
-    OnceRow,
     RunDecisionRow,
+    SigningRecordRow,
 )
 
 _DOMAIN = "run-decision"
@@ -86,8 +86,8 @@ class RunDecision:
 
 def evaluated_model(session: Session, run_id: str) -> str | None:
     """Returns the digest of the model that the hospital evaluated in a run; None before that."""
-    found = select(OnceRow.digest).where(
-        OnceRow.context == run_id, OnceRow.slot.like("model/evaluation/%")
+    found = select(SigningRecordRow.digest).where(
+        SigningRecordRow.context == run_id, SigningRecordRow.slot.like("model/evaluation/%")
     )
     return session.scalars(found.limit(1)).first()
 

@@ -101,10 +101,10 @@ class EntryRow(Base):
     hash: Mapped[str] = mapped_column(String(64))
 
 
-class OnceRow(Base):
+class SigningRecordRow(Base):
     """What this hospital has bound itself to, once for each context and slot."""
 
-    __tablename__ = "once_book"
+    __tablename__ = "signing_record"
     context: Mapped[str] = mapped_column(String(64), primary_key=True)
     slot: Mapped[str] = mapped_column(String(128), primary_key=True)
     digest: Mapped[str] = mapped_column(String(64))
@@ -169,7 +169,7 @@ class ApprovalRow(Base):
 
 
 class FormerKeyRow(Base):
-    """A public identity key that was this hospital's, of which it still knows its own words."""
+    """A former public identity key, of which the hospital still knows its own statements."""
 
     __tablename__ = "former_key"
     public_key: Mapped[str] = mapped_column(String(64), primary_key=True)

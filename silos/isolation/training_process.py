@@ -32,15 +32,15 @@ def main() -> None:
     confined = confine(Path(said["home"]), own, sockets=workers > 1, gpu=said["gpu"])
     write_frame(replies, to_bytes(asdict(confined)))
     with ExitStack() as stack:
-        desk = _Desk(workers, said["max_bytes"])
+        service = _TrainingService(workers, said["max_bytes"])
         for request in frames(requests):
-            if workers > 1 and not desk.has_ray:
+            if workers > 1 and not service.has_ray:
                 stack.enter_context(_ray(own, gpu=said["gpu"]))
-                desk.has_ray = True
-            write_frame(replies, desk.reply(request))
+                service.has_ray = True
+            write_frame(replies, service.reply(request))
 
 
-class _Desk:
+class _TrainingService:
     """Holds the trainer; what a hospital may refuse comes back as a value."""
 
     def __init__(self, workers: int, max_bytes: int | None) -> None:
@@ -69,13 +69,15 @@ class _Desk:
             return getattr(self._trainer, name)(*given)
         from silos.training.step_form import StepForm
         from silos.training.trainer import Trainer
-        from silos.training.worker_pool import RayCrew
+        from silos.training.worker_pool import RayBackend
 
         limit_memory(self._max_bytes)
         study, site, train, test = given
         form = StepForm.of(study, site)
-        crew = RayCrew(study, form, train.features, train.labels, self._workers, self._max_bytes)
-        self._trainer = Trainer(study, site, train, test, crew)
+        backend = RayBackend(
+            study, form, train.features, train.labels, self._workers, self._max_bytes
+        )
+        self._trainer = Trainer(study, site, train, test, backend)
         return self._trainer.dataset_digest, self._trainer.engine
 
 

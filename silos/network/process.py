@@ -22,7 +22,7 @@ from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
 from silos.config.directory import alone, is_at_work, opened
 from silos.config.site_file import source_path
-from silos.config.study_authorization import Consent
+from silos.config.study_authorization import StudyAuthorization
 from silos.isolation.confinement import leave_no_core
 from silos.isolation.remote_trainer import RemoteTrainer, machine_of
 from silos.network.supervisor import STATUS_FILE, Settings, Supervisor
@@ -61,7 +61,7 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
             partial(RemoteTrainer, machine_of(home, site.resources)),
             simulated=hospital.simulated,
             hospital=hospital,
-            consent=Consent(home, hospital),
+            authorization=StudyAuthorization(home, hospital),
         )
         yield Supervisor(
             home,

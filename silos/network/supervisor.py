@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from compliance.governance.study_store import StudyShelf
+from compliance.governance.study_store import StudyStore
 from compliance.storage.atomic_file import write_whole
 from compliance.storage.clock import Clock, utc_now
 from protocol.errors import (
@@ -51,7 +51,7 @@ from silos.database.trusted_rosters import TrustedRosters
 from silos.network.client import LineLimits, Wire
 from silos.results.kept_models import keep_model
 from silos.rounds.invitation import Invitation
-from silos.rounds.rollback_evidence import SignedLedgerHeads, read_own_words
+from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
 from silos.rounds.silo import Silo
 
 log = logging.getLogger("collegium.silo")
@@ -62,7 +62,7 @@ STATUS_FILE = "status.json"
 WAIT_SECONDS = 25
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 #: Runs whose last word is remembered, for whoever asks for it again.
-_MAX_FAREWELLS = 20
+_MAX_FINAL_STATEMENTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +116,14 @@ class Supervisor:
         self._keys = IdentityKeys(hospital)
         self._runs = JoinedRuns(hospital)
         self._rosters = TrustedRosters(hospital)
-        self._studies = StudyShelf(home / "studies")
+        self._studies = StudyStore(home / "studies")
         self._wire: Wire | None = None
         self._after = 0
         self._stop = threading.Event()
-        self._next_chores = 0.0
+        self._next_maintenance = 0.0
         self._is_waiting = False
         self._random_pause = random_pause
-        self._farewells: dict[str, bytes] = {}
+        self._final_statements: dict[str, bytes] = {}
 
     @property
     def site(self) -> str:
@@ -160,7 +160,7 @@ class Supervisor:
                 why = f"no line to the coordinator at {self.url}: {error}"
                 log.warning("%s; again in %.1f s", why, pause)
                 self._show("waiting for the coordinator", why)
-                self._hang_up()
+                self._disconnect()
                 self._stop.wait(pause * (0.5 + self._random_pause()))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             except StoreBroken as error:  # held by a backup, say: it may be free again soon
@@ -173,15 +173,15 @@ class Supervisor:
             except KeyboardInterrupt:
                 if not self._stop.is_set():
                     raise
-        self._hang_up()
+        self._disconnect()
         self._show("stopped")
 
     def _serve_once(self) -> None:
         wire = self._line()
-        if time.monotonic() >= self._next_chores:
-            self._chores(wire)
+        if time.monotonic() >= self._next_maintenance:
+            self._maintain(wire)
             wire = self._line()  # another one, where the certificate was renewed
-            self._next_chores = time.monotonic() + self._settings.maintenance_seconds
+            self._next_maintenance = time.monotonic() + self._settings.maintenance_seconds
         self._is_waiting = True
         try:
             delivery = wire.next(self._after, self._settings.wait_seconds)
@@ -208,22 +208,22 @@ class Supervisor:
                 next_key=self._keys.next,
                 limits=self._settings.line,
             )
-            self._next_chores = 0.0
+            self._next_maintenance = 0.0
         return self._wire
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         if self._wire is not None:
             self._wire.close()
             self._wire = None
 
-    def _chores(self, wire: Wire) -> None:
+    def _maintain(self, wire: Wire) -> None:
         """Renews the certificate in time, and fetches rosters that others have signed."""
         if self._credentials.due:
             request = request_renewal(self._hospital.site, self._credentials.request(), wire.key)
             reply = parse(CertificateReply, wire.hand_in("renew", enrolment_bytes(request)))
             self._credentials.keep(reply.chain)
             log.info("the certificate was renewed; it is good until %s", self._credentials.expires)
-            self._hang_up()
+            self._disconnect()
             wire = self._line()
         self._fetch_rosters(wire)
         self._settle_ended_runs(wire)
@@ -404,7 +404,7 @@ class Supervisor:
                 data=None,
                 index_file=index,
                 fixed_noise_seed=study.seeds.model if self._settings.fixed_noise else None,
-                own_words=self._own_words(wire),
+                signed_heads=self._signed_heads(wire),
                 machine_check=partial(self._machine_check, notice),
                 keep_model=partial(self._keep_model, notice.run_id, study),
             )
@@ -428,21 +428,21 @@ class Supervisor:
 
     def _leave(self, run_id: str, end: bytes | None = None) -> bytes:
         """Settles a run; ``end`` is the coordinator's word that it is over, where it said so."""
-        if run_id in self._farewells:
-            return self._farewells[run_id]  # asked again, the same bytes again
+        if run_id in self._final_statements:
+            return self._final_statements[run_id]  # asked again, the same bytes again
         word = self._silo.leave(run_id)
         for run in self._runs.open():
             if run.run_id == run_id:
                 self._runs.record(run_id, study=run.study, state=RunState.LEFT, end=end)
         said = Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
-        self._farewells[run_id] = said
-        if len(self._farewells) > _MAX_FAREWELLS:
-            del self._farewells[next(iter(self._farewells))]
+        self._final_statements[run_id] = said
+        if len(self._final_statements) > _MAX_FINAL_STATEMENTS:
+            del self._final_statements[next(iter(self._final_statements))]
         return said
 
-    def _own_words(self, wire: Wire) -> SignedLedgerHeads:
+    def _signed_heads(self, wire: Wire) -> SignedLedgerHeads:
         """Returns what the consortium has kept of this hospital's signed words."""
-        return read_own_words(wire.document("words"))
+        return read_signed_heads(wire.document("statements"))
 
     def _show(self, state: str, reason: str = "") -> None:
         """Leaves a note for ``silo status``: what this process does now."""

@@ -19,7 +19,7 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement, stays_on_one_side
 from silos.database.database import SiteDatabase
-from silos.operations.budget_words import forecast_words
+from silos.operations.budget_text import forecast_text
 
 
 def read_budget(
@@ -84,7 +84,7 @@ def _forecast(
     if plan is None:
         return None
     found = hospital.ledger.forecast(plan.plans(apart=stays_on_one_side(study, stated)))
-    return asdict(found) | {"fits": found.fits, "words": forecast_words(found)}
+    return asdict(found) | {"fits": found.fits, "text": forecast_text(found)}
 
 
 def print_budgets(found: Mapping[str, Any], console: Console) -> None:
@@ -94,7 +94,7 @@ def print_budgets(found: Mapping[str, Any], console: Console) -> None:
         forecast = budget["forecast"]
         if forecast is not None:
             console.print(
-                f"  {site}: {forecast['words']}",
+                f"  {site}: {forecast['text']}",
                 markup=False,
                 style=None if forecast["fits"] else "yellow",
             )

@@ -33,9 +33,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from compliance.governance.approvals import Approval, Decision
-from compliance.governance.study_store import StudyShelf
+from compliance.governance.study_store import StudyStore
 from compliance.ledger.entries import Entry, State
-from compliance.storage.unnamed_files import named_words, unnamed_files
+from compliance.storage.unnamed_files import named_text, unnamed_files
 from protocol.counted import counted
 from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.secagg.log_proof import open_head
@@ -99,7 +99,7 @@ class OwnCheck:
     @property
     def not_checked(self) -> tuple[str, ...]:
         """What was not checked, in sentences."""
-        files = f"files that no record names: {named_words(self.unnamed)}"
+        files = f"files that no record names: {named_text(self.unnamed)}"
         own = (files,) if self.unnamed else ()
         return (*own, *NOT_CHECKED) if self.has_decided else (*own, NOT_DECIDED, *NOT_CHECKED)
 
@@ -233,16 +233,16 @@ def _check_kept(
     hospital: SiteDatabase, booked: list[Entry], named: dict[str, str], tell: Tell
 ) -> None:
     """Holds what was sent to what was signed once, and every run that began to its roster."""
-    book, rosters = hospital.once_book(), TrustedRosters(hospital)
+    chain, rosters = hospital.signing_record(), TrustedRosters(hospital)
     for entry in booked:
         if entry.state is State.SENT and (
-            book.of(entry.context).get("masked") != entry.blob
-            or entry.context not in book.of(entry.run).values()
+            chain.of(entry.context).get("masked") != entry.blob
+            or entry.context not in chain.of(entry.run).values()
         ):
             tell(f"ledger entry {entry.number} was sent, and what was signed with it is not kept")
     begun = {entry.run for entry in booked}
     for run_id, roster in named.items():
-        if run_id in begun or book.of(run_id):
+        if run_id in begun or chain.of(run_id):
             try:
                 rosters.kept(roster)
             except FederationError as error:
@@ -319,11 +319,11 @@ def _runs_allowed(approvals: tuple[Approval, ...], joined: RunDecision) -> int:
 
 
 def _check_studies(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
-    shelf = StudyShelf(home / "studies")
+    archive = StudyStore(home / "studies")
     digests = dict.fromkeys(decision.study for decision in approvals_of(hospital).all())
     for digest in digests:
         try:
-            shelf.read(digest)
+            archive.read(digest)
         except FederationError as error:
             tell(str(error))
     return f"{len(digests)} that were decided on are kept as their digests say"
@@ -350,7 +350,7 @@ def _check_results(home: Path, hospital: SiteDatabase, tell: Tell) -> str:
 
 def _check_about(home: Path, run: JoinedRun, tell: Tell) -> None:
     try:
-        study, _ = StudyShelf(home / "studies").read(run.study)
+        study, _ = StudyStore(home / "studies").read(run.study)
     except FederationError:
         return  # told with the studies
     try:
@@ -384,5 +384,5 @@ def _check_log(hospital: SiteDatabase, key: bytes | None, tell: Tell) -> str:
 
 
 def _entries(hospital: SiteDatabase) -> list[Entry]:
-    with hospital.transaction() as book:
-        return list(book.entries())
+    with hospital.transaction() as chain:
+        return list(chain.entries())

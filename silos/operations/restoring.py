@@ -22,7 +22,7 @@ from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.run_decisions import RunDecisions
 from silos.operations.roster import Line, line_of
-from silos.rounds.rollback_evidence import read_own_words
+from silos.rounds.rollback_evidence import read_signed_heads
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ def heads_held_by_others(hospital: SiteDatabase, line: Line | None) -> tuple[str
     """Returns the heads of this ledger in what the coordinator has kept; none without a line."""
     if line is None:
         return ()
-    words = read_own_words(line.document("words"))
+    words = read_signed_heads(line.document("statements"))
     return words.ledger_heads(hospital.site, IdentityKeys(hospital).public())
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from compliance.facts.formatting import Form, show
 from compliance.governance.approvals import Approval
-from compliance.governance.study_store import StudyShelf, index_beside
+from compliance.governance.study_store import StudyStore, index_beside
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.claims import PATIENTS, if_more_collude, while_few_collude
 from compliance.storage.atomic_file import write_new
@@ -35,7 +35,7 @@ from silos.database.joined_runs import JoinedRuns, told_state
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.supervisor import STATUS_FILE
 from silos.operations.budget import read_budget
-from silos.operations.budget_words import forecast_words
+from silos.operations.budget_text import forecast_text
 from silos.results.run_results import announced_result
 
 #: The fewest digits by which an approved study is named here.
@@ -125,7 +125,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             (
                 "secrecy",
                 f"an update is seen only in a sum of at least "
-                f"{max(study.threshold, study.aggregation.min_cohort)} hospitals, "
+                f"{max(study.threshold, study.aggregation.min_sites)} hospitals, "
                 f"{while_few_collude(study.aggregation.colluders)}",
             ),
         )
@@ -165,7 +165,7 @@ def _cost(
     except PolicyRefused:
         yield "budget", "NOT OPENED: this study cannot run before collegium silo grant"
         return
-    yield "budget", forecast_words(found)
+    yield "budget", forecast_text(found)
 
 
 def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> tuple[Approval, int]:
@@ -189,7 +189,7 @@ def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> t
     study = read_study(text, str(path))
     with opened(home) as (site, hospital):
         require_allowed(site, study, simulated=hospital.simulated)
-        StudyShelf(home / "studies").keep(text, index_beside(study, path.parent))
+        StudyStore(home / "studies").keep(text, index_beside(study, path.parent))
         approvals, policy = approvals_of(hospital), site.policy
         used = len(hospital.ledger.runs_of(study.digest))
         done = approvals.approve(
@@ -241,17 +241,17 @@ def list_studies(home: Path) -> list[dict[str, Any]]:
     """Returns every study that was ever decided on, and whether it may run now."""
     site = site_file_of(home)
     hospital = read_own(home, site)
-    shelf = StudyShelf(home / "studies")
+    archive = StudyStore(home / "studies")
     try:
         approvals = approvals_of(hospital)
         digests = dict.fromkeys(entry.study for entry in approvals.all())
-        return [_standing(site, hospital, shelf, digest) for digest in digests]
+        return [_standing(site, hospital, archive, digest) for digest in digests]
     finally:
         hospital.close()
 
 
 def _standing(
-    site: SiteFile, hospital: SiteDatabase, shelf: StudyShelf, digest: str
+    site: SiteFile, hospital: SiteDatabase, archive: StudyStore, digest: str
 ) -> dict[str, Any]:
     approvals, policy = approvals_of(hospital), site.policy
     found: dict[str, Any] = {
@@ -262,7 +262,7 @@ def _standing(
         "runs_approved": 0,
     }
     try:
-        study, _ = shelf.read(digest)
+        study, _ = archive.read(digest)
         found["name"] = study.name
         found["runs_approved"] = approvals.require(
             digest, approvers=policy.approvers, needed=policy.approvals_needed

@@ -51,7 +51,7 @@ from silos.database.database import SiteDatabase
 from silos.database.patient_sides import require_same_sides
 from silos.database.trusted_rosters import TrustedRosters
 from silos.isolation.remote_trainer import TrainingProcess, machine_of
-from silos.operations.budget_words import CHEAPER, price_words, too_dear
+from silos.operations.budget_text import CHEAPER, price_text, too_dear
 from silos.operations.site import require_run_left
 from silos.preflight.connectivity import Reach, reach
 from silos.preflight.findings import Finding, bad, ok, warn
@@ -234,7 +234,7 @@ def _records(site: SiteFile, study: Study, read: OwnRecords) -> Iterator[Finding
 
 def _quorum(study: Study) -> Finding:
     n, threshold = len(study.sites), study.threshold
-    least = max(threshold, study.aggregation.min_cohort)
+    least = max(threshold, study.aggregation.min_sites)
     said = (
         f"{n} hospitals, {least} must answer: {n - least} may drop out; safe "
         f"{while_few_collude(study.aggregation.colluders)}"
@@ -255,7 +255,7 @@ def _budget(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Fi
         hospital.ledger.require_unit(privacy.unit)
         apart = stays_on_one_side(study, site.stated)
         found = hospital.ledger.forecast(plan.plans(apart=apart))
-        said = price_words(
+        said = price_text(
             found,
             epsilon=max(plan.epsilon, plan.evaluation_epsilon),
             delta=plan.delta,

@@ -32,20 +32,22 @@ class _Line(NamedTuple):
         return self.missing + self.replaced + self.clipped
 
 
-def print_quality(found: Mapping[str, DataQuality], console: Console, *, dealt: str = "") -> None:
+def print_quality(
+    found: Mapping[str, DataQuality], console: Console, *, partitioned: str = ""
+) -> None:
     """Prints what the records of some hospitals are: rows, patients, classes and odd columns.
 
     Args:
         found: each hospital's report.
         console: where it goes.
-        dealt: the file that a simulation dealt to all of them; empty where each has its own.
+        partitioned: the file that a simulation partitions; empty where each has its own.
     """
-    if dealt and found:
-        _print_file(dealt, next(iter(found.values())).file, console)
-    _print_counts(found, console, dealt=bool(dealt))
+    if partitioned and found:
+        _print_file(partitioned, next(iter(found.values())).file, console)
+    _print_counts(found, console, partitioned=bool(partitioned))
     clean = []
     for site, quality in found.items():
-        lines = _lines(quality, dealt=bool(dealt))
+        lines = _lines(quality, partitioned=bool(partitioned))
         if any(line.cells for line in lines):
             _print_columns(site, lines, console)
         elif lines:
@@ -61,15 +63,15 @@ def print_quality(found: Mapping[str, DataQuality], console: Console, *, dealt: 
         _say(f"  {', '.join(clean)}: nothing missing, imputed or clipped", console)
 
 
-def _print_counts(found: Mapping[str, DataQuality], console: Console, *, dealt: bool) -> None:
+def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partitioned: bool) -> None:
     table = Table(box=None, padding=(0, 1), show_edge=False)
     table.add_column(" site", overflow="fold")
-    of_records = ("records",) if dealt else ("rows", "dropped")
+    of_records = ("records",) if partitioned else ("rows", "dropped")
     for heading in (*of_records, "patients", "(ill)", "train", "(ill)", "test", "(ill)"):
         table.add_column(heading, justify="right", no_wrap=True)
     for site, quality in found.items():
         rows = (quality.file.rows, quality.file.dropped)
-        read = (quality.whole.records,) if dealt else rows
+        read = (quality.whole.records,) if partitioned else rows
         classes = (quality.whole, quality.train, quality.test)
         counts = (word for part in classes for word in _both(part))
         table.add_row(Text(f" {site}"), *map(str, read), *counts)
@@ -86,14 +88,14 @@ def _print_file(name: str, file: FileCounts, console: Console) -> None:
     _say(f"  {name}: {counted(file.rows, 'row')} read, {file.dropped} dropped{missing}", console)
 
 
-def _lines(quality: DataQuality, *, dealt: bool) -> list[_Line]:
+def _lines(quality: DataQuality, *, partitioned: bool) -> list[_Line]:
     """Returns a line for each feature, then for each other column that lacks a cell.
 
-    Of a dealt file nobody knows whose a dropped row was: what is missing is what is imputed.
+    Of a partitioned file nobody knows whose a dropped row was: what is missing is what is imputed.
     """
     imputed = {column.name: column.imputed for column in quality.columns if column.imputed}
-    missing = imputed if dealt else quality.file.missing
-    dropped_for = {} if dealt else quality.file.dropped_for
+    missing = imputed if partitioned else quality.file.missing
+    dropped_for = {} if partitioned else quality.file.dropped_for
     lines = [
         _Line(
             name=column.name,

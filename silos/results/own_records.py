@@ -26,7 +26,7 @@ def read_own_records(
     Raises:
         CohortRefused, StudyRefused, SiteFileRefused: they cannot be read, or do not fit.
     """
-    keep = columns_to_keep(study.split, study.deal)
+    keep = columns_to_keep(study.split, study.partition)
     path = source_path(site, home)
     whole = load_cohort(study.cohort, path, site=site.name, keep=keep, dialect=site.dialect)
     parts = parts_of(whole, study, key=split_key, site=site.name, index_file=index)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from compliance.facts.interval import Interval
-from compliance.governance.study_store import StudyShelf
+from compliance.governance.study_store import StudyStore
 from compliance.ledger.entries import NOTHING, Budget, Entry, LedgerSummary, Rho, State
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.reports.hospital_report import (
@@ -49,9 +49,9 @@ def own_run(home: Path, run_id: str) -> HospitalRun:
 def _facts(home: Path, hospital: SiteDatabase, run: JoinedRun, *, together: bool) -> HospitalRun:
     """``together`` asks for the prices of several parts too, which takes seconds."""
     study, plan = _study(home, hospital.site, run.study, together=together)
-    with hospital.transaction() as book:
-        budget = book.budget()
-        entries = [entry for entry in book.entries() if entry.run == run.run_id]
+    with hospital.transaction() as chain:
+        budget = chain.budget()
+        entries = [entry for entry in chain.entries() if entry.run == run.run_id]
     summary = _summary(hospital)
     credentials = Credentials(home / "tls", hospital.site)
     newest, results = None, own_results(home, hospital, run)
@@ -113,7 +113,7 @@ def _study(
     home: Path, site: str, digest: str, *, together: bool
 ) -> tuple[StudyFacts | None, PrivacyPlan | None]:
     try:
-        study, _ = StudyShelf(home / "studies").read(digest)
+        study, _ = StudyStore(home / "studies").read(digest)
     except StudyRefused:  # it asked to run and was never approved
         return None, None
     plan = PrivacyPlan.at(study, site)
@@ -122,7 +122,7 @@ def _study(
         title=study.title,
         purpose=study.purpose,
         sites=tuple(study.site_names),
-        threshold=max(study.threshold, study.aggregation.min_cohort),
+        threshold=max(study.threshold, study.aggregation.min_sites),
         colluders=study.aggregation.colluders,
         plan=_plan(study, site, plan, together=together) if plan else None,
     )
@@ -156,7 +156,7 @@ def _costs(
     if budget is None or summary is None:
         return
     promised = {"training": plan.epsilon, "evaluation": plan.evaluation_epsilon} if plan else {}
-    ended = (State.SETTLED, State.RELEASED)
+    ended = (State.SETTLED, State.FREED)
     closed = {entry.parent for entry in entries if entry.state in ended}
     plans = [entry for entry in entries if entry.state is State.RESERVED]
     for purpose, payers in dict.fromkeys((entry.purpose, entry.partition) for entry in plans):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from compliance.governance.study_store import StudyShelf
+from compliance.governance.study_store import StudyStore
 from protocol.errors import MessageRefused, PolicyRefused, StudyRefused, WorkspaceRefused
 from protocol.transport.run_announcement import RunResult, open_end
 from protocol.vectors.tensors import model_digest
@@ -164,7 +164,7 @@ def take_model(home: Path, run_id: str, path: Path) -> OwnResults:
             f"{path} is not the final model of run {found.run_id}: its digest begins "
             f"{model_digest(model)[:16]}, the coordinator signed {found.announced.model[:16]}"
         )
-    study, _ = StudyShelf(home / "studies").read(found.study_digest)
+    study, _ = StudyStore(home / "studies").read(found.study_digest)
     try:
         kept = keep_model(home, found.run_id, study, model)
     except OSError as error:
@@ -188,7 +188,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
         found = own_results(home, hospital, run)
         if found.model_file is None:
             raise PolicyRefused(f"run {run.run_id}: its model is {found.about_model}")
-        study, index = StudyShelf(home / "studies").read(run.study)
+        study, index = StudyStore(home / "studies").read(run.study)
         _, train, test = read_own_records(home, site, study, index, hospital.split_key)
     machine = machine_of(home, site.resources.model_copy(update={"workers": 1}))
     process = TrainingProcess(machine)
@@ -215,7 +215,7 @@ def own_results(home: Path, hospital: SiteDatabase, run: JoinedRun) -> OwnResult
     """
     path = model_file(home, run.run_id)
     try:
-        study = StudyShelf(home / "studies").read(run.study)[0].name
+        study = StudyStore(home / "studies").read(run.study)[0].name
     except StudyRefused:  # it asked to run and was never approved
         study = None
     announced = announced_result(home, hospital, run)

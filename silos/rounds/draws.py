@@ -38,7 +38,7 @@ class _Place:
     @classmethod
     def of(cls, context: RoundContext) -> "_Place":
         return cls(
-            is_evaluation=context.purpose == "evaluation", round=context.round, draw=context.draw
+            is_evaluation=context.round_kind == "evaluation", round=context.round, draw=context.draw
         )
 
     @property
@@ -52,7 +52,7 @@ class Draws:
     Args:
         kept: the run's lines of the signing record, digest by slot.
         spare: how many draws beyond the first of each round may be made, by
-            purpose; None where they cost nothing.
+            round_kind; None where they cost nothing.
     """
 
     def __init__(self, kept: Mapping[str, str], *, spare: Mapping[str, int] | None) -> None:
@@ -90,13 +90,13 @@ class Draws:
         if place.of_round > newest.of_round:
             return
         if self._models.get(place.of_round) != context.model_hash:
-            raise OutOfOrder(f"{context.purpose} round {context.round} began from another model")
+            raise OutOfOrder(f"{context.round_kind} round {context.round} began from another model")
         if place < newest:
             raise DrawSpent(f"draw {context.draw} of round {context.round} is past")
         if place == newest and self.held(context) is None:
             raise DrawSpent("this hospital was restarted and has lost this draw's noised vector")
-        if place > newest and not self._left(context.purpose):
-            raise BudgetSpent(f"no spare draw of the {context.purpose} is left in this run")
+        if place > newest and not self._left(context.round_kind):
+            raise BudgetSpent(f"no spare draw of the {context.round_kind} is left in this run")
 
     def held(self, context: RoundContext) -> Noised | None:
         """Returns the noised vector of a context's draw, if it was made and is not lost."""
@@ -119,20 +119,22 @@ class Draws:
         """Remembers among which sites a draw was revealed."""
         self._among[_Place.of(context)] = among
 
-    def _left(self, purpose: str) -> bool:
+    def _left(self, round_kind: str) -> bool:
         """Whether another draw may be made in a round that has one."""
         if self._spare is None:
             return True
         rounds = Counter(
-            place.round for place in self._made if place.is_evaluation == (purpose == "evaluation")
+            place.round
+            for place in self._made
+            if place.is_evaluation == (round_kind == "evaluation")
         )
-        return sum(rounds.values()) - len(rounds) < self._spare[purpose]
+        return sum(rounds.values()) - len(rounds) < self._spare[round_kind]
 
 
 def _place(written: list[str]) -> _Place:
-    """Returns the place that a slot names: purpose, round, draw."""
+    """Returns the place that a slot names: kind of round, round, draw."""
     try:
-        purpose, number, draw = written
-        return _Place(is_evaluation=purpose == "evaluation", round=int(number), draw=int(draw))
+        round_kind, number, draw = written
+        return _Place(is_evaluation=round_kind == "evaluation", round=int(number), draw=int(draw))
     except ValueError as error:
         raise MessageRefused("the signing record holds a line of another form") from error

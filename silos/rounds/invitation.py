@@ -17,7 +17,7 @@ class Invitation:
 
     ``data`` is the folder in which a simulation finds the records; a ``fixed_noise_seed``
     is for tests of a simulation only, and so is the ``split_key`` that stands for the
-    hospital's own, for a simulation may draw a split again. ``own_words`` are what the
+    hospital's own, for a simulation may draw a split again. ``signed_heads`` are what the
     consortium has kept of this hospital's earlier signed words. ``machine_check`` returns
     what checks the members' evidence against a policy. ``keep_model`` is given the run's
     final model.
@@ -31,6 +31,6 @@ class Invitation:
     index_file: bytes | None
     fixed_noise_seed: int | None = None
     split_key: bytes | None = None
-    own_words: SignedLedgerHeads = SignedLedgerHeads()
+    signed_heads: SignedLedgerHeads = SignedLedgerHeads()
     machine_check: Callable[[AttestationPolicy], MachineCheck] | None = None
     keep_model: Callable[[Tensors], None] | None = None

@@ -64,8 +64,8 @@ class LogHeads:
         return tuple(SignedHead(**row._mapping) for row in rows)
 
     def keeping(self, head: SignedHead) -> EquivocationGuard:
-        """Returns the hospital's once-book, which keeps a head with its next record."""
-        return _BookWithHead(self, head)
+        """Returns the hospital's signing record, which keeps a head with its next record."""
+        return _ChainWithHead(self, head)
 
     def keep(self, head: SignedHead) -> None:
         """Keeps a head that was proven to extend, or to be part of, what is kept.
@@ -118,17 +118,17 @@ def all_heads(hospital: SiteDatabase) -> tuple[tuple[str, SignedHead], ...]:
     )
 
 
-class _BookWithHead:
-    """A once-book whose first record also keeps a head, in the same transaction."""
+class _ChainWithHead:
+    """A signing record whose first record also keeps a head, in the same transaction."""
 
     def __init__(self, heads: LogHeads, head: SignedHead) -> None:
         self._heads = heads
         self._head: SignedHead | None = head
-        self._book = heads._hospital.once_book()
+        self._signing_record = heads._hospital.signing_record()
 
     def record(self, *bindings: Binding) -> None:
         """See ``SqlEquivocationGuard.record``."""
-        self._book.record(*bindings, beside=self._write)
+        self._signing_record.record(*bindings, beside=self._write)
         self._head = None
 
     def _write(self, connection: Connection) -> None:

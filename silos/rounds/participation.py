@@ -33,7 +33,7 @@ from protocol.identity.roster import Member, Roster, SigningKey
 from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.log_proof import SignedHead
-from protocol.secagg.masking import word_type
+from protocol.secagg.masking import ring_dtype
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy
@@ -41,7 +41,7 @@ from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.steps import Reply, Request
 from protocol.vectors.fixed_point import encode_counts
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import (
     Tensors,
     decode_tensors,
@@ -119,8 +119,10 @@ class Participation:
         self._roster = roster
         self._coordinator = coordinator_public
         self._home = home
-        self._book = home.once_book()
-        self._draws = Draws(self._book.of(run_id), spare=study.spare_draws if plan else None)
+        self._signing_record = home.signing_record()
+        self._draws = Draws(
+            self._signing_record.of(run_id), spare=study.spare_draws if plan else None
+        )
         self._heads = LogHeads(home, coordinator_public)
         self._ledger = home.ledger
         self._entropy = entropy
@@ -130,7 +132,7 @@ class Participation:
         self._masked: Reply | None = None
         self._model: Tensors | None = None
         self._token: SentToken | None = None
-        self._buffer: Words | None = None  # a vector's memory, for the next round's vector
+        self._buffer: RingVector | None = None  # a vector's memory, for the next round's vector
         self._kept: str | None = None
 
     @property
@@ -196,14 +198,14 @@ class Participation:
             key=self.key,
             roster=self._roster,
             coordinator_public=self._coordinator,
-            book=self._heads.keeping(head),
-            min_cohort=self.study.aggregation.min_cohort,
+            guard=self._heads.keeping(head),
+            min_sites=self.study.aggregation.min_sites,
             among=self._draws.among(context),
         )
         advert = opened.advertise()  # refused when this round was begun before a restart
         self._drop_kept()
         self._round, self._model, self._masked = opened, model, None
-        if context.purpose == "evaluation" and self._keep_model is not None:
+        if context.round_kind == "evaluation" and self._keep_model is not None:
             self._keep_model(model)
         return advert
 
@@ -218,11 +220,11 @@ class Participation:
         """Refuses any context but the one this hospital would have written."""
         rounds = self.study.training.rounds
         self._draws.require_due(context)
-        if context.purpose == "training" and not context.round < rounds:
+        if context.round_kind == "training" and not context.round < rounds:
             raise OutOfOrder(f"training round {context.round} is not in the study")
-        if context.purpose == "evaluation" and context.round != rounds:
+        if context.round_kind == "evaluation" and context.round != rounds:
             raise OutOfOrder(f"the evaluation is round {rounds}, not {context.round}")
-        if context.purpose == "training" and context.round == 0:
+        if context.round_kind == "training" and context.round == 0:
             self._check_initial(model)
         if layout_of(model) != self._layout:
             raise PolicyRefused("the model sent has another layout than the study's network")
@@ -230,7 +232,7 @@ class Participation:
             self.study,
             run_id=self.run_id,
             roster_digest=self._roster.digest,
-            purpose=context.purpose,
+            round_kind=context.round_kind,
             number=context.round,
             attempt=context.attempt,
             draw=context.draw,
@@ -293,7 +295,7 @@ class Participation:
             attempt=context.attempt,
             noise_multiplier=self._noise_multiplier(context),
         )
-        if context.purpose != "training":
+        if context.round_kind != "training":
             return self._noised_counts(given)
         if isinstance(self.study.privacy, DistributedPrivacy):
             return self.trainer.noised_sum(given, self._entropy)
@@ -303,25 +305,25 @@ class Participation:
         """Returns how much noise this hospital adds in a round; None without privacy."""
         if self.plan is None:
             return None
-        if context.purpose != "training":
+        if context.round_kind != "training":
             return self.plan.evaluation.noise_multiplier
         if isinstance(self.study.privacy, DistributedPrivacy):
             return share_multiplier(self.study, self.study.privacy)
         return self.plan.training.noise_multiplier
 
-    def _encoded(self, context: RoundContext, noised: Noised) -> Words:
+    def _encoded(self, context: RoundContext, noised: Noised) -> RingVector:
         """Returns a noised vector as fresh ring elements: masking overwrites them."""
-        if context.purpose != "training":
+        if context.round_kind != "training":
             return encode_counts(noised.astype(np.int64, copy=False))
         if isinstance(self.study.privacy, DistributedPrivacy):
-            return noised.astype(word_type(context))
+            return noised.astype(ring_dtype(context))
         return self._training_vector(context, noised.astype(np.float64, copy=False))
 
     def _charge(self, context: RoundContext, silo_round: SecAggClient) -> str:
         """Makes SENT durable and returns the ledger's head after it."""
         if self.plan is None:
             return self._ledger.head
-        if context.purpose == "training":
+        if context.round_kind == "training":
             reservation = self.plan.training_reservation
             event = replace(self.plan.training, steps=self.study.training.local_steps)
         else:
@@ -339,7 +341,7 @@ class Participation:
         self._token = token
         return token.head
 
-    def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> Words:
+    def _training_vector(self, context: RoundContext, update: NDArray[np.float64]) -> RingVector:
         weights = self.study.weights
         aggregation = self.study.aggregation
         self._buffer = self._vector.encode(

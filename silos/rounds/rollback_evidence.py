@@ -72,7 +72,7 @@ def require_own_head(message: bytes, site: str, key: SigningKey, hospital: SiteD
         hospital.ledger.require_held(head)
 
 
-def read_own_words(document: bytes | None) -> SignedLedgerHeads:
+def read_signed_heads(document: bytes | None) -> SignedLedgerHeads:
     """Returns the words in the coordinator's ``words`` document.
 
     Raises:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compliance.ledger.privacy_plan import PrivacyPlan
 from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
-from pipelines.cohort.partitioning import deal
+from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.plausibility import implausible, require_plausible
 from pipelines.cohort.train_test import parts_of
 from protocol.errors import (
@@ -68,17 +68,17 @@ class Silo:
         simulated: bool,
         split_key: bytes | None = None,
         hospital: SiteDatabase | None = None,
-        consent: Callable[[Study], StudyTerms] | None = None,
+        authorization: Callable[[Study], StudyTerms] | None = None,
     ) -> None:
         if split_key is not None and not simulated:
             raise PolicyRefused("a real hospital draws its split key itself and shows it to nobody")
         self.site = site
-        if consent is None and not simulated:
-            raise PolicyRefused("a real hospital is asked for its consent to every study")
+        if authorization is None and not simulated:
+            raise PolicyRefused("a real hospital is asked to authorize every study")
         self._home = hospital or open_hospital(
             home / "hospital.db", site=site, split_key=split_key, simulated=simulated
         )
-        self._consent = consent
+        self._authorization = authorization
         self._ledger = self._home.ledger
         self._ledger.verify()
         self._ledger.require_newest()
@@ -132,8 +132,8 @@ class Silo:
             raise PolicyRefused(f"site {self.site} has already joined run {run_id}")
         if self.site not in study.site_names:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
-        terms = _IN_SIMULATION if self._consent is None else self._consent(study)
-        self._refuse_roll_back(invitation.own_words)
+        terms = _IN_SIMULATION if self._authorization is None else self._authorization(study)
+        self._refuse_roll_back(invitation.signed_heads)
         entropy = self._entropy(invitation)
         require_machines = _machine_check(invitation, terms)
         train, test = self._records(invitation, terms)
@@ -180,8 +180,8 @@ class Silo:
         """Answers the coordinator; a refusal crosses as its class name only."""
         try:
             joined = self._joined(request.run_id)
-            if request.step == "advertise" and self._consent is not None:
-                self._consent(joined.study)  # before every round: it may have been withdrawn
+            if request.step == "advertise" and self._authorization is not None:
+                self._authorization(joined.study)  # before every round: it may have been withdrawn
             reply = joined.answer(request)
             if request.step == "masked" and reply.blob is not None and joined.plan is not None:
                 require_paid(self._ledger, joined.token, reply.blob)
@@ -282,10 +282,14 @@ class Silo:
 
     def _source(self, invitation: Invitation, terms: StudyTerms) -> Records:
         study = invitation.study
-        keep = columns_to_keep(study.split, study.deal)
-        named = study.site(self.site).records if study.deal is None else study.deal.records
-        if not self._simulated and (study.deal is not None or named == BUNDLED):
-            raise PolicyRefused("dealt and bundled records stand in for hospitals in simulations")
+        keep = columns_to_keep(study.split, study.partition)
+        named = (
+            study.site(self.site).records if study.partition is None else study.partition.records
+        )
+        if not self._simulated and (study.partition is not None or named == BUNDLED):
+            raise PolicyRefused(
+                "partitioned and bundled records stand in for hospitals in simulations"
+            )
         if terms.source is not None:
             source: Path | str = terms.source
         elif named is None:
@@ -299,7 +303,11 @@ class Silo:
         records = load_cohort(
             study.cohort, source, site=self.site, keep=keep, dialect=terms.dialect
         )
-        return records if study.deal is None else deal(records, study.deal, study.sites)[self.site]
+        return (
+            records
+            if study.partition is None
+            else partition_records(records, study.partition, study.sites)[self.site]
+        )
 
     def _reserved(self, invitation: Invitation, terms: StudyTerms) -> PrivacyPlan | None:
         study, run_id = invitation.study, invitation.run_id

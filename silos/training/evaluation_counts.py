@@ -53,13 +53,13 @@ def noised_counts(
         share = study.evaluation.site_share
         deviations = study.evaluation_vector.deviations(given.noise_multiplier, share)
         for (use, cells), deviation in zip(cells_of.items(), deviations, strict=True):
-            moment = DrawContext(
-                use=use, study=study.digest, site=site, purpose="evaluation", round=given.number,
+            draw = DrawContext(
+                use=use, study=study.digest, site=site, round_kind="evaluation", round=given.number,
                 attempt=given.attempt, step=0, dataset=scorer.dataset_digest,
                 model=model_digest(given.model), sample="",
             )  # fmt: skip
             sampler = DiscreteGaussian(deviation * COUNT_UNITS)
-            cells += sampler.sample(entropy.stream(moment), len(cells))
+            cells += sampler.sample(entropy.stream(draw), len(cells))
     noised = np.concatenate([*cells_of.values(), grid])
     # Saturated, not refused: a refusal would tell something about the patients, uncharged.
     return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))

@@ -43,7 +43,7 @@ class DrawContext:
     use: str
     study: str
     site: str
-    purpose: str
+    round_kind: str
     round: int
     attempt: int
     step: int
@@ -59,7 +59,7 @@ class Entropy(Protocol):
     def is_secret(self) -> bool:
         """Whether nobody can repeat what is drawn."""
 
-    def stream(self, moment: DrawContext) -> Keystream:
+    def stream(self, draw: DrawContext) -> Keystream:
         """Returns a keystream for this moment and no other."""
 
 
@@ -68,7 +68,7 @@ class SecretEntropy:
 
     is_secret = True
 
-    def stream(self, moment: DrawContext) -> Keystream:
+    def stream(self, draw: DrawContext) -> Keystream:
         """Returns a keystream nobody can repeat."""
         return Keystream(fresh_key())
 
@@ -87,7 +87,7 @@ class FixedEntropy:
             raise PolicyRefused("fixed test noise protects nobody: a real silo does not use it")
         self._secret = canonical({"seed": seed})
 
-    def stream(self, moment: DrawContext) -> Keystream:
+    def stream(self, draw: DrawContext) -> Keystream:
         """Returns the same keystream for the same moment and seed."""
-        info = canonical(asdict(moment))
+        info = canonical(asdict(draw))
         return Keystream(derive_key(self._secret, salt=b"collegium test noise", info=info))

@@ -52,7 +52,7 @@ class Trainer:
         site: str,
         train: Records,
         test: Records,
-        crew: GradientBackend | None = None,
+        backend: GradientBackend | None = None,
     ) -> None:
         self._study = study
         self._privacy = study.privacy_of(site)
@@ -63,7 +63,7 @@ class Trainer:
         self._records = PatientRecords(train.patients, self._form.records)
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._initial = parameters_of(self._module)
-        self._crew = crew or Worker(study, self._form, train.features, train.labels)
+        self._backend = backend or Worker(study, self._form, train.features, train.labels)
         self._learned = task_of(study.task)
         self._scores = PatientScores(
             self._module,
@@ -72,7 +72,7 @@ class Trainer:
             places=study.site(site).patients,
             most=self._form.records,
         )
-        self.engine = self._crew.engine
+        self.engine = self._backend.engine
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property
@@ -137,9 +137,9 @@ class Trainer:
         training, noise = self._study.training, given.noise_multiplier
         start = flatten(given.model).astype(np.float64)
         parameters, velocity = start.copy(), np.zeros_like(start)
-        moment = self._moment(given)
+        draw = self._draw_context(given)
         for step in range(training.local_steps):
-            gradient = self._step(parameters, replace(moment, step=step), noise, entropy)
+            gradient = self._step(parameters, replace(draw, step=step), noise, entropy)
             velocity = training.momentum * velocity + gradient
             parameters -= training.learning_rate * velocity
         return parameters - start
@@ -147,22 +147,22 @@ class Trainer:
     def _step(
         self,
         parameters: NDArray[np.float64],
-        moment: DrawContext,
+        draw: DrawContext,
         noise_multiplier: float | None,
         entropy: Entropy,
     ) -> NDArray[np.float64]:
         privacy = self._privacy
         expected = self._study.expected_batch(self._site)
         if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
-            _, drawn = self._sampled(moment, entropy)
+            _, drawn = self._sampled(draw, entropy)
             if isinstance(privacy, NoPrivacy) and privacy.clip is not None:
-                whole = self._crew.clipped(parameters, drawn, privacy.clip)
+                whole = self._backend.clipped(parameters, drawn, privacy.clip)
                 return np.asarray(whole * (privacy.clip / units_for(parameters.size) / expected))
             total = np.zeros(parameters.size)
-            for summed in self._crew.plain(parameters, drawn):
+            for summed in self._backend.plain(parameters, drawn):
                 total += summed
             return np.asarray(total / expected)
-        noised = self._noised(parameters, moment, noise_multiplier, entropy)
+        noised = self._noised(parameters, draw, noise_multiplier, entropy)
         return np.asarray(noised * (privacy.clip / units_for(parameters.size) / expected))
 
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
@@ -177,11 +177,11 @@ class Trainer:
         if given.noise_multiplier is None:
             raise ValueError("a sum for shared noise has a noise multiplier")
         parameters = flatten(given.model).astype(np.float64)
-        return self._noised(parameters, self._moment(given), given.noise_multiplier, entropy)
+        return self._noised(parameters, self._draw_context(given), given.noise_multiplier, entropy)
 
-    def _moment(self, given: RoundInput) -> DrawContext:
+    def _draw_context(self, given: RoundInput) -> DrawContext:
         return DrawContext(
-            use="", study=self._study.digest, site=self._site, purpose="training",
+            use="", study=self._study.digest, site=self._site, round_kind="training",
             round=given.number, attempt=given.attempt, step=0, dataset=self.dataset_digest,
             model=model_digest(given.model), sample="",
         )  # fmt: skip
@@ -189,7 +189,7 @@ class Trainer:
     def _noised(
         self,
         parameters: NDArray[np.float64],
-        moment: DrawContext,
+        draw: DrawContext,
         noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:
@@ -197,18 +197,18 @@ class Trainer:
         privacy, size = self._privacy, parameters.size
         if not isinstance(privacy, PatientPrivacy):
             raise ValueError("a study without privacy has no clipping bound")
-        chosen, drawn = self._sampled(moment, entropy)
-        summed = self._crew.clipped(parameters, drawn, privacy.clip)
+        chosen, drawn = self._sampled(draw, entropy)
+        summed = self._backend.clipped(parameters, drawn, privacy.clip)
         noise = DiscreteGaussian(noise_multiplier * units_for(size))
-        noised = replace(moment, use="noise", sample=digest(chosen.tobytes()))
+        noised = replace(draw, use="noise", sample=digest(chosen.tobytes()))
         return summed + noise.sample(entropy.stream(noised), size)
 
-    def _sampled(self, moment: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
+    def _sampled(self, draw: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
         """Returns which patients were drawn, and where they stand in the step's public form.
 
         As many random words are used whoever is drawn, and however many patients there are.
         """
-        sampling, form = entropy.stream(replace(moment, use="sample")), self._form
+        sampling, form = entropy.stream(replace(draw, use="sample")), self._form
         count, own = self._study.site(self._site).patients, self._train.num_patients
         drawn = poisson_sample(sampling, self._privacy.sampling_rate, max(count, own))
         chosen = np.flatnonzero(drawn[:own])

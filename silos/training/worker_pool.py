@@ -41,7 +41,7 @@ class _OtherWorker:
         return self._worker.clipped(parameters, drawn, clip)
 
 
-class RayCrew:
+class RayBackend:
     """``workers`` workers of one hospital, the calling process among them.
 
     Integer sums have no order, so every number of workers gives the same sum.

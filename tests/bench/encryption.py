@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from protocol.secagg.masking import apply_masks
 from protocol.secagg.server import Step
-from protocol.vectors.fixed_point import Words, decode, encode
+from protocol.vectors.fixed_point import RingVector, decode, encode
 from protocol.vectors.keystream import fresh_key
 from tests.bench import baseline
 from tests.bench.measurement import CPU, milliseconds, take_turns
@@ -95,23 +95,23 @@ class Masks:
         add = [key for (u, _), key in self._pair.items() if u == site]
         return [self._self[site], *add], [k for (_, v), k in self._pair.items() if v == site]
 
-    def protect(self, update: Vector, site: int) -> Words:
+    def protect(self, update: Vector, site: int) -> RingVector:
         words = encode(update, weight=1.0, bound=BOUND, frac_bits=FRAC_BITS)
         add, subtract = self.keys(site)
         apply_masks(words, add=add, subtract=subtract)
         return words
 
-    def serialise(self, protected: Words) -> list[bytes]:
+    def serialise(self, protected: RingVector) -> list[bytes]:
         return [protected.tobytes()]
 
-    def load(self, blobs: Sequence[bytes]) -> Words:
+    def load(self, blobs: Sequence[bytes]) -> RingVector:
         return np.frombuffer(blobs[0], dtype=np.uint32).copy()
 
-    def add(self, total: Words, other: Words) -> Words:
+    def add(self, total: RingVector, other: RingVector) -> RingVector:
         total += other
         return total
 
-    def open(self, total: Words) -> Vector:
+    def open(self, total: RingVector) -> Vector:
         clear = total.copy()
         apply_masks(clear, add=[], subtract=self._self)
         return decode(clear, frac_bits=FRAC_BITS)
@@ -122,13 +122,13 @@ class Baseline(Masks):
 
     name = "40-line baseline"
 
-    def protect(self, update: Vector, site: int) -> Words:
+    def protect(self, update: Vector, site: int) -> RingVector:
         words = np.empty(len(update), dtype=np.uint32)
         baseline.encode(update, FRAC_BITS, words)
         baseline.mask(words, *self.keys(site))
         return words
 
-    def open(self, total: Words) -> Vector:
+    def open(self, total: RingVector) -> Vector:
         clear = total.copy()
         baseline.mask(clear, (), self._self)
         return clear.view(np.int32).astype(np.float64) * 2.0**-FRAC_BITS

@@ -152,8 +152,8 @@ def _step(network: str, study: Study, turns: int, own: nn.Module | None = None) 
     """
     records = studies.drawn_records(study, LOGICAL_BATCH)
     module = own or build(study.task, study.cohort, study.seeds.model).train()
-    crew = _WorkerWith(study, records, own) if own else None
-    trainer = Trainer(study, study.site_names[0], records, records, crew)
+    backend = _WorkerWith(study, records, own) if own else None
+    trainer = Trainer(study, study.site_names[0], records, records, backend)
     model, entropy, size = parameters_of(module), SecretEntropy(), study.training.micro_batch
     whole = torch.from_numpy(records.features), torch.from_numpy(records.labels)
     parts = _split(whole, size)

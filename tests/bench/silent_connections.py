@@ -37,7 +37,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from coordinator.http.protocol_limits import gate_config
+from coordinator.http.protocol_limits import server_config
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import make_home
 from silos.config.credentials import Credentials
@@ -66,7 +66,7 @@ def serve(kind: str, home: Path, port: int) -> None:
     app = Starlette(routes=[Route("/healthz", ok)])
     context = Authority.open(home).server_context()
     if kind == "limits":
-        config = gate_config(app, context, host="127.0.0.1", port=port)
+        config = server_config(app, context, host="127.0.0.1", port=port)
     else:
         config = uvicorn.Config(
             app,

@@ -93,7 +93,7 @@ def _rounds(out: Path) -> list[float]:
     store = Store(Workspace.open(out).database)
     try:
         with store.read() as session:
-            query = select(RoundRow.closed_at).where(RoundRow.purpose == "training")
+            query = select(RoundRow.closed_at).where(RoundRow.round_kind == "training")
             closed = [
                 datetime.fromisoformat(text)
                 for text in session.scalars(query.order_by(RoundRow.number))

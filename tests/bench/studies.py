@@ -18,7 +18,7 @@ purpose: To be measured.
 split: {{method: keyed_hash, test_fraction: 0.2}}
 training:
   {{rounds: {rounds}, local_steps: {steps}, learning_rate: 0.1, micro_batch: {micro_batch}}}
-privacy: {{mode: local, epsilon: 4, delta: 1e-4, clip: 1.0, sampling_rate: {rate}}}
+privacy: {{mode: per_site, epsilon: 4, delta: 1e-4, clip: 1.0, sampling_rate: {rate}}}
 aggregation: {{threshold: 3, colluders: 1}}
 evaluation: {{bins: 16}}
 seeds: {{model: 1, split: 1}}

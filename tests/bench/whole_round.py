@@ -2,7 +2,7 @@
 
 Four hospitals and the coordinator share one process and one thread; messages
 are the real ones, the link is a function call. Everything durable is on: each
-hospital's ledger and once-book, the kept blobs, the coordinator's store and
+hospital's ledger and signing record, the kept blobs, the coordinator's store and
 audit log. The clock is the wall's, for fsync sleeps.
 """
 
@@ -111,9 +111,9 @@ class Stopwatch:
         self.seconds: list[dict[str, float]] = []
         self.calls: list[dict[str, int]] = []
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Remembers the end of a training round."""
-        if purpose == "training":
+        if round_kind == "training":
             self.ends.append(self._spans.clock())
             self.seconds.append(dict(self._spans.seconds))
             self.calls.append(dict(self._spans.calls))
@@ -168,7 +168,7 @@ def _federate(study: Study, *, parts_by: Clock | None = None) -> tuple[float, St
 def _instrument(spans: Spans, stack: ExitStack) -> None:
     stack.enter_context(spans.watch(Trainer, "update", "training"))
     stack.enter_context(spans.watch(DiscreteGaussian, "sample", "noise"))
-    stack.enter_context(spans.watch(SqlEquivocationGuard, "record", "once-book"))
+    stack.enter_context(spans.watch(SqlEquivocationGuard, "record", "signing record"))
     stack.enter_context(spans.watch(Ledger, "mark_sent", "ledger"))
     stack.enter_context(spans.watch(SiteDatabase, "keep_blob", "kept blob"))
     stack.enter_context(spans.watch(Silo, "answer", "protocol, silos"))
@@ -196,7 +196,7 @@ def _parts(study: Study, clock: Clock) -> dict[str, float]:
     parts = {name: (last[name] - first[name]) * 1000 / count for name in sorted(first)}
     parts["protocol, coordinator"] = sum(watched.rounds) / count - sum(parts.values())
     parts["whole round"] = sum(watched.rounds) / count
-    for name in ("once-book", "ledger", "kept blob", "coordinator's store"):
+    for name in ("signing record", "ledger", "kept blob", "coordinator's store"):
         parts[f"{name}, calls"] = (watched.calls[-1][name] - watched.calls[0][name]) / count
     return parts
 

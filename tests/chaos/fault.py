@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from coordinator.runs.resources import RunTimeouts
 from protocol.study.study import Study
 from silos.rounds.silo import MakeTrainer
-from tests.chaos.stage import LOCAL, PATIENT, Stage
+from tests.chaos.stage import PATIENT, PER_SITE, Stage
 from tests.federation import LinearTrainer
 
 
@@ -33,7 +33,7 @@ class Fault:
     when: str
     play: Callable[[Stage], None]
     ends: tuple[str, ...] = ("finished",)
-    study: Study = LOCAL
+    study: Study = PER_SITE
     pace: RunTimeouts = PATIENT
     trainer: MakeTrainer = LinearTrainer
     same_model: bool = True

@@ -28,7 +28,7 @@ from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
 from protocol.errors import FederationError
 from protocol.identity.roster import parse_roster
-from protocol.transport.privacy_summary import open_summary, read_words
+from protocol.transport.privacy_summary import open_summary, read_summaries
 from silos.database.database import read_hospital
 from tests.chaos.witness import seen
 
@@ -85,12 +85,12 @@ def judge(
             finished = [r for r in rounds if r.state == "finished"]
             missing = {site for r in finished for site in json.loads(r.dropped_json)}
             state, reason, name = row.state, row.failure or "", row.model_digest
-            again = [r for r in finished if r.purpose == "training" and r.attempt]
+            again = [r for r in finished if r.round_kind == "training" and r.attempt]
             comparable = model is not None and not missing and (same_update or not again)
             retried = len([r for r in rounds if r.state == "failed"])
             if any(r.state == "open" for r in rounds):
                 problems.append("a round is still open")
-            if len({(r.purpose, r.number) for r in finished}) != len(finished):
+            if len({(r.round_kind, r.number) for r in finished}) != len(finished):
                 problems.append("a round was finished twice")
     finally:
         store.close()
@@ -130,7 +130,7 @@ def _of_log(home: Path, session: object) -> list[str]:
 def _heads(row: RunRow) -> dict[str, set[str]]:
     """Returns the heads of the ledgers that hospitals signed in this run."""
     roster = parse_roster(row.roster_json.encode())
-    words = read_words(row.sites_json)
+    words = read_summaries(row.sites_json)
     return {
         site: {open_summary(word, roster.key_of(site)).ledger_head} for site, word in words.items()
     }
@@ -144,8 +144,8 @@ def _of_ledger(site: str, path: Path, home: Path, heads: set[str]) -> tuple[list
             hospital.ledger.verify(remembered=sorted(heads - {UNOPENED}))
         except FederationError as error:
             problems.append(f"{site}: {error}")
-        with hospital.transaction() as book:
-            entries = list(book.entries())
+        with hospital.transaction() as guard:
+            entries = list(guard.entries())
     finally:
         hospital.close()
     sent = [entry for entry in entries if entry.state is State.SENT]
@@ -158,7 +158,7 @@ def _of_ledger(site: str, path: Path, home: Path, heads: set[str]) -> tuple[list
     plans = [entry for entry in entries if entry.state is State.RESERVED]
     for plan in plans:
         problems += _of_plan(site, plan, [entry for entry in sent if entry.parent == plan.number])
-    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.RELEASED)}
+    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.FREED)}
     return problems, any(plan.number not in closed for plan in plans)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.chaos.fault import Fault
 from tests.chaos.points import Point
-from tests.chaos.stage import DISTRIBUTED, HASTY, LOCAL, Stage
+from tests.chaos.stage import DISTRIBUTED, HASTY, PER_SITE, Stage
 
 _STEPS = ("advertise", "share", "masked", "consistency", "unmask")
 _ANSWER = "silos.rounds.silo:Silo.answer"
@@ -169,7 +169,7 @@ def _at_each_step_of_the_coordinator() -> list[Fault]:
 
 
 _BOOK, _STATES = (
-    "coordinator.rounds.round_records:RoundBook",
+    "coordinator.rounds.round_records:RoundRecords",
     "coordinator.database.server_state:ServerStates",
 )
 _RUN, _RECORD_OF_RUN = (
@@ -232,9 +232,9 @@ COORDINATOR = (
                 Point(target=_CLOSE, about="masked", after=True),
             ),
             study=study,
-            same_update=study is LOCAL,
+            same_update=study is PER_SITE,
         )
-        for noise, study in (("", LOCAL), (" under shared noise", DISTRIBUTED))
+        for noise, study in (("", PER_SITE), (" under shared noise", DISTRIBUTED))
     ),
     _coordinator(
         "round 2 under shared noise, masked closed",

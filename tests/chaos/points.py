@@ -43,7 +43,7 @@ class Point:
 
 
 def _said(value: Any) -> tuple[Any, ...]:
-    names = ("step", "kind", "value", "purpose", "state")
+    names = ("step", "kind", "value", "round_kind", "state")
     return (value, *(getattr(value, name, None) for name in names))
 
 

@@ -87,7 +87,7 @@ def _serve_coordinator(
     arm(point, act)
     service = Service(home, pace)
     with service.serving("127.0.0.1", port):
-        for run_id in service.take_up_runs() or [service.start_run(study_digest, test_noise=True)]:
+        for run_id in service.resume_runs() or [service.start_run(study_digest, test_noise=True)]:
             service.wait(run_id, PATIENCE)
 
 

@@ -46,10 +46,10 @@ HASTY = RunTimeouts(joining=PATIENCE, step=6.0)
 _FOUNDED = timedelta(days=10)
 #: A run's evaluation may be counted twice: a coordinator may be killed while it is.
 _TWICE = changed("{bins: 8}", "{bins: 8, epsilon: 4, attempts: 2}")
-LOCAL = read_study(_TWICE)
+PER_SITE = read_study(_TWICE)
 DISTRIBUTED = read_study(
     _TWICE.replace(
-        "{mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}",
+        "{mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}",
         "{mode: distributed, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 0.5, "
         "noise_multiplier: 2.5}",
     )
@@ -120,7 +120,7 @@ class Stage:
         self._serving = ExitStack()
         self._serving.enter_context(self.service.serving("127.0.0.1", self.port))
         self._ends.callback(self.stop_serving)
-        for run_id in self.service.take_up_runs():
+        for run_id in self.service.resume_runs():
             self.run_id = run_id
         return self.service
 
@@ -203,7 +203,7 @@ class Stage:
         (row,) = (
             r
             for r in self.rounds()
-            if (r.purpose, r.number, r.state) == ("training", number, "finished")
+            if (r.round_kind, r.number, r.state) == ("training", number, "finished")
         )
         return list(json.loads(row.survivors_json))
 

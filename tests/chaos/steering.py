@@ -90,7 +90,7 @@ def _second_is_refused(stage: Stage) -> None:
 
 
 def _two_without_a_lock(stage: Stage) -> None:
-    """Two supervisors over one home, the lock taken away: keys, once-book and ledger are one."""
+    """Two supervisors over one home, the lock taken away: keys, record and ledger are one."""
     stage.serve()
     stage.start()
     second = replace(stage.east, supervisor=None, thread=None, failures=[])

@@ -11,9 +11,9 @@ Written by `make chaos`, which plays every fault below and judges what is left. 
 run the command again. The seconds are those of the machine that ran it last.
 
 The service, its TLS and its database are the real ones, and so are the hospitals' supervisors,
-ledgers and once-books. Whoever is killed is a process of its own and gets `SIGKILL` at the named
-point. Only the medicine is small: a regression by hand in place of torch, four hospitals, two
-rounds and an evaluation. The line is a proxy of ours on loopback.
+ledgers and signing records. Whoever is killed is a process of its own and gets `SIGKILL` at
+the named point. Only the medicine is small: a regression by hand in place of torch, four
+hospitals, two rounds and an evaluation. The line is a proxy of ours on loopback.
 
 After each fault one judge reads the folders. What must hold, every time:
 

@@ -39,7 +39,7 @@ def _resume_when_mended(stage: Stage, mended: Callable[[], None] = lambda: None)
     """Does what the coordinator's people do when a run waits for them; the run goes on."""
     service = stage.service
     assert service is not None
-    until(lambda: any(run["trouble"] for run in service.status()["runs"]))
+    until(lambda: any(run["blocked_reason"] for run in service.status()["runs"]))
     mended()
     service.steer(stage.run_id, "resume")
     stage.wait()
@@ -256,7 +256,7 @@ def _consortium_gone(stage: Stage) -> None:
         service = stage.serve()
         stage.start()
         stage.begin()
-        until(lambda: any(run["trouble"] for run in service.status()["runs"]))
+        until(lambda: any(run["blocked_reason"] for run in service.status()["runs"]))
     stage.stop_serving()
     back[0]()
     stage.serve()
@@ -264,7 +264,7 @@ def _consortium_gone(stage: Stage) -> None:
 
 
 _HOSPITAL, _COORDINATOR = "a hospital", "the coordinator"
-_KEEP = "coordinator.database.round_archive:RoundShelf.keep_vector"
+_KEEP = "coordinator.database.round_archive:RoundArchive.keep_vector"
 
 TROUBLES = (
     *(

@@ -39,9 +39,9 @@ from protocol.transport.privacy_summary import (
     SignedSummary,
     Summary,
     open_summary,
-    read_words,
+    read_summaries,
     sign_summary,
-    signed_words,
+    write_summaries,
 )
 from protocol.vectors.tensors import decode_tensors, encode_tensors, model_digest
 from tests.fuzz.engine import Attempt, Broken, Make, Target
@@ -339,7 +339,7 @@ def _prepare_log() -> Make:
 
 SUMMARY = Summary(
     site="east", run_id="run-1", study_digest="0" * 64, unit="patient", patient="key",
-    sides="together", mode="local",
+    sides="together", mode="per_site",
     noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=None,
     epsilon_group_of_two=2.4, epsilon_group_of_three=4.0, releases=40, evaluation_releases=1,
     noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,
@@ -384,7 +384,7 @@ def _read_summary(signed: SignedSummary, key: SigningKey) -> None:
 
 
 def _prepare_words() -> Make:
-    words = signed_words({"east": sign_summary(SUMMARY, _KEYS[0])}).encode()
+    words = write_summaries({"east": sign_summary(SUMMARY, _KEYS[0])}).encode()
     tree = parse_canonical(words)
 
     def make(random: Random) -> Attempt:
@@ -392,7 +392,7 @@ def _prepare_words() -> Make:
             data = spoil_bytes(random, words, [words])
         else:
             data = spoil_tree(random, tree, [tree])
-        return Attempt(data=data, act=lambda: read_words(_loose(data)))
+        return Attempt(data=data, act=lambda: read_summaries(_loose(data)))
 
     return make
 
@@ -424,7 +424,7 @@ _YAML_TOKENS = (
     "]", "|", ">", "%YAML 1.1", "---", "...", "#", "\t", "\0", "\ufeff", "\u2028", "\ud800", "é",
     "!!bool x", '!!int ""', '!!float ""', "!!timestamp x", "!!binary '#'", "!!set {a}",
     "!!omap [1]", "!!python/name:os.system", "!x y", "keyed_hash", "column", "file", "label_skew",
-    "images", "table", "none", "local", "../x", "/x", "{rule: column, column: ''}",
+    "images", "table", "none", "per_site", "../x", "/x", "{rule: column, column: ''}",
     "{records: x, how: {rule: label_skew, shares: [1], seed: 1}}", "[]", "{}", "[[[[]]]]", "0",
     "1", "2", "3", "100", "0.5", "east", "coordinator", "age", "ward",
 )  # fmt: skip

@@ -20,7 +20,7 @@ from protocol.secagg.context import RoundContext
 from protocol.secagg.transcript import replay
 from protocol.study.cohort import CategoryColumn, TableCohort
 from protocol.study.study_file import read_study
-from protocol.transport.privacy_summary import SignedSummary, open_summary, read_words
+from protocol.transport.privacy_summary import SignedSummary, open_summary, read_summaries
 from protocol.vectors.tensors import decode_tensors, encode_tensors, model_digest
 from tests.contexts import context_of
 from tests.fuzz.documents import SUMMARY
@@ -195,8 +195,8 @@ KNOWN: tuple[Known, ...] = (
     ),
     Known(
         name="signed summaries with a lone surrogate give UnicodeEncodeError",
-        targets=("summary-words",), escaped="UnicodeEncodeError", where="summary.read_words",
-        show=lambda: read_words("\ud800"), open=False,
+        targets=("summary-words",), escaped="UnicodeEncodeError", where="summary.read_summaries",
+        show=lambda: read_summaries("\ud800"), open=False,
     ),
     Known(
         name="a summary whose site is a list is taken",

@@ -15,8 +15,8 @@ from protocol.identity.roster import SigningKey
 from protocol.secagg import encrypted_shares as sealed_shares
 from protocol.secagg.client import SecAggClient
 from protocol.secagg.server import SecAggServer, Step
-from protocol.vectors.keystream import Words
-from tests.sum_federation import FIRST, STEPS, Federation, MemoryBook
+from protocol.vectors.keystream import RingVector
+from tests.sum_federation import FIRST, STEPS, Federation, MemoryGuard
 
 #: The site that deals shares and sends no vector, so that a reveal holds shares of both kinds.
 LOST = "site-04"
@@ -45,7 +45,7 @@ class _Numbers:
 
 
 @contextmanager
-def steady(seed: int = 0) -> Iterator[None]:
+def row_independent(seed: int = 0) -> Iterator[None]:
     """Makes every secret of a run follow from a number."""
     numbers = _Numbers(seed)
     with (
@@ -62,11 +62,11 @@ class Recorded:
     """One whole run: every request, every answer with its blob, and the sum."""
 
     federation: Federation
-    vectors: Mapping[str, Words]
+    vectors: Mapping[str, RingVector]
     requests: Mapping[Step, bytes]
     entries: bytes
     answers: Mapping[tuple[Step, str], tuple[bytes, bytes | None]]
-    total: Words
+    total: RingVector
 
     def machine(self, step: Step, *, without: str | None = None) -> SecAggServer:
         """Returns a coordinator that has taken all answers up to this step, one site's left out."""
@@ -82,7 +82,7 @@ class Recorded:
                 machine.close(current)
         return machine
 
-    def finished(self, machine: SecAggServer, step: Step) -> Words:
+    def finished(self, machine: SecAggServer, step: Step) -> RingVector:
         """Returns the sum after the honest answers to the steps after this one."""
         machine.close(step)
         for current in STEPS[STEPS.index(step) + 1 :]:
@@ -108,7 +108,7 @@ def recorded() -> Recorded:
             entries = entries or federation.coordinator.attachment(step, site) or b""
         return wire, blob
 
-    with steady():
+    with row_independent():
         federation = Federation(_SITES)
         vectors = federation.vectors()
         total = federation.run(vectors, lost={LOST: Step.MASKED}, tamper=keep)
@@ -125,7 +125,7 @@ def recorded() -> Recorded:
 @lru_cache(maxsize=len(STEPS))
 def waiting_silo(step: Step) -> SecAggClient:
     """Returns the first site of the recorded run, as it waits for this step's request."""
-    with steady():
+    with row_independent():
         federation = Federation(_SITES)
         vectors = federation.vectors()
         silent = frozenset({LOST})
@@ -135,13 +135,13 @@ def waiting_silo(step: Step) -> SecAggClient:
     return federation.silos[FIRST]
 
 
-def twin_of(silo: SecAggClient) -> SecAggClient:
+def replica_of(silo: SecAggClient) -> SecAggClient:
     """Returns a silo in the same state, with a book of its own.
 
     A silo replaces what it holds and changes none of it in place, so a shallow
     copy is a whole one.
     """
-    twin, book = copy.copy(silo), MemoryBook()
-    book.entries |= vars(silo)["_book"].entries
-    vars(twin)["_book"] = book
-    return twin
+    replica, guard = copy.copy(silo), MemoryGuard()
+    guard.entries |= vars(silo)["_guard"].entries
+    vars(replica)["_guard"] = guard
+    return replica

@@ -97,7 +97,7 @@ class _Hospital:
     def context(self, attempt: int) -> RoundContext:
         return round_context(
             self.federation.study, run_id="run-1", roster_digest=self.federation.roster.digest,
-            purpose="training", number=0, attempt=attempt, draw=0,
+            round_kind="training", number=0, attempt=attempt, draw=0,
             log_size=self.log.head.size, log_root=self.log.head.root.hex(),
             model=decode_tensors(self.model),
         )  # fmt: skip

@@ -39,7 +39,7 @@ from protocol.secagg.secret_sharing import OPENING_BYTES, parse_opening
 from protocol.secagg.server import Step
 from protocol.secagg.transcript import Transcript, parse_transcript, replay, vectors_of
 from tests.fuzz.engine import Attempt, Broken, Make, Target
-from tests.fuzz.honest import LIAR, LOST, recorded, twin_of, waiting_silo
+from tests.fuzz.honest import LIAR, LOST, recorded, replica_of, waiting_silo
 from tests.fuzz.mutations import Tree, spoil_bytes, spoil_tree
 from tests.sum_federation import FIRST
 
@@ -246,7 +246,7 @@ def _silo_target(step: Step, spoilt: Spoilt, honest: Ask) -> Make:
     def make(random: Random) -> Attempt:
         data, ask = spoilt(random)
         checked = random.random() < 0.1
-        return Attempt(data=data, act=lambda: _asked(twin_of(waiting), ask, honest, checked))
+        return Attempt(data=data, act=lambda: _asked(replica_of(waiting), ask, honest, checked))
 
     return make
 

@@ -86,7 +86,7 @@ def context_fields(given: Given) -> dict[str, Any]:
 def context_of(given: Given) -> RoundContext:
     """Returns the context of these fields; ValueError where a rule is broken."""
     fields = context_fields(given)
-    return RoundContext(**fields | {"cohort": tuple(fields["cohort"])})
+    return RoundContext(**fields | {"participants": tuple(fields["participants"])})
 
 
 def _hex(name: str, given: Given) -> bytes:
@@ -102,9 +102,9 @@ def _private(given: Given) -> X25519PrivateKey:
 
 
 def _require_threshold(given: Given) -> str:
-    cohort = [f"site-{number:03d}" for number in range(given["sites"])]
+    participants = [f"site-{number:03d}" for number in range(given["sites"])]
     changes = {name: given[name] for name in ("threshold", "colluders")}
-    context_of({"context": given["context"], "changes": changes | {"cohort": cohort}})
+    context_of({"context": given["context"], "changes": changes | {"participants": participants}})
     return "allowed"
 
 

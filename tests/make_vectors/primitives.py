@@ -335,7 +335,7 @@ def context_sheet(training: Document, counting: Document) -> Sheet:
         refusal = ("require_threshold", "ValueError", "t <= n, 2t > n + C and t - C >= 2")
         sheet.bad(f"{name}, C = {colluders + 1}", *refusal, **given, colluders=colluders + 1)
     few: Fields = {"sites": 2, "threshold": 2, "colluders": 0}
-    sheet.bad("two sites", "require_threshold", "ValueError", "at least three sites", **few)
+    sheet.bad("two sites", "require_threshold", "ValueError", "at least three participants", **few)
     many: Fields = {"sites": 4, "threshold": 5, "colluders": 1}
     sheet.bad("t > n", "require_threshold", "ValueError", "t <= n", **many)
     for name, changes, because in _wrong_contexts():
@@ -359,12 +359,20 @@ def _wrong_contexts() -> list[tuple[str, dict[str, Any], str]]:
         ("another suite", {"suite": 2}, "suite"),
         ("upper-case digest", {"log_root": "A" * 64}, "log_root"),
         ("short digest", {"log_root": "a" * 63}, "log_root"),
-        ("unknown purpose", {"purpose": "statistics"}, "purpose"),
+        ("unknown kind of round", {"round_kind": "statistics"}, "round_kind"),
         ("a slash in the run's name", {"run_id": "a/b"}, "run_id"),
         ("round -1", {"round": -1}, "round"),
-        ("cohort out of order", {"cohort": ["oslo", "lyon", "porto", "turin"]}, "sorted"),
-        ("a site twice", {"cohort": ["lyon", "lyon", "oslo", "turin"]}, "each named once"),
-        ("a site in upper case", {"cohort": ["Lyon", "oslo", "porto", "turin"]}, "cohort"),
+        (
+            "participants out of order",
+            {"participants": ["oslo", "lyon", "porto", "turin"]},
+            "sorted",
+        ),
+        ("a site twice", {"participants": ["lyon", "lyon", "oslo", "turin"]}, "each named once"),
+        (
+            "a site in upper case",
+            {"participants": ["Lyon", "oslo", "porto", "turin"]},
+            "participants",
+        ),
         ("2t = n + C", {"threshold": 3, "colluders": 2}, "threshold 3 with 4 sites"),
         ("no coordinates", {"dim": 0}, "dim"),
         ("too many coordinates", {"dim": 10**8 + 1}, "dim"),

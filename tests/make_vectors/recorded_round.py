@@ -18,11 +18,11 @@ from protocol.identity.roster import Roster, SigningKey, parse_roster
 from protocol.secagg import encrypted_shares as sealed_shares
 from protocol.secagg.client import SecAggClient, opened_round
 from protocol.secagg.context import RoundContext
-from protocol.secagg.masking import word_type
+from protocol.secagg.masking import ring_dtype
 from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES
 from protocol.secagg.server import SecAggServer, Step
-from protocol.vectors.keystream import Keystream, Words, derive_key
-from tests.sum_federation import LEDGER_HEAD, MemoryBook
+from protocol.vectors.keystream import Keystream, RingVector, derive_key
+from tests.sum_federation import LEDGER_HEAD, MemoryGuard
 
 #: A message and what travels beside it.
 Pair: TypeAlias = tuple[bytes, bytes | None]
@@ -151,7 +151,7 @@ class Recorded:
     roster: Roster
     context: RoundContext
     secrets: Mapping[str, Secrets]
-    vectors: Mapping[str, Words]
+    vectors: Mapping[str, RingVector]
     tables: Mapping[str, tuple[int, ...]]
     lost: Mapping[str, Step]
 
@@ -159,7 +159,7 @@ class Recorded:
     def from_json(cls, value: Document) -> "Recorded":
         """Returns the round that a vector file records; its steps are not read here."""
         context = RoundContext.from_json(value["context"])
-        words = word_type(context)
+        words = ring_dtype(context)
         return cls(
             coordinator=SigningKey.from_bytes(bytes.fromhex(value["coordinator"]["private"])),
             roster=parse_roster(value["roster"].encode()),
@@ -196,7 +196,7 @@ class Recorded:
         Args:
             tamper: may spoil a site's state before it answers a step.
         """
-        silos = {site: self.silo(site) for site in self.context.cohort}
+        silos = {site: self.silo(site) for site in self.context.participants}
         machine = self.sum_round()
         exchanges: dict[Step, Exchange] = {}
         for step in Step:
@@ -223,7 +223,7 @@ class RecordedSilo:
 
     def __init__(self, recorded: Recorded, site: str) -> None:
         self._recorded, self.site = recorded, site
-        self.book = MemoryBook()
+        self.guard = MemoryGuard()
         self.machine: SecAggClient | None = None
 
     def answer(self, step: Step, request: bytes, beside: bytes | None) -> Pair:
@@ -257,7 +257,7 @@ class RecordedSilo:
             key=self._recorded.key(self.site),
             roster=self._recorded.roster,
             coordinator_public=self._recorded.coordinator.public,
-            book=self.book,
+            guard=self.guard,
         )
 
 

@@ -106,10 +106,10 @@ def _wrong_openings(sheet: Sheet, bench: Bench) -> None:
     other = bench.asks(own, context="0" * 64)
     bad("under another context's name", "another context", other)
     bad("another roster", "names another roster", opened(roster_digest="0" * 64))
-    without = opened(cohort=("oslo", "porto", "turin"))
-    bad("a cohort without this silo", "is not in this cohort", without)
-    stranger = opened(cohort=("lyon", "oslo", "porto", "rome"))
-    bad("a stranger in the cohort", "'rome' is not in the roster", stranger)
+    without = opened(participants=("oslo", "porto", "turin"))
+    bad("participants without this silo", "is no participant", without)
+    stranger = opened(participants=("lyon", "oslo", "porto", "rome"))
+    bad("an unknown site among the participants", "'rome' is not in the roster", stranger)
     fields = to_json(context) | {"threshold": 2}
     envelope: dict[str, Any] = {
         "v": 1,

@@ -24,7 +24,7 @@ from protocol.secagg.messages import (
 from protocol.secagg.server import Step
 from protocol.vectors.evaluation import binary_counts, in_units
 from protocol.vectors.fixed_point import decode, decode_counts, encode, encode_counts
-from protocol.vectors.keystream import Words
+from protocol.vectors.keystream import RingVector
 from protocol.vectors.ring_bounds import least_ring_bits, max_sum_of_counts, max_sum_of_updates
 from protocol.vectors.tensors import layout_of, model_digest
 from tests.make_vectors.recorded_round import (
@@ -76,7 +76,7 @@ def training_round() -> Recorded:
     }
     most = max_sum_of_updates(sites=4, bound=BOUND, frac_bits=FRAC_BITS)
     fields = {
-        "purpose": "training",
+        "round_kind": "training",
         "round": 0,
         "model_hash": model_digest(model),
         "layout_hash": layout_of(model).digest,
@@ -100,7 +100,7 @@ def counting_round() -> Recorded:
         site: (*map(int, in_units(np.array(table))), *GRID) for site, (_, table) in COUNTED.items()
     }
     fields = {
-        "purpose": "evaluation",
+        "round_kind": "evaluation",
         "round": 1,
         "model_hash": digest(b"a model"),
         "layout_hash": layout.digest,
@@ -114,7 +114,7 @@ def counting_round() -> Recorded:
 
 
 def _recorded(
-    vectors: Mapping[str, Words],
+    vectors: Mapping[str, RingVector],
     *,
     tables: Mapping[str, tuple[int, ...]] | None = None,
     threshold: int,
@@ -123,7 +123,7 @@ def _recorded(
 ) -> Recorded:
     sites = tuple(vectors)
     secrets = {
-        site: Secrets.drawn(f"{SEED}, {fields['purpose']}", site, sites, threshold)
+        site: Secrets.drawn(f"{SEED}, {fields['round_kind']}", site, sites, threshold)
         for site in sites
     }
     keys = {site: SigningKey.from_bytes(secrets[site].identity) for site in sites}
@@ -138,7 +138,7 @@ def _recorded(
         log_size=0,
         log_root=digest(b""),
         roster_digest=roster.digest,
-        cohort=sites,
+        participants=sites,
         threshold=threshold,
         colluders=1,
         dp_event_hash=digest(b"a privacy plan"),
@@ -183,7 +183,7 @@ def round_json(about: str, recorded: Recorded) -> dict[str, Any]:
                 "vector": recorded.vectors[site].tobytes().hex(),
                 "table": list(recorded.tables[site]),
             }
-            for site in context.cohort
+            for site in context.participants
         },
         "lost": {site: step.value for site, step in recorded.lost.items()},
         "keys": _keys_json(recorded),
@@ -203,7 +203,7 @@ def _input_json(site: str, context: RoundContext) -> dict[str, Any]:
 
 def _keys_json(recorded: Recorded) -> dict[str, Any]:
     """What follows from the secrets: for whoever looks for the first byte that differs."""
-    context, sites = recorded.context, recorded.context.cohort
+    context, sites = recorded.context, recorded.context.participants
     own = {site: own_secrets(recorded, site) for site in sites}
     adverts = {site: own[site].advert() for site in sites}
     pairs = [(a, b) for a in sites for b in sites if a < b]

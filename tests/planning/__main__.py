@@ -25,7 +25,7 @@ from tests.planning.cohorts import (
 from tests.planning.descent import Settings, aurocs, descend
 
 EPSILONS, DELTA = (0.5, 1.0, 3.0), 1e-6
-MODES: tuple[Mode, ...] = ("local", "distributed")
+MODES: tuple[Mode, ...] = ("per_site", "distributed")
 #: Steps, clip over R (the gradient's norm), and learning rate x clip x R x sqrt(steps).
 GRID = tuple(itertools.product((5, 20, 60), (0.15, 0.5, 1.0), (0.5, 2.0, 8.0, 32.0)))
 

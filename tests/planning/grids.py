@@ -1,6 +1,6 @@
 """``python -m tests.planning.grids --data DIR``: what bins hide, by where they lie.
 
-For each cohort, trained as advised at epsilon 1 with local noise: the exact AUROC of the
+For each cohort, trained as advised at epsilon 1 with per-site noise: the exact AUROC of the
 test patients, and that of their binned scores with the share of pairs in one bin, with
 bins around the model's scores of reference inputs and with bins between -4 and 4.
 """
@@ -49,7 +49,7 @@ def line(cohort: Cohort, data: Path) -> str:
     drawn, random = draw(cohort, records, ill, seed), np.random.default_rng(seed)
     asked = replace(question(cohort, drawn, 1.0), auroc=PUBLISHED[cohort.source])
     weights = descend(
-        drawn.train, drawn.train_ill, [_as_settings(advise(asked, "local"))],
+        drawn.train, drawn.train_ill, [_as_settings(advise(asked, "per_site"))],
         start=math.log(cohort.prevalence / (1 - cohort.prevalence)), repeats=1, random=random,
     )  # fmt: skip
     scores, each = drawn.test @ weights[:-1, 0] + weights[-1, 0], weights[:, 0]

@@ -47,7 +47,7 @@ def measured(cohort: Cohort, data: Path, epsilon: float, drawings: int) -> np.nd
         asked = replace(
             question(cohort, drawn, epsilon), auroc=PUBLISHED.get(cohort.source, _DRAWN_AUROC)
         )
-        plan, norm = _as_settings(advise(asked, "local")), asked.gradient_norm
+        plan, norm = _as_settings(advise(asked, "per_site")), asked.gradient_norm
         quiet = replace(plan, noise=0.0)
         bare = replace(quiet, clip=1e9)
         settings = [

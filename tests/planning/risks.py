@@ -83,7 +83,7 @@ def bias_of_weights(weights: Floats, share: float) -> float:
 
 
 def tried(cohort: Cohort, data: Path, epsilon: float, drawings: int) -> Iterator[Tried]:
-    """Yields the models of some drawings of a cohort, trained as advised with local noise."""
+    """Yields the models of some drawings of a cohort, trained as advised with per-site noise."""
     records, ill = SOURCES[cohort.source](data)
     noise = calibrate(epsilon=epsilon, delta=DELTA, sampling_rate=1.0, steps=1)
     for seed in range(drawings):
@@ -91,7 +91,7 @@ def tried(cohort: Cohort, data: Path, epsilon: float, drawings: int) -> Iterator
         asked = replace(question(cohort, drawn, epsilon), auroc=PUBLISHED[cohort.source])
         share = float(drawn.train_ill.mean())
         weights = descend(
-            drawn.train, drawn.train_ill, [_as_settings(advise(asked, "local"))],
+            drawn.train, drawn.train_ill, [_as_settings(advise(asked, "per_site"))],
             start=math.log(share / (1 - share)), repeats=_REPEATS, random=random,
         )  # fmt: skip
         for each in weights.T:

@@ -48,7 +48,7 @@ class RunMonitor:
         self._participants, self._attendance = participants, attendance
         self._is_paused = is_paused
         #: How many hospitals a round needs.
-        self.least = max(study.threshold, study.aggregation.min_cohort)
+        self.least = max(study.threshold, study.aggregation.min_sites)
         #: Why the run waits before its next round, in words; empty while it does not.
         self.blocked_reason = ""
         #: The step that is under way.

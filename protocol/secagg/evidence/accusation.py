@@ -61,7 +61,7 @@ from protocol.secagg.secret_sharing import OPENING_BYTES, SHARE_BYTES, Kind, com
 MAX_ANSWER = 1 << 16
 #: The kinds whose evidence convicts the accused.
 PROVABLE = ("keys", "reveal", "secret")
-_WORDS = base64_bytes(1 << 17)
+_MESSAGES = base64_bytes(1 << 17)
 
 
 class Verdict(StrEnum):
@@ -76,7 +76,7 @@ class Verdict(StrEnum):
 class Accusation:
     """One accusation. ``other`` is the accuser of a complaint, or the owner of a revealed share.
 
-    ``words`` are signed messages by their type; ``adverts``, ``senders`` and
+    ``messages`` are signed messages by their type; ``adverts``, ``senders`` and
     ``blobs`` name U1, U2 and U3 as their digests cover them; ``entries`` and
     ``openings`` belong to an owner's shares, by holder.
     """
@@ -86,7 +86,7 @@ class Accusation:
     against: SiteName
     why: Annotated[str, text("[ -~]{1,300}")]
     other: Annotated[str | None, optional(SITE_NAME)] = None
-    words: Annotated[Mapping[str, bytes], map_of(_WORDS, 4)] = field(default_factory=dict)
+    messages: Annotated[Mapping[str, bytes], map_of(_MESSAGES, 4)] = field(default_factory=dict)
     adverts: Annotated[Mapping[str, str], map_of(DIGEST, MAX_SITES)] = field(default_factory=dict)
     senders: Annotated[Mapping[str, str], map_of(DIGEST, MAX_SITES)] = field(default_factory=dict)
     blobs: Annotated[Mapping[str, str], map_of(DIGEST, MAX_SITES)] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class _Case:
             raise MessageRefused("the owner of the share sent none")
         revealed = reveal.self_shares if kind is Kind.SELF else reveal.pair_shares
         opening = pieces(revealed, OPENING_BYTES, len(owners))[owners.index(owner)]
-        if of.senders[owner] != digest(of.words.get(ShareHeader.type, b"")):
+        if of.senders[owner] != digest(of.messages.get(ShareHeader.type, b"")):
             raise MessageRefused("the header is not the one that the accused was sent")
         entry = self._entry(owner, holder)
         if self._opens(opening, entry, owner, holder, kind):
@@ -180,7 +180,7 @@ class _Case:
     def require_false_secret(self) -> None:
         of, owner = self._of, self._of.against
         advert = self._opened(Advertise, owner)
-        if of.adverts.get(owner) != digest(of.words[Advertise.type]):
+        if of.adverts.get(owner) != digest(of.messages[Advertise.type]):
             raise MessageRefused("the header belongs to another advert")
         if len(of.openings) < of.context.threshold or of.openings.keys() != of.entries.keys():
             raise MessageRefused("there are too few shares to give a secret")
@@ -202,12 +202,12 @@ class _Case:
 
     def _opened(self, kind: type[M], sender: str) -> M:
         """Returns a message of the evidence, which its sender has signed in this context."""
-        if sender not in self._publics or kind.type not in self._of.words:
+        if sender not in self._publics or kind.type not in self._of.messages:
             raise MessageRefused(f"the evidence lacks the {kind.type} message of {sender or '?'}")
         origin = Origin(
             sender=sender, public=self._publics[sender], context=self._of.context.digest
         )
-        return open_message(self._of.words[kind.type], kind, origin)
+        return open_message(self._of.messages[kind.type], kind, origin)
 
     def _entry(self, owner: str, holder: str) -> bytes:
         """Returns the entry that an owner's signed header names for a holder."""

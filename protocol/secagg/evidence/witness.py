@@ -45,7 +45,7 @@ class Witness:
         """Accuses a site of an answer, by whatever shows the fault best."""
         plain = Accusation(
             context=self.context, kind="answer", against=site, why=_told(why),
-            words={"answer": wire[:MAX_ANSWER]},
+            messages={"answer": wire[:MAX_ANSWER]},
         )  # fmt: skip
         self.accusations.append(self._strongest([*self._of_answer(plain, wire), plain]))
 
@@ -58,7 +58,7 @@ class Witness:
                 against=accused,
                 other=accuser,
                 why="its shares cannot be used",
-                words={Complaint.type: wire},
+                messages={Complaint.type: wire},
             )  # fmt: skip
         )
 
@@ -68,7 +68,7 @@ class Witness:
         openings = {holder: self._opening(owner, holder, reveals[holder]) for holder in holders}
         secret = Accusation(
             context=self.context, kind="secret", against=owner, why=_told(why),
-            words={
+            messages={
                 Advertise.type: self.adverts[owner], ShareHeader.type: self.headers[owner],
             },
             adverts=_digests(self.adverts), openings=openings,
@@ -76,7 +76,7 @@ class Witness:
         )  # fmt: skip
         plain = Accusation(
             context=self.context, kind="answer", against=owner, why=_told(why),
-            words={"answer": self.headers[owner]},
+            messages={"answer": self.headers[owner]},
         )  # fmt: skip
         self.accusations.append(self._strongest([secret, plain]))
 
@@ -84,7 +84,7 @@ class Witness:
         """Yields what an answer may prove, by its type."""
         site, claimed = plain.against, peek_type(wire)
         if claimed == Advertise.type:
-            yield replace(plain, kind="keys", words={Advertise.type: wire})
+            yield replace(plain, kind="keys", messages={Advertise.type: wire})
         if claimed in (Reveal.type, None) and site in self.statements:  # a long one has no type
             yield from self._of_reveal(plain, wire)
 
@@ -93,12 +93,12 @@ class Witness:
         reveal = replace(
             plain, kind="reveal", adverts=_digests(self.adverts), senders=_digests(self.headers),
             blobs=dict(self.blobs),
-            words={Reveal.type: wire, Consistency.type: self.statements[site]},
+            messages={Reveal.type: wire, Consistency.type: self.statements[site]},
         )  # fmt: skip
         for owner in sorted(self.headers):
-            words = {**reveal.words, ShareHeader.type: self.headers[owner]}
+            messages = {**reveal.messages, ShareHeader.type: self.headers[owner]}
             entry = {site: self.entries[owner][site]}
-            yield replace(reveal, other=owner, words=words, entries=entry)
+            yield replace(reveal, other=owner, messages=messages, entries=entry)
 
     def _strongest(self, accusations: list[Accusation]) -> Accusation:
         """Returns the first accusation that its evidence proves; else the last."""

@@ -100,7 +100,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("run_id", sa.String(length=32), nullable=False),
-        sa.Column("purpose", sa.String(length=16), nullable=False),
+        sa.Column("round_kind", sa.String(length=16), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
@@ -112,7 +112,9 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.String(length=32), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_round_run_id_run")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_round")),
-        sa.UniqueConstraint("run_id", "purpose", "number", "attempt", name=op.f("uq_round_run_id")),
+        sa.UniqueConstraint(
+            "run_id", "round_kind", "number", "attempt", name=op.f("uq_round_run_id")
+        ),
     )
     with op.batch_alter_table("round", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_round_run_id"), ["run_id"], unique=False)

@@ -1,4 +1,4 @@
-"""The hospital's identity, its budget, the ledger, the once-book and the masked blobs.
+"""The hospital's identity, its budget, the ledger, the signing record and the masked blobs.
 
 Revision ID: hospital_0001
 Revises:
@@ -13,7 +13,7 @@ revision = "hospital_0001"
 down_revision = None
 
 #: Rows of these tables are only ever added.
-APPEND_ONLY = ("budget", "ledger_entry", "once_book", "patient_side", "log_head", "log_fork")
+APPEND_ONLY = ("budget", "ledger_entry", "signing_record", "patient_side", "log_head", "log_fork")
 
 
 def upgrade() -> None:
@@ -95,11 +95,11 @@ def _create_ledger() -> None:
 
 def _create_round_tables() -> None:
     op.create_table(
-        "once_book",
+        "signing_record",
         sa.Column("context", sa.String(64), nullable=False),
         sa.Column("slot", sa.String(128), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
-        sa.PrimaryKeyConstraint("context", "slot", name="pk_once_book"),
+        sa.PrimaryKeyConstraint("context", "slot", name="pk_signing_record"),
     )
     op.create_table(
         "patient_side",

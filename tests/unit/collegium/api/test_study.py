@@ -28,7 +28,7 @@ def test_a_study_is_read_from_its_document(study: cg.Study, tmp_path: Path) -> N
     assert (study.name, study.title, study.epsilon) == ("small", "A small study", 4)
     assert study.digest == small_study().digest and study.folder == tmp_path
     assert repr(study) == (
-        "Study small: 4 hospitals, local noise, ε 4, δ 0.001, 2 rounds of 2 steps"
+        "Study small: 4 hospitals, per-site noise, ε 4, δ 0.001, 2 rounds of 2 steps"
     )
     assert list(study.sites()["patients"]) == [40] * 4
 
@@ -119,7 +119,7 @@ def test_records_that_do_not_fit_are_refused_with_site_and_column(
 
 def test_the_plan_advises_lines_that_the_study_takes(study: cg.Study) -> None:
     advised = study.plan(patients=[2000, 500, 300, 200], delta=1e-5, prevalence=0.5)
-    assert list(advised.settings.index)[:1] == ["local noise"]
+    assert list(advised.settings.index)[:1] == ["per-site noise"]
     assert advised.settings["expected_auroc"].notna().any()
     assert "privacy: {mode: " in advised.lines and advised.notes
     assert advised.lines.splitlines()[1] in repr(advised)

@@ -8,9 +8,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from collegium.cli.main import app
-from collegium.demos.demo import EPSILON, EPSILONS, demo_study, introduce, other_runs
+from collegium.demos.demo import EPSILON, EPSILONS, demo_study, mark_proven, other_runs
 from collegium.studies.bundled import BUNDLED_STUDIES, BundledStudy, bundled_study
-from collegium.studies.forecast import forecast_words
+from collegium.studies.forecast import forecast_text
 from collegium.studies.planning import assumed_auroc
 from protocol.errors import CohortRefused, FederationError, StudyRefused
 from protocol.study.privacy import PatientPrivacy
@@ -21,7 +21,7 @@ every = pytest.mark.parametrize("bundled", BUNDLED_STUDIES.values(), ids=BUNDLED
 
 def test_the_demo_names_four_hospitals_their_patients_and_the_source_of_the_records() -> None:
     screen = StringIO()
-    introduce(HEART, Console(file=screen, width=100))
+    mark_proven(HEART, Console(file=screen, width=100))
     said = screen.getvalue()
     for line in (
         "4 hospitals train a model together, with 740 real patients",
@@ -36,7 +36,7 @@ def test_the_demo_names_four_hospitals_their_patients_and_the_source_of_the_reco
 
 def test_hospitals_that_a_bundled_study_made_up_are_said_to_be_invented() -> None:
     screen = StringIO()
-    introduce(bundled_study("breast-cancer"), Console(file=screen, width=100))
+    mark_proven(bundled_study("breast-cancer"), Console(file=screen, width=100))
     assert "with 569 real patients" in screen.getvalue()
     assert screen.getvalue().count("invented") == 4
 
@@ -53,8 +53,8 @@ def test_the_demo_trains_every_epsilon_twice_and_nothing_again(bundled: BundledS
 
 def test_the_demos_epsilon_lets_every_hospital_but_switzerland_expect_its_own_figure() -> None:
     study = demo_study(HEART)
-    assert "would be released as about" in forecast_words(study, auroc=assumed_auroc(study))[0]
-    (last,) = forecast_words(study)[1:]
+    assert "would be released as about" in forecast_text(study, auroc=assumed_auroc(study))[0]
+    (last,) = forecast_text(study)[1:]
     assert last == "too few test patients for figures of their own: switzerland"
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import FederationError, PolicyRefused, WorkspaceRefused
 from silos.config.directory import is_at_work
-from silos.config.study_authorization import Consent
+from silos.config.study_authorization import StudyAuthorization
 from silos.database.database import open_hospital
 from silos.network.process import end_process, hospital_process
 from silos.operations.site import approve
@@ -83,9 +83,9 @@ def test_a_decision_reads_the_site_file_once(home: Path, monkeypatch: pytest.Mon
 
     with closing(open_hospital(home / "hospital.db", site="east")) as hospital:
         monkeypatch.setattr(Path, "read_text", counted)
-        terms = Consent(home, hospital)(small_study())
+        terms = StudyAuthorization(home, hospital)(small_study())
         assert (terms.runs, terms.source, terms.dialect) == (3, home / "east.csv", CsvDialect())
-        terms = Consent(home, hospital)(small_study())
+        terms = StudyAuthorization(home, hospital)(small_study())
     assert terms.source == home / "west.csv" and terms.dialect.delimiter == ";"
     assert len(reads) == 2
 
@@ -95,4 +95,4 @@ def test_a_study_that_nobody_approved_has_no_terms(home: Path) -> None:
         closing(open_hospital(home / "hospital.db", site="east")) as hospital,
         pytest.raises(PolicyRefused, match="approv"),
     ):
-        Consent(home, hospital)(small_study())
+        StudyAuthorization(home, hospital)(small_study())

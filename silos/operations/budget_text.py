@@ -10,7 +10,7 @@ from compliance.privacy.events import SampledGaussian
 from compliance.privacy.rounding import percent, percent_left
 
 
-def forecast_words(found: Forecast) -> str:
+def forecast_text(found: Forecast) -> str:
     """Returns what a study would take of a hospital's budget, and how often it fits."""
     if found.share is None:
         return "this study protects nobody"
@@ -22,7 +22,7 @@ def forecast_words(found: Forecast) -> str:
     return f"this study {left}: {runs}"
 
 
-def price_words(found: Forecast, *, epsilon: float, delta: float, unit: str, apart: bool) -> str:
+def price_text(found: Forecast, *, epsilon: float, delta: float, unit: str, apart: bool) -> str:
     """Returns a study's price in one sentence: what is booked, what is claimed, why they differ.
 
     Args:
@@ -32,7 +32,7 @@ def price_words(found: Forecast, *, epsilon: float, delta: float, unit: str, apa
     """
     both = "" if apart else ", training and evaluation for every patient"
     return (
-        f"{forecast_words(found)}; each {unit} is promised epsilon {show(epsilon, Form.EPSILON)} "
+        f"{forecast_text(found)}; each {unit} is promised epsilon {show(epsilon, Form.EPSILON)} "
         f"at delta {show(delta, Form.SMALL)} in this study alone; the budget counts what adds up "
         f"over all studies{both}"
     )

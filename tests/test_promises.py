@@ -16,8 +16,8 @@ from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import (
     SignedSummary,
     Summary,
+    read_summaries,
     read_summary,
-    read_words,
     sign_summary,
 )
 from silos.rounds.silo import Silo
@@ -26,15 +26,15 @@ from tests.network import QUICK, Network
 from tests.studies import changed, small_study
 
 KEY = SigningKey.from_bytes(bytes(32))
-PRIVACY = "privacy: {mode: local, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+PRIVACY = "privacy: {mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
 EAST = "{name: east, records: east.csv, patients: 40"
 STUDIES = {
-    "local": small_study(),
+    "per_site": small_study(),
     "drawn": read_study(changed("sampling_rate: 1.0", "sampling_rate: 0.5")),
     "declared": read_study(changed(PRIVACY, PRIVACY.replace("{", "{noise_multiplier: 3, "))),
     "own epsilon": read_study(changed(EAST, f"{EAST}, epsilon: 1, sampling_rate: 0.25")),
     "distributed": read_study(
-        changed(PRIVACY, PRIVACY.replace("{mode: local", "{mode: distributed, noise_multiplier: 4"))
+        changed(PRIVACY, PRIVACY.replace("per_site", "distributed, noise_multiplier: 4"))
         .replace("local_steps: 2, ", "local_steps: 1, strategy: fedsgd, ")
     ),
 }  # fmt: skip
@@ -123,7 +123,7 @@ def began(federation: Federation) -> RunRecord:
 
 def kept(federation: Federation) -> dict[str, SignedSummary]:
     with federation.store.read() as session:
-        return read_words(session.get_one(RunRow, federation.run_id).sites_json)
+        return read_summaries(session.get_one(RunRow, federation.run_id).sites_json)
 
 
 @pytest.mark.parametrize("lie", [{"evaluation_noise_multiplier": 50.0}, {"sides": "apart"}])
@@ -164,5 +164,5 @@ def test_a_hospital_that_signs_other_noise_is_left_out_and_the_others_go_on(
         network.start_sites()
         row = network.row(network.run())
     assert row.state == "finished", row.failure
-    assert sorted(read_words(row.sites_json)) == ["north", "south", "west"]
+    assert sorted(read_summaries(row.sites_json)) == ["north", "south", "west"]
     assert caplog.text.count("east is left out: east signed evaluation_noise_multiplier") == 1
