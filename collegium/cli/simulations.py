@@ -146,8 +146,8 @@ def sweep(
         str | None,
         typer.Option(
             "--modes",
-            help="Compares modes of privacy: per_site,distributed,pooled (all records in one place, "
-            "simulation only). Default: each study's own.",
+            help="Compares modes of privacy: per_site,distributed,pooled (all records in one "
+            "place, simulation only). Default: each study's own.",
         ),
     ] = None,
     data: Data = None,
