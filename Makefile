@@ -13,14 +13,15 @@ STAMP  := $(VENV)/.installed-$(shell cat *.lock pyproject.toml | sha256sum | cut
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo test test-pg postgres check wheel bench gpu-check soak fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo test test-pg postgres check docs coverage wheel bench gpu-check soak fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
 	@echo "make network-demo  the same over TLS: a coordinator and four hospitals, each a process"
 	@echo "make test       every test but the longest forms, which make chaos runs"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
-	@echo "make check      ruff, mypy --strict, import directions"
+	@echo "make check      ruff, mypy --strict, import directions, the documentation site without a warning"
+	@echo "make docs       the documentation as a site, with a reference from the docstrings: build/docs/site"
 	@echo "make wheel      dist/collegium-*.whl; what its extras are for: docs/operations.md"
 	@echo "make dashboard  open the dashboard on what the demo left in $(OUT)/"
 	@echo "make bench      speed, as ratios against a floor measured in the same run"
@@ -70,6 +71,12 @@ check: $(STAMP)
 	@$(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.word_list
+	@$(BIN)/python -m tests.docs_site
+
+docs: $(STAMP)
+	@$(BIN)/python -m tests.docs_site
+	@echo "Now at http://localhost:8000; Ctrl-C ends it."
+	@$(BIN)/python -m http.server 8000 --bind localhost --directory build/docs/site 2> /dev/null || true
 
 # Without what an earlier build left: setuptools would pack files that are gone.
 wheel: $(STAMP)

@@ -258,7 +258,7 @@ class Run:
     def load_model(self) -> "nn.Module":
         """Returns the final model as a torch module, its parameters held to their digest.
 
-        It maps float32 records of shape (records, width), or (records, 1, *image) for images,
+        It maps float32 records of shape (records, width), or ``(records, 1, *image)`` for images,
         encoded as the study's cohort says, to one logit each.
 
         Raises:
