@@ -14,7 +14,8 @@ from collegium.api.run import Run
 from collegium.api.study import Study, study_of
 from collegium.output.run_list import list_runs
 from collegium.output.summary import newest_utility
-from compliance.facts.formatting import Form
+from compliance.facts.formatting import Cell, Form
+from compliance.facts.interval import Interval
 from compliance.reports.document import Column, Table
 from compliance.reports.renderers import render_fragment
 from coordinator.database.workspace import Workspace
@@ -198,8 +199,7 @@ _COLUMNS = (
 _OWN = ("study", "state", "joined_at", "epsilon", "releases", "approved_by")
 _SHOWN = {
     "study": Form.TEXT, "state": Form.TEXT, "mode": Form.TEXT, "epsilon": Form.EPSILON,
-    "auroc": Form.RATIO, "auroc_released": Form.RATIO, "auroc_released_note": Form.TEXT,
-    "releases": Form.COUNT,
+    "auroc": Form.RATIO, "auroc_released": Form.RATIO, "releases": Form.COUNT,
 }  # fmt: skip
 
 
@@ -214,7 +214,6 @@ def _named(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _table(runs: pd.DataFrame) -> Table:
     shown = [name for name in _SHOWN if name in runs.columns]
-    cells = runs[shown].astype(object).where(runs[shown].notna(), None)
     titles = (name.replace("_", " ").replace("auroc", "AUROC") for name in shown)
     return Table(
         title=counted(len(runs), "run"),
@@ -222,5 +221,24 @@ def _table(runs: pd.DataFrame) -> Table:
             Column(title="run", form=Form.CODE),
             *(Column(title=t, form=_SHOWN[name]) for t, name in zip(titles, shown, strict=True)),
         ),
-        rows=tuple((str(name), *row) for name, *row in cells.itertuples()),
+        rows=tuple(
+            (str(name), *(_cell(run, column) for column in shown)) for name, run in runs.iterrows()
+        ),
+        note="AUROC: exact, a simulation's only. Released: with its 95 % interval, or why not."
+        if "auroc" in shown
+        else "",
     )
+
+
+def _cell(run: "pd.Series[Any]", column: str) -> Cell:
+    """Returns a cell; what is missing is a dash, and a released figure carries its interval."""
+
+    def known(name: str) -> Any:
+        return None if pd.isna(run[name]) else run[name]
+
+    if column != "auroc_released":
+        found: Cell = known(column)
+        return found
+    low, high = known("auroc_released_low"), known("auroc_released_high")
+    note = known("auroc_released_note") or ""
+    return Interval(value=known(column), low=low, high=high, note=note)

@@ -1,5 +1,6 @@
 """Facts of runs as pandas tables; an interval becomes four columns: figure, low, high, note."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -21,11 +22,16 @@ def flat(facts: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in facts.items():
         if isinstance(value, Mapping) and set(value) == _INTERVAL:
-            found[name] = value["value"]
-            found |= {f"{name}_{part}": value[part] for part in ("low", "high", "note")}
+            ends = {f"{name}_{part}": _number(value[part]) for part in ("low", "high")}
+            found |= {name: _number(value["value"])} | ends | {f"{name}_note": value["note"]}
         else:
             found[name] = value
     return found
+
+
+def _number(value: float | None) -> float:
+    """Returns a number; not a number where there is none, so that a column stays numeric."""
+    return math.nan if value is None else value
 
 
 def by_name(facts: Mapping[str, Mapping[str, Any]], index: str) -> pd.DataFrame:

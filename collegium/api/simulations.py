@@ -145,7 +145,8 @@ class Sweep:
             }
             for level in levels
         ]
-        return pd.DataFrame(rows)
+        figures = {"epsilon": float, "mean": float, "low": float, "high": float}
+        return pd.DataFrame(rows).astype(figures)
 
     def utility(self) -> pd.DataFrame:
         """Returns utility against privacy, a row for each AUROC; columns as ``Run.utility``.
