@@ -11,6 +11,7 @@ every round), one thread for each worker.
 
 import os
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
@@ -44,6 +45,8 @@ __all__ = [
     "verify",
 ]
 
+#: The only module of them that needs more than what reads and checks.
+_TRAINS = "collegium.api.simulations"
 #: Where each public name is.
 _PLACES = {
     "Chart": "collegium.api.chart",
@@ -52,11 +55,11 @@ _PLACES = {
     "Plan": "collegium.api.study",
     "Run": "collegium.api.run",
     "Study": "collegium.api.study",
-    "Sweep": "collegium.api.simulations",
+    "Sweep": _TRAINS,
     "Verification": "collegium.api.verification",
     "open": "collegium.api.folder",
-    "simulate": "collegium.api.simulations",
-    "sweep": "collegium.api.simulations",
+    "simulate": _TRAINS,
+    "sweep": _TRAINS,
     "verify": "collegium.api.verification",
 }
 
@@ -66,11 +69,33 @@ def __getattr__(name: str) -> Any:
     if name == "errors":
         found: Any = import_module("protocol.errors")
     elif name in _PLACES:
-        found = getattr(import_module(_PLACES[name]), name)
+        found = getattr(_loaded(name), name)
     else:
         raise AttributeError(f"module 'collegium' has no attribute {name!r}")
     globals()[name] = found
     return found
+
+
+def _loaded(name: str) -> ModuleType:
+    """Imports the module of a public name.
+
+    Raises:
+        WorkspaceRefused: a package is not installed, or cannot be used in this process.
+    """
+    from collegium.extras import require_extra
+    from protocol.errors import WorkspaceRefused
+
+    if _PLACES[name] == _TRAINS:
+        require_extra("silo")
+    try:
+        return import_module(_PLACES[name])
+    except ModuleNotFoundError as error:
+        raise WorkspaceRefused(
+            f"collegium.{name} needs {error.name}, not installed here: pip install {error.name}, "
+            "or pip install 'collegium[silo]' for all that simulates hospitals"
+        ) from error
+    except ImportError as error:
+        raise WorkspaceRefused(f"collegium.{name}: {error}") from error
 
 
 def __dir__() -> list[str]:

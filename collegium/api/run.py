@@ -12,6 +12,7 @@ from collegium.api.chart import Chart
 from collegium.api.frames import by_name, flat, rounds_frame, utility_frame
 from collegium.api.inputs import QUIET, PathLike, as_path
 from collegium.api.study import Study
+from collegium.extras import require_extra
 from collegium.output.summary import export_report
 from compliance.charts import run as charts
 from compliance.facts.dossier import Dossier, run_json
@@ -262,7 +263,7 @@ class Run:
         encoded as the study's cohort says, to one logit each.
 
         Raises:
-            WorkspaceRefused: the run has none yet, or came to none.
+            WorkspaceRefused: the run has none yet, or came to none; torch is not installed.
             StoreBroken: the file is missing or was changed.
             MessageRefused: its parameters are not those of the study's network.
 
@@ -271,6 +272,7 @@ class Run:
             model = run.load_model()
             risk = torch.sigmoid(model(records))
         """
+        require_extra("silo")
         from pipelines.networks.networks import build, load_parameters
 
         dossier = self._dossier()

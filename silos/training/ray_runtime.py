@@ -40,7 +40,9 @@ _SETTINGS = {
 }
 if "ray" in sys.modules and any(os.environ.get(key) != _SETTINGS[key] for key in _SETTINGS):
     raise ImportError(
-        "ray was imported without its settings: import it from silos.training.ray_runtime"
+        "ray was imported before it could be closed to other users of this machine: start anew "
+        "(restart a notebook's kernel) without importing ray yourself; a program imports it from "
+        "silos.training.ray_runtime"
     )
 os.environ.update(_SETTINGS)
 

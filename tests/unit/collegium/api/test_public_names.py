@@ -38,6 +38,27 @@ def test_reading_a_folder_loads_neither_torch_nor_ray(genuine: Path) -> None:
     assert not imported(program) & {"torch", "ray", "monai", "opacus"}
 
 
+def test_what_is_not_installed_is_named_with_what_installs_it() -> None:
+    program = (
+        "sys.modules['pandas'] = None\nimport collegium as cg\n"
+        "said = 'collegium.open needs pandas, not installed here: pip install pandas, or'\n"
+        "try: cg.open\nexcept cg.errors.WorkspaceRefused as e: assert said in str(e), e\n"
+        "else: raise SystemExit('not refused')"
+    )
+    assert "protocol" in imported(program)
+
+
+def test_a_ray_that_was_imported_before_is_refused_in_words() -> None:
+    program = (
+        "from types import ModuleType\nsys.modules['ray'] = ModuleType('ray')\n"
+        "import collegium as cg\n"
+        "try: cg.simulate\n"
+        "except cg.errors.WorkspaceRefused as e: assert 'restart a notebook' in str(e), e\n"
+        "else: raise SystemExit('not refused')"
+    )
+    assert "protocol" in imported(program)
+
+
 def test_every_public_name_is_there_and_nothing_else_is_promised() -> None:
     assert set(cg.__all__) <= set(dir(cg))
     for name in cg.__all__:
