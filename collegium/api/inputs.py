@@ -12,7 +12,7 @@ from rich.console import Console
 PathLike: TypeAlias = str | os.PathLike[str]
 
 #: Where nobody reads.
-QUIET = Console(file=io.StringIO(), quiet=True)
+QUIET = Console(file=io.StringIO(), quiet=True, force_jupyter=False)
 _WIDTH = 110
 
 
@@ -28,5 +28,7 @@ def as_path(given: PathLike) -> Path:
 def read_aloud(command: Callable[[Console], dict[str, Any]]) -> tuple[dict[str, Any], str]:
     """Returns what a command found, and the lines that it prints."""
     lines = io.StringIO()
-    found = command(Console(file=lines, width=_WIDTH, highlight=False, color_system=None))
+    # In a notebook rich would show the lines in the cell instead of writing them.
+    to = Console(file=lines, width=_WIDTH, highlight=False, color_system=None, force_jupyter=False)
+    found = command(to)
     return found, "\n".join(line.rstrip() for line in lines.getvalue().strip("\n").splitlines())

@@ -46,8 +46,12 @@ if "ray" in sys.modules and any(os.environ.get(key) != _SETTINGS[key] for key in
     )
 os.environ.update(_SETTINGS)
 
+_disabled = logging.root.manager.disable
+logging.disable(logging.INFO)  # to a notebook it would recommend packages that nobody needs
 import ray  # noqa: E402
 from ray._private import parameter  # noqa: E402
+
+logging.disable(_disabled)
 
 __all__ = ["limit_memory", "own_ray", "ray", "ray_in"]
 

@@ -1,9 +1,11 @@
 """Study: read, varied, checked and planned, with the refusals of the commands."""
 
+import builtins
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import collegium as cg
 from protocol.errors import CohortRefused, StudyRefused
@@ -96,6 +98,17 @@ def test_the_check_says_what_the_study_promises(study: cg.Study) -> None:
     assert repr(found).startswith("A small study: a valid study\n")
     shown = found._repr_html_()
     assert "A small study: a valid study" in shown and "Training patients" not in shown
+
+
+def test_a_notebook_gets_the_same_words_and_nothing_beside_them(
+    study: cg.Study, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = repr(study.check())
+    shell = type("ZMQInteractiveShell", (), {})  # by this name rich knows a notebook
+    monkeypatch.setattr(builtins, "get_ipython", shell, raising=False)
+    assert Console().is_jupyter
+    assert repr(study.check()) == said != ""
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_check_reads_every_hospitals_records(study: cg.Study, records: Path) -> None:
