@@ -207,7 +207,7 @@ def sweep(
         out: the folder, new or with earlier simulations.
         epsilon: one or several; None trains without privacy.
         seeds: one or several seeds of the model.
-        modes: ``local``, ``distributed``, ``pooled`` (all records in one place, simulation only);
+        modes: ``per_site``, ``distributed``, ``pooled`` (all records in one place, simulation only);
             by default each study's own.
         splits: each seed splits the patients anew, so that intervals contain the variance of the
             split. Every run is then charged to every patient in full.

@@ -13,6 +13,7 @@ from collegium.api.frames import by_name
 from collegium.api.inputs import PathLike, as_path, read_aloud
 from collegium.studies.bundled import DEFAULT_STUDY, bundled_study
 from compliance.facts.formatting import Form
+from compliance.facts.privacy_utility import DISTRIBUTED, MODES, PER_SITE
 from compliance.reports.document import (
     Column,
     Commands,
@@ -312,7 +313,7 @@ class Study:
         privacy = self.document.privacy
         if isinstance(privacy, NoPrivacy):
             return "no privacy"
-        return f"{privacy.mode} noise, ε {privacy.epsilon:g}, δ {privacy.delta:g}"
+        return f"{MODES[privacy.mode]}, ε {privacy.epsilon:g}, δ {privacy.delta:g}"
 
     def _epsilon_of(self, site: str) -> float | None:
         privacy = self.document.privacy_of(site)
@@ -427,7 +428,7 @@ class Plan:
 
     @property
     def settings(self) -> pd.DataFrame:
-        """A row for per-site noise, for distributed noise and for the study's own settings.
+        """A row for per-site noise, for shared noise and for the study's own settings.
 
         ``expected_auroc`` is the mean of the forecast; empty where nothing is forecast.
         """
@@ -435,8 +436,8 @@ class Plan:
 
     def _settings(self) -> Iterator[tuple[str, dict[str, Any]]]:
         named = {
-            "local": "per-site noise",
-            "distributed": "distributed noise",
+            PER_SITE: MODES[PER_SITE],
+            DISTRIBUTED: MODES[DISTRIBUTED],
             "study": "the study",
         }
         for key, title in named.items():

@@ -44,7 +44,7 @@ def test_the_summary_is_what_runs_show_says(run: cg.Run) -> None:
         assert summary[name] == released[part] or (
             released[part] is None and pd.isna(summary[name])
         )
-    assert (summary["mode"], summary["epsilon"]) == ("local", 4)
+    assert (summary["mode"], summary["epsilon"]) == ("per_site", 4)
     assert run.claim == summary["claim"] == shown["claim"]
     assert run.facts == shown and json.dumps(run.facts, allow_nan=False)
 
@@ -70,7 +70,7 @@ def test_rounds_and_utility_are_tables(run: cg.Run) -> None:
     utility = run.utility()
     exact = utility[utility["kind"].str.startswith("exact")]
     assert sorted(exact["auroc"]) == [0.90, 0.91, 0.91]  # two runs and the pooled reference
-    assert set(exact["mode"]) == {"local", "pooled"}
+    assert set(exact["mode"]) == {"per_site", "pooled"}
     withheld = utility[utility["note"] != ""]
     assert withheld["auroc"].isna().all()
 

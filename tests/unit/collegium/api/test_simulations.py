@@ -68,8 +68,8 @@ def test_a_folder_at_work_is_refused(study: Path, folder: Path, tmp_path: Path) 
         ({"epsilon": []}, "neither a number nor none"),
         ({"epsilon": 1, "seeds": [1, -1]}, "whole numbers or ranges"),
         ({"epsilon": 1, "seeds": np.arange(500)}, "a sweep of more than 400 runs"),
-        ({"epsilon": 1, "modes": ["lokal"]}, "'lokal' is not one of local, distributed, pooled"),
-        ({"epsilon": 1, "modes": "pooled"}, "name local or distributed beside it"),
+        ({"epsilon": 1, "modes": ["lokal"]}, "'lokal' is not one of per_site, distributed, pooled"),
+        ({"epsilon": 1, "modes": "pooled"}, "name per_site or distributed beside it"),
         ({"epsilon": (0.5, None), "data": "nowhere"}, "holds no file east.csv"),
     ],
 )
