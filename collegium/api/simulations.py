@@ -207,8 +207,8 @@ def sweep(
         out: the folder, new or with earlier simulations.
         epsilon: one or several; None trains without privacy.
         seeds: one or several seeds of the model.
-        modes: ``per_site``, ``distributed``, ``pooled`` (all records in one place, simulation only);
-            by default each study's own.
+        modes: ``per_site``, ``distributed``, ``pooled`` (all records in one place, a simulation
+            only); by default each study's own.
         splits: each seed splits the patients anew, so that intervals contain the variance of the
             split. Every run is then charged to every patient in full.
         data: the folder that holds the records; bundled records need none.
