@@ -22,7 +22,8 @@ from protocol.study.study import Study
 
 #: Of the run that is shown in full.
 EPSILON = 2.0
-EPSILONS = (0.1, 0.5, 1.0, EPSILON)
+#: None is the same training without privacy; the last is the newest, which a dashboard opens.
+EPSILONS = (None, 0.1, 0.5, EPSILON)
 
 
 def demo_study(bundled: BundledStudy) -> Study:
@@ -31,7 +32,7 @@ def demo_study(bundled: BundledStudy) -> Study:
 
 
 def other_runs(study: Study) -> list[Job]:
-    """Returns the runs that make each epsilon be trained twice, the one shown in full included."""
+    """Returns the runs beside the one shown in full, so that each of ``EPSILONS`` is run twice."""
     first = study.seeds.model
     grid = Grid(epsilons=EPSILONS, seeds=(first, first + 1))
     return [job for job in plan_jobs([study], grid) if job.study != study]
@@ -50,7 +51,8 @@ def run_demo(bundled: BundledStudy, out: Path, console: Console) -> dict[str, An
         progress.say("starting the hospitals")
         with consortium(workspace, study, settings, DEFAULT_BUDGET) as hospitals:
             run_id = run_study(hospitals, study, index, new_run_id(), None, progress)
-            progress.say(f"the same study at epsilon {', '.join(f'{e:g}' for e in EPSILONS)}")
+            others = ", ".join(f"{epsilon:g}" for epsilon in EPSILONS if epsilon is not None)
+            progress.say(f"the same study without privacy, and at epsilon {others}")
             run_all(hospitals, sweep, index, progress)
     result = finish_folder(workspace, run_id)
     summarise(result, workspace, console)

@@ -13,7 +13,6 @@ from collegium.studies.bundled import BUNDLED_STUDIES, BundledStudy, bundled_stu
 from collegium.studies.forecast import forecast_text
 from collegium.studies.planning import assumed_auroc
 from protocol.errors import CohortRefused, FederationError, StudyRefused
-from protocol.study.privacy import PatientPrivacy
 
 HEART = bundled_study("heart-disease")
 every = pytest.mark.parametrize("bundled", BUNDLED_STUDIES.values(), ids=BUNDLED_STUDIES)
@@ -46,9 +45,9 @@ def test_the_demo_trains_every_epsilon_twice_and_nothing_again(bundled: BundledS
     study = demo_study(bundled)
     runs = [study, *(job.study for job in other_runs(study))]
     assert len({run.digest for run in runs}) == len(runs)
-    promised = [run.privacy.epsilon for run in runs if isinstance(run.privacy, PatientPrivacy)]
-    assert promised[0] == EPSILON
-    assert sorted(promised) == sorted([*EPSILONS, *EPSILONS])
+    promised = [run.evaluation_epsilon for run in runs]
+    assert promised[0] == promised[-1] == EPSILON
+    assert [promised.count(epsilon) for epsilon in EPSILONS] == [2] * len(EPSILONS)
 
 
 def test_the_demos_epsilon_lets_every_hospital_but_switzerland_expect_its_own_figure() -> None:
