@@ -19,6 +19,7 @@ from compliance.governance.study_store import StudyStore
 from compliance.storage.clock import timestamp, utc_now
 from coordinator.database.store import RoundRow, RunRow, Store
 from coordinator.database.workspace import Workspace
+from coordinator.http.api import HttpLimits
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import make_home, open_members
 from coordinator.runs.resources import RunTimeouts
@@ -170,13 +171,14 @@ class Network:
         fixed_noise: bool = True,
         pace: RunTimeouts = QUICK,
         age: timedelta = timedelta(0),
+        limits: HttpLimits = HttpLimits(),  # noqa: B008
     ) -> None:
         self.study, self.home, self._pace = study, folder / "coordinator", pace
         data = folder / "data"
         data.mkdir()
         write_hospitals(data, study)
         make_home(self.home, ["127.0.0.1"], clock=lambda: utc_now() - age)
-        self.service = Service(self.home, pace)
+        self.service = Service(self.home, pace, limits)
         self.port = 0
         self.sites = {
             site: Site(

@@ -21,11 +21,15 @@ import pytest
 from collegium.cli.coordinator_service import metrics_shown
 from compliance.storage.clock import utc_now
 from coordinator.delivery.deliveries import Mailbox
-from coordinator.http import api as server
-from coordinator.http import connection_limits as door
-from coordinator.http import enrolment as enrolment_server
 from coordinator.http import protocol_limits as gate
-from coordinator.http.connection_limits import ConnectionTable, LimitedConnection
+from coordinator.http.api import BodyLimits, HttpLimits
+from coordinator.http.connection_limits import (
+    ConnectionLimits,
+    ConnectionTable,
+    LimitedConnection,
+)
+from coordinator.http.enrolment import EnrolmentLimits
+from coordinator.http.protocol_limits import RequestLimits
 from coordinator.http.rate_limits import RateCounter, UnprovenLog
 from coordinator.membership.authority import Authority
 from coordinator.membership.directory import open_members
@@ -51,6 +55,26 @@ Logged = Callable[[str], None]
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A served coordinator and four enrolled hospitals whose supervisors are not started."""
     network = Network(tmp_path_factory.mktemp("strangers"), small_study())
+    with network.serving():
+        with open_members(network.home) as members:
+            members.invite("nobody", f"https://127.0.0.1:{network.port}")
+        until(lambda: is_open(network.port + 1))
+        yield network
+
+
+#: Limits that a test reaches soon.
+TIGHT = HttpLimits(
+    connections=ConnectionLimits(connections=12),
+    requests=RequestLimits(header_seconds=1.0, silent_seconds=1.0),
+    bodies=BodyLimits(body_seconds=1.0),
+    enrolment=EnrolmentLimits(body_seconds=2.0),
+)
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """Another such consortium, whose coordinator's limits are soon reached."""
+    network = Network(tmp_path_factory.mktemp("tight"), small_study(), limits=TIGHT)
     with network.serving():
         with open_members(network.home) as members:
             members.invite("nobody", f"https://127.0.0.1:{network.port}")
@@ -479,39 +503,28 @@ def test_endless_headers_end_the_connection(network: Network, logged: Logged) ->
     logged("cut off: a header")
 
 
-def test_trickled_header_ends_the_connection(
-    network: Network, monkeypatch: pytest.MonkeyPatch, logged: Logged
-) -> None:
-    monkeypatch.setattr(gate, "HEADER_SECONDS", 1.0)
+def test_trickled_header_ends_the_connection(tight: Network, logged: Logged) -> None:
     bits = (bytes([byte]) for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
-    assert stranger(network).says(*bits, pause=0.5) == b""
+    assert stranger(tight).says(*bits, pause=0.5) == b""
     logged("cut off: nothing came within 1 s")
 
 
-def test_trickled_body_of_an_enrolment_ends(
-    network: Network, monkeypatch: pytest.MonkeyPatch, logged: Logged
-) -> None:
-    monkeypatch.setattr(enrolment_server, "ENROL_SECONDS", 1.0)
+def test_trickled_body_of_an_enrolment_ends(tight: Network, logged: Logged) -> None:
     head = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-    assert b"403" in stranger(network).says(head, *[b"x"] * 20, pause=0.2)[:20]
+    assert b"403" in stranger(tight).says(head, *[b"x"] * 20, pause=0.2)[:20]
     logged("enrolment: TimeoutError")
 
 
-def test_trickled_body_of_a_hospital_ends(
-    east: Caller, monkeypatch: pytest.MonkeyPatch, logged: Logged
-) -> None:
-    monkeypatch.setattr(server, "_BODY_SECONDS", 1.0)
+def test_trickled_body_of_a_hospital_ends(tight: Network, logged: Logged) -> None:
+    east = enrolled(tight, "east")
     head = raw(east, "Content-Length: 1000\r\n\r\n", method="POST", target="/v1/answers")
     assert b"400" in east.says(head, *[b"x"] * 20, pause=0.2)[:20]
     logged("the body of /v1/answers did not come: TimeoutError")
 
 
-def test_stopped_body_ends_the_connection(
-    network: Network, monkeypatch: pytest.MonkeyPatch, logged: Logged
-) -> None:
-    monkeypatch.setattr(gate, "SILENT_SECONDS", 1.0)
+def test_stopped_body_ends_the_connection(tight: Network, logged: Logged) -> None:
     head = b"POST /v1/enrol HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nx"
-    assert stranger(network).says(head) == b""
+    assert stranger(tight).says(head) == b""
     logged("cut off: nothing came within 1 s")
 
 
@@ -672,10 +685,9 @@ def guests(table: ConnectionTable, *addresses: str) -> list[LimitedConnection]:
     return made
 
 
-def test_house_takes_so_many_from_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_house_takes_so_many_from_one_address() -> None:
     """So that a hospital behind an attacker's address gets in too, if it is quick."""
-    monkeypatch.setattr(door, "MAX_FROM_ONE_ADDRESS", 2)
-    table = ConnectionTable()
+    table = ConnectionTable(ConnectionLimits(of_one_address=2))
     other, *made = guests(table, "10.0.0.2", "10.0.0.1", "10.0.0.1", "10.0.0.1")
     assert made[0].reason == "the place was needed"
     assert list(table._unproven) == [other, *made[1:]]
@@ -688,11 +700,8 @@ def test_house_takes_so_many_from_one_address(monkeypatch: pytest.MonkeyPatch) -
     assert (len(table), dict(table._from)) == (0, {})
 
 
-def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(door, "MAX_CONNECTIONS", 3)
-    table = ConnectionTable()
+def test_full_house_shows_the_oldest_stranger_out_and_no_hospital() -> None:
+    table = ConnectionTable(ConnectionLimits(connections=3))
     known, first, second = guests(table, "10.0.0.1", "10.0.0.2", "10.0.0.3")
     table.mark_proven(known, "east")
     [third] = guests(table, "10.0.0.4")
@@ -704,7 +713,7 @@ def test_full_house_shows_the_oldest_stranger_out_and_no_hospital(
 
 def test_hospital_that_comes_again_and_again_keeps_its_newest_connections() -> None:
     table = ConnectionTable()
-    made = guests(table, *["10.0.0.1"] * (door.MAX_OF_ONE_SITE + 2))
+    made = guests(table, *["10.0.0.1"] * (ConnectionLimits().of_one_site + 2))
     for connection in made:
         table.mark_proven(connection, "east")
     assert list(table._known) == made[2:]
@@ -724,7 +733,7 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
                 )
             )
             for source in ("127.0.0.4", "127.0.0.5")
-            for _ in range(door.MAX_FROM_ONE_ADDRESS + 10)
+            for _ in range(ConnectionLimits().of_one_address + 10)
         ]
         logged("127.0.0.4: no TLS was agreed: the place was needed")
         assert east.hears("GET", INBOX) == 204
@@ -736,12 +745,11 @@ def test_idle_connections_of_one_address_harm_nobody_and_end(
 
 
 def test_strangers_who_agree_on_tls_and_say_nothing_give_way(
-    network: Network, logged: Logged, monkeypatch: pytest.MonkeyPatch
+    tight: Network, logged: Logged
 ) -> None:
-    monkeypatch.setattr(door, "MAX_CONNECTIONS", 12)
     with contextlib.ExitStack() as stack:
-        silent = [stack.enter_context(stranger(network, "127.0.0.8").connect()) for _ in range(20)]
-        late = [attempt(network) for _ in range(5)]
+        silent = [stack.enter_context(stranger(tight, "127.0.0.8").connect()) for _ in range(20)]
+        late = [attempt(tight) for _ in range(5)]
         assert [caller.hears("POST", "/v1/enrol", body) for caller, body in late] == [403] * 5
         assert silent[0].recv(1) == b""
     logged("127.0.0.8: closed: the place was needed")

@@ -24,6 +24,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -40,7 +41,10 @@ from coordinator.http.authentication import (
     WrongClock,
     require_body,
 )
+from coordinator.http.connection_limits import ConnectionLimits
+from coordinator.http.enrolment import EnrolmentLimits
 from coordinator.http.metrics import Metrics
+from coordinator.http.protocol_limits import RequestLimits
 from coordinator.http.request_reading import Refusals, read_body
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
@@ -57,17 +61,35 @@ from protocol.transport.requests import (
 
 log = logging.getLogger("collegium.coordinator")
 
-_MAX_ANSWER = 12 << 20
-_MAX_DOCUMENT = 1 << 20
-_MAX_WAIT = 55
-#: Seconds for the body of one request.
-_BODY_SECONDS = 600.0
 _NUMBER = re.compile(r"[0-9]{1,16}")
 _FROM = re.compile(r"bytes=([0-9]{1,10})-")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}(/[0-9a-f]{1,64})?")
 
 Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BodyLimits:
+    """How large the body of an answer or document may be, and how long one may take to come.
+
+    ``wait_seconds`` is the longest that an inbox waits for a delivery.
+    """
+
+    answer_bytes: int = 12 << 20
+    document_bytes: int = 1 << 20
+    body_seconds: float = 600.0
+    wait_seconds: int = 55
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpLimits:
+    """Everything that limits what others may ask of the coordinator."""
+
+    connections: ConnectionLimits = ConnectionLimits()
+    requests: RequestLimits = RequestLimits()
+    bodies: BodyLimits = BodyLimits()
+    enrolment: EnrolmentLimits = EnrolmentLimits()
 
 
 class SiteBackend(Directory, Protocol):
@@ -92,6 +114,7 @@ class Server:
         metrics: counts requests.
         pool: does what would hold up the event loop.
         key: the coordinator's signing key; signs every reply to a hospital.
+        limits: of the requests' bodies.
     """
 
     def __init__(
@@ -102,7 +125,9 @@ class Server:
         metrics: Metrics,
         pool: Executor,
         key: SigningKey,
+        limits: BodyLimits = BodyLimits(),
     ) -> None:
+        self._limits = limits
         self._backend, self._mailbox, self._blobs = backend, mailbox, blobs
         self._metrics, self._pool, self._key = metrics, pool, key
         self._authenticator = RequestAuthenticator(backend)
@@ -115,7 +140,11 @@ class Server:
         self.app = Starlette(
             routes=[
                 Route("/v1/inbox", self._of_site(self._inbox), methods=["GET"]),
-                Route("/v1/answers", self._of_site(self._answers, _MAX_ANSWER), methods=["POST"]),
+                Route(
+                    "/v1/answers",
+                    self._of_site(self._answers, limits.answer_bytes),
+                    methods=["POST"],
+                ),
                 Route(
                     "/v1/blobs/{name}",
                     self._of_site(self._blob, CHUNK_BYTES),
@@ -123,7 +152,7 @@ class Server:
                 ),
                 Route(
                     "/v1/documents/{name:path}",
-                    self._of_site(self._document, _MAX_DOCUMENT),
+                    self._of_site(self._document, limits.document_bytes),
                     methods=["GET", "POST"],
                 ),
                 Route("/healthz", self._health, methods=["GET"]),
@@ -195,7 +224,7 @@ class Server:
                 target=_target(request),
             )
             request.scope["state"]["mark_proven"](proof.site)
-            body = await asyncio.wait_for(read_body(request, most), _BODY_SECONDS)
+            body = await asyncio.wait_for(read_body(request, most), self._limits.body_seconds)
             require_body(proof, body)
         except WrongClock as error:
             log.info("%s", error)
@@ -218,7 +247,7 @@ class Server:
 
     async def _inbox(self, request: Request, site: str, _body: bytes) -> Response:
         after = _number(request.query_params.get("after"), 0, 2**53 - 1)
-        wait = _number(request.query_params.get("wait"), 0, _MAX_WAIT)
+        wait = _number(request.query_params.get("wait"), 0, self._limits.wait_seconds)
         loop = asyncio.get_running_loop()
         end = loop.time() + wait
         self._metrics.waiting.inc()

@@ -23,7 +23,7 @@ from protocol.errors import MessageRefused
 from protocol.transport.requests import MAX_SKEW_SECONDS, Proof, read_proof, verify_proof
 
 #: Nonces that are remembered for each site within the time in which a proof is valid.
-_MAX_NONCES = 200_000
+MAX_NONCES = 200_000
 
 
 class Directory(Protocol):
@@ -43,7 +43,14 @@ class WrongClock(MessageRefused):
 class RequestAuthenticator:
     """Checks requests; remembers what was seen. Used from the event loop only."""
 
-    def __init__(self, directory: Directory, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        clock: Callable[[], float] = time.time,
+        *,
+        max_nonces: int = MAX_NONCES,
+    ) -> None:
+        self._max_nonces = max_nonces
         self._directory, self._clock = directory, clock
         self._began = clock()
         self._seen: dict[str, OrderedDict[bytes, float]] = {}
@@ -81,7 +88,7 @@ class RequestAuthenticator:
             seen.popitem(last=False)
         if nonce in seen:
             raise MessageRefused("the request came before")
-        if len(seen) >= _MAX_NONCES:
+        if len(seen) >= self._max_nonces:
             raise MessageRefused("too many requests")
         seen[nonce] = now
 

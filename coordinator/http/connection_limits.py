@@ -15,18 +15,26 @@ import socket
 import ssl
 from collections import Counter
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from coordinator.http.rate_limits import UNPROVEN_LOG, block_of
 
-#: Seconds within which TLS is agreed.
-HANDSHAKE_SECONDS = 10.0
 _GOODBYE_SECONDS = 5.0
-MAX_CONNECTIONS = 600
-#: Several hospitals may share a proxy's address.
-MAX_FROM_ONE_ADDRESS = 300
-#: A hospital has one or two connections.
-MAX_OF_ONE_SITE = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionLimits:
+    """How many connections a port has at once, and how long one takes to agree on TLS.
+
+    ``of_one_address`` is large because several hospitals may share a proxy's address;
+    ``of_one_site`` is small because a hospital has one or two.
+    """
+
+    handshake_seconds: float = 10.0
+    connections: int = 600
+    of_one_address: int = 300
+    of_one_site: int = 8
 
 
 class LimitedConnection(socket.socket):
@@ -61,7 +69,8 @@ CURRENT_CONNECTION: ContextVar[LimitedConnection | None] = ContextVar("guest", d
 class ConnectionTable:
     """The open connections, by what they have proven. Used from the event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: ConnectionLimits = ConnectionLimits()) -> None:
+        self._limits = limits
         self._from: Counter[str] = Counter()  # block of addresses -> connections
         self._unproven: dict[LimitedConnection, None] = {}
         self._known: dict[LimitedConnection, str] = {}
@@ -72,11 +81,11 @@ class ConnectionTable:
     def admit(self, connection: LimitedConnection) -> bool:
         """Whether there is a place for a new connection; makes one where that is fair."""
         connection.reason = "too many connections"
-        if self._from[connection.block] >= MAX_FROM_ONE_ADDRESS and not self._make_place(
+        if self._from[connection.block] >= self._limits.of_one_address and not self._make_place(
             connection.block
         ):
             return False
-        if len(self) >= MAX_CONNECTIONS and not self._make_place():
+        if len(self) >= self._limits.connections and not self._make_place():
             return False
         connection.reason = LimitedConnection.reason
         self._unproven[connection] = None
@@ -98,7 +107,7 @@ class ConnectionTable:
         del self._unproven[connection]
         self._known[connection] = site
         own = [other for other, name in self._known.items() if name == site]
-        for other in own[:-MAX_OF_ONE_SITE]:
+        for other in own[: -self._limits.of_one_site]:
             self._evict(other, f"{site} has newer connections")
 
     def leave(self, connection: LimitedConnection) -> None:
@@ -155,6 +164,10 @@ class _Session(ssl.SSLObject):
 class LimitedLoop(asyncio.SelectorEventLoop):
     """An event loop whose TLS servers have these limits."""
 
+    def __init__(self, limits: ConnectionLimits) -> None:
+        super().__init__()
+        self._limits = limits
+
     async def create_server(  # type: ignore[override]
         self,
         protocol_factory: Any,
@@ -168,13 +181,13 @@ class LimitedLoop(asyncio.SelectorEventLoop):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         plain = socket.create_server((host, port), family=family, backlog=backlog)
         listening = _Listening(fileno=plain.detach())
-        listening.table = ConnectionTable()
+        listening.table = ConnectionTable(self._limits)
         ssl.sslobject_class = _Session
         return await super().create_server(
             protocol_factory,
             sock=listening,
             ssl=ssl,
             backlog=backlog,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            ssl_handshake_timeout=self._limits.handshake_seconds,
             ssl_shutdown_timeout=_GOODBYE_SECONDS,
         )

@@ -12,6 +12,7 @@ costs one look into the register, two at once at most.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,12 +24,16 @@ from coordinator.http.metrics import Metrics
 from coordinator.http.request_reading import Refusals, read_body
 from protocol.errors import FederationError
 
-#: Bytes of an enrolment: the evidence about a machine, and what stands around it.
-MAX_ENROLMENT = 128 << 10
-#: Seconds for the body of an enrolment.
-ENROL_SECONDS = 30.0
 #: Enrolments that are looked at together.
 _ENROLMENTS_AT_ONCE = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnrolmentLimits:
+    """An enrolment's bytes (the evidence about a machine, and what is around it) and seconds."""
+
+    body_bytes: int = 128 << 10
+    body_seconds: float = 30.0
 
 
 class EnrolmentServer:
@@ -38,9 +43,17 @@ class EnrolmentServer:
         enrol: answers an enrolment request, or refuses it.
         metrics: counts refusals.
         pool: does what would hold up the event loop.
+        limits: of one enrolment.
     """
 
-    def __init__(self, enrol: Callable[[bytes], bytes], metrics: Metrics, pool: Executor) -> None:
+    def __init__(
+        self,
+        enrol: Callable[[bytes], bytes],
+        metrics: Metrics,
+        pool: Executor,
+        limits: EnrolmentLimits = EnrolmentLimits(),
+    ) -> None:
+        self._limits = limits
         self._enrol, self._pool = enrol, pool
         self._refusals = Refusals(metrics)
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
@@ -52,7 +65,9 @@ class EnrolmentServer:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            body = await asyncio.wait_for(read_body(request, MAX_ENROLMENT), ENROL_SECONDS)
+            body = await asyncio.wait_for(
+                read_body(request, self._limits.body_bytes), self._limits.body_seconds
+            )
             async with self._enrolling:
                 reply = await asyncio.get_running_loop().run_in_executor(
                     self._pool, self._enrol, body

@@ -12,7 +12,6 @@ Rules:
 import asyncio
 import logging
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +19,6 @@ from typing import Any
 
 import uvicorn
 
-from coordinator.http.protocol_limits import server_config
 from protocol.errors import StoreBroken, WorkspaceRefused
 
 log = logging.getLogger("collegium.coordinator")
@@ -81,21 +79,16 @@ class EnrolmentListener:
     """Listens for enrolments while an invitation is open.
 
     Args:
-        app: the ASGI application.
-        context: TLS that asks for no certificate.
-        address: host and port.
+        config: returns how they are served.
         is_wanted: whether an invitation is open now.
     """
 
     def __init__(
         self,
-        app: Any,
-        context: ssl.SSLContext,
-        address: tuple[str, int],
+        config: Callable[[], uvicorn.Config],
         is_wanted: Callable[[], bool],
     ) -> None:
-        self._app, self._context, self._is_wanted = app, context, is_wanted
-        self._host, self._port = address
+        self._config, self._is_wanted = config, is_wanted
         self._ended = threading.Event()
         self._open: ExitStack | None = None
 
@@ -127,14 +120,14 @@ class EnrolmentListener:
 
     def _listen(self) -> None:
         stack = ExitStack()
-        config = server_config(self._app, self._context, host=self._host, port=self._port)
+        config = self._config()
         try:
             stack.enter_context(listening(config))
         except WorkspaceRefused as error:
             log.error("enrolments: %s", error)
             return
         self._open = stack
-        log.info("an invitation is open: enrolments are taken on port %d", self._port)
+        log.info("an invitation is open: enrolments are taken on port %d", config.port)
 
     def _close(self) -> None:
         if self._open is not None:

@@ -10,24 +10,36 @@ after that never longer than thirty seconds without a byte.
 
 import asyncio
 import ssl
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from coordinator.http.connection_limits import CURRENT_CONNECTION
+from coordinator.http.connection_limits import (
+    CURRENT_CONNECTION,
+    ConnectionLimits,
+    LimitedLoop,
+)
 from coordinator.http.rate_limits import UNPROVEN_LOG
 
-#: Bytes of a request's line and headers.
-MAX_HEADER = 16 << 10
-#: Seconds until the whole header of a request is here.
-HEADER_SECONDS = 10.0
-#: Seconds without a byte while a request is under way.
-SILENT_SECONDS = 30.0
 #: Connections that the system keeps for us to accept.
 _BACKLOG = 128
 _SECONDS_TO_END = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestLimits:
+    """How large a request's line and headers may be, and how slow a request.
+
+    ``header_seconds`` until the whole header is here, ``silent_seconds`` without a byte while
+    a request is under way.
+    """
+
+    header_bytes: int = 16 << 10
+    header_seconds: float = 10.0
+    silent_seconds: float = 30.0
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -36,6 +48,10 @@ class LimitedProtocol(HttpToolsProtocol):
     ``certificate`` is what the peer showed, ``mark_proven`` is called with the
     site once it has proven who speaks.
     """
+
+    def __init__(self, *given: Any, limits: RequestLimits, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._limits = limits
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Starts the clock of the first header."""
@@ -54,7 +70,7 @@ class LimitedProtocol(HttpToolsProtocol):
             "certificate": _certificate(session),
             "mark_proven": partial(connection.table.mark_proven, connection),
         }
-        self._expect(HEADER_SECONDS)
+        self._expect(self._limits.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stops the clock."""
@@ -65,27 +81,27 @@ class LimitedProtocol(HttpToolsProtocol):
         """Takes bytes; ends a connection that sends headers without end."""
         if self._in_header:
             self._header_bytes += len(data)
-            if self._header_bytes > MAX_HEADER + len(data):
+            if self._header_bytes > self._limits.header_bytes + len(data):
                 self._end("a header without end")
                 return
         else:
-            self._expect(SILENT_SECONDS)
+            self._expect(self._limits.silent_seconds)
         super().data_received(data)
 
     def on_message_begin(self) -> None:
         """A new request begins: its header counts from here."""
         super().on_message_begin()
         self._in_header, self._header_bytes = True, 0
-        self._expect(HEADER_SECONDS)
+        self._expect(self._limits.header_seconds)
 
     def on_headers_complete(self) -> None:
         """The header is whole; a body may follow, in pieces that must keep coming."""
         self._in_header = False
         header = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
-        if header > MAX_HEADER:
+        if header > self._limits.header_bytes:
             self._end(f"a header of {header} bytes")
             return
-        self._expect(SILENT_SECONDS)
+        self._expect(self._limits.silent_seconds)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -129,14 +145,22 @@ def site_of(certificate: dict[str, Any] | None) -> tuple[str, str] | None:
     return names[0].removeprefix(prefix), str(certificate.get("serialNumber", ""))
 
 
-def server_config(app: Any, context: ssl.SSLContext, *, host: str, port: int) -> uvicorn.Config:
-    """Returns how the service is run: one process, quiet, with the limits above."""
+def server_config(
+    app: Any,
+    context: ssl.SSLContext,
+    *,
+    host: str,
+    port: int,
+    connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008
+    requests: RequestLimits = RequestLimits(),
+) -> uvicorn.Config:
+    """Returns how the service is run: one process, quiet, with these limits."""
     return uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=LimitedProtocol,
-        loop="coordinator.http.connection_limits:LimitedLoop",
+        http=partial(LimitedProtocol, limits=requests),  # type: ignore[arg-type]
+        loop=partial(LimitedLoop, connections),  # type: ignore[arg-type]
         backlog=_BACKLOG,
         ws="none",
         lifespan="off",

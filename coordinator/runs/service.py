@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from coordinator.database.store import RunRow, Store, StudyRow
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.blob_store import BlobStore
 from coordinator.delivery.deliveries import Mailbox
-from coordinator.http.api import Server
+from coordinator.http.api import HttpLimits, Server
 from coordinator.http.documents import MembersBackend
 from coordinator.http.enrolment import EnrolmentServer
 from coordinator.http.listening import EnrolmentListener, listening, taken
@@ -51,7 +52,9 @@ class Service:
         self,
         home: Path,
         timeouts: RunTimeouts = RunTimeouts(),  # noqa: B008  (frozen)
+        limits: HttpLimits = HttpLimits(),  # noqa: B008  (frozen)
     ) -> None:
+        self._limits = limits
         self._workspace = Workspace.open(home)
         self._authority = Authority.open(home)
         if self._authority.renew_server():
@@ -73,8 +76,12 @@ class Service:
             last_seen=lambda: dict(self._backend.last_seen),
         )
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="collegium")
-        self.server = Server(self._backend, mailbox, blobs, self._metrics, self._pool, self._key)
-        self._enrolments = EnrolmentServer(members.enrol, self._metrics, self._pool)
+        self.server = Server(
+            self._backend, mailbox, blobs, self._metrics, self._pool, self._key, limits.bodies
+        )
+        self._enrolments = EnrolmentServer(
+            members.enrol, self._metrics, self._pool, limits.enrolment
+        )
         self._is_invited = members.is_anybody_invited
         self._rosters = members.rosters
         self._runs: dict[str, NetworkRun] = {}
@@ -224,12 +231,18 @@ class Service:
         with self._workspace.at_work(), taken(host, port, enrol_port) as (bound, beside):
             main, enrolling = self._authority.server_context(), self._authority.enrolment_context()
             self._contexts, self._ports = (main, enrolling), (bound, beside)
+            serve = partial(
+                server_config,
+                host=host,
+                connections=self._limits.connections,
+                requests=self._limits.requests,
+            )
             enrolments = EnrolmentListener(
-                self._enrolments.app, enrolling, (host, beside), self._is_invited
+                lambda: serve(self._enrolments.app, enrolling, port=beside), self._is_invited
             )
             try:
                 with (
-                    listening(server_config(self.server.app, main, host=host, port=bound)),
+                    listening(serve(self.server.app, main, port=bound)),
                     enrolments.at_work(),
                 ):
                     try:
