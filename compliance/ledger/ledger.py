@@ -32,10 +32,33 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Protocol
 
+from compliance.ledger.balances import (
+    booked_for,
+    committed_rho,
+    forecast,
+    is_closed,
+    open_plans,
+    runs_of,
+    summarised,
+)
+from compliance.ledger.bookings import (
+    admitted_price,
+    child_of,
+    event_text,
+    open_reservation,
+    price_of_share,
+    require_approved,
+    require_payers,
+    require_reservation,
+    require_room,
+    require_same_bytes,
+    reservation_of,
+    stored_event,
+    token_of,
+)
 from compliance.ledger.chain import (
     Chain,
     append_to,
-    broken,
     head_of,
     require_budget,
     verified,
@@ -43,18 +66,14 @@ from compliance.ledger.chain import (
 from compliance.ledger.entries import (
     NOTHING,
     PARTITIONS,
-    PAYERS,
     Budget,
     Entry,
     Forecast,
     LedgerSummary,
     OpenPlan,
-    Partition,
-    PartitionSummary,
     Payers,
     Plan,
     Reservation,
-    Rho,
     SentToken,
     State,
 )
@@ -70,12 +89,8 @@ from compliance.ledger.rollback import (
 )
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.events import SampledGaussian
-from compliance.privacy.rounding import percent, percent_left
-from protocol.encoding import canonical, parse_canonical
 from protocol.errors import (
-    BudgetSpent,
     LedgerBroken,
-    MessageRefused,
     PolicyRefused,
     StoreBroken,
     UpdateRefused,
@@ -171,31 +186,31 @@ class Ledger:
             LedgerBroken: the chain is damaged, or the ledger is an older copy.
             ValueError: unknown partition, or an event that releases nothing.
         """
-        _require_payers(partition)
+        require_payers(partition)
         with self._storage.transaction() as chain:
             budget = require_budget(chain)
             entries = verified(chain)
             require_newest(chain, self._storage.ledger_heads)
-            _require_approved(entries, study, run, max_runs)
-            same = _open_reservation(entries, (study, run, partition, purpose))
+            require_approved(entries, study, run, max_runs)
+            same = open_reservation(entries, (study, run, partition, purpose))
             if same is not None:
-                if _stored_event(same) != event:
+                if stored_event(same) != event:
                     raise PolicyRefused(f"run {run} has another {purpose} plan open: settle it")
-                return _reservation(same)
-            price = _admit(chain, budget, partition, event)
+                return reservation_of(same)
+            price = admitted_price(chain, budget, partition, event)
             plan = Entry(
                 state=State.RESERVED,
                 study=study,
                 run=run,
                 partition=partition,
                 purpose=purpose,
-                event_json=_event_text(event),
+                event_json=event_text(event),
                 rho_upper=price.upper,
                 rho_lower=price.lower,
             )
             entry = self._append(chain, plan)
         self._list(entry)
-        return _reservation(entry)
+        return reservation_of(entry)
 
     def mark_sent(
         self,
@@ -230,24 +245,24 @@ class Ledger:
         with self._storage.transaction() as chain:
             budget = require_budget(chain)
             require_newest(chain, self._storage.ledger_heads)
-            parent = _require_reservation(chain, reservation)
+            parent = require_reservation(chain, reservation)
             entry = chain.sent(context)
             if entry is not None:
-                _require_same_bytes(entry, parent, blob)
+                require_same_bytes(entry, parent, blob)
             else:
                 again = chain.released(parent.number, content)
-                rho = NOTHING if again else _price_of_share(budget, parent, event)
-                _require_room(chain, parent, rho)
+                rho = NOTHING if again else price_of_share(budget, parent, event)
+                require_room(chain, parent, rho)
                 release = replace(
-                    _child(parent, State.SENT, rho),
+                    child_of(parent, State.SENT, rho),
                     context=context,
                     blob=blob,
                     content=content,
-                    event_json=_event_text(event),
+                    event_json=event_text(event),
                 )
                 entry = self._append(chain, release)
         self._list(entry)  # also of a booking before a crash, which may have come between the two
-        return _token(entry)
+        return token_of(entry)
 
     def confirm(self, token: SentToken) -> None:
         """Checks that a token is this ledger's; senders call it before the first byte.
@@ -258,7 +273,7 @@ class Ledger:
         """
         with self._storage.transaction() as chain:
             entry = chain.sent(token.context)
-            if entry is None or _token(entry) != token:
+            if entry is None or token_of(entry) != token:
                 raise UpdateRefused("the ledger has not booked this release: it must not be sent")
         with listing():
             newest = self._storage.ledger_heads.newest()
@@ -275,8 +290,8 @@ class Ledger:
             LedgerBroken: the reservation is not as booked.
         """
         with self._storage.transaction() as chain:
-            parent = _require_reservation(chain, reservation)
-            closed = None if _is_closed(chain, parent) else self._close(chain, parent)
+            parent = require_reservation(chain, reservation)
+            closed = None if is_closed(chain, parent) else self._close(chain, parent)
         if closed is not None:
             self._list(closed)
 
@@ -285,7 +300,7 @@ class Ledger:
         with self._storage.transaction() as chain:
             rows = [e for e in verified(chain) if (e.state, e.run) == (State.RESERVED, run)]
         for row in rows:
-            self.settle(_reservation(row))
+            self.settle(reservation_of(row))
 
     def forecast(self, plans: Sequence[Plan]) -> Forecast:
         """Returns what a study's plans would take of the budget; books nothing.
@@ -295,13 +310,13 @@ class Ledger:
         """
         with self._storage.transaction() as chain:
             budget = require_budget(chain)
-            committed = {partition: _committed(chain, partition) for partition in PARTITIONS}
+            committed = {partition: committed_rho(chain, partition) for partition in PARTITIONS}
         prices = [(plan.partition, budget.price(plan.event)) for plan in plans]
         found = []
         for partition, before in committed.items():
             own = [price for payers, price in prices if payers in (partition, "both")]
             if own:
-                found.append(_forecast(budget, before, own))
+                found.append(forecast(budget, before, own))
         return min(found, key=lambda one: (one.runs, one.remaining))
 
     def share_of(self, run: str) -> float:
@@ -313,7 +328,7 @@ class Ledger:
         with self._storage.transaction() as chain:
             budget, entries = require_budget(chain), chain.entries()
             booked = {
-                partition: (_committed(chain, partition), _booked_for(entries, run, partition))
+                partition: (committed_rho(chain, partition), booked_for(entries, run, partition))
                 for partition in PARTITIONS
             }
         return max(budget.share(all_) - budget.share(all_ - own) for all_, own in booked.values())
@@ -326,7 +341,7 @@ class Ledger:
         """
         with self._storage.transaction() as chain:
             budget = require_budget(chain)
-            plans = _open_plans(chain.entries())
+            plans = open_plans(chain.entries())
             sent = {plan.number: chain.booked(plan.number, State.SENT) for plan in plans}
         return tuple(
             OpenPlan(
@@ -344,7 +359,7 @@ class Ledger:
     def runs_of(self, study: str) -> tuple[str, ...]:
         """Returns the runs of a study that count: at work here, or something of them was sent."""
         with self._storage.transaction() as chain:
-            return _runs_of(chain.entries(), study)
+            return runs_of(chain.entries(), study)
 
     def require_unit(self, unit: str) -> None:
         """Refuses a study that protects something else than this budget counts for.
@@ -380,7 +395,7 @@ class Ledger:
                 delta=budget.delta,
                 head=head_of(chain),
                 num_entries=last.number if last else 0,
-                partitions=tuple(_summarise(chain, budget, part) for part in PARTITIONS),
+                partitions=tuple(summarised(chain, budget, part) for part in PARTITIONS),
             )
 
     def verify(self, *, remembered: Iterable[str] = ()) -> str:
@@ -469,14 +484,14 @@ class Ledger:
             missing = missing_heads(chain, [*(head.hash for head in listed), *others])
             entries = chain.entries()
             forks = forks_of(entries, missing, listed)
-            for entry in _open_plans(entries):
+            for entry in open_plans(entries):
                 self._close(chain, entry)
             for partition in PARTITIONS:
                 rest = lost_at_most(entries, partition, budget.capacity, forks)
                 plan = self._append(chain, written_off(partition, rest, missing, signed_by))
-                spent = replace(_child(plan, State.SENT, rest), context=plan.hash)
+                spent = replace(child_of(plan, State.SENT, rest), context=plan.hash)
                 self._append(chain, spent)
-                last = self._append(chain, _child(plan, State.SETTLED, rest))
+                last = self._append(chain, child_of(plan, State.SETTLED, rest))
         with listing():
             self._storage.ledger_heads.restart(Head(number=last.number, hash=last.hash))
         return len(missing)
@@ -486,9 +501,9 @@ class Ledger:
         sent = chain.booked(plan.number, State.SENT)
         last = plan
         if sent:
-            last = self._append(chain, _child(plan, State.SETTLED, sent))
+            last = self._append(chain, child_of(plan, State.SETTLED, sent))
         if plan.rho != sent or not sent:
-            last = self._append(chain, _child(plan, State.FREED, plan.rho - sent))
+            last = self._append(chain, child_of(plan, State.FREED, plan.rho - sent))
         return last
 
     def _append(self, chain: Chain, draft: Entry) -> Entry:
@@ -499,192 +514,3 @@ class Ledger:
         kind = Kind.BINDING if entry.state is State.SENT else Kind.OTHER
         with listing():
             self._storage.ledger_heads.append(Head(number=entry.number, hash=entry.hash, kind=kind))
-
-
-def _require_payers(partition: str) -> None:
-    if partition not in PAYERS:
-        raise ValueError(f"partition must be one of {', '.join(PAYERS)}: {partition!r}")
-
-
-def _admit(chain: Chain, budget: Budget, payers: Payers, event: SampledGaussian) -> Rho:
-    """Returns the price of a plan that fits; the filter's decision."""
-    if event.is_nothing:
-        raise ValueError("a plan without steps or without patients releases nothing")
-    price = budget.price(event)
-    if price is None:
-        raise BudgetSpent("the plan protects patients with no finite epsilon: raise its noise")
-    for partition in PARTITIONS if payers == "both" else (payers,):
-        _require_held(budget, partition, _committed(chain, partition), price)
-    return price
-
-
-def _require_held(budget: Budget, partition: Partition, committed: Rho, price: Rho) -> None:
-    if not budget.holds(committed + price):
-        before = budget.share(committed)
-        raise BudgetSpent(
-            f"the {partition} patients' budget does not suffice: this plan takes "
-            f"{percent(budget.share(committed + price) - before)} of it, "
-            f"{percent_left(max(0.0, 1 - before))} is left (epsilon {budget.epsilon_max:g} at "
-            f"delta {budget.delta:g}, for life). Ask for a smaller epsilon or fewer rounds (in a "
-            "simulation: a larger --budget)"
-        )
-
-
-def _forecast(budget: Budget, committed: Rho, prices: Sequence[Rho | None]) -> Forecast:
-    before = budget.share(committed)
-    known = [price for price in prices if price is not None]
-    if len(known) < len(prices):
-        return Forecast(share=None, remaining=max(0.0, 1 - before), runs=0)
-    price = sum(known, NOTHING)
-    return Forecast(
-        share=budget.share(committed + price) - before,
-        remaining=max(0.0, 1 - before),
-        runs=budget.times_left(committed, price),
-    )
-
-
-def _total(chain: Chain, partition: Partition, state: State) -> Rho:
-    return chain.total(partition, state) + chain.total("both", state)
-
-
-def _committed(chain: Chain, partition: Partition) -> Rho:
-    return _total(chain, partition, State.RESERVED) - _total(chain, partition, State.FREED)
-
-
-def _summarise(chain: Chain, budget: Budget, partition: Partition) -> PartitionSummary:
-    committed = _committed(chain, partition)
-    spent = budget.share(_total(chain, partition, State.SENT))
-    return PartitionSummary(
-        partition=partition,
-        spent=spent,
-        reserved=budget.share(committed) - spent,
-        remaining=max(0.0, 1 - budget.share(committed)),
-    )
-
-
-def _booked_for(entries: Sequence[Entry], run: str, partition: Partition) -> Rho:
-    """What a run has reserved of a partition's budget and not given back."""
-    own = [e for e in entries if e.run == run and e.partition in (partition, "both")]
-    reserved = sum((e.rho for e in own if e.state is State.RESERVED), NOTHING)
-    return reserved - sum((e.rho for e in own if e.state is State.FREED), NOTHING)
-
-
-def _runs_of(entries: Sequence[Entry], study: str) -> tuple[str, ...]:
-    sent = {entry.parent for entry in entries if entry.state is State.SENT}
-    running = {entry.number for entry in _open_plans(entries)}
-    plans = (e for e in entries if (e.state, e.study) == (State.RESERVED, study))
-    return tuple(dict.fromkeys(plan.run for plan in plans if plan.number in sent | running))
-
-
-def _require_approved(entries: Sequence[Entry], study: str, run: str, max_runs: int | None) -> None:
-    others = [other for other in _runs_of(entries, study) if other != run]
-    if max_runs is not None and len(others) >= max_runs:
-        raise PolicyRefused(
-            f"{len(others)} of {max_runs} approved runs of study {study[:16]} are used here "
-            f"({', '.join(others)}): another run needs another approval: collegium silo approve"
-        )
-
-
-def _open_reservation(
-    entries: Sequence[Entry], owner: tuple[str, str, Payers, str]
-) -> Entry | None:
-    for entry in _open_plans(entries):
-        if (entry.study, entry.run, entry.partition, entry.purpose) == owner:
-            return entry
-    return None
-
-
-def _open_plans(entries: Sequence[Entry]) -> list[Entry]:
-    closed = {e.parent for e in entries if e.state in (State.SETTLED, State.FREED)}
-    return [e for e in entries if e.state is State.RESERVED and e.number not in closed]
-
-
-def _require_reservation(chain: Chain, reservation: Reservation) -> Entry:
-    """Returns the reservation's own row, after checking that it says the same."""
-    row = chain.entry(reservation.number)
-    if row is None or row.state is not State.RESERVED:
-        raise broken(reservation.number, "is not a reservation")
-    if row.hash != row.computed_hash:
-        raise broken(row.number, "was changed")
-    if _reservation(row) != reservation:
-        raise broken(row.number, "holds another plan than the one at hand")
-    return row
-
-
-def _child(parent: Entry, state: State, rho: Rho) -> Entry:
-    return replace(
-        parent,
-        state=state,
-        parent=parent.number,
-        rho_upper=rho.upper,
-        rho_lower=rho.lower,
-        event_json="",
-    )
-
-
-def _price_of_share(budget: Budget, parent: Entry, event: SampledGaussian) -> Rho:
-    if event.is_nothing:
-        raise ValueError("a release without steps or without patients is no release")
-    plan = _stored_event(parent)
-    if replace(plan, steps=event.steps) == event:  # a part of the plan costs exactly its part
-        step = Rho(parent.rho_upper // plan.steps, parent.rho_lower // plan.steps)
-        return step.times(event.steps)
-    price = budget.price(event)
-    if price is None:
-        raise BudgetSpent("this release has no finite epsilon: it must not be sent")
-    return price
-
-
-def _require_room(chain: Chain, parent: Entry, price: Rho) -> None:
-    if _is_closed(chain, parent):
-        raise BudgetSpent(f"the plan of run {parent.run} is settled: reserve a new one")
-    rest = parent.rho - chain.booked(parent.number, State.SENT)
-    if not price.fits_into(rest):
-        raise BudgetSpent(
-            f"the plan of run {parent.run} does not hold this release: it needs "
-            f"{percent(price.upper / parent.rho_upper)} of the plan, "
-            f"{percent_left(rest.upper / parent.rho_upper)} is left. Reserve what is missing first"
-        )
-
-
-def _require_same_bytes(before: Entry, parent: Entry, blob: str) -> None:
-    if before.hash != before.computed_hash:
-        raise broken(before.number, "was changed")
-    if before.parent != parent.number or before.blob != blob:
-        raise UpdateRefused("other bytes were sent in this round already: sit this round out")
-
-
-def _is_closed(chain: Chain, parent: Entry) -> bool:
-    return any(chain.booked(parent.number, end) for end in (State.SETTLED, State.FREED))
-
-
-def _token(entry: Entry) -> SentToken:
-    return SentToken(
-        number=entry.number,
-        context=entry.context,
-        blob=entry.blob,
-        entry_hash=entry.hash,
-    )
-
-
-def _event_text(event: SampledGaussian) -> str:
-    return canonical(event.to_json()).decode()
-
-
-def _stored_event(entry: Entry) -> SampledGaussian:
-    try:
-        return SampledGaussian.from_json(parse_canonical(entry.event_json.encode()))
-    except MessageRefused as error:
-        raise broken(entry.number, "holds an unreadable event") from error
-
-
-def _reservation(entry: Entry) -> Reservation:
-    return Reservation(
-        number=entry.number,
-        study=entry.study,
-        run=entry.run,
-        partition=entry.partition,
-        purpose=entry.purpose,
-        event=_stored_event(entry),
-        rho=entry.rho,
-    )
