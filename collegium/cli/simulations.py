@@ -110,11 +110,11 @@ def network_demo(
     """
     from collegium.demos.network_demo import network_demo as run_network
     from collegium.output.summary import summarise
-    from collegium.studies.bundled import bundled_study
+    from collegium.studies.bundled import DEFAULT_STUDY, bundled_study
     from coordinator.database.workspace import Workspace
     from protocol.errors import CohortRefused
 
-    screen, bundled = console(), bundled_study("heart-disease")
+    screen, bundled = console(), bundled_study(DEFAULT_STUDY)
     document, records = (study, data) if study else (bundled.document, data or bundled.data)
     if records is None:
         raise CohortRefused("--data is missing: name the folder that holds the study's records")
