@@ -37,13 +37,19 @@ def _number(value: float | None) -> float:
 def by_name(facts: Mapping[str, Mapping[str, Any]], index: str) -> pd.DataFrame:
     """Returns a table with a row for each name."""
     rows = {name: flat(row) for name, row in facts.items()}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(index)
+    return _numeric(pd.DataFrame.from_dict(rows, orient="index").rename_axis(index))
 
 
 def rows_of(facts: Iterable[Mapping[str, Any]], index: str, columns: Sequence[str]) -> pd.DataFrame:
     """Returns a table with these columns; one that is empty has them too."""
     frame = pd.DataFrame([flat(row) for row in facts])
-    return frame.reindex(columns=[index, *columns]).set_index(index)
+    return _numeric(frame.reindex(columns=[index, *columns]).set_index(index))
+
+
+def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns a table in which a column that is wholly missing is one of numbers."""
+    missing = [name for name in frame.columns if len(frame) and frame[name].isna().all()]
+    return frame.astype(dict.fromkeys(missing, float))
 
 
 def utility_frame(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> pd.DataFrame:

@@ -157,14 +157,9 @@ def sweep(
     """Compares epsilons, seeds and modes: utility against privacy."""
     from collegium.output.progress import on_screen
     from collegium.output.summary import show_sweep
+    from collegium.simulation.grid import Grid, parse_epsilons, parse_modes, parse_seeds
     from collegium.simulation.settings import Settings
-    from collegium.simulation.sweep import (
-        Grid,
-        parse_epsilons,
-        parse_modes,
-        parse_seeds,
-        sweep_studies,
-    )
+    from collegium.simulation.sweep import sweep_studies
     from coordinator.database.workspace import Workspace
 
     screen = console()

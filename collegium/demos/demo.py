@@ -8,11 +8,12 @@ from rich.console import Console
 from collegium.output.progress import Progress
 from collegium.output.summary import finish_folder, summarise
 from collegium.simulation.consortium import consortium
+from collegium.simulation.grid import Grid, Job, plan_jobs
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.records import partitioned_records
 from collegium.simulation.runs import run_study
 from collegium.simulation.settings import DEFAULT_BUDGET, Settings
-from collegium.simulation.sweep import Grid, Job, plan_jobs, run_all
+from collegium.simulation.sweep import run_all
 from collegium.studies.bundled import BundledStudy
 from compliance.governance.study_store import index_beside
 from coordinator.database.workspace import Workspace

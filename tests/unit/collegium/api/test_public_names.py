@@ -33,8 +33,11 @@ def test_the_import_loads_nothing_heavy_and_sets_rays_settings_first() -> None:
     assert not imported(program) & HEAVY
 
 
-def test_reading_a_folder_loads_neither_torch_nor_ray(genuine: Path) -> None:
-    program = f"import collegium as cg\ncg.open({str(genuine)!r}).runs()"
+def test_reading_folders_and_varying_studies_loads_neither_torch_nor_ray(genuine: Path) -> None:
+    program = (
+        f"import collegium as cg\ncg.open({str(genuine)!r}).runs()\n"
+        "cg.Study.bundled().with_epsilon(0.5).check()"
+    )
     assert not imported(program) & {"torch", "ray", "monai", "opacus"}
 
 
