@@ -65,7 +65,7 @@ def as_per_site(study: Study) -> Study:
     own = privacy.model_dump(exclude={"mode", "noise_multiplier", "own_noise"})
     return _replaced(
         study,
-        title=_titled(study, "local"),
+        title=_titled(study, "per_site"),
         privacy=PerSitePrivacy(mode="per_site", **own),
         training=changed(training, strategy="fedavg"),
     )
