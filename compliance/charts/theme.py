@@ -16,9 +16,11 @@ import vl_convert
 
 from compliance.facts.privacy_utility import EXACT, RELEASED
 
+#: A finished chart, drawn by ``to_svg`` and shown by a notebook.
 Chart: TypeAlias = alt.LayerChart
 Rows: TypeAlias = list[dict[str, Any]]
 
+#: Colours that stay apart for all eyes (Okabe and Ito).
 BLUE, VERMILLION, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a949c"
 PALE, INK, MUTED, GRID = "#dfe5ea", "#1f2a33", "#5d6b76", "#e8ecef"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"

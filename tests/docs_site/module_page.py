@@ -135,6 +135,8 @@ class Module:
     def _constant(self, node: ast.Assign | ast.AnnAssign, owner: str) -> str:
         target = node.targets[0] if isinstance(node, ast.Assign) else node.target
         comment = self._comment(node.lineno)
+        if comment and isinstance(target, ast.Tuple):
+            return "".join(_entry("data", ast.unparse(one), comment) for one in target.elts)
         if not comment or not isinstance(target, ast.Name) or target.id.startswith("_"):
             return ""
         value = ast.unparse(node.value) if node.value else ""
