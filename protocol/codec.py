@@ -1,4 +1,4 @@
-"""How a field of a signed record is written in JSON, and how strictly it is read back.
+"""The JSON form of a signed record's fields, written and read back strictly.
 
 Rules:
 

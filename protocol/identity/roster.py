@@ -1,4 +1,4 @@
-"""Who speaks: Ed25519 identities and the roster that every hospital keeps its own copy of.
+"""Ed25519 identities, and the roster of members that every hospital keeps its own copy of.
 
 Rules:
 
@@ -8,11 +8,11 @@ Rules:
 3. The coordinator cannot add a member: a roster follows another only with the
    signatures of a quorum of the members before it. Otherwise it could enrol
    hospitals of its own until the others' updates stand alone.
-4. A roster names the coordinator's signing key and the TLS root, so whoever
+4. A roster names the coordinator's signing key and the TLS root, so a member that
    signs it says whose rounds count. Within a chain of rosters they stay: other
    ones found another consortium.
-5. A roster expires. A coordinator that keeps a newer one to itself keeps a
-   removed member in no longer than that (a freeze attack: The Update
+5. A roster expires. A coordinator that withholds a newer one can keep a removed
+   member in until then and no longer (a freeze attack: The Update
    Framework, section 1.5.2 and 5.3).
 """
 
@@ -216,7 +216,7 @@ class Roster:
 
     @property
     def quorum(self) -> int:
-        """How many members must sign what follows: floor(2n/3) + 1."""
+        """The number of members who must sign the next roster: floor(2n/3) + 1."""
         return 2 * len(self.members) // 3 + 1
 
     def key_of(self, site: str) -> bytes:

@@ -36,7 +36,7 @@ _COUNT = integer(0, 2**53 - 1)
 
 @dataclass(frozen=True, kw_only=True)
 class LogEntry:
-    """What happened, when, in which run, round and attempt.
+    """One event of the log, with its time, run, round and attempt.
 
     Raises:
         ValueError: a field has another form.

@@ -45,7 +45,7 @@ def log_origin(public: bytes) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """How many entries a log has, under which root."""
+    """A head of a log: its name, its number of entries and its root."""
 
     origin: str
     size: int

@@ -75,7 +75,7 @@ Binding: TypeAlias = tuple[str, str, str]
 
 
 class EquivocationGuard(Protocol):
-    """What a silo did once and may never do differently; kept by the hospital, durably."""
+    """A durable record, kept by the hospital, of what its silo may not do again differently."""
 
     def record(self, *bindings: Binding) -> None:
         """Records a digest for each slot, all of them or none; the same again is fine.
@@ -94,7 +94,7 @@ class _Adverts:
 
     @cached_property
     def places(self) -> Mapping[str, int]:
-        """Where each holder stands in every header and bundle."""
+        """The place of each holder in every header and bundle, by site."""
         return {site: place for place, site in enumerate(sorted(self.by_site))}
 
 

@@ -151,12 +151,12 @@ class RoundContext:
 
     @property
     def attempt_slot(self) -> str:
-        """Which attempt of the run this is: a silo takes part in one context for each."""
+        """The slot of this attempt: a silo takes part in one context for each."""
         return f"context/{self.round_kind}/{self.round}/{self.attempt}"
 
     @property
     def round_slot(self) -> str:
-        """Which round of the run this is: a silo begins each from one model."""
+        """The slot of this round: a silo begins each round from one model."""
         return f"model/{self.round_kind}/{self.round}"
 
     def draw_slot(self, what: str) -> str:
@@ -165,12 +165,12 @@ class RoundContext:
 
     @property
     def table_cells(self) -> int:
-        """How many numbers a silo gives beside its vector: in an evaluation, table and grid."""
+        """The size of a silo's numbers beside its vector: in an evaluation, table and grid."""
         return OWN_CELLS if self.round_kind == "evaluation" else 0
 
     @property
     def blob_bytes(self) -> int:
-        """How many bytes one masked vector has."""
+        """The size of one masked vector, in bytes."""
         return self.dim * self.ring_bits // 8
 
     def to_json(self) -> dict[str, Json]:

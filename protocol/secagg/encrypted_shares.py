@@ -108,7 +108,7 @@ class Openings:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Dealt:
-    """What dealing yields: an entry for each holder, in sorted order, and what the owner keeps.
+    """The result of dealing: an entry for each holder, in sorted order, and what the owner keeps.
 
     ``receive_keys`` open what the others seal for this silo.
     """

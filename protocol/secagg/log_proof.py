@@ -1,4 +1,4 @@
-"""What a hospital is shown of the coordinator's log when a round is opened, and its verifier.
+"""The proofs from the coordinator's log that open a round for a hospital, and their verifier.
 
 A round's context names a head of the log: how many entries, under which root.
 The opening carries, for each hospital,
@@ -46,7 +46,7 @@ class LoggedResult:
 
 @dataclass(frozen=True, kw_only=True)
 class LogProof:
-    """What one hospital is shown; ``known`` is the size of the head that the proof starts from."""
+    """The proofs for one hospital; ``known`` is the size of the head that they start from."""
 
     note: Annotated[bytes, base64_bytes(MAX_NOTE_BYTES)]
     known: Annotated[int, _SIZE]

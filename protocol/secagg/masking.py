@@ -199,7 +199,7 @@ def _addressed(context: RoundContext, sender: str, receiver: str) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """What is public when vectors have arrived.
+    """The public facts of a round once the vectors have arrived.
 
     ``adverts`` are those of U1; ``entries`` every owner's entry for every
     holder, owners being U2; ``survivors`` are U3.

@@ -145,7 +145,7 @@ class ShareHeader:
 
 @dataclass(frozen=True, kw_only=True)
 class ShareEntry:
-    """What one owner made for one holder: two commitments and the sealed openings.
+    """The shares of one owner for one holder: two commitments and the sealed openings.
 
     An owner seals nothing for itself: that entry's ``sealed`` is all zeros.
     """

@@ -31,7 +31,7 @@ _LABEL = "collegium/v1/share-commitment"
 
 
 class Kind(StrEnum):
-    """Which of a site's two secrets a share belongs to."""
+    """The one of a site's two secrets that a share belongs to."""
 
     SELF = "self"
     PAIR = "pair"

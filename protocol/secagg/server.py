@@ -192,17 +192,17 @@ class SecAggServer:
 
     @property
     def culprits(self) -> Mapping[str, str]:
-        """Who answered wrongly, and how."""
+        """The sites that answered wrongly, and how."""
         return MappingProxyType(self._culprits)
 
     @property
     def accusations(self) -> tuple[Accusation, ...]:
-        """What shows who answered wrongly, and each complaint."""
+        """The accusations against sites that answered wrongly, and each complaint."""
         return tuple(self._witness.accusations)
 
     @property
     def complaints(self) -> Mapping[str, str]:
-        """Whom each site accuses of shares that it could not use; one of the two lies."""
+        """The site that each site accuses of shares that it could not use; one of the two lies."""
         return MappingProxyType(self._complaints)
 
     @property
@@ -390,7 +390,7 @@ class SecAggServer:
 
     @cached_property
     def _shared(self) -> Shared:
-        """What is public once U3 is known; not to be asked for before."""
+        """The public facts of the round; to be read only once U3 is known."""
         return Shared(
             context=self.context,
             adverts=self._adverts,
@@ -469,7 +469,7 @@ class SecAggServer:
 
     @contextmanager
     def _signed(self, site: str, wire: bytes, kind: type[Message]) -> Iterator[None]:
-        """Whose a wrong answer is, its signature must show before anybody is named for it."""
+        """Requires the sender's signature on a wrong answer before the site is named for it."""
         try:
             yield
         except MessageRefused:

@@ -1,4 +1,4 @@
-"""What a finished round leaves behind, so that anybody can recompute its sum bit by bit.
+"""The transcript of a finished round, from which anybody can recompute its sum bit by bit.
 
 A transcript holds every signed answer of the sites and names the masked
 vectors, which lie beside it. Masked vectors are no secret from the coordinator,
@@ -9,7 +9,7 @@ Rules:
 1. Replaying a transcript is running the round again (``SecAggServer``): every
    signature, commitment and digest is checked as it was the first time. The
    coordinator's own signatures play no part: it is the one that is checked.
-2. Who recomputes needs the members' public keys, not any secret.
+2. Recomputing takes the members' public keys, and no secret.
 
 Source: ``docs/protocol.md``, "After the round".
 """

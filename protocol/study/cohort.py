@@ -141,7 +141,7 @@ Column: TypeAlias = Annotated[
 
 
 class Label(FrozenModel):
-    """Which values of a column (or image label array) mean disease, and which do not."""
+    """The values of a column (or image label array) that mean disease, and those that do not."""
 
     column: str | None = None
     positive: Vocabulary
@@ -217,7 +217,7 @@ class TableCohort(_Cohort):
 
     @property
     def width(self) -> int:
-        """How many numbers one encoded record has."""
+        """The number of numbers in one encoded record."""
         return sum(
             1 if isinstance(column, NumberColumn) else len(column.values) - 1
             for column in self.features

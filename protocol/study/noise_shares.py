@@ -40,7 +40,7 @@ def units_for(dim: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseShares:
-    """What a study's distributed noise comes to, for a network of some size.
+    """The noise shares of a study in the mode ``distributed``, for a network of some size.
 
     ``units`` stand for the clipping bound; ``multiplier`` is one share's
     deviation in units of the bound; ``bound`` is the L2 norm, for each site,

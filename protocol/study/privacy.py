@@ -1,8 +1,8 @@
-"""What a study promises each patient, and by which mechanism.
+"""A study's privacy promise to each patient, and the mechanism that keeps it.
 
 The *unit* is what a promise is about: a patient with all records (default), or
 a single record, where the study says so. Record-level promises are weaker for
-whoever comes twice, so every report names the unit.
+a patient with several records, so every report names the unit.
 """
 
 from typing import Annotated, Literal, TypeAlias

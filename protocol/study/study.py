@@ -91,7 +91,7 @@ class PartitionBySkew(FrozenModel):
 
 
 class Partitioning(FrozenModel):
-    """How a simulation partitions one set of records among the sites."""
+    """A simulation's partitioning of one set of records among the sites."""
 
     records: RelativePath
     how: Annotated[PartitionByColumn | PartitionBySkew, Field(discriminator="rule")]
@@ -218,7 +218,7 @@ class Study(FrozenModel):
 
     @property
     def evaluation_epsilon(self) -> float | None:
-        """What one test patient pays, or None when nothing is protected."""
+        """The epsilon of one test patient, or None when nothing is protected."""
         if isinstance(self.privacy, NoPrivacy):
             return None
         return self.evaluation.epsilon or self.privacy.epsilon
@@ -240,7 +240,7 @@ class Study(FrozenModel):
         return privacy.model_copy(update=update)
 
     def evaluation_epsilon_of(self, site: str) -> float | None:
-        """What one test patient of this hospital pays; never more than its training patients."""
+        """Returns the epsilon of a hospital's test patients; at most its training patients'."""
         most, own = self.evaluation_epsilon, self.site(site).epsilon
         return most if most is None or own is None else min(most, own)
 
@@ -255,7 +255,7 @@ class Study(FrozenModel):
 
     @property
     def records_per_patient(self) -> int:
-        """How many records of a patient are used at once, at most; 1 where each is a patient."""
+        """The most records of a patient that are used at once; 1 where each record is a patient."""
         alone = self.cohort.patient_key == "row"
         if isinstance(self.privacy, PerSitePrivacy | DistributedPrivacy):
             alone = alone or self.privacy.unit == "record"
@@ -263,7 +263,7 @@ class Study(FrozenModel):
 
     @property
     def releases(self) -> int:
-        """How many noised gradients of its patients a hospital plans to send, spare ones included.
+        """The number of noised gradients that a hospital plans to send, spare ones included.
 
         A spare draw repeats a round: as many steps as a round has.
         """
@@ -272,7 +272,7 @@ class Study(FrozenModel):
 
     @property
     def spare_draws(self) -> dict[str, int]:
-        """How many draws beyond the first of each round a run pays for, by kind of round."""
+        """The draws beyond the first of each round that a run pays for, by kind of round."""
         return {
             "training": self.aggregation.spare_draws,
             "evaluation": self.evaluation.attempts - 1,
@@ -341,7 +341,7 @@ class Study(FrozenModel):
         return {site.name: site for site in self.sites}[name]
 
     def privacy_digest(self, round_kind: str) -> str:
-        """What is released in a round of this kind, and how it is protected, as a digest."""
+        """Returns the digest of what a round of this kind releases and how that is protected."""
         if round_kind not in self._privacy_digests:
             self._privacy_digests[round_kind] = digest_json(
                 {

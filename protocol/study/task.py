@@ -1,6 +1,6 @@
-"""What a study learns, and with which network: names and sizes, no code.
+"""The task and the network of a study: names and sizes, no code.
 
-The networks themselves are built in ``pipelines.networks``; what a task is, is defined in
+The networks themselves are built in ``pipelines.networks``; tasks are defined in
 ``pipelines.tasks``.
 """
 
@@ -73,7 +73,7 @@ def networks_for(cohort: str) -> tuple[str, ...]:
 
 
 class Task(FrozenModel):
-    """What is learned, and with which network.
+    """The task section of a study: what is learned, and with which network.
 
     ``prevalence`` is the share of patients whose label is positive, as published
     sources or general knowledge have it, never as counted in anybody's records. The

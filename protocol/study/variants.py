@@ -1,9 +1,9 @@
-"""What makes two studies comparable, and one study in another mode of privacy.
+"""The comparison key of a study, and the same study in another mode of privacy.
 
 Two studies ask the same *question* when they would learn the same thing from
 the same patients: whatever differs between them then is how. A study in
 another mode keeps its network, patients, gradient steps and epsilon, so that
-the mode is all that differs; where a setting has no fair twin it is refused.
+the mode is all that differs; where a setting has no fair equivalent it is refused.
 """
 
 from protocol.encoding import digest, digest_json

@@ -33,7 +33,7 @@ R = TypeVar("R", bound=BaseModel)
 
 @dataclass(frozen=True, kw_only=True)
 class DocumentForm(Generic[R]):
-    """What a kind of document is read into, what messages call it, and how it is refused."""
+    """A kind of YAML document: its record, its noun in messages, and the error that refuses it."""
 
     record: type[R]
     noun: str
@@ -61,7 +61,7 @@ def read_document(text: str, form: DocumentForm[R], source: str) -> R:
 
 
 class _Problem(Exception):
-    """What is wrong, in the words that people read."""
+    """A fault of a document, in the words of its error message."""
 
 
 def _read(text: str, form: DocumentForm[R], source: str) -> R:

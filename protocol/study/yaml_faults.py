@@ -1,7 +1,7 @@
-"""What keeps a text from being YAML, in plain words: the line, the column, what to write.
+"""Faults that keep a text from being YAML, in plain words: the line, the column, what to write.
 
-The parser's own words speak of tokens, scalars and block ends, which nobody who
-writes a study or a site file needs to know.
+The parser's own messages name tokens, scalars and block ends, which the author of
+a study or a site file need not know.
 """
 
 import re

@@ -1,1 +1,1 @@
-"""What travels beside a round's messages: requests, enrolment, announcements, privacy summaries."""
+"""Records sent beside a round's messages: requests, enrolment, announcements, privacy summaries."""

@@ -1,10 +1,10 @@
-"""How a hospital joins a consortium: invitation, enrolment, renewal, another key, the rosters.
+"""Enrolment in a consortium: invitation, enrolment, renewal, another key, the rosters.
 
 Rules:
 
 1. A name comes from the coordinator's invitation, never from what a hospital
    sends; a token is 256 random bits and good for one enrolment.
-2. Whoever sends a record has signed it with the identity key that it names. A
+2. A record is signed with the identity key that it names. A
    token gives a certificate for TLS; a vote comes from the other members only
    (``roster.require_quorum``).
 
@@ -63,7 +63,7 @@ def renewal_due(not_before: datetime, not_after: datetime, now: datetime) -> boo
 
 @dataclass(frozen=True, kw_only=True)
 class EnrolmentInvitation:
-    """What the coordinator hands to one hospital, by a way that it trusts: ``SITE.invitation``.
+    """An invitation of one hospital, handed over by a trusted way: the file ``SITE.invitation``.
 
     ``url`` is where the coordinator serves hospitals, ``enrol_url`` where this
     one enrols. ``root`` is the certificate that it will trust, and no other. It
@@ -113,7 +113,7 @@ class EnrolmentRequest:
 
     @property
     def member(self) -> Member:
-        """Who the hospital would be in a roster."""
+        """The hospital as a member of a roster."""
         return Member(site=self.site, public_key=self.public_key)
 
 

@@ -1,4 +1,4 @@
-"""What a hospital signs about its part in a run: the promise before, the account after.
+"""A hospital's signed privacy summaries of a run: the promise before, the account after.
 
 A summary is canonical JSON signed with the hospital's identity key. It holds
 the privacy claim and the head of the hospital's ledger; no count of patients,

@@ -1,15 +1,15 @@
-"""What travels between a hospital and the coordinator's service, beside the protocol's messages.
+"""The requests and replies between a hospital and the coordinator's service.
 
 Rules:
 
 1. A hospital speaks first, always: it asks for *deliveries*, fetches blobs and
    sends *answers*. Nothing is ever pushed to it.
 2. Each of its requests carries a *proof*: its signature over method, target,
-   body, time and a nonce. TLS only admits the connection; the proof says who speaks,
-   and a replayed one is worth nothing.
+   body, time and a nonce. TLS only admits the connection; the proof identifies the
+   sender, and a replayed one is refused.
 3. Each reply to a hospital carries the coordinator's signature over the request
-   that it answers, its status and its body. Whoever has a TLS key of the
-   coordinator's, but not its signing key, can withhold a reply and make none;
+   that it answers, its status and its body. An attacker with a TLS key of the
+   coordinator, but not its signing key, can withhold a reply but not forge one;
    and one that was given before answers no other request.
 4. A delivery may be fetched, and an answer sent, any number of times: the same
    number always means the same bytes.
@@ -82,7 +82,7 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a hospital answered to a delivery; of a refusal only its class crosses."""
+    """A hospital's answer to a delivery; of a refusal only its class crosses."""
 
     number: Annotated[int, _COUNT]
     message: Annotated[bytes, base64_bytes(_MAX_MESSAGE)] = b""
@@ -122,7 +122,7 @@ def _few_fields(data: bytes) -> Json:
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """Who makes a request, and which; ``time`` counts milliseconds since 1970.
+    """The signed proof of a request and its sender; ``time`` counts milliseconds since 1970.
 
     ``body`` is the BLAKE3 of the request's body.
     """

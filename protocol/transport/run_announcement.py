@@ -1,4 +1,4 @@
-"""How a coordinator announces a run and its end, and what a hospital says when it joins.
+"""The coordinator's announcements of a run and its end, and a hospital's message when it joins.
 
 The notice names the study and the roster by digest only: the hospital runs the
 copy of the study that its own officers approved, and the roster it trusts. Its
@@ -73,7 +73,7 @@ class ReleasedFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """What a run came to: the digest of the final model, and the released figures of all sites."""
+    """The result of a run: the digest of the final model, and the released figures of all sites."""
 
     model: Digest
     auroc: Annotated[ReleasedFigure, nested(ReleasedFigure)]

@@ -14,7 +14,7 @@ JOIN_REFUSED = "Refused"
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What one site is asked: a signed message, and the model where the step needs one."""
+    """A request to one site: a signed message, and the model where the step needs one."""
 
     run_id: str
     step: str
@@ -24,7 +24,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """What one site answered: a signed message and a masked blob, or its refusal's class name."""
+    """The answer of one site: a signed message and a masked blob, or its refusal's class name."""
 
     message: bytes = b""
     blob: bytes | None = None

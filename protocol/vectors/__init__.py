@@ -1,1 +1,1 @@
-"""What travels as numbers: tensors, fixed-point rings and their bounds, updates and evaluations."""
+"""Vectors of numbers: tensors, fixed-point rings and their bounds, updates and evaluations."""

@@ -1,4 +1,4 @@
-"""What a hospital gives in an evaluation: counts for the secure sum, and counts of its own.
+"""A hospital's evaluation vector: counts for the secure sum, and counts of its own.
 
 Sizes and bounds of both follow from the study's task; how they are counted is defined in
 ``pipelines.tasks``. A hospital's own counts are noised by themselves, and signed in the
@@ -47,7 +47,7 @@ class EvaluationVector:
 
     @property
     def size(self) -> int:
-        """How many numbers the vector has."""
+        """The number of numbers in the vector."""
         return math.prod(self.shape)
 
     @property

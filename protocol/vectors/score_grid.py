@@ -1,4 +1,4 @@
-"""Where the bins of an evaluation lie: around the scores that the released model itself gives.
+"""The bins of an evaluation, placed around the scores that the released model itself gives.
 
 A trained model's scores may lie far from zero or close together: on a grid that was fixed
 beforehand most of them may fall into one bin, and the figure read from the counts says

@@ -36,7 +36,7 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """How many parameters the model has."""
+        """The number of the model's parameters."""
         return sum(int(np.prod(shape, dtype=np.int64)) for shape in self.shapes)
 
     @property

@@ -39,7 +39,7 @@ class UpdateVector:
 
     @property
     def size(self) -> int:
-        """How many numbers the vector has."""
+        """The number of numbers in the vector."""
         return self.parameters.size + len(self.scalars)
 
     @property

@@ -1,1 +1,1 @@
-"""What a round leaves behind: its transcript, and who answered wrongly."""
+"""The evidence of a round: its transcript, and accusations of sites that answered wrongly."""

@@ -1,4 +1,4 @@
-"""Who answered wrongly in a round, with the signed words that show it, for whoever judges later.
+"""Accusations of sites that answered wrongly in a round, with the signed messages that show it.
 
 What shows a wrong answer depends on the answer:
 
@@ -65,7 +65,7 @@ _MESSAGES = base64_bytes(1 << 17)
 
 
 class Verdict(StrEnum):
-    """What an accusation is worth."""
+    """The strength of an accusation."""
 
     PROVEN = "proven by what it signed"
     ACCUSED = "a member's word against its own"

@@ -1,4 +1,4 @@
-"""What the coordinator sees of a round that can show who answered wrongly.
+"""The coordinator's collection of a round's signed answers, from which accusations are made.
 
 It keeps the signed answers of a round while it lasts, a few thousand bytes a
 site, and makes of them the strongest accusation that ``accusation.judge`` bears

@@ -23,7 +23,7 @@ Problem: TypeAlias = tuple[str, str]
 
 
 class Training(FrozenModel):
-    """How the hospitals train; what changes only speed is not part of a study.
+    """The training section of a study; what changes only speed is not part of it.
 
     A strategy's own record names it, and may add keys. ``micro_batch`` counts patients:
     fixed, so that a result never depends on the machine.
@@ -63,7 +63,7 @@ class ServerState:
 
 @dataclass(frozen=True, kw_only=True)
 class Mean:
-    """What a round yields: weighted means over the sites in the sum.
+    """The result of a training round: weighted means over the sites in the sum.
 
     ``update`` is (size,): a mean update, or a mean gradient, as ``Strategy.takes`` says;
     ``scalars`` are by name; ``bound`` is the L2 norm to which every update was shortened.
