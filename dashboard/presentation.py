@@ -1,4 +1,4 @@
-"""What the dashboard says, apart from how Streamlit draws it: no Streamlit here.
+"""The contents of the dashboard, without Streamlit, which draws them.
 
 The two interfaces at the top are all that the page asks of the coordinator.
 """
@@ -42,11 +42,11 @@ class RunLine(Protocol):
 
     @property
     def mode(self) -> str:
-        """What protects the patients: per_site, distributed or none."""
+        """The mode of privacy: per_site, distributed or none."""
 
     @property
     def epsilon(self) -> float | None:
-        """What the study promises one patient; with fixed test noise nothing."""
+        """The epsilon promised to one patient; None without privacy or with fixed test noise."""
 
     @property
     def test_noise(self) -> bool:
@@ -54,7 +54,7 @@ class RunLine(Protocol):
 
 
 class Views(Protocol):
-    """What the page asks of the consortium's memory."""
+    """The queries of the page to the consortium's store."""
 
     def runs(self) -> Sequence[RunLine]:
         """Every run."""
@@ -69,7 +69,7 @@ class Views(Protocol):
         """Those of them that released no AUROC, and why."""
 
     def verification(self) -> Verification:
-        """What came of holding all records to the signed log."""
+        """Returns the result of comparing all records with the signed log."""
 
 
 def ordered(runs: Sequence[RunLine]) -> tuple[RunLine, ...]:

@@ -28,7 +28,7 @@ _BATCH = 64
 
 @dataclass(frozen=True, kw_only=True)
 class OwnTraining:
-    """How the model was trained: Adam's learning rate, and passes over the training records."""
+    """The settings of the training: Adam's learning rate, and passes over the training records."""
 
     learning_rate: float
     epochs: int

@@ -27,7 +27,7 @@ def _no_rows() -> NDArray[np.int64]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EncodingNotes:
-    """What was noted of a source's rows (counted from 0) while they were encoded.
+    """Notes on a source's rows (counted from 0), taken while they were encoded.
 
     Attributes:
         read: how many rows the source has.
@@ -83,7 +83,7 @@ class Records:
 
     @property
     def num_patients(self) -> int:
-        """How many different patients the records belong to."""
+        """The number of different patients that the records belong to."""
         return int(self.patients.max()) + 1 if len(self.patients) else 0
 
     @property

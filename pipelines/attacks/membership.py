@@ -42,7 +42,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Membership:
-    """How well an attack tells members from others.
+    """An attack's success in telling members from others.
 
     ``true_alarms`` is the share of members found while 1 % of the others are
     accused. Guessing gives an ``auroc`` of 0.5 and ``true_alarms`` of 0.01.

@@ -58,7 +58,7 @@ class ClassCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class ColumnCounts:
-    """What became of one feature's cells in the ``records`` that are kept.
+    """Counts of one feature's cells in the ``records`` that are kept.
 
     ``single_clipped_value``: the clipped cells of the whole file are one and the same number.
     """
@@ -88,7 +88,7 @@ class ColumnCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class DataQuality:
-    """What a hospital's records are before a run.
+    """The quality of a hospital's records before a run.
 
     ``file`` counts the whole file, of which a simulation may give this hospital a
     part. ``max_records`` is the contract's ``max_records_per_patient``:

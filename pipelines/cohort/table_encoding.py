@@ -33,7 +33,7 @@ _INFINITE = frozenset({"inf", "infinity", "nan"})
 
 @dataclass(frozen=True, kw_only=True)
 class _Problem:
-    """Why a cell has no meaning by the contract, and what to do."""
+    """A fault of a cell that has no meaning by the contract, and its remedy."""
 
     what: str
     remedy: str

@@ -34,7 +34,7 @@ def rows_of(tensor: Tensor) -> NDArray[np.float32]:
 
 
 class _Columns:
-    """Where a layer's parameters stand in a row."""
+    """The places of a layer's parameters in a row."""
 
     def __init__(self, owned: Mapping[str, nn.Parameter], starts: Mapping[int, int]) -> None:
         self._places = [
@@ -149,7 +149,7 @@ def _before(activation: nn.Module | None, left: Tensor, gradient: Tensor) -> Ten
 
 
 class LayerGradients:
-    """What enters every layer, and the gradient at what leaves it: one product a layer.
+    """Gradients from the input of every layer and the gradient at its output: one product a layer.
 
     For networks whose parameters all belong to layers of ``LAYERS``, each used once.
 

@@ -35,7 +35,7 @@ from protocol.errors import StudyRefused
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """How far an engine's gradients are from two others', as parts of their norms."""
+    """The distances of an engine's gradients from two others', as parts of their norms."""
 
     one_backward: float
     opacus: float

@@ -20,7 +20,7 @@ _MIN_SIDE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """How a network is built, and what computes its gradients.
+    """A network's builder, and the engine that computes its gradients.
 
     Attributes:
         build: of the study's record of the network, its cohort, and how many numbers come

@@ -33,7 +33,7 @@ MAX_BYTES = 2 * 10**9
 
 @dataclass(frozen=True, kw_only=True)
 class CsvDialect:
-    """How a hospital's own file is written; None where it is as the contract says."""
+    """The CSV dialect of a hospital's own file; None where it is as the contract says."""
 
     delimiter: str | None = None
     decimal: Decimal | None = None

@@ -11,7 +11,7 @@ _BEGINNING = 1024
 
 
 class FileKind(NamedTuple):
-    """What a file is, and how its records become CSV."""
+    """A kind of file, and the way from its records to CSV."""
 
     name: str
     remedy: str

@@ -22,7 +22,7 @@ Counts: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class TaskDefinition:
-    """What a network learns, as pure functions; records are independent of each other.
+    """A task of a network, as pure functions; records are independent of each other.
 
     Attributes:
         outputs: how many numbers the network gives for a record.
