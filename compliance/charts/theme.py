@@ -1,4 +1,4 @@
-"""How every drawing of the platform looks: colours, frame, scales, and the way to SVG.
+"""The look of every drawing: colours, frame, scales, and the conversion to SVG.
 
 ``to_svg`` needs no network and always gives the same bytes: the font is one
 that the converter carries with it.

@@ -1,4 +1,4 @@
-"""What one mode of privacy is worth against another: paired over repetitions, 95 % intervals.
+"""Comparison of two modes of privacy: paired over repetitions, with 95 % intervals.
 
 Runs of one seed and one split begin with the same parameters and test the same
 patients, so differences are taken repetition by repetition. The interval is
@@ -110,7 +110,7 @@ class Reached:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """How much more ``mode`` reaches than ``than`` at one epsilon, over the repetitions of both."""
+    """The lead of ``mode`` over ``than`` at one epsilon, over the repetitions of both."""
 
     mode: str
     than: str
@@ -120,7 +120,7 @@ class Difference:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """What per-site noise loses against the pooled reference at one epsilon.
+    """The loss of per-site noise against the pooled reference at one epsilon.
 
     ``closed`` is the part of it that shared noise wins back, over the repetitions of
     all three. None where shared noise was not run, or where the interval of

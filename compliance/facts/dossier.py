@@ -87,7 +87,7 @@ class Audit:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What came of verifying the whole folder when a document was made: under which key, what."""
+    """The result of verifying the whole folder when a document was made: the log's key, faults."""
 
     key: str
     faults: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ class Dossier:
 
     @property
     def rounds_trained(self) -> int:
-        """How many training rounds were finished."""
+        """The number of finished training rounds."""
         return len([r for r in self.rounds if r.round_kind == "training" and r.model_digest])
 
     @property
@@ -147,7 +147,7 @@ class Dossier:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What to say of a model that is no use or whose risks are wrong; see model_warnings."""
+        """Warnings about a model that is no use or whose risks are wrong; see model_warnings."""
         return model_warnings(self.exact_auroc, self.auroc_released, self.risks)
 
     @property
@@ -184,14 +184,14 @@ class Dossier:
 
     @property
     def _unit(self) -> str:
-        """What is protected; the weaker unit where the hospitals' differ."""
+        """The protected unit, in words; the weaker one where the hospitals' differ."""
         if any(s.privacy.unit == "record" for s in self.sites):
             return "the presence of one single record (not of a patient with several)"
         return "the presence of one patient's records"
 
     @property
     def _condition(self) -> str:
-        """What the claim rests on beside the mechanism; empty where on nothing."""
+        """The claim's condition beside the mechanism, in words; empty where there is none."""
         fallbacks = [s.privacy.fallback_epsilon for s in self.sites]
         left = max((f for f in fallbacks if f is not None), default=None)
         if left is None:

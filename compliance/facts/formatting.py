@@ -14,7 +14,7 @@ _NOT_AVAILABLE = "not available"
 
 
 class Form(Enum):
-    """How a person reads a value."""
+    """The form in which a value is shown to people."""
 
     TEXT = "text"
     CODE = "code"  # digests, heads, commands: never shortened, one width for each character

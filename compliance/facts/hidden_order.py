@@ -1,4 +1,4 @@
-"""How much of an AUROC bins can hide: the order of an ill and a healthy patient in one bin.
+"""The part of an AUROC that bins can hide: the order of an ill and a healthy patient in one bin.
 
 Counted half, such pairs leave the trapezoids under the ROC curve. A model of which a
 higher score never means a lower chance of being ill has a concave curve: in each bin it

@@ -1,4 +1,4 @@
-"""What to say of a model that is no use, or whose risks are wrong: from figures that are known.
+"""Warnings about a model that is no use, or whose risks are wrong, from known figures.
 
 One place for page, report, terminal and ``--json``. Each sentence is a finding, a colon, and
 what to do. A figure that was withheld says nothing, and an interval must leave no doubt.

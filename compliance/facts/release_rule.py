@@ -1,4 +1,4 @@
-"""Which AUROC is released: decided by the classes' sizes, never by the counts it is read from.
+"""The rule that releases an AUROC or withholds it: by the classes' sizes, never by its own counts.
 
 Rules:
 

@@ -1,4 +1,4 @@
-"""What released counts say of a model's risks: are they as high as patients are often ill?
+"""Calibration of a model's risks, from released counts: are they as high as patients are often ill?
 
 A model may rank well and still call nobody ill: clipped gradients weigh an ill patient
 no more than a healthy one, so where few are ill the learned risks are far too low
@@ -106,7 +106,7 @@ def risk_figures(
 
 @dataclass(frozen=True, kw_only=True)
 class _Seen:
-    """What the released counts are, with each bin's (bins, points) ``logits`` and mean ``risks``.
+    """The released counts, with each bin's (bins, points) ``logits`` and mean ``risks``.
 
     ``positives`` and ``patients`` are of counts and tables together; ``weight`` is the part
     of the counts in them, ``spread`` the deviation of the noise in the number of positives.

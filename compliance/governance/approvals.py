@@ -39,7 +39,7 @@ _MAX_RUNS = 1000
 
 
 class Decision(StrEnum):
-    """What was decided."""
+    """A decision about a study."""
 
     APPROVED = "approved"
     WITHDRAWN = "withdrawn"
@@ -66,7 +66,7 @@ class Approval:
 
     @property
     def signed_bytes(self) -> bytes:
-        """What the hospital signs: everything but the hash of it and the signature."""
+        """The bytes that the hospital signs: everything but their hash and the signature."""
         return canonical(
             {
                 "v": 1,
@@ -94,7 +94,7 @@ class ApprovalChain(Protocol):
 
 
 class ApprovalStorage(Protocol):
-    """Where decisions are kept: by the hospital's database, or by a test's fake."""
+    """The storage of decisions: the hospital's database, or a test's fake."""
 
     @property
     def approval_heads(self) -> Heads:

@@ -1,4 +1,4 @@
-"""What a ledger's entries add up to: spent, reserved and left, by partition, run and study."""
+"""Sums over a ledger's entries: spent, reserved and left, by partition, run and study."""
 
 from collections.abc import Sequence
 

@@ -28,7 +28,7 @@ UNOPENED = "0" * 64
 
 
 class State(StrEnum):
-    """What a row of the ledger says."""
+    """The state that a row of the ledger records."""
 
     RESERVED = "RESERVED"
     SENT = "SENT"
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Rho:
-    """What is booked, in whole picorho, at the budget's upper and at its lower order."""
+    """A booked amount, in whole picorho, at the budget's upper and at its lower order."""
 
     upper: int
     lower: int
@@ -66,7 +66,7 @@ NOTHING = Rho(0, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What a hospital allows each of its patients, for life; adjacency: add or remove one.
+    """The privacy budget of each of a hospital's patients, for life; adjacency: add or remove one.
 
     ``unit`` is ``patient``, or ``record`` at a hospital that protects records only.
 
@@ -106,7 +106,7 @@ class Budget:
 
     @property
     def capacity(self) -> Rho:
-        """What it holds at its two orders."""
+        """The capacity at its two orders."""
         return Rho(self.upper_capacity, self.lower_capacity)
 
     def price(self, event: SampledGaussian) -> Rho | None:
@@ -155,7 +155,7 @@ class Budget:
 
     @property
     def computed_hash(self) -> str:
-        """What ``hash`` must be; the first entry follows it."""
+        """The right value of ``hash``; the first entry follows it."""
         return digest_json(
             {
                 "v": 1,
@@ -201,12 +201,12 @@ class Entry:
 
     @property
     def rho(self) -> Rho:
-        """What it books, at both orders."""
+        """The booked amount, at both orders."""
         return Rho(self.rho_upper, self.rho_lower)
 
     @property
     def computed_hash(self) -> str:
-        """What ``hash`` must be: SHA-256 over every other field."""
+        """The right value of ``hash``: SHA-256 over every other field."""
         sent = (
             {"blob_sha256": self.blob}
             if self.version == 1
@@ -262,7 +262,7 @@ class SentToken:
 
 @dataclass(frozen=True, kw_only=True)
 class PartitionSummary:
-    """What one partition's patients have spent, reserved and left, as parts of the budget.
+    """The spent, reserved and remaining parts of the budget of one partition's patients.
 
     What is charged to both counts in each. ``remaining`` is never negative; ``spent``
     is above 1 where more was written off than the budget holds.
@@ -281,7 +281,7 @@ class PartitionSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerSummary:
-    """Where the budget stands, for people and reports."""
+    """The balance of the budget, for people and reports."""
 
     epsilon_max: float
     delta: float
@@ -329,7 +329,7 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a study's plans would take of the budget, in the partition that pays most.
+    """The forecast cost of a study's plans, in the partition that pays most.
 
     ``share`` and ``remaining`` are parts of the budget; ``share`` is None where the
     price is not finite. ``runs`` is how many such runs still fit.

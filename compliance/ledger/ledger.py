@@ -98,7 +98,7 @@ from protocol.errors import (
 
 
 class LedgerStorage(Protocol):
-    """Where the rows are kept: by the hospital's database, or by a test's fake."""
+    """The storage of the rows: the hospital's database, or a test's fake."""
 
     @property
     def ledger_heads(self) -> Heads:

@@ -49,7 +49,7 @@ _TAIL_BYTES = 4096
 
 
 class Kind(StrEnum):
-    """What a line says of an entry."""
+    """The kind of a listed entry."""
 
     #: The chain must hold it from now on: what follows from it may have left.
     BINDING = "binding"

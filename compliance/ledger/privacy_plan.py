@@ -1,4 +1,4 @@
-"""What a run costs one hospital's patients, priced and reserved before any work.
+"""The cost of a run for one hospital's patients, priced and reserved before any work.
 
 A plan follows from the study and from what the hospital promises its own
 patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
@@ -23,7 +23,7 @@ _MAX_NOISE = 1000.0
 
 @dataclass(frozen=True, kw_only=True)
 class PrivacyPlan:
-    """What a run costs: the whole training and the one evaluation, priced beforehand."""
+    """The price of a run: the whole training and the one evaluation, priced beforehand."""
 
     delta: float
     training: SampledGaussian
@@ -147,7 +147,7 @@ class PrivacyPlan:
 
 
 def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:
-    """What a hospital's own noise share alone still gives."""
+    """Returns the epsilon that a hospital's own noise share alone gives; None in other modes."""
     if not isinstance(privacy, DistributedPrivacy):
         return None
     own = share_multiplier(study, privacy)

@@ -55,7 +55,7 @@ _MAX_NOISE_IN_LOGIT, _NOISE_IN_LOGIT, _MAX_IN_LOGIT = 3.0, 2.0, 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class PlanningInput:
-    """What is known before a study: who takes part, and what may be spent.
+    """The known facts before a study: the hospitals that take part, and the budget.
 
     ``patients`` counts each hospital's training patients, as a study declares them;
     ``test_fraction`` of all its patients are test patients. ``logit_norm`` is the norm of

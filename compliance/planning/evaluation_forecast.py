@@ -18,7 +18,7 @@ _MARGIN = 1.645
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationForecast:
-    """How wide the released AUROC's 95 % interval would be, at an assumed AUROC.
+    """The forecast width of the released AUROC's 95 % interval, at an assumed AUROC.
 
     ``released`` is that AUROC as the binned scores have it. ``deviation`` is the noise
     in each pooled count, ``table_deviations`` that in each hospital's own table, in

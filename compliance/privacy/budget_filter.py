@@ -76,7 +76,7 @@ class Filter:
 
     @cached_property
     def capacities(self) -> tuple[float, float]:
-        """How much rho the budget holds at either order; 0 where nothing can be promised."""
+        """The rho that the budget holds at either order; 0 where nothing can be promised."""
         upper, lower = (
             max(0.0, self.epsilon_max - conversion(order, self.delta / 2)) for order in self.orders
         )

@@ -16,7 +16,7 @@ Thing = TypeVar("Thing")
 
 
 class Tone(Enum):
-    """How much a statement should worry its reader."""
+    """The tone of a statement: good, plain, caution or bad."""
 
     GOOD = "good"
     PLAIN = "plain"
@@ -100,7 +100,7 @@ class Facts:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """What a column holds, and how it reads."""
+    """A column of a table: its title, and the form of its values."""
 
     title: str
     form: Form = Form.TEXT

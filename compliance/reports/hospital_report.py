@@ -59,7 +59,7 @@ class ApprovalFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class CostFacts:
-    """What a run booked for its training or for its evaluation.
+    """The amounts that a run booked for its training or for its evaluation.
 
     ``payers`` says whose patients pay: training, evaluation, or both. ``epsilon`` is
     what the study promises for this run; shares are parts of the budget for life.
@@ -90,7 +90,7 @@ class ReleaseFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanFacts:
-    """What the study promises this hospital's patients; see ``compliance.ledger.privacy_plan``."""
+    """The study's promise to this hospital's patients; see ``compliance.ledger.privacy_plan``."""
 
     unit: str
     mode: str
@@ -118,7 +118,7 @@ class StudyFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFacts:
-    """What the coordinator signed that the run came to; ``about_model``: whether it is here."""
+    """The result of a run as the coordinator signed it; ``about_model``: whether it is here."""
 
     model: str
     about_model: str

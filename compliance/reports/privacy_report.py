@@ -1,4 +1,4 @@
-"""What the compliance officer signs, and the page a run leaves behind for everybody.
+"""The privacy report that a compliance officer signs, and the public page of a run.
 
 Both are functions of one frozen dossier and nothing else, so that two reports
 of one run cannot disagree. Contents: after NIST SP 800-226. A report supports a

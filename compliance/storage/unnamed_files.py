@@ -1,4 +1,4 @@
-"""Which files lie in a folder that nothing names: nobody checks them.
+"""Files in a folder that no record names, and so no check covers.
 
 A link is never followed, whatever it is called: what it shows lies elsewhere, or will
 tomorrow.
