@@ -1,1 +1,1 @@
-"""What a hospital's officers allow: site file, policy, credentials, attestation."""
+"""The settings of a hospital's officers: site file, policy, credentials, attestation."""

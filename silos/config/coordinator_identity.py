@@ -1,4 +1,4 @@
-"""Which coordinator a hospital deals with: the one that the roster names which its members signed.
+"""The identity of a hospital's coordinator: the one that the members' signed roster names.
 
 Until a first roster is trusted it is the one of the invitation, whose root
 people have compared. From then on nothing in ``HOME/tls`` changes it: another

@@ -44,7 +44,7 @@ from protocol.transport.enrolment import SILO_URI, EnrolmentInvitation, parse, r
 
 
 class Credentials:
-    """What lies in ``HOME/tls``.
+    """The keys and certificates in ``HOME/tls``.
 
     Args:
         folder: ``HOME/tls``; made, for its owner alone, with the first key.
@@ -66,12 +66,12 @@ class Credentials:
 
     @property
     def expires(self) -> datetime:
-        """When the certificate expires."""
+        """The time at which the certificate expires."""
         return self._certificate.not_valid_after_utc
 
     @property
     def left(self) -> timedelta:
-        """How long the certificate is still good for; below zero when it has expired."""
+        """The time until the certificate expires; below zero when it has expired."""
         return self.expires - self._clock()
 
     @property

@@ -1,4 +1,4 @@
-"""Where a hospital's database is: a file in its home, or the server that its site file names."""
+"""The place of a hospital's database: a file in its home, or the server named in its site file."""
 
 import fcntl
 from collections.abc import Iterator

@@ -25,7 +25,7 @@ ROW = "row"
 
 @dataclass(frozen=True, kw_only=True)
 class PatientStatement:
-    """What stands in the site file; nothing is stated unless it is written there.
+    """The statement about patients in the site file; nothing is stated unless it is written there.
 
     ``patient_number`` is the column that holds the hospital's own number of a person,
     the same for life and in every data set.

@@ -1,4 +1,4 @@
-"""What a site's policy says to a study: every refusal at once, each with a remedy.
+"""The check of a study against a site's policy: every refusal at once, each with a remedy.
 
 Pure: the answer follows from the policy and the study. That somebody has
 approved the study, that the budget suffices and that the hours fit is decided
@@ -22,7 +22,7 @@ from silos.config.site_file import Policy, Resources, words_of
 
 @dataclass(frozen=True, kw_only=True)
 class Refusal:
-    """What is not allowed, which key of the site file says so, and what can be done."""
+    """A refusal: what is not allowed, which key of the site file says so, and the remedy."""
 
     what: str
     where: str
@@ -208,7 +208,7 @@ def _privacy(policy: Policy, study: Study, site: str, *, simulated: bool) -> Ite
 
 
 def _simulations_only(study: Study) -> Iterator[Refusal]:
-    """What no real hospital takes part in, whatever its policy says."""
+    """Yields refusals of studies that only simulations may run, whatever the policy says."""
     if study.partition is not None or any(site.records == BUNDLED for site in study.sites):
         yield Refusal(
             what="partitioned and bundled records stand in for hospitals in simulations",

@@ -111,7 +111,7 @@ class FileSource(FrozenModel):
 
 
 class Policy(FrozenModel):
-    """What a study must be like to be allowed here.
+    """The requirements that a study must meet to be allowed here.
 
     ``purposes`` are phrases: the purpose that a study states must hold one of
     them, word for word, in any case. ``columns`` are all that a study may read,
@@ -172,7 +172,7 @@ def _is_zone(name: str) -> str:
 
 
 class Resources(FrozenModel):
-    """What a study may use of the hospital's machine.
+    """The part of the hospital's machine that a study may use.
 
     ``workers`` are processes that compute gradients, each of ``threads``
     threads; together they may hold ``memory_gib``. ``hours`` are when a study may
@@ -200,7 +200,7 @@ class Resources(FrozenModel):
 
     @property
     def bytes_each(self) -> int:
-        """What each worker may hold, in bytes."""
+        """The memory that each worker may hold, in bytes."""
         return int(self.memory_gib * 2**30 / self.workers)
 
     @property
@@ -230,7 +230,7 @@ Recipient: TypeAlias = Annotated[
 
 
 class Backup(FrozenModel):
-    """Who can open this hospital's backups: age recipients, or OpenSSH public keys."""
+    """The keys that can open this hospital's backups: age recipients, or OpenSSH public keys."""
 
     ledger: tuple[Recipient, ...] = ()
     keys: tuple[Recipient, ...] = ()
@@ -255,7 +255,7 @@ class SiteFile(FrozenModel):
 
     @property
     def stated(self) -> PatientStatement:
-        """What the hospital states about whose its records are."""
+        """The hospital's statement about whose its records are."""
         if self.data is None:
             return NOTHING_STATED
         return PatientStatement(
@@ -265,7 +265,7 @@ class SiteFile(FrozenModel):
 
     @property
     def dialect(self) -> CsvDialect:
-        """How the hospital's own file is written, where not as a study says."""
+        """The CSV dialect of the hospital's own file, where not as a study says."""
         if self.data is None:
             return AS_DECLARED
         data = self.data

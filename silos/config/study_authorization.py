@@ -33,7 +33,7 @@ from silos.database.database import SiteDatabase
 
 @dataclass(frozen=True, kw_only=True)
 class StudyTerms:
-    """How a study may run in a hospital: one reading of its site file, so nothing contradicts.
+    """The terms on which a study may run in a hospital, from one reading of its site file.
 
     ``runs`` is how many runs are allowed in all, ``source`` the file of records; both are None
     only in a simulation. ``dialect`` says how the file is written, ``stated`` what the hospital

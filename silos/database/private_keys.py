@@ -35,7 +35,7 @@ class PrivateKeys:
 
     @property
     def folder(self) -> Path:
-        """Where keys are kept."""
+        """The folder of the keys."""
         return self._folder
 
     @property

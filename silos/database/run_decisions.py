@@ -1,4 +1,4 @@
-"""What a hospital decided about runs: signed, chained and listed, as its approvals are.
+"""A hospital's decisions about runs: signed, chained and listed, as its approvals are.
 
 Rules:
 
@@ -40,7 +40,7 @@ _NONE = "0" * 64
 
 @dataclass(frozen=True, kw_only=True)
 class RunDecision:
-    """What a hospital said of a run; ``notice`` and ``end`` are digests of what it was told.
+    """A hospital's decision about a run; ``notice`` and ``end`` are digests of what it was told.
 
     ``approval`` is the number of the newest approval then, ``approval_hash`` its hash;
     ``log_heads`` is (origin, size, root) of the newest head of each coordinator's log;

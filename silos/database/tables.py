@@ -26,7 +26,7 @@ class Base(DeclarativeBase):
 
 
 class HospitalRow(Base):
-    """Whose database this is, and which keys are its own; their private halves lie elsewhere.
+    """The hospital of this database, and its public keys; their private halves lie elsewhere.
 
     Identity keys stand here by their public halves (hexadecimal), the split key by its digest.
     ``simulated`` marks a hospital that was made for a simulation or a
@@ -46,7 +46,7 @@ class HospitalRow(Base):
 
 
 class BudgetRow(Base):
-    """What the hospital allows each of its patients, for life, whatever the study."""
+    """The privacy budget of each of the hospital's patients, for life, whatever the study."""
 
     __tablename__ = "budget"
     __table_args__ = (CheckConstraint("id = 1", name="one"),)
@@ -102,7 +102,7 @@ class EntryRow(Base):
 
 
 class SigningRecordRow(Base):
-    """What this hospital has bound itself to, once for each context and slot."""
+    """A digest that this hospital has bound itself to, one for each context and slot."""
 
     __tablename__ = "signing_record"
     context: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -212,7 +212,7 @@ class SignedRosterRow(Base):
 
 
 class RunDecisionRow(Base):
-    """What the hospital decided about a run, signed and chained (``run_decisions.py``)."""
+    """A decision of the hospital about a run, signed and chained (``run_decisions.py``)."""
 
     __tablename__ = "run_decision"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -224,7 +224,7 @@ class RunDecisionRow(Base):
 
 
 class RunState(StrEnum):
-    """How far a run got at this hospital."""
+    """The state of a run at this hospital."""
 
     JOINED = "joined"
     LEFT = "left"

@@ -1,4 +1,4 @@
-"""What a process gives up before it is handed a patient's record: files, network, its keepers.
+"""Confinement of a process before it is handed a patient's record: files, network, signals.
 
 Linux lets any process give up rights for good, for itself and all that it starts:
 
@@ -58,7 +58,7 @@ _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 @dataclass(frozen=True, kw_only=True)
 class Confined:
-    """What a process has given up, each after a trial.
+    """The rights that a process has given up, each after a trial.
 
     ``files``: it cannot open the hospital's home. ``network``: no packet of it leaves the
     machine. ``sockets``: it cannot even make one.

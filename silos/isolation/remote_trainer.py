@@ -46,7 +46,7 @@ _ENVIRONMENT = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingMachine:
-    """What a trainer may use here, and what it must give up.
+    """The resources that a trainer may use here, and its confinement.
 
     ``max_bytes`` is what each of its ``workers`` processes may hold of data.
     ``must_be_confined``: where the kernel does not let it give up files and network, it is
@@ -237,7 +237,7 @@ class TrainingProcess:
 
 
 def _environment(own: Path) -> dict[str, str]:
-    """What the process is told: nothing but where software lies, and its own folder."""
+    """Returns the process's environment: only the software's places, and its own folder."""
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     quiet = {"JOBLIB_MULTIPROCESSING": "0"}  # it would warn that it may start no process
     return kept | quiet | {"PYTHONPATH": str(_ROOT), "TMPDIR": str(own), "HOME": str(own)}

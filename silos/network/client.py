@@ -52,7 +52,7 @@ _TRIES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class LineLimits:
-    """What one line takes and gives at once, in bytes.
+    """The limits of one line, in bytes.
 
     ``reply`` is the longest reply that is no blob (evidence about the machines of all
     hospitals), ``part`` how much of a blob is sent in one request.

@@ -1,4 +1,4 @@
-"""How a hospital accepts an invitation: people compare its root first, then a certificate comes.
+"""A hospital's acceptance of an invitation: people compare its root before a certificate comes.
 
 Before the fingerprint was compared nothing is written, sent or trusted.
 """

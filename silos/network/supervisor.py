@@ -67,7 +67,7 @@ _MAX_FINAL_STATEMENTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a supervisor is told beside its home.
+    """The settings of a supervisor, beside its home.
 
     ``fixed_noise`` is for tests of a simulated hospital only. One request waits
     ``wait_seconds`` for a delivery; ``maintenance_seconds`` lie between two looks at

@@ -1,1 +1,1 @@
-"""What a hospital's people do at their machine: keys, roster, budget, backups, runs."""
+"""Operations by a hospital's people at their machine: keys, roster, budget, backups, runs."""

@@ -1,4 +1,4 @@
-"""What a hospital's people do about attestation: make evidence, and look at what it says."""
+"""Operations on attestation by a hospital's people: make evidence, and show its contents."""
 
 from dataclasses import dataclass
 from pathlib import Path

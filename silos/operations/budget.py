@@ -1,4 +1,4 @@
-"""What a hospital's patients have spent, reserved and left, and what a study would cost them.
+"""The spent, reserved and remaining budget of a hospital's patients, and a study's forecast cost.
 
 It looks and changes nothing: a study's cost is forecast, not reserved.
 """
@@ -79,7 +79,7 @@ def _partition(summary: LedgerSummary, partition: Partition) -> dict[str, float]
 def _forecast(
     hospital: SiteDatabase, study: Study, stated: PatientStatement
 ) -> dict[str, Any] | None:
-    """What one more run of a study takes of the budget, and how often it fits."""
+    """Returns what one more run of a study takes of the budget, and how often it fits."""
     plan = PrivacyPlan.at(study, hospital.site)
     if plan is None:
         return None

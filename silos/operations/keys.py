@@ -1,4 +1,4 @@
-"""What a hospital's people do about its identity key: look at it, replace it, begin anew with one.
+"""Operations on a hospital's identity key: show it, replace it, begin anew with another.
 
 Two ways, and never a new ledger:
 

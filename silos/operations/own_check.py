@@ -80,7 +80,7 @@ NOT_DECIDED = (
 
 @dataclass(frozen=True, kw_only=True)
 class OwnCheck:
-    """What was checked, with which keys (hexadecimal), and what was found.
+    """The result of a hospital's own check, with the keys (hexadecimal) that it was made with.
 
     ``holds`` has a sentence for each thing that is as it should be, ``unnamed`` are the
     files in the folder that nothing here looks at, ``has_decided`` says whether there is
@@ -98,7 +98,7 @@ class OwnCheck:
 
     @property
     def not_checked(self) -> tuple[str, ...]:
-        """What was not checked, in sentences."""
+        """The limits of the check, a sentence for each thing that was not checked."""
         files = f"files that no record names: {named_text(self.unnamed)}"
         own = (files,) if self.unnamed else ()
         return (*own, *NOT_CHECKED) if self.has_decided else (*own, NOT_DECIDED, *NOT_CHECKED)

@@ -1,4 +1,4 @@
-"""What people do after a restore: say that the database is the newest, or write its budget off.
+"""Operations after a restore: accept the database as the newest, or write its budget off.
 
 Nobody can see from a database that it is the newest copy. Its own lists of heads
 show it (``compliance/ledger/listed_heads.py``), and what the coordinator has kept of this
@@ -27,7 +27,7 @@ from silos.rounds.rollback_evidence import read_signed_heads
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What was found: studies (digests) whose approvals ended, and whether the lists were good."""
+    """The studies (digests) whose approvals ended, and whether the lists were good."""
 
     withdrawn: tuple[str, ...]
     were_good: bool
@@ -35,7 +35,7 @@ class Restored:
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenOff:
-    """How many heads were lost, and where the budget stands now."""
+    """The number of lost heads, and the budget's balance now."""
 
     lost: int
     summary: LedgerSummary

@@ -1,4 +1,4 @@
-"""What a hospital's people do about the roster: look at it, compare it, sign it.
+"""Operations on the roster by a hospital's people: show it, compare it, sign it.
 
 The roster says whose updates ours is summed with, so a person compares every
 key in it with the other hospitals before signing; the coordinator cannot.
@@ -40,7 +40,7 @@ from silos.network.client import Wire
 
 
 class Line(Protocol):
-    """What is needed of the line to the coordinator (``client.Wire``)."""
+    """The line to the coordinator, as far as it is needed here (``client.Wire``)."""
 
     def document(self, name: str) -> bytes | None:
         """Returns a document that the coordinator publishes, or None."""

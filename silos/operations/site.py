@@ -1,4 +1,4 @@
-"""What a hospital's people do at their own machine: set up, open the budget, decide, look.
+"""Operations at a hospital's own machine: set up, open the budget, decide, show.
 
 Everything here works on the hospital's home alone; nothing goes over the line.
 """
@@ -338,7 +338,7 @@ def _roster(hospital: SiteDatabase) -> dict[str, Any] | None:
 
 
 def _supervisor(home: Path) -> dict[str, Any] | None:
-    """What the supervisor last wrote down of itself, and whether it still lives."""
+    """Returns the supervisor's last note of its state, and whether its process is alive."""
     try:
         note = json.loads((home / STATUS_FILE).read_text(encoding="utf-8"))
         return {

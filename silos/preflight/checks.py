@@ -74,7 +74,7 @@ NOT_APPROVED = (
 
 @dataclass(frozen=True, kw_only=True)
 class SiteCheck:
-    """What was found, and what the records are where they fit the study.
+    """The findings of a check, and the quality of the records where they fit the study.
 
     Both are the hospital's own: they are printed here, and sent nowhere.
     """
@@ -309,7 +309,7 @@ def _machine(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
 
 
 def _tee(home: Path) -> Finding:
-    """What this machine could show of itself; a hospital without a TEE is as good as any other."""
+    """Returns the finding about this machine's TEE; a hospital without one passes."""
     if not INTERFACE.is_dir():
         return ok("TEE", "none: hospitals whose policy asks for one share nothing with this one")
     try:
@@ -327,7 +327,7 @@ def _tee(home: Path) -> Finding:
 
 
 def _confinement(home: Path, site: SiteFile) -> Finding:
-    """What the process that trains has given up on this machine: it is started, and tries."""
+    """Returns the finding about the training process's confinement: it is started, and tries."""
     try:
         process = TrainingProcess(machine_of(home, site.resources))
     except FederationError as error:

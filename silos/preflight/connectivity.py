@@ -23,7 +23,7 @@ _SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Contact:
-    """What was found on the way, and the coordinator's own time where it answered."""
+    """The findings of the connection test, and the coordinator's own time where it answered."""
 
     findings: tuple[Finding, ...]
     time: datetime | None = None

@@ -1,4 +1,4 @@
-"""What a preflight finds: one line each, with what to do where something is wrong."""
+"""Findings of a preflight: one line each, with what to do where something is wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

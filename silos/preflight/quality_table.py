@@ -28,7 +28,7 @@ class _Line(NamedTuple):
 
     @property
     def cells(self) -> int:
-        """How much there is to say."""
+        """The number of cells that were missing, replaced or clipped."""
         return self.missing + self.replaced + self.clipped
 
 

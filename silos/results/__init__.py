@@ -1,1 +1,1 @@
-"""What comes back to a hospital, for its own people."""
+"""Results that come back to a hospital, for its own people."""

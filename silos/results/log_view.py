@@ -1,4 +1,4 @@
-"""What a hospital's people see of the coordinator's log: the newest head, and any fork.
+"""A hospital's view of the coordinator's log: the newest head, and any fork.
 
 The note is what an auditor needs from this hospital: whoever verifies the
 coordinator's folder with it (``collegium audit verify --checkpoint``) finds out

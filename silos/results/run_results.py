@@ -74,7 +74,7 @@ class OwnResults:
 
     @property
     def about_model(self) -> str:
-        """What is to be said of the model."""
+        """The statement about the model, for people: whether it may be used, and where it lies."""
         if self.is_other_end:
             return (
                 f"NOT to be used: {_OTHER_END}. Ask the lead, and the other hospitals what they "

@@ -29,7 +29,7 @@ Noised: TypeAlias = NDArray[np.float64] | NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class _Place:
-    """Where a draw stands in a run; later ones are larger."""
+    """The place of a draw in a run; later ones are larger."""
 
     is_evaluation: bool
     round: int

@@ -1,4 +1,4 @@
-"""What a hospital needs to join a run."""
+"""An invitation to a run: everything that a hospital needs to join it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

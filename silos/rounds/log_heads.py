@@ -36,7 +36,7 @@ class Fork:
 
 
 class LogHeads:
-    """What one hospital keeps of one coordinator's log.
+    """The heads that one hospital keeps of one coordinator's log.
 
     Args:
         hospital: the hospital's database.

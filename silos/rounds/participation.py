@@ -65,7 +65,7 @@ Ints = NDArray[np.int64]
 
 
 class LocalTrainer(Protocol):
-    """What a participation needs of the medicine."""
+    """The trainer that a participation needs, at one hospital."""
 
     dataset_digest: str
     engine: str

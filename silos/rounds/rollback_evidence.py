@@ -1,4 +1,4 @@
-"""What this hospital once signed about its ledger, as others have kept it.
+"""This hospital's earlier signed statements about its ledger, as others have kept them.
 
 A hospital that restores an old ledger from a backup has forgotten releases,
 and would let its patients pay twice with one budget. What it signed itself

@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 
 
 class Scorer(Protocol):
-    """What is needed of a trainer."""
+    """The part of a trainer that an evaluation needs."""
 
     dataset_digest: str
 

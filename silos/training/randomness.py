@@ -1,4 +1,4 @@
-"""What a round is computed from, and where the randomness that protects it comes from.
+"""The input of a round, and the source of the randomness that protects it.
 
 Rules:
 
@@ -20,7 +20,7 @@ from protocol.vectors.tensors import Tensors
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RoundInput:
-    """What a hospital computes its part of a round from, beside its records and randomness.
+    """The input of a hospital's part of a round, beside its records and randomness.
 
     Attributes:
         model: the round's global model.
@@ -38,7 +38,7 @@ class RoundInput:
 
 @dataclass(frozen=True, kw_only=True)
 class DrawContext:
-    """What one draw of randomness belongs to."""
+    """The context of one draw of randomness."""
 
     use: str
     study: str

@@ -19,7 +19,7 @@ EPSILON_ERROR = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class SecondOpinion:
-    """How far the gradients are from others' (of their norm), by which versions, and the price.
+    """The gradients' distances from others' (of their norm), the versions compared, and the price.
 
     ``engine_distance`` is to one backward per record, ``opacus_distance`` to Opacus' hooks,
     ``opacus_epsilon`` an upper bound of what training costs, by Opacus' accountant. None where

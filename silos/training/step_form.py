@@ -48,7 +48,7 @@ class StepForm:
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """Who is in a step: (micro-batches, places, records) record numbers and their weights.
+    """The records of a step: (micro-batches, places, records) record numbers and their weights.
 
     A patient's weights add up to 1. A record number of weight 0 means nothing.
     """
@@ -69,7 +69,7 @@ class Drawn:
 
 
 class PatientRecords:
-    """Where every patient's records stand.
+    """The places of every patient's records.
 
     Args:
         patients: (records,) the patient of each record, from 0.

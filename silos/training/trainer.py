@@ -77,12 +77,12 @@ class Trainer:
 
     @property
     def num_train_patients(self) -> int:
-        """How many patients may be sampled."""
+        """The number of patients that may be sampled."""
         return self._train.num_patients
 
     @property
     def num_test_patients(self) -> int:
-        """How many patients the evaluation counts."""
+        """The number of patients that the evaluation counts."""
         return self._test.num_patients
 
     def initial_model(self) -> Tensors:

@@ -25,7 +25,7 @@ Floats: TypeAlias = NDArray[np.float64]
 
 
 class GradientBackend(Protocol):
-    """Whoever computes a hospital's gradients: one worker, or several."""
+    """The backend that computes a hospital's gradients: one worker, or several."""
 
     @property
     def engine(self) -> str:

@@ -1,4 +1,4 @@
-"""What a hospital's policy asks of the other members' machines: ``policy.attestation``."""
+"""A hospital's requirements for the other members' machines: ``policy.attestation``."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -54,7 +54,7 @@ class SnpTcb(FrozenModel):
 
 
 class SevSnpPolicy(FrozenModel):
-    """Which AMD SEV-SNP machines are allowed.
+    """The AMD SEV-SNP machines that are allowed.
 
     ``measurements`` are the launch digests of images that the consortium built
     itself; ``roots`` the SHA-256 of root certificates, AMD's for Milan unless
@@ -79,7 +79,7 @@ class SevSnpPolicy(FrozenModel):
 
 
 class TdxPolicy(FrozenModel):
-    """Which Intel TDX machines are allowed.
+    """The Intel TDX machines that are allowed.
 
     ``measurements`` are MRTDs; ``registers`` what run-time registers may hold
     (a register that is not named may hold anything); ``least_tcb`` the 16

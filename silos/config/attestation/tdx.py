@@ -83,7 +83,7 @@ class TdQuote:
 
     @property
     def module(self) -> bytes:
-        """Who signed the TDX module, and its attributes: zeros where it is Intel's own."""
+        """The signer of the TDX module, and its attributes: zeros where it is Intel's own."""
         return self._body(64, 56)
 
     @property
