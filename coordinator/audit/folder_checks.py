@@ -44,7 +44,7 @@ _NAMED = {
 
 @dataclass(frozen=True, kw_only=True)
 class FilesFound:
-    """What was looked at: how many models, kept rounds of how many, and what nobody names."""
+    """The files found: models, kept rounds of finished ones, and files that no record names."""
 
     models: int
     kept_rounds: int

@@ -44,7 +44,7 @@ FINDINGS = "redteam"
 
 @dataclass(frozen=True, kw_only=True)
 class RunLog:
-    """What the log says of one run, and under which heads.
+    """The log's entries of one run, and the heads they stand under.
 
     ``heads`` are the roots (hexadecimal) of all signed heads, by size.
     """
@@ -78,7 +78,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class RunFound:
-    """What a run's records came to: the hospitals' words, and who took part in what."""
+    """The contents of a run's records: the hospitals' summaries, and the sites of each attempt."""
 
     summaries: tuple[Summary, ...]
     attempts: tuple[Attempt, ...]
@@ -156,7 +156,7 @@ def _check_figures(session: Session, row: RunRow, log: RunLog) -> None:
 
 
 def _check_findings(row: RunRow, log: RunLog, found: Sequence[str]) -> None:
-    """What a red team found is what was logged, and a run that it contradicted says so."""
+    """Requires a red team's findings to be those logged, and a run they contradict to say so."""
     by_digest = {digest(text.encode()): text for text in found}
     if sorted(by_digest) != sorted(set(log.payloads(FINDINGS))):
         raise StoreBroken("what the red team found is not what is in the log")
@@ -176,7 +176,7 @@ def _checked_roster(row: RunRow, log: RunLog) -> Roster:
 
 
 def _check_round(row: RoundRow, log: RunLog) -> None:
-    """What a row says of its attempt is what its context says, under a head that the log had."""
+    """Requires a row's attempt to be that of its context, under a head that the log had."""
     context = _context(row)
     said = (row.context, row.run_id, row.round_kind, row.number, row.attempt)
     if said != (context.digest, context.run_id, context.round_kind, context.round, context.attempt):
@@ -291,7 +291,7 @@ def _check_words(
 
 
 def _require_same_privacy(study: Study, summary: Summary, row: RunRow) -> None:
-    """What a hospital signed of its privacy is what the study fixes for such a run."""
+    """Requires the privacy that a hospital signed to be what the study fixes for such a run."""
     try:
         require_promised(study, summary, test_noise=row.test_noise, priced=False)
     except MessageRefused as error:

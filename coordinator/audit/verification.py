@@ -37,7 +37,7 @@ from protocol.transport.run_announcement import RunResult
 
 @dataclass(frozen=True, kw_only=True)
 class Verified:
-    """What was looked at.
+    """The verified contents of a coordinator's folder.
 
     ``newest`` is when the last entry was logged, ``leaves`` are the hashes of
     all entries, ``heads`` the roots of the signed heads by size, ``simulated``

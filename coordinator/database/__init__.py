@@ -1,1 +1,1 @@
-"""What the consortium remembers: its store, folder and archived rounds."""
+"""The consortium's stored state: its database, folder and archived rounds."""

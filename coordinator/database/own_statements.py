@@ -1,4 +1,4 @@
-"""What each hospital has signed about its own ledger: kept here, shown to that hospital again.
+"""Each hospital's signed statements about its ledger: kept here, shown to that hospital again.
 
 A hospital's summaries stand in the runs' rows. Its newest ``masked`` message,
 which carries the ledger's head after SENT, is kept whether its round was

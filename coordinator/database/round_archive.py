@@ -1,4 +1,4 @@
-"""Where the masked vectors and transcripts of the newest rounds lie, for whoever recomputes a sum.
+"""The archive of the newest rounds' masked vectors and transcripts, for recomputing their sums.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What the consortium remembers: studies, runs, rounds, releases, models and the audit log.
+"""The consortium's database: studies, runs, rounds, releases, models and the audit log.
 
 Rules:
 
@@ -150,7 +150,7 @@ class RoundRow(LoggedRow):
 
 
 class AccusationRow(LoggedRow):
-    """Who answered wrongly in a round's attempt, with the signed words that show it."""
+    """An accusation of a site in a round's attempt, with the signed messages that show it."""
 
     __tablename__ = "accusation"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -213,7 +213,7 @@ class SnapshotRow(LoggedRow):
 
 
 class ReferenceRow(LoggedRow):
-    """What a simulation reached with all records in one place: no consortium's run."""
+    """A simulation's result with all records in one place: no consortium's run."""
 
     __tablename__ = "reference"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)

@@ -50,7 +50,7 @@ class Workspace:
 
     @property
     def database(self) -> Path | str:
-        """Where the rows are: a file in the folder, or the address of a PostgreSQL database.
+        """The place of the rows: a file in the folder, or the address of a PostgreSQL database.
 
         Raises:
             StoreBroken: the note that names the database cannot be read.

@@ -1,4 +1,4 @@
-"""What the hospitals are asked and have answered, between the round's thread and the service.
+"""The deliveries to hospitals and their answers, between the round's thread and the service.
 
 Deliveries wait here until their hospital asks for them; it may ask again and
 gets the same. A delivery that nobody waits for any longer is withdrawn. All of

@@ -71,7 +71,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, kw_only=True)
 class BodyLimits:
-    """How large the body of an answer or document may be, and how long one may take to come.
+    """The limits on an answer's or document's body: its size, and its time to arrive.
 
     ``wait_seconds`` is the longest that an inbox waits for a delivery.
     """
@@ -93,7 +93,7 @@ class HttpLimits:
 
 
 class SiteBackend(Directory, Protocol):
-    """What the service decides and keeps, behind the endpoints."""
+    """The decisions and storage of the service, behind the endpoints."""
 
     def document(self, site: str, name: str) -> bytes | None:
         """Returns a published document for a site, or None."""

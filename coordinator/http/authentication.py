@@ -1,4 +1,4 @@
-"""Who is speaking: certificate, proof, time and nonce of each request, checked together.
+"""Authentication of each request: certificate, proof, time and nonce, checked together.
 
 Rules:
 
@@ -27,7 +27,7 @@ MAX_NONCES = 200_000
 
 
 class Directory(Protocol):
-    """Whom the consortium knows."""
+    """The sites that the consortium knows, with their keys and certificates."""
 
     def certificate_allowed(self, serial: str, site: str) -> bool:
         """Whether a certificate is this site's and not revoked."""

@@ -25,7 +25,7 @@ _GOODBYE_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionLimits:
-    """How many connections a port has at once, and how long one takes to agree on TLS.
+    """The limits on connections: how many a port has at once, how long a TLS handshake may take.
 
     ``of_one_address`` is large because several hospitals may share a proxy's address;
     ``of_one_site`` is small because a hospital has one or two.

@@ -1,4 +1,4 @@
-"""What stands behind the service's endpoints: members, rosters, own statements.
+"""The data behind the service's endpoints: members, rosters, own statements.
 
 Whom the consortium knows is asked at every request; the answers are kept for a
 second, so that a busy database does not slow the line, and a revocation is

@@ -1,4 +1,4 @@
-"""What an operator watches, in the form that Prometheus reads; counts and times only."""
+"""The operator's metrics, in the form that Prometheus reads; counts and times only."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 

@@ -31,7 +31,7 @@ _SECONDS_TO_END = 5
 
 @dataclass(frozen=True, kw_only=True)
 class RequestLimits:
-    """How large a request's line and headers may be, and how slow a request.
+    """The limits on a request: the size of its line and headers, and how slow it may be.
 
     ``header_seconds`` until the whole header is here, ``silent_seconds`` without a byte while
     a request is under way.

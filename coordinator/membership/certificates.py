@@ -1,4 +1,4 @@
-"""What the consortium's certificates say: pure functions from keys, names and times to X.509.
+"""The consortium's certificates: pure functions from keys, names and times to X.509.
 
 ::
 

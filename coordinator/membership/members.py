@@ -1,4 +1,4 @@
-"""Who belongs to the consortium: invited, enrolled, certified, in a roster, revoked.
+"""The members of the consortium: invited, enrolled, certified, in a roster, revoked.
 
 Rules:
 
@@ -53,7 +53,7 @@ _MAX_REASON = 500
 
 @dataclass(frozen=True, kw_only=True)
 class MemberStatus:
-    """What the coordinator's people want to know of a site.
+    """The membership status of a site, for the coordinator's people.
 
     State is invited, lapsed (invited, but the invitation expired), enrolled or
     revoked; ``roster`` is the version of the newest signed roster when it names

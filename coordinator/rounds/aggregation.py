@@ -27,7 +27,7 @@ _REOPENED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Sum:
-    """What a round yields: the sum, who is in it, and from what it can be recomputed."""
+    """The result of a round: the sum, the sites in it, and what it can be recomputed from."""
 
     total: NDArray[np.unsignedinteger]
     survivors: tuple[str, ...]

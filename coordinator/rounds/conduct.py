@@ -1,4 +1,4 @@
-"""What the record of a round's attempt says about its sites, beside who is in the sum."""
+"""The record of the sites' conduct in a round's attempt, beside who is in the sum."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +10,7 @@ from protocol.secagg.server import SecAggServer
 
 @dataclass(frozen=True, kw_only=True)
 class Conduct:
-    """Who answered wrongly and how; who accuses whom; what the attempts before have shown.
+    """The conduct of the sites: wrong answers, accusations, and what earlier attempts have shown.
 
     Of the ``culprits`` some are ``proven`` by what they signed
     (``protocol.secagg.evidence.accusation``).

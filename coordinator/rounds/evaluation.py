@@ -28,7 +28,7 @@ _USUAL = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedSite:
-    """What one hospital's own table says, with its noise."""
+    """The figures of one hospital's own table, with its noise."""
 
     accuracy: Interval
     sensitivity: Interval
@@ -37,7 +37,7 @@ class ReleasedSite:
 
 @dataclass(frozen=True, kw_only=True)
 class Released:
-    """What the evaluation round yields."""
+    """The released figures of the evaluation round."""
 
     auroc: Interval
     accuracy: Interval

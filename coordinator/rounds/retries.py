@@ -27,7 +27,7 @@ _REVEALED = "not among those who were asked to reveal this draw"
 
 @dataclass(frozen=True, kw_only=True)
 class Begun:
-    """How far a round came before: its attempts, the newest draw, and who was to reveal that."""
+    """A round's earlier progress: its attempts, the newest draw, and the sites to reveal that."""
 
     attempts: int = 0
     draw: int = 0
@@ -46,7 +46,7 @@ class Attempt:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """How an attempt failed.
+    """A failed attempt, and the cause of its failure.
 
     ``survivors`` are the sites whose vectors are in the sum, once that is
     decided; ``revealing`` says whether they were asked to reveal it.
@@ -101,7 +101,7 @@ class Attempts:
 
     @property
     def suspects(self) -> frozenset[str]:
-        """Whom the sums that were noise cannot tell apart; empty when this round had none."""
+        """The sites that the sums of noise cannot tell apart; empty when this round had none."""
         return frozenset() if self._trying is None else self._standing.suspects
 
     def fail(self, failed: Failed) -> bool:

@@ -1,4 +1,4 @@
-"""Who is left out of a run's rounds, by what its failed attempts have shown.
+"""The sites left out of a run's rounds, by what its failed attempts have shown.
 
 Rules:
 
@@ -26,7 +26,7 @@ NAMED, DISPUTED, SUSPECTED = "answered wrongly", "in a dispute", "one of the sus
 
 @dataclass
 class Standing:
-    """What is known about a run's sites; ``least`` of them are needed in a round.
+    """The standing of a run's sites; ``least`` of them are needed in a round.
 
     ``named`` answered wrongly, each with how; ``disputes`` name whom each
     accuser accuses; ``spared`` are those without whom a sum was honest after

@@ -54,14 +54,14 @@ from protocol.vectors.tensors import (
 
 
 class Watcher(Protocol):
-    """Whoever wants to know how a run goes on."""
+    """A watcher of a run's progress."""
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Called when a round is committed; ``number`` counts from 0."""
 
 
 class SnapshotArchive(Protocol):
-    """Where finished models are kept."""
+    """The archive of finished models."""
 
     def keep_snapshot(self, model: Tensors, manifest: dict[str, Any]) -> str:
         """Keeps a model under its digest and returns the digest."""
@@ -69,7 +69,7 @@ class SnapshotArchive(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a finished run yields."""
+    """The result of a finished run."""
 
     model: Tensors
     model_digest: str

@@ -1,4 +1,4 @@
-"""Who has joined a run, and by which first model each stands.
+"""The participants that have joined a run, each with the first model that it built.
 
 All hospitals build the first parameters from the study's seed. One
 whose software builds others cannot take part; which is the right model the
@@ -87,13 +87,13 @@ class RunParticipants:
 
     @property
     def words(self) -> dict[str, SignedSummary]:
-        """What was signed, by site."""
+        """The signed summaries, by site."""
         with self._lock:
             return dict(self._words)
 
     @property
     def evidence(self) -> dict[str, MachineEvidence]:
-        """What hospitals have shown of their machines, by site."""
+        """The evidence about the hospitals' machines, by site."""
         with self._lock:
             return dict(self._evidence)
 
@@ -105,5 +105,5 @@ class RunParticipants:
 
     @property
     def summaries(self) -> Mapping[str, Summary]:
-        """What was signed, read; it grows as hospitals join."""
+        """The signed summaries, decoded; they grow as hospitals join."""
         return self._summaries

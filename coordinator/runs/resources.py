@@ -1,4 +1,4 @@
-"""What the runs of one service share, and how long a run waits for hospitals."""
+"""The resources that one service's runs share, and a run's timeouts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from coordinator.http.metrics import Metrics
 
 @dataclass(frozen=True, kw_only=True)
 class RunTimeouts:
-    """How long a run waits, in seconds.
+    """The timeouts of a run, in seconds.
 
     ``joining`` is for enough hospitals to join, ``grace`` for the others once enough have.
     An invitation is made anew after ``invitation``; where a hospital has just refused, the

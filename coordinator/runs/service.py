@@ -255,7 +255,7 @@ class Service:
 
     @property
     def counts(self) -> CollectorRegistry:
-        """What Prometheus reads."""
+        """The registry of metrics that Prometheus reads."""
         return self._metrics.registry
 
     def renew(self) -> None:

@@ -20,7 +20,7 @@ from protocol.study.variants import question
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """What a simulation reached with all records in one place; ``mode`` is pooled.
+    """A simulation's result with all records in one place; ``mode`` is pooled.
 
     ``split`` as in ``RunSummary``.
     """

@@ -1,1 +1,1 @@
-"""How far a run at work is, which hospitals can be asked, and for whom a step waits."""
+"""The progress of a run under way: its round, the hospitals it can ask, those it waits for."""

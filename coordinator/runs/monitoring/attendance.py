@@ -1,4 +1,4 @@
-"""Which hospitals a run can ask now: not one that was silent and has not been heard of since.
+"""The attendance of a run: hospitals that can be asked now, without those that went silent.
 
 A hospital that does not answer a step may be gone, or still computing. The step
 waits for it once, to its limit. From then on it is left out, until any request

@@ -1,4 +1,4 @@
-"""How far a run at work is, for whoever looks at it: the service, the list of runs, a page.
+"""The progress of a run under way, for the service, the list of runs and the page.
 
 The service writes it into ``states/<run>.progress.json`` whenever it changes. It
 is told for information only: what a run *is* stands in the database.
@@ -41,7 +41,7 @@ class RunProgress:
 
     @property
     def place(self) -> str:
-        """Where the run is, in words."""
+        """The place of the run, in words: a training round or the evaluation."""
         if self.round > self.rounds:
             return "evaluation"
         return f"round {self.round} of {self.rounds}"

@@ -1,4 +1,4 @@
-"""Where one run is: its round, who is there, for whom or what it waits; told to its readers."""
+"""The monitor of one run: its round, its hospitals, and what it waits for, told to its readers."""
 
 import logging
 import time
@@ -103,7 +103,7 @@ class RunMonitor:
 
     @property
     def progress(self) -> RunProgress:
-        """How far the run is."""
+        """The progress of the run."""
         rounds, waits = self._study.training.rounds, self.step.now
         state = self._state
         asked = dict.fromkeys(waits.sites, told_time(waits.since)) if waits else {}
