@@ -29,7 +29,7 @@ class Chart:
 
     @property
     def description(self) -> str:
-        """What the drawing says, in words."""
+        """The text description of the drawing."""
         return str(self.altair.to_dict().get("description", ""))
 
     def save(self, to: PathLike) -> Path:

@@ -69,7 +69,7 @@ class Run:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is to be said of a model that is no use, or whose risks are wrong."""
+        """Warnings about a model that is no use, or whose risks are wrong."""
         return self._dossier().warnings
 
     @property

@@ -105,7 +105,7 @@ class Study:
 
     @property
     def purpose(self) -> str:
-        """What the study is for; hospitals' policies read it."""
+        """The purpose of the study; hospitals' policies read it."""
         return self.document.purpose
 
     @property
@@ -120,7 +120,7 @@ class Study:
 
     @property
     def epsilon(self) -> float | None:
-        """What the study promises one patient; None without privacy."""
+        """The epsilon that the study promises one patient; None without privacy."""
         privacy = self.document.privacy
         return None if isinstance(privacy, NoPrivacy) else privacy.epsilon
 
@@ -331,7 +331,7 @@ def records_of(study: Study, data: PathLike | None) -> Path | None:
 
 
 class Check:
-    """What a study promises, and what its hospitals' records are.
+    """The check of a study: its privacy promise, and the quality of its hospitals' records.
 
     Attributes:
         facts: what ``collegium study check --json`` shows.
@@ -423,7 +423,7 @@ class Plan:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is to be said of the advice, a sentence each."""
+        """Notes on the advice, a sentence each."""
         return tuple(self.facts["notes"])
 
     @property

@@ -15,7 +15,7 @@ from compliance.reports.renderers import render_fragment
 
 @dataclass(frozen=True)
 class Verification:
-    """What came of verifying a folder; it is true only where everything held.
+    """The result of verifying a folder; it is true only where everything held.
 
     Attributes:
         facts: what ``collegium audit verify --json`` shows.
@@ -33,12 +33,12 @@ class Verification:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What is not as it was logged, a sentence each."""
+        """The differences from what was logged, a sentence each."""
         return tuple(_sentence(fault) for fault in self.facts["faults"])
 
     @property
     def not_checked(self) -> tuple[str, ...]:
-        """What could not be checked, a sentence each."""
+        """The checks that could not be made, a sentence each."""
         return tuple(self.facts["not_checked"])
 
     def require(self) -> None:

@@ -19,7 +19,7 @@ app.add_typer(report_app, name="report")
 
 
 class ReportForm(StrEnum):
-    """What a report can be written as."""
+    """The formats that a report can be written in."""
 
     html = "html"
     json = "json"

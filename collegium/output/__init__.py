@@ -1,1 +1,1 @@
-"""What commands show: consoles, tables, pages, progress, verdicts."""
+"""The output of the commands: consoles, tables, pages, progress, verdicts."""

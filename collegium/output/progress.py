@@ -133,7 +133,7 @@ def round_words(study: Study, round_kind: str, number: int, survivors: tuple[str
 
 
 def _spent(study: Study, number: int) -> str:
-    """How much of the plan the rounds so far have used up; epsilon grows faster at first."""
+    """Returns the part of the plan used by the rounds so far; epsilon grows faster at first."""
     privacy = study.privacy
     if not isinstance(privacy, PatientPrivacy):
         return ", no privacy"

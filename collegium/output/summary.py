@@ -1,4 +1,4 @@
-"""What the commands show: runs as lists, tables, pages and reports."""
+"""The commands' views of runs: lists, tables, pages and reports."""
 
 import os
 import shutil

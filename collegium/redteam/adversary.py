@@ -1,4 +1,4 @@
-"""What an attacker sees of a training, in either mode, and what was claimed of it.
+"""The attacker's views of a training, in either mode, and the claims about it.
 
 Under per-site noise every hospital's update must protect its own patients: the
 attacker sees one update bare. Under shared noise the attacker is the
@@ -31,7 +31,7 @@ from silos.training.trainer import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What one hospital promises its training patients, and the mechanism it names for that.
+    """The promise of one hospital to its training patients, and the mechanism it names for that.
 
     ``evaluation`` is the noise multiplier that it names for its test patients.
     """
@@ -84,7 +84,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What an attacker sees of every round, and what it is held against.
+    """An attacker's view of every round, and the mechanism that was claimed for it.
 
     ``sites`` put in what the attacker does not know, each with noise of
     ``multiplier`` times the clipping bound; ``event`` is what the claim prices.
@@ -144,7 +144,7 @@ class Hospital(Protocol):
 
     @property
     def weights(self) -> tuple[float, ...]:
-        """How much each step's noised gradient counts in one release."""
+        """The weight of each step's noised gradient in one release."""
 
     def released(self, given: RoundInput) -> Floats:
         """Returns a round's (size,) noised gradient, in integer units of the clip."""

@@ -1,4 +1,4 @@
-"""What the attacker attacks, and everything it found: the page and the JSON are functions of it."""
+"""The attacker's target and findings, of which the page and the JSON are functions."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -15,7 +15,7 @@ from protocol.vectors.tensors import Tensors
 
 @dataclass(frozen=True, kw_only=True)
 class PastRun:
-    """What a run left behind that can be attacked.
+    """The parts of a past run that can be attacked.
 
     ``checks`` are of its evidence; ``other_software`` says what it was made with
     where that is not what attacks it now.
@@ -30,7 +30,7 @@ class PastRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What is attacked: a study's plan, or a run of it with what its hospitals signed."""
+    """The target of an attack: a study's plan, or a run of it with what its hospitals signed."""
 
     study: Study
     claims: Mapping[str, Claim]
@@ -73,7 +73,7 @@ class Findings:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What, tested again, contradicts the claim; empty when nothing does."""
+        """The findings that, tested again, contradict the claim; empty when none does."""
         failed = [check.name for check in self.checks if not check.passed]
         noise = [f"not as promised: {', '.join(failed)}"] if failed else []
         bounds = [

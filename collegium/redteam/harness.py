@@ -1,4 +1,4 @@
-"""What every attack needs: the attacker's randomness, the trainer, and studies a little changed."""
+"""The harness of every attack: its randomness, the trainer, and studies a little changed."""
 
 import secrets
 from dataclasses import dataclass, field

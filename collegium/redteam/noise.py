@@ -97,7 +97,7 @@ class Audit:
 
     @property
     def steps(self) -> int:
-        """How many steps were attacked."""
+        """The number of steps attacked."""
         return self.event.steps
 
     def bound_of(self, run: OneRun) -> float:

@@ -1,4 +1,4 @@
-"""What the attacker found, as one page and in a few lines."""
+"""The attacker's findings, as one page and in a few lines."""
 
 import math
 from pathlib import Path

@@ -47,7 +47,7 @@ from silos.training.trainer import Trainer
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """Where a run's red team finds and puts things.
+    """The folders that a run's red team reads and writes.
 
     ``beside`` is the folder of the study document, ``to`` that of the page.
     """

@@ -26,7 +26,7 @@ _MAX_NOISE = 1000.0
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """What a sweep varies; ``modes`` is empty where every study runs in its own.
+    """The settings that a sweep varies; ``modes`` is empty where every study runs in its own.
 
     With ``splits`` each seed draws its own split of the patients into training and test.
     """
@@ -38,7 +38,7 @@ class Grid:
 
     @property
     def warning(self) -> str:
-        """What drawing the split again costs the patients; empty where it costs them nothing."""
+        """A warning of the cost of drawing the split again; empty where it costs nothing."""
         protected = any(epsilon is not None for epsilon in self.epsilons)
         return ANEW if self.splits and protected else ""
 
@@ -52,7 +52,7 @@ class Job:
 
     @property
     def words(self) -> str:
-        """What a person calls it."""
+        """The setting's name, for people."""
         privacy = self.study.privacy
         epsilon = "" if isinstance(privacy, NoPrivacy) else f", epsilon {privacy.epsilon:g}"
         return f"{MODES[self.mode]}{epsilon}, seed {self.study.seeds.model}"

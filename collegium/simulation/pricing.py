@@ -1,4 +1,4 @@
-"""What a set of studies costs the same patients, and the budget that suffices for it."""
+"""The cost of a set of studies for the same patients, and the budget that suffices for it."""
 
 import math
 from collections.abc import Sequence

@@ -27,7 +27,7 @@ def usual_processes() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a simulation is told beside the study; nothing here changes a result.
+    """The settings of a simulation beside the study; nothing here changes a result.
 
     ``workers`` is how many processes compute gradients inside each hospital,
     ``processes`` how many hold hospitals: beyond that, several share one. By

@@ -275,7 +275,7 @@ def _notes(
 def _price_notes(
     asked: PlanningInput, chosen: Plan, study: Study | None, budget: float
 ) -> list[str]:
-    """What the suggestion takes of a hospital's budget for life, its evaluation included."""
+    """Returns notes on what the suggestion takes of a budget for life, its evaluation included."""
     attempts = study.evaluation.attempts if study else 1
     tested = (study.evaluation.epsilon if study else None) or asked.epsilon
     noise = calibrate(epsilon=tested, delta=asked.delta, sampling_rate=1.0, steps=attempts)

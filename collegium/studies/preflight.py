@@ -1,4 +1,4 @@
-"""What can be known before anything starts: what a study promises, whether the records fit.
+"""Checks before anything starts: the study's promise, and whether the records fit.
 
 It runs where the records are, in seconds, without Ray or torch, and prints
 counts only.

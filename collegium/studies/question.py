@@ -1,4 +1,4 @@
-"""What the forecasts ask: a study, with what a person said beside it, as a ``PlanningInput``."""
+"""The input of the forecasts: a study and the command line's options, as a ``PlanningInput``."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ _INPUTS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What a person said on the command line; None where nothing was said."""
+    """The options of the command line; None where an option was not given."""
 
     patients: str | None = None
     epsilon: float | None = None

@@ -1,4 +1,4 @@
-"""What the simulated hospitals of a folder have spent, reserved and left.
+"""The spent, reserved and remaining budgets of a folder's simulated hospitals.
 
 It looks and changes nothing: databases are opened for reading alone.
 """
