@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from collegium.simulation.settings import simulated_split_key
 from pipelines.cohort.loading import load_cohort
-from pipelines.cohort.partitioning import deal
+from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.splits import split
 from pipelines.evaluation.metrics import auroc
 from pipelines.gradients.clipping import scores
