@@ -1,9 +1,11 @@
-"""``python -m tests.word_list``: refuses names that ``docs/glossary.md`` has a better word for.
+"""``python -m tests.word_list``: refuses unclear names, and docstrings that do not begin with one.
 
 A name is an identifier, a module or a package of the product; its words are what underscores
-and capitals part.
+and capitals part. ``docs/glossary.md`` has a better word for each that is refused. A docstring
+begins with a noun or a verb, not with a question word (``docs/house-style.md``).
 """
 
+import ast
 import io
 import re
 import sys
@@ -24,6 +26,8 @@ FORBIDDEN_FILES = frozenset("utils utilities helpers common manager misc".split(
 FORBIDDEN_PAIRS = frozenset({("own", "words"), ("once", "book"), ("hang", "up"), ("take", "up")})
 #: Names that stand in somebody else's format: AMD calls it the guest's policy, the guest's SVN.
 FOREIGN = frozenset({"guest_policy", "guest_svn"})
+#: Words that no docstring begins with.
+QUESTION_WORDS = frozenset("how what when where which who whoever whom whose why".split())
 
 
 def words_of(name: str) -> list[str]:
@@ -51,6 +55,21 @@ def names_of(text: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string
 
 
+def unnamed_in(text: str) -> Iterator[tuple[int, str]]:
+    r"""Yields the first line of every docstring that begins with a question word, with its line.
+
+    >>> list(unnamed_in('def size():\n    "How many there are."'))
+    [(2, 'How many there are.')]
+    >>> list(unnamed_in('def size():\n    "The number of them, whose place is known."'))
+    []
+    """
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = (ast.get_docstring(node) or "").partition("\n")[0]
+            if QUESTION_WORDS.intersection(words_of(first)[:1]):
+                yield node.body[0].lineno, first
+
+
 def problems(path: Path) -> Iterator[str]:
     """Yields what is wrong with a file of the product, as FILE:LINE: what."""
     text, where = path.read_text(encoding="utf-8"), path.relative_to(ROOT)
@@ -60,6 +79,8 @@ def problems(path: Path) -> Iterator[str]:
     for line, name in names_of(text):
         if is_forbidden(name):
             yield f"{where}:{line}: {name}: a better word is in docs/glossary.md"
+    for line, first in unnamed_in(text):
+        yield f"{where}:{line}: {first!r}: begin with a noun or a verb (docs/house-style.md)"
 
 
 def files() -> list[Path]:
@@ -70,7 +91,7 @@ def files() -> list[Path]:
 def main() -> None:
     """Prints every problem; ends with 1 where there is one."""
     found = [problem for path in files() for problem in problems(path)]
-    print("\n".join(found) or f"The words of {len(files())} files are those of the glossary.")
+    print("\n".join(found) or f"The words of {len(files())} files are those of the house.")
     sys.exit(bool(found))
 
 
