@@ -1,4 +1,7 @@
-"""A wheel built from this tree, and clean environments that hold it with what an extra brings."""
+"""A wheel built from this tree, and clean environments that hold it with what an extra brings.
+
+``python -m tests.installed_wheel`` says how many distributions an extra needs, and their size.
+"""
 
 import importlib.metadata
 import os
@@ -138,3 +141,20 @@ def _entries(name: str) -> Iterator[Path]:
 def _pip(*arguments: object) -> None:
     command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*command, *map(str, arguments)], check=True, timeout=PATIENCE)
+
+
+def main() -> None:
+    """Prints a line for each kind of machine, with the versions of the running environment."""
+    for extras in ((), ("coordinator",), ("silo",), ("silo", "coordinator", "dashboard")):
+        names = needed(*extras)
+        size = sum(
+            path.stat().st_size
+            for name in names
+            for file in importlib.metadata.distribution(name).files or []
+            if (path := Path(str(file.locate()))).is_file()
+        )
+        print(f"{', '.join(extras) or 'none'}: {len(names)} distributions, {size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
