@@ -413,6 +413,8 @@ def test_report_and_page_say_that_the_same_patients_were_used_without_privacy() 
         text = _text(render_html(document))
         assert "5 simulated runs without differential privacy" in text
         assert "open-0, open-1, open-2 and 2 more" in text
+    one = _text(render_html(run_page(replace(run, unprotected_runs=("open-0",)), ())))
+    assert "1 simulated run without differential privacy" in one
     assert "also used without privacy" not in _text(render_html(privacy_report(run)))
     own = _text(render_html(run_page(dossiers.without_privacy(), ())))
     assert "what the patients have left is as it was" in own

@@ -119,9 +119,9 @@ def _beside(dossier: Dossier) -> tuple[Statement, ...]:
     return (
         Statement(
             text="The same patients were also used without privacy.",
-            detail=f"{len(runs)} simulated runs without differential privacy began before this one "
-            f"ended ({named}). They cost no budget, and nothing bounds what they show: the claim "
-            "is about this run alone.",
+            detail=f"{counted(len(runs), 'simulated run')} without differential privacy began "
+            f"before this one ended ({named}). That costs no budget, and nothing bounds what it "
+            "shows: the claim is about this run alone.",
             tone=Tone.CAUTION,
         ),
     )
