@@ -2,7 +2,7 @@
 
 Rules:
 
-1. Only a whole SHA-256 is compared. Whoever can choose what is shown on both
+1. Only a whole SHA-256 is compared. An attacker that chooses what is shown on both
    sides needs 2**(bits/2) tries for two views that agree, so 32 bits fall in
    minutes, 128 bits in 2**64 tries, and 256 bits not.
 2. A safety number covers both hospitals' identity keys, the coordinator's
@@ -62,7 +62,7 @@ def require_compared(typed: str, fingerprint: str, what: str) -> None:
 def safety_number(coordinator: CoordinatorIdentity, one: Member, other: Member) -> str:
     """Returns the number that two members read to each other: 16 groups of five digits.
 
-    The same whoever asks. Two views that agree over different keys take 2**132
+    The same for both members. Two views that agree over different keys take 2**132
     tries, a view that agrees with a given one 2**265.
     """
     members = sorted([to_json(one), to_json(other)], key=lambda member: str(member["site"]))

@@ -4,9 +4,9 @@ Rules:
 
 1. The processor signs 64 bytes that the member chooses: the digest of the
    member's name, its identity key and the run's notice. So evidence is about
-   one key and one run, whoever hands it on.
-2. Evidence carries no signature of the member: whoever holds another key
-   cannot use it, and withholding it is noticed (``silos.config.attestation``).
+   one key and one run, by whatever way it comes.
+2. Evidence carries no signature of the member: it is useless with another
+   key, and withholding it is noticed (``silos.config.attestation``).
 3. Every length is bounded before anything is read.
 
 Source: RFC 9334 (the roles); AMD SEV-SNP ABI specification, table 23 (REPORT_DATA); Intel TDX DCAP

@@ -3,7 +3,7 @@
 Order: ``advertise``, ``share``, ``accept_shares``, ``mask`` and
 ``masked_message``, ``confirm``, ``reveal``.
 
-Rules, whoever the coordinator claims to be:
+Rules, even against a hostile coordinator:
 
 1. A silo takes part in one context for each round and attempt of a run.
 2. For each draw of a round it masks one vector, and reveals it among one set of
@@ -281,8 +281,8 @@ class SecAggClient:
         """Returns the one masked blob of this context: little-endian words.
 
         The vector itself is masked and the blob is its memory: what it held in
-        clear is gone. So are the secrets: whoever has to send the blob again
-        must keep these bytes.
+        clear is gone. So are the secrets: to send the blob again, keep
+        these bytes.
 
         Args:
             vector: (dim,) words of the context's ring.

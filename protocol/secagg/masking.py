@@ -14,7 +14,7 @@ their own for each direction::
 
 Rules:
 
-1. Whoever lacks one of a site's pair keys, or its self key, sees uniform bits.
+1. Without one of a site's pair keys, or its self key, its vector is uniform bits.
 2. A key belongs to one context and one purpose; no key is used twice, so the
    all-zero nonce of a share's AES-256-GCM is used once.
 3. A public key that gives the all-zero secret (a point of small order) is refused.

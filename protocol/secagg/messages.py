@@ -212,7 +212,7 @@ class SurvivorList:
 
 @dataclass(frozen=True, kw_only=True)
 class Consistency:
-    """Silo: its one word on who is in this round (digests of U1, of U2, of U3 with blobs)."""
+    """Silo: its one statement on who is in this round (digests of U1, of U2, of U3 with blobs)."""
 
     type: ClassVar[str] = "consistency"
     max_bytes: ClassVar[int] = _SMALL

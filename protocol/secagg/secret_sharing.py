@@ -132,7 +132,7 @@ def lagrange(xs: tuple[int, ...]) -> Mapping[int, int]:
 def commit(salt: bytes, context: str, owner: str, holder: str, kind: Kind, share: bytes) -> bytes:
     """Returns the 32-byte commitment to one share.
 
-    Guarantee: it says nothing about the share to whoever lacks the salt, and
+    Guarantee: without the salt it says nothing about the share, and it
     opens to one share only.
 
     >>> commit(bytes(32), "ctx", "a", "b", Kind.SELF, bytes(66)).hex()[:16]

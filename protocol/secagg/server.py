@@ -8,15 +8,15 @@ Rules:
 
 1. An answer counts only with its site's signature in this context, with three
    exceptions. A header's signature is left to the silos, which check every
-   header before they send anything: when they refuse, whoever signed none is
+   header before they send anything: when they refuse, a site that signed none is
    named. Of the statements on who is in, t signatures are enough. Shares that
-   open their owners' commitments prove themselves, whoever sent them: a
+   open their owners' commitments prove themselves, from any sender: a
    reveal's signature is looked at when they do not.
 2. A masked blob is added to one running vector as it arrives; its bytes are
    not kept here. Nothing but the sum is ever unmasked.
 3. A revealed share counts only if it opens the commitment that its owner
    signed. What t shares give must match what the owner advertised.
-4. Whoever answered wrongly is named in ``culprits``; a complaint names two, of whom one lies.
+4. A site that answered wrongly is in ``culprits``; a complaint names two, of whom one lies.
    What shows it is kept in ``accusations``.
 5. A wrong mask makes the whole sum noise, and shows nowhere else: a sum longer
    than honest updates can be is refused.

@@ -3,7 +3,7 @@
 Every hospital adds its share of the noise to its patients' clipped integer
 gradients, and the secure sum shows only the total. With
 h = t - max(C, 1) guaranteed honest shares, each of deviation z x units / sqrt(h), the
-honest noise in the total is at least z x units, whoever drops out or colludes. One is
+honest noise in the total is at least z x units after any drop-outs and collusion. One is
 left out even where C is 0: a member that colludes with nobody sees the total in the
 next model, and knows its own share of the noise.
 

@@ -1,6 +1,6 @@
 """The Study: the plan that hospitals agree to, as one frozen record.
 
-Rules the record keeps, whoever builds it:
+Rules that every record keeps:
 
 1. At least three sites, named once each; threshold t and colluders C obey
    2t > n + C, t > C and t - C >= 2 (``docs/protocol.md``).

@@ -40,7 +40,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """One hospital's signed word on what its patients pay in one run.
+    """One hospital's signed summary of what its patients pay in one run.
 
     ``epsilon`` is what the fixed plan costs a training patient (PLD);
     ``evaluation_epsilon`` what the evaluation costs a test patient;
@@ -208,7 +208,7 @@ def read_summary(data: bytes) -> Summary:
 
 
 def _require_possible(name: str, value: Json) -> None:
-    """Refuses what no hospital can mean: a word that nobody knows, a figure out of its range.
+    """Refuses what no hospital can mean: an unknown word, a figure out of its range.
 
     Raises:
         MessageRefused: names the field.

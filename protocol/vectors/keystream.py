@@ -3,10 +3,10 @@
 Rules:
 
 1. A key has 256 bits, comes from the operating system or from HKDF, and makes
-   one stream. Whoever needs a second stream derives a second key.
+   one stream. A second stream takes a second key.
 2. Words are the stream's bytes, little-endian: every word is equally likely,
    there is nothing to reject and no modulus bias.
-3. Whoever does not hold the key cannot tell the stream from uniform bits.
+3. Without the key the stream cannot be told from uniform bits.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""A sum that wraps around the ring is a wrong sum that nobody notices: how large sums can become.
+"""Bounds of sums in the ring: a sum that wraps around is wrong, and nothing shows it.
 
 Rules:
 
