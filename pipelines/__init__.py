@@ -1,1 +1,1 @@
-"""The medicine: cohort, networks, per-patient gradients and metrics."""
+"""A hospital's computations: cohort, networks, per-patient gradients and metrics."""

@@ -1,4 +1,4 @@
-"""Dealing: a simulation's rule that turns one set of records into several hospitals.
+"""Partitioning: a simulation's rule that turns one set of records into several hospitals.
 
 Rules:
 

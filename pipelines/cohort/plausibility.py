@@ -8,7 +8,7 @@ Rules:
    is a remark, and for rows dropped, or one column's cells clipped or imputed, only
    above a few per cent.
 3. With ``patient_key: row`` two patients may be alike, so equal rows are a remark.
-4. No hospital stays out of a run for any of it. Whoever writes a study chooses its
+4. No hospital stays out of a run for any of it. A study's author chooses its
    ranges, so that would be an answer about its records: ``silo check`` tells the
    hospital's people, who then do not approve.
 """

@@ -1,7 +1,7 @@
 """A hospital's training and test records for one study, split and checked in one way.
 
-Whoever looks at records (the hospital that joins, its preflight, a simulation)
-comes through here, so that none can see another split or unit than the run.
+Every reader of records (the hospital that joins, its preflight, a simulation)
+calls this, so that none can see another split or unit than the run.
 """
 
 from pipelines.cohort.loading import check_cohort

@@ -1,4 +1,4 @@
-"""95 % intervals of exact figures: for whoever may see the figures themselves.
+"""95 % intervals of exact figures, for people who may see the figures themselves.
 
 They say how much a figure would move with other patients like these, and
 nothing about privacy: exact figures stay in the hospital.

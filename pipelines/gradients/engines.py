@@ -1,7 +1,7 @@
 """Engines that compute per-patient gradients of one network.
 
-An engine works on a twin of the network that shares its numbers (``whole_blocks``):
-hooks and gradients stay on the twin, which is made once. What is loaded into the
+An engine works on a replica of the network that shares its numbers (``whole_blocks``):
+hooks and gradients stay on the replica, which is made once. What is loaded into the
 network's parameters later is what the engine computes with. Which engine a network
 gets is decided in ``engine_choice``.
 
