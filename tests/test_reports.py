@@ -116,7 +116,7 @@ def test_failed_run_still_states_what_its_patients_paid() -> None:
 def test_run_before_any_hospital_spoke_claims_nothing() -> None:
     said = privacy_report(dossiers.running()).banner
     assert "still at work" in said[0].text
-    assert said[1].text == "No privacy is claimed: no hospital had given its word."
+    assert said[1].text == "No privacy is claimed: no hospital had signed a summary."
 
 
 def test_report_says_under_which_key_it_was_verified_or_carries_a_watermark() -> None:

@@ -1,6 +1,6 @@
 """Says in words what the charts draw, for those who listen and for those who search.
 
-Each ``describe_...`` is the twin of a chart; its text travels inside the drawing.
+Each ``describe_...`` is the equivalent of a chart; its text travels inside the drawing.
 """
 
 from collections.abc import Mapping, Sequence

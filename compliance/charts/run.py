@@ -2,8 +2,8 @@
 
 Rules:
 
-1. A chart is a function of facts. Its twin in ``descriptions`` says the same
-   in words, and that text travels inside the drawing.
+1. A chart is a function of facts. Its equivalent in ``descriptions`` says the
+   same in words, and that text is stored inside the drawing.
 2. Colours are Okabe and Ito's, told apart by the colour-blind; a second sign
    (shape, dash, word) always repeats what a colour says.
 """

@@ -16,7 +16,7 @@ _ROUNDING = 0.005
 
 
 def require_promised(study: Study, word: Summary, *, test_noise: bool, priced: bool) -> None:
-    """Refuses a word that promises something else than the study fixes for its hospital.
+    """Refuses a summary that promises something else than the study fixes for its hospital.
 
     Args:
         study: the run's.

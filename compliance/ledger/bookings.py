@@ -32,7 +32,7 @@ from protocol.errors import (
 
 
 def require_payers(partition: str) -> None:
-    """Refuses a word that names no payers.
+    """Refuses a partition that names no payers.
 
     Raises:
         ValueError: it does not.

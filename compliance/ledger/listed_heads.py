@@ -1,7 +1,7 @@
 """The heads of a hospital's own hash chains, kept outside its database and outside its backups.
 
-A database that is restored from a backup has forgotten what was booked since,
-and nothing in it can say so. This list can: whoever appends to a chain writes
+A database that is restored from a backup lacks what was booked since, and
+nothing in it can show that. This list can: each append to a chain writes
 the chain's new head here too, durably, before anything that follows from it
 leaves the hospital. A chain that lacks a listed head is an older copy.
 
@@ -12,12 +12,12 @@ Rules:
 2. Lines are only added. Each holds the number and hash of a chain's entry and a
    MAC under a key of the hospital's, so that a list is this hospital's, this
    chain's, and whole line for line. A last line that was cut off counts for
-   nothing: whoever wrote it had not returned.
+   nothing: the append had not returned.
 3. What a chain must still hold is its newest *binding* line. The others only
    tell which entries followed each other.
 4. The folder says to backup programs that it must be left out (CACHEDIR.TAG).
 
-Guarantee: against an old copy of the database alone. Whoever sets back both is
+Guarantee: against an old copy of the database alone. A rollback of both is
 found by what others hold (``silos/rounds/rollback_evidence.py``), or not at all.
 """
 

@@ -230,7 +230,7 @@ def _per_hospital(dossier: Dossier) -> Section:
         return Section(
             key="hospitals",
             title="Privacy at each hospital",
-            blocks=(Paragraph(text="No hospital had given its word when the run ended."),),
+            blocks=(Paragraph(text="No hospital had signed a summary when the run ended."),),
         )
     budget = sections.budget_section(dossier)
     return Section(

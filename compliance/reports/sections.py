@@ -70,8 +70,8 @@ def claim(dossier: Dossier) -> Statement:
     """Returns the privacy claim, or the statement that there is none."""
     if not dossier.sites:
         return Statement(
-            text="No privacy is claimed: no hospital had given its word.",
-            detail="The record holds no hospital's signed word on budget and mechanism.",
+            text="No privacy is claimed: no hospital had signed a summary.",
+            detail="The record holds no hospital's signed statement of budget and mechanism.",
             tone=Tone.BAD,
         )
     if dossier.protected:
