@@ -1,7 +1,7 @@
 """The silo as a Ray actor: in a simulation each process holds one hospital, or several.
 
 Torch, MONAI and Opacus are imported here, inside the actor's own process, and
-nowhere else: whoever only holds a seat never loads them.
+nowhere else: a process that only holds a handle never loads them.
 """
 
 import logging
@@ -68,7 +68,7 @@ class SimulatedSilo:
         self._silo: Any = None
 
     def call(self, name: str, *given: Any) -> Any:
-        """Returns what this hospital's method of that name returns; its log hears of it."""
+        """Returns what this hospital's method of that name returns; its lines go to its own log."""
         _SPEAKING.set(self._site)
         return getattr(self, name)(*given)
 
@@ -110,7 +110,7 @@ class SimulatedSilo:
         return told_as_value(lambda: self._silo.initial_model(run_id))
 
     def answer(self, request: Request) -> Reply:
-        """See ``Silo.answer``: the only door that the coordinator reaches."""
+        """See ``Silo.answer``: the only method that the coordinator reaches."""
         reply: Reply = self._silo.answer(request)
         return reply
 

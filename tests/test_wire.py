@@ -592,6 +592,6 @@ def test_hospital_takes_the_time_that_the_coordinator_has_signed_and_no_other() 
 )
 def test_hospital_tells_refusal_from_trouble(status: int, error: type[Exception]) -> None:
     wire = line_to(signed(lambda _: said(status)))
-    with pytest.raises(error, match="does not admit this hospital|in trouble"):
+    with pytest.raises(error, match="does not admit this hospital|cannot serve"):
         wire.next(0, 0)
     wire.close()

@@ -5,8 +5,8 @@ approved the study, that the budget suffices and that the hours fit is decided
 elsewhere (``study_authorization``).
 
 A purpose is free text that the study's author writes, so matching its words
-keeps nobody from lying. It sorts out what is clearly not wanted; the guard is
-the person who reads the study and approves its digest.
+keeps nobody from lying. It sorts out what is clearly not wanted; the protection
+is the person who reads the study and approves its digest.
 """
 
 from collections.abc import Iterator

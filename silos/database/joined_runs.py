@@ -13,10 +13,10 @@ from silos.database.tables import RunState as RunState
 
 @dataclass(frozen=True, kw_only=True)
 class JoinedRun:
-    """A run; ``notice`` is the coordinator's signed word that asked for it.
+    """A run; ``notice`` is the coordinator's signed announcement of it.
 
-    ``end`` is its signed word that the run is over, and how it ended; None where this
-    hospital has not heard it. ``left_by`` and ``left_because``: who ended it here and
+    ``end`` is its signed statement that the run is over, and how it ended; None where
+    this hospital has not received it. ``left_by`` and ``left_because``: who ended it here and
     why, where the hospital's own people did.
     """
 

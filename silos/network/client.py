@@ -79,7 +79,7 @@ class Wire:
         key: the hospital's identity key.
         next_key: the key that a roster has yet to name. Once the members have
             signed that roster the coordinator goes by it, before this hospital
-            knows; so whoever is refused with one shows the other.
+            knows; so a hospital that is refused with one shows the other.
         context: trusts the consortium's root only, and shows this hospital's certificate.
         coordinator: the coordinator's public key (32 bytes), which must sign what it says.
         clock: seconds since 1970.
@@ -301,7 +301,7 @@ class Wire:
                 "revoked, or its clock is wrong; ask the consortium's lead"
             )
         if reply.status_code >= 500:
-            raise LinkLost(f"the coordinator is in trouble: {reply.status_code}")
+            raise LinkLost(f"the coordinator cannot serve requests now: HTTP {reply.status_code}")
 
 
 def _require_plain(reply: httpx2.Response) -> None:

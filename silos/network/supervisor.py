@@ -319,7 +319,7 @@ class Supervisor:
         return Answer(number=delivery.number, message=reply.message, blob=sent)
 
     def _join(self, wire: Wire, delivery: Delivery) -> bytes:
-        """Joins a run that the hospital's people have approved; returns its signed word."""
+        """Joins a run that the hospital's people have approved; returns its signed summary."""
         notice = open_notice(delivery.message, self._coordinator)
         if notice.run_id != delivery.run_id:
             raise MessageRefused("the notice is about another run")
@@ -427,7 +427,7 @@ class Supervisor:
             log.warning("run %s: its model is not kept: %s", run_id, error.strerror)
 
     def _leave(self, run_id: str, end: bytes | None = None) -> bytes:
-        """Settles a run; ``end`` is the coordinator's word that it is over, where it said so."""
+        """Settles a run; ``end`` is the coordinator's statement that it is over, if any."""
         if run_id in self._final_statements:
             return self._final_statements[run_id]  # asked again, the same bytes again
         word = self._silo.leave(run_id)
@@ -441,7 +441,7 @@ class Supervisor:
         return said
 
     def _signed_heads(self, wire: Wire) -> SignedLedgerHeads:
-        """Returns what the consortium has kept of this hospital's signed words."""
+        """Returns what the consortium has kept of this hospital's signed statements."""
         return read_signed_heads(wire.document("statements"))
 
     def _show(self, state: str, reason: str = "") -> None:

@@ -2,7 +2,7 @@
 
 Nobody can see from a database that it is the newest copy. Its own lists of heads
 show it (``compliance/ledger/listed_heads.py``), and what the coordinator has kept of this
-hospital's signed words. ``accept_restored`` is for a hospital that has lost its
+hospital's signed statements. ``accept_restored`` is for a hospital that has lost its
 lists, ``write_off`` for one whose ledger is an older copy. The coordinator is
 asked in both; where it cannot be, the hospital's people must say that they go on
 without what it knows.

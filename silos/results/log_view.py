@@ -1,8 +1,8 @@
 """A hospital's view of the coordinator's log: the newest head, and any fork.
 
-The note is what an auditor needs from this hospital: whoever verifies the
-coordinator's folder with it (``collegium audit verify --checkpoint``) finds out
-whether anything that this hospital was shown has been changed since.
+The note is what an auditor needs from this hospital: verifying the coordinator's
+folder with it (``collegium audit verify --checkpoint``) shows whether anything
+that this hospital was shown has been changed since.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def view_log(home: Path) -> LogView:
 
 
 def write_note(view: LogView, to: Path) -> None:
-    """Writes the newest note to a file, for whoever verifies the coordinator's folder.
+    """Writes the newest note to a file, for auditors of the coordinator's folder.
 
     Raises:
         WorkspaceRefused: there is none yet, or the file cannot be written.

@@ -18,7 +18,7 @@ class Invitation:
     ``data`` is the folder in which a simulation finds the records; a ``fixed_noise_seed``
     is for tests of a simulation only, and so is the ``split_key`` that stands for the
     hospital's own, for a simulation may draw a split again. ``signed_heads`` are what the
-    consortium has kept of this hospital's earlier signed words. ``machine_check`` returns
+    consortium has kept of this hospital's earlier signed statements. ``machine_check`` returns
     what checks the members' evidence against a policy. ``keep_model`` is given the run's
     final model.
     """

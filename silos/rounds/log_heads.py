@@ -6,8 +6,8 @@ Rules:
    of one history before they were kept, so the largest one stands for all.
 2. A head is durable before the hospital's first answer in the round that named
    it: it is written in the transaction that binds the hospital to the round.
-3. Two notes that were not shown to agree are both kept, for whoever asks the
-   coordinator what it told whom. Of one size they prove by themselves that it
+3. Two notes that were not shown to agree are both kept, as evidence of what the
+   coordinator told whom. Of one size they prove by themselves that it
    signed two histories.
 """
 

@@ -1,6 +1,6 @@
 """One hospital's part in one run: what it agreed to, and what it will not do.
 
-Rules, whoever the coordinator claims to be:
+Rules, even against a hostile coordinator:
 
 1. It answers only in a context that is the one it computes itself: its study,
    roster, cohort, threshold, layout, weights and privacy plan, and the digest
@@ -137,12 +137,12 @@ class Participation:
 
     @property
     def is_secret(self) -> bool:
-        """False when the noise is a test's and can be repeated by whoever knows the seed."""
+        """False when the noise is a test's and can be repeated from the seed."""
         return self._entropy.is_secret
 
     @property
     def token(self) -> SentToken | None:
-        """The ledger's word that the newest masked vector is paid for; None where nothing is."""
+        """The ledger's token that the newest masked vector is paid for; None where nothing is."""
         return self._token
 
     @property

@@ -1,6 +1,6 @@
-"""The hospital's door: a masked vector leaves only on the ledger's durable word.
+"""The release gate: a masked vector leaves only after the ledger has booked it durably.
 
-Whoever carries bytes out asks here, so that code which forgets the ledger
+Every path that sends bytes calls this, so that code which skips the ledger
 cannot send.
 """
 

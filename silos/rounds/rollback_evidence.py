@@ -1,12 +1,12 @@
 """This hospital's earlier signed statements about its ledger, as others have kept them.
 
-A hospital that restores an old ledger from a backup has forgotten releases,
-and would let its patients pay twice with one budget. What it signed itself
-before, and others hold, remembers.
+An old ledger that is restored from a backup lacks the newest releases, and
+would let patients pay twice with one budget. The hospital's own earlier
+statements, which others hold, show those releases.
 
-Words that no key of the hospital's has signed say nothing and are passed over:
-a coordinator that invents them cannot stop a hospital. Its former keys count,
-or another key would make it forget.
+Statements that no key of the hospital's has signed are passed over: a
+coordinator that invents them cannot stop a hospital. Its former keys count,
+or a new key would make its older statements void.
 """
 
 from collections.abc import Collection, Iterator
@@ -22,13 +22,13 @@ from silos.database.identity_keys import IdentityKeys
 
 @dataclass(frozen=True, kw_only=True)
 class SignedLedgerHeads:
-    """Signed words of one hospital: its summaries, and its MASKED messages."""
+    """Signed statements of one hospital: its summaries, and its MASKED messages."""
 
     summaries: tuple[SignedSummary, ...] = ()
     masked: tuple[bytes, ...] = ()
 
     def ledger_heads(self, site: str, keys: Collection[str]) -> tuple[str, ...]:
-        """Returns the heads of the ledger in those words that are this hospital's own.
+        """Returns the heads of the ledger in those statements that are this hospital's own.
 
         Args:
             site: the hospital's name.
@@ -73,7 +73,7 @@ def require_own_head(message: bytes, site: str, key: SigningKey, hospital: SiteD
 
 
 def read_signed_heads(document: bytes | None) -> SignedLedgerHeads:
-    """Returns the words in the coordinator's ``words`` document.
+    """Returns the statements in the coordinator's document ``statements``.
 
     Raises:
         PolicyRefused: the coordinator shows none, so nobody can tell whether
@@ -81,8 +81,8 @@ def read_signed_heads(document: bytes | None) -> SignedLedgerHeads:
     """
     if document is None:
         raise PolicyRefused(
-            "the coordinator does not show what it has kept of this hospital's signed words, so "
-            "it cannot be told whether the ledger is an old one: ask the consortium's lead"
+            "the coordinator does not show what it has kept of this hospital's signed statements, "
+            "so it cannot be told whether the ledger is an old one: ask the consortium's lead"
         )
     summaries, masked = read_own_statements(document)
     return SignedLedgerHeads(summaries=summaries, masked=masked)

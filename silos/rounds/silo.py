@@ -57,7 +57,7 @@ MakeTrainer = Callable[[Study, str, Records, Records], LocalTrainer]
 
 
 class Silo:
-    """One hospital, whatever process it lives in."""
+    """One hospital's software, the same in every kind of process."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Silo:
         return run_id in self._runs
 
     def word(self, run_id: str) -> SignedSummary:
-        """Returns this hospital's signed word on a run it has joined, as things stand now."""
+        """Returns this hospital's signed summary of a run it has joined, as things stand now."""
         self._joined(run_id)
         return self._summary(run_id)
 
@@ -196,7 +196,7 @@ class Silo:
             return Reply(refusal=FederationError.__name__)
 
     def _remember(self, run_id: str, reason: str) -> None:
-        """Keeps the newest reasons: whoever asks with ever new names fills no memory."""
+        """Keeps the newest reasons only: requests under ever new names fill no memory."""
         self._reasons.pop(run_id, None)
         self._reasons[run_id] = reason
         if len(self._reasons) > _MAX_REASONS:

@@ -6,7 +6,7 @@ Rules:
    never stores it.
 2. Fixed noise exists for tests of a simulation only. It is derived from the
    seed and from everything the noise must never be reused across: site,
-   round, attempt, step, study, data, model and sample. Whoever uses it claims no privacy.
+   round, attempt, step, study, data, model and sample. A run with it claims no privacy.
 """
 
 from dataclasses import asdict, dataclass

@@ -1,8 +1,8 @@
 """A Ray of one process's own, closed to every other user of the machine.
 
-Whoever reaches a Ray can run code on it and read what it holds. So its ports are on loopback
-only, every request carries a token, and its session (sockets, logs, and records that do not
-fit into its memory) lies in a folder that its owner alone may enter. Ray opens the session
+A process that reaches a Ray can run code on it and read what it holds. So its ports are on
+loopback only, every request carries a token, and its session (sockets, logs, and records that do
+not fit into its memory) lies in a folder that its owner alone may enter. Ray opens the session
 itself to every user of the machine; the folder above it keeps them out.
 
 Ray reads its settings when it is imported, so it is imported from here.

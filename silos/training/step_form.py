@@ -1,4 +1,4 @@
-"""The form of a hospital's work: the same places in every step, whoever was drawn.
+"""The form of a hospital's work: the same places in every step, for any draw of patients.
 
 Rules:
 
@@ -9,7 +9,7 @@ Rules:
    leaves the rest at weight 0; one with more gives records that follow each other, from
    a random one on. Places that nobody fills have weight 0 and are computed like the others.
 3. A Poisson draw exceeds the places with a probability of at most ``OVERFLOW`` a step.
-   Whoever is beyond them is computed in further micro-batches: the sum is whole, always,
+   Patients beyond them are computed in further micro-batches: the sum is whole, always,
    and in that one step alone the time would tell that many were drawn.
 """
 

@@ -9,7 +9,7 @@ One step:
 4. Divide by the batch that the declared patients lead one to expect, and step.
 
 An empty batch is a step like any other: it is noised and applied. The work of a
-step is the same whoever was drawn: see ``step_form``. The sum is an integer sum and
+step is the same for any draw: see ``step_form``. The sum is an integer sum and
 micro-batches follow from the study, so the result does not depend on who
 computed which part, or in what order: see ``worker`` and ``worker_pool``.
 
@@ -206,7 +206,7 @@ class Trainer:
     def _sampled(self, draw: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
         """Returns which patients were drawn, and where they stand in the step's public form.
 
-        As many random words are used whoever is drawn, and however many patients there are.
+        As many random words are used for any draw, and however many patients there are.
         """
         sampling, form = entropy.stream(replace(draw, use="sample")), self._form
         count, own = self._study.site(self._site).patients, self._train.num_patients

@@ -23,7 +23,7 @@ Version: TypeAlias = Annotated[int, Field(ge=0, le=255)]
 class Verifier(Protocol):
     """Says whether evidence shows that a member's machine is as it should be.
 
-    Whoever makes another kind of machine ships a verifier as a package with an
+    A maker of another kind of machine ships a verifier as a package with an
     entry point in the group ``collegium.attestation``, named as the evidence's
     kind. Nothing is loaded that the hospital did not install and name itself.
     """

@@ -241,7 +241,7 @@ def _require_quoting_enclave(quote: TdQuote) -> None:
     """Checks that the enclave is Intel's, and that it vouches for the attestation key.
 
     A PCK key certifies any enclave with the provisioning attribute: without the
-    signer, whoever owns the machine could quote with an enclave of their own.
+    signer, the machine's owner could quote with an enclave of their own.
     """
     report = quote.qe_report
     attributes = int.from_bytes(report[48:56], "little")
