@@ -60,7 +60,7 @@ class Faults:
         except FederationError as error:
             self.add(str(error).removeprefix(f"run {place.get('run')}: "), **place)
         except (ValueError, TypeError, AttributeError, LookupError, InvalidRequestError):
-            self.add(f"{what} is damaged: it holds what nobody writes there", **place)
+            self.add(f"{what} is damaged: it holds a value that is never written there", **place)
 
     def require_none(self) -> None:
         """Checks that nothing was found.

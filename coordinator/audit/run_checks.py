@@ -1,9 +1,9 @@
 """Holds one run's records against each other, the log, and what the hospitals signed.
 
 That the rows are the ones that were logged, ``logged_rows`` has checked. Here
-is what holds even against somebody with the log's own key: every context names
-a head that the log had then, every model follows the one before, every word is
-the hospital's own and names a head of this log, and every figure follows from
+is what holds even against a holder of the log's own key: every context names
+a head that the log had then, every model follows the one before, every summary
+is the hospital's own and names a head of this log, and every figure follows from
 what the hospitals signed.
 """
 
@@ -279,11 +279,11 @@ def _check_words(
             raise StoreBroken("what the hospitals signed is not what was logged")
         study = _study(session, row)
         for site, word in read_summaries(row.sites_json).items():
-            with faults.checking("its word", run=row.id, hospital=site):
+            with faults.checking("its signed summary", run=row.id, hospital=site):
                 summary = open_summary(word, roster.key_of(site))
                 about = (summary.site, summary.run_id, summary.study_digest)
                 if about != (site, row.id, row.study_digest):
-                    raise StoreBroken("its word is about another hospital, run or study")
+                    raise StoreBroken("its signed summary is about another hospital, run or study")
                 found.append(summary)
                 _require_same_privacy(study, summary, row)
                 _check_known_head(summary, logged[-1].seq, log)
@@ -295,7 +295,7 @@ def _require_same_privacy(study: Study, summary: Summary, row: RunRow) -> None:
     try:
         require_promised(study, summary, test_noise=row.test_noise, priced=False)
     except MessageRefused as error:
-        raise StoreBroken(f"its word does not fit the run: {error}") from error
+        raise StoreBroken(f"its signed summary does not fit the run: {error}") from error
 
 
 def _check_known_head(summary: Summary, seq: int, log: RunLog) -> None:

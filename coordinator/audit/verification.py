@@ -67,7 +67,7 @@ class Verified:
 
 
 def verify_records(session: Session, public: bytes) -> Verified:
-    """Checks log, members, studies, runs, rounds, releases, models, references, signed words.
+    """Checks log, members, studies, runs, rounds, releases, models, references, summaries.
 
     Raises:
         StoreBroken: names what is not what was logged.

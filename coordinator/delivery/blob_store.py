@@ -10,7 +10,7 @@ Rules:
 
 1. A blob becomes visible only when it is whole and its bytes have the digest
    in its name. Names are digests and site names by form, so that no path can
-   be built from what a stranger sends.
+   be built from what an unknown sender chooses.
 2. Nobody can name or touch what another site has sent.
 3. A site has four blobs here at most: the one that it began first goes.
 """

@@ -24,7 +24,7 @@ class HttpLink:
         mailbox, blobs: shared with the server.
         joined: the sites that have joined the run, now.
         max_vector: how long a masked vector may be, in bytes.
-        stop: set when the run shall end; whoever waits then stops waiting.
+        stop: set when the run shall end; every wait then ends.
         idle: called about every second while no answer comes.
     """
 

@@ -1,4 +1,4 @@
-"""The coordinator's door to the hospitals, defined by the side that uses it.
+"""The coordinator's link to the hospitals, defined by the side that uses it.
 
 Ray actors (simulation) and HTTPS (network) are two ways to have it. A site
 that does not answer in time is simply not in what comes back: the round treats

@@ -1,4 +1,4 @@
-"""The coordinator's endpoints. Each is thin: checked by the guard, done elsewhere.
+"""The coordinator's endpoints: each request is authenticated here, and handled elsewhere.
 
 ::
 
@@ -9,13 +9,13 @@
     POST /v1/documents/NAME           what a hospital hands in: a roster's signature, a renewal
     GET  /healthz                     whether the service answers
 
-Nobody without a certificate of the consortium gets as far as this. Whoever has
-one and does not prove who speaks hears one word, whatever is wrong, be it the
-path; the reason goes to the coordinator's log. A hospital hears 409 for what is not
-taken, 401 where its clock is off, and 503 when the coordinator is in trouble.
+TLS admits only certificates of the consortium. A request whose sender is not
+proven gets the one answer "refused", whatever is wrong, be it the path; the
+reason goes to the coordinator's log. A hospital gets 409 for what is not taken,
+401 where its clock is off, and 503 when the coordinator cannot serve it.
 Whatever a hospital is told bears the coordinator's signature (``protocol.transport.requests``).
-When the service ends, whoever waits is answered that there is nothing, and
-whoever asks then hears 503: a hospital asks again later.
+When the service ends, waiting requests are answered that there is nothing, and
+later ones get 503: a hospital asks again later.
 """
 
 import asyncio
@@ -102,7 +102,7 @@ class SiteBackend(Directory, Protocol):
         """Takes what a site hands in; returns the reply."""
 
     def seen(self, site: str) -> None:
-        """Takes note that a site was heard of."""
+        """Takes note that a site has made a request."""
 
 
 class Server:
@@ -168,7 +168,7 @@ class Server:
             loop.call_soon_threadsafe(self._wake_event(site).set)
 
     def end(self) -> None:
-        """Answers whoever waits, and takes no more requests; may be called from any thread."""
+        """Answers waiting requests, and takes no more; may be called from any thread."""
         self._is_ending = True
         for site in list(self._wake_events):
             self.ring(site)

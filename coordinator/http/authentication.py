@@ -9,7 +9,7 @@ Rules:
    older than the process is too old.
 3. All but the body is checked before the body is read.
 
-A stranger hears the same one word whatever was wrong.
+A sender that is not proven gets the same answer whatever was wrong.
 """
 
 import time

@@ -1,6 +1,6 @@
 """The data behind the service's endpoints: members, rosters, own statements.
 
-Whom the consortium knows is asked at every request; the answers are kept for a
+The consortium's members are looked up at every request; the answers are kept for a
 second, so that a busy database does not slow the line, and a revocation is
 effective a second later.
 """
@@ -58,7 +58,7 @@ class MembersBackend:
         return found[1]
 
     def seen(self, site: str) -> None:
-        """Takes note that a site was heard of."""
+        """Takes note that a site has made a request."""
         self.last_seen[site] = time.time()
 
     def document(self, site: str, name: str) -> bytes | None:

@@ -1,8 +1,8 @@
-"""The server for enrolments: the one thing that somebody without a certificate may ask for.
+"""The server for enrolments: the one request that takes no certificate.
 
 ::
 
-    POST /v1/enrol                    for whoever holds an invitation
+    POST /v1/enrol                    for the holder of an invitation
 
 It listens on a port of its own, and only while an invitation is open
 (``listening.py``). A token has 256 bits, so attempts are not counted: each

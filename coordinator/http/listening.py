@@ -2,8 +2,8 @@
 
 Rules:
 
-1. On the hospitals' port TLS lets in whoever shows a certificate of this
-   consortium, and nobody else.
+1. On the hospitals' port TLS admits connections with a certificate of this
+   consortium, and no others.
 2. The port for enrolments listens while an invitation is open, and refuses
    connections otherwise. Its number is taken when the service starts, so that
    no other process can have it.

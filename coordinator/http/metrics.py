@@ -12,7 +12,7 @@ class Metrics:
             "collegium_requests_total", "Requests", ["endpoint", "code"], registry=registry
         )
         self.refused = Counter(
-            "collegium_refused_total", "Requests of nobody we know", registry=registry
+            "collegium_refused_total", "Requests refused: sender not proven", registry=registry
         )
         self.received = Counter(
             "collegium_received_bytes_total", "Bytes of blobs received", registry=registry

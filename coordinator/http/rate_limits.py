@@ -1,6 +1,6 @@
 """Counts and log lines of refused requests, by address, both within bounds.
 
-An IPv6 address counts by its first 64 bits: whoever has one such network has
+An IPv6 address counts by its first 64 bits: the owner of one such network has
 2**64 addresses.
 """
 

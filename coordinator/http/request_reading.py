@@ -1,4 +1,4 @@
-"""Reads a request's body within bounds, and refuses with one word: for both of the servers."""
+"""Reads a request's body within bounds, and refuses it with one answer, for both of the servers."""
 
 import logging
 
@@ -33,7 +33,7 @@ async def read_body(request: Request, most: int) -> bytes:
 
 
 class Refusals:
-    """Answers whoever is refused with one word; the reason goes to the log."""
+    """Answers a refused request with one word; the reason goes to the log."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

@@ -201,7 +201,7 @@ class Authority:
         return context
 
     def enrolment_context(self) -> ssl.SSLContext:
-        """Returns what the server for enrolments speaks: TLS 1.3, to whoever comes."""
+        """Returns what the server for enrolments speaks: TLS 1.3, to any client."""
         return self._server_context()
 
     def _server_context(self) -> ssl.SSLContext:

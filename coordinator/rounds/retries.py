@@ -3,7 +3,7 @@
 Three cases, by what the failed attempt has cost (``protocol.secagg.context``, rule 5):
 
 * *Nobody was asked to reveal.* The same noised vectors are masked again, at no
-  charge, without whoever answered wrongly.
+  charge, without the sites that answered wrongly.
 * *They were asked to reveal.* The same vectors may be summed among exactly the
   same sites only, which is tried once more; then they are drawn anew.
 * *The sum was noise.* They are drawn anew, without some of the sites: one after

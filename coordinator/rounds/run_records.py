@@ -79,13 +79,13 @@ class RunRecord:
             transaction.log([*registered, self._entry("roster", roster.digest), begun], self._key)
 
     def keep(self, kind: str, signed: Mapping[str, SignedSummary]) -> dict[str, Summary]:
-        """Keeps the hospitals' signed words (``approvals`` or ``settlements``); returns them read.
+        """Keeps hospitals' signed summaries (``approvals`` or ``settlements``); returns them read.
 
-        Figures follow from the words by which hospitals joined. So a settlement that
-        contradicts the word before it is not kept: that word stays.
+        Figures follow from the summaries by which hospitals joined. So a settlement that
+        contradicts the summary before it is not kept: that summary stays.
 
         Raises:
-            MessageRefused: a word is another hospital's, about another run or study, or
+            MessageRefused: a summary is another hospital's, about another run or study, or
                 promises something else than the study fixes.
         """
         with self._store.read() as session:
@@ -107,7 +107,7 @@ class RunRecord:
         return summaries
 
     def _is_settlement(self, site: str, word: SignedSummary, before: SignedSummary) -> bool:
-        """Whether a hospital's last word says of its privacy what its first one said."""
+        """Whether a hospital's last summary says of its privacy what its first one said."""
         joined = open_summary(before, self._roster.key_of(site))
         try:
             settled = self.read(site, word, priced=False)

@@ -2,7 +2,7 @@
 
 A site's noised two-by-two table stands in the ``masked`` message that it signs
 (``protocol.vectors.evaluation``). Those messages are kept with the figures, for
-ever: whoever has the roster sees that no figure about a site was changed on its
+ever: with the roster anybody can see that no figure about a site was changed on its
 way, by another site or by the coordinator.
 """
 

@@ -131,7 +131,7 @@ class Runner:
 
         Args:
             initial: the parameters all hospitals agree to start from.
-            summaries: each hospital's verified word on its privacy plan; more may join.
+            summaries: each hospital's verified summary of its privacy plan; more may join.
             before_attempt: called before each attempt with what it is for and the round's
                 number; may wait, or raise to end the run.
 

@@ -1,6 +1,6 @@
-"""The door of the coordinator's own people: a socket file that only they can open.
+"""The admin socket: a socket file that only the coordinator's own people can open.
 
-No port, no password: whoever may open ``DIR/control.sock`` may read the folder
+No port, no password: a user who may open ``DIR/control.sock`` may read the folder
 itself. The running service does what is asked and answers in JSON.
 """
 

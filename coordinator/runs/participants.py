@@ -3,7 +3,7 @@
 All hospitals build the first parameters from the study's seed. One
 whose software builds others cannot take part; which is the right model the
 coordinator cannot know, so that of most hospitals counts, until training has
-begun from it. One faithless hospital that joins first then keeps nobody out.
+begun from it. One dishonest hospital that joins first then keeps nobody out.
 """
 
 import threading
