@@ -1,11 +1,11 @@
-"""The front door: the ``collegium`` command, simulations and sweeps, and the Python interface.
+"""User interfaces: the ``collegium`` command, simulations and sweeps, and the Python interface.
 
 The only place that assembles silos *and* coordinator. ``import collegium as cg`` is cheap: each
 public name is loaded when it is first used. ``docs/python.md`` shows them in a notebook.
 
 Ray reads these settings when it is first imported, so they stand here, before
-anything else of the front door: loopback only (whoever reaches a Ray cluster
-can run code on it), no telemetry, no history of every call (it would grow with
+anything else of this package: loopback only (any process that reaches a Ray
+cluster can run code on it), no telemetry, no history of every call (it would grow with
 every round), one thread for each worker.
 """
 

@@ -80,7 +80,7 @@ ACTS = {
 }  # fmt: skip
 #: Acts that need nothing but the places here, with words of what they tell.
 TOLD = {
-    "study new": ("--to NEW", "a valid study about nobody"),
+    "study new": ("--to NEW", "a valid study template"),
     "study register": ("STUDY --home HOME", "registered"),
     "report export": ("run-1 --to REPORT --format csv --out FOLDER", "wrote"),
     "report chart": ("--to CHART --out FOLDER", "wrote"),

@@ -80,13 +80,13 @@ def verify(
     Args:
         out: the folder, a hospital's own one too.
         key: the log's public key that you trust: hexadecimal, or a file. The folder's own by
-            default: whoever wrote the folder could have written that too.
-        checkpoints: signed heads of the log that somebody else kept.
-        report: a report: is it the one of these records?
-        hospital: a hospital's own folder: it is held to the log.
+            default: the folder's author could have written that too.
+        checkpoints: signed heads of the log that others kept.
+        report: a report to check against these records.
+        hospital: a hospital's own folder, to check against the log.
 
     Returns:
-        What came of it. Faults do not raise here: look at it, or call ``require``.
+        The result. Faults do not raise here: look at it, or call ``require``.
 
     Raises:
         WorkspaceRefused: there is no run in the folder, or no such file.

@@ -26,15 +26,15 @@ def audit_verify(
         typer.Option(
             "--checkpoint",
             metavar="FILE",
-            help="A signed head of the log that somebody else kept; repeatable.",
+            help="A signed head of the log that others kept; repeatable.",
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", help="A report: is it the one of these records?")
+        Path | None, typer.Option("--report", help="A report to check against these records.")
     ] = None,
     hospital: Annotated[
         Path | None,
-        typer.Option("--hospital", help="A hospital's own folder: it is held to the log."),
+        typer.Option("--hospital", help="A hospital's own folder, to check against the log."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

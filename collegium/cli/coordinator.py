@@ -19,9 +19,9 @@ from protocol.errors import WorkspaceRefused
 if TYPE_CHECKING:
     from protocol.identity.roster import SignedRoster
 
-app = typer.Typer(help="What the consortium's coordinator does.", no_args_is_help=True)
+app = typer.Typer(help="Commands of the consortium's coordinator.", no_args_is_help=True)
 roster_app = typer.Typer(
-    help="Who has a vote: proposed here, signed by the hospitals.", no_args_is_help=True
+    help="The roster of members: proposed here, signed by the hospitals.", no_args_is_help=True
 )
 app.add_typer(roster_app, name="roster")
 

@@ -81,7 +81,7 @@ def start(
 
 @contextmanager
 def metrics_shown(counts: "CollectorRegistry", port: int | None) -> Iterator[None]:
-    """Shows counts to whoever is on this machine, where it was asked for."""
+    """Shows counts to users of this machine, where it was asked for."""
     if port is None:
         yield
         return
@@ -110,7 +110,7 @@ def run(
         bool, typer.Option("--test-noise", help="Simulated hospitals use fixed noise: a test.")
     ] = False,
     again: Annotated[
-        bool, typer.Option("--again", help="Although a run of this study is at work.")
+        bool, typer.Option("--again", help="Although a run of this study is under way.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -158,7 +158,7 @@ def stop(name: Run, home: Home) -> None:
 
 @app.command()
 def status(home: Home, as_json: AsJson = False) -> None:
-    """Shows what the service does, and when hospitals were heard of."""
+    """Shows what the service does, and when hospitals were last seen."""
     from coordinator.runs.admin_socket import ask
 
     found, tell = ask(home, "GET", "/status"), answer(as_json)

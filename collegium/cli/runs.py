@@ -12,7 +12,7 @@ from collegium.output.console import answers, console, emit
 from silos.config.folder import is_hospital
 
 app = typer.Typer()
-runs_app = typer.Typer(help="What was run.", no_args_is_help=True)
+runs_app = typer.Typer(help="Lists and pages of runs.", no_args_is_help=True)
 report_app = typer.Typer(help="Reports for the compliance officer.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(report_app, name="report")
@@ -42,7 +42,7 @@ def runs_list(out: Folder, as_json: AsJson = False) -> None:
 
 @runs_app.command("show")
 def runs_show(run: Run, out: Folder, as_json: AsJson = False) -> None:
-    """Shows one run whole."""
+    """Shows everything about one run."""
     if is_hospital(out):
         from collegium.verification import own_folder
 

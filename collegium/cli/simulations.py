@@ -203,7 +203,7 @@ def redteam(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Attacks a study or a run: is its privacy contradicted?"""
+    """Attacks a study or a run, to test its privacy claim."""
     from collegium.redteam.attack import red_team_study
     from collegium.redteam.run import Places, red_team_run
     from protocol.errors import WorkspaceRefused

@@ -53,7 +53,7 @@ def study_new(
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value}
     write_study(to, study_template(name, epsilon=epsilon, **chosen))
     console().print(
-        f"made   {to}: a valid study about nobody; fill it in, then collegium study check {to}",
+        f"made   {to}: a valid study template; fill it in, then collegium study check {to}",
         markup=False,
         soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""Verdict of a verification: its last line, whoever's folder it is."""
+"""Verdict of a verification: its last line, for any folder."""
 
 from compliance.facts.formatting import Form, show
 from protocol.counted import counted

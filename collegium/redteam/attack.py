@@ -5,8 +5,8 @@ on the study's records, and sees what a hospital, or the secure sum, would
 release (``adversary``). Four parts, strongest first: the noise itself, an
 audit in one run, membership inference, inversion of the first layer.
 
-Whoever attacks real records makes a release of its own: this is for
-simulations and synthetic records, or for the hospital's own eyes.
+An attack on real records is a release of its own: this is for simulations
+and synthetic records, or for the hospital's own people.
 """
 
 import time

@@ -151,7 +151,7 @@ def conformance(
 
 
 def _check_noise(sample: "_NoiseSample") -> Iterable[Check]:
-    """Everything that one hospital's noise must be, whoever it is."""
+    """Checks that one hospital's noise is all that it must be."""
     raw = sample.raw.reshape(-1, sample.size)
     noise = sample.noise.reshape(-1, sample.size)
     yield check_variance(noise, sample.sigma)
@@ -190,7 +190,7 @@ def _check_round(sample: "_NoiseSample", study: Study) -> Iterable[Check]:
 
 
 def _check_sum(sample: "_NoiseSample", view: View) -> Iterable[Check]:
-    """The noise of a sum, whoever is in it, and what sharing it gains over per-site noise."""
+    """Checks the noise of a sum of any sites, and what sharing it gains over per-site noise."""
     units, answered = units_for(sample.size), sample.study.threshold
     promised = view.event.noise_multiplier
     honest = sample.noise[:, : len(view.sites)].sum(axis=1)

@@ -1,7 +1,7 @@
 """Evidence that an auditor brings from outside the folder: a key, heads of the log, a report.
 
-Whoever holds the coordinator's key can write a whole new folder that agrees with
-itself. Only what somebody else kept shows that it is another one.
+A holder of the coordinator's key can write a whole new folder that agrees with
+itself. Only what others have kept shows that it is another one.
 """
 
 from collections.abc import Callable, Sequence

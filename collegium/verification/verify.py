@@ -78,7 +78,7 @@ def require_sound(found: Mapping[str, Any], folder: Path, given: AuditInputs) ->
 
 
 def verify_folder(out: Path, given: AuditInputs, console: Console) -> dict[str, Any]:
-    """Checks everything that can be checked without trusting whoever wrote it; says what was not.
+    """Checks all that can be checked without trusting the folder's author; says what was not.
 
     Args:
         out: the folder.

@@ -24,7 +24,7 @@ from collegium.output.console import answer, answers, ask, console, emit, say
 from protocol.counted import counted
 from protocol.errors import PolicyRefused, WorkspaceRefused
 
-app = typer.Typer(help="What a hospital does and sees of itself.", no_args_is_help=True)
+app = typer.Typer(help="Commands of a hospital's own people.", no_args_is_help=True)
 app.add_typer(roster_app, name="roster")
 app.add_typer(key_app, name="key")
 app.add_typer(run_app, name="run")
@@ -42,11 +42,11 @@ def init(
     ] = None,
     simulated: Annotated[
         bool,
-        typer.Option("--simulated", help="For a simulation or a demonstration, and never else."),
+        typer.Option("--simulated", help="For simulations and demonstrations only."),
     ] = False,
     database: Annotated[
         str | None,
-        typer.Option("--database", help="postgresql://...: the ledger lives there instead."),
+        typer.Option("--database", help="postgresql://...: the ledger is kept there instead."),
     ] = None,
 ) -> None:
     """Makes a hospital's folder. It holds fresh keys, and a site file that allows nothing yet."""
@@ -315,7 +315,7 @@ def budget(
         str | None, typer.Option("--site", help="With --out: one hospital; default: all.")
     ] = None,
     study: Annotated[
-        Path | None, typer.Option("--study", help="Foretells what this study would cost.")
+        Path | None, typer.Option("--study", help="Forecasts what this study would cost.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""``collegium silo key``: who this hospital is in a roster."""
+"""``collegium silo key``: the identity key, which names this hospital in a roster."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -11,7 +11,9 @@ from collegium.output.console import answer, emit, say
 if TYPE_CHECKING:
     from silos.operations.keys import KeyView
 
-app = typer.Typer(help="The identity key: who this hospital is in a roster.", no_args_is_help=True)
+app = typer.Typer(
+    help="The identity key, which names this hospital in a roster.", no_args_is_help=True
+)
 
 
 @app.command("show")

@@ -6,9 +6,7 @@ from collegium.cli.silo.options import Home, SignedBy, Unasked, Yes
 from collegium.output.console import ask_for_name, say
 
 app = typer.Typer()
-ledger_app = typer.Typer(
-    help="What may be done about a ledger that lost entries.", no_args_is_help=True
-)
+ledger_app = typer.Typer(help="Recovery from a ledger that lost entries.", no_args_is_help=True)
 app.add_typer(ledger_app, name="ledger")
 
 

@@ -13,7 +13,9 @@ from protocol.errors import PolicyRefused
 if TYPE_CHECKING:
     from protocol.identity.roster import Roster
 
-app = typer.Typer(help="Whose updates ours are summed with.", no_args_is_help=True)
+app = typer.Typer(
+    help="The roster of members whose updates ours are summed with.", no_args_is_help=True
+)
 
 
 @app.command("show")
