@@ -173,7 +173,7 @@ def opened(federation: Federation, *, site: str = FIRST, **changes: object) -> S
 def test_sybil_in_the_cohort_is_refused() -> None:
     federation = Federation(4)
     with pytest.raises(MessageRefused, match="site 'sybil' is not in the roster"):
-        opened(federation, cohort=(*federation.sites[:3], "sybil"))
+        opened(federation, participants=(*federation.sites[:3], "sybil"))
 
 
 def test_context_with_another_roster_is_refused() -> None:
@@ -182,7 +182,7 @@ def test_context_with_another_roster_is_refused() -> None:
     sybil = Member(site="sybil", public_key=SigningKey.generate().public.hex())
     enlarged = replace(federation.roster, members=(*federation.roster.members, sybil))
     with pytest.raises(MessageRefused, match="another roster than the pinned one"):
-        opened(federation, roster_digest=enlarged.digest, cohort=(*federation.sites, "sybil"))
+        opened(federation, roster_digest=enlarged.digest, participants=(*federation.sites, "sybil"))
 
 
 def test_roster_with_another_key_for_the_silo_is_refused() -> None:
