@@ -57,16 +57,16 @@ class Views(Protocol):
     """The queries of the page to the consortium's store."""
 
     def runs(self) -> Sequence[RunLine]:
-        """Every run."""
+        """Returns every run."""
 
     def dossier(self, run_id: str) -> Dossier:
-        """Everything about one run."""
+        """Returns everything about one run."""
 
     def utility(self, run_id: str) -> Sequence[UtilityPoint]:
-        """Every finished run and reference that asks what this run asks."""
+        """Returns every finished run and reference that asks what this run asks."""
 
     def withheld(self, run_id: str) -> Sequence[Withheld]:
-        """Those of them that released no AUROC, and why."""
+        """Returns those of them that released no AUROC, and why."""
 
     def verification(self) -> Verification:
         """Returns the result of comparing all records with the signed log."""

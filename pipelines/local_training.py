@@ -143,6 +143,6 @@ class _Learner:
 
 
 def _weights(records: Records) -> torch.Tensor:
-    """Each record's part of its patient."""
+    """Returns each record's part of its patient."""
     counts = np.bincount(records.patients, minlength=records.num_patients)
     return torch.from_numpy((1 / counts[records.patients]).astype(np.float32))

@@ -47,7 +47,7 @@ def integer(low: int, high: int) -> Form[int]:
 
 
 def text(pattern: str) -> Form[str]:
-    """Text that matches a pattern from its first to its last character."""
+    """Returns the form of text that matches a pattern from its first to its last character."""
     matches = re.compile(pattern).fullmatch
 
     def read(value: Json) -> str:
@@ -59,7 +59,7 @@ def text(pattern: str) -> Form[str]:
 
 
 def hex_bytes(length: int) -> Form[bytes]:
-    """Exactly ``length`` bytes, written as lower-case hexadecimal digits."""
+    """Returns the form of exactly ``length`` bytes, as lower-case hexadecimal digits."""
 
     def read(value: Json) -> bytes:
         if not isinstance(value, str) or not _is_hex(value, 2 * length):
@@ -70,7 +70,7 @@ def hex_bytes(length: int) -> Form[bytes]:
 
 
 def base64_bytes(most: int) -> Form[bytes]:
-    """At most ``most`` bytes, written as base64 in its one canonical spelling."""
+    """Returns the form of at most ``most`` bytes, as base64 in its one canonical spelling."""
 
     def write(value: bytes) -> str:
         return base64.b64encode(value).decode("ascii")
@@ -90,7 +90,7 @@ def base64_bytes(most: int) -> Form[bytes]:
 
 
 def list_of(item: Form[T], most: int) -> Form[tuple[T, ...]]:
-    """At most ``most`` items, in order."""
+    """Returns the form of at most ``most`` items, in order."""
 
     def read(value: Json) -> tuple[T, ...]:
         if not isinstance(value, list) or len(value) > most:
@@ -101,7 +101,7 @@ def list_of(item: Form[T], most: int) -> Form[tuple[T, ...]]:
 
 
 def map_of(item: Form[T], most: int) -> Form[Mapping[str, T]]:
-    """At most ``most`` items, each under a site's name."""
+    """Returns the form of at most ``most`` items, each under a site's name."""
 
     def write(value: Mapping[str, T]) -> Json:
         return {site: item.write(entry) for site, entry in value.items()}
@@ -115,7 +115,7 @@ def map_of(item: Form[T], most: int) -> Form[Mapping[str, T]]:
 
 
 def optional(item: Form[T]) -> Form[T | None]:
-    """Null, or what the other form says."""
+    """Returns the form of null, or of what the other form says."""
 
     def write(value: T | None) -> Json:
         return None if value is None else item.write(value)
@@ -127,7 +127,7 @@ def optional(item: Form[T]) -> Form[T | None]:
 
 
 def nested(record: type[R]) -> Form[R]:
-    """A record inside a record."""
+    """Returns the form of a record inside a record."""
     return Form(write=to_json, read=lambda value: from_json(record, value))
 
 

@@ -106,7 +106,7 @@ def invite(
     say(
         f"invitation {file}: {site} may enrol at {invitation.enrol_url} once, until "
         f"{invitation.expires}",
-        "hand over  by a way that you trust; whoever holds the file can enrol in its name",
+        "hand over  by a way that you trust; any holder of the file can enrol in its name",
         f"read out   {spoken(fingerprint)}",
         "           by phone, all of it: collegium silo enrol asks the hospital for it",
         "afterwards compare the hospital's identity key (collegium coordinator members), then "

@@ -16,7 +16,7 @@ from protocol.study.study import Study
 
 
 def _cut(*, most: int | None = None, share: int | None = None) -> Column:
-    """A column that is cut, so that bar and time left stand in a narrow terminal too."""
+    """Returns a column that is cut, so that bar and time left stand in a narrow terminal too."""
     return Column(no_wrap=True, overflow="ellipsis", max_width=most, ratio=share)
 
 

@@ -46,7 +46,7 @@ def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, A
 
 
 def _table(runs: Sequence[RunSummary]) -> Table:
-    """Five columns, so that 80 characters are enough; names that are long are broken."""
+    """Returns five columns, so that 80 characters are enough; long names are broken."""
     table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
     for heading in ("run", "study", "state", "privacy", "AUROC"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "run")
@@ -62,7 +62,7 @@ def _table(runs: Sequence[RunSummary]) -> Table:
 
 
 def _state(run: RunSummary) -> str:
-    """A run's state, and how far it is while it is at work on a network."""
+    """Returns a run's state, and how far it is while it is under way on a network."""
     if run.progress is None:
         return run.state
     waited = f" for {', '.join(sorted(run.progress.asked))}" if run.progress.asked else ""
@@ -70,7 +70,7 @@ def _state(run: RunSummary) -> str:
 
 
 def _privacy(run: RunSummary) -> str:
-    """The mode and what it promises: with fixed test noise nothing."""
+    """Returns the mode and its promise: with fixed test noise none."""
     if run.test_noise:
         return "none: test noise"
     if run.epsilon is None:
@@ -79,7 +79,7 @@ def _privacy(run: RunSummary) -> str:
 
 
 def _auroc(run: RunSummary) -> str:
-    """Exact figures are a simulation's; a figure that was withheld is not written."""
+    """Returns a simulation's exact figure, or the released one, or why there is none."""
     if run.exact_auroc is not None:
         return f"{run.exact_auroc:.3f}*"
     found = run.auroc_released

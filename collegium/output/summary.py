@@ -388,7 +388,7 @@ def _released(interval: dict[str, Any] | None) -> str:
 
 
 def _table(*headings: str) -> Table:
-    """Nothing is cut: what does not fit into a narrow terminal goes to the next line."""
+    """Returns a table in which nothing is cut: in a narrow terminal lines are broken."""
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
     for heading in headings:
         table.add_column(heading, overflow="fold")

@@ -101,7 +101,7 @@ class Audit:
         return self.event.steps
 
     def bound_of(self, run: OneRun) -> float:
-        """The lower bound of epsilon that one run gives."""
+        """Returns the lower bound of epsilon that one run gives."""
         return lower_bound(run, self.event, self.delta, self.level)
 
     @cached_property
@@ -177,7 +177,7 @@ def _check_empty(sample: "_NoiseSample") -> Iterable[Check]:
 
 
 def _check_round(sample: "_NoiseSample", study: Study) -> Iterable[Check]:
-    """A round's update is a weighted sum of its steps: common noise would make it wider."""
+    """Checks a round's update, a weighted sum of its steps: common noise would make it wider."""
     if study.training.local_steps == 1:
         return
     steps = min(study.training.local_steps, _MAX_LOCAL_STEPS)

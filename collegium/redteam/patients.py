@@ -71,7 +71,7 @@ class _Register:
         return np.zeros(parameters.size, dtype=np.int64)
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
-        """Is not asked: a study without privacy is not attacked."""
+        """Refuses: a study without privacy is not attacked."""
         raise NotImplementedError
 
 

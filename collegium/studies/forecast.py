@@ -84,7 +84,7 @@ def _remedy(asked: PlanningInput, study: Study, auroc: float) -> str:
 
 
 def _accuracy(tested: int, deviation: float) -> Interval:
-    """Accuracy counts two of the table's cells, so its noise is that of two."""
+    """Returns the forecast of accuracy, which counts two of the table's cells, with their noise."""
     right = _ASSUMED_ACCURACY * tested
     return proportion(right, tested - right, deviation * 2**0.5)
 

@@ -136,7 +136,7 @@ def _evaluation(asked: PlanningInput, study: Study | None, advised: Advice) -> E
 
 
 def _own(asked: PlanningInput, study: Study | None, options: PlanOptions) -> Plan | None:
-    """The study's own settings as the study prices them, or with the given epsilon and delta."""
+    """Returns the study's own settings as it prices them, or with the given epsilon and delta."""
     if study is None or not isinstance(study.privacy, PatientPrivacy):
         return None
     event = PrivacyPlan.of(study, study.privacy).training
@@ -183,7 +183,7 @@ def study_lines(asked: PlanningInput, plan: Plan) -> tuple[str, ...]:
 
 
 def _decimal(number: float) -> str:
-    """As YAML reads a number: with a point before the exponent."""
+    """Writes a number as YAML reads it: with a point before the exponent."""
     mantissa, _, exponent = f"{number:e}".partition("e")
     return f"{float(mantissa)!r}e{int(exponent)}"
 

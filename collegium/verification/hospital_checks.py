@@ -105,7 +105,7 @@ def _check_heads(
     public: bytes,
     faults: Faults,
 ) -> None:
-    """A hospital takes part under one coordinator's log; each head it keeps is one of this log."""
+    """Checks that a hospital took part under one log, and that each head it keeps is of it."""
     own = log_origin(public)
     for origin, head in kept:
         size, root = head.size, head.root
@@ -128,7 +128,7 @@ def _check_heads(
 def _check_known(
     site: str, entries: Iterable[Entry], chain: Once, found: Verified, faults: Faults
 ) -> None:
-    """Every run and round that the hospital's database knows is one that the log knows."""
+    """Checks that every run and round in the hospital's database is in the log."""
     runs = set(found.runs)
     contexts = {attempt.context.digest for attempt in found.attempts}
     for run in sorted({entry.run for entry in entries if entry.run} - runs):
@@ -170,7 +170,7 @@ def _check_once(site: str, attempt: Attempt, chain: Once) -> None:
 
 
 def _check_blobs(attempt: Attempt, books: Mapping[str, Once]) -> None:
-    """The masked vectors that are in a sum are the ones that the hospitals sent."""
+    """Checks that the masked vectors in a sum are the ones that the hospitals sent."""
     if not set(attempt.survivors) <= books.keys() or not attempt.survivors:
         return  # a network's hospitals keep their databases at home; what is missing was told
     context = attempt.context.digest

@@ -198,7 +198,7 @@ class _Seen:
         return np.minimum(least, risks), np.maximum(most, risks)
 
     def lacking(self) -> Interval:
-        """The ill less the sum of all risks, over the patients.
+        """Returns the ill less the sum of all risks, over the patients.
 
         The patients' part of the variance is that of labels drawn with one risk for all,
         which is no less than that of labels drawn with different risks.

@@ -246,7 +246,7 @@ def advise(question: PlanningInput, mode: Mode, steps: int = STEPS) -> Plan:
 
 
 def _clip_and_rate(question: PlanningInput, noise: float, steps: int) -> tuple[float, float]:
-    """Rule 2, written with two figures as a study would say them."""
+    """Returns clip and learning rate by rule 2, with two figures as a study would write them."""
     separation = math.sqrt(2) * NormalDist().inv_cdf(question.auroc)
     share = min(_MAX_CLIP, max(_MIN_CLIP, _CLIP / separation**2))
     clip = two_figures(share * question.gradient_norm)

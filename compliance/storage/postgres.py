@@ -191,7 +191,7 @@ def _refusal(url: URL, error: DBAPIError) -> FederationError:
 
 
 def _without_secrets(url: URL, message: str) -> str:
-    """The driver shows no password; were it to misread an address, it might show a piece."""
+    """Returns a message without secrets: a driver that misreads an address might show a piece."""
     secrets = [str(url.password or ""), *(str(url.query.get(name, "")) for name in _SECRETS)]
     for secret in filter(None, secrets):
         for form in (secret, quote(secret, safe="")):

@@ -203,7 +203,7 @@ def _remember_file(path: Path, _connection: Any, record: Any) -> None:
 
 
 def _require_file(path: Path, connection: Connection) -> None:
-    """A connection outlives its file: what it wrote then would be durable nowhere.
+    """Requires the file, which a connection outlives: later writes would be durable nowhere.
 
     Raises:
         StoreBroken: the file was removed, or another one lies in its place.

@@ -111,7 +111,7 @@ def _check_snapshots(session: Session, workspace: Workspace, faults: Faults) -> 
 
 
 def _check_rounds(session: Session, workspace: Workspace, faults: Faults) -> tuple[int, int]:
-    """Every round that the study keeps is there, and is the one that was logged."""
+    """Checks that every round that the study keeps is there, and is the one that was logged."""
     archive, kept = RoundArchive(workspace.rounds), 0
     transcripts = {
         (entry.run, entry.round, entry.attempt): entry.payload

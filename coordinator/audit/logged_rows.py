@@ -8,7 +8,7 @@ Rules:
    written as often as the log says: a changed, added or removed row is found,
    and so is one that was put back to what it said before.
 
-3. Whoever reads the database reads tables, no views.
+3. Only tables of the database are read, no views.
 
 A new table or column is covered without a line here: the digest is over all
 columns, and the tables are those that exist.

@@ -122,7 +122,7 @@ def failure_of(reasons: Sequence[str]) -> str:
 
 
 def _check_state(row: RunRow, log: RunLog) -> None:
-    """A run ends once; after that, only what a red team found is added to it."""
+    """Checks that a run ends once, and that only a red team's findings are added after that."""
     ends = [entry for entry in log.entries if entry.type in _ENDS]
     expected = _ENDS[ends[-1].type] if ends else "running"
     if row.state != expected:
@@ -232,7 +232,7 @@ def _check_rounds(session: Session, row: RunRow, log: RunLog) -> None:
 
 
 def _check_model(session: Session, row: RunRow, log: RunLog) -> None:
-    """The model that is kept is the last result, once, and a finished run names it."""
+    """Checks that the kept model is the last result, once, and that a finished run names it."""
     kept = session.scalars(select(SnapshotRow).filter_by(run_id=row.id)).all()
     named = sorted(snapshot.model_digest for snapshot in kept)
     if named != sorted(log.payloads("snapshot")):
@@ -246,7 +246,7 @@ def _check_model(session: Session, row: RunRow, log: RunLog) -> None:
 
 
 def _check_kept_messages(session: Session, run: str, roster: Roster) -> None:
-    """A hospital's newest ``masked`` message is its own, and of a round of the run."""
+    """Checks that a hospital's newest ``masked`` message is its own, and of a round of the run."""
     contexts = session.scalars(select(RoundRow.context).filter_by(run_id=run)).all()
     for row in session.scalars(select(MaskedRow).filter_by(run_id=run)):
         public = roster.key_of(row.site)
@@ -299,7 +299,7 @@ def _require_same_privacy(study: Study, summary: Summary, row: RunRow) -> None:
 
 
 def _check_known_head(summary: Summary, seq: int, log: RunLog) -> None:
-    """The head that a hospital holds is one that this log had when the hospital said so."""
+    """Requires a hospital's head to be one that this log had when the hospital signed it."""
     if not summary.log_size:
         return
     if log.heads.get(summary.log_size) != summary.log_root or summary.log_size > seq:

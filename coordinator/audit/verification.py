@@ -167,7 +167,7 @@ def _check_studies(session: Session, entries: Sequence[LogEntry], faults: Faults
 
 
 def _check_references(session: Session, known: set[str], faults: Faults) -> None:
-    """Pooled references stand in the log beside the runs."""
+    """Checks the pooled references, which stand in the log beside the runs."""
     found = {row.id: row.revision for row in session.scalars(select(ReferenceRow))}
     for name in sorted(map(str, found.keys() ^ known)):
         faults.add("the pooled reference is not the one in the log", run=name)

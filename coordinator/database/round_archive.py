@@ -43,7 +43,7 @@ class RoundArchive:
     def drop(self, context_digest: str) -> None:
         """Removes a round, finished or not; one that is not there is gone already.
 
-        The transcript goes first: whoever looks meanwhile finds the round whole or not held.
+        The transcript goes first: a reader meanwhile finds the round whole or not held.
         """
         with suppress(OSError):
             (self._folder / context_digest / _TRANSCRIPT).unlink()

@@ -210,7 +210,7 @@ def manifest_text(manifest: dict[str, Any], name: str, data: bytes) -> str:
 
 
 def _require_empty(database: str) -> None:
-    """A new folder has a new key, and a log of another key would never verify with it."""
+    """Requires an empty database: a log of another key would never verify with a new one."""
     store = Store(database)
     try:
         used = store.is_used()

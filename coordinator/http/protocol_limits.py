@@ -89,13 +89,13 @@ class LimitedProtocol(HttpToolsProtocol):
         super().data_received(data)
 
     def on_message_begin(self) -> None:
-        """A new request begins: its header counts from here."""
+        """Begins a new request: its header counts from here."""
         super().on_message_begin()
         self._in_header, self._header_bytes = True, 0
         self._expect(self._limits.header_seconds)
 
     def on_headers_complete(self) -> None:
-        """The header is whole; a body may follow, in pieces that must keep coming."""
+        """Ends the header; a body may follow, in pieces that must keep coming."""
         self._in_header = False
         header = sum(len(name) + len(value) for name, value in self.headers) + len(self.url)
         if header > self._limits.header_bytes:
@@ -105,7 +105,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        """The request is whole: from now on it is our turn, which may take long."""
+        """Ends the request: the answer may take long."""
         self._expect(None)
         super().on_message_complete()
 

@@ -178,7 +178,7 @@ def _signed(builder: x509.CertificateBuilder, signer: Signer) -> x509.Certificat
 
 
 def _within(signer: Signer, now: datetime, life: timedelta) -> datetime:
-    """A certificate never outlives the one that vouches for it."""
+    """Returns the end of a certificate, never later than that of the one that signs it."""
     return min(now + life, signer.certificate.not_valid_after_utc)
 
 

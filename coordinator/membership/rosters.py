@@ -159,7 +159,7 @@ class Rosters:
 
 
 def _midnight(now: datetime) -> datetime:
-    """A roster is valid for whole days, so that its end is easily read out."""
+    """Returns the midnight at which this day began (UTC): a roster is valid for whole days."""
     return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 

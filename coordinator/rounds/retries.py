@@ -144,7 +144,7 @@ class Attempts:
         return True
 
     def _require_possible(self, failed: Failed) -> None:
-        """Without a new draw only those can take part who still hold the present one."""
+        """Requires enough sites that still hold the present draw, where no new one is taken."""
         lost = sorted(site for site, kind in failed.refusals.items() if kind == _SPENT)
         if not failed.survivors and not self._standing.leaves_enough(self._standing.named, lost):
             raise RunLost(

@@ -129,7 +129,7 @@ def _site(
 
 
 def _audit(session: Session, run_id: str) -> Audit:
-    """The same head however the log goes on, so that a document can be made again."""
+    """Returns a head that stays the same as the log grows, so that a document can be made again."""
     entries = logged_entries(session, run_id)
     head = head_after(session, entries[-1].index if entries else -1)
     return Audit(

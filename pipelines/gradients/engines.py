@@ -199,7 +199,7 @@ class LayerGradients:
 
 
 def _one_slope(layer: nn.PReLU, entered: Tensor) -> Tensor:
-    """PReLU with one slope; torch's own backward is slow: it works out the slope's gradient too."""
+    """Computes PReLU with one slope, without torch's slow backward for the slope."""
     return functional.leaky_relu(entered, layer.weight.item())
 
 

@@ -29,7 +29,7 @@ _MAX_GROUPED = 100_000
 
 
 def linear(layer: nn.Linear, entered: Tensor, left: Tensor, into: Into) -> None:
-    """Outer products of what left and what entered."""
+    """Computes the outer products of output gradients and inputs."""
     patients = into["weight"].shape[0]
     left = left.reshape(patients, -1, layer.out_features)
     entered = entered.reshape(patients, -1, layer.in_features)
@@ -43,7 +43,7 @@ def linear(layer: nn.Linear, entered: Tensor, left: Tensor, into: Into) -> None:
 
 
 def convolution(layer: _ConvNd, entered: Tensor, left: Tensor, into: Into) -> None:
-    """One grouped convolution in which every patient is a group, or a patient at a time."""
+    """Computes one grouped convolution with every patient as a group, or one patient at a time."""
     if layer.padding_mode != "zeros" or isinstance(layer.padding, str):
         raise NotImplementedError(f"padding {layer.padding_mode!r}, {layer.padding!r}")
     weights = into["weight"]
@@ -88,7 +88,7 @@ def normalisation(
     left: Tensor,
     into: Into,
 ) -> None:
-    """The gradient at what left, times what entered after it was normalised."""
+    """Computes the gradient at the output, times the normalised input."""
     if isinstance(layer, nn.GroupNorm):
         plain = functional.group_norm(entered, layer.num_groups, eps=layer.eps)
     elif isinstance(layer, nn.LayerNorm):
@@ -105,7 +105,7 @@ def normalisation(
 
 
 def prelu(layer: nn.PReLU, entered: Tensor, left: Tensor, into: Into) -> None:
-    """Only what entered below zero counts."""
+    """Computes the slopes' gradients; only inputs below zero count."""
     slopes = entered.clamp(max=0) * left
     if layer.num_parameters == 1:
         _sum_records(slopes.flatten(1).sum(dim=1, keepdim=True), into["weight"])

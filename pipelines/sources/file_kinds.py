@@ -46,7 +46,7 @@ def _is_parquet(data: bytes) -> bool:
 
 
 def _is_wide_text(data: bytes) -> bool:
-    """A byte order mark, or every second byte of the beginning is zero."""
+    """Whether there is a byte order mark, or every second byte of the beginning is zero."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
         return True
     beginning = data[:_BEGINNING]

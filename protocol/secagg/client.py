@@ -469,7 +469,7 @@ def content_digest(vector: str, table: tuple[int, ...]) -> str:
 
 
 def _shares_to_reveal(openings: Mapping[str, Openings], survivors: Collection[str]) -> Reveal:
-    """For every sender exactly one of the two shares."""
+    """Returns exactly one of the two shares for every sender."""
     inside = [part.self_share for site, part in sorted(openings.items()) if site in survivors]
     lost = [part.pair_share for site, part in sorted(openings.items()) if site not in survivors]
     return Reveal(

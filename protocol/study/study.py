@@ -329,7 +329,7 @@ class Study(FrozenModel):
         )
 
     def _sites(self, epsilon: float | None) -> tuple[Site, ...]:
-        """The sites without a choice of their own that another epsilon makes void."""
+        """Returns the sites without a choice of their own that another epsilon makes void."""
         void = [s for s in self.sites if s.epsilon and (epsilon is None or s.epsilon > epsilon)]
         return tuple(s.model_copy(update={"epsilon": None}) if s in void else s for s in self.sites)
 
@@ -392,7 +392,7 @@ def _contradictions(study: Study) -> list[Problem]:
 
 
 def _column_problems(study: Study) -> list[Problem]:
-    """The patient key and the label are declared columns, or a slip of the pen passes unseen."""
+    """Yields the problems of a patient key or label that is not a declared column."""
     if not isinstance(study.cohort, TableCohort):
         return []
     declared = [column.name for column in study.cohort.columns]
@@ -487,7 +487,7 @@ def _privacy_problems(study: Study) -> list[Problem]:
 
 
 def _mode_problems(study: Study) -> list[Problem]:
-    """Distributed noise needs one step a round, and a server that takes it."""
+    """Yields the problems of distributed noise: it needs one step a round, and a fitting server."""
     name, takes = study.training.strategy, strategy_of(study.training).takes
     if not isinstance(study.privacy, DistributedPrivacy):
         if takes == "gradients":

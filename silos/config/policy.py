@@ -224,7 +224,7 @@ def _simulations_only(study: Study) -> Iterator[Refusal]:
 
 
 def _is_part(study: Study) -> bool:
-    """An image's part is where it stands in the file, no column of it."""
+    """Whether the split is by an image's part: its place in the file, not a column."""
     return (
         isinstance(study.cohort, ImageCohort)
         and isinstance(study.split, ColumnSplit)

@@ -55,7 +55,7 @@ resources:
   # time_zone: Europe/Berlin
 
 # Who can open the backups that silo backup writes: age recipients, or OpenSSH public keys.
-# Name different people: whoever has both can be this hospital.
+# Name different people: a person with both can act as this hospital.
 backup:
   ledger: []              # for example [age1...]
   keys: []

@@ -153,7 +153,7 @@ def _beside(blobs: Path, what: str) -> Path:
 
 
 def _require_content(place: Path | str) -> None:
-    """An emptied file would open as a new one, with a new budget: refuse it."""
+    """Refuses an emptied file: it would open as a new one, with a new budget."""
     if is_address(place):
         return
     path = Path(place)

@@ -144,5 +144,5 @@ def _found(folder: Path, name: str) -> Path | None:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    """Never a ValueError's own words: they may hold a piece of the key."""
+    """Returns the reason, never a ValueError's own text: it may hold a piece of the key."""
     return str(error.strerror) if isinstance(error, OSError) else "it is damaged"

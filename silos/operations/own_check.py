@@ -67,7 +67,7 @@ NOT_CHECKED = (
     "whether a key was added to those that this hospital had before, and the policy and the rest "
     "of the site file",
     "heads of the log, and what was signed, since the newest decision about a run",
-    "who holds the hospital's keys: whoever does can sign all of this anew",
+    "who holds the hospital's keys: their holder can sign all of this anew",
 )
 
 

@@ -247,7 +247,7 @@ def _enrolled_with(home: Path, site: SiteFile) -> CoordinatorIdentity:
 
 
 def _require_term(roster: Roster, now: str) -> None:
-    """A roster that is signed is valid now, and not for longer than a year."""
+    """Requires a roster that is valid now, and not for longer than a year."""
     left = read_time(roster.valid_until) - read_time(now)
     if not timedelta(0) < left <= MAX_ROSTER_LIFE:
         raise PolicyRefused(
@@ -258,7 +258,7 @@ def _require_term(roster: Roster, now: str) -> None:
 
 
 def _require_chain(roster: Roster, before: tuple[Roster, ...]) -> None:
-    """Each roster names the one before it, down to the founding one: none was left out."""
+    """Requires each roster to name the one before it, down to the founding one."""
     wanted = roster.previous
     for earlier in reversed(before):
         if earlier.digest != wanted:
@@ -272,7 +272,7 @@ def _require_chain(roster: Roster, before: tuple[Roster, ...]) -> None:
 
 
 def _require_next(roster: Roster, trusted: Roster | None) -> None:
-    """A proposal follows what is trusted, so that no member was left out unseen."""
+    """Requires the proposal to follow the trusted roster, so that no member was left out unseen."""
     follows = (trusted.version + 1, trusted.digest) if trusted else (1, None)
     if (roster.version, roster.previous) != follows:
         raise PolicyRefused(

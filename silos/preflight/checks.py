@@ -344,7 +344,7 @@ def _confinement(home: Path, site: SiteFile) -> Finding:
 
 
 def _disk(home: Path, study: Study) -> Finding:
-    """A masked vector for each attempt, some models, and something to spare."""
+    """Returns the finding about disk space: masked vectors, some models, and something to spare."""
     vector = 8 * parameters_of(study)
     needed = vector * (study.aggregation.attempts + 3) + _SPARE_BYTES
     free = shutil.disk_usage(home).free

@@ -23,7 +23,7 @@ def restored(home: Home, signed_by: SignedBy, unasked: Unasked = False, yes: Yes
     say(
         f"The lists in hospital-heads/ show that {site}'s database is the newest copy. Without "
         "them nobody here can know it: if something was sent after this copy was made, patients "
-        "pay twice from one budget. Whoever signs answers for it. Every study needs a new "
+        "pay twice from one budget. The signer answers for it. Every study needs a new "
         "approval.",
     )
     if not yes:

@@ -119,7 +119,7 @@ def _said(error: OSError, interface: Path) -> str:
 
 
 def _require_about(found: bytes, data: bytes) -> None:
-    """Another process may have used the same folder between our writing and reading."""
+    """Requires that no other process used the folder between our writing and reading."""
     if found != data:
         raise WorkspaceRefused("the report is about other bytes than were asked: ask again")
 
