@@ -17,6 +17,7 @@ exclude_patterns = ["files"]
 myst_heading_anchors = 4
 
 add_module_names = False
-toc_object_entries_show_parents = "hide"
+# With every function in it the table of contents takes a third of the time, at each page anew.
+toc_object_entries = False
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
