@@ -94,7 +94,7 @@ def run_task(
 
 
 def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, SignedSummary]:
-    """Lets every hospital approve, check its records and reserve; returns its signed word."""
+    """Lets every hospital approve, check its records and reserve; returns its signed summary."""
     words = _signed_heads(store, hospitals)
     asked = {
         site: actor.ask(

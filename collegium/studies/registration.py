@@ -18,7 +18,7 @@ def register_study(path: Path, home: Path) -> tuple[Study, bool]:
 
     Raises:
         StudyRefused: the document or its index file is wrong.
-        WorkspaceRefused: no coordinator lives in the folder.
+        WorkspaceRefused: the folder holds no coordinator.
     """
     text = read_text(path)
     study = read_study(text, str(path))

@@ -64,7 +64,7 @@ def show_own_budget(home: Path, study: Study | None, console: Console) -> dict[s
     """Shows one hospital's own budget; returns it like ``show_budgets``.
 
     Raises:
-        WorkspaceRefused, SiteFileRefused: no hospital lives in the folder.
+        WorkspaceRefused, SiteFileRefused: the folder holds no hospital.
         StudyRefused: the study has nothing to forecast here.
         PolicyRefused: no budget was opened.
         LedgerBroken: the ledger is damaged.

@@ -62,7 +62,7 @@ def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
     """Draws the accuracy at each hospital, best first, with 95 % intervals.
 
     The highest and the lowest are named; a hospital with too few patients for
-    a figure stays in the chart, greyed, so that nobody forgets it.
+    a figure stays in the chart, greyed, so that it is not overlooked.
 
     Raises:
         ValueError: there is no hospital to draw.

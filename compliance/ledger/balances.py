@@ -58,7 +58,7 @@ def booked_for(entries: Sequence[Entry], run: str, partition: Partition) -> Rho:
 
 
 def runs_of(entries: Sequence[Entry], study: str) -> tuple[str, ...]:
-    """Returns the runs of a study that count: at work here, or something of them was sent."""
+    """Returns the runs of a study that count: under way here, or something of them was sent."""
     sent = {entry.parent for entry in entries if entry.state is State.SENT}
     running = {entry.number for entry in open_plans(entries)}
     plans = (e for e in entries if (e.state, e.study) == (State.RESERVED, study))

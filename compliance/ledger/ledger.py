@@ -357,7 +357,7 @@ class Ledger:
         )
 
     def runs_of(self, study: str) -> tuple[str, ...]:
-        """Returns the runs of a study that count: at work here, or something of them was sent."""
+        """Returns the runs of a study that count: under way here, or something of them was sent."""
         with self._storage.transaction() as chain:
             return runs_of(chain.entries(), study)
 

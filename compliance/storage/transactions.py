@@ -90,7 +90,7 @@ def explained(error: DBAPIError | NoConnectionFree) -> str:
 
 
 def reason_of(error: DBAPIError | NoConnectionFree) -> str:
-    """Returns the database's own words, without the row that PostgreSQL shows beside them."""
+    """Returns the database's own message, without the row that PostgreSQL shows beside them."""
     if isinstance(error, NoConnectionFree):
         return "every connection is in use"
     primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)

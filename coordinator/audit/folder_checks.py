@@ -137,7 +137,7 @@ def _check_rounds(session: Session, workspace: Workspace, faults: Faults) -> tup
 
 
 def _is_wanted_now(workspace: Workspace, context: str) -> bool:
-    """Reads the database again: a run that is at work drops its older rounds meanwhile."""
+    """Reads the database again: a run under way drops its older rounds meanwhile."""
     with closing(Store.for_reading(workspace.database)) as store, store.read() as session:
         return context in _to_be_kept(session, _finished(session), Faults())
 

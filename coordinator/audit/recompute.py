@@ -159,7 +159,7 @@ def _followed(
 ) -> str | None:
     """Returns the digest of the model that the sum gives, after checking it against the log.
 
-    None where the strategy remembers more than the model of the round before.
+    None where the strategy's state is more than the model of the round before.
     """
     context = machine.context
     study = _study(session, run)

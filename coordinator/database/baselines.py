@@ -23,7 +23,7 @@ def keep_reference(
     study: Study,
     figures: Mapping[str, Any],
 ) -> None:
-    """Remembers a reference and logs its digest, in one transaction."""
+    """Keeps a reference and logs its digest, in one transaction."""
     row = ReferenceRow(
         id=name,
         sweep=sweep,

@@ -17,7 +17,7 @@ from protocol.study.strategies.strategy import ServerState
 
 
 class ServerStates:
-    """A folder of states, one for each run at work."""
+    """A folder of states, one for each run under way."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -74,7 +74,7 @@ class BlobStore:
         return _size(self._whole(site, blob.digest)) == blob.size
 
     def take(self, site: str, name: str) -> bytes:
-        """Returns a whole blob that a site has sent, and forgets it here.
+        """Returns a whole blob that a site has sent, and removes it here.
 
         Raises:
             MessageRefused: it is not here.

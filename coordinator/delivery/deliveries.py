@@ -2,7 +2,7 @@
 
 Deliveries wait here until their hospital asks for them; it may ask again and
 gets the same. A delivery that nobody waits for any longer is withdrawn. All of
-it lives in memory: after a restart the rounds ask anew.
+it is in memory only: after a restart the rounds ask anew.
 """
 
 import threading
@@ -142,7 +142,7 @@ class Mailbox:
         return next((number for number in left if number in self._answers), None)
 
     def withdraw(self, numbers: Mapping[int, str]) -> None:
-        """Forgets deliveries and their answers."""
+        """Removes deliveries and their answers."""
         with self._changed:
             for number in numbers:
                 self._waiting.pop(number, None)

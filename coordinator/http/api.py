@@ -179,7 +179,7 @@ class Server:
     def _of_site(
         self, handler: Callable[[Request, str, bytes], Awaitable[Response]], most: int = 0
     ) -> Handler:
-        """Wraps an endpoint of enrolled hospitals: body within bounds, then the guard."""
+        """Wraps an endpoint of enrolled hospitals: body within bounds, then authentication."""
         endpoint = handler.__name__.strip("_")
 
         async def handle(request: Request) -> Response:

@@ -5,8 +5,8 @@ Rules:
 1. The certificate's site and the proof's site are the same, the certificate is
    not revoked, and the proof is signed with the key that the site enrolled with.
 2. A proof is for one method, target and body, within five minutes, and once.
-   What came before is forgotten with the process, so that a proof which is
-   older than the process is too old.
+   Nonces are lost when the process ends, so that a proof which is older than
+   the process is too old.
 3. All but the body is checked before the body is read.
 
 A sender that is not proven gets the same answer whatever was wrong.
@@ -41,7 +41,7 @@ class WrongClock(MessageRefused):
 
 
 class RequestAuthenticator:
-    """Checks requests; remembers what was seen. Used from the event loop only."""
+    """Checks requests; keeps the nonces that were seen. Used from the event loop only."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class RequestAuthenticator:
 
         Raises:
             WrongClock: the proof's time is five minutes from ours, or before this process.
-            MessageRefused: it is not shown who speaks, or the request came before.
+            MessageRefused: the sender is not proven, or the request came before.
         """
         shown = site_of(certificate)
         if shown is None or header is None:

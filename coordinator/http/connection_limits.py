@@ -111,7 +111,7 @@ class ConnectionTable:
             self._evict(other, f"{site} has newer connections")
 
     def leave(self, connection: LimitedConnection) -> None:
-        """Forgets a connection."""
+        """Removes a connection."""
         here = connection in self._unproven or connection in self._known
         self._unproven.pop(connection, None)
         self._known.pop(connection, None)

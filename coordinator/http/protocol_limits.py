@@ -2,7 +2,7 @@
 
 uvicorn tells an application nothing about the peer's certificate and sets few
 limits, so its protocol is extended by both. How many connections there are is
-limited before, in ``connection_limits``; who speaks is decided later, in ``authentication``.
+limited before, in ``connection_limits``; the sender is authenticated later, in ``authentication``.
 
 Limits for each connection: a header of 16 KiB, ten seconds to send one, and
 after that never longer than thirty seconds without a byte.
@@ -43,10 +43,10 @@ class RequestLimits:
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with limits. The connection's state tells the application who speaks.
+    """HTTP/1.1 with limits. The connection's state gives the application its sender.
 
     ``certificate`` is what the peer showed, ``mark_proven`` is called with the
-    site once it has proven who speaks.
+    site once its sender is proven.
     """
 
     def __init__(self, *given: Any, limits: RequestLimits, **named: Any) -> None:

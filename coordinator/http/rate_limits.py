@@ -37,7 +37,7 @@ def block_of(address: str) -> str:
 
 
 class RateCounter:
-    """Counts events of each address within a minute; the addresses it remembers are bounded."""
+    """Counts events of each address within a minute; the addresses it keeps are bounded."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

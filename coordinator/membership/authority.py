@@ -189,7 +189,7 @@ class Authority:
         self._make_server(hosts)
 
     def server_context(self) -> ssl.SSLContext:
-        """Returns what the coordinator's server speaks: TLS 1.3, this consortium's root only.
+        """Returns the TLS settings of the coordinator's server: 1.3, this consortium's root only.
 
         A client without a good certificate is refused. Sessions are not
         resumed: every connection shows anew that its certificate is still valid.
@@ -201,7 +201,7 @@ class Authority:
         return context
 
     def enrolment_context(self) -> ssl.SSLContext:
-        """Returns what the server for enrolments speaks: TLS 1.3, to any client."""
+        """Returns the TLS settings of the server for enrolments: 1.3, for any client."""
         return self._server_context()
 
     def _server_context(self) -> ssl.SSLContext:

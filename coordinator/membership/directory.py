@@ -52,7 +52,7 @@ def make_home(
 
 
 def is_coordinator(folder: Path) -> bool:
-    """Whether a network's coordinator lives in a folder."""
+    """Whether a folder is a network coordinator's."""
     return (folder / "tls").exists()
 
 

@@ -235,7 +235,7 @@ class Members:
             return row.site == site != COORDINATOR
 
     def identity_key(self, site: str) -> bytes | None:
-        """Returns the public key with which a site speaks, or None unless it is enrolled."""
+        """Returns the public key with which a site signs, or None unless it is enrolled."""
         with self._store.read() as session:
             rows = members_in(session, site, "enrolled")
             return bytes.fromhex(rows[0].public_key) if rows else None

@@ -47,7 +47,7 @@ class MemberActs:
         return members_in(self.session, site, *states)
 
     def enrolled(self, site: str) -> MemberRow:
-        """Returns the row under whose key a site speaks.
+        """Returns the row under whose key a site signs.
 
         Raises:
             MessageRefused: there is none.
@@ -108,7 +108,7 @@ class MemberActs:
             self.write("roster-withdrawn", row)
 
     def adopt_keys(self, roster: Roster) -> None:
-        """Lets members speak with the new keys that a signed roster gives them."""
+        """Lets members sign with the new keys that a signed roster gives them."""
         for row in members_in(self.session, None, "announced"):
             if names(roster, row):
                 before = self.enrolled(row.site)

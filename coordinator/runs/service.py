@@ -45,7 +45,7 @@ class Service:
     """One consortium's service over its folder.
 
     Raises:
-        WorkspaceRefused: no coordinator lives in the folder.
+        WorkspaceRefused: the folder holds no coordinator.
     """
 
     def __init__(

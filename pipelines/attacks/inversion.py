@@ -38,7 +38,7 @@ def first_layer(module: nn.Module, width: int) -> FirstLayer | None:
 
 
 def recover(update: Floats, layout: Layout, layer: FirstLayer) -> Floats:
-    """Returns (neurons, width): the record that each neuron's gradients speak of.
+    """Returns (neurons, width): the record that each neuron's gradients reveal.
 
     A neuron whose bias did not move says nothing and gives zeros.
     """

@@ -265,7 +265,7 @@ def require_quorum(signed: SignedRoster, before: Roster) -> Roster:
     through rosters that have.
 
     Raises:
-        MessageRefused: a signature is wrong or a stranger's, or the roster
+        MessageRefused: a signature is wrong or no member's, or the roster
             does not follow ``before``, or names another coordinator.
         QuorumLost: fewer than floor(2n/3) + 1 of the n members have signed,
             or a member whose key changes has not.
@@ -300,7 +300,7 @@ def require_founding(signed: SignedRoster) -> Roster:
     members together.
 
     Raises:
-        MessageRefused: it is not a first roster, or a signature is wrong or a stranger's.
+        MessageRefused: it is not a first roster, or a signature is wrong or no member's.
         QuorumLost: a member has not signed.
     """
     roster = signed.roster

@@ -453,7 +453,7 @@ class SecAggServer:
             self._reveals[site] = check_reveal(reveal, site, self._shared)
 
     def _hear(self, site: str, wire: bytes) -> None:
-        """Remembers whom a site accuses; the accuser itself takes no part."""
+        """Records whom a site accuses; the accuser itself takes no part."""
         against = self._open(site, wire, Complaint).against
         if against not in self._headers or against == site:
             raise MessageRefused(f"site {site} complains about nobody who sent it shares")

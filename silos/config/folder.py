@@ -6,5 +6,5 @@ SITE_FILE = "site.yaml"
 
 
 def is_hospital(folder: Path) -> bool:
-    """Whether a hospital lives in a folder."""
+    """Whether a folder is a hospital's."""
     return (folder / SITE_FILE).is_file()

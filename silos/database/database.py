@@ -205,7 +205,7 @@ def _settle_identity(
 
 
 def _require_no_keys(keys: PrivateKeys) -> None:
-    """Keys without their ledger: a new, empty one would forget what patients have paid."""
+    """Refuses keys without their ledger: a new, empty one would lack what patients have paid."""
     if keys.has_split_key:
         raise WorkspaceRefused(
             f"{keys.folder.name} holds the keys of a hospital whose database is gone: restore that "
@@ -375,7 +375,7 @@ class SiteDatabase:
         return kept
 
     def drop_blob(self, context: str) -> None:
-        """Forgets the masked vector of a context that can no longer ask for it."""
+        """Removes the masked vector of a context that can no longer ask for it."""
         with self.connection() as connection:
             name = connection.execute(_BLOB_NAME, {"context": context}).scalar()
             connection.execute(_DROP_BLOB, {"of": context})

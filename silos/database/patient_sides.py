@@ -29,7 +29,7 @@ _REMEMBER = insert(PatientSideRow.__table__)  # type: ignore[arg-type]  # a clas
 
 
 def remember_sides(hospital: SiteDatabase, sides: Mapping[str, Partition]) -> None:
-    """Remembers durably on which side each patient is: all of them, or none.
+    """Records durably on which side each patient is: all of them, or none.
 
     Args:
         hospital: whose patients they are.
@@ -48,7 +48,7 @@ def remember_sides(hospital: SiteDatabase, sides: Mapping[str, Partition]) -> No
 
 
 def require_same_sides(hospital: SiteDatabase, sides: Mapping[str, Partition]) -> None:
-    """Checks what ``remember_sides`` would; remembers nothing.
+    """Checks what ``remember_sides`` would; records nothing.
 
     Raises:
         PolicyRefused: see ``remember_sides``.

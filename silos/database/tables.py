@@ -238,11 +238,11 @@ class JoinedRunRow(Base):
     run_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     study: Mapped[str] = mapped_column(String(64))
     state: Mapped[str] = mapped_column(String(16))
-    notice: Mapped[bytes] = mapped_column(LargeBinary)  # the coordinator's signed word
+    notice: Mapped[bytes] = mapped_column(LargeBinary)  # the coordinator's signed statement
     joined_at: Mapped[str] = mapped_column(String(32))
     changed_at: Mapped[str] = mapped_column(String(32))
     left_by: Mapped[str | None] = mapped_column(String(200))  # whoever ended it here, if anybody
     left_because: Mapped[str | None] = mapped_column(Text)
     run_end: Mapped[bytes | None] = mapped_column(
         LargeBinary
-    )  # its signed word that the run is over
+    )  # its signed statement that the run is over

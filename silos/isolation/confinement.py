@@ -102,7 +102,7 @@ def leave_no_core() -> None:
 
 
 def landlock_version() -> int:
-    """Returns the version of Landlock that this kernel speaks; 0 when it does not."""
+    """Returns the version of Landlock that this kernel supports; 0 where it has none."""
     found = int(_libc.syscall(_CREATE_RULESET, None, 0, _VERSION))
     return max(0, found)
 

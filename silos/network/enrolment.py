@@ -37,7 +37,7 @@ def enrol(
         home: the hospital's folder.
         hospital: its open database.
         invitation: from the coordinator.
-        root: the root's whole fingerprint, as people heard it from the coordinator's people.
+        root: the root's whole fingerprint, as the coordinator's people read it out.
 
     Raises:
         MessageRefused: the invitation's root has another fingerprint.

@@ -35,7 +35,7 @@ _END_SECONDS = 60.0
 
 @contextmanager
 def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Supervisor]:
-    """Yields the supervisor of the hospital that lives in a folder, and logs to ``silo.log`` there.
+    """Yields the supervisor of the hospital in a folder, and logs to ``silo.log`` there.
 
     Args:
         home: the hospital's folder; this process alone works in it.
@@ -75,10 +75,10 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
 
 
 def end_process(home: Path) -> bool:
-    """Ends the supervisor that is at work in a hospital's folder; what was sent stays paid.
+    """Ends the supervisor that runs in a hospital's folder; what was sent stays charged.
 
     Returns:
-        Whether one was at work.
+        Whether one was running.
 
     Raises:
         WorkspaceRefused: it does not end.

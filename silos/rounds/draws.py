@@ -116,7 +116,7 @@ class Draws:
         return self._among.get(_Place.of(context))
 
     def reveal(self, context: RoundContext, among: str) -> None:
-        """Remembers among which sites a draw was revealed."""
+        """Records among which sites a draw was revealed."""
         self._among[_Place.of(context)] = among
 
     def _left(self, round_kind: str) -> bool:

@@ -251,7 +251,7 @@ class Participation:
             raise PolicyRefused("the first round does not start from the study's own parameters")
 
     def _drop_kept(self) -> None:
-        """Forgets the masked bytes of a round that can no longer be asked for."""
+        """Drops the masked bytes of a round that can no longer be asked for."""
         if self._kept is not None:
             self._home.drop_blob(self._kept)
             self._kept = None

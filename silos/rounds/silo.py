@@ -207,7 +207,7 @@ class Silo:
         return self._reasons.get(run_id)
 
     def leave(self, run_id: str) -> SignedSummary:
-        """Settles the ledger to what was really sent and forgets the run's data."""
+        """Settles the ledger to what was really sent and drops the run's data."""
         self._joined(run_id).settle()
         word = self._summary(run_id)
         del self._runs[run_id]

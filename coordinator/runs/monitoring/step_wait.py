@@ -109,7 +109,7 @@ class StepWait:
         return silent
 
     def stop(self) -> None:
-        """Forgets the step: the run was stopped, and nobody's silence is to be blamed."""
+        """Ends the step: the run was stopped, and no site is noted as silent."""
         self._left, self.now = set(), None
 
     def _waits(self) -> Waits:

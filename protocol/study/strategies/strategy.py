@@ -46,7 +46,7 @@ class Training(FrozenModel):
 class ServerState:
     """The global parameters after some number of rounds: (size,) float32.
 
-    ``slots`` are what an optimiser remembers, (size,) float64 each.
+    ``slots`` are an optimiser's state, (size,) float64 each.
     """
 
     parameters: NDArray[np.float32]

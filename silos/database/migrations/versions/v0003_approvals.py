@@ -14,7 +14,7 @@ down_revision = "hospital_0002"
 
 
 def upgrade() -> None:
-    """Adds what a hospital on a network has to remember."""
+    """Adds the tables of a hospital on a network."""
     op.add_column(
         "hospital", sa.Column("simulated", sa.Boolean, nullable=False, server_default=sa.false())
     )
