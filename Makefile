@@ -60,8 +60,7 @@ coverage: $(STAMP)
 
 # Plain `make test` runs these too where a server is installed, and skips them with a reason elsewhere.
 test-pg: $(STAMP)
-	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -k postgres \
-	  $$(grep -lE "postgres|place_of" tests/test_*.py)
+	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -m "postgres and not chaos"
 
 # No cluster is made and no service is left running: the tests start servers of their own.
 postgres:
@@ -79,11 +78,11 @@ check: $(STAMP)
 	@$(BIN)/ruff format --check $(PACKAGES) tests
 	@$(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m tests.word_list
-	@$(BIN)/python -m tests.docs_site
+	@$(BIN)/python -m tests.structure.word_list
+	@$(BIN)/python -m tests.docs.site
 
 docs: $(STAMP)
-	@$(BIN)/python -m tests.docs_site
+	@$(BIN)/python -m tests.docs.site
 	@echo "Now at http://localhost:8000; Ctrl-C ends it."
 	@$(BIN)/python -m http.server 8000 --bind localhost --directory build/docs/site 2> /dev/null || true
 
@@ -101,13 +100,13 @@ bench: $(STAMP)
 # On a machine where torch is installed already:  make gpu-check GPU_PYTHON=python3
 GPU_PYTHON ?=
 gpu-check: $(if $(GPU_PYTHON),,$(STAMP))
-	@$(or $(GPU_PYTHON),$(BIN)/python) -m tests.gpu_check
+	@$(or $(GPU_PYTHON),$(BIN)/python) -m tests.long.gpu_check
 
-# The long form of tests/test_fuzz.py:  make fuzz INPUTS=20000000 SEED=7
+# The long form of tests/long/fuzz/test_fuzz.py:  make fuzz INPUTS=20000000 SEED=7
 INPUTS ?= 2000000
 SEED   ?= 1
 fuzz: $(STAMP)
-	@$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
+	@$(BIN)/python -m tests.long.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 # The bundled records, or the same four files in another folder:  make network-demo DATA=folder
 DATA    ?=
@@ -115,15 +114,15 @@ NETWORK ?= network-demo-out
 network-demo: $(STAMP)
 	@$(BIN)/collegium network-demo $(if $(DATA),--data $(DATA)) --out $(NETWORK)
 
-# The long form of tests/test_chaos.py; the table is written when every fault ends as it must.
+# The long form of tests/long/chaos/test_chaos.py; the table is written when every fault ends as it must.
 chaos: $(STAMP)
-	@$(BIN)/python -m tests.chaos --to docs/chaos.md
-	@$(BIN)/python -m pytest -m chaos --deselect tests/test_chaos.py tests
+	@$(BIN)/python -m tests.long.chaos --to docs/chaos.md
+	@$(BIN)/python -m pytest -m chaos --deselect tests/long/chaos/test_chaos.py tests
 	@$(BIN)/python -m pytest -m chaos -s
 
 # Long and wide runs: 2,000 rounds with flat memory, 100 hospitals in one round.
 soak: $(STAMP)
-	@$(BIN)/python -m tests.soak --rounds 2000 --silos 100
+	@$(BIN)/python -m tests.long.soak --rounds 2000 --silos 100
 
 dashboard: $(STAMP)
 	@$(BIN)/collegium dashboard --out $(OUT)

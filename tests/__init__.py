@@ -1,0 +1,4 @@
+from pathlib import Path
+
+#: The repository.
+ROOT = Path(__file__).parents[1]

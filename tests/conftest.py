@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from tests.network import Network
-    from tests.postgres import Server
+    from tests.support.machine.postgres import Server
+    from tests.support.networked.network import Network
 
 # A test says what must hold, never how fast: speed is `make bench`'s matter.
 settings.register_profile("collegium", deadline=None)
@@ -20,7 +20,7 @@ settings.load_profile("collegium")
 @pytest.fixture(scope="session")
 def postgres() -> "Iterator[Server]":
     """A PostgreSQL server of this process's own; without one the test is skipped."""
-    from tests.postgres import started_server
+    from tests.support.machine.postgres import started_server
 
     yield from started_server()
 
@@ -28,7 +28,7 @@ def postgres() -> "Iterator[Server]":
 @pytest.fixture(scope="session")
 def genuine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An output folder with two finished runs; a test changes a copy of it (``folder``)."""
-    from tests.output_folder import make_folder
+    from tests.support.simulated.output_folder import make_folder
 
     return make_folder(tmp_path_factory.mktemp("genuine"))
 
@@ -36,7 +36,7 @@ def genuine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def run_once(tmp_path_factory: pytest.TempPathFactory) -> "tuple[Network, str]":
     """A network on which one approved run has finished, and the run; tests change copies."""
-    from tests.finished_network import finish_a_run
+    from tests.support.networked.finished_network import finish_a_run
 
     return finish_a_run(tmp_path_factory.mktemp("network"))
 
@@ -61,3 +61,10 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], 
         return addresses[name]
 
     return address
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test that needs a PostgreSQL server; ``make test-pg`` runs these."""
+    for item in items:
+        if "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in item.name:
+            item.add_marker(pytest.mark.postgres)

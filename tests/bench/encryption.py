@@ -39,7 +39,7 @@ from protocol.vectors.fixed_point import RingVector, decode, encode
 from protocol.vectors.keystream import fresh_key
 from tests.bench import baseline
 from tests.bench.measurement import CPU, milliseconds, take_turns
-from tests.sum_federation import Federation
+from tests.support.simulated.sum_federation import Federation
 
 Vector = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from protocol.secagg.server import Step
-from tests.sum_federation import Federation
+from tests.support.simulated.sum_federation import Federation
 
 
 def main() -> None:

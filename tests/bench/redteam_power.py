@@ -11,7 +11,7 @@ from collegium.redteam.harness import AttackRandomness
 from collegium.redteam.noise import one_run_audits
 from protocol.study.study_file import read_study
 from silos.training.trainer import Trainer
-from tests.faults import WeakNoise
+from tests.support.simulated.faults import WeakNoise
 
 
 def main(path: str, site: str, draws: str) -> None:

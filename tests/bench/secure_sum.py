@@ -36,7 +36,7 @@ from tests.bench.measurement import (
     row_of,
     take_turns,
 )
-from tests.sum_federation import LEDGER_HEAD, Federation
+from tests.support.simulated.sum_federation import LEDGER_HEAD, Federation
 
 AREA = "secure sum"
 BASELINE, PLAIN = "baseline", "plaintext sum"

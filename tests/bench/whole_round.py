@@ -26,7 +26,7 @@ from silos.training.trainer import Trainer
 from tests.bench import studies
 from tests.bench.bare_loop import BareLoop
 from tests.bench.measurement import CPU, OURS, WALL, Clock, Row, Target, milliseconds, row_of
-from tests.federation import Federation
+from tests.support.simulated.federation import Federation
 
 AREA = "federated round"
 FLOOR = "bare loop"

@@ -7,9 +7,9 @@ from protocol.codec import to_json
 from protocol.identity.roster import SigningKey
 from protocol.log.entry import RESULT
 from protocol.secagg.log_proof import LogProof
-from tests.coordinator_log import CoordinatorLog
 from tests.make_vectors.recorded_round import Recorded
 from tests.make_vectors.sheet import Sheet
+from tests.support.hospital.coordinator_log import CoordinatorLog
 
 MODELS = ["1" * 64, "2" * 64]
 

@@ -2,10 +2,11 @@
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "protocol.md"
+from tests import ROOT
+
+PAGE = ROOT / "docs" / "protocol.md"
 _SIGNATURE_LINE = 64
 
 

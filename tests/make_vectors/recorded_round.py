@@ -22,7 +22,7 @@ from protocol.secagg.masking import ring_dtype
 from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES
 from protocol.secagg.server import SecAggServer, Step
 from protocol.vectors.keystream import Keystream, RingVector, derive_key
-from tests.sum_federation import LEDGER_HEAD, MemoryGuard
+from tests.support.simulated.sum_federation import LEDGER_HEAD, MemoryGuard
 
 #: A message and what travels beside it.
 Pair: TypeAlias = tuple[bytes, bytes | None]

@@ -34,8 +34,8 @@ from tests.make_vectors.recorded_round import (
     Tamper,
     wire_json,
 )
-from tests.rosters import roster_with
-from tests.sum_federation import LEDGER_HEAD
+from tests.support.hospital.rosters import roster_with
+from tests.support.simulated.sum_federation import LEDGER_HEAD
 
 SEED = "collegium vectors, suite 1"
 MODEL = {

@@ -8,8 +8,8 @@ import pytest
 
 from coordinator.database.workspace import Workspace
 from silos.database.database import open_hospital
-from tests.docs_site.module_page import Module
-from tests.floors import ROOMS, ROOT
+from tests.docs.site.module_page import Module
+from tests.structure.floors import ROOMS, ROOT
 
 DOCUMENTS = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
 #: Pages whose examples ``test_tutorial.py`` runs, and the one that needs a server.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from tests.floors import ROOT
+from tests.structure.floors import ROOT
 
 WORKFLOW = ROOT / ".github/workflows/ci.yml"
 TEMPLATES = sorted((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))

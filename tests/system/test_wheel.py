@@ -18,8 +18,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.floors import ROOMS, ROOT
-from tests.installed_wheel import (
+from tests.structure.floors import ROOMS, ROOT
+from tests.support.machine.installed_wheel import (
     PROJECT,
     Done,
     Environment,
@@ -28,7 +28,7 @@ from tests.installed_wheel import (
     needed,
     source_files,
 )
-from tests.output_folder import RUNS
+from tests.support.simulated.output_folder import RUNS
 
 #: What could train, and what draws the dashboard: none of it has a place at the coordinator.
 HEAVY = {"torch", "ray", "monai", "opacus", "scikit-learn", "pandas", "streamlit", "pyrage"}

@@ -9,10 +9,10 @@ import pytest
 import collegium as cg
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
-from tests.commands import ask
-from tests.hospital_home import make_east
-from tests.output_folder import RUNS
-from tests.studies import TABLE_STUDY
+from tests.support.hospital.hospital_home import make_east
+from tests.support.machine.commands import ask
+from tests.support.simulated.output_folder import RUNS
+from tests.support.simulated.studies import TABLE_STUDY
 
 
 def test_the_runs_are_those_that_the_command_lists(genuine: Path) -> None:

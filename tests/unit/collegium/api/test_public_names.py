@@ -11,7 +11,7 @@ import pytest
 
 import collegium as cg
 from protocol.errors import FederationError
-from tests.floors import ROOT
+from tests.structure.floors import ROOT
 
 #: Only what these are for makes them worth their seconds.
 HEAVY = {"altair", "monai", "numpy", "opacus", "pandas", "ray", "rich", "sqlalchemy", "torch"}

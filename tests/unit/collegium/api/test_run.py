@@ -13,7 +13,7 @@ from collegium.api.inputs import QUIET
 from collegium.output.summary import export_report, show_run
 from coordinator.database.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from tests.output_folder import RUNS, change
+from tests.support.simulated.output_folder import RUNS, change
 
 
 @pytest.fixture

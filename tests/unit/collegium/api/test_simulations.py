@@ -11,9 +11,9 @@ from collegium.api.inputs import QUIET
 from collegium.output.summary import show_sweep
 from coordinator.database.workspace import Workspace
 from protocol.errors import CohortRefused, StudyRefused, WorkspaceRefused
-from tests.federation import write_hospitals
-from tests.output_folder import RUNS
-from tests.studies import TABLE_STUDY, small_study
+from tests.support.simulated.federation import write_hospitals
+from tests.support.simulated.output_folder import RUNS
+from tests.support.simulated.studies import TABLE_STUDY, small_study
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from rich.console import Console
 
 import collegium as cg
 from protocol.errors import CohortRefused, StudyRefused
-from tests.federation import write_hospitals
-from tests.studies import TABLE_STUDY, changed, small_study
+from tests.support.simulated.federation import write_hospitals
+from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 import collegium as cg
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
-from tests.commands import ask
-from tests.hospital_home import make_east
-from tests.output_folder import change, kept_note
+from tests.support.hospital.hospital_home import make_east
+from tests.support.machine.commands import ask
+from tests.support.simulated.output_folder import change, kept_note
 
 
 def test_a_genuine_folder_is_verified_as_by_the_command(genuine: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from collegium.output.notebook_progress import NotebookProgress, in_notebook, watch_for
 from collegium.output.progress import Progress, Silent
 from protocol.study.study_file import read_study
-from tests.studies import changed, small_study
+from tests.support.simulated.studies import changed, small_study
 
 
 class Cell:

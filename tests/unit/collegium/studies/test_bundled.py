@@ -11,8 +11,8 @@ from collegium.studies.bundled import BUNDLED_STUDIES, BundledStudy, bundled_stu
 from compliance.governance.study_store import index_beside
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study_file
+from tests import ROOT
 
-ROOT = Path(__file__).parents[4]
 EXAMPLE = ROOT / "examples" / "heart-disease"
 HEART = bundled_study("heart-disease")
 every = pytest.mark.parametrize("bundled", BUNDLED_STUDIES.values(), ids=BUNDLED_STUDIES)

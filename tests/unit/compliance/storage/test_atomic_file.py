@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from compliance.storage.atomic_file import FOR_ALL, put_in_place, remove, write_new, write_whole
-from tests.floors import ROOMS, ROOT
+from tests.structure.floors import ROOMS, ROOT
 
 #: Files that write by themselves, and why.
 ELSEWHERE = {

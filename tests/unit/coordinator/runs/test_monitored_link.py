@@ -12,9 +12,9 @@ from coordinator.runs.monitoring.run_monitor import RunMonitor
 from coordinator.runs.participants import RunParticipants
 from coordinator.runs.run_control import Halted, RunControl
 from protocol.transport.steps import Reply, Request
-from tests.studies import small_study
-from tests.test_muster import WORD
-from tests.test_summary import SUMMARY
+from tests.support.simulated.studies import small_study
+from tests.unit.coordinator.runs.test_participants import WORD
+from tests.unit.protocol.transport.test_privacy_summary import SUMMARY
 
 STUDY = small_study()
 REQUESTS = {site: Request(run_id="run-1", step="masked", message=b"") for site in STUDY.site_names}

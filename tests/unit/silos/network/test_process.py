@@ -13,10 +13,10 @@ from silos.config.study_authorization import StudyAuthorization
 from silos.database.database import open_hospital
 from silos.network.process import end_process, hospital_process
 from silos.operations.site import approve
-from tests.consortium_home import ConsortiumHome
-from tests.hospital_home import OFFICER, enrol, make_east
-from tests.sites import SITE, changed_site
-from tests.studies import small_study
+from tests.support.hospital.consortium_home import ConsortiumHome
+from tests.support.hospital.hospital_home import OFFICER, enrol, make_east
+from tests.support.hospital.sites import SITE, changed_site
+from tests.support.simulated.studies import small_study
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Tests that documents, examples and their site are true."""

@@ -1,0 +1,1 @@
+"""Long suites, each with a short form in the tests."""

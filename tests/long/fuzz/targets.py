@@ -1,0 +1,21 @@
+"""Every decoder of outside bytes, by name."""
+
+from collections.abc import Mapping
+
+from tests.long.fuzz.attestation import ATTESTATION_TARGETS
+from tests.long.fuzz.documents import DOCUMENT_TARGETS
+from tests.long.fuzz.engine import Target
+from tests.long.fuzz.hospital import HOSPITAL_TARGETS
+from tests.long.fuzz.joining import JOINING_TARGETS
+from tests.long.fuzz.messages import MESSAGE_TARGETS
+from tests.long.fuzz.wire import WIRE_TARGETS
+
+TARGETS: tuple[Target, ...] = (
+    *MESSAGE_TARGETS,
+    *DOCUMENT_TARGETS,
+    *HOSPITAL_TARGETS,
+    *JOINING_TARGETS,
+    *WIRE_TARGETS,
+    *ATTESTATION_TARGETS,
+)
+BY_NAME: Mapping[str, Target] = {target.name: target for target in TARGETS}

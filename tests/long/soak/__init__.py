@@ -1,0 +1,1 @@
+"""``python -m tests.long.soak``: long runs, in which memory must stay flat."""

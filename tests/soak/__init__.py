@@ -1,1 +1,0 @@
-"""``python -m tests.soak``: long runs, in which memory must stay flat."""

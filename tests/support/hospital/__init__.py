@@ -1,0 +1,1 @@
+"""One hospital's home, site file, people and machine."""

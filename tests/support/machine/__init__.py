@@ -1,0 +1,1 @@
+"""Databases, commands and installed software."""

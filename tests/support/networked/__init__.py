@@ -1,0 +1,1 @@
+"""A consortium on loopback, and lines that fail."""

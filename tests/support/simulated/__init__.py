@@ -1,0 +1,1 @@
+"""A consortium in memory, its studies and its facts."""

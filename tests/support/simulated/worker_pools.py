@@ -1,0 +1,97 @@
+"""Trains with crews of several sizes on one Ray and prints what each came to, as JSON.
+
+Run by tests/unit/silos/training/test_worker_pool.py in a process of its own:
+python -m tests.support.simulated.worker_pools
+"""
+
+import hashlib
+import json
+import sys
+
+import numpy as np
+
+from collegium.simulation.consortium import simulation_ray
+from pipelines.records import Records
+from protocol.study.study_file import read_study
+from protocol.vectors.tensors import Tensors, flatten
+from silos.training.randomness import FixedEntropy, RoundInput
+from silos.training.ray_runtime import ray
+from silos.training.step_form import Drawn, StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import GradientBackend
+from silos.training.worker_pool import RayBackend
+from tests.support.simulated.studies import changed
+
+STUDY = read_study(
+    changed("micro_batch: 8", "micro_batch: 4").replace("patients: 40", "patients: 60")
+)
+
+
+def returning_patients(count: int = 60) -> Records:
+    """Patients with one to three records, drawn from a fixed seed."""
+    random = np.random.default_rng(5)
+    patients = np.repeat(np.arange(count), random.integers(1, 4, size=count))
+    return Records(
+        features=random.normal(size=(len(patients), STUDY.cohort.width)).astype(np.float32),  # type: ignore[union-attr]
+        labels=(random.random(len(patients)) < 0.5).astype(np.float32),
+        patients=patients,
+        patient_keys=tuple(map(str, range(count))),
+        rows=np.arange(len(patients)),
+    )
+
+
+def updates(
+    backend: GradientBackend | None, noise_multiplier: float | None = 1.0, seed: int = 3
+) -> str:
+    """The digest of two rounds' updates, with a test's fixed noise."""
+    records = returning_patients()
+    trainer = Trainer(STUDY, "east", records, records, backend)
+    model: Tensors = trainer.initial_model()
+    entropy = FixedEntropy(seed, simulated=True)
+    found = [
+        trainer.update(
+            RoundInput(model=model, number=n, noise_multiplier=noise_multiplier), entropy
+        )
+        for n in range(2)
+    ]
+    return hashlib.sha256(b"".join(update.tobytes() for update in found)).hexdigest()
+
+
+def crew_of(workers: int) -> RayBackend:
+    """Returns a backend over the same patients."""
+    records = returning_patients()
+    form = StepForm.of(STUDY, "east")
+    return RayBackend(STUDY, form, records.features, records.labels, workers)
+
+
+def found() -> dict[str, object]:
+    """Returns what every backend came to."""
+    crews = {workers: crew_of(workers) for workers in (1, 2, 4)}
+    spread, lame = crews[2], crews[4]
+    seen: dict[str, object] = {
+        "alone": updates(None),
+        "another seed": updates(None, seed=4),
+        "crews": {str(workers): updates(backend) for workers, backend in crews.items()},
+        "without privacy, alone": updates(None, None),
+        "without privacy, two": updates(spread, None),
+    }
+    model = Trainer(STUDY, "east", *[returning_patients()] * 2).initial_model()
+    parameters = flatten(model).astype(np.float64)
+    form = StepForm.of(STUDY, "east")
+    shape = (7, form.places, form.records)
+    drawn = Drawn(
+        records=np.arange(np.prod(shape)).reshape(shape) % 60,
+        weights=np.full(shape, 1 / form.records, dtype=np.float32),
+    )
+    whole = spread.clipped(parameters, drawn, 1.0)
+    parts = [spread.clipped(parameters, drawn.part(place, 7), 1.0) for place in range(7)]
+    seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
+    ray.kill(lame._others[0])
+    seen["one lost"] = updates(lame)
+    seen["left of the lost one's workers"] = len(lame._others)
+    return seen
+
+
+if __name__ == "__main__":
+    with simulation_ray():
+        json.dump(found(), sys.stdout)

@@ -1,0 +1,1 @@
+"""Hospitals and a coordinator as processes on a network."""

@@ -1,0 +1,1 @@
+"""A consortium on PostgreSQL."""

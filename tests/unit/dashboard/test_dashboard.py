@@ -1,0 +1,256 @@
+"""The dashboard's one page on every kind of store, through Streamlit's own test driver."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import dashboard
+from compliance.facts.dossier import Dossier, Verification
+from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from coordinator.database.store import Store
+from dashboard import app, presentation
+from tests.support.machine.patience import PATIENCE
+from tests.support.simulated import dossiers
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streamlit leaves its script as ``__main__``, which child processes would then run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A run's line, as the views give it."""
+
+    run_id: str
+    study_name: str
+    state: str
+    started_at: str
+    seed: int
+    mode: str
+    epsilon: float | None
+    test_noise: bool = False
+
+
+class FakeViews:
+    """A store in memory; ``faults`` is what verifying it tells, ``verified`` how often it was."""
+
+    faults: tuple[str, ...] = ()
+    verified = 0
+
+    def __init__(self, *known: Dossier, points: Sequence[UtilityPoint] = ()) -> None:
+        self._known = {dossier.run_id: dossier for dossier in known}
+        self._points = tuple(points)
+
+    def runs(self) -> tuple[Line, ...]:
+        return tuple(
+            Line(run_id=d.run_id, study_name=d.study_name, state=d.state,
+                 started_at=d.started_at, seed=d.seed, mode="per_site", epsilon=1.0,
+                 test_noise=d.test_noise)
+            for d in self._known.values()
+        )  # fmt: skip
+
+    def dossier(self, run_id: str) -> Dossier:
+        return self._known[run_id]
+
+    def utility(self, run_id: str) -> tuple[UtilityPoint, ...]:
+        return self._points
+
+    def withheld(self, run_id: str) -> tuple[Withheld, ...]:
+        return ()
+
+    def verification(self) -> Verification:
+        self.verified += 1
+        return Verification(key="ab" * 32, faults=self.faults)
+
+
+def _script(views) -> None:  # type: ignore[no-untyped-def]  # run as text, without imports
+    from dashboard import app
+
+    app.main(views)
+
+
+def _page(views: FakeViews) -> AppTest:
+    page = AppTest.from_function(_script, args=(views,), default_timeout=PATIENCE)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def _words(page: AppTest) -> str:
+    parts = [page.title, page.markdown, page.subheader, page.caption, page.info, page.warning,
+             page.error, page.success]  # fmt: skip
+    return "\n".join(element.value for kind in parts for element in kind).replace("\\", "")
+
+
+def test_empty_store_says_how_to_start() -> None:
+    page = _page(FakeViews())
+    assert "No run yet. Start one with: collegium demo --out FOLDER" in _words(page)
+    assert not page.selectbox
+
+
+def test_finished_run_shows_its_headlines() -> None:
+    page = _page(FakeViews(dossiers.finished(), points=dossiers.sweep()))
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown == {
+        "AUROC, exact": "0.881",
+        "AUROC, released": "0.868",
+        "Accuracy, released": "0.803",
+        "ε for one patient": "1",
+        "Training rounds": "4",
+    }
+    assert "95 %: 0.837 to 0.899" in _words(page)
+
+
+def test_finished_run_has_four_charts_each_with_its_numbers() -> None:
+    page = _page(FakeViews(dossiers.finished(), points=dossiers.sweep()))
+    assert len(page.get("vega_lite_chart")) == 4
+    assert len(page.expander) == 4
+
+
+def test_modes_are_compared_in_words_and_numbers() -> None:
+    page = _page(FakeViews(dossiers.finished(), points=dossiers.modes(0.3)))
+    assert "shared noise closes 80% of that gap." in _words(page)
+    gains = page.dataframe[1].value
+    assert list(gains["Difference in AUROC"])[0] == "shared noise - per-site noise at ε = 0.3"
+    assert len(page.expander) == 5
+
+
+def test_run_without_privacy_claims_none() -> None:
+    page = _page(FakeViews(dossiers.without_privacy()))
+    assert "No privacy is claimed." in _words(page)
+    assert {m.label: m.value for m in page.metric}["ε for one patient"] == "none"
+    assert page.error
+
+
+def test_failed_run_shows_why() -> None:
+    page = _page(FakeViews(dossiers.failed()))
+    assert any("QuorumLost" in error.value for error in page.error)
+    assert "No figure of any hospital is available for this run." in _words(page)
+
+
+def test_running_run_shows_what_is_not_there_yet() -> None:
+    page = _page(FakeViews(dossiers.running()))
+    words = _words(page)
+    assert "still at work" in words
+    assert "No round was opened; 4 were planned." in words
+    assert [button.label for button in page.button] == ["Look again"]
+
+
+def test_finished_runs_come_first_and_can_be_left() -> None:
+    views = FakeViews(dossiers.failed(), dossiers.running(), dossiers.finished())
+    page = _page(views)
+    assert page.selectbox[0].value == dossiers.finished().run_id
+    page.selectbox[0].set_value(dossiers.failed().run_id).run()
+    assert not page.exception
+    assert "QuorumLost" in _words(page)
+
+
+def test_newer_finished_run_is_offered_before_an_older_one() -> None:
+    older = dossiers.finished()
+    newer = replace(older, run_id="newer", started_at="2026-11-22T10:00:00.000Z")
+    found = presentation.ordered(FakeViews(older, newer, dossiers.failed()).runs())
+    assert [run.run_id for run in found] == ["newer", older.run_id, dossiers.failed().run_id]
+
+
+def test_audit_trail_can_be_searched() -> None:
+    page = _page(FakeViews(dossiers.finished()))
+    page.text_input[0].set_value("ROSTER").run()
+    assert list(page.dataframe[-1].value["Type"]) == ["roster"]
+    assert "1 of 11 entries" in _words(page)
+
+
+def test_search_wants_every_word() -> None:
+    entries = dossiers.finished().audit.entries
+    assert len(presentation.found_entries(entries, "")) == len(entries)
+    assert [e.index for e in presentation.found_entries(entries, "run 2026 started")] == [2]
+    assert presentation.found_entries(entries, "roster snapshot") == ()
+
+
+def test_the_page_is_verified_before_anything_is_said() -> None:
+    page = _page(FakeViews(dossiers.finished()))
+    assert page.success[0].value.startswith("**Verified at entry 11 of the signed log")
+    assert f"key {'ab' * 32}" in _words(page)
+
+
+def test_records_that_were_changed_put_a_watermark_on_the_page() -> None:
+    views = FakeViews(dossiers.finished())
+    views.faults = ("audit entry 3 was changed: its hash does not match",)
+    page = _page(views)
+    assert page.error[0].value.startswith("**NOT VERIFIED")
+    assert "audit entry 3 was changed" in page.error[0].value
+    assert "Verified at" not in _words(page)
+
+
+def test_what_was_verified_is_verified_anew_when_it_changes() -> None:
+    views = FakeViews(dossiers.finished())
+    page = _page(views)
+    page.run()
+    assert views.verified == 1
+    views._known = {run: replace(known, seed=99) for run, known in views._known.items()}
+    page.run()
+    assert views.verified == 2
+
+
+def test_study_author_cannot_make_the_page_fetch_anything() -> None:
+    hostile = replace(dossiers.finished(), study_title="![x](https://example.org/x.png)")
+    title = _page(FakeViews(hostile)).title[0].value
+    assert "![" not in title and "](" not in title and "https:" not in title
+    assert title.replace("\\", "") == hostile.study_title
+
+
+def test_report_is_offered_in_three_formats() -> None:
+    page = _page(FakeViews(dossiers.finished()))
+    labels = [button.label for button in page.get("download_button")]
+    assert labels == ["Download as HTML", "Download as JSON", "Download as CSV"]
+
+
+def _folder(out: Path) -> AppTest:
+    def script(out: str) -> None:
+        from dashboard import app
+
+        app.run(["--out", out])
+
+    page = AppTest.from_function(script, args=(str(out),), default_timeout=PATIENCE)
+    page.run()
+    assert not page.exception
+    return page
+
+
+def test_folder_without_runs_is_a_sentence_and_not_a_traceback(tmp_path: Path) -> None:
+    assert "holds no run" in _words(_folder(tmp_path))
+
+
+def test_real_store_without_runs_says_how_to_start(tmp_path: Path) -> None:
+    Store(tmp_path / "collegium.db").close()
+    assert "No run yet." in _words(_folder(tmp_path))
+
+
+def test_damaged_store_is_a_sentence_and_not_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "collegium.db").write_bytes(b"not a database " * 500)
+    assert "collegium.db is not a readable database" in _words(_folder(tmp_path))
+
+
+def test_page_has_no_icon_that_a_browser_would_fetch_from_another_host() -> None:
+    source = Path(app.__file__).read_text(encoding="utf-8")
+    assert "page_icon" not in source
+
+
+def test_telemetry_is_off() -> None:
+    settings = Path(dashboard.__file__).parent / ".streamlit" / "config.toml"
+    assert "gatherUsageStats = false" in settings.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "words"), [(None, "no privacy"), (0.5, "shared noise, ε = 0.5"), (8.0, "ε = 8")]
+)
+def test_run_label_says_what_was_promised(epsilon: float | None, words: str) -> None:
+    mode = "none" if epsilon is None else "distributed"
+    line = replace(FakeViews(dossiers.finished()).runs()[0], epsilon=epsilon, mode=mode)
+    assert words in presentation.run_label(line)
+    assert "2026-11-21 10:00:00 UTC" in presentation.run_label(line)

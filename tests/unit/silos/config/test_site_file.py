@@ -1,0 +1,120 @@
+"""A site file allows what it says and nothing else; every mistake is refused with its line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines.sources.csv_table import CsvDialect
+from protocol.errors import PolicyRefused, SiteFileRefused
+from silos.config.policy import refusals
+from silos.config.site_file import (
+    Policy,
+    Resources,
+    read_site_file,
+    site_file_of,
+    site_schema,
+    source_path,
+)
+from silos.config.site_template import site_template
+from tests import ROOT
+from tests.support.hospital.sites import SITE, changed_site, east
+from tests.support.simulated.studies import small_study
+
+MISTAKES = [
+    ("networks: [F", "network: [F", 8, "policy.network: unknown key; did you mean 'networks'?"),
+    ("FullyConnectedNet", "FullyConectedNet", 8, "did you mean 'FullyConnectedNet'?"),
+    ("binary_classification", "diagnosis", 7, "policy.tasks[0]: must be one of binary_class"),
+    ("[keyed_hash]", "[hash]", 10, "policy.splits[0]: must be one of keyed_hash, column, file"),
+    ("[per_site]", "[none]", 13, "policy.modes[0]: input should be 'per_site' or 'distributed'"),
+    ("sites: 3", "sites: 2", 11, "policy.sites: input should be greater than or equal to 3"),
+    ("epsilon_at_most: 4", "epsilon_at_most: .inf", 14, "should be a finite number"),
+    ("[to be tested]", "['!']", 6, "policy.purposes[0]: must hold a word"),
+    ("needed: 1", "needed: 3", 5, "approvals_needed is 3, but only 2 approvers are named"),
+    ("Prof. B. Medicine", "Dr. A. Officer", 5, "a person is named twice among the approvers"),
+    ("https://localhost", "http://localhost", 3, "coordinator: must look like https://"),
+    ("8443", "8443/x?y", 3, "coordinator: must look like https://"),
+    ("8443", "84430", 3, "coordinator: must look like https://"),
+    ("east.csv}", "east.csv, delimiter: '; '}", 4, "data.delimiter: string should have at most 1"),
+    ("east.csv}", "east.csv, delimiter: '\"'}", 4, "data.delimiter: must be no quote"),
+    ("east.csv}", "east.csv, encoding: utf-16}", 4, "data.encoding: input should be 'utf-8' or"),
+    ("east.csv", "'postgresql:///eicu'", 4, "data.path: is an address: name a file"),
+    ("kind: file", "kind: sql", 4, "data.kind: input should be 'file', got 'sql'"),
+    ("name: east", "name: coordinator", 1, "no hospital may be called coordinator"),
+    ("1}", "1, hours: 20}", 18, "resources.hours: input should be a valid string"),
+    ("1}", "1, hours: 20:00-25:00}", 18, "must look like 20:00-06:00, got '20:00-25:00'"),
+    ("1}", "1, hours: 20:00-20:00}", 18, "is the whole day: leave hours out"),
+    ("1}", "1, time_zone: ../etc}", 18, "is no time zone such as Europe/Berlin"),
+    ("collegium_site: 1", "collegium_site: 2", 1, "collegium_site: input should be 1, got 2"),
+    ("name: east\n", "", 1, "name: this key is required and missing"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "line", "said"), MISTAKES, ids=[m[1] for m in MISTAKES])
+def test_a_mistake_is_refused_with_its_line(old: str, new: str, line: int, said: str) -> None:
+    with pytest.raises(SiteFileRefused) as refusal:
+        read_site_file(changed_site(old, new))
+    assert f"site.yaml:{line}:" in str(refusal.value)
+    assert said in str(refusal.value)
+
+
+def test_broken_yaml_is_refused_with_line_and_column() -> None:
+    with pytest.raises(SiteFileRefused, match=r"site.yaml:10:9: "):
+        read_site_file(changed_site("[age, ward, patient, ill]", "[age"))
+
+
+def test_tags_and_anchors_are_refused() -> None:
+    with pytest.raises(SiteFileRefused, match="a site file has no anchors and aliases"):
+        read_site_file(SITE.replace("[per_site]", "&x [per_site]"))
+
+
+def test_a_site_file_that_is_wrong_allows_nothing() -> None:
+    assert issubclass(SiteFileRefused, PolicyRefused)
+
+
+def test_empty_lists_allow_nothing() -> None:
+    where = {refusal.where for refusal in refusals(Policy(), small_study(), site="east")}
+    assert where >= {"policy.purposes", "policy.tasks", "policy.networks", "policy.columns"}
+
+
+def test_the_template_can_be_read_and_allows_nothing() -> None:
+    site = read_site_file(site_template("east"))
+    assert site.policy == Policy()
+    assert site.resources == Resources()
+    assert (site.coordinator, site.data) == (None, None)
+
+
+def test_the_template_names_every_key_of_policy_and_resources() -> None:
+    text = site_template("east", "https://localhost:8443")
+    assert read_site_file(text).coordinator == "https://localhost:8443"
+    for key in (*Policy.model_fields, *Resources.model_fields):
+        assert f"  {key}:" in text or f"  # {key}:" in text, key
+
+
+def test_a_home_without_a_site_file_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(SiteFileRefused, match=r"cannot be read: .* collegium silo init makes one"):
+        site_file_of(tmp_path)
+
+
+def test_records_lie_beside_the_site_file_unless_their_path_is_whole(tmp_path: Path) -> None:
+    assert source_path(east(), tmp_path) == tmp_path / "east.csv"
+    elsewhere = read_site_file(changed_site("path: east.csv", "path: /srv/east.csv"))
+    assert source_path(elsewhere, tmp_path) == Path("/srv/east.csv")
+
+
+def test_a_hospital_says_how_its_own_file_is_written() -> None:
+    assert east().dialect == CsvDialect()
+    text = changed_site("east.csv}", "east.csv, delimiter: ';', decimal: ',', encoding: latin-1}")
+    found = read_site_file(text).dialect
+    assert found == CsvDialect(delimiter=";", decimal=",", encoding="latin-1")
+
+
+def test_a_site_without_records_is_told_to_name_them(tmp_path: Path) -> None:
+    site = read_site_file(changed_site("data: {kind: file, path: east.csv}\n", ""))
+    with pytest.raises(SiteFileRefused, match="data is missing: say where the records lie"):
+        source_path(site, tmp_path)
+
+
+def test_the_schema_for_editors_is_the_one_in_docs() -> None:
+    stored = json.loads((ROOT / "docs" / "site.schema.json").read_text())
+    assert stored == json.loads(json.dumps(site_schema())), "make schema writes it again"

@@ -1,0 +1,39 @@
+"""Several workers in one hospital: the same model, whoever computed which part of a step."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests import ROOT
+from tests.support.machine.patience import PATIENCE
+
+
+@pytest.fixture(scope="module")
+def crews() -> Any:
+    """What tests/support/simulated/worker_pools.py found; Ray lives and ends in its process."""
+    command = [sys.executable, "-m", "tests.support.simulated.worker_pools"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize("workers", ["1", "2", "4"])
+def test_any_number_of_workers_gives_the_same_bits(crews: Any, workers: str) -> None:
+    assert crews["crews"][workers] == crews["alone"]
+    assert crews["another seed"] != crews["alone"]
+
+
+def test_lost_worker_costs_time_and_nothing_else(crews: Any) -> None:
+    assert crews["one lost"] == crews["alone"]
+    assert crews["left of the lost one's workers"] == 2
+
+
+def test_without_privacy_workers_change_nothing_either(crews: Any) -> None:
+    assert crews["without privacy, two"] == crews["without privacy, alone"]
+
+
+def test_micro_batches_are_spread_and_each_is_computed_once(crews: Any) -> None:
+    assert crews["each once"] is True
