@@ -316,7 +316,7 @@ def require_secrets_from_the_system(fresh: Fresh, patch: pytest.MonkeyPatch) -> 
 def other_values(per_field: int) -> Iterator[tuple[str, object]]:
     """Fields and values, all valid; a few for the fields that have few."""
     yield from {
-        "purpose": "evaluation", "colluders": 0, "threshold": 4, "frac_bits": 19, "ring_bits": 64,
+        "round_kind": "evaluation", "colluders": 0, "threshold": 4, "frac_bits": 19, "ring_bits": 64,
         "bound": "8.0", "participants": (*site_names(3), "site-99"),
     }.items()  # fmt: skip
     for number in range(1, per_field + 1):
