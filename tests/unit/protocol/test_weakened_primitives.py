@@ -215,7 +215,7 @@ def require_one_key_for_each_use(keys: Derivations) -> None:
 
 def require_signs(signs: Signs) -> None:
     """With u < v, u adds PRG(pair), v subtracts it; together zero, each alone not."""
-    fresh = {site: SiloSecrets.fresh(CONTEXT, site) for site in CONTEXT.cohort[:2]}
+    fresh = {site: SiloSecrets.fresh(CONTEXT, site) for site in CONTEXT.participants[:2]}
     adverts = {site: own.advert() for site, own in fresh.items()}
     one, other = fresh.values()
     pair = pair_key(
@@ -316,8 +316,8 @@ def require_secrets_from_the_system(fresh: Fresh, patch: pytest.MonkeyPatch) -> 
 def other_values(per_field: int) -> Iterator[tuple[str, object]]:
     """Fields and values, all valid; a few for the fields that have few."""
     yield from {
-        "round_kind": "evaluation", "colluders": 0, "threshold": 4, "frac_bits": 19, "ring_bits": 64,
-        "bound": "8.0", "participants": (*site_names(3), "site-99"),
+        "round_kind": "evaluation", "colluders": 0, "threshold": 4, "frac_bits": 19,
+        "ring_bits": 64, "bound": "8.0", "participants": (*site_names(3), "site-99"),
     }.items()  # fmt: skip
     for number in range(1, per_field + 1):
         yield from (("round", number), ("attempt", number), ("dim", 5 + number))
