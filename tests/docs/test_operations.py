@@ -198,6 +198,7 @@ def test_an_image_takes_every_package_of_ours_and_checks_what_it_fetches(name: s
 
 INSTALLERS = ("Makefile", *(f"examples/consortium/{name}" for name in (*CONTAINERS, "README.md")))
 LOCKS = ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
+TOOLS = "requirements-dev.lock"
 MACHINES = ("silo", "coordinator")
 
 
@@ -220,7 +221,9 @@ def locked(name: str) -> dict[str, tuple[str, int]]:
     return found
 
 
-@pytest.mark.parametrize("name", [*LOCKS, *(f"{HERE}/{machine}.lock" for machine in MACHINES)])
+@pytest.mark.parametrize(
+    "name", [*LOCKS, TOOLS, *(f"{HERE}/{machine}.lock" for machine in MACHINES)]
+)
 def test_every_package_of_a_lock_has_a_hash(name: str) -> None:
     assert [package for package, (_, hashes) in locked(name).items() if not hashes] == []
 
@@ -230,6 +233,13 @@ def test_locks_agree_and_both_builds_of_torch_are_the_same_version() -> None:
     assert cpu["torch"][0] == f"{cuda['torch'][0]}+cpu"
     assert "torch" not in rest and len(cuda) > 15
     assert [name for name in cuda if name in rest and cuda[name][0] != rest[name][0]] == []
+
+
+def test_what_runs_is_locked_apart_from_the_tools_that_test_it() -> None:
+    runs, tools = locked("requirements.lock").keys(), locked(TOOLS).keys()
+    extras = ("silo", "coordinator", "dashboard", "postgres")
+    assert runs == needed(*extras) - {"torch"} | {"setuptools"}
+    assert tools == needed("dev", *extras) - runs - {"torch", "collegium"}
 
 
 def test_the_health_of_the_coordinators_image_is_a_command_that_exists() -> None:
