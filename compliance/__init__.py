@@ -1,5 +1,5 @@
 """The rules and the evidence: privacy accounting, exact noise, and the hospital's ledger.
 
-Looks down to ``protocol`` only. SQLAlchemy is imported by ``database``,
-``store`` and ``migrations`` alone; torch never.
+Looks down to ``protocol`` only. SQLAlchemy is imported in
+``storage`` alone; torch never.
 """

@@ -81,12 +81,12 @@ def budget_frame(budgets: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 def rounds_frame(rounds: Sequence[RoundFacts]) -> pd.DataFrame:
     """Returns a row for each round that was opened, failed attempts included."""
-    columns = ["round", "attempt", "purpose", "state", "seconds", "sites", "dropped", "remarks"]
+    columns = ["round", "attempt", "round_kind", "state", "seconds", "sites", "dropped", "remarks"]
     rows = [
         {
             "round": one.number,
             "attempt": one.attempt + 1,
-            "purpose": one.round_kind,
+            "round_kind": one.round_kind,
             "state": one.state,
             "opened_at": pd.Timestamp(one.opened_at),
             "seconds": one.seconds,

@@ -154,7 +154,7 @@ class Run:
         """Returns a row for each round, failed attempts included.
 
         Returns:
-            Columns ``round`` (from 1), ``attempt``, ``purpose``, ``state``, ``opened_at``,
+            Columns ``round`` (from 1), ``attempt``, ``round_kind``, ``state``, ``opened_at``,
             ``seconds``, ``sites`` (how many are in the sum), ``dropped`` and ``remarks``.
 
         Raises:

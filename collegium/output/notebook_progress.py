@@ -60,10 +60,10 @@ class NotebookProgress(Silent):
         """Shows what is going on before the rounds begin."""
         self._show(what)
 
-    def round_finished(self, purpose: str, number: int, survivors: tuple[str, ...]) -> None:
+    def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Moves the bar on: round, sites, epsilon."""
         self._done += 1
-        self._show(round_words(self._study, purpose, number, survivors))
+        self._show(round_words(self._study, round_kind, number, survivors))
 
     def run_finished(self, which: str) -> None:
         """Moves the bar on by one run of a sweep, or one pooled reference."""

@@ -42,9 +42,9 @@ def evaluation_checks(
     for site, claim in claims.items():
         if claim.evaluation is None:
             continue
-        bench = _Bench(study, site, make, chances)
-        noise = bench.noise(claim.evaluation, attempt, _NUMBERS // len(claims))
-        found += [*_noise_checks(study, claim.evaluation, noise), bench.influence()]
+        sample = _EvaluationSample(study, site, make, chances)
+        noise = sample.noise(claim.evaluation, attempt, _NUMBERS // len(claims))
+        found += [*_noise_checks(study, claim.evaluation, noise), sample.influence()]
     yield from worst_of_each(found)
 
 
@@ -79,7 +79,7 @@ class _Counted:
         return self._counts
 
 
-class _Bench:
+class _EvaluationSample:
     """One hospital's evaluation of test patients that an auditor drew."""
 
     def __init__(

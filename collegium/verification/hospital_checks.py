@@ -34,7 +34,7 @@ _DATABASE = "hospital.db"
 _SIGNED = ("advert", "masked", "masked-message", "senders")
 
 #: What a hospital has bound itself to: the digests by context (or run) and slot.
-Once = Mapping[str, Mapping[str, str]]
+SignedDigests = Mapping[str, Mapping[str, str]]
 
 
 def check_simulated(
@@ -45,16 +45,16 @@ def check_simulated(
     there = {path.parent.name for path in folder.glob(f"*/{_DATABASE}")}
     for site in sorted(found.simulated - there):
         faults.add("its ledger is missing", hospital=site)
-    books: dict[str, Once] = {}
+    signed: dict[str, SignedDigests] = {}
     for site in sorted(there):
         with (
             faults.checking("its database", hospital=site),
             closing(read_hospital(folder / site / _DATABASE, site=site)) as hospital,
         ):
-            books[site] = check_hospital(hospital, site, found, public, faults)
+            signed[site] = check_hospital(hospital, site, found, public, faults)
     for attempt in found.attempts:
         with faults.checking("what was sent in it", run=attempt.context.run_id, round=attempt.name):
-            _check_blobs(attempt, books)
+            _check_blobs(attempt, signed)
     return tuple(sorted(there))
 
 
@@ -70,7 +70,7 @@ def simulated_files(workspace: Workspace) -> set[str]:
 
 def check_hospital(
     hospital: SiteDatabase, site: str, found: Verified, public: bytes, faults: Faults
-) -> Once:
+) -> SignedDigests:
     """Checks one hospital's open database; returns what it has signed once."""
     heads = {word.ledger_head for word in found.summaries if word.site == site} - {UNOPENED}
     with faults.checking("the schema of its database", hospital=site):
@@ -94,7 +94,7 @@ def check_hospital(
     for attempt in found.attempts:
         where = {"hospital": site, "run": attempt.context.run_id, "round": attempt.name}
         with faults.checking("what it signed once", **where):
-            _check_once(site, attempt, chain)
+            _check_signing_record(site, attempt, chain)
     return chain
 
 
@@ -126,7 +126,7 @@ def _check_heads(
 
 
 def _check_known(
-    site: str, entries: Iterable[Entry], chain: Once, found: Verified, faults: Faults
+    site: str, entries: Iterable[Entry], chain: SignedDigests, found: Verified, faults: Faults
 ) -> None:
     """Checks that every run and round in the hospital's database is in the log."""
     runs = set(found.runs)
@@ -156,7 +156,7 @@ def _check_end(run: JoinedRun, found: Verified, public: bytes, signed: Mapping[s
         raise StoreBroken("the coordinator signed another model to it than it evaluated")
 
 
-def _check_once(site: str, attempt: Attempt, chain: Once) -> None:
+def _check_signing_record(site: str, attempt: Attempt, chain: SignedDigests) -> None:
     context, signed = attempt.context, chain.get(attempt.context.digest, {})
     if site in attempt.survivors and not set(_SIGNED) <= signed.keys():
         raise StoreBroken("the log says that it took part, its own database does not")
@@ -169,11 +169,11 @@ def _check_once(site: str, attempt: Attempt, chain: Once) -> None:
         raise StoreBroken("its own database names another model for this round")
 
 
-def _check_blobs(attempt: Attempt, books: Mapping[str, Once]) -> None:
+def _check_blobs(attempt: Attempt, signed: Mapping[str, SignedDigests]) -> None:
     """Checks that the masked vectors in a sum are the ones that the hospitals sent."""
-    if not set(attempt.survivors) <= books.keys() or not attempt.survivors:
+    if not set(attempt.survivors) <= signed.keys() or not attempt.survivors:
         return  # a network's hospitals keep their databases at home; what is missing was told
     context = attempt.context.digest
-    sent = {site: books[site].get(context, {}).get("masked", "") for site in attempt.survivors}
+    sent = {site: signed[site].get(context, {}).get("masked", "") for site in attempt.survivors}
     if digest_json(dict(sent)) != attempt.blobs:
         raise StoreBroken("the vectors in its sum are not the ones that the hospitals signed")

@@ -24,7 +24,7 @@ Rules:
    beside what this copy has spent, beyond the capacity where it must be, so that
    the figure is never too low (``rollback.py``).
 
-This file decides; ``store.py`` keeps the rows and makes a transaction durable.
+This file decides; ``silos/database`` keeps the rows and makes a transaction durable.
 """
 
 from collections.abc import Iterable, Sequence

@@ -130,7 +130,7 @@ def rounds_table(dossier: Dossier) -> Table:
     columns: Columns[RoundFacts] = (
         ("Round", Form.COUNT, lambda r: r.number),
         ("Attempt", Form.COUNT, lambda r: r.attempt + 1),
-        ("Purpose", Form.TEXT, lambda r: r.round_kind),
+        ("Kind", Form.TEXT, lambda r: r.round_kind),
         ("State", Form.TEXT, lambda r: r.state),
         ("Opened at", Form.TIME, lambda r: r.opened_at),
         ("Took", Form.SECONDS, lambda r: r.seconds),

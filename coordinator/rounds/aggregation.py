@@ -114,7 +114,7 @@ def _opened(
     log: LogProofs,
     exchange: Callable[[Step, Sequence[str]], Iterator[tuple[str, Reply]]],
 ) -> Iterator[tuple[str, Reply]]:
-    """Opens the round to all sites; to one that holds another head of the log once more."""
+    """Opens the round to all sites; to one that holds another head of the log again."""
     sites: Sequence[str] = sum_round.asked(Step.ADVERTISE)
     for last in (False,) * _REOPENED + (True,):
         again = []

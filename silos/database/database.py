@@ -337,7 +337,7 @@ class SiteDatabase:
             return row
 
     def signing_record(self) -> "SqlEquivocationGuard":
-        """Returns the book of what this hospital signs and reveals only once."""
+        """Returns the signing record: what this hospital signs and reveals only once."""
         return SqlEquivocationGuard(self)
 
     def keep_blob(self, context: str, blob: bytes, name: str) -> None:

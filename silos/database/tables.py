@@ -1,4 +1,4 @@
-"""The tables of a hospital's own database; ``store.py`` opens it and keeps rows in them."""
+"""The tables of a hospital's own database; ``database.py`` opens it and keeps rows in them."""
 
 from enum import StrEnum
 

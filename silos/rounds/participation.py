@@ -3,7 +3,7 @@
 Rules, even against a hostile coordinator:
 
 1. It answers only in a context that is the one it computes itself: its study,
-   roster, cohort, threshold, layout, weights and privacy plan, and the digest
+   roster, participants, threshold, layout, weights and privacy plan, and the digest
    of the very model bytes it was sent.
 2. Training starts from the study's own first parameters and goes on from what
    the coordinator's log names as the last result (``log_check``); rounds and

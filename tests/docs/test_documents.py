@@ -1,5 +1,6 @@
 """The README and the documents are kept true."""
 
+import pkgutil
 import re
 import shlex
 from collections.abc import Iterator
@@ -91,6 +92,25 @@ def test_every_document_and_test_that_is_cited_is_there() -> None:
             assert (ROOT / test).exists(), f"{path.name} cites {test}"
             cited += 1
     assert cited > 100
+
+
+def test_every_place_that_the_glossary_names_is_there() -> None:
+    text = (ROOT / "docs/glossary.md").read_text(encoding="utf-8")
+    named = re.findall(rf"`((?:{'|'.join(ROOMS)})\.[\w.]+)`", text)
+    assert len(named) > 40
+    for name in named:
+        assert pkgutil.resolve_name(name) is not None, name
+
+
+def test_every_file_that_a_docstring_names_is_there() -> None:
+    code = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    names = {path.name for path in code}
+    cited = 0
+    for path in code:
+        for name in re.findall(r"``(?:\w+/)*(\w+\.py)``", path.read_text(encoding="utf-8")):
+            assert name in names, f"{path.relative_to(ROOT)} names {name}"
+            cited += 1
+    assert cited > 20
 
 
 def test_the_index_of_decisions_names_every_one() -> None:

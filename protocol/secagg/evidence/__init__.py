@@ -1,1 +1,1 @@
-"""The evidence of a round: its transcript, and accusations of sites that answered wrongly."""
+"""Accusations of sites that answered wrongly, and the signed answers they are made from."""

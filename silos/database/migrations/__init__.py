@@ -1,1 +1,1 @@
-"""Alembic migrations of the hospital's database; ``store.open_hospital`` runs them."""
+"""Alembic migrations of the hospital's database; ``open_hospital`` runs them."""

@@ -64,7 +64,7 @@ def test_each_hospital_has_its_row_of_figures_and_of_privacy(run: cg.Run) -> Non
 
 def test_rounds_and_utility_are_tables(run: cg.Run) -> None:
     rounds = run.rounds()
-    assert list(rounds["purpose"]) == ["training", "training", "evaluation"]
+    assert list(rounds["round_kind"]) == ["training", "training", "evaluation"]
     assert list(rounds["sites"]) == [4, 4, 4]
     assert str(rounds["opened_at"].dtype).startswith("datetime64")
     utility = run.utility()

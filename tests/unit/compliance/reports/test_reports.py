@@ -206,7 +206,7 @@ def test_round_record_names_who_dropped_out() -> None:
     rows = _table(privacy_report(dossiers.finished()), "Rounds")
     assert rows[1]["Dropped out"] == "west"
     assert rows[1]["In the sum"] == "east, north, south"
-    assert (rows[0]["Attempt"], rows[4]["Purpose"]) == (1, "evaluation")
+    assert (rows[0]["Attempt"], rows[4]["Kind"]) == (1, "evaluation")
 
 
 def test_round_record_says_what_was_noticed_of_its_sites() -> None:
