@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from protocol.transport.steps import Reply, Request
-from silos.isolation.remote_error import told_as_value
+from silos.isolation.remote_error import refusal_as_value
 from silos.training.ray_runtime import ray
 
 Value = TypeVar("Value")
@@ -95,7 +95,7 @@ class SimulatedSilo:
             self._silo.settle_killed()
             return self._silo.member
 
-        return told_as_value(work)
+        return refusal_as_value(work)
 
     def warm_up(self) -> None:
         """Imports what training will need, while others still get ready."""
@@ -103,11 +103,11 @@ class SimulatedSilo:
 
     def join(self, invitation: Any) -> Any:
         """See ``Silo.join``."""
-        return told_as_value(lambda: self._silo.join(invitation))
+        return refusal_as_value(lambda: self._silo.join(invitation))
 
     def initial_model(self, run_id: str) -> Any:
         """See ``Silo.initial_model``."""
-        return told_as_value(lambda: self._silo.initial_model(run_id))
+        return refusal_as_value(lambda: self._silo.initial_model(run_id))
 
     def answer(self, request: Request) -> Reply:
         """See ``Silo.answer``: the only method that the coordinator reaches."""
@@ -121,7 +121,7 @@ class SimulatedSilo:
 
     def leave(self, run_id: str) -> Any:
         """See ``Silo.leave``."""
-        return told_as_value(lambda: self._silo.leave(run_id))
+        return refusal_as_value(lambda: self._silo.leave(run_id))
 
     def exact_scores(self, run_id: str, model: Any) -> Any:
         """Returns test scores, labels and patient counts: in a simulation only."""
@@ -131,7 +131,7 @@ class SimulatedSilo:
             logits, labels = trainer.patient_scores(model)
             return logits, labels, trainer.num_train_patients, trainer.num_test_patients
 
-        return told_as_value(work)
+        return refusal_as_value(work)
 
 
 def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) -> Any:

@@ -19,7 +19,7 @@ from protocol.identity.timestamps import NEVER
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from silos.actor import ActorHandle, actors_of
-from silos.isolation.remote_error import Refused
+from silos.isolation.remote_error import RemoteRefusal
 from silos.training.ray_runtime import own_ray, ray
 
 
@@ -58,7 +58,7 @@ def consortium(
         )
         privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
         delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")
-        members: list[Member] = told(
+        members: list[Member] = results_of(
             {
                 site: actor.ask("open", settings.budget, enough, delta, unit)
                 for site, actor in actors.items()
@@ -105,13 +105,13 @@ def _stop(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def told(references: Mapping[str, Any]) -> list[Any]:
+def results_of(references: Mapping[str, Any]) -> list[Any]:
     """Returns what every hospital said, or raises the first refusal with its reason.
 
     A simulation sits inside every hospital, so it may read the reason.
     """
     answers = dict(zip(references, ray.get(list(references.values())), strict=True))
-    refusals = [answer for answer in answers.values() if isinstance(answer, Refused)]
+    refusals = [answer for answer in answers.values() if isinstance(answer, RemoteRefusal)]
     if refusals:
         reasons = list(dict.fromkeys(refusal.reason for refusal in refusals))
         more = f" (and {counted(len(reasons) - 2, 'more site')})" if len(reasons) > 2 else ""

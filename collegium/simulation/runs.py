@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 
 from collegium.output.progress import Silent
-from collegium.simulation.consortium import Consortium, told
+from collegium.simulation.consortium import Consortium, results_of
 from collegium.simulation.exact import exact_figures
 from collegium.simulation.settings import simulated_split_key
 from coordinator.database.own_statements import statements_of
@@ -107,13 +107,13 @@ def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, 
         )
         for site, actor in hospitals.actors.items()
     }
-    return dict(zip(asked, told(asked), strict=True))
+    return dict(zip(asked, results_of(asked), strict=True))
 
 
 def _leave(hospitals: Consortium, run_id: str) -> dict[str, SignedSummary]:
     """Settles every ledger; returns each hospital's signed account."""
     asked = {site: actor.ask("leave", run_id) for site, actor in hospitals.actors.items()}
-    return dict(zip(asked, told(asked), strict=True))
+    return dict(zip(asked, results_of(asked), strict=True))
 
 
 def _signed_heads(store: Store, hospitals: Consortium) -> dict[str, SignedLedgerHeads]:
@@ -124,7 +124,7 @@ def _signed_heads(store: Store, hospitals: Consortium) -> dict[str, SignedLedger
 
 def _agreed_model(hospitals: Consortium, run_id: str) -> Tensors:
     """Returns the initial parameters, which every hospital built alike."""
-    proposals = told(
+    proposals = results_of(
         {site: actor.ask("initial_model", run_id) for site, actor in hospitals.actors.items()}
     )
     models = [decode_tensors(proposal) for proposal in proposals]

@@ -37,7 +37,12 @@ from protocol.identity.roster import Roster, SigningKey
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary, read_summaries
 from protocol.transport.requests import MAX_BLOB_BYTES, Delivery
-from protocol.transport.run_announcement import RunNotice, parse_joined, sign_end, sign_notice
+from protocol.transport.run_announcement import (
+    RunAnnouncement,
+    parse_joined,
+    sign_announcement,
+    sign_end,
+)
 
 log = logging.getLogger("collegium.coordinator")
 
@@ -264,8 +269,8 @@ class NetworkRun:
 
 
 def _invitation(run_id: str, study: Study, roster: Roster, key: SigningKey) -> Delivery:
-    notice = RunNotice(run_id=run_id, study=study.digest, roster=roster.digest)
-    return Delivery(number=0, run_id=run_id, kind="join", message=sign_notice(notice, key))
+    notice = RunAnnouncement(run_id=run_id, study=study.digest, roster=roster.digest)
+    return Delivery(number=0, run_id=run_id, kind="join", message=sign_announcement(notice, key))
 
 
 def failure_of(error: BaseException) -> str:

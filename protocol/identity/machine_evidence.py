@@ -87,7 +87,7 @@ def report_data(member: Member, challenge: str) -> bytes:
 
     Args:
         member: whose machine it is, and the identity key that it holds.
-        challenge: the digest of the run's notice (``RunNotice.digest``).
+        challenge: the digest of the run's notice (``RunAnnouncement.digest``).
 
     >>> report_data(Member(site="lyon", public_key="00" * 32), "11" * 32).hex()[:16]
     '9ca5a900ecaa5d79'

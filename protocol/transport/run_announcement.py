@@ -36,7 +36,7 @@ _SHARE = integer(0, MILLIONTHS)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunNotice:
+class RunAnnouncement:
     """A run of a study that its hospitals may join."""
 
     run_id: Annotated[str, _RUN]
@@ -94,18 +94,18 @@ class RunEnd:
         require_forms(self)
 
 
-def sign_notice(notice: RunNotice, key: SigningKey) -> bytes:
-    """Returns the signed notice; undone by ``open_notice``."""
+def sign_announcement(notice: RunAnnouncement, key: SigningKey) -> bytes:
+    """Returns the signed notice; undone by ``open_announcement``."""
     return _sign(_NOTICE, notice, key)
 
 
-def open_notice(wire: bytes, public: bytes) -> RunNotice:
+def open_announcement(wire: bytes, public: bytes) -> RunAnnouncement:
     """Returns the notice that the coordinator signed.
 
     Raises:
         MessageRefused: the signature is not the coordinator's, or the form is wrong.
     """
-    return from_json(RunNotice, parse_canonical(_open(_NOTICE, wire, public)))
+    return from_json(RunAnnouncement, parse_canonical(_open(_NOTICE, wire, public)))
 
 
 def sign_end(run_id: str, key: SigningKey, result: RunResult | None = None) -> bytes:
@@ -126,7 +126,7 @@ def open_end(wire: bytes, run_id: str, public: bytes) -> RunEnd:
     return end
 
 
-def _sign(domain: str, record: RunNotice | RunEnd, key: SigningKey) -> bytes:
+def _sign(domain: str, record: RunAnnouncement | RunEnd, key: SigningKey) -> bytes:
     data = canonical(to_json(record))
     return key.sign(domain, data) + data
 

@@ -10,7 +10,7 @@ Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Refused:
+class RemoteRefusal:
     """A refusal told to the hospital's own people: the kind and the whole reason."""
 
     kind: str
@@ -21,9 +21,9 @@ class Refused:
         return named(self.kind)(self.reason)
 
 
-def told_as_value(work: Callable[[], Value]) -> Value | Refused:
+def refusal_as_value(work: Callable[[], Value]) -> Value | RemoteRefusal:
     """Returns what the work returns, or its refusal as a value."""
     try:
         return work()
     except FederationError as error:
-        return Refused(kind=type(error).__name__, reason=str(error))
+        return RemoteRefusal(kind=type(error).__name__, reason=str(error))

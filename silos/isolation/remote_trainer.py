@@ -31,7 +31,7 @@ from silos.config.site_file import Resources
 from silos.isolation.confinement import Confined
 from silos.isolation.frames import frames, write_frame
 from silos.isolation.plain_values import from_bytes
-from silos.isolation.remote_error import Refused
+from silos.isolation.remote_error import RemoteRefusal
 from silos.training.private_folder import private_folder
 from silos.training.randomness import Entropy, RoundInput
 
@@ -207,7 +207,7 @@ class TrainingProcess:
             raise ProcessLost(self._how_it_ended()) from error
         kind, *found = from_bytes(self._next_reply())
         if kind == "refused":
-            raise Refused(kind=str(found[0]), reason=str(found[1])).as_error()
+            raise RemoteRefusal(kind=str(found[0]), reason=str(found[1])).as_error()
         if kind != "value":
             raise UpdateRefused(f"training failed: {found[0]}")
         return found[0]

@@ -19,7 +19,7 @@ from typing import Any
 from silos.isolation.confinement import confine
 from silos.isolation.frames import frames, write_frame
 from silos.isolation.plain_values import to_bytes
-from silos.isolation.remote_error import Refused, told_as_value
+from silos.isolation.remote_error import RemoteRefusal, refusal_as_value
 from silos.training.ray_runtime import limit_memory
 
 
@@ -52,8 +52,8 @@ class _TrainingService:
         """Returns the reply to a request: the name of a method and what it is given."""
         try:
             name, given = pickle.loads(request)  # noqa: S301  (the supervisor's own words)
-            found = told_as_value(lambda: self._done(name, given))
-            if isinstance(found, Refused):
+            found = refusal_as_value(lambda: self._done(name, given))
+            if isinstance(found, RemoteRefusal):
                 return to_bytes(("refused", found.kind, found.reason))
             return to_bytes(("value", found))
         except Exception as error:  # noqa: BLE001  (its words may hold a record)

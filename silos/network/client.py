@@ -12,7 +12,7 @@ Rules:
 3. A transfer that was cut goes on where it stopped, in both directions.
 4. Nothing that the coordinator sends is read beyond a limit, nor unpacked.
 
-One ``Wire`` is used by one thread.
+One ``CoordinatorClient`` is used by one thread.
 """
 
 import os
@@ -70,7 +70,7 @@ class _Reply:
     time: float | None  # the coordinator's clock, where it has signed
 
 
-class Wire:
+class CoordinatorClient:
     """One hospital's line.
 
     Args:

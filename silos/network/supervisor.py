@@ -39,7 +39,7 @@ from protocol.transport.enrolment import CertificateReply, RosterNews, parse, re
 from protocol.transport.enrolment import to_bytes as enrolment_bytes
 from protocol.transport.privacy_summary import SignedSummary
 from protocol.transport.requests import Answer, Delivery
-from protocol.transport.run_announcement import Joined, RunNotice, open_end, open_notice
+from protocol.transport.run_announcement import Joined, RunAnnouncement, open_announcement, open_end
 from protocol.transport.steps import JOIN_REFUSED, Request
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.config.attestation import AttestationPolicy, MachineCheck, machine_evidence
@@ -48,7 +48,7 @@ from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
 from silos.database.trusted_rosters import TrustedRosters
-from silos.network.client import LineLimits, Wire
+from silos.network.client import CoordinatorClient, LineLimits
 from silos.results.kept_models import keep_model
 from silos.rounds.invitation import Invitation
 from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
@@ -117,7 +117,7 @@ class Supervisor:
         self._runs = JoinedRuns(hospital)
         self._rosters = TrustedRosters(hospital)
         self._studies = StudyStore(home / "studies")
-        self._wire: Wire | None = None
+        self._wire: CoordinatorClient | None = None
         self._after = 0
         self._stop = threading.Event()
         self._next_maintenance = 0.0
@@ -196,10 +196,10 @@ class Supervisor:
             log.info("run %s: the answer to %s came too late", delivery.run_id, delivery.kind)
         self._after = delivery.number
 
-    def _line(self) -> Wire:
+    def _line(self) -> CoordinatorClient:
         if self._wire is None:
             context = self._credentials.context()
-            self._wire = Wire(
+            self._wire = CoordinatorClient(
                 self._hospital.site,
                 self.url,
                 self._keys.own,
@@ -216,7 +216,7 @@ class Supervisor:
             self._wire.close()
             self._wire = None
 
-    def _maintain(self, wire: Wire) -> None:
+    def _maintain(self, wire: CoordinatorClient) -> None:
         """Renews the certificate in time, and fetches rosters that others have signed."""
         if self._credentials.due:
             request = request_renewal(self._hospital.site, self._credentials.request(), wire.key)
@@ -230,7 +230,7 @@ class Supervisor:
         self._forget_left_runs()
         self._keys.forget_former()
 
-    def _settle_ended_runs(self, wire: Wire) -> None:
+    def _settle_ended_runs(self, wire: CoordinatorClient) -> None:
         """Leaves the runs that ended while this hospital was away: what is unused is free again."""
         for run in self._runs.open():
             said = wire.document(f"runs/{run.run_id.encode().hex()}")
@@ -252,7 +252,7 @@ class Supervisor:
                     "run %s: left by this hospital's people; its records are dropped", run.run_id
                 )
 
-    def _fetch_rosters(self, wire: Wire) -> None:
+    def _fetch_rosters(self, wire: CoordinatorClient) -> None:
         newest = self._rosters.newest()
         found = wire.document(f"rosters/{newest.version if newest else 0:x}")
         if found is None:
@@ -264,7 +264,7 @@ class Supervisor:
                 log.warning("roster %d was not kept: %s", signed.roster.version, error)
                 return
 
-    def _answer(self, wire: Wire, delivery: Delivery) -> Answer:
+    def _answer(self, wire: CoordinatorClient, delivery: Delivery) -> Answer:
         """Returns the answer to a delivery.
 
         Of a refusal its class name crosses; of one to join, or to join again after a
@@ -299,7 +299,7 @@ class Supervisor:
                 self._leave(run_id)
             raise PolicyRefused("this hospital has left the run: here it is over")
 
-    def _step(self, wire: Wire, delivery: Delivery) -> Answer:
+    def _step(self, wire: CoordinatorClient, delivery: Delivery) -> Answer:
         if delivery.kind == "advertise":
             self._require_current(delivery.run_id)
         if delivery.kind == "initial-model":
@@ -318,9 +318,9 @@ class Supervisor:
         sent = None if reply.blob is None else wire.send(reply.blob)
         return Answer(number=delivery.number, message=reply.message, blob=sent)
 
-    def _join(self, wire: Wire, delivery: Delivery) -> bytes:
+    def _join(self, wire: CoordinatorClient, delivery: Delivery) -> bytes:
         """Joins a run that the hospital's people have approved; returns its signed summary."""
-        notice = open_notice(delivery.message, self._coordinator)
+        notice = open_announcement(delivery.message, self._coordinator)
         if notice.run_id != delivery.run_id:
             raise MessageRefused("the notice is about another run")
         word = self._approve(wire, notice, delivery.message)
@@ -332,7 +332,7 @@ class Supervisor:
             evidence=self._evidence(notice),
         ).canonical_bytes
 
-    def _evidence(self, notice: RunNotice) -> MachineEvidence | None:
+    def _evidence(self, notice: RunAnnouncement) -> MachineEvidence | None:
         """Returns what this machine shows of itself in a run; nothing where it has no TEE."""
         key = self._rosters.kept(notice.roster).key_of(self._hospital.site)
         member = Member(site=self._hospital.site, public_key=key.hex())
@@ -347,13 +347,15 @@ class Supervisor:
             )
             return None
 
-    def _machine_check(self, notice: RunNotice, policy: AttestationPolicy) -> MachineCheck:
+    def _machine_check(self, notice: RunAnnouncement, policy: AttestationPolicy) -> MachineCheck:
         name = f"evidence/{notice.run_id.encode().hex()}"
         return MachineCheck(
             policy, notice.digest, lambda: self._line().document(name), self._settings.clock
         )
 
-    def _approve(self, wire: Wire, notice: RunNotice, signed: bytes) -> SignedSummary:
+    def _approve(
+        self, wire: CoordinatorClient, notice: RunAnnouncement, signed: bytes
+    ) -> SignedSummary:
         """Joins, and writes it down first: a reservation is always found again."""
         run_id = notice.run_id
         self._require_not_left(run_id)
@@ -377,7 +379,7 @@ class Supervisor:
         self._require_not_left(run_id)  # it may have been left meanwhile: then its plan is closed
         return word
 
-    def _newest_roster(self, wire: Wire, notice: RunNotice) -> Roster:
+    def _newest_roster(self, wire: CoordinatorClient, notice: RunAnnouncement) -> Roster:
         """Returns the roster of a run that begins: only the newest will do."""
         roster = self._rosters.newest()
         if roster is None or roster.digest != notice.roster:
@@ -391,9 +393,13 @@ class Supervisor:
         """Refuses to begin a round of a run whose roster has had its time."""
         for run in self._runs.open():
             if run.run_id == run_id:
-                self._rosters.require_current(open_notice(run.notice, self._coordinator).roster)
+                self._rosters.require_current(
+                    open_announcement(run.notice, self._coordinator).roster
+                )
 
-    def _join_run(self, wire: Wire, notice: RunNotice, roster: Roster) -> SignedSummary:
+    def _join_run(
+        self, wire: CoordinatorClient, notice: RunAnnouncement, roster: Roster
+    ) -> SignedSummary:
         study, index = self._studies.read(notice.study)
         return self._silo.join(
             Invitation(
@@ -410,14 +416,14 @@ class Supervisor:
             )
         )
 
-    def _rejoin(self, wire: Wire, run_id: str) -> None:
+    def _rejoin(self, wire: CoordinatorClient, run_id: str) -> None:
         """Joins a run again that was joined before this process began."""
         if self._silo.has_joined(run_id):
             return
         for run in self._runs.open():
             if run.run_id == run_id:
                 log.info("run %s: joined again after a restart", run_id)
-                self._approve(wire, open_notice(run.notice, self._coordinator), run.notice)
+                self._approve(wire, open_announcement(run.notice, self._coordinator), run.notice)
                 return
 
     def _keep_model(self, run_id: str, study: Study, model: Tensors) -> None:
@@ -440,7 +446,7 @@ class Supervisor:
             del self._final_statements[next(iter(self._final_statements))]
         return said
 
-    def _signed_heads(self, wire: Wire) -> SignedLedgerHeads:
+    def _signed_heads(self, wire: CoordinatorClient) -> SignedLedgerHeads:
         """Returns what the consortium has kept of this hospital's signed statements."""
         return read_signed_heads(wire.document("statements"))
 

@@ -8,7 +8,7 @@ from protocol.encoding import canonical
 from protocol.errors import PolicyRefused, WorkspaceRefused
 from protocol.identity.machine_evidence import MachineEvidence, report_data
 from protocol.identity.roster import Member
-from protocol.transport.run_announcement import open_notice
+from protocol.transport.run_announcement import open_announcement
 from silos.config.attestation import facts_of
 from silos.config.attestation.kernel import INTERFACE, own_evidence
 from silos.config.coordinator_identity import require_coordinator
@@ -54,7 +54,7 @@ def attest(
                 raise PolicyRefused(f"this hospital was not asked to join a run {run_id}")
             known = Credentials(home / "tls", site.name).coordinator
             public = require_coordinator(known, hospital).key
-            challenge = open_notice(found[0].notice, public).digest
+            challenge = open_announcement(found[0].notice, public).digest
         key = IdentityKeys(hospital).own.public.hex()
         member = Member(site=site.name, public_key=key)
     evidence = own_evidence(home, report_data(member, challenge), interface)

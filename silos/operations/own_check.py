@@ -39,7 +39,7 @@ from compliance.storage.unnamed_files import named_text, unnamed_files
 from protocol.counted import counted
 from protocol.errors import FederationError, MessageRefused, StoreBroken
 from protocol.secagg.log_proof import open_head
-from protocol.transport.run_announcement import RunNotice, open_notice
+from protocol.transport.run_announcement import RunAnnouncement, open_announcement
 from silos.config.coordinator_identity import coordinator_keys
 from silos.config.credentials import Credentials
 from silos.config.directory import reading
@@ -268,10 +268,10 @@ def _check_decided(hospital: SiteDatabase, decisions: tuple[RunDecision, ...], t
             tell(f"{where}: another model was evaluated than the database says")
 
 
-def _check_notice(run: JoinedRun, keys: set[bytes], tell: Tell) -> RunNotice | None:
+def _check_notice(run: JoinedRun, keys: set[bytes], tell: Tell) -> RunAnnouncement | None:
     for key in keys:
         try:
-            notice = open_notice(run.notice, key)
+            notice = open_announcement(run.notice, key)
         except MessageRefused:
             continue
         if (notice.run_id, notice.study) != (run.run_id, run.study):

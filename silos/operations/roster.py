@@ -36,11 +36,11 @@ from silos.config.site_file import SiteFile
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
 from silos.database.trusted_rosters import TrustedRosters, require_own_place
-from silos.network.client import Wire
+from silos.network.client import CoordinatorClient
 
 
 class Line(Protocol):
-    """The line to the coordinator, as far as it is needed here (``client.Wire``)."""
+    """The line to the coordinator, as far as it is needed here (``client.CoordinatorClient``)."""
 
     def document(self, name: str) -> bytes | None:
         """Returns a document that the coordinator publishes, or None."""
@@ -66,7 +66,7 @@ class RosterView:
 
 
 @contextmanager
-def line_of(home: Path, site: SiteFile, hospital: SiteDatabase) -> Iterator[Wire]:
+def line_of(home: Path, site: SiteFile, hospital: SiteDatabase) -> Iterator[CoordinatorClient]:
     """Yields the line to the coordinator.
 
     Raises:
@@ -82,7 +82,7 @@ def line_of(home: Path, site: SiteFile, hospital: SiteDatabase) -> Iterator[Wire
     if not credentials.enrolled:
         raise WorkspaceRefused("this hospital has not enrolled: collegium silo enrol")
     keys = IdentityKeys(hospital)
-    wire = Wire(
+    wire = CoordinatorClient(
         site.name,
         site.coordinator,
         keys.own,

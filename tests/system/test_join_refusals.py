@@ -17,7 +17,7 @@ from protocol import errors
 from protocol.errors import BudgetSpent, FederationError, LinkLost
 from protocol.study.study import Study
 from protocol.transport.requests import Answer, Delivery
-from protocol.transport.run_announcement import RunNotice, sign_notice
+from protocol.transport.run_announcement import RunAnnouncement, sign_announcement
 from protocol.transport.steps import JOIN_REFUSED
 from silos.config.study_authorization import StudyTerms
 from silos.database.database import SiteDatabase
@@ -75,8 +75,8 @@ def east(network: Network) -> Site:
 
 def notice_of(network: Network, run: str) -> bytes:
     roster = rosters_now(network.home).roster.digest
-    notice = RunNotice(run_id=run, study=network.study.digest, roster=roster)
-    return sign_notice(notice, Workspace(network.home).signing_key())
+    notice = RunAnnouncement(run_id=run, study=network.study.digest, roster=roster)
+    return sign_announcement(notice, Workspace(network.home).signing_key())
 
 
 def join(network: Network, run: str) -> Delivery:

@@ -9,7 +9,7 @@ from tests.long.chaos.stage import DISTRIBUTED, HASTY, PER_SITE, Stage
 _STEPS = ("advertise", "share", "masked", "consistency", "unmask")
 _ANSWER = "silos.rounds.silo:Silo.answer"
 _SENT = "compliance.ledger.ledger:Ledger.mark_sent"
-_SEND_ANSWER = "silos.network.client:Wire.answer"
+_SEND_ANSWER = "silos.network.client:CoordinatorClient.answer"
 _CLOSE = "protocol.secagg.server:SecAggServer.close"
 #: Which time a step is taken: once in each round, and once in the evaluation.
 _SECOND_ROUND, _EVALUATION = 2, 3
@@ -95,7 +95,7 @@ def _at_each_step_of_a_hospital() -> list[Fault]:
 _JOIN, _RESERVE = "silos.rounds.silo:Silo.join", "compliance.ledger.ledger:Ledger.reserve"
 _RECORD = "silos.database.joined_runs:JoinedRuns.record"
 _SETTLE = "silos.rounds.participation:Participation.settle"
-_UPLOAD = "silos.network.client:Wire._send_part"
+_UPLOAD = "silos.network.client:CoordinatorClient._send_part"
 
 HOSPITAL = (
     *_at_each_step_of_a_hospital(),

@@ -234,13 +234,13 @@ LINES = (
     _line(
         "sent twice",
         "always",
-        _changed("silos.network.client:Wire.answer", _twice),
+        _changed("silos.network.client:CoordinatorClient.answer", _twice),
         whom="every answer",
     ),
     _line(
         "handed over twice",
         "always",
-        _changed("silos.network.client:Wire.next", _returned_twice),
+        _changed("silos.network.client:CoordinatorClient.next", _returned_twice),
         whom="every delivery",
         short=True,
     ),
@@ -253,7 +253,7 @@ LINES = (
     _line(
         "reordered",
         "always",
-        _changed("silos.network.client:Wire.answer", _late_by_turns),
+        _changed("silos.network.client:CoordinatorClient.answer", _late_by_turns),
         whom="every answer",
     ),
     _line(

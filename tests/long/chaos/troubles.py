@@ -21,7 +21,7 @@ from protocol.transport.enrolment import (
     to_bytes,
 )
 from silos.config.credentials import Credentials
-from silos.network.client import Wire
+from silos.network.client import CoordinatorClient
 from tests.long.chaos.fault import Fault
 from tests.long.chaos.points import Point, arm, armed, disk_full, disk_full_for_a_while, replaced
 from tests.long.chaos.stage import HASTY, Stage
@@ -90,14 +90,14 @@ def _uploads_find_no_room(stage: Stage) -> None:
 
 def _clock_of_east(ahead: float) -> Callable[[Stage], None]:
     def play(stage: Stage) -> None:
-        def skewed(original: type[Wire]) -> Callable[..., Wire]:
-            def made(site: str, *others: Any, **named: Any) -> Wire:
+        def skewed(original: type[CoordinatorClient]) -> Callable[..., CoordinatorClient]:
+            def made(site: str, *others: Any, **named: Any) -> CoordinatorClient:
                 off = ahead if site == "east" else 0.0
                 return original(site, *others, **named, clock=lambda: time.time() + off)
 
             return made
 
-        stage.until_closed(replaced("silos.network.supervisor:Wire", skewed))
+        stage.until_closed(replaced("silos.network.supervisor:CoordinatorClient", skewed))
         stage.serve()
         stage.start()
         stage.begin()

@@ -26,10 +26,10 @@ from protocol.transport.requests import (
 )
 from protocol.transport.run_announcement import (
     Joined,
+    RunAnnouncement,
     RunEnd,
-    RunNotice,
+    open_announcement,
     open_end,
-    open_notice,
     parse_joined,
 )
 from tests.long.fuzz.engine import Attempt, Broken, Make, Target
@@ -45,7 +45,7 @@ _ANSWERS = (
     Answer(number=9, refusal="BudgetSpent"),
 )
 _JOINED = (Joined(summary=b"a summary", signature=bytes(64), model="0" * 64),)
-_NOTICE = RunNotice(run_id="run-1", study="0" * 64, roster="f" * 64)
+_NOTICE = RunAnnouncement(run_id="run-1", study="0" * 64, roster="f" * 64)
 _PROOF = Proof(
     site="east", method="PUT", target="/v1/blobs/x?offset=0&size=9", body=blob_digest(b""),
     time=1_700_000_000_000, nonce=bytes(16),
@@ -142,7 +142,9 @@ def _prepare_statement(domain: str, record: Any, act: Callable[[bytes], object])
 
 
 def _prepare_notice() -> Make:
-    return _prepare_statement("run-notice", _NOTICE, lambda data: open_notice(data, _KEY.public))
+    return _prepare_statement(
+        "run-notice", _NOTICE, lambda data: open_announcement(data, _KEY.public)
+    )
 
 
 def _prepare_end() -> Make:

@@ -28,7 +28,7 @@ from protocol.transport.requests import Answer, Delivery
 from protocol.transport.steps import Request
 from silos.config.credentials import read_invitation
 from silos.database.database import open_hospital
-from silos.network.client import Wire
+from silos.network.client import CoordinatorClient
 from silos.network.enrolment import enrol
 from tests.support.machine.patience import PATIENCE
 
@@ -99,7 +99,7 @@ def hospital(folder: Path, size: int, port: int) -> dict[str, object]:
     root = str(coordinator_of(invitation.root).root)
     credentials = enrol(home, store, invitation, root=root)
     key = SigningKey.from_bytes(store.identity_key)
-    wire = Wire(
+    wire = CoordinatorClient(
         "east",
         f"https://127.0.0.1:{port}",
         key,

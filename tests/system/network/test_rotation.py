@@ -13,7 +13,7 @@ from protocol.study.study_file import read_study
 from silos.config.credentials import Credentials
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys
-from silos.network.client import Wire
+from silos.network.client import CoordinatorClient
 from silos.network.enrolment import enrol
 from silos.operations.keys import leave_chain, rotate_over
 from silos.operations.roster import sign_over
@@ -23,11 +23,11 @@ from tests.support.simulated.studies import changed, small_study
 
 
 @contextmanager
-def at(site: Site) -> Iterator[tuple[SiteDatabase, Wire]]:
+def at(site: Site) -> Iterator[tuple[SiteDatabase, CoordinatorClient]]:
     """A hospital's database and its line, as a command beside the supervisor opens them."""
     hospital = site.open()
     keys, tls = IdentityKeys(hospital), Credentials(site.home / "tls", site.name)
-    wire = Wire(
+    wire = CoordinatorClient(
         site.name,
         site.url,
         keys.own,

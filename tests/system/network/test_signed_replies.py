@@ -17,10 +17,15 @@ from coordinator.membership.authority import Authority
 from protocol.errors import MessageRefused, PolicyRefused
 from protocol.identity.roster import SigningKey
 from protocol.transport.requests import PROOF_HEADER, REPLY_HEADER, Delivery, sign_reply, to_bytes
-from protocol.transport.run_announcement import RunNotice, open_end, sign_end, sign_notice
+from protocol.transport.run_announcement import (
+    RunAnnouncement,
+    open_end,
+    sign_announcement,
+    sign_end,
+)
 from silos.config.credentials import Credentials
 from silos.database.joined_runs import JoinedRuns, RunState
-from silos.network.client import Wire
+from silos.network.client import CoordinatorClient
 from silos.rounds.rollback_evidence import read_signed_heads
 from tests.support.machine.patience import PATIENCE
 from tests.support.networked.network import Network, Site, until
@@ -37,8 +42,8 @@ def network(tmp_path: Path) -> Network:
     with network.serving():
         pass
     hospital = network.sites["east"].open()
-    notice = RunNotice(run_id=RUN, study=network.study.digest, roster="0" * 64)
-    signed = sign_notice(notice, Workspace(network.home).signing_key())
+    notice = RunAnnouncement(run_id=RUN, study=network.study.digest, roster="0" * 64)
+    signed = sign_announcement(notice, Workspace(network.home).signing_key())
     JoinedRuns(hospital).record(
         RUN, study=network.study.digest, state=RunState.JOINED, notice=signed
     )
@@ -81,12 +86,12 @@ def thief(network: Network, says: Says) -> Iterator[str]:
         server.server_close()
 
 
-def line(site: Site, url: str) -> Wire:
+def line(site: Site, url: str) -> CoordinatorClient:
     hospital = site.open()
     key = SigningKey.from_bytes(hospital.identity_key)
     hospital.close()
     tls = Credentials(site.home / "tls", site.name)
-    return Wire(site.name, url, key, tls.context(), coordinator=tls.coordinator.key)
+    return CoordinatorClient(site.name, url, key, tls.context(), coordinator=tls.coordinator.key)
 
 
 def state_of(site: Site) -> RunState:

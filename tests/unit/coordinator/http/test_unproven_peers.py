@@ -40,7 +40,7 @@ from protocol.transport.enrolment import INVITATION_LIFE, EnrolmentInvitation, r
 from protocol.transport.enrolment import to_bytes as written
 from protocol.transport.requests import Answer, BlobName, Delivery, to_bytes
 from silos.config.credentials import Credentials
-from silos.network.client import Wire
+from silos.network.client import CoordinatorClient
 from tests.support.machine.patience import PATIENCE
 from tests.support.networked.network import Network, until
 from tests.support.networked.proxy import Proxy
@@ -287,7 +287,7 @@ def test_hospital_with_a_wrong_clock_takes_the_coordinators_and_goes_on(
     network: Network, east: Caller, seconds: int
 ) -> None:
     url = f"https://127.0.0.1:{network.port}"
-    wire = Wire(
+    wire = CoordinatorClient(
         "east",
         url,
         east.key,

@@ -43,7 +43,7 @@ from protocol.transport.requests import (
 )
 from protocol.transport.steps import Request
 from silos.network import client as wire_module
-from silos.network.client import LineLimits, Wire
+from silos.network.client import CoordinatorClient, LineLimits
 from tests.support.machine.patience import PATIENCE
 
 KEY = SigningKey.from_bytes(bytes(32))
@@ -483,9 +483,9 @@ def signed(answer: Answering) -> Answering:
     return answering
 
 
-def line_to(answer: Answering, limits: LineLimits = ROOMY) -> Wire:
+def line_to(answer: Answering, limits: LineLimits = ROOMY) -> CoordinatorClient:
     """A hospital's line to a coordinator that answers like this."""
-    wire = Wire(
+    wire = CoordinatorClient(
         "east",
         "https://coordinator.test",
         KEY,

@@ -12,11 +12,11 @@ from coordinator.database.store import RunRow
 from coordinator.database.workspace import Workspace
 from protocol.transport.requests import Answer, Delivery
 from protocol.transport.run_announcement import (
-    RunNotice,
+    RunAnnouncement,
     open_end,
     parse_joined,
+    sign_announcement,
     sign_end,
-    sign_notice,
 )
 from protocol.transport.steps import JOIN_REFUSED
 from silos.database.joined_runs import JoinedRuns
@@ -47,8 +47,8 @@ def test_hospital_that_has_left_a_run_does_not_join_it_again(
     network, row = ended
     roster = network.service._rosters.current()
     assert row.state == "finished" and roster is not None
-    notice = RunNotice(run_id=row.id, study=network.study.digest, roster=roster.roster.digest)
-    message = sign_notice(notice, Workspace(network.home).signing_key())
+    notice = RunAnnouncement(run_id=row.id, study=network.study.digest, roster=roster.roster.digest)
+    message = sign_announcement(notice, Workspace(network.home).signing_key())
     draft = Delivery(number=0, run_id=row.id, kind="join", message=message)
     assert asked(network, "east", draft).refusal == JOIN_REFUSED
 

@@ -19,7 +19,7 @@ from protocol.identity.machine_evidence import (
     parse_run_evidence,
 )
 from protocol.identity.roster import Member
-from protocol.transport.run_announcement import Joined, RunNotice, parse_joined
+from protocol.transport.run_announcement import Joined, RunAnnouncement, parse_joined
 from silos.config.attestation import AttestationPolicy, MachineCheck
 from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, OWN
 from silos.config.attestation.policy import GROUP, find_verifier
@@ -227,11 +227,11 @@ def test_evidence_has_limits() -> None:
 
 
 def test_every_run_asks_anew() -> None:
-    notice = RunNotice(run_id="20260101-0000-aa", study="1" * 64, roster="2" * 64)
+    notice = RunAnnouncement(run_id="20260101-0000-aa", study="1" * 64, roster="2" * 64)
     others = [
-        RunNotice(run_id="20260101-0000-ab", study="1" * 64, roster="2" * 64),
-        RunNotice(run_id="20260101-0000-aa", study="3" * 64, roster="2" * 64),
-        RunNotice(run_id="20260101-0000-aa", study="1" * 64, roster="3" * 64),
+        RunAnnouncement(run_id="20260101-0000-ab", study="1" * 64, roster="2" * 64),
+        RunAnnouncement(run_id="20260101-0000-aa", study="3" * 64, roster="2" * 64),
+        RunAnnouncement(run_id="20260101-0000-aa", study="1" * 64, roster="3" * 64),
     ]
     assert len({notice.digest, *(other.digest for other in others)}) == 4
 
