@@ -117,7 +117,7 @@ def test_the_coordinators_of_a_sweep_with_references_hold_no_torch(
 @pytest.mark.parametrize(
     ("study", "options", "why"),
     [
-        (TABLE_STUDY, ("--modes", "pooled"), "name local or distributed beside it"),
+        (TABLE_STUDY, ("--modes", "pooled"), "name per_site or distributed beside it"),
         (TABLE_STUDY, ("--seeds", "9-1"), "must be a rising range"),
     ],
 )
