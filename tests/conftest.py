@@ -63,8 +63,17 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], 
     return address
 
 
+#: The files that take longest begin first: one that a worker took last would keep it alone.
+LONGEST = (
+    "simulation/test_simulation.py", "redteam/test_redteam.py", "redteam/test_redteam_run.py",
+    "audit/test_tamperings.py", "simulation/test_sweep_command.py", "network/test_network.py",
+    "chaos/test_chaos.py", "system/test_wheel.py", "docs/test_tutorial.py",
+)  # fmt: skip
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks every test that needs a PostgreSQL server; ``make test-pg`` runs these."""
+    """Puts the longest files first, and marks every test that needs a PostgreSQL server."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(LONGEST))
     for item in items:
         if "postgres" in getattr(item, "fixturenames", ()) or "postgresql" in item.name:
             item.add_marker(pytest.mark.postgres)
