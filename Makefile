@@ -37,17 +37,17 @@ $(STAMP):
 	@echo "Setting up $(VENV) (about a minute, once) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@for build in $(TORCH); do \
-	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --retries 1 \
+	  $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --retries 1 \
 	    --require-hashes --no-deps -r torch-$$build.lock && exit 0; \
 	  echo "The $$build build of torch cannot be had here."; done; exit 1
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m pip check
 	@rm -f $(VENV)/.installed-* && touch $@
 
 $(TOOLS): $(STAMP)
 	@echo "Adding what make test and make check need ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps \
 	  -r requirements-dev.lock
 	@$(BIN)/python -m pip check
 	@touch $@

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from collegium.api.inputs import PathLike, as_path
-from collegium.output.summary import write_text
 from compliance.charts.theme import to_svg
+from compliance.storage.atomic_file import write_named
 
 
 class Chart:
@@ -49,7 +49,7 @@ class Chart:
             run.chart("sites").save("sites.svg")
         """
         path = as_path(to)
-        write_text(path, self.svg)
+        write_named(path, self.svg.encode())
         return path
 
     def __repr__(self) -> str:

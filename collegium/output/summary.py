@@ -45,6 +45,7 @@ from compliance.facts.privacy_utility import (
 )
 from compliance.reports.privacy_report import page_subject, privacy_report, render_html, run_page
 from compliance.reports.renderers import RENDERERS
+from compliance.storage.atomic_file import write_named
 from coordinator.database.pages import keep_page, page_says
 from coordinator.database.workspace import Workspace
 from coordinator.views.run_summary import RunSummary
@@ -239,7 +240,7 @@ def export_report(out: Path, run_id: str, form: str, to: Path, console: Console)
         StoreBroken: it was written with a watermark: the records are not what was logged.
     """
     dossier = _verified_dossier(out, run_id)
-    write_text(to, RENDERERS[form](privacy_report(dossier)))
+    write_named(to, RENDERERS[form](privacy_report(dossier)).encode())
     console.print(
         f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
     )
@@ -271,7 +272,7 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
     newest, points, withheld = newest_utility(out)
     if not points:
         raise WorkspaceRefused(f"--out {out} holds no run with an AUROC: nothing to draw")
-    write_text(to, to_svg(utility_against_epsilon(points, withheld)))
+    write_named(to, to_svg(utility_against_epsilon(points, withheld)).encode())
     console.print(f"wrote {to}: {newest.study_name}, {counted(len(points), 'point')}", markup=False)
 
 
@@ -321,18 +322,6 @@ def _require_free(port: int) -> None:
             raise WorkspaceRefused(
                 f"--port {port} is taken on this machine: name another, or end what listens there"
             ) from error
-
-
-def write_text(to: Path, text: str) -> None:
-    """Writes a text to a file that a person named.
-
-    Raises:
-        WorkspaceRefused: it cannot be written.
-    """
-    try:
-        to.write_text(text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
 
 
 def _dossier(out: Path, run_id: str) -> Dossier:

@@ -18,7 +18,8 @@ from compliance.facts.formatting import Form, show
 from compliance.reports.document import Statement, Tone
 from compliance.reports.hospital_report import HospitalRun, hospital_report
 from compliance.reports.renderers import RENDERERS
-from protocol.errors import StoreBroken, WorkspaceRefused
+from compliance.storage.atomic_file import write_named
+from protocol.errors import StoreBroken
 from silos.operations.own_check import OwnCheck, check_own
 from silos.results.own_runs import own_run, own_runs
 
@@ -56,10 +57,7 @@ def export_report(home: Path, run_id: str, form: str, to: Path, console: Console
     except StoreBroken as error:
         raise StoreBroken(f"no report is made of a folder with a fault:\n{error}") from error
     document = hospital_report(own_run(home, run_id), _checked(checked))
-    try:
-        to.write_text(RENDERERS[form](document), encoding="utf-8", newline="")
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+    write_named(to, RENDERERS[form](document).encode())
     console.print(f"wrote {to} ({form}): approvals, cost, releases", markup=False)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from protocol.errors import WorkspaceRefused
+
 #: Mode of a file that its owner alone may read, and of one that all may.
 OWNER_ONLY, FOR_ALL = 0o600, 0o644
 
@@ -39,6 +41,18 @@ def write_new(path: Path, data: bytes, *, mode: int = OWNER_ONLY) -> None:
     with _beside(path, data, mode) as partial:
         os.link(partial, path)
         sync_folder(path.parent)
+
+
+def write_named(to: Path, data: bytes) -> None:
+    """Writes a file that a person named with ``--to``, in its place: it may be a pipe or a device.
+
+    Raises:
+        WorkspaceRefused: it cannot be written.
+    """
+    try:
+        to.write_bytes(data)
+    except OSError as error:
+        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
 
 
 @contextmanager

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from compliance.storage.atomic_file import write_named
 from protocol.codec import to_json
 from protocol.encoding import canonical
-from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.errors import PolicyRefused
 from protocol.identity.machine_evidence import MachineEvidence, report_data
 from protocol.identity.roster import Member
 from protocol.transport.run_announcement import open_announcement
@@ -58,8 +59,5 @@ def attest(
         key = IdentityKeys(hospital).own.public.hex()
         member = Member(site=site.name, public_key=key)
     evidence = own_evidence(home, report_data(member, challenge), interface)
-    try:
-        to.write_bytes(canonical(to_json(evidence)))
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+    write_named(to, canonical(to_json(evidence)))
     return OwnEvidence(evidence=evidence, facts=tuple(facts_of(evidence)), run_id=run_id)

@@ -8,6 +8,7 @@ that this hospital was shown has been changed since.
 from dataclasses import dataclass
 from pathlib import Path
 
+from compliance.storage.atomic_file import write_named
 from protocol.errors import WorkspaceRefused
 from protocol.secagg.log_proof import SignedHead
 from silos.config.credentials import Credentials
@@ -46,7 +47,4 @@ def write_note(view: LogView, to: Path) -> None:
     """
     if view.newest is None:
         raise WorkspaceRefused("this hospital holds no head of the log yet: it joined no round")
-    try:
-        to.write_bytes(view.newest.note)
-    except OSError as error:
-        raise WorkspaceRefused(f"--to {to} cannot be written: {error.strerror}") from error
+    write_named(to, view.newest.note)

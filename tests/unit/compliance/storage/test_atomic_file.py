@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from compliance.storage.atomic_file import FOR_ALL, put_in_place, remove, write_new, write_whole
+from compliance.storage.atomic_file import (
+    FOR_ALL,
+    put_in_place,
+    remove,
+    write_named,
+    write_new,
+    write_whole,
+)
+from protocol.errors import WorkspaceRefused
 from tests.structure.floors import ROOMS, ROOT
 
 #: Files that write by themselves, and why.
@@ -94,3 +102,15 @@ def test_nothing_else_syncs_or_renames_a_file() -> None:
         if re.search(r"os\.(fsync|replace|rename)\(|partial\.(replace|rename)\(", path.read_text())
     }
     assert own == {*ELSEWHERE}
+
+
+def test_a_file_that_a_person_named_is_written_in_its_place_or_refused(tmp_path: Path) -> None:
+    """A pipe or a device has nothing beside it, and stays what it is."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_named(pipe, b"a report")
+    assert os.read(reading, 100) == b"a report" and pipe.is_fifo()
+    os.close(reading)
+    with pytest.raises(WorkspaceRefused, match="--to .*missing/report cannot be written"):
+        write_named(tmp_path / "missing" / "report", b"")
