@@ -31,6 +31,10 @@ help:
 	@echo "make chaos      faults of every kind against hospitals, coordinator and line; writes docs/chaos.md"
 	@echo "make fuzz       millions of spoilt inputs against every decoder of outside bytes"
 
+# pip leaves the compiling to the first import of a module. What that compiles is kept, or every
+# process of a run and of the tests would compile torch anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Everything is pinned by hash. Torch comes first, from the lock of its build; the CPU build is on
 # an index of its own. A stamp makes the next start immediate.
 $(STAMP):
