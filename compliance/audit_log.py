@@ -59,7 +59,7 @@ class LoggedEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class LogHead:
     """A signed head: how many entries, under which root, and what the next append needs."""
 
     size: int
@@ -69,8 +69,8 @@ class Head:
 
 
 def extend(
-    head: Head | None, entries: Sequence[NewEntry], time: str, signer: SigningKey
-) -> tuple[list[LoggedEntry], Head]:
+    head: LogHead | None, entries: Sequence[NewEntry], time: str, signer: SigningKey
+) -> tuple[list[LoggedEntry], LogHead]:
     """Returns the logged form of new entries and the signed head after them.
 
     Cost: O(log n) hashes for each entry, whatever the log's size.
@@ -95,10 +95,10 @@ def extend(
     root = frontier.root
     origin = log_origin(signer.public)
     note = sign_note(checkpoint_text(origin, frontier.size, root), origin, signer)
-    return logged, Head(size=frontier.size, root=root, note=note, frontier=frontier.hashes)
+    return logged, LogHead(size=frontier.size, root=root, note=note, frontier=frontier.hashes)
 
 
-def verify_log(entries: Sequence[LoggedEntry], heads: Sequence[Head], public: bytes) -> bytes:
+def verify_log(entries: Sequence[LoggedEntry], heads: Sequence[LogHead], public: bytes) -> bytes:
     """Checks a whole log against its signed heads; returns the newest root.
 
     Args:
@@ -117,7 +117,7 @@ def verify_log(entries: Sequence[LoggedEntry], heads: Sequence[Head], public: by
 
 
 def log_faults(
-    entries: Sequence[LoggedEntry], heads: Sequence[Head], public: bytes
+    entries: Sequence[LoggedEntry], heads: Sequence[LogHead], public: bytes
 ) -> Iterator[str]:
     """Yields everything that is wrong with a log; see ``verify_log``.
 
@@ -162,7 +162,7 @@ def log_faults(
         yield "the newest audit entries are not covered by a signed head"
 
 
-def _head_fault(head: Head, computed: Frontier, public: bytes) -> str | None:
+def _head_fault(head: LogHead, computed: Frontier, public: bytes) -> str | None:
     if head.root != computed.root:
         return (
             f"the audit log was rewritten: {head.size} entries hash to "

@@ -24,19 +24,20 @@ from compliance.charts.descriptions import (
     interval_text,
     own_notes,
     site_claim,
-    too_small_words,
+    too_small_text,
     unclaimed,
 )
 from compliance.facts.comparison import gaps
 from compliance.facts.dossier import Dossier
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld, compares_modes
 from compliance.reports import run_tables, sections
 from compliance.reports.document import Document, Statement, Table, Tone
-from compliance.reports.privacy_report import privacy_report, render_csv, render_html, render_json
+from compliance.reports.privacy_report import privacy_report
+from compliance.reports.renderers import render_csv, render_html, render_json
 from coordinator.views.views import open_views
 from dashboard import presentation
-from dashboard.presentation import Views
+from dashboard.presentation import DashboardViews
 from protocol.errors import FederationError
 
 _FORMATS = {
@@ -53,7 +54,7 @@ _ROW_HEIGHT = 30
 _VERIFIED = "verified run"
 
 
-def main(views: Views) -> None:
+def main(views: DashboardViews) -> None:
     """Draws the page about the runs that ``views`` knows."""
     st.markdown(":primary[**COLLEGIUM**]")
     runs = presentation.ordered(views.runs())
@@ -99,7 +100,7 @@ def run(arguments: Sequence[str]) -> None:
         views.close()
 
 
-def _verified(views: Views, dossier: Dossier) -> Dossier:
+def _verified(views: DashboardViews, dossier: Dossier) -> Dossier:
     """Returns the run with what came of verifying: anew whenever what is shown has changed."""
     known = st.session_state.get(_VERIFIED)
     if known is None or replace(known, verification=None) != dossier:
@@ -130,7 +131,7 @@ def _headlines(dossier: Dossier) -> None:
          presentation.interval_note(dossier.auroc_released)),
         ("Accuracy, released", presentation.figure(dossier.accuracy_released),
          presentation.interval_note(dossier.accuracy_released)),
-        ("ε for one patient", show(max(claims), Form.EPSILON) if claimed else "none",
+        ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
          _claim_note(dossier) if claimed else unclaimed(dossier)),
         ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned"),
     ]  # fmt: skip
@@ -147,7 +148,7 @@ def _claim_note(dossier: Dossier) -> str:
     return f"the worst hospital's claim{alone}"
 
 
-def _utility(views: Views, dossier: Dossier) -> None:
+def _utility(views: DashboardViews, dossier: Dossier) -> None:
     st.subheader("Utility against ε")
     points = views.utility(dossier.run_id)
     if not points:
@@ -178,7 +179,7 @@ def _fairness(dossier: Dossier) -> None:
         st.info("No figure of any hospital is available for this run.")
         return
     _chart(charts.site_metrics(dossier.sites), run_tables.sites_table(dossier))
-    if small := too_small_words(own_notes(dossier.sites)):
+    if small := too_small_text(own_notes(dossier.sites)):
         st.caption(presentation.plain(small))
 
 
@@ -213,7 +214,7 @@ def _audit(dossier: Dossier) -> None:
     rows = [
         {
             "Index": entry.index,
-            "Time": show(entry.time, Form.TIME),
+            "Time": show(entry.time, Format.TIME),
             "Type": entry.type,
             "Digest of the details": entry.payload,
             "Leaf": entry.leaf_hash,

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from compliance.facts.dossier import Dossier, EntryFacts, Verification
-from compliance.facts.formatting import Cell, Form, show
+from compliance.facts.dossier import Dossier, EntryFacts, LogVerification
+from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import MODES, UtilityPoint, Withheld
 from compliance.reports.document import Table
@@ -53,7 +53,7 @@ class RunLine(Protocol):
         """Whether its noise was fixed for a test, which protects nobody."""
 
 
-class Views(Protocol):
+class DashboardViews(Protocol):
     """The queries of the page to the consortium's store."""
 
     def runs(self) -> Sequence[RunLine]:
@@ -68,7 +68,7 @@ class Views(Protocol):
     def withheld(self, run_id: str) -> Sequence[Withheld]:
         """Returns those of them that released no AUROC, and why."""
 
-    def verification(self) -> Verification:
+    def verification(self) -> LogVerification:
         """Returns the result of comparing all records with the signed log."""
 
 
@@ -82,8 +82,8 @@ def run_label(run: RunLine) -> str:
     """Returns one line that tells a run from the others."""
     privacy = "no privacy: test noise" if run.test_noise else MODES[run.mode]
     if run.epsilon is not None and not run.test_noise:
-        privacy += f", ε = {show(run.epsilon, Form.EPSILON)}"
-    when = show(run.started_at, Form.TIME)
+        privacy += f", ε = {show(run.epsilon, Format.EPSILON)}"
+    when = show(run.started_at, Format.TIME)
     return f"{run.study_name} · {privacy} · seed {run.seed} · {run.state} · {when} · {run.run_id}"
 
 
@@ -126,7 +126,7 @@ def plain(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text)
 
 
-def figure(value: Cell, form: Form = Form.RATIO) -> str:
+def figure(value: Cell, form: Format = Format.RATIO) -> str:
     """Returns a headline's figure; an interval gives its middle, or a dash when it has a note."""
     if isinstance(value, Interval):
         return show(value.value, form)

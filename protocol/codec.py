@@ -4,7 +4,7 @@ Rules:
 
 1. A record is a JSON object with exactly its fields; an unknown or a missing
    key is refused.
-2. Every field names its ``Form``: one way to write it, one way to read it,
+2. Every field names its ``FieldCodec``: one way to write it, one way to read it,
    and a bound on its size. What is read and written again gives the same bytes.
 3. There are no floating-point numbers: integers below 2**53, text, bytes as
    hexadecimal digits or base64.
@@ -28,14 +28,14 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Form(Generic[T]):
+class FieldCodec(Generic[T]):
     """An inverse pair; ``read`` raises MessageRefused for anything ``write`` cannot have made."""
 
     write: Callable[[T], Json]
     read: Callable[[Json], T]
 
 
-def integer(low: int, high: int) -> Form[int]:
+def integer(low: int, high: int) -> FieldCodec[int]:
     """Integers from ``low`` to ``high``, both included; true and 1.0 are not integers."""
 
     def read(value: Json) -> int:
@@ -43,10 +43,10 @@ def integer(low: int, high: int) -> Form[int]:
             raise MessageRefused(f"expected an integer from {low} to {high}")
         return value
 
-    return Form(write=lambda value: value, read=read)
+    return FieldCodec(write=lambda value: value, read=read)
 
 
-def text(pattern: str) -> Form[str]:
+def text(pattern: str) -> FieldCodec[str]:
     """Returns the form of text that matches a pattern from its first to its last character."""
     matches = re.compile(pattern).fullmatch
 
@@ -55,10 +55,10 @@ def text(pattern: str) -> Form[str]:
             raise MessageRefused(f"expected text of the form {pattern}")
         return value
 
-    return Form(write=lambda value: value, read=read)
+    return FieldCodec(write=lambda value: value, read=read)
 
 
-def hex_bytes(length: int) -> Form[bytes]:
+def hex_bytes(length: int) -> FieldCodec[bytes]:
     """Returns the form of exactly ``length`` bytes, as lower-case hexadecimal digits."""
 
     def read(value: Json) -> bytes:
@@ -66,10 +66,10 @@ def hex_bytes(length: int) -> Form[bytes]:
             raise MessageRefused(f"expected {2 * length} lower-case hexadecimal digits")
         return bytes.fromhex(value)
 
-    return Form(write=bytes.hex, read=read)
+    return FieldCodec(write=bytes.hex, read=read)
 
 
-def base64_bytes(most: int) -> Form[bytes]:
+def base64_bytes(most: int) -> FieldCodec[bytes]:
     """Returns the form of at most ``most`` bytes, as base64 in its one canonical spelling."""
 
     def write(value: bytes) -> str:
@@ -86,10 +86,10 @@ def base64_bytes(most: int) -> Form[bytes]:
             raise MessageRefused(f"expected canonical base64 of at most {most} bytes")
         return data
 
-    return Form(write=write, read=read)
+    return FieldCodec(write=write, read=read)
 
 
-def list_of(item: Form[T], most: int) -> Form[tuple[T, ...]]:
+def list_of(item: FieldCodec[T], most: int) -> FieldCodec[tuple[T, ...]]:
     """Returns the form of at most ``most`` items, in order."""
 
     def read(value: Json) -> tuple[T, ...]:
@@ -97,10 +97,10 @@ def list_of(item: Form[T], most: int) -> Form[tuple[T, ...]]:
             raise MessageRefused(f"expected a list of at most {most}")
         return tuple(item.read(entry) for entry in value)
 
-    return Form(write=lambda value: [item.write(entry) for entry in value], read=read)
+    return FieldCodec(write=lambda value: [item.write(entry) for entry in value], read=read)
 
 
-def map_of(item: Form[T], most: int) -> Form[Mapping[str, T]]:
+def map_of(item: FieldCodec[T], most: int) -> FieldCodec[Mapping[str, T]]:
     """Returns the form of at most ``most`` items, each under a site's name."""
 
     def write(value: Mapping[str, T]) -> Json:
@@ -111,10 +111,10 @@ def map_of(item: Form[T], most: int) -> Form[Mapping[str, T]]:
             raise MessageRefused(f"expected a map of at most {most} sites")
         return {SITE_NAME.read(site): item.read(entry) for site, entry in value.items()}
 
-    return Form(write=write, read=read)
+    return FieldCodec(write=write, read=read)
 
 
-def optional(item: Form[T]) -> Form[T | None]:
+def optional(item: FieldCodec[T]) -> FieldCodec[T | None]:
     """Returns the form of null, or of what the other form says."""
 
     def write(value: T | None) -> Json:
@@ -123,12 +123,12 @@ def optional(item: Form[T]) -> Form[T | None]:
     def read(value: Json) -> T | None:
         return None if value is None else item.read(value)
 
-    return Form(write=write, read=read)
+    return FieldCodec(write=write, read=read)
 
 
-def nested(record: type[R]) -> Form[R]:
+def nested(record: type[R]) -> FieldCodec[R]:
     """Returns the form of a record inside a record."""
-    return Form(write=to_json, read=lambda value: from_json(record, value))
+    return FieldCodec(write=to_json, read=lambda value: from_json(record, value))
 
 
 def to_json(record: Any) -> dict[str, Json]:
@@ -179,17 +179,19 @@ def _read(record: type, value: Json) -> dict[str, Any]:
     return fields
 
 
-def _forms(record: type) -> dict[str, Form[Any]]:
+def _forms(record: type) -> dict[str, FieldCodec[Any]]:
     """Returns the form of every field, in the order declared."""
     if record not in _FORMS:
         _FORMS[record] = _read_forms(record)
     return _FORMS[record]
 
 
-def _read_forms(record: type) -> dict[str, Form[Any]]:
+def _read_forms(record: type) -> dict[str, FieldCodec[Any]]:
     forms = {}
     for name, hint in get_type_hints(record, include_extras=True).items():
-        found = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, Form)]
+        found = [
+            extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, FieldCodec)
+        ]
         if len(found) == 1:
             forms[name] = found[0]
         elif not str(hint).startswith("typing.ClassVar"):
@@ -201,7 +203,7 @@ def _is_hex(value: str, length: int) -> bool:
     return len(value) == length and not value.strip("0123456789abcdef")
 
 
-_FORMS: dict[type, dict[str, Form[Any]]] = {}
+_FORMS: dict[type, dict[str, FieldCodec[Any]]] = {}
 
 SITE_NAME = text(r"[a-z0-9][a-z0-9._-]{0,62}")
 DIGEST = text(r"[0-9a-f]{64}")

@@ -128,8 +128,8 @@ class SimulatedSilo:
 
         def work() -> Any:
             trainer = self._silo.simulated_part(run_id)
-            logits, labels = trainer.patient_scores(model)
-            return logits, labels, trainer.num_train_patients, trainer.num_test_patients
+            scores, labels = trainer.patient_scores(model)
+            return scores, labels, trainer.num_train_patients, trainer.num_test_patients
 
         return refusal_as_value(work)
 

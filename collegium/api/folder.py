@@ -12,9 +12,9 @@ from collegium.api.frames import budget_frame, rows_of, utility_frame
 from collegium.api.inputs import QUIET, PathLike, as_path
 from collegium.api.run import Run
 from collegium.api.study import Study, study_of
+from collegium.output.report_files import newest_utility
 from collegium.output.run_list import list_runs
-from collegium.output.summary import newest_utility
-from compliance.facts.formatting import Cell, Form
+from compliance.facts.formatting import Cell, Format
 from compliance.facts.interval import Interval
 from compliance.reports.document import Column, Table
 from compliance.reports.renderers import render_fragment
@@ -198,8 +198,8 @@ _COLUMNS = (
 )  # fmt: skip
 _OWN = ("study", "state", "joined_at", "epsilon", "releases", "approved_by")
 _SHOWN = {
-    "study": Form.TEXT, "state": Form.TEXT, "mode": Form.TEXT, "epsilon": Form.EPSILON,
-    "auroc": Form.RATIO, "auroc_released": Form.RATIO, "releases": Form.COUNT,
+    "study": Format.TEXT, "state": Format.TEXT, "mode": Format.TEXT, "epsilon": Format.EPSILON,
+    "auroc": Format.RATIO, "auroc_released": Format.RATIO, "releases": Format.COUNT,
 }  # fmt: skip
 
 
@@ -218,7 +218,7 @@ def _table(runs: pd.DataFrame) -> Table:
     return Table(
         title=counted(len(runs), "run"),
         columns=(
-            Column(title="run", form=Form.CODE),
+            Column(title="run", form=Format.CODE),
             *(Column(title=t, form=_SHOWN[name]) for t, name in zip(titles, shown, strict=True)),
         ),
         rows=tuple(

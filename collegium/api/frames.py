@@ -81,7 +81,10 @@ def budget_frame(budgets: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 def rounds_frame(rounds: Sequence[RoundFacts]) -> pd.DataFrame:
     """Returns a row for each round that was opened, failed attempts included."""
-    columns = ["round", "attempt", "round_kind", "state", "seconds", "sites", "dropped", "remarks"]
+    columns = [
+        "round", "attempt", "round_kind", "state", "opened_at", "seconds", "sites", "dropped",
+        "remarks",
+    ]  # fmt: skip
     rows = [
         {
             "round": one.number,
@@ -96,5 +99,4 @@ def rounds_frame(rounds: Sequence[RoundFacts]) -> pd.DataFrame:
         }
         for one in rounds
     ]
-    columns.insert(4, "opened_at")
     return pd.DataFrame(rows, columns=columns)

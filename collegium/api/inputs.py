@@ -25,7 +25,7 @@ def as_path(given: PathLike) -> Path:
     return Path(given).expanduser()
 
 
-def read_aloud(command: Callable[[Console], dict[str, Any]]) -> tuple[dict[str, Any], str]:
+def with_printed_lines(command: Callable[[Console], dict[str, Any]]) -> tuple[dict[str, Any], str]:
     """Returns what a command found, and the lines that it prints."""
     lines = io.StringIO()
     # In a notebook rich would show the lines in the cell instead of writing them.

@@ -13,10 +13,10 @@ from collegium.api.frames import by_name, flat, rounds_frame, utility_frame
 from collegium.api.inputs import QUIET, PathLike, as_path
 from collegium.api.study import Study
 from collegium.extras import require_extra
-from collegium.output.summary import export_report
+from collegium.output.report_files import export_report
 from compliance.charts import run as charts
 from compliance.facts.dossier import Dossier, run_json
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports import sections
 from compliance.reports.document import Block
@@ -287,7 +287,7 @@ class Run:
         except FederationError as error:
             return f"Run {self.id} in {self.out}: {error}"
         auroc = dossier.auroc_released
-        figure = "" if auroc is None else f", AUROC released: {show(auroc, Form.RATIO)}"
+        figure = "" if auroc is None else f", AUROC released: {show(auroc, Format.RATIO)}"
         rounds = f"{dossier.rounds_trained} of {dossier.rounds_planned} rounds"
         return f"Run {self.id} of {dossier.study_name}: {dossier.state}, {rounds}{figure}"
 

@@ -15,7 +15,7 @@ from collegium.api.run import Run
 from collegium.api.study import Study, records_of, study_of
 from collegium.output.notebook_progress import watch_for
 from collegium.simulation.grid import Grid, parse_epsilons, parse_modes, parse_seeds
-from collegium.simulation.settings import Settings, usual_processes
+from collegium.simulation.settings import SimulationSettings, usual_processes
 from collegium.simulation.simulate import simulate_study
 from collegium.simulation.sweep import sweep_studies
 from compliance.facts.comparison import comparison_json
@@ -67,7 +67,7 @@ def simulate(
         run = cg.simulate("study.yaml", data="records", out="first-out")
     """
     chosen = study_of(study)
-    settings = Settings(
+    settings = SimulationSettings(
         data=records_of(chosen, data),
         budget=budget,
         test_noise=test_noise,
@@ -236,7 +236,7 @@ def sweep(
         modes=parse_modes(",".join(named)) if named else (),
         splits=splits,
     )
-    settings = Settings(data=records_of(chosen[0], data), budget=budget)
+    settings = SimulationSettings(data=records_of(chosen[0], data), budget=budget)
     folder, documents = as_path(out), [(one.document, one.folder) for one in chosen]
     with _for_this_user_alone():
         run_ids = sweep_studies(documents, folder, grid, settings, watch_for(progress))

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from collegium.api.frames import by_name
-from collegium.api.inputs import PathLike, as_path, read_aloud
+from collegium.api.inputs import PathLike, as_path, with_printed_lines
 from collegium.studies.bundled import DEFAULT_STUDY, bundled_study
-from compliance.facts.formatting import Form
+from compliance.facts.formatting import Format
 from compliance.facts.privacy_utility import DISTRIBUTED, MODES, PER_SITE
 from compliance.reports.document import (
     Column,
@@ -290,17 +290,17 @@ class Study:
                     f"{counted(document.training.rounds, 'round')} of "
                     f"{counted(document.training.local_steps, 'step')}",
                 ),
-                Fact(label="Must answer", value=document.threshold, form=Form.COUNT),
-                Fact(label="May collude", value=document.aggregation.colluders, form=Form.COUNT),
-                Fact(label="Digest", value=self.digest, form=Form.CODE),
+                Fact(label="Must answer", value=document.threshold, form=Format.COUNT),
+                Fact(label="May collude", value=document.aggregation.colluders, form=Format.COUNT),
+                Fact(label="Digest", value=self.digest, form=Format.CODE),
             ),
         )
         sites = Table(
             title="Hospitals",
             columns=(
                 Column(title="Hospital"),
-                Column(title="Training patients, declared", form=Form.COUNT),
-                Column(title="ε", form=Form.EPSILON),
+                Column(title="Training patients, declared", form=Format.COUNT),
+                Column(title="ε", form=Format.EPSILON),
             ),
             rows=tuple(
                 (name, document.site(name).patients, self._epsilon_of(name))
@@ -347,11 +347,11 @@ class Check:
 
         document, folder = study.document, study.folder
         self._title = study.title
-        promise, self._promise = read_aloud(lambda to: describe_study(document, to, budget))
+        promise, self._promise = with_printed_lines(lambda to: describe_study(document, to, budget))
         records: dict[str, Any] = {}
         self._quality = ""
         if finds_records(document, data):
-            records, self._quality = read_aloud(
+            records, self._quality = with_printed_lines(
                 lambda to: check_records(document, folder, data, to)
             )
         self.facts = promise | records
@@ -379,7 +379,7 @@ class Check:
             title="Records",
             columns=(
                 Column(title="Hospital"),
-                *(Column(title=title, form=Form.COUNT) for title in titles),
+                *(Column(title=title, form=Format.COUNT) for title in titles),
                 Column(title="Remarks"),
             ),
             rows=tuple(
@@ -414,7 +414,9 @@ class Plan:
     def __init__(self, study: Study, options: Any) -> None:
         from collegium.studies.planning import plan_study
 
-        self.facts, self._text = read_aloud(lambda to: plan_study(study.document, options, to))
+        self.facts, self._text = with_printed_lines(
+            lambda to: plan_study(study.document, options, to)
+        )
 
     @property
     def lines(self) -> str:
@@ -456,8 +458,8 @@ class Plan:
             title="Settings",
             columns=(
                 Column(title=""),
-                *(Column(title=title, form=Form.NUMBER) for title in titles),
-                Column(title="Expected AUROC", form=Form.RATIO),
+                *(Column(title=title, form=Format.NUMBER) for title in titles),
+                Column(title="Expected AUROC", form=Format.RATIO),
             ),
             rows=tuple(
                 (title, *(row[key] for key in keys), row["expected_auroc"])

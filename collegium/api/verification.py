@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from collegium.api.folder import Folder
-from collegium.api.inputs import PathLike, as_path, read_aloud
+from collegium.api.inputs import PathLike, as_path, with_printed_lines
 from collegium.verification import verify as commands
 from collegium.verification.inputs import AuditInputs
 from compliance.reports.document import Bullets, Statement, Tone
@@ -104,7 +104,7 @@ def verify(
         report=None if report is None else as_path(report),
         hospital=None if hospital is None else as_path(hospital),
     )
-    facts, lines = read_aloud(lambda console: commands.verify(folder, given, console))
+    facts, lines = with_printed_lines(lambda console: commands.verify(folder, given, console))
     return Verification(facts, lines, folder, given)
 
 

@@ -128,10 +128,10 @@ def run(
     if not wait:
         emit(begun, as_json)
         return
-    from collegium.cli.coordinator_waiting import waited_for, words
+    from collegium.cli.coordinator_waiting import waited_for, waiting_text
 
     ended = waited_for(home, begun["run_id"])
-    say(words(ended, home))
+    say(waiting_text(ended, home))
     released = ended.auroc_released and asdict(ended.auroc_released)
     emit(begun | {"state": ended.state, "auroc_released": released}, as_json)
     if ended.state != "finished":

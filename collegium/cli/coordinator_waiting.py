@@ -37,7 +37,7 @@ def waited_for(
         return next(run for run in views.runs() if run.run_id == run_id)
 
 
-def words(run: RunSummary, home: Path) -> str:
+def waiting_text(run: RunSummary, home: Path) -> str:
     """Returns a line about how a run ended, and what to do if it did not."""
     if run.state == "finished":
         found = run.auroc_released

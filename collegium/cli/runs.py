@@ -70,7 +70,7 @@ def report_export(
 
         own_folder.export_report(out, run, form.value, to, console())
         return
-    from collegium.output.summary import export_report
+    from collegium.output.report_files import export_report
 
     export_report(out, run, form.value, to, console())
 
@@ -80,7 +80,7 @@ def report_chart(
     to: Annotated[Path, typer.Option("--to", help="The SVG file to write.")], out: Out
 ) -> None:
     """Draws utility against epsilon over all runs of the newest study."""
-    from collegium.output.summary import export_chart
+    from collegium.output.report_files import export_chart
 
     export_chart(out, to, console())
 
@@ -91,7 +91,7 @@ def dashboard(
     out: Out, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501
 ) -> None:
     """Opens the dashboard on a folder of runs."""
-    from collegium.output.summary import open_dashboard
+    from collegium.output.dashboard_server import open_dashboard
 
     open_dashboard(out, port, console())
 

@@ -70,12 +70,12 @@ def simulate(
     """Runs a study with every hospital simulated on this machine."""
     from collegium.output.progress import on_screen
     from collegium.output.summary import summarise
-    from collegium.simulation.settings import Settings, usual_processes
+    from collegium.simulation.settings import SimulationSettings, usual_processes
     from collegium.simulation.simulate import simulate_study
     from coordinator.database.workspace import Workspace
 
     screen = console()
-    settings = Settings(
+    settings = SimulationSettings(
         data=data,
         budget=budget,
         test_noise=test_noise,
@@ -156,14 +156,14 @@ def sweep(
 ) -> None:
     """Compares epsilons, seeds and modes: utility against privacy."""
     from collegium.output.progress import on_screen
-    from collegium.output.summary import show_sweep
+    from collegium.output.sweep_summary import show_sweep
     from collegium.simulation.grid import Grid, parse_epsilons, parse_modes, parse_seeds
-    from collegium.simulation.settings import Settings
+    from collegium.simulation.settings import SimulationSettings
     from collegium.simulation.sweep import sweep_studies
     from coordinator.database.workspace import Workspace
 
     screen = console()
-    settings = Settings(data=data, budget=budget, test_noise=False)
+    settings = SimulationSettings(data=data, budget=budget, test_noise=False)
     grid = Grid(
         epsilons=parse_epsilons(epsilon),
         seeds=parse_seeds(seeds),

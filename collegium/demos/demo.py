@@ -5,21 +5,22 @@ from typing import Any
 
 from rich.console import Console
 
+from collegium.output.folder_page import finish_folder
 from collegium.output.progress import Progress
-from collegium.output.summary import finish_folder, summarise
+from collegium.output.summary import summarise
 from collegium.simulation.consortium import consortium
 from collegium.simulation.grid import Grid, Job, plan_jobs
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.records import partitioned_records
 from collegium.simulation.runs import run_study
-from collegium.simulation.settings import DEFAULT_BUDGET, Settings
+from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings
 from collegium.simulation.sweep import run_all
 from collegium.studies.bundled import BundledStudy
-from compliance.governance.study_store import index_beside
 from coordinator.database.workspace import Workspace
 from coordinator.rounds.run_records import new_run_id
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
+from protocol.study.study_file import index_beside
 
 #: Of the run that is shown in full.
 EPSILON = 2.0
@@ -45,7 +46,7 @@ def run_demo(bundled: BundledStudy, out: Path, console: Console) -> dict[str, An
     sweep = other_runs(study)
     workspace = _fresh(out)
     print_hospitals(bundled, console)
-    settings = Settings(
+    settings = SimulationSettings(
         data=bundled.data, budget=budget_for([study, *(job.study for job in sweep)])
     )
     with Progress(console, study, runs=len(sweep)) as progress, workspace.at_work():

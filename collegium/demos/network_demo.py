@@ -22,7 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
-from collegium.output.summary import finish_folder
+from collegium.output.folder_page import finish_folder
 from collegium.studies.forecast import forecast_text
 from collegium.studies.planning import assumed_auroc
 from coordinator.database.workspace import Workspace

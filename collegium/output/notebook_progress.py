@@ -7,7 +7,7 @@ import html
 import sys
 
 from collegium.output.console import console
-from collegium.output.progress import Silent, Watch, on_screen, round_words, unwatched
+from collegium.output.progress import Silent, Watch, on_screen, round_text, unwatched
 from protocol.counted import counted
 from protocol.study.study import Study
 
@@ -63,7 +63,7 @@ class NotebookProgress(Silent):
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Moves the bar on: round, sites, epsilon."""
         self._done += 1
-        self._show(round_words(self._study, round_kind, number, survivors))
+        self._show(round_text(self._study, round_kind, number, survivors))
 
     def run_finished(self, which: str) -> None:
         """Moves the bar on by one run of a sweep, or one pooled reference."""

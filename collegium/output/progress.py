@@ -111,7 +111,7 @@ class Progress:
 
     def round_finished(self, round_kind: str, number: int, survivors: tuple[str, ...]) -> None:
         """Moves the bar on: round, sites, epsilon."""
-        detail = round_words(self._study, round_kind, number, survivors)
+        detail = round_text(self._study, round_kind, number, survivors)
         self._bar.update(self._task, advance=1, detail=detail)
         if not self._console.is_terminal:
             self._console.print(f"  {detail}", markup=False)
@@ -125,7 +125,7 @@ class Progress:
             self._console.print(f"  {detail}", markup=False)
 
 
-def round_words(study: Study, round_kind: str, number: int, survivors: tuple[str, ...]) -> str:
+def round_text(study: Study, round_kind: str, number: int, survivors: tuple[str, ...]) -> str:
     """Returns which round is done, how many sites answered, and what of the plan is used up."""
     total = study.training.rounds
     where = "evaluation" if round_kind == "evaluation" else f"round {number + 1} of {total}"

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from coordinator.views.run_summary import RunSummary
 from coordinator.views.views import open_views
 
@@ -75,7 +75,7 @@ def _privacy(run: RunSummary) -> str:
         return "none: test noise"
     if run.epsilon is None:
         return run.mode
-    return f"{run.mode} \u03b5 {show(run.epsilon, Form.EPSILON)}"
+    return f"{run.mode} \u03b5 {show(run.epsilon, Format.EPSILON)}"
 
 
 def _auroc(run: RunSummary) -> str:

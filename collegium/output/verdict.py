@@ -1,6 +1,6 @@
 """Verdict of a verification: its last line, for any folder."""
 
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from protocol.counted import counted
 
 
@@ -16,7 +16,7 @@ def verdict(faults: int, when: str, key: str, what: str, unsettled: int = 0) -> 
     >>> verdict(0, "2026-01-02T03:04:05.678Z", "c0ffee", "what was logged", 3).partition(": ")[2]
     'a run is at work, and 3 places changed meanwhile. Verify again when it has ended'
     """
-    place = f"verified at {show(when, Form.TIME)} with key {key}"
+    place = f"verified at {show(when, Format.TIME)} with key {key}"
     if faults:
         return f"NOT {place}: {counted(faults, 'fault')}, told above"
     if unsettled:

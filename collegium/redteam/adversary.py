@@ -71,7 +71,7 @@ class Claim:
         event = SampledGaussian(
             noise_multiplier=summary.noise_multiplier,
             sampling_rate=summary.sampling_rate,
-            steps=study.releases,
+            steps=study.priced_steps,
         )
         return cls(
             site=summary.site,
@@ -149,7 +149,7 @@ class Hospital(Protocol):
     def released(self, given: RoundInput) -> Floats:
         """Returns a round's (size,) noised gradient, in integer units of the clip."""
 
-    def words(self, given: RoundInput) -> RingVector:
+    def ring_elements(self, given: RoundInput) -> RingVector:
         """Returns what the hospital would mask, as elements of the 64-bit ring."""
 
 
@@ -179,7 +179,7 @@ class LocalHospital:
         update = self.trainer.update(given, self.entropy)
         return np.asarray(-update / (unit * self.study.training.learning_rate))
 
-    def words(self, given: RoundInput) -> RingVector:
+    def ring_elements(self, given: RoundInput) -> RingVector:
         """Returns the weighted update as the hospital encodes it; zeros where it must refuse."""
         weights, aggregation = self.study.weights, self.study.aggregation
         vector = strategy_of(self.study.training).vector(layout_of(given.model))
@@ -212,7 +212,7 @@ class SharingHospital:
         summed = self.trainer.noised_sum(given, self.entropy)
         return np.asarray(summed, dtype=np.float64)
 
-    def words(self, given: RoundInput) -> RingVector:
+    def ring_elements(self, given: RoundInput) -> RingVector:
         """Returns the sum as it is added up."""
         summed = self.trainer.noised_sum(given, self.entropy)
         return summed.astype(np.uint64)

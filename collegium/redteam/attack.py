@@ -22,10 +22,10 @@ from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.noise import conformance, one_run_audits
 from collegium.redteam.records import Parts, inversion, membership, membership_of
 from collegium.simulation.records import read_hospitals
-from collegium.simulation.settings import Settings
-from compliance.governance.study_store import index_beside
+from collegium.simulation.settings import SimulationSettings
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
+from protocol.study.study_file import index_beside
 from silos.training.trainer import Trainer
 
 
@@ -40,7 +40,7 @@ def red_team_study(
         WorkspaceRefused: the output folder cannot be written.
     """
     target = Target.planned(study)
-    Settings(data=data).require_sources(study)
+    SimulationSettings(data=data).require_sources(study)
     hospitals = read_hospitals(study, index_beside(study, folder), data)
     return red_team(target, hospitals, out, console)
 
@@ -51,7 +51,7 @@ def red_team(
     out: Path,
     console: Console,
     make: MakeTrainer = Trainer,
-    chances: AttackRandomness | None = None,
+    randomness: AttackRandomness | None = None,
 ) -> Findings:
     """Attacks a target; writes ``redteam.json`` and ``redteam.html`` to ``out``.
 
@@ -61,7 +61,7 @@ def red_team(
         out: the folder of the page.
         console: where people read what goes on.
         make: makes the trainers.
-        chances: the attacker's randomness.
+        randomness: the attacker's randomness.
 
     Raises:
         WorkspaceRefused: the output folder cannot be written.
@@ -74,7 +74,7 @@ def red_team(
         "The attacker plays the hospitals' trainers, in this process. On real patients' records "
         "the page is for those hospitals' own eyes."
     )
-    findings = attack(target, hospitals, console, make, chances or AttackRandomness())
+    findings = attack(target, hospitals, console, make, randomness or AttackRandomness())
     document = page(findings)
     (out / "redteam.json").write_text(render_json(document), encoding="utf-8")
     (out / "redteam.html").write_text(render_html(document), encoding="utf-8")
@@ -87,7 +87,7 @@ def attack(
     hospitals: Mapping[str, Parts],
     console: Console,
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
 ) -> Findings:
     """Runs all four parts; ``hospitals`` holds each site's training and test records."""
     seconds: dict[str, float] = {}
@@ -97,22 +97,22 @@ def attack(
     with _timed(
         "noise: zero gradients in, is what comes out as promised?", "noise", seconds, console
     ):
-        checks = conformance(study, claims, views, make, chances, attempt=0)
+        checks = conformance(study, claims, views, make, randomness, attempt=0)
         retested = not all(check.passed for check in checks)
         if retested:
             console.print("    a check failed: testing again with fresh noise")
-            checks = conformance(study, claims, views, make, chances, attempt=1)
+            checks = conformance(study, claims, views, make, randomness, attempt=1)
     with _timed("audit in one run: can canaries be told in or out?", "audit", seconds, console):
-        audits = one_run_audits(study, claim, views, make, chances)
+        audits = one_run_audits(study, claim, views, make, randomness)
     with _timed("membership: who was a training patient?", "membership", seconds, console):
-        attacks = membership(study, views[0], hospitals[claim.site], make, chances, console)
+        attacks = membership(study, views[0], hospitals[claim.site], make, randomness, console)
         if target.run is not None:
             own = membership_of(
-                target.run.model, study, views[0], hospitals, make, chances, console
+                target.run.model, study, views[0], hospitals, make, randomness, console
             )
             attacks = (*attacks, *own)
     with _timed("inversion: can a record be read from an update?", "inversion", seconds, console):
-        inversions = inversion(study, views[0], hospitals, make, chances)
+        inversions = inversion(study, views[0], hospitals, make, randomness)
     return Findings(
         target=target,
         claim=claim,

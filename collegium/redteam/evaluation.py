@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from collegium.redteam.adversary import Claim
 from collegium.redteam.harness import MAX_RECORDS, AttackRandomness, MakeTrainer
 from compliance.empirical_audit.checks import (
-    Check,
+    AuditCheck,
     check_independence,
     check_influence,
     check_shape,
@@ -34,21 +34,21 @@ def evaluation_checks(
     study: Study,
     claims: Mapping[str, Claim],
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
     attempt: int,
-) -> Iterator[Check]:
+) -> Iterator[AuditCheck]:
     """Yields the checks of every hospital's evaluation, one for the worst hospital."""
-    found: list[Check] = []
+    found: list[AuditCheck] = []
     for site, claim in claims.items():
         if claim.evaluation is None:
             continue
-        sample = _EvaluationSample(study, site, make, chances)
+        sample = _EvaluationSample(study, site, make, randomness)
         noise = sample.noise(claim.evaluation, attempt, _NUMBERS // len(claims))
         found += [*_noise_checks(study, claim.evaluation, noise), sample.influence()]
     yield from worst_of_each(found)
 
 
-def _noise_checks(study: Study, multiplier: float, noise: Ints) -> Iterator[Check]:
+def _noise_checks(study: Study, multiplier: float, noise: Ints) -> Iterator[AuditCheck]:
     """Holds (draws, numbers) of noise against what the plan promises."""
     vector = study.evaluation_vector
     size = vector.size
@@ -64,8 +64,8 @@ def _noise_checks(study: Study, multiplier: float, noise: Ints) -> Iterator[Chec
     yield _named(found, "independence of the evaluation's noise")
 
 
-def _named(check: Check, name: str) -> Check:
-    return Check(name=name, found=check.found, expected=check.expected, p_value=check.p_value)
+def _named(check: AuditCheck, name: str) -> AuditCheck:
+    return AuditCheck(name=name, found=check.found, expected=check.expected, p_value=check.p_value)
 
 
 class _Counted:
@@ -83,10 +83,10 @@ class _EvaluationSample:
     """One hospital's evaluation of test patients that an auditor drew."""
 
     def __init__(
-        self, study: Study, site: str, make: MakeTrainer, chances: AttackRandomness
+        self, study: Study, site: str, make: MakeTrainer, randomness: AttackRandomness
     ) -> None:
-        self._study, self._site, self._make, self._chances = study, site, make, chances
-        self._records = _drawn_records(study, chances.random)
+        self._study, self._site, self._make, self._randomness = study, site, make, randomness
+        self._records = _drawn_records(study, randomness.random)
         trainer = make(study, site, self._records, self._records)
         self._model = trainer.initial_model()
         self._whole = trainer.counts(self._model)
@@ -104,9 +104,9 @@ class _EvaluationSample:
         given = RoundInput(
             model=self._model, number=number, attempt=attempt, noise_multiplier=multiplier
         )
-        return noised_counts(self._study, self._site, self._scorer, given, self._chances.entropy)
+        return noised_counts(self._study, self._site, self._scorer, given, self._randomness.entropy)
 
-    def influence(self) -> Check:
+    def influence(self) -> AuditCheck:
         """Takes one patient of each kind out: one cell of counts and of table may change by one."""
         moved = {}
         for patient, kind in ((0, f"{MAX_RECORDS} records where allowed"), (1, "one record")):

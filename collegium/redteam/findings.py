@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from collegium.redteam.adversary import Claim, View
-from collegium.redteam.noise import Audit
+from collegium.redteam.noise import OneRunAudit
 from collegium.redteam.records import Attack, Inversion
-from compliance.empirical_audit.checks import Check
+from compliance.empirical_audit.checks import AuditCheck
 from compliance.privacy.rounding import rounded_down, rounded_up
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
@@ -23,7 +23,7 @@ class PastRun:
 
     run_id: str
     model: Tensors
-    checks: tuple[Check, ...]
+    checks: tuple[AuditCheck, ...]
     not_checked: tuple[str, ...]
     other_software: tuple[str, ...]
 
@@ -54,9 +54,9 @@ class Findings:
 
     target: Target
     claim: Claim
-    conformance: tuple[Check, ...]
+    conformance: tuple[AuditCheck, ...]
     retested: bool
-    audits: tuple[Audit, ...]
+    audits: tuple[OneRunAudit, ...]
     attacks: tuple[Attack, ...]
     inversions: tuple[Inversion, ...]
     seconds: dict[str, float]
@@ -67,7 +67,7 @@ class Findings:
         return self.audits[0].view
 
     @property
-    def checks(self) -> tuple[Check, ...]:
+    def checks(self) -> tuple[AuditCheck, ...]:
         """All checks: of the released noise, and of what a run left behind."""
         return self.conformance + (self.target.run.checks if self.target.run else ())
 

@@ -29,7 +29,7 @@ from collegium.redteam.harness import (
 )
 from collegium.redteam.patients import patient_checks
 from compliance.empirical_audit.checks import (
-    Check,
+    AuditCheck,
     check_every_hospital,
     check_independence,
     check_ratio,
@@ -72,7 +72,7 @@ _AUDIT_WORK = 2e9  # canaries x parameters x steps
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
+class OneRunAudit:
     """Every one-run audit of one view, and what they were held against.
 
     ``event`` is the plan that was attacked, ``claim`` its epsilon at ``delta``. No audit is
@@ -122,9 +122,9 @@ def conformance(
     claims: Mapping[str, Claim],
     views: Sequence[View],
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
     attempt: int,
-) -> tuple[Check, ...]:
+) -> tuple[AuditCheck, ...]:
     """Hands zero gradients to every hospital's trainer and examines what it releases.
 
     Each release is one step of rate 1 without momentum, so that a release is
@@ -135,22 +135,22 @@ def conformance(
     alike: dict[float, list[str]] = {}
     for site in study.site_names:  # a hospital may have chosen a smaller epsilon
         alike.setdefault(own_multiplier(study, claims[site]), []).append(site)
-    checks: list[Check] = []
+    checks: list[AuditCheck] = []
     for multiplier, sites in alike.items():
         wanted = _SUM_COORDINATES if sums else _COORDINATES // len(sites)
-        sample = _NoiseSample(plain, sites, multiplier, wanted, make, chances, attempt)
+        sample = _NoiseSample(plain, sites, multiplier, wanted, make, randomness, attempt)
         found = [*_check_noise(sample), *_check_empty(sample), *_check_round(sample, study)]
         for view in sums:
             found += _check_sum(sample, view)
         if len(alike) > 1:
             found = [replace(check, name=f"{check.name}, {sites[0]}") for check in found]
         checks += found
-    checks += patient_checks(study, study.site_names, make, chances, attempt)
-    checks += evaluation_checks(study, claims, make, chances, attempt)
+    checks += patient_checks(study, study.site_names, make, randomness, attempt)
+    checks += evaluation_checks(study, claims, make, randomness, attempt)
     return tuple(checks)
 
 
-def _check_noise(sample: "_NoiseSample") -> Iterable[Check]:
+def _check_noise(sample: "_NoiseSample") -> Iterable[AuditCheck]:
     """Checks that one hospital's noise is all that it must be."""
     raw = sample.raw.reshape(-1, sample.size)
     noise = sample.noise.reshape(-1, sample.size)
@@ -168,28 +168,28 @@ def _check_noise(sample: "_NoiseSample") -> Iterable[Check]:
         yield check_sampling(sample.sizes[:, places].ravel(), patients, rate)
 
 
-def _check_empty(sample: "_NoiseSample") -> Iterable[Check]:
+def _check_empty(sample: "_NoiseSample") -> Iterable[AuditCheck]:
     rare = sampled_at(sample.study, _EMPTY_RATE)
-    source = _NoiseSource(rare, sample.sites[0], sample.make, sample.chances, sample.attempt)
+    source = _NoiseSource(rare, sample.sites[0], sample.make, sample.randomness, sample.attempt)
     rounds = range(sample.rounds, sample.rounds + max(4, sample.rounds // 5))
     raw = np.stack([source.release(number, sample.multiplier)[0] for number in rounds])
     yield check_variance(raw, sample.sigma, name="noise of empty batches")
 
 
-def _check_round(sample: "_NoiseSample", study: Study) -> Iterable[Check]:
+def _check_round(sample: "_NoiseSample", study: Study) -> Iterable[AuditCheck]:
     """Checks a round's update, a weighted sum of its steps: common noise would make it wider."""
     if study.training.local_steps == 1:
         return
     steps = min(study.training.local_steps, _MAX_LOCAL_STEPS)
     own = varied(study, local_steps=steps, learning_rate=1.0)
-    source = _NoiseSource(own, sample.sites[0], sample.make, sample.chances, sample.attempt)
+    source = _NoiseSource(own, sample.sites[0], sample.make, sample.randomness, sample.attempt)
     sigma = sample.sigma * math.hypot(*source.hospital.weights)
     rounds = range(2 * sample.rounds, 2 * sample.rounds + max(4, sample.rounds // steps))
     raw = np.stack([source.release(number, sample.multiplier)[0] for number in rounds])
     yield check_variance(raw, sigma, name=f"independence of a round's {steps} steps")
 
 
-def _check_sum(sample: "_NoiseSample", view: View) -> Iterable[Check]:
+def _check_sum(sample: "_NoiseSample", view: View) -> Iterable[AuditCheck]:
     """Checks the noise of a sum of any sites, and what sharing it gains over per-site noise."""
     units, answered = units_for(sample.size), sample.study.threshold
     promised = view.event.noise_multiplier
@@ -224,12 +224,12 @@ class _NoiseSample:
         multiplier: float,
         coordinates: int,
         make: MakeTrainer,
-        chances: AttackRandomness,
+        randomness: AttackRandomness,
         attempt: int,
     ) -> None:
         self.study, self.sites, self.multiplier = study, sites, multiplier
-        self.make, self.chances, self.attempt = make, chances, attempt
-        self.sources = [_NoiseSource(study, site, make, chances, attempt) for site in sites]
+        self.make, self.randomness, self.attempt = make, randomness, attempt
+        self.sources = [_NoiseSource(study, site, make, randomness, attempt) for site in sites]
         self.size = self.sources[0].size
         self.sigma = multiplier * units_for(self.size)
         self.rounds = max(4, min(_MAX_RELEASES, math.ceil(coordinates / self.size)))
@@ -248,7 +248,7 @@ class _NoiseSource:
     """A trainer of one site with zero gradients, and what it releases in integer units."""
 
     def __init__(
-        self, study: Study, site: str, make: MakeTrainer, chances: AttackRandomness, attempt: int
+        self, study: Study, site: str, make: MakeTrainer, randomness: AttackRandomness, attempt: int
     ) -> None:
         self.rate, self.patients = patient_privacy(study, site).sampling_rate, _MIN_PATIENTS
         if self.rate > _EMPTY_RATE:
@@ -264,9 +264,9 @@ class _NoiseSource:
         self._model: Tensors = {name: np.zeros_like(tensor) for name, tensor in model.items()}
         self._attempt = attempt
         self.size = layout_of(model).size
-        self.hospital = hospital_at(study, site, trainer, chances.entropy)
+        self.hospital = hospital_at(study, site, trainer, randomness.entropy)
         self._as_local = LocalHospital(
-            study=study, site=site, trainer=trainer, entropy=chances.entropy
+            study=study, site=site, trainer=trainer, entropy=randomness.entropy
         )
 
     def release(self, number: int, multiplier: float) -> tuple[Floats, int]:
@@ -286,11 +286,15 @@ class _NoiseSource:
 
 
 def one_run_audits(
-    study: Study, claim: Claim, views: Sequence[View], make: MakeTrainer, chances: AttackRandomness
-) -> tuple[Audit, ...]:
+    study: Study,
+    claim: Claim,
+    views: Sequence[View],
+    make: MakeTrainer,
+    randomness: AttackRandomness,
+) -> tuple[OneRunAudit, ...]:
     """Bounds epsilon of each view from below, with 95 % confidence for all views together."""
     level = _LEVEL / len(views)
-    return tuple(one_run_audit(study, claim, view, make, chances, level) for view in views)
+    return tuple(one_run_audit(study, claim, view, make, randomness, level) for view in views)
 
 
 def one_run_audit(
@@ -298,9 +302,9 @@ def one_run_audit(
     claim: Claim,
     view: View,
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
     level: float = _LEVEL,
-) -> Audit:
+) -> OneRunAudit:
     """Bounds epsilon of one view from below; what contradicts the claim is tested again."""
     size = layout_of(build_model(study)).size
     training = study.training
@@ -321,11 +325,11 @@ def one_run_audit(
         guessed = guesses
 
         def run(number: int) -> OneRun:
-            scores, inside = canary_scores(shorter, view, canaries, make, chances, number)
+            scores, inside = canary_scores(shorter, view, canaries, make, randomness, number)
             return guess(scores, inside, guessed)
 
         runs, contradicted = audit_in_runs(run, event, runs=_RUNS, alpha=level)
-    return Audit(
+    return OneRunAudit(
         view=view, event=event, runs=tuple(runs), canaries=canaries,
         guesses=max_guesses(canaries) if guesses is None else guesses,
         level=level / _RUNS, claim=epsilon(event, delta), delta=delta, contradicted=contradicted,
@@ -350,7 +354,7 @@ def canary_scores(
     view: View,
     canaries: int,
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
     attempt: int,
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Returns each canary's score over all rounds' releases, and what its coin said.
@@ -360,8 +364,8 @@ def canary_scores(
     patient count stays.
     """
     size = layout_of(build_model(study)).size
-    inside = _coins(study, view.sites[0], canaries, chances, attempt)
-    directions = Directions(inside, size, chances.random)
+    inside = _coins(study, view.sites[0], canaries, randomness, attempt)
+    directions = Directions(inside, size, randomness.random)
     clip = patient_privacy(study, view.sites[0]).clip
     chosen = ChosenGradients(lambda numbers: directions.gradients(numbers, clip))
     hospitals = []
@@ -369,7 +373,7 @@ def canary_scores(
         numbers = np.arange(place, canaries, len(view.sites))
         own = declaring(study, site, len(numbers))
         trainer, model = canary_trainer(own, site, numbers, make, chosen)
-        hospitals.append(hospital_at(own, site, trainer, chances.entropy))
+        hospitals.append(hospital_at(own, site, trainer, randomness.entropy))
     weights, units = hospitals[0].weights, units_for(size)
     rate = study.privacy.sampling_rate
     length = units * sum(weights) * rate  # what a canary that is in adds to a release, on average
@@ -385,9 +389,9 @@ def canary_scores(
 
 
 def _coins(
-    study: Study, site: str, count: int, chances: AttackRandomness, attempt: int
+    study: Study, site: str, count: int, randomness: AttackRandomness, attempt: int
 ) -> NDArray[np.bool_]:
-    stream = chances.entropy.stream(
+    stream = randomness.entropy.stream(
         DrawContext(
             use="coins",
             study=study.digest,

@@ -19,7 +19,7 @@ from collegium.redteam.harness import (
 )
 from compliance.empirical_audit.checks import (
     CHECK_LEVEL,
-    Check,
+    AuditCheck,
     check_inclusion,
     check_influence,
     check_repeats,
@@ -42,13 +42,17 @@ _OTHERS = 5
 
 
 def patient_checks(
-    study: Study, sites: Sequence[str], make: MakeTrainer, chances: AttackRandomness, attempt: int
-) -> Iterator[Check]:
+    study: Study,
+    sites: Sequence[str],
+    make: MakeTrainer,
+    randomness: AttackRandomness,
+    attempt: int,
+) -> Iterator[AuditCheck]:
     """Yields the checks of every hospital's sampling and clipping, one for the worst hospital."""
-    found: list[Check] = []
+    found: list[AuditCheck] = []
     for site in sites:
-        found += _sampling(study, site, make, chances, attempt)
-        found.append(_influence(study, site, make, chances, attempt))
+        found += _sampling(study, site, make, randomness, attempt)
+        found.append(_influence(study, site, make, randomness, attempt))
     yield from worst_of_each(found)
 
 
@@ -76,8 +80,8 @@ class _Register:
 
 
 def _sampling(
-    study: Study, site: str, make: MakeTrainer, chances: AttackRandomness, attempt: int
-) -> Iterator[Check]:
+    study: Study, site: str, make: MakeTrainer, randomness: AttackRandomness, attempt: int
+) -> Iterator[AuditCheck]:
     rate = patient_privacy(study, site).sampling_rate
     if rate == 1:
         return  # the batch sizes show already that everybody is in
@@ -92,7 +96,7 @@ def _sampling(
     none = ChosenGradients(lambda asked: np.zeros((len(asked), 1), dtype=np.float32))
     own = declaring(varied(study, momentum=0.0, learning_rate=1.0), site, count)
     trainer, model = canary_trainer(own, site, numbers, watched, none)
-    hospital = hospital_at(own, site, trainer, chances.entropy)
+    hospital = hospital_at(own, site, trainer, randomness.entropy)
     steps = _steps_for(rate, count)
     for number in range(-(-steps // study.training.local_steps)):
         hospital.released(
@@ -110,8 +114,8 @@ def _steps_for(rate: float, patients: int) -> int:
 
 
 def _influence(
-    study: Study, site: str, make: MakeTrainer, chances: AttackRandomness, attempt: int
-) -> Check:
+    study: Study, site: str, make: MakeTrainer, randomness: AttackRandomness, attempt: int
+) -> AuditCheck:
     """Takes one patient of many kinds in and out, among others who stay."""
     plain = varied(sampled_at(study, 1.0), local_steps=1, momentum=0.0, learning_rate=1.0)
     plain = declaring(plain, site, _OTHERS + 1)
@@ -119,9 +123,9 @@ def _influence(
     rows: dict[int, NDArray[np.float32]] = {}
     chosen = ChosenGradients(lambda asked: np.stack([rows[int(number)] for number in asked]))
     trainer, model = canary_trainer(plain, site, np.arange(_OTHERS + 1), make, chosen)
-    hospital = hospital_at(plain, site, trainer, chances.entropy)
+    hospital = hospital_at(plain, site, trainer, randomness.entropy)
     size = layout_of(model).size
-    draw = chances.random
+    draw = randomness.random
 
     def released(number: int) -> Floats:
         found = hospital.released(

@@ -75,7 +75,7 @@ def membership(
     view: View,
     parts: Parts,
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
     console: Console,
 ) -> tuple[Attack, ...]:
     """Attacks models trained far too long, as in the study without noise, and as in the study.
@@ -85,9 +85,9 @@ def membership(
     view: the attacker knows everybody else's part.
     """
     site = view.sites[0]
-    pool, _ = _pool(parts, _POOL, chances.random)
+    pool, _ = _pool(parts, _POOL, randomness.random)
     name, score, models = _attack_on(study, _RMIA_MODELS)
-    members = halves(models, pool.num_patients, chances.random)
+    members = halves(models, pool.num_patients, randomness.random)
     rounds, steps = _shortened(study)
     own = declaring(varied(study, rounds=rounds, local_steps=steps), site, pool.num_patients // 2)
 
@@ -100,7 +100,7 @@ def membership(
     def trained(planned: Study, multiplier: float | None) -> Callable[[Records], Floats]:
         def logits(records: Records) -> Floats:
             trainer = make(planned, site, records, pool)
-            hospital = hospital_at(planned, site, trainer, chances.entropy)
+            hospital = hospital_at(planned, site, trainer, randomness.entropy)
             model = trained_model(planned, {site: hospital}, multiplier)
             return trainer.patient_scores(model)[0]
 
@@ -115,7 +115,7 @@ def membership(
     attacks = []
     for training, taken, logits in ways:
         sure = np.stack([_sure(logits(pool.take(who[pool.patients])), pool) for who in members])
-        found = measure(name, score(sure, members), members, chances.random)
+        found = measure(name, score(sure, members), members, randomness.random)
         attacks.append(Attack(training=training, steps=taken, found=found))
         console.print(f"    {models} models: {training}", markup=False)
     return tuple(attacks)
@@ -127,7 +127,7 @@ def membership_of(
     view: View,
     hospitals: Mapping[str, Parts],
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
     console: Console,
 ) -> tuple[Attack, ...]:
     """Attacks a run's own final model, with reference models that all hospitals train anew.
@@ -137,11 +137,11 @@ def membership_of(
     any of those there is nobody to tell them from.
     """
     site = view.sites[0]
-    pool, was_inside = _pool(hospitals[site], 2 * _POOL, chances.random)
+    pool, was_inside = _pool(hospitals[site], 2 * _POOL, randomness.random)
     if was_inside.all():
         return ()
     name, score, references = _attack_on(study, _RMIA_REFERENCES)
-    members = halves(references, pool.num_patients, chances.random)
+    members = halves(references, pool.num_patients, randomness.random)
     module = build(study.task, study.cohort, study.seeds.model)
 
     def logits(final: Tensors) -> Floats:
@@ -153,7 +153,7 @@ def membership_of(
         records = {name: train for name, (train, _) in hospitals.items()}
         records[site] = pool.take(who[pool.patients])
         together = {
-            name: hospital_at(study, name, make(study, name, train, train), chances.entropy)
+            name: hospital_at(study, name, make(study, name, train, train), randomness.entropy)
             for name, train in records.items()
         }
         rows.append(_sure(logits(trained_model(study, together, view.multiplier)), pool))
@@ -163,7 +163,7 @@ def membership_of(
     attack = Attack(
         training="this run's own final model",
         steps=study.training.steps,
-        found=measure(name, found, everybody[:1], chances.random),
+        found=measure(name, found, everybody[:1], randomness.random),
     )
     return (attack,)
 
@@ -179,8 +179,8 @@ def trained_model(
         given = RoundInput(
             model=unflatten(layout, state.parameters), number=number, noise_multiplier=multiplier
         )
-        words = [h.words(given) for h in hospitals.values()]
-        total = np.asarray(np.sum(words, axis=0, dtype=np.uint64))
+        ring_elements = [h.ring_elements(given) for h in hospitals.values()]
+        total = np.asarray(np.sum(ring_elements, axis=0, dtype=np.uint64))
         mean = mean_of(study, layout, tuple(hospitals), total)
         state = strategy_of(study.training).apply(study.training, state, mean)
     return unflatten(layout, state.parameters)
@@ -220,7 +220,7 @@ def inversion(
     view: View,
     hospitals: Mapping[str, Parts],
     make: MakeTrainer,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
 ) -> tuple[Inversion, ...]:
     """Reads records from updates, from the easiest case to what is really released.
 
@@ -241,12 +241,12 @@ def inversion(
         # In either mode one step of rate 1 moves the model by the mean gradient.
         trainer = make(full, name, records, records)
         given = RoundInput(model=model, number=number, noise_multiplier=noise)
-        update = trainer.update(given, chances.entropy)
+        update = trainer.update(given, randomness.entropy)
         return recover(update, layout, layer)
 
     train, test = hospitals[site]
-    inside, outside = _equally_many(train, test, chances.random)
-    chosen = chances.random.permutation(train.num_patients)[:_DRAWS]
+    inside, outside = _equally_many(train, test, randomness.random)
+    chosen = randomness.random.permutation(train.num_patients)[:_DRAWS]
     found: dict[str, list[tuple[float, float]]] = {}
 
     def note(seen: str, recovered: Floats, true: NDArray[np.float32]) -> None:
@@ -262,7 +262,7 @@ def inversion(
     note("one hospital, bare", read(site, train, None), inside)
     for noise, seen in ((None, "bare"), (view.multiplier, "as released")):
         for number in range(1 if noise is None else _DRAWS // 4):
-            total = _sum_of_hospitals(full, hospitals, noise, number, make, model, chances)
+            total = _sum_of_hospitals(full, hospitals, noise, number, make, model, randomness)
             note(f"all hospitals, {seen}", recover(total, layout, layer), inside)
     for number in range(_DRAWS // 4):
         note("one hospital, noised", read(site, train, view.deviation, number), inside)
@@ -283,11 +283,11 @@ def _sum_of_hospitals(
     number: int,
     make: MakeTrainer,
     model: Tensors,
-    chances: AttackRandomness,
+    randomness: AttackRandomness,
 ) -> Floats:
     given = RoundInput(model=model, number=number, noise_multiplier=noise)
     parts = [
-        study.weights[name] * make(study, name, train, train).update(given, chances.entropy)
+        study.weights[name] * make(study, name, train, train).update(given, randomness.entropy)
         for name, (train, _) in hospitals.items()
     ]
     return np.asarray(np.sum(parts, axis=0))

@@ -6,9 +6,9 @@ from pathlib import Path
 from rich.console import Console
 
 from collegium.redteam.findings import Findings
-from collegium.redteam.noise import Audit
-from compliance.empirical_audit.checks import CHECK_LEVEL, Check
-from compliance.facts.formatting import Form, show
+from collegium.redteam.noise import OneRunAudit
+from compliance.empirical_audit.checks import CHECK_LEVEL, AuditCheck
+from compliance.facts.formatting import Format, show
 from compliance.facts.interval import Interval
 from compliance.reports.document import (
     Bullets,
@@ -24,7 +24,7 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
-from pipelines.attacks.membership import FALSE_ALARMS, Estimate
+from pipelines.attacks.membership import FALSE_ALARMS, AttackEstimate
 from protocol.study.privacy import DistributedPrivacy
 
 
@@ -75,8 +75,8 @@ def summarise(findings: Findings, out: Path, console: Console) -> None:
     for attack in findings.attacks[2:]:
         console.print(
             f"  membership    {attack.training}: {attack.found.attack}, AUROC "
-            f"{_words(attack.found.auroc)}, {_words(attack.found.true_alarms)} found at 1 % false "
-            "alarms",
+            f"{_estimate_text(attack.found.auroc)}, {_estimate_text(attack.found.true_alarms)} "
+            "found at 1 % false alarms",
             soft_wrap=True,
         )
     for found in findings.inversions:
@@ -122,11 +122,11 @@ def _summary(findings: Findings) -> Section:
     items = [
         Highlight(
             label="checks passed", value=f"{passed} of {len(findings.checks)}",
-            form=Form.TEXT, note="the strongest test",
+            form=Format.TEXT, note="the strongest test",
         ),
         _bound(audit),
         Highlight(
-            label="members found", value=protected.true_alarms.value, form=Form.RATIO,
+            label="members found", value=protected.true_alarms.value, form=Format.RATIO,
             note=f"at 1 % false alarms; guessing finds {FALSE_ALARMS:g}",
         ),
     ]  # fmt: skip
@@ -136,29 +136,29 @@ def _summary(findings: Findings) -> Section:
             Highlight(
                 label="best recovered record",
                 value=last.inside,
-                form=Form.RATIO,
+                form=Format.RATIO,
                 note=f"cosine; with patients not in it {last.outside:.3f}",
             )  # fmt: skip
         )
     return Section(key="summary", title="In short", blocks=(Highlights(items=tuple(items)),))
 
 
-def _bound(audit: Audit) -> Highlight:
-    claimed = f"claimed {show(audit.claim, Form.EPSILON)}, δ = {show(audit.delta, Form.SMALL)}"
+def _bound(audit: OneRunAudit) -> Highlight:
+    claimed = f"claimed {show(audit.claim, Format.EPSILON)}, δ = {show(audit.delta, Format.SMALL)}"
     if not audit.offered:
         return Highlight(
-            label="lower bound of ε", value="none", form=Form.TEXT,
+            label="lower bound of ε", value="none", form=Format.TEXT,
             note=f"{claimed}; it could show {audit.ceiling:.2f} at most",
         )  # fmt: skip
     return Highlight(
-        label="lower bound of ε", value=round(audit.bound, 2), form=Form.NUMBER, note=claimed
+        label="lower bound of ε", value=round(audit.bound, 2), form=Format.NUMBER, note=claimed
     )
 
 
-def _said_of(audit: Audit) -> str:
+def _said_of(audit: OneRunAudit) -> str:
     claim = (
-        f"{audit.view.claimed_as}: {show(audit.claim, Form.EPSILON)} at delta "
-        f"{show(audit.delta, Form.SMALL)}"
+        f"{audit.view.claimed_as}: {show(audit.claim, Format.EPSILON)} at delta "
+        f"{show(audit.delta, Format.SMALL)}"
     )
     if not audit.offered:
         return (
@@ -175,22 +175,22 @@ def _claim(findings: Findings) -> Section:
         title="Claim and target",
         rows=(
             Fact(label="Attacked", value="a run" if run else "a study, as it would be run"),
-            *((Fact(label="Run", value=run.run_id, form=Form.CODE),) if run else ()),
-            Fact(label="Study", value=findings.target.study.digest, form=Form.CODE),
+            *((Fact(label="Run", value=run.run_id, form=Format.CODE),) if run else ()),
+            Fact(label="Study", value=findings.target.study.digest, form=Format.CODE),
             Fact(label="Mode of privacy", value=findings.target.study.privacy.mode),
             Fact(
                 label="Who claims it",
                 value="the hospitals signed it" if run else "this software, before a run",
             ),
-            Fact(label="ε for one patient, training", value=claim.epsilon, form=Form.EPSILON),
-            Fact(label="δ", value=claim.delta, form=Form.SMALL),
-            Fact(label="Noise multiplier", value=event.noise_multiplier, form=Form.NUMBER),
-            Fact(label="Sampling rate", value=event.sampling_rate, form=Form.NUMBER),
-            Fact(label="Steps that are paid for", value=event.steps, form=Form.COUNT),
+            Fact(label="ε for one patient, training", value=claim.epsilon, form=Format.EPSILON),
+            Fact(label="δ", value=claim.delta, form=Format.SMALL),
+            Fact(label="Noise multiplier", value=event.noise_multiplier, form=Format.NUMBER),
+            Fact(label="Sampling rate", value=event.sampling_rate, form=Format.NUMBER),
+            Fact(label="Steps that are paid for", value=event.steps, form=Format.COUNT),
             Fact(label="What the attacker sees", value=findings.view.title),
             Fact(label="Hospital whose records were attacked", value=claim.site),
             *(_software(run.other_software) if run else ()),
-            Fact(label="Took", value=sum(findings.seconds.values()), form=Form.SECONDS),
+            Fact(label="Took", value=sum(findings.seconds.values()), form=Format.SECONDS),
         ),
     )
     return Section(key="claim", title="What is claimed, and what was attacked", blocks=(facts,))
@@ -239,12 +239,12 @@ def _evidence(findings: Findings) -> tuple[Section, ...]:
     return (Section(key="evidence", title="The run's own evidence", blocks=(text, table)),)
 
 
-def _checks(title: str, checks: tuple[Check, ...], note: str) -> Table:
+def _checks(title: str, checks: tuple[AuditCheck, ...], note: str) -> Table:
     return Table(
         title=title,
         columns=(
             Column(title="Check"), Column(title="Result"), Column(title="Found"),
-            Column(title="Expected"), Column(title="p", form=Form.NUMBER),
+            Column(title="Expected"), Column(title="p", form=Format.NUMBER),
         ),
         rows=tuple(
             (c.name, "passed" if c.passed else "FAILED", c.found, c.expected, c.p_value)
@@ -269,11 +269,11 @@ def _audit(findings: Findings) -> Section:
         title="One-run audits",
         columns=(
             Column(title="What is seen"), Column(title="Held against"),
-            Column(title="Canaries", form=Form.COUNT), Column(title="Guessed", form=Form.COUNT),
-            Column(title="Right", form=Form.COUNT),
-            Column(title="Lower bound of ε", form=Form.NUMBER),
-            Column(title="Most it could show", form=Form.NUMBER),
-            Column(title="Its ε", form=Form.EPSILON), Column(title="Level", form=Form.NUMBER),
+            Column(title="Canaries", form=Format.COUNT), Column(title="Guessed", form=Format.COUNT),
+            Column(title="Right", form=Format.COUNT),
+            Column(title="Lower bound of ε", form=Format.NUMBER),
+            Column(title="Most it could show", form=Format.NUMBER),
+            Column(title="Its ε", form=Format.EPSILON), Column(title="Level", form=Format.NUMBER),
         ),
         rows=tuple(
             (
@@ -283,7 +283,7 @@ def _audit(findings: Findings) -> Section:
             for audit in findings.audits
             for run in audit.runs
         ),
-        note=f"Over {first.steps} steps, at δ = {show(first.delta, Form.SMALL)}. 95 % for all "
+        note=f"Over {first.steps} steps, at δ = {show(first.delta, Format.SMALL)}. 95 % for all "
         "planned runs together; how many are guessed was fixed beforehand. A lower bound: that it "
         "stays below the claim proves nothing. Mahloujifar, Melis and Chaudhuri 2024, arXiv "
         "2410.22235.",
@@ -318,9 +318,9 @@ def _membership(findings: Findings) -> Section:
     table = Table(
         title="Who was a training patient?",
         columns=(
-            Column(title="Models trained"), Column(title="Steps", form=Form.COUNT),
-            Column(title="AUROC of the attack", form=Form.RATIO),
-            Column(title="Members found at 1 % false alarms", form=Form.RATIO),
+            Column(title="Models trained"), Column(title="Steps", form=Format.COUNT),
+            Column(title="AUROC of the attack", form=Format.RATIO),
+            Column(title="Members found at 1 % false alarms", form=Format.RATIO),
         ),
         rows=tuple(
             (a.training, a.steps, _interval(a.found.auroc), _interval(a.found.true_alarms))
@@ -349,8 +349,8 @@ def _inversion(findings: Findings) -> Section:
         title="The best recovered record",
         columns=(
             Column(title="What the attacker sees"),
-            Column(title="Cosine with a patient in it", form=Form.RATIO),
-            Column(title="Cosine with other patients", form=Form.RATIO),
+            Column(title="Cosine with a patient in it", form=Format.RATIO),
+            Column(title="Cosine with other patients", form=Format.RATIO),
         ),
         rows=tuple((i.seen, i.inside, i.outside) for i in findings.inversions),
         note=f"Noised: with the noise in {findings.view.title}. Means over 20 patients, or 5 draws "
@@ -378,9 +378,9 @@ def _not_covered(findings: Findings) -> Section:
     return Section(key="not-covered", title="What is not covered", blocks=(Bullets(items=items),))
 
 
-def _interval(estimate: Estimate) -> Interval:
+def _interval(estimate: AttackEstimate) -> Interval:
     return Interval(value=estimate.value, low=estimate.low, high=estimate.high)
 
 
-def _words(estimate: Estimate) -> str:
+def _estimate_text(estimate: AttackEstimate) -> str:
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"

@@ -17,17 +17,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from sqlalchemy.orm import Session
 
-from collegium.output.summary import finish_folder
+from collegium.output.folder_page import finish_folder
 from collegium.redteam.adversary import Claim
 from collegium.redteam.attack import red_team
 from collegium.redteam.findings import Findings, PastRun, Target
 from collegium.redteam.harness import AttackRandomness, MakeTrainer
 from collegium.redteam.records import Parts
 from collegium.simulation.records import read_hospitals
-from collegium.simulation.settings import Settings
+from collegium.simulation.settings import SimulationSettings
 from compliance.audit_log import NewEntry
 from compliance.empirical_audit.checks import check_masks, check_price
-from compliance.governance.study_store import index_beside
 from compliance.privacy.accounting import epsilon
 from coordinator.audit.run_checks import FINDINGS, failure_of
 from coordinator.audit.verification import verify_records
@@ -41,6 +40,7 @@ from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.transcript import vectors_of
 from protocol.study.study import FileSplit, Study
+from protocol.study.study_file import index_beside
 from protocol.transport.privacy_summary import Summary, open_summary, read_summaries
 from silos.training.trainer import Trainer
 
@@ -63,7 +63,7 @@ def red_team_run(
     places: Places,
     console: Console,
     make: MakeTrainer = Trainer,
-    chances: AttackRandomness | None = None,
+    randomness: AttackRandomness | None = None,
 ) -> Findings:
     """Attacks a run, keeps what was found with it, and marks it failed if it is contradicted.
 
@@ -83,11 +83,11 @@ def red_team_run(
         run_id = _past(target).run_id
         console.print(f"run {run_id}: log, records and signatures are genuine", markup=False)
         index = _index_file(target.study, places)
-        Settings(data=places.data).require_sources(target.study)
+        SimulationSettings(data=places.data).require_sources(target.study)
         hospitals = read_hospitals(target.study, index, places.data)
         _require_same_records(hospitals, counts)
         to = places.to or places.out / "redteam" / run_id
-        findings = red_team(target, hospitals, to, console, make, chances)
+        findings = red_team(target, hospitals, to, console, make, randomness)
         record_findings(store, workspace, findings)
     finally:
         store.close()
@@ -126,8 +126,8 @@ def _target(session: Session, workspace: Workspace, row: RunRow) -> Target:
     study = study_of(session, row)
     roster = parse_roster(row.roster_json.encode())
     summaries = {
-        site: open_summary(word, roster.key_of(site))
-        for site, word in read_summaries(row.sites_json).items()
+        site: open_summary(signed, roster.key_of(site))
+        for site, signed in read_summaries(row.sites_json).items()
     }
     claims = _claims(study, summaries, row.id)
     prices = {site: epsilon(claim.event, claim.delta) for site, claim in claims.items()}
@@ -169,8 +169,8 @@ def _masked_pairs(
         transcript = archive.transcript(context)
         named = vectors_of(transcript, roster) if transcript else {}
         for site, name in named.items():
-            words = np.frombuffer(archive.vector(context, name), dtype="<u4")
-            sent.setdefault(site, []).append(words.astype(np.uint32))
+            ring_elements = np.frombuffer(archive.vector(context, name), dtype="<u4")
+            sent.setdefault(site, []).append(ring_elements.astype(np.uint32))
     return [
         (first[: len(second)], second[: len(first)])
         for vectors in sent.values()

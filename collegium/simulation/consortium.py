@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collegium.simulation.settings import DEFAULT_BUDGET, DEFAULT_DELTA, Settings
+from collegium.simulation.settings import DEFAULT_BUDGET, DEFAULT_DELTA, SimulationSettings
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from protocol.counted import counted
@@ -36,7 +36,7 @@ class Consortium:
 
 @contextmanager
 def consortium(
-    workspace: Workspace, study: Study, settings: Settings, enough: float = DEFAULT_BUDGET
+    workspace: Workspace, study: Study, settings: SimulationSettings, enough: float = DEFAULT_BUDGET
 ) -> Iterator[Consortium]:
     """Starts Ray and one hospital per site, and ends both when the block ends.
 

@@ -51,7 +51,7 @@ class Job:
     study: Study
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         """The setting's name, for people."""
         privacy = self.study.privacy
         epsilon = "" if isinstance(privacy, NoPrivacy) else f", epsilon {privacy.epsilon:g}"
@@ -223,11 +223,11 @@ def at_epsilon(study: Study, epsilon: float | None) -> Study:
         epsilon=epsilon,
         delta=privacy.delta,
         sampling_rate=privacy.sampling_rate,
-        steps=study.releases,
+        steps=study.priced_steps,
     )
     if noise_multiplier > _MAX_NOISE:
         raise StudyRefused(
-            f"--epsilon: {epsilon:g} over {study.releases} steps needs a noise multiplier of "
+            f"--epsilon: {epsilon:g} over {study.priced_steps} steps needs a noise multiplier of "
             f"{noise_multiplier:.0f}: nothing could be learned; raise it, or take fewer steps"
         )
     return study.with_noise(epsilon, noise_multiplier)

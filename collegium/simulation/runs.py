@@ -16,7 +16,7 @@ from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from coordinator.delivery.ray_link import RayLink
 from coordinator.rounds.run_records import RunRecord
-from coordinator.rounds.training import Runner, Watcher
+from coordinator.rounds.training import Runner, RunStores, Watcher
 from protocol.errors import FederationError, PolicyRefused
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary
@@ -36,7 +36,7 @@ def run_study(
     sweep: str | None,
     watcher: Watcher,
 ) -> str:
-    """Runs one study on started hospitals, remembering everything; returns the run's id."""
+    """Runs one study on started hospitals, recording everything; returns the run's id."""
     workspace = Workspace.open(hospitals.root)
     store, key = Store(workspace.database), workspace.signing_key()
     record = RunRecord(store, key, hospitals.roster, study, run_id)
@@ -57,14 +57,15 @@ def run_study(
             study=study,
             roster=hospitals.roster,
             key=key,
-            store=store,
+            summaries=summaries,
+            stores=RunStores(
+                store=store, snapshots=workspace, rounds=RoundArchive(workspace.rounds)
+            ),
             link=RayLink(hospitals.actors),
-            archive=workspace,
-            evidence=RoundArchive(workspace.rounds),
             threads=os.cpu_count() or 1,
             watcher=watcher,
         )
-        outcome = runner.run(_agreed_model(hospitals, run_id), summaries)
+        outcome = runner.run(_agreed_model(hospitals, run_id))
         exact = ray.get(
             exact_figures.remote(dict(hospitals.actors), run_id, study.task, dict(outcome.model))
         )
@@ -95,13 +96,13 @@ def run_task(
 
 def _join(hospitals: Consortium, store: Store, common: Invitation) -> dict[str, SignedSummary]:
     """Lets every hospital approve, check its records and reserve; returns its signed summary."""
-    words = _signed_heads(store, hospitals)
+    signed_heads = _signed_heads(store, hospitals)
     asked = {
         site: actor.ask(
             "join",
             replace(
                 common,
-                signed_heads=words[site],
+                signed_heads=signed_heads[site],
                 split_key=simulated_split_key(common.study, site),
             ),
         )

@@ -26,7 +26,7 @@ def usual_processes() -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SimulationSettings:
     """The settings of a simulation beside the study; nothing here changes a result.
 
     ``workers`` is how many processes compute gradients inside each hospital,

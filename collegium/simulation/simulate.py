@@ -14,8 +14,7 @@ from collegium.output.progress import Watch
 from collegium.simulation.consortium import consortium
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_study
-from collegium.simulation.settings import Settings
-from compliance.governance.study_store import index_beside
+from collegium.simulation.settings import SimulationSettings
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
@@ -26,10 +25,11 @@ from coordinator.views.simulated import killed_runs
 from protocol.errors import FederationError, WorkspaceRefused
 from protocol.identity.roster import parse_roster
 from protocol.study.study import Study
+from protocol.study.study_file import index_beside
 
 
 def simulate_study(
-    study: Study, folder: Path, out: Path, settings: Settings, watch: Watch
+    study: Study, folder: Path, out: Path, settings: SimulationSettings, watch: Watch
 ) -> dict[str, Any]:
     """Runs one study in an output folder, new or used, and writes its page; returns its JSON.
 
@@ -43,7 +43,7 @@ def simulate_study(
     Raises:
         FederationError: see the tree; nothing that was finished is lost.
     """
-    from collegium.output.summary import finish_folder
+    from collegium.output.folder_page import finish_folder
 
     settings.require_sources(study)
     index = index_beside(study, folder)

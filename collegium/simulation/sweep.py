@@ -17,10 +17,9 @@ from collegium.simulation.grid import Grid, Job, plan_jobs
 from collegium.simulation.pooled_baseline import PooledTrainer
 from collegium.simulation.pricing import budget_for
 from collegium.simulation.runs import run_task
-from collegium.simulation.settings import Settings
+from collegium.simulation.settings import SimulationSettings
 from collegium.simulation.simulate import simulation_folder
 from compliance.facts.privacy_utility import POOLED
-from compliance.governance.study_store import index_beside
 from coordinator.database.baselines import keep_reference
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
@@ -29,6 +28,7 @@ from pipelines.sources.faults import MAX_TOLD
 from protocol.errors import CohortRefused, FederationError, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
+from protocol.study.study_file import index_beside
 from silos.training.ray_runtime import ray
 
 
@@ -36,7 +36,7 @@ def sweep_studies(
     documents: Sequence[tuple[Study, Path]],
     out: Path,
     grid: Grid,
-    settings: Settings,
+    settings: SimulationSettings,
     watch: Watch,
 ) -> list[str]:
     """Runs a sweep in an output folder and writes its page; returns the names of its runs.
@@ -53,7 +53,7 @@ def sweep_studies(
             does not fit otherwise: nothing has begun.
         FederationError: see the tree; nothing that was finished is lost.
     """
-    from collegium.output.summary import keep_sweep_page
+    from collegium.output.folder_page import keep_sweep_page
 
     studies = [study for study, _ in documents]
     jobs = plan_jobs(studies, grid)
@@ -142,7 +142,7 @@ def run_all(
             failures.append(ended)
         elif isinstance(ended, dict):
             _keep(hospitals, names[place], sweep, jobs[place].study, ended)
-        progress.run_finished(jobs[place].words)
+        progress.run_finished(jobs[place].text)
     if failures:
         raise failures[0]
     return [name for name, job in zip(names, jobs, strict=True) if job.mode != POOLED]

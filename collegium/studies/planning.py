@@ -11,14 +11,14 @@ from rich.table import Table
 from collegium.extras import require_extra
 from collegium.studies.forecast import evaluation_text, forecast_for
 from collegium.studies.question import PlanOptions, question_of, question_without_study
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.released_metrics import ASSUMED_AUROC
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.planning.advice import (
     STEPS,
     Advice,
-    Plan,
     PlanningInput,
+    SuitableSettings,
     advice,
     advise,
     distributed_epsilons,
@@ -104,7 +104,7 @@ def _sizes(study: Study) -> tuple[float, int]:
     return gradient_norm(study), sum(int(tensor.size) for tensor in parameters_of(module).values())
 
 
-def forecast_plans(study: Study) -> tuple[Plan, Plan] | None:
+def forecast_plans(study: Study) -> tuple[SuitableSettings, SuitableSettings] | None:
     """Returns a linear study's own settings and the advised ones of its mode; else None.
 
     None too where the advised steps cannot keep an epsilon that small.
@@ -135,7 +135,9 @@ def _evaluation(asked: PlanningInput, study: Study | None, advised: Advice) -> E
     return forecast_for(asked, study, auroc=auroc)
 
 
-def _own(asked: PlanningInput, study: Study | None, options: PlanOptions) -> Plan | None:
+def _own(
+    asked: PlanningInput, study: Study | None, options: PlanOptions
+) -> SuitableSettings | None:
     """Returns the study's own settings as it prices them, or with the given epsilon and delta."""
     if study is None or not isinstance(study.privacy, PatientPrivacy):
         return None
@@ -160,7 +162,7 @@ def _names(asked: PlanningInput, study: Study | None) -> tuple[str, ...]:
     return tuple(f"hospital {place}" for place in range(1, len(asked.patients) + 1))
 
 
-def study_lines(asked: PlanningInput, plan: Plan) -> tuple[str, ...]:
+def study_lines(asked: PlanningInput, plan: SuitableSettings) -> tuple[str, ...]:
     """Returns the advised lines of a study, to be pasted.
 
     One step a round: each noised step is then averaged over all hospitals at once.
@@ -192,7 +194,7 @@ def _as_json(
     asked: PlanningInput,
     advised: Advice,
     evaluation: EvaluationForecast,
-    own: Plan | None,
+    own: SuitableSettings | None,
     names: Sequence[str],
     lines: Sequence[str],
     unsaid: Sequence[str],
@@ -220,12 +222,12 @@ def _as_json(
     }
 
 
-def _plan_json(plan: Plan) -> dict[str, Any]:
+def _plan_json(plan: SuitableSettings) -> dict[str, Any]:
     return {
         "mode": plan.mode,
         "sampling_rate": plan.event.sampling_rate,
         "steps": plan.steps,
-        "releases": plan.event.steps,
+        "priced_steps": plan.event.steps,
         "noise_multiplier": plan.event.noise_multiplier,
         "clip": plan.clip,
         "learning_rate": plan.learning_rate,
@@ -238,7 +240,7 @@ def _notes(
     asked: PlanningInput,
     advised: Advice,
     evaluation: EvaluationForecast,
-    own: Plan | None,
+    own: SuitableSettings | None,
     names: Sequence[str],
 ) -> list[str]:
     chosen = advised.chosen
@@ -273,7 +275,7 @@ def _notes(
 
 
 def _price_notes(
-    asked: PlanningInput, chosen: Plan, study: Study | None, budget: float
+    asked: PlanningInput, chosen: SuitableSettings, study: Study | None, budget: float
 ) -> list[str]:
     """Returns notes on what the suggestion takes of a budget for life, its evaluation included."""
     attempts = study.evaluation.attempts if study else 1
@@ -289,7 +291,7 @@ def _price_notes(
     ]
 
 
-def _too_few(asked: PlanningInput, plan: Plan) -> str:
+def _too_few(asked: PlanningInput, plan: SuitableSettings) -> str:
     expected = plan.expected.auroc if plan.expected else 0.5
     return (
         f"too few patients for epsilon {asked.epsilon:g}: where an AUROC of {asked.auroc:g} could "
@@ -317,7 +319,7 @@ def _reason(asked: PlanningInput, advised: Advice) -> str:
     )
 
 
-def _comparison(own: Plan, best: Plan) -> str:
+def _comparison(own: SuitableSettings, best: SuitableSettings) -> str:
     if own.expected is None or best.expected is None:
         return "the study's own optimiser is not simulated: what it reaches is not forecast"
     if own.expected.auroc >= best.expected.auroc - _AS_GOOD:
@@ -328,11 +330,13 @@ def _comparison(own: Plan, best: Plan) -> str:
     )
 
 
-def _show(asked: PlanningInput, advised: Advice, own: Plan | None, console: Console) -> None:
+def _show(
+    asked: PlanningInput, advised: Advice, own: SuitableSettings | None, console: Console
+) -> None:
     ill = "not declared" if asked.prevalence is None else f"{asked.prevalence:g}"
     console.print(
         f"{len(asked.patients)} hospitals, {sum(asked.patients)} training patients, prevalence "
-        f"{ill}, epsilon {asked.epsilon:g}, delta {show(asked.delta, Form.SMALL)}, "
+        f"{ill}, epsilon {asked.epsilon:g}, delta {show(asked.delta, Format.SMALL)}, "
         f"{asked.parameters} parameters, "
         f"{asked.answering} must answer, {asked.colluders} may collude",
         soft_wrap=True,
@@ -348,7 +352,7 @@ def _show(asked: PlanningInput, advised: Advice, own: Plan | None, console: Cons
     console.print(table)
 
 
-def _cells(plan: Plan) -> tuple[str, ...]:
+def _cells(plan: SuitableSettings) -> tuple[str, ...]:
     return (
         plan.mode,
         f"{plan.event.sampling_rate:g}",

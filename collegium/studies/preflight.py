@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from collegium.simulation.records import simulated_parts, site_readers
-from collegium.simulation.settings import DEFAULT_BUDGET, Settings
+from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings
 from collegium.studies.forecast import forecast_text, study_forecast
 from collegium.studies.planning import forecast_plans
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.released_metrics import ASSUMED_AUROC
-from compliance.governance.study_store import index_beside
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import if_more_collude, while_few_collude
@@ -37,6 +36,7 @@ from protocol.counted import counted
 from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, Study
+from protocol.study.study_file import index_beside
 from silos.operations.budget_text import CHEAPER, too_dear
 from silos.preflight.quality_table import print_quality
 
@@ -60,8 +60,8 @@ def describe_study(
     )
     if isinstance(privacy, PatientPrivacy):
         console.print(
-            f"  each hospital: epsilon {show(privacy.epsilon, Form.EPSILON)}, "
-            f"delta {show(privacy.delta, Form.SMALL)}, unit {privacy.unit}"
+            f"  each hospital: epsilon {show(privacy.epsilon, Format.EPSILON)}, "
+            f"delta {show(privacy.delta, Format.SMALL)}, unit {privacy.unit}"
         )
         for site in study.sites:
             if site.epsilon is not None or site.sampling_rate is not None:
@@ -70,7 +70,8 @@ def describe_study(
         if plan.fallback_epsilon is not None:
             console.print(
                 f"  the noise is shared: this holds {while_few_collude(colluders)}; "
-                f"{if_more_collude(colluders)}, epsilon {show(plan.fallback_epsilon, Form.EPSILON)}"
+                f"{if_more_collude(colluders)}, "
+                f"epsilon {show(plan.fallback_epsilon, Format.EPSILON)}"
             )
         console.print(
             f"  noise multiplier {plan.training.noise_multiplier:g}, in the evaluation "
@@ -133,7 +134,7 @@ def _describe_choice(study: Study, site: str, console: Console) -> None:
         raise StudyRefused(f"sites: {site}: {error}") from error
     if plan is not None:
         console.print(
-            f"  {site}: epsilon {show(plan.epsilon, Form.EPSILON)}, sampling rate "
+            f"  {site}: epsilon {show(plan.epsilon, Format.EPSILON)}, sampling rate "
             f"{plan.training.sampling_rate:g}, noise multiplier {plan.training.noise_multiplier:g}"
         )
 
@@ -153,7 +154,7 @@ def check_records(
         CohortRefused: what does not fit, a line for each fault of each site; of many the first,
             and how many more.
     """
-    Settings(data=data).require_sources(study)
+    SimulationSettings(data=data).require_sources(study)
     index = index_beside(study, folder)
     quality: dict[str, DataQuality] = {}
     known: dict[str, Records] = {}

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from compliance.governance.study_store import StudyStore, index_beside
+from compliance.governance.study_store import StudyStore
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
 from protocol.study.study import Study
-from protocol.study.study_file import read_study, read_text
+from protocol.study.study_file import index_beside, read_study, read_text
 
 
 def register_study(path: Path, home: Path) -> tuple[Study, bool]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from compliance.planning.advice import Plan, PlanningInput, advise
+from compliance.planning.advice import PlanningInput, SuitableSettings, advise
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study
 
@@ -107,7 +107,7 @@ def study_template(
     return text
 
 
-def _advised(sites: int, epsilon: float) -> Plan:
+def _advised(sites: int, epsilon: float) -> SuitableSettings:
     """Returns the plan for the template's columns and as many hospitals, three at the least."""
     asked = PlanningInput(
         patients=(_PATIENTS,) * max(3, sites), epsilon=epsilon, delta=1e-5,

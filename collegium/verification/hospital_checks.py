@@ -17,7 +17,7 @@ from contextlib import closing, suppress
 
 from compliance.ledger.entries import UNOPENED, Entry
 from coordinator.audit.faults import Faults
-from coordinator.audit.run_checks import Attempt
+from coordinator.audit.run_checks import LoggedAttempt
 from coordinator.audit.verification import Verified
 from coordinator.database.workspace import Workspace
 from protocol.encoding import digest_json
@@ -72,7 +72,9 @@ def check_hospital(
     hospital: SiteDatabase, site: str, found: Verified, public: bytes, faults: Faults
 ) -> SignedDigests:
     """Checks one hospital's open database; returns what it has signed once."""
-    heads = {word.ledger_head for word in found.summaries if word.site == site} - {UNOPENED}
+    heads = {summary.ledger_head for summary in found.summaries if summary.site == site} - {
+        UNOPENED
+    }
     with faults.checking("the schema of its database", hospital=site):
         for fault in hospital.schema_faults():
             faults.add(fault, hospital=site)
@@ -156,7 +158,7 @@ def _check_end(run: JoinedRun, found: Verified, public: bytes, signed: Mapping[s
         raise StoreBroken("the coordinator signed another model to it than it evaluated")
 
 
-def _check_signing_record(site: str, attempt: Attempt, chain: SignedDigests) -> None:
+def _check_signing_record(site: str, attempt: LoggedAttempt, chain: SignedDigests) -> None:
     context, signed = attempt.context, chain.get(attempt.context.digest, {})
     if site in attempt.survivors and not set(_SIGNED) <= signed.keys():
         raise StoreBroken("the log says that it took part, its own database does not")
@@ -169,7 +171,7 @@ def _check_signing_record(site: str, attempt: Attempt, chain: SignedDigests) -> 
         raise StoreBroken("its own database names another model for this round")
 
 
-def _check_blobs(attempt: Attempt, signed: Mapping[str, SignedDigests]) -> None:
+def _check_blobs(attempt: LoggedAttempt, signed: Mapping[str, SignedDigests]) -> None:
     """Checks that the masked vectors in a sum are the ones that the hospitals sent."""
     if not set(attempt.survivors) <= signed.keys() or not attempt.survivors:
         return  # a network's hospitals keep their databases at home; what is missing was told

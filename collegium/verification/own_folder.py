@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from collegium.output.verdict import verdict
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.reports.document import Statement, Tone
 from compliance.reports.hospital_report import HospitalRun, hospital_report
 from compliance.reports.renderers import RENDERERS
@@ -38,7 +38,8 @@ def show_run(home: Path, run_id: str, console: Console) -> dict[str, Any]:
         console.print(statement.text, statement.detail, markup=False, soft_wrap=True)
     for decision in run.approvals:
         console.print(
-            f"  {decision.decision} by {decision.approver}, {show(decision.decided_at, Form.TIME)}",
+            f"  {decision.decision} by {decision.approver}, "
+            f"{show(decision.decided_at, Format.TIME)}",
             markup=False,
         )
     return _line(run) | asdict(run)
@@ -98,7 +99,7 @@ def _keys(found: OwnCheck) -> str:
 def _checked(found: OwnCheck) -> Statement:
     held = " ".join(f"{name.capitalize()}: {said}." for name, said in found.holds.items())
     return Statement(
-        text=f"The hospital's folder was verified at {show(found.checked_at, Form.TIME)}.",
+        text=f"The hospital's folder was verified at {show(found.checked_at, Format.TIME)}.",
         detail=f"Keys: {_keys(found)}. {held} Not checked: {'; '.join(found.not_checked)}.",
         tone=Tone.GOOD,
     )
@@ -128,7 +129,7 @@ def _table(runs: Sequence[HospitalRun]) -> Table:
         table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for run in runs:
         line = _line(run)
-        epsilon = "none" if line["epsilon"] is None else show(line["epsilon"], Form.EPSILON)
+        epsilon = "none" if line["epsilon"] is None else show(line["epsilon"], Format.EPSILON)
         cells = (
             run.run_id,
             line["study"] or run.study_digest[:16],

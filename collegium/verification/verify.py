@@ -150,7 +150,7 @@ def _check_report(
 ) -> str | None:
     if path is None:
         return None
-    from collegium.output.summary import report_text  # renderers take seconds to load
+    from collegium.output.report_files import report_text  # renderers take seconds to load
 
     def remade(run: str, form: str) -> str:
         return report_text(out, run, form, public=public)

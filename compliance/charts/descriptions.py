@@ -10,15 +10,15 @@ from compliance.facts.comparison import (
     FEWEST,
     SPLITS,
     Difference,
-    Estimate,
     Gap,
+    SeedMean,
     differences,
     gaps,
     num_missing,
     over_of,
 )
 from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import (
     EXACT,
@@ -78,7 +78,7 @@ def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
     about = f"{level_text(level)}, {level.kind}"
     if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MAX_TOLD:
         shown = ", ".join(
-            show(Interval(value=p.auroc, low=p.low, high=p.high), Form.RATIO) for p in own
+            show(Interval(value=p.auroc, low=p.low, high=p.high), Format.RATIO) for p in own
         )
         left_out = f"; {missing_text(level)}" if level.num_withheld else ""
         return f"{about}: {shown}{left_out}"
@@ -126,7 +126,7 @@ def level_text(level: UtilityLevel | Withheld) -> str:
     """
     name = MODES[level.mode]
     if level.epsilon is not None:
-        return f"{name}, ε = {show(level.epsilon, Form.EPSILON)}"
+        return f"{name}, ε = {show(level.epsilon, Format.EPSILON)}"
     return name if level.mode == NONE else f"{name}, {MODES[NONE]}"
 
 
@@ -160,14 +160,16 @@ def difference_text(found: Difference) -> str:
     """Returns what is subtracted from what, and where."""
     if found.epsilon is None:
         return "consortium - pooled, without privacy"
-    return f"{_short(found.mode)} - {_short(found.than)} at ε = {show(found.epsilon, Form.EPSILON)}"
+    return (
+        f"{_short(found.mode)} - {_short(found.than)} at ε = {show(found.epsilon, Format.EPSILON)}"
+    )
 
 
 def gap_text(gap: Gap) -> str:
     """Says what per-site noise loses to the pooled reference, and what shared noise wins back."""
     lost = (
-        f"At ε = {show(gap.epsilon, Form.EPSILON)} per-site noise loses {gap.lost.mean:.3f} to the "
-        "pooled reference"
+        f"At ε = {show(gap.epsilon, Format.EPSILON)} per-site noise loses {gap.lost.mean:.3f} to "
+        "the pooled reference"
     )
     if gap.closed is not None:
         return f"{lost}; shared noise closes {gap.closed:.0%} of that gap."
@@ -187,10 +189,10 @@ def _short(mode: str) -> str:
     return MODES[mode].partition(" reference")[0]
 
 
-def estimate_text(found: Estimate) -> str:
+def estimate_text(found: SeedMean) -> str:
     """Returns a difference with its sign, its 95 % interval and what it rests on.
 
-    >>> estimate_text(Estimate(mean=0.034, low=0.02, high=0.047, count=10))
+    >>> estimate_text(SeedMean(mean=0.034, low=0.02, high=0.047, count=10))
     '+0.034 (95 % interval +0.020 to +0.047 over 10 seeds)'
     """
     if found.low is None or found.high is None:
@@ -215,7 +217,7 @@ def interval_text(points: Sequence[UtilityPoint]) -> str:
     )
 
 
-def range_text(found: Estimate) -> str | None:
+def range_text(found: SeedMean) -> str | None:
     """Returns a mean's 95 % interval in words, or None where there is none."""
     if found.low is None or found.high is None:
         return None
@@ -249,7 +251,7 @@ def describe_sites(sites: Sequence[SiteFacts]) -> str:
         released, exact = site.released_accuracy, site.exact_accuracy
         said = []
         if released is not None:
-            said.append(f"released {show(released, Form.RATIO)}")
+            said.append(f"released {show(released, Format.RATIO)}")
         if exact is not None:
             said.append(f"exact {exact:.3f} (simulation only)")
         parts.append(f"{site.site}: {', '.join(said) or 'not available'}")
@@ -262,7 +264,7 @@ def describe_privacy(sites: Sequence[SiteFacts]) -> str:
     for site in sites:
         claim = site_claim(site)
         said = (
-            "no privacy claimed" if claim is None else f"this run ε = {show(claim, Form.EPSILON)}"
+            "no privacy claimed" if claim is None else f"this run ε = {show(claim, Format.EPSILON)}"
         )
         parts.append(f"{site.site}: {said}; all runs have booked {spent_of_budget(site)}")
     return "Privacy spent at each hospital. " + "; ".join(parts) + "."
@@ -301,16 +303,16 @@ def spent_of_budget(site: SiteFacts) -> str:
     share, budget = site.privacy.budget_share, site.privacy.budget_epsilon
     if share is None or budget is None:
         return "nothing booked"
-    return f"{percent(share)} of ε = {show(budget, Form.NUMBER)}"
+    return f"{percent(share)} of ε = {show(budget, Format.NUMBER)}"
 
 
-def too_small_words(notes: Mapping[str, str]) -> str:
+def too_small_text(notes: Mapping[str, str]) -> str:
     """Returns why some hospitals have no released figure of their own, or an empty string.
 
     Args:
         notes: of each hospital the note of its figure; empty where it is released.
 
-    >>> too_small_words({"cleveland": "", "switzerland": released_metrics.TOO_FEW})
+    >>> too_small_text({"cleveland": "", "switzerland": released_metrics.TOO_FEW})
     'switzerland has too few test patients for a figure of its own at this epsilon: the noise \
 would be larger than what the figure says. Its counts are in the pooled figures.'
     """

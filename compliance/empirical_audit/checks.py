@@ -35,7 +35,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class AuditCheck:
     """One question to what was released. A ``p_value`` below ``level`` contradicts the promise."""
 
     name: str
@@ -50,12 +50,12 @@ class Check:
         return self.p_value >= self.level
 
 
-def worst_of_each(checks: Iterable[Check]) -> tuple[Check, ...]:
+def worst_of_each(checks: Iterable[AuditCheck]) -> tuple[AuditCheck, ...]:
     """Returns for each name the check with the smallest p, times how many bear the name.
 
     The product bounds the chance that any of them is so small under the promise (Bonferroni).
     """
-    of_name: dict[str, list[Check]] = {}
+    of_name: dict[str, list[AuditCheck]] = {}
     for check in checks:
         of_name.setdefault(check.name, []).append(check)
     worst = {name: min(alike, key=lambda one: one.p_value) for name, alike in of_name.items()}
@@ -67,7 +67,7 @@ def worst_of_each(checks: Iterable[Check]) -> tuple[Check, ...]:
 
 def check_variance(
     noise: Ints | NDArray[np.float64], sigma: float, *, name: str = "size of the noise"
-) -> Check:
+) -> AuditCheck:
     """Compares the noise's deviation with sigma, both in integer units.
 
     Source: a sum of n squared standard normals is chi-square with n degrees of freedom.
@@ -76,7 +76,7 @@ def check_variance(
     total = float(np.square(noise / sigma).sum())
     low, high = (math.sqrt(total / stats.chi2.ppf(p, count)) for p in (0.995, 0.005))
     p_value = 2 * min(stats.chi2.cdf(total, count), stats.chi2.sf(total, count))
-    return Check(
+    return AuditCheck(
         name=name,
         found=f"{low:.4f} to {high:.4f} times the promised deviation ({count:,} numbers, 99 %)",
         expected="1",
@@ -84,11 +84,11 @@ def check_variance(
     )
 
 
-def check_every_hospital(noise: Mapping[str, Ints], sigma: float) -> Check:
+def check_every_hospital(noise: Mapping[str, Ints], sigma: float) -> AuditCheck:
     """Compares each hospital's deviation with sigma, and names the one that is furthest off."""
     checks = {site: check_variance(values, sigma) for site, values in noise.items()}
     worst = min(checks, key=lambda site: checks[site].p_value)
-    return Check(
+    return AuditCheck(
         name="size of each hospital's noise",
         found=f"furthest off: {worst}, {checks[worst].found}",
         expected="1",
@@ -98,7 +98,7 @@ def check_every_hospital(noise: Mapping[str, Ints], sigma: float) -> Check:
 
 def check_ratio(
     local: NDArray[np.float64], shared: NDArray[np.float64], theory: float, *, name: str
-) -> Check:
+) -> AuditCheck:
     """Compares how much smaller shared noise is than per-site noise with what theory says.
 
     Args:
@@ -112,7 +112,7 @@ def check_ratio(
     law = stats.f(count, count)
     low, high = (ratio / math.sqrt(law.ppf(p)) for p in (0.995, 0.005))
     square = (ratio / theory) ** 2
-    return Check(
+    return AuditCheck(
         name=name,
         found=f"{ratio:.4f} ({low:.4f} to {high:.4f}, 99 %, {count:,} numbers each), "
         f"{100 * (ratio / theory - 1):+.2f} % off",
@@ -121,7 +121,7 @@ def check_ratio(
     )
 
 
-def check_masks(pairs: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) -> Check:
+def check_masks(pairs: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) -> AuditCheck:
     """Checks that no two masked vectors of one hospital carry the same mask.
 
     Args:
@@ -138,7 +138,7 @@ def check_masks(pairs: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) 
         near = int((np.abs(words) < _NEAR_ZERO).sum())
         shares.append(near / words.size)
         p_values.append(float(stats.binom.sf(near - 1, words.size, 2 * _NEAR_ZERO / 2.0**32)))
-    return Check(
+    return AuditCheck(
         name="masks of the kept rounds",
         found=f"{len(pairs)} pairs of vectors; at most {max(shares):.1%} of a difference near zero",
         expected=f"{2 * _NEAR_ZERO / 2.0**32:.1%}, but for chance",
@@ -147,11 +147,11 @@ def check_masks(pairs: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) 
     )
 
 
-def check_price(signed: Mapping[str, float], prices: Mapping[str, float]) -> Check:
+def check_price(signed: Mapping[str, float], prices: Mapping[str, float]) -> AuditCheck:
     """Checks that no hospital signed a smaller epsilon than its own noise and steps cost."""
     worst = min(signed, key=lambda site: signed[site] / prices[site])
     enough = signed[worst] >= prices[worst] * (1 - _PRICE_ROUNDING)
-    return Check(
+    return AuditCheck(
         name="price of what was signed",
         found=f"{worst} signed epsilon {signed[worst]:.4f}",
         expected=f"at least {prices[worst]:.4f}",
@@ -159,7 +159,7 @@ def check_price(signed: Mapping[str, float], prices: Mapping[str, float]) -> Che
     )
 
 
-def check_shape(noise: Ints, sigma: float) -> Check:
+def check_shape(noise: Ints, sigma: float) -> AuditCheck:
     """Compares counts in 64 cells with the exact discrete Gaussian."""
     edges = np.unique(
         np.ceil(stats.norm.ppf(np.arange(1, _CELLS) / _CELLS) * sigma).astype(np.int64)
@@ -169,7 +169,7 @@ def check_shape(noise: Ints, sigma: float) -> Check:
         np.searchsorted(edges, noise.ravel(), side="right"), minlength=len(edges) + 1
     )
     statistic = float((np.square(counts - due) / due).sum())
-    return Check(
+    return AuditCheck(
         name="shape of the noise",
         found=f"chi-square {statistic:.1f} over {len(due)} cells",
         expected=f"about {len(due) - 1}",
@@ -199,14 +199,14 @@ def cell_chances(sigma: float, edges: Ints) -> NDArray[np.float64]:
     return np.diff(np.concatenate([[0.0], below, [1.0]]))
 
 
-def check_whole_numbers(released: NDArray[np.float64]) -> Check:
+def check_whole_numbers(released: NDArray[np.float64]) -> AuditCheck:
     """Checks that what was released, in integer units, lies on whole numbers.
 
     Floating-point noise does not; its rounding tells apart what exact noise hides.
     """
     furthest = float(np.abs(released - np.rint(released)).max(initial=0.0))
     exact = furthest <= _OFF_LATTICE  # False for NaN
-    return Check(
+    return AuditCheck(
         name="whole numbers only",
         found=f"at most {furthest:.1g} off a whole number",
         expected="0, but for double precision",
@@ -214,7 +214,7 @@ def check_whole_numbers(released: NDArray[np.float64]) -> Check:
     )
 
 
-def check_residues(noise: Ints, sigma: float) -> Check:
+def check_residues(noise: Ints, sigma: float) -> AuditCheck:
     """Checks that the noise's last four bits are uniform: rounded noise misses some.
 
     Raises:
@@ -225,7 +225,7 @@ def check_residues(noise: Ints, sigma: float) -> Check:
     counts = np.bincount(noise.ravel() % _MODULUS, minlength=_MODULUS)
     due = noise.size / _MODULUS
     statistic = float((np.square(counts - due) / due).sum())
-    return Check(
+    return AuditCheck(
         name="last bits of the noise",
         found=f"chi-square {statistic:.1f} over {_MODULUS} residues",
         expected=f"about {_MODULUS - 1}",
@@ -233,7 +233,7 @@ def check_residues(noise: Ints, sigma: float) -> Check:
     )
 
 
-def check_independence(noise: Ints, sigma: float) -> Check:
+def check_independence(noise: Ints, sigma: float) -> AuditCheck:
     """Checks that releases have nothing in common: (releases, size), at least two of them.
 
     Looks for equal or opposite releases, for correlation of releases and of
@@ -251,7 +251,7 @@ def check_independence(noise: Ints, sigma: float) -> Check:
     p_values.append(2 * min(stats.chi2.sf(common, size), stats.chi2.cdf(common, size)))
     worst = float(min(1.0, min(p_values) * len(p_values)))
     furthest = max(abs(value) / math.sqrt(max(1, noise.size)) for value in normal)
-    return Check(
+    return AuditCheck(
         name="independence of the releases",
         found=f"{repeats} of {num_releases:,} repeated, largest correlation {furthest:.4f}",
         expected=f"0, below {4.5 / math.sqrt(noise.size):.4f}",
@@ -259,7 +259,7 @@ def check_independence(noise: Ints, sigma: float) -> Check:
     )
 
 
-def check_sampling(sizes: Ints, patients: int, rate: float) -> Check:
+def check_sampling(sizes: Ints, patients: int, rate: float) -> AuditCheck:
     """Compares batch sizes with Poisson sampling: their mean, and how much they vary.
 
     Some five patients a batch, or more, are needed for the second.
@@ -268,14 +268,14 @@ def check_sampling(sizes: Ints, patients: int, rate: float) -> Check:
     found = f"{total / trials:.4f} of {trials:,} chances"
     if rate == 1:
         everybody = bool((sizes == patients).all())
-        return Check(name=name, found=found, expected="1", p_value=1.0 if everybody else 0.0)
+        return AuditCheck(name=name, found=found, expected="1", p_value=1.0 if everybody else 0.0)
     often = float(stats.binomtest(total, trials, rate).pvalue)
     variance = patients * rate * (1 - rate)
     spread = float(np.square(sizes - patients * rate).sum() / variance)
     width = 2 + (1 - 6 * rate * (1 - rate)) / variance  # 2 would be the normal law's
     law = stats.gamma(len(sizes) / width, scale=width)  # its mean and variance are the binomial's
     varied = 2 * min(float(law.cdf(spread)), float(law.sf(spread)))
-    return Check(
+    return AuditCheck(
         name=name,
         found=f"{found}, batch sizes vary {spread / len(sizes):.2f} times as much as they should",
         expected=f"{rate:.4f}, 1",
@@ -283,7 +283,7 @@ def check_sampling(sizes: Ints, patients: int, rate: float) -> Check:
     )
 
 
-def check_inclusion(drawn: Ints, rate: float) -> Check:
+def check_inclusion(drawn: Ints, rate: float) -> AuditCheck:
     """Compares how often each patient was drawn with the rate: (steps, patients) times in a step.
 
     A patient drawn twice in a step fails, and so does one drawn more often in all than chance
@@ -293,7 +293,7 @@ def check_inclusion(drawn: Ints, rate: float) -> Check:
     twice = int((drawn > 1).any(axis=0).sum())
     most = int(drawn.sum(axis=0).max(initial=0))
     chance = float(stats.binom.sf(most - 1, steps, rate)) if rate < 1 else 1.0
-    return Check(
+    return AuditCheck(
         name="inclusion of each patient",
         found=f"{twice} of {patients:,} drawn twice in a step; the most drawn in {most} of {steps}",
         expected=f"0, about {steps * rate:.1f} of {steps}",
@@ -301,7 +301,7 @@ def check_inclusion(drawn: Ints, rate: float) -> Check:
     )
 
 
-def check_repeats(drawn: Ints, rate: float) -> Check:
+def check_repeats(drawn: Ints, rate: float) -> AuditCheck:
     """Checks that two steps after each other have no more patients in common than chance gives.
 
     Args:
@@ -312,7 +312,7 @@ def check_repeats(drawn: Ints, rate: float) -> Check:
     first, second = drawn[0 : 2 * pairs : 2] > 0, drawn[1 : 2 * pairs : 2] > 0
     common, trials = int((first & second).sum()), first.size
     p_value = float(stats.binom.sf(common - 1, trials, rate * rate)) if common else 1.0
-    return Check(
+    return AuditCheck(
         name="samples of two steps",
         found=f"{common} of {trials:,} patients in both",
         expected=f"about {trials * rate * rate:.1f}",
@@ -320,7 +320,7 @@ def check_repeats(drawn: Ints, rate: float) -> Check:
     )
 
 
-def check_influence(moved: Mapping[str, float], bound: float) -> Check:
+def check_influence(moved: Mapping[str, float], bound: float) -> AuditCheck:
     """Checks that no patient, whatever its gradient, moves the integer sum by more than the bound.
 
     Args:
@@ -328,7 +328,7 @@ def check_influence(moved: Mapping[str, float], bound: float) -> Check:
         bound: how many units one patient may move it.
     """
     worst = max(moved, key=lambda kind: math.inf if math.isnan(moved[kind]) else moved[kind])
-    return Check(
+    return AuditCheck(
         name="one patient's influence on the sum",
         found=f"at most {moved[worst] / bound:.6g} times the bound ({worst})",
         expected="at most 1",

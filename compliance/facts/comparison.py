@@ -45,7 +45,7 @@ Repetition: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class SeedMean:
     """A mean and its 95 % interval, which fewer than ``FEWEST`` values do not have.
 
     ``count`` says of how many values, ``over`` whether those are ``SEEDS`` of one split
@@ -59,7 +59,7 @@ class Estimate:
     over: str = SEEDS
 
 
-def estimate(values: Sequence[float], over: str = SEEDS) -> Estimate:
+def estimate(values: Sequence[float], over: str = SEEDS) -> SeedMean:
     """Returns the mean and its 95 % t-interval.
 
     >>> found = estimate([1.0, 2.0, 3.0])
@@ -75,12 +75,12 @@ def estimate(values: Sequence[float], over: str = SEEDS) -> Estimate:
         raise ValueError("a mean needs at least one value")
     mean, count = statistics.fmean(values), len(values)
     if count < FEWEST:
-        return Estimate(mean=mean, low=None, high=None, count=count, over=over)
+        return SeedMean(mean=mean, low=None, high=None, count=count, over=over)
     half = float(stdtrit(count - 1, 0.975)) * statistics.stdev(values) / math.sqrt(count)
-    return Estimate(mean=mean, low=mean - half, high=mean + half, count=count, over=over)
+    return SeedMean(mean=mean, low=mean - half, high=mean + half, count=count, over=over)
 
 
-def repeated(runs: Mapping[Repetition, float]) -> Estimate:
+def repeated(runs: Mapping[Repetition, float]) -> SeedMean:
     """Returns the estimate over the splits of these runs, or over their seeds if all have one.
 
     >>> repeated({(7, 1): 0.8, (7, 2): 0.9, (8, 1): 0.7, (8, 2): 0.7}).count
@@ -105,7 +105,7 @@ class Reached:
 
     mode: str
     epsilon: float | None
-    auroc: Estimate
+    auroc: SeedMean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +115,7 @@ class Difference:
     mode: str
     than: str
     epsilon: float | None
-    auroc: Estimate
+    auroc: SeedMean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +128,7 @@ class Gap:
     """
 
     epsilon: float
-    lost: Estimate
+    lost: SeedMean
     closed: float | None
 
 
@@ -144,7 +144,7 @@ def reached(points: Sequence[UtilityPoint]) -> tuple[Reached, ...]:
     )
 
 
-def _bounded(found: Estimate) -> Estimate:
+def _bounded(found: SeedMean) -> SeedMean:
     if found.low is None or found.high is None:
         return found
     return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
@@ -311,6 +311,6 @@ def comparison_json(
     }
 
 
-def _json(found: Estimate) -> dict[str, Any]:
+def _json(found: SeedMean) -> dict[str, Any]:
     interval = None if found.low is None else [found.low, found.high]
     return {"mean": found.mean, "interval": interval, "over": found.over, "count": found.count}

@@ -76,7 +76,7 @@ class EntryFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit:
+class LogFacts:
     """The first signed head of the consortium's log that covers all entries of the run."""
 
     root: str
@@ -86,7 +86,7 @@ class Audit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verification:
+class LogVerification:
     """The result of verifying the whole folder when a document was made: the log's key, faults."""
 
     key: str
@@ -124,9 +124,9 @@ class Dossier:
     accuracy_released: Interval | None
     exact_auroc: float | None  # simulation only
     exact_accuracy: float | None  # simulation only
-    audit: Audit
+    audit: LogFacts
     environment: dict[str, str]
-    verification: Verification | None = None  # None: nothing was verified
+    verification: LogVerification | None = None  # None: nothing was verified
     risks: RiskFigures | None = None
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
 

@@ -13,7 +13,7 @@ MISSING = "—"
 _NOT_AVAILABLE = "not available"
 
 
-class Form(Enum):
+class Format(Enum):
     """The form in which a value is shown to people."""
 
     TEXT = "text"
@@ -29,20 +29,20 @@ class Form(Enum):
     TIME = "time"  # a moment in ISO 8601, UTC
 
 
-def show(value: Cell, form: Form = Form.TEXT) -> str:
+def show(value: Cell, form: Format = Format.TEXT) -> str:
     """Returns a value as a person reads it; a missing one is never shown as zero.
 
     An interval with a note (too few patients) shows the note, not the figure.
 
-    >>> show(0.84321, Form.RATIO), show(1e-4, Form.SMALL), show(12345, Form.COUNT)
+    >>> show(0.84321, Format.RATIO), show(1e-4, Format.SMALL), show(12345, Format.COUNT)
     ('0.843', '1e-4', '12,345')
-    >>> show(Interval(value=0.8, low=0.71, high=0.89), Form.RATIO)
+    >>> show(Interval(value=0.8, low=0.71, high=0.89), Format.RATIO)
     '0.800 (0.710 to 0.890)'
-    >>> show(2.001, Form.EPSILON), show(1.99979, Form.EPSILON), show(2.0, Form.EPSILON)
+    >>> show(2.001, Format.EPSILON), show(1.99979, Format.EPSILON), show(2.0, Format.EPSILON)
     ('2.01', '2', '2')
     >>> show(None), show(Interval(value=None, low=None, high=None, note="too few patients"))
     ('—', 'too few patients')
-    >>> show("2026-11-21T10:00:09.600Z", Form.TIME)
+    >>> show("2026-11-21T10:00:09.600Z", Format.TIME)
     '2026-11-21 10:00:09 UTC'
     """
     if value is None:
@@ -50,11 +50,11 @@ def show(value: Cell, form: Form = Form.TEXT) -> str:
     if isinstance(value, Interval):
         return _show_interval(value, form)
     if isinstance(value, str):
-        return _show_time(value) if form is Form.TIME else value
+        return _show_time(value) if form is Format.TIME else value
     return _show_number(value, form)
 
 
-def _show_interval(interval: Interval, form: Form) -> str:
+def _show_interval(interval: Interval, form: Format) -> str:
     if interval.value is None:
         return interval.note or _NOT_AVAILABLE
     text = _show_number(interval.value, form)
@@ -63,25 +63,25 @@ def _show_interval(interval: Interval, form: Form) -> str:
     return f"{text} ({_show_number(interval.low, form)} to {_show_number(interval.high, form)})"
 
 
-def _show_number(value: float, form: Form) -> str:
+def _show_number(value: float, form: Format) -> str:
     if not math.isfinite(value):
         return "without bound" if value > 0 else _NOT_AVAILABLE
     match form:
-        case Form.COUNT:
+        case Format.COUNT:
             return f"{value:,.0f}"
-        case Form.RATIO:
+        case Format.RATIO:
             return f"{value:.3f}"
-        case Form.SHARE:
+        case Format.SHARE:
             return percent(value)
-        case Form.SHARE_LEFT:
+        case Format.SHARE_LEFT:
             return percent_left(value)
-        case Form.EPSILON:
+        case Format.EPSILON:
             return f"{rounded_up(value):g}"
-        case Form.NUMBER:
+        case Format.NUMBER:
             return f"{value:.4g}"
-        case Form.SMALL:
+        case Format.SMALL:
             return _scientific(value)
-        case Form.SECONDS:
+        case Format.SECONDS:
             return f"{value:,.1f} s"
         case _:
             return str(value)

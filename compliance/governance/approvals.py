@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from compliance.ledger.listed_heads import FIRST, Head, Heads
+from compliance.ledger.listed_heads import FIRST, Heads, LedgerHead
 from protocol.encoding import canonical, digest
 from protocol.errors import MessageRefused, PolicyRefused, StoreBroken
 from protocol.identity.roster import SigningKey, verify
@@ -212,7 +212,7 @@ class Approvals:
                     )
                     done.append(self._append(chain, [*decisions, *done], draft))
             newest = [*decisions, *done][-1:]
-        head = Head(number=newest[0].number, hash=newest[0].hash) if newest else FIRST
+        head = LedgerHead(number=newest[0].number, hash=newest[0].hash) if newest else FIRST
         self._storage.approval_heads.restart(head)
         return tuple(done)
 
@@ -281,7 +281,7 @@ class Approvals:
 
     def _listed(self, done: Approval) -> Approval:
         """Lists a decision outside the database: it binds from now on."""
-        self._storage.approval_heads.append(Head(number=done.number, hash=done.hash))
+        self._storage.approval_heads.append(LedgerHead(number=done.number, hash=done.hash))
         return done
 
     def _intact(self, chain: ApprovalChain) -> tuple[Approval, ...]:

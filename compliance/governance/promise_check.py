@@ -15,7 +15,7 @@ from protocol.transport.privacy_summary import Summary
 _ROUNDING = 0.005
 
 
-def require_promised(study: Study, word: Summary, *, test_noise: bool, priced: bool) -> None:
+def require_promised(study: Study, summary: Summary, *, test_noise: bool, priced: bool) -> None:
     """Refuses a summary that promises something else than the study fixes for its hospital.
 
     Args:
@@ -28,15 +28,15 @@ def require_promised(study: Study, word: Summary, *, test_noise: bool, priced: b
     Raises:
         MessageRefused: says what it promises, and what the study fixes.
     """
-    if word.site not in study.site_names:
-        raise MessageRefused(f"the study has no hospital {word.site}")
-    privacy = study.privacy_of(word.site)
+    if summary.site not in study.site_names:
+        raise MessageRefused(f"the study has no hospital {summary.site}")
+    privacy = study.privacy_of(summary.site)
     for name, fixed in _fixed(study, privacy, test_noise=test_noise).items():
-        said = getattr(word, name)
+        said = getattr(summary, name)
         if said != fixed:
-            raise MessageRefused(_differs(word.site, name, said, fixed))
+            raise MessageRefused(_differs(summary.site, name, said, fixed))
     if isinstance(privacy, PatientPrivacy):
-        _require_noise(study, privacy, word, priced=priced)
+        _require_noise(study, privacy, summary, priced=priced)
 
 
 def _fixed(study: Study, privacy: Privacy, *, test_noise: bool) -> dict[str, Json]:
@@ -46,8 +46,8 @@ def _fixed(study: Study, privacy: Privacy, *, test_noise: bool) -> dict[str, Jso
         "mode": privacy.mode,
         "sampling_rate": privacy.sampling_rate,
         "steps": study.training.steps,
-        "releases": study.releases,
-        "evaluation_releases": study.evaluation.attempts,
+        "priced_steps": study.priced_steps,
+        "priced_evaluations": study.evaluation.attempts,
     }
     if not isinstance(privacy, PatientPrivacy):
         nothing = ("delta", "clip", "noise_multiplier", "evaluation_noise_multiplier", *_CLAIMS)
@@ -61,37 +61,39 @@ def _fixed(study: Study, privacy: Privacy, *, test_noise: bool) -> dict[str, Jso
 _CLAIMS = ("epsilon", "evaluation_epsilon", "fallback_epsilon")
 
 
-def _require_noise(study: Study, privacy: PatientPrivacy, word: Summary, *, priced: bool) -> None:
+def _require_noise(
+    study: Study, privacy: PatientPrivacy, summary: Summary, *, priced: bool
+) -> None:
     # Loads an accountant: lists of runs, which import this file, do without.
     from compliance.privacy.accounting import epsilon
     from compliance.privacy.promised_noise import evaluation_event, training_event
 
     try:
-        counting = evaluation_event(study, privacy, study.evaluation_epsilon_of(word.site))
-        _require_near(word, "evaluation_noise_multiplier", counting.noise_multiplier)
-        if word.noise == "exact":
-            _require_near(word, "evaluation_epsilon", epsilon(counting, privacy.delta))
-            _require_most(word, "epsilon", privacy.epsilon)
+        counting = evaluation_event(study, privacy, study.evaluation_epsilon_of(summary.site))
+        _require_near(summary, "evaluation_noise_multiplier", counting.noise_multiplier)
+        if summary.noise == "exact":
+            _require_near(summary, "evaluation_epsilon", epsilon(counting, privacy.delta))
+            _require_most(summary, "epsilon", privacy.epsilon)
         if privacy.sampling_rate < 1 and not priced:
             return
         training = training_event(study, privacy)
-        _require_near(word, "noise_multiplier", training.noise_multiplier)
-        if word.noise == "exact":
-            _require_near(word, "epsilon", epsilon(training, privacy.delta))
+        _require_near(summary, "noise_multiplier", training.noise_multiplier)
+        if summary.noise == "exact":
+            _require_near(summary, "epsilon", epsilon(training, privacy.delta))
     except ValueError as error:
         raise MessageRefused(f"the study's noise cannot be calibrated: {error}") from error
 
 
-def _require_near(word: Summary, name: str, fixed: float) -> None:
-    said = getattr(word, name)
+def _require_near(summary: Summary, name: str, fixed: float) -> None:
+    said = getattr(summary, name)
     if said is None or not abs(said - fixed) <= _ROUNDING * fixed:
-        raise MessageRefused(_differs(word.site, name, said, fixed))
+        raise MessageRefused(_differs(summary.site, name, said, fixed))
 
 
-def _require_most(word: Summary, name: str, most: float) -> None:
-    said = getattr(word, name)
+def _require_most(summary: Summary, name: str, most: float) -> None:
+    said = getattr(summary, name)
     if said is None or not said <= most * (1 + _ROUNDING):
-        raise MessageRefused(_differs(word.site, name, said, most))
+        raise MessageRefused(_differs(summary.site, name, said, most))
 
 
 def _differs(site: str, name: str, said: object, fixed: object) -> str:

@@ -89,21 +89,6 @@ class StudyStore:
         return tuple(sorted(path.parent.name for path in self._folder.glob(f"*/{_DOCUMENT}")))
 
 
-def index_beside(study: Study, folder: Path) -> bytes | None:
-    """Returns the bytes of the split's index file, which lies beside the study document.
-
-    Raises:
-        StudyRefused: the study names one and it cannot be read.
-    """
-    if not isinstance(study.split, FileSplit):
-        return None
-    path = folder / study.split.file
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StudyRefused(f"split.file: {path} cannot be read: {error.strerror}") from error
-
-
 def _require_index(study: Study, index: bytes | None) -> None:
     split = study.split
     if not isinstance(split, FileSplit):

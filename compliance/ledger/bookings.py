@@ -80,9 +80,9 @@ def require_approved(entries: Sequence[Entry], study: str, run: str, max_runs: i
 
 
 def open_reservation(entries: Sequence[Entry], owner: tuple[str, str, Payers, str]) -> Entry | None:
-    """Returns the open plan of a study, run, payers and purpose, if any."""
+    """Returns the open plan of a study, run, payers and kind of rounds, if any."""
     for entry in open_plans(entries):
-        if (entry.study, entry.run, entry.partition, entry.purpose) == owner:
+        if (entry.study, entry.run, entry.partition, entry.round_kind) == owner:
             return entry
     return None
 
@@ -106,7 +106,7 @@ def reservation_of(entry: Entry) -> Reservation:
         study=entry.study,
         run=entry.run,
         partition=entry.partition,
-        purpose=entry.purpose,
+        round_kind=entry.round_kind,
         event=stored_event(entry),
         rho=entry.rho,
     )

@@ -185,7 +185,7 @@ class Entry:
     study: str
     run: str
     partition: Payers
-    purpose: str
+    round_kind: str
     event_json: str
     rho_upper: int
     rho_lower: int
@@ -222,7 +222,7 @@ class Entry:
                 "study": self.study,
                 "run": self.run,
                 "partition": self.partition,
-                "purpose": self.purpose,
+                "round_kind": self.round_kind,
                 "context": self.context,
                 "event": self.event_json,
                 "rho": [str(self.rho_upper), str(self.rho_lower)],
@@ -240,7 +240,7 @@ class Reservation:
     study: str
     run: str
     partition: Payers
-    purpose: str
+    round_kind: str
     event: SampledGaussian
     rho: Rho
 
@@ -312,18 +312,18 @@ class OpenPlan:
     study: str
     run: str
     partition: Payers
-    purpose: str
+    round_kind: str
     reserved_at: str
     share_planned: float
     share_sent: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PlannedRelease:
     """One plan of a study: whose patients pay for it, what for, and what it is."""
 
     partition: Payers
-    purpose: str
+    round_kind: str
     event: SampledGaussian
 
 

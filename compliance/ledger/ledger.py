@@ -72,12 +72,12 @@ from compliance.ledger.entries import (
     LedgerSummary,
     OpenPlan,
     Payers,
-    Plan,
+    PlannedRelease,
     Reservation,
     SentToken,
     State,
 )
-from compliance.ledger.listed_heads import FIRST, Head, Heads, Kind
+from compliance.ledger.listed_heads import FIRST, HeadKind, Heads, LedgerHead
 from compliance.ledger.rollback import (
     forks_of,
     listing,
@@ -162,7 +162,7 @@ class Ledger:
         study: str,
         run: str,
         partition: Payers,
-        purpose: str,
+        round_kind: str,
         event: SampledGaussian,
         max_runs: int | None = None,
     ) -> Reservation:
@@ -174,7 +174,7 @@ class Ledger:
         Args:
             study, run: whose plan it is.
             partition: whose patients pay, see rule 3.
-            purpose: what for.
+            round_kind: the rounds that it pays for, "training" or "evaluation".
             event: the whole plan.
             max_runs: how many runs of the study its people have approved in
                 all; None where nobody has to.
@@ -192,10 +192,10 @@ class Ledger:
             entries = verified(chain)
             require_newest(chain, self._storage.ledger_heads)
             require_approved(entries, study, run, max_runs)
-            same = open_reservation(entries, (study, run, partition, purpose))
+            same = open_reservation(entries, (study, run, partition, round_kind))
             if same is not None:
                 if stored_event(same) != event:
-                    raise PolicyRefused(f"run {run} has another {purpose} plan open: settle it")
+                    raise PolicyRefused(f"run {run} has another {round_kind} plan open: settle it")
                 return reservation_of(same)
             price = admitted_price(chain, budget, partition, event)
             plan = Entry(
@@ -203,7 +203,7 @@ class Ledger:
                 study=study,
                 run=run,
                 partition=partition,
-                purpose=purpose,
+                round_kind=round_kind,
                 event_json=event_text(event),
                 rho_upper=price.upper,
                 rho_lower=price.lower,
@@ -302,7 +302,7 @@ class Ledger:
         for row in rows:
             self.settle(reservation_of(row))
 
-    def forecast(self, plans: Sequence[Plan]) -> Forecast:
+    def forecast(self, plans: Sequence[PlannedRelease]) -> Forecast:
         """Returns what a study's plans would take of the budget; books nothing.
 
         Raises:
@@ -348,7 +348,7 @@ class Ledger:
                 study=plan.study,
                 run=plan.run,
                 partition=plan.partition,
-                purpose=plan.purpose,
+                round_kind=plan.round_kind,
                 reserved_at=plan.created_at,
                 share_planned=budget.share(plan.rho),
                 share_sent=budget.share(sent[plan.number]),
@@ -451,7 +451,7 @@ class Ledger:
             last = chain.last()
         with listing():
             self._storage.ledger_heads.restart(
-                Head(number=last.number, hash=last.hash) if last else FIRST
+                LedgerHead(number=last.number, hash=last.hash) if last else FIRST
             )
 
     def write_off(self, remembered: Iterable[str], *, signed_by: str) -> int:
@@ -493,7 +493,7 @@ class Ledger:
                 self._append(chain, spent)
                 last = self._append(chain, child_of(plan, State.SETTLED, rest))
         with listing():
-            self._storage.ledger_heads.restart(Head(number=last.number, hash=last.hash))
+            self._storage.ledger_heads.restart(LedgerHead(number=last.number, hash=last.hash))
         return len(missing)
 
     def _close(self, chain: Chain, plan: Entry) -> Entry:
@@ -511,6 +511,8 @@ class Ledger:
 
     def _list(self, entry: Entry) -> None:
         """Lists an entry's head outside the database; that of a SENT binds, durably."""
-        kind = Kind.BINDING if entry.state is State.SENT else Kind.OTHER
+        kind = HeadKind.BINDING if entry.state is State.SENT else HeadKind.OTHER
         with listing():
-            self._storage.ledger_heads.append(Head(number=entry.number, hash=entry.hash, kind=kind))
+            self._storage.ledger_heads.append(
+                LedgerHead(number=entry.number, hash=entry.hash, kind=kind)
+            )

@@ -48,7 +48,7 @@ _TAG = (
 _TAIL_BYTES = 4096
 
 
-class Kind(StrEnum):
+class HeadKind(StrEnum):
     """The kind of a listed entry."""
 
     #: The chain must hold it from now on: what follows from it may have left.
@@ -60,48 +60,48 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class LedgerHead:
     """An entry of a chain by its number, from 1, and its hash; number 0 is a chain without any."""
 
     number: int
     hash: str
-    kind: Kind = Kind.BINDING
+    kind: HeadKind = HeadKind.BINDING
 
     @property
     def binds(self) -> bool:
         """Whether a later copy of the chain must hold this entry."""
-        return self.kind is not Kind.OTHER
+        return self.kind is not HeadKind.OTHER
 
 
 #: The line with which a list begins.
-FIRST = Head(number=0, hash="0" * 64, kind=Kind.ANEW)
+FIRST = LedgerHead(number=0, hash="0" * 64, kind=HeadKind.ANEW)
 
 
 class Heads(Protocol):
     """A list of heads, as the rules of a chain use it."""
 
-    def newest(self) -> Head:
+    def newest(self) -> LedgerHead:
         """Returns the newest entry that the chain must hold.
 
         Raises:
             StoreBroken: the list is missing or was changed.
         """
 
-    def all(self) -> tuple[Head, ...]:
+    def all(self) -> tuple[LedgerHead, ...]:
         """Returns every line, oldest first; none where the list is missing.
 
         Raises:
             StoreBroken: the list was changed.
         """
 
-    def append(self, head: Head) -> None:
+    def append(self, head: LedgerHead) -> None:
         """Adds a line; one that is older than the newest binding line changes nothing.
 
         Raises:
             StoreBroken: the list is missing or cannot be written.
         """
 
-    def restart(self, head: Head) -> None:
+    def restart(self, head: LedgerHead) -> None:
         """Lets the chain go on from an entry; sets a list aside that cannot be read.
 
         Raises:
@@ -121,26 +121,26 @@ class ListedHeads:
         self.path = path
         self._key = hmac.digest(secret, b"collegium list of heads v1", "sha256")
 
-    def newest(self) -> Head:
+    def newest(self) -> LedgerHead:
         """See ``Heads``."""
         with self._locked(os.O_RDONLY) as file:
             return self._newest(file)[0]
 
-    def all(self) -> tuple[Head, ...]:
+    def all(self) -> tuple[LedgerHead, ...]:
         """See ``Heads``."""
         if not self.path.exists():
             return ()
         with self._locked(os.O_RDONLY) as file:
             return self._read(os.pread(file, os.fstat(file).st_size, 0))
 
-    def append(self, head: Head) -> None:
+    def append(self, head: LedgerHead) -> None:
         """See ``Heads``; a binding line is on the disk when this returns."""
         with self._locked() as file:
             newest, end = self._newest(file)
             if head.number > newest.number:
                 self._write(file, head, end, durably=head.binds)
 
-    def restart(self, head: Head) -> None:
+    def restart(self, head: LedgerHead) -> None:
         """See ``Heads``."""
         try:
             self.newest()
@@ -150,7 +150,7 @@ class ListedHeads:
             self.begin()
         with self._locked() as file:
             _, end = self._newest(file)
-            line = Head(number=head.number, hash=head.hash, kind=Kind.ANEW)
+            line = LedgerHead(number=head.number, hash=head.hash, kind=HeadKind.ANEW)
             self._write(file, line, end, durably=True)
 
     def begin(self) -> None:
@@ -197,7 +197,7 @@ class ListedHeads:
         finally:
             os.close(file)
 
-    def _newest(self, file: int) -> tuple[Head, int]:
+    def _newest(self, file: int) -> tuple[LedgerHead, int]:
         """Returns the newest binding line, and where the last whole line ends."""
         size = os.fstat(file).st_size
         for start in (max(0, size - _TAIL_BYTES), 0):
@@ -209,17 +209,17 @@ class ListedHeads:
                 return binding[-1], start + end
         raise self._changed()
 
-    def _read(self, data: bytes) -> tuple[Head, ...]:
+    def _read(self, data: bytes) -> tuple[LedgerHead, ...]:
         return tuple(self._line(line) for line in data.split(b"\n")[:-1])
 
-    def _line(self, line: bytes) -> Head:
+    def _line(self, line: bytes) -> LedgerHead:
         said, _, mac = line.rpartition(b" ")
         if not hmac.compare_digest(self._mac(said), mac):
             raise self._changed()
         kind, number, digest = said.decode("ascii").split(" ")
-        return Head(number=int(number), hash=digest, kind=Kind(kind))
+        return LedgerHead(number=int(number), hash=digest, kind=HeadKind(kind))
 
-    def _write(self, file: int, head: Head, end: int, *, durably: bool) -> None:
+    def _write(self, file: int, head: LedgerHead, end: int, *, durably: bool) -> None:
         said = f"{head.kind.value} {head.number} {head.hash}".encode()
         line = said + b" " + self._mac(said) + b"\n"
         try:

@@ -6,8 +6,8 @@ patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 
 from dataclasses import dataclass, replace
 
-from compliance.facts.formatting import Form, show
-from compliance.ledger.entries import Plan, Reservation
+from compliance.facts.formatting import Format, show
+from compliance.ledger.entries import PlannedRelease, Reservation
 from compliance.ledger.ledger import Ledger
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
@@ -66,7 +66,8 @@ class PrivacyPlan:
         if not spent <= privacy.epsilon:
             raise StudyRefused(
                 f"privacy.noise_multiplier {privacy.noise_multiplier} gives epsilon "
-                f"{show(spent, Form.EPSILON)}, more than the {privacy.epsilon:g} promised: raise it"
+                f"{show(spent, Format.EPSILON)}, more than the {privacy.epsilon:g} promised: "
+                "raise it"
                 + ("" if privacy == study.privacy else ", or lower the site's sampling_rate")
             )
         counting = evaluation_event(study, privacy, evaluation_epsilon)
@@ -85,7 +86,7 @@ class PrivacyPlan:
             if reservation is not None:
                 ledger.settle(reservation)
 
-    def plans(self, *, apart: bool) -> tuple[Plan, Plan]:
+    def plans(self, *, apart: bool) -> tuple[PlannedRelease, PlannedRelease]:
         """Returns what the ledger is charged: the training, and the evaluation.
 
         Args:
@@ -93,12 +94,14 @@ class PrivacyPlan:
                 else both are charged to everybody, and add up.
         """
         return (
-            Plan(
-                partition="training" if apart else "both", purpose="training", event=self.training
+            PlannedRelease(
+                partition="training" if apart else "both",
+                round_kind="training",
+                event=self.training,
             ),
-            Plan(
+            PlannedRelease(
                 partition="evaluation" if apart else "both",
-                purpose="evaluation",
+                round_kind="evaluation",
                 event=self.evaluation,
             ),
         )
@@ -126,12 +129,12 @@ class PrivacyPlan:
             PolicyRefused: the study has had the runs that were approved; nothing is reserved.
         """
 
-        def reserve(plan: Plan) -> Reservation:
+        def reserve(plan: PlannedRelease) -> Reservation:
             return ledger.reserve(
                 study=study,
                 run=run_id,
                 partition=plan.partition,
-                purpose=plan.purpose,
+                round_kind=plan.round_kind,
                 event=plan.event,
                 max_runs=max_runs,
             )

@@ -20,13 +20,13 @@ from operator import attrgetter
 
 from compliance.ledger.chain import Chain, broken, require_budget, verified
 from compliance.ledger.entries import UNOPENED, Entry, Partition, Rho, State
-from compliance.ledger.listed_heads import Head, Heads
+from compliance.ledger.listed_heads import Heads, LedgerHead
 from protocol.encoding import canonical, parse_canonical
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken
 
 _UPPER: Callable[[Rho], int] = attrgetter("upper")
 _LOWER: Callable[[Rho], int] = attrgetter("lower")
-#: The purpose of a plan that books what lost parts can have spent; no study has it.
+#: The kind of rounds of a plan that books what lost parts can have spent; no study has it.
 WRITTEN_OFF = "written off"
 
 
@@ -74,7 +74,7 @@ def missing_heads(chain: Chain, remembered: Iterable[str]) -> list[str]:
     if chain.budget() is not None:
         known.add(require_budget(chain).hash)
     for entry in entries:
-        if (entry.state, entry.purpose) == (State.RESERVED, WRITTEN_OFF):
+        if (entry.state, entry.round_kind) == (State.RESERVED, WRITTEN_OFF):
             known |= set(_lost_heads(entry))
     return [head for head in dict.fromkeys(remembered) if head not in known]
 
@@ -87,7 +87,7 @@ def verified_or_empty(chain: Chain) -> Sequence[Entry]:
 
 
 def forks_of(
-    entries: Sequence[Entry], missing: Collection[str], listed: Sequence[Head]
+    entries: Sequence[Entry], missing: Collection[str], listed: Sequence[LedgerHead]
 ) -> tuple[int, ...]:
     """Returns, for each part that was lost, the number of the newest entry it surely shared.
 
@@ -144,7 +144,7 @@ def written_off(partition: Partition, rho: Rho, heads: Sequence[str], signed_by:
         study="",
         run="",
         partition=partition,
-        purpose=WRITTEN_OFF,
+        round_kind=WRITTEN_OFF,
         event_json=canonical(said).decode(),
         rho_upper=rho.upper,
         rho_lower=rho.lower,

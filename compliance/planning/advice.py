@@ -154,7 +154,7 @@ def default_delta(patients: Sequence[int]) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class SuitableSettings:
     """Settings, and what they are expected to reach; ``noise`` is in units of the clip.
 
     ``event`` is what is paid for; ``steps`` of it are planned, the rest are spare.
@@ -205,7 +205,7 @@ def plan_of(
     descent: Descent,
     *,
     is_simulated: bool = True,
-) -> Plan:
+) -> SuitableSettings:
     """Returns settings with what they are expected to reach.
 
     Args:
@@ -221,13 +221,13 @@ def plan_of(
             descent, patients=sum(question.patients), prevalence=question.ill,
             auroc=question.auroc, inputs=max(1, round(question.gradient_norm**2 - 1)),
         )  # fmt: skip
-    return Plan(
+    return SuitableSettings(
         mode=mode, steps=descent.steps, event=event, clip=descent.clip,
         learning_rate=descent.learning_rate, noise=descent.noise, expected=expected,
     )  # fmt: skip
 
 
-def advise(question: PlanningInput, mode: Mode, steps: int = STEPS) -> Plan:
+def advise(question: PlanningInput, mode: Mode, steps: int = STEPS) -> SuitableSettings:
     """Returns the settings of the module's rules for one mode.
 
     Raises:
@@ -272,8 +272,8 @@ def two_figures(number: float) -> float:
 class Advice:
     """The plan with per-site noise, a distributed one where practical, and which to take."""
 
-    per_site: Plan
-    distributed: Plan | None
+    per_site: SuitableSettings
+    distributed: SuitableSettings | None
 
     @property
     def mode(self) -> Mode:
@@ -289,7 +289,7 @@ class Advice:
         return shared.auroc - self.per_site.expected.auroc
 
     @property
-    def chosen(self) -> Plan:
+    def chosen(self) -> SuitableSettings:
         """The plan of the advised mode."""
         if self.mode == "distributed" and self.distributed is not None:
             return self.distributed

@@ -20,10 +20,10 @@ def training_event(study: Study, privacy: PatientPrivacy) -> SampledGaussian:
         epsilon=privacy.epsilon,
         delta=privacy.delta,
         sampling_rate=privacy.sampling_rate,
-        steps=study.releases,
+        steps=study.priced_steps,
     )
     return SampledGaussian(
-        noise_multiplier=multiplier, sampling_rate=privacy.sampling_rate, steps=study.releases
+        noise_multiplier=multiplier, sampling_rate=privacy.sampling_rate, steps=study.priced_steps
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
-from compliance.facts.formatting import Cell, Form
+from compliance.facts.formatting import Cell, Format
 
 Thing = TypeVar("Thing")
 
@@ -60,7 +60,7 @@ class Highlight:
 
     label: str
     value: Cell
-    form: Form
+    form: Format
     note: str = ""
 
 
@@ -77,7 +77,7 @@ class Fact:
 
     label: str
     value: Cell
-    form: Form = Form.TEXT
+    form: Format = Format.TEXT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +103,7 @@ class Column:
     """A column of a table: its title, and the form of its values."""
 
     title: str
-    form: Form = Form.TEXT
+    form: Format = Format.TEXT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +129,7 @@ class Table:
 
 
 #: The columns of a table about things of one kind: title, form, and the cell of a thing.
-Columns: TypeAlias = Sequence[tuple[str, Form, Callable[[Thing], Cell]]]
+Columns: TypeAlias = Sequence[tuple[str, Format, Callable[[Thing], Cell]]]
 
 
 def table_of(
@@ -137,7 +137,7 @@ def table_of(
 ) -> Table:
     """Returns a table with a row for each thing.
 
-    >>> table_of("Lengths", ["a", "bcd"], [("Length", Form.COUNT, len)]).rows
+    >>> table_of("Lengths", ["a", "bcd"], [("Length", Format.COUNT, len)]).rows
     ((1,), (3,))
     """
     return Table(

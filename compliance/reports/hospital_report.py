@@ -7,7 +7,7 @@ else: it needs no coordinator and believes none.
 
 from dataclasses import dataclass
 
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.interval import Interval
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import TWO_FIGURES
@@ -66,7 +66,7 @@ class CostFacts:
     ``spent_by_all`` and ``remaining`` count every run of this hospital.
     """
 
-    purpose: str
+    round_kind: str
     payers: str
     epsilon: float | None
     share_reserved: float
@@ -82,7 +82,7 @@ class ReleaseFacts:
 
     number: int
     sent_at: str
-    purpose: str
+    round_kind: str
     context: str
     blob: str
     is_paid_here: bool
@@ -186,8 +186,8 @@ def hospital_report(run: HospitalRun, checked: Statement) -> Document:
 
 def _state(run: HospitalRun) -> Statement:
     text, tone = _STATES.get(run.state, (f"The run is {run.state}.", Tone.CAUTION))
-    detail = f"Asked for at {show(run.joined_at, Form.TIME)}, {run.state} at " + show(
-        run.changed_at, Form.TIME
+    detail = f"Asked for at {show(run.joined_at, Format.TIME)}, {run.state} at " + show(
+        run.changed_at, Format.TIME
     )
     if run.left_by:
         because = f": {run.left_because}" if run.left_because else ""
@@ -219,16 +219,16 @@ def _claim(run: HospitalRun) -> Statement:
         shared = (
             f" The noise of training is shared: this holds {while_few_collude(run.study.colluders)}"
             f"; {if_more_collude(run.study.colluders)}, epsilon "
-            f"{show(plan.fallback_epsilon, Form.EPSILON)}."
+            f"{show(plan.fallback_epsilon, Format.EPSILON)}."
         )
     return Statement(
-        text=f"At most epsilon {show(worst, Form.EPSILON)} at delta {show(plan.delta, Form.SMALL)} "
-        f"for the presence of {unit}.",
+        text=f"At most epsilon {show(worst, Format.EPSILON)} at delta "
+        f"{show(plan.delta, Format.SMALL)} for the presence of {unit}.",
         detail=f"It counts the whole plan, whether all of it was sent or not.{shared} A patient "
         "who is treated at the dearest other hospital too pays epsilon "
-        f"{show(plan.epsilon_two_hospitals, Form.EPSILON)}; two patients of this hospital together "
-        f"{show(plan.epsilon_group_of_two, Form.EPSILON)}, three "
-        f"{show(plan.epsilon_group_of_three, Form.EPSILON)}.",
+        f"{show(plan.epsilon_two_hospitals, Format.EPSILON)}; two patients of this hospital "
+        f"together {show(plan.epsilon_group_of_two, Format.EPSILON)}, three "
+        f"{show(plan.epsilon_group_of_three, Format.EPSILON)}.",
         tone=Tone.GOOD,
     )
 
@@ -239,11 +239,11 @@ def _what_was_run(run: HospitalRun) -> Section:
     rows = (
         Fact(label="Study", value=f"{study.title} ({study.name})" if study else None),
         Fact(label="Purpose", value=" ".join(study.purpose.split()) if study else None),
-        Fact(label="Study digest", value=run.study_digest, form=Form.CODE),
-        Fact(label="Run", value=run.run_id, form=Form.CODE),
+        Fact(label="Study digest", value=run.study_digest, form=Format.CODE),
+        Fact(label="Run", value=run.run_id, form=Format.CODE),
         Fact(label="With", value=", ".join(others) or None),
         Fact(label="Hospitals in every sum, at least", value=study.threshold if study else None,
-             form=Form.COUNT),
+             form=Format.COUNT),
         Fact(label="Mode of privacy", value=study.plan.mode if study and study.plan else None),
     )  # fmt: skip
     return Section(key="run", title="What was run", blocks=(Facts(title="Run", rows=rows),))
@@ -255,8 +255,8 @@ def _approvals(run: HospitalRun) -> Section:
         columns=(
             Column(title="Decision"),
             Column(title="By"),
-            Column(title="When", form=Form.TIME),
-            Column(title="For runs up to number", form=Form.COUNT),
+            Column(title="When", form=Format.TIME),
+            Column(title="For runs up to number", form=Format.COUNT),
             Column(title="Reason"),
         ),
         rows=tuple((a.decision, a.approver, a.decided_at, a.runs, a.reason) for a in run.approvals),
@@ -270,10 +270,10 @@ def _costs(run: HospitalRun) -> Section:
     facts = Facts(
         title="Life-long budget of each patient",
         rows=(
-            Fact(label="Epsilon", value=run.budget_epsilon, form=Form.EPSILON),
-            Fact(label="Delta", value=run.budget_delta, form=Form.SMALL),
-            Fact(label="Entries of the ledger", value=run.ledger_entries, form=Form.COUNT),
-            Fact(label="Head of the ledger", value=run.ledger_head, form=Form.CODE),
+            Fact(label="Epsilon", value=run.budget_epsilon, form=Format.EPSILON),
+            Fact(label="Delta", value=run.budget_delta, form=Format.SMALL),
+            Fact(label="Entries of the ledger", value=run.ledger_entries, form=Format.COUNT),
+            Fact(label="Head of the ledger", value=run.ledger_head, form=Format.CODE),
         ),
     )
     table = Table(
@@ -281,16 +281,16 @@ def _costs(run: HospitalRun) -> Section:
         columns=(
             Column(title="For"),
             Column(title="Charged to"),
-            Column(title="Epsilon promised", form=Form.EPSILON),
-            Column(title="Part of the budget reserved", form=Form.SHARE),
-            Column(title="Part sent", form=Form.SHARE),
+            Column(title="Epsilon promised", form=Format.EPSILON),
+            Column(title="Part of the budget reserved", form=Format.SHARE),
+            Column(title="Part sent", form=Format.SHARE),
             Column(title="Plan"),
-            Column(title="Spent by all runs", form=Form.SHARE),
-            Column(title="Left", form=Form.SHARE_LEFT),
+            Column(title="Spent by all runs", form=Format.SHARE),
+            Column(title="Left", form=Format.SHARE_LEFT),
         ),
         rows=tuple(
             (
-                cost.purpose,
+                cost.round_kind,
                 _PAYERS[cost.payers],
                 cost.epsilon,
                 cost.share_reserved,
@@ -310,18 +310,18 @@ def _releases(run: HospitalRun) -> Section:
     table = Table(
         title="Releases",
         columns=(
-            Column(title="Ledger entry", form=Form.COUNT),
-            Column(title="Sent", form=Form.TIME),
-            Column(title="Purpose"),
-            Column(title="Context of the round", form=Form.CODE),
-            Column(title="Masked bytes", form=Form.CODE),
+            Column(title="Ledger entry", form=Format.COUNT),
+            Column(title="Sent", form=Format.TIME),
+            Column(title="Kind"),
+            Column(title="Context of the round", form=Format.CODE),
+            Column(title="Masked bytes", form=Format.CODE),
             Column(title="Charged"),
         ),
         rows=tuple(
             (
                 release.number,
                 release.sent_at,
-                release.purpose,
+                release.round_kind,
                 release.context,
                 release.blob,
                 "yes" if release.is_paid_here else "no: the same noised vector as before",
@@ -339,11 +339,11 @@ def _came_back(run: HospitalRun) -> Section:
     facts = Facts(
         title="As the coordinator signed it at the run's end",
         rows=(
-            Fact(label="Final model", value=result.model if result else None, form=Form.CODE),
+            Fact(label="Final model", value=result.model if result else None, form=Format.CODE),
             Fact(label="At this hospital", value=result.about_model if result else None),
-            Fact(label="AUROC released", value=result.auroc if result else None, form=Form.RATIO),
+            Fact(label="AUROC released", value=result.auroc if result else None, form=Format.RATIO),
             Fact(label="Accuracy released", value=result.accuracy if result else None,
-                 form=Form.RATIO),
+                 form=Format.RATIO),
         ),
     )  # fmt: skip
     text = Paragraph(
@@ -357,8 +357,8 @@ def _log(run: HospitalRun) -> Section:
     facts = Facts(
         title="Newest head of the coordinator's log that this hospital holds",
         rows=(
-            Fact(label="Entries", value=run.log_size or None, form=Form.COUNT),
-            Fact(label="Root", value=run.log_root or None, form=Form.CODE),
+            Fact(label="Entries", value=run.log_size or None, form=Format.COUNT),
+            Fact(label="Root", value=run.log_root or None, form=Format.CODE),
         ),
     )
     text = Paragraph(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from compliance.charts.descriptions import site_claim, unclaimed
 from compliance.facts.dossier import Dossier
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import EXACT, UtilityPoint, Withheld
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
 from compliance.reports import run_tables, sections
@@ -27,15 +27,11 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
-from compliance.reports.renderers import render_csv, render_html, render_json
 from protocol.counted import counted
 
 __all__ = [
     "headlines",
     "privacy_report",
-    "render_csv",
-    "render_html",
-    "render_json",
     "run_page",
 ]
 
@@ -154,16 +150,16 @@ def _identity(dossier: Dossier) -> Section:
         Fact(label="Study", value=f"{dossier.study_title} ({dossier.study_name})"),
         Fact(label="Purpose", value=dossier.study_purpose),
         Fact(label="Study digest, registered before any work", value=dossier.study_digest,
-             form=Form.CODE),
-        Fact(label="Run", value=dossier.run_id, form=Form.CODE),
+             form=Format.CODE),
+        Fact(label="Run", value=dossier.run_id, form=Format.CODE),
         Fact(label="State", value=dossier.state),
-        Fact(label="Started", value=dossier.started_at, form=Form.TIME),
-        Fact(label="Ended", value=dossier.ended_at, form=Form.TIME),
-        Fact(label="Took", value=dossier.seconds, form=Form.SECONDS),
+        Fact(label="Started", value=dossier.started_at, form=Format.TIME),
+        Fact(label="Ended", value=dossier.ended_at, form=Format.TIME),
+        Fact(label="Took", value=dossier.seconds, form=Format.SECONDS),
         Fact(label="Hospitals", value=", ".join(s.site for s in dossier.sites) or None),
         Fact(label="Network", value=network),
         Fact(label="Public model seed", value=str(dossier.seed)),
-        Fact(label="Model digest", value=dossier.model_digest, form=Form.CODE),
+        Fact(label="Model digest", value=dossier.model_digest, form=Format.CODE),
     )  # fmt: skip
     return Section(key="identity", title="What was run", blocks=(Facts(title="Run", rows=rows),))
 
@@ -293,12 +289,12 @@ def _aggregation(dossier: Dossier) -> Section:
     facts = Facts(
         title="Secure aggregation",
         rows=(
-            Fact(label="Hospitals n", value=number, form=Form.COUNT),
-            Fact(label="Answers needed t", value=dossier.threshold, form=Form.COUNT),
+            Fact(label="Hospitals n", value=number, form=Format.COUNT),
+            Fact(label="Answers needed t", value=dossier.threshold, form=Format.COUNT),
             Fact(label="Hospitals C that may collude with the coordinator",
-                 value=dossier.colluders, form=Form.COUNT),
-            Fact(label="Rounds opened", value=len(dossier.rounds), form=Form.COUNT),
-            Fact(label="Drop-outs over all rounds", value=drops, form=Form.COUNT),
+                 value=dossier.colluders, form=Format.COUNT),
+            Fact(label="Rounds opened", value=len(dossier.rounds), form=Format.COUNT),
+            Fact(label="Drop-outs over all rounds", value=drops, form=Format.COUNT),
         ),
     )  # fmt: skip
     text = Paragraph(
@@ -331,18 +327,18 @@ def headlines(dossier: Dossier) -> Highlights:
     claimed = dossier.protected and bool(epsilons)
     completed = [r for r in dossier.rounds if r.round_kind == "training" and r.model_digest]
     items = [
-        Highlight(label="AUROC, released", value=_middle(dossier), form=Form.RATIO,
+        Highlight(label="AUROC, released", value=_middle(dossier), form=Format.RATIO,
                   note=_interval_note(dossier)),
-        Highlight(label="ε for one patient", form=Form.EPSILON,
+        Highlight(label="ε for one patient", form=Format.EPSILON,
                   value=max(epsilons) if claimed else "none",
                   note=_claim_note(dossier, delta) if claimed else unclaimed(dossier)),
-        Highlight(label="hospitals", value=len(dossier.sites), form=Form.COUNT,
+        Highlight(label="hospitals", value=len(dossier.sites), form=Format.COUNT,
                   note=f"{dossier.threshold} must answer, {dossier.colluders} may collude"),
-        Highlight(label="training rounds", value=len(completed), form=Form.COUNT,
+        Highlight(label="training rounds", value=len(completed), form=Format.COUNT,
                   note=f"of {dossier.rounds_planned} planned"),
     ]  # fmt: skip
     if dossier.simulation:
-        exact = Highlight(label="AUROC, exact", value=dossier.exact_auroc, form=Form.RATIO,
+        exact = Highlight(label="AUROC, exact", value=dossier.exact_auroc, form=Format.RATIO,
                           note="simulation only")  # fmt: skip
         items.insert(0, exact)
     return Highlights(items=tuple(items))
@@ -350,7 +346,7 @@ def headlines(dossier: Dossier) -> Highlights:
 
 def _claim_note(dossier: Dossier, delta: float) -> str:
     alone = "" if dossier.sweep_share is None else "this run alone, "
-    return f"{alone}δ = {show(delta, Form.SMALL)}, per hospital"
+    return f"{alone}δ = {show(delta, Format.SMALL)}, per hospital"
 
 
 def _middle(dossier: Dossier) -> float | None:

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from compliance.facts.formatting import Cell, Form, show
+from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.interval import Interval
 from compliance.reports.document import (
     Block,
@@ -41,14 +41,14 @@ SCHEMA = "collegium/document/1"
 _TEMPLATES = Path(__file__).parent / "templates"
 _NUMERIC = frozenset(
     {
-        Form.COUNT,
-        Form.RATIO,
-        Form.SHARE,
-        Form.SHARE_LEFT,
-        Form.EPSILON,
-        Form.SMALL,
-        Form.NUMBER,
-        Form.SECONDS,
+        Format.COUNT,
+        Format.RATIO,
+        Format.SHARE,
+        Format.SHARE_LEFT,
+        Format.EPSILON,
+        Format.SMALL,
+        Format.NUMBER,
+        Format.SECONDS,
     }
 )
 #: What a spreadsheet may take for the start of a formula, the full-width forms included.
@@ -130,7 +130,7 @@ def render_csv(document: Document) -> str:
     return out.getvalue()
 
 
-def _is_numeric(form: Form) -> bool:
+def _is_numeric(form: Format) -> bool:
     return form in _NUMERIC
 
 

@@ -6,7 +6,7 @@ What a column shows of a hospital is in ``SiteFacts``, with all that the hospita
 
 from compliance.charts.descriptions import site_claim
 from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
-from compliance.facts.formatting import Form
+from compliance.facts.formatting import Format
 from compliance.privacy.rounding import TWO_FIGURES
 from compliance.reports.document import Columns, Table, table_of
 
@@ -14,16 +14,16 @@ from compliance.reports.document import Columns, Table, table_of
 def sites_table(dossier: Dossier) -> Table:
     """Returns each hospital's figures; the exact ones only for a simulation."""
     released: Columns[SiteFacts] = (
-        ("Hospital", Form.TEXT, lambda s: s.site),
-        ("Accuracy, released", Form.RATIO, lambda s: s.released_accuracy),
-        ("Sensitivity, released", Form.RATIO, lambda s: s.released_sensitivity),
-        ("Specificity, released", Form.RATIO, lambda s: s.released_specificity),
+        ("Hospital", Format.TEXT, lambda s: s.site),
+        ("Accuracy, released", Format.RATIO, lambda s: s.released_accuracy),
+        ("Sensitivity, released", Format.RATIO, lambda s: s.released_sensitivity),
+        ("Specificity, released", Format.RATIO, lambda s: s.released_specificity),
     )
     exact: Columns[SiteFacts] = (
-        ("Accuracy, exact (simulation only)", Form.RATIO, lambda s: s.exact_accuracy),
-        ("AUROC, exact (simulation only)", Form.RATIO, lambda s: s.exact_auroc),
-        ("Training patients (simulation only)", Form.COUNT, lambda s: s.train_patients),
-        ("Test patients (simulation only)", Form.COUNT, lambda s: s.test_patients),
+        ("Accuracy, exact (simulation only)", Format.RATIO, lambda s: s.exact_accuracy),
+        ("AUROC, exact (simulation only)", Format.RATIO, lambda s: s.exact_auroc),
+        ("Training patients (simulation only)", Format.COUNT, lambda s: s.train_patients),
+        ("Test patients (simulation only)", Format.COUNT, lambda s: s.test_patients),
     )
     columns = (*released, *exact) if dossier.simulation else released
     return table_of("Figures at each hospital", dossier.sites, columns)
@@ -32,17 +32,17 @@ def sites_table(dossier: Dossier) -> Table:
 def privacy_table(dossier: Dossier) -> Table:
     """Returns what each hospital's patients pay in this run."""
     columns: Columns[SiteFacts] = (
-        ("Hospital", Form.TEXT, lambda s: s.site),
-        ("Unit", Form.TEXT, lambda s: s.privacy.unit),
-        ("δ", Form.SMALL, lambda s: s.privacy.delta),
-        ("ε, training", Form.EPSILON, lambda s: _epsilon(dossier, s.privacy.epsilon)),
-        ("ε, test", Form.EPSILON, lambda s: _epsilon(dossier, s.privacy.evaluation_epsilon)),
-        ("ε, at two hospitals", Form.EPSILON, lambda s: s.privacy.epsilon_two_hospitals),
-        ("ε, two together", Form.EPSILON, lambda s: s.privacy.epsilon_group_of_two),
-        ("ε, three together", Form.EPSILON, lambda s: s.privacy.epsilon_group_of_three),
+        ("Hospital", Format.TEXT, lambda s: s.site),
+        ("Unit", Format.TEXT, lambda s: s.privacy.unit),
+        ("δ", Format.SMALL, lambda s: s.privacy.delta),
+        ("ε, training", Format.EPSILON, lambda s: _epsilon(dossier, s.privacy.epsilon)),
+        ("ε, test", Format.EPSILON, lambda s: _epsilon(dossier, s.privacy.evaluation_epsilon)),
+        ("ε, at two hospitals", Format.EPSILON, lambda s: s.privacy.epsilon_two_hospitals),
+        ("ε, two together", Format.EPSILON, lambda s: s.privacy.epsilon_group_of_two),
+        ("ε, three together", Format.EPSILON, lambda s: s.privacy.epsilon_group_of_three),
         (
             "ε, training, if too many collude",
-            Form.EPSILON,
+            Format.EPSILON,
             lambda s: s.privacy.fallback_epsilon or s.privacy.epsilon,
         ),
     )
@@ -64,18 +64,18 @@ def _epsilon(dossier: Dossier, claimed: float | None) -> float | str | None:
 def mechanism_table(dossier: Dossier) -> Table:
     """Returns how each hospital's patients are protected in this run."""
     columns: Columns[SiteFacts] = (
-        ("Hospital", Form.TEXT, lambda s: s.site),
-        ("Noise multiplier", Form.NUMBER, lambda s: s.privacy.noise_multiplier),
+        ("Hospital", Format.TEXT, lambda s: s.site),
+        ("Noise multiplier", Format.NUMBER, lambda s: s.privacy.noise_multiplier),
         (
             "Noise multiplier, evaluation",
-            Form.NUMBER,
+            Format.NUMBER,
             lambda s: s.privacy.evaluation_noise_multiplier,
         ),
-        ("Sampling rate q", Form.NUMBER, lambda s: s.privacy.sampling_rate),
-        ("Steps", Form.COUNT, lambda s: s.privacy.steps),
-        ("Steps priced", Form.COUNT, lambda s: s.privacy.releases),
-        ("Clip", Form.NUMBER, lambda s: s.privacy.clip),
-        ("Noise", Form.TEXT, lambda s: s.privacy.noise),
+        ("Sampling rate q", Format.NUMBER, lambda s: s.privacy.sampling_rate),
+        ("Steps", Format.COUNT, lambda s: s.privacy.steps),
+        ("Steps priced", Format.COUNT, lambda s: s.privacy.priced_steps),
+        ("Clip", Format.NUMBER, lambda s: s.privacy.clip),
+        ("Noise", Format.TEXT, lambda s: s.privacy.noise),
     )
     return table_of("Mechanism at each hospital", dossier.sites, columns)
 
@@ -83,18 +83,22 @@ def mechanism_table(dossier: Dossier) -> Table:
 def second_opinion_table(dossier: Dossier) -> Table:
     """Returns what each hospital compared its gradients and its price with when it joined."""
     columns: Columns[SiteFacts] = (
-        ("Hospital", Form.TEXT, lambda s: s.site),
-        ("Gradients computed by", Form.TEXT, lambda s: s.privacy.engine),
-        ("Distance from one backward per record", Form.SMALL, lambda s: s.privacy.engine_distance),
-        ("Distance from Opacus' gradients", Form.SMALL, lambda s: s.privacy.opacus_distance),
-        ("ε, training patient", Form.EPSILON, lambda s: s.privacy.epsilon),
+        ("Hospital", Format.TEXT, lambda s: s.site),
+        ("Gradients computed by", Format.TEXT, lambda s: s.privacy.engine),
+        (
+            "Distance from one backward per record",
+            Format.SMALL,
+            lambda s: s.privacy.engine_distance,
+        ),
+        ("Distance from Opacus' gradients", Format.SMALL, lambda s: s.privacy.opacus_distance),
+        ("ε, training patient", Format.EPSILON, lambda s: s.privacy.epsilon),
         (
             "The same by Opacus' accountant, at most",
-            Form.EPSILON,
+            Format.EPSILON,
             lambda s: s.privacy.opacus_epsilon,
         ),
-        ("Opacus", Form.TEXT, lambda s: s.privacy.opacus),
-        ("torch", Form.TEXT, lambda s: s.privacy.torch),
+        ("Opacus", Format.TEXT, lambda s: s.privacy.opacus),
+        ("torch", Format.TEXT, lambda s: s.privacy.torch),
     )
     return table_of(
         "Second opinions, asked when each hospital joined",
@@ -109,12 +113,12 @@ def second_opinion_table(dossier: Dossier) -> Table:
 def budget_table(dossier: Dossier) -> Table:
     """Returns which part of its budget for life each hospital has booked, over all its runs."""
     columns: Columns[SiteFacts] = (
-        ("Hospital", Form.TEXT, lambda s: s.site),
-        ("ε of this run", Form.EPSILON, lambda s: _epsilon(dossier, site_claim(s))),
-        ("Budget for life, ε", Form.EPSILON, lambda s: s.privacy.budget_epsilon),
-        ("This run takes of it", Form.SHARE, lambda s: s.privacy.run_share),
-        ("All runs have booked of it", Form.SHARE, lambda s: s.privacy.budget_share),
-        ("Head of the hospital's ledger", Form.CODE, lambda s: s.privacy.ledger_head),
+        ("Hospital", Format.TEXT, lambda s: s.site),
+        ("ε of this run", Format.EPSILON, lambda s: _epsilon(dossier, site_claim(s))),
+        ("Budget for life, ε", Format.EPSILON, lambda s: s.privacy.budget_epsilon),
+        ("This run takes of it", Format.SHARE, lambda s: s.privacy.run_share),
+        ("All runs have booked of it", Format.SHARE, lambda s: s.privacy.budget_share),
+        ("Head of the hospital's ledger", Format.CODE, lambda s: s.privacy.ledger_head),
     )
     return table_of(
         "Budget for life at each hospital",
@@ -128,16 +132,16 @@ def budget_table(dossier: Dossier) -> Table:
 def rounds_table(dossier: Dossier) -> Table:
     """Returns every round: who took part, who dropped out, which model came of it."""
     columns: Columns[RoundFacts] = (
-        ("Round", Form.COUNT, lambda r: r.number),
-        ("Attempt", Form.COUNT, lambda r: r.attempt + 1),
-        ("Kind", Form.TEXT, lambda r: r.round_kind),
-        ("State", Form.TEXT, lambda r: r.state),
-        ("Opened at", Form.TIME, lambda r: r.opened_at),
-        ("Took", Form.SECONDS, lambda r: r.seconds),
-        ("In the sum", Form.TEXT, lambda r: ", ".join(r.survivors) or None),
-        ("Dropped out", Form.TEXT, lambda r: ", ".join(r.dropped) or None),
-        ("Remarks", Form.TEXT, lambda r: "; ".join(r.remarks) or None),
-        ("Context", Form.CODE, lambda r: r.context),
-        ("Model after it", Form.CODE, lambda r: r.model_digest),
+        ("Round", Format.COUNT, lambda r: r.number),
+        ("Attempt", Format.COUNT, lambda r: r.attempt + 1),
+        ("Kind", Format.TEXT, lambda r: r.round_kind),
+        ("State", Format.TEXT, lambda r: r.state),
+        ("Opened at", Format.TIME, lambda r: r.opened_at),
+        ("Took", Format.SECONDS, lambda r: r.seconds),
+        ("In the sum", Format.TEXT, lambda r: ", ".join(r.survivors) or None),
+        ("Dropped out", Format.TEXT, lambda r: ", ".join(r.dropped) or None),
+        ("Remarks", Format.TEXT, lambda r: "; ".join(r.remarks) or None),
+        ("Context", Format.CODE, lambda r: r.context),
+        ("Model after it", Format.CODE, lambda r: r.model_digest),
     )
     return table_of("Rounds", dossier.rounds, columns)

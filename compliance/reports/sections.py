@@ -21,11 +21,11 @@ from compliance.charts.descriptions import (
     gap_text,
     interval_text,
     own_notes,
-    too_small_words,
+    too_small_text,
 )
 from compliance.facts.comparison import differences, gaps, num_missing, over_of
 from compliance.facts.dossier import Dossier
-from compliance.facts.formatting import Cell, Form, show
+from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import (
     MODES,
     RELEASED,
@@ -90,8 +90,8 @@ def claim(dossier: Dossier) -> Statement:
 def banner(dossier: Dossier) -> tuple[Statement, ...]:
     """Returns what must be read first: the state, the claim, and whether this is a simulation."""
     text, tone = _STATES.get(dossier.state, (f"The run is {dossier.state}.", Tone.CAUTION))
-    took = "" if dossier.seconds is None else f", took {show(dossier.seconds, Form.SECONDS)}"
-    when = f"Run {dossier.run_id}, started {show(dossier.started_at, Form.TIME)}{took}."
+    took = "" if dossier.seconds is None else f", took {show(dossier.seconds, Format.SECONDS)}"
+    when = f"Run {dossier.run_id}, started {show(dossier.started_at, Format.TIME)}{took}."
     why = f"{dossier.failure}. " if dossier.failure else ""
     state = Statement(text=text, detail=why + when, tone=tone)
     simulated = Statement(
@@ -132,7 +132,7 @@ def _sweep(dossier: Dossier) -> tuple[Statement, ...]:
     if dossier.sweep_share is None:
         return ()
     budgets = [s.privacy.budget_epsilon for s in dossier.sites if s.privacy.budget_epsilon]
-    of = f" of ε = {show(max(budgets), Form.NUMBER)}" if budgets else ""
+    of = f" of ε = {show(max(budgets), Format.NUMBER)}" if budgets else ""
     return (
         Statement(
             text="One of several runs on the same patients.",
@@ -164,7 +164,7 @@ def verification(dossier: Dossier) -> Statement:
             detail=f"{'; '.join(found.faults)}. Do not rely on anything below.",
             tone=Tone.BAD,
         )
-    newest = show(audit.entries[-1].time, Form.TIME) if audit.entries else "no entry"
+    newest = show(audit.entries[-1].time, Format.TIME) if audit.entries else "no entry"
     return Statement(
         text=f"Verified at entry {audit.size:,} of the signed log ({newest}), key {found.key}.",
         detail="Every record of the folder is what its log says. Compare the key with the one in "
@@ -194,14 +194,14 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
         title="Utility against epsilon",
         columns=(
             Column(title="Mode"),
-            Column(title="ε", form=Form.EPSILON),
+            Column(title="ε", form=Format.EPSILON),
             Column(title="Figure"),
-            Column(title="Runs", form=Form.COUNT),
-            Column(title="Withheld", form=Form.COUNT),
-            Column(title="Next to chance", form=Form.COUNT),
-            Column(title="AUROC, mean", form=Form.RATIO),
-            Column(title="AUROC, lowest", form=Form.RATIO),
-            Column(title="AUROC, highest", form=Form.RATIO),
+            Column(title="Runs", form=Format.COUNT),
+            Column(title="Withheld", form=Format.COUNT),
+            Column(title="Next to chance", form=Format.COUNT),
+            Column(title="AUROC, mean", form=Format.RATIO),
+            Column(title="AUROC, lowest", form=Format.RATIO),
+            Column(title="AUROC, highest", form=Format.RATIO),
             Column(title="Why withheld"),
         ),
         rows=tuple(lines),
@@ -221,11 +221,11 @@ def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
         title="Modes of privacy against each other",
         columns=(
             Column(title="Difference in AUROC"),
-            Column(title="Mean", form=Form.RATIO),
-            Column(title="95 %, low", form=Form.RATIO),
-            Column(title="95 %, high", form=Form.RATIO),
-            Column(title=over_of(points).capitalize(), form=Form.COUNT),
-            Column(title="Withheld", form=Form.COUNT),
+            Column(title="Mean", form=Format.RATIO),
+            Column(title="95 %, low", form=Format.RATIO),
+            Column(title="95 %, high", form=Format.RATIO),
+            Column(title=over_of(points).capitalize(), form=Format.COUNT),
+            Column(title="Withheld", form=Format.COUNT),
         ),
         rows=tuple(
             (
@@ -247,7 +247,7 @@ def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
     blocks: tuple[Block, ...]
     if compares_modes(points):
         closed = tuple(
-            (f"ε = {show(gap.epsilon, Form.EPSILON)}", gap_text(gap)) for gap in gaps(points)
+            (f"ε = {show(gap.epsilon, Format.EPSILON)}", gap_text(gap)) for gap in gaps(points)
         )
         said = (Bullets(items=closed),) if closed else ()
         blocks = (
@@ -308,16 +308,16 @@ def _utility_figure(
 def figures_section(dossier: Dossier) -> Section:
     """Returns the run's own figures on its test patients, released and exact."""
     exact = (
-        Fact(label="AUROC, exact (simulation only)", value=dossier.exact_auroc, form=Form.RATIO),
+        Fact(label="AUROC, exact (simulation only)", value=dossier.exact_auroc, form=Format.RATIO),
         Fact(
             label="Accuracy, exact (simulation only)",
             value=dossier.exact_accuracy,
-            form=Form.RATIO,
+            form=Format.RATIO,
         ),
     )
     released: tuple[Fact, ...] = (
-        Fact(label="AUROC, released", value=dossier.auroc_released, form=Form.RATIO),
-        Fact(label="Accuracy, released", value=dossier.accuracy_released, form=Form.RATIO),
+        Fact(label="AUROC, released", value=dossier.auroc_released, form=Format.RATIO),
+        Fact(label="Accuracy, released", value=dossier.accuracy_released, form=Format.RATIO),
     )
     if dossier.risks is not None:
         released += _risk_facts(dossier.risks)
@@ -332,18 +332,18 @@ def figures_section(dossier: Dossier) -> Section:
 
 def _risk_facts(risks: RiskFigures) -> tuple[Fact, ...]:
     facts = (
-        Fact(label="Share of patients who are ill, released", value=risks.ill, form=Form.RATIO),
-        Fact(label="Mean risk by the model, released", value=risks.mean_risk, form=Form.RATIO),
-        Fact(label="Share of the ill less the mean risk", value=risks.lacking, form=Form.RATIO),
+        Fact(label="Share of patients who are ill, released", value=risks.ill, form=Format.RATIO),
+        Fact(label="Mean risk by the model, released", value=risks.mean_risk, form=Format.RATIO),
+        Fact(label="Share of the ill less the mean risk", value=risks.lacking, form=Format.RATIO),
         Fact(
             label="Sensitivity at a risk of 0.5, released",
             value=risks.sensitivity,
-            form=Form.RATIO,
+            form=Format.RATIO,
         ),
         Fact(
             label="Brier score above that of the share of the ill, released",
             value=risks.excess_brier,
-            form=Form.RATIO,
+            form=Format.RATIO,
         ),
     )
     if risks.shift is None:
@@ -366,7 +366,7 @@ def fairness_section(dossier: Dossier) -> Section:
                 alt=describe_sites(dossier.sites),
                 caption="Bars are 95 % intervals. Where they overlap, a difference may be chance "
                 "and noise alone: a wide bar tells of few patients, not of unfair treatment. "
-                + too_small_words(own_notes(dossier.sites)),
+                + too_small_text(own_notes(dossier.sites)),
                 table=table,
             ),
         )
@@ -425,18 +425,18 @@ def audit_section(dossier: Dossier) -> Section:
     head = Facts(
         title="Signed head of the consortium's log",
         rows=(
-            Fact(label="Root", value=audit.root or None, form=Form.CODE),
-            Fact(label="Entries", value=audit.size, form=Form.COUNT),
-            Fact(label="Checkpoint", value=audit.checkpoint or None, form=Form.CODE),
+            Fact(label="Root", value=audit.root or None, form=Format.CODE),
+            Fact(label="Entries", value=audit.size, form=Format.COUNT),
+            Fact(label="Checkpoint", value=audit.checkpoint or None, form=Format.CODE),
         ),
     )
     entries = Table(
         title="Audit entries of this run",
         columns=(
-            Column(title="Index", form=Form.COUNT),
-            Column(title="Time", form=Form.TIME),
+            Column(title="Index", form=Format.COUNT),
+            Column(title="Time", form=Format.TIME),
             Column(title="Type"),
-            Column(title="Digest of the details", form=Form.CODE),
+            Column(title="Digest of the details", form=Format.CODE),
         ),
         rows=tuple((e.index, e.time, e.type, e.payload) for e in audit.entries),
         note="The log holds digests only: no patient's data, no hospital's figures.",

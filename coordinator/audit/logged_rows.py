@@ -22,7 +22,13 @@ from sqlalchemy.orm import Session
 
 from compliance.storage.revisions import VERSIONS
 from coordinator.audit.faults import Faults
-from coordinator.database.store import Base, EntryRow, LoggedRow, logged_entry, logged_tables
+from coordinator.database.store import (
+    CoordinatorTable,
+    LogEntryRow,
+    LoggedRow,
+    logged_entry,
+    logged_tables,
+)
 from protocol.log.entry import LogEntry
 
 
@@ -51,14 +57,14 @@ def check_tables(session: Session, faults: Faults) -> None:
     A view may look like a table, and show something else tomorrow.
     """
     found = inspect(session.connection())
-    known = {*Base.metadata.tables, VERSIONS}
+    known = {*CoordinatorTable.metadata.tables, VERSIONS}
     for name in sorted({*found.get_view_names(), *(set(found.get_table_names()) - known)}):
         faults.add(f"the database has a view or table that this software never made: {name}")
 
 
 def check_entry_runs(session: Session, faults: Faults) -> None:
     """Checks that each stored entry stands under the run that it is about."""
-    for row in session.scalars(select(EntryRow)):
+    for row in session.scalars(select(LogEntryRow)):
         with faults.checking(f"audit entry {row.idx}"):
             about = logged_entry(row).content.run
             if about != row.run_id:

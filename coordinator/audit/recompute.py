@@ -189,9 +189,10 @@ def _require_figures(session: Session, run: RunRow, roster: Roster, machine: Sec
     """
     kept = session.scalars(select(ReleaseRow).filter_by(run_id=run.id, kind="evaluation")).all()
     try:
-        words = read_summaries(run.sites_json)
+        signed_summaries = read_summaries(run.sites_json)
         summaries = {
-            site: open_summary(words[site], roster.key_of(site)) for site in machine.survivors
+            site: open_summary(signed_summaries[site], roster.key_of(site))
+            for site in machine.survivors
         }
         tables = {site: machine.tables[site] for site in machine.survivors}
         follows = released_json(

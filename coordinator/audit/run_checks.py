@@ -62,7 +62,7 @@ class RunLog:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attempt:
+class LoggedAttempt:
     """One attempt of a round, as its hospitals' own databases must know it.
 
     ``survivors`` are in its sum, none where it failed; ``blobs`` is what the log
@@ -81,13 +81,13 @@ class RunFound:
     """The contents of a run's records: the hospitals' summaries, and the sites of each attempt."""
 
     summaries: tuple[Summary, ...]
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[LoggedAttempt, ...]
 
 
 def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> RunFound:
     """Checks everything about a run."""
     run, summaries, roster = row.id, [], None
-    attempts: list[Attempt] = []
+    attempts: list[LoggedAttempt] = []
     with faults.checking("its state", run=run):
         _check_state(row, log)
     with faults.checking("its figures", run=run):
@@ -106,7 +106,7 @@ def check_run(session: Session, row: RunRow, log: RunLog, faults: Faults) -> Run
         if row.seed != _study(session, row).seeds.model:
             raise StoreBroken("it says another seed than its study")
     if roster is not None:
-        summaries = _check_words(session, row, roster, log, faults)
+        summaries = _check_summaries(session, row, roster, log, faults)
         with faults.checking("what its hospitals signed about themselves", run=run):
             require_signed_tables(session, row, summaries)
         with faults.checking("the newest message that is kept of a hospital", run=run):
@@ -201,11 +201,11 @@ def _context(row: RoundRow) -> RoundContext:
     return RoundContext.from_json(parse_canonical(row.context_json.encode()))
 
 
-def _attempt(row: RoundRow, log: RunLog) -> Attempt:
+def _attempt(row: RoundRow, log: RunLog) -> LoggedAttempt:
     sites = tuple(json.loads(row.survivors_json)) if row.state == "finished" else ()
     where = (row.number, row.attempt)
     blobs = [e.payload for e in log.all("masked-blobs") if (e.round, e.attempt) == where]
-    return Attempt(
+    return LoggedAttempt(
         name=row.place["round"],
         context=_context(row),
         survivors=sites,
@@ -266,7 +266,7 @@ def _study(session: Session, row: RunRow) -> Study:
     return Study.model_validate_json(session.get_one(StudyRow, row.study_digest).document)
 
 
-def _check_words(
+def _check_summaries(
     session: Session, row: RunRow, roster: Roster, log: RunLog, faults: Faults
 ) -> list[Summary]:
     """Returns what the hospitals signed, each checked by itself."""
@@ -278,9 +278,9 @@ def _check_words(
         if not logged or digest(row.sites_json.encode()) != logged[-1].payload:
             raise StoreBroken("what the hospitals signed is not what was logged")
         study = _study(session, row)
-        for site, word in read_summaries(row.sites_json).items():
+        for site, signed in read_summaries(row.sites_json).items():
             with faults.checking("its signed summary", run=row.id, hospital=site):
-                summary = open_summary(word, roster.key_of(site))
+                summary = open_summary(signed, roster.key_of(site))
                 about = (summary.site, summary.run_id, summary.study_digest)
                 if about != (site, row.id, row.study_digest):
                     raise StoreBroken("its signed summary is about another hospital, run or study")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from compliance.audit_log import LoggedEntry, log_faults
 from coordinator.audit.faults import Faults
 from coordinator.audit.logged_rows import check_entry_runs, check_rows, check_tables
-from coordinator.audit.run_checks import Attempt, RunLog, check_run
+from coordinator.audit.run_checks import LoggedAttempt, RunLog, check_run
 from coordinator.database.store import (
     ReferenceRow,
     RunRow,
@@ -56,7 +56,7 @@ class Verified:
     references: int
     models: tuple[str, ...]
     summaries: tuple[Summary, ...]
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[LoggedAttempt, ...]
     simulated: frozenset[str]
 
     def root_at(self, size: int) -> str | None:
@@ -97,7 +97,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
     for missing in sorted(set(by_run) - references - {row.id for row in rows}):
         faults.add("it is in the log, but was removed from the database", run=missing)
     summaries: list[Summary] = []
-    attempts: list[Attempt] = []
+    attempts: list[LoggedAttempt] = []
     simulated: set[str] = set()
     results: dict[str, RunResult | None] = {}
     for row in rows:
@@ -107,7 +107,7 @@ def check_records(session: Session, public: bytes, faults: Faults) -> Verified:
         found = check_run(session, row, RunLog(entries=by_run[row.id], heads=heads), faults)
         summaries += found.summaries
         attempts += found.attempts
-        simulated |= {word.site for word in found.summaries if row.simulation}
+        simulated |= {summary.site for summary in found.summaries if row.simulation}
         with faults.checking("what it came to", run=str(row.id)):
             results[row.id] = result_of(session, row.id)
     last = max(heads, default=0)

@@ -49,6 +49,6 @@ def statements_of(session: Session, site: str) -> bytes:
     signed = {
         run_id: read_summaries(text) for run_id, text in session.execute(query.limit(_SHOWN_RUNS))
     }
-    summaries = {run_id: words[site] for run_id, words in signed.items() if site in words}
+    summaries = {run_id: by_site[site] for run_id, by_site in signed.items() if site in by_site}
     newest = session.get(MaskedRow, site)
     return own_statements(summaries, [newest.message] if newest is not None else [])

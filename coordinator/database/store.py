@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
+from compliance.audit_log import LoggedEntry, LogHead, NewEntry, extend
 from compliance.storage.clock import timestamp
 from compliance.storage.database import NAMING_CONVENTION, open_database, open_for_reading
 from compliance.storage.transactions import reading, writing
@@ -46,13 +46,13 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 _Seed = BigInteger().with_variant(Integer(), "sqlite")
 
 
-class Base(DeclarativeBase):
+class CoordinatorTable(DeclarativeBase):
     """Base of the consortium's tables."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
-class LoggedRow(Base):
+class LoggedRow(CoordinatorTable):
     """A row of which every write is an entry of the log; it counts its own writes."""
 
     __abstract__ = True
@@ -80,7 +80,7 @@ class LoggedRow(Base):
 
 def logged_tables() -> tuple[type[LoggedRow], ...]:
     """Returns every table whose rows are held to the log, those of other files included."""
-    found = [mapper.class_ for mapper in Base.registry.mappers]
+    found = [mapper.class_ for mapper in CoordinatorTable.registry.mappers]
     rows = [table for table in found if issubclass(table, LoggedRow)]
     return tuple(sorted(rows, key=lambda table: table.__tablename__))
 
@@ -231,7 +231,7 @@ class ReferenceRow(LoggedRow):
         return {"run": str(self.id)}
 
 
-class EntryRow(Base):
+class LogEntryRow(CoordinatorTable):
     """One line of the audit log, as the canonical bytes whose hash is the leaf."""
 
     __tablename__ = "audit_entry"
@@ -241,7 +241,7 @@ class EntryRow(Base):
     entry: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-class CheckpointRow(Base):
+class CheckpointRow(CoordinatorTable):
     """A signed head of the log (C2SP checkpoint)."""
 
     __tablename__ = "audit_checkpoint"
@@ -389,7 +389,7 @@ class Transaction:
         row = ReleaseRow(run_id=run_id, kind=kind, payload_json=text, released_at=timestamp())
         return digest(text.encode()), self.write(row)
 
-    def log(self, entries: Sequence[NewEntry], signer: SigningKey) -> Head:
+    def log(self, entries: Sequence[NewEntry], signer: SigningKey) -> LogHead:
         """Appends entries to the audit log and signs the new head.
 
         The entries' numbers are gap-free because every transaction holds the
@@ -398,7 +398,7 @@ class Transaction:
         logged, head = extend(newest_head(self._session), entries, timestamp(), signer)
         for new, entry in zip(entries, logged, strict=True):
             self._session.add(
-                EntryRow(
+                LogEntryRow(
                     idx=entry.index, run_id=new.run_id, leaf_hash=entry.leaf_hash, entry=entry.data
                 )
             )
@@ -410,18 +410,18 @@ class Transaction:
 _HASH = 32
 
 
-def _checkpoint_row(head: Head) -> CheckpointRow:
+def _checkpoint_row(head: LogHead) -> CheckpointRow:
     return CheckpointRow(
         size=head.size, root=head.root, note=head.note, frontier=b"".join(head.frontier)
     )
 
 
-def _head(row: CheckpointRow) -> Head:
+def _head(row: CheckpointRow) -> LogHead:
     # SQLite keeps whatever type was written, so a changed row may hold text for bytes.
     if not all(isinstance(part, bytes) for part in (row.root, row.note, row.frontier)):
         raise StoreBroken(f"the log's head of size {row.size} was changed: it holds no bytes")
     hashes = tuple(row.frontier[i : i + _HASH] for i in range(0, len(row.frontier), _HASH))
-    return Head(size=row.size, root=row.root, note=row.note, frontier=hashes)
+    return LogHead(size=row.size, root=row.root, note=row.note, frontier=hashes)
 
 
 def evaluation_of(session: Session, run_id: str) -> str | None:
@@ -437,7 +437,7 @@ def evaluation_of(session: Session, run_id: str) -> str | None:
     return found[0] if found else None
 
 
-def newest_head(session: Session) -> Head | None:
+def newest_head(session: Session) -> LogHead | None:
     """Returns the newest signed head of the log, or None when nothing is logged yet."""
     row = session.scalars(
         select(CheckpointRow).order_by(CheckpointRow.size.desc()).limit(1)
@@ -445,14 +445,14 @@ def newest_head(session: Session) -> Head | None:
     return None if row is None else _head(row)
 
 
-def head_after(session: Session, index: int) -> Head | None:
+def head_after(session: Session, index: int) -> LogHead | None:
     """Returns the first signed head that covers the entry with this index, or None."""
     query = select(CheckpointRow).where(CheckpointRow.size > index)
     row = session.scalars(query.order_by(CheckpointRow.size).limit(1)).first()
     return None if row is None else _head(row)
 
 
-def signed_heads(session: Session) -> list[Head]:
+def signed_heads(session: Session) -> list[LogHead]:
     """Returns every head, in order of size."""
     rows = session.scalars(select(CheckpointRow).order_by(CheckpointRow.size))
     return [_head(row) for row in rows]
@@ -460,13 +460,13 @@ def signed_heads(session: Session) -> list[Head]:
 
 def logged_entries(session: Session, run_id: str | None = None) -> list[LoggedEntry]:
     """Returns the log's entries in order; those of one run when it is named."""
-    query = select(EntryRow).order_by(EntryRow.idx)
+    query = select(LogEntryRow).order_by(LogEntryRow.idx)
     if run_id is not None:
         query = query.filter_by(run_id=run_id)
     return [logged_entry(row) for row in session.scalars(query)]
 
 
-def logged_entry(row: EntryRow) -> LoggedEntry:
+def logged_entry(row: LogEntryRow) -> LoggedEntry:
     """Returns the entry that a row holds.
 
     Raises:

@@ -31,14 +31,15 @@ class MembersBackend:
         key: SigningKey,
         clock: Callable[[], float] = time.monotonic,
         *,
+        wall_clock: Callable[[], float] = time.time,
         evidence: Callable[[str], Mapping[str, MachineEvidence] | None] = lambda run_id: None,
     ) -> None:
         self._store, self._members, self._key = store, members, key
         self._rosters = members.rosters
-        self._clock, self._evidence = clock, evidence
+        self._clock, self._wall_clock, self._evidence = clock, wall_clock, evidence
         self._allowed: dict[tuple[str, str], tuple[float, bool]] = {}
         self._keys: dict[str, tuple[float, bytes | None]] = {}
-        #: When each site was last heard of, by ``time.time``.
+        #: When each site was last heard of, by the wall clock: seconds since 1970.
         self.last_seen: dict[str, float] = {}
 
     def certificate_allowed(self, serial: str, site: str) -> bool:
@@ -59,7 +60,7 @@ class MembersBackend:
 
     def seen(self, site: str) -> None:
         """Takes note that a site has made a request."""
-        self.last_seen[site] = time.time()
+        self.last_seen[site] = self._wall_clock()
 
     def document(self, site: str, name: str) -> bytes | None:
         """Returns what the service publishes for a site.

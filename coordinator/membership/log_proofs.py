@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from sqlalchemy import select
 
-from compliance.audit_log import Head
-from coordinator.database.store import EntryRow, Store, newest_head
+from compliance.audit_log import LogHead
+from coordinator.database.store import LogEntryRow, Store, newest_head
 from protocol.errors import StoreBroken
 from protocol.log.entry import RESULT, parse_log_entry
 from protocol.log.merkle_proofs import Tree
@@ -51,16 +51,18 @@ class LogProofs:
         self._note = head.note
         return head.size, head.root.hex()
 
-    def _read(self) -> Head:
+    def _read(self) -> LogHead:
         """Takes in what was logged since; returns the newest head."""
         with self._store.read() as session:
             head = newest_head(session)
             if head is None:
                 raise StoreBroken("the log has no signed head: no round can be opened")
             query = (
-                select(EntryRow.idx, EntryRow.leaf_hash, EntryRow.entry, EntryRow.run_id)
-                .where(EntryRow.idx >= self._tree.size, EntryRow.idx < head.size)
-                .order_by(EntryRow.idx)
+                select(
+                    LogEntryRow.idx, LogEntryRow.leaf_hash, LogEntryRow.entry, LogEntryRow.run_id
+                )
+                .where(LogEntryRow.idx >= self._tree.size, LogEntryRow.idx < head.size)
+                .order_by(LogEntryRow.idx)
             )
             for index, leaf, data, run_id in session.execute(query):
                 self._tree.append(leaf)

@@ -140,7 +140,7 @@ class Members:
                 site's, expired or used; or the identity key may not be this site's.
         """
         asked = parse_enrolment_request(request)
-        with self._store.read() as session:  # no stranger holds up those who write
+        with self._store.read() as session:  # an unproven peer cannot hold up a writer
             self._require_open(session.get(InvitationRow, digest(asked.token)), asked.site)
         with self._acts() as acts:
             invitation = self._require_open(

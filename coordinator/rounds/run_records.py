@@ -98,19 +98,19 @@ class RunRecord:
                 if not self._is_settlement(site, signed[site], before[site])
             }
         summaries = {site: self.read(site, kept[site], priced=False) for site in sorted(kept)}
-        words = write_summaries({site: kept[site] for site in summaries})
+        text = write_summaries({site: kept[site] for site in summaries})
         with self._store.transaction() as transaction:
             row = transaction.run(self._run_id)
-            row.sites_json = words
-            entry = self._entry(kind, digest(words.encode()), transaction.write(row))
+            row.sites_json = text
+            entry = self._entry(kind, digest(text.encode()), transaction.write(row))
             transaction.log([entry], self._key)
         return summaries
 
-    def _is_settlement(self, site: str, word: SignedSummary, before: SignedSummary) -> bool:
+    def _is_settlement(self, site: str, signed: SignedSummary, before: SignedSummary) -> bool:
         """Whether a hospital's last summary says of its privacy what its first one said."""
         joined = open_summary(before, self._roster.key_of(site))
         try:
-            settled = self.read(site, word, priced=False)
+            settled = self.read(site, signed, priced=False)
         except MessageRefused as error:
             log.warning("run %s: the settlement of %s is not kept: %s", self._run_id, site, error)
             return False
@@ -127,7 +127,7 @@ class RunRecord:
             )  # fmt: skip
         return not others
 
-    def read(self, site: str, word: SignedSummary, *, priced: bool = True) -> Summary:
+    def read(self, site: str, signed: SignedSummary, *, priced: bool = True) -> Summary:
         """Returns what a hospital signed about this run.
 
         Args:
@@ -139,7 +139,7 @@ class RunRecord:
             MessageRefused: the signature is not the hospital's, it is about something else, or
                 promises something else than the study fixes.
         """
-        summary = open_summary(word, self._roster.key_of(site))
+        summary = open_summary(signed, self._roster.key_of(site))
         about = (summary.site, summary.run_id, summary.study_digest)
         if about != (site, self._run_id, self._study.digest):
             raise MessageRefused(f"{site} signed another site's, run's or study's summary")

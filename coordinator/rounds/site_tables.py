@@ -101,7 +101,7 @@ def read_tables(
     return tables
 
 
-def require_signed_tables(session: Session, run: RunRow, words: Iterable[Summary]) -> None:
+def require_signed_tables(session: Session, run: RunRow, summaries: Iterable[Summary]) -> None:
     """Checks that every figure about a site follows from the table that the site signed.
 
     Raises:
@@ -115,7 +115,7 @@ def require_signed_tables(session: Session, run: RunRow, words: Iterable[Summary
         return
     try:
         said = released_from(json.loads(releases["evaluation"]))
-        found = _figures(session, run, json.loads(releases[TABLES]), words)
+        found = _figures(session, run, json.loads(releases[TABLES]), summaries)
     except MessageRefused as error:
         raise StoreBroken(f"run {run.id}: a site's table is not genuine: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -132,7 +132,7 @@ def require_signed_tables(session: Session, run: RunRow, words: Iterable[Summary
 
 
 def _figures(
-    session: Session, run: RunRow, kept: Mapping[str, str], words: Iterable[Summary]
+    session: Session, run: RunRow, kept: Mapping[str, str], summaries: Iterable[Summary]
 ) -> dict[str, ReleasedSite]:
     """Returns the figures that the kept messages give."""
     query = select(RoundRow).filter_by(run_id=run.id, round_kind="evaluation", state="finished")
@@ -141,6 +141,6 @@ def _figures(
         raise MessageRefused("there is not one for each site in the sum")
     document = session.get_one(StudyRow, run.study_digest).document
     study = Study.model_validate_json(document)
-    own = {word.site: deviations_of(study, word)[1] for word in words}
+    own = {summary.site: deviations_of(study, summary)[1] for summary in summaries}
     tables = read_tables(kept, parse_roster(run.roster_json.encode()), row.context)
     return {site: site_figures(read_table(cells), own[site]) for site, cells in tables.items()}

@@ -1,7 +1,7 @@
-"""Runs a study: rounds of training, then one evaluation, each remembered whole.
+"""Runs a study: rounds of training, then one evaluation, each committed as a whole.
 
-The runner decides nothing about privacy. It opens rounds, hands sums to the
-strategy and writes down what happened: model, round and audit entries of a
+No decision about privacy is made here. Rounds are opened, sums go to the
+strategy, and what happened is written down: model, round and audit entries of a
 round are one transaction, so a crash leaves the last finished round. A round
 that fails is tried again (``retries``); every attempt has its own context.
 Who is left out of a run's rounds is in ``standing``.
@@ -68,6 +68,16 @@ class SnapshotArchive(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunStores:
+    """The places where a run is kept; without ``states`` it cannot go on after a restart."""
+
+    store: Store
+    snapshots: SnapshotArchive
+    rounds: RoundArchive
+    states: ServerStates | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The result of a finished run."""
 
@@ -77,7 +87,23 @@ class Outcome:
 
 
 class Runner:
-    """Carries one run from its first round to its evaluation."""
+    """Carries one run from its first round to its evaluation.
+
+    Args:
+        run_id: the run's name.
+        study: what is trained.
+        roster: the hospitals and their keys.
+        key: the coordinator's, which signs the log.
+        summaries: each hospital's verified summary of its privacy plan; more may join.
+        stores: where the run is kept.
+        link: the line to the hospitals.
+        watcher: told of every committed round.
+        before_attempt: called before each attempt with the kind of the round and its number;
+            may wait, or raise to end the run.
+        step_timeout: the seconds that a hospital has for a step.
+        threads: how many masks are computed at once.
+        absent: the hospitals that are not asked, each with the reason.
+    """
 
     def __init__(
         self,
@@ -86,26 +112,25 @@ class Runner:
         study: Study,
         roster: Roster,
         key: SigningKey,
-        store: Store,
+        summaries: Mapping[str, Summary],
+        stores: RunStores,
         link: SiloLink,
-        archive: SnapshotArchive,
-        evidence: RoundArchive,
         watcher: Watcher,
+        before_attempt: Callable[[str, int], None] = lambda round_kind, number: None,
         step_timeout: float = 600.0,
         threads: int = 1,
-        states: ServerStates | None = None,
         absent: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
-        self._states, self._absent = states, absent
+        self._absent, self._before_attempt = absent, before_attempt
         self._run_id = run_id
         self._study = study
         self._roster = roster
         self._key = key
-        self._store = store
-        self._records = RoundRecords(store, key, run_id)
+        self._stores, self._store = stores, stores.store
+        self._records = RoundRecords(stores.store, key, run_id)
+        self._summaries = summaries
+        self._log = LogProofs(stores.store, run_id, summaries)
         self._link = link
-        self._archive = archive
-        self._evidence = evidence
         self._watcher = watcher
         self._timeout = step_timeout
         self._threads = threads
@@ -119,31 +144,23 @@ class Runner:
         }
         self._kept: deque[str] = deque()
 
-    def run(
-        self,
-        initial: Tensors,
-        summaries: Mapping[str, Summary],
-        before_attempt: Callable[[str, int], None] = lambda round_kind, number: None,
-    ) -> Outcome:
+    def run(self, initial: Tensors) -> Outcome:
         """Returns the trained model and its released figures.
 
         A run whose states are kept goes on after the last round that was committed.
 
         Args:
             initial: the parameters all hospitals agree to start from.
-            summaries: each hospital's verified summary of its privacy plan; more may join.
-            before_attempt: called before each attempt with what it is for and the round's
-                number; may wait, or raise to end the run.
 
         Raises:
             QuorumLost: too few hospitals are left to finish a round.
         """
-        self._log = LogProofs(self._store, self._run_id, summaries)
         layout = layout_of(initial)
         training = self._study.training
         strategy = strategy_of(training)
-        state = self._records.resume(self._states) or ServerState(parameters=flatten(initial))
-        self._before_attempt = before_attempt
+        state = self._records.resume(self._stores.states) or ServerState(
+            parameters=flatten(initial)
+        )
         for number in range(state.rounds, training.rounds):
             model = unflatten(layout, state.parameters)
             total, conduct = self._round("training", number, model)
@@ -151,7 +168,7 @@ class Runner:
             state = strategy.apply(training, state, mean)
             self._commit_training(total, conduct, layout, state)
         model = unflatten(layout, state.parameters)
-        released = self._records.released() or self._evaluate(model, summaries)
+        released = self._records.released() or self._evaluate(model, self._summaries)
         name = self._keep(model)
         return Outcome(model=model, model_digest=name, released=released)
 
@@ -174,7 +191,7 @@ class Runner:
                 try:
                     total = self._attempt(sum_round, encode_tensors(model))
                 except (QuorumLost, SumRefused) as error:
-                    self._evidence.drop(sum_round.context.digest)
+                    self._stores.rounds.drop(sum_round.context.digest)
                     try:
                         again = attempts.fail(_failed(sum_round, error))
                     finally:
@@ -221,10 +238,10 @@ class Runner:
             model=model,
             timeout=self._timeout,
             log=self._log,
-            archive=self._evidence if keeps else None,
+            archive=self._stores.rounds if keeps else None,
         )
         if keeps:
-            self._evidence.keep_round(total.transcript, model)
+            self._stores.rounds.keep_round(total.transcript, model)
             self._kept.append(sum_round.context.digest)
         return total
 
@@ -250,20 +267,20 @@ class Runner:
     ) -> None:
         name = model_digest(unflatten(layout, state.parameters))
         context = total.transcript.context
-        if self._states is not None:
-            self._states.keep(self._run_id, state)
+        if self._stores.states is not None:
+            self._stores.states.keep(self._run_id, state)
         with self._store.transaction() as transaction:
             entries = self._records.close(transaction, total, conduct, name)
             transaction.log([*entries, self._records.entry(context, "result", name)], self._key)
         self._forget()
-        if self._states is not None:
-            self._states.forget(self._run_id, before=state.rounds)
+        if self._stores.states is not None:
+            self._stores.states.forget(self._run_id, before=state.rounds)
         self._watcher.round_finished("training", context.round, total.survivors)
 
     def _forget(self) -> None:
-        """Drops the evidence of rounds that are older than the study wants."""
+        """Drops the archived vectors of rounds that are older than the study wants."""
         while len(self._kept) > self._study.aggregation.keep_rounds:
-            self._evidence.drop(self._kept.popleft())
+            self._stores.rounds.drop(self._kept.popleft())
 
     def _evaluate(self, model: Tensors, summaries: Mapping[str, Summary]) -> Released:
         number = self._study.training.rounds
@@ -294,7 +311,7 @@ class Runner:
             "roster_digest": self._roster.digest,
             "created_at": timestamp(),
         }
-        name = self._archive.keep_snapshot(model, manifest)
+        name = self._stores.snapshots.keep_snapshot(model, manifest)
         row = SnapshotRow(
             run_id=self._run_id,
             round_number=self._study.training.rounds,

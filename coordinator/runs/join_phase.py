@@ -87,17 +87,19 @@ class JoinPhase:
         run_id = self._invitation.run_id
         try:
             joined = parse_joined(answer.message)
-            summary = self._record.read(site, joined.word)
+            summary = self._record.read(site, joined.signed_summary)
         except MessageRefused as error:
             if self._participants.refuse(site, str(error)):
                 log.warning("run %s: %s is left out: %s", run_id, site, error)
             return False
         try:
-            self._record.keep("approvals", self._participants.words | {site: joined.word})
+            self._record.keep(
+                "approvals", self._participants.signed_summaries | {site: joined.signed_summary}
+            )
         except (StoreBroken, MessageRefused) as error:  # asked again, it says the same
             log.warning("run %s: that %s joined cannot be kept: %s", run_id, site, error)
             return True
-        self._participants.add(site, joined.word, summary, joined.model, joined.evidence)
+        self._participants.add(site, joined.signed_summary, summary, joined.model, joined.evidence)
         if site not in self._participants.joined:
             log.warning("run %s: %s builds another first model than most", run_id, site)
         return True

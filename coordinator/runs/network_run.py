@@ -24,7 +24,7 @@ from coordinator.delivery.http_link import HttpLink
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.run_end import signed_end
 from coordinator.rounds.run_records import RunRecord
-from coordinator.rounds.training import Outcome, Runner
+from coordinator.rounds.training import Outcome, Runner, RunStores
 from coordinator.runs.join_phase import JoinPhase
 from coordinator.runs.monitoring.attendance import Attendance
 from coordinator.runs.monitoring.monitored_link import MonitoredLink
@@ -154,11 +154,11 @@ class NetworkRun:
         """Begins the run's record, or goes on with what was begun and not ended."""
         with self._resources.store.read() as session:
             row = session.get(RunRow, self.run_id)
-            words = read_summaries(row.sites_json) if row is not None else None
-        if words is None:
+            signed_summaries = read_summaries(row.sites_json) if row is not None else None
+        if signed_summaries is None:
             self._record.begin(sweep=None, simulation=False, test_noise=self._test_noise)
             return
-        self.participants.remember(words)
+        self.participants.remember(signed_summaries)
         self._abandon()
         # Hospitals that had joined are asked again: they may have been restarted too.
 
@@ -184,7 +184,7 @@ class NetworkRun:
             initial = self._join_phase.first_model()
             with closing(self._link(sum(tensor.size for tensor in initial.values()))) as link:
                 runner = self._runner(MonitoredLink(link, self.monitor, self.control.require_going))
-                return runner.run(initial, self.participants.summaries, self._before_attempt)
+                return runner.run(initial)
 
     def _link(self, parameters: int) -> HttpLink:
         """Returns the line to the hospitals that have joined, for a model of so many parameters."""
@@ -204,14 +204,18 @@ class NetworkRun:
             study=self.study,
             roster=self._roster,
             key=self._key,
-            store=self._resources.store,
+            summaries=self.participants.summaries,
+            stores=RunStores(
+                store=self._resources.store,
+                snapshots=workspace,
+                rounds=self._archive,
+                states=ServerStates(workspace.states),
+            ),
             link=link,
-            archive=workspace,
-            evidence=self._archive,
             watcher=self,
+            before_attempt=self._before_attempt,
             step_timeout=self._resources.timeouts.step,
             threads=os.cpu_count() or 1,
-            states=ServerStates(workspace.states),
             absent=self.monitor.absent,
         )
 
@@ -244,21 +248,21 @@ class NetworkRun:
     def _settle(self) -> None:
         """Lets every hospital settle its ledger; keeps the final statements of those who answer."""
         draft = Delivery(number=0, run_id=self.run_id, kind="leave", message=self._end())
-        words = self.participants.words
+        signed_summaries = self.participants.signed_summaries
         # A hospital that was left out has reserved what it will not spend, and is told as well.
-        told = sorted(words.keys() | self.participants.unfit)
+        told = sorted(signed_summaries.keys() | self.participants.unfit)
         mailbox, step = self._resources.mailbox, self._resources.timeouts.step
         posted = {mailbox.post(site, draft): site for site in told}
         statements: dict[str, SignedSummary] = {}
         for site, answer in mailbox.collect(posted, min(_SETTLE_SECONDS, step), threading.Event()):
-            if answer.refusal is not None or site not in words:
+            if answer.refusal is not None or site not in signed_summaries:
                 continue
             try:
-                statements[site] = parse_joined(answer.message).word
+                statements[site] = parse_joined(answer.message).signed_summary
             except MessageRefused as error:
                 log.warning("run %s: %s settles in no known form: %s", self.run_id, site, error)
         if statements:
-            self._record.keep("settlements", words | statements)
+            self._record.keep("settlements", signed_summaries | statements)
 
     def _end(self) -> bytes:
         try:

@@ -19,22 +19,22 @@ class RunParticipants:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._words: dict[str, SignedSummary] = {}
+        self._signed_summaries: dict[str, SignedSummary] = {}
         self._summaries: dict[str, Summary] = {}
         self._models: dict[str, str] = {}
         self._evidence: dict[str, MachineEvidence] = {}
         self._unfit: dict[str, str] = {}
         self._chosen: str | None = None
 
-    def remember(self, words: Mapping[str, SignedSummary]) -> None:
+    def remember(self, signed_summaries: Mapping[str, SignedSummary]) -> None:
         """Takes what hospitals had said before this process began; they join again."""
         with self._lock:
-            self._words |= words
+            self._signed_summaries |= signed_summaries
 
     def add(
         self,
         site: str,
-        word: SignedSummary,
+        signed_summary: SignedSummary,
         summary: Summary,
         model: str,
         evidence: MachineEvidence | None = None,
@@ -44,7 +44,7 @@ class RunParticipants:
         ``evidence`` about its machine is handed on to the others, and never judged here.
         """
         with self._lock:
-            self._words[site], self._summaries[site] = word, summary
+            self._signed_summaries[site], self._summaries[site] = signed_summary, summary
             self._models[site] = model
             if evidence is not None:
                 self._evidence[site] = evidence
@@ -86,10 +86,10 @@ class RunParticipants:
             return frozenset(site for site, model in self._models.items() if model == reference)
 
     @property
-    def words(self) -> dict[str, SignedSummary]:
+    def signed_summaries(self) -> dict[str, SignedSummary]:
         """The signed summaries, by site."""
         with self._lock:
-            return dict(self._words)
+            return dict(self._signed_summaries)
 
     @property
     def evidence(self) -> dict[str, MachineEvidence]:

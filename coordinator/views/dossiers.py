@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from compliance.audit_log import LoggedEntry
 from compliance.facts.dossier import (
-    Audit,
     Dossier,
     EntryFacts,
+    LogFacts,
     RoundFacts,
     SiteFacts,
 )
@@ -87,23 +87,23 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
 def _sites(
     row: RunRow, study: Study, exact: Mapping[str, Any], released: Mapping[str, Any] | None
 ) -> tuple[SiteFacts, ...]:
-    words = summaries_of(row)
+    summaries = summaries_of(row)
     return tuple(
-        _site(site, words[site], study, exact, released)
+        _site(site, summaries[site], study, exact, released)
         for site in study.site_names
-        if site in words
+        if site in summaries
     )
 
 
 def _engines(row: RunRow) -> dict[str, str]:
     """Returns what computed the gradients, as the hospitals signed it."""
-    found = sorted({word.engine for word in summaries_of(row).values() if word.engine})
+    found = sorted({summary.engine for summary in summaries_of(row).values() if summary.engine})
     return {"gradient engine": ", ".join(found)} if found else {}
 
 
 def _site(
     site: str,
-    word: Summary,
+    summary: Summary,
     study: Study,
     exact: Mapping[str, Any],
     released: Mapping[str, Any] | None,
@@ -117,7 +117,7 @@ def _site(
     return SiteFacts(
         site=site,
         declared_patients=study.site(site).patients,
-        privacy=word,
+        privacy=summary,
         released_accuracy=interval("accuracy"),
         released_sensitivity=interval("sensitivity"),
         released_specificity=interval("specificity"),
@@ -128,11 +128,11 @@ def _site(
     )
 
 
-def _audit(session: Session, run_id: str) -> Audit:
+def _audit(session: Session, run_id: str) -> LogFacts:
     """Returns a head that stays the same as the log grows, so that a document can be made again."""
     entries = logged_entries(session, run_id)
     head = head_after(session, entries[-1].index if entries else -1)
-    return Audit(
+    return LogFacts(
         root=head.root.hex() if head else "",
         size=head.size if head else 0,
         checkpoint=head.note.decode() if head else "",

@@ -91,4 +91,6 @@ def released_figures(session: Session, run_id: str) -> dict[str, Any] | None:
 
 def summaries_of(row: RunRow) -> dict[str, Summary]:
     """Returns what each hospital signed about its part; the signatures are checked elsewhere."""
-    return {site: read_summary(word.data) for site, word in read_summaries(row.sites_json).items()}
+    return {
+        site: read_summary(signed.data) for site, signed in read_summaries(row.sites_json).items()
+    }

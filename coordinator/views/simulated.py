@@ -90,7 +90,7 @@ def sweep_share(session: Session, row: RunRow) -> float | None:
     if row.sweep is None:
         return None
     rows = session.scalars(select(RunRow).filter_by(sweep=row.sweep))
-    shares = [word.budget_share for one in rows for word in summaries_of(one).values()]
+    shares = [summary.budget_share for one in rows for summary in summaries_of(one).values()]
     return max((share for share in shares if share is not None), default=None)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from compliance.facts.dossier import Dossier, Verification
+from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.audit.faults import Faults
 from coordinator.audit.verification import check_records
@@ -106,12 +106,16 @@ class Views:
         with self._store.read() as session:
             return study_digest(session, beginning)
 
+    def newest_finished(self) -> RunSummary | None:
+        """Returns the newest run that has finished, if any."""
+        return next((run for run in self.runs() if run.state == "finished"), None)
+
     def references(self) -> tuple[Reference, ...]:
         """Returns every pooled reference, in the order of the sweep."""
         with self._store.read() as session:
             return references(session)
 
-    def verification(self, public: bytes | None = None) -> Verification:
+    def verification(self, public: bytes | None = None) -> LogVerification:
         """Checks the whole log, and all records against it; says under which key, and what faults.
 
         Args:
@@ -122,7 +126,7 @@ class Views:
             public = public or self._public_key()
             with self._store.read() as session:
                 check_records(session, public, faults)
-        return Verification(
+        return LogVerification(
             key=(public or b"").hex(), faults=tuple(str(fault) for fault in faults.found)
         )
 

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.cohort.loading import load_cohort
-from pipelines.evaluation.metrics import accuracy, auroc
 from pipelines.cohort.splits import split
+from pipelines.evaluation.metrics import accuracy, auroc
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 

@@ -32,7 +32,7 @@ _GAMMA = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class AttackEstimate:
     """A figure with its 95 % interval, by resampling attacked models and patients."""
 
     value: float
@@ -51,8 +51,8 @@ class Membership:
     attack: str
     models: int
     patients: int
-    auroc: Estimate
-    true_alarms: Estimate
+    auroc: AttackEstimate
+    true_alarms: AttackEstimate
 
 
 def halves(models: int, patients: int, random: np.random.Generator) -> Members:
@@ -206,6 +206,6 @@ def _area(found: Floats, members: Members) -> float:
     return 0.5 if area is None else area
 
 
-def _estimate(values: list[float]) -> Estimate:
+def _estimate(values: list[float]) -> AttackEstimate:
     low, high = np.quantile(values[1:], [0.025, 0.975])
-    return Estimate(value=values[0], low=float(low), high=float(high))
+    return AttackEstimate(value=values[0], low=float(low), high=float(high))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import EncodingNotes, Records, number_patients, patient_token
-from pipelines.sources.csv_table import Table, needed_columns
+from pipelines.sources.csv_table import CsvTable, needed_columns
 from pipelines.sources.faults import RecordFault, refusal
 from protocol.study.cohort import (
     NUMERAL,
@@ -70,7 +70,7 @@ _NOT_FINITE = _Problem(
 )
 
 
-def encode_table(table: Table, cohort: TableCohort, *, keep: Sequence[str]) -> Records:
+def encode_table(table: CsvTable, cohort: TableCohort, *, keep: Sequence[str]) -> Records:
     """Returns the table's records as numbers, by the contract alone.
 
     A number becomes ``(value - centre) / scale``; a category one column per
@@ -109,7 +109,7 @@ def encode_table(table: Table, cohort: TableCohort, *, keep: Sequence[str]) -> R
     )
 
 
-def _lacking(table: Table, name: str, cohort: TableCohort) -> frozenset[str]:
+def _lacking(table: CsvTable, name: str, cohort: TableCohort) -> frozenset[str]:
     """Returns the spellings among a column's cells that mean missing."""
     found = set(table.cells[name])
     codes = set(cohort.missing)
@@ -122,7 +122,9 @@ def _lacking(table: Table, name: str, cohort: TableCohort) -> frozenset[str]:
     return frozenset((found & codes) | same)
 
 
-def _without(table: Table, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]) -> Table:
+def _without(
+    table: CsvTable, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
+) -> CsvTable:
     """Returns the table without the records that the contract drops."""
     if cohort.on_missing == "refuse":
         return table
@@ -229,7 +231,7 @@ def label_meaning(cohort: TableCohort) -> dict[str, float]:
 
 
 def _read_cells(
-    table: Table, name: str, read: _Reading
+    table: CsvTable, name: str, read: _Reading
 ) -> tuple[NDArray[np.float64], list[RecordFault]]:
     """Returns a column as numbers, and a fault for each kind of problem in it, first line first."""
     known = {cell: read(cell) for cell in set(table.cells[name])}
@@ -259,7 +261,7 @@ def _block(
 
 
 def _noted(
-    whole: Table, kept: Table, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
+    whole: CsvTable, kept: CsvTable, cohort: TableCohort, lacking: Mapping[str, frozenset[str]]
 ) -> EncodingNotes:
     """Returns what became of which rows, of a table that fits the contract."""
     clipped: dict[str, NDArray[np.int64]] = {}
@@ -288,7 +290,7 @@ def _noted(
 
 
 def _rows_with(
-    table: Table, name: str, spellings: set[str] | frozenset[str]
+    table: CsvTable, name: str, spellings: set[str] | frozenset[str]
 ) -> dict[str, NDArray[np.int64]]:
     """Returns the rows whose cell is one of the spellings, under the column's name; or nothing."""
     if not spellings:

@@ -47,7 +47,7 @@ AS_DECLARED = CsvDialect()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class CsvTable:
     """Cells of the columns a study needs, as text, and where they were written.
 
     ``file`` is the file's own name, without folders. ``lines`` are 1-based lines of
@@ -64,7 +64,7 @@ class Table:
     repeated: NDArray[np.int64]
     faults: tuple[RecordFault, ...] = ()
 
-    def select(self, keep: Sequence[int]) -> "Table":
+    def select(self, keep: Sequence[int]) -> "CsvTable":
         """Returns the records at the given places."""
         return replace(
             self,
@@ -88,7 +88,7 @@ def read_csv(
     site: str,
     keep: Sequence[str],
     dialect: CsvDialect = AS_DECLARED,
-) -> Table:
+) -> CsvTable:
     """Returns the needed columns of a CSV file, and the faults that were found in it.
 
     Raises:
@@ -132,7 +132,7 @@ def read_csv(
     if (dialect.decimal or cohort.decimal) == ",":
         for name in {c.name for c in cohort.features if isinstance(c, NumberColumn)} & set(cells):
             cells[name] = [_with_point(cell) for cell in cells[name]]
-    return Table(
+    return CsvTable(
         site=site,
         file=path.name,
         cells=cells,
@@ -176,7 +176,7 @@ def _records_of(text: str, delimiter: str, site: str, file: str) -> Iterator[tup
         ) from error
 
 
-def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> Table:
+def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> CsvTable:
     """Returns scikit-learn's Breast Cancer Wisconsin as a table: 569 patients, one row each.
 
     Columns are scikit-learn's thirty names and ``diagnosis`` (malignant or benign).
@@ -198,7 +198,7 @@ def read_bundled(cohort: TableCohort, *, site: str, keep: Sequence[str]) -> Tabl
     columns.append([str(bunch.target_names[target]) for target in bunch.target])
     places, faults = _places(names, needed_columns(cohort, keep))
     count = len(bunch.target)
-    return Table(
+    return CsvTable(
         site=site,
         file="the bundled records",
         cells={name: columns[place] for name, place in places.items()},

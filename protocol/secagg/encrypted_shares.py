@@ -31,8 +31,8 @@ from protocol.secagg.secret_sharing import (
     OPENING_BYTES,
     SALT_BYTES,
     SHARE_BYTES,
-    Kind,
     Opening,
+    ShareKind,
     commit,
     parse_opening,
     split,
@@ -102,7 +102,7 @@ class Openings:
         """Returns both commitments, 64 bytes."""
         return b"".join(
             commit(part.salt, context.digest, owner, holder, kind, part.share)
-            for kind, part in ((Kind.SELF, self.self_share), (Kind.PAIR, self.pair_share))
+            for kind, part in ((ShareKind.SELF, self.self_share), (ShareKind.PAIR, self.pair_share))
         )
 
 

@@ -40,7 +40,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from protocol.errors import MessageRefused
 from protocol.secagg.context import RoundContext
 from protocol.secagg.messages import Advertise, Reveal, commitment_in, pieces
-from protocol.secagg.secret_sharing import OPENING_BYTES, SHARE_BYTES, Kind, combine, commit
+from protocol.secagg.secret_sharing import OPENING_BYTES, SHARE_BYTES, ShareKind, combine, commit
 from protocol.vectors.keystream import CHUNK_BYTES, Keystream, RingVector, derive_key, scratch
 
 _NONCE = bytes(12)
@@ -252,13 +252,13 @@ def check_reveal(reveal: Reveal, holder: str, shared: Shared) -> Revealed:
         MessageRefused: a share is missing, too many, or does not open its commitment.
     """
     return Revealed(
-        self_shares=_checked(reveal.self_shares, Kind.SELF, shared.survivors, holder, shared),
-        pair_shares=_checked(reveal.pair_shares, Kind.PAIR, shared.lost, holder, shared),
+        self_shares=_checked(reveal.self_shares, ShareKind.SELF, shared.survivors, holder, shared),
+        pair_shares=_checked(reveal.pair_shares, ShareKind.PAIR, shared.lost, holder, shared),
     )
 
 
 def _checked(
-    openings: bytes, kind: Kind, owners: tuple[str, ...], holder: str, shared: Shared
+    openings: bytes, kind: ShareKind, owners: tuple[str, ...], holder: str, shared: Shared
 ) -> Mapping[str, int]:
     """Returns one share for each owner, by owner."""
     shares, context = {}, shared.context.digest

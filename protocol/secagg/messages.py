@@ -51,7 +51,7 @@ from protocol.errors import MessageRefused, OutOfOrder
 from protocol.identity.roster import SigningKey, verify
 from protocol.secagg.context import RoundContext
 from protocol.secagg.log_proof import LogProof
-from protocol.secagg.secret_sharing import OPENING_BYTES, Kind
+from protocol.secagg.secret_sharing import OPENING_BYTES, ShareKind
 from protocol.vectors.evaluation import OWN_CELLS
 from protocol.vectors.ring_bounds import COUNT_LIMIT
 
@@ -360,9 +360,9 @@ def parse_entry(data: bytes) -> ShareEntry:
     )
 
 
-def commitment_in(entry: bytes, kind: Kind) -> bytes:
+def commitment_in(entry: bytes, kind: ShareKind) -> bytes:
     """Returns the 32-byte commitment to one of the two shares that an entry's bytes hold."""
-    return entry[:HASH_BYTES] if kind is Kind.SELF else entry[HASH_BYTES : 2 * HASH_BYTES]
+    return entry[:HASH_BYTES] if kind is ShareKind.SELF else entry[HASH_BYTES : 2 * HASH_BYTES]
 
 
 def pieces(data: bytes, size: int, count: int) -> list[bytes]:

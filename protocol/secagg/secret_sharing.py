@@ -30,7 +30,7 @@ OPENING_BYTES = SHARE_BYTES + SALT_BYTES
 _LABEL = "collegium/v1/share-commitment"
 
 
-class Kind(StrEnum):
+class ShareKind(StrEnum):
     """The one of a site's two secrets that a share belongs to."""
 
     SELF = "self"
@@ -129,13 +129,15 @@ def lagrange(xs: tuple[int, ...]) -> Mapping[int, int]:
     return factors
 
 
-def commit(salt: bytes, context: str, owner: str, holder: str, kind: Kind, share: bytes) -> bytes:
+def commit(
+    salt: bytes, context: str, owner: str, holder: str, kind: ShareKind, share: bytes
+) -> bytes:
     """Returns the 32-byte commitment to one share.
 
     Guarantee: without the salt it says nothing about the share, and it
     opens to one share only.
 
-    >>> commit(bytes(32), "ctx", "a", "b", Kind.SELF, bytes(66)).hex()[:16]
+    >>> commit(bytes(32), "ctx", "a", "b", ShareKind.SELF, bytes(66)).hex()[:16]
     '9f46e737358bb1d0'
     """
     if len(salt) != SALT_BYTES or len(share) != SHARE_BYTES:

@@ -262,7 +262,7 @@ class Study(FrozenModel):
         return 1 if alone else self.cohort.max_records_per_patient
 
     @property
-    def releases(self) -> int:
+    def priced_steps(self) -> int:
         """The number of noised gradients that a hospital plans to send, spare ones included.
 
         A spare draw repeats a round: as many steps as a round has.

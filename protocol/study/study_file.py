@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from protocol.errors import StudyRefused
-from protocol.study.study import Study
+from protocol.study.study import FileSplit, Study
 from protocol.study.yaml_document import MAX_BYTES as MAX_BYTES
 from protocol.study.yaml_document import DocumentForm, read_document
 
@@ -43,3 +43,18 @@ def read_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise StudyRefused(f"{path}: cannot be read: {reason}") from error
+
+
+def index_beside(study: Study, folder: Path) -> bytes | None:
+    """Returns the bytes of the split's index file, which lies beside the study document.
+
+    Raises:
+        StudyRefused: the study names one and it cannot be read.
+    """
+    if not isinstance(study.split, FileSplit):
+        return None
+    path = folder / study.split.file
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StudyRefused(f"split.file: {path} cannot be read: {error.strerror}") from error

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, DocumentStartEvent, Event
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.parser import Parser
 
 from protocol.errors import FederationError
 from protocol.study.study import NAME, nearest
@@ -68,11 +69,10 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise _Problem(f"{source}: larger than {MAX_BYTES} bytes, so not a {form.noun}")
     try:
-        for event in _yaml().parse(text):
-            _require_plain(source, form.noun, event)
-        tree = _yaml().compose(text)
+        yaml = _yaml(source, form.noun)
+        tree = yaml.compose(text)
         _require_plain_keys(source, tree)
-        value = _yaml().load(text)
+        value = tree and yaml.constructor.construct_document(tree)
     except (YAMLError, ValueError, RecursionError) as error:
         raise _Problem(yaml_problem(source, text, error)) from error
     if not isinstance(value, dict):
@@ -87,8 +87,18 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
         raise _Problem("\n".join(_lines(source, tree, keys, error))) from error
 
 
-def _yaml() -> YAML:
-    return YAML(typ="safe", pure=True)
+def _yaml(source: str, noun: str) -> YAML:
+    """Returns a reader that refuses whatever is not plain as soon as it is parsed."""
+
+    class PlainParser(Parser):
+        def get_event(self) -> Any:
+            event = super().get_event()
+            _require_plain(source, noun, event)
+            return event
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Parser = PlainParser
+    return yaml
 
 
 def _require_plain(source: str, noun: str, event: Event) -> None:

@@ -47,7 +47,7 @@ class Summary:
     ``epsilon_two_hospitals`` what a patient pays who is treated at the dearest
     other hospital too; ``epsilon_group_of_two`` and ``epsilon_group_of_three``
     what the presence of so many patients costs together.
-    ``releases`` and ``evaluation_releases`` count what was priced, spare attempts included;
+    ``priced_steps`` and ``priced_evaluations`` count what was priced, spare attempts included;
     ``patient`` says what a patient is here, and who says so; ``sides`` whether
     every patient is a training or a test patient for life ("apart"), or may have
     been both, so that all costs add up ("together"). ``budget_share`` is the part
@@ -82,8 +82,8 @@ class Summary:
     evaluation_noise_multiplier: float | None
     sampling_rate: float
     steps: int
-    releases: int
-    evaluation_releases: int
+    priced_steps: int
+    priced_evaluations: int
     clip: float | None
     budget_epsilon: float | None
     budget_share: float | None

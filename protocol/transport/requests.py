@@ -43,7 +43,7 @@ from protocol.identity.roster import SigningKey, verify
 PROOF_HEADER = "collegium-proof"
 #: The header that carries the coordinator's signature under a reply.
 REPLY_HEADER = "collegium-reply"
-#: Replies of which nothing is believed but that they are none: to strangers, or in trouble.
+#: Replies of which only the status is believed: to unproven peers, or while the service fails.
 UNSIGNED_STATUSES = frozenset({400, 403, *range(500, 600)})
 #: The largest part of a blob that is sent at once.
 CHUNK_BYTES = 8 << 20

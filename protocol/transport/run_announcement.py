@@ -152,7 +152,7 @@ class Joined:
     evidence: Annotated[MachineEvidence | None, optional(nested(MachineEvidence))] = None
 
     @property
-    def word(self) -> SignedSummary:
+    def signed_summary(self) -> SignedSummary:
         """The signed summary."""
         return SignedSummary(data=self.summary, signature=self.signature)
 

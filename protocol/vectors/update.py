@@ -65,16 +65,16 @@ class UpdateVector:
             UpdateRefused: an entry of the update is NaN or infinite.
             ValueError: weight, bound or ring are out of range.
         """
-        words = np.empty(self.size, dtype=f"<u{ring_bits // 8}") if out is None else out
+        elements = np.empty(self.size, dtype=f"<u{ring_bits // 8}") if out is None else out
         count = self.parameters.size
         encode(
             update, weight=weight, bound=bound, frac_bits=frac_bits, ring_bits=ring_bits,
-            out=words[:count],
+            out=elements[:count],
         )  # fmt: skip
         for place, scalar in enumerate(self.scalars.values(), start=count):
             value = scalar(update, bound)
-            words[place] = math.floor(value * weight * bound * SCALAR_PART * 2.0**frac_bits)
-        return words
+            elements[place] = math.floor(value * weight * bound * SCALAR_PART * 2.0**frac_bits)
+        return elements
 
     def read(
         self, total: RingVector, *, bound: float, frac_bits: int

@@ -50,15 +50,15 @@ from protocol.encoding import blob_digest
 from protocol.errors import LedgerBroken, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
 from silos.database.private_keys import PrivateKeys, key_files, split_key_digest
-from silos.database.tables import Base as Base
 from silos.database.tables import (
     BlobRow,
     BudgetRow,
-    EntryRow,
     FormerKeyRow,
     HospitalRow,
+    LedgerRow,
     SigningRecordRow,
 )
+from silos.database.tables import SiteTable as SiteTable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _CHAINS = ("ledger", "approvals", "runs")
@@ -310,9 +310,9 @@ class SiteDatabase:
         """Returns the lists of a hospital's ledger, its approvals and its decisions about runs."""
         return tuple(ListedHeads(self._heads / f"{site}.{name}", split_key) for name in _CHAINS)
 
-    @property
+    @cached_property
     def site(self) -> str:
-        """The hospital's name."""
+        """The hospital's name; no row of a database ever changes it."""
         return self._row().site
 
     @property
@@ -320,7 +320,7 @@ class SiteDatabase:
         """The 32 bytes that tell training from evaluation patients, for life."""
         return self.keys.split_key(self._row().split_key_digest)
 
-    @property
+    @cached_property
     def simulated(self) -> bool:
         """True for a hospital that was made for a simulation; it never becomes a real one."""
         return self._row().simulated
@@ -403,30 +403,32 @@ _KEEP_BLOB = insert(BlobRow.__table__)  # type: ignore[arg-type]  # a class's ow
 # The ledger is asked ten times for every release: statements without objects.
 _ENTRY_NAMES = tuple(field.name for field in fields(Entry))
 _BUDGET_NAMES = tuple(field.name for field in fields(Budget))
-_ENTRIES = select(*(getattr(EntryRow, name) for name in _ENTRY_NAMES))
+_ENTRIES = select(*(getattr(LedgerRow, name) for name in _ENTRY_NAMES))
 _BUDGET = select(*(getattr(BudgetRow, name) for name in _BUDGET_NAMES))
-_ALL = _ENTRIES.order_by(EntryRow.number)
-_LAST = _ENTRIES.order_by(EntryRow.number.desc()).limit(1)
-_ONE = _ENTRIES.where(EntryRow.number == bindparam("number"))
-_FOLLOWED = select(EntryRow.number).where(EntryRow.prev_hash == bindparam("head"))
-_SENT = _ENTRIES.where(EntryRow.context == bindparam("context"), EntryRow.state == State.SENT.value)
+_ALL = _ENTRIES.order_by(LedgerRow.number)
+_LAST = _ENTRIES.order_by(LedgerRow.number.desc()).limit(1)
+_ONE = _ENTRIES.where(LedgerRow.number == bindparam("number"))
+_FOLLOWED = select(LedgerRow.number).where(LedgerRow.prev_hash == bindparam("head"))
+_SENT = _ENTRIES.where(
+    LedgerRow.context == bindparam("context"), LedgerRow.state == State.SENT.value
+)
 _RELEASED = (
-    select(EntryRow.number)
+    select(LedgerRow.number)
     .where(
-        EntryRow.parent == bindparam("parent"),
-        EntryRow.state == State.SENT.value,
-        EntryRow.content == bindparam("content"),
+        LedgerRow.parent == bindparam("parent"),
+        LedgerRow.state == State.SENT.value,
+        LedgerRow.content == bindparam("content"),
     )
     .limit(1)
 )
 _RHO = select(
-    func.coalesce(func.sum(EntryRow.rho_upper), 0), func.coalesce(func.sum(EntryRow.rho_lower), 0)
+    func.coalesce(func.sum(LedgerRow.rho_upper), 0), func.coalesce(func.sum(LedgerRow.rho_lower), 0)
 )
-_BOOKED = _RHO.where(EntryRow.parent == bindparam("parent"), EntryRow.state == bindparam("state"))
+_BOOKED = _RHO.where(LedgerRow.parent == bindparam("parent"), LedgerRow.state == bindparam("state"))
 _TOTAL = _RHO.where(
-    EntryRow.partition == bindparam("partition"), EntryRow.state == bindparam("state")
+    LedgerRow.partition == bindparam("partition"), LedgerRow.state == bindparam("state")
 )
-_APPEND = insert(EntryRow.__table__)  # type: ignore[arg-type]
+_APPEND = insert(LedgerRow.__table__)  # type: ignore[arg-type]
 _OPEN_BUDGET = insert(BudgetRow.__table__)  # type: ignore[arg-type]
 
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from compliance.ledger.listed_heads import FIRST, Head
+from compliance.ledger.listed_heads import FIRST, LedgerHead
 from protocol.encoding import canonical, digest, parse_canonical
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import verify
@@ -149,7 +149,7 @@ def list_newest(hospital: SiteDatabase) -> None:
     """Lists the newest decision outside the database: it binds from now on."""
     with hospital.session() as session:
         last = session.scalars(_newest_first()).first()
-        head = Head(number=last.number, hash=last.hash) if last else None
+        head = LedgerHead(number=last.number, hash=last.hash) if last else None
     if head is not None:
         hospital.run_heads.append(head)
 
@@ -183,7 +183,7 @@ class RunDecisions:
             StoreBroken: what there is of them was changed, or cannot be written.
         """
         rows = self._chained()
-        head = Head(number=rows[-1].number, hash=rows[-1].hash) if rows else FIRST
+        head = LedgerHead(number=rows[-1].number, hash=rows[-1].hash) if rows else FIRST
         self._hospital.run_heads.restart(head)
 
     def contradicted(self) -> tuple[str, ...]:

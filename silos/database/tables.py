@@ -19,13 +19,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from compliance.storage.database import NAMING_CONVENTION
 
 
-class Base(DeclarativeBase):
+class SiteTable(DeclarativeBase):
     """Base of the hospital's tables."""
 
     metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
 
-class HospitalRow(Base):
+class HospitalRow(SiteTable):
     """The hospital of this database, and its public keys; their private halves lie elsewhere.
 
     Identity keys stand here by their public halves (hexadecimal), the split key by its digest.
@@ -45,7 +45,7 @@ class HospitalRow(Base):
     created_at: Mapped[str] = mapped_column(String(32))
 
 
-class BudgetRow(Base):
+class BudgetRow(SiteTable):
     """The privacy budget of each of the hospital's patients, for life, whatever the study."""
 
     __tablename__ = "budget"
@@ -64,7 +64,7 @@ class BudgetRow(Base):
     hash: Mapped[str] = mapped_column(String(64))
 
 
-class EntryRow(Base):
+class LedgerRow(SiteTable):
     """One row of the ledger; rho is counted in picorho, at the budget's two orders."""
 
     __tablename__ = "ledger_entry"
@@ -88,7 +88,7 @@ class EntryRow(Base):
     study: Mapped[str] = mapped_column(String(64))
     run: Mapped[str] = mapped_column(String(64))
     partition: Mapped[str] = mapped_column(String(16))
-    purpose: Mapped[str] = mapped_column(String(64))
+    round_kind: Mapped[str] = mapped_column(String(64))
     context: Mapped[str] = mapped_column(String(64))
     blob: Mapped[str] = mapped_column(String(64))
     content: Mapped[str] = mapped_column(String(64))
@@ -101,7 +101,7 @@ class EntryRow(Base):
     hash: Mapped[str] = mapped_column(String(64))
 
 
-class SigningRecordRow(Base):
+class SigningRecordRow(SiteTable):
     """A digest that this hospital has bound itself to, one for each context and slot."""
 
     __tablename__ = "signing_record"
@@ -110,7 +110,7 @@ class SigningRecordRow(Base):
     digest: Mapped[str] = mapped_column(String(64))
 
 
-class LogHeadRow(Base):
+class LogHeadRow(SiteTable):
     """A head of a coordinator's log that this hospital took part under (``log_heads.py``)."""
 
     __tablename__ = "log_head"
@@ -121,7 +121,7 @@ class LogHeadRow(Base):
     kept_at: Mapped[str] = mapped_column(String(32))
 
 
-class LogForkRow(Base):
+class LogForkRow(SiteTable):
     """Two notes of one log that were not shown to agree: evidence against its coordinator."""
 
     __tablename__ = "log_fork"
@@ -133,7 +133,7 @@ class LogForkRow(Base):
     seen_at: Mapped[str] = mapped_column(String(32))
 
 
-class PatientSideRow(Base):
+class PatientSideRow(SiteTable):
     """A patient whom a study used, under a keyed hash, and the patient's side for life."""
 
     __tablename__ = "patient_side"
@@ -141,7 +141,7 @@ class PatientSideRow(Base):
     side: Mapped[str] = mapped_column(String(16))
 
 
-class BlobRow(Base):
+class BlobRow(SiteTable):
     """A masked vector that may have to be sent again, byte for byte."""
 
     __tablename__ = "masked_blob"
@@ -151,7 +151,7 @@ class BlobRow(Base):
     created_at: Mapped[str] = mapped_column(String(32))
 
 
-class ApprovalRow(Base):
+class ApprovalRow(SiteTable):
     """One decision about a study: approved by a named person for some runs, or withdrawn."""
 
     __tablename__ = "approval"
@@ -168,7 +168,7 @@ class ApprovalRow(Base):
     signature: Mapped[bytes] = mapped_column(LargeBinary(64))
 
 
-class FormerKeyRow(Base):
+class FormerKeyRow(SiteTable):
     """A former public identity key, of which the hospital still knows its own statements."""
 
     __tablename__ = "former_key"
@@ -176,7 +176,7 @@ class FormerKeyRow(Base):
     retired_at: Mapped[str] = mapped_column(String(32))
 
 
-class DepartureRow(Base):
+class DepartureRow(SiteTable):
     """This hospital left a chain: rosters up to number ``after`` are trusted no more."""
 
     __tablename__ = "departure"
@@ -186,7 +186,7 @@ class DepartureRow(Base):
     left_at: Mapped[str] = mapped_column(String(32))
 
 
-class RosterRow(Base):
+class TrustedRosterRow(SiteTable):
     """A roster that this hospital trusts, or trusted before it left its chain.
 
     Numbers count what was kept; a second chain has a version 1 too.
@@ -200,7 +200,7 @@ class RosterRow(Base):
     kept_at: Mapped[str] = mapped_column(String(32))
 
 
-class SignedRosterRow(Base):
+class SignedRosterRow(SiteTable):
     """A roster that this hospital has signed, whether others have or not, and when."""
 
     __tablename__ = "signed_roster"
@@ -211,7 +211,7 @@ class SignedRosterRow(Base):
     signed_at: Mapped[str] = mapped_column(String(32))
 
 
-class RunDecisionRow(Base):
+class RunDecisionRow(SiteTable):
     """A decision of the hospital about a run, signed and chained (``run_decisions.py``)."""
 
     __tablename__ = "run_decision"
@@ -231,7 +231,7 @@ class RunState(StrEnum):
     REFUSED = "refused"
 
 
-class JoinedRunRow(Base):
+class JoinedRunRow(SiteTable):
     """A run that this hospital joined, and how far it got: read again after a restart."""
 
     __tablename__ = "joined_run"

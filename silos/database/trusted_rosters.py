@@ -41,7 +41,7 @@ from protocol.identity.roster import (
 from protocol.identity.timestamps import read_time, write_time
 from silos.database.database import SiteDatabase
 from silos.database.identity_keys import IdentityKeys, next_key, own_key, replace_key
-from silos.database.tables import DepartureRow, HospitalRow, RosterRow, SignedRosterRow
+from silos.database.tables import DepartureRow, HospitalRow, SignedRosterRow, TrustedRosterRow
 
 #: For how long something may still begin under a roster after its successor was signed here.
 SUCCESSOR_GRACE = timedelta(days=7)
@@ -95,7 +95,7 @@ class TrustedRosters:
         """
         with self._hospital.session() as session:
             _chain(session)
-            rows = session.scalars(select(RosterRow).order_by(RosterRow.number))
+            rows = session.scalars(select(TrustedRosterRow).order_by(TrustedRosterRow.number))
             return tuple(_signed(row).roster for row in rows)
 
     def keep(self, signed: SignedRoster, *, compared: str | None = None) -> Roster:
@@ -249,7 +249,11 @@ def _names(roster: Roster, site: str, key: SigningKey) -> bool:
 def _chain(session: Session) -> list[Roster]:
     """Returns the rosters that are trusted, oldest first, after checking that each follows."""
     left = session.scalar(select(func.max(DepartureRow.after))) or 0
-    query = select(RosterRow).where(RosterRow.number > left).order_by(RosterRow.number)
+    query = (
+        select(TrustedRosterRow)
+        .where(TrustedRosterRow.number > left)
+        .order_by(TrustedRosterRow.number)
+    )
     kept = [_signed(row) for row in session.scalars(query)]
     for before, signed in zip(kept, kept[1:], strict=False):
         try:
@@ -272,17 +276,17 @@ def _followed(roster: Roster, when: str, did: str, successor: Roster) -> RosterT
 
 def _kept_at(session: Session) -> dict[str, str]:
     """Returns when each roster was kept, by its digest; the newest time of any that came twice."""
-    query = select(RosterRow).order_by(RosterRow.number)
+    query = select(TrustedRosterRow).order_by(TrustedRosterRow.number)
     return {_signed(row).roster.digest: row.kept_at for row in session.scalars(query)}
 
 
 def _count(session: Session) -> int:
-    return session.scalar(select(func.max(RosterRow.number))) or 0
+    return session.scalar(select(func.max(TrustedRosterRow.number))) or 0
 
 
-def _row(signed: SignedRoster, number: int, now: str) -> RosterRow:
+def _row(signed: SignedRoster, number: int, now: str) -> TrustedRosterRow:
     signatures = {site: signature.hex() for site, signature in signed.signatures.items()}
-    return RosterRow(
+    return TrustedRosterRow(
         number=number,
         version=signed.roster.version,
         document=signed.roster.canonical_bytes,
@@ -291,7 +295,7 @@ def _row(signed: SignedRoster, number: int, now: str) -> RosterRow:
     )
 
 
-def _signed(row: RosterRow) -> SignedRoster:
+def _signed(row: TrustedRosterRow) -> SignedRoster:
     try:
         signatures = {
             site: bytes.fromhex(text) for site, text in json.loads(row.signatures_json).items()

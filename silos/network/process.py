@@ -25,7 +25,7 @@ from silos.config.site_file import source_path
 from silos.config.study_authorization import StudyAuthorization
 from silos.isolation.confinement import leave_no_core
 from silos.isolation.remote_trainer import RemoteTrainer, machine_of
-from silos.network.supervisor import STATUS_FILE, Settings, Supervisor
+from silos.network.supervisor import STATUS_FILE, Supervisor, SupervisorSettings
 from silos.rounds.silo import Silo
 
 _LOG_BYTES, _LOG_FILES = 10 << 20, 5
@@ -70,7 +70,9 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
             credentials,
             coordinator_public=coordinator.key,
             url=site.coordinator,
-            settings=Settings(fixed_noise=test_noise, evidence=partial(own_evidence, home)),
+            settings=SupervisorSettings(
+                fixed_noise=test_noise, evidence=partial(own_evidence, home)
+            ),
         )
 
 

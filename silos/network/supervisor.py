@@ -66,7 +66,7 @@ _MAX_FINAL_STATEMENTS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class SupervisorSettings:
     """The settings of a supervisor, beside its home.
 
     ``fixed_noise`` is for tests of a simulated hospital only. One request waits
@@ -105,7 +105,7 @@ class Supervisor:
         *,
         coordinator_public: bytes,
         url: str,
-        settings: Settings = Settings(),
+        settings: SupervisorSettings = SupervisorSettings(),
         random_pause: Callable[[], float] = random.random,
     ) -> None:
         self._home, self._hospital, self._silo = home, hospital, silo
@@ -323,11 +323,11 @@ class Supervisor:
         notice = open_announcement(delivery.message, self._coordinator)
         if notice.run_id != delivery.run_id:
             raise MessageRefused("the notice is about another run")
-        word = self._approve(wire, notice, delivery.message)
+        signed_summary = self._approve(wire, notice, delivery.message)
         model = model_digest(decode_tensors(self._silo.initial_model(notice.run_id)))
         return Joined(
-            summary=word.data,
-            signature=word.signature,
+            summary=signed_summary.data,
+            signature=signed_summary.signature,
             model=model,
             evidence=self._evidence(notice),
         ).canonical_bytes
@@ -360,24 +360,24 @@ class Supervisor:
         run_id = notice.run_id
         self._require_not_left(run_id)
         if self._silo.has_joined(run_id):
-            return self._silo.word(run_id)
+            return self._silo.signed_summary(run_id)
         run = self._runs.of(run_id)
         if run is not None and run.state is RunState.JOINED:
             # The members may have signed another since; the run keeps the one it began with.
-            word = self._join_run(wire, notice, self._rosters.kept(notice.roster))
+            signed_summary = self._join_run(wire, notice, self._rosters.kept(notice.roster))
             self._runs.record(run_id, study=notice.study, state=RunState.JOINED)
-            return word
+            return signed_summary
         roster = self._newest_roster(wire, notice)
         record = partial(self._runs.record, run_id, study=notice.study, notice=signed)
         record(state=RunState.JOINED)
         try:
-            word = self._join_run(wire, notice, roster)
+            signed_summary = self._join_run(wire, notice, roster)
         except FederationError:
             record(state=RunState.REFUSED)
             raise
         record(state=RunState.JOINED)  # by an approval that came meanwhile, where one did
         self._require_not_left(run_id)  # it may have been left meanwhile: then its plan is closed
-        return word
+        return signed_summary
 
     def _newest_roster(self, wire: CoordinatorClient, notice: RunAnnouncement) -> Roster:
         """Returns the roster of a run that begins: only the newest will do."""
@@ -436,11 +436,13 @@ class Supervisor:
         """Settles a run; ``end`` is the coordinator's statement that it is over, if any."""
         if run_id in self._final_statements:
             return self._final_statements[run_id]  # asked again, the same bytes again
-        word = self._silo.leave(run_id)
+        signed_summary = self._silo.leave(run_id)
         for run in self._runs.open():
             if run.run_id == run_id:
                 self._runs.record(run_id, study=run.study, state=RunState.LEFT, end=end)
-        said = Joined(summary=word.data, signature=word.signature, model="0" * 64).canonical_bytes
+        said = Joined(
+            summary=signed_summary.data, signature=signed_summary.signature, model="0" * 64
+        ).canonical_bytes
         self._final_statements[run_id] = said
         if len(self._final_statements) > _MAX_FINAL_STATEMENTS:
             del self._final_statements[next(iter(self._final_statements))]

@@ -119,6 +119,6 @@ def _show(found: Mapping[str, Any], console: Console) -> None:
         for plan in budget["open_reservations"]:
             console.print(
                 f"  {site}: run {plan['run']} holds {percent(plan['share_planned'])} for its "
-                f"{plan['purpose']}, {percent(plan['share_sent'])} is sent",
+                f"{plan['round_kind']}, {percent(plan['share_sent'])} is sent",
                 markup=False,
             )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.ledger.entries import Forecast
 from compliance.privacy.booked_price import DEAR, times_too_dear
 from compliance.privacy.budget_filter import Filter
@@ -32,8 +32,8 @@ def price_text(found: Forecast, *, epsilon: float, delta: float, unit: str, apar
     """
     both = "" if apart else ", training and evaluation for every patient"
     return (
-        f"{forecast_text(found)}; each {unit} is promised epsilon {show(epsilon, Form.EPSILON)} "
-        f"at delta {show(delta, Form.SMALL)} in this study alone; the budget counts what adds up "
+        f"{forecast_text(found)}; each {unit} is promised epsilon {show(epsilon, Format.EPSILON)} "
+        f"at delta {show(delta, Format.SMALL)} in this study alone; the budget counts what adds up "
         f"over all studies{both}"
     )
 

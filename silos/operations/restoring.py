@@ -113,8 +113,8 @@ def heads_held_by_others(hospital: SiteDatabase, line: Line | None) -> tuple[str
     """Returns the heads of this ledger in what the coordinator has kept; none without a line."""
     if line is None:
         return ()
-    words = read_signed_heads(line.document("statements"))
-    return words.ledger_heads(hospital.site, IdentityKeys(hospital).public())
+    signed_heads = read_signed_heads(line.document("statements"))
+    return signed_heads.ledger_heads(hospital.site, IdentityKeys(hospital).public())
 
 
 def _approver(site: SiteFile, signed_by: str) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.governance.approvals import Approval
-from compliance.governance.study_store import StudyStore, index_beside
+from compliance.governance.study_store import StudyStore
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.claims import PATIENTS, if_more_collude, while_few_collude
 from compliance.storage.atomic_file import write_new
@@ -20,7 +20,7 @@ from protocol.identity.roster import ROSTER_WARNING
 from protocol.identity.timestamps import read_time
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.study_file import read_study, read_text
+from protocol.study.study_file import index_beside, read_study, read_text
 from silos.config.credentials import Credentials
 from silos.config.directory import make_own, opened, read_own
 from silos.config.folder import SITE_FILE
@@ -150,15 +150,15 @@ def _cost(
         return
     yield (
         "privacy",
-        f"each {privacy.unit}: epsilon {show(plan.epsilon, Form.EPSILON)} at delta "
-        f"{show(plan.delta, Form.SMALL)}, mode {privacy.mode}; in the evaluation epsilon "
-        f"{show(plan.evaluation_epsilon, Form.EPSILON)}",
+        f"each {privacy.unit}: epsilon {show(plan.epsilon, Format.EPSILON)} at delta "
+        f"{show(plan.delta, Format.SMALL)}, mode {privacy.mode}; in the evaluation epsilon "
+        f"{show(plan.evaluation_epsilon, Format.EPSILON)}",
     )
     if plan.fallback_epsilon is not None:
         yield (
             "shared noise",
             f"this holds {while_few_collude(colluders)}; {if_more_collude(colluders)}, epsilon "
-            f"{show(plan.fallback_epsilon, Form.EPSILON)}",
+            f"{show(plan.fallback_epsilon, Format.EPSILON)}",
         )
     try:
         found = hospital.ledger.forecast(plan.plans(apart=stays_on_one_side(study, stated)))

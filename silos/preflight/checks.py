@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from compliance.governance.study_store import index_beside
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import while_few_collude
@@ -34,6 +33,7 @@ from protocol.identity.timestamps import read_time
 from protocol.study.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
+from protocol.study.study_file import index_beside
 from protocol.study.task import FullyConnected
 from protocol.transport.requests import MAX_SKEW_SECONDS
 from silos.config.attestation import AttestationPolicy, facts_of, sev_snp

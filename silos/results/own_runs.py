@@ -159,13 +159,13 @@ def _costs(
     ended = (State.SETTLED, State.FREED)
     closed = {entry.parent for entry in entries if entry.state in ended}
     plans = [entry for entry in entries if entry.state is State.RESERVED]
-    for purpose, payers in dict.fromkeys((entry.purpose, entry.partition) for entry in plans):
-        own = [e for e in entries if (e.purpose, e.partition) == (purpose, payers)]
+    for round_kind, payers in dict.fromkeys((entry.round_kind, entry.partition) for entry in plans):
+        own = [e for e in entries if (e.round_kind, e.partition) == (round_kind, payers)]
         line = summary.dearest if payers == "both" else summary.of(payers)
         yield CostFacts(
-            purpose=purpose,
+            round_kind=round_kind,
             payers=payers,
-            epsilon=promised.get(purpose),
+            epsilon=promised.get(round_kind),
             share_reserved=budget.share(_rho(own, State.RESERVED)),
             share_sent=budget.share(_rho(own, State.SENT)),
             is_open=any(e.number not in closed for e in own if e.state is State.RESERVED),
@@ -184,7 +184,7 @@ def _releases(entries: list[Entry]) -> Iterator[ReleaseFacts]:
             yield ReleaseFacts(
                 number=entry.number,
                 sent_at=entry.created_at,
-                purpose=entry.purpose,
+                round_kind=entry.round_kind,
                 context=entry.context,
                 blob=entry.blob,
                 is_paid_here=bool(entry.rho),

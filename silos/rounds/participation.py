@@ -100,7 +100,7 @@ class Participation:
         roster: Roster,
         coordinator_public: bytes,
         key: SigningKey,
-        home: SiteDatabase,
+        database: SiteDatabase,
         plan: PrivacyPlan | None,
         trainer: LocalTrainer,
         entropy: Entropy,
@@ -118,13 +118,13 @@ class Participation:
         self.key = key
         self._roster = roster
         self._coordinator = coordinator_public
-        self._home = home
-        self._signing_record = home.signing_record()
+        self._database = database
+        self._signing_record = database.signing_record()
         self._draws = Draws(
             self._signing_record.of(run_id), spare=study.spare_draws if plan else None
         )
-        self._heads = LogHeads(home, coordinator_public)
-        self._ledger = home.ledger
+        self._heads = LogHeads(database, coordinator_public)
+        self._ledger = database.ledger
         self._entropy = entropy
         self._layout = layout_of(trainer.initial_model())
         self._vector = strategy_of(study.training).vector(self._layout)
@@ -188,7 +188,7 @@ class Participation:
         model = decode_tensors(request.blob or b"")
         self._check(context, model)
         if opening.own is not None:
-            require_own_head(opening.own, self.site, self.key, self._home)
+            require_own_head(opening.own, self.site, self.key, self._database)
         head = check_log(opening, self._heads)
         if isinstance(head, HeldHead):
             return sign_message(head, context=context.digest, sender=self.site, key=self.key)
@@ -253,7 +253,7 @@ class Participation:
     def _drop_kept(self) -> None:
         """Drops the masked bytes of a round that can no longer be asked for."""
         if self._kept is not None:
-            self._home.drop_blob(self._kept)
+            self._database.drop_blob(self._kept)
             self._kept = None
 
     def _contribute(self, silo_round: SecAggClient, delivery: Request) -> Reply:
@@ -276,7 +276,7 @@ class Participation:
         vector, table = self._encoded(context, noised[:own]), tuple(map(int, noised[own:]))
         blob = bytes(silo_round.mask(vector, table=table, threads=self._threads))
         self._kept = context.digest
-        self._home.keep_blob(context.digest, blob, silo_round.blob)
+        self._database.keep_blob(context.digest, blob, silo_round.blob)
         head = self._charge(context, silo_round)
         self._masked = Reply(message=silo_round.masked_message(ledger_head=head), blob=blob)
         return self._masked

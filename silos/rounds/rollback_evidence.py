@@ -37,9 +37,9 @@ class SignedLedgerHeads:
         return tuple(head for key in sorted(keys) for head in self._heads(site, bytes.fromhex(key)))
 
     def _heads(self, site: str, public: bytes) -> Iterator[str]:
-        for word in self.summaries:
+        for signed in self.summaries:
             try:
-                yield open_summary(word, public).ledger_head
+                yield open_summary(signed, public).ledger_head
             except MessageRefused:
                 continue
         origin = Origin(sender=site, public=public, context=None)
@@ -64,10 +64,10 @@ def require_own_head(message: bytes, site: str, key: SigningKey, hospital: SiteD
     Raises:
         LedgerBroken: the ledger is an older copy.
     """
-    words = SignedLedgerHeads(masked=(message,))
-    heads = words.ledger_heads(site, [key.public.hex()])
+    signed_heads = SignedLedgerHeads(masked=(message,))
+    heads = signed_heads.ledger_heads(site, [key.public.hex()])
     if not heads:  # of another run, begun with another key
-        heads = words.ledger_heads(site, IdentityKeys(hospital).public())
+        heads = signed_heads.ledger_heads(site, IdentityKeys(hospital).public())
     for head in heads:
         hospital.ledger.require_held(head)
 

@@ -75,14 +75,14 @@ class Silo:
         self.site = site
         if authorization is None and not simulated:
             raise PolicyRefused("a real hospital is asked to authorize every study")
-        self._home = hospital or open_hospital(
+        self._database = hospital or open_hospital(
             home / "hospital.db", site=site, split_key=split_key, simulated=simulated
         )
         self._authorization = authorization
-        self._ledger = self._home.ledger
+        self._ledger = self._database.ledger
         self._ledger.verify()
         self._ledger.require_newest()
-        self._keys = IdentityKeys(self._home)
+        self._keys = IdentityKeys(self._database)
         self._make_trainer = make_trainer
         self._simulated = simulated
         self._runs: dict[str, Participation] = {}
@@ -133,7 +133,7 @@ class Silo:
         if self.site not in study.site_names:
             raise PolicyRefused(f"site {self.site} is not in study {study.name}")
         terms = _IN_SIMULATION if self._authorization is None else self._authorization(study)
-        self._refuse_roll_back(invitation.signed_heads)
+        self._refuse_rollback(invitation.signed_heads)
         entropy = self._entropy(invitation)
         require_machines = _machine_check(invitation, terms)
         train, test = self._records(invitation, terms)
@@ -148,7 +148,7 @@ class Silo:
                 roster=invitation.roster,
                 coordinator_public=invitation.coordinator_public,
                 key=key,
-                home=self._home,
+                database=self._database,
                 plan=plan,
                 trainer=trainer,
                 opinion=second_opinion_of(trainer, plan),
@@ -167,7 +167,7 @@ class Silo:
         """Whether this process has a part in a run."""
         return run_id in self._runs
 
-    def word(self, run_id: str) -> SignedSummary:
+    def signed_summary(self, run_id: str) -> SignedSummary:
         """Returns this hospital's signed summary of a run it has joined, as things stand now."""
         self._joined(run_id)
         return self._summary(run_id)
@@ -187,15 +187,16 @@ class Silo:
                 require_paid(self._ledger, joined.token, reply.blob)
             return reply
         except FederationError as error:
-            self._remember(request.run_id, str(error))
+            self._keep_reason(request.run_id, str(error))
             log.warning("run %.80r, step %.20r refused: %s", request.run_id, request.step, error)
             return Reply(refusal=type(error).__name__)
         except Exception as error:
-            self._remember(request.run_id, f"site {self.site}: {type(error).__name__}, see its log")
+            reason = f"site {self.site}: {type(error).__name__}, see its log"
+            self._keep_reason(request.run_id, reason)
             log.exception("run %.80r, step %.20r failed", request.run_id, request.step)
             return Reply(refusal=FederationError.__name__)
 
-    def _remember(self, run_id: str, reason: str) -> None:
+    def _keep_reason(self, run_id: str, reason: str) -> None:
         """Keeps the newest reasons only: requests under ever new names fill no memory."""
         self._reasons.pop(run_id, None)
         self._reasons[run_id] = reason
@@ -209,9 +210,9 @@ class Silo:
     def leave(self, run_id: str) -> SignedSummary:
         """Settles the ledger to what was really sent and drops the run's data."""
         self._joined(run_id).settle()
-        word = self._summary(run_id)
+        signed_summary = self._summary(run_id)
         del self._runs[run_id]
-        return word
+        return signed_summary
 
     def simulated_part(self, run_id: str) -> LocalTrainer:
         """Returns the trainer itself, for exact figures that only a simulation may compute.
@@ -229,13 +230,13 @@ class Silo:
         except KeyError:
             raise PolicyRefused(f"site {self.site} has not joined run {run_id}") from None
 
-    def _refuse_roll_back(self, words: SignedLedgerHeads) -> None:
+    def _refuse_rollback(self, signed_heads: SignedLedgerHeads) -> None:
         """Refuses to go on with a ledger that is older than what this hospital once signed.
 
         Raises:
             LedgerBroken: the ledger went back in time.
         """
-        heads = words.ledger_heads(self.site, self._keys.public())
+        heads = signed_heads.ledger_heads(self.site, self._keys.public())
         self._ledger.verify(remembered=heads)
 
     def _entropy(self, invitation: Invitation) -> Entropy:
@@ -256,16 +257,16 @@ class Silo:
         train, test = parts_of(
             own,
             study,
-            key=invitation.split_key or self._home.split_key,
+            key=invitation.split_key or self._database.split_key,
             site=self.site,
             index_file=invitation.index_file,
         )
-        self._look_at(train, test, invitation, terms)
+        self._warn_of_implausible(train, test, invitation, terms)
         if stays_on_one_side(study, terms.stated):
-            remember_sides(self._home, sides_of(train, test))
+            remember_sides(self._database, sides_of(train, test))
         return train, test
 
-    def _look_at(
+    def _warn_of_implausible(
         self, train: Records, test: Records, invitation: Invitation, terms: StudyTerms
     ) -> None:
         """Logs, for this hospital's people, why its records are implausible.
@@ -357,8 +358,8 @@ class Silo:
                 evaluation_noise_multiplier=plan.evaluation.noise_multiplier if plan else None,
                 sampling_rate=privacy.sampling_rate,
                 steps=study.training.steps,
-                releases=plan.training.steps if plan else study.releases,
-                evaluation_releases=plan.evaluation.steps if plan else study.evaluation.attempts,
+                priced_steps=plan.training.steps if plan else study.priced_steps,
+                priced_evaluations=plan.evaluation.steps if plan else study.evaluation.attempts,
                 clip=promised.clip if promised else None,
                 budget_epsilon=spent.epsilon_max if spent else None,
                 budget_share=spent.dearest.committed if spent else None,

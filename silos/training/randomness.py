@@ -60,11 +60,11 @@ class Entropy(Protocol):
         """Whether nobody can repeat what is drawn."""
 
     def stream(self, draw: DrawContext) -> Keystream:
-        """Returns a keystream for this moment and no other."""
+        """Returns a keystream for this draw and no other."""
 
 
 class SecretEntropy:
-    """Fresh keys from the operating system; the moment does not matter."""
+    """Fresh keys from the operating system; the draw does not matter."""
 
     is_secret = True
 
@@ -88,6 +88,6 @@ class FixedEntropy:
         self._secret = canonical({"seed": seed})
 
     def stream(self, draw: DrawContext) -> Keystream:
-        """Returns the same keystream for the same moment and seed."""
+        """Returns the same keystream for the same draw and seed."""
         info = canonical(asdict(draw))
         return Keystream(derive_key(self._secret, salt=b"collegium test noise", info=info))

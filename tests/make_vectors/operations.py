@@ -191,7 +191,7 @@ def _commit_share(given: Given) -> str:
         given["context_digest"],
         given["owner"],
         given["holder"],
-        shares.Kind(given["kind"]),
+        shares.ShareKind(given["kind"]),
         _hex("share", given),
     ).hex()
 

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,13 @@ def test_the_page_names_every_sub_room() -> None:
         named = set(re.findall(r"`([a-z_]+)`", "".join(row)))
         if named:
             assert named == {name.removesuffix(".py") for name in children(ROOT / room)}
+
+
+def test_a_public_class_has_its_name_alone() -> None:
+    """But for the notebook's ``Study``, which holds the document of that name and adds methods."""
+    found: Counter[str] = Counter()
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            found.update(re.findall(r"^class ([A-Za-z]\w*)", path.read_text("utf-8"), re.M))
+    assert len(found) > 400
+    assert {name for name, times in found.items() if times > 1} == {"Study"}

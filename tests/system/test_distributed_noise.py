@@ -122,8 +122,10 @@ def test_run_with_shared_noise_trains_and_books_every_round(tmp_path: Path) -> N
     assert len(federation.watch.rounds) == 4
     assert np.isfinite(outcome.model["weight"]).all()
     for silo in federation.silos.values():
-        with silo._home.transaction() as guard:
-            sent = [e for e in guard.entries() if e.state is State.SENT and e.purpose == "training"]
+        with silo._database.transaction() as guard:
+            sent = [
+                e for e in guard.entries() if e.state is State.SENT and e.round_kind == "training"
+            ]
         assert len(sent) == 3
         assert {entry.rho for entry in sent} == {sent[0].rho}
 
@@ -152,8 +154,8 @@ def noises(study: Study, folder: Path) -> np.ndarray:
     seen: list[np.ndarray] = []
     runner = federation.runner
 
-    def watched() -> object:
-        made = runner()
+    def watched(*summaries: object) -> object:
+        made = runner(*summaries)  # type: ignore[arg-type]
         attempt = made._attempt
 
         def kept(*given: object) -> object:
@@ -190,8 +192,8 @@ def test_another_attempt_among_the_same_sites_masks_the_same_noise(tmp_path: Pat
 
     federation.link.lost = lost
     federation.run()
-    with federation.silos["north"]._home.transaction() as guard:
-        sent = [e for e in guard.entries() if e.state is State.SENT and e.purpose == "training"]
+    with federation.silos["north"]._database.transaction() as guard:
+        sent = [e for e in guard.entries() if e.state is State.SENT and e.round_kind == "training"]
     assert (len({entry.content for entry in sent}), len(sent)) == (3, 4)
     assert [bool(entry.rho) for entry in sent] == [True, False, True, True]
 
@@ -203,8 +205,8 @@ def test_a_round_takes_no_more_than_the_spare_draws(tmp_path: Path) -> None:
     federation.link.lost = lambda site, request: site in away and request.step == "unmask"
     with pytest.raises(QuorumLost):
         federation.run()
-    with federation.silos["north"]._home.transaction() as guard:
-        sent = [e for e in guard.entries() if e.state is State.SENT and e.purpose == "training"]
+    with federation.silos["north"]._database.transaction() as guard:
+        sent = [e for e in guard.entries() if e.state is State.SENT and e.round_kind == "training"]
     assert [bool(entry.rho) for entry in sent] == [True, False, True]  # one draw, one to spare
     assert len({entry.content for entry in sent}) == 2
 

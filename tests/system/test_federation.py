@@ -101,7 +101,7 @@ def test_every_blob_that_left_was_sent_in_the_ledger_before(tmp_path: Path) -> N
             for where, step, reply in federation.link.seen
             if where == site and step == "masked"
         }
-        with silo._home.transaction() as guard:
+        with silo._database.transaction() as guard:
             sent = {entry.blob for entry in guard.entries() if entry.state is State.SENT}
         assert left == sent
 

@@ -157,5 +157,9 @@ def spend_all(hospital: SiteDatabase) -> None:
     with pytest.raises(BudgetSpent):
         for number in range(1000):
             hospital.ledger.reserve(
-                study="f" * 64, run=f"fill-{number}", partition="training", purpose="x", event=plan
+                study="f" * 64,
+                run=f"fill-{number}",
+                partition="training",
+                round_kind="x",
+                event=plan,
             )

@@ -61,7 +61,7 @@ def silent(
 
 def restart(federation: Federation, site: str) -> None:
     """A hospital's process ends and is started again: what is in memory only is lost."""
-    home = federation.silos[site]._home
+    home = federation.silos[site]._database
     silo = Silo(
         site, federation.workspace.silos / site, LinearTrainer, simulated=True, hospital=home
     )
@@ -69,13 +69,13 @@ def restart(federation: Federation, site: str) -> None:
     federation.silos[site] = silo
 
 
-def sent_of(federation: Federation, site: str, purpose: str = "training") -> list[Entry]:
-    with federation.silos[site]._home.transaction() as guard:
-        return [e for e in guard.entries() if e.state is State.SENT and e.purpose == purpose]
+def sent_of(federation: Federation, site: str, round_kind: str = "training") -> list[Entry]:
+    with federation.silos[site]._database.transaction() as guard:
+        return [e for e in guard.entries() if e.state is State.SENT and e.round_kind == round_kind]
 
 
-def paid_by(federation: Federation, site: str, purpose: str = "training") -> int:
-    return sum(bool(entry.rho) for entry in sent_of(federation, site, purpose))
+def paid_by(federation: Federation, site: str, round_kind: str = "training") -> int:
+    return sum(bool(entry.rho) for entry in sent_of(federation, site, round_kind))
 
 
 def rows_of(federation: Federation) -> list[RoundRow]:
@@ -204,7 +204,7 @@ def test_spare_draws_are_counted_over_the_whole_run(tmp_path: Path) -> None:
         federation.run()
     assert [draw for _, _, draw, _ in draws_of(federation)] == [0, 0, 1, 0, 0]
     assert paid_by(federation, "north") == 3
-    assert federation.study.releases == 3 * federation.study.training.local_steps
+    assert federation.study.priced_steps == 3 * federation.study.training.local_steps
 
 
 def test_spare_draws_stay_spent_when_the_coordinator_is_started_again(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_planned_attempts_of_the_evaluation_each_pay_and_draw_new_noise(tmp_path
     assert len({entry.content for entry in sent}) == 2
     assert sent[0].rho == sent[1].rho
     plans = federation.silos["north"]._ledger.open_plans()
-    (evaluation,) = (plan for plan in plans if plan.purpose == "evaluation")
+    (evaluation,) = (plan for plan in plans if plan.round_kind == "evaluation")
     assert evaluation.share_sent == evaluation.share_planned
 
 

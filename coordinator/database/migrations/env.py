@@ -2,12 +2,12 @@
 
 from alembic import context
 
-from coordinator.database.store import Base
+from coordinator.database.store import CoordinatorTable
 
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=Base.metadata,
+    target_metadata=CoordinatorTable.metadata,
     render_as_batch=True,
     transactional_ddl=True,
 )

@@ -13,7 +13,7 @@ from coordinator.runs.monitoring.progress import (
     forget_progress,
     write_progress,
 )
-from coordinator.runs.monitoring.step_wait import StepWait, words
+from coordinator.runs.monitoring.step_wait import StepWait, waiting_text
 from coordinator.runs.participants import RunParticipants
 from protocol.study.study import Study
 
@@ -114,7 +114,7 @@ class RunMonitor:
             state=state,
             round=self._round,
             rounds=rounds,
-            waits_for=words(asked, until) if asked else self.blocked_reason,
+            waits_for=waiting_text(asked, until) if asked else self.blocked_reason,
             silent={site: told_time(at) if at else "" for site, at in silent.items()},
             asked=asked,
             until=until,

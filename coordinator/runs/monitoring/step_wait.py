@@ -119,10 +119,10 @@ class StepWait:
         )
 
 
-def words(waited: Mapping[str, str], until: str) -> str:
+def waiting_text(waited: Mapping[str, str], until: str) -> str:
     """Returns for whom a step waits, as people are told it.
 
-    >>> words({"west": "2026-11-26T10:00:00Z"}, "2026-11-26T10:10:00Z")
+    >>> waiting_text({"west": "2026-11-26T10:00:00Z"}, "2026-11-26T10:10:00Z")
     'for west, asked at 2026-11-26T10:00:00Z, until 2026-11-26T10:10:00Z at the latest'
     """
     since = min(waited.values())

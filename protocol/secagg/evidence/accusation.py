@@ -55,7 +55,7 @@ from protocol.secagg.messages import (
     open_message,
     pieces,
 )
-from protocol.secagg.secret_sharing import OPENING_BYTES, SHARE_BYTES, Kind, combine, commit
+from protocol.secagg.secret_sharing import OPENING_BYTES, SHARE_BYTES, ShareKind, combine, commit
 
 #: Of an answer that proves nothing no more than this is kept.
 MAX_ANSWER = 1 << 16
@@ -166,10 +166,10 @@ class _Case:
         if sizes != (OPENING_BYTES * len(inside), OPENING_BYTES * len(lost)):
             return  # it revealed too few shares, or too many
         owner = of.other or ""
-        kind, owners = (Kind.SELF, inside) if owner in inside else (Kind.PAIR, lost)
+        kind, owners = (ShareKind.SELF, inside) if owner in inside else (ShareKind.PAIR, lost)
         if owner not in owners:
             raise MessageRefused("the owner of the share sent none")
-        revealed = reveal.self_shares if kind is Kind.SELF else reveal.pair_shares
+        revealed = reveal.self_shares if kind is ShareKind.SELF else reveal.pair_shares
         opening = pieces(revealed, OPENING_BYTES, len(owners))[owners.index(owner)]
         if of.senders[owner] != digest(of.messages.get(ShareHeader.type, b"")):
             raise MessageRefused("the header is not the one that the accused was sent")
@@ -184,7 +184,7 @@ class _Case:
             raise MessageRefused("the header belongs to another advert")
         if len(of.openings) < of.context.threshold or of.openings.keys() != of.entries.keys():
             raise MessageRefused("there are too few shares to give a secret")
-        for kind in Kind:
+        for kind in ShareKind:
             shares = {
                 of.context.coordinate_of(holder): int.from_bytes(opening[:SHARE_BYTES], "big")
                 for holder, opening in sorted(of.openings.items())[: of.context.threshold]
@@ -222,17 +222,19 @@ class _Case:
             raise MessageRefused("the entry is not the one that its owner signed")
         return entry
 
-    def _opens(self, opening: bytes, entry: bytes, owner: str, holder: str, kind: Kind) -> bool:
+    def _opens(
+        self, opening: bytes, entry: bytes, owner: str, holder: str, kind: ShareKind
+    ) -> bool:
         if len(opening) != OPENING_BYTES:
             return False
         share, salt = opening[:SHARE_BYTES], opening[SHARE_BYTES:]
         made = commit(salt, self._of.context.digest, owner, holder, kind, share)
         return made == commitment_in(entry, kind)
 
-    def _gives(self, shares: Mapping[int, int], advert: Advertise, kind: Kind) -> bool:
+    def _gives(self, shares: Mapping[int, int], advert: Advertise, kind: ShareKind) -> bool:
         try:
             secret = combine(shares)
         except MessageRefused:
             return False
-        is_advertised = is_self_secret if kind is Kind.SELF else is_pair_secret
+        is_advertised = is_self_secret if kind is ShareKind.SELF else is_pair_secret
         return is_advertised(secret, advert, self._of.context)

@@ -165,7 +165,7 @@ def _of_ledger(site: str, path: Path, home: Path, heads: set[str]) -> tuple[list
 def _of_plan(site: str, plan: Entry, sent: list[Entry]) -> list[str]:
     problems = []
     if not sum((entry.rho for entry in sent), NOTHING).fits_into(plan.rho):
-        problems.append(f"{site}: more was sent for {plan.purpose} than was reserved")
+        problems.append(f"{site}: more was sent for {plan.round_kind} than was reserved")
     paid = [entry.content for entry in sent if entry.rho]
     if len(set(paid)) != len(paid):
         problems.append(f"{site}: one vector was paid twice")

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from compliance.audit_log import Head, LoggedEntry, NewEntry, extend, verify_log
+from compliance.audit_log import LoggedEntry, LogHead, NewEntry, extend, verify_log
 from compliance.privacy.events import SampledGaussian
 from protocol.codec import from_json, to_json
 from protocol.encoding import canonical, parse_canonical
@@ -298,9 +298,9 @@ def _prepare_consistency() -> Make:
 
 
 @lru_cache(maxsize=1)
-def _log() -> tuple[list[LoggedEntry], list[Head]]:
+def _log() -> tuple[list[LoggedEntry], list[LogHead]]:
     entries: list[LoggedEntry] = []
-    heads: list[Head] = []
+    heads: list[LogHead] = []
     for number in range(4):
         new = [NewEntry(type="result", run_id="run-1", payload=f"{number}" * 64, round=number)]
         logged, head = extend(heads[-1] if heads else None, new, "2026-01-01T00:00:00Z", _KEYS[0])
@@ -341,7 +341,7 @@ SUMMARY = Summary(
     site="east", run_id="run-1", study_digest="0" * 64, unit="patient", patient="key",
     sides="together", mode="per_site",
     noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=None,
-    epsilon_group_of_two=2.4, epsilon_group_of_three=4.0, releases=40, evaluation_releases=1,
+    epsilon_group_of_two=2.4, epsilon_group_of_three=4.0, priced_steps=40, priced_evaluations=1,
     noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,
     budget_epsilon=10.0, budget_share=0.31, run_share=0.12, ledger_head="0" * 64,
     log_size=7, log_root="0" * 64,

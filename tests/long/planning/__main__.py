@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from compliance.planning.advice import Mode, Plan, PlanningInput, advise
+from compliance.planning.advice import Mode, PlanningInput, SuitableSettings, advise
 from tests.long.planning.cohorts import (
     CHOSEN_ON,
     HELD_OUT,
@@ -41,7 +41,7 @@ class Row:
     cohort: Cohort
     epsilon: float
     mode: Mode
-    plan: Plan
+    plan: SuitableSettings
     advised: float
     unknown: float
     best: float
@@ -84,7 +84,9 @@ def rows(cohort: Cohort, data: Path, drawings: int, repeats: int) -> Iterator[Ro
             )  # fmt: skip
 
 
-def _settings(asked: PlanningInput, plan: Plan, choice: tuple[int, float, float]) -> Settings:
+def _settings(
+    asked: PlanningInput, plan: SuitableSettings, choice: tuple[int, float, float]
+) -> Settings:
     """A point of the grid with the noise that keeps the same epsilon over its own steps."""
     steps, share, size = choice
     clip = share * asked.gradient_norm
@@ -96,7 +98,7 @@ def _settings(asked: PlanningInput, plan: Plan, choice: tuple[int, float, float]
     )  # fmt: skip
 
 
-def _as_settings(plan: Plan) -> Settings:
+def _as_settings(plan: SuitableSettings) -> Settings:
     return Settings(
         steps=plan.steps, clip=plan.clip, learning_rate=plan.learning_rate, noise=plan.noise
     )

@@ -3,7 +3,7 @@
 from copy import deepcopy
 from typing import Any
 
-from compliance.audit_log import Head, LoggedEntry, NewEntry, extend
+from compliance.audit_log import LoggedEntry, LogHead, NewEntry, extend
 from protocol.identity.roster import SigningKey
 from protocol.log.entry import RESULT
 from protocol.log.merkle_proofs import Tree
@@ -19,11 +19,11 @@ class CoordinatorLog:
     def __init__(self, key: SigningKey, run_id: str = "run-1") -> None:
         self.key, self.run_id = key, run_id
         self.entries: list[LoggedEntry] = []
-        self.heads: dict[int, Head] = {}
+        self.heads: dict[int, LogHead] = {}
         self.tree = Tree()
         self.append("run-started")
 
-    def append(self, kind: str, payload: str = "0" * 64, **named: Any) -> Head:
+    def append(self, kind: str, payload: str = "0" * 64, **named: Any) -> LogHead:
         """Adds one entry; returns the signed head after it."""
         new = NewEntry(type=kind, run_id=self.run_id, payload=payload, **named)
         before = self.heads[self.tree.size] if self.tree.size else None
@@ -41,7 +41,7 @@ class CoordinatorLog:
         return other
 
     @property
-    def head(self) -> Head:
+    def head(self) -> LogHead:
         """The newest head."""
         return self.heads[self.tree.size]
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from compliance.ledger.listed_heads import FIRST, Head, Kind
+from compliance.ledger.listed_heads import FIRST, HeadKind, LedgerHead
 
 
 class MemoryHeads:
@@ -11,15 +11,15 @@ class MemoryHeads:
     def __init__(self) -> None:
         self.lines = [FIRST]
 
-    def newest(self) -> Head:
+    def newest(self) -> LedgerHead:
         return [head for head in self.lines if head.binds][-1]
 
-    def all(self) -> tuple[Head, ...]:
+    def all(self) -> tuple[LedgerHead, ...]:
         return tuple(self.lines)
 
-    def append(self, head: Head) -> None:
+    def append(self, head: LedgerHead) -> None:
         if head.number > self.newest().number:
             self.lines.append(head)
 
-    def restart(self, head: Head) -> None:
-        self.lines.append(replace(head, kind=Kind.ANEW))
+    def restart(self, head: LedgerHead) -> None:
+        self.lines.append(replace(head, kind=HeadKind.ANEW))

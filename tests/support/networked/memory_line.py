@@ -12,7 +12,7 @@ from tests.support.hospital.consortium_home import ConsortiumHome
 class MemoryLine:
     """A hospital's line; admitted with the key that the coordinator goes by (``network.client``).
 
-    ``fails`` names what is handed in and lost; ``words`` and ``masked`` are what the
+    ``fails`` names what is handed in and lost; ``signed_summaries`` and ``masked`` are what the
     coordinator kept of its own.
     """
 
@@ -20,7 +20,7 @@ class MemoryLine:
         self._members = consortium.members
         self._rosters = consortium.members.rosters
         self._hospital = hospital
-        self.words: Mapping[str, SignedSummary] = {}
+        self.signed_summaries: Mapping[str, SignedSummary] = {}
         self.masked: Sequence[bytes] = ()
         self.fails = ""
 
@@ -34,7 +34,7 @@ class MemoryLine:
     def document(self, name: str) -> bytes | None:
         self._admit()
         if name == "statements":
-            return own_statements(self.words, self.masked)
+            return own_statements(self.signed_summaries, self.masked)
         kind, _, after = name.partition("/")
         return self._rosters.news(int(after, 16)) if kind == "rosters" else None
 

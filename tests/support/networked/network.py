@@ -37,7 +37,7 @@ from silos.database.database import SiteDatabase, open_hospital
 from silos.database.trusted_rosters import TrustedRosters
 from silos.network.client import LineLimits
 from silos.network.enrolment import enrol
-from silos.network.supervisor import Settings, Supervisor
+from silos.network.supervisor import Supervisor, SupervisorSettings
 from silos.rounds.silo import MakeTrainer, Silo
 from tests.support.hospital.tee import NOW
 from tests.support.machine.patience import PATIENCE
@@ -111,7 +111,7 @@ class Site:
             credentials,
             coordinator_public=credentials.coordinator.key,
             url=self.url,
-            settings=Settings(
+            settings=SupervisorSettings(
                 fixed_noise=self.fixed_noise,
                 wait_seconds=self.wait_seconds,
                 maintenance_seconds=self.maintenance_seconds,

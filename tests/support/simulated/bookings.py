@@ -24,7 +24,7 @@ def reserve(hospital: SiteDatabase) -> Reservation:
     """Books the plan."""
     hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
     return hospital.ledger.reserve(
-        study="s" * 64, run="run-1", partition="training", purpose="training", event=PLAN
+        study="s" * 64, run="run-1", partition="training", round_kind="training", event=PLAN
     )
 
 

@@ -5,9 +5,9 @@ import hashlib
 from dataclasses import replace
 
 from compliance.facts.dossier import (
-    Audit,
     Dossier,
     EntryFacts,
+    LogFacts,
     RoundFacts,
     SiteFacts,
 )
@@ -59,8 +59,8 @@ def site_privacy(site: str, epsilon: float | None = 1.0) -> Summary:
         evaluation_noise_multiplier=3.1 if claims else None,
         sampling_rate=1.0,
         steps=4 * 5,
-        releases=4 * 5,
-        evaluation_releases=1,
+        priced_steps=4 * 5,
+        priced_evaluations=1,
         clip=1.0 if claims else None,
         noise="exact" if claims else "none",
         budget_epsilon=10.0 if claims else None,
@@ -114,7 +114,7 @@ def round_facts(number: int, round_kind: str = "training", **more: object) -> Ro
     return replace(facts, **more)  # type: ignore[arg-type]
 
 
-def audit(types: tuple[str, ...]) -> Audit:
+def audit(types: tuple[str, ...]) -> LogFacts:
     """Returns a log whose entries really hash to its root."""
     entries = tuple(
         EntryFacts(
@@ -127,7 +127,7 @@ def audit(types: tuple[str, ...]) -> Audit:
         for index, kind in enumerate(types)
     )
     top = root([bytes.fromhex(entry.leaf_hash) for entry in entries])
-    return Audit(root=top.hex(), size=len(entries), checkpoint=_note(top, len(entries)),
+    return LogFacts(root=top.hex(), size=len(entries), checkpoint=_note(top, len(entries)),
                  entries=entries)  # fmt: skip
 
 

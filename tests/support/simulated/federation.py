@@ -17,7 +17,7 @@ from compliance.storage.clock import timestamp
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.store import RunRow, Store
 from coordinator.database.workspace import Workspace
-from coordinator.rounds.training import Outcome, Runner
+from coordinator.rounds.training import Outcome, Runner, RunStores
 from pipelines.evaluation.metrics import histogram, two_by_two
 from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records
@@ -181,7 +181,7 @@ class Federation:
         )
         self.link = MemoryLink(self.silos)
         self.watch = Watch()
-        self.words: dict[str, SignedSummary] = {}
+        self.signed_summaries: dict[str, SignedSummary] = {}
 
     def _silo(self, site: str, budget: float) -> Silo:
         home = self.workspace.silos / site
@@ -201,12 +201,15 @@ class Federation:
         """Closes every database."""
         self.store.close()
         for silo in self.silos.values():
-            silo._home.close()
+            silo._database.close()
 
     def join(self) -> dict[str, Summary]:
-        self.words = {site: silo.join(self.invitation) for site, silo in self.silos.items()}
+        self.signed_summaries = {
+            site: silo.join(self.invitation) for site, silo in self.silos.items()
+        }
         return {
-            site: open_summary(word, self.roster.key_of(site)) for site, word in self.words.items()
+            site: open_summary(word, self.roster.key_of(site))
+            for site, word in self.signed_summaries.items()
         }
 
     def run(self) -> Outcome:
@@ -220,13 +223,13 @@ class Federation:
                     simulation=True, test_noise=self.invitation.fixed_noise_seed is not None,
                     seed=self.study.seeds.model,
                     started_at=timestamp(), roster_json=self.roster.canonical_bytes.decode(),
-                    sites_json=write_summaries(self.words), environment_json="{}",
+                    sites_json=write_summaries(self.signed_summaries), environment_json="{}",
                 )
             )  # fmt: skip
             begun = (
                 ("roster", self.roster.digest, None),
                 ("run-started", self.study.digest, record),
-                ("approvals", digest(write_summaries(self.words).encode()), None),
+                ("approvals", digest(write_summaries(self.signed_summaries).encode()), None),
             )
             entries = [
                 NewEntry(type=kind, run_id=self.run_id, payload=payload, record=row)
@@ -234,17 +237,20 @@ class Federation:
             ]
             transaction.log([*registered, *entries], self.workspace.signing_key())
         first = next(iter(self.silos.values()))
-        return self.runner().run(decode_tensors(first.initial_model(self.run_id)), summaries)
+        return self.runner(summaries).run(decode_tensors(first.initial_model(self.run_id)))
 
-    def runner(self) -> Runner:
+    def runner(self, summaries: Mapping[str, Summary] | None = None) -> Runner:
         return Runner(
             run_id=self.run_id,
             study=self.study,
             roster=self.roster,
             key=self.workspace.signing_key(),
-            store=self.store,
+            summaries=summaries or {},
+            stores=RunStores(
+                store=self.store,
+                snapshots=self.workspace,
+                rounds=RoundArchive(self.workspace.rounds),
+            ),
             link=self.link,
-            archive=self.workspace,
-            evidence=RoundArchive(self.workspace.rounds),
             watcher=self.watch,
         )

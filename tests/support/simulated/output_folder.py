@@ -9,13 +9,13 @@ from pathlib import Path
 from sqlalchemy import delete, select, text
 from sqlalchemy.orm import Session
 
-from collegium.output.summary import finish_folder
+from collegium.output.folder_page import finish_folder
 from compliance.audit_log import NewEntry, extend
 from coordinator.database.baselines import keep_reference
 from coordinator.database.own_statements import statements_of
 from coordinator.database.store import (
     CheckpointRow,
-    EntryRow,
+    LogEntryRow,
     LoggedRow,
     Store,
     Transaction,
@@ -51,7 +51,7 @@ def make_folder(folder: Path, study: Study | None = None) -> Path:
             words[site] = silo.join(replace(federation.invitation, run_id=run, signed_heads=own))
         summaries = record.keep("approvals", words)
         first = next(iter(federation.silos.values()))
-        outcome = federation.runner().run(decode_tensors(first.initial_model(run)), summaries)
+        outcome = federation.runner(summaries).run(decode_tensors(first.initial_model(run)))
         record.keep("settlements", {s: silo.leave(run) for s, silo in federation.silos.items()})
         figures = {"auroc": 0.9 + number / 100, "accuracy": 0.8 + number / 100}
         sites = {
@@ -120,7 +120,7 @@ def rewrite_log(
         sizes = [head.size for head in signed_heads(session)]
         wanted = forge(session)
         session.flush()
-        session.execute(delete(EntryRow))
+        session.execute(delete(LogEntryRow))
         session.execute(delete(CheckpointRow))
         head, begun = None, 0
         for size in sizes:
@@ -137,7 +137,7 @@ def rewrite_log(
                 )
                 (logged,), head = extend(head, [new], entry.time, signer)
                 session.add(
-                    EntryRow(
+                    LogEntryRow(
                         idx=logged.index,
                         run_id=entry.run,
                         leaf_hash=logged.leaf_hash,

@@ -36,7 +36,7 @@ def sent(site: Site) -> int:
     """How many training rounds a hospital's ledger has booked as sent."""
     with closing(site.open()) as hospital, hospital.transaction() as guard:
         rows = guard.entries()
-    return sum(row.state is State.SENT and row.purpose == "training" for row in rows)
+    return sum(row.state is State.SENT and row.round_kind == "training" for row in rows)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from compliance.storage import transactions
 from compliance.storage.database import without_password
 from compliance.storage.postgres import parsed
 from coordinator.audit.verification import verify_records
-from coordinator.database.store import Base, Store, logged_tables
+from coordinator.database.store import CoordinatorTable, Store, logged_tables
 from coordinator.database.workspace import Workspace
 from coordinator.membership import tables as member_rows
 from protocol.errors import LedgerBroken, StoreBroken, WorkspaceRefused
@@ -23,7 +23,7 @@ from protocol.secagg.log_proof import SignedHead
 from silos.database.database import SiteDatabase, open_hospital, read_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.patient_sides import remember_sides
-from silos.database.tables import Base as HospitalBase
+from silos.database.tables import SiteTable as HospitalBase
 from silos.database.trusted_rosters import TrustedRosters
 from silos.rounds.log_heads import LogHeads
 from tests import ROOT
@@ -153,7 +153,9 @@ def test_consortiums_new_database_has_the_tables_of_the_models(
 ) -> None:
     store = Store(place_of("consortium"))
     with store.read() as session:
-        found = compare_metadata(MigrationContext.configure(session.connection()), Base.metadata)
+        found = compare_metadata(
+            MigrationContext.configure(session.connection()), CoordinatorTable.metadata
+        )
     store.close()
     assert member_rows.MemberRow in logged_tables()
     assert found == []
@@ -387,7 +389,7 @@ def test_consortiums_role_works_and_may_not_change_the_log(
     with federation.store.read() as session:
         assert verify_records(session, federation.workspace.public_key()).runs == ("run-1",)
     federation.close()
-    require_insert(address, Base)
+    require_insert(address, CoordinatorTable)
     for table in ("audit_entry", "audit_checkpoint"):
         for verb in ("DELETE FROM", "TRUNCATE", "DROP TABLE"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):

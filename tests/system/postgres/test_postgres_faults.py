@@ -208,7 +208,7 @@ def require_every_blob_that_left_was_booked(federation: Federation) -> None:
         left = sum(1 for who, step, reply in federation.link.seen
                    if who == site and step == "masked" and reply.blob is not None)  # fmt: skip
         silo._ledger.verify()
-        with silo._home.transaction() as guard:
+        with silo._database.transaction() as guard:
             sent = sum(entry.state is State.SENT for entry in guard.entries())
         assert left <= sent, site
 

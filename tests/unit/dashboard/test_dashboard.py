@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import dashboard
-from compliance.facts.dossier import Dossier, Verification
+from compliance.facts.dossier import Dossier, LogVerification
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from coordinator.database.store import Store
 from dashboard import app, presentation
@@ -64,9 +64,9 @@ class FakeViews:
     def withheld(self, run_id: str) -> tuple[Withheld, ...]:
         return ()
 
-    def verification(self) -> Verification:
+    def verification(self) -> LogVerification:
         self.verified += 1
-        return Verification(key="ab" * 32, faults=self.faults)
+        return LogVerification(key="ab" * 32, faults=self.faults)
 
 
 def _script(views) -> None:  # type: ignore[no-untyped-def]  # run as text, without imports

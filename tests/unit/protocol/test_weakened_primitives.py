@@ -33,7 +33,7 @@ from protocol.secagg.masking import (
     share_keys,
 )
 from protocol.secagg.messages import Advertise
-from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES, Kind, commit, split
+from protocol.secagg.secret_sharing import PRIME, SHARE_BYTES, ShareKind, commit, split
 from protocol.vectors.keystream import KEY_BYTES, Keystream, derive_key, fresh_key
 from tests.reference.secure_sum import keystream_words, masked
 from tests.support.simulated.contexts import context_of, site_names
@@ -44,7 +44,7 @@ SECRET = bytes(range(32))
 #: (key, count) in, the stream's first bytes out.
 Stream: TypeAlias = Callable[[bytes, int], bytes]
 Derive: TypeAlias = Callable[[bytes, bytes, bytes], bytes]
-Commit: TypeAlias = Callable[[bytes, str, str, str, Kind, bytes], bytes]
+Commit: TypeAlias = Callable[[bytes, str, str, str, ShareKind, bytes], bytes]
 Split: TypeAlias = Callable[[bytes, int, Sequence[int], Callable[[int], int]], Mapping[int, int]]
 #: A site's secrets and the adverts in, the keys of what it adds and what it subtracts out.
 Signs: TypeAlias = Callable[[SiloSecrets, Mapping[str, Advertise]], tuple[list[bytes], list[bytes]]]
@@ -268,7 +268,7 @@ def require_commitments_of_one_share(made: Commit) -> None:
         for salt in (bytes(32), SECRET)
         for context in ("c" * 64, "d" * 64)
         for owner, holder in (("u", "v"), ("v", "u"), ("u", "w"), ("w", "v"))
-        for kind in Kind
+        for kind in ShareKind
         for share in (bytes(SHARE_BYTES), bytes(SHARE_BYTES - 1) + b"\1")
     ]
     assert len({made(*use) for use in uses}) == len(uses), "a commitment opens to two shares"
@@ -755,7 +755,7 @@ def test_a_polynomial_of_too_low_a_degree_is_noticed() -> None:
 
 @pytest.mark.parametrize("part", range(6))
 def test_a_commitment_that_leaves_a_part_out_is_noticed(part: int) -> None:
-    fixed: tuple[Any, ...] = (bytes(32), "c", "u", "v", Kind.SELF, bytes(SHARE_BYTES))
+    fixed: tuple[Any, ...] = (bytes(32), "c", "u", "v", ShareKind.SELF, bytes(SHARE_BYTES))
 
     def partial(*given: Any) -> bytes:
         parts = [*given[:part], fixed[part], *given[part + 1 :]]

@@ -61,7 +61,7 @@ def _create_ledger() -> None:
         sa.Column("study", sa.String(64), nullable=False),
         sa.Column("run", sa.String(64), nullable=False),
         sa.Column("partition", sa.String(16), nullable=False),
-        sa.Column("purpose", sa.String(64), nullable=False),
+        sa.Column("round_kind", sa.String(64), nullable=False),
         sa.Column("context", sa.String(64), nullable=False),
         sa.Column("blob_sha256", sa.String(64), nullable=False),
         sa.Column("event_json", sa.Text, nullable=False),

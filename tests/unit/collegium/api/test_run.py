@@ -10,7 +10,8 @@ from safetensors.numpy import load_file
 
 import collegium as cg
 from collegium.api.inputs import QUIET
-from collegium.output.summary import export_report, show_run
+from collegium.output.report_files import export_report
+from collegium.output.summary import show_run
 from coordinator.database.workspace import Workspace
 from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from tests.support.simulated.output_folder import RUNS, change

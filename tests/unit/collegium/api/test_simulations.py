@@ -8,7 +8,7 @@ import pytest
 
 import collegium as cg
 from collegium.api.inputs import QUIET
-from collegium.output.summary import show_sweep
+from collegium.output.sweep_summary import show_sweep
 from coordinator.database.workspace import Workspace
 from protocol.errors import CohortRefused, StudyRefused, WorkspaceRefused
 from tests.support.simulated.federation import write_hospitals

@@ -47,7 +47,7 @@ def home(tmp_path: Path) -> Path:
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         JoinedRuns(east).record("run-1", study=STUDY, state=RunState.JOINED)
         plan = east.ledger.reserve(
-            study=STUDY, run="run-1", partition="training", purpose="training", event=PLAN
+            study=STUDY, run="run-1", partition="training", round_kind="training", event=PLAN
         )
         send(east, plan)
     return home
@@ -181,7 +181,7 @@ def test_a_person_who_leaves_while_the_supervisor_joins_is_obeyed(
 def test_no_release_is_booked_of_a_run_that_was_left(home: Path) -> None:
     with closing(open_hospital(home / "hospital.db", site="east")) as east:
         plan = east.ledger.reserve(
-            study=STUDY, run="run-1", partition="training", purpose="training", event=PLAN
+            study=STUDY, run="run-1", partition="training", round_kind="training", event=PLAN
         )
         leave_run(home, "run-1", by=OFFICER, reason="")
         with pytest.raises(BudgetSpent, match="is settled"):

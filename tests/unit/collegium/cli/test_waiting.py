@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from collegium.cli.coordinator_waiting import waited_for, words
+from collegium.cli.coordinator_waiting import waited_for, waiting_text
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
 from protocol.errors import WorkspaceRefused
@@ -56,12 +56,14 @@ def test_service_that_stops_ends_the_wait_with_what_was_written_down(
 
 
 def test_words_say_the_result_or_what_to_do(home: Path) -> None:
-    assert words(REAL, home) == "finished   AUROC 0.712, 95 %: 0.605 to 0.820"
-    assert "too few patients" in words(WITHHELD, home) and "0.71" not in words(WITHHELD, home)
+    assert waiting_text(REAL, home) == "finished   AUROC 0.712, 95 %: 0.605 to 0.820"
+    assert "too few patients" in waiting_text(WITHHELD, home) and "0.71" not in waiting_text(
+        WITHHELD, home
+    )
     nothing = waited_for(home, RUN)
-    assert "the service stopped before the run's end" in words(nothing, home)
+    assert "the service stopped before the run's end" in waiting_text(nothing, home)
     set_state(home, "failed")
-    assert f"collegium runs show {RUN}" in words(waited_for(home, RUN), home)
+    assert f"collegium runs show {RUN}" in waiting_text(waited_for(home, RUN), home)
 
 
 @pytest.mark.parametrize(

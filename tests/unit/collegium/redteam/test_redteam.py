@@ -21,11 +21,11 @@ from collegium.redteam.attack import red_team
 from collegium.redteam.evaluation import evaluation_checks
 from collegium.redteam.findings import Target
 from collegium.redteam.harness import AttackRandomness, build_model
-from collegium.redteam.noise import Audit, conformance, one_run_audits
+from collegium.redteam.noise import OneRunAudit, conformance, one_run_audits
 from collegium.redteam.patients import patient_checks
 from collegium.redteam.records import inversion, trained_model
 from collegium.simulation.records import read_hospitals
-from compliance.empirical_audit.checks import Check, check_price
+from compliance.empirical_audit.checks import AuditCheck, check_price
 from compliance.privacy.noise import DiscreteGaussian
 from pipelines.attacks.canaries import ChosenGradients, Directions, canary_records
 from pipelines.attacks.inversion import FirstLayer, best_match, recover
@@ -103,7 +103,7 @@ LONG_SHARED = read_study(
 )
 
 
-def chances(entropy: Entropy | None = None) -> AttackRandomness:
+def attack_randomness(entropy: Entropy | None = None) -> AttackRandomness:
     return AttackRandomness(
         entropy=entropy or FixedEntropy(7, simulated=True), random=np.random.default_rng(7)
     )
@@ -114,11 +114,11 @@ def examined(
     make: type[Trainer] = Trainer,
     entropy: Entropy | None = None,
     attempt: int = 0,
-) -> tuple[Check, ...]:
+) -> tuple[AuditCheck, ...]:
     """Every check of a trainer's noise."""
     claims = Target.planned(study).claims
     views = views_of(study, claims["east"])
-    return conformance(study, claims, views, make, chances(entropy), attempt=attempt)
+    return conformance(study, claims, views, make, attack_randomness(entropy), attempt=attempt)
 
 
 def failed(
@@ -151,7 +151,7 @@ def failed_of_patients(
     study: Study, make: type[Trainer] = Trainer, entropy: Entropy | None = None
 ) -> set[str]:
     """The names of the checks of sampling and clipping that a trainer fails."""
-    checks = patient_checks(study, study.site_names, make, chances(entropy), attempt=0)
+    checks = patient_checks(study, study.site_names, make, attack_randomness(entropy), attempt=0)
     return {check.name for check in checks if not check.passed}
 
 
@@ -319,7 +319,7 @@ def failures_in_evaluation(
     study: Study, make: type[Trainer] = Trainer, entropy: Entropy | None = None
 ) -> set[str]:
     claims = Target.planned(study).claims
-    checks = list(evaluation_checks(study, claims, make, chances(entropy), 0))
+    checks = list(evaluation_checks(study, claims, make, attack_randomness(entropy), 0))
     assert len(checks) == 5
     return {check.name for check in checks if not check.passed}
 
@@ -330,7 +330,7 @@ def test_the_patient_checks_of_an_honest_trainer_fail_as_rarely_as_they_say(stud
         check.p_value
         for seed in range(40)
         for check in patient_checks(
-            study, ["east"], Trainer, chances(FixedEntropy(seed, simulated=True)), 0
+            study, ["east"], Trainer, attack_randomness(FixedEntropy(seed, simulated=True)), 0
         )
     ]
     rare = [p_value for p_value in found if p_value < 0.01]
@@ -338,9 +338,9 @@ def test_the_patient_checks_of_an_honest_trainer_fail_as_rarely_as_they_say(stud
     assert min(found) > 1e-5
 
 
-def audited(study: Study, make: type[Trainer] = Trainer) -> tuple[Audit, ...]:
+def audited(study: Study, make: type[Trainer] = Trainer) -> tuple[OneRunAudit, ...]:
     claim = Claim.planned(study, "east")
-    return one_run_audits(study, claim, views_of(study, claim), make, chances())
+    return one_run_audits(study, claim, views_of(study, claim), make, attack_randomness())
 
 
 def test_audit_of_the_honest_trainer_bounds_epsilon_below_the_claim() -> None:
@@ -477,7 +477,7 @@ def test_a_bare_update_shows_the_record_and_a_noised_one_does_not(
 ) -> None:
     study = read_study(varied(changes))
     view = replace(views_of(study, Claim.planned(study, "east"))[0], multiplier=5.0)
-    found = {i.seen: i for i in inversion(study, view, hospitals, Trainer, chances())}
+    found = {i.seen: i for i in inversion(study, view, hospitals, Trainer, attack_randomness())}
     assert found["one patient, bare"].inside > 0.999
     noised = found["one patient, noised"]
     assert noised.inside < 0.95
@@ -490,7 +490,7 @@ def test_model_that_hospitals_train_together_is_the_one_that_the_secure_sum_trai
     """Without noise and sampling nothing is left to chance, but for the encoding's rounding."""
     study = small_study().with_epsilon(None)
     together = {
-        site: hospital_at(study, site, Trainer(study, site, *parts), chances().entropy)
+        site: hospital_at(study, site, Trainer(study, site, *parts), attack_randomness().entropy)
         for site, parts in hospitals.items()
     }
     model = flatten(trained_model(study, together, None))
@@ -602,7 +602,11 @@ def test_two_attacks_with_the_same_chances_agree(study: Path, tmp_path: Path, qu
     target = Target.planned(small_study())
     results = [
         red_team(
-            target, hospitals, tmp_path / f"out{n}", Console(quiet=True), chances=chances()
+            target,
+            hospitals,
+            tmp_path / f"out{n}",
+            Console(quiet=True),
+            randomness=attack_randomness(),
         ).to_json()
         for n in range(2)
     ]  # fmt: skip

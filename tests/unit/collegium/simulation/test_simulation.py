@@ -18,7 +18,7 @@ import pytest
 from collegium.output.progress import Silent
 from collegium.simulation.consortium import Consortium, consortium
 from collegium.simulation.runs import run_study
-from collegium.simulation.settings import Settings
+from collegium.simulation.settings import SimulationSettings
 from coordinator.audit.verification import verify_records
 from coordinator.database.store import Store
 from coordinator.database.workspace import Workspace
@@ -334,7 +334,7 @@ def test_a_run_that_is_stopped_says_so(home: Path, how: signal.Signals) -> None:
 def hospitals(home: Path) -> Iterator[Consortium]:
     """Four started hospitals for many small runs."""
     workspace = Workspace.create(home / "many")
-    settings = Settings(data=home / "data", budget=8.0, processes=1)
+    settings = SimulationSettings(data=home / "data", budget=8.0, processes=1)
     with consortium(workspace, small_study(), settings) as started:
         yield started
 

@@ -8,7 +8,7 @@ import pytest
 from collegium.output.progress import unwatched
 from collegium.simulation.grid import Grid, parse_modes, plan_jobs
 from collegium.simulation.pricing import budget_for
-from collegium.simulation.settings import Settings
+from collegium.simulation.settings import SimulationSettings
 from collegium.simulation.sweep import require_splits_fit, sweep_studies
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
@@ -72,7 +72,7 @@ def test_a_split_that_gives_a_hospital_more_patients_than_it_declares_is_refused
     out = tmp_path / "out"
     documents = [(study, tmp_path)]
     with pytest.raises(CohortRefused, match=r"patients: \.\.\.") as refused:
-        sweep_studies(documents, out, grid, Settings(data=tmp_path), unwatched)
+        sweep_studies(documents, out, grid, SimulationSettings(data=tmp_path), unwatched)
     lines = str(refused.value).splitlines()
     assert all(line.startswith("--splits: seed ") and "site east: " in line for line in lines)
     assert not out.exists()
@@ -117,7 +117,7 @@ def test_local_steps_become_rounds_where_noise_is_shared() -> None:
 def test_derived_shared_noise_keeps_epsilon_over_every_release() -> None:
     shared = dict(studies_of(small_study(), modes=ALL))["distributed"]
     assert isinstance(shared.privacy, DistributedPrivacy)
-    assert shared.releases == 4 + 1  # one spare draw is paid for beforehand
+    assert shared.priced_steps == 4 + 1  # one spare draw is paid for beforehand
     event = PrivacyPlan.of(shared, shared.privacy).training
     assert 0.95 < epsilon(event, 1e-3) <= 1.0
 

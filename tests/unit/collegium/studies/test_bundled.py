@@ -8,9 +8,8 @@ import pytest
 
 from collegium.simulation.records import read_hospitals
 from collegium.studies.bundled import BUNDLED_STUDIES, BundledStudy, bundled_study
-from compliance.governance.study_store import index_beside
 from protocol.errors import StudyRefused, WorkspaceRefused
-from protocol.study.study_file import read_study_file
+from protocol.study.study_file import index_beside, read_study_file
 from tests import ROOT
 
 EXAMPLE = ROOT / "examples" / "heart-disease"

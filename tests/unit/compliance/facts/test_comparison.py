@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from collegium.output.summary import summarise_sweep
+from collegium.output.sweep_summary import summarise_sweep
 from compliance.charts.descriptions import (
     describe_comparison,
     describe_utility,

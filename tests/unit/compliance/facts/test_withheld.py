@@ -14,13 +14,8 @@ from compliance.facts.formatting import show
 from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import PER_SITE, RELEASED, UtilityPoint, Withheld
 from compliance.facts.released_metrics import TOO_FEW
-from compliance.reports.privacy_report import (
-    privacy_report,
-    render_csv,
-    render_html,
-    render_json,
-    run_page,
-)
+from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import utility_table
 from coordinator.rounds.evaluation import proportion, released_from
 from coordinator.views.privacy_utility import points_of

@@ -20,7 +20,7 @@ from compliance.ledger.entries import (
     Entry,
     Partition,
     Payers,
-    Plan,
+    PlannedRelease,
     Reservation,
     Rho,
     SentToken,
@@ -125,7 +125,7 @@ def reserve(
     ledger: Ledger, steps: int = 100, run: str = "run-1", partition: Payers = "training"
 ) -> Reservation:
     return ledger.reserve(
-        study="s" * 64, run=run, partition=partition, purpose=partition, event=event(steps)
+        study="s" * 64, run=run, partition=partition, round_kind=partition, event=event(steps)
     )
 
 
@@ -219,7 +219,9 @@ def test_a_patient_who_may_be_tested_and_then_trained_on_pays_the_sum(ledger: Le
 
 def test_event_without_finite_price_is_refused(ledger: Ledger) -> None:
     with pytest.raises(BudgetSpent, match="no finite epsilon"):
-        ledger.reserve(study="s", run="r", partition="training", purpose="x", event=event(1, 0.0))
+        ledger.reserve(
+            study="s", run="r", partition="training", round_kind="x", event=event(1, 0.0)
+        )
 
 
 def test_event_that_releases_nothing_is_a_mistake(ledger: Ledger) -> None:
@@ -272,7 +274,7 @@ def test_context_of_another_plan_is_refused(ledger: Ledger) -> None:
 def test_shares_add_up_to_the_plan_exactly_and_no_further(ledger: Ledger) -> None:
     awkward = SampledGaussian(noise_multiplier=7.3, sampling_rate=0.31, steps=70)
     share = replace(awkward, steps=1)
-    plan = ledger.reserve(study="s", run="r", partition="training", purpose="t", event=awkward)
+    plan = ledger.reserve(study="s", run="r", partition="training", round_kind="t", event=awkward)
     for number in range(70):
         ledger.mark_sent(plan, context=f"c{number}", event=share, blob="b", content=f"c{number}")
     assert ledger.summary().of("training").reserved == 0.0
@@ -284,7 +286,7 @@ def test_booked_price_is_never_below_the_exact_one(ledger: Ledger) -> None:
     for number in range(20):
         plan = SampledGaussian(noise_multiplier=9 + number / 7, sampling_rate=0.31, steps=3)
         booked = ledger.reserve(
-            study="s", run=f"{number}", partition="training", purpose="t", event=plan
+            study="s", run=f"{number}", partition="training", round_kind="t", event=plan
         ).rho
         for order, found in ((4.0, booked.upper), (3.0, booked.lower)):
             assert 0 < rdp(plan, order) * 1e12 <= found < rdp(plan, order) * 1e12 + 4
@@ -363,8 +365,8 @@ def test_forecast_books_nothing_and_gives_the_summary(ledger: Ledger) -> None:
     assert ledger.forecast([planned(event(50))]).runs == 0
 
 
-def planned(plan: SampledGaussian, partition: Payers = "training") -> Plan:
-    return Plan(partition=partition, purpose=partition, event=plan)
+def planned(plan: SampledGaussian, partition: Payers = "training") -> PlannedRelease:
+    return PlannedRelease(partition=partition, round_kind=partition, event=plan)
 
 
 @pytest.mark.parametrize("plan", [event(300), event(1, 0.0)])
@@ -376,7 +378,9 @@ def test_forecast_of_plans_that_add_up_is_what_is_booked(ledger: Ledger) -> None
     plans = [planned(event(60), "both"), planned(event(40, 8.0), "both")]
     forecast = ledger.forecast(plans)
     for number, plan in enumerate(plans):
-        ledger.reserve(study="s", run="r", partition="both", purpose=str(number), event=plan.event)
+        ledger.reserve(
+            study="s", run="r", partition="both", round_kind=str(number), event=plan.event
+        )
     assert ledger.summary().dearest.committed == pytest.approx(forecast.share)
     apart = [planned(event(60), "training"), planned(event(40, 8.0), "evaluation")]
     assert ledger.forecast(apart).runs >= ledger.forecast(plans).runs
@@ -406,7 +410,7 @@ def test_a_study_that_one_order_cannot_price_is_admitted_by_the_other() -> None:
     limit = ledger.open_budget(epsilon_max=5.0, delta=1e-6, signed_by="officer")
     upper, lower = (rdp(QUIET, order) for order in limit.orders)
     assert upper > limit.capacities[0] and 0 < lower < limit.capacities[1]
-    plan = ledger.reserve(study="s", run="r", partition="both", purpose="t", event=QUIET)
+    plan = ledger.reserve(study="s", run="r", partition="both", round_kind="t", event=QUIET)
     share = replace(QUIET, steps=1)
     for number in range(QUIET.steps):
         ledger.mark_sent(plan, context=f"c{number}", event=share, blob="b", content=f"c{number}")
@@ -421,7 +425,7 @@ def test_a_step_dearer_than_the_whole_at_one_order_closes_that_order() -> None:
     limit = ledger.open_budget(epsilon_max=10.0, delta=1e-6, signed_by="officer")
     loud = SampledGaussian(noise_multiplier=0.3, sampling_rate=1e-4, steps=1)
     assert rdp(loud, limit.orders[0]) > limit.capacities[0]
-    plan = ledger.reserve(study="s", run="r", partition="both", purpose="t", event=loud)
+    plan = ledger.reserve(study="s", run="r", partition="both", round_kind="t", event=loud)
     assert plan.rho.upper == math.floor(limit.capacities[0] * 1e12) + 1
     assert plan.rho.lower < limit.capacities[1] * 1e12
 
@@ -434,7 +438,7 @@ def test_a_plan_that_a_database_cannot_add_up_is_refused(storage: LedgerStorage)
     upper, lower = (rdp(endless, order) for order in limit.orders)
     assert lower < limit.capacities[1] and upper * PICO > 2**63
     with pytest.raises(BudgetSpent, match="does not suffice"):
-        ledger.reserve(study="s", run="r", partition="both", purpose="t", event=endless)
+        ledger.reserve(study="s", run="r", partition="both", round_kind="t", event=endless)
     assert ledger.forecast([planned(endless, "both")]).runs == 0
 
 

@@ -45,7 +45,7 @@ def share(releases: int, steps: int = STEPS_A_ROUND) -> float:
 def reserve(hospital: SiteDatabase, run: str = "run-1", steps: int = 50) -> Reservation:
     hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
     return hospital.ledger.reserve(
-        study="s" * 64, run=run, partition="training", purpose="training",
+        study="s" * 64, run=run, partition="training", round_kind="training",
         event=SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=steps),
     )  # fmt: skip
 

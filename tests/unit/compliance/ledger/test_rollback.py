@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from compliance.ledger.entries import PARTITIONS, Reservation, SentToken, State
 from compliance.ledger.ledger import Ledger
-from compliance.ledger.listed_heads import FIRST, Head, Kind, ListedHeads
+from compliance.ledger.listed_heads import FIRST, HeadKind, LedgerHead, ListedHeads
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.renyi import rdp
@@ -43,7 +43,7 @@ def share(steps: int) -> float:
 
 def reserve(ledger: Ledger, run: str, steps: int) -> Reservation:
     return ledger.reserve(
-        study="s", run=run, partition="training", purpose="training", event=event(steps)
+        study="s", run=run, partition="training", round_kind="training", event=event(steps)
     )
 
 
@@ -71,8 +71,8 @@ def heads(tmp_path: Path) -> ListedHeads:
     return log
 
 
-def head(number: int, kind: Kind = Kind.BINDING) -> Head:
-    return Head(number=number, hash=f"{number:064x}", kind=kind)
+def head(number: int, kind: HeadKind = HeadKind.BINDING) -> LedgerHead:
+    return LedgerHead(number=number, hash=f"{number:064x}", kind=kind)
 
 
 def test_a_new_list_asks_for_nothing(heads: ListedHeads) -> None:
@@ -80,17 +80,17 @@ def test_a_new_list_asks_for_nothing(heads: ListedHeads) -> None:
 
 
 def test_the_newest_binding_line_is_what_a_chain_must_hold(heads: ListedHeads) -> None:
-    for line in (head(1, Kind.OTHER), head(2), head(3, Kind.OTHER)):
+    for line in (head(1, HeadKind.OTHER), head(2), head(3, HeadKind.OTHER)):
         heads.append(line)
     again = ListedHeads(heads.path, SECRET)
     assert again.newest() == head(2)
-    assert again.all() == (FIRST, head(1, Kind.OTHER), head(2), head(3, Kind.OTHER))
+    assert again.all() == (FIRST, head(1, HeadKind.OTHER), head(2), head(3, HeadKind.OTHER))
 
 
 def test_the_newest_binding_line_is_found_behind_any_number_of_others(heads: ListedHeads) -> None:
     heads.append(head(1))
     for number in range(2, 200):
-        heads.append(head(number, Kind.OTHER))
+        heads.append(head(number, HeadKind.OTHER))
     assert heads.newest() == head(1)
 
 
@@ -142,7 +142,7 @@ def test_a_list_that_cannot_be_read_is_set_aside_when_people_say_so(heads: Liste
     heads.append(head(1))
     heads.path.write_text("nonsense\n")
     heads.restart(head(7))
-    assert heads.newest() == head(7, Kind.ANEW)
+    assert heads.newest() == head(7, HeadKind.ANEW)
     assert heads.path.with_name("east.ledger.unreadable").read_text() == "nonsense\n"
 
 
@@ -218,7 +218,9 @@ def test_every_release_is_listed_outside_the_database(north: SiteDatabase) -> No
     tokens = [send(north.ledger, plan, f"c{number}", 10) for number in range(3)]
     north.ledger.settle(plan)
     listed = north.ledger_heads.all()
-    assert [line.hash for line in listed if line.kind is Kind.BINDING] == [t.head for t in tokens]
+    assert [line.hash for line in listed if line.kind is HeadKind.BINDING] == [
+        t.head for t in tokens
+    ]
     assert listed[-1].hash == north.ledger.head
 
 
@@ -360,7 +362,7 @@ def test_a_lost_part_is_charged_at_the_order_at_which_it_costs_more(tmp_path: Pa
     with closing(open_hospital(tmp_path / "h.db", site="n")) as north:
         limit = north.ledger.open_budget(epsilon_max=5.0, delta=1e-6, signed_by=OFFICER)
         plan = north.ledger.reserve(
-            study="s", run="r", partition="both", purpose="training", event=QUIET
+            study="s", run="r", partition="both", round_kind="training", event=QUIET
         )
         north.ledger.mark_sent(plan, context="c", event=QUIET, blob="b", content="c")
         assert north.ledger.summary().dearest.spent < 1

@@ -401,7 +401,7 @@ def test_a_studys_own_settings_stand_beside_the_suggestion(
     assert found["asked"]["patients"] == [40, 40, 40, 40]
     assert found["asked"]["parameters"] == 3 * 4 + 4 + 4 * 1 + 1
     assert (found["study"]["steps"], found["study"]["mode"]) == (4, "per_site")
-    assert found["study"]["releases"] == 6  # two rounds and a spare draw, of two steps
+    assert found["study"]["priced_steps"] == 6  # two rounds and a spare draw, of two steps
     assert found["study"]["noise_multiplier"] == calibrate(
         epsilon=4, delta=1e-3, sampling_rate=1, steps=6
     )
@@ -438,7 +438,7 @@ def test_a_study_with_shared_noise_is_priced_with_its_spare_draws_and_its_own_fl
     study.write_text("".join(kept) + SHARED_NOISE.replace("OWN", str(own_noise)))
     assert planned(monkeypatch, study, "--steps", "10", "--json") == 0
     own = json.loads(capsys.readouterr().out)["study"]
-    assert (own["mode"], own["steps"], own["releases"]) == ("distributed", 10, 11)
+    assert (own["mode"], own["steps"], own["priced_steps"]) == ("distributed", 10, 11)
     assert own["noise_on_average"] == pytest.approx(noise * math.sqrt(4) / 160)
 
 

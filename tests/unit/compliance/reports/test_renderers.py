@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compliance.facts.formatting import Form, show
+from compliance.facts.formatting import Format, show
 from compliance.facts.interval import Interval
 from compliance.reports.document import (
     Bullets,
@@ -33,7 +33,7 @@ _ROWS = st.lists(st.tuples(_CELLS, _CELLS), max_size=6)
 
 
 def _document(*rows: tuple[object, ...], title: str = "A title") -> Document:
-    columns = (Column(title="Name"), Column(title="Figure", form=Form.RATIO))
+    columns = (Column(title="Name"), Column(title="Figure", form=Format.RATIO))
     table = Table(title="A table", columns=columns, rows=rows)  # type: ignore[arg-type]
     return Document(
         kind="sample",
@@ -183,16 +183,16 @@ def test_csv_lines_end_as_rfc_4180_says() -> None:
 
 
 def test_missing_figure_is_never_shown_as_zero() -> None:
-    assert show(None, Form.RATIO) == "—"
-    assert show(Interval(value=None, low=None, high=None), Form.RATIO) == "not available"
-    assert show(float("nan"), Form.EPSILON) == "not available"
-    assert show(float("inf"), Form.EPSILON) == "without bound"
+    assert show(None, Format.RATIO) == "—"
+    assert show(Interval(value=None, low=None, high=None), Format.RATIO) == "not available"
+    assert show(float("nan"), Format.EPSILON) == "not available"
+    assert show(float("inf"), Format.EPSILON) == "without bound"
 
 
 @settings(deadline=None)
 @given(st.floats(min_value=1e-9, max_value=1e4))
 def test_shown_privacy_loss_is_never_smaller_than_the_claim(claim: float) -> None:
-    for form in (Form.EPSILON, Form.SMALL):
+    for form in (Format.EPSILON, Format.SMALL):
         assert claim <= float(show(claim, form)) <= claim * 1.0101
 
 
@@ -216,7 +216,7 @@ def test_facts_are_tables_too() -> None:
 
 
 def _wide(number: int) -> Document:
-    columns = tuple(Column(title=f"Column {n}", form=Form.NUMBER) for n in range(number))
+    columns = tuple(Column(title=f"Column {n}", form=Format.NUMBER) for n in range(number))
     table = Table(title="Wide", columns=columns, rows=(tuple(range(number)),))
     return replace(
         _document(("x", 1)), sections=(Section(key="wide", title="Wide", blocks=(table,)),)

@@ -12,17 +12,11 @@ from typing import Any
 import pandas
 import pytest
 
-from compliance.facts.dossier import Dossier, Verification, run_json
+from compliance.facts.dossier import Dossier, LogVerification, run_json
 from compliance.facts.interval import Interval
 from compliance.reports.document import Document, Tone, tables
-from compliance.reports.privacy_report import (
-    SUPPORTS,
-    privacy_report,
-    render_csv,
-    render_html,
-    render_json,
-    run_page,
-)
+from compliance.reports.privacy_report import SUPPORTS, privacy_report, run_page
+from compliance.reports.renderers import render_csv, render_html, render_json
 from tests.support.simulated import dossiers
 
 ALL = [dossiers.finished, dossiers.without_privacy, dossiers.failed, dossiers.running]
@@ -122,11 +116,13 @@ def test_run_before_any_hospital_spoke_claims_nothing() -> None:
 def test_report_says_under_which_key_it_was_verified_or_carries_a_watermark() -> None:
     dossier = dossiers.finished()
     assert "NOT VERIFIED" in _text(render_html(privacy_report(dossier)))
-    whole = replace(dossier, verification=Verification(key="ab" * 32))
+    whole = replace(dossier, verification=LogVerification(key="ab" * 32))
     said = privacy_report(whole).banner[-1]
     assert said.text.startswith("Verified at entry 11 of the signed log (2026-11-21")
     assert f"key {'ab' * 32}" in said.text
-    broken = replace(dossier, verification=Verification(key="ab" * 32, faults=("run 1: changed",)))
+    broken = replace(
+        dossier, verification=LogVerification(key="ab" * 32, faults=("run 1: changed",))
+    )
     first = privacy_report(broken).banner[0]
     assert (first.tone, "run 1: changed" in first.detail) == (Tone.BAD, True)
     assert first.text.startswith("NOT VERIFIED")

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from collegium.cli.main import main
-from collegium.output.summary import export_report
+from collegium.output.report_files import export_report
 from collegium.verification.inputs import AuditInputs
 from collegium.verification.verify import recompute_round, verify_folder
 from compliance.audit_log import NewEntry

@@ -16,7 +16,7 @@ from coordinator.audit.faults import Faults
 from coordinator.audit.folder_checks import check_files
 from coordinator.audit.recompute import Recomputed, recompute
 from coordinator.database.round_archive import RoundArchive
-from coordinator.database.store import EntryRow, RoundRow
+from coordinator.database.store import LogEntryRow, RoundRow
 from protocol.encoding import blob_digest
 from protocol.errors import FederationError, MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.secagg.server import Step
@@ -176,7 +176,7 @@ def test_a_log_that_was_changed_proves_nothing(tmp_path: Path) -> None:
     with federation.store.transaction() as transaction:
         session = transaction._session
         session.connection().exec_driver_sql("DROP TRIGGER audit_entry_no_update")
-        row = session.query(EntryRow).order_by(EntryRow.idx.desc()).first()
+        row = session.query(LogEntryRow).order_by(LogEntryRow.idx.desc()).first()
         assert row is not None
         row.entry = row.entry.replace(b"0", b"1")
     with pytest.raises(StoreBroken, match="entry"):

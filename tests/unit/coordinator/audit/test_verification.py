@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from compliance.storage.schema_check import schema_faults
 from coordinator.audit.verification import verify_records
 from coordinator.database.baselines import keep_reference
-from coordinator.database.store import MIGRATIONS, Base, logged_tables
+from coordinator.database.store import MIGRATIONS, CoordinatorTable, logged_tables
 from coordinator.membership.tables import MemberRow
 from protocol.errors import StoreBroken
 from protocol.study.study import Study
@@ -23,7 +23,7 @@ from protocol.study.study_file import read_study
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import changed, small_study
 
-TABLES: dict[str, Table] = dict(Base.metadata.tables)
+TABLES: dict[str, Table] = dict(CoordinatorTable.metadata.tables)
 #: Those of the members are tried in test_members, over everything that can happen to them.
 OWN = sorted(
     name for name in TABLES if name not in ("member", "invitation", "certificate", "roster")

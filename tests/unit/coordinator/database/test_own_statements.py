@@ -25,7 +25,7 @@ def heads_shown(federation: Federation, site: str) -> tuple[str, ...]:
 
 
 def heads_sent(federation: Federation, site: str) -> list[str]:
-    listed = federation.silos[site]._home.ledger_heads.all()
+    listed = federation.silos[site]._database.ledger_heads.all()
     return [head.hash for head in listed if head.number and head.binds]
 
 
@@ -39,7 +39,7 @@ def test_each_hospital_is_shown_its_newest_release(federation: Federation) -> No
     for site, silo in federation.silos.items():
         shown = heads_shown(federation, site)
         assert heads_sent(federation, site)[-1] in shown
-        silo._home.ledger.verify(remembered=shown)
+        silo._database.ledger.verify(remembered=shown)
 
 
 def test_a_release_of_a_round_that_failed_is_shown_too(federation: Federation) -> None:
@@ -93,11 +93,11 @@ def test_a_message_that_somebody_else_signed_stops_nobody(federation: Federation
     west, east = federation.silos["west"], federation.silos["east"]
     with federation.store.read() as session:
         shown = newest_masked(session)
-    require_own_head(shown["west"], "east", SigningKey.generate(), east._home)
-    require_own_head(b"no message", "east", SigningKey.generate(), east._home)
+    require_own_head(shown["west"], "east", SigningKey.generate(), east._database)
+    require_own_head(b"no message", "east", SigningKey.generate(), east._database)
     set_back(federation, "west")
     with pytest.raises(LedgerBroken, match="went back in time"):
-        require_own_head(shown["west"], "west", SigningKey.generate(), west._home)
+        require_own_head(shown["west"], "west", SigningKey.generate(), west._database)
 
 
 @pytest.mark.parametrize(

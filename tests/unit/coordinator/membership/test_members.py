@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from coordinator.audit.verification import verify_records
-from coordinator.database.store import Base, Store, logged_tables
+from coordinator.database.store import CoordinatorTable, Store, logged_tables
 from coordinator.membership import tables as member_rows
 from coordinator.membership.certificates import write_serial
 from coordinator.membership.directory import open_members
@@ -454,4 +454,4 @@ def test_migrations_make_the_tables_of_the_models(home: ConsortiumHome) -> None:
     options = {"include_object": lambda _, name, kind, *__: kind != "table" or name in mine}
     with home.store.read() as session:
         context = MigrationContext.configure(session.connection(), opts=options)
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, CoordinatorTable.metadata) == []

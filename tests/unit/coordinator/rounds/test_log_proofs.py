@@ -20,7 +20,7 @@ from tests.support.simulated.studies import small_study
 
 
 def heads_of(federation: Federation, site: str) -> LogHeads:
-    return LogHeads(federation.silos[site]._home, federation.workspace.public_key())
+    return LogHeads(federation.silos[site]._database, federation.workspace.public_key())
 
 
 def logged_more(federation: Federation) -> SignedHead:

@@ -47,7 +47,7 @@ def evaluated(folder: Path, lie: Counts | None = None) -> tuple[Federation, Rele
 
 def words_of(federation: Federation) -> list[Summary]:
     return [
-        open_summary(silo.word("run-1"), federation.roster.key_of(site))
+        open_summary(silo.signed_summary("run-1"), federation.roster.key_of(site))
         for site, silo in federation.silos.items()
     ]
 

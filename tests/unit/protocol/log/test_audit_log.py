@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.audit_log import Head, LoggedEntry, NewEntry, extend, verify_log
+from compliance.audit_log import LoggedEntry, LogHead, NewEntry, extend, verify_log
 from protocol.encoding import digest
 from protocol.errors import StoreBroken
 from protocol.identity.roster import SigningKey
@@ -15,10 +15,10 @@ from protocol.log.merkle import leaf_hash, root
 KEY = SigningKey.from_bytes(bytes(range(32)))
 
 
-def log_of(sizes: list[int]) -> tuple[list[LoggedEntry], list[Head]]:
+def log_of(sizes: list[int]) -> tuple[list[LoggedEntry], list[LogHead]]:
     """Returns a log that grew by these many entries at a time."""
     entries: list[LoggedEntry] = []
-    heads: list[Head] = []
+    heads: list[LogHead] = []
     for size in sizes:
         new = [
             NewEntry(type="result", run_id="r", payload=digest(b"%d" % (len(entries) + n)))

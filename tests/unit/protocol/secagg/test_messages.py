@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from protocol.codec import (
     MAX_SITES,
-    Form,
+    FieldCodec,
     base64_bytes,
     from_json,
     hex_bytes,
@@ -283,7 +283,7 @@ def test_entry_and_pieces_have_one_length() -> None:
     ],
 )
 def test_form_reads_what_it_writes_and_nothing_else(
-    form: Form[Any], value: object, wrong: list[Json]
+    form: FieldCodec[Any], value: object, wrong: list[Json]
 ) -> None:
     assert form.read(parse_canonical(canonical(form.write(value)))) == value
     for other in wrong:

@@ -11,8 +11,8 @@ from protocol.errors import MessageRefused
 from protocol.secagg.secret_sharing import (
     PRIME,
     SHARE_BYTES,
-    Kind,
     Opening,
+    ShareKind,
     combine,
     commit,
     lagrange,
@@ -110,13 +110,20 @@ def test_impossible_sharing_is_refused(
 
 
 def test_commitment_binds_every_part() -> None:
-    base: tuple[Any, ...] = (bytes(32), "ctx", "owner", "holder", Kind.SELF, bytes(SHARE_BYTES))
+    base: tuple[Any, ...] = (
+        bytes(32),
+        "ctx",
+        "owner",
+        "holder",
+        ShareKind.SELF,
+        bytes(SHARE_BYTES),
+    )
     others: tuple[Any, ...] = (
         b"\1" * 32,
         "cty",
         "other",
         "other",
-        Kind.PAIR,
+        ShareKind.PAIR,
         b"\1" * SHARE_BYTES,
     )
     commitments = {commit(*base)}
@@ -128,7 +135,7 @@ def test_commitment_binds_every_part() -> None:
 
 def test_commitment_of_another_width_is_refused() -> None:
     with pytest.raises(ValueError, match="a salt has 32 bytes, a share 66"):
-        commit(bytes(31), "ctx", "a", "b", Kind.SELF, bytes(SHARE_BYTES))
+        commit(bytes(31), "ctx", "a", "b", ShareKind.SELF, bytes(SHARE_BYTES))
 
 
 def test_opening_survives_its_bytes_and_shows_nothing() -> None:

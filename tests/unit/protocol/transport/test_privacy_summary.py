@@ -14,7 +14,7 @@ SUMMARY = Summary(
     site="east", run_id="run-1", study_digest="0" * 64, unit="patient", patient="key",
     sides="together", mode="per_site",
     noise="exact", epsilon=1.0, delta=1e-5, epsilon_two_hospitals=2.3, evaluation_epsilon=1.0,
-    epsilon_group_of_two=2.4, epsilon_group_of_three=4.0, releases=40, evaluation_releases=1,
+    epsilon_group_of_two=2.4, epsilon_group_of_three=4.0, priced_steps=40, priced_evaluations=1,
     noise_multiplier=4.2, evaluation_noise_multiplier=3.7, sampling_rate=0.5, steps=40, clip=1.0,
     budget_epsilon=10.0, budget_share=0.31, run_share=0.12, ledger_head="0" * 64,
     log_size=7, log_root="0" * 64,

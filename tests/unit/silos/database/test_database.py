@@ -24,7 +24,7 @@ from protocol.errors import (
     StoreBroken,
     WorkspaceRefused,
 )
-from silos.database.database import Base, SiteDatabase, open_hospital
+from silos.database.database import SiteDatabase, SiteTable, open_hospital
 from tests import ROOT
 from tests.support.machine.databases import REFUSED, allow_updates, run_sql
 from tests.support.simulated.bookings import HELD
@@ -65,13 +65,15 @@ def reserve(ledger: Ledger, run: str = "run-1") -> Reservation:
     """Books 3.0 of the 4.912 that epsilon 8 holds: two of these do not fit."""
     ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
     return ledger.reserve(
-        study="s" * 64, run=run, partition="training", purpose="training", event=PLAN
+        study="s" * 64, run=run, partition="training", round_kind="training", event=PLAN
     )
 
 
 def test_new_database_has_the_tables_of_the_models(hospital: SiteDatabase) -> None:
     with hospital.session() as session:
-        found = compare_metadata(MigrationContext.configure(session.connection()), Base.metadata)
+        found = compare_metadata(
+            MigrationContext.configure(session.connection()), SiteTable.metadata
+        )
     assert found == []
 
 
@@ -303,7 +305,7 @@ hospital = open_hospital(sys.argv[1], site="north", blobs=Path(sys.argv[2]))
 event = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=150)
 hospital.ledger.open_budget(epsilon_max=8.0, delta=2e-5, signed_by="officer")
 plan = hospital.ledger.reserve(
-    study="s" * 64, run="run-1", partition="training", purpose="training", event=event)
+    study="s" * 64, run="run-1", partition="training", round_kind="training", event=event)
 token = hospital.ledger.mark_sent(plan, context="c1", event=event, blob="b", content="c1")
 print(token.head, flush=True)
 with hospital.transaction() as book:

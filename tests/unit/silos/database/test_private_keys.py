@@ -12,7 +12,7 @@ from protocol.errors import WorkspaceRefused
 from silos.database.database import SiteDatabase, open_hospital
 from silos.database.identity_keys import IdentityKeys
 from silos.database.joined_runs import JoinedRuns, RunState
-from silos.database.tables import Base
+from silos.database.tables import SiteTable
 from silos.database.trusted_rosters import TrustedRosters
 
 
@@ -36,7 +36,7 @@ def hospital(opened: Callable[[], SiteDatabase]) -> Iterator[SiteDatabase]:
 def everything(hospital: SiteDatabase, place: Path | str) -> bytes:
     """All that a database holds: every cell, and of a file every byte, its log included."""
     with hospital.connection() as connection:
-        rows = [row for table in Base.metadata.sorted_tables
+        rows = [row for table in SiteTable.metadata.sorted_tables
                 for row in connection.execute(select(table))]  # fmt: skip
     files = sorted(Path(place).parent.glob(f"{Path(place).name}*")) if rows else []
     return repr(rows).encode() + b"".join(path.read_bytes() for path in files)

@@ -59,7 +59,7 @@ def test_farewell_is_said_again_in_the_same_bytes(ended: tuple[Network, RunRow])
     draft = Delivery(number=0, run_id=row.id, kind="leave", message=end)
     first, second = asked(network, "east", draft), asked(network, "east", draft)
     assert first.message == second.message
-    assert row.id.encode() in parse_joined(first.message).word.data
+    assert row.id.encode() in parse_joined(first.message).signed_summary.data
 
 
 def test_hospital_is_told_only_of_a_run_that_there_is(ended: tuple[Network, RunRow]) -> None:

@@ -42,7 +42,7 @@ SHARE = SampledGaussian(noise_multiplier=10.0, sampling_rate=1.0, steps=30)
 def reserve(hospital: SiteDatabase, partition: Partition, run: str = "run-1") -> Reservation:
     """Books 2 rho of the 4.912 that epsilon 8 holds."""
     return hospital.ledger.reserve(
-        study="5" * 64, run=run, partition=partition, purpose=partition, event=EVENT
+        study="5" * 64, run=run, partition=partition, round_kind=partition, event=EVENT
     )
 
 

@@ -323,7 +323,7 @@ def test_hospital_restored_from_before_a_rotation_knows_its_lost_keys_words(
 ) -> None:
     before = IdentityKeys(east).own
     lost = rotated(home, line, east)
-    line.words = {"run-1": word(LOST, lost)}
+    line.signed_summaries = {"run-1": word(LOST, lost)}
     restored = open_hospital(tmp_path / "restored.db", site="east", simulated=False)
     assert before.public.hex() not in IdentityKeys(restored).public()
     home.members.revoke("east", "its database was lost")
@@ -334,7 +334,7 @@ def test_hospital_restored_from_before_a_rotation_knows_its_lost_keys_words(
     back = MemoryLine(home, restored)
     assert trust_over(restored, back, roster.digest, home.authority.identity) == trusted(restored)
     assert set(IdentityKeys(restored).former()) == {before.public.hex(), lost.public.hex()}
-    heads = SignedLedgerHeads(summaries=tuple(line.words.values())).ledger_heads(
+    heads = SignedLedgerHeads(summaries=tuple(line.signed_summaries.values())).ledger_heads(
         "east", IdentityKeys(restored).public()
     )
     assert heads == (LOST,)
@@ -462,7 +462,7 @@ def test_ledger_that_lost_rows_goes_on_with_nothing_left_to_spend(
 ) -> None:
     plan = reserve(east)
     send(east, plan)
-    line.words = {"run-1": word(LOST, IdentityKeys(east).own)}
+    line.signed_summaries = {"run-1": word(LOST, IdentityKeys(east).own)}
     with pytest.raises(LedgerBroken, match="the ledger went back in time"):
         east.ledger.verify(remembered=[LOST])
     assert write_off_over(east, line, OFFICER).lost == 1
@@ -480,10 +480,10 @@ def test_ledger_that_lost_rows_goes_on_with_nothing_left_to_spend(
 def test_written_off_budget_says_who_signed_and_which_heads_were_lost(
     line: MemoryLine, east: SiteDatabase
 ) -> None:
-    line.words = {"run-1": word(LOST, IdentityKeys(east).own)}
+    line.signed_summaries = {"run-1": word(LOST, IdentityKeys(east).own)}
     write_off_over(east, line, OFFICER)
     with east.transaction() as guard:
-        rows = [row for row in guard.entries() if row.purpose == "written off"]
+        rows = [row for row in guard.entries() if row.round_kind == "written off"]
     assert [row.state for row in rows] == 2 * [State.RESERVED, State.SENT, State.SETTLED]
     assert json.loads(rows[0].event_json) == {"heads": [LOST], "signed_by": OFFICER}
 
@@ -491,7 +491,7 @@ def test_written_off_budget_says_who_signed_and_which_heads_were_lost(
 def test_ledger_that_is_whole_is_not_written_off(line: MemoryLine, east: SiteDatabase) -> None:
     token = send(east, reserve(east))
     stranger = SigningKey.generate()
-    line.words = {
+    line.signed_summaries = {
         "run-1": word(token.head, IdentityKeys(east).own),
         "run-2": word(LOST, stranger),
     }
@@ -504,9 +504,9 @@ def test_a_head_that_turns_up_later_is_written_off_too(
     line: MemoryLine, east: SiteDatabase
 ) -> None:
     key = IdentityKeys(east).own
-    line.words = {"run-1": word(LOST, key)}
+    line.signed_summaries = {"run-1": word(LOST, key)}
     write_off_over(east, line, OFFICER)
-    line.words = {"run-1": word(LOST, key), "run-2": word("e" * 64, key)}
+    line.signed_summaries = {"run-1": word(LOST, key), "run-2": word("e" * 64, key)}
     with pytest.raises(LedgerBroken, match="it once had the head eeee"):
         east.ledger.verify(remembered=[LOST, "e" * 64])
     assert write_off_over(east, line, OFFICER).lost == 1
@@ -522,12 +522,12 @@ def test_a_copy_is_accepted_against_what_the_coordinator_knows(
     token = send(east, reserve(east))
     east.ledger_heads.path.unlink()
     key = IdentityKeys(east).own
-    line.words = {"run-1": word(token.head, key), "run-2": word(LOST, key)}
+    line.signed_summaries = {"run-1": word(token.head, key), "run-2": word(LOST, key)}
     with pytest.raises(LedgerBroken, match="it once had the head ffff"):
         accept_restored_over(east, line, OFFICER)
     with pytest.raises(LedgerBroken, match="is missing"):
         east.ledger.require_newest()
-    line.words = {"run-1": word(token.head, key)}
+    line.signed_summaries = {"run-1": word(token.head, key)}
     found = accept_restored_over(east, line, OFFICER)
     assert (found.withdrawn, found.were_good) == ((STUDY,), False)
     east.ledger.require_newest()
@@ -537,11 +537,11 @@ def test_a_copy_is_accepted_against_what_the_coordinator_knows(
 def test_words_under_the_key_before_find_a_ledger_that_went_back(
     home: ConsortiumHome, line: MemoryLine, east: SiteDatabase
 ) -> None:
-    words = SignedLedgerHeads(summaries=(word(LOST, IdentityKeys(east).own),))
+    signed_summaries = SignedLedgerHeads(summaries=(word(LOST, IdentityKeys(east).own),))
     rotated(home, line, east)
-    heads = words.ledger_heads("east", IdentityKeys(east).public())
+    heads = signed_summaries.ledger_heads("east", IdentityKeys(east).public())
     assert heads == (LOST,)
-    assert words.ledger_heads("east", [IdentityKeys(east).own.public.hex()]) == ()
+    assert signed_summaries.ledger_heads("east", [IdentityKeys(east).own.public.hex()]) == ()
 
 
 def test_writing_off_that_is_cut_off_has_written_nothing(
@@ -549,7 +549,7 @@ def test_writing_off_that_is_cut_off_has_written_nothing(
 ) -> None:
     reserve(east)
     before = east.ledger.head
-    line.words = {"run-1": word(LOST, IdentityKeys(east).own)}
+    line.signed_summaries = {"run-1": word(LOST, IdentityKeys(east).own)}
     with monkeypatch.context() as patch, pytest.raises(OSError, match="the power went"):
         patch.setattr(ledger, "written_off", Mock(side_effect=OSError("the power went")))
         write_off_over(east, line, OFFICER)
@@ -560,7 +560,7 @@ def test_writing_off_that_is_cut_off_has_written_nothing(
 def test_what_a_changed_row_says_is_written_off_is_not_believed(
     line: MemoryLine, east: SiteDatabase, place: Path | str
 ) -> None:
-    line.words = {"run-1": word(LOST, IdentityKeys(east).own)}
+    line.signed_summaries = {"run-1": word(LOST, IdentityKeys(east).own)}
     write_off_over(east, line, OFFICER)
     allow_updates(place, "ledger_entry")
     run_sql(place, "UPDATE ledger_entry SET event_json = '{}' WHERE number = 1")

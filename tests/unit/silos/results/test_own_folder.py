@@ -91,7 +91,7 @@ def test_one_run_is_shown_with_what_it_cost(home: Path, run: str, person: Person
     assert person.runs("runs", "show", run[:-2], "--home", home, "--json") == 0
     found = json.loads(person.out)
     assert found["run_id"] == run
-    assert [cost["purpose"] for cost in found["costs"]] == ["training", "evaluation"]
+    assert [cost["round_kind"] for cost in found["costs"]] == ["training", "evaluation"]
     assert {cost["payers"] for cost in found["costs"]} == {"both"}
     assert f"approved by {OFFICER}" in person.err
     assert "0 runs of this hospital are called 'x'" in person.reads_refusal(
@@ -353,7 +353,7 @@ def test_a_run_that_began_after_its_study_was_withdrawn_is_told(home: Path, east
         study = small_study().digest
         JoinedRuns(hospital).record("run-9", study=study, state=RunState.JOINED)
         plan = hospital.ledger.reserve(
-            study=study, run="run-9", partition="both", purpose="training", event=ONE_STEP
+            study=study, run="run-9", partition="both", round_kind="training", event=ONE_STEP
         )
         hospital.ledger.mark_sent(plan, context="c", event=ONE_STEP, blob="b", content="c")
     faults = check_own(home).faults
@@ -369,7 +369,7 @@ def test_a_clock_that_was_set_back_is_no_fault(
         monkeypatch.setattr(hospital, "now", lambda: "2001-01-01T00:00:00.000Z")
         JoinedRuns(hospital).record("run-9", study=study, state=RunState.JOINED)
         plan = hospital.ledger.reserve(
-            study=study, run="run-9", partition="both", purpose="training", event=ONE_STEP
+            study=study, run="run-9", partition="both", round_kind="training", event=ONE_STEP
         )
         hospital.ledger.mark_sent(plan, context="c", event=ONE_STEP, blob="b", content="c")
     assert not any("without an approval" in fault for fault in check_own(home).faults)

@@ -43,7 +43,7 @@ def north(place_of: Callable[[str], Path | str], tmp_path: Path) -> Iterator[Sit
 
 def reserve(ledger: Ledger, run: str, max_runs: int | None = 1, steps: int = 10) -> Reservation:
     return ledger.reserve(
-        study=STUDY, run=run, partition="training", purpose="training", event=event(steps),
+        study=STUDY, run=run, partition="training", round_kind="training", event=event(steps),
         max_runs=max_runs,
     )  # fmt: skip
 

@@ -32,7 +32,7 @@ class Hospital:
     def __init__(self, folder: Path) -> None:
         self.attack = Attack(folder)
         self.log = self.attack.log
-        self.home = self.attack.east._home
+        self.home = self.attack.east._database
         self.heads = LogHeads(self.home, self.attack.key.public)
 
     def context(
@@ -271,6 +271,6 @@ def test_what_is_kept_is_signed_in_the_hospitals_word(hospital: Hospital) -> Non
     from protocol.transport.privacy_summary import open_summary
 
     assert hospital.opened(hospital.context()).refusal is None
-    word = hospital.attack.east.word("run-1")
+    word = hospital.attack.east.signed_summary("run-1")
     summary = open_summary(word, hospital.attack.federation.roster.key_of("east"))
     assert (summary.log_size, summary.log_root) == (1, hospital.log.head.root.hex())

@@ -129,12 +129,12 @@ def test_hospital_with_an_older_ledger_than_it_signed_does_not_start(tmp_path: P
     east = federation.silos["east"]
     database = federation.workspace.silos / "east" / "hospital.db"
     heads = database.parent / "hospital-heads" / "east.ledger"
-    east._home.close()
+    east._database.close()
     before, listed = database.read_bytes(), heads.read_bytes()
     east = federation.silos["east"] = Silo("east", database.parent, LinearTrainer, simulated=True)
     federation.run()
     _, words = settled(federation, "east")
-    east._home.close()
+    east._database.close()
     database.write_bytes(before)  # yesterday's backup
     with pytest.raises(LedgerBroken, match="went back in time"):
         Silo("east", database.parent, LinearTrainer, simulated=True)

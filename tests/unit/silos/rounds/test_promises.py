@@ -75,8 +75,8 @@ LIES: Mapping[str, tuple[object, ...]] = {
     "delta": (1e-9, None),
     "sampling_rate": (0.5,),
     "steps": (0, 400),
-    "releases": (0, 400),
-    "evaluation_releases": (7,),
+    "priced_steps": (0, 400),
+    "priced_evaluations": (7,),
     "clip": (2.0, None),
     "mode": ("distributed", "none"),
     "unit": ("record",),
@@ -117,7 +117,7 @@ def began(federation: Federation) -> RunRecord:
     )
     record.begin(sweep=None, simulation=True, test_noise=False)
     federation.join()
-    record.keep("approvals", federation.words)
+    record.keep("approvals", federation.signed_summaries)
     return record
 
 
@@ -131,7 +131,7 @@ def test_a_settlement_cannot_contradict_the_word_of_the_beginning(
     tmp_path: Path, lie: dict[str, object], caplog: pytest.LogCaptureFixture
 ) -> None:
     federation = Federation(tmp_path, small_study())
-    record, joined = began(federation), federation.words
+    record, joined = began(federation), federation.signed_summaries
     east = federation.silos["east"]
     key = east._joined(federation.run_id).key
     settled = {site: silo.leave(federation.run_id) for site, silo in federation.silos.items()}

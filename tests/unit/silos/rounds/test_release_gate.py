@@ -28,7 +28,7 @@ def hospital(tmp_path: Path) -> SiteDatabase:
 def paid(hospital: SiteDatabase) -> SentToken:
     event = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.1, steps=1)
     plan = hospital.ledger.reserve(
-        study="s", run="r", partition="training", purpose="training", event=event
+        study="s", run="r", partition="training", round_kind="training", event=event
     )
     return hospital.ledger.mark_sent(
         plan, context="c" * 64, event=event, blob=blob_digest(BLOB), content="d" * 64

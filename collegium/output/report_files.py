@@ -1,0 +1,83 @@
+"""Reports and charts, written to files that a person named."""
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from compliance.charts.run import to_svg, utility_against_epsilon
+from compliance.facts.dossier import Dossier
+from compliance.facts.privacy_utility import UtilityPoint, Withheld
+from compliance.reports.privacy_report import privacy_report
+from compliance.reports.renderers import RENDERERS
+from compliance.storage.atomic_file import write_named
+from coordinator.views.run_summary import RunSummary
+from coordinator.views.views import open_views
+from protocol.counted import counted
+from protocol.errors import StoreBroken, WorkspaceRefused
+
+
+def export_report(out: Path, run_id: str, form: str, to: Path, console: Console) -> None:
+    """Writes the compliance report of a run to a file.
+
+    Raises:
+        WorkspaceRefused: the file cannot be written.
+        StoreBroken: it was written with a watermark: the records are not what was logged.
+    """
+    dossier = _verified_dossier(out, run_id)
+    write_named(to, RENDERERS[form](privacy_report(dossier)).encode())
+    console.print(
+        f"wrote {to} ({form}): privacy statement, run record, audit entries", markup=False
+    )
+    if dossier.verification is not None and dossier.verification.faults:
+        raise StoreBroken(
+            f"{to} carries the watermark NOT VERIFIED: the records are not what was logged. "
+            f"collegium audit verify --out {out} says what is wrong"
+        )
+
+
+def report_text(out: Path, run_id: str, form: str, *, public: bytes | None = None) -> str:
+    """Returns the compliance report of a run, made after verifying its folder.
+
+    Args:
+        out: the folder.
+        run_id: the run, or the beginning of its id.
+        form: html, json or csv.
+        public: the log's key that is trusted; the folder's own when None.
+    """
+    return RENDERERS[form](privacy_report(_verified_dossier(out, run_id, public=public)))
+
+
+def export_chart(out: Path, to: Path, console: Console) -> None:
+    """Writes utility against epsilon, over all that asks what the newest run asks, as SVG.
+
+    Raises:
+        WorkspaceRefused: no run is finished, or the file cannot be written.
+    """
+    newest, points, withheld = newest_utility(out)
+    if not points:
+        raise WorkspaceRefused(f"--out {out} holds no run with an AUROC: nothing to draw")
+    write_named(to, to_svg(utility_against_epsilon(points, withheld)).encode())
+    console.print(f"wrote {to}: {newest.study_name}, {counted(len(points), 'point')}", markup=False)
+
+
+def _verified_dossier(out: Path, run_id: str, *, public: bytes | None = None) -> Dossier:
+    """Returns a run after all records were held to the log; the dossier says what came of it."""
+    with closing(open_views(out)) as views:
+        return replace(views.dossier(run_id), verification=views.verification(public))
+
+
+def newest_utility(
+    out: Path,
+) -> tuple[RunSummary, tuple[UtilityPoint, ...], tuple[Withheld, ...]]:
+    """Returns the newest finished run, and the AUROCs of all that ask the same; some withheld.
+
+    Raises:
+        WorkspaceRefused: no run of the folder is finished.
+    """
+    with closing(open_views(out)) as views:
+        newest = views.newest_finished()
+        if newest is None:
+            raise WorkspaceRefused(f"--out {out} holds no finished run: nothing to draw")
+        return newest, views.utility(newest.run_id), views.withheld(newest.run_id)
