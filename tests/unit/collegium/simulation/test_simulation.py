@@ -222,11 +222,11 @@ def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None
 import sys
 from pathlib import Path
 from collegium.output.progress import unwatched
-from collegium.simulation.settings import Settings
+from collegium.simulation.settings import SimulationSettings
 from collegium.simulation.simulate import simulate_study
 from tests.support.simulated.studies import small_study
 home = Path(sys.argv[1])
-settings, out = Settings(data=home / "data", processes=1), home / "modules"
+settings, out = SimulationSettings(data=home / "data", processes=1), home / "modules"
 simulate_study(small_study(), home, out, settings, unwatched)
 heavy = {"torch", "monai", "opacus"} & {name.split(".")[0] for name in sys.modules}
 print("heavy modules:", sorted(heavy))
