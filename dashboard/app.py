@@ -127,17 +127,17 @@ def _headlines(dossier: Dossier) -> None:
     claims = [claim for s in dossier.sites if (claim := site_claim(s)) is not None]
     claimed = dossier.protected and claims
     items = [
-        ("AUROC, released", presentation.figure(dossier.auroc_released),
-         presentation.interval_note(dossier.auroc_released)),
-        ("Accuracy, released", presentation.figure(dossier.accuracy_released),
-         presentation.interval_note(dossier.accuracy_released)),
+        *((f"{kind.label}, released", presentation.figure(dossier.released.get(kind.name)),
+           presentation.interval_note(dossier.released.get(kind.name)))
+          for kind in dossier.figures.pooled[:2]),
         ("ε for one patient", show(max(claims), Format.EPSILON) if claimed else "none",
          _claim_note(dossier) if claimed else unclaimed(dossier)),
         ("Training rounds", str(dossier.rounds_trained), f"of {dossier.rounds_planned} planned"),
     ]  # fmt: skip
     if dossier.simulation:
-        exact = presentation.figure(dossier.exact_auroc)
-        items.insert(0, ("AUROC, exact", exact, "simulation only"))
+        headline = dossier.figures.headline
+        exact = presentation.figure(dossier.exact.get(headline.name))
+        items.insert(0, (f"{headline.label}, exact", exact, "simulation only"))
     for column, (label, value, note) in zip(st.columns(len(items)), items, strict=True):
         column.metric(label, value)
         column.caption(note)
@@ -152,7 +152,7 @@ def _utility(views: DashboardViews, dossier: Dossier) -> None:
     st.subheader("Utility against ε")
     points = views.utility(dossier.run_id)
     if not points:
-        st.info("No finished run of this study has an AUROC to show yet.")
+        st.info("No finished run of this study has a figure to show yet.")
         return
     withheld = views.withheld(dossier.run_id)
     _chart(
@@ -174,12 +174,12 @@ def _comparison(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) ->
 
 def _fairness(dossier: Dossier) -> None:
     st.subheader("Fairness across hospitals")
-    known = [s for s in dossier.sites if s.released_accuracy or s.exact_accuracy is not None]
-    if not known:
+    figure = dossier.figures.site[0]
+    if not any(site.has_figure(figure) for site in dossier.sites):
         st.info("No figure of any hospital is available for this run.")
         return
-    _chart(charts.site_metrics(dossier.sites), run_tables.sites_table(dossier))
-    if small := too_small_text(own_notes(dossier.sites)):
+    _chart(charts.site_metrics(dossier.sites, figure), run_tables.sites_table(dossier))
+    if small := too_small_text(own_notes(dossier.sites, figure)):
         st.caption(presentation.plain(small))
 
 

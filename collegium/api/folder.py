@@ -14,6 +14,7 @@ from collegium.api.run import Run
 from collegium.api.study import Study, study_of
 from collegium.output.report_files import newest_utility
 from collegium.output.run_list import list_runs
+from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Cell, Format
 from compliance.facts.interval import Interval
 from compliance.reports.document import Column, Table
@@ -48,7 +49,8 @@ class Folder:
 
         Returns:
             A row for each run, indexed by ``run``: ``study``, ``state``, ``started_at``, ``mode``,
-            ``epsilon``, ``seed``, ``split``, ``auroc`` (exact, a simulation's only),
+            ``epsilon``, ``seed``, ``split``, ``figure`` (the name of its task's headline), a
+            column of that name, such as ``auroc`` (exact, a simulation's only), and
             ``auroc_released`` with ``_low``, ``_high`` and ``_note``, ``simulation``,
             ``test_noise`` and ``sweep``. Of a hospital's own folder: ``study``, ``state``,
             ``joined_at``, ``epsilon``, ``releases`` and ``approved_by``.
@@ -65,7 +67,10 @@ class Folder:
             from collegium.verification import own_folder
 
             return rows_of(_named(own_folder.list_runs(self.out, QUIET)), "run", _OWN)
-        return rows_of(_named(list_runs(self.out, QUIET, as_json=True)), "run", _COLUMNS)
+        found = list_runs(self.out, QUIET, as_json=True)
+        names = dict.fromkeys(run["figure"] for run in found) or ("auroc",)
+        figures = [f"{name}{part}" for name in names for part in _PARTS]
+        return rows_of(_named(found), "run", (*_BEFORE, *figures, *_BEHIND))
 
     def run(self, name: str | None = None) -> Run:
         """Returns one run.
@@ -191,41 +196,49 @@ def open(out: PathLike) -> Folder:
     return folder
 
 
-_COLUMNS = (
-    "study", "state", "started_at", "mode", "epsilon", "seed", "split", "auroc", "auroc_released",
-    "auroc_released_low", "auroc_released_high", "auroc_released_note", "simulation", "test_noise",
-    "sweep",
-)  # fmt: skip
+_BEFORE = ("study", "state", "started_at", "mode", "epsilon", "seed", "split", "figure")
+#: The columns of one figure, behind its name.
+_PARTS = ("", "_released", "_released_low", "_released_high", "_released_note")
+_BEHIND = ("simulation", "test_noise", "sweep")
 _OWN = ("study", "state", "joined_at", "epsilon", "releases", "approved_by")
 _SHOWN = {
     "study": Format.TEXT, "state": Format.TEXT, "mode": Format.TEXT, "epsilon": Format.EPSILON,
-    "auroc": Format.RATIO, "auroc_released": Format.RATIO, "releases": Format.COUNT,
+    "releases": Format.COUNT,
 }  # fmt: skip
+_RELEASED = "_released"
 
 
 def _named(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     empty = {"value": None, "low": None, "high": None, "note": ""}
-    return [
-        {**run, "run": run["run_id"]}
-        | ({"auroc_released": run["auroc_released"] or empty} if "auroc_released" in run else {})
-        for run in runs
-    ]
+    named = []
+    for run in runs:
+        released = f"{run['figure']}{_RELEASED}" if "figure" in run else None
+        named.append(
+            {**run, "run": run["run_id"]} | ({released: run[released] or empty} if released else {})
+        )
+    return named
 
 
 def _table(runs: pd.DataFrame) -> Table:
-    shown = [name for name in _SHOWN if name in runs.columns]
-    titles = (name.replace("_", " ").replace("auroc", "AUROC") for name in shown)
+    kinds = [figure_kind(name) for name in dict.fromkeys(runs.get("figure", ()))]
+    titles = {name: name for name in _SHOWN} | {
+        f"{kind.name}{part}": f"{kind.title}{part.replace('_', ' ')}"
+        for kind in kinds
+        for part in ("", _RELEASED)
+    }
+    shown = [name for name in titles if name in runs.columns]
     return Table(
         title=counted(len(runs), "run"),
         columns=(
             Column(title="run", form=Format.CODE),
-            *(Column(title=t, form=_SHOWN[name]) for t, name in zip(titles, shown, strict=True)),
+            *(Column(title=titles[n], form=_SHOWN.get(n, Format.RATIO)) for n in shown),
         ),
         rows=tuple(
             (str(name), *(_cell(run, column) for column in shown)) for name, run in runs.iterrows()
         ),
-        note="AUROC: exact, a simulation's only. Released: with its 95 % interval, or why not."
-        if "auroc" in shown
+        note="Figures are exact, a simulation's only; released ones have their 95 % interval, or "
+        "why there is none."
+        if kinds
         else "",
     )
 
@@ -236,9 +249,9 @@ def _cell(run: "pd.Series[Any]", column: str) -> Cell:
     def known(name: str) -> Any:
         return None if pd.isna(run[name]) else run[name]
 
-    if column != "auroc_released":
+    if not column.endswith(_RELEASED):
         found: Cell = known(column)
         return found
-    low, high = known("auroc_released_low"), known("auroc_released_high")
-    note = known("auroc_released_note") or ""
+    low, high = known(f"{column}_low"), known(f"{column}_high")
+    note = known(f"{column}_note") or ""
     return Interval(value=known(column), low=low, high=high, note=note)

@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 
 from compliance.facts.dossier import RoundFacts
-from compliance.facts.privacy_utility import RELEASED, UtilityPoint, Withheld
+from compliance.facts.privacy_utility import RELEASED, UtilityPoint, Withheld, figure_of
 
 _INTERVAL = {"value", "low", "high", "note"}
-_UTILITY = ["mode", "epsilon", "seed", "split", "kind", "auroc", "low", "high", "note"]
+_POINT = ("mode", "epsilon", "seed", "split", "kind", "low", "high")
 
 
 def flat(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,16 +53,21 @@ def _numeric(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def utility_frame(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]) -> pd.DataFrame:
-    """Returns a row for each AUROC of a run or reference, and for each that was withheld."""
+    """Returns a row for each figure of a run or reference, and for each that was withheld.
+
+    The figure's column is called by its name, such as ``auroc``.
+    """
+    name = figure_of(points).name
     rows = [
-        {name: getattr(point, name) for name in _UTILITY[:-1]} | {"note": ""} for point in points
+        {key: getattr(point, key) for key in _POINT} | {name: point.value, "note": ""}
+        for point in points
     ]
     rows += [
         {"mode": one.mode, "epsilon": one.epsilon, "seed": one.seed, "kind": RELEASED}
         | {"note": one.why}
         for one in withheld
     ]
-    frame = pd.DataFrame(rows, columns=_UTILITY)
+    frame = pd.DataFrame(rows, columns=[*_POINT[:5], name, *_POINT[5:], "note"])
     return frame.sort_values(["kind", "mode", "epsilon", "seed"], ignore_index=True)
 
 

@@ -16,7 +16,7 @@ from collegium.extras import require_extra
 from collegium.output.report_files import export_report
 from compliance.charts import run as charts
 from compliance.facts.dossier import Dossier, run_json
-from compliance.facts.formatting import Format, show
+from compliance.facts.formatting import show
 from compliance.facts.privacy_utility import UtilityPoint, Withheld
 from compliance.reports import sections
 from compliance.reports.document import Block
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 _HEADLINES = (
     "state", "failure", "seed", "simulation", "test_noise", "started_at", "ended_at", "seconds",
-    "rounds", "rounds_planned", "auroc", "auroc_released", "accuracy", "accuracy_released",
-    "claim", "model_digest",
+    "rounds", "rounds_planned",
 )  # fmt: skip
+_LAST = ("claim", "model_digest")
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,9 @@ class Run:
 
         Returns:
             A value for each of these names: ``study``, ``mode``, ``epsilon`` (the study's),
-            ``state``, ``auroc`` (exact, a simulation's only), ``auroc_released`` with ``_low``,
-            ``_high`` and ``_note`` (why there is none), ``claim``, and more.
+            ``state``, the task's figures, for example ``auroc`` (exact, a simulation's only) and
+            ``auroc_released`` with ``_low``, ``_high`` and ``_note`` (why there is none),
+            ``claim``, and more.
 
         Raises:
             WorkspaceRefused: the run or its folder is gone.
@@ -106,8 +107,12 @@ class Run:
             "mode": privacy["mode"],
             "epsilon": None if dossier.test_noise else privacy.get("epsilon"),
         }
+        kinds = dossier.figures.pooled
+        figures = [name for kind in kinds for name in (kind.name, f"{kind.name}_released")]
         return pd.Series(
-            named | flat({name: facts[name] for name in _HEADLINES}), name=self.id, dtype=object
+            named | flat({name: facts[name] for name in (*_HEADLINES, *figures, *_LAST)}),
+            name=self.id,
+            dtype=object,
         )
 
     def sites(self) -> pd.DataFrame:
@@ -170,8 +175,9 @@ class Run:
         """Returns utility against privacy over all runs in the folder that ask the same.
 
         Returns:
-            A row for each AUROC of a finished run or pooled reference: ``mode``, ``epsilon``,
-            ``seed``, ``split``, ``kind`` (exact or released), ``auroc``, and for a released one
+            A row for each figure of a finished run or pooled reference: ``mode``, ``epsilon``,
+            ``seed``, ``split``, ``kind`` (exact or released), ``auroc`` (or whatever the task's
+            headline is), and for a released one
             ``low`` and ``high``, its 95 % interval, or in ``note`` why it was withheld.
 
         Raises:
@@ -187,8 +193,9 @@ class Run:
         """Draws the run.
 
         Args:
-            of: ``utility`` (AUROC against epsilon over all runs that ask the same), ``sites``
-                (accuracy at each hospital), ``privacy`` (each hospital's budget) or ``rounds``.
+            of: ``utility`` (the headline figure against epsilon, over all runs that ask the same),
+                ``sites`` (a figure at each hospital), ``privacy`` (each hospital's budget) or
+                ``rounds``.
 
         Raises:
             ValueError: there is no such chart.
@@ -200,7 +207,7 @@ class Run:
         """
         drawn: dict[str, Callable[[Dossier], Any]] = {
             "utility": lambda _: charts.utility_against_epsilon(*self._utility()),
-            "sites": lambda dossier: charts.site_metrics(dossier.sites),
+            "sites": lambda dossier: charts.site_metrics(dossier.sites, dossier.figures.site[0]),
             "privacy": lambda dossier: charts.privacy_spent(dossier.sites),
             "rounds": lambda dossier: charts.rounds_timeline(dossier.rounds),
         }
@@ -286,8 +293,8 @@ class Run:
             dossier = self._dossier()
         except FederationError as error:
             return f"Run {self.id} in {self.out}: {error}"
-        auroc = dossier.auroc_released
-        figure = "" if auroc is None else f", AUROC released: {show(auroc, Format.RATIO)}"
+        kind, found = dossier.figures.headline, dossier.headline
+        figure = "" if found is None else f", {kind.title} released: {show(found, kind.form)}"
         rounds = f"{dossier.rounds_trained} of {dossier.rounds_planned} rounds"
         return f"Run {self.id} of {dossier.study_name}: {dossier.state}, {rounds}{figure}"
 

@@ -109,7 +109,7 @@ class Sweep:
         return Folder(self.out).runs().loc[list(self.run_ids)]
 
     def summary(self) -> pd.DataFrame:
-        """Returns the mean AUROC of each mode at each epsilon, over seeds or splits.
+        """Returns the mean of the headline figure of each mode at each epsilon.
 
         It is over all runs in the folder that ask the same, as the chart is.
 
@@ -125,20 +125,21 @@ class Sweep:
         """
         with closing(open_views(self.out)) as views:
             last = self.run_ids[-1]
-            levels = comparison_json(views.utility(last), views.withheld(last))["levels"]
+            found = comparison_json(views.utility(last), views.withheld(last))
+        name = found["figure"]
         rows = [
             {
                 "mode": level["mode"],
                 "epsilon": level["epsilon"],
-                "mean": level["auroc"]["mean"],
-                "low": (level["auroc"]["interval"] or [None])[0],
-                "high": (level["auroc"]["interval"] or [None])[-1],
-                "count": level["auroc"]["count"],
-                "over": level["auroc"]["over"],
+                "mean": level[name]["mean"],
+                "low": (level[name]["interval"] or [None])[0],
+                "high": (level[name]["interval"] or [None])[-1],
+                "count": level[name]["count"],
+                "over": level[name]["over"],
                 "withheld": level["withheld"],
                 "next_to_chance": level["next_to_chance"],
             }
-            for level in levels
+            for level in found["levels"]
         ]
         figures = {"epsilon": float, "mean": float, "low": float, "high": float}
         return pd.DataFrame(rows).astype(figures)

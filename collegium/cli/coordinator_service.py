@@ -132,8 +132,8 @@ def run(
 
     ended = waited_for(home, begun["run_id"])
     say(waiting_text(ended, home))
-    released = ended.auroc_released and asdict(ended.auroc_released)
-    emit(begun | {"state": ended.state, "auroc_released": released}, as_json)
+    released = ended.released and asdict(ended.released)
+    emit(begun | {"state": ended.state, f"{ended.figure.name}_released": released}, as_json)
     if ended.state != "finished":
         raise typer.Exit(1)
 

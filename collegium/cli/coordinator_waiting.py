@@ -40,10 +40,10 @@ def waited_for(
 def waiting_text(run: RunSummary, home: Path) -> str:
     """Returns a line about how a run ended, and what to do if it did not."""
     if run.state == "finished":
-        found = run.auroc_released
+        found, title = run.released, run.figure.title
         if found is None or found.value is None:
-            return f"finished   AUROC: {(found.note if found else '') or 'nothing was released'}"
-        return f"finished   AUROC {found.value:.3f}, 95 %: {found.low:.3f} to {found.high:.3f}"
+            return f"finished   {title}: {(found.note if found else '') or 'nothing was released'}"
+        return f"finished   {title} {found.value:.3f}, 95 %: {found.low:.3f} to {found.high:.3f}"
     if run.state in ("failed", "refused", "stopped"):
         return f"{run.state:<10} collegium runs show {run.run_id} --out {home} says why"
     return (

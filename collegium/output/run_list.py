@@ -37,8 +37,9 @@ def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, A
             "epsilon": run.epsilon,
             "test_noise": run.test_noise,
             "simulation": run.simulation,
-            "auroc": run.exact_auroc,
-            "auroc_released": run.auroc_released and asdict(run.auroc_released),
+            "figure": run.figure.name,
+            run.figure.name: run.exact,
+            f"{run.figure.name}_released": run.released and asdict(run.released),
             "sweep": run.sweep,
         }
         for run in runs
@@ -48,14 +49,15 @@ def list_runs(out: Path, console: Console, *, as_json: bool) -> list[dict[str, A
 def _table(runs: Sequence[RunSummary]) -> Table:
     """Returns five columns, so that 80 characters are enough; long names are broken."""
     table = Table(box=None, padding=(0, 1, 0, 0), show_edge=False)
-    for heading in ("run", "study", "state", "privacy", "AUROC"):
+    for heading in ("run", "study", "state", "privacy", "figure"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for run in runs:
-        cells = (run.run_id, run.study_name, _state(run), _privacy(run), _auroc(run))
+        cells = (run.run_id, run.study_name, _state(run), _privacy(run), _figure(run))
         table.add_row(*map(Text, cells))
+    titles = dict.fromkeys(run.figure.title for run in runs)
     table.caption = (
-        "AUROC: exact for a simulation (*), released with its 95 % interval otherwise: over "
-        "patients and noise, of that one run"
+        f"figure: {', '.join(titles)}; exact for a simulation (*), released with its 95 % interval "
+        "otherwise: over patients and noise, of that one run"
     )
     table.caption_justify = "left"
     return table
@@ -78,11 +80,11 @@ def _privacy(run: RunSummary) -> str:
     return f"{run.mode} \u03b5 {show(run.epsilon, Format.EPSILON)}"
 
 
-def _auroc(run: RunSummary) -> str:
+def _figure(run: RunSummary) -> str:
     """Returns a simulation's exact figure, or the released one, or why there is none."""
-    if run.exact_auroc is not None:
-        return f"{run.exact_auroc:.3f}*"
-    found = run.auroc_released
+    if run.exact is not None:
+        return f"{run.exact:.3f}*"
+    found = run.released
     if found is None or found.value is None:
         return (found.note if found else "") or "-"
     return f"{found.value:.2f} ({found.low:.2f}-{found.high:.2f})"

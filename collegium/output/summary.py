@@ -15,6 +15,7 @@ from compliance.charts.descriptions import (
     too_small_text,
 )
 from compliance.facts.dossier import Dossier, run_json
+from compliance.facts.figures import TASK_FIGURES
 from compliance.facts.formatting import Format, show
 from compliance.reports.privacy_report import page_subject
 from coordinator.database.pages import page_says
@@ -29,9 +30,12 @@ def summarise(run: dict[str, Any], workspace: Workspace, console: Console) -> No
     console.print(
         f"\n[bold]{escape(run['study']['title'])}[/bold]  run {run['run_id']}  {run['state']}"
     )
-    for name, title in (("auroc", "AUROC   "), ("accuracy", "accuracy")):
-        exact = f"{_exact(run[name])} exact (simulation only), " if run["simulation"] else ""
-        console.print(f"  {title}  {exact}{_released(run[f'{name}_released'])}", markup=False)
+    kinds = TASK_FIGURES[run["task"]].pooled
+    width = max(len(kind.title) for kind in kinds)
+    for kind in kinds:
+        exact = f"{_exact(run[kind.name])} exact (simulation only), " if run["simulation"] else ""
+        released = _released(run[f"{kind.name}_released"])
+        console.print(f"  {kind.title:{width}}  {exact}{released}", markup=False)
     for warning in run["warnings"]:
         console.print(f"  {warning}", style="yellow", markup=False, soft_wrap=True)
     console.print()
@@ -107,14 +111,16 @@ def _dossier(out: Path, run_id: str) -> Dossier:
 
 
 def _sites_table(run: dict[str, Any]) -> Table:
-    exact = ("AUROC*", "accuracy*") if run["simulation"] else ()
-    table = plain_table("  hospital", *exact, "accuracy released", "epsilon", "delta")
+    figures_of = TASK_FIGURES[run["task"]]
+    exact, own = figures_of.pooled[:2] if run["simulation"] else (), figures_of.site[0]
+    titles = (f"{kind.title}*" for kind in exact)
+    table = plain_table("  hospital", *titles, f"{own.title} released", "epsilon", "delta")
     for site, figures in run["sites"].items():
         spent = run["epsilon"][site]
         table.add_row(
             Text(f"  {site}"),
-            *(_exact(figures[name.lower().rstrip("*")]) for name in exact),
-            Text(_interval_text(figures["accuracy_released"])),
+            *(_exact(figures[kind.name]) for kind in exact),
+            Text(_interval_text(figures[f"{own.name}_released"])),
             "none" if spent["epsilon"] is None else show(spent["epsilon"], Format.EPSILON),
             "" if spent["delta"] is None else show(spent["delta"], Format.SMALL),
         )
@@ -122,9 +128,9 @@ def _sites_table(run: dict[str, Any]) -> Table:
 
 
 def _own_notes(run: dict[str, Any]) -> dict[str, str]:
-    """Returns of each hospital the note of its released accuracy."""
-    sites = run["sites"].items()
-    return {site: (figures["accuracy_released"] or {}).get("note", "") for site, figures in sites}
+    """Returns of each hospital the note of its released figure."""
+    name = f"{TASK_FIGURES[run['task']].site[0].name}_released"
+    return {site: (found[name] or {}).get("note", "") for site, found in run["sites"].items()}
 
 
 def _exact(value: float | None) -> str:

@@ -48,10 +48,10 @@ def show_sweep(
         references = views.references()
     found = comparison_json(points, withheld)
     summarise_sweep(points, withheld, workspace, run_ids[-1], console)
-    lost = sum(r.figures["auroc"] is None for r in references)
+    lost = sum(r.figures[r.figure.name] is None for r in references)
     if lost:
         console.print(
-            f"{lost} of {len(references)} pooled references have no AUROC: their training "
+            f"{lost} of {len(references)} pooled references have no figure: their training "
             "diverged, or there is one class only; a smaller learning rate may help",
             style="yellow",
         )
@@ -96,9 +96,9 @@ def summarise_sweep(
         table.add_row(
             MODES[level.mode],
             "none" if level.epsilon is None else show(level.epsilon, Format.EPSILON),
-            f"{level.auroc.mean:.3f}{marked}",
-            range_text(level.auroc) or f"needs {FEWEST} {over}",
-            runs_text(level.auroc.count, num_missing(points, withheld, level.epsilon, level.mode)),
+            f"{level.value.mean:.3f}{marked}",
+            range_text(level.value) or f"needs {FEWEST} {over}",
+            runs_text(level.value.count, num_missing(points, withheld, level.epsilon, level.mode)),
         )
     console.print(table)
     kinds = {point.kind for point in best_known(points)}

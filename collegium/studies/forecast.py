@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from collegium.studies.question import question_of
 from compliance.facts.interval import Interval
-from compliance.facts.released_metrics import ASSUMED_AUROC
+from compliance.facts.released.auroc import ASSUMED_AUROC
+from compliance.facts.released.proportion import proportion
 from compliance.planning.advice import PlanningInput
 from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, forecast_evaluation
-from coordinator.rounds.evaluation import proportion
 from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study

@@ -17,7 +17,7 @@ from collegium.simulation.settings import DEFAULT_BUDGET, SimulationSettings
 from collegium.studies.forecast import forecast_text, study_forecast
 from collegium.studies.planning import forecast_plans
 from compliance.facts.formatting import Format, show
-from compliance.facts.released_metrics import ASSUMED_AUROC
+from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import if_more_collude, while_few_collude

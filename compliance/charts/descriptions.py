@@ -5,7 +5,6 @@ Each ``describe_...`` is the equivalent of a chart; its text travels inside the 
 
 from collections.abc import Mapping, Sequence
 
-from compliance.facts import released_metrics
 from compliance.facts.comparison import (
     FEWEST,
     SPLITS,
@@ -18,6 +17,7 @@ from compliance.facts.comparison import (
     over_of,
 )
 from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
+from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Format, show
 from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import (
@@ -32,11 +32,13 @@ from compliance.facts.privacy_utility import (
     Withheld,
     best_known,
     compares_modes,
+    figure_of,
     means_tell,
     reasons,
     utility_levels,
     wholly_withheld,
 )
+from compliance.facts.released.auroc import TOO_FEW as NOT_RELEASED
 from compliance.privacy.rounding import percent
 from protocol.counted import counted
 
@@ -66,7 +68,7 @@ def describe_utility(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
     repeated = [interval_text(points)] if len(points) > 1 else []
     return " ".join(
         [
-            f"AUROC against ε. {said[:1].upper()}{said[1:]}",
+            f"{figure_of(points).label} against ε. {said[:1].upper()}{said[1:]}",
             *describe_comparison(points, withheld),
             *repeated,
         ]
@@ -78,7 +80,7 @@ def _level_said(level: UtilityLevel, drawn: Sequence[UtilityPoint]) -> str:
     about = f"{level_text(level)}, {level.kind}"
     if level.kind == RELEASED and not means_tell(level, drawn) and len(own) <= _MAX_TOLD:
         shown = ", ".join(
-            show(Interval(value=p.auroc, low=p.low, high=p.high), Format.RATIO) for p in own
+            show(Interval(value=p.value, low=p.low, high=p.high), Format.RATIO) for p in own
         )
         left_out = f"; {missing_text(level)}" if level.num_withheld else ""
         return f"{about}: {shown}{left_out}"
@@ -137,7 +139,7 @@ def describe_comparison(
     if not compares_modes(points):
         return ()
     gains = [
-        f"{difference_text(d)}: {estimate_text(d.auroc)}{_missing(points, withheld, d)}."
+        f"{difference_text(d)}: {estimate_text(d.value)}{_missing(points, withheld, d)}."
         for d in differences(points)
     ]
     useless = [
@@ -244,18 +246,18 @@ def released_text(
     return (*said, *(withheld_text(group) for group in wholly_withheld(points, withheld)))
 
 
-def describe_sites(sites: Sequence[SiteFacts]) -> str:
+def describe_sites(sites: Sequence[SiteFacts], figure: FigureKind) -> str:
     """Says in words what ``run.site_metrics`` draws."""
     parts = []
     for site in sites:
-        released, exact = site.released_accuracy, site.exact_accuracy
+        released, exact = site.released.get(figure.name), site.exact.get(figure.name)
         said = []
         if released is not None:
             said.append(f"released {show(released, Format.RATIO)}")
         if exact is not None:
             said.append(f"exact {exact:.3f} (simulation only)")
         parts.append(f"{site.site}: {', '.join(said) or 'not available'}")
-    return "Accuracy at each hospital. " + "; ".join(parts) + "."
+    return f"{figure.label} at each hospital. " + "; ".join(parts) + "."
 
 
 def describe_privacy(sites: Sequence[SiteFacts]) -> str:
@@ -312,11 +314,11 @@ def too_small_text(notes: Mapping[str, str]) -> str:
     Args:
         notes: of each hospital the note of its figure; empty where it is released.
 
-    >>> too_small_text({"cleveland": "", "switzerland": released_metrics.TOO_FEW})
+    >>> too_small_text({"cleveland": "", "switzerland": NOT_RELEASED})
     'switzerland has too few test patients for a figure of its own at this epsilon: the noise \
 would be larger than what the figure says. Its counts are in the pooled figures.'
     """
-    small = [site for site, note in notes.items() if note == released_metrics.TOO_FEW]
+    small = [site for site, note in notes.items() if note == NOT_RELEASED]
     if not small:
         return ""
     names = " and ".join(filter(None, [", ".join(small[:-1]), small[-1]]))
@@ -327,12 +329,13 @@ would be larger than what the figure says. Its counts are in the pooled figures.
     )
 
 
-def own_notes(sites: Sequence[SiteFacts]) -> dict[str, str]:
-    """Returns of each hospital the note of its released accuracy."""
-    return {s.site: s.released_accuracy.note for s in sites if s.released_accuracy}
+def own_notes(sites: Sequence[SiteFacts], figure: FigureKind) -> dict[str, str]:
+    """Returns of each hospital the note of its released figure."""
+    name = figure.name
+    return {site.site: site.released[name].note for site in sites if name in site.released}
 
 
-def released_value(site: SiteFacts) -> float | None:
-    """Returns a hospital's released accuracy, or None when it says too little to be shown."""
-    released = site.released_accuracy
+def released_value(site: SiteFacts, figure: FigureKind) -> float | None:
+    """Returns a hospital's released figure, or None when it says too little to be shown."""
+    released = site.released.get(figure.name)
     return None if released is None else released.value

@@ -12,7 +12,6 @@ import altair as alt
 
 from compliance.charts.descriptions import describe_utility, level_text, range_text
 from compliance.charts.theme import (
-    AUROC,
     BLUE,
     GREEN,
     INK,
@@ -20,10 +19,12 @@ from compliance.charts.theme import (
     WIDTH,
     Chart,
     Rows,
+    axis_title,
     data,
+    domain_of,
     finished,
     margin_text,
-    unit_domain,
+    tick_format,
 )
 from compliance.facts.comparison import reached
 from compliance.facts.privacy_utility import (
@@ -36,6 +37,7 @@ from compliance.facts.privacy_utility import (
     UtilityLevel,
     UtilityPoint,
     Withheld,
+    figure_of,
     supports_line,
     utility_levels,
 )
@@ -61,14 +63,15 @@ def modes_at_one_epsilon(
 
     On the right stand the mean and its 95 % interval: ``comparison`` says over what.
     """
-    levels = utility_levels(points)
+    figure, levels = figure_of(points), utility_levels(points)
     rows = [_level_row(level) | {"row": level_text(level)} for level in levels]
     names = [row["row"] for row in rows]
-    title = f"{AUROC}, {levels[0].kind}"
+    title = f"{axis_title(figure)}, {levels[0].kind}"
+    domain = domain_of(figure, [point.value for point in points])
     x = (
-        alt.X("auroc:Q", title=title)
-        .scale(domain=unit_domain([point.auroc for point in points]), zero=False, nice=False)
-        .axis(format=".2f")
+        alt.X("value:Q", title=title)
+        .scale(domain=domain, zero=False, nice=False)
+        .axis(format=tick_format(figure))
     )
     axis = alt.Axis(
         labelFontSize=13, labelColor=INK, ticks=False, domain=False, labelLimit=260,
@@ -77,7 +80,7 @@ def modes_at_one_epsilon(
     y = alt.Y("row:N", title=None, sort=names, scale=alt.Scale(domain=names), axis=axis)
     styled = {"color": _colour().legend(None), "shape": _shape().legend(None)}
     dots: Rows = [
-        {"row": name, "auroc": point.auroc, "what": MODES[level.mode]}
+        {"row": name, "value": point.value, "what": MODES[level.mode]}
         for name, level in zip(names, levels, strict=True)
         for point in points
         if (point.mode, point.epsilon) == (level.mode, level.epsilon)
@@ -100,7 +103,7 @@ def modes_at_one_epsilon(
 def _figures(level: UtilityLevel, points: Sequence[UtilityPoint]) -> dict[str, Any]:
     own = [p for p in points if (p.mode, p.epsilon) == (level.mode, level.epsilon)]
     (found,) = reached(own)
-    interval = range_text(found.auroc)
+    interval = range_text(found.value)
     said = f"{level.mean:.3f}" + (f"  ({interval})" if interval else "")
     if level.mode in (POOLED, NONE) and not level.is_reference:
         said = f"{level.mean:.3f}: {NO_BETTER}"
@@ -117,18 +120,18 @@ def modes_against_epsilon(
     What was trained without privacy has no epsilon to stand above: a line
     across, named in the margin.
     """
-    levels = utility_levels(points)
+    figure, levels = figure_of(points), utility_levels(points)
     private = [level for level in levels if level.epsilon is not None]
     epsilons = sorted({level.epsilon for level in private if level.epsilon is not None})
-    domain = unit_domain([point.auroc for point in points])
-    title = f"{AUROC}, {levels[0].kind}"
+    domain = domain_of(figure, [point.value for point in points])
+    title = f"{axis_title(figure)}, {levels[0].kind}"
     x = (
         alt.X("epsilon:Q", title="ε for one patient (log scale: left is more private)")
         .scale(type="log", domain=log_domain(epsilons), nice=False)
         .axis(values=epsilons, format="~g", grid=False)
     )
-    y = alt.Y("auroc:Q", title=title).scale(domain=domain, zero=False, nice=False)
-    y = y.axis(format=".2f")
+    y = alt.Y("value:Q", title=title).scale(domain=domain, zero=False, nice=False)
+    y = y.axis(format=tick_format(figure))
     shown = [mode for mode in MODES if any(level.mode == mode for level in private)]
     rows: Rows = [
         _level_row(level) | {"epsilon": _beside(level.epsilon, level.mode, shown)}
@@ -138,7 +141,7 @@ def modes_against_epsilon(
     runs: Rows = [
         {
             "epsilon": _beside(point.epsilon, point.mode, shown),
-            "auroc": point.auroc,
+            "value": point.value,
             "what": MODES[point.mode],
         }
         for point in points
@@ -175,7 +178,7 @@ def log_domain(epsilons: list[float]) -> list[float]:
 
 
 def _level_row(level: UtilityLevel) -> dict[str, Any]:
-    return {"auroc": level.mean, "low": level.low, "high": level.high, "what": MODES[level.mode]}
+    return {"value": level.mean, "low": level.low, "high": level.high, "what": MODES[level.mode]}
 
 
 def _beside(epsilon: float, mode: str, shown: Sequence[str]) -> float:
@@ -190,7 +193,7 @@ def _without_privacy(
     layers = []
     for level, height in zip(levels, _apart([level.mean for level in levels], domain), strict=True):
         colour = _COLOURS[level.mode]
-        line = data([{"auroc": level.mean}] if level.is_reference else []).mark_rule(
+        line = data([{"value": level.mean}] if level.is_reference else []).mark_rule(
             strokeDash=_DASHES[POOLED] if level.mode == POOLED else [6, 4],
             strokeWidth=1.5,
             color=colour,
@@ -198,7 +201,7 @@ def _without_privacy(
         said = f"{level.mean:.3f}" if level.is_reference else NO_BETTER
         words = f"{level_text(level)}: {said}".replace(", ", ",\n")
         text = margin_text(
-            [{"auroc": height, "text": words}], y, color=colour, lineBreak="\n", baseline="middle"
+            [{"value": height, "text": words}], y, color=colour, lineBreak="\n", baseline="middle"
         )
         layers += [line.encode(y=y), text]
     return layers

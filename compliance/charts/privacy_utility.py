@@ -7,15 +7,16 @@ import altair as alt
 from compliance.charts.descriptions import describe_utility
 from compliance.charts.modes import log_domain, modes_against_epsilon, modes_at_one_epsilon
 from compliance.charts.theme import (
-    AUROC,
     INK,
     Chart,
     Rows,
+    axis_title,
     data,
+    domain_of,
     finished,
     kind_colour,
     kind_shape,
-    unit_domain,
+    tick_format,
 )
 from compliance.facts.privacy_utility import (
     EXACT,
@@ -26,6 +27,7 @@ from compliance.facts.privacy_utility import (
     Withheld,
     best_known,
     compares_modes,
+    figure_of,
     supports_line,
     utility_levels,
 )
@@ -34,7 +36,7 @@ from compliance.facts.privacy_utility import (
 def utility_against_epsilon(
     points: Sequence[UtilityPoint], withheld: Sequence[Withheld] = ()
 ) -> Chart:
-    """Draws AUROC against epsilon: each run, the mean, and the range of the runs.
+    """Draws the headline figure against epsilon: each run, the mean, the range of the runs.
 
     A line joins the released means only where ``facts.privacy_utility.supports_line`` says so.
 
@@ -52,15 +54,16 @@ def utility_against_epsilon(
         several = len({p.epsilon for p in compared if p.epsilon is not None}) > 1
         draw = modes_against_epsilon if several else modes_at_one_epsilon
         return draw(compared, withheld)
-    levels = utility_levels(points)
+    figure, levels = figure_of(points), utility_levels(points)
     epsilons = sorted({level.epsilon for level in levels if level.epsilon is not None})
     x = (
         alt.X("epsilon:Q", title="ε for one patient (log scale: left is more private)")
         .scale(type="log", domain=log_domain(epsilons), nice=False)
         .axis(values=epsilons or [0.5, 1, 2, 4, 8], format="~g", grid=False)
     )
-    scale = alt.Scale(domain=unit_domain([*_heights(points)]), zero=False, nice=False)
-    y = alt.Y("auroc:Q", title=AUROC, scale=scale).axis(format=".2f")
+    scale = alt.Scale(domain=domain_of(figure, _heights(points)), zero=False, nice=False)
+    title = axis_title(figure)
+    y = alt.Y("value:Q", title=title, scale=scale).axis(format=tick_format(figure))
     released = [point for point in points if point.kind == RELEASED]
     joined = [
         level
@@ -76,7 +79,7 @@ def utility_against_epsilon(
 
 
 def _heights(points: Sequence[UtilityPoint]) -> list[float]:
-    drawn = [(point.low, point.auroc, point.high) for point in points]
+    drawn = [(point.low, point.value, point.high) for point in points]
     return [value for values in drawn for value in values if value is not None]
 
 
@@ -89,13 +92,13 @@ def _band_and_mean(
         rows[level.kind].append(
             {
                 "epsilon": level.epsilon,
-                "auroc": level.mean,
+                "value": level.mean,
                 "low": level.low,
                 "high": level.high,
                 "what": level.kind,
             }
         )
-    low = alt.Y("low:Q", title=AUROC)
+    low = alt.Y("low:Q", title=y["title"])
     band = data(rows[EXACT]).mark_area(opacity=0.16)
     solid, dashed = (
         data(rows[kind]).mark_line(strokeWidth=2.5, strokeDash=dash)
@@ -114,7 +117,7 @@ def _run_marks(points: Sequence[UtilityPoint], x: alt.X, y: alt.Y) -> list[alt.C
     return [
         data([row for row in rows if "low" in row])
         .mark_rule(strokeWidth=1.5, opacity=0.5)
-        .encode(x=x, y=alt.Y("low:Q", title=AUROC), y2="high:Q", color=kind_colour(kinds)),
+        .encode(x=x, y=alt.Y("low:Q", title=y["title"]), y2="high:Q", color=kind_colour(kinds)),
         data(rows)
         .mark_point(filled=True, size=46, opacity=0.9)
         .encode(x=x, y=y, color=kind_colour(kinds), shape=kind_shape(kinds)),
@@ -128,12 +131,12 @@ def _dodged(points: Sequence[UtilityPoint]) -> Rows:
         if point.kind == RELEASED and point.epsilon is not None:
             beside.setdefault(point.epsilon, []).append(point)
     rows: Rows = [
-        {"epsilon": p.epsilon, "auroc": p.auroc, "what": p.kind} for p in points if p.kind == EXACT
+        {"epsilon": p.epsilon, "value": p.value, "what": p.kind} for p in points if p.kind == EXACT
     ]
     for epsilon, runs in beside.items():
         for place, point in enumerate(runs):
             shift = 1.035 ** (place - (len(runs) - 1) / 2)
-            row = {"epsilon": epsilon * shift, "auroc": point.auroc, "what": point.kind}
+            row = {"epsilon": epsilon * shift, "value": point.value, "what": point.kind}
             if point.low is not None and point.high is not None:
                 row |= {"low": point.low, "high": point.high}
             rows.append(row)
@@ -145,7 +148,7 @@ def _reference(levels: Sequence[UtilityLevel], y: alt.Y) -> list[alt.Chart]:
     rows: Rows = []
     for level in without[:1]:
         said = f"{level.mean:.3f}" if level.is_reference else f"{NO_BETTER}, no reference"
-        rows.append({"auroc": level.mean, "what": level.kind, "text": f"without privacy: {said}"})
+        rows.append({"value": level.mean, "what": level.kind, "text": f"without privacy: {said}"})
     drawn = [row for row, level in zip(rows, without, strict=False) if level.is_reference]
     line = data(drawn).mark_rule(strokeDash=[2, 3], strokeWidth=1.5, color=INK).encode(y=y)
     text = (

@@ -34,14 +34,16 @@ from compliance.charts.theme import (
     Chart,
     Rows,
     data,
+    domain_of,
     finished,
     kind_colour,
     kind_shape,
     margin_text,
+    tick_format,
     to_svg,
-    unit_domain,
 )
 from compliance.facts.dossier import RoundFacts, SiteFacts
+from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import EXACT, RELEASED
 
 __all__ = [
@@ -56,10 +58,11 @@ __all__ = [
 ]
 
 _MAX_BARS = 120
+_NOTHING = "nothing released"
 
 
-def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
-    """Draws the accuracy at each hospital, best first, with 95 % intervals.
+def site_metrics(sites: Sequence[SiteFacts], figure: FigureKind) -> Chart:
+    """Draws a figure at each hospital, best first, with 95 % intervals.
 
     The highest and the lowest are named; a hospital with too few patients for
     a figure stays in the chart, greyed, so that it is not overlooked.
@@ -68,15 +71,15 @@ def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
         ValueError: there is no hospital to draw.
     """
     if not sites:
-        raise ValueError("accuracy at each hospital needs at least one hospital")
-    ranked = sorted(sites, key=lambda site: (-(_accuracy(site) or -1.0), site.site))
-    rows = _site_rows(ranked)
+        raise ValueError("figures at each hospital need at least one hospital")
+    ranked = sorted(sites, key=lambda site: _rank(site, figure))
+    rows = _site_rows(ranked, figure)
     kinds = sorted({row["what"] for row in rows})
     values = [row[key] for row in rows for key in ("value", "low", "high") if key in row]
     x = (
-        alt.X("value:Q", title="accuracy on the hospital's test patients")
-        .scale(domain=unit_domain(values), zero=False, nice=False)
-        .axis(format=".2f")
+        alt.X("value:Q", title=f"{figure.title} on the hospital's test patients")
+        .scale(domain=domain_of(figure, values), zero=False, nice=False)
+        .axis(format=tick_format(figure))
     )
     y = _site_axis([site.site for site in ranked])
     layers = [
@@ -90,9 +93,9 @@ def site_metrics(sites: Sequence[SiteFacts]) -> Chart:
         data([r for r in rows if r["what"] == EXACT])
         .mark_point(filled=False, size=90, strokeWidth=2, opacity=1)
         .encode(x=x, y=y, color=kind_colour(kinds), shape=kind_shape(kinds)),
-        *_site_notes(ranked, y),
+        *_site_notes(ranked, figure, y),
     ]
-    return finished(layers, describe_sites(sites), height=ROW_HEIGHT * len(sites))
+    return finished(layers, describe_sites(sites, figure), height=ROW_HEIGHT * len(sites))
 
 
 def privacy_spent(sites: Sequence[SiteFacts]) -> Chart:
@@ -163,43 +166,45 @@ def _site_axis(names: list[str]) -> alt.Y:
     return alt.Y("site:N", title=None, sort=names, scale=alt.Scale(domain=names), axis=axis)
 
 
-def _accuracy(site: SiteFacts) -> float | None:
-    released = released_value(site)
-    return site.exact_accuracy if released is None else released
+def _rank(site: SiteFacts, figure: FigureKind) -> tuple[float, str]:
+    """Returns the key by which hospitals are sorted: best first, those without a figure last."""
+    value = released_value(site, figure)
+    value = site.exact.get(figure.name) if value is None else value
+    return (math.inf if value is None else figure.lead(0.0, value)), site.site
 
 
-def _site_rows(sites: Sequence[SiteFacts]) -> Rows:
+def _site_rows(sites: Sequence[SiteFacts], figure: FigureKind) -> Rows:
     rows: Rows = []
     for site in sites:
-        released, value = site.released_accuracy, released_value(site)
+        released, value = site.released.get(figure.name), released_value(site, figure)
+        exact = site.exact.get(figure.name)
         if released is not None and value is not None:
             row: dict[str, Any] = {"site": site.site, "what": RELEASED, "value": value}
             if released.low is not None and released.high is not None:
                 row |= {"low": released.low, "high": released.high}
             rows.append(row)
-        if site.exact_accuracy is not None:
-            rows.append({"site": site.site, "what": EXACT, "value": site.exact_accuracy})
+        if exact is not None:
+            rows.append({"site": site.site, "what": EXACT, "value": exact})
     return rows
 
 
-def _site_notes(ranked: Sequence[SiteFacts], y: alt.Y) -> list[alt.Chart]:
-    values = {site.site: value for site in ranked if (value := released_value(site)) is not None}
+def _site_notes(ranked: Sequence[SiteFacts], figure: FigureKind, y: alt.Y) -> list[alt.Chart]:
+    found = ((site.site, released_value(site, figure)) for site in ranked)
+    values = {name: value for name, value in found if value is not None}
     best, worst = max(values.values(), default=None), min(values.values(), default=None)
     notes: Rows = []
     for name, value in values.items():
         word = {best: " highest", worst: " lowest"}.get(value, "") if best != worst else ""
         notes.append({"site": name, "text": f"{value:.3f}{word}"})
     absent: Rows = [
-        {"site": site.site, "text": _absence(site)} for site in ranked if site.site not in values
+        {"site": site.site, "text": TOO_FEW if figure.name in site.released else _NOTHING}
+        for site in ranked
+        if site.site not in values
     ]
     return [
         margin_text(notes, y, fontWeight="bold"),
         margin_text(absent, y, color=GREY, fontStyle="italic"),
     ]
-
-
-def _absence(site: SiteFacts) -> str:
-    return "nothing released" if site.released_accuracy is None else TOO_FEW
 
 
 def _spent_rows(sites: Sequence[SiteFacts], kind: str) -> Rows:

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import altair as alt
 import vl_convert
 
+from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import EXACT, RELEASED
 
 #: A finished chart, drawn by ``to_svg`` and shown by a notebook.
@@ -24,7 +25,6 @@ Rows: TypeAlias = list[dict[str, Any]]
 BLUE, VERMILLION, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a949c"
 PALE, INK, MUTED, GRID = "#dfe5ea", "#1f2a33", "#5d6b76", "#e8ecef"
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
-AUROC = "AUROC of the test patients"
 ROW_HEIGHT = 40
 
 WIDTH = 600
@@ -107,6 +107,28 @@ def margin_text(rows: Rows, y: alt.Y, **style: Any) -> alt.Chart:
     marks = data(rows).mark_text(align="left", dx=10, fontSize=12, **({"color": MUTED} | style))
     placed: alt.Chart = marks.encode(x=alt.value("width"), y=y, text="text:N")
     return placed
+
+
+def axis_title(figure: FigureKind) -> str:
+    """Returns the title of an axis on which a figure is drawn."""
+    return f"{figure.title} of the test patients"
+
+
+def tick_format(figure: FigureKind) -> str:
+    """Returns how numbers stand at an axis on which a figure is drawn."""
+    return ".2f" if figure.is_share else "~g"
+
+
+def domain_of(figure: FigureKind, values: Sequence[float]) -> list[float]:
+    """Returns the ends of an axis on which these values of a figure are drawn."""
+    if figure.is_share or not values:
+        return unit_domain(values)
+    room = 0.08 * ((max(values) - min(values)) or abs(values[0]) or 1.0)
+    low, high = min(values) - room, max(values) + room
+    return [
+        low if figure.low is None else max(low, figure.low),
+        high if figure.high is None else min(high, figure.high),
+    ]
 
 
 def unit_domain(values: Sequence[float]) -> list[float]:

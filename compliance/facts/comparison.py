@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from scipy.special import stdtrit  # type: ignore[import-untyped]  # ships no types
 
+from compliance.facts.figures import FigureKind
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
     MODES,
@@ -30,11 +31,11 @@ from compliance.facts.privacy_utility import (
     UtilityPoint,
     Withheld,
     best_known,
+    figure_of,
     reasons,
     utility_levels,
     wholly_withheld,
 )
-from compliance.facts.released_metrics import NEXT_TO_CHANCE
 
 SEEDS, SPLITS = "seeds", "splits"
 #: Of two values Student's t has one degree of freedom: its interval says nothing.
@@ -101,21 +102,24 @@ def over_of(points: Sequence[UtilityPoint]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
-    """The AUROC of one mode at one epsilon (None: without privacy) over all repetitions."""
+    """The figure of one mode at one epsilon (None: without privacy) over all repetitions."""
 
     mode: str
     epsilon: float | None
-    auroc: SeedMean
+    value: SeedMean
 
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The lead of ``mode`` over ``than`` at one epsilon, over the repetitions of both."""
+    """The lead of ``mode`` over ``than`` at one epsilon, over the repetitions of both.
+
+    Above zero ``mode`` is the better one, of an error too.
+    """
 
     mode: str
     than: str
     epsilon: float | None
-    auroc: SeedMean
+    value: SeedMean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,19 +139,23 @@ class Gap:
 def reached(points: Sequence[UtilityPoint]) -> tuple[Reached, ...]:
     """Returns what every mode reached at every epsilon; no privacy comes last.
 
-    No interval goes beyond what an AUROC can be.
+    No interval goes beyond what the figure can be.
     """
+    figure = figure_of(points)
     return tuple(
-        Reached(mode=mode, epsilon=epsilon, auroc=_bounded(repeated(runs)))
+        Reached(mode=mode, epsilon=epsilon, value=_bounded(repeated(runs), figure))
         for epsilon, modes in _by_epsilon(points)
         for mode, runs in modes.items()
     )
 
 
-def _bounded(found: SeedMean) -> SeedMean:
-    if found.low is None or found.high is None:
-        return found
-    return replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0))
+def _bounded(found: SeedMean, figure: FigureKind) -> SeedMean:
+    low, high = found.low, found.high
+    if low is not None and figure.low is not None:
+        low = max(low, figure.low)
+    if high is not None and figure.high is not None:
+        high = min(high, figure.high)
+    return replace(found, low=low, high=high)
 
 
 def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
@@ -155,42 +163,42 @@ def differences(points: Sequence[UtilityPoint]) -> tuple[Difference, ...]:
 
     A reference of which a run is no better than chance is compared with nothing.
     """
-    found = []
+    found, figure = [], figure_of(points)
     for epsilon, modes in _by_epsilon(points):
-        names = [mode for mode, runs in modes.items() if _can_be_compared(mode, runs)]
+        names = [mode for mode, runs in modes.items() if _can_be_compared(mode, runs, figure)]
         for place, mode in enumerate(names):
             for than in names[:place]:
-                paired = _paired(modes[mode], modes[than])
+                paired = _paired(modes[mode], modes[than], figure)
                 if paired:
                     found.append(
-                        Difference(mode=mode, than=than, epsilon=epsilon, auroc=repeated(paired))
+                        Difference(mode=mode, than=than, epsilon=epsilon, value=repeated(paired))
                     )
     return tuple(found)
 
 
 def gaps(points: Sequence[UtilityPoint]) -> tuple[Gap, ...]:
     """Returns, where per-site noise and a pooled reference were run, how much of the gap closes."""
-    found = []
+    found, figure = [], figure_of(points)
     for epsilon, modes in _by_epsilon(points):
         if epsilon is None or not {PER_SITE, POOLED} <= set(modes):
             continue
-        if not _can_be_compared(POOLED, modes[POOLED]):
+        if not _can_be_compared(POOLED, modes[POOLED], figure):
             continue
-        paired = _paired(modes[POOLED], modes[PER_SITE])
+        paired = _paired(modes[POOLED], modes[PER_SITE], figure)
         if paired:
             lost = repeated(paired)
             is_lost = lost.low is not None and lost.low > 0
             found.append(
-                Gap(epsilon=epsilon, lost=lost, closed=_closed(modes) if is_lost else None)
+                Gap(epsilon=epsilon, lost=lost, closed=_closed(modes, figure) if is_lost else None)
             )
     return tuple(found)
 
 
-def _can_be_compared(mode: str, runs: Mapping[Repetition, float]) -> bool:
-    return mode not in (POOLED, NONE) or min(runs.values()) >= NEXT_TO_CHANCE
+def _can_be_compared(mode: str, runs: Mapping[Repetition, float], figure: FigureKind) -> bool:
+    return mode not in (POOLED, NONE) or not any(map(figure.is_next_to_chance, runs.values()))
 
 
-def _closed(modes: dict[str, dict[Repetition, float]]) -> float | None:
+def _closed(modes: dict[str, dict[Repetition, float]], figure: FigureKind) -> float | None:
     common = set.intersection(*(set(modes.get(m, ())) for m in (PER_SITE, DISTRIBUTED, POOLED)))
     if not common:
         return None
@@ -198,24 +206,26 @@ def _closed(modes: dict[str, dict[Repetition, float]]) -> float | None:
         statistics.fmean(modes[mode][run] for run in common)
         for mode in (PER_SITE, DISTRIBUTED, POOLED)
     )
-    return (shared - local) / (pooled - local) if pooled > local else None
+    lost = figure.lead(pooled, local)
+    return figure.lead(shared, local) / lost if lost > 0 else None
 
 
 def _paired(
-    first: dict[Repetition, float], second: dict[Repetition, float]
+    first: dict[Repetition, float], second: dict[Repetition, float], figure: FigureKind
 ) -> dict[Repetition, float]:
-    return {run: first[run] - second[run] for run in sorted(first.keys() & second.keys())}
+    common = sorted(first.keys() & second.keys())
+    return {run: figure.lead(first[run], second[run]) for run in common}
 
 
 def _by_epsilon(
     points: Sequence[UtilityPoint],
 ) -> list[tuple[float | None, dict[str, dict[Repetition, float]]]]:
-    """Returns, by rising epsilon, each mode's AUROC by repetition; one run twice counts once."""
+    """Returns, by rising epsilon, each mode's figure by repetition; one run twice counts once."""
     reached: dict[float, dict[str, dict[Repetition, list[float]]]] = {}
     for point in best_known(points):
         epsilon = math.inf if point.epsilon is None else point.epsilon
         runs = reached.setdefault(epsilon, {}).setdefault(point.mode, {})
-        runs.setdefault((point.split, point.seed), []).append(point.auroc)
+        runs.setdefault((point.split, point.seed), []).append(point.value)
     return [
         (
             None if math.isinf(epsilon) else epsilon,
@@ -257,8 +267,9 @@ def comparison_json(
     ``released`` has the released means, each with how many runs it is over, how many
     were withheld, and why; ``next_to_chance`` counts a level's runs that are no better.
     """
-    useless = next_to_chance(points)
+    useless, name = next_to_chance(points), figure_of(points).name
     return {
+        "figure": name,
         "intervals_over": over_of(points),
         "released": [
             *(
@@ -289,7 +300,7 @@ def comparison_json(
             {
                 "mode": r.mode,
                 "epsilon": r.epsilon,
-                "auroc": _json(r.auroc),
+                name: _json(r.value),
                 "withheld": num_missing(points, withheld, r.epsilon, r.mode),
                 "next_to_chance": useless[r.mode, r.epsilon],
             }
@@ -300,7 +311,7 @@ def comparison_json(
                 "mode": d.mode,
                 "than": d.than,
                 "epsilon": d.epsilon,
-                "auroc": _json(d.auroc),
+                name: _json(d.value),
                 "withheld": num_missing(points, withheld, d.epsilon, d.mode, d.than),
             }
             for d in differences(points)

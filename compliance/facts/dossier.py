@@ -6,12 +6,14 @@ hospitals' records in one place, which no real consortium can do; they are
 ``None`` for a real run.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from compliance.facts.figures import TASK_FIGURES, FigureKind, TaskFigures
 from compliance.facts.interval import Interval
 from compliance.facts.model_warnings import model_warnings
-from compliance.facts.risk_figures import RiskFigures
+from compliance.facts.released.risk_figures import RiskFigures
 from compliance.privacy.claims import if_more_collude, while_few_collude
 from compliance.privacy.rounding import rounded_up
 from protocol.transport.privacy_summary import Summary
@@ -33,13 +35,14 @@ class SiteFacts:
     site: str
     declared_patients: int
     privacy: Summary  # what the hospital signed
-    released_accuracy: Interval | None
-    released_sensitivity: Interval | None
-    released_specificity: Interval | None
-    exact_auroc: float | None  # simulation only
-    exact_accuracy: float | None  # simulation only
+    released: Mapping[str, Interval]  # by name; empty where nothing was released
+    exact: Mapping[str, float | None]  # simulation only, else empty
     train_patients: int | None  # simulation only
     test_patients: int | None  # simulation only
+
+    def has_figure(self, figure: FigureKind) -> bool:
+        """Whether anything is known of a figure here: a value, or why there is none."""
+        return figure.name in self.released or self.exact.get(figure.name) is not None
 
     @property
     def has_second_opinion(self) -> bool:
@@ -120,15 +123,24 @@ class Dossier:
     sites: tuple[SiteFacts, ...]
     model_digest: str | None
     snapshot: str | None
-    auroc_released: Interval | None
-    accuracy_released: Interval | None
-    exact_auroc: float | None  # simulation only
-    exact_accuracy: float | None  # simulation only
+    task: str  # its kind
+    released: Mapping[str, Interval]  # by name; empty where nothing was released
+    exact: Mapping[str, float | None]  # simulation only, else empty
     audit: LogFacts
     environment: dict[str, str]
     verification: LogVerification | None = None  # None: nothing was verified
     risks: RiskFigures | None = None
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
+
+    @property
+    def figures(self) -> TaskFigures:
+        """The figures of the study's task."""
+        return TASK_FIGURES[self.task]
+
+    @property
+    def headline(self) -> Interval | None:
+        """The released headline figure of the task."""
+        return self.released.get(self.figures.headline.name)
 
     @property
     def rounds_trained(self) -> int:
@@ -148,7 +160,8 @@ class Dossier:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about a model that is no use or whose risks are wrong; see model_warnings."""
-        return model_warnings(self.exact_auroc, self.auroc_released, self.risks)
+        name = self.figures.headline.name
+        return model_warnings(self.exact.get(name), self.released.get(name), self.risks)
 
     @property
     def protected(self) -> bool:
@@ -236,11 +249,10 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "model_digest": dossier.model_digest,
         "snapshot": dossier.snapshot,
         "warnings": list(dossier.warnings),
-        "auroc": dossier.exact_auroc,
-        "auroc_is": "exact, pooled over all test patients: simulation only",
-        "auroc_released": _interval(dossier.auroc_released),
-        "accuracy": dossier.exact_accuracy,
-        "accuracy_released": _interval(dossier.accuracy_released),
+        "task": dossier.task,
+        "figures_are": "NAME is exact, pooled over all test patients: simulation only; "
+        "NAME_released is the released one",
+        **_figures(dossier.figures.pooled, dossier.exact, dossier.released),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
         "epsilon": {
             s.site: {
@@ -261,11 +273,11 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         },
         "sites": {
             s.site: {
-                "auroc": s.exact_auroc,
-                "accuracy": s.exact_accuracy,
-                "accuracy_released": _interval(s.released_accuracy),
-                "sensitivity_released": _interval(s.released_sensitivity),
-                "specificity_released": _interval(s.released_specificity),
+                **{kind.name: s.exact.get(kind.name) for kind in dossier.figures.pooled},
+                **{
+                    f"{kind.name}_released": _interval(s.released.get(kind.name))
+                    for kind in dossier.figures.site
+                },
                 "train_patients": s.train_patients,
                 "test_patients": s.test_patients,
                 "second_opinion": _second_opinion(s.privacy) if s.has_second_opinion else None,
@@ -275,6 +287,19 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
     }
+
+
+def _figures(
+    kinds: Sequence[FigureKind],
+    exact: Mapping[str, float | None],
+    released: Mapping[str, Interval],
+) -> dict[str, Any]:
+    """Returns the exact and the released figure of each kind."""
+    found: dict[str, Any] = {}
+    for kind in kinds:
+        found[kind.name] = exact.get(kind.name)
+        found[f"{kind.name}_released"] = _interval(released.get(kind.name))
+    return found
 
 
 def _second_opinion(summary: Summary) -> dict[str, Any]:

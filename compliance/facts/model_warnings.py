@@ -5,8 +5,8 @@ what to do. A figure that was withheld says nothing, and an interval must leave 
 """
 
 from compliance.facts.interval import Interval
-from compliance.facts.released_metrics import NEXT_TO_CHANCE
-from compliance.facts.risk_figures import RiskFigures
+from compliance.facts.released.auroc import NEXT_TO_CHANCE
+from compliance.facts.released.risk_figures import RiskFigures
 
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
 #: Below this sensitivity at a risk of 0.5 the threshold is warned about.

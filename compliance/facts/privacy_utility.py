@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from compliance.facts.released_metrics import NEXT_TO_CHANCE
+from compliance.facts.figures import AUROC, FigureKind
 
 EXACT = "exact (simulation only)"
 RELEASED = "released"
@@ -23,16 +23,17 @@ MODES = {
     NONE: "no privacy",
 }
 _ORDER = {mode: place for place, mode in enumerate(MODES)}
-#: What is said of a run that diverged, or whose AUROC is next to chance.
+#: What is said of a run that diverged, or whose figure is next to chance.
 NO_BETTER = "no better than chance"
 
 
 @dataclass(frozen=True, kw_only=True)
 class UtilityPoint:
-    """The AUROC that one run reached on its test patients.
+    """The figure that one run reached on its test patients.
 
-    ``epsilon`` is the claim for one patient, None when the run trained without
-    privacy; ``kind`` is ``EXACT`` or ``RELEASED``. ``mode`` says what protected
+    ``figure`` says which: the headline of the study's task. ``epsilon`` is the claim for
+    one patient, None when the run trained without privacy; ``kind`` is ``EXACT`` or
+    ``RELEASED``. ``mode`` says what protected
     the patients; ``POOLED`` is no run of a consortium but a reference with all
     records in one place. ``split`` tells one split of the patients into training and
     test from another; 0 where the study or the hospitals themselves fix it. ``low`` and
@@ -44,9 +45,10 @@ class UtilityPoint:
 
     epsilon: float | None
     seed: int
-    auroc: float
+    value: float
     kind: str
     mode: str
+    figure: FigureKind = AUROC
     split: int = 0
     low: float | None = None
     high: float | None = None
@@ -54,8 +56,8 @@ class UtilityPoint:
     def __post_init__(self) -> None:
         if self.epsilon is not None and not 0 < self.epsilon < math.inf:
             raise ValueError(f"epsilon must be finite and positive, got {self.epsilon!r}")
-        if not math.isfinite(self.auroc):
-            raise ValueError(f"an AUROC is a finite number, got {self.auroc!r}")
+        if not math.isfinite(self.value):
+            raise ValueError(f"a figure is a finite number, got {self.value!r}")
         if self.kind not in (EXACT, RELEASED):
             raise ValueError(f"kind must be {EXACT!r} or {RELEASED!r}, got {self.kind!r}")
         if self.mode not in MODES:
@@ -65,15 +67,22 @@ class UtilityPoint:
 
     @property
     def is_next_to_chance(self) -> bool:
-        """True for an exact AUROC below 0.55, and a released one whose interval holds 0.5."""
-        if self.kind == RELEASED:
-            return self.low is not None and self.low <= 0.5
-        return self.auroc < NEXT_TO_CHANCE
+        """True for an exact AUROC below 0.55, and a released one whose interval holds 0.5.
+
+        So of any figure with a value that is chance; False of others.
+        """
+        chance = self.figure.chance
+        if self.kind != RELEASED:
+            return self.figure.is_next_to_chance(self.value)
+        if chance is None or self.low is None or self.high is None:
+            return False
+        worst = self.low if self.figure.higher_is_better else self.high
+        return self.figure.lead(worst, chance) <= 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Withheld:
-    """A finished run whose released AUROC was withheld, and why: it stands in no mean."""
+    """A finished run whose released figure was withheld, and why: it stands in no mean."""
 
     epsilon: float | None
     seed: int
@@ -115,7 +124,7 @@ def utility_levels(
 
     >>> figures = enumerate([0.8, 0.9])
     >>> runs = [
-    ...     UtilityPoint(epsilon=1.0, seed=s, auroc=a, kind=EXACT, mode=PER_SITE)
+    ...     UtilityPoint(epsilon=1.0, seed=s, value=a, kind=EXACT, mode=PER_SITE)
     ...     for s, a in figures
     ... ]
     >>> [(level.epsilon, round(level.mean, 3), level.num_runs) for level in utility_levels(runs)]
@@ -163,9 +172,9 @@ def supports_line(points: Sequence[UtilityPoint]) -> bool:
     between two runs. That is sqrt(2) times the widest half interval: more seeds do
     not make it narrower, for they are tested on the same patients.
 
-    >>> def run(epsilon, auroc, half):
-    ...     return UtilityPoint(epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=PER_SITE,
-    ...                         low=auroc - half, high=auroc + half)
+    >>> def run(epsilon, value, half):
+    ...     return UtilityPoint(epsilon=epsilon, seed=1, value=value, kind=RELEASED, mode=PER_SITE,
+    ...                         low=value - half, high=value + half)
     >>> supports_line([run(0.5, 0.7, 0.05), run(2.0, 0.8, 0.05)])
     True
     >>> supports_line([run(0.5, 0.7, 0.2), run(2.0, 0.8, 0.05)])
@@ -187,7 +196,7 @@ def means_tell(level: UtilityLevel, points: Sequence[UtilityPoint]) -> bool:
 
 
 def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
-    reached = [point.auroc for point in group]
+    reached = [point.value for point in group]
     return UtilityLevel(
         epsilon=group[0].epsilon,
         kind=group[0].kind,
@@ -198,6 +207,11 @@ def _level(group: Sequence[UtilityPoint]) -> UtilityLevel:
         num_runs=len(reached),
         num_next_to_chance=sum(point.is_next_to_chance for point in group),
     )
+
+
+def figure_of(points: Sequence[UtilityPoint]) -> FigureKind:
+    """Returns the figure of points that ask the same question; the AUROC of none."""
+    return points[0].figure if points else AUROC
 
 
 def compares_modes(points: Sequence[UtilityPoint]) -> bool:

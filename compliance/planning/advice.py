@@ -33,7 +33,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
-from compliance.facts.released_metrics import ASSUMED_AUROC, NEXT_TO_CHANCE
+from compliance.facts.released.auroc import ASSUMED_AUROC, NEXT_TO_CHANCE
 from compliance.planning.expected_auroc import Descent, Expected, expected_auroc
 from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian

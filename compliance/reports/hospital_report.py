@@ -5,8 +5,10 @@ a hospital, of what it approved, booked, signed and received, and of nothing
 else: it needs no coordinator and believes none.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from compliance.facts.figures import figure_kind
 from compliance.facts.formatting import Format, show
 from compliance.facts.interval import Interval
 from compliance.privacy.claims import if_more_collude, while_few_collude
@@ -122,8 +124,7 @@ class ResultFacts:
 
     model: str
     about_model: str
-    auroc: Interval
-    accuracy: Interval
+    figures: Mapping[str, Interval]  # released, by name; the headline first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -336,14 +337,14 @@ def _releases(run: HospitalRun) -> Section:
 
 def _came_back(run: HospitalRun) -> Section:
     result = run.result
+    named = {figure_kind(name): found for name, found in (result.figures if result else {}).items()}
     facts = Facts(
         title="As the coordinator signed it at the run's end",
         rows=(
             Fact(label="Final model", value=result.model if result else None, form=Format.CODE),
             Fact(label="At this hospital", value=result.about_model if result else None),
-            Fact(label="AUROC released", value=result.auroc if result else None, form=Format.RATIO),
-            Fact(label="Accuracy released", value=result.accuracy if result else None,
-                 form=Format.RATIO),
+            *(Fact(label=f"{kind.label} released", value=found, form=kind.form)
+              for kind, found in named.items()),
         ),
     )  # fmt: skip
     text = Paragraph(

@@ -122,7 +122,7 @@ def _about(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Paragraph:
         kinds = ((exact, "exact one"), (len(sweep_points) - exact, "released one"))
         parts = " and ".join(counted(number, noun) for number, noun in kinds if number)
         said.append(
-            f"Utility against privacy below draws {len(sweep_points)} AUROCs, {parts}: at most "
+            f"Utility against privacy below draws {len(sweep_points)} figures, {parts}: at most "
             "one of each kind for each finished run in this folder that asks the same question. "
             "Everything else is of this run alone."
         )
@@ -326,8 +326,9 @@ def headlines(dossier: Dossier) -> Highlights:
     delta = max((s.privacy.delta or 0.0 for s in dossier.sites), default=0.0)
     claimed = dossier.protected and bool(epsilons)
     completed = [r for r in dossier.rounds if r.round_kind == "training" and r.model_digest]
+    figure = dossier.figures.headline
     items = [
-        Highlight(label="AUROC, released", value=_middle(dossier), form=Format.RATIO,
+        Highlight(label=f"{figure.label}, released", value=_middle(dossier), form=figure.form,
                   note=_interval_note(dossier)),
         Highlight(label="ε for one patient", form=Format.EPSILON,
                   value=max(epsilons) if claimed else "none",
@@ -338,8 +339,8 @@ def headlines(dossier: Dossier) -> Highlights:
                   note=f"of {dossier.rounds_planned} planned"),
     ]  # fmt: skip
     if dossier.simulation:
-        exact = Highlight(label="AUROC, exact", value=dossier.exact_auroc, form=Format.RATIO,
-                          note="simulation only")  # fmt: skip
+        exact = Highlight(label=f"{figure.label}, exact", value=dossier.exact.get(figure.name),
+                          form=figure.form, note="simulation only")  # fmt: skip
         items.insert(0, exact)
     return Highlights(items=tuple(items))
 
@@ -350,12 +351,12 @@ def _claim_note(dossier: Dossier, delta: float) -> str:
 
 
 def _middle(dossier: Dossier) -> float | None:
-    released = dossier.auroc_released
+    released = dossier.headline
     return None if released is None else released.value
 
 
 def _interval_note(dossier: Dossier) -> str:
-    released = dossier.auroc_released
+    released = dossier.headline
     if released is None:
         return "nothing released"
     if released.low is None or released.high is None:

@@ -4,29 +4,41 @@ What a column shows of a hospital is in ``SiteFacts``, with all that the hospita
 (``SiteFacts.privacy``); what it shows of a round, in ``RoundFacts``.
 """
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 from compliance.charts.descriptions import site_claim
 from compliance.facts.dossier import Dossier, RoundFacts, SiteFacts
-from compliance.facts.formatting import Format
+from compliance.facts.figures import FigureKind
+from compliance.facts.formatting import Cell, Format
 from compliance.privacy.rounding import TWO_FIGURES
 from compliance.reports.document import Columns, Table, table_of
+
+SiteColumn: TypeAlias = tuple[str, Format, Callable[[SiteFacts], Cell]]
 
 
 def sites_table(dossier: Dossier) -> Table:
     """Returns each hospital's figures; the exact ones only for a simulation."""
+    figures = dossier.figures
     released: Columns[SiteFacts] = (
         ("Hospital", Format.TEXT, lambda s: s.site),
-        ("Accuracy, released", Format.RATIO, lambda s: s.released_accuracy),
-        ("Sensitivity, released", Format.RATIO, lambda s: s.released_sensitivity),
-        ("Specificity, released", Format.RATIO, lambda s: s.released_specificity),
+        *(_released_column(kind) for kind in figures.site),
     )
     exact: Columns[SiteFacts] = (
-        ("Accuracy, exact (simulation only)", Format.RATIO, lambda s: s.exact_accuracy),
-        ("AUROC, exact (simulation only)", Format.RATIO, lambda s: s.exact_auroc),
+        *(_exact_column(kind) for kind in reversed(figures.pooled)),
         ("Training patients (simulation only)", Format.COUNT, lambda s: s.train_patients),
         ("Test patients (simulation only)", Format.COUNT, lambda s: s.test_patients),
     )
     columns = (*released, *exact) if dossier.simulation else released
     return table_of("Figures at each hospital", dossier.sites, columns)
+
+
+def _released_column(kind: FigureKind) -> SiteColumn:
+    return f"{kind.label}, released", kind.form, lambda s: s.released.get(kind.name)
+
+
+def _exact_column(kind: FigureKind) -> SiteColumn:
+    return (f"{kind.label}, exact (simulation only)", kind.form, lambda s: s.exact.get(kind.name))
 
 
 def privacy_table(dossier: Dossier) -> Table:

@@ -25,6 +25,7 @@ from compliance.charts.descriptions import (
 )
 from compliance.facts.comparison import differences, gaps, num_missing, over_of
 from compliance.facts.dossier import Dossier
+from compliance.facts.figures import FigureKind
 from compliance.facts.formatting import Cell, Format, show
 from compliance.facts.privacy_utility import (
     MODES,
@@ -33,12 +34,13 @@ from compliance.facts.privacy_utility import (
     UtilityPoint,
     Withheld,
     compares_modes,
+    figure_of,
     means_tell,
     reasons,
     utility_levels,
     wholly_withheld,
 )
-from compliance.facts.risk_figures import RiskFigures
+from compliance.facts.released.risk_figures import RiskFigures
 from compliance.privacy.rounding import percent
 from compliance.reports.document import (
     Block,
@@ -181,6 +183,7 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
     Beside each mean stands how many runs are missing in it, and why. Released means that
     noise could have drawn are not given.
     """
+    figure = figure_of(points)
     lines = [
         (*_protection(level), level.kind, level.num_runs, level.num_withheld,
          level.num_next_to_chance, level.mean if means_tell(level, points) else None,
@@ -199,15 +202,23 @@ def utility_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld] =
             Column(title="Runs", form=Format.COUNT),
             Column(title="Withheld", form=Format.COUNT),
             Column(title="Next to chance", form=Format.COUNT),
-            Column(title="AUROC, mean", form=Format.RATIO),
-            Column(title="AUROC, lowest", form=Format.RATIO),
-            Column(title="AUROC, highest", form=Format.RATIO),
+            Column(title=f"{figure.label}, mean", form=figure.form),
+            Column(title=f"{figure.label}, lowest", form=figure.form),
+            Column(title=f"{figure.label}, highest", form=figure.form),
             Column(title="Why withheld"),
         ),
         rows=tuple(lines),
         note="Means are over the runs that released a figure; those withheld are in none. "
-        "Released means that noise could have drawn are not given. Next to chance: an exact AUROC "
-        "below 0.55, or a released interval that holds 0.5.",
+        f"Released means that noise could have drawn are not given.{_chance_text(figure)}",
+    )
+
+
+def _chance_text(figure: FigureKind) -> str:
+    if figure.chance is None:
+        return ""
+    return (
+        f" Next to chance: an exact {figure.title} within 0.05 of {figure.chance:g}, or worse; or "
+        f"a released interval that holds {figure.chance:g}."
     )
 
 
@@ -220,7 +231,7 @@ def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
     return Table(
         title="Modes of privacy against each other",
         columns=(
-            Column(title="Difference in AUROC"),
+            Column(title=f"Difference in {figure_of(points).title}"),
             Column(title="Mean", form=Format.RATIO),
             Column(title="95 %, low", form=Format.RATIO),
             Column(title="95 %, high", form=Format.RATIO),
@@ -230,10 +241,10 @@ def difference_table(points: Sequence[UtilityPoint], withheld: Sequence[Withheld
         rows=tuple(
             (
                 difference_text(d),
-                d.auroc.mean,
-                d.auroc.low,
-                d.auroc.high,
-                d.auroc.count,
+                d.value.mean,
+                d.value.low,
+                d.value.high,
+                d.value.count,
                 num_missing(points, withheld, d.epsilon, d.mode, d.than),
             )  # fmt: skip
             for d in differences(points)
@@ -261,7 +272,7 @@ def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
     elif points:
         blocks = (_utility_figure(points, withheld, _ONE_MODE),)
     else:
-        blocks = (Paragraph(text="No finished run of this study has an AUROC to show yet."),)
+        blocks = (Paragraph(text="No finished run of this study has a figure to show yet."),)
         if withheld:
             blocks += (utility_table((), withheld),)
     return Section(key="utility", title="Utility against ε", blocks=blocks)
@@ -271,7 +282,7 @@ _LINE = (
     "A line joins released means only where those at the smallest and the largest ε differ by "
     "more than the 95 % interval of a difference between two runs."
 )
-#: What a released AUROC is, and what its interval presumes (``compliance.facts.hidden_order``).
+#: What a released AUROC is, and what its interval presumes (``compliance.facts.released.hidden_order``).
 _BINNED = (
     "Scores are counted in bins, and pairs of patients in one bin count half, so a released AUROC "
     "is rather too low; its interval holds what the bins hide, if a higher score never means a "
@@ -307,17 +318,18 @@ def _utility_figure(
 
 def figures_section(dossier: Dossier) -> Section:
     """Returns the run's own figures on its test patients, released and exact."""
-    exact = (
-        Fact(label="AUROC, exact (simulation only)", value=dossier.exact_auroc, form=Format.RATIO),
+    kinds = dossier.figures.pooled
+    exact = tuple(
         Fact(
-            label="Accuracy, exact (simulation only)",
-            value=dossier.exact_accuracy,
-            form=Format.RATIO,
-        ),
+            label=f"{kind.label}, exact (simulation only)",
+            value=dossier.exact.get(kind.name),
+            form=kind.form,
+        )
+        for kind in kinds
     )
-    released: tuple[Fact, ...] = (
-        Fact(label="AUROC, released", value=dossier.auroc_released, form=Format.RATIO),
-        Fact(label="Accuracy, released", value=dossier.accuracy_released, form=Format.RATIO),
+    released = tuple(
+        Fact(label=f"{kind.label}, released", value=dossier.released.get(kind.name), form=kind.form)
+        for kind in kinds
     )
     if dossier.risks is not None:
         released += _risk_facts(dossier.risks)
@@ -353,20 +365,20 @@ def _risk_facts(risks: RiskFigures) -> tuple[Fact, ...]:
 
 def fairness_section(dossier: Dossier) -> Section:
     """Returns how the model does at each hospital, worst and best in sight."""
-    table = sites_table(dossier)
-    known = any(s.released_accuracy or s.exact_accuracy is not None for s in dossier.sites)
+    table, figure = sites_table(dossier), dossier.figures.site[0]
+    known = any(site.has_figure(figure) for site in dossier.sites)
     blocks: tuple[Block, ...]
     if not known:
         blocks = (Paragraph(text="No figure of any hospital is available for this run."),)
     else:
         blocks = (
             Figure(
-                title="Accuracy at each hospital",
-                svg=charts.to_svg(charts.site_metrics(dossier.sites)),
-                alt=describe_sites(dossier.sites),
+                title=f"{figure.label} at each hospital",
+                svg=charts.to_svg(charts.site_metrics(dossier.sites, figure)),
+                alt=describe_sites(dossier.sites, figure),
                 caption="Bars are 95 % intervals. Where they overlap, a difference may be chance "
                 "and noise alone: a wide bar tells of few patients, not of unfair treatment. "
-                + too_small_text(own_notes(dossier.sites)),
+                + too_small_text(own_notes(dossier.sites, figure)),
                 table=table,
             ),
         )

@@ -20,7 +20,7 @@ from coordinator.database.store import (
     logged_entries,
     signed_heads,
 )
-from coordinator.rounds.evaluation import released_json
+from coordinator.evaluation.released import released_json
 from coordinator.rounds.site_tables import figures_of
 from coordinator.rounds.training import mean_of
 from protocol.encoding import blob_digest, digest

@@ -17,9 +17,9 @@ from coordinator.database.store import (
     Transaction,
     evaluation_of,
 )
+from coordinator.evaluation.released import Released, released_from
 from coordinator.rounds.aggregation import Sum
 from coordinator.rounds.conduct import Conduct, conduct_from
-from coordinator.rounds.evaluation import Released, released_from
 from coordinator.rounds.retries import Begun
 from coordinator.rounds.standing import SUSPECTED, Standing
 from protocol.encoding import canonical, digest, digest_json, parse_canonical

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from compliance.facts.interval import Interval
 from coordinator.database.store import SnapshotRow, evaluation_of
-from coordinator.rounds.evaluation import released_from
+from coordinator.evaluation.released import released_from
 from protocol.identity.roster import SigningKey
 from protocol.transport.run_announcement import MILLIONTHS, ReleasedFigure, RunResult, sign_end
 
@@ -25,15 +25,17 @@ def result_of(session: Session, run_id: str) -> RunResult | None:
         return None
     released = released_from(json.loads(payload))
     return RunResult(
-        model=model, auroc=_figure(released.auroc), accuracy=_figure(released.accuracy)
+        model=model,
+        figures=tuple(_figure(name, found) for name, found in released.figures.items()),
     )
 
 
-def _figure(released: Interval) -> ReleasedFigure:
+def _figure(name: str, released: Interval) -> ReleasedFigure:
     def millionths(value: float | None) -> int | None:
         return None if value is None else round(value * MILLIONTHS)
 
     return ReleasedFigure(
+        name=name,
         value=millionths(released.value),
         low=millionths(released.low),
         high=millionths(released.high),

@@ -1,6 +1,6 @@
 """Each site's own figures, and the signed tables that they are computed from.
 
-A site's noised two-by-two table stands in the ``masked`` message that it signs
+A site's noised own counts stand in the ``masked`` message that it signs
 (``protocol.vectors.evaluation``). Those messages are kept with the figures, for
 ever: with the roster anybody can see that no figure about a site was changed on its
 way, by another site or by the coordinator.
@@ -18,22 +18,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from coordinator.database.store import ReleaseRow, RoundRow, RunRow, StudyRow
-from coordinator.rounds.evaluation import (
-    Released,
-    ReleasedSite,
-    released_from,
-    released_metrics,
-    site_figures,
-)
+from coordinator.evaluation.registry import released_of, site_figures
+from coordinator.evaluation.released import Figures, NoisedCounts, Released, released_from
 from protocol.errors import MessageRefused, StoreBroken
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.messages import Masked, Origin, open_message
 from protocol.secagg.transcript import Transcript
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.evaluation import read_grid, read_table
+from protocol.vectors.evaluation import read_table
 from protocol.vectors.fixed_point import decode_counts
-from protocol.vectors.score_grid import agreed_grid
 
 #: The kind of the record of signed tables, beside the figures.
 TABLES = "site-tables"
@@ -62,14 +56,14 @@ def figures_of(
         tables: the noised table that each site in the sum has signed.
     """
     deviations = {site: deviations_of(study, summaries[site]) for site in tables}
-    return released_metrics(
-        study.evaluation_vector.read(decode_counts(total)),
-        math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
-        {site: read_table(cells) for site, cells in tables.items()},
-        {site: own for site, (_, own) in deviations.items()},
-        grid=agreed_grid([read_grid(cells) for cells in tables.values()]),
-        declared=study.task.prevalence,
+    noised = NoisedCounts(
+        pooled=study.evaluation_vector.read(decode_counts(total)),
+        deviation=math.sqrt(sum(counts**2 for counts, _ in deviations.values())),
+        tables={site: read_table(cells) for site, cells in tables.items()},
+        table_deviations={site: own for site, (_, own) in deviations.items()},
+        public=tables,
     )
+    return released_of(study, noised)
 
 
 def signed_tables(transcript: Transcript) -> dict[str, str]:
@@ -133,7 +127,7 @@ def require_signed_tables(session: Session, run: RunRow, summaries: Iterable[Sum
 
 def _figures(
     session: Session, run: RunRow, kept: Mapping[str, str], summaries: Iterable[Summary]
-) -> dict[str, ReleasedSite]:
+) -> dict[str, Figures]:
     """Returns the figures that the kept messages give."""
     query = select(RoundRow).filter_by(run_id=run.id, round_kind="evaluation", state="finished")
     row = session.scalars(query).one()
@@ -143,4 +137,6 @@ def _figures(
     study = Study.model_validate_json(document)
     own = {summary.site: deviations_of(study, summary)[1] for summary in summaries}
     tables = read_tables(kept, parse_roster(run.roster_json.encode()), row.context)
-    return {site: site_figures(read_table(cells), own[site]) for site, cells in tables.items()}
+    return {
+        site: site_figures(study, read_table(cells), own[site]) for site, cells in tables.items()
+    }

@@ -24,10 +24,10 @@ from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from coordinator.database.store import SnapshotRow, Store
 from coordinator.delivery.link import SiloLink
+from coordinator.evaluation.released import Released, released_json
 from coordinator.membership.log_proofs import LogProofs
 from coordinator.rounds.aggregation import Sum, aggregate
 from coordinator.rounds.conduct import Conduct
-from coordinator.rounds.evaluation import Released, released_json
 from coordinator.rounds.retries import Attempt, Attempts, Failed
 from coordinator.rounds.round_records import RoundRecords
 from coordinator.rounds.site_tables import TABLES, figures_of, signed_tables

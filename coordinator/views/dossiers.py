@@ -15,10 +15,10 @@ from compliance.facts.dossier import (
     RoundFacts,
     SiteFacts,
 )
-from compliance.facts.interval import Interval
+from compliance.facts.figures import TASK_FIGURES
 from coordinator.database.store import RunRow, head_after, logged_entries
+from coordinator.evaluation.released import figures_from, risks_from
 from coordinator.rounds.conduct import conduct_from
-from coordinator.rounds.evaluation import risks_from
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
 from protocol.study.study import Study
@@ -54,11 +54,10 @@ def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
         sites=_sites(row, study, exact, released),
         model_digest=row.model_digest,
         snapshot=f"snapshots/{row.model_digest}.safetensors" if row.model_digest else None,
-        auroc_released=Interval(**released["auroc"]) if released else None,
-        accuracy_released=Interval(**released["accuracy"]) if released else None,
+        task=study.task.kind,
+        released=figures_from(released["figures"]) if released else {},
         risks=risks_from(released["risks"]) if released else None,
-        exact_auroc=exact.get("auroc"),
-        exact_accuracy=exact.get("accuracy"),
+        exact=_exact(study, exact),
         audit=_audit(session, row.id),
         environment=json.loads(row.environment_json) | _engines(row),
         unprotected_runs=unprotected_runs(session, row, study),
@@ -110,22 +109,21 @@ def _site(
 ) -> SiteFacts:
     figures = (released or {}).get("sites", {}).get(site, {})
     own = exact.get("sites", {}).get(site, {})
-
-    def interval(name: str) -> Interval | None:
-        return Interval(**figures[name]) if name in figures else None
-
     return SiteFacts(
         site=site,
         declared_patients=study.site(site).patients,
         privacy=summary,
-        released_accuracy=interval("accuracy"),
-        released_sensitivity=interval("sensitivity"),
-        released_specificity=interval("specificity"),
-        exact_auroc=own.get("auroc"),
-        exact_accuracy=own.get("accuracy"),
+        released=figures_from(figures),
+        exact=_exact(study, own),
         train_patients=own.get("train_patients"),
         test_patients=own.get("test_patients"),
     )
+
+
+def _exact(study: Study, found: Mapping[str, Any]) -> dict[str, float | None]:
+    """Returns the exact figures of the study's task, where a simulation has them."""
+    kinds = TASK_FIGURES[study.task.kind].pooled
+    return {kind.name: found[kind.name] for kind in kinds if kind.name in found}
 
 
 def _audit(session: Session, run_id: str) -> LogFacts:

@@ -24,41 +24,41 @@ def points_of(run: RunSummary) -> list[UtilityPoint]:
         return []
     facts: dict[str, Any] = {
         "epsilon": run.epsilon, "seed": run.seed, "mode": run.mode, "split": run.split,
+        "figure": run.figure,
     }  # fmt: skip
     points = []
-    if run.exact_auroc is not None:
-        points.append(UtilityPoint(auroc=run.exact_auroc, kind=EXACT, **facts))
-    released = run.auroc_released
+    if run.exact is not None:
+        points.append(UtilityPoint(value=run.exact, kind=EXACT, **facts))
+    released = run.released
     if released is not None and released.value is not None:
         points.append(
             UtilityPoint(
-                auroc=released.value, low=released.low, high=released.high, kind=RELEASED, **facts
+                value=released.value, low=released.low, high=released.high, kind=RELEASED, **facts
             )
         )
     return points
 
 
 def withheld_figures(runs: Iterable[RunSummary]) -> tuple[Withheld, ...]:
-    """Returns the runs that released no AUROC, and why."""
+    """Returns the runs whose headline figure was withheld, and why."""
     return tuple(
-        Withheld(epsilon=run.epsilon, seed=run.seed, mode=run.mode, why=run.auroc_released.note)
+        Withheld(epsilon=run.epsilon, seed=run.seed, mode=run.mode, why=run.released.note)
         for run in runs
-        if run.auroc_released is not None
-        and run.auroc_released.value is None
-        and not run.test_noise
+        if run.released is not None and run.released.value is None and not run.test_noise
     )
 
 
 def _reference_points(found: Reference) -> list[UtilityPoint]:
-    auroc = found.figures["auroc"]
-    if auroc is None:
+    value = found.figures[found.figure.name]
+    if value is None:
         return []
     return [
         UtilityPoint(
             epsilon=found.epsilon,
             seed=found.seed,
-            auroc=auroc,
+            value=value,
             kind=EXACT,
+            figure=found.figure,
             mode=found.mode,
             split=found.split,
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from compliance.facts.figures import TASK_FIGURES, FigureKind
 from compliance.facts.interval import Interval
 from coordinator.database.store import RunRow
 from coordinator.runs.monitoring.progress import RunProgress
@@ -31,8 +32,9 @@ class RunSummary:
     test_noise: bool
     mode: str
     epsilon: float | None
-    exact_auroc: float | None
-    auroc_released: Interval | None
+    figure: FigureKind  # the headline of the study's task
+    exact: float | None  # simulation only
+    released: Interval | None
     sweep: str | None
     split: int = 0
     progress: RunProgress | None = None  # of a run at work on a network
@@ -50,6 +52,7 @@ def summary_of(
         progress: how far a run at work on a network is, by its id.
     """
     study = study_of(session, row)
+    figure = TASK_FIGURES[study.task.kind].headline
     released = released_figures(session, row.id)
     privacy = study.privacy
     claimed = privacy if isinstance(privacy, PatientPrivacy) and not row.test_noise else None
@@ -64,8 +67,9 @@ def summary_of(
         test_noise=row.test_noise,
         mode=privacy.mode,
         epsilon=claimed.epsilon if claimed else None,
-        exact_auroc=exact_figures(row).get("auroc"),
-        auroc_released=Interval(**released["auroc"]) if released else None,
+        figure=figure,
+        exact=exact_figures(row).get(figure.name),
+        released=Interval(**released["figures"][figure.name]) if released else None,
         sweep=row.sweep,
         split=split_of(study) if row.simulation else 0,
         progress=progress(row.id) if state == "running" else None,

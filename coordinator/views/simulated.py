@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from compliance.facts.figures import TASK_FIGURES, FigureKind
 from coordinator.database.store import ReferenceRow, RunRow
 from coordinator.views.rows import study_of, summaries_of
 from protocol.study.privacy import PatientPrivacy
@@ -32,6 +33,7 @@ class Reference:
     seed: int
     split: int
     epsilon: float | None
+    figure: FigureKind  # the headline of the study's task
     figures: Mapping[str, Any]
 
 
@@ -50,6 +52,7 @@ def _reference(row: ReferenceRow, study: Study) -> Reference:
         seed=row.seed,
         split=split_of(study),
         epsilon=row.epsilon,
+        figure=TASK_FIGURES[study.task.kind].headline,
         figures=json.loads(row.figures_json),
     )
 

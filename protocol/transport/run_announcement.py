@@ -14,6 +14,7 @@ from protocol.codec import (
     from_json,
     hex_bytes,
     integer,
+    list_of,
     nested,
     optional,
     require_forms,
@@ -30,9 +31,10 @@ _NOTICE, _END = "run-notice", "run-end"
 _MAX_BYTES = 4096
 _MAX_SUMMARY = 1 << 14
 _RUN = text(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
-#: What a figure in [0, 1] is counted in.
+#: What a figure is counted in, and the largest one.
 MILLIONTHS = 10**6
-_SHARE = integer(0, MILLIONTHS)
+_FIGURE = integer(-(10**15), 10**15)
+_MAX_FIGURES = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,28 +58,31 @@ class RunAnnouncement:
 class ReleasedFigure:
     """A released figure and its 95 % interval, in millionths; all None where it is withheld.
 
-    ``note`` says why.
+    ``name`` is its key, such as ``auroc``; ``note`` says why it is withheld.
     """
 
-    value: Annotated[int | None, optional(_SHARE)]
-    low: Annotated[int | None, optional(_SHARE)]
-    high: Annotated[int | None, optional(_SHARE)]
+    name: Annotated[str, text(r"[a-z][a-z0-9_]{0,39}")]
+    value: Annotated[int | None, optional(_FIGURE)]
+    low: Annotated[int | None, optional(_FIGURE)]
+    high: Annotated[int | None, optional(_FIGURE)]
     note: Annotated[str, text(r"[ -~]{0,200}")] = ""
 
-    def to_shares(self) -> dict[str, Any]:
-        """Returns the fields with numbers in [0, 1]."""
-        shares = {name: getattr(self, name) for name in ("value", "low", "high")}
-        read = {name: None if n is None else n / MILLIONTHS for name, n in shares.items()}
+    def to_interval(self) -> dict[str, Any]:
+        """Returns value, low, high and note, with plain numbers."""
+        counted = {name: getattr(self, name) for name in ("value", "low", "high")}
+        read = {name: None if n is None else n / MILLIONTHS for name, n in counted.items()}
         return {**read, "note": self.note}
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """The result of a run: the digest of the final model, and the released figures of all sites."""
+    """The result of a run: the digest of the final model, and the released figures of all sites.
+
+    The headline of the task is the first figure.
+    """
 
     model: Digest
-    auroc: Annotated[ReleasedFigure, nested(ReleasedFigure)]
-    accuracy: Annotated[ReleasedFigure, nested(ReleasedFigure)]
+    figures: Annotated[tuple[ReleasedFigure, ...], list_of(nested(ReleasedFigure), _MAX_FIGURES)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,13 +85,12 @@ def in_units(counts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def read_table(cells: tuple[int, ...]) -> NDArray[np.float64]:
-    """Returns the (2, 2) table that a hospital signed, in patients.
+    """Returns the (4,) own counts that a hospital signed, in patients.
 
-    >>> read_table((2048, 0, 1024, 512, 0, 10_000))
-    array([[2. , 0. ],
-           [1. , 0.5]])
+    >>> read_table((2048, 0, 1024, 512, 0, 10_000)).tolist()
+    [2.0, 0.0, 1.0, 0.5]
     """
-    return np.array(cells[:_TABLE], dtype=np.float64).reshape(2, 2) / COUNT_UNITS
+    return np.array(cells[:_TABLE], dtype=np.float64) / COUNT_UNITS
 
 
 def read_grid(cells: tuple[int, ...]) -> ScoreGrid:

@@ -97,8 +97,7 @@ def _result(found: OwnResults) -> ResultFacts | None:
     return ResultFacts(
         model=found.announced.model,
         about_model=found.about_model,
-        auroc=Interval(**found.announced.auroc.to_shares()),
-        accuracy=Interval(**found.announced.accuracy.to_shares()),
+        figures={one.name: Interval(**one.to_interval()) for one in found.announced.figures},
     )
 
 

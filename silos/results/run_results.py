@@ -118,8 +118,7 @@ class OwnResults:
             "announced": announced
             and {
                 "model_digest": announced.model,
-                "auroc_released": announced.auroc.to_shares(),
-                "accuracy_released": announced.accuracy.to_shares(),
+                **{f"{one.name}_released": one.to_interval() for one in announced.figures},
             },
         }
 

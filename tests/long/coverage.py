@@ -12,11 +12,12 @@ from statistics import NormalDist
 
 import numpy as np
 
+from compliance.facts.released.proportion import proportion
 from compliance.privacy.accounting import calibrate
-from coordinator.rounds.evaluation import proportion, released_metrics
 from pipelines.evaluation.metrics import histogram
 from protocol.vectors.evaluation import noise_deviations
 from protocol.vectors.score_grid import ScoreGrid
+from tests.support.simulated.evaluations import released_metrics
 
 HOSPITALS = 4
 #: Epsilon by patients' release at delta 1e-5; None is no noise.
@@ -86,7 +87,7 @@ def auroc_coverage(
         deviations_of = dict.fromkeys(tables, table_noise)
         found = released_metrics(
             counts, pooled, noised, deviations_of, grid=grid, declared=None
-        ).auroc
+        ).figures["auroc"]
         if not found.note:
             assert found.low is not None and found.high is not None
             shown, held = shown + 1, held + (found.low <= auroc <= found.high)

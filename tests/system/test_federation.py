@@ -23,7 +23,10 @@ def test_a_run_learns_and_releases_figures(tmp_path: Path) -> None:
     federation = Federation(tmp_path, small_study())
     outcome = federation.run()
     assert np.abs(flatten(outcome.model)).max() > 0.1
-    assert outcome.released.auroc.value is None or outcome.released.auroc.value > 0.4
+    assert (
+        outcome.released.figures["auroc"].value is None
+        or outcome.released.figures["auroc"].value > 0.4
+    )
     assert [(round_kind, number) for round_kind, number, _ in federation.watch.rounds] == [
         ("training", 0), ("training", 1), ("evaluation", 2)
     ]  # fmt: skip

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from collegium.output.console import answers, emit, say
+from compliance.facts.figures import figure_kind
 from protocol.counted import counted
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def results(
 
 def _table(found: "Sequence[OwnResults]") -> Table:
     table = Table(box=None, padding=(0, 2), show_edge=False)
-    for heading in ("run", "study", "state", "model", "AUROC released"):
+    for heading in ("run", "study", "state", "model", "released"):
         table.add_column(heading, overflow="fold", no_wrap=heading == "run")
     for one in found:
         cells = (
@@ -78,7 +79,7 @@ def _table(found: "Sequence[OwnResults]") -> Table:
             one.study or one.study_digest[:16],
             one.state,
             one.model[:16] if one.model else "none here",
-            _released(one, "auroc"),
+            _headline(one),
         )
         table.add_row(*map(Text, cells))
     return table
@@ -90,7 +91,7 @@ def _lines(one: "OwnResults") -> Iterator[str]:
     if one.model is not None:
         yield f"          digest {one.model}"
     yield f"          {one.about_model}"
-    yield f"released  AUROC {_released(one, 'auroc')}, accuracy {_released(one, 'accuracy')}"
+    yield f"released  {_released(one)}"
     yield "          of all hospitals' test patients together, as the coordinator signed it"
 
 
@@ -133,8 +134,16 @@ def _figure(figure: dict[str, float | None], form: str = ".3f") -> str:
     return f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
-def _released(one: "OwnResults", name: str) -> str:
+def _headline(one: "OwnResults") -> str:
+    return _released(one).partition("; ")[0]
+
+
+def _released(one: "OwnResults") -> str:
+    """Returns the figures that the coordinator signed, by their titles."""
     if one.announced is None:
         return "not known here"
-    figure = getattr(one.announced, name).to_shares()
-    return str(figure["note"]) or _figure(figure)
+    said = []
+    for figure in one.announced.figures:
+        found = figure.to_interval()
+        said.append(f"{figure_kind(figure.name).title} {found['note'] or _figure(found)}")
+    return "; ".join(said)

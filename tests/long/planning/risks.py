@@ -2,7 +2,7 @@
 
 What is released of each trained model is drawn as an evaluation would: counts in bins and
 each hospital's table, both with the noise of the same epsilon. ``add`` is what
-``compliance.facts.risk_figures`` then says to add to the output; nothing where it says nothing.
+``compliance.facts.released.risk_figures`` then says to add to the output; nothing where it says nothing.
 """
 
 import argparse
@@ -13,10 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from compliance.facts.risk_figures import RiskFigures
+from compliance.facts.released.risk_figures import RiskFigures
 from compliance.planning.advice import advise
 from compliance.privacy.accounting import calibrate
-from coordinator.rounds.evaluation import released_metrics
 from pipelines.evaluation.metrics import histogram, two_by_two
 from protocol.vectors.evaluation import noise_deviations
 from protocol.vectors.score_grid import ScoreGrid
@@ -24,6 +23,7 @@ from tests.long.planning.__main__ import DELTA, _as_settings, question
 from tests.long.planning.cohorts import PUBLISHED, SOURCES, Cohort, Drawn, Floats, cohorts, draw
 from tests.long.planning.descent import descend
 from tests.long.planning.grids import reference_grid
+from tests.support.simulated.evaluations import released_metrics
 
 #: Source, patients, share of the ill, hospitals: from few ill to many.
 KINDS = (

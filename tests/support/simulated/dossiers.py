@@ -21,7 +21,7 @@ from compliance.facts.privacy_utility import (
     RELEASED,
     UtilityPoint,
 )
-from compliance.facts.released_metrics import TOO_FEW
+from compliance.facts.released.auroc import TOO_FEW
 from protocol.transport.privacy_summary import Summary
 
 SITES = ("east", "north", "south", "west")
@@ -86,11 +86,8 @@ def site_facts(site: str, accuracy: float | None, half: float = 0.05, **more: ob
         site=site,
         declared_patients=200,
         privacy=site_privacy(site),
-        released_accuracy=released,
-        released_sensitivity=released,
-        released_specificity=released,
-        exact_auroc=0.9,
-        exact_accuracy=0.84,
+        released=dict.fromkeys(("accuracy", "sensitivity", "specificity"), released),
+        exact={"auroc": 0.9, "accuracy": 0.84},
         train_patients=172,
         test_patients=104,
     )
@@ -180,14 +177,13 @@ def finished() -> Dossier:
             site_facts("east", 0.821, 0.05),
             site_facts("north", 0.874, 0.04),
             site_facts("south", 0.702, 0.09),
-            site_facts("west", None, exact_accuracy=0.75, test_patients=16, exact_auroc=None),
+            site_facts("west", None, exact={"auroc": None, "accuracy": 0.75}, test_patients=16),
         ),
         model_digest=digest("model 3"),
         snapshot=f"snapshots/{digest('model 3')}.safetensors",
-        auroc_released=interval(0.868, 0.031),
-        accuracy_released=interval(0.803, 0.027),
-        exact_auroc=0.8812,
-        exact_accuracy=0.8104,
+        task="binary_classification",
+        released={"auroc": interval(0.868, 0.031), "accuracy": interval(0.803, 0.027)},
+        exact={"auroc": 0.8812, "accuracy": 0.8104},
         audit=audit(("study-registered", "roster", "run-started", "approvals", "round-opened",
                      "survivors", "masked-blobs", "ledger-heads", "result", "snapshot",
                      "run-finished")),
@@ -213,16 +209,11 @@ def failed() -> Dossier:
         state="failed",
         failure="QuorumLost: round 1 has 2 answers, 3 are needed",
         rounds=(round_facts(0), lost),
-        sites=tuple(
-            replace(s, released_accuracy=None, released_sensitivity=None, exact_auroc=None,
-                    released_specificity=None, exact_accuracy=None) for s in whole.sites
-        ),
+        sites=tuple(replace(s, released={}, exact={}) for s in whole.sites),
         model_digest=None,
         snapshot=None,
-        auroc_released=None,
-        accuracy_released=None,
-        exact_auroc=None,
-        exact_accuracy=None,
+        released={},
+        exact={},
     )  # fmt: skip
 
 
@@ -248,11 +239,11 @@ def sweep() -> tuple[UtilityPoint, ...]:
             exact = auroc + shift
             mode = PER_SITE if epsilon else NONE
             points.append(
-                UtilityPoint(epsilon=epsilon, seed=seed, auroc=exact, kind=EXACT, mode=mode)
+                UtilityPoint(epsilon=epsilon, seed=seed, value=exact, kind=EXACT, mode=mode)
             )
             noised = exact + 2 * shift
             points.append(
-                UtilityPoint(epsilon=epsilon, seed=seed, auroc=noised, kind=RELEASED, mode=mode,
+                UtilityPoint(epsilon=epsilon, seed=seed, value=noised, kind=RELEASED, mode=mode,
                              low=noised - 0.04, high=min(1.0, noised + 0.04))
             )  # fmt: skip
     return tuple(points)
@@ -267,7 +258,7 @@ def modes(*epsilons: float | None) -> tuple[UtilityPoint, ...]:
             reached = {NONE: 0.985, POOLED: 0.986}
         for mode, auroc in reached.items():
             points += [
-                UtilityPoint(epsilon=epsilon, seed=seed, auroc=auroc + shift, kind=EXACT, mode=mode)
+                UtilityPoint(epsilon=epsilon, seed=seed, value=auroc + shift, kind=EXACT, mode=mode)
                 for seed, shift in ((1, -0.004), (2, 0.0), (3, 0.004))
             ]
     return tuple(points)

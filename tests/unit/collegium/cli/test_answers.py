@@ -167,7 +167,7 @@ def test_a_page_is_named_only_for_the_run_that_it_is_about(places: dict[str, str
 
 def test_the_folder_knows_which_of_its_runs_released_nothing(places: dict[str, str]) -> None:
     with closing(open_views(Path(places["FOLDER"]))) as views:
-        notes = [run.auroc_released.note for run in views.runs() if run.auroc_released is not None]
+        notes = [run.released.note for run in views.runs() if run.released is not None]
         assert [one.why for one in views.withheld(RUNS[0])] == [note for note in notes if note]
         assert len(notes) == len(RUNS) and all(notes)
 

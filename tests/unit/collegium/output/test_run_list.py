@@ -10,6 +10,7 @@ from rich.console import Console
 
 from collegium.output import run_list
 from compliance.charts.descriptions import describe_utility
+from compliance.facts.figures import AUROC
 from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import EXACT, PER_SITE, UtilityPoint
 from coordinator.database.store import Store
@@ -29,13 +30,14 @@ RUN = RunSummary(
     test_noise=False,
     mode="distributed",
     epsilon=1.5,
-    exact_auroc=0.98765,
-    auroc_released=None,
+    figure=AUROC,
+    exact=0.98765,
+    released=None,
     sweep=None,
 )
 RELEASED = Interval(value=0.7123, low=0.6049, high=0.8197)
-REAL = replace(RUN, simulation=False, exact_auroc=None, auroc_released=RELEASED)
-WITHHELD = replace(REAL, auroc_released=replace(RELEASED, note="too few patients"))
+REAL = replace(RUN, simulation=False, exact=None, released=RELEASED)
+WITHHELD = replace(REAL, released=replace(RELEASED, note="too few patients"))
 
 
 def drawn(*runs: RunSummary, width: int = 80) -> str:
@@ -74,7 +76,7 @@ def test_fixed_test_noise_is_no_epsilon_in_list_and_chart() -> None:
 def test_an_epsilon_never_reads_smaller_than_it_is() -> None:
     promised = replace(RUN, epsilon=2.0000004)
     assert "ε 2.01" in drawn(promised) and "ε = 2.01" in run_label(promised)
-    point = UtilityPoint(epsilon=2.0000004, seed=1, auroc=0.8, kind=EXACT, mode=PER_SITE)
+    point = UtilityPoint(epsilon=2.0000004, seed=1, value=0.8, kind=EXACT, mode=PER_SITE)
     assert "ε = 2.01" in describe_utility([point])
 
 
@@ -82,7 +84,7 @@ def test_withheld_figure_is_neither_written_nor_drawn() -> None:
     text = drawn(WITHHELD, width=300)
     assert "too few patients" in text and "0.71" not in text
     assert points_of(WITHHELD) == []
-    assert [point.auroc for point in points_of(REAL)] == [0.7123]
+    assert [point.value for point in points_of(REAL)] == [0.7123]
 
 
 def test_the_command_imports_nothing_that_draws_or_computes(tmp_path: Path) -> None:

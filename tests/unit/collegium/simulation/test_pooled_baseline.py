@@ -153,7 +153,7 @@ def test_a_reference_stands_beside_the_runs_that_ask_the_same(kept: Federation) 
     (found,) = views(kept).references()
     assert (found.mode, found.epsilon, found.figures) == ("pooled", 4.0, FIGURES)
     pooled = [point for point in views(kept).utility("run-1") if point.mode == "pooled"]
-    assert [(point.epsilon, point.seed, point.auroc) for point in pooled] == [(4.0, 1, 0.9)]
+    assert [(point.epsilon, point.seed, point.value) for point in pooled] == [(4.0, 1, 0.9)]
 
 
 def test_a_reference_to_another_question_is_not_shown(kept: Federation) -> None:

@@ -1,6 +1,7 @@
 """The charts: what they show, what they say, and that they are the same bytes every time."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -18,6 +19,8 @@ from compliance.charts.descriptions import (
     describe_utility,
     site_claim,
 )
+from compliance.facts.dossier import SiteFacts
+from compliance.facts.figures import ACCURACY
 from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import (
     DISTRIBUTED,
@@ -36,8 +39,8 @@ from tests.support.simulated import dossiers
 
 _UNIT = st.floats(min_value=0, max_value=1)
 _POINTS = st.builds(
-    lambda kind, where, seed, auroc: UtilityPoint(
-        mode=where[0], epsilon=where[1], seed=seed, auroc=auroc, kind=kind
+    lambda kind, where, seed, value: UtilityPoint(
+        mode=where[0], epsilon=where[1], seed=seed, value=value, kind=kind
     ),
     st.sampled_from([EXACT, RELEASED]),
     st.one_of(
@@ -50,6 +53,10 @@ _POINTS = st.builds(
 )
 
 
+def _site_accuracy(sites: Sequence[SiteFacts]) -> charts.Chart:
+    return charts.site_metrics(sites, ACCURACY)
+
+
 def _texts(svg: str) -> list[str]:
     root = ElementTree.fromstring(svg)  # noqa: S314 -- our own drawing
     return [node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text")]
@@ -59,7 +66,7 @@ def test_drawing_is_the_same_bytes_every_time() -> None:
     whole = dossiers.finished()
     for draw, facts in (
         (charts.utility_against_epsilon, dossiers.sweep()),
-        (charts.site_metrics, whole.sites),
+        (_site_accuracy, whole.sites),
         (charts.privacy_spent, whole.sites),
         (charts.rounds_timeline, whole.rounds),
     ):
@@ -67,7 +74,7 @@ def test_drawing_is_the_same_bytes_every_time() -> None:
 
 
 def test_drawing_fetches_nothing_and_runs_nothing() -> None:
-    svg = charts.to_svg(charts.site_metrics(dossiers.finished().sites))
+    svg = charts.to_svg(_site_accuracy(dossiers.finished().sites))
     assert set(re.findall(r"https?://[^\"\s]+", svg)) == {
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
@@ -96,7 +103,7 @@ def test_every_name_used_inside_a_drawing_is_given_there() -> None:
 
 def test_site_name_cannot_break_out_of_a_drawing() -> None:
     site = dossiers.site_facts('a"><script>x</script>', 0.8)
-    svg = charts.to_svg(charts.site_metrics([site]))
+    svg = charts.to_svg(_site_accuracy([site]))
     assert "<script>" not in svg
     assert 'a"><script>x</script>' in _texts(svg)
 
@@ -162,37 +169,37 @@ def test_any_runs_can_be_drawn_and_every_level_is_described(points: list[Utility
     said = describe_utility(points)
     drawn = best_known(points) if compares_modes(points) else points
     for level in utility_levels(drawn):
-        runs = [p.auroc for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
-        each = ", ".join(f"{auroc:.3f}" for auroc in runs)  # these have no interval of their own
+        runs = [p.value for p in drawn if (p.kind, p.mode, p.epsilon) == _place(level)]
+        each = ", ".join(f"{value:.3f}" for value in runs)  # these have no interval of their own
         assert f"mean {level.mean:.3f}" in said or f": {each}" in said
 
 
 def test_worst_and_best_hospital_are_named() -> None:
-    texts = _texts(charts.to_svg(charts.site_metrics(dossiers.finished().sites)))
+    texts = _texts(charts.to_svg(_site_accuracy(dossiers.finished().sites)))
     assert "0.874 highest" in texts
     assert "0.702 lowest" in texts
 
 
 def test_hospitals_are_ranked_best_first() -> None:
-    texts = _texts(charts.to_svg(charts.site_metrics(dossiers.finished().sites)))
+    texts = _texts(charts.to_svg(_site_accuracy(dossiers.finished().sites)))
     names = [text for text in texts if text in dossiers.SITES]
     assert names == ["north", "east", "west", "south"]
 
 
 def test_hospital_with_too_few_patients_stays_greyed_in_the_chart() -> None:
-    svg = charts.to_svg(charts.site_metrics(dossiers.finished().sites))
+    svg = charts.to_svg(_site_accuracy(dossiers.finished().sites))
     assert TOO_FEW in _texts(svg)
     assert re.search(rf'fill="{charts.GREY}"[^>]*>{TOO_FEW}', svg)
     assert "west: released too few patients for this epsilon" in describe_sites(
-        dossiers.finished().sites
+        dossiers.finished().sites, ACCURACY
     )
 
 
 def test_vacuous_interval_is_too_few_patients_and_no_figure() -> None:
     vacuous = Interval(value=1.0, low=0.3, high=1.0, note="too few patients for this epsilon")
     sites = [dossiers.site_facts(name, 0.8 + 0.01 * n) for n, name in enumerate("ab")]
-    sites.append(dossiers.site_facts("c", 0.9, released_accuracy=vacuous))
-    texts = _texts(charts.to_svg(charts.site_metrics(sites)))
+    sites.append(dossiers.site_facts("c", 0.9, released={"accuracy": vacuous}))
+    texts = _texts(charts.to_svg(_site_accuracy(sites)))
     assert "0.810 highest" in texts and TOO_FEW in texts
     assert not [text for text in texts if text.startswith("1.000")]
 
@@ -202,10 +209,10 @@ def _released(
 ) -> list[UtilityPoint]:
     return [
         UtilityPoint(
-            epsilon=epsilon, seed=1, auroc=auroc, kind=RELEASED, mode=mode,
-            low=auroc - half, high=min(1.0, auroc + half),
+            epsilon=epsilon, seed=1, value=value, kind=RELEASED, mode=mode,
+            low=value - half, high=min(1.0, value + half),
         )
-        for epsilon, auroc in figures
+        for epsilon, value in figures
     ]  # fmt: skip
 
 
@@ -249,18 +256,18 @@ def test_more_seeds_on_the_same_patients_do_not_make_a_line() -> None:
 
 def test_equal_hospitals_are_neither_highest_nor_lowest() -> None:
     sites = [dossiers.site_facts(name, 0.8) for name in ("a", "b", "c")]
-    texts = _texts(charts.to_svg(charts.site_metrics(sites)))
+    texts = _texts(charts.to_svg(_site_accuracy(sites)))
     assert not [text for text in texts if "highest" in text or "lowest" in text]
 
 
 def test_exact_figures_are_absent_from_a_real_run() -> None:
-    site = dossiers.site_facts("a", 0.8, exact_accuracy=None)
-    assert "simulation only" not in describe_sites([site])
+    site = dossiers.site_facts("a", 0.8, exact={})
+    assert "simulation only" not in describe_sites([site], ACCURACY)
 
 
 def test_hospitals_without_any_figure_are_still_all_named() -> None:
-    sites = [dossiers.site_facts(name, None, exact_accuracy=None) for name in ("a", "b")]
-    texts = _texts(charts.to_svg(charts.site_metrics(sites)))
+    sites = [dossiers.site_facts(name, None, exact={}) for name in ("a", "b")]
+    texts = _texts(charts.to_svg(_site_accuracy(sites)))
     assert texts.count(TOO_FEW) == 2
     assert {"a", "b"} <= set(texts)
 
@@ -301,7 +308,7 @@ def test_ten_thousand_rounds_are_drawn_in_groups() -> None:
     ("draw", "what"),
     [
         (charts.utility_against_epsilon, "at least one run"),
-        (charts.site_metrics, "at least one hospital"),
+        (_site_accuracy, "at least one hospital"),
         (charts.privacy_spent, "at least one hospital"),
         (charts.rounds_timeline, "at least one round"),
     ],
@@ -314,11 +321,11 @@ def test_nothing_to_draw_is_refused(draw, what) -> None:  # type: ignore[no-unty
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, float("nan"), float("inf")])
 def test_point_refuses_an_epsilon_that_is_none(epsilon: float) -> None:
     with pytest.raises(ValueError, match="epsilon must be finite and positive"):
-        UtilityPoint(epsilon=epsilon, seed=1, auroc=0.8, kind=EXACT, mode=PER_SITE)
+        UtilityPoint(epsilon=epsilon, seed=1, value=0.8, kind=EXACT, mode=PER_SITE)
 
 
 def test_point_refuses_an_unknown_kind_and_a_figure_that_is_none() -> None:
     with pytest.raises(ValueError, match="kind must be 'exact"):
-        UtilityPoint(epsilon=1.0, seed=1, auroc=0.8, kind="guessed", mode=PER_SITE)
+        UtilityPoint(epsilon=1.0, seed=1, value=0.8, kind="guessed", mode=PER_SITE)
     with pytest.raises(ValueError, match="finite number, got nan"):
-        UtilityPoint(epsilon=1.0, seed=1, auroc=float("nan"), kind=EXACT, mode=PER_SITE)
+        UtilityPoint(epsilon=1.0, seed=1, value=float("nan"), kind=EXACT, mode=PER_SITE)

@@ -46,8 +46,8 @@ from tests.support.simulated import dossiers
 def runs(mode: str, *aurocs: float, epsilon: float | None = 1.0) -> list[UtilityPoint]:
     """Returns exact points of one mode, seeds counted from 1."""
     return [
-        UtilityPoint(epsilon=epsilon, seed=seed, auroc=auroc, kind=EXACT, mode=mode)
-        for seed, auroc in enumerate(aurocs, start=1)
+        UtilityPoint(epsilon=epsilon, seed=seed, value=value, kind=EXACT, mode=mode)
+        for seed, value in enumerate(aurocs, start=1)
     ]
 
 
@@ -80,12 +80,12 @@ def test_difference_is_scipys_paired_test() -> None:
     (found,) = differences([*runs(PER_SITE, *local), *runs(DISTRIBUTED, *shared)])
     oracle = stats.ttest_rel(shared, local).confidence_interval(0.95)
     assert (found.mode, found.than) == (DISTRIBUTED, PER_SITE)
-    assert (found.auroc.low, found.auroc.high) == pytest.approx((oracle.low, oracle.high))
+    assert (found.value.low, found.value.high) == pytest.approx((oracle.low, oracle.high))
 
 
 def test_only_seeds_of_both_modes_are_paired() -> None:
     (found,) = differences([*runs(PER_SITE, 0.8, 0.9), *runs(DISTRIBUTED, 0.85)])
-    assert (found.auroc.mean, found.auroc.count) == (pytest.approx(0.05), 1)
+    assert (found.value.mean, found.value.count) == (pytest.approx(0.05), 1)
 
 
 def test_modes_at_different_epsilons_are_not_compared() -> None:
@@ -128,12 +128,12 @@ def test_a_lost_gap_without_shared_noise_stands_alone() -> None:
 
 def test_exact_figures_are_compared_where_there_are_any() -> None:
     noised = [
-        UtilityPoint(epsilon=1.0, seed=1, auroc=0.1, kind=RELEASED, mode=mode)
+        UtilityPoint(epsilon=1.0, seed=1, value=0.1, kind=RELEASED, mode=mode)
         for mode in (PER_SITE, DISTRIBUTED)
     ]
     exact = [*runs(PER_SITE, 0.8), *runs(DISTRIBUTED, 0.9)]
     assert differences([*noised, *exact]) == differences(exact)
-    assert differences(noised)[0].auroc.mean == 0.0
+    assert differences(noised)[0].value.mean == 0.0
 
 
 def test_without_privacy_the_consortium_is_held_against_the_ceiling() -> None:
@@ -157,17 +157,17 @@ def test_seeds_of_one_split_are_one_value_where_there_are_several_splits() -> No
     (found,) = reached(points)
     three = estimate([0.91, 0.71, 0.95], SPLITS)
     assert three.high is not None and three.high > 1  # three splits say little
-    assert found.auroc == replace(three, high=1.0)  # and no AUROC is more than 1
+    assert found.value == replace(three, high=1.0)  # and no AUROC is more than 1
     (of_one,) = reached(runs(PER_SITE, 0.80, 0.82, 0.70, 0.72))
-    assert (of_one.auroc.over, of_one.auroc.count) == (SEEDS, 4)
+    assert (of_one.value.over, of_one.value.count) == (SEEDS, 4)
 
 
 def test_modes_are_paired_within_a_split() -> None:
     local = split(runs(PER_SITE, 0.80, 0.70, 0.90), 7, 8, 9)
     shared = split(runs(DISTRIBUTED, 0.85, 0.76, 0.5), 7, 8, 10)
     (found,) = differences([*local, *shared])
-    assert found.auroc.mean == pytest.approx(0.055)
-    assert (found.auroc.over, found.auroc.count) == (SPLITS, 2)
+    assert found.value.mean == pytest.approx(0.055)
+    assert (found.value.over, found.value.count) == (SPLITS, 2)
 
 
 def test_it_is_said_over_what_the_interval_is() -> None:
@@ -216,7 +216,7 @@ def test_a_reference_that_diverged_is_compared_with_nothing_and_marked() -> None
 
 def test_the_terminal_says_of_how_many_runs_a_figure_is(tmp_path: Path) -> None:
     released = [
-        UtilityPoint(epsilon=1.0, seed=seed, auroc=0.7, low=0.6, high=0.8, kind=RELEASED,
+        UtilityPoint(epsilon=1.0, seed=seed, value=0.7, low=0.6, high=0.8, kind=RELEASED,
                      mode=PER_SITE) for seed in (1, 2)
     ]  # fmt: skip
     withheld = [Withheld(epsilon=1.0, seed=3, mode=PER_SITE, why="too few patients")]
@@ -243,7 +243,7 @@ def test_json_says_what_the_words_say() -> None:
 
 def test_levels_and_differences_say_how_many_runs_were_withheld() -> None:
     points = [
-        UtilityPoint(epsilon=1.0, seed=seed, auroc=0.7 + 0.01 * seed, kind=RELEASED, mode=mode)
+        UtilityPoint(epsilon=1.0, seed=seed, value=0.7 + 0.01 * seed, kind=RELEASED, mode=mode)
         for mode in (PER_SITE, DISTRIBUTED)
         for seed in (1, 2)
     ]

@@ -8,13 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.facts.released_metrics import TOO_FEW
-from coordinator.rounds.evaluation import (
-    proportion,
-    released_from,
-    released_json,
-    released_metrics,
-)
+from compliance.facts.released.auroc import TOO_FEW
+from compliance.facts.released.proportion import proportion
+from coordinator.evaluation.released import released_from, released_json
 from protocol.vectors.evaluation import (
     binary_counts,
     in_units,
@@ -23,6 +19,7 @@ from protocol.vectors.evaluation import (
     read_table,
 )
 from protocol.vectors.score_grid import ScoreGrid
+from tests.support.simulated.evaluations import released_metrics
 
 
 def test_counts_that_sites_give_are_read_back_pooled() -> None:
@@ -36,7 +33,7 @@ def test_counts_that_sites_give_are_read_back_pooled() -> None:
 def test_a_table_and_its_grid_are_read_back_as_they_were_signed() -> None:
     grid = ScoreGrid(centre=-4.5, spread=0.25)
     cells = (*map(int, in_units(np.array([[5, 6], [7, 8]]))), *grid.cells)
-    np.testing.assert_array_equal(read_table(cells), [[5, 6], [7, 8]])
+    np.testing.assert_array_equal(read_table(cells), [5, 6, 7, 8])
     assert read_grid(cells) == grid
 
 
@@ -51,9 +48,9 @@ def test_without_noise_the_figures_are_the_counts() -> None:
     counts[0, 0], counts[1, 7] = 60, 40
     tables = {"a": np.array([[54.0, 6.0], [4.0, 36.0]])}
     released = released_metrics(counts, 0.0, tables, {"a": 0.0}, grid=ScoreGrid())
-    assert released.auroc.value == pytest.approx(1.0)
-    assert released.accuracy.value == pytest.approx(0.9)
-    assert released.sites["a"].sensitivity.value == pytest.approx(0.9)
+    assert released.figures["auroc"].value == pytest.approx(1.0)
+    assert released.figures["accuracy"].value == pytest.approx(0.9)
+    assert released.sites["a"]["sensitivity"].value == pytest.approx(0.9)
 
 
 def test_noise_that_drowns_the_patients_gives_no_figure_but_a_reason() -> None:

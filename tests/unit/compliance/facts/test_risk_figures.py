@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from compliance.facts.dossier import run_json
 from compliance.facts.model_warnings import model_warnings
-from compliance.facts.released_metrics import TOO_FEW
-from compliance.facts.risk_figures import RiskFigures
+from compliance.facts.released.auroc import TOO_FEW
+from compliance.facts.released.risk_figures import RiskFigures
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
-from coordinator.rounds.evaluation import released_metrics
 from pipelines.evaluation.metrics import histogram, two_by_two
 from protocol.vectors.score_grid import ScoreGrid
 from tests.support.simulated import dossiers
+from tests.support.simulated.evaluations import released_metrics
 
 Floats = NDArray[np.float64]
 

@@ -10,14 +10,16 @@ from compliance.charts import run as charts
 from compliance.charts.descriptions import describe_utility
 from compliance.facts.comparison import comparison_json
 from compliance.facts.dossier import Dossier, run_json
+from compliance.facts.figures import ACCURACY, AUROC
 from compliance.facts.formatting import show
 from compliance.facts.interval import Interval
 from compliance.facts.privacy_utility import PER_SITE, RELEASED, UtilityPoint, Withheld
-from compliance.facts.released_metrics import TOO_FEW
+from compliance.facts.released.auroc import TOO_FEW
+from compliance.facts.released.proportion import proportion
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
 from compliance.reports.sections import utility_table
-from coordinator.rounds.evaluation import proportion, released_from
+from coordinator.evaluation.released import released_from
 from coordinator.views.privacy_utility import points_of
 from coordinator.views.run_summary import RunSummary
 from dashboard import presentation
@@ -34,18 +36,16 @@ def _withheld() -> Interval:
 def _dossier() -> Dossier:
     whole = dossiers.finished()
     hidden = _withheld()
-    sites = tuple(
-        replace(s, released_accuracy=hidden, released_sensitivity=hidden,
-                released_specificity=hidden) for s in whole.sites
-    )  # fmt: skip
-    return replace(whole, sites=sites, auroc_released=hidden, accuracy_released=hidden)
+    sites = tuple(replace(s, released=dict.fromkeys(s.released, hidden)) for s in whole.sites)
+    return replace(whole, sites=sites, released=dict.fromkeys(whole.released, hidden))
 
 
 def _summary() -> RunSummary:
     return RunSummary(
         run_id="r", study_name="s", question="q", state="finished",
         started_at="2026-11-26T10:15:00Z", seed=1, simulation=False, test_noise=False,
-        mode="per_site", epsilon=1.0, exact_auroc=None, auroc_released=_withheld(), sweep=None,
+        mode="per_site", epsilon=1.0, figure=AUROC, exact=None, released=_withheld(),
+        sweep=None,
     )  # fmt: skip
 
 
@@ -58,10 +58,10 @@ def test_no_output_of_a_run_holds_a_withheld_figure() -> None:
         "report, CSV": render_csv(report),
         "page": render_html(page),
         "command, JSON": json.dumps(run_json(dossier)),
-        "drawing": charts.to_svg(charts.site_metrics(dossier.sites)),
-        "dashboard": presentation.figure(dossier.auroc_released)
-        + presentation.interval_note(dossier.auroc_released),
-        "list": run_list._auroc(_summary()),
+        "drawing": charts.to_svg(charts.site_metrics(dossier.sites, ACCURACY)),
+        "dashboard": presentation.figure(dossier.headline)
+        + presentation.interval_note(dossier.headline),
+        "list": run_list._figure(_summary()),
     }
     for name, text in outputs.items():
         assert not [figure for figure in _FIGURES if figure in text], name
@@ -85,8 +85,8 @@ def test_what_noise_drowns_is_withheld_where_it_is_computed_and_where_it_is_read
     kept = {"value": 1.0, "low": 0.3, "high": 1.0, "note": TOO_FEW}
     names = ("ill", "mean_risk", "lacking", "sensitivity", "excess_brier")
     risks = {"shift": None, **dict.fromkeys(names, kept)}
-    read = released_from({"auroc": kept, "accuracy": kept, "risks": risks, "sites": {}})
-    assert read.auroc.value is None and show(read.auroc) == TOO_FEW
+    read = released_from({"figures": {"auroc": kept}, "risks": risks, "sites": {}}).figures["auroc"]
+    assert read.value is None and show(read) == TOO_FEW
 
 
 def test_a_figure_without_a_note_is_kept_whole() -> None:
@@ -119,14 +119,14 @@ def _runs(
 ) -> tuple[list[UtilityPoint], list[Withheld]]:
     """Runs of one epsilon by seed; None is one that released nothing."""
     points = [
-        UtilityPoint(epsilon=epsilon, mode=PER_SITE, seed=seed, auroc=auroc, kind=RELEASED,
-                     low=auroc - 0.1, high=auroc + 0.1)
-        for seed, auroc in enumerate(figures) if auroc is not None
+        UtilityPoint(epsilon=epsilon, mode=PER_SITE, seed=seed, value=value, kind=RELEASED,
+                     low=value - 0.1, high=value + 0.1)
+        for seed, value in enumerate(figures) if value is not None
     ]  # fmt: skip
     return points, [
         Withheld(epsilon=epsilon, mode=PER_SITE, seed=seed, why=TOO_FEW)
-        for seed, auroc in enumerate(figures)
-        if auroc is None
+        for seed, value in enumerate(figures)
+        if value is None
     ]
 
 
@@ -166,4 +166,4 @@ def test_means_that_noise_could_have_drawn_are_not_told_either() -> None:
 def test_page_of_runs_of_which_none_released_a_figure_says_so() -> None:
     run = dossiers.finished()
     text = render_html(run_page(run, (), _runs(None, None)[1]))
-    assert "No finished run of this study has an AUROC to show yet." in text and TOO_FEW in text
+    assert "No finished run of this study has a figure to show yet." in text and TOO_FEW in text

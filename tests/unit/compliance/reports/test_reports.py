@@ -232,11 +232,10 @@ def test_audit_entries_and_head_are_whole() -> None:
 
 def test_real_run_has_no_place_for_exact_figures() -> None:
     sites = tuple(
-        replace(site, exact_auroc=None, exact_accuracy=None, train_patients=None,
-                test_patients=None) for site in dossiers.finished().sites
-    )  # fmt: skip
-    real = replace(dossiers.finished(), simulation=False, sites=sites, exact_auroc=None,
-                   exact_accuracy=None)  # fmt: skip
+        replace(site, exact={}, train_patients=None, test_patients=None)
+        for site in dossiers.finished().sites
+    )
+    real = replace(dossiers.finished(), simulation=False, sites=sites, exact={})
     for render in RENDERERS:
         assert "simulation" not in render(privacy_report(real))
         assert "simulation" not in render(run_page(real, ()))
@@ -291,7 +290,7 @@ def test_page_with_runs_without_privacy_only_draws_no_epsilon() -> None:
 
 def test_page_of_a_run_at_work_says_what_is_not_there_yet() -> None:
     text = _text(render_html(run_page(dossiers.running(), ())))
-    assert "No finished run of this study has an AUROC to show yet." in text
+    assert "No finished run of this study has a figure to show yet." in text
     assert "No round was opened; 4 were planned." in text
     assert "No figure of any hospital is available" in text
 
@@ -311,7 +310,7 @@ def test_study_author_cannot_write_into_the_page(make: Callable[[], Dossier]) ->
 
 
 def test_report_of_a_mended_dossier_differs() -> None:
-    changed = replace(dossiers.finished(), exact_auroc=0.8813)
+    changed = replace(dossiers.finished(), exact={"auroc": 0.8813, "accuracy": 0.8104})
     assert render_json(privacy_report(changed)) != render_json(privacy_report(dossiers.finished()))
 
 
@@ -378,7 +377,8 @@ def test_page_terminal_and_json_warn_of_a_model_that_is_no_better_than_chance(
     exact: float | None, released: tuple[float, float] | None, said: str | None
 ) -> None:
     interval = released and Interval(value=sum(released) / 2, low=released[0], high=released[1])
-    dossier = replace(dossiers.finished(), exact_auroc=exact, auroc_released=interval or None)
+    known = {"auroc": interval} if interval else {}
+    dossier = replace(dossiers.finished(), exact={"auroc": exact}, released=known)
     page = _text(render_html(run_page(dossier, ())))
     warning = "; ".join(run_json(dossier)["warnings"])
     if said is None:
@@ -386,10 +386,8 @@ def test_page_terminal_and_json_warn_of_a_model_that_is_no_better_than_chance(
     else:
         report = json.dumps(_report(dossier))
         assert said in warning and said in page and said in report
-    withheld = replace(
-        dossiers.finished(), exact_auroc=None,
-        auroc_released=Interval(value=0.3, low=0.1, high=0.4, note="too few patients"),
-    )  # fmt: skip
+    hidden = Interval(value=0.3, low=0.1, high=0.4, note="too few patients")
+    withheld = replace(dossiers.finished(), exact={}, released={"auroc": hidden})
     assert withheld.warnings == ()
 
 
@@ -399,7 +397,7 @@ def test_page_says_which_runs_it_is_about() -> None:
     assert f"This page is about run {run.run_id}." in alone and "of the sweep" not in alone
     several = _text(render_html(run_page(replace(run, sweep="s-1"), dossiers.sweep())))
     assert "It is one run of the sweep s-1; collegium runs list shows the others." in several
-    assert "draws 16 AUROCs, 8 exact ones and 8 released ones: at most one of each kind" in several
+    assert "draws 16 figures, 8 exact ones and 8 released ones: at most one of each kind" in several
 
 
 def test_report_and_page_say_that_the_same_patients_were_used_without_privacy() -> None:

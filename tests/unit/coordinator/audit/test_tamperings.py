@@ -407,7 +407,7 @@ def figures_of(folder: Path, run: str, **figures: float) -> None:
         (row,) = rows(session, ReleaseRow, run_id=run, kind="evaluation")
         said = json.loads(row.payload_json)  # type: ignore[attr-defined]
         for name, value in figures.items():
-            where = said["auroc"] if name == "auroc" else said["sites"]["east"][name]
+            where = (said["figures"] if name == "auroc" else said["sites"]["east"])[name]
             where |= {"value": value, "low": value - 0.01, "high": 1.0, "note": ""}
         text = json.dumps(said, sort_keys=True)
         payload = {digest(row.payload_json.encode()): digest(text.encode())}  # type: ignore[attr-defined]

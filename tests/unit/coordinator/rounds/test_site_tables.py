@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from coordinator.database.store import ReleaseRow, RoundRow, RunRow
+from coordinator.evaluation.released import Released
 from coordinator.rounds import training as runner
-from coordinator.rounds.evaluation import Released
 from coordinator.rounds.site_tables import TABLES, read_tables, require_signed_tables
 from protocol.encoding import blob_digest
 from protocol.errors import MessageRefused, StoreBroken
@@ -91,8 +91,8 @@ def test_published_figures_are_those_of_the_signed_tables(tmp_path: Path) -> Non
         row = session.query(RoundRow).filter_by(round_kind="evaluation", state="finished").one()
     tables = read_tables(kept_tables(federation), federation.roster, row.context)
     table = read_table(tables["east"])
-    right = (table[0, 0] + table[1, 1]) / table.sum()
-    assert released.sites["east"].accuracy.value == pytest.approx(min(1.0, max(0.0, right)))
+    right = (table[0] + table[3]) / table.sum()
+    assert released.sites["east"]["accuracy"].value == pytest.approx(min(1.0, max(0.0, right)))
 
 
 def test_a_coordinator_that_publishes_another_table_is_found_out(
@@ -117,7 +117,9 @@ def test_a_coordinator_that_publishes_another_table_is_found_out(
 
     monkeypatch.setattr(runner, "figures_of", worse)
     federation, released = evaluated(tmp_path / "run")
-    turned = [site for site, f in sorted(released.sites.items()) if f.sensitivity != f.specificity]
+    turned = [
+        site for site, f in sorted(released.sites.items()) if f["sensitivity"] != f["specificity"]
+    ]
     assert turned
     with pytest.raises(StoreBroken, match=f"the figures about {', '.join(turned)} do not"):
         check(federation)

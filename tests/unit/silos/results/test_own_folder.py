@@ -409,8 +409,8 @@ def test_another_end_than_was_evaluated_is_told_by_hospital_and_auditor(
     network, _ = run_once
     true = read_model(home / "results" / run / "model.safetensors")
     other = {name: tensor + np.float32(1) for name, tensor in true.items()}
-    figure = ReleasedFigure(value=999_000, low=990_000, high=1_000_000)
-    result = RunResult(model=model_digest(other), auroc=figure, accuracy=figure)
+    figure = ReleasedFigure(name="auroc", value=999_000, low=990_000, high=1_000_000)
+    result = RunResult(model=model_digest(other), figures=(figure,))
     end = sign_end(run, Workspace(network.home).signing_key(), result)
     tampered(home, "UPDATE joined_run SET run_end = x'" + end.hex() + "'")  # noqa: S608
     file = tmp_path / "other.safetensors"

@@ -61,7 +61,7 @@ def test_the_final_model_and_the_released_figures_come_back(
     assert told["model_digest"] == network.row(run).model_digest
     assert told["model_is_announced"] is True
     with closing(open_views(network.home)) as views:
-        released = views.dossier(run).auroc_released
+        released = views.dossier(run).headline
     assert released is not None
     said = told["announced"]["auroc_released"]
     assert said["note"] == released.note
@@ -214,8 +214,8 @@ def test_the_comparison_is_made_in_the_hospital_and_says_that_it_must_stay(
 def test_a_note_that_the_coordinator_signed_is_shown_as_it_stands(
     home: Path, run: str, person: Person, run_once: tuple[Network, str], note: str
 ) -> None:
-    figure = ReleasedFigure(value=None, low=None, high=None, note=note)
+    figure = ReleasedFigure(name="auroc", value=None, low=None, high=None, note=note)
     digest = model_digest(read_model(model_at(home, run)))
-    ended(run_once[0], home, run, RunResult(model=digest, auroc=figure, accuracy=figure))
+    ended(run_once[0], home, run, RunResult(model=digest, figures=(figure,)))
     assert person.runs("silo", "results", "--home", home) == 0
     assert note in person.out

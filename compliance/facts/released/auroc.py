@@ -13,10 +13,10 @@ Rules:
    patients' part keeps a width where all pairs were won.
 3. Pairs of an ill and a healthy patient in one bin count half. A model ranks better than
    its binned score, one below chance worse: the interval reaches as far as the bins can
-   hide (``compliance.facts.hidden_order``), and where most pairs lie in one bin no figure is
+   hide (``compliance.facts.released.hidden_order``), and where most pairs lie in one bin no figure is
    released.
 4. Whether a figure is released at all is not asked of these counts, see
-   ``compliance.facts.release_rule``: to release where noise made the interval narrow would
+   ``compliance.facts.released.release_rule``: to release where noise made the interval narrow would
    choose the draws whose interval misses.
 """
 
@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.hidden_order import hidden_order
 from compliance.facts.interval import auroc_variance, score_bounds
+from compliance.facts.released.hidden_order import hidden_order
 
 TOO_FEW = "too few patients for this epsilon"
 TOO_CLOSE = "scores lie too close together for these bins"

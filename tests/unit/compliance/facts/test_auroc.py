@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compliance.facts.release_rule import is_released
-from compliance.facts.released_metrics import TOO_FEW, auroc_from_histogram
+from compliance.facts.released.auroc import TOO_FEW, auroc_from_histogram
+from compliance.facts.released.release_rule import is_released
 from pipelines.evaluation.metrics import auroc, histogram
 from protocol.vectors.score_grid import ScoreGrid
 

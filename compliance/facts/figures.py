@@ -1,0 +1,109 @@
+"""The figures of every kind of task: their names, what people read, and which one comes first.
+
+A name is a key in records and in ``--json``: ``auroc`` is the exact figure, ``auroc_released``
+the released one. The first figure of a task is its headline: it stands in lists of runs, and
+utility is drawn by it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from compliance.facts.formatting import Format
+
+#: A lead over chance below this is next to nothing.
+_NEXT_TO_CHANCE = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureKind:
+    """A kind of figure.
+
+    Attributes:
+        name: its key.
+        title: what people read.
+        form: how its values are shown.
+        chance: the value of a model that has learned nothing; None where that depends on
+            the patients.
+        low, high: the least and the greatest value there is; None where there is none.
+        higher_is_better: False for an error.
+    """
+
+    name: str
+    title: str
+    form: Format = Format.RATIO
+    chance: float | None = None
+    low: float | None = 0.0
+    high: float | None = 1.0
+    higher_is_better: bool = True
+
+    @property
+    def label(self) -> str:
+        """The title as it begins a line.
+
+        >>> ACCURACY.label, AUROC.label
+        ('Accuracy', 'AUROC')
+        """
+        return self.title[:1].upper() + self.title[1:]
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies in [0, 1]."""
+        return (self.low, self.high) == (0.0, 1.0)
+
+    def lead(self, first: float, second: float) -> float:
+        """Returns by how much the first value is better than the second; negative if worse.
+
+        >>> AUROC.lead(0.75, 0.5)
+        0.25
+        """
+        return first - second if self.higher_is_better else second - first
+
+    def is_next_to_chance(self, value: float) -> bool:
+        """Whether a model that reached this has learned next to nothing; False if nobody can say.
+
+        >>> AUROC.is_next_to_chance(0.54), ACCURACY.is_next_to_chance(0.1)
+        (True, False)
+        """
+        if self.chance is None:
+            return False
+        return self.lead(value, self.chance) < _NEXT_TO_CHANCE
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFigures:
+    """The figures of one kind of task.
+
+    Attributes:
+        pooled: of all test patients together, exact and released; the headline first.
+        site: released of one hospital's own table; the first is drawn hospital by hospital.
+    """
+
+    pooled: tuple[FigureKind, ...]
+    site: tuple[FigureKind, ...]
+
+    @property
+    def headline(self) -> FigureKind:
+        """The figure that says most."""
+        return self.pooled[0]
+
+
+AUROC = FigureKind(name="auroc", title="AUROC", chance=0.5)
+ACCURACY = FigureKind(name="accuracy", title="accuracy")
+SENSITIVITY = FigureKind(name="sensitivity", title="sensitivity")
+SPECIFICITY = FigureKind(name="specificity", title="specificity")
+
+#: The figures of every task, by the ``kind`` that stands in a study.
+TASK_FIGURES: Mapping[str, TaskFigures] = {
+    "binary_classification": TaskFigures(
+        pooled=(AUROC, ACCURACY), site=(ACCURACY, SENSITIVITY, SPECIFICITY)
+    ),
+}
+
+_BY_NAME: Mapping[str, FigureKind] = {
+    kind.name: kind for task in TASK_FIGURES.values() for kind in (*task.pooled, *task.site)
+}
+
+
+def figure_kind(name: str) -> FigureKind:
+    """Returns the kind of figure of a name; one that is not known here has its name for a title."""
+    return _BY_NAME.get(name) or FigureKind(name=name, title=name, low=None, high=None)

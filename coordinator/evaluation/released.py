@@ -1,0 +1,112 @@
+"""The released figures of an evaluation, and what they are read from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compliance.facts.interval import Interval
+from compliance.facts.released.risk_figures import RiskFigures
+from protocol.study.study import Study
+
+Floats: TypeAlias = NDArray[np.float64]
+#: Figures by name (``compliance.facts.figures``).
+Figures: TypeAlias = Mapping[str, Interval]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisedCounts:
+    """What an evaluation leaves: counts in patients, each with Gaussian noise.
+
+    Attributes:
+        pooled: the secure sum, in the shape of the task's ``EvaluationVector``.
+        deviation: the noise deviation of each of its numbers.
+        tables: the (4,) own counts that each site in the sum has signed.
+        table_deviations: the noise deviation of each number of a site's own counts.
+        public: all whole numbers that each site signed; those behind its own counts follow
+            from the model alone.
+    """
+
+    pooled: Floats
+    deviation: float
+    tables: Mapping[str, Floats]
+    table_deviations: Mapping[str, float]
+    public: Mapping[str, tuple[int, ...]]
+
+    @property
+    def table(self) -> Floats:
+        """The (4,) sum of the sites' own counts."""
+        return np.asarray(np.sum(list(self.tables.values()), axis=0))
+
+    @property
+    def table_deviation(self) -> float:
+        """The noise deviation of each number of that sum."""
+        return float(np.sqrt(sum(one**2 for one in self.table_deviations.values())))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationReader:
+    """A task's figures, as functions of its noised counts.
+
+    Attributes:
+        pooled: of a study and its counts, the figures of all test patients together.
+        site: of one site's (4,) own counts and their noise deviation, the site's figures.
+        risks: of a study and its counts, what they say of the model's risks; None for a
+            task whose model gives none.
+    """
+
+    pooled: Callable[[Study, NoisedCounts], Figures]
+    site: Callable[[Study, Floats, float], Figures]
+    risks: Callable[[Study, NoisedCounts], RiskFigures] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released:
+    """The released figures of the evaluation round.
+
+    Attributes:
+        figures: of all test patients together.
+        sites: of each hospital's own table, with its noise.
+        risks: of a model that gives risks; None of others.
+    """
+
+    figures: Figures
+    sites: Mapping[str, Figures]
+    risks: RiskFigures | None = None
+
+
+def released_json(released: Released) -> dict[str, Any]:
+    """Returns the released figures as the store keeps them; undone by ``released_from``."""
+    return {
+        "figures": _kept(released.figures),
+        "risks": None if released.risks is None else asdict(released.risks),
+        "sites": {site: _kept(figures) for site, figures in released.sites.items()},
+    }
+
+
+def _kept(figures: Figures) -> dict[str, Any]:
+    return {name: asdict(figure) for name, figure in figures.items()}
+
+
+def released_from(kept: Mapping[str, Any]) -> Released:
+    """Returns the released figures that the store keeps."""
+    return Released(
+        figures=figures_from(kept["figures"]),
+        risks=risks_from(kept["risks"]),
+        sites={site: figures_from(figures) for site, figures in kept["sites"].items()},
+    )
+
+
+def figures_from(kept: Mapping[str, Any]) -> dict[str, Interval]:
+    """Returns figures that the store keeps, by name."""
+    return {name: Interval(**figure) for name, figure in kept.items()}
+
+
+def risks_from(kept: Mapping[str, Any] | None) -> RiskFigures | None:
+    """Returns what the store keeps of a model's risks."""
+    if kept is None:
+        return None
+    shift, figures = kept["shift"], {k: figure for k, figure in kept.items() if k != "shift"}
+    return RiskFigures(shift=shift, **figures_from(figures))

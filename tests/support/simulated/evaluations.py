@@ -1,0 +1,34 @@
+"""Released figures of a binary classification, from counts that a test makes up."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.evaluation.registry import released_of
+from coordinator.evaluation.released import NoisedCounts, Released
+from protocol.vectors.evaluation import in_units
+from protocol.vectors.score_grid import ScoreGrid
+from tests.support.simulated.studies import small_study
+
+
+def released_metrics(
+    counts: NDArray[np.float64],
+    deviation: float,
+    tables: Mapping[str, NDArray[np.float64]],
+    table_deviations: Mapping[str, float],
+    *,
+    grid: ScoreGrid,
+    declared: float | None = None,
+) -> Released:
+    """Returns the figures of (2, bins) counts and (2, 2) tables, in patients."""
+    study = small_study()
+    task = study.task.model_copy(update={"prevalence": declared})
+    noised = NoisedCounts(
+        pooled=counts,
+        deviation=deviation,
+        tables={site: table.reshape(-1) for site, table in tables.items()},
+        table_deviations=table_deviations,
+        public={site: (*map(int, in_units(np.zeros(4, np.int64))), *grid.cells) for site in tables},
+    )
+    return released_of(study.model_copy(update={"task": task}), noised)
