@@ -9,7 +9,9 @@ from collegium.redteam.noise import OneRunAudit
 from collegium.redteam.records import Attack, Inversion
 from compliance.empirical_audit.checks import AuditCheck
 from compliance.privacy.rounding import rounded_down, rounded_up
+from protocol.errors import StudyRefused
 from protocol.study.study import Study
+from protocol.study.task import BinaryClassification
 from protocol.vectors.tensors import Tensors
 
 
@@ -43,6 +45,11 @@ class Target:
         Raises:
             StudyRefused: it claims nothing that noise of this software keeps.
         """
+        if not isinstance(study.task, BinaryClassification):
+            raise StudyRefused(
+                f"task {study.task.kind}: the red team attacks binary classification alone; every "
+                "other check of the privacy engine is the same for all tasks"
+            )
         return cls(
             study=study, claims={site: Claim.planned(study, site) for site in study.site_names}
         )

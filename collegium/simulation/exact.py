@@ -6,19 +6,19 @@ coordinator holds a patient's score.
 
 from typing import Any
 
-from protocol.study.task import Task
+from protocol.study.study import Study
 from silos.training.ray_runtime import ray
 
 
 @ray.remote(num_cpus=0, resources={"exact figures": 1})  # one such process is enough
-def exact_figures(actors: dict[str, Any], run_id: str, task: Task, model: Any) -> dict[str, Any]:
+def exact_figures(actors: dict[str, Any], run_id: str, study: Study, model: Any) -> dict[str, Any]:
     """Returns the task's exact figures, pooled and per site, and patient counts."""
     import numpy as np
 
     from pipelines.tasks.registry import task_of
 
     answers = ray.get([actor.ask("exact_scores", run_id, model) for actor in actors.values()])
-    exact, sites = task_of(task).exact, {}
+    exact, sites = task_of(study.task, study.cohort).exact, {}
     for site, (scores, labels, train_patients, test_patients) in zip(actors, answers, strict=True):
         sites[site] = {
             **exact(scores, labels),

@@ -102,7 +102,7 @@ def train_pooled(
         state = strategy.apply(training, state, found)
     scores, labels = trainer.patient_scores(unflatten(layout, state.parameters))
     return {
-        **task_of(study.task).exact(scores, labels),
+        **task_of(study.task, study.cohort).exact(scores, labels),
         "train_patients": train.num_patients,
         "test_patients": test.num_patients,
         "epsilon": plan.epsilon if plan else None,

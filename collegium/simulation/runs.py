@@ -67,7 +67,7 @@ def run_study(
         )
         outcome = runner.run(_agreed_model(hospitals, run_id))
         exact = ray.get(
-            exact_figures.remote(dict(hospitals.actors), run_id, study.task, dict(outcome.model))
+            exact_figures.remote(dict(hospitals.actors), run_id, study, dict(outcome.model))
         )
         record.keep("settlements", _leave(hospitals, run_id))
         record.finish(outcome, exact)

@@ -11,13 +11,14 @@ from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, fo
 from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
+from protocol.study.task import BinaryClassification
 
 #: What share of a hospital's decisions is taken to be right, to say whether its table is enough.
 _ASSUMED_ACCURACY = 0.8
 
 
 def study_forecast(study: Study, *, auroc: float = ASSUMED_AUROC) -> EvaluationForecast | None:
-    """Returns what a study's own evaluation could say at an AUROC; None without privacy."""
+    """Returns what a study's evaluation could say at an AUROC; None without privacy or AUROC."""
     asked = _question(study)
     return None if asked is None else forecast_for(asked, study, auroc=auroc)
 
@@ -90,4 +91,5 @@ def _accuracy(tested: int, deviation: float) -> Interval:
 
 
 def _question(study: Study) -> PlanningInput | None:
-    return question_of(study) if isinstance(study.privacy, PatientPrivacy) else None
+    known = isinstance(study.task, BinaryClassification)
+    return question_of(study) if known and isinstance(study.privacy, PatientPrivacy) else None

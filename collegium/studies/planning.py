@@ -37,6 +37,7 @@ from protocol.errors import StudyRefused
 from protocol.study.cohort import TableCohort
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
+from protocol.study.task import BinaryClassification, prevalence_of
 from silos.operations.budget_text import CHEAPER, too_dear
 
 _WHAT_MODELS_REACH = (
@@ -57,6 +58,11 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
     Raises:
         StudyRefused: something is missing or makes no sense; says what.
     """
+    if study is not None and not isinstance(study.task, BinaryClassification):
+        raise StudyRefused(
+            f"study plan: task {study.task.kind}: only binary classification is simulated; tune "
+            "rate, clip and steps with collegium sweep on records of your own"
+        )
     try:
         asked = _question(study, options)
         advised = advice(asked, options.steps or STEPS)
@@ -109,7 +115,8 @@ def forecast_plans(study: Study) -> tuple[SuitableSettings, SuitableSettings] | 
 
     None too where the advised steps cannot keep an epsilon that small.
     """
-    if not (study.task.is_linear and isinstance(study.privacy, PatientPrivacy)):
+    known = isinstance(study.task, BinaryClassification) and study.task.is_linear
+    if not (known and isinstance(study.privacy, PatientPrivacy)):
         return None
     try:
         asked = _question(study, PlanOptions())
@@ -151,7 +158,7 @@ def _own(
     descent = Descent(
         steps=training.steps, sampling_rate=event.sampling_rate, clip=study.privacy.clip,
         learning_rate=training.learning_rate, noise=noise, momentum=training.momentum,
-        starts_at_prevalence=study.task.prevalence is not None,
+        starts_at_prevalence=prevalence_of(study.task) is not None,
     )  # fmt: skip
     return plan_of(asked, event, mode, descent, is_simulated=training.strategy in _SIMULATED)
 

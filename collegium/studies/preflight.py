@@ -37,6 +37,7 @@ from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, Study
 from protocol.study.study_file import index_beside
+from protocol.study.task import prevalence_of
 from silos.operations.budget_text import CHEAPER, too_dear
 from silos.preflight.quality_table import print_quality
 
@@ -121,7 +122,7 @@ def _describe_expected(study: Study, console: Console) -> float | None:
             f"{advised:.2f}",
             style="yellow",
         )
-    if study.task.prevalence is None:
+    if prevalence_of(study.task) is None:
         console.print("  task.prevalence is not declared: half of the patients are taken for ill")
     return own
 

@@ -7,6 +7,7 @@ from compliance.planning.advice import PlanningInput, default_delta
 from protocol.errors import StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study
+from protocol.study.task import prevalence_of
 
 #: How many numbers describe a record of a cohort of which nothing is said.
 _INPUTS = 20
@@ -55,7 +56,7 @@ def question_of(study: Study, options: PlanOptions = _NOTHING_SAID) -> PlanningI
         epsilon=_required(epsilon),
         delta=default_delta(patients) if delta is None else delta,
         is_linear=study.task.is_linear,
-        prevalence=study.task.prevalence if options.prevalence is None else options.prevalence,
+        prevalence=prevalence_of(study.task) if options.prevalence is None else options.prevalence,
         auroc=ASSUMED_AUROC if options.auroc is None else options.auroc,
         colluders=aggregation.colluders if given is None else given,
         threshold=study.threshold if len(study.sites) == len(patients) else None,

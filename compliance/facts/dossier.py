@@ -160,8 +160,8 @@ class Dossier:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about a model that is no use or whose risks are wrong; see model_warnings."""
-        name = self.figures.headline.name
-        return model_warnings(self.exact.get(name), self.released.get(name), self.risks)
+        kind = self.figures.headline
+        return model_warnings(self.exact.get(kind.name), self.headline, self.risks, kind)
 
     @property
     def protected(self) -> bool:

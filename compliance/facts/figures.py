@@ -26,6 +26,7 @@ class FigureKind:
             the patients.
         low, high: the least and the greatest value there is; None where there is none.
         higher_is_better: False for an error.
+        worse: what a model does that is worse than chance, in words.
     """
 
     name: str
@@ -35,6 +36,7 @@ class FigureKind:
     low: float | None = 0.0
     high: float | None = 1.0
     higher_is_better: bool = True
+    worse: str = "is worse than chance"
 
     @property
     def label(self) -> str:
@@ -87,16 +89,33 @@ class TaskFigures:
         return self.pooled[0]
 
 
-AUROC = FigureKind(name="auroc", title="AUROC", chance=0.5)
+AUROC = FigureKind(
+    name="auroc", title="AUROC", chance=0.5, worse="orders patients worse than chance"
+)
 ACCURACY = FigureKind(name="accuracy", title="accuracy")
 SENSITIVITY = FigureKind(name="sensitivity", title="sensitivity")
 SPECIFICITY = FigureKind(name="specificity", title="specificity")
+BALANCED_ACCURACY = FigureKind(name="balanced_accuracy", title="balanced accuracy")
+R2 = FigureKind(
+    name="r2", title="R²", chance=0.0, low=None, worse="predicts worse than the patients' mean"
+)
+MAE = FigureKind(
+    name="mae", title="mean absolute error", form=Format.NUMBER, high=None, higher_is_better=False
+)
+RMSE = FigureKind(
+    name="rmse", title="root mean square error", form=Format.NUMBER, high=None,
+    higher_is_better=False,
+)  # fmt: skip
 
 #: The figures of every task, by the ``kind`` that stands in a study.
 TASK_FIGURES: Mapping[str, TaskFigures] = {
     "binary_classification": TaskFigures(
         pooled=(AUROC, ACCURACY), site=(ACCURACY, SENSITIVITY, SPECIFICITY)
     ),
+    "multiclass_classification": TaskFigures(
+        pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,)
+    ),
+    "regression": TaskFigures(pooled=(R2, MAE, RMSE), site=(MAE, RMSE)),
 }
 
 _BY_NAME: Mapping[str, FigureKind] = {

@@ -4,8 +4,8 @@ One place for page, report, terminal and ``--json``. Each sentence is a finding,
 what to do. A figure that was withheld says nothing, and an interval must leave no doubt.
 """
 
+from compliance.facts.figures import AUROC, FigureKind
 from compliance.facts.interval import Interval
-from compliance.facts.released.auroc import NEXT_TO_CHANCE
 from compliance.facts.released.risk_figures import RiskFigures
 
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
@@ -14,34 +14,40 @@ _FEW_FOUND = 0.1
 
 
 def model_warnings(
-    exact: float | None, released: Interval | None, risks: RiskFigures | None
+    exact: float | None,
+    released: Interval | None,
+    risks: RiskFigures | None,
+    figure: FigureKind = AUROC,
 ) -> tuple[str, ...]:
     """Returns the warnings about a model; none where nothing is known against it.
 
     Args:
-        exact: its exact AUROC, in a simulation; then the released one is not asked.
-        released: its released AUROC.
+        exact: its exact headline figure, in a simulation; then the released one is not asked.
+        released: its released headline figure.
         risks: what the released counts say of its risks.
+        figure: the kind of the headline figure.
     """
-    order = _of_exact(exact) if exact is not None else _of_released(released)
+    order = _of_exact(exact, figure) if exact is not None else _of_released(released, figure)
     return tuple(said for said in (order, *_of_risks(risks)) if said is not None)
 
 
-def _of_exact(auroc: float) -> str | None:
-    if auroc < 0.5:
-        return f"The model orders patients worse than chance (AUROC {auroc:.3f}): {_ADVICE}"
-    if auroc < NEXT_TO_CHANCE:
-        return f"The model has learned next to nothing (AUROC {auroc:.3f}): {_ADVICE}"
+def _of_exact(value: float, figure: FigureKind) -> str | None:
+    found = f"({figure.title} {value:.3f})"
+    if figure.chance is not None and figure.lead(value, figure.chance) < 0:
+        return f"The model {figure.worse} {found}: {_ADVICE}"
+    if figure.is_next_to_chance(value):
+        return f"The model has learned next to nothing {found}: {_ADVICE}"
     return None
 
 
-def _of_released(released: Interval | None) -> str | None:
-    if released is None or released.low is None or released.high is None:
+def _of_released(released: Interval | None, figure: FigureKind) -> str | None:
+    if released is None or released.low is None or released.high is None or figure.chance is None:
         return None
-    found = f"(AUROC {released.low:.2f} to {released.high:.2f})"
-    if released.high < 0.5:
-        return f"The model orders patients worse than chance {found}: {_ADVICE}"
-    if released.low <= 0.5:
+    found = f"({figure.title} {released.low:.2f} to {released.high:.2f})"
+    leads = [figure.lead(end, figure.chance) for end in (released.low, released.high)]
+    if max(leads) < 0:
+        return f"The model {figure.worse} {found}: {_ADVICE}"
+    if min(leads) <= 0:
         return (
             f"The model cannot be distinguished from chance {found}: more test patients or a "
             f"larger epsilon would show more; {_ADVICE}"

@@ -282,7 +282,7 @@ _LINE = (
     "A line joins released means only where those at the smallest and the largest ε differ by "
     "more than the 95 % interval of a difference between two runs."
 )
-#: What a released AUROC is, and what its interval presumes (``compliance.facts.released.hidden_order``).
+#: What a released AUROC is, and what its interval presumes (``facts.released.hidden_order``).
 _BINNED = (
     "Scores are counted in bins, and pairs of patients in one bin count half, so a released AUROC "
     "is rather too low; its interval holds what the bins hide, if a higher score never means a "

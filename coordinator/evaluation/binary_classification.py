@@ -9,6 +9,7 @@ from compliance.facts.released.release_rule import is_released
 from compliance.facts.released.risk_figures import RiskFigures, risk_figures
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.study import Study
+from protocol.study.task import prevalence_of
 from protocol.vectors.evaluation import read_grid
 from protocol.vectors.score_grid import agreed_grid
 
@@ -55,7 +56,7 @@ def _risks(study: Study, noised: NoisedCounts) -> RiskFigures:
         noised.table_deviation,
         sensitivity=_site(study, noised.table, noised.table_deviation)["sensitivity"],
         grid=agreed_grid([read_grid(cells) for cells in noised.public.values()]),
-        declared=study.task.prevalence,
+        declared=prevalence_of(study.task),
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 
 from coordinator.evaluation.binary_classification import BINARY_CLASSIFICATION
+from coordinator.evaluation.multiclass_classification import MULTICLASS_CLASSIFICATION
+from coordinator.evaluation.regression import REGRESSION
 from coordinator.evaluation.released import (
     EvaluationReader,
     Figures,
@@ -15,6 +17,8 @@ from protocol.study.study import Study
 #: Every reader by the ``kind`` that stands in a study's section ``task``.
 READERS: Mapping[str, EvaluationReader] = {
     "binary_classification": BINARY_CLASSIFICATION,
+    "multiclass_classification": MULTICLASS_CLASSIFICATION,
+    "regression": REGRESSION,
 }
 
 

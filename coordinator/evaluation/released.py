@@ -18,7 +18,7 @@ Figures: TypeAlias = Mapping[str, Interval]
 
 @dataclass(frozen=True, kw_only=True)
 class NoisedCounts:
-    """What an evaluation leaves: counts in patients, each with Gaussian noise.
+    """The noised counts of an evaluation, in patients.
 
     Attributes:
         pooled: the secure sum, in the shape of the task's ``EvaluationVector``.

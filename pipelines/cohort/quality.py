@@ -10,14 +10,21 @@ Rules:
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import EncodingNotes, Records
-from protocol.study.cohort import Cohort, NumberColumn, TableCohort
+from protocol.study.cohort import (
+    BinaryLabel,
+    ClassLabel,
+    Cohort,
+    Label,
+    NumberColumn,
+    TableCohort,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +44,38 @@ class FileCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassCounts:
-    """Records and patients of a part, and how many are ill: labelled positive at least once."""
+    """Records and patients of a part.
+
+    ``records_ill`` and ``patients_ill`` count those that are labelled positive, patients at
+    least once; None for a label of another form. ``classes`` counts the patients with a
+    record of each class, for a label with classes.
+    """
 
     records: int
-    records_ill: int
+    records_ill: int | None
     patients: int
-    patients_ill: int
+    patients_ill: int | None
+    classes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, records: Records) -> "ClassCounts":
+    def of(cls, records: Records, label: Label) -> "ClassCounts":
         """Returns the counts of some records."""
-        ill = records.labels > 0
+        binary = isinstance(label, BinaryLabel)
+        names = label.classes if isinstance(label, ClassLabel) else ()
         return cls(
             records=len(records),
-            records_ill=int(ill.sum()),
+            records_ill=int((records.labels > 0).sum()) if binary else None,
             patients=records.num_patients,
-            patients_ill=len(np.unique(records.patients[ill])),
+            patients_ill=_patients_with(records, records.labels > 0) if binary else None,
+            classes={
+                name: _patients_with(records, records.labels == number)
+                for number, name in enumerate(names)
+            },
         )
+
+
+def _patients_with(records: Records, chosen: NDArray[np.bool_]) -> int:
+    return len(np.unique(records.patients[chosen]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,9 +145,9 @@ def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) 
     beyond = np.concatenate(of_each) - most
     return DataQuality(
         file=file_counts(records.noted, cohort),
-        whole=ClassCounts.of(records),
-        train=ClassCounts.of(train),
-        test=ClassCounts.of(test),
+        whole=ClassCounts.of(records, cohort.label),
+        train=ClassCounts.of(train, cohort.label),
+        test=ClassCounts.of(test, cohort.label),
         max_records=most,
         patients_beyond=int((beyond > 0).sum()),
         records_beyond=int(beyond[beyond > 0].sum()),

@@ -24,6 +24,7 @@ from protocol.study.cohort import (
     NUMERAL,
     CategoryColumn,
     NumberColumn,
+    NumberLabel,
     TableCohort,
     canonical_token,
 )
@@ -210,7 +211,9 @@ def _category(column: CategoryColumn, missing: frozenset[str]) -> _Reading:
 
 
 def _label(cohort: TableCohort, missing: frozenset[str]) -> _Reading:
-    meaning = label_meaning(cohort)
+    if isinstance(cohort.label, NumberLabel):
+        return _number_label(cohort.label, missing)
+    meaning = cohort.label.meaning
     unknown = _Problem(
         what="a label outside the vocabulary",
         remedy=f"it must be one of {_spelled(tuple(meaning))}",
@@ -222,12 +225,17 @@ def _label(cohort: TableCohort, missing: frozenset[str]) -> _Reading:
     return read
 
 
-def label_meaning(cohort: TableCohort) -> dict[str, float]:
-    """Returns 1.0 or 0.0 for every spelling of the label that the contract knows."""
-    return {
-        **{canonical_token(value): 0.0 for value in cohort.label.negative},
-        **{canonical_token(value): 1.0 for value in cohort.label.positive},
-    }
+def _number_label(label: NumberLabel, missing: frozenset[str]) -> _Reading:
+    column = NumberColumn(
+        name=str(label.column), kind="number", range=label.range, outside=label.outside
+    )
+    numbers = _number(column, missing)
+
+    def read(cell: str) -> float | _Problem:
+        found = _MISSING if cell in missing else numbers(cell)
+        return found if isinstance(found, _Problem) else (found - label.centre) / label.scale
+
+    return read
 
 
 def _read_cells(

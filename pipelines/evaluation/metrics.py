@@ -90,3 +90,31 @@ def two_by_two(logits: NDArray[np.floating], labels: NDArray[np.floating]) -> ND
 def _count(labels: NDArray[np.floating], places: NDArray[np.int64], bins: int) -> NDArray[np.int64]:
     rows = (np.asarray(labels) > 0).astype(np.int64)
     return np.bincount(rows * bins + places, minlength=2 * bins).reshape(2, bins)
+
+
+def class_table(scores: NDArray[np.floating], labels: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Returns the (classes, classes) counts of patients by true and by predicted class.
+
+    Args:
+        scores: (patients, classes); the highest is the predicted class, the first of equals.
+        labels: (patients,) numbers of the true classes.
+
+    >>> class_table(np.array([[2.0, 1.0], [0.0, 1.0], [3.0, 1.0]]), np.array([0, 1, 1])).tolist()
+    [[1, 0], [1, 1]]
+    """
+    classes = scores.shape[1]
+    predicted = np.nan_to_num(scores, nan=0.0).argmax(axis=1)
+    cells = np.asarray(labels).astype(np.int64) * classes + predicted
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes)
+
+
+def balanced_accuracy(table: NDArray[np.int64]) -> float | None:
+    """Returns the mean over the classes of the share of their patients that is found.
+
+    None where a class has no patient.
+
+    >>> balanced_accuracy(np.array([[3, 1], [0, 2]]))
+    0.875
+    """
+    sizes = table.sum(axis=1)
+    return float((table.diagonal() / sizes).mean()) if sizes.all() else None

@@ -31,6 +31,7 @@ from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
+from protocol.study.cohort import Cohort
 from protocol.study.task import Task
 
 log = logging.getLogger("collegium.silo")
@@ -60,9 +61,10 @@ class Chosen:
     distance: float
 
 
-def engine_for(task: Task, module: nn.Module, form: tuple[int, ...]) -> Chosen:
+def engine_for(task: Task, cohort: Cohort, module: nn.Module, form: tuple[int, ...]) -> Chosen:
     """Returns the engine of a task's network, or the next one that is right: ``right_engine``."""
-    return right_engine(module, form, ARCHITECTURES[type(task.network)].engine, task_of(task))
+    first = ARCHITECTURES[type(task.network)].engine
+    return right_engine(module, form, first, task_of(task, cohort))
 
 
 def right_engine(
@@ -84,14 +86,14 @@ def right_engine(
     Raises:
         StudyRefused: the network keeps no engine's records apart.
     """
-    drawn, sample = moved_copy(module), Sample.drawn(form[2:])
+    drawn, sample = moved_copy(module), Sample.drawn(form[2:], learned)
     expected = one_backward_per_record(drawn, sample, learned.loss)
     device = next(module.parameters()).device
     for name in (first, *(name for name in ENGINES if name != first)):
         make = partial(engine_on, device, name, errors=learned.errors)
         try:
             apart = distance(make(drawn), sample, expected)
-            row_independent = name == "one at a time" or _keeps_apart(make, module, form)
+            row_independent = name == "one at a time" or _keeps_apart(make, module, form, learned)
         except _CANNOT as error:
             log.info("gradients by %r are skipped: %s", name, type(error).__name__)
             continue
@@ -125,12 +127,15 @@ def engine_on(
 
 
 def _keeps_apart(
-    make: Callable[[nn.Module], PatientGradients], module: nn.Module, form: tuple[int, ...]
+    make: Callable[[nn.Module], PatientGradients],
+    module: nn.Module,
+    form: tuple[int, ...],
+    learned: TaskDefinition,
 ) -> bool:
     """Returns whether a patient's row of a micro-batch follows from its own records."""
     engine = make(drawn_copy(module, SHOWS_ROUNDING))
     generator = np.random.default_rng(1)
-    labels = torch.from_numpy((generator.random(form[:2]) < 0.5).astype(np.float32))
+    labels = torch.from_numpy(learned.drawn_labels(generator, form[0] * form[1]).reshape(form[:2]))
     weights = torch.full(form[:2], 1 / form[1])
     example = generator.normal(size=form).astype(np.float32)
     labels[:] = labels[0]  # rows are moved: what stays in its place is the same for all
@@ -152,11 +157,11 @@ class Sample:
     labels: Tensor
 
     @classmethod
-    def drawn(cls, form: tuple[int, ...]) -> "Sample":
-        """Returns records of this form from a fixed seed."""
+    def drawn(cls, form: tuple[int, ...], learned: TaskDefinition) -> "Sample":
+        """Returns records of this form from a fixed seed, with labels that the task can have."""
         generator = np.random.default_rng(0)
         features = torch.from_numpy(generator.normal(size=(4, *form)).astype(np.float32))
-        labels = torch.from_numpy((generator.random(4) < 0.5).astype(np.float32))
+        labels = torch.from_numpy(learned.drawn_labels(generator, 4))
         return cls(features=features, labels=labels)
 
 

@@ -76,7 +76,7 @@ def distances(
     Raises:
         StudyRefused: one of them is more than ``TOLERANCE``.
     """
-    drawn, sample = moved_copy(module), Sample.drawn(form)
+    drawn, sample = moved_copy(module), Sample.drawn(form, learned)
     own = ENGINES[engine](drawn, learned.errors)
     found = Distances(
         one_backward=distance(own, sample, one_backward_per_record(drawn, sample, learned.loss)),

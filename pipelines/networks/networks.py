@@ -37,7 +37,7 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     Raises:
         StudyRefused: the network does not fit the cohort's records.
     """
-    learned = task_of(task)
+    learned = task_of(task, cohort)
     architecture = ARCHITECTURES[type(task.network)]
     made = partial(architecture.build, task.network, cohort, learned.outputs)
     with torch.device("meta"):  # sizes only, so that a giant is refused before it takes memory
@@ -53,9 +53,8 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     for layer in module.modules():
         if getattr(layer, "inplace", False):
             layer.inplace = False  # type: ignore[assignment]
-    bias = learned.starting_bias(task)
-    if bias is not None:
-        _start_at(module, bias)
+    if learned.starting_bias is not None:
+        _start_at(module, learned.starting_bias)
     return module
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pipelines.records import EncodingNotes, Records, number_patients, patient_token
 from pipelines.sources.csv_table import unreadable
 from protocol.errors import CohortRefused
-from protocol.study.cohort import ImageCohort, canonical_token
+from protocol.study.cohort import ImageCohort, NumberLabel, canonical_token
 
 #: All arrays of one file together, unpacked.
 MAX_BYTES = 8 * 10**9
@@ -109,8 +109,9 @@ class _Reader:
 
     def _labels(self, name: str, count: int) -> NDArray[np.float32]:
         label = self._cohort.label
-        meaning = {canonical_token(value): 0.0 for value in label.negative}
-        meaning |= {canonical_token(value): 1.0 for value in label.positive}
+        if isinstance(label, NumberLabel):
+            return self._numbers(name, label, count)
+        meaning = label.meaning
         tokens = [canonical_token(value) for value in self._column(name, count).tolist()]
         bad = [place for place, token in enumerate(tokens) if token not in meaning]
         if bad:
@@ -120,6 +121,21 @@ class _Reader:
                 f"be one of {', '.join(meaning)}"
             )
         return np.array([meaning[token] for token in tokens], dtype=np.float32)
+
+    def _numbers(self, name: str, label: NumberLabel, count: int) -> NDArray[np.float32]:
+        values = self._column(name, count)
+        if values.dtype.kind not in "buif":
+            raise self._refused(f"array {name!r} holds {values.dtype}, expected numbers")
+        low, high = label.range
+        values = values.astype(np.float64)
+        if label.outside == "clip":
+            values = np.clip(values, low, high)
+        if values.size and not (values.min() >= low and values.max() <= high):  # NaN fails too
+            raise self._refused(
+                f"array {name!r}: a number is outside the range [{low:g}, {high:g}], or NaN; amend "
+                "the contract's range, or mend the array"
+            )
+        return ((values - label.centre) / label.scale).astype(np.float32)
 
     def _column(self, name: str, count: int) -> NDArray[Any]:
         values = self._array(name)

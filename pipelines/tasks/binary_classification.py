@@ -12,8 +12,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.evaluation.metrics import accuracy, auroc, histogram, two_by_two
-from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition
-from protocol.study.task import Task
+from pipelines.tasks.task import (
+    Counts,
+    Floats,
+    Singles,
+    TaskDefinition,
+    highest_labels,
+    patient_means,
+)
+from protocol.study.task import BinaryClassification
+from protocol.vectors.evaluation import in_units
 from protocol.vectors.score_grid import ScoreGrid
 
 #: Logits of which the sigmoid is taken at once: what is left over at the end of a longer
@@ -21,11 +29,9 @@ from protocol.vectors.score_grid import ScoreGrid
 _SIGMOIDS = 64
 
 
-def _starting_bias(task: Task) -> tuple[float, ...] | None:
+def _starting_bias(prevalence: float | None) -> tuple[float, ...] | None:
     """Returns the logit of the declared prevalence: a record that says nothing is as likely."""
-    if task.prevalence is None:
-        return None
-    return (math.log(task.prevalence / (1 - task.prevalence)),)
+    return None if prevalence is None else (math.log(prevalence / (1 - prevalence)),)
 
 
 def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -42,9 +48,7 @@ def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats, Floats]:
-    present = weights > 0
-    means = np.where(present, outputs[..., 0] * weights, 0).sum(axis=1)
-    return means, np.where(present, labels, 0).max(axis=1).astype(np.float64)
+    return patient_means(outputs, weights)[:, 0], highest_labels(labels, weights)
 
 
 def _counts(
@@ -56,20 +60,27 @@ def _counts(
     reference outputs (``protocol.vectors.score_grid``).
     """
     grid = ScoreGrid.around(reference[:, 0])
-    counts = histogram(scores, labels, grid.edges(bins))
-    return counts, two_by_two(scores, labels), np.array(grid.cells)
+    counts, table = histogram(scores, labels, grid.edges(bins)), two_by_two(scores, labels)
+    return in_units(counts), in_units(table), np.array(grid.cells)
 
 
 def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
     return {"auroc": auroc(scores, labels), "accuracy": accuracy(scores, labels)}
 
 
-BINARY_CLASSIFICATION = TaskDefinition(
-    outputs=1,
-    starting_bias=_starting_bias,
-    loss=_loss,
-    errors=_errors,
-    scores=_scores,
-    counts=_counts,
-    exact=_exact,
-)
+def _drawn_labels(random: np.random.Generator, count: int) -> Singles:
+    return (random.random(count) < 0.5).astype(np.float32)
+
+
+def binary_classification(task: BinaryClassification) -> TaskDefinition:
+    """Returns the definition of a study's task."""
+    return TaskDefinition(
+        outputs=1,
+        starting_bias=_starting_bias(task.prevalence),
+        loss=_loss,
+        errors=_errors,
+        scores=_scores,
+        counts=_counts,
+        exact=_exact,
+        drawn_labels=_drawn_labels,
+    )

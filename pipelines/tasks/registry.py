@@ -1,17 +1,24 @@
 """The tasks that a study may name."""
 
-from collections.abc import Mapping
-
-from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
+from pipelines.tasks.binary_classification import binary_classification
+from pipelines.tasks.multiclass_classification import multiclass_classification
+from pipelines.tasks.regression import regression
 from pipelines.tasks.task import TaskDefinition
-from protocol.study.task import Task
-
-#: Every task by the ``kind`` that stands in a study.
-TASKS: Mapping[str, TaskDefinition] = {
-    "binary_classification": BINARY_CLASSIFICATION,
-}
+from protocol.study.cohort import Cohort, NumberLabel
+from protocol.study.task import BinaryClassification, MulticlassClassification, Task
 
 
-def task_of(task: Task) -> TaskDefinition:
-    """Returns the task that a study's section ``task`` names."""
-    return TASKS[task.kind]
+def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
+    """Returns the definition of the task that a study names, for its cohort's label.
+
+    Raises:
+        ValueError: the label is another task's; a ``Study`` never holds such a pair.
+    """
+    label = cohort.label
+    if isinstance(task, BinaryClassification):
+        return binary_classification(task)
+    if isinstance(task, MulticlassClassification):
+        return multiclass_classification(label.num_classes)
+    if not isinstance(label, NumberLabel):
+        raise ValueError(f"task {task.kind} needs a label with a range")
+    return regression(label)

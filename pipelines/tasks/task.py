@@ -13,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from protocol.study.task import Task
-
 Floats: TypeAlias = NDArray[np.float64]
 Singles: TypeAlias = NDArray[np.float32]
 Counts: TypeAlias = NDArray[np.int64]
@@ -26,28 +24,45 @@ class TaskDefinition:
 
     Attributes:
         outputs: how many numbers the network gives for a record.
-        starting_bias: of a study's section, the (outputs,) biases of the network's last
-            layer to start from; None leaves them as the network has them.
+        starting_bias: the (outputs,) biases of the network's last layer to start from; None
+            leaves them as the network has them.
         loss: of (records, outputs) outputs, (records,) labels and weights, the weighted sum
             of the records' losses.
         errors: the gradient of ``loss`` at the outputs, (records, outputs), of the same
             arguments. Guarantee: each row follows from that row alone, bit for bit.
         scores: of (patients, records, outputs) outputs, (patients, records) labels and
-            weights, each patient's score and label. The weights of a patient add up to 1;
-            what has weight 0 does not count.
+            weights, each patient's score, (patients,) or (patients, outputs), and label. The
+            weights of a patient add up to 1; what has weight 0 does not count.
         counts: of patients' scores and labels, the (records, outputs) outputs of reference
-            inputs, and the number of bins: the counts for the secure sum, the hospital's own
-            counts, and whole numbers that follow from the reference outputs alone.
-            Guarantee: one patient changes each of the first two by an L2 norm of at most
+            inputs, and the number of bins: the counts for the secure sum, the hospital's
+            four own counts, both in units (``protocol.vectors.evaluation.COUNT_UNITS``), and
+            two whole numbers that follow from the reference outputs alone. Guarantee: one
+            patient changes each of the first two by an L2 norm of at most
             ``EvaluationVector.influence``, and the third not at all.
         exact: of patients' scores and labels, exact figures by name, which never leave a
             hospital; None where the patients do not support one.
+        drawn_labels: of a seeded generator and a number of records, labels that records may
+            have: engines are compared on them.
     """
 
     outputs: int
-    starting_bias: Callable[[Task], tuple[float, ...] | None]
+    starting_bias: tuple[float, ...] | None
     loss: Callable[[Tensor, Tensor, Tensor], Tensor]
     errors: Callable[[Tensor, Tensor, Tensor], Tensor]
     scores: Callable[[Floats, Singles, Singles], tuple[Floats, Floats]]
     counts: Callable[[Floats, Floats, Floats, int], tuple[Counts, Counts, Counts]]
     exact: Callable[[Floats, Floats], Mapping[str, float | None]]
+    drawn_labels: Callable[[np.random.Generator, int], Singles]
+
+
+def patient_means(outputs: Floats, weights: Singles) -> Floats:
+    """Returns the (patients, outputs) weighted means of the patients' outputs."""
+    present = (weights > 0)[..., None]
+    means: Floats = np.where(present, outputs * weights[..., None], 0).sum(axis=1)
+    return means
+
+
+def highest_labels(labels: Singles, weights: Singles) -> Floats:
+    """Returns the (patients,) highest labels of the patients' records."""
+    highest: Floats = np.where(weights > 0, labels, 0).max(axis=1).astype(np.float64)
+    return highest

@@ -11,7 +11,16 @@ import re
 from collections import Counter
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    Tag,
+    model_validator,
+)
 
 #: One entry of a vocabulary as a person writes it in YAML.
 Token: TypeAlias = StrictBool | int | float | str
@@ -140,7 +149,7 @@ Column: TypeAlias = Annotated[
 ]
 
 
-class Label(FrozenModel):
+class BinaryLabel(FrozenModel):
     """The values of a column (or image label array) that mean disease, and those that do not."""
 
     column: str | None = None
@@ -148,13 +157,107 @@ class Label(FrozenModel):
     negative: Vocabulary
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Label":
+    def _consistent(self) -> "BinaryLabel":
         both = {canonical_token(v) for v in self.positive} & {
             canonical_token(v) for v in self.negative
         }
         if both:
             raise ValueError(f"both positive and negative: {', '.join(sorted(both))}")
         return self
+
+    @property
+    def meaning(self) -> dict[str, float]:
+        """0.0 or 1.0 for every spelling that is known."""
+        return {canonical_token(value): 0.0 for value in self.negative} | {
+            canonical_token(value): 1.0 for value in self.positive
+        }
+
+    @property
+    def num_classes(self) -> int:
+        """Two: healthy and ill."""
+        return 2
+
+
+class ClassLabel(FrozenModel):
+    """The classes of a column (or image label array), each with the values that mean it.
+
+    They are numbered in the order declared. A patient whose records are of several
+    classes is of the last of them.
+    """
+
+    column: str | None = None
+    classes: dict[str, Vocabulary] = Field(min_length=2, max_length=100)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ClassLabel":
+        spelled = [canonical_token(v) for values in self.classes.values() for v in values]
+        repeated = sorted({token for token in spelled if spelled.count(token) > 1})
+        if repeated:
+            raise ValueError(f"of two classes: {', '.join(repeated)}")
+        return self
+
+    @property
+    def meaning(self) -> dict[str, float]:
+        """The number of its class, for every spelling that is known."""
+        return {
+            canonical_token(value): float(number)
+            for number, values in enumerate(self.classes.values())
+            for value in values
+        }
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+
+class NumberLabel(FrozenModel):
+    """A column (or image label array) of numbers to be predicted.
+
+    The network learns ``(value - centre) / scale``; errors are measured in the column's
+    unit, and bounded by the width of the range.
+    """
+
+    column: str | None = None
+    range: tuple[float, float]
+    centre: float = 0.0
+    scale: float = Field(default=1.0, gt=0)
+    outside: Literal["refuse", "clip"] = "refuse"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NumberLabel":
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"range must rise, got [{low}, {high}]")
+        return self
+
+    @property
+    def num_classes(self) -> int:
+        """None: 0."""
+        return 0
+
+    @property
+    def encoded_range(self) -> tuple[float, float]:
+        """The range as the network sees it."""
+        low, high = ((end - self.centre) / self.scale for end in self.range)
+        return low, high
+
+
+def _label_form(value: object) -> str:
+    """Returns which form of label is meant, by the key that only that form has."""
+    given = value if isinstance(value, dict) else vars(value)
+    for key in ("classes", "range"):
+        if key in given:
+            return key
+    return "positive"
+
+
+Label: TypeAlias = Annotated[
+    Annotated[BinaryLabel, Tag("positive")]
+    | Annotated[ClassLabel, Tag("classes")]
+    | Annotated[NumberLabel, Tag("range")],
+    Discriminator(_label_form),
+]
 
 
 class _Cohort(FrozenModel):

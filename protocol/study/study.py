@@ -24,7 +24,7 @@ from protocol.study.cohort import Cohort, FrozenModel, TableCohort, Token
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
-from protocol.study.task import Task, networks_for
+from protocol.study.task import LABEL_FORMS, Task, networks_for
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 
@@ -214,7 +214,8 @@ class Study(FrozenModel):
     @property
     def evaluation_vector(self) -> EvaluationVector:
         """The sizes and bounds of what a hospital counts in the evaluation."""
-        return EVALUATION_VECTORS[self.task.kind](self.evaluation.bins)
+        make = EVALUATION_VECTORS[self.task.kind]
+        return make(self.evaluation.bins, self.cohort.label.num_classes)
 
     @property
     def evaluation_epsilon(self) -> float | None:
@@ -450,6 +451,9 @@ def _record_problems(study: Study) -> list[Problem]:
     if study.task.network.cohort != study.cohort.kind:
         fitting = " or ".join(networks_for(study.cohort.kind))
         problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
+    if not isinstance(study.cohort.label, study.task.label):
+        needed = LABEL_FORMS[study.task.kind]
+        problems.append(("cohort.label", f"task {study.task.kind} needs a label with {needed}"))
     features = study.cohort.features if isinstance(study.cohort, TableCohort) else ()
     if isinstance(study.split, ColumnSplit) and study.split.column in {c.name for c in features}:
         problems.append(("split.column", "the split column must not be a feature"))

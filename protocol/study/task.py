@@ -4,11 +4,12 @@ The networks themselves are built in ``pipelines.networks``; tasks are defined i
 ``pipelines.tasks``.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal, TypeAlias, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from protocol.study.cohort import FrozenModel
+from protocol.study.cohort import BinaryLabel, ClassLabel, FrozenModel, NumberLabel
 
 
 class FullyConnected(FrozenModel):
@@ -72,8 +73,17 @@ def networks_for(cohort: str) -> tuple[str, ...]:
     return tuple(get_args(one.model_fields["name"].annotation)[0] for one in fitting)
 
 
-class Task(FrozenModel):
-    """The task section of a study: what is learned, and with which network.
+class _Task(FrozenModel):
+    network: Network
+
+    @property
+    def is_linear(self) -> bool:
+        """True where the outputs are a linear function of the record."""
+        return isinstance(self.network, FullyConnected) and not self.network.hidden
+
+
+class BinaryClassification(_Task):
+    """Ill or not: one logit for a record.
 
     ``prevalence`` is the share of patients whose label is positive, as published
     sources or general knowledge have it, never as counted in anybody's records. The
@@ -81,10 +91,46 @@ class Task(FrozenModel):
     """
 
     kind: Literal["binary_classification"] = "binary_classification"
-    network: Network
     prevalence: float | None = Field(default=None, gt=0, lt=1)
+    label: ClassVar[type] = BinaryLabel
 
-    @property
-    def is_linear(self) -> bool:
-        """True for logistic regression."""
-        return isinstance(self.network, FullyConnected) and not self.network.hidden
+
+class MulticlassClassification(_Task):
+    """One of several classes: one logit for each."""
+
+    kind: Literal["multiclass_classification"]
+    label: ClassVar[type] = ClassLabel
+
+
+class Regression(_Task):
+    """A number, by its squared error."""
+
+    kind: Literal["regression"]
+    label: ClassVar[type] = NumberLabel
+
+
+def _task_kind(value: object) -> str:
+    given = value if isinstance(value, dict) else vars(value)
+    return str(given.get("kind", "binary_classification"))
+
+
+#: The task section of a study: what is learned, and with which network.
+Task: TypeAlias = Annotated[
+    Annotated[BinaryClassification, Tag("binary_classification")]
+    | Annotated[MulticlassClassification, Tag("multiclass_classification")]
+    | Annotated[Regression, Tag("regression")],
+    Discriminator(_task_kind),
+]
+
+
+def prevalence_of(task: Task) -> float | None:
+    """Returns the declared share of the ill; None of tasks that have none."""
+    return task.prevalence if isinstance(task, BinaryClassification) else None
+
+
+#: The words of a label that go with a task, by its kind.
+LABEL_FORMS: Mapping[str, str] = {
+    "binary_classification": "positive and negative",
+    "multiclass_classification": "classes",
+    "regression": "a range",
+}

@@ -6,11 +6,21 @@ Sizes and bounds of both follow from the study's task; how they are counted is d
 follow from the model alone. All counts are in units of ``1 / COUNT_UNITS`` of a patient, so
 that integer noise is fine-grained.
 
-For binary classification the vector of the secure sum holds the score counts of all
-hospitals together, ``[ negative bins | positive bins ]``. A hospital's own counts are its
-two-by-two table (true negative, false positive, false negative, true positive), and behind
-it stands the grid on which it counted (``score_grid``). One patient changes one cell of the
-counts and one of the table by one.
+==========================  =============================  ===========================
+task                        counts for the secure sum      own counts (of four)
+==========================  =============================  ===========================
+binary classification       scores in bins, by label       true negative, false
+                                                           positive, false negative,
+                                                           true positive
+multi-class classification  true class by predicted class  wrong, right
+regression                  1, a, s, s**2, y, y**2         1, a, s
+==========================  =============================  ===========================
+
+A patient counts in one cell of counts and table, and changes each by one. Of a regression
+it adds a vector: a is the absolute error and s its square, y the value, all as parts of the
+declared range and so in [0, 1]; the vector's norm is at most sqrt(6), that of the own counts
+at most sqrt(3). Behind a binary classification's table stands the grid on which it counted
+(``score_grid``), behind others zeros.
 """
 
 import math
@@ -68,14 +78,35 @@ class EvaluationVector:
         return self.influence * counts, self.influence * own
 
 
-def binary_counts(bins: int) -> EvaluationVector:
+#: The sums of a regression: see above.
+REGRESSION_SUMS = 6
+
+
+def binary_counts(bins: int, classes: int = 2) -> EvaluationVector:
     """Returns the layout for binary classification: the scores' bins, by label."""
-    return EvaluationVector(shape=(2, bins), influence=1.0, settings={"bins": bins})
+    return EvaluationVector(shape=(classes, bins), influence=1.0, settings={"bins": bins})
 
 
-#: The layout of every task's counts, by the task's ``kind``, from the number of bins.
-EVALUATION_VECTORS: Mapping[str, Callable[[int], EvaluationVector]] = {
+def class_counts(bins: int, classes: int) -> EvaluationVector:
+    """Returns the layout for several classes: the true class by the predicted one."""
+    return EvaluationVector(shape=(classes, classes), influence=1.0, settings={"classes": classes})
+
+
+def regression_sums(bins: int, classes: int) -> EvaluationVector:
+    """Returns the layout for regression: six sums of numbers in [0, 1]."""
+    return EvaluationVector(
+        shape=(REGRESSION_SUMS,),
+        influence=math.sqrt(REGRESSION_SUMS),
+        settings={"sums": REGRESSION_SUMS},
+    )
+
+
+#: The layout of every task's counts, by the task's ``kind``, from the number of bins and that
+#: of the label's classes.
+EVALUATION_VECTORS: Mapping[str, Callable[[int, int], EvaluationVector]] = {
     "binary_classification": binary_counts,
+    "multiclass_classification": class_counts,
+    "regression": regression_sums,
 }
 
 

@@ -23,7 +23,7 @@ from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
 from protocol.errors import SiteFileRefused
 from protocol.study.cohort import Decimal, Delimiter, Encoding, FrozenModel
 from protocol.study.study import Name, Split, nearest
-from protocol.study.task import Network, Task
+from protocol.study.task import LABEL_FORMS, Network
 from protocol.study.yaml_document import DocumentForm, read_document
 from silos.config.attestation import AttestationPolicy
 from silos.config.folder import SITE_FILE
@@ -42,7 +42,7 @@ def _names(union: Any, key: str) -> tuple[str, ...]:
 #: What a study can name, and a policy allow.
 NETWORKS = _names(Network, "name")
 SPLITS = _names(Split, "method")
-TASKS: tuple[str, ...] = get_args(Task.model_fields["kind"].annotation)
+TASKS: tuple[str, ...] = tuple(LABEL_FORMS)
 
 
 def _one_of(known: tuple[str, ...]) -> Any:

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from compliance.facts.figures import TASK_FIGURES
 from pipelines.evaluation.exact_intervals import (
     ExactFigure,
     auroc_difference,
     auroc_interval,
+    bootstrapped,
     share_interval,
 )
 from pipelines.evaluation.metrics import auroc
@@ -21,11 +23,14 @@ from pipelines.local_training import train_alone
 from pipelines.networks.networks import build, load_parameters
 from pipelines.records import Records
 from pipelines.tasks.registry import task_of
+from pipelines.tasks.task import TaskDefinition
 from protocol.study.study import Study
+from protocol.study.task import BinaryClassification
 from protocol.vectors.tensors import Tensors
 from silos.training.patient_scores import PatientScores
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 
 
 def compare(
@@ -45,21 +50,50 @@ def compare(
     ours = build(study.task, study.cohort, study.seeds.model)
     theirs = build(study.task, study.cohort, study.seeds.model)
     load_parameters(theirs, model)
-    made = train_alone(ours, task_of(study.task), train, study.seeds.model)
+    learned = task_of(study.task, study.cohort)
+    made = train_alone(ours, learned, train, study.seeds.model)
     federated, labels = _scores(theirs, study, site, test)
     own, _ = _scores(ours, study, site, test)
+    headline = TASK_FIGURES[study.task.kind].headline
+    found = {"test_patients": len(labels), "headline": headline.name}
+    if isinstance(study.task, BinaryClassification):
+        return {
+            **found,
+            "test_positive": int((labels > 0).sum()),
+            "federated": _reached(federated, labels),
+            "own": _reached(own, labels) | {"trained": vars(made)},
+            "federated_less_own": vars(auroc_difference(federated, own, labels)),
+        }
+    seed, count = study.seeds.model, len(labels)
+
+    def lead(places: Places) -> float | None:
+        pair = [learned.exact(s[places], labels[places])[headline.name] for s in (federated, own)]
+        first, second = pair
+        return None if first is None or second is None else headline.lead(first, second)
+
     return {
-        "test_patients": len(labels),
-        "test_positive": int((labels > 0).sum()),
-        "federated": _reached(federated, labels),
-        "own": _reached(own, labels) | {"trained": vars(made)},
-        "federated_less_own": vars(auroc_difference(federated, own, labels)),
+        **found,
+        "test_positive": None,
+        "federated": _redrawn(learned, federated, labels, seed),
+        "own": _redrawn(learned, own, labels, seed) | {"trained": vars(made)},
+        "federated_less_own": vars(bootstrapped(lead, count, seed)),
     }
+
+
+def _redrawn(learned: TaskDefinition, scores: Floats, labels: Floats, seed: int) -> dict[str, Any]:
+    """Returns every exact figure of the task, with its interval by the bootstrap."""
+
+    def of(name: str) -> ExactFigure:
+        return bootstrapped(
+            lambda places: learned.exact(scores[places], labels[places])[name], len(labels), seed
+        )
+
+    return {name: vars(of(name)) for name in learned.exact(scores, labels)}
 
 
 def _scores(module: nn.Module, study: Study, site: str, test: Records) -> tuple[Floats, Floats]:
     places = study.site(site).patients
-    learned, most = task_of(study.task), study.records_per_patient
+    learned, most = task_of(study.task, study.cohort), study.records_per_patient
     return PatientScores(module, learned, test, places=places, most=most)()
 
 

@@ -360,7 +360,8 @@ def parameters_of(study: Study) -> int:
     """Returns how many parameters the study's network has."""
     network = study.task.network
     if isinstance(network, FullyConnected) and isinstance(study.cohort, TableCohort):
-        widths = (study.cohort.width, *network.hidden, 1)
+        outputs = {0: 1, 2: 1}.get(study.cohort.label.num_classes, study.cohort.label.num_classes)
+        widths = (study.cohort.width, *network.hidden, outputs)
         return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
     from pipelines.networks.networks import build
 

@@ -67,15 +67,24 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partiti
     table = Table(box=None, padding=(0, 1), show_edge=False)
     table.add_column(" site", overflow="fold")
     of_records = ("records",) if partitioned else ("rows", "dropped")
-    for heading in (*of_records, "patients", "(ill)", "train", "(ill)", "test", "(ill)"):
+    parts = ("patients", "train", "test")
+    ill = any(quality.whole.patients_ill is not None for quality in found.values())
+    counted_parts = (name for part in parts for name in ((part, "(ill)") if ill else (part,)))
+    for heading in (*of_records, *counted_parts):
         table.add_column(heading, justify="right", no_wrap=True)
     for site, quality in found.items():
         rows = (quality.file.rows, quality.file.dropped)
         read = (quality.whole.records,) if partitioned else rows
         classes = (quality.whole, quality.train, quality.test)
-        counts = (word for part in classes for word in _both(part))
+        counts = (
+            word for part in classes for word in (_both(part) if ill else [str(part.patients)])
+        )
         table.add_row(Text(f" {site}"), *map(str, read), *counts)
     console.print(table)
+    for site, quality in found.items():
+        of_class = [f"{name} {count}" for name, count in quality.whole.classes.items()]
+        if of_class:
+            _say(f"  {site}: patients by class: {', '.join(of_class)}", console)
 
 
 def _both(part: ClassCounts) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compliance.privacy.noise import DiscreteGaussian
 from protocol.study.study import Study
-from protocol.vectors.evaluation import COUNT_UNITS, in_units
+from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.ring_bounds import COUNT_LIMIT
 from protocol.vectors.tensors import Tensors, model_digest
 from silos.training.randomness import DrawContext, Entropy, RoundInput
@@ -24,7 +24,7 @@ class Scorer(Protocol):
     dataset_digest: str
 
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
-        """Returns (2, bins) score counts, a (2, 2) table of the test patients, and the grid."""
+        """Returns the task's counts, four own ones, and two public numbers; see ``Trainer``."""
 
 
 def noised_counts(
@@ -36,7 +36,7 @@ def noised_counts(
 ) -> NDArray[np.int64]:
     """Returns the counts and, behind them, the hospital's own table and the grid of the counts.
 
-    Counts and table are in units of a patient; the grid follows from the model alone.
+    Counts are in units of a patient; what stands behind them follows from the model alone.
 
     Args:
         study, site: whose evaluation it is.
@@ -48,7 +48,7 @@ def noised_counts(
     Guarantee: with a multiplier z, a Gaussian mechanism of multiplier z for one patient.
     """
     counts, table, grid = scorer.counts(given.model)
-    cells_of = {"pooled": in_units(counts), "table": in_units(table)}
+    cells_of = {"pooled": counts.reshape(-1), "table": table.reshape(-1)}
     if given.noise_multiplier is not None:
         share = study.evaluation.site_share
         deviations = study.evaluation_vector.deviations(given.noise_multiplier, share)

@@ -64,7 +64,7 @@ class Trainer:
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._initial = parameters_of(self._module)
         self._backend = backend or Worker(study, self._form, train.features, train.labels)
-        self._learned = task_of(study.task)
+        self._learned = task_of(study.task, study.cohort)
         self._scores = PatientScores(
             self._module,
             self._learned,

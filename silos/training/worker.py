@@ -68,7 +68,7 @@ class Worker:
         self.engine = "given"
         if gradients is None:
             shape = (form.places, form.records, *features.shape[1:])
-            chosen = engine_for(study.task, self._module, shape)
+            chosen = engine_for(study.task, study.cohort, self._module, shape)
             self.engine, gradients = chosen.name, chosen.engine
         self._gradients = gradients
 

@@ -73,7 +73,7 @@ def _micro_batch(
     records = studies.drawn_records(study, batch)
     features, labels = torch.from_numpy(records.features), torch.from_numpy(records.labels)
     form = (batch, 1, *records.features.shape[1:])
-    engine = engine_for(study.task, module, form).engine
+    engine = engine_for(study.task, study.cohort, module, form).engine
     return _clipped(network, module, engine, (features, labels), turns, target)
 
 

@@ -111,7 +111,7 @@ def _distances(case: Case, device: torch.device) -> dict[str, float | str]:
     """Returns each engine's distance from one backward per record on the processor."""
     module = build(case.study.task, case.study.cohort, case.study.seeds.model)
     sample = Sample.drawn(case.records.features.shape[1:])
-    learned = task_of(case.study.task)
+    learned = task_of(case.study.task, case.study.cohort)
     expected = one_backward_per_record(moved_copy(module), sample, learned.loss)
     found: dict[str, float | str] = {}
     for name in ENGINES:

@@ -98,17 +98,16 @@ def _lines(one: "OwnResults") -> Iterator[str]:
 def _compared(found: dict[str, Any]) -> Iterator[str]:
     trained = found["own"]["trained"]
     yield (
-        f"here      on our {counted(found['test_patients'], 'test patient')}, "
-        f"{found['test_positive']} of them positive, with 95 % intervals:"
+        f"here      on our {counted(found['test_patients'], 'test patient')}"
+        f"{_positive(found['test_positive'])}, with 95 % intervals:"
     )
     for name, words in (("federated", "federated model"), ("own", "our own model")):
-        reached = found[name]
-        yield (
-            f"          {words:16} AUROC {_figure(reached['auroc'])}, accuracy "
-            f"{_figure(reached['accuracy'])}"
-        )
+        reached = {key: value for key, value in found[name].items() if key != "trained"}
+        said = (f"{figure_kind(key).title} {_figure(value)}" for key, value in reached.items())
+        yield f"          {words:16} {', '.join(said)}"
+    title = figure_kind(found["headline"]).title
     yield (
-        f"          federated less own, AUROC {_figure(found['federated_less_own'], '+.3f')} "
+        f"          federated less own, {title} {_figure(found['federated_less_own'], '+.3f')} "
         f"{_verdict(found['federated_less_own'])}"
     )
     yield (
@@ -116,6 +115,10 @@ def _compared(found: dict[str, Any]) -> Iterator[str]:
         f"patients alone, without noise (Adam, learning rate {trained['learning_rate']:g}, "
         f"{trained['epochs']} passes, chosen on a fifth of them)"
     )
+
+
+def _positive(count: int | None) -> str:
+    return "" if count is None else f", {count} of them positive"
 
 
 def _verdict(difference: dict[str, float | None]) -> str:

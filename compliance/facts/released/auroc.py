@@ -13,8 +13,7 @@ Rules:
    patients' part keeps a width where all pairs were won.
 3. Pairs of an ill and a healthy patient in one bin count half. A model ranks better than
    its binned score, one below chance worse: the interval reaches as far as the bins can
-   hide (``compliance.facts.released.hidden_order``), and where most pairs lie in one bin no figure is
-   released.
+   hide (``hidden_order``), and where most pairs lie in one bin no figure is released.
 4. Whether a figure is released at all is not asked of these counts, see
    ``compliance.facts.released.release_rule``: to release where noise made the interval narrow would
    choose the draws whose interval misses.

@@ -6,7 +6,7 @@ from compliance.facts.interval import Interval, score_bounds
 from compliance.facts.released.auroc import TOO_FEW, WIDEST
 
 #: So many deviations of its noise a number of patients is taken to lie off at most.
-_MARGIN = 2.0
+MARGIN = 2.0
 #: Whether a share is shown is asked of one like this.
 _USUAL = 0.8
 
@@ -26,7 +26,7 @@ def proportion(successes: float, failures: float, deviation: float) -> Interval:
     chooses no draw of the difference.
     """
     count = successes + failures
-    least, most = (count + sign * _MARGIN * deviation * math.sqrt(2) for sign in (-1, 1))
+    least, most = (count + sign * MARGIN * deviation * math.sqrt(2) for sign in (-1, 1))
     if least <= (1.0 if deviation else 1e-9):
         note = TOO_FEW if deviation else "no patients"
         return Interval(value=None, low=None, high=None, note=note)

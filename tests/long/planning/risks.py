@@ -2,7 +2,8 @@
 
 What is released of each trained model is drawn as an evaluation would: counts in bins and
 each hospital's table, both with the noise of the same epsilon. ``add`` is what
-``compliance.facts.released.risk_figures`` then says to add to the output; nothing where it says nothing.
+``compliance.facts.released.risk_figures`` then says to add to the output; nothing where it
+says nothing.
 """
 
 import argparse

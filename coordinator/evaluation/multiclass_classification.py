@@ -1,0 +1,64 @@
+"""Classification into several classes: shares from the table of true by predicted class."""
+
+import math
+
+import numpy as np
+
+from compliance.facts.interval import Z95, Interval
+from compliance.facts.released.auroc import TOO_FEW, WIDEST
+from compliance.facts.released.proportion import MARGIN, proportion
+from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from protocol.study.study import Study
+
+#: Whether a figure is shown is asked of a share like this.
+_USUAL = 0.8
+
+
+def _pooled(study: Study, noised: NoisedCounts) -> Figures:
+    return {
+        "balanced_accuracy": balanced_accuracy(noised.pooled, noised.deviation),
+        **_site(study, noised.table, noised.table_deviation),
+    }
+
+
+def _site(study: Study, cells: Floats, deviation: float) -> Figures:
+    wrong, right = map(float, cells[:2])
+    return {"accuracy": proportion(right, wrong, deviation)}
+
+
+def balanced_accuracy(table: Floats, deviation: float) -> Interval:
+    """Returns the mean share of each class that is found, with its 95 % interval.
+
+    Args:
+        table: (classes, classes) counts of true by predicted class, in patients.
+        deviation: the noise deviation of each; 0 when nothing was added.
+
+    A class's number of patients is known up to its noise. Withheld where some class may have
+    no more than one, or where the interval of a usual table of these sizes is too wide: to
+    choose by the sizes chooses no draw of the shares. Variances are taken at shares drawn
+    towards one half by one patient of each kind, so that a share of 0 or 1 has a width.
+
+    Source: delta method for a ratio; Agresti and Coull 1998 for the pseudo-counts.
+    """
+    classes = len(table)
+    sizes = table.sum(axis=1)
+    least = float((sizes - MARGIN * deviation * math.sqrt(classes)).min())
+    if least <= (1.0 if deviation else 1e-9):
+        note = TOO_FEW if deviation else "a class without patients"
+        return Interval(value=None, low=None, high=None, note=note)
+    shares = np.clip(table.diagonal() / sizes, 0.0, 1.0)
+    value = float(shares.mean())
+    half = Z95 * _deviation((shares * sizes + 1) / (sizes + 2), sizes, deviation)
+    usual = Z95 * _deviation(np.full(classes, _USUAL), sizes, deviation)
+    note = TOO_FEW if deviation and usual > WIDEST else ""
+    return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half), note=note)
+
+
+def _deviation(shares: Floats, sizes: Floats, deviation: float) -> float:
+    """Returns the deviation of the mean of shares, each of its own patients and its own noise."""
+    found, missed = (1 - shares) ** 2, shares**2 * (len(shares) - 1)
+    noise = deviation**2 * (found + missed) / sizes**2
+    return float(np.sqrt((shares * (1 - shares) / sizes + noise).sum())) / len(shares)
+
+
+MULTICLASS_CLASSIFICATION = EvaluationReader(pooled=_pooled, site=_site)

@@ -1,0 +1,80 @@
+"""Classification into several classes: one logit for each, and labels 0 to K - 1.
+
+The loss is cross entropy. A patient's scores are the mean logits of its records, its class the
+one with the highest, its label the highest of its records'.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.evaluation.metrics import balanced_accuracy, class_table
+from pipelines.tasks.task import (
+    Counts,
+    Floats,
+    Singles,
+    TaskDefinition,
+    highest_labels,
+    patient_means,
+)
+from protocol.vectors.evaluation import in_units
+
+
+def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    losses = functional.cross_entropy(outputs, labels.long(), reduction="none")
+    return (losses * weights).sum()
+
+
+def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Returns softmax(logits) - one-hot label, weighted; a row's sum has one order."""
+    powers = (outputs - outputs.amax(dim=1, keepdim=True)).exp()
+    total = powers[:, :1].clone()
+    for column in range(1, powers.shape[1]):
+        total += powers[:, column : column + 1]
+    errors = powers / total
+    true = labels.long()[:, None]
+    errors = errors.scatter_add(1, true, errors.new_full(true.shape, -1.0))
+    return errors * weights[:, None]
+
+
+def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats, Floats]:
+    return patient_means(outputs, weights), highest_labels(labels, weights)
+
+
+def _counts(
+    scores: Floats, labels: Floats, reference: Floats, bins: int
+) -> tuple[Counts, Counts, Counts]:
+    """Returns (K, K) counts of true by predicted class, and wrong and right ones of our own."""
+    table = class_table(scores, labels)
+    right = int(np.trace(table))
+    own = np.array([table.sum() - right, right, 0, 0], dtype=np.int64)
+    return in_units(table), in_units(own), np.zeros(2, dtype=np.int64)
+
+
+def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
+    known = len(labels) > 0 and not np.isnan(scores).any()
+    table = class_table(scores, labels)
+    return {
+        "balanced_accuracy": balanced_accuracy(table) if known else None,
+        "accuracy": float(np.trace(table) / table.sum()) if known else None,
+    }
+
+
+def multiclass_classification(classes: int) -> TaskDefinition:
+    """Returns the definition for so many classes."""
+
+    def drawn_labels(random: np.random.Generator, count: int) -> Singles:
+        return random.integers(classes, size=count).astype(np.float32)
+
+    return TaskDefinition(
+        outputs=classes,
+        starting_bias=None,
+        loss=_loss,
+        errors=_errors,
+        scores=_scores,
+        counts=_counts,
+        exact=_exact,
+        drawn_labels=drawn_labels,
+    )
