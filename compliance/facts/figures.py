@@ -115,7 +115,7 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
     "multiclass_classification": TaskFigures(
         pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,)
     ),
-    "regression": TaskFigures(pooled=(R2, MAE, RMSE), site=(MAE, RMSE)),
+    "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE)),
 }
 
 _BY_NAME: Mapping[str, FigureKind] = {

@@ -1,6 +1,6 @@
-"""Regression: errors and the part of the variance that is explained, from six noised sums.
+"""Regression: errors, and the part of the variance that is explained, from five noised sums.
 
-All sums are of parts of the declared range, so in [0, 1] for a patient; figures are in the
+All sums are of parts of the label's bound (``protocol.vectors.evaluation``); figures are in the
 unit of the label's column.
 """
 
@@ -16,31 +16,35 @@ from protocol.study.study import Study
 _NONE = Interval(value=None, low=None, high=None, note=TOO_FEW)
 #: Patients of no more than this are no patients: a sum without noise has whole ones.
 _NOBODY = 0.5
+#: The kurtosis that errors and values are taken to have at most; normal ones have 3. No sum of
+#: fourth powers is released: it would cost as much as the others and say nothing else.
+_KURTOSIS = 9.0
+
+#: Whether R² is shown is asked of values that deviate by one scale, a quarter of the bound.
+_USUAL_VARIANCE = 1 / 16
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
-    sums, deviation = noised.pooled, noised.deviation
-    count, absolute, squared, fourth, values, value_squares = map(float, sums)
+    count, absolute, squared, values, value_squares = map(float, noised.pooled)
+    deviation = noised.deviation
     if _too_few(count, deviation):
-        return {"r2": _NONE, "mae": _NONE, "rmse": _NONE}
-    width = _width(study)
-    mse, mse_half = _mean(squared, fourth, count, deviation)
+        return dict.fromkeys(("mae", "r2", "rmse"), _NONE)
+    unit, square = _unit(study), _square(squared, count, deviation)
     return {
-        "r2": _explained(mse, mse_half, values / count, value_squares / count, count, deviation),
-        "mae": _scaled(*_mean(absolute, squared, count, deviation), width),
-        "rmse": _root(mse, mse_half, width),
+        "mae": _absolute(absolute, square[0], count, deviation, unit),
+        "r2": _explained(square, values / count, value_squares / count, count, deviation),
+        "rmse": _root(square, unit),
     }
 
 
 def _site(study: Study, cells: Floats, deviation: float) -> Figures:
     count, absolute, squared = map(float, cells[:3])
     if _too_few(count, deviation):
-        return {"mae": _NONE, "rmse": _NONE}
-    width = _width(study)
-    # Without a sum of fourth powers: a square of an error is no more than the error's own bound.
+        return dict.fromkeys(("mae", "rmse"), _NONE)
+    unit, square = _unit(study), _square(squared, count, deviation)
     return {
-        "mae": _scaled(*_mean(absolute, squared, count, deviation), width),
-        "rmse": _root(*_mean(squared, squared, count, deviation), width),
+        "mae": _absolute(absolute, square[0], count, deviation, unit),
+        "rmse": _root(square, unit),
     }
 
 
@@ -48,64 +52,58 @@ def _too_few(count: float, deviation: float) -> bool:
     """Whether noise hides the patients: asked of their number alone, which chooses no error."""
     if count - MARGIN * deviation <= (1.0 if deviation else _NOBODY):
         return True
-    usual = math.sqrt(0.25 / count + 2 * (deviation / count) ** 2)
-    return bool(deviation) and Z95 * usual > WIDEST
+    return deviation > 0 and Z95 * math.sqrt(2) * deviation / count > WIDEST
 
 
-def _mean(total: float, squares: float, count: float, deviation: float) -> tuple[float, float]:
-    """Returns the mean of numbers in [0, 1], and the half width of its 95 % interval.
+def _noise_of_mean(mean: float, count: float, deviation: float) -> float:
+    """Returns the variance that noise gives a mean, by the delta method for a ratio of sums."""
+    return (deviation / count) ** 2 * (1 + mean**2)
 
-    Args:
-        total: the noised sum of the numbers.
-        squares: that of their squares, or more.
-        count: how many they are, noised.
-        deviation: the noise of each of the three.
 
-    The variance of the numbers is taken for no less than that of one patient at the other
-    end. Source: delta method for a ratio of noised sums.
-    """
+def _absolute(total: float, mse: float, count: float, deviation: float, unit: float) -> Interval:
+    """Returns the mean absolute error; its variance over patients is at most ``mse - mae²``."""
     mean = min(1.0, max(0.0, total / count))
-    spread = min(max(squares / count - mean**2, 1 / count), 0.25)
-    variance = spread / count + (deviation / count) ** 2 * (1 + mean**2)
-    return mean, Z95 * math.sqrt(variance)
+    spread = max(mse - mean**2, 0.0) / max(count - 1, 1.0)
+    half = Z95 * math.sqrt(spread + _noise_of_mean(mean, count, deviation))
+    return Interval(value=mean * unit, low=max(0.0, mean - half) * unit, high=(mean + half) * unit)
 
 
-def _scaled(mean: float, half: float, width: float) -> Interval:
-    return Interval(
-        value=mean * width, low=max(0.0, mean - half) * width, high=(mean + half) * width
-    )
+def _square(total: float, count: float, deviation: float) -> tuple[float, float]:
+    """Returns the mean square error as a part of the bound's, and its interval's half width."""
+    mean = min(1.0, max(0.0, total / count))
+    spread = (_KURTOSIS - 1) * mean**2 / count
+    return mean, Z95 * math.sqrt(spread + _noise_of_mean(mean, count, deviation))
 
 
-def _root(mse: float, half: float, width: float) -> Interval:
+def _root(square: tuple[float, float], unit: float) -> Interval:
+    mse, half = square
     low, high = math.sqrt(max(0.0, mse - half)), math.sqrt(mse + half)
-    return Interval(value=math.sqrt(mse) * width, low=low * width, high=high * width)
+    return Interval(value=math.sqrt(mse) * unit, low=low * unit, high=high * unit)
 
 
 def _explained(
-    mse: float, mse_half: float, mean: float, squares: float, count: float, deviation: float
+    square: tuple[float, float], mean: float, squares: float, count: float, deviation: float
 ) -> Interval:
-    """Returns R² = 1 - MSE / variance; its interval holds every pair of their intervals.
-
-    The variance of a number in [0, 1] has a variance of at most v (1/4 - v) over the patients
-    (Bhatia and Davis 2000), and the noise of its two sums.
-    """
+    """Returns R² = 1 - MSE / variance; its interval holds every pair of their intervals."""
+    if deviation and Z95 * math.sqrt(2) * deviation / count > 2 * WIDEST * _USUAL_VARIANCE:
+        return _NONE
     variance = squares - mean**2
-    drawn = max(variance, 0.0) * max(0.25 - variance, 0.0) / count
     noise = (deviation / count) ** 2 * (1 + 4 * mean**2 + (2 * mean**2 - squares) ** 2)
-    half = Z95 * math.sqrt(drawn + noise)
+    half = Z95 * math.sqrt((_KURTOSIS - 1) * max(variance, 0.0) ** 2 / count + noise)
     if variance - half <= 0:
         return _NONE if deviation else Interval(value=None, low=None, high=None, note="no variance")
+    mse, mse_half = square
     low = 1 - (mse + mse_half) / (variance - half)
     high = min(1.0, 1 - max(0.0, mse - mse_half) / (variance + half))
     return Interval(value=1 - mse / variance, low=low, high=high)
 
 
-def _width(study: Study) -> float:
+def _unit(study: Study) -> float:
+    """Returns the label's bound in its column's unit."""
     label = study.cohort.label
     if not isinstance(label, NumberLabel):
         raise ValueError("a regression has a label with a range")
-    low, high = label.range
-    return high - low
+    return label.bound * label.scale
 
 
 REGRESSION = EvaluationReader(pooled=_pooled, site=_site)

@@ -20,7 +20,6 @@ from pipelines.tasks.task import (
     highest_labels,
     patient_means,
 )
-from protocol.study.task import BinaryClassification
 from protocol.vectors.evaluation import in_units
 from protocol.vectors.score_grid import ScoreGrid
 
@@ -72,11 +71,11 @@ def _drawn_labels(random: np.random.Generator, count: int) -> Singles:
     return (random.random(count) < 0.5).astype(np.float32)
 
 
-def binary_classification(task: BinaryClassification) -> TaskDefinition:
-    """Returns the definition of a study's task."""
+def binary_classification(prevalence: float | None) -> TaskDefinition:
+    """Returns the definition for a declared share of the ill, if any."""
     return TaskDefinition(
         outputs=1,
-        starting_bias=_starting_bias(task.prevalence),
+        starting_bias=_starting_bias(prevalence),
         loss=_loss,
         errors=_errors,
         scores=_scores,

@@ -21,6 +21,10 @@ from pipelines.tasks.task import (
 )
 from protocol.vectors.evaluation import in_units
 
+#: Logits of which the power is taken at once: what is left over at the end of a longer row than
+#: a register holds would be computed by other code.
+_POWERS = 64
+
 
 def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     losses = functional.cross_entropy(outputs, labels.long(), reduction="none")
@@ -28,12 +32,17 @@ def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Returns softmax(logits) - one-hot label, weighted; a row's sum has one order."""
-    powers = (outputs - outputs.amax(dim=1, keepdim=True)).exp()
-    total = powers[:, :1].clone()
-    for column in range(1, powers.shape[1]):
-        total += powers[:, column : column + 1]
-    errors = powers / total
+    """Returns softmax(logits) - one-hot label, weighted; a row's sum has one order.
+
+    The powers are taken of one long row at a time whose length is a multiple of ``_POWERS``.
+    """
+    spread = outputs - outputs.amax(dim=1, keepdim=True)
+    room = functional.pad(spread.t().contiguous(), (0, -len(outputs) % _POWERS)).exp_()
+    powers = room[:, : len(outputs)]
+    total = powers[0].clone()
+    for column in powers[1:]:
+        total += column
+    errors = (powers / total).t().contiguous()
     true = labels.long()[:, None]
     errors = errors.scatter_add(1, true, errors.new_full(true.shape, -1.0))
     return errors * weights[:, None]

@@ -16,7 +16,7 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
     """
     label = cohort.label
     if isinstance(task, BinaryClassification):
-        return binary_classification(task)
+        return binary_classification(task.prevalence)
     if isinstance(task, MulticlassClassification):
         return multiclass_classification(label.num_classes)
     if not isinstance(label, NumberLabel):

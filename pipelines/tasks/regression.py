@@ -1,13 +1,14 @@
 """Regression: one number for a record, learned by half its squared error.
 
-Network and labels speak in the contract's ``(value - centre) / scale``; errors are counted as
-parts of the declared range, where predictions outside are taken for its nearer end. A patient's
-score is the mean of its records' predictions, its label the mean of their values.
+Network and labels speak in the contract's ``(value - centre) / scale``; errors and values are
+counted as parts of the label's bound, beyond which they count as the bound. A patient's score
+is the mean of its records' predictions, its label the mean of their values.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition, patient_means
@@ -28,37 +29,55 @@ def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats,
     return patient_means(outputs, weights)[:, 0], own
 
 
+def in_dithered_units(parts: Floats) -> Counts:
+    """Returns numbers in [-1, 1] as whole units, rounded up as often as their fraction says.
+
+    To round to the nearest unit would lose what is small. The chance is drawn from the number's
+    own bits: a patient's units follow from that patient alone, and are no more than
+    ``COUNT_UNITS``.
+
+    >>> in_dithered_units(np.array([1.0, -1.0, 0.0])).tolist()
+    [1024, -1024, 0]
+    """
+    return np.floor(parts * COUNT_UNITS + _fractions(parts)).astype(np.int64)
+
+
+def _fractions(numbers: Floats) -> Floats:
+    """Returns a number in [0, 1) for each, mixed from its bits (Steele et al. 2014, SplitMix64)."""
+    mixed: NDArray[np.uint64] = np.ascontiguousarray(numbers + 0.0).view(np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray((mixed ^ (mixed >> np.uint64(31))) / 2.0**64 * (1 - 2.0**-53))
+
+
 def regression(label: NumberLabel) -> TaskDefinition:
     """Returns the definition for numbers of a range."""
-    low, high = label.encoded_range
-    width = label.range[1] - label.range[0]
+    bound, unit = label.bound, label.bound * label.scale
+    low, high = ((end - label.centre) / label.scale for end in label.range)
 
-    def parts(values: Floats) -> Floats:
-        """Returns values as parts of the range, in [0, 1]; what is no number is its middle."""
-        return np.clip((np.nan_to_num(values, nan=(low + high) / 2) - low) / (high - low), 0, 1)
+    def parts(scores: Floats, labels: Floats) -> tuple[Floats, Floats]:
+        """Returns errors and values as parts of the bound; what is no number is the centre."""
+        errors = np.nan_to_num(scores, nan=0.0) - labels
+        return np.clip(errors / bound, -1, 1), np.clip(labels / bound, -1, 1)
 
     def counts(
         scores: Floats, labels: Floats, reference: Floats, bins: int
     ) -> tuple[Counts, Counts, Counts]:
-        """Returns the sums of 1, a, s, s**2, y, y**2, and those of 1, a, s: each part rounded."""
-        values = parts(labels)
-        errors = np.abs(parts(scores) - values)
-        squares = errors**2
-        one = np.ones_like(errors)
-        each = np.stack([one, errors, squares, squares**2, values, values**2])
-        sums = np.rint(each * COUNT_UNITS).astype(np.int64).sum(axis=1)
+        """Returns the sums of 1, a, s, v, v**2, and those of 1, a, s."""
+        errors, values = parts(scores, labels)
+        each = np.stack([np.ones_like(errors), np.abs(errors), errors**2, values, values**2])
+        sums = in_dithered_units(each).sum(axis=1)
         return sums, np.array([*sums[:3], 0]), np.zeros(2, dtype=np.int64)
 
     def exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
         if not len(labels) or np.isnan(scores).any():
-            return {"r2": None, "mae": None, "rmse": None}
-        values = parts(labels)
-        errors = parts(scores) - values
+            return {"mae": None, "r2": None, "rmse": None}
+        errors, values = parts(scores, labels)
         squares, spread = float((errors**2).mean()), float(values.var())
         return {
+            "mae": float(np.abs(errors).mean()) * unit,
             "r2": 1 - squares / spread if spread > 0 else None,
-            "mae": float(np.abs(errors).mean()) * width,
-            "rmse": squares**0.5 * width,
+            "rmse": squares**0.5 * unit,
         }
 
     def drawn_labels(random: np.random.Generator, count: int) -> Singles:

@@ -211,11 +211,15 @@ class ClassLabel(FrozenModel):
         return len(self.classes)
 
 
+#: So many scales a label's range may be wide.
+_MOST_SCALES = 50
+
+
 class NumberLabel(FrozenModel):
     """A column (or image label array) of numbers to be predicted.
 
-    The network learns ``(value - centre) / scale``; errors are measured in the column's
-    unit, and bounded by the width of the range.
+    The network learns ``(value - centre) / scale``. Figures are in the column's unit; an
+    error counts as four scales at most, and so does a value's distance from the centre.
     """
 
     column: str | None = None
@@ -229,6 +233,14 @@ class NumberLabel(FrozenModel):
         low, high = self.range
         if not low < high:
             raise ValueError(f"range must rise, got [{low}, {high}]")
+        if not low <= self.centre <= high:
+            raise ValueError(f"centre {self.centre:g} lies outside the range")
+        if high - low > _MOST_SCALES * self.scale:
+            raise ValueError(
+                f"scale {self.scale:g} is small for the range: errors count as four scales at "
+                f"most; declare the column's usual deviation, {(high - low) / _MOST_SCALES:g} or "
+                "more"
+            )
         return self
 
     @property
@@ -237,10 +249,10 @@ class NumberLabel(FrozenModel):
         return 0
 
     @property
-    def encoded_range(self) -> tuple[float, float]:
-        """The range as the network sees it."""
-        low, high = ((end - self.centre) / self.scale for end in self.range)
-        return low, high
+    def bound(self) -> float:
+        """The most that an error, or a value's distance from the centre, counts, in scales."""
+        low, high = self.range
+        return min(4.0, (high - low) / self.scale)
 
 
 def _label_form(value: object) -> str:

@@ -13,13 +13,13 @@ binary classification       scores in bins, by label       true negative, false
                                                            positive, false negative,
                                                            true positive
 multi-class classification  true class by predicted class  wrong, right
-regression                  1, a, s, s**2, y, y**2         1, a, s
+regression                  1, a, s, v, v**2               1, a, s
 ==========================  =============================  ===========================
 
 A patient counts in one cell of counts and table, and changes each by one. Of a regression
-it adds a vector: a is the absolute error and s its square, y the value, all as parts of the
-declared range and so in [0, 1]; the vector's norm is at most sqrt(6), that of the own counts
-at most sqrt(3). Behind a binary classification's table stands the grid on which it counted
+it adds a vector: a is the absolute error, s its square, v the value's distance from the
+declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the vector's norm is
+at most sqrt(5), that of the own counts at most sqrt(3). Behind a binary classification's table stands the grid on which it counted
 (``score_grid``), behind others zeros.
 """
 
@@ -79,7 +79,7 @@ class EvaluationVector:
 
 
 #: The sums of a regression: see above.
-REGRESSION_SUMS = 6
+REGRESSION_SUMS = 5
 
 
 def binary_counts(bins: int, classes: int = 2) -> EvaluationVector:
@@ -93,7 +93,7 @@ def class_counts(bins: int, classes: int) -> EvaluationVector:
 
 
 def regression_sums(bins: int, classes: int) -> EvaluationVector:
-    """Returns the layout for regression: six sums of numbers in [0, 1]."""
+    """Returns the layout for regression: five sums of numbers in [-1, 1]."""
     return EvaluationVector(
         shape=(REGRESSION_SUMS,),
         influence=math.sqrt(REGRESSION_SUMS),

@@ -16,7 +16,6 @@ from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records
-from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.keystream import Keystream, fresh_key
@@ -27,6 +26,7 @@ from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests.bench import studies
 from tests.bench.measurement import OURS, Row, Target, row_of, take_turns
+from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
 AREA = "gradients"
 FLOOR = "plain backward"

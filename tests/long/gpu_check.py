@@ -110,8 +110,8 @@ def _worker(case: Case, device: str) -> Worker:
 def _distances(case: Case, device: torch.device) -> dict[str, float | str]:
     """Returns each engine's distance from one backward per record on the processor."""
     module = build(case.study.task, case.study.cohort, case.study.seeds.model)
-    sample = Sample.drawn(case.records.features.shape[1:])
     learned = task_of(case.study.task, case.study.cohort)
+    sample = Sample.drawn(case.records.features.shape[1:], learned)
     expected = one_backward_per_record(moved_copy(module), sample, learned.loss)
     found: dict[str, float | str] = {}
     for name in ENGINES:

@@ -56,9 +56,27 @@ def test_rows_patients_classes_and_cells_are_counted(tmp_path: Path) -> None:
         "missing": {"age": 3, "ward": 2, "ill": 2},
         "dropped_for": {"ward": 2, "ill": 2},
     }
-    assert found["whole"] == {"records": 7, "records_ill": 2, "patients": 4, "patients_ill": 2}
-    assert found["train"] == {"records": 6, "records_ill": 2, "patients": 3, "patients_ill": 2}
-    assert found["test"] == {"records": 1, "records_ill": 0, "patients": 1, "patients_ill": 0}
+    assert found["whole"] == {
+        "records": 7,
+        "records_ill": 2,
+        "patients": 4,
+        "patients_ill": 2,
+        "classes": {},
+    }
+    assert found["train"] == {
+        "records": 6,
+        "records_ill": 2,
+        "patients": 3,
+        "patients_ill": 2,
+        "classes": {},
+    }
+    assert found["test"] == {
+        "records": 1,
+        "records_ill": 0,
+        "patients": 1,
+        "patients_ill": 0,
+        "classes": {},
+    }
     assert (found["max_records"], found["patients_beyond"], found["records_beyond"]) == (2, 1, 2)
     age, ward = found["columns"]
     assert (age["imputed"], age["replaced"], age["clipped"]) == (1, 1, 2)

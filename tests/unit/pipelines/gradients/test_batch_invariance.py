@@ -18,11 +18,11 @@ from pipelines.gradients.engine_choice import engine_for, right_engine
 from pipelines.gradients.engines import ENGINES, Errors
 from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.networks import build, load_parameters, parameters_of
-from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from tests import ROOT
 from tests.bench import studies
+from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_every_network_that_ships_gets_the_fast_engine_that_it_names(name: str) 
     named = ARCHITECTURES[type(study.task.network)].engine
     wanted = "layers" if name in ("gelu", "prelu") else named
     for form in forms:
-        assert engine_for(study.task, module, (*form, *form_of(study))).name == wanted
+        assert engine_for(study.task, study.cohort, module, (*form, *form_of(study))).name == wanted
 
 
 def crafted(module: nn.Module, seed: int) -> None:
@@ -107,7 +107,7 @@ def test_removing_a_patient_leaves_every_other_gradient_as_it_was(name: str, ext
     generator = np.random.default_rng(2)
     for places, records in forms:
         shape = (places, records, *form_of(study))
-        engine = engine_for(study.task, module, shape).engine
+        engine = engine_for(study.task, study.cohort, module, shape).engine
         features = generator.normal(size=shape).astype(np.float32)
         labels = (generator.random(shape[:2]) < 0.5).astype(np.float32)
         weights = np.where(np.arange(records) < 2, 1 / min(records, 2), 0) * np.ones(shape[:2])
@@ -182,7 +182,7 @@ def test_no_coordinator_chooses_the_numbers_of_the_test(name: str) -> None:
     shape = (64, 1, *form_of(study))
     try:
         ENGINES["chain"] = Unpadded  # type: ignore[index]
-        found = engine_for(study.task, module, shape)
+        found = engine_for(study.task, study.cohort, module, shape)
     finally:
         ENGINES["chain"] = ENGINES_BEFORE["chain"]  # type: ignore[index]
     assert found.name != "chain"

@@ -13,22 +13,28 @@ from pipelines.gradients.engine_choice import engine_for, right_engine
 from pipelines.gradients.engines import ENGINES, LayerGradients
 from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.networks import build, load_parameters, parameters_of
-from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.errors import StudyRefused
-from protocol.study.cohort import ImageCohort, Label, NumberColumn, TableCohort
-from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Network, Task
+from protocol.study.cohort import BinaryLabel, ImageCohort, NumberColumn, TableCohort
+from protocol.study.task import (
+    BinaryClassification,
+    ConvClassifier,
+    DenseNet121,
+    FullyConnected,
+    Network,
+)
 from protocol.vectors.tensors import flatten
 from tests.reference.per_patient_gradients import (
     clipped_exactly,
     exact_norm_squared,
     one_at_a_time,
 )
+from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
 TABLE = TableCohort(
     kind="table",
     patient_key="row",
     columns=tuple(NumberColumn(name=f"x{i}", kind="number", range=(-9, 9)) for i in range(5)),
-    label=Label(column="y", positive=(1,), negative=(0,)),
+    label=BinaryLabel(column="y", positive=(1,), negative=(0,)),
 )
 IMAGES = ImageCohort.model_validate(
     {
@@ -38,20 +44,30 @@ IMAGES = ImageCohort.model_validate(
         "image": {"shape": [8, 9], "range": [0, 1], "centre": 0, "scale": 1},
     }
 )
-LOGISTIC = (Task(network=FullyConnected(name="FullyConnectedNet")), TABLE, (5,))
-HIDDEN = (Task(network=FullyConnected(name="FullyConnectedNet", hidden=(7, 3))), TABLE, (5,))
+LOGISTIC = (BinaryClassification(network=FullyConnected(name="FullyConnectedNet")), TABLE, (5,))
+HIDDEN = (
+    BinaryClassification(network=FullyConnected(name="FullyConnectedNet", hidden=(7, 3))),
+    TABLE,
+    (5,),
+)
 PRELU = (
-    Task(network=FullyConnected(name="FullyConnectedNet", hidden=(4,), activation="prelu")),
+    BinaryClassification(
+        network=FullyConnected(name="FullyConnectedNet", hidden=(4,), activation="prelu")
+    ),
     TABLE,
     (5,),
 )
 CONVOLUTION = (
-    Task(network=ConvClassifier(name="Classifier", channels=(3, 4), strides=(2, 1))),
+    BinaryClassification(
+        network=ConvClassifier(name="Classifier", channels=(3, 4), strides=(2, 1))
+    ),
     IMAGES,
     (1, 8, 9),
 )
 TANH = (
-    Task(network=FullyConnected(name="FullyConnectedNet", hidden=(4, 6), activation="tanh")),
+    BinaryClassification(
+        network=FullyConnected(name="FullyConnectedNet", hidden=(4, 6), activation="tanh")
+    ),
     TABLE,
     (5,),
 )
@@ -205,22 +221,22 @@ def test_every_network_of_the_table_names_an_engine():
 @pytest.mark.parametrize("case", [LOGISTIC, HIDDEN, TANH, CONVOLUTION])
 def test_networks_get_the_engine_they_name(case):
     task, cohort, shape = case
-    chosen = engine_for(task, build(task, cohort, 3), (6, 2, *shape))
+    chosen = engine_for(task, cohort, build(task, cohort, 3), (6, 2, *shape))
     assert chosen.name == ARCHITECTURES[type(task.network)].engine and chosen.distance < 1e-5
 
 
 def test_densenet121_has_right_gradients_layer_by_layer():
-    task = Task(network=DenseNet121(name="DenseNet121"))
+    task = BinaryClassification(network=DenseNet121(name="DenseNet121"))
     cohort = IMAGES.model_copy(
         update={"image": IMAGES.image.model_copy(update={"shape": (32, 32)})}
     )
     module = build(task, cohort, 3)
-    assert engine_for(task, module, (2, 1, 1, 32, 32)).name == "layers"
+    assert engine_for(task, cohort, module, (2, 1, 1, 32, 32)).name == "layers"
 
 
 def test_an_engine_that_cannot_is_skipped_with_a_line_in_the_log(caplog):
     caplog.set_level(logging.INFO, "collegium.silo")
-    chosen = engine_for(PRELU[0], build(PRELU[0], TABLE, 3), (6, 2, 5))
+    chosen = engine_for(PRELU[0], TABLE, build(PRELU[0], TABLE, 3), (6, 2, 5))
     assert chosen.name == "layers"
     assert "gradients by 'chain' are skipped: NotImplementedError" in caplog.text
 

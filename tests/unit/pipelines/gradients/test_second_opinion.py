@@ -21,12 +21,12 @@ from pipelines.gradients.opacus_check import (
 )
 from pipelines.networks.architectures import ARCHITECTURES, Architecture
 from pipelines.networks.networks import build
-from pipelines.tasks.binary_classification import BINARY_CLASSIFICATION
 from protocol.errors import StudyRefused
 from protocol.study.task import FullyConnected
 from silos.training.second_opinion import require_not_cheaper, second_opinion_of
 from silos.training.trainer import Trainer
 from tests.bench import studies
+from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 from tests.unit.pipelines.gradients.test_batch_invariance import LIGHT, SHIPPED, form_of
 
 STUDY = studies.tabular(patients=150)
@@ -58,7 +58,7 @@ def test_opacus_finds_every_network_that_ships_fit_and_computes_the_same(name: s
 
 def test_the_two_oracles_share_no_code_and_agree() -> None:
     module = moved_copy(build(STUDY.task, STUDY.cohort, 1))
-    sample = Sample.drawn((studies.FEATURES,))
+    sample = Sample.drawn((studies.FEATURES,), BINARY_CLASSIFICATION)
     ours, theirs = (
         oracle(module, sample, BINARY_CLASSIFICATION.loss)
         for oracle in (one_backward_per_record, opacus_gradients)

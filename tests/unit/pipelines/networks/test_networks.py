@@ -7,18 +7,18 @@ from torch import nn
 
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study.cohort import Image, ImageCohort, Label, NumberColumn, TableCohort
-from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Task
+from protocol.study.cohort import BinaryLabel, Image, ImageCohort, NumberColumn, TableCohort
+from protocol.study.task import BinaryClassification, ConvClassifier, DenseNet121, FullyConnected
 from protocol.vectors.tensors import flatten, layout_of, model_digest, unflatten
 
-LABEL = Label(column="y", positive=(1,), negative=(0,))
+LABEL = BinaryLabel(column="y", positive=(1,), negative=(0,))
 TABLE = TableCohort(
     kind="table",
     patient_key="row",
     columns=tuple(NumberColumn(name=f"x{i}", kind="number", range=(-9, 9)) for i in range(5)),
     label=LABEL,
 )
-HIDDEN = Task(network=FullyConnected(name="FullyConnectedNet", hidden=(7,)))
+HIDDEN = BinaryClassification(network=FullyConnected(name="FullyConnectedNet", hidden=(7,)))
 
 
 def images(*shape):
@@ -34,10 +34,10 @@ def convolution(channels=(4, 8), strides=(2, 2), kernel_size=3):
     network = ConvClassifier(
         name="Classifier", channels=channels, strides=strides, kernel_size=kernel_size
     )
-    return Task(network=network)
+    return BinaryClassification(network=network)
 
 
-DENSE = Task(network=DenseNet121(name="DenseNet121"))
+DENSE = BinaryClassification(network=DenseNet121(name="DenseNet121"))
 CASES = [(DENSE, images(32, 40), (1, 32, 40)), (DENSE, images(32, 32, 32), (1, 32, 32, 32))]
 CASES += [(HIDDEN, TABLE, (5,)), (convolution(), images(28, 28), (1, 28, 28))]
 CASES.append((convolution(), images(8, 9, 10), (1, 8, 9, 10)))
@@ -65,7 +65,7 @@ def test_building_leaves_the_global_generator_alone():
 
 
 def test_logistic_regression_starts_from_zero():
-    task = Task(network=FullyConnected(name="FullyConnectedNet"))
+    task = BinaryClassification(network=FullyConnected(name="FullyConnectedNet"))
     tensors = parameters_of(build(task, TABLE, seed=7))
     assert layout_of(tensors).size == TABLE.width + 1
     assert not flatten(tensors).any()
@@ -75,7 +75,7 @@ def test_logistic_regression_starts_from_zero():
 def test_networks_have_nothing_that_breaks_per_patient_gradients(activation):
     network = FullyConnected(name="FullyConnectedNet", hidden=(4, 3), activation=activation)
     for module in (
-        build(Task(network=network), TABLE, 1),
+        build(BinaryClassification(network=network), TABLE, 1),
         build(convolution(), images(28, 28), 1),
         build(DENSE, images(32, 32), 1),
     ):

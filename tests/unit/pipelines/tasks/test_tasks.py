@@ -7,24 +7,43 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    mean_absolute_error,
+    r2_score,
+    root_mean_squared_error,
+)
 
-from pipelines.tasks.registry import TASKS
-from protocol.study.task import Task
-from protocol.vectors.evaluation import EVALUATION_VECTORS
+from compliance.facts.figures import TASK_FIGURES
+from coordinator.evaluation.registry import READERS
+from pipelines.tasks.task import TaskDefinition
+from protocol.study.task import LABEL_FORMS, Task
+from protocol.vectors.evaluation import COUNT_UNITS, EVALUATION_VECTORS
+from tests.support.simulated.tasks import CLASSES, DEFINITIONS
 
-KINDS = get_args(Task.model_fields["kind"].annotation)
+#: The kinds of all members of the union that a study's section ``task`` is.
+KINDS = {
+    get_args(get_args(member)[0].model_fields["kind"].annotation)[0]
+    for member in get_args(get_args(Task)[0])
+}
 
 
-def test_every_kind_that_a_study_may_name_is_defined_in_both_rooms() -> None:
-    assert set(TASKS) == set(EVALUATION_VECTORS) == set(KINDS)
+def test_every_kind_that_a_study_may_name_is_defined_in_every_room() -> None:
+    for declared in (DEFINITIONS, EVALUATION_VECTORS, LABEL_FORMS, READERS, TASK_FIGURES):
+        assert set(declared) == KINDS
 
 
-@pytest.mark.parametrize("kind", TASKS)
+def labels_of(task: TaskDefinition, random: np.random.Generator, *shape: int) -> np.ndarray:
+    return task.drawn_labels(random, int(np.prod(shape))).reshape(shape)
+
+
+@pytest.mark.parametrize("kind", DEFINITIONS)
 @pytest.mark.parametrize("records", [1, 63, 64, 65, 200])
 def test_errors_are_the_gradient_of_the_loss(kind: str, records: int) -> None:
-    task, random = TASKS[kind], np.random.default_rng(records)
+    task, random = DEFINITIONS[kind], np.random.default_rng(records)
     outputs = torch.from_numpy(random.normal(0, 3, (records, task.outputs)).astype(np.float32))
-    labels = torch.from_numpy((random.random(records) < 0.5).astype(np.float32))
+    labels = torch.from_numpy(labels_of(task, random, records))
     weights = torch.from_numpy(random.random(records).astype(np.float32))
     before = outputs.clone()
     errors = task.errors(outputs, labels, weights)
@@ -34,22 +53,22 @@ def test_errors_are_the_gradient_of_the_loss(kind: str, records: int) -> None:
     torch.testing.assert_close(errors, slow, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", DEFINITIONS)
 def test_a_row_of_errors_follows_from_that_row_alone(kind: str) -> None:
-    task, random = TASKS[kind], np.random.default_rng(0)
+    task, random = DEFINITIONS[kind], np.random.default_rng(0)
     outputs = torch.from_numpy(random.normal(0, 3, (100, task.outputs)).astype(np.float32))
-    labels, weights = torch.zeros(100), torch.ones(100)
+    labels, weights = torch.from_numpy(labels_of(task, random, 100)), torch.ones(100)
     whole = task.errors(outputs, labels, weights)
     for first in (1, 37, 99):
         less = task.errors(outputs[first:], labels[first:], weights[first:])
         assert torch.equal(less, whole[first:])
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", DEFINITIONS)
 def test_a_place_of_weight_0_does_not_count_for_its_patient(kind: str) -> None:
-    task, random = TASKS[kind], np.random.default_rng(0)
+    task, random = DEFINITIONS[kind], np.random.default_rng(0)
     outputs = random.normal(size=(5, 3, task.outputs))
-    labels = (random.random((5, 3)) < 0.5).astype(np.float32)
+    labels = labels_of(task, random, 5, 3)
     weights = np.tile(np.array([0.5, 0.5, 0.0], np.float32), (5, 1))
     found = task.scores(outputs, labels, weights)
     outputs[:, 2], labels[:, 2] = np.nan, 1.0
@@ -57,7 +76,7 @@ def test_a_place_of_weight_0_does_not_count_for_its_patient(kind: str) -> None:
         np.testing.assert_array_equal(given_, again)
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", DEFINITIONS)
 @given(
     scores=st.lists(st.floats(allow_nan=True, width=32), min_size=1, max_size=12),
     seed=st.integers(0, 2**16),
@@ -67,21 +86,55 @@ def test_a_place_of_weight_0_does_not_count_for_its_patient(kind: str) -> None:
 def test_one_patient_changes_the_counts_by_the_declared_bound(
     kind: str, scores: list[float], seed: int, bins: int
 ) -> None:
-    task, vector = TASKS[kind], EVALUATION_VECTORS[kind](bins)
+    task, vector = (
+        DEFINITIONS[kind],
+        EVALUATION_VECTORS[kind](bins, CLASSES if "multi" in kind else 2),
+    )
     random = np.random.default_rng(seed)
-    values, labels = np.array(scores), (random.random(len(scores)) < 0.5).astype(np.float64)
+    values = np.array(scores)
+    if task.outputs > 1:
+        values = values[:, None] * random.normal(size=(1, task.outputs))
+    labels = labels_of(task, random, len(scores)).astype(np.float64)
     reference = random.normal(size=(8, task.outputs))
     *whole, public = task.counts(values, labels, reference, bins)
-    assert whole[0].shape == vector.shape
+    assert whole[0].size == vector.size and whole[1].size == 4 and public.size == 2
     gone = int(random.integers(len(values)))
     stay = np.arange(len(values)) != gone
     *rest, same = task.counts(values[stay], labels[stay], reference, bins)
     np.testing.assert_array_equal(public, same)
     for before, after in zip(whole, rest, strict=True):
-        assert np.linalg.norm(before - after) <= vector.influence
+        assert np.linalg.norm(before - after) <= vector.influence * COUNT_UNITS
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", DEFINITIONS)
 def test_figures_of_no_patient_are_not_available(kind: str) -> None:
-    none = np.array([])
-    assert set(TASKS[kind].exact(none, none).values()) == {None}
+    task, none = DEFINITIONS[kind], np.array([])
+    scores = none if task.outputs == 1 else np.zeros((0, task.outputs))
+    assert set(task.exact(scores, none).values()) == {None}
+
+
+def test_exact_figures_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(4)
+    classes, numbers = DEFINITIONS["multiclass_classification"], DEFINITIONS["regression"]
+    labels = labels_of(classes, random, 300).astype(np.float64)
+    scores = random.normal(size=(300, CLASSES)) + 2 * np.eye(CLASSES)[labels.astype(int)]
+    found, told = classes.exact(scores, labels), scores.argmax(axis=1)
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(labels, told))
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, told))
+    values = labels_of(numbers, random, 300).astype(np.float64)
+    predicted = np.clip(values + random.normal(0, 0.3, 300), -2.5, 2.5)
+    found = numbers.exact(predicted, values)
+    assert found["r2"] == pytest.approx(r2_score(values, predicted))
+    assert found["mae"] == pytest.approx(20 * mean_absolute_error(values, predicted))
+    assert found["rmse"] == pytest.approx(20 * root_mean_squared_error(values, predicted))
+
+
+def test_errors_beyond_the_bound_count_as_the_bound() -> None:
+    task = DEFINITIONS["regression"]
+    far, end = np.array([50.0, -50.0]), np.array([5.0, -5.0])
+    labels = np.array([1.0, -1.0])
+    assert task.exact(far, labels) == task.exact(end, labels)
+    for one, other in zip(
+        *(task.counts(s, labels, s[:, None], 8) for s in (far, end)), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
