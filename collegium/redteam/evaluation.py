@@ -113,7 +113,7 @@ class _EvaluationSample:
             less = _without(self._records, patient)
             trainer = self._make(self._study, self._site, less, less)
             changed = [
-                float(np.abs(whole - part).sum())
+                float(np.abs(whole - part).sum()) / COUNT_UNITS
                 for whole, part in zip(self._whole, trainer.counts(self._model), strict=True)
             ]
             moved[kind] = max(changed)

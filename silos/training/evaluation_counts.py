@@ -59,7 +59,7 @@ def noised_counts(
                 model=model_digest(given.model), sample="",
             )  # fmt: skip
             sampler = DiscreteGaussian(deviation * COUNT_UNITS)
-            cells += sampler.sample(entropy.stream(draw), len(cells))
+            cells_of[use] = cells + sampler.sample(entropy.stream(draw), len(cells))
     noised = np.concatenate([*cells_of.values(), grid])
     # Saturated, not refused: a refusal would tell something about the patients, uncharged.
     return np.asarray(np.clip(noised, -COUNT_LIMIT, COUNT_LIMIT))

@@ -10,6 +10,7 @@ from compliance.privacy.noise import DiscreteGaussian
 from pipelines.records import Records
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
+from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.keystream import Keystream
 from protocol.vectors.tensors import Tensors
 from silos.training.randomness import DrawContext, Entropy, FixedEntropy
@@ -102,7 +103,7 @@ class CountsRecords(Trainer):
     def counts(self, model: Tensors) -> tuple[NDArray[np.int64], ...]:
         counts, table, grid = super().counts(model)
         again = np.bincount(self._test.patients, minlength=self._test.num_patients) - 1
-        counts[0, 0] += int(again.sum())
+        counts[0] += int(again.sum()) * COUNT_UNITS
         return counts, table, grid
 
 

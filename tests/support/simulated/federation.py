@@ -26,10 +26,12 @@ from protocol.identity.roster import CoordinatorIdentity
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import SignedSummary, Summary, open_summary, write_summaries
 from protocol.transport.steps import Reply, Request
+from protocol.vectors.evaluation import in_units
 from protocol.vectors.score_grid import ScoreGrid
 from protocol.vectors.tensors import Tensors, decode_tensors
 from silos.database.database import open_hospital
 from silos.rounds.invitation import Invitation
+from silos.rounds.participation import LocalTrainer
 from silos.rounds.silo import Silo
 from silos.training.randomness import DrawContext, Entropy, RoundInput
 from tests.support.hospital.rosters import roster_with
@@ -77,7 +79,8 @@ class LinearTrainer:
         reference = reference_inputs(self._study.cohort, self._study.seeds.model)
         grid = ScoreGrid.around(reference @ model["weight"].astype(np.float64) + model["bias"][0])
         counted = histogram(logits, self._test.labels, grid.edges(self._study.evaluation.bins))
-        return counted, two_by_two(logits, self._test.labels), np.array(grid.cells)
+        table = two_by_two(logits, self._test.labels)
+        return in_units(counted), in_units(table), np.array(grid.cells)
 
     def _draw_context(self, use: str, given: RoundInput) -> DrawContext:
         return DrawContext(
@@ -154,13 +157,20 @@ class Federation:
         fixed_noise: int | None = None,
         budget: float = 20.0,
         run_id: str = "run-1",
+        trainer: Callable[..., LocalTrainer] = LinearTrainer,
+        write: Callable[[Path, Study], None] = write_hospitals,
         addresses: Callable[[str], str | None] = lambda _name: None,
     ) -> None:
-        """``addresses`` may give an institution a PostgreSQL database in place of a file."""
+        """Makes the hospitals and lets them be asked.
+
+        ``trainer`` trains, ``write`` writes the records; ``addresses`` may give an institution a
+        PostgreSQL database in place of a file.
+        """
+        self._trainer = trainer
         self.study, self.run_id, self._addresses = study, run_id, addresses
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
-        write_hospitals(self.data, study)
+        write(self.data, study)
         self.workspace = Workspace.create(folder / "out", database=addresses("consortium"))
         self.store = Store(self.workspace.database)
         self.silos = {site: self._silo(site, budget) for site in study.site_names}
@@ -192,7 +202,7 @@ class Federation:
             place, site=site, split_key=split_key, simulated=True, blobs=home / "hospital-blobs"
         )
         silo = Silo(
-            site, home, LinearTrainer, simulated=True, split_key=split_key, hospital=hospital
+            site, home, self._trainer, simulated=True, split_key=split_key, hospital=hospital
         )
         silo.grant(budget, 1e-3)
         return silo

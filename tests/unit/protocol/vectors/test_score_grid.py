@@ -18,6 +18,7 @@ from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records
 from protocol.study.cohort import ImageCohort, NumberColumn
 from protocol.study.study_file import read_study
+from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.score_grid import ScoreGrid, agreed_grid
 from silos.training.trainer import Trainer
 from tests import ROOT
@@ -157,7 +158,7 @@ def test_hospitals_with_other_patients_count_on_one_grid() -> None:
         trainer = Trainer(study, site, records, records)
         model = {name: value + np.float32(0.3) for name, value in trainer.initial_model().items()}
         counts, table, grid = trainer.counts(model)
-        assert counts.sum() == table.sum() == count
+        assert counts.sum() == table.sum() == count * COUNT_UNITS
         grids.add(tuple(grid.tolist()))
     assert len(grids) == 1
     assert ScoreGrid.of_cells(grids.pop()) != ScoreGrid()

@@ -1,0 +1,140 @@
+"""A run of every kind of task: trained, released, reported, and verified from what is kept."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_diabetes, load_wine
+
+from compliance.facts.dossier import Dossier, run_json
+from compliance.facts.figures import TASK_FIGURES
+from compliance.reports.privacy_report import privacy_report, run_page
+from compliance.reports.renderers import render_html
+from coordinator.audit.recompute import recompute
+from coordinator.database.round_archive import RoundArchive
+from coordinator.views.views import open_views
+from protocol.study.study import Study
+from protocol.study.study_file import read_study
+from protocol.vectors.tensors import decode_tensors
+from silos.training.trainer import Trainer
+from tests.support.simulated.federation import Federation
+
+STUDY = """\
+collegium: 1
+name: {kind}
+title: A study of another task
+purpose: To be tested.
+cohort:
+  kind: table
+  patient_key: row
+  label: {label}
+  columns:
+{columns}
+    - {{name: target, kind: other}}
+sites:
+  - {{name: east, records: east.csv, patients: 150}}
+  - {{name: north, records: north.csv, patients: 150}}
+  - {{name: south, records: south.csv, patients: 150}}
+  - {{name: west, records: west.csv, patients: 150}}
+split: {{method: keyed_hash, test_fraction: 0.4}}
+task: {{kind: {kind}, network: {{name: FullyConnectedNet, hidden: []}}}}
+training: {{rounds: 3, local_steps: 20, learning_rate: 0.2, micro_batch: 64}}
+privacy: {privacy}
+aggregation: {{threshold: 3, colluders: 1}}
+seeds: {{model: 1, split: 1}}
+"""
+NONE = "{mode: none, sampling_rate: 1.0}"
+PRIVATE = "{mode: per_site, epsilon: 8, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}"
+TASKS = {
+    "multiclass_classification": (
+        load_wine,
+        "{column: target, classes: {first: [0], second: [1], third: [2]}}",
+    ),
+    "regression": (
+        lambda **options: load_diabetes(scaled=False, **options),
+        "{column: target, range: [25, 346], centre: 152, scale: 77}",
+    ),
+}
+
+
+def study_of(kind: str, privacy: str) -> Study:
+    load, label = TASKS[kind]
+    frame = load(as_frame=True).frame
+    columns = [
+        f"    - {{name: {name!r}, kind: number, range: [{values.min() - 1:.6g}, "
+        f"{values.max() + 1:.6g}], centre: {values.mean():.6g}, scale: {values.std():.6g}}}"
+        for name, values in frame.drop(columns="target").items()
+    ]
+    text = STUDY.format(kind=kind, label=label, columns="\n".join(columns), privacy=privacy)
+    return read_study(text)
+
+
+def write(folder: Path, study: Study) -> None:
+    frame = TASKS[study.name][0](as_frame=True).frame
+    order = np.random.default_rng(0).permutation(len(frame))
+    for place, site in enumerate(study.site_names):
+        frame.iloc[order[place::4]].to_csv(folder / f"{site}.csv", index=False)
+
+
+def ran(folder: Path, kind: str, privacy: str) -> tuple[Federation, Dossier]:
+    federation = Federation(folder, study_of(kind, privacy), trainer=Trainer, write=write)
+    federation.run()
+    with closing(open_views(federation.workspace.root)) as views:
+        return federation, views.dossier(federation.run_id)
+
+
+def exact(federation: Federation) -> dict[str, float | None]:
+    """The exact figures of all hospitals' test patients together, as a simulation has them."""
+    from pipelines.tasks.registry import task_of
+
+    study = federation.study
+    (name,) = (federation.workspace.root / "snapshots").glob("*.safetensors")
+    model = decode_tensors(name.read_bytes())
+    each = [
+        silo.simulated_part(federation.run_id).patient_scores(model)
+        for silo in federation.silos.values()
+    ]
+    scores, labels = (np.concatenate(part) for part in zip(*each, strict=True))
+    return dict(task_of(study.task, study.cohort).exact(scores, labels))
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_without_privacy_a_task_is_learned_and_its_figures_are_exact(
+    kind: str, tmp_path: Path
+) -> None:
+    federation, dossier = ran(tmp_path, kind, NONE)
+    found = exact(federation)
+    for figure in TASK_FIGURES[kind].pooled:
+        released = dossier.released[figure.name]
+        assert released.value == pytest.approx(found[figure.name], rel=0.01)
+        assert released.low <= released.value <= released.high
+    least = {"multiclass_classification": ("accuracy", 0.9), "regression": ("r2", 0.4)}
+    name, enough = least[kind]
+    assert dossier.released[name].value > enough
+    federation.close()
+
+
+@pytest.mark.parametrize("kind", TASKS)
+def test_with_privacy_a_run_is_reported_and_verified(kind: str, tmp_path: Path) -> None:
+    federation, dossier = ran(tmp_path, kind, PRIVATE)
+    said = run_json(dossier)
+    for figure in TASK_FIGURES[kind].pooled:
+        assert set(said[f"{figure.name}_released"]) == {"value", "low", "high", "note"}
+    assert dossier.protected and json.dumps(said)
+    report, page = (render_html(one) for one in (privacy_report(dossier), run_page(dossier, ())))
+    figures = TASK_FIGURES[kind]
+    assert all(f"{figure.label}, released" in report for figure in figures.pooled)
+    assert f"{figures.headline.label}, released" in page and "AUROC" not in report + page
+    with federation.store.read() as session:
+        found = recompute(
+            session,
+            RoundArchive(federation.workspace.rounds),
+            federation.workspace.public_key(),
+            run_id=federation.run_id,
+            round_kind="evaluation",
+            number=federation.study.training.rounds,
+        )
+    assert found.figures
+    federation.close()
