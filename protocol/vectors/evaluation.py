@@ -16,11 +16,11 @@ multi-class classification  true class by predicted class  wrong, right
 regression                  1, a, s, v, v**2               1, a, s
 ==========================  =============================  ===========================
 
-A patient counts in one cell of counts and table, and changes each by one. Of a regression
+A patient counts in one cell of counts and table, and changes each by one. To a regression's
 it adds a vector: a is the absolute error, s its square, v the value's distance from the
 declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the vector's norm is
-at most sqrt(5), that of the own counts at most sqrt(3). Behind a binary classification's table stands the grid on which it counted
-(``score_grid``), behind others zeros.
+at most sqrt(5), that of the own counts at most sqrt(3). Behind a binary classification's
+table stands the grid on which it counted (``score_grid``), behind others zeros.
 """
 
 import math

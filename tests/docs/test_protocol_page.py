@@ -94,7 +94,7 @@ def test_page_names_every_error_of_the_tree() -> None:
         f"share {shares.SHARE_BYTES}, opening {shares.OPENING_BYTES},",
         f"sealed {messages.SEALED_BYTES}, entry {messages.ENTRY_BYTES}.",
         f"2^40 = {no_wrap.COUNT_LIMIT}",
-        f"one cell of the table, each by {COUNT_UNITS} units",
+        f"All are in units of 1/{COUNT_UNITS} of a patient.",
         f"at most {no_wrap.MAX_SCALARS} of them, travel behind",
         f"floor(s * q * bound / {round(1 / no_wrap.SCALAR_PART)} * 2^f)",
         f"A transcript has at most {transcript.MOST_BYTES} bytes",
