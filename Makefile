@@ -9,12 +9,12 @@ TORCH  ?= cpu cuda
 TORCH_VERSION := 2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed-$(shell cat *.lock pyproject.toml | sha256sum | cut -c1-16)
+STAMP  := $(VENV)/.installed-$(shell (cat *.lock pyproject.toml; echo $(TORCH)) | sha256sum | cut -c1-16)
 TOOLS  := $(STAMP)-tools
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo test test-pg postgres check docs coverage wheel bench gpu-check soak fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo test test-pg postgres check docs coverage wheel bench gpu-check soak chaos fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
@@ -39,7 +39,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # an index of its own. A stamp makes the next start immediate.
 $(STAMP):
 	@echo "Setting up $(VENV) (about a minute, once) ..."
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@rm -f $(VENV)/.installed-*  # until all of it is done, nothing is
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	@for build in $(TORCH); do \
 	  $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --retries 1 \
 	    --require-hashes --no-deps -r torch-$$build.lock && exit 0; \
@@ -47,7 +48,7 @@ $(STAMP):
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m pip check
-	@rm -f $(VENV)/.installed-* && touch $@
+	@touch $@
 
 $(TOOLS): $(STAMP)
 	@echo "Adding what make test and make check need ..."

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from rich.console import Console
 
+from protocol.errors import WorkspaceRefused
+
 #: A path as a text or an object.
 PathLike: TypeAlias = str | os.PathLike[str]
 
@@ -19,10 +21,18 @@ _WIDTH = 110
 def as_path(given: PathLike) -> Path:
     """Returns a path; ``~`` is the user's home.
 
+    Raises:
+        WorkspaceRefused: there is no such user, or a name that no file can have.
+
     >>> as_path("demo-out")
     PosixPath('demo-out')
     """
-    return Path(given).expanduser()
+    try:
+        path = Path(given).expanduser()
+        path.exists()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise WorkspaceRefused(f"no file or folder can be called {str(given)[:80]!r}") from error
+    return path
 
 
 def with_printed_lines(command: Callable[[Console], dict[str, Any]]) -> tuple[dict[str, Any], str]:

@@ -7,9 +7,11 @@ audit commands tell tampering (2) from wrong usage (64) and not found (66).
 Everything heavy is imported inside the commands, so that help is immediate.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -107,6 +109,11 @@ def main(run: Callable[..., Any] = app) -> None:
     except QuorumLost as error:
         complain(f"the run failed: {error}")
         sys.exit(1)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        complain(f"{Path(str(error.filename)).name[:40]}...: a name of a file is too long")
+        sys.exit(2)
     except FederationError as error:
         complain(str(error))
         sys.exit(2)

@@ -9,7 +9,7 @@ from compliance.reports.privacy_report import run_page
 from compliance.reports.renderers import render_html
 from coordinator.database.pages import keep_page
 from coordinator.database.workspace import Workspace
-from coordinator.views.views import open_views
+from coordinator.views.views import Views, open_views
 
 
 def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
@@ -24,9 +24,16 @@ def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
     return run_json(dossier)
 
 
+def shown_of_sweep(views: Views, run_ids: Sequence[str]) -> str:
+    """Returns the run that a sweep's page is about: its last one that protects patients."""
+    protected = [run_id for run_id in run_ids if views.dossier(run_id).protected]
+    return (protected or list(run_ids))[-1]
+
+
 def keep_sweep_page(workspace: Workspace, run_ids: Sequence[str]) -> None:
     """Writes the folder's page about a sweep; the runs are in the sweep's order."""
     with closing(open_views(workspace.root)) as views:
-        dossier = views.dossier(run_ids[-1])
-        points, withheld = views.utility(run_ids[-1]), views.withheld(run_ids[-1])
+        shown = shown_of_sweep(views, run_ids)
+        dossier, points = views.dossier(shown), views.utility(shown)
+        withheld = views.withheld(shown)
     keep_page(workspace, render_html(run_page(dossier, points, withheld)))

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from collegium.output.folder_page import shown_of_sweep
 from collegium.output.summary import plain_table
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
@@ -44,10 +45,11 @@ def show_sweep(
     """Prints what a sweep's runs say together, and returns it with every run as JSON."""
     with closing(open_views(workspace.root)) as views:
         dossiers = [views.dossier(run_id) for run_id in run_ids]
-        points, withheld = views.utility(run_ids[-1]), views.withheld(run_ids[-1])
+        shown = shown_of_sweep(views, run_ids)
+        points, withheld = views.utility(shown), views.withheld(shown)
         references = views.references()
     found = comparison_json(points, withheld)
-    summarise_sweep(points, withheld, workspace, run_ids[-1], console)
+    summarise_sweep(points, withheld, workspace, shown, console)
     lost = sum(r.figures[r.figure.name] is None for r in references)
     if lost:
         console.print(

@@ -15,6 +15,7 @@ from compliance.facts.formatting import Format, show
 from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.planning.advice import (
+    MAX_STEPS,
     STEPS,
     Advice,
     PlanningInput,
@@ -63,9 +64,12 @@ def plan_study(study: Study | None, options: PlanOptions, console: Console) -> d
             f"study plan: task {study.task.kind}: only binary classification is simulated; tune "
             "rate, clip and steps with collegium sweep on records of your own"
         )
+    steps = STEPS if options.steps is None else options.steps
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 0 < steps <= MAX_STEPS:
+        raise StudyRefused(f"--steps {steps}: a whole number from 1 to {MAX_STEPS:,}")
     try:
         asked = _question(study, options)
-        advised = advice(asked, options.steps or STEPS)
+        advised = advice(asked, steps)
         own = _own(asked, study, options)
         evaluation = _evaluation(asked, study, advised)
     except ValueError as error:

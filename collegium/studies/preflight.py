@@ -4,6 +4,7 @@ It runs where the records are, in seconds, without Ray or torch, and prints
 counts only.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -48,7 +49,13 @@ _MUCH = 0.05
 def describe_study(
     study: Study, console: Console, budget: float = DEFAULT_BUDGET
 ) -> dict[str, Any]:
-    """Shows what a study promises, and its part of a budget; returns it for ``--json``."""
+    """Shows what a study promises, and its part of a budget; returns it for ``--json``.
+
+    Raises:
+        StudyRefused: the budget is no finite number above zero.
+    """
+    if not 0 < budget < math.inf:
+        raise StudyRefused(f"--budget {budget:g}: a budget for life is a finite epsilon above zero")
     privacy, colluders = study.privacy, study.aggregation.colluders
     console.print(f"[bold]{escape(study.title)}[/bold]: a valid study")
     console.print(f"  digest {study.digest}")
@@ -114,7 +121,8 @@ def _describe_expected(study: Study, console: Console) -> float | None:
         return None
     own, advised = plans[0].expected.auroc, plans[1].expected.auroc
     console.print(
-        f"  expected AUROC {own:.2f}, where a model without privacy would reach {ASSUMED_AUROC:g}"
+        f"  expected AUROC {own:.2f}, if a model without privacy reaches {ASSUMED_AUROC:g}, "
+        "which is assumed (collegium study plan --auroc takes another)"
     )
     if own < advised - _MUCH:
         console.print(

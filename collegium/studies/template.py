@@ -88,7 +88,10 @@ def study_template(
     """
     for words in (title, purpose):
         if "\n" in words or ": " in words or "#" in words:
-            raise StudyRefused("title and purpose are plain words, without line ends, '#' and ': '")
+            raise StudyRefused(
+                f"--title, --purpose: {words[:40]!r}: without line ends, '#' and ': ', which mean "
+                "something else in YAML; write the text into the study file in quotes"
+            )
     if not 0 < epsilon < math.inf:
         raise StudyRefused(f"--epsilon must be greater than 0 and finite: {epsilon:g}")
     plan = _advised(len(sites), epsilon)

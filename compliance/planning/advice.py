@@ -43,6 +43,7 @@ Mode: TypeAlias = Literal["per_site", "distributed"]
 
 #: Of 20 to 100 steps this many did best in most of the measured cohorts.
 STEPS = 60
+MAX_STEPS = 10_000
 #: Above these a sum of every step through the secure aggregation is no longer practical.
 DISTRIBUTED_MOST_PARAMETERS = 10_000_000
 DISTRIBUTED_MOST_STEPS = 500

@@ -404,7 +404,8 @@ def budget_section(dossier: Dossier) -> Section:
                 svg=charts.to_svg(charts.privacy_spent(dossier.sites)),
                 alt=describe_privacy(dossier.sites),
                 caption="The pale bar is what the hospital allows each patient for life, the blue "
-                "bar the part that its ledger has booked over all runs, the dark line this run's.",
+                "bar the part that its ledger had booked over all runs when it signed, at the end "
+                "of this run; the dark line is this run's.",
                 table=budget_table(dossier),
             ),
         )

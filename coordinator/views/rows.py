@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from coordinator.database.store import ReferenceRow, RoundRow, RunRow, StudyRow, evaluation_of
-from protocol.errors import PolicyRefused, WorkspaceRefused
+from protocol.errors import PolicyRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary, read_summaries, read_summary
 
@@ -60,9 +61,18 @@ def evaluation_number(session: Session, run_id: str) -> int | None:
 
 
 def study_of(session: Session, row: RunRow | ReferenceRow) -> Study:
-    """Returns the study of a run or reference."""
+    """Returns the study of a run or reference.
+
+    Raises:
+        StoreBroken: what is stored of it is no study.
+    """
     document = session.get_one(StudyRow, row.study_digest).document
-    return Study.model_validate_json(document)
+    try:
+        return Study.model_validate_json(document)
+    except ValidationError as error:
+        raise StoreBroken(
+            f"study {row.study_digest[:16]} cannot be read: its record is damaged; restore a backup"
+        ) from error
 
 
 def study_digest(session: Session, beginning: str) -> str:

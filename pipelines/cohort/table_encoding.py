@@ -63,7 +63,7 @@ _TEXT = _Problem(
 _COMMA = _Problem(
     what="a number with a decimal comma",
     remedy="mend the cell; where the whole file has them, write decimal: ',' in the contract, or "
-    "under data in a hospital's site file",
+    "under data in a hospital's site file (a simulation reads every file as the contract says)",
 )
 _NOT_FINITE = _Problem(
     what="not a finite number",

@@ -236,7 +236,10 @@ def _text(path: Path, encoding: Encoding, site: str) -> str:
 
 
 #: Where a hospital says how its own file is written.
-_IN_SITE_FILE = "{} in the contract, or under data in a hospital's site file"
+_IN_SITE_FILE = (
+    "{} in the contract, or under data in a hospital's site file (a simulation reads every file as "
+    "the contract says: save this one so)"
+)
 
 
 def unreadable(site: str, path: Path, error: OSError) -> str:

@@ -257,7 +257,7 @@ class NumberLabel(FrozenModel):
 
 def _label_form(value: object) -> str:
     """Returns which form of label is meant, by the key that only that form has."""
-    given = value if isinstance(value, dict) else vars(value)
+    given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     for key in ("classes", "range"):
         if key in given:
             return key

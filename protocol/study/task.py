@@ -110,7 +110,7 @@ class Regression(_Task):
 
 
 def _task_kind(value: object) -> str:
-    given = value if isinstance(value, dict) else vars(value)
+    given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     return str(given.get("kind", "binary_classification"))
 
 
@@ -119,7 +119,12 @@ Task: TypeAlias = Annotated[
     Annotated[BinaryClassification, Tag("binary_classification")]
     | Annotated[MulticlassClassification, Tag("multiclass_classification")]
     | Annotated[Regression, Tag("regression")],
-    Discriminator(_task_kind),
+    Discriminator(
+        _task_kind,
+        custom_error_type="task_kind",
+        custom_error_message="kind is one of binary_classification, multiclass_classification, "
+        "regression",
+    ),
 ]
 
 

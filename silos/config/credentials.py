@@ -254,8 +254,13 @@ def _new_key() -> bytes:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
+    except FileNotFoundError as error:
+        raise StoreBroken(
+            f"tls/{path.name} is missing: this hospital is not enrolled; collegium silo enrol "
+            "INVITATION enrols it"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreBroken(f"tls/{path.name} is missing or damaged: enrol again") from error
+        raise StoreBroken(f"tls/{path.name} is damaged: enrol again") from error
 
 
 def _read_chain(chain: str) -> list[x509.Certificate]:

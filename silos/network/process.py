@@ -51,7 +51,10 @@ def hospital_process(home: Path, *, test_noise: bool = False) -> Iterator[Superv
         if test_noise and not hospital.simulated:
             raise PolicyRefused("--test-noise protects nobody: a real hospital does not use it")
         if site.coordinator is None:
-            raise PolicyRefused("site.yaml: coordinator is missing: write its address there")
+            raise PolicyRefused(
+                "site.yaml: coordinator is missing: collegium silo enrol INVITATION writes its "
+                "address there"
+            )
         source_path(site, home)  # refused now rather than when a run is announced
         credentials = Credentials(home / "tls", site.name)
         coordinator = require_coordinator(credentials.coordinator, hospital)

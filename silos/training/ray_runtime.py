@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from protocol.errors import WorkspaceRefused
 from silos.training.private_folder import private_folder
 
 #: Seconds that a busy machine may take for what Ray expects at once.
@@ -68,7 +69,8 @@ def own_ray(*, gpu: bool = False, resources: Mapping[str, float] | None = None) 
         resources: Ray's own names for how much of what may run at once.
 
     Raises:
-        WorkspaceRefused: no folder for temporary files is private enough, or its path too long.
+        WorkspaceRefused: no folder for temporary files is private enough, or its path too long;
+            or Ray does not start.
     """
     with private_folder() as folder, ray_in(folder, gpu=gpu, resources=resources):
         yield
@@ -84,7 +86,7 @@ def ray_in(
     token.touch(mode=0o600)
     token.write_text(_TOKEN, encoding="ascii")
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
-    with _parameters():
+    with _parameters(), _refused_in_one_line():
         ray.init(
             address="local",
             include_dashboard=False,
@@ -99,6 +101,22 @@ def ray_in(
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _refused_in_one_line() -> Iterator[None]:
+    """Turns what Ray raises where it cannot start into a refusal.
+
+    Ray has no class of its own for it: plain ``Exception``, ``RuntimeError`` and its own errors.
+    """
+    try:
+        yield
+    except Exception as error:
+        ray.shutdown()
+        raise WorkspaceRefused(
+            f"Ray did not start ({type(error).__name__}): this machine is too busy, or has too "
+            "little memory; end what else is at work and try again"
+        ) from error
 
 
 @contextmanager

@@ -3,10 +3,11 @@
 import pkgutil
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import typer
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
@@ -41,14 +42,26 @@ def commands() -> list[tuple[str, list[str]]]:
 def test_every_command_in_the_documents_exists_with_its_options(
     where: str, words: list[str]
 ) -> None:
-    for depth in (3, 2, 1):  # what follows a command's name may be a plain word too
-        names = [word for word in words[:depth] if re.fullmatch(r"[a-z]+", word)]
-        help_text = CliRunner().invoke(app, [*names, "--help"])
-        if not help_text.exit_code:
-            break
-    assert help_text.exit_code == 0, where
-    for option in (word for word in words if word.startswith("--")):
-        assert option in help_text.output, f"{where} has no {option}"
+    assert not unknown(words), where
+
+
+def unknown(words: Sequence[str]) -> list[str]:
+    """What of a command line is no command, or no option of it."""
+    command, rest = typer.main.get_command(app), list(words)
+    while hasattr(command, "commands"):
+        name = rest.pop(0) if rest else ""
+        if name not in command.commands:
+            return [name]
+        command = command.commands[name]
+    known = {opt for option in command.params for opt in (*option.opts, *option.secondary_opts)}
+    return [w for w in rest if w.startswith("--") and w.partition("=")[0] not in {*known, "--help"}]
+
+
+def test_misspelt_commands_and_options_are_unknown() -> None:
+    assert unknown(["audit", "recompte", "evaluation"]) == ["recompte"]
+    assert unknown(["study", "chekc", "heart/study.yaml"]) == ["chekc"]
+    assert unknown(["simulate", "h.yaml", "--dat", "x"]) == ["--dat"]
+    assert unknown(["simulate", "h.yaml", "--data", "x"]) == []
 
 
 def test_shared_noise_in_the_study_page_keeps_the_epsilon_beside_it() -> None:

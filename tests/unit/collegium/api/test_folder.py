@@ -94,3 +94,9 @@ def test_a_notebook_shows_the_runs_as_a_table(genuine: Path) -> None:
     assert "<caption>2 runs</caption>" in shown and RUNS[0] in shown
     assert ">nan<" not in shown.lower()
     assert repr(cg.open(genuine)) == f"Folder {genuine}: 2 runs (2 finished)"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "~nosuchuser/runs"])
+def test_a_name_that_no_folder_can_have_is_refused(name: str) -> None:
+    with pytest.raises(WorkspaceRefused, match="no file or folder can be called"):
+        cg.open(name)

@@ -1,6 +1,7 @@
 """Study: read, varied, checked and planned, with the refusals of the commands."""
 
 import builtins
+import math
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,17 @@ def test_bundled_records_are_found_without_a_folder() -> None:
         assert len(cg.Study.bundled(name).check().sites) == 4
     with pytest.raises(StudyRefused, match="no bundled study is called 'iris'"):
         cg.Study.bundled("iris")
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, math.nan, math.inf])
+def test_a_budget_that_is_none_is_refused(study: cg.Study, budget: float) -> None:
+    with pytest.raises(StudyRefused, match="a finite epsilon above zero"):
+        study.check(budget=budget)
+
+
+@pytest.mark.parametrize("steps", [0, -3, 10**9, 1.5, True])
+def test_a_plan_has_a_whole_number_of_steps_that_can_be_computed(
+    study: cg.Study, steps: int
+) -> None:
+    with pytest.raises(StudyRefused, match="a whole number from 1 to 10,000"):
+        study.plan(steps=steps)

@@ -32,6 +32,7 @@ from coordinator.database.store import (
     Transaction,
 )
 from coordinator.database.workspace import Workspace
+from coordinator.views.views import open_views
 from protocol.encoding import digest
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
@@ -669,3 +670,11 @@ def test_all_faults_are_told_with_their_places(folder: Path) -> None:
 def test_a_folder_that_is_none_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceRefused, match="holds no run"):
         verify_folder(tmp_path, AuditInputs(), QUIET)
+
+
+def test_a_damaged_study_is_a_broken_store_for_every_view(folder: Path) -> None:
+    sql("UPDATE study SET document = '{}'")(folder)
+    with closing(open_views(folder)) as views:
+        for ask in (views.runs, lambda: views.utility(RUNS[0]), views.newest_finished):
+            with pytest.raises(StoreBroken, match="its record is damaged"):
+                ask()

@@ -15,6 +15,7 @@ import pytest
 
 from protocol.errors import WorkspaceRefused
 from silos.training import private_folder
+from silos.training.ray_runtime import ray_in
 from tests import ROOT
 from tests.support.hospital.other_user import needs_other_user, reached_by_another
 from tests.support.machine.patience import PATIENCE
@@ -170,3 +171,14 @@ def _starts(process: Path, name: str) -> bool:
 
 def _folder_of(process: Path, temporary: Path) -> bool:
     return str(temporary).encode() in (process / "cmdline").read_bytes()
+
+
+def test_a_ray_that_cannot_start_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**given: object) -> None:
+        raise Exception("The current node timed out during startup.")  # as Ray raises it
+
+    monkeypatch.setattr("silos.training.ray_runtime.ray.init", fails)
+    with pytest.raises(WorkspaceRefused, match="Ray did not start"), ray_in(tmp_path):
+        pytest.fail("a block without Ray")
