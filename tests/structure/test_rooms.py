@@ -24,7 +24,7 @@ def name_of(package: Path) -> str:
 
 def children(package: Path) -> set[str]:
     """The files and folders of a package, apart from its own page and what Python writes."""
-    found = {path.name for path in package.iterdir() if path.is_dir() or path.suffix == ".py"}
+    found = {path.name for path in package.iterdir()} - {"py.typed"}
     return {name for name in found if not name.startswith((".", "__"))}
 
 
@@ -61,13 +61,22 @@ def test_a_package_says_what_it_is_for(package: Path) -> None:
 def test_every_file_of_a_package_has_its_floor(package: Path) -> None:
     """The checks then find every import that climbs, and so every circle."""
     plain = {"heart_disease", "migrations", "templates"}  # files of other kinds
-    modules = {name.removesuffix(".py") for name in children(package)} - plain
+    found = {n for n in children(package) if (package / n).is_dir() or n.endswith(".py")}
+    modules = {name.removesuffix(".py") for name in found} - plain
     if len(modules) < 2 or name_of(package) in independent():
         return
     contract = layers()[name_of(package)]
     named = [word.strip() for floor in contract["layers"] for word in floor.split("|")]  # type: ignore[attr-defined]
     assert sorted({*named} - {"__main__"}) == sorted(modules)
     assert contract["type"] == "layers" and contract["exhaustive"] is True
+
+
+def test_a_folder_without_a_page_of_its_own_holds_no_code() -> None:
+    """What has no ``__init__.py`` is seen by no contract: data and templates may lie there."""
+    for room in ROOMS:
+        for folder in (path for path in (ROOT / room).rglob("*") if path.is_dir()):
+            if "__pycache__" not in folder.parts and not (folder / "__init__.py").exists():
+                assert not [*folder.glob("*.py")], folder
 
 
 def test_no_level_has_a_circle() -> None:
