@@ -313,7 +313,7 @@ def test_a_new_study_is_valid_as_written_and_never_over_another(
     [
         (["--sites", "a,b"], "at least three sites"),
         (["--name", "My Study"], "a name has lower-case letters, digits, '.', '_' and '-'"),
-        (["--title", "a: b"], "plain words"),
+        (["--title", "a: b"], "without line ends"),
         (["--epsilon", "-1"], "greater than 0"),
     ],
 )
