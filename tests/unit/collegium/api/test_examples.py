@@ -35,6 +35,7 @@ def at_work(genuine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> d
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     shutil.copy(tmp_path / "demo-out" / "coordinator.pub", tmp_path)
+    shutil.copy(ROOT / "examples" / "heart-disease" / "study.yaml", tmp_path)
     folder = cg.open("demo-out")
     runs = tuple(folder.runs().index)
     return {
