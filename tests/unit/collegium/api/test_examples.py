@@ -35,7 +35,9 @@ def at_work(genuine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> d
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     shutil.copy(tmp_path / "demo-out" / "coordinator.pub", tmp_path)
-    shutil.copy(ROOT / "examples" / "heart-disease" / "study.yaml", tmp_path)
+    for name in ("study.yaml", "split.csv"):
+        shutil.copy(ROOT / "examples" / "heart-disease" / name, tmp_path)
+    (tmp_path / "records").symlink_to(ROOT / "collegium" / "studies" / "heart_disease")
     folder = cg.open("demo-out")
     runs = tuple(folder.runs().index)
     return {
