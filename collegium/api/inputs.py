@@ -3,12 +3,13 @@
 import io
 import os
 from collections.abc import Callable
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from rich.console import Console
 
-from protocol.errors import WorkspaceRefused
+from protocol.errors import StudyRefused, WorkspaceRefused
 
 #: A path as a text or an object.
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -33,6 +34,17 @@ def as_path(given: PathLike) -> Path:
     except (RuntimeError, OSError, ValueError) as error:
         raise WorkspaceRefused(f"no file or folder can be called {str(given)[:80]!r}") from error
     return path
+
+
+def number_of(epsilon: Any) -> float:
+    """Returns an epsilon as a number.
+
+    Raises:
+        StudyRefused: it is none.
+    """
+    if isinstance(epsilon, bool) or not isinstance(epsilon, Real):
+        raise StudyRefused(f"epsilon {epsilon!r:.40}: give a number, or None for no privacy")
+    return float(epsilon)
 
 
 def with_printed_lines(command: Callable[[Console], dict[str, Any]]) -> tuple[dict[str, Any], str]:

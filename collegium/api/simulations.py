@@ -1,7 +1,7 @@
 """Simulations and sweeps, as the commands of these names run them."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 
 from collegium.api.chart import Chart
 from collegium.api.folder import Folder
-from collegium.api.inputs import PathLike, as_path
+from collegium.api.inputs import PathLike, as_path, number_of
 from collegium.api.run import Run
 from collegium.api.study import Study, records_of, study_of
 from collegium.output.notebook_progress import watch_for
@@ -227,11 +227,12 @@ def sweep(
     chosen = [study_of(one) for one in given]
     if not chosen:
         raise StudyRefused("studies: name at least one study")
-    epsilons = [epsilon] if epsilon is None or isinstance(epsilon, int | float) else [*epsilon]
+    several = isinstance(epsilon, Iterable) and not isinstance(epsilon, str)
+    epsilons = [*epsilon] if several else [epsilon]
     named = [modes] if isinstance(modes, str) else [*modes]
     grid = Grid(
         epsilons=parse_epsilons(
-            ",".join("none" if one is None else repr(float(one)) for one in epsilons)
+            ",".join("none" if one is None else repr(number_of(one)) for one in epsilons)
         ),
         seeds=parse_seeds(",".join(map(str, [seeds] if isinstance(seeds, int) else [*seeds]))),
         modes=parse_modes(",".join(named)) if named else (),

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from collegium.api.frames import by_name
-from collegium.api.inputs import PathLike, as_path, with_printed_lines
+from collegium.api.inputs import PathLike, as_path, number_of, with_printed_lines
 from collegium.studies.bundled import DEFAULT_STUDY, bundled_study
 from compliance.facts.formatting import Format
 from compliance.facts.privacy_utility import DISTRIBUTED, MODES, PER_SITE
@@ -154,7 +154,7 @@ class Study:
         """
         from collegium.simulation.grid import at_epsilon, parse_epsilons
 
-        (wanted,) = parse_epsilons("none" if epsilon is None else str(epsilon))
+        (wanted,) = parse_epsilons("none" if epsilon is None else repr(number_of(epsilon)))
         if isinstance(self.document.privacy, NoPrivacy) and wanted is not None:
             raise StudyRefused(
                 "privacy.mode is none, so there is no clip and delta to go with an epsilon: "

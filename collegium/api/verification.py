@@ -1,5 +1,6 @@
 """Verification: whether a folder is what was logged, and what could not be checked."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ def verify(
     out: PathLike | Folder,
     *,
     key: str | None = None,
-    checkpoints: Sequence[PathLike] = (),
+    checkpoints: PathLike | Sequence[PathLike] = (),
     report: PathLike | None = None,
     hospital: PathLike | None = None,
 ) -> Verification:
@@ -81,7 +82,7 @@ def verify(
         out: the folder, a hospital's own one too.
         key: the log's public key that you trust: hexadecimal, or a file. The folder's own by
             default: the folder's author could have written that too.
-        checkpoints: signed heads of the log that others kept.
+        checkpoints: one or several signed heads of the log that others kept.
         report: a report to check against these records.
         hospital: a hospital's own folder, to check against the log.
 
@@ -98,9 +99,10 @@ def verify(
         cg.verify("demo-out", key="coordinator.pub").faults
     """
     folder = out.out if isinstance(out, Folder) else as_path(out)
+    heads = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
     given = AuditInputs(
         key=key,
-        checkpoints=tuple(as_path(path) for path in checkpoints),
+        checkpoints=tuple(as_path(path) for path in heads),
         report=None if report is None else as_path(report),
         hospital=None if hospital is None else as_path(hospital),
     )

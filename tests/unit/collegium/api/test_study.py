@@ -168,3 +168,11 @@ def test_a_plan_has_a_whole_number_of_steps_that_can_be_computed(
 ) -> None:
     with pytest.raises(StudyRefused, match="a whole number from 1 to 10,000"):
         study.plan(steps=steps)
+
+
+@pytest.mark.parametrize("epsilon", ["1,2", "0.5", True, [1.0]])
+def test_an_epsilon_is_a_number(study: cg.Study, epsilon: object) -> None:
+    with pytest.raises(StudyRefused, match="give a number, or None"):
+        study.with_epsilon(epsilon)  # type: ignore[arg-type]
+    with pytest.raises(StudyRefused, match="give a number, or None"):
+        cg.sweep(study, out="nowhere", epsilon=epsilon if epsilon != [1.0] else [[1.0]])  # type: ignore[arg-type]
