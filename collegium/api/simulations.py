@@ -227,8 +227,8 @@ def sweep(
     chosen = [study_of(one) for one in given]
     if not chosen:
         raise StudyRefused("studies: name at least one study")
-    several = isinstance(epsilon, Iterable) and not isinstance(epsilon, str)
-    epsilons = [*epsilon] if several else [epsilon]
+    alone = isinstance(epsilon, str) or not isinstance(epsilon, Iterable)
+    epsilons: list[Any] = [epsilon] if alone else [*epsilon]  # type: ignore[misc]
     named = [modes] if isinstance(modes, str) else [*modes]
     grid = Grid(
         epsilons=parse_epsilons(
