@@ -9,6 +9,8 @@ from compliance.facts.interval import Interval
 from compliance.facts.released.risk_figures import RiskFigures
 
 _ADVICE = "collegium study plan advises learning rate, clip and steps."
+#: Of tasks that ``study plan`` does not know.
+_OTHER_ADVICE = "try another learning rate and clip, or more steps, with collegium sweep."
 #: Below this sensitivity at a risk of 0.5 the threshold is warned about.
 _FEW_FOUND = 0.1
 
@@ -34,9 +36,9 @@ def model_warnings(
 def _of_exact(value: float, figure: FigureKind) -> str | None:
     found = f"({figure.title} {value:.3f})"
     if figure.chance is not None and figure.lead(value, figure.chance) < 0:
-        return f"The model {figure.worse} {found}: {_ADVICE}"
+        return f"The model {figure.worse} {found}: {_advice(figure)}"
     if figure.is_next_to_chance(value):
-        return f"The model has learned next to nothing {found}: {_ADVICE}"
+        return f"The model has learned next to nothing {found}: {_advice(figure)}"
     return None
 
 
@@ -46,13 +48,17 @@ def _of_released(released: Interval | None, figure: FigureKind) -> str | None:
     found = f"({figure.title} {released.low:.2f} to {released.high:.2f})"
     leads = [figure.lead(end, figure.chance) for end in (released.low, released.high)]
     if max(leads) < 0:
-        return f"The model {figure.worse} {found}: {_ADVICE}"
+        return f"The model {figure.worse} {found}: {_advice(figure)}"
     if min(leads) <= 0:
         return (
             f"The model cannot be distinguished from chance {found}: more test patients or a "
-            f"larger epsilon would show more; {_ADVICE}"
+            f"larger epsilon would show more; {_advice(figure)}"
         )
     return None
+
+
+def _advice(figure: FigureKind) -> str:
+    return _ADVICE if figure is AUROC else _OTHER_ADVICE
 
 
 def _of_risks(risks: RiskFigures | None) -> tuple[str | None, ...]:

@@ -13,7 +13,9 @@ import pandas
 import pytest
 
 from compliance.facts.dossier import Dossier, LogVerification, run_json
+from compliance.facts.figures import MAE, R2
 from compliance.facts.interval import Interval
+from compliance.facts.model_warnings import model_warnings
 from compliance.reports.document import Document, Tone, tables
 from compliance.reports.privacy_report import SUPPORTS, privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
@@ -412,3 +414,9 @@ def test_report_and_page_say_that_the_same_patients_were_used_without_privacy() 
     assert "also used without privacy" not in _text(render_html(privacy_report(run)))
     own = _text(render_html(run_page(dossiers.without_privacy(), ())))
     assert "what the patients have left is as it was" in own
+
+
+def test_a_useless_regression_is_told_by_its_own_figure_and_advice() -> None:
+    (said,) = model_warnings(-0.2, None, None, R2)
+    assert said.startswith("The model predicts worse than the patients' mean (R² -0.200): try")
+    assert model_warnings(0.4, None, None, R2) == () == model_warnings(0.1, None, None, MAE)
