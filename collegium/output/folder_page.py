@@ -26,8 +26,8 @@ def finish_folder(workspace: Workspace, run_id: str) -> dict[str, Any]:
 
 def shown_of_sweep(views: Views, run_ids: Sequence[str]) -> str:
     """Returns the run that a sweep's page is about: its last one that protects patients."""
-    protected = [run_id for run_id in run_ids if views.dossier(run_id).protected]
-    return (protected or list(run_ids))[-1]
+    protected = {run.run_id for run in views.runs() if run.epsilon is not None}
+    return ([run_id for run_id in run_ids if run_id in protected] or list(run_ids))[-1]
 
 
 def keep_sweep_page(workspace: Workspace, run_ids: Sequence[str]) -> None:

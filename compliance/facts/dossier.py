@@ -160,8 +160,9 @@ class Dossier:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about a model that is no use or whose risks are wrong; see model_warnings."""
-        kind = self.figures.headline
-        return model_warnings(self.exact.get(kind.name), self.headline, self.risks, kind)
+        kind = self.figures.judged
+        exact, released = self.exact.get(kind.name), self.released.get(kind.name)
+        return model_warnings(exact, released, self.risks, kind)
 
     @property
     def protected(self) -> bool:
@@ -254,23 +255,7 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         "NAME_released is the released one",
         **_figures(dossier.figures.pooled, dossier.exact, dossier.released),
         "risks_released": None if dossier.risks is None else asdict(dossier.risks),
-        "epsilon": {
-            s.site: {
-                "epsilon": s.privacy.epsilon,
-                "delta": s.privacy.delta,
-                "unit": s.privacy.unit,
-                "mode": s.privacy.mode,
-                "evaluation_epsilon": s.privacy.evaluation_epsilon,
-                "two_hospitals_epsilon": s.privacy.epsilon_two_hospitals,
-                "group_of_two_epsilon": s.privacy.epsilon_group_of_two,
-                "group_of_three_epsilon": s.privacy.epsilon_group_of_three,
-                "fallback_epsilon": s.privacy.fallback_epsilon,
-                "budget_epsilon": s.privacy.budget_epsilon,
-                "budget_share": s.privacy.budget_share,
-                "run_share": s.privacy.run_share,
-            }
-            for s in dossier.sites
-        },
+        "epsilon": {site.site: _privacy(site.privacy) for site in dossier.sites},
         "sites": {
             s.site: {
                 **{kind.name: s.exact.get(kind.name) for kind in dossier.figures.pooled},
@@ -286,6 +271,24 @@ def run_json(dossier: Dossier) -> dict[str, Any]:
         },
         "audit": {"root": dossier.audit.root, "size": dossier.audit.size},
         "environment": dossier.environment,
+    }
+
+
+def _privacy(summary: Summary) -> dict[str, Any]:
+    """Returns what one hospital's patients pay, as the hospital signed it."""
+    return {
+        "epsilon": summary.epsilon,
+        "delta": summary.delta,
+        "unit": summary.unit,
+        "mode": summary.mode,
+        "evaluation_epsilon": summary.evaluation_epsilon,
+        "two_hospitals_epsilon": summary.epsilon_two_hospitals,
+        "group_of_two_epsilon": summary.epsilon_group_of_two,
+        "group_of_three_epsilon": summary.epsilon_group_of_three,
+        "fallback_epsilon": summary.fallback_epsilon,
+        "budget_epsilon": summary.budget_epsilon,
+        "budget_share": summary.budget_share,
+        "run_share": summary.run_share,
     }
 
 

@@ -88,6 +88,11 @@ class TaskFigures:
         """The figure that says most."""
         return self.pooled[0]
 
+    @property
+    def judged(self) -> FigureKind:
+        """The first figure of which it is known what chance reaches; else the headline."""
+        return next((kind for kind in self.pooled if kind.chance is not None), self.headline)
+
 
 AUROC = FigureKind(
     name="auroc", title="AUROC", chance=0.5, worse="orders patients worse than chance"

@@ -33,7 +33,8 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
-from compliance.facts.released.auroc import ASSUMED_AUROC, NEXT_TO_CHANCE
+from compliance.facts.figures import AUROC
+from compliance.facts.released.auroc import ASSUMED_AUROC
 from compliance.planning.expected_auroc import Descent, Expected, expected_auroc
 from compliance.privacy.accounting import calibrate, epsilon
 from compliance.privacy.events import SampledGaussian
@@ -173,7 +174,7 @@ class SuitableSettings:
     @property
     def learns_nothing(self) -> bool:
         """True when even under the assumed AUROC the model would be as good as chance."""
-        return self.expected is not None and self.expected.auroc < NEXT_TO_CHANCE
+        return self.expected is not None and AUROC.is_next_to_chance(self.expected.auroc)
 
 
 def noise_on_average(

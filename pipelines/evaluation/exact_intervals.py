@@ -5,7 +5,7 @@ nothing about privacy: exact figures stay in the hospital.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,25 +86,28 @@ def auroc_difference(
 
 
 def bootstrapped(
-    figure: Callable[[NDArray[np.int64]], float | None], count: int, seed: int
-) -> ExactFigure:
-    """Returns a figure of patients with the interval that drawing them again gives it.
+    figures: Callable[[NDArray[np.int64]], Mapping[str, float | None]], count: int, seed: int
+) -> dict[str, ExactFigure]:
+    """Returns figures of patients with the intervals that drawing them again gives.
 
     Args:
-        figure: of the places of patients, some of them several times, the figure; None where
-            they do not support one.
+        figures: of the places of patients, some of them several times, figures by name; None
+            where they do not support one.
         count: how many patients there are.
         seed: of the drawing.
 
     Source: Efron 1979, Annals of Statistics 7; percentiles of ``_DRAWS`` samples.
     """
-    value = figure(np.arange(count)) if count else None
-    if value is None:
-        return NOT_AVAILABLE
-    random = np.random.default_rng(seed)
-    drawn = [figure(random.integers(count, size=count)) for _ in range(_DRAWS)]
+    random, whole = np.random.default_rng(seed), figures(np.arange(count))
+    drawn = [figures(random.integers(count, size=count)) for _ in range(_DRAWS if count else 0)]
+    return {name: _between(value, [one[name] for one in drawn]) for name, value in whole.items()}
+
+
+def _between(value: float | None, drawn: Sequence[float | None]) -> ExactFigure:
     known = [one for one in drawn if one is not None]
-    low, high = np.quantile(known, (0.025, 0.975)) if known else (value, value)
+    if value is None or not known:
+        return NOT_AVAILABLE
+    low, high = np.quantile(known, (0.025, 0.975))
     return ExactFigure(value=value, low=float(low), high=float(high))
 
 

@@ -39,7 +39,8 @@ def in_dithered_units(parts: Floats) -> Counts:
     >>> in_dithered_units(np.array([1.0, -1.0, 0.0])).tolist()
     [1024, -1024, 0]
     """
-    return np.floor(parts * COUNT_UNITS + _fractions(parts)).astype(np.int64)
+    units = np.floor(parts * COUNT_UNITS + _fractions(parts)).astype(np.int64)
+    return np.clip(units, -COUNT_UNITS, COUNT_UNITS)  # a float's own rounding adds one in 2**43
 
 
 def _fractions(numbers: Floats) -> Floats:

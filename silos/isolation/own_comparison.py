@@ -4,6 +4,8 @@ It runs in the process that trains (``training_process.py``); only figures come
 back. They are exact, so they protect nobody and are for this hospital alone.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,6 @@ from pipelines.local_training import train_alone
 from pipelines.networks.networks import build, load_parameters
 from pipelines.records import Records
 from pipelines.tasks.registry import task_of
-from pipelines.tasks.task import TaskDefinition
 from protocol.study.study import Study
 from protocol.study.task import BinaryClassification
 from protocol.vectors.tensors import Tensors
@@ -66,29 +67,26 @@ def compare(
         }
     seed, count = study.seeds.model, len(labels)
 
-    def lead(places: Places) -> float | None:
-        pair = [learned.exact(s[places], labels[places])[headline.name] for s in (federated, own)]
-        first, second = pair
-        return None if first is None or second is None else headline.lead(first, second)
+    def exact(scores: Floats, places: Places) -> Mapping[str, float | None]:
+        return learned.exact(scores[places], labels[places])
+
+    def lead(places: Places) -> dict[str, float | None]:
+        first, second = (exact(scores, places)[headline.name] for scores in (federated, own))
+        if first is None or second is None:
+            return {headline.name: None}
+        return {headline.name: headline.lead(first, second)}
+
+    def redrawn(scores: Floats) -> dict[str, Any]:
+        figures = bootstrapped(partial(exact, scores), count, seed)
+        return {name: vars(figure) for name, figure in figures.items()}
 
     return {
         **found,
         "test_positive": None,
-        "federated": _redrawn(learned, federated, labels, seed),
-        "own": _redrawn(learned, own, labels, seed) | {"trained": vars(made)},
-        "federated_less_own": vars(bootstrapped(lead, count, seed)),
+        "federated": redrawn(federated),
+        "own": redrawn(own) | {"trained": vars(made)},
+        "federated_less_own": vars(bootstrapped(lead, count, seed)[headline.name]),
     }
-
-
-def _redrawn(learned: TaskDefinition, scores: Floats, labels: Floats, seed: int) -> dict[str, Any]:
-    """Returns every exact figure of the task, with its interval by the bootstrap."""
-
-    def of(name: str) -> ExactFigure:
-        return bootstrapped(
-            lambda places: learned.exact(scores[places], labels[places])[name], len(labels), seed
-        )
-
-    return {name: vars(of(name)) for name in learned.exact(scores, labels)}
 
 
 def _scores(module: nn.Module, study: Study, site: str, test: Records) -> tuple[Floats, Floats]:

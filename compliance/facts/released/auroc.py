@@ -35,8 +35,6 @@ MAX_TIED = 0.5
 #: The widest half of an interval that is released, as it was to be expected: beyond, not
 #: even an AUROC of 0.75 could be told from chance.
 WIDEST = 0.25
-#: A model that orders patients no better than this has learned next to nothing: chance is 0.5.
-NEXT_TO_CHANCE = 0.55
 CHANCE = 0.5
 #: What a model is taken to reach where nothing better is known.
 ASSUMED_AUROC = 0.8

@@ -14,12 +14,13 @@ from pipelines.gradients.engines import ENGINES, LayerGradients
 from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from protocol.errors import StudyRefused
-from protocol.study.cohort import BinaryLabel, ImageCohort, NumberColumn, TableCohort
+from protocol.study.cohort import BinaryLabel, ClassLabel, ImageCohort, NumberColumn, TableCohort
 from protocol.study.task import (
     BinaryClassification,
     ConvClassifier,
     DenseNet121,
     FullyConnected,
+    MulticlassClassification,
     Network,
 )
 from protocol.vectors.tensors import flatten
@@ -406,3 +407,28 @@ def test_choosing_leaves_network_and_generator_as_they_were():
     right_engine(module, (3, 2, 5), "chain", BINARY_CLASSIFICATION)
     assert np.array_equal(flatten(parameters_of(module)), before) and not module.training
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("network", "cohort", "shape", "engine"),
+    [
+        (FullyConnected(name="FullyConnectedNet", hidden=(7, 3)), TABLE, (5,), "chain"),
+        (FullyConnected(name="FullyConnectedNet", hidden=(4,), activation="gelu"), TABLE, (5,),
+         "layers"),
+        (ConvClassifier(name="Classifier", channels=(3, 4), strides=(2, 1)), IMAGES, (1, 8, 8),
+         "layers"),
+    ],
+)  # fmt: skip
+def test_networks_with_several_outputs_get_the_engines_that_they_name(
+    network: Network, cohort: TableCohort | ImageCohort, shape: tuple[int, ...], engine: str
+) -> None:
+    label = ClassLabel(column="y", classes={"a": (0,), "b": (1,), "c": (2,)})
+    update = {"label": label}
+    if isinstance(cohort, ImageCohort):
+        update["image"] = cohort.image.model_copy(update={"shape": shape[1:]})  # type: ignore[assignment]
+    cohort = cohort.model_copy(update=update)
+    task = MulticlassClassification(kind="multiclass_classification", network=network)
+    module = build(task, cohort, 3)
+    found = engine_for(task, cohort, module, (6, 2, *shape))
+    assert found.name == engine and found.distance < 1e-5
+    assert module(torch.zeros(2, *shape)).shape == (2, 3)
