@@ -113,7 +113,7 @@ class Folder:
         """Draws utility against privacy over all runs that ask what the newest finished asks.
 
         Raises:
-            WorkspaceRefused: no run is finished, or none has an AUROC.
+            WorkspaceRefused: no run is finished, or none has a figure.
 
         Example::
 
@@ -123,7 +123,7 @@ class Folder:
 
         _, points, withheld = newest_utility(self.out)
         if not points:
-            raise WorkspaceRefused(f"{self.out} holds no run with an AUROC: nothing to draw")
+            raise WorkspaceRefused(f"{self.out} holds no run with a figure: nothing to draw")
         return Chart(utility_against_epsilon(points, withheld))
 
     def budget(self, study: Study | PathLike | None = None) -> pd.DataFrame:

@@ -158,7 +158,7 @@ class Sweep:
         """Draws utility against privacy over all runs in the folder that ask the same.
 
         Raises:
-            WorkspaceRefused: no run has an AUROC.
+            WorkspaceRefused: no run has a figure.
 
         Example::
 

@@ -27,7 +27,7 @@ from collegium.studies.forecast import forecast_text
 from collegium.studies.planning import assumed_auroc
 from coordinator.database.workspace import Workspace
 from protocol.errors import CohortRefused, FederationError, WorkspaceRefused
-from protocol.study.cohort import TableCohort
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
 
 _APPROVER = "Dr. A. Officer"

@@ -57,7 +57,7 @@ def export_chart(out: Path, to: Path, console: Console) -> None:
     """
     newest, points, withheld = newest_utility(out)
     if not points:
-        raise WorkspaceRefused(f"--out {out} holds no run with an AUROC: nothing to draw")
+        raise WorkspaceRefused(f"--out {out} holds no run with a figure: nothing to draw")
     write_named(to, to_svg(utility_against_epsilon(points, withheld)).encode())
     console.print(f"wrote {to}: {newest.study_name}, {counted(len(points), 'point')}", markup=False)
 

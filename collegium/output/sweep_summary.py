@@ -33,6 +33,7 @@ from compliance.facts.privacy_utility import (
     UtilityPoint,
     Withheld,
     best_known,
+    figure_of,
 )
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
@@ -92,7 +93,9 @@ def summarise_sweep(
     ``run_id`` is the run that the folder's page is about.
     """
     over, useless = over_of(points), next_to_chance(points)
-    table = plain_table("mode", "epsilon", "AUROC*", f"95 % interval over {over}", over)
+    table = plain_table(
+        "mode", "epsilon", f"{figure_of(points).label}*", f"95 % interval over {over}", over
+    )
     for level in reached(points):
         marked = f" {NO_BETTER}" if useless[level.mode, level.epsilon] else ""
         table.add_row(

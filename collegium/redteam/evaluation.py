@@ -16,7 +16,7 @@ from compliance.empirical_audit.checks import (
     worst_of_each,
 )
 from pipelines.records import Records
-from protocol.study.cohort import TableCohort
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.tensors import Tensors

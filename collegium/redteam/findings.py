@@ -11,7 +11,7 @@ from compliance.empirical_audit.checks import AuditCheck
 from compliance.privacy.rounding import rounded_down, rounded_up
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
-from protocol.study.task import BinaryClassification
+from protocol.study.task.task import BinaryClassification
 from protocol.vectors.tensors import Tensors
 
 

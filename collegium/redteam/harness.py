@@ -11,7 +11,7 @@ from pipelines.attacks.canaries import canary_records
 from pipelines.cohort.loading import Records
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.networks.networks import build, parameters_of
-from protocol.study.cohort import TableCohort
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors

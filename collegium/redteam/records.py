@@ -33,7 +33,7 @@ from pipelines.attacks.membership import (
 )
 from pipelines.cohort.loading import Records
 from pipelines.networks.networks import build, load_parameters
-from protocol.study.cohort import TableCohort
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study

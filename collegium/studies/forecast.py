@@ -11,7 +11,7 @@ from compliance.planning.evaluation_forecast import BINS, EvaluationForecast, fo
 from protocol.counted import counted
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.task import BinaryClassification
+from protocol.study.task.task import BinaryClassification
 
 #: What share of a hospital's decisions is taken to be right, to say whether its table is enough.
 _ASSUMED_ACCURACY = 0.8

@@ -35,10 +35,10 @@ from compliance.privacy.events import SampledGaussian
 from compliance.privacy.rounding import TWO_FIGURES, percent
 from protocol.counted import counted
 from protocol.errors import StudyRefused
-from protocol.study.cohort import TableCohort
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.task import BinaryClassification, prevalence_of
+from protocol.study.task.task import BinaryClassification, prevalence_of
 from silos.operations.budget_text import CHEAPER, too_dear
 
 _WHAT_MODELS_REACH = (

@@ -38,7 +38,7 @@ from protocol.errors import CohortRefused, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, Study
 from protocol.study.study_file import index_beside
-from protocol.study.task import prevalence_of
+from protocol.study.task.task import prevalence_of
 from silos.operations.budget_text import CHEAPER, too_dear
 from silos.preflight.quality_table import print_quality
 

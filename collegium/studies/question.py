@@ -7,7 +7,7 @@ from compliance.planning.advice import PlanningInput, default_delta
 from protocol.errors import StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import KeyedHashSplit, Study
-from protocol.study.task import prevalence_of
+from protocol.study.task.task import prevalence_of
 
 #: How many numbers describe a record of a cohort of which nothing is said.
 _INPUTS = 20

@@ -27,6 +27,7 @@ class FigureKind:
         low, high: the least and the greatest value there is; None where there is none.
         higher_is_better: False for an error.
         worse: what a model does that is worse than chance, in words.
+        released_as: in sentences, what a released value is, where that is not the exact figure.
     """
 
     name: str
@@ -37,6 +38,7 @@ class FigureKind:
     high: float | None = 1.0
     higher_is_better: bool = True
     worse: str = "is worse than chance"
+    released_as: str = ""
 
     @property
     def label(self) -> str:
@@ -95,12 +97,30 @@ class TaskFigures:
 
 
 AUROC = FigureKind(
-    name="auroc", title="AUROC", chance=0.5, worse="orders patients worse than chance"
+    name="auroc",
+    title="AUROC",
+    chance=0.5,
+    worse="orders patients worse than chance",
+    # what its interval presumes: facts.released.hidden_order
+    released_as="Scores are counted in bins, and pairs of patients in one bin count half, so a "
+    "released AUROC is rather too low; its interval holds what the bins hide, if a higher score "
+    "never means a lower chance of being ill.",
 )
 ACCURACY = FigureKind(name="accuracy", title="accuracy")
 SENSITIVITY = FigureKind(name="sensitivity", title="sensitivity")
 SPECIFICITY = FigureKind(name="specificity", title="specificity")
 BALANCED_ACCURACY = FigureKind(name="balanced_accuracy", title="balanced accuracy")
+C_INDEX = FigureKind(
+    name="c_index",
+    title="c-index",
+    chance=0.5,
+    worse="orders patients worse than chance",
+    released_as="Events are counted in intervals of time and scores in bins: a released c-index "
+    "counts pairs in one bin half, and takes two patients last observed in one interval to be "
+    "ordered halfway between chance and the others; its interval holds both ends.",
+)
+EVENTS_ABOVE = FigureKind(name="events_above", title="events scored above the middle")
+CENSORED_BELOW = FigureKind(name="censored_below", title="censored scored below the middle")
 R2 = FigureKind(
     name="r2", title="R²", chance=0.0, low=None, worse="predicts worse than the patients' mean"
 )
@@ -121,6 +141,7 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,)
     ),
     "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE)),
+    "survival": TaskFigures(pooled=(C_INDEX,), site=(EVENTS_ABOVE, CENSORED_BELOW)),
 }
 
 _BY_NAME: Mapping[str, FigureKind] = {

@@ -270,7 +270,7 @@ def utility_section(points: Sequence[UtilityPoint], withheld: Sequence[Withheld]
         text = "Every finished run of this study trained without privacy; collegium sweep adds ε."
         blocks = (Paragraph(text=text), utility_table(points, withheld))
     elif points:
-        blocks = (_utility_figure(points, withheld, _ONE_MODE),)
+        blocks = (_utility_figure(points, withheld, _one_mode(points)),)
     else:
         blocks = (Paragraph(text="No finished run of this study has a figure to show yet."),)
         if withheld:
@@ -282,18 +282,19 @@ _LINE = (
     "A line joins released means only where those at the smallest and the largest ε differ by "
     "more than the 95 % interval of a difference between two runs."
 )
-#: What a released AUROC is, and what its interval presumes (``facts.released.hidden_order``).
-_BINNED = (
-    "Scores are counted in bins, and pairs of patients in one bin count half, so a released AUROC "
-    "is rather too low; its interval holds what the bins hide, if a higher score never means a "
-    "lower chance of being ill. "
-)
-
 _ONE_MODE = (
     "Each mark is a run; the line is the mean, the band the range of the runs. Released figures "
     "carry the noise that protects test patients, and their 95 % interval, which is about "
-    "patients, noise and bins, not about repetitions. " + _BINNED + WITHOUT_PRIVACY + " " + _LINE
+    "patients, noise and bins, not about repetitions. "
 )
+
+
+def _one_mode(points: Sequence[UtilityPoint]) -> str:
+    """Returns the caption of runs of one mode, with what a released figure is."""
+    released_as = figure_of(points).released_as
+    return " ".join(filter(None, (_ONE_MODE.strip(), released_as, WITHOUT_PRIVACY, _LINE)))
+
+
 _COMPARED = (
     "Small marks are single runs, large ones their means; bars and bands are the range of the "
     "runs, figures in brackets the 95 % interval of the mean. The pooled reference (simulation "

@@ -9,7 +9,7 @@ from compliance.facts.released.release_rule import is_released
 from compliance.facts.released.risk_figures import RiskFigures, risk_figures
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.study import Study
-from protocol.study.task import prevalence_of
+from protocol.study.task.task import prevalence_of
 from protocol.vectors.evaluation import read_grid
 from protocol.vectors.score_grid import agreed_grid
 

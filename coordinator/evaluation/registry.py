@@ -12,6 +12,7 @@ from coordinator.evaluation.released import (
     NoisedCounts,
     Released,
 )
+from coordinator.evaluation.survival import SURVIVAL
 from protocol.study.study import Study
 
 #: Every reader by the ``kind`` that stands in a study's section ``task``.
@@ -19,6 +20,7 @@ READERS: Mapping[str, EvaluationReader] = {
     "binary_classification": BINARY_CLASSIFICATION,
     "multiclass_classification": MULTICLASS_CLASSIFICATION,
     "regression": REGRESSION,
+    "survival": SURVIVAL,
 }
 
 

@@ -10,7 +10,7 @@ from compliance.facts.interval import Z95, Interval
 from compliance.facts.released.auroc import TOO_FEW, WIDEST
 from compliance.facts.released.proportion import MARGIN
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
-from protocol.study.cohort import NumberLabel
+from protocol.study.cohort.labels import NumberLabel
 from protocol.study.study import Study
 
 _NONE = Interval(value=None, low=None, high=None, note=TOO_FEW)

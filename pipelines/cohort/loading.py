@@ -20,7 +20,7 @@ from pipelines.sources.csv_table import AS_DECLARED, CsvDialect, read_bundled, r
 from pipelines.sources.npz_images import load_images
 from protocol.counted import counted
 from protocol.errors import CohortRefused
-from protocol.study.cohort import Cohort, ImageCohort
+from protocol.study.cohort.cohort import Cohort, ImageCohort
 from protocol.study.study import BUNDLED, ColumnSplit, PartitionByColumn, Partitioning, Split
 
 __all__ = ["Records", "check_cohort", "columns_to_keep", "load_cohort"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.records import Records
 from protocol.errors import CohortRefused
-from protocol.study.cohort import canonical_token
+from protocol.study.cohort.vocabulary import canonical_token
 from protocol.study.study import PartitionByColumn, PartitionBySkew, Partitioning, Site
 
 

@@ -28,7 +28,7 @@ from pipelines.cohort.quality import (
 from pipelines.records import Records
 from protocol.counted import counted
 from protocol.errors import CohortRefused
-from protocol.study.cohort import Cohort
+from protocol.study.cohort.cohort import Cohort
 
 #: Above this part it is remarked that cells were clipped or imputed, or rows dropped.
 MANY = 0.05

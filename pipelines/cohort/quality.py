@@ -17,14 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import EncodingNotes, Records
-from protocol.study.cohort import (
-    BinaryLabel,
-    ClassLabel,
-    Cohort,
-    Label,
-    NumberColumn,
-    TableCohort,
-)
+from protocol.study.cohort.cohort import Cohort, TableCohort
+from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.labels import BinaryLabel, ClassLabel, Label, SurvivalLabel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +43,7 @@ class ClassCounts:
 
     ``records_ill`` and ``patients_ill`` count those that are labelled positive, patients at
     least once; None for a label of another form. ``classes`` counts the patients with a
-    record of each class, for a label with classes.
+    record of each class, or with an event and without, for labels that have such groups.
     """
 
     records: int
@@ -61,17 +56,25 @@ class ClassCounts:
     def of(cls, records: Records, label: Label) -> "ClassCounts":
         """Returns the counts of some records."""
         binary = isinstance(label, BinaryLabel)
-        names = label.classes if isinstance(label, ClassLabel) else ()
         return cls(
             records=len(records),
             records_ill=int((records.labels > 0).sum()) if binary else None,
             patients=records.num_patients,
             patients_ill=_patients_with(records, records.labels > 0) if binary else None,
             classes={
-                name: _patients_with(records, records.labels == number)
-                for number, name in enumerate(names)
+                name: _patients_with(records, chosen)
+                for name, chosen in _groups(records, label).items()
             },
         )
+
+
+def _groups(records: Records, label: Label) -> dict[str, NDArray[np.bool_]]:
+    """Returns which records belong to each group that a label names."""
+    if isinstance(label, ClassLabel):
+        return {name: records.labels == number for number, name in enumerate(label.classes)}
+    if isinstance(label, SurvivalLabel):
+        return {"event": records.labels > 0, "censored": records.labels < 0}
+    return {}
 
 
 def _patients_with(records: Records, chosen: NDArray[np.bool_]) -> int:

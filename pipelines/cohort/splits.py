@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pipelines.records import Records
 from protocol.encoding import digest
 from protocol.errors import CohortRefused, StudyRefused
-from protocol.study.cohort import Token, canonical_token
+from protocol.study.cohort.vocabulary import Token, canonical_token
 from protocol.study.study import ColumnSplit, FileSplit, KeyedHashSplit, Split
 
 #: An index file of a million records is about 30 MB.

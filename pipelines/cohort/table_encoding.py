@@ -20,14 +20,10 @@ from numpy.typing import NDArray
 from pipelines.records import EncodingNotes, Records, number_patients, patient_token
 from pipelines.sources.csv_table import CsvTable, needed_columns
 from pipelines.sources.faults import RecordFault, refusal
-from protocol.study.cohort import (
-    NUMERAL,
-    CategoryColumn,
-    NumberColumn,
-    NumberLabel,
-    TableCohort,
-    canonical_token,
-)
+from protocol.study.cohort.cohort import TableCohort
+from protocol.study.cohort.columns import CategoryColumn, NumberColumn
+from protocol.study.cohort.labels import Label, NumberLabel, SurvivalLabel, signed_times
+from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
 _INFINITE = frozenset({"inf", "infinity", "nan"})
 
@@ -101,7 +97,7 @@ def encode_table(table: CsvTable, cohort: TableCohort, *, keep: Sequence[str]) -
     features = np.concatenate([np.zeros((len(table.rows), 0)), *blocks], axis=1)
     return Records(
         features=features.astype(np.float32),
-        labels=values[str(cohort.label.column)].astype(np.float32),
+        labels=_labels(cohort.label, values),
         patients=patients,
         patient_keys=tuple(known.tolist()),
         rows=np.array(table.rows, dtype=np.int64),
@@ -157,8 +153,8 @@ def _readings(
             return _category(column, missing)
         if name == cohort.patient_key:
             return lambda cell: _NO_KEY if cell in missing else 0.0
-        if name == cohort.label.column:
-            return _label(cohort, missing)
+        if name in cohort.label.columns:
+            return _label(cohort.label, name, missing)
         return lambda cell: _MISSING if cell in missing else 0.0
 
     return {name: reading(name) for name in needed_columns(cohort, keep)}
@@ -210,10 +206,19 @@ def _category(column: CategoryColumn, missing: frozenset[str]) -> _Reading:
     return read
 
 
-def _label(cohort: TableCohort, missing: frozenset[str]) -> _Reading:
-    if isinstance(cohort.label, NumberLabel):
-        return _number_label(cohort.label, missing)
-    meaning = cohort.label.meaning
+def _labels(label: Label, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
+    """Returns the records' labels from the columns that they are read from."""
+    if isinstance(label, SurvivalLabel):
+        return signed_times(values[str(label.column)], values[label.event])
+    return values[str(label.column)].astype(np.float32)
+
+
+def _label(label: Label, name: str, missing: frozenset[str]) -> _Reading:
+    if isinstance(label, NumberLabel):
+        return _number_label(label, label.centre, label.scale, missing)
+    if isinstance(label, SurvivalLabel) and name == label.column:
+        return _number_label(label, 0.0, 1.0, missing)
+    meaning = label.meaning
     unknown = _Problem(
         what="a label outside the vocabulary",
         remedy=f"it must be one of {_spelled(tuple(meaning))}",
@@ -225,7 +230,9 @@ def _label(cohort: TableCohort, missing: frozenset[str]) -> _Reading:
     return read
 
 
-def _number_label(label: NumberLabel, missing: frozenset[str]) -> _Reading:
+def _number_label(
+    label: NumberLabel | SurvivalLabel, centre: float, scale: float, missing: frozenset[str]
+) -> _Reading:
     column = NumberColumn(
         name=str(label.column), kind="number", range=label.range, outside=label.outside
     )
@@ -233,7 +240,7 @@ def _number_label(label: NumberLabel, missing: frozenset[str]) -> _Reading:
 
     def read(cell: str) -> float | _Problem:
         found = _MISSING if cell in missing else numbers(cell)
-        return found if isinstance(found, _Problem) else (found - label.centre) / label.scale
+        return found if isinstance(found, _Problem) else (found - centre) / scale
 
     return read
 

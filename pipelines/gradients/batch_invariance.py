@@ -123,6 +123,8 @@ class RecordOutputs:
 
 
 def _outputs(module: nn.Module, features: Rows) -> Rows:
+    device = next(module.parameters()).device
     with torch.no_grad():
-        found: Rows = module(torch.from_numpy(features)).reshape(len(features), -1).numpy()
-    return found
+        found = module(torch.from_numpy(features).to(device))
+    rows: Rows = found.reshape(len(features), -1).cpu().numpy()
+    return rows

@@ -31,8 +31,8 @@ from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
-from protocol.study.cohort import Cohort
-from protocol.study.task import Task
+from protocol.study.cohort.cohort import Cohort
+from protocol.study.task.task import Task
 
 log = logging.getLogger("collegium.silo")
 
@@ -64,7 +64,7 @@ class Chosen:
 def engine_for(task: Task, cohort: Cohort, module: nn.Module, form: tuple[int, ...]) -> Chosen:
     """Returns the engine of a task's network, or the next one that is right: ``right_engine``."""
     first = ARCHITECTURES[type(task.network)].engine
-    return right_engine(module, form, first, task_of(task, cohort))
+    return right_engine(module, form, first, task_of(task, cohort).by_record)
 
 
 def right_engine(

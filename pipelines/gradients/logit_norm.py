@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipelines.networks.networks import build
-from protocol.study.cohort import ImageCohort
+from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.study import Study
 
 _RECORDS = 64

@@ -1,7 +1,7 @@
 """The networks that a study may name, as MONAI builds them: one function and one line each.
 
-The settings of each are its record in ``protocol.study.task``. MONAI takes seconds to import
-and is imported when the first network is built.
+The settings of each are its record in ``protocol.study.task.network``. MONAI takes seconds to
+import and is imported when the first network is built.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ import numpy as np
 from torch import nn
 
 from protocol.errors import StudyRefused
-from protocol.study.cohort import Cohort, ImageCohort, TableCohort
-from protocol.study.task import ConvClassifier, DenseNet121, FullyConnected, Network
+from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
+from protocol.study.task.network import ConvClassifier, DenseNet121, FullyConnected, Network
 
 #: DenseNet121 halves an image five times.
 _MIN_SIDE = 32

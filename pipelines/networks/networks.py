@@ -21,8 +21,8 @@ from torch import nn
 from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study.cohort import Cohort
-from protocol.study.task import Task
+from protocol.study.cohort.cohort import Cohort
+from protocol.study.task.task import Task
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8

@@ -9,7 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.study.cohort import Cohort, ImageCohort, NumberColumn, TableCohort
+from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
+from protocol.study.cohort.columns import NumberColumn
 
 #: How many: their mean score is then known to a sixteenth of its deviation. Fewer of large images.
 _MOST, _FEWEST, _NUMBERS = 256, 16, 1 << 24

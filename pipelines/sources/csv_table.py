@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from pipelines.sources.faults import RecordFault
 from pipelines.sources.file_kinds import file_kind
 from protocol.errors import CohortRefused
-from protocol.study.cohort import Decimal, Encoding, NumberColumn, TableCohort
+from protocol.study.cohort.cohort import Decimal, Encoding, TableCohort
+from protocol.study.cohort.columns import NumberColumn
 from protocol.study.study import nearest
 
 #: Larger tables belong into a database; the file is held in memory as text.
@@ -77,7 +78,7 @@ class CsvTable:
 def needed_columns(cohort: TableCohort, keep: Sequence[str]) -> tuple[str, ...]:
     """Returns the columns that must be in the file: features, label, patient key, kept ones."""
     key = () if cohort.patient_key == "row" else (cohort.patient_key,)
-    names = [*(c.name for c in cohort.features), str(cohort.label.column), *key, *keep]
+    names = [*(c.name for c in cohort.features), *cohort.label.columns, *key, *keep]
     return tuple(dict.fromkeys(names))
 
 

@@ -25,7 +25,15 @@ from numpy.typing import NDArray
 from pipelines.records import EncodingNotes, Records, number_patients, patient_token
 from pipelines.sources.csv_table import unreadable
 from protocol.errors import CohortRefused
-from protocol.study.cohort import ImageCohort, NumberLabel, canonical_token
+from protocol.study.cohort.cohort import ImageCohort
+from protocol.study.cohort.labels import (
+    BinaryLabel,
+    ClassLabel,
+    NumberLabel,
+    SurvivalLabel,
+    signed_times,
+)
+from protocol.study.cohort.vocabulary import canonical_token
 
 #: All arrays of one file together, unpacked.
 MAX_BYTES = 8 * 10**9
@@ -110,7 +118,16 @@ class _Reader:
     def _labels(self, name: str, count: int) -> NDArray[np.float32]:
         label = self._cohort.label
         if isinstance(label, NumberLabel):
-            return self._numbers(name, label, count)
+            numbers = self._numbers(name, label, count)
+            return ((numbers - label.centre) / label.scale).astype(np.float32)
+        if isinstance(label, SurvivalLabel):
+            times, part = self._numbers(name, label, count), name.removesuffix("_labels")
+            return signed_times(times, self._meanings(f"{part}_{label.event}", label, count))
+        return self._meanings(name, label, count).astype(np.float32)
+
+    def _meanings(
+        self, name: str, label: BinaryLabel | ClassLabel | SurvivalLabel, count: int
+    ) -> NDArray[np.float64]:
         meaning = label.meaning
         tokens = [canonical_token(value) for value in self._column(name, count).tolist()]
         bad = [place for place, token in enumerate(tokens) if token not in meaning]
@@ -120,9 +137,11 @@ class _Reader:
                 f"array {name!r}, entry {bad[0]}{more}: a label outside the vocabulary; it must "
                 f"be one of {', '.join(meaning)}"
             )
-        return np.array([meaning[token] for token in tokens], dtype=np.float32)
+        return np.array([meaning[token] for token in tokens])
 
-    def _numbers(self, name: str, label: NumberLabel, count: int) -> NDArray[np.float32]:
+    def _numbers(
+        self, name: str, label: NumberLabel | SurvivalLabel, count: int
+    ) -> NDArray[np.float64]:
         values = self._column(name, count)
         if values.dtype.kind not in "buif":
             raise self._refused(f"array {name!r} holds {values.dtype}, expected numbers")
@@ -135,7 +154,7 @@ class _Reader:
                 f"array {name!r}: a number is outside the range [{low:g}, {high:g}], or NaN; amend "
                 "the contract's range, or mend the array"
             )
-        return ((values - label.centre) / label.scale).astype(np.float32)
+        return values
 
     def _column(self, name: str, count: int) -> NDArray[Any]:
         values = self._array(name)

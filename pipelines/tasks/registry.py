@@ -3,9 +3,11 @@
 from pipelines.tasks.binary_classification import binary_classification
 from pipelines.tasks.multiclass_classification import multiclass_classification
 from pipelines.tasks.regression import regression
+from pipelines.tasks.survival import survival
 from pipelines.tasks.task import TaskDefinition
-from protocol.study.cohort import Cohort, NumberLabel
-from protocol.study.task import BinaryClassification, MulticlassClassification, Task
+from protocol.study.cohort.cohort import Cohort
+from protocol.study.cohort.labels import NumberLabel
+from protocol.study.task.task import BinaryClassification, MulticlassClassification, Survival, Task
 
 
 def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
@@ -19,6 +21,8 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
         return binary_classification(task.prevalence)
     if isinstance(task, MulticlassClassification):
         return multiclass_classification(label.num_classes)
+    if isinstance(task, Survival):
+        return survival(task)
     if not isinstance(label, NumberLabel):
         raise ValueError(f"task {task.kind} needs a label with a range")
     return regression(label)

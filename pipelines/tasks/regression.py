@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition, patient_means
-from protocol.study.cohort import NumberLabel
+from protocol.study.cohort.labels import NumberLabel
 from protocol.vectors.evaluation import COUNT_UNITS
 
 

@@ -1,12 +1,12 @@
 """The record that defines a task: what engines, trainer and evaluation need to know of it.
 
-The study's section ``task`` names it (``protocol.study.task``); sizes and bounds of its
+The study's section ``task`` names it (``protocol.study.task.task``); sizes and bounds of its
 evaluation, which both institutions need, are in ``protocol.vectors.evaluation``; the figures
 that follow from a sum of counts are the coordinator's (``coordinator.evaluation``).
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -41,6 +41,8 @@ class TaskDefinition:
             ``EvaluationVector.influence``, and the third not at all.
         exact: of patients' scores and labels, exact figures by name, which never leave a
             hospital; None where the patients do not support one.
+        couples: whether a record's loss depends on other records too; a row of ``errors``
+            then follows from all of a step's records, and no engine is asked for its loss.
         drawn_labels: of a seeded generator and a number of records, labels that records may
             have: engines are compared on them.
     """
@@ -53,6 +55,32 @@ class TaskDefinition:
     counts: Callable[[Floats, Floats, Floats, int], tuple[Counts, Counts, Counts]]
     exact: Callable[[Floats, Floats], Mapping[str, float | None]]
     drawn_labels: Callable[[np.random.Generator, int], Singles]
+    couples: bool = False
+
+    @property
+    def by_record(self) -> "TaskDefinition":
+        """This task where records are independent; else its linear form at a point.
+
+        In that form a record's label is the gradient of the loss at its output, and its loss
+        label x output: gradients are the same, and follow from the record alone.
+        """
+        if not self.couples:
+            return self
+        return replace(
+            self, loss=_linear_loss, errors=_linear_errors, drawn_labels=_drawn, couples=False
+        )
+
+
+def _linear_loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    return (outputs.reshape(-1) * labels * weights).sum()
+
+
+def _linear_errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    return (labels * weights).reshape(outputs.shape)
+
+
+def _drawn(random: np.random.Generator, count: int) -> Singles:
+    return random.standard_normal(count).astype(np.float32)
 
 
 def patient_means(outputs: Floats, weights: Singles) -> Floats:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from protocol.study.cohort import FrozenModel
+from protocol.study.frozen_model import FrozenModel
 
 
 class PatientPrivacy(FrozenModel):

@@ -20,11 +20,15 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from protocol.encoding import canonical, digest, digest_json
-from protocol.study.cohort import Cohort, FrozenModel, TableCohort, Token
+from protocol.study.cohort.cohort import Cohort, TableCohort
+from protocol.study.cohort.labels import SurvivalLabel
+from protocol.study.cohort.vocabulary import Token
+from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
-from protocol.study.task import LABEL_FORMS, Task, networks_for
+from protocol.study.task.network import networks_for
+from protocol.study.task.task import LABEL_FORMS, Survival, Task
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 
@@ -215,7 +219,7 @@ class Study(FrozenModel):
     def evaluation_vector(self) -> EvaluationVector:
         """The sizes and bounds of what a hospital counts in the evaluation."""
         make = EVALUATION_VECTORS[self.task.kind]
-        return make(self.evaluation.bins, self.cohort.label.num_classes)
+        return make(self.evaluation.bins, self.task.groups(self.cohort.label))
 
     @property
     def evaluation_epsilon(self) -> float | None:
@@ -387,6 +391,7 @@ def _contradictions(study: Study) -> list[Problem]:
         *_column_problems(study),
         *_site_problems(study),
         *_record_problems(study),
+        *_task_problems(study),
         *_privacy_problems(study),
         *_aggregation_problems(study),
     ]
@@ -397,7 +402,10 @@ def _column_problems(study: Study) -> list[Problem]:
     if not isinstance(study.cohort, TableCohort):
         return []
     declared = [column.name for column in study.cohort.columns]
-    used = {"patient_key": study.cohort.patient_key, "label.column": study.cohort.label.column}
+    label = study.cohort.label
+    used = {"patient_key": study.cohort.patient_key, "label.column": label.column}
+    if isinstance(label, SurvivalLabel):
+        used["label.event"] = label.event
     if used["patient_key"] == "row":
         del used["patient_key"]
     return [
@@ -448,15 +456,37 @@ def _record_problems(study: Study) -> list[Problem]:
         without = [site.name for site in study.sites if site.records is None]
         if without and len(without) < len(study.sites):
             problems.append(("sites", f"sites without records: {', '.join(without)}"))
-    if study.task.network.cohort != study.cohort.kind:
-        fitting = " or ".join(networks_for(study.cohort.kind))
-        problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
-    if not isinstance(study.cohort.label, study.task.label):
-        needed = LABEL_FORMS[study.task.kind]
-        problems.append(("cohort.label", f"task {study.task.kind} needs a label with {needed}"))
     features = study.cohort.features if isinstance(study.cohort, TableCohort) else ()
     if isinstance(study.split, ColumnSplit) and study.split.column in {c.name for c in features}:
         problems.append(("split.column", "the split column must not be a feature"))
+    return problems
+
+
+def _task_problems(study: Study) -> list[Problem]:
+    task, label, problems = study.task, study.cohort.label, []
+    if task.network.cohort != study.cohort.kind:
+        fitting = " or ".join(networks_for(study.cohort.kind))
+        problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
+    if not isinstance(label, task.label):
+        needed = LABEL_FORMS[task.kind]
+        return [*problems, ("cohort.label", f"task {task.kind} needs a label with {needed}")]
+    if isinstance(task, Survival) and isinstance(label, SurvivalLabel):
+        if task.times[-1] > label.range[1]:
+            problems.append(
+                (
+                    "task.times",
+                    f"{task.times[-1]:g} lies beyond the label's range, which ends at "
+                    f"{label.range[1]:g}",
+                )
+            )
+        if task.loss == "cox" and not isinstance(study.privacy, NoPrivacy):
+            problems.append(
+                (
+                    "task.loss",
+                    "cox compares patients with each other, so no patient's influence is bounded: "
+                    "use loss: hazard, or privacy.mode none",
+                )
+            )
     return problems
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from protocol.errors import StudyRefused
+from protocol.study.documents.yaml_document import MAX_BYTES as MAX_BYTES
+from protocol.study.documents.yaml_document import DocumentForm, read_document
 from protocol.study.study import FileSplit, Study
-from protocol.study.yaml_document import MAX_BYTES as MAX_BYTES
-from protocol.study.yaml_document import DocumentForm, read_document
 
 _STUDY = DocumentForm(record=Study, noun="study", refusal=StudyRefused, see="examples/")
 

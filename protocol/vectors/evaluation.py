@@ -14,13 +14,16 @@ binary classification       scores in bins, by label       true negative, false
                                                            true positive
 multi-class classification  true class by predicted class  wrong, right
 regression                  1, a, s, v, v**2               1, a, s
+survival                    scores in bins, by event and   as for binary classification
+                            interval
 ==========================  =============================  ===========================
 
 A patient counts in one cell of counts and table, and changes each by one. To a regression's
 it adds a vector: a is the absolute error, s its square, v the value's distance from the
 declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the vector's norm is
-at most sqrt(5), that of the own counts at most sqrt(3). Behind a binary classification's
-table stands the grid on which it counted (``score_grid``), behind others zeros.
+at most sqrt(5), that of the own counts at most sqrt(3). Behind the table of a binary
+classification and of survival stands the grid of the scores (``score_grid``), behind others
+zeros. Of survival, positive are patients with an event, and scores above the grid's centre.
 """
 
 import math
@@ -101,12 +104,20 @@ def regression_sums(bins: int, classes: int) -> EvaluationVector:
     )
 
 
+def survival_counts(bins: int, intervals: int) -> EvaluationVector:
+    """Returns the layout for survival: censored or not, by interval, by the scores' bins."""
+    return EvaluationVector(
+        shape=(2, intervals, bins), influence=1.0, settings={"bins": bins, "intervals": intervals}
+    )
+
+
 #: The layout of every task's counts, by the task's ``kind``, from the number of bins and that
-#: of the label's classes.
+#: of the label's groups (``Task.groups``).
 EVALUATION_VECTORS: Mapping[str, Callable[[int, int], EvaluationVector]] = {
     "binary_classification": binary_counts,
     "multiclass_classification": class_counts,
     "regression": regression_sums,
+    "survival": survival_counts,
 }
 
 

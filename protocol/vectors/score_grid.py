@@ -55,6 +55,11 @@ class ScoreGrid:
         return cls(centre=centre / GRID_UNITS, spread=max(1, spread) / GRID_UNITS)
 
     @property
+    def middle(self) -> float:
+        """The centre, as it is signed."""
+        return _units(self.centre) / GRID_UNITS
+
+    @property
     def cells(self) -> tuple[int, int]:
         """Centre and spread in units of ``1 / GRID_UNITS``, as a hospital signs them."""
         return _units(self.centre), max(1, _units(self.spread))

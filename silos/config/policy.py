@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from protocol.study.cohort import ImageCohort, TableCohort
+from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, ColumnSplit, FileSplit, Study
 from silos.config.site_file import Policy, Resources, words_of
@@ -71,9 +71,9 @@ def columns_read(study: Study) -> tuple[str, ...]:
     """
     cohort = study.cohort
     if isinstance(cohort, TableCohort):
-        names = {column.name for column in cohort.features} | {cohort.label.column or ""}
+        names = {column.name for column in cohort.features} | set(cohort.label.columns)
     else:
-        names = {"images", "labels"}
+        names = {"images", "labels", *cohort.label.columns} - {cohort.label.column}
     names.add(cohort.patient_key)
     if isinstance(study.split, ColumnSplit) and not _is_part(study):
         names.add(study.split.column)

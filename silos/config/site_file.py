@@ -7,7 +7,7 @@ Rules:
    is not allowed.
 3. It is read afresh whenever a study asks to join, so that a change counts at once.
 
-YAML 1.2, read like a study (``protocol.study.yaml_document``).
+YAML 1.2, read like a study (``protocol.study.documents.yaml_document``).
 """
 
 import re
@@ -21,10 +21,12 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
 from protocol.errors import SiteFileRefused
-from protocol.study.cohort import Decimal, Delimiter, Encoding, FrozenModel
+from protocol.study.cohort.cohort import Decimal, Delimiter, Encoding
+from protocol.study.documents.yaml_document import DocumentForm, read_document
+from protocol.study.frozen_model import FrozenModel
 from protocol.study.study import Name, Split, nearest
-from protocol.study.task import LABEL_FORMS, Network
-from protocol.study.yaml_document import DocumentForm, read_document
+from protocol.study.task.network import Network
+from protocol.study.task.task import LABEL_FORMS
 from silos.config.attestation import AttestationPolicy
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement

@@ -26,7 +26,7 @@ from pipelines.networks.networks import build, load_parameters
 from pipelines.records import Records
 from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
-from protocol.study.task import BinaryClassification
+from protocol.study.task.task import BinaryClassification
 from protocol.vectors.tensors import Tensors
 from silos.training.patient_scores import PatientScores
 

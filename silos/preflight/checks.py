@@ -30,11 +30,11 @@ from protocol.errors import FederationError, StudyRefused
 from protocol.identity.machine_evidence import REPORT_DATA_BYTES
 from protocol.identity.roster import ROSTER_WARNING
 from protocol.identity.timestamps import read_time
-from protocol.study.cohort import TableCohort
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
-from protocol.study.task import FullyConnected, MulticlassClassification
+from protocol.study.task.network import FullyConnected
 from protocol.transport.requests import MAX_SKEW_SECONDS
 from silos.config.attestation import AttestationPolicy, facts_of, sev_snp
 from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, own_evidence
@@ -360,8 +360,7 @@ def parameters_of(study: Study) -> int:
     """Returns how many parameters the study's network has."""
     network = study.task.network
     if isinstance(network, FullyConnected) and isinstance(study.cohort, TableCohort):
-        several = isinstance(study.task, MulticlassClassification)
-        outputs = study.cohort.label.num_classes if several else 1
+        outputs = study.task.outputs(study.cohort.label)
         widths = (study.cohort.width, *network.hidden, outputs)
         return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
     from pipelines.networks.networks import build

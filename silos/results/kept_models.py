@@ -17,7 +17,8 @@ from typing import Any
 from compliance.storage.atomic_file import write_whole
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken
-from protocol.study.cohort import CategoryColumn, TableCohort
+from protocol.study.cohort.cohort import TableCohort
+from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
 

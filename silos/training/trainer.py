@@ -112,7 +112,7 @@ class Trainer:
         found: dict[str, str | float | None] = {**versions()}
         if self.engine in ENGINES:
             form = self._train.features.shape[1:]
-            apart = distances(self._module, self.engine, form, self._learned)
+            apart = distances(self._module, self.engine, form, self._learned.by_record)
             found |= {"engine_distance": apart.one_backward, "opacus_distance": apart.opacus}
         if event is not None:
             found["opacus_epsilon"] = opacus_epsilon(

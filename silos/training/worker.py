@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.gradients.batch_invariance import without_subnormals
+from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers
 from pipelines.gradients.engine_choice import engine_for
 from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.tasks.registry import task_of
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of, unflatten
@@ -71,6 +72,9 @@ class Worker:
             chosen = engine_for(study.task, study.cohort, self._module, shape)
             self.engine, gradients = chosen.name, chosen.engine
         self._gradients = gradients
+        learned = task_of(study.task, study.cohort)
+        self._coupled = learned.errors if learned.couples else None
+        self._outputs = RecordOutputs(self._module, features.shape[1:]) if learned.couples else None
 
     def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_for(size)``.
@@ -94,9 +98,26 @@ class Worker:
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         """Yields each micro-batch's (places, size) gradients, and which places are filled."""
         load_parameters(self._module, unflatten(self._layout, parameters))
-        for records, weights in drawn.micro_batches():
+        coupled = self._coupled_labels(drawn)
+        for place, (records, weights) in enumerate(drawn.micro_batches()):
             features, labels = self._filled(records, weights > 0)
+            if coupled is not None:
+                labels = coupled[place]
             yield self._gradients(features, labels, torch.from_numpy(weights)), weights[:, 0] > 0
+
+    def _coupled_labels(self, drawn: Drawn) -> torch.Tensor | None:
+        """Returns the labels of a task's linear form, of all the step's records; else None."""
+        if self._coupled is None or self._outputs is None:
+            return None
+        found = [
+            self._outputs(self._filled(records, weights > 0)[0].flatten(0, 1).numpy())
+            for records, weights in drawn.micro_batches()
+        ]
+        weights = torch.from_numpy(drawn.weights)
+        labels = torch.from_numpy(self._labels[drawn.records]) * (weights > 0)
+        outputs = torch.from_numpy(np.concatenate(found))
+        errors = self._coupled(outputs, labels.flatten(), weights.flatten()).reshape(weights.shape)
+        return torch.where(weights > 0, errors / weights, 0.0)
 
     def _filled(
         self, records: Index, present: NDArray[np.bool_]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from silos.training.ray_runtime import limit_memory, ray
 from silos.training.step_form import Drawn, StepForm
@@ -59,6 +60,8 @@ class RayBackend:
         max_bytes: int | None = None,
     ) -> None:
         self._own = Worker(study, form, features, labels)
+        if task_of(study.task, study.cohort).couples:
+            workers = 1  # what a record adds depends on all of the step's
         shared = [ray.put(features), ray.put(labels)] if workers > 1 else []
         self._others: list[Any] = [
             _OtherWorker.remote(study, form, *shared, max_bytes)  # type: ignore[attr-defined]

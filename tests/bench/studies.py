@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.records import Records
-from protocol.study.cohort import ImageCohort
+from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 

@@ -5,8 +5,10 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, load_wine
+from sklearn.utils import Bunch
 
 from compliance.facts.dossier import Dossier, run_json
 from compliance.facts.figures import TASK_FIGURES
@@ -23,7 +25,7 @@ from tests.support.simulated.federation import Federation
 
 STUDY = """\
 collegium: 1
-name: {kind}
+name: {name}
 title: A study of another task
 purpose: To be tested.
 cohort:
@@ -39,7 +41,7 @@ sites:
   - {{name: south, records: south.csv, patients: 150}}
   - {{name: west, records: west.csv, patients: 150}}
 split: {{method: keyed_hash, test_fraction: 0.4}}
-task: {{kind: {kind}, network: {{name: FullyConnectedNet, hidden: []}}}}
+task: {{kind: {kind}, network: {{name: FullyConnectedNet, hidden: []}}{more}}}
 training: {{rounds: 3, local_steps: 20, learning_rate: 0.2, micro_batch: 64}}
 privacy: {privacy}
 aggregation: {{threshold: 3, colluders: 1}}
@@ -59,15 +61,50 @@ TASKS = {
 }
 
 
+SURVIVAL = ", times: [1, 2, 4, 6], event_free: [0.8, 0.65, 0.45, 0.35]"
+#: What a task's section says beside its kind and network, and columns that are no features.
+MORE = {"survival": SURVIVAL, "survival-cox": SURVIVAL + ", loss: cox"}
+OTHERS = {"survival": ("died",), "survival-cox": ("died",)}
+
+
+def patients_who_die(*, as_frame: bool) -> Bunch:
+    """Returns 400 drawn patients: two findings, years observed, and whether they died then."""
+    random = np.random.default_rng(8)
+    one, two = random.normal(size=(2, 400))
+    years = random.exponential(4 * np.exp(-one - 0.5 * two))
+    last = random.uniform(1, 8, 400)
+    died = years < last
+    frame = pd.DataFrame({"one": one, "two": two, "died": died.astype(int)})
+    return Bunch(frame=frame.assign(target=np.minimum(years, last).round(3)))
+
+
+TASKS |= {
+    kind: (
+        patients_who_die,
+        "{column: target, event: died, occurred: [1], censored: [0], range: [0, 10]}",
+    )
+    for kind in OTHERS
+}
+
+
 def study_of(kind: str, privacy: str) -> Study:
     load, label = TASKS[kind]
     frame = load(as_frame=True).frame
-    columns = [
+    unused = {"target", *OTHERS.get(kind, ())}
+    columns = [f"    - {{name: {name}, kind: other}}" for name in OTHERS.get(kind, ())]
+    columns += [
         f"    - {{name: {name!r}, kind: number, range: [{values.min() - 1:.6g}, "
         f"{values.max() + 1:.6g}], centre: {values.mean():.6g}, scale: {values.std():.6g}}}"
-        for name, values in frame.drop(columns="target").items()
+        for name, values in frame.drop(columns=list(unused)).items()
     ]
-    text = STUDY.format(kind=kind, label=label, columns="\n".join(columns), privacy=privacy)
+    text = STUDY.format(
+        name=kind,
+        kind=kind.removesuffix("-cox"),
+        more=MORE.get(kind, ""),
+        label=label,
+        columns="\n".join(columns),
+        privacy=privacy,
+    )
     return read_study(text)
 
 
@@ -76,6 +113,17 @@ def write(folder: Path, study: Study) -> None:
     order = np.random.default_rng(0).permutation(len(frame))
     for place, site in enumerate(study.site_names):
         frame.iloc[order[place::4]].to_csv(folder / f"{site}.csv", index=False)
+
+
+#: How well each is learned at least.
+LEAST = {
+    "multiclass_classification": ("accuracy", 0.9),
+    "regression": ("r2", 0.4),
+    "survival": ("c_index", 0.7),
+    "survival-cox": ("c_index", 0.7),
+}
+#: How close a released figure is to the exact one: bins and intervals hide some pairs' order.
+CLOSE = {"survival": 0.03, "survival-cox": 0.03}
 
 
 def ran(folder: Path, kind: str, privacy: str) -> tuple[Federation, Dossier]:
@@ -106,17 +154,16 @@ def test_without_privacy_a_task_is_learned_and_its_figures_are_exact(
 ) -> None:
     federation, dossier = ran(tmp_path, kind, NONE)
     found = exact(federation)
-    for figure in TASK_FIGURES[kind].pooled:
+    for figure in TASK_FIGURES[dossier.study["task"]["kind"]].pooled:
         released = dossier.released[figure.name]
-        assert released.value == pytest.approx(found[figure.name], rel=0.01)
+        assert released.value == pytest.approx(found[figure.name], rel=CLOSE.get(kind, 0.01))
         assert released.low <= released.value <= released.high
-    least = {"multiclass_classification": ("accuracy", 0.9), "regression": ("r2", 0.4)}
-    name, enough = least[kind]
+    name, enough = LEAST[kind]
     assert dossier.released[name].value > enough
     federation.close()
 
 
-@pytest.mark.parametrize("kind", TASKS)
+@pytest.mark.parametrize("kind", [kind for kind in TASKS if not kind.endswith("-cox")])
 def test_with_privacy_a_run_is_reported_and_verified(kind: str, tmp_path: Path) -> None:
     federation, dossier = ran(tmp_path, kind, PRIVATE)
     said = run_json(dossier)

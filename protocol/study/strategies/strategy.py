@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from protocol.study.cohort import FrozenModel
+from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import Privacy
 from protocol.vectors.tensors import Layout
 from protocol.vectors.update import Scalar, UpdateVector

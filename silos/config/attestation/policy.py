@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from protocol.errors import PolicyRefused
 from protocol.identity.machine_evidence import MachineEvidence
 from protocol.identity.roster import Member
-from protocol.study.cohort import FrozenModel
+from protocol.study.frozen_model import FrozenModel
 from silos.config.attestation import sev_snp, tdx
 
 GROUP = "collegium.attestation"

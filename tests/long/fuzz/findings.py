@@ -18,7 +18,8 @@ from protocol.encoding import canonical, parse_canonical
 from protocol.identity.roster import SigningKey
 from protocol.secagg.context import RoundContext
 from protocol.secagg.transcript import replay
-from protocol.study.cohort import CategoryColumn, TableCohort
+from protocol.study.cohort.cohort import TableCohort
+from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study_file import read_study
 from protocol.transport.privacy_summary import SignedSummary, open_summary, read_summaries
 from protocol.vectors.tensors import decode_tensors, encode_tensors, model_digest

@@ -33,6 +33,21 @@ evaluation: {bins: 8}
 seeds: {model: 1, split: 1}
 """
 
+#: The same about survival: the time in years, and whether the patient died then.
+SURVIVAL_STUDY = (
+    TABLE_STUDY.replace(
+        "{column: ill, positive: [1], negative: [0]}",
+        "{column: years, event: died, occurred: [1], censored: [0], range: [0, 10]}",
+    )
+    .replace(
+        "{name: ill, kind: other}", "{name: years, kind: other}\n    - {name: died, kind: other}"
+    )
+    .replace(
+        "task:\n",
+        "task:\n  kind: survival\n  times: [1, 2, 4]\n  event_free: [0.9, 0.8, 0.6]\n",
+    )
+)
+
 
 def changed(old: str, new: str) -> str:
     """Returns the small study's text with one passage replaced; it must be there."""

@@ -16,7 +16,7 @@ from pipelines.cohort.loading import Records, check_cohort, columns_to_keep, loa
 from pipelines.records import number_patients, patient_token
 from pipelines.sources.csv_table import CsvDialect
 from protocol.errors import CohortRefused
-from protocol.study.cohort import ImageCohort, TableCohort
+from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.study import BUNDLED, ColumnSplit, KeyedHashSplit, Partitioning
 
 NUMBER = {"name": "age", "kind": "number", "range": [0, 120], "centre": 50, "scale": 10}

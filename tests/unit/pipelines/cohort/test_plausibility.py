@@ -13,7 +13,7 @@ from pipelines.cohort.plausibility import remarks, repeated_rows, require_plausi
 from pipelines.cohort.quality import column_counts
 from pipelines.records import Records
 from protocol.errors import CohortRefused
-from protocol.study.cohort import TableCohort
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.preflight.checks import check_site

@@ -14,15 +14,11 @@ from pipelines.gradients.engines import ENGINES, LayerGradients
 from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from protocol.errors import StudyRefused
-from protocol.study.cohort import BinaryLabel, ClassLabel, ImageCohort, NumberColumn, TableCohort
-from protocol.study.task import (
-    BinaryClassification,
-    ConvClassifier,
-    DenseNet121,
-    FullyConnected,
-    MulticlassClassification,
-    Network,
-)
+from protocol.study.cohort.cohort import ImageCohort, TableCohort
+from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.labels import BinaryLabel, ClassLabel
+from protocol.study.task.network import ConvClassifier, DenseNet121, FullyConnected, Network
+from protocol.study.task.task import BinaryClassification, MulticlassClassification
 from protocol.vectors.tensors import flatten
 from tests.reference.per_patient_gradients import (
     clipped_exactly,

@@ -22,7 +22,7 @@ from pipelines.gradients.opacus_check import (
 from pipelines.networks.architectures import ARCHITECTURES, Architecture
 from pipelines.networks.networks import build
 from protocol.errors import StudyRefused
-from protocol.study.task import FullyConnected
+from protocol.study.task.network import FullyConnected
 from silos.training.second_opinion import require_not_cheaper, second_opinion_of
 from silos.training.trainer import Trainer
 from tests.bench import studies

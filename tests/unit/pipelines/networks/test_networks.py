@@ -7,8 +7,11 @@ from torch import nn
 
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study.cohort import BinaryLabel, Image, ImageCohort, NumberColumn, TableCohort
-from protocol.study.task import BinaryClassification, ConvClassifier, DenseNet121, FullyConnected
+from protocol.study.cohort.cohort import Image, ImageCohort, TableCohort
+from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.labels import BinaryLabel
+from protocol.study.task.network import ConvClassifier, DenseNet121, FullyConnected
+from protocol.study.task.task import BinaryClassification
 from protocol.vectors.tensors import flatten, layout_of, model_digest, unflatten
 
 LABEL = BinaryLabel(column="y", positive=(1,), negative=(0,))

@@ -18,9 +18,9 @@ from sklearn.metrics import (
 from compliance.facts.figures import TASK_FIGURES
 from coordinator.evaluation.registry import READERS
 from pipelines.tasks.task import TaskDefinition
-from protocol.study.task import LABEL_FORMS, Task
+from protocol.study.task.task import LABEL_FORMS, Task
 from protocol.vectors.evaluation import COUNT_UNITS, EVALUATION_VECTORS
-from tests.support.simulated.tasks import CLASSES, DEFINITIONS
+from tests.support.simulated.tasks import CLASSES, COX, DEFINITIONS, GROUPS
 
 #: The kinds of all members of the union that a study's section ``task`` is.
 KINDS = {
@@ -88,7 +88,7 @@ def test_one_patient_changes_the_counts_by_the_declared_bound(
 ) -> None:
     task, vector = (
         DEFINITIONS[kind],
-        EVALUATION_VECTORS[kind](bins, CLASSES if "multi" in kind else 2),
+        EVALUATION_VECTORS[kind](bins, GROUPS[kind]),
     )
     random = np.random.default_rng(seed)
     values = np.array(scores)
@@ -138,3 +138,58 @@ def test_errors_beyond_the_bound_count_as_the_bound() -> None:
         *(task.counts(s, labels, s[:, None], 8) for s in (far, end)), strict=True
     ):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("records", [1, 2, 65, 200])
+def test_coxs_errors_are_the_gradient_of_its_loss(records: int) -> None:
+    random = np.random.default_rng(records)
+    outputs = torch.from_numpy(random.normal(0, 2, (records, 1)).astype(np.float32))
+    labels = torch.from_numpy(labels_of(COX, random, records).round(1))  # with ties
+    weights = torch.from_numpy(random.integers(0, 3, records).astype(np.float32) / 2)
+    errors = COX.errors(outputs, labels, weights)
+    (slow,) = torch.autograd.grad(COX.loss(outputs.requires_grad_(), labels, weights), outputs)
+    torch.testing.assert_close(errors, slow, rtol=1e-4, atol=1e-6)
+
+
+def test_coxs_loss_is_the_partial_likelihood_that_breslow_gives_for_ties() -> None:
+    outputs = torch.tensor([[0.5], [-1.0], [0.3], [2.0]])
+    labels, one = torch.tensor([1.0, 1.0, -1.0, 3.0]), torch.ones(4)
+    among = float(outputs.logsumexp(dim=0))
+    expected = (among - 0.5) + (among + 1.0) + (2.0 - 2.0)
+    assert float(COX.loss(outputs, labels, one)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_linear_form_of_a_task_that_couples_has_its_gradient_and_keeps_records_apart() -> None:
+    random = np.random.default_rng(0)
+    outputs = torch.from_numpy(random.normal(size=(50, 1)).astype(np.float32))
+    labels, weights = torch.from_numpy(labels_of(COX, random, 50)), torch.ones(50)
+    own, one = COX.errors(outputs, labels, weights), COX.by_record
+    assert not one.couples and one.by_record is one
+    torch.testing.assert_close(one.errors(outputs, own[:, 0], weights), own)
+    (slow,) = torch.autograd.grad(one.loss(outputs.requires_grad_(), own[:, 0], weights), outputs)
+    torch.testing.assert_close(slow, own)
+
+
+def test_a_hazard_counts_intervals_that_were_observed_whole_or_hold_the_event() -> None:
+    task = DEFINITIONS["survival"]
+    logits = torch.tensor([np.log(h / (1 - h)) for h in (0.1, 1 / 9, 0.25)])
+    risk = logits.sigmoid()
+    cases = {  # signed time: the gradient at output 0, for times 1, 2 and 4
+        0.5: risk[0] - 1,
+        -0.5: 0.0,
+        1.0: risk[0] + risk[1] - 1,
+        -1.0: risk[0],
+        -3.9: risk[0] + risk[1],
+        4.0: risk.sum(),
+        -9.0: risk.sum(),
+    }
+    labels = torch.tensor(list(cases))
+    errors = task.errors(torch.zeros(len(cases), 1), labels, torch.ones(len(cases)))
+    torch.testing.assert_close(errors[:, 0], torch.tensor([float(x) for x in cases.values()]))
+
+
+def test_a_patients_label_is_that_of_the_record_observed_longest() -> None:
+    task, weights = DEFINITIONS["survival"], np.full((3, 2), 0.5, np.float32)
+    labels = np.array([[-5.0, 3.0], [2.0, -2.0], [-1.0, -4.0]], np.float32)
+    _, own = task.scores(np.zeros((3, 2, 1)), labels, weights)
+    assert own.tolist() == [-5.0, 2.0, -4.0]

@@ -16,7 +16,8 @@ from compliance.facts.released.auroc import TOO_CLOSE, auroc_from_histogram
 from pipelines.evaluation.metrics import auroc, histogram
 from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.records import Records
-from protocol.study.cohort import ImageCohort, NumberColumn
+from protocol.study.cohort.cohort import ImageCohort
+from protocol.study.cohort.columns import NumberColumn
 from protocol.study.study_file import read_study
 from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.score_grid import ScoreGrid, agreed_grid

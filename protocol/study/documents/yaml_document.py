@@ -19,8 +19,8 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.parser import Parser
 
 from protocol.errors import FederationError
+from protocol.study.documents.yaml_faults import yaml_problem
 from protocol.study.study import NAME, nearest
-from protocol.study.yaml_faults import yaml_problem
 
 #: A document is a page or two; anything larger is none.
 MAX_BYTES = 1 << 20

@@ -1,0 +1,130 @@
+"""The cohort contract: what a study expects of every hospital's records.
+
+Everything here is public and fixed before any record is read: column names,
+types, ranges, vocabularies, centre and scale. Encoding a record therefore
+never depends on another record, so nothing about one hospital's patients can
+leak through the way the data are prepared.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field, model_validator
+
+from protocol.study.cohort.columns import CategoryColumn, Column, NumberColumn, OtherColumn
+from protocol.study.cohort.labels import Label
+from protocol.study.cohort.vocabulary import NUMERAL
+from protocol.study.frozen_model import FrozenModel
+
+#: How the letters of a CSV file are written as bytes.
+Encoding: TypeAlias = Literal["utf-8", "latin-1"]
+
+
+def _no_quote(mark: str) -> str:
+    if mark in '"\r\n':
+        raise ValueError("must be no quote and no end of a line")
+    return mark
+
+
+#: What stands before the tenths of a number in a CSV file.
+Decimal: TypeAlias = Literal[".", ","]
+#: What stands between the cells of a CSV file.
+Delimiter: TypeAlias = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_no_quote)]
+
+
+class _Cohort(FrozenModel):
+    patient_key: str = Field(min_length=1)
+    label: Label
+    min_patients: int = Field(default=10, ge=1)
+    allow_one_class: bool = False
+    max_records_per_patient: int = Field(default=8, ge=1, le=1024)
+
+
+class TableCohort(_Cohort):
+    """Records in a table: one row per record, several rows per patient allowed.
+
+    ``patient_key`` names the column that tells patients apart, or is ``row``,
+    which states that one row is one patient.
+    """
+
+    kind: Literal["table"]
+    header: bool = True
+    delimiter: Delimiter = ","
+    decimal: Decimal = "."
+    encoding: Encoding = "utf-8"
+    missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan", "null")
+    on_missing: Literal["refuse", "drop_row"] = "refuse"
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "TableCohort":
+        names = [column.name for column in self.columns]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"columns are declared twice: {', '.join(repeated)}")
+        if not self.features:
+            raise ValueError("no column is a feature (kind number or category)")
+        for column in self.columns:
+            words = {token for token in self.missing if not NUMERAL.fullmatch(token)}
+            both = words & set(getattr(column, "tokens", ()))
+            if both:
+                raise ValueError(
+                    f"column {column.name!r}: {min(both)!r} is one of its values, and means "
+                    "missing: take it out of missing, or out of values"
+                )
+            both = set(self.missing) & set(getattr(column, "replace", ()))
+            if both:
+                raise ValueError(
+                    f"column {column.name!r}: {min(both)!r} is replaced, and means missing: take "
+                    "it out of missing, or out of replace"
+                )
+        if self.label.column is None:
+            raise ValueError("label.column is missing: name the column that holds the label")
+        features = {column.name for column in self.features}
+        if features & {*self.label.columns, self.patient_key}:
+            raise ValueError("the label and the patient key must not be features as well")
+        return self
+
+    @property
+    def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
+        """The columns that become model inputs, in the order declared."""
+        return tuple(c for c in self.columns if not isinstance(c, OtherColumn))
+
+    @property
+    def width(self) -> int:
+        """The number of numbers in one encoded record."""
+        return sum(
+            1 if isinstance(column, NumberColumn) else len(column.values) - 1
+            for column in self.features
+        )
+
+
+class Image(FrozenModel):
+    """The form of one image, before the channel axis is added."""
+
+    shape: tuple[int, ...] = Field(min_length=2, max_length=3)
+    range: tuple[float, float]
+    centre: float
+    scale: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Image":
+        if any(not 1 <= side <= 4096 for side in self.shape):
+            raise ValueError("every side of the shape must be between 1 and 4096")
+        if not self.range[0] < self.range[1]:
+            raise ValueError("range must rise")
+        return self
+
+
+class ImageCohort(_Cohort):
+    """Images in an npz: ``<part>_images``, ``<part>_labels``, optionally ``<part>_<patient_key>``.
+
+    This is the MedMNIST layout. ``parts`` are read in order; a record's part
+    is visible to the split as a column called ``part``.
+    """
+
+    kind: Literal["images"]
+    image: Image
+    parts: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
+
+
+Cohort: TypeAlias = Annotated[TableCohort | ImageCohort, Field(discriminator="kind")]

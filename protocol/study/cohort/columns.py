@@ -1,0 +1,72 @@
+"""Columns of a table: numbers, categories, and what is no feature."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from protocol.study.cohort.vocabulary import NUMERAL, Token, Vocabulary, canonical_token
+from protocol.study.frozen_model import FrozenModel
+
+
+class NumberColumn(FrozenModel):
+    """A numeric feature, encoded as ``(value - centre) / scale``.
+
+    ``replace`` says which number stands for a text: ``{"> 89": 90}``.
+    """
+
+    name: str = Field(min_length=1)
+    kind: Literal["number"]
+    range: tuple[float, float]
+    centre: float = 0.0
+    scale: float = Field(default=1.0, gt=0)
+    outside: Literal["refuse", "clip"] = "refuse"
+    impute: float | None = None
+    replace: dict[str, float] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NumberColumn":
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"range must rise, got [{low}, {high}]")
+        if self.impute is not None and not low <= self.impute <= high:
+            raise ValueError("impute lies outside the range")
+        for text, number in self.replace.items():
+            if not text.strip() or text != text.strip() or NUMERAL.fullmatch(text):
+                raise ValueError(
+                    f"replace: {text!r} must be a text without blanks around it, and no number"
+                )
+            if not low <= number <= high:
+                raise ValueError(f"replace: {text!r} becomes {number:g}, outside the range")
+        return self
+
+
+class CategoryColumn(FrozenModel):
+    """A categorical feature, one-hot over its vocabulary without the first entry."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["category"]
+    values: Annotated[Vocabulary, Field(min_length=2)]
+    impute: Token | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "CategoryColumn":
+        if self.impute is not None and canonical_token(self.impute) not in self.tokens:
+            raise ValueError("impute is not in the vocabulary")
+        return self
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The vocabulary in comparable spelling, in the order declared."""
+        return tuple(canonical_token(value) for value in self.values)
+
+
+class OtherColumn(FrozenModel):
+    """A column that is no feature: the label, the patient key, or simply unused."""
+
+    name: str = Field(min_length=1)
+    kind: Literal["other"]
+
+
+Column: TypeAlias = Annotated[
+    NumberColumn | CategoryColumn | OtherColumn, Field(discriminator="kind")
+]

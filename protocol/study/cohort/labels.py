@@ -1,0 +1,202 @@
+"""Labels: what is to be predicted of a patient, one form for each kind of task."""
+
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from protocol.study.cohort.vocabulary import Vocabulary, canonical_token
+from protocol.study.frozen_model import FrozenModel
+
+
+def _differ(said: str, one: Vocabulary, other: Vocabulary) -> None:
+    both = {canonical_token(v) for v in one} & {canonical_token(v) for v in other}
+    if both:
+        raise ValueError(f"{said}: {', '.join(sorted(both))}")
+
+
+class _Label(FrozenModel):
+    column: str | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the label is read from."""
+        return () if self.column is None else (self.column,)
+
+
+class BinaryLabel(_Label):
+    """The values of a column (or image label array) that mean disease, and those that do not."""
+
+    positive: Vocabulary
+    negative: Vocabulary
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "BinaryLabel":
+        _differ("both positive and negative", self.positive, self.negative)
+        return self
+
+    @property
+    def meaning(self) -> dict[str, float]:
+        """0.0 or 1.0 for every spelling that is known."""
+        return {canonical_token(value): 0.0 for value in self.negative} | {
+            canonical_token(value): 1.0 for value in self.positive
+        }
+
+    @property
+    def num_classes(self) -> int:
+        """Two: healthy and ill."""
+        return 2
+
+
+class ClassLabel(_Label):
+    """The classes of a column (or image label array), each with the values that mean it.
+
+    They are numbered in the order declared. A patient whose records are of several
+    classes is of the last of them.
+    """
+
+    classes: dict[str, Vocabulary] = Field(min_length=2, max_length=100)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ClassLabel":
+        spelled = [canonical_token(v) for values in self.classes.values() for v in values]
+        repeated = sorted({token for token in spelled if spelled.count(token) > 1})
+        if repeated:
+            raise ValueError(f"of two classes: {', '.join(repeated)}")
+        return self
+
+    @property
+    def meaning(self) -> dict[str, float]:
+        """The number of its class, for every spelling that is known."""
+        return {
+            canonical_token(value): float(number)
+            for number, values in enumerate(self.classes.values())
+            for value in values
+        }
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+
+#: So many scales a label's range may be wide.
+_MOST_SCALES = 50
+
+
+class NumberLabel(_Label):
+    """A column (or image label array) of numbers to be predicted.
+
+    The network learns ``(value - centre) / scale``. Figures are in the column's unit; an
+    error counts as four scales at most, and so does a value's distance from the centre.
+    """
+
+    range: tuple[float, float]
+    centre: float = 0.0
+    scale: float = Field(default=1.0, gt=0)
+    outside: Literal["refuse", "clip"] = "refuse"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "NumberLabel":
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"range must rise, got [{low}, {high}]")
+        if not low <= self.centre <= high:
+            raise ValueError(f"centre {self.centre:g} lies outside the range")
+        if high - low > _MOST_SCALES * self.scale:
+            raise ValueError(
+                f"scale {self.scale:g} is small for the range: errors count as four scales at "
+                f"most; declare the column's usual deviation, {(high - low) / _MOST_SCALES:g} or "
+                "more"
+            )
+        return self
+
+    @property
+    def num_classes(self) -> int:
+        """None: 0."""
+        return 0
+
+    @property
+    def bound(self) -> float:
+        """The most that an error, or a value's distance from the centre, counts, in scales."""
+        low, high = self.range
+        return min(4.0, (high - low) / self.scale)
+
+
+#: What stands for a time of 0, which could not bear a sign.
+_AT_ONCE = 2.0**-126
+
+
+class SurvivalLabel(_Label):
+    """How long a patient was observed, and whether the event came at the end of that time.
+
+    ``column`` holds the time since the patient's entry, ``event`` names the column that says
+    whether the event ``occurred`` then or the patient was ``censored``: not observed further.
+    Of an image cohort both are arrays, ``<part>_labels`` and ``<part>_<event>``.
+
+    A record's label is one number: the time, negative where the patient was censored.
+    """
+
+    event: str = Field(min_length=1)
+    occurred: Vocabulary
+    censored: Vocabulary
+    range: tuple[float, float]
+    outside: Literal["refuse", "clip"] = "refuse"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SurvivalLabel":
+        low, high = self.range
+        if not 0 <= low < high:
+            raise ValueError(f"range must rise from 0 or later, got [{low:g}, {high:g}]")
+        _differ("both occurred and censored", self.occurred, self.censored)
+        if self.event == self.column:
+            raise ValueError("column is the time, and event another column")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the label is read from: time and event."""
+        return (*super().columns, self.event)
+
+    @property
+    def meaning(self) -> dict[str, float]:
+        """1.0 for every spelling that means an event, 0.0 for those of a censored patient."""
+        return {canonical_token(value): 0.0 for value in self.censored} | {
+            canonical_token(value): 1.0 for value in self.occurred
+        }
+
+    @property
+    def num_classes(self) -> int:
+        """None: 0."""
+        return 0
+
+
+def signed_times(times: NDArray[np.float64], events: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Returns labels of a ``SurvivalLabel``: times, negative where ``events`` is 0.
+
+    A time of 0 counts as the least that is above it.
+
+    >>> signed_times(np.array([2.0, 3.0]), np.array([1.0, 0.0])).tolist()
+    [2.0, -3.0]
+    """
+    signs = np.where(events > 0, 1.0, -1.0)
+    return np.asarray(np.maximum(times, _AT_ONCE) * signs, dtype=np.float32)
+
+
+def _label_form(value: object) -> str:
+    """Returns which form of label is meant, by the key that only that form has."""
+    given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    for key in ("classes", "event", "range"):
+        if key in given:
+            return key
+    return "positive"
+
+
+Label: TypeAlias = Annotated[
+    Annotated[BinaryLabel, Tag("positive")]
+    | Annotated[ClassLabel, Tag("classes")]
+    | Annotated[SurvivalLabel, Tag("event")]
+    | Annotated[NumberLabel, Tag("range")],
+    Discriminator(_label_form),
+]

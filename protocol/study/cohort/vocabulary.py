@@ -1,0 +1,48 @@
+"""Values of a column: their one spelling for comparison, and how numbers are written."""
+
+import math
+import re
+from collections import Counter
+from typing import Annotated, TypeAlias
+
+from pydantic import AfterValidator, Field, StrictBool
+
+#: One entry of a vocabulary as a person writes it in YAML.
+Token: TypeAlias = StrictBool | int | float | str
+
+
+def canonical_token(value: object) -> str:
+    """Returns the one spelling under which a vocabulary entry and a cell are compared.
+
+    ``1``, ``1.0``, ``"1"`` and ``" 1.00 "`` are the same entry; so are ``true`` and ``"True"``.
+
+    >>> canonical_token("1.0"), canonical_token(1), canonical_token(" F "), canonical_token(True)
+    ('1', '1', 'F', 'true')
+    """
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = str(value).strip()
+    if text.lower() in ("true", "false"):
+        return text.lower()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(number):
+        return text
+    return str(int(number)) if number.is_integer() else repr(number)
+
+
+def _distinct(values: tuple[Token, ...]) -> tuple[Token, ...]:
+    spelled = [canonical_token(value) for value in values]
+    repeated = sorted(entry for entry, count in Counter(spelled).items() if count > 1)
+    if repeated:
+        raise ValueError(f"entries are repeated: {', '.join(repeated)}")
+    return values
+
+
+Vocabulary: TypeAlias = Annotated[tuple[Token, ...], Field(min_length=1), AfterValidator(_distinct)]
+
+
+#: A number as a file may write it: no other digits, no underscores, no hexadecimals.
+NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

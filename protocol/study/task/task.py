@@ -1,0 +1,138 @@
+"""The tasks that a study may name: what is learned, and by which network; no code.
+
+They are defined in ``pipelines.tasks``.
+"""
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, TypeAlias
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from protocol.study.cohort.labels import (
+    BinaryLabel,
+    ClassLabel,
+    Label,
+    NumberLabel,
+    SurvivalLabel,
+)
+from protocol.study.frozen_model import FrozenModel
+from protocol.study.task.network import FullyConnected, Network
+
+
+class _Task(FrozenModel):
+    network: Network
+
+    @property
+    def is_linear(self) -> bool:
+        """True where the outputs are a linear function of the record."""
+        return isinstance(self.network, FullyConnected) and not self.network.hidden
+
+    def outputs(self, label: Label) -> int:
+        """Returns how many numbers the network gives for a record."""
+        return 1
+
+    def groups(self, label: Label) -> int:
+        """Returns into how many groups the evaluation counts patients by their label."""
+        return label.num_classes
+
+
+class BinaryClassification(_Task):
+    """Ill or not: one logit for a record.
+
+    ``prevalence`` is the share of patients whose label is positive, as published
+    sources or general knowledge have it, never as counted in anybody's records. The
+    model's output starts at its logit; left out, at whatever the network starts with.
+    """
+
+    kind: Literal["binary_classification"] = "binary_classification"
+    prevalence: float | None = Field(default=None, gt=0, lt=1)
+    label: ClassVar[type] = BinaryLabel
+
+
+class MulticlassClassification(_Task):
+    """One of several classes: one logit for each."""
+
+    kind: Literal["multiclass_classification"]
+    label: ClassVar[type] = ClassLabel
+
+    def outputs(self, label: Label) -> int:
+        """Returns the number of classes."""
+        return label.num_classes
+
+
+class Regression(_Task):
+    """A number, by its squared error."""
+
+    kind: Literal["regression"]
+    label: ClassVar[type] = NumberLabel
+
+
+class Survival(_Task):
+    """When an event comes, from patients of whom some were censored: one log risk for each.
+
+    ``times`` are the ends of the intervals in which events are counted, in the unit of the
+    label's time; ``event_free`` is the share of patients without the event at each of them, as
+    published sources have it, never as counted in anybody's records. By loss ``hazard`` the
+    model adds its output to the logit of each interval's published hazard; ``cox`` compares
+    patients with each other, which no privacy of one patient allows.
+    """
+
+    kind: Literal["survival"]
+    times: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=50)
+    event_free: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
+    loss: Literal["hazard", "cox"] = "hazard"
+    label: ClassVar[type] = SurvivalLabel
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Survival":
+        if any(after <= before for before, after in pairwise(self.times)):
+            raise ValueError("times must rise")
+        if len(self.event_free) != len(self.times):
+            raise ValueError(f"event_free needs a share for each of the {len(self.times)} times")
+        if any(after >= before for before, after in pairwise((1.0, *self.event_free))):
+            raise ValueError("event_free must fall from time to time")
+        return self
+
+    @property
+    def hazards(self) -> tuple[float, ...]:
+        """The published risk of the event in each interval, of those without it before."""
+        return tuple(1 - after / before for before, after in pairwise((1.0, *self.event_free)))
+
+    def groups(self, label: Label) -> int:
+        """Returns the number of intervals, and one for what comes after them."""
+        return len(self.times) + 1
+
+
+def _task_kind(value: object) -> str:
+    given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    return str(given.get("kind", "binary_classification"))
+
+
+#: The task section of a study: what is learned, and with which network.
+Task: TypeAlias = Annotated[
+    Annotated[BinaryClassification, Tag("binary_classification")]
+    | Annotated[MulticlassClassification, Tag("multiclass_classification")]
+    | Annotated[Regression, Tag("regression")]
+    | Annotated[Survival, Tag("survival")],
+    Discriminator(
+        _task_kind,
+        custom_error_type="task_kind",
+        custom_error_message="kind is one of binary_classification, multiclass_classification, "
+        "regression, survival",
+    ),
+]
+
+
+def prevalence_of(task: Task) -> float | None:
+    """Returns the declared share of the ill; None of tasks that have none."""
+    return task.prevalence if isinstance(task, BinaryClassification) else None
+
+
+#: The words of a label that go with a task, by its kind.
+LABEL_FORMS: Mapping[str, str] = {
+    "binary_classification": "positive and negative",
+    "multiclass_classification": "classes",
+    "regression": "a range",
+    "survival": "a time and an event",
+}
