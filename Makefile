@@ -14,12 +14,13 @@ TOOLS  := $(STAMP)-tools
 OUT    ?= demo-out
 PACKAGES := protocol pipelines compliance silos coordinator dashboard collegium
 
-.PHONY: help demo network-demo test test-pg postgres check docs coverage wheel bench gpu-check soak chaos fuzz dashboard lock schema picture clean-demo
+.PHONY: help demo network-demo test test-pg postgres check docs coverage wheel bench gpu-check soak chaos long fuzz dashboard lock schema picture clean-demo
 
 help:
 	@echo "make demo       four hospitals train together on real records, in less than a minute"
 	@echo "make network-demo  the same over TLS: a coordinator and four hospitals, each a process"
-	@echo "make test       every test but the longest forms, which make chaos runs"
+	@echo "make test       every test but the longest forms, which make long and make chaos run"
+	@echo "make long       the longest forms of tests, in about ten minutes"
 	@echo "make coverage   the same tests, with the lines counted that they run; fails below the floor of protocol/"
 	@echo "make test-pg    the tests that need a PostgreSQL server; make postgres installs one on Debian"
 	@echo "make check      ruff, mypy --strict, import directions, the documentation site without a warning"
@@ -73,7 +74,7 @@ coverage: $(TOOLS)
 
 # Plain `make test` runs these too where a server is installed, and skips them with a reason elsewhere.
 test-pg: $(TOOLS)
-	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -m "postgres and not chaos"
+	@COLLEGIUM_REQUIRE_POSTGRES=1 $(BIN)/python -m pytest -m "postgres and not chaos and not long"
 
 # No cluster is made and no service is left running: the tests start servers of their own.
 postgres:
@@ -132,6 +133,10 @@ chaos: $(TOOLS)
 	@$(BIN)/python -m tests.long.chaos --to docs/chaos.md
 	@$(BIN)/python -m pytest -m chaos --deselect tests/long/chaos/test_chaos.py tests
 	@$(BIN)/python -m pytest -m chaos -s
+
+# What takes minutes, and second forms of what a quicker test of make test shows.
+long: $(TOOLS)
+	@$(BIN)/python -m pytest -m long
 
 # Long and wide runs: 2,000 rounds with flat memory, 100 hospitals in one round.
 soak: $(TOOLS)

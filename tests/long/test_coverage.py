@@ -8,7 +8,8 @@ from tests.long.coverage import auroc_coverage, share_coverage
 @pytest.mark.parametrize(
     ("patients", "ill", "auroc", "bins", "epsilon", "times"),
     [
-        (1000, 0.05, 0.95, 8, 1.0, 1000),
+        pytest.param(1000, 0.05, 0.95, 8, 1.0, 1000, marks=pytest.mark.long),
+        (1000, 0.05, 0.95, 8, 1.0, 200),
         (400, 0.2, 0.9, 8, 1.0, 200),
         (254, 0.05, 0.99, 4, None, 200),
         (100, 0.05, 0.99, 4, None, 200),

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from coordinator.runs.resources import RunTimeouts
 from protocol.errors import WorkspaceRefused
 from protocol.identity.machine_evidence import MachineEvidence
@@ -74,6 +76,7 @@ def test_a_run_without_a_quorum_of_members_that_trust_each_other_fails(tmp_path:
         assert "the guest may be debugged" in str(reasons[name])
 
 
+@pytest.mark.long
 def test_a_coordinator_that_withholds_or_exchanges_evidence_gains_nothing(tmp_path: Path) -> None:
     network = network_of(tmp_path, {}, asking=("east", "north", "south"))
     real = network.service._backend._evidence
@@ -94,6 +97,7 @@ def test_a_coordinator_that_withholds_or_exchanges_evidence_gains_nothing(tmp_pa
     assert "policy.attestation asks for it" in str(reason) or "is refused" in str(reason)
 
 
+@pytest.mark.long
 def test_a_restarted_hospital_checks_again_and_goes_on(tmp_path: Path) -> None:
     study = read_study(small_study().canonical_bytes.decode().replace('"rounds":2', '"rounds":6'))
     network = Network(tmp_path, study, pace=RunTimeouts(joining=30, step=10, patience=60))

@@ -128,12 +128,14 @@ print(sys.modules["protocol"].__file__)
 """
 
 
+@pytest.mark.long
 def test_what_reads_and_checks_is_importable_without_any_extra(bare: Environment) -> None:
     done = bare.python("-W", "error", "-c", IMPORT_ALL, "protocol", "compliance")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(bare.root))
 
 
+@pytest.mark.long
 def test_the_coordinator_is_importable_with_its_extra(coordinator: Environment) -> None:
     done = coordinator.python("-W", "error", "-c", IMPORT_ALL, "coordinator")
     assert done.returncode == 0, done.stderr
@@ -220,6 +222,7 @@ def test_the_bundled_table_is_read_with_the_extra_only(bare: Environment) -> Non
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 def test_a_coordinator_serves_from_its_extra_alone(coordinator: Environment) -> None:
     home = coordinator.work / "home"
     made = coordinator.collegium("coordinator", "init", "--home", home, "--host", "127.0.0.1")

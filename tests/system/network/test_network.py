@@ -41,6 +41,7 @@ def test_network_gives_the_model_that_one_process_gives(tmp_path: Path) -> None:
     assert not [site.failures for site in network.sites.values() if site.failures]
 
 
+@pytest.mark.long
 def test_run_outlives_a_line_that_is_gone_for_most_hospitals(tmp_path: Path) -> None:
     study = read_study(changed("rounds: 2", "rounds: 4"))
     network = Network(
@@ -60,6 +61,7 @@ def test_run_outlives_a_line_that_is_gone_for_most_hospitals(tmp_path: Path) -> 
     assert row.state == "finished", row.failure
 
 
+@pytest.mark.long
 def test_pause_outlives_the_service(tmp_path: Path) -> None:
     network = Network(tmp_path, read_study(changed("rounds: 2", "rounds: 6")))
     with network.serving():
@@ -164,6 +166,7 @@ def test_trainer_that_breaks_costs_its_hospital_the_run_and_nobody_else(tmp_path
     assert "west" not in row.sites_json
 
 
+@pytest.mark.long
 def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_returns(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -220,6 +223,7 @@ def test_a_hospital_that_is_gone_holds_one_step_and_is_taken_back_when_it_return
     assert len([place for place in without if rounds[place][1] >= step]) <= 1
 
 
+@pytest.mark.long
 def test_a_run_without_enough_hospitals_waits_and_says_for_whom(tmp_path: Path) -> None:
     study = read_study(changed("rounds: 2", "rounds: 400"))
     network = Network(

@@ -97,6 +97,7 @@ def test_a_ledger_restored_in_mid_run_is_refused_though_the_coordinator_is_silen
         assert sent(network.sites["west"]) > booked
 
 
+@pytest.mark.long
 def test_a_whole_folder_restored_in_mid_run_is_found_by_what_the_coordinator_has_kept(
     network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

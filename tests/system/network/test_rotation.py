@@ -79,6 +79,7 @@ def rotate(network: Network) -> str:
     return str(coming)
 
 
+@pytest.mark.long
 def test_supervisor_takes_the_next_key_without_a_restart(tmp_path: Path) -> None:
     network = Network(tmp_path, small_study())
     east = network.sites["east"]
@@ -93,6 +94,7 @@ def test_supervisor_takes_the_next_key_without_a_restart(tmp_path: Path) -> None
     assert own_key(east) == coming
 
 
+@pytest.mark.long
 def test_run_under_way_ends_with_the_key_that_it_began_with(tmp_path: Path) -> None:
     network = Network(tmp_path, read_study(changed("rounds: 2", "rounds: 6")))
     east = network.sites["east"]

@@ -170,6 +170,7 @@ def test_words_that_are_not_there_are_no_words_that_say_nothing() -> None:
         read_signed_heads(None)
 
 
+@pytest.mark.long
 def test_hospital_joins_no_run_while_its_own_statements_are_withheld(tmp_path: Path) -> None:
     network = Network(tmp_path, small_study())
     document = network.service._backend.document

@@ -153,6 +153,7 @@ def test_a_hospital_at_work_leaves_and_the_others_go_on(tmp_path: Path) -> None:
         assert asked(network, "east", again).refusal == JOIN_REFUSED
 
 
+@pytest.mark.long
 def test_a_person_who_leaves_while_the_supervisor_joins_is_obeyed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def test_noise_that_two_hospitals_share_is_caught(study: Study) -> None:
     assert "independence of the releases" in failed_once(study, entropy=Reused(site=""))
 
 
+@pytest.mark.long
 def test_noise_that_is_used_in_two_steps_of_a_round_is_caught() -> None:
     expected = {"independence of a round's 2 steps"}
     assert failed(WIDE, entropy=Reused(step=0), expected=expected) == expected
@@ -196,12 +197,14 @@ def test_a_hospital_that_adds_no_share_is_caught_and_named() -> None:
     assert "furthest off: east" in checks["size of each hospital's noise"].found
 
 
+@pytest.mark.long
 def test_the_ratio_of_local_to_shared_noise_is_the_root_of_the_honest_hospitals() -> None:
     (ratio,) = [c for c in examined(SHARED) if c.name.startswith("per-site noise over shared")]
     assert float(ratio.found.split()[0]) == pytest.approx(math.sqrt(2), rel=0.01)
     assert ratio.expected == "1.4142"
 
 
+@pytest.mark.long
 def test_a_hospital_with_a_smaller_epsilon_is_held_to_its_own_noise() -> None:
     text = varied(WIDE_CHANGES).replace("name: west, ", "name: west, epsilon: 2, ")
     checks = examined(read_study(text))
@@ -281,6 +284,7 @@ def test_a_sample_that_repeats_in_every_round_is_caught(study: Study) -> None:
     assert caught & {"samples of two steps", "inclusion of each patient"}
 
 
+@pytest.mark.long
 def test_a_sample_that_repeats_in_the_steps_of_a_round_is_caught() -> None:
     assert "samples of two steps" in failed_of_patients(WIDE, entropy=SameSample(step=0))
 
@@ -324,6 +328,7 @@ def failures_in_evaluation(
     return {check.name for check in checks if not check.passed}
 
 
+@pytest.mark.long
 @both_modes
 def test_the_patient_checks_of_an_honest_trainer_fail_as_rarely_as_they_say(study: Study) -> None:
     found = [
@@ -350,6 +355,7 @@ def test_audit_of_the_honest_trainer_bounds_epsilon_below_the_claim() -> None:
     assert not audit.contradicted
 
 
+@pytest.mark.long
 def test_audit_contradicts_weak_noise_twice() -> None:
     (audit,) = audited(LONG, WeakNoise)
     assert len(audit.runs) == 2
@@ -371,6 +377,7 @@ def test_audit_of_the_sum_is_held_against_the_claim_and_a_share_against_the_fall
     assert (whole.level, alone.level) == (0.025, 0.025)
 
 
+@pytest.mark.long
 def test_audit_of_the_sum_contradicts_weak_shares() -> None:
     whole, _ = audited(LONG_SHARED, WeakNoise)
     assert whole.contradicted
@@ -546,6 +553,7 @@ def test_the_command_writes_page_and_json_and_ends_well(
     assert json.loads((out / "redteam.json").read_text())["kind"] == "red-team"
 
 
+@pytest.mark.long
 def test_the_command_fails_when_the_noise_is_weak_in_two_tests(
     study: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -595,6 +603,7 @@ def test_an_output_that_is_a_file_is_refused_before_work(
     assert digest(study.read_bytes()) == before
 
 
+@pytest.mark.long
 def test_two_attacks_with_the_same_chances_agree(study: Path, tmp_path: Path, quick: None) -> None:
     from rich.console import Console
 

@@ -125,7 +125,13 @@ def kept(federation: Hospitals) -> str:
         return str(session.query(ReleaseRow).filter_by(kind="redteam").one().payload_json)
 
 
-@pytest.mark.parametrize("changes", [{}, SHARED_CHANGES], ids=["per_site", "distributed"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="per_site"),
+        pytest.param(SHARED_CHANGES, id="distributed", marks=pytest.mark.long),
+    ],
+)
 def test_a_run_that_holds_is_logged_and_stays_finished(
     tmp_path: Path, quick: None, changes: dict[str, str]
 ) -> None:
@@ -189,6 +195,7 @@ def test_a_contradicted_run_is_marked_failed_with_its_reason(contradicted: Hospi
     assert "Patient-level differential privacy." not in page
 
 
+@pytest.mark.long
 def test_nothing_found_later_makes_a_contradicted_run_good_again(
     contradicted: Hospitals, quick: None
 ) -> None:
@@ -282,6 +289,7 @@ def test_a_run_with_an_index_file_says_what_to_give(tmp_path: Path) -> None:
     assert redteam_run._index_file(study, places) == b"site,row,part"
 
 
+@pytest.mark.long
 def test_the_command_takes_a_run_by_the_beginning_of_its_name(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -182,6 +182,7 @@ def test_a_ledger_that_went_back_or_is_gone_is_found(
     assert "hospital east: its ledger is missing" in done.stdout
 
 
+@pytest.mark.long
 def test_a_refused_study_leaves_its_folder_free(home: Path, tmp_path: Path) -> None:
     shutil.copytree(home / "data", tmp_path / "data")
     text = (tmp_path / "data" / "east.csv").read_text()
@@ -217,6 +218,7 @@ def test_fixed_noise_gives_the_same_model_however_the_work_is_spread(home: Path)
     assert logs == dict.fromkeys(runs[1]["sites"], True)
 
 
+@pytest.mark.long
 def test_after_a_run_the_coordinators_process_holds_no_torch(home: Path) -> None:
     program = """
 import sys
@@ -313,7 +315,9 @@ def begin_again(home: Path, out: Path) -> None:
     assert verified.returncode == 0, verified.stderr
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_run_that_is_stopped_says_so(home: Path, how: signal.Signals) -> None:
     out = f"stopped-{how.name.lower()}"
     process = started(home, out, 400)

@@ -95,6 +95,7 @@ def test_plan_prints_the_line_of_the_evaluation(
     assert "evaluation: {bins: 4}" in out + err
 
 
+@pytest.mark.long
 def test_no_shipped_study_is_refused_by_the_budget_that_its_check_shows(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

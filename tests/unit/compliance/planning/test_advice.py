@@ -45,7 +45,7 @@ COUNTS = st.lists(st.integers(200, 20_000), min_size=3, max_size=6).map(tuple)
 MODES: list[Mode] = ["per_site", "distributed"]
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(COUNTS, st.floats(0.3, 6), st.sampled_from(MODES))
 def test_advice_priced_again_keeps_its_epsilon(
     patients: tuple[int, ...], target: float, mode: Mode
@@ -56,8 +56,8 @@ def test_advice_priced_again_keeps_its_epsilon(
     assert plan.event.steps == plan.steps + 1  # a spare draw is paid for
 
 
-@settings(max_examples=4, deadline=None)
-@given(st.floats(0.3, 6), st.floats(1.01, 3), st.sampled_from([(0.2, 10), (0.2, 100), (1.0, 30)]))
+@settings(max_examples=2, deadline=None)
+@given(st.floats(0.3, 6), st.floats(1.01, 3), st.sampled_from([(0.2, 10), (1.0, 30)]))
 def test_more_epsilon_never_needs_more_noise(
     target: float, factor: float, setting: tuple[float, int]
 ) -> None:

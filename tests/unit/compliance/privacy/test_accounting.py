@@ -76,8 +76,8 @@ def direct_rho(noise_multiplier: float, rate: float, order: float) -> float:
         (100.0, 0.3, 1.25),
         (0.3, 0.03, 1.25),
         (1.0, 1e-6, 17.75),
-        (0.5, 0.9999, 7.5),
-        (100.0, 1e-6, 100.5),
+        pytest.param(0.5, 0.9999, 7.5, marks=pytest.mark.long),
+        pytest.param(100.0, 1e-6, 100.5, marks=pytest.mark.long),
     ],
 )
 def test_rdp_equals_direct_integration(noise_multiplier: float, rate: float, order: float) -> None:
@@ -165,7 +165,7 @@ def exact_epsilon_of_one_step(noise_multiplier: float, rate: float, delta: float
     return high
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.floats(0.8, 8), st.floats(1e-3, 0.9))
 def test_epsilon_of_one_step_is_its_exact_value_from_above(
     noise_multiplier: float, rate: float
@@ -253,8 +253,8 @@ def test_what_is_no_event_is_refused(value: object) -> None:
         (2.0, 1e-5, 0.032, 1000),
         (1.0, 1e-4, 1.0, 30),
         (0.1, 1e-6, 0.01, 1000),
-        (3.0, 1e-6, 0.2, 1),
-        (8.0, 1e-5, 0.05, 100),
+        pytest.param(3.0, 1e-6, 0.2, 1, marks=pytest.mark.long),
+        pytest.param(8.0, 1e-5, 0.05, 100, marks=pytest.mark.long),
         (2.0, 1e-13, 0.05, 200),
     ],
 )

@@ -133,7 +133,7 @@ def walk(federation: Federation, vectors: Mapping[str, RingVector], before: Pres
         (4, 3, 1, 32),
         (4, 3, 1, 64),
         (5, 4, 1, 64),
-        (5, 3, 0, 32),
+        pytest.param(5, 3, 0, 32, marks=pytest.mark.long),
         pytest.param(6, 5, 1, 32, marks=pytest.mark.chaos),
         pytest.param(6, 4, 0, 64, marks=pytest.mark.chaos),
     ],
@@ -156,7 +156,7 @@ def patterns(draw: st.DrawFn) -> tuple[int, dict[str, Step]]:
 
 
 @given(patterns(), st.sampled_from([32, 64]))
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_sum_is_exact_or_refused_for_random_drop_outs(
     pattern: tuple[int, dict[str, Step]], bits: int
 ) -> None:

@@ -205,6 +205,7 @@ def test_the_approver_reads_how_many_runs_and_what_counts(home: Path) -> None:
 # --- over the network -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_second_run_over_the_network_goes_without_a_hospital_that_approved_one(
     tmp_path: Path,
 ) -> None:
