@@ -52,7 +52,8 @@ class Records:
 
     Attributes:
         features: (records, width) or (records, 1, \*shape) float32.
-        labels: (records,) float32: 0 or 1, the number of a class, or a number to predict.
+        labels: (records,) float32: 0 or 1, the number of a class, or a number to predict; or
+            (records, \*shape): a mask of class numbers.
         patients: (records,) int64, the patient of each record.
         patient_keys: the hospital's key of each patient; never leaves it.
         rows: (records,) int64, the record's place in its source, counted from 0.

@@ -286,7 +286,7 @@ class Study:
                 Fact(label="Privacy", value=self._privacy()),
                 Fact(
                     label="Training",
-                    value=f"{document.task.network.name}, {document.training.strategy}, "
+                    value=f"{document.task.network.target}, {document.training.strategy}, "
                     f"{counted(document.training.rounds, 'round')} of "
                     f"{counted(document.training.local_steps, 'step')}",
                 ),

@@ -138,7 +138,7 @@ class NetworkDemo:
         filled = {
             "purposes: []": f"purposes: [{json.dumps(words)}]",
             "tasks: []": f"tasks: [{study.task.kind}]",
-            "networks: []": f"networks: [{study.task.network.name}]",
+            "networks: []": f"networks: [{study.task.network.target}]",
             "columns: []": f"columns: {json.dumps(columns)}",
             "splits: [keyed_hash]": f"splits: [{study.split.method}]",
             "modes: [per_site]": f"modes: [{study.privacy.mode}]",

@@ -47,7 +47,7 @@ sites:
 split: {{method: keyed_hash, test_fraction: 0.3}}
 
 task:
-  network: {{name: FullyConnectedNet, hidden: []}}   # no hidden layer: logistic regression
+  network: {{_target_: FullyConnectedNet, hidden_channels: []}}   # logistic regression
   prevalence: {prevalence:g}           # the share of ill patients, from published sources: mend it
 
 # Learning rate and clip as `collegium study plan THIS-FILE` advises for these sites and columns:

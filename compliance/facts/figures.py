@@ -121,6 +121,7 @@ C_INDEX = FigureKind(
 )
 EVENTS_ABOVE = FigureKind(name="events_above", title="events scored above the middle")
 CENSORED_BELOW = FigureKind(name="censored_below", title="censored scored below the middle")
+DICE = FigureKind(name="dice", title="Dice")
 R2 = FigureKind(
     name="r2", title="R²", chance=0.0, low=None, worse="predicts worse than the patients' mean"
 )
@@ -141,6 +142,7 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
         pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,)
     ),
     "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE)),
+    "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,)),
     "survival": TaskFigures(pooled=(C_INDEX,), site=(EVENTS_ABOVE, CENSORED_BELOW)),
 }
 

@@ -12,6 +12,7 @@ from coordinator.evaluation.released import (
     NoisedCounts,
     Released,
 )
+from coordinator.evaluation.segmentation import SEGMENTATION
 from coordinator.evaluation.survival import SURVIVAL
 from protocol.study.study import Study
 
@@ -20,6 +21,7 @@ READERS: Mapping[str, EvaluationReader] = {
     "binary_classification": BINARY_CLASSIFICATION,
     "multiclass_classification": MULTICLASS_CLASSIFICATION,
     "regression": REGRESSION,
+    "segmentation": SEGMENTATION,
     "survival": SURVIVAL,
 }
 

@@ -85,7 +85,8 @@ def _by_label_skew(records: Records, rule: PartitionBySkew, num_sites: int) -> N
     random = np.random.Generator(np.random.PCG64(rule.seed))
     shares = np.array(rule.shares) / sum(rule.shares)
     diseased = np.zeros(records.num_patients, dtype=bool)
-    diseased[records.patients[records.labels > 0]] = True
+    positive = (records.labels > 0).reshape(len(records), -1).any(axis=1)
+    diseased[records.patients[positive]] = True
     owners = np.zeros(records.num_patients, dtype=np.int64)
     for disease in (False, True):
         members = random.permutation(np.flatnonzero(diseased == disease))

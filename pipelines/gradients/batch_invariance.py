@@ -100,6 +100,10 @@ class RecordOutputs:
     Args:
         module: maps (records, ...) to (records, outputs); what is loaded into it counts.
         form: the form of one record's features.
+
+    Attributes:
+        size: how many numbers come out for a record.
+        rows: how many records are computed in one call.
     """
 
     def __init__(self, module: nn.Module, form: tuple[int, ...]) -> None:
@@ -107,12 +111,12 @@ class RecordOutputs:
         drawn = replica_of(drawn_copy(module, SHOWS_ROUNDING)).eval()
         example = np.random.default_rng(0).normal(size=(_SCORE_ROWS, *form)).astype(np.float32)
         row_independent = depends_on_own_row_only(lambda rows: _outputs(drawn, rows), example)
-        self._size = _outputs(drawn, example[:1]).shape[1]
+        self.size = _outputs(drawn, example[:1]).shape[1]
         self.rows = _SCORE_ROWS if row_independent else 1
 
     def __call__(self, features: Rows) -> Rows:
         """Returns (records, outputs); time and form of the work follow from their number."""
-        outputs = np.zeros((len(features), self._size), dtype=np.float32)
+        outputs = np.zeros((len(features), self.size), dtype=np.float32)
         filled = np.zeros((self.rows, *features.shape[1:]), dtype=np.float32)
         with without_subnormals():
             for begin in range(0, len(features), self.rows):

@@ -39,17 +39,21 @@ log = logging.getLogger("collegium.silo")
 #: ``TaskDefinition.loss``.
 Loss: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
-#: Largest difference from one backward per record, as a part of the gradient's norm.
+#: Largest difference from one backward per record, as a part of the gradient's norm; both in
+#: float64, or rounding would decide on which side of its kink a rectified unit lies.
 TOLERANCE = 1e-3
 #: The same for a computation that is merely repeated.
 _REPEATED = 1e-5
 #: Four records are drawn for the comparison: of four patients, and of two with two records
 #: each, of which the second's second has weight 0.
-_WEIGHTS = (torch.ones(4, 1), torch.tensor([[0.5, 0.5], [1.0, 0.0]]))
+_WEIGHTS = (
+    torch.ones(4, 1, dtype=torch.float64),
+    torch.tensor([[0.5, 0.5], [1.0, 0.0]], dtype=torch.float64),
+)
 #: How far parameters are moved from their start for the comparison: see ``drawn_copy``.
 _SPREAD = 0.1
 #: How an engine says that it cannot do a network.
-_CANNOT = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
+CANNOT = (RuntimeError, ValueError, TypeError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +98,7 @@ def right_engine(
         try:
             apart = distance(make(drawn), sample, expected)
             row_independent = name == "one at a time" or _keeps_apart(make, module, form, learned)
-        except _CANNOT as error:
+        except CANNOT as error:
             log.info("gradients by %r are skipped: %s", name, type(error).__name__)
             continue
         if not apart <= TOLERANCE:
@@ -135,7 +139,8 @@ def _keeps_apart(
     """Returns whether a patient's row of a micro-batch follows from its own records."""
     engine = make(drawn_copy(module, SHOWS_ROUNDING))
     generator = np.random.default_rng(1)
-    labels = torch.from_numpy(learned.drawn_labels(generator, form[0] * form[1]).reshape(form[:2]))
+    labels = torch.from_numpy(learned.drawn_labels(generator, form[0] * form[1]))
+    labels = labels.reshape(*form[:2], *labels.shape[1:])
     weights = torch.full(form[:2], 1 / form[1])
     example = generator.normal(size=form).astype(np.float32)
     labels[:] = labels[0]  # rows are moved: what stays in its place is the same for all
@@ -145,13 +150,13 @@ def _keeps_apart(
 
 
 def moved_copy(module: nn.Module) -> nn.Module:
-    """Returns the copy with drawn parameters, on the processor, on which engines are compared."""
-    return drawn_copy(module, _SPREAD)
+    """Returns the copy with drawn parameters, in float64, on which engines are compared."""
+    return drawn_copy(module, _SPREAD).double()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Four drawn records: features (4, ...) and labels (4,)."""
+    """Four drawn records: features (4, ...), in float64, and labels (4, ...)."""
 
     features: Tensor
     labels: Tensor
@@ -160,38 +165,38 @@ class Sample:
     def drawn(cls, form: tuple[int, ...], learned: TaskDefinition) -> "Sample":
         """Returns records of this form from a fixed seed, with labels that the task can have."""
         generator = np.random.default_rng(0)
-        features = torch.from_numpy(generator.normal(size=(4, *form)).astype(np.float32))
-        labels = torch.from_numpy(learned.drawn_labels(generator, 4))
+        features = torch.from_numpy(generator.normal(size=(4, *form)))
+        labels = torch.from_numpy(learned.drawn_labels(generator, 4)).double()
         return cls(features=features, labels=labels)
 
 
-def distance(engine: PatientGradients, sample: Sample, records: NDArray[np.float32]) -> float:
+def distance(engine: PatientGradients, sample: Sample, records: NDArray[np.floating]) -> float:
     """Returns how far an engine is from the records' own gradients, as a part of the norm."""
     apart = 0.0
     for weights in _WEIGHTS:
         given = engine(
             sample.features.reshape(*weights.shape, *sample.features.shape[1:]),
-            sample.labels.reshape(weights.shape),
+            sample.labels.reshape(*weights.shape, *sample.labels.shape[1:]),
             weights,
         )
         own = records.reshape(*weights.shape, -1)
-        expected = (own * weights.numpy()[:, :, None]).sum(axis=1, dtype=np.float32)
+        expected = (own * weights.numpy()[:, :, None]).sum(axis=1)
         apart = max(apart, _difference(given, expected))
     return apart
 
 
-def one_backward_per_record(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[np.float32]:
+def one_backward_per_record(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[np.floating]:
     """Returns (records, parameters): the oracle; refuses a network that has none.
 
     Raises:
         StudyRefused: a record has no gradient of its own.
     """
     features, labels = sample.features, sample.labels
-    one = torch.ones(1)
+    one = torch.ones(1, dtype=features.dtype)
     _check_all_reached(module, lambda: loss(module(features[:1]), labels[:1], one))
     owned = [parameter for _, parameter in sorted(module.named_parameters())]
 
-    def record(place: int) -> NDArray[np.float32]:
+    def record(place: int) -> NDArray[np.floating]:
         at = slice(place, place + 1)
         with torch.enable_grad():
             parts = torch.autograd.grad(loss(module(features[at]), labels[at], one), owned)
@@ -217,7 +222,7 @@ def _check_all_reached(module: nn.Module, loss: Callable[[], Tensor]) -> None:
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             found = torch.autograd.grad(loss(), [p for _, p in owned], allow_unused=True)
-    except _CANNOT as error:
+    except CANNOT as error:
         raise StudyRefused(
             f"task.network: no gradient of one record alone: {type(error).__name__}"
         ) from error
@@ -250,7 +255,7 @@ def _changing(module: nn.Module, features: Tensor) -> str:
     return "it"
 
 
-def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+def _difference(found: NDArray[np.floating], expected: NDArray[np.floating]) -> float:
     """Returns the largest distance of two rows as a part of the expected row's norm."""
     if found.shape != expected.shape:
         return float("inf")

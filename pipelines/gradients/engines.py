@@ -23,8 +23,8 @@ from pipelines.gradients.clipping import PatientGradients
 from pipelines.gradients.layer_rules import LAYERS, split_patients
 from pipelines.networks.whole_blocks import pad_columns, padded, replica_of
 
-#: From (records, outputs) outputs, (records,) labels and weights to the weighted loss's
-#: gradient at the outputs: ``TaskDefinition.errors``.
+#: From (records, outputs) outputs, (records, ...) labels and (records,) weights to the weighted
+#: loss's gradient at the outputs: ``TaskDefinition.errors``.
 Errors: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -88,15 +88,17 @@ class ChainGradients:
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Returns (patients, parameters); see ``PatientGradients``."""
-        patients, records = labels.shape
-        whole = torch.empty(patients, self._size, device=features.device)
+        patients, records = labels.shape[:2]
+        whole = features.new_empty(patients, self._size)
         with torch.no_grad():
             values = [pad_columns(features.reshape(patients * records, -1))]
             for link in self._chain:
                 values.append(link.forward(values[-1]))
             outputs = values.pop()[:, : self._outputs]
-            left = torch.zeros(len(outputs), padded(self._outputs), device=features.device)
-            left[:, : self._outputs] = self._errors(outputs, labels.flatten(), weights.flatten())
+            left = features.new_zeros(len(outputs), padded(self._outputs))
+            left[:, : self._outputs] = self._errors(
+                outputs, labels.flatten(0, 1), weights.flatten()
+            )
             for place in reversed(range(len(self._chain))):
                 link = self._chain[place]
                 link.gradients(values[place], left, link.columns.into(whole))
@@ -181,13 +183,13 @@ class LayerGradients:
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Returns (patients, parameters); see ``PatientGradients``."""
-        whole = torch.empty(len(labels), self._size, device=features.device)
+        whole = features.new_empty(len(labels), self._size)
         try:
             with torch.enable_grad():
                 outputs = self._replica(features.flatten(0, 1))
             if sorted(number for number, *_ in self._seen) != list(range(len(self._columns))):
                 raise NotImplementedError("a layer is used twice, or not at all")
-            errors = self._errors(outputs.detach(), labels.flatten(), weights.flatten())
+            errors = self._errors(outputs.detach(), labels.flatten(0, 1), weights.flatten())
             found = torch.autograd.grad(outputs, [left for *_, left in self._seen], errors)
             with torch.no_grad():
                 for (number, layer, entered, _), left in zip(self._seen, found, strict=True):

@@ -10,6 +10,7 @@ accountant: numerical composition of privacy loss random variables.
 """
 
 import copy
+import logging
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.gradients.engine_choice import (
+    CANNOT,
     TOLERANCE,
     Loss,
     Sample,
@@ -32,13 +34,18 @@ from pipelines.gradients.engines import ENGINES
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
 
+log = logging.getLogger("collegium.silo")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Distances:
-    """The distances of an engine's gradients from two others', as parts of their norms."""
+    """The distances of an engine's gradients from two others', as parts of their norms.
+
+    ``opacus`` is None where Opacus' hooks cannot compute the network's.
+    """
 
     one_backward: float
-    opacus: float
+    opacus: float | None
 
 
 def versions() -> dict[str, str]:
@@ -77,13 +84,16 @@ def distances(
         StudyRefused: one of them is more than ``TOLERANCE``.
     """
     drawn, sample = moved_copy(module), Sample.drawn(form, learned)
-    own = ENGINES[engine](drawn, learned.errors)
+    own, theirs = (
+        ENGINES[engine](drawn, learned.errors),
+        opacus_gradients(drawn, sample, learned.loss),
+    )
     found = Distances(
         one_backward=distance(own, sample, one_backward_per_record(drawn, sample, learned.loss)),
-        opacus=distance(own, sample, opacus_gradients(drawn, sample, learned.loss)),
+        opacus=None if theirs is None else distance(own, sample, theirs),
     )
     for name, apart in (("one backward per record", found.one_backward), ("Opacus", found.opacus)):
-        if not apart <= TOLERANCE:
+        if apart is not None and not apart <= TOLERANCE:
             raise StudyRefused(
                 f"task.network: the gradients of engine {engine!r} are {apart:.1e} of their norm "
                 f"away from {name}: more than {TOLERANCE:g}; take a network of docs/study.md"
@@ -91,15 +101,23 @@ def distances(
     return found
 
 
-def opacus_gradients(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[np.float32]:
-    """Returns the (records, parameters) gradients that Opacus' hooks compute."""
+def opacus_gradients(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[np.floating] | None:
+    """Returns the (records, parameters) gradients that Opacus' hooks compute.
+
+    None where they cannot: a network adds in place to what a layer gave, has parameters outside
+    its layers, or a layer (a transposed convolution) that its hooks do not go with.
+    """
     from opacus.grad_sample import GradSampleModule
 
     hooked = GradSampleModule(copy.deepcopy(module).train(), loss_reduction="sum")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, about hooks that Opacus sets
-        outputs = hooked(sample.features)
-        torch.autograd.backward(loss(outputs, sample.labels, torch.ones(len(outputs))))
+        try:
+            outputs = hooked(sample.features)
+            torch.autograd.backward(loss(outputs, sample.labels, outputs.new_ones(len(outputs))))
+        except CANNOT as error:
+            log.info("Opacus' hooks do not compute this network: %s", type(error).__name__)
+            return None
     parts = [p.grad_sample.flatten(1) for _, p in sorted(hooked._module.named_parameters())]
     return np.asarray(torch.cat(parts, dim=1).detach().numpy())
 

@@ -11,7 +11,6 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.networks.architectures import ARCHITECTURES
+from pipelines.networks.repairs import repaired
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused
 from protocol.study.cohort.cohort import Cohort
@@ -39,9 +39,15 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     """
     learned = task_of(task, cohort)
     architecture = ARCHITECTURES[type(task.network)]
-    made = partial(architecture.build, task.network, cohort, learned.outputs)
-    with torch.device("meta"):  # sizes only, so that a giant is refused before it takes memory
-        size = sum(parameter.numel() for parameter in made().parameters())
+
+    def made() -> nn.Module:
+        return repaired(architecture.build(task.network, cohort, learned.outputs))
+
+    try:
+        with torch.device("meta"):  # sizes only: a giant is refused before it takes memory
+            size = sum(parameter.numel() for parameter in made().parameters())
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise StudyRefused(f"task.network: {task.network.target}: {error}") from error
     if size > _MAX_PARAMETERS:
         raise StudyRefused(
             f"task.network: {size} parameters, at most {_MAX_PARAMETERS} are allowed; use smaller "
@@ -50,9 +56,6 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = made()
-    for layer in module.modules():
-        if getattr(layer, "inplace", False):
-            layer.inplace = False  # type: ignore[assignment]
     if learned.starting_bias is not None:
         _start_at(module, learned.starting_bias)
     return module

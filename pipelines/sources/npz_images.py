@@ -29,6 +29,7 @@ from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.labels import (
     BinaryLabel,
     ClassLabel,
+    MaskLabel,
     NumberLabel,
     SurvivalLabel,
     signed_times,
@@ -78,7 +79,7 @@ class _Reader:
         count = len(images)
         arrays: dict[str, NDArray[Any]] = {
             "images": images,
-            "labels": self._labels(f"{part}_labels", count),
+            "labels": self._labels(part, count),
         }
         if self._cohort.patient_key != "row":
             keys = self._column(f"{part}_{self._cohort.patient_key}", count)
@@ -115,13 +116,15 @@ class _Reader:
         scaled = (pixels.astype(np.float32) - np.float32(image.centre)) / np.float32(image.scale)
         return scaled[:, None]
 
-    def _labels(self, name: str, count: int) -> NDArray[np.float32]:
-        label = self._cohort.label
+    def _labels(self, part: str, count: int) -> NDArray[np.float32]:
+        label, name = self._cohort.label, f"{part}_labels"
+        if isinstance(label, MaskLabel):
+            return self._masks(f"{part}_{label.mask}", label, count)
         if isinstance(label, NumberLabel):
             numbers = self._numbers(name, label, count)
             return ((numbers - label.centre) / label.scale).astype(np.float32)
         if isinstance(label, SurvivalLabel):
-            times, part = self._numbers(name, label, count), name.removesuffix("_labels")
+            times = self._numbers(name, label, count)
             return signed_times(times, self._meanings(f"{part}_{label.event}", label, count))
         return self._meanings(name, label, count).astype(np.float32)
 
@@ -138,6 +141,32 @@ class _Reader:
                 f"be one of {', '.join(meaning)}"
             )
         return np.array([meaning[token] for token in tokens])
+
+    def _masks(self, name: str, label: MaskLabel, count: int) -> NDArray[np.float32]:
+        """Returns (records, sides) numbers of classes."""
+        masks = self._array(name)
+        if masks.dtype.kind not in "bui":
+            raise self._refused(f"array {name!r} holds {masks.dtype}, expected whole numbers")
+        expected = (count, *self._cohort.image.shape)
+        if masks.shape != expected:
+            raise self._refused(
+                f"array {name!r} has shape {masks.shape}, expected {expected}: a mask of its "
+                "image's size for each image"
+            )
+        known = {canonical_token(value): number for value, number in label.meaning.items()}
+        values, places = np.unique(masks, return_inverse=True)
+        tokens = [canonical_token(value) for value in values.tolist()]
+        bad = [token for token in tokens if token not in known]
+        if bad:
+            first = int(
+                np.argmax((masks == values[tokens.index(bad[0])]).reshape(count, -1).any(1))
+            )
+            raise self._refused(
+                f"array {name!r}, entry {first}: a value outside the classes; it must be one of "
+                f"{', '.join(known)}"
+            )
+        numbers = np.array([known[token] for token in tokens], dtype=np.float32)
+        return numbers[places].reshape(expected)
 
     def _numbers(
         self, name: str, label: NumberLabel | SurvivalLabel, count: int

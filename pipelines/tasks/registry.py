@@ -3,11 +3,18 @@
 from pipelines.tasks.binary_classification import binary_classification
 from pipelines.tasks.multiclass_classification import multiclass_classification
 from pipelines.tasks.regression import regression
+from pipelines.tasks.segmentation import segmentation
 from pipelines.tasks.survival import survival
 from pipelines.tasks.task import TaskDefinition
-from protocol.study.cohort.cohort import Cohort
+from protocol.study.cohort.cohort import Cohort, ImageCohort
 from protocol.study.cohort.labels import NumberLabel
-from protocol.study.task.task import BinaryClassification, MulticlassClassification, Survival, Task
+from protocol.study.task.task import (
+    BinaryClassification,
+    MulticlassClassification,
+    Segmentation,
+    Survival,
+    Task,
+)
 
 
 def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
@@ -23,6 +30,8 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
         return multiclass_classification(label.num_classes)
     if isinstance(task, Survival):
         return survival(task)
+    if isinstance(task, Segmentation) and isinstance(cohort, ImageCohort):
+        return segmentation(label.num_classes, cohort.image.shape)
     if not isinstance(label, NumberLabel):
         raise ValueError(f"task {task.kind} needs a label with a range")
     return regression(label)

@@ -27,7 +27,7 @@ from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
-from protocol.study.task.network import networks_for
+from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.task import LABEL_FORMS, Survival, Task
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
@@ -464,9 +464,11 @@ def _record_problems(study: Study) -> list[Problem]:
 
 def _task_problems(study: Study) -> list[Problem]:
     task, label, problems = study.task, study.cohort.label, []
-    if task.network.cohort != study.cohort.kind:
-        fitting = " or ".join(networks_for(study.cohort.kind))
-        problems.append(("task.network", f"a cohort of {study.cohort.kind} needs {fitting}"))
+    needs = (study.cohort.kind, task.gives)
+    if (task.network.cohort, task.network.gives) != needs:
+        fitting = " or ".join(networks_for(*needs)) or "another task"
+        what = "" if task.gives == "scores" else f" and a task of {task.gives}"
+        problems.append(("task.network", f"a cohort of {study.cohort.kind}{what} needs {fitting}"))
     if not isinstance(label, task.label):
         needed = LABEL_FORMS[task.kind]
         return [*problems, ("cohort.label", f"task {task.kind} needs a label with {needed}")]

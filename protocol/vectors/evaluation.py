@@ -14,6 +14,8 @@ binary classification       scores in bins, by label       true negative, false
                                                            true positive
 multi-class classification  true class by predicted class  wrong, right
 regression                  1, a, s, v, v**2               1, a, s
+segmentation                1, d, d**2 for each class       1, d, d**2
+                            but the background
 survival                    scores in bins, by event and   as for binary classification
                             interval
 ==========================  =============================  ===========================
@@ -21,9 +23,11 @@ survival                    scores in bins, by event and   as for binary classif
 A patient counts in one cell of counts and table, and changes each by one. To a regression's
 it adds a vector: a is the absolute error, s its square, v the value's distance from the
 declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the vector's norm is
-at most sqrt(5), that of the own counts at most sqrt(3). Behind the table of a binary
-classification and of survival stands the grid of the scores (``score_grid``), behind others
-zeros. Of survival, positive are patients with an event, and scores above the grid's centre.
+at most sqrt(5), that of the own counts at most sqrt(3). Of a segmentation d is the Dice of a
+class that the patient has, of the own counts the mean of its classes: three numbers in [0, 1]
+for each class. Behind the table of a binary classification and of survival stands the grid of
+the scores (``score_grid``), behind others zeros. Of survival, positive are patients with an
+event, and scores above the grid's centre.
 """
 
 import math
@@ -104,6 +108,15 @@ def regression_sums(bins: int, classes: int) -> EvaluationVector:
     )
 
 
+def dice_sums(bins: int, classes: int) -> EvaluationVector:
+    """Returns the layout for segmentation: three sums of numbers in [0, 1] for each class."""
+    return EvaluationVector(
+        shape=(classes - 1, 3),
+        influence=math.sqrt(3 * (classes - 1)),
+        settings={"classes": classes, "sums": 3},
+    )
+
+
 def survival_counts(bins: int, intervals: int) -> EvaluationVector:
     """Returns the layout for survival: censored or not, by interval, by the scores' bins."""
     return EvaluationVector(
@@ -117,6 +130,7 @@ EVALUATION_VECTORS: Mapping[str, Callable[[int, int], EvaluationVector]] = {
     "binary_classification": binary_counts,
     "multiclass_classification": class_counts,
     "regression": regression_sums,
+    "segmentation": dice_sums,
     "survival": survival_counts,
 }
 

@@ -73,7 +73,7 @@ def columns_read(study: Study) -> tuple[str, ...]:
     if isinstance(cohort, TableCohort):
         names = {column.name for column in cohort.features} | set(cohort.label.columns)
     else:
-        names = {"images", "labels", *cohort.label.columns} - {cohort.label.column}
+        names = {"images", *cohort.label.arrays}
     names.add(cohort.patient_key)
     if isinstance(study.split, ColumnSplit) and not _is_part(study):
         names.add(study.split.column)
@@ -115,7 +115,7 @@ def _holds(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
 def _method(policy: Policy, study: Study) -> Iterator[Refusal]:
     for what, name, allowed, key in (
         ("task", study.task.kind, policy.tasks, "tasks"),
-        ("network", study.task.network.name, policy.networks, "networks"),
+        ("network", study.task.network.target, policy.networks, "networks"),
         ("split method", study.split.method, policy.splits, "splits"),
     ):
         if name not in allowed:

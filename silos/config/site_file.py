@@ -25,7 +25,7 @@ from protocol.study.cohort.cohort import Decimal, Delimiter, Encoding
 from protocol.study.documents.yaml_document import DocumentForm, read_document
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.study import Name, Split, nearest
-from protocol.study.task.network import Network
+from protocol.study.task.networks.registry import NETWORKS as KNOWN_NETWORKS
 from protocol.study.task.task import LABEL_FORMS
 from silos.config.attestation import AttestationPolicy
 from silos.config.folder import SITE_FILE
@@ -42,7 +42,7 @@ def _names(union: Any, key: str) -> tuple[str, ...]:
 
 
 #: What a study can name, and a policy allow.
-NETWORKS = _names(Network, "name")
+NETWORKS = tuple(KNOWN_NETWORKS)
 SPLITS = _names(Split, "method")
 TASKS: tuple[str, ...] = tuple(LABEL_FORMS)
 

@@ -111,7 +111,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("purpose", " ".join(study.purpose.split())),
             ("with", ", ".join(name for name in study.site_names if name != site.name)),
             ("columns", ", ".join(columns_read(study))),
-            ("network", study.task.network.name),
+            ("network", study.task.network.target),
             (
                 "work",
                 f"{counted(study.training.rounds, 'round')} of "

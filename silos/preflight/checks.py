@@ -34,7 +34,7 @@ from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
-from protocol.study.task.network import FullyConnected
+from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.transport.requests import MAX_SKEW_SECONDS
 from silos.config.attestation import AttestationPolicy, facts_of, sev_snp
 from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, own_evidence
@@ -359,9 +359,9 @@ def _disk(home: Path, study: Study) -> Finding:
 def parameters_of(study: Study) -> int:
     """Returns how many parameters the study's network has."""
     network = study.task.network
-    if isinstance(network, FullyConnected) and isinstance(study.cohort, TableCohort):
+    if isinstance(network, FullyConnectedNet) and isinstance(study.cohort, TableCohort):
         outputs = study.task.outputs(study.cohort.label)
-        widths = (study.cohort.width, *network.hidden, outputs)
+        widths = (study.cohort.width, *network.hidden_channels, outputs)
         return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
     from pipelines.networks.networks import build
 

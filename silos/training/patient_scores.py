@@ -9,8 +9,8 @@ from pipelines.records import Records
 from pipelines.tasks.task import TaskDefinition
 from silos.training.step_form import Index, PatientRecords
 
-#: Patients whose records are in memory at once.
-_AT_ONCE = 64
+#: Patients whose outputs are in memory at once: so many, or fewer of so many numbers.
+_AT_ONCE, _NUMBERS = 64, 1 << 23
 
 Floats = NDArray[np.float64]
 
@@ -26,24 +26,27 @@ class PatientScores:
     def __init__(
         self, module: nn.Module, learned: TaskDefinition, test: Records, *, places: int, most: int
     ) -> None:
-        none = np.zeros((1, *test.features.shape[1:]), dtype=np.float32)
-        self._features = test.features if len(test) else none
-        self._labels = test.labels if len(test) else none.reshape(1, -1)[:, 0]
+        self._features, self._labels = (
+            values if len(test) else np.zeros((1, *values.shape[1:]), dtype=np.float32)
+            for values in (test.features, test.labels)
+        )
         self._count = test.num_patients
         self._learned = learned
         self._outputs = RecordOutputs(module, test.features.shape[1:])
         index, weights = PatientRecords(test.patients, most).all(max(places, self._count))
         self._index, self._weights = index, weights
+        self._at_once = max(1, min(_AT_ONCE, _NUMBERS // (most * self._outputs.size)))
 
     def __call__(self) -> tuple[Floats, Floats]:
         """Returns each patient's score and label, by what the module holds now."""
-        outputs = np.zeros((*self._index.shape, self._learned.outputs))
-        for begin in range(0, len(outputs), _AT_ONCE):
-            part = slice(begin, begin + _AT_ONCE)
-            outputs[part] = self._outputs_at(self._index[part], self._weights[part] > 0)
-        own = self._labels[self._index]
-        scores, labels = self._learned.scores(outputs, own, self._weights)
-        return scores[: self._count], labels[: self._count]
+        found = []
+        for begin in range(0, len(self._index), self._at_once):
+            part = slice(begin, begin + self._at_once)
+            index, weights = self._index[part], self._weights[part]
+            outputs = self._outputs_at(index, weights > 0).astype(np.float64)
+            found.append(self._learned.scores(outputs, self._labels[index], weights))
+        scores, labels = (np.concatenate(each)[: self._count] for each in zip(*found, strict=True))
+        return scores, labels
 
     def of_records(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the (records, outputs) outputs for encoded inputs that belong to no patient."""

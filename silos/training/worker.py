@@ -123,6 +123,7 @@ class Worker:
         self, records: Index, present: NDArray[np.bool_]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the micro-batch's features and labels; zeros where no record is."""
-        features = self._features[records]
-        features *= present.reshape(*present.shape, *[1] * (features.ndim - 2))
-        return torch.from_numpy(features), torch.from_numpy(self._labels[records] * present)
+        features, labels = self._features[records], self._labels[records]
+        for values in (features, labels):
+            values *= present.reshape(*present.shape, *[1] * (values.ndim - 2))
+        return torch.from_numpy(features), torch.from_numpy(labels)

@@ -50,7 +50,7 @@ def rows(turns: int) -> Iterator[Row]:
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 16, turns)
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 64, turns)
     yield _unet_micro_batch(turns)
-    dense = studies.imaging(micro_batch=16, side=64, network="{name: DenseNet121}")
+    dense = studies.imaging(micro_batch=16, side=64, network="{_target_: DenseNet121}")
     few, image = min(turns, 5), studies.imaging(micro_batch=16, side=64)
     yield _micro_batch("DenseNet121 64x64", dense, 16, few, Target(most=3.0, against=FLOOR))
     for size in (64, 256):

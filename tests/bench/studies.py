@@ -78,7 +78,7 @@ cohort:
 sites:
 {sites}
 task:
-  network: {{name: FullyConnectedNet, hidden: [32]}}
+  network: {{_target_: FullyConnectedNet, hidden_channels: [32]}}
 {shared}"""
 
 
@@ -86,7 +86,7 @@ def imaging(
     *,
     micro_batch: int,
     side: int = 28,
-    network: str = "{name: Classifier, channels: [8, 16], strides: [2, 2]}",
+    network: str = "{_target_: Classifier, channels: [8, 16], strides: [2, 2]}",
     rate: float = 1.0,
     patients: int = 256,
     max_records: int | None = None,

@@ -22,7 +22,7 @@ from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.trainer import Trainer
 from tests.bench import studies
 study = studies.imaging(
-    micro_batch=4, side=16, network="{name: DenseNet, blocks: [1, 1]}", patients=8
+    micro_batch=4, side=16, network="{_target_: DenseNet, block_config: [1, 1]}", patients=8
 )
 records = studies.drawn_records(study, 8)
 trainer = Trainer(study, "east", records, records)

@@ -86,7 +86,7 @@ def cases() -> Iterator[Case]:
     yield Case(name="MLP 13-32-1", study=table, steps=30, noise=0.5, least_auroc=0.7)
     small = studies.imaging(micro_batch=16, patients=64)
     yield Case(name="Classifier 28x28", study=small, steps=30, noise=0.5, least_auroc=0.7)
-    large = studies.imaging(micro_batch=16, side=32, network="{name: DenseNet121}", patients=16)
+    large = studies.imaging(micro_batch=16, side=32, network="{_target_: DenseNet121}", patients=16)
     yield Case(name="DenseNet121 32x32", study=large, steps=3, noise=1e-3, least_auroc=0.0)
 
 

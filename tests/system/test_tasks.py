@@ -41,7 +41,7 @@ sites:
   - {{name: south, records: south.csv, patients: 150}}
   - {{name: west, records: west.csv, patients: 150}}
 split: {{method: keyed_hash, test_fraction: 0.4}}
-task: {{kind: {kind}, network: {{name: FullyConnectedNet, hidden: []}}{more}}}
+task: {{kind: {kind}, network: {{_target_: FullyConnectedNet, hidden_channels: []}}{more}}}
 training: {{rounds: 3, local_steps: 20, learning_rate: 0.2, micro_batch: 64}}
 privacy: {privacy}
 aggregation: {{threshold: 3, colluders: 1}}

@@ -24,6 +24,11 @@ class _Label(FrozenModel):
         """The columns that the label is read from."""
         return () if self.column is None else (self.column,)
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of an image cohort that it is read from, without ``<part>_``."""
+        return ("labels",)
+
 
 class BinaryLabel(_Label):
     """The values of a column (or image label array) that mean disease, and those that do not."""
@@ -49,17 +54,11 @@ class BinaryLabel(_Label):
         return 2
 
 
-class ClassLabel(_Label):
-    """The classes of a column (or image label array), each with the values that mean it.
-
-    They are numbered in the order declared. A patient whose records are of several
-    classes is of the last of them.
-    """
-
+class _Classes(_Label):
     classes: dict[str, Vocabulary] = Field(min_length=2, max_length=100)
 
     @model_validator(mode="after")
-    def _consistent(self) -> "ClassLabel":
+    def _consistent(self) -> "_Classes":
         spelled = [canonical_token(v) for values in self.classes.values() for v in values]
         repeated = sorted({token for token in spelled if spelled.count(token) > 1})
         if repeated:
@@ -79,6 +78,29 @@ class ClassLabel(_Label):
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.classes)
+
+
+class ClassLabel(_Classes):
+    """The classes of a column (or image label array), each with the values that mean it.
+
+    They are numbered in the order declared. A patient whose records are of several
+    classes is of the last of them.
+    """
+
+
+class MaskLabel(_Classes):
+    """The class of every pixel or voxel of an image: a mask of its size.
+
+    Masks stand in an array of their own, ``<part>_<mask>`` beside ``<part>_images``. Classes are
+    numbered in the order declared; the first is the background.
+    """
+
+    mask: str = Field(pattern=r"^[A-Za-z0-9_]{1,64}$")
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays of an image cohort that it is read from."""
+        return (self.mask,)
 
 
 #: So many scales a label's range may be wide.
@@ -160,6 +182,11 @@ class SurvivalLabel(_Label):
         return (*super().columns, self.event)
 
     @property
+    def arrays(self) -> tuple[str, ...]:
+        """Times and events."""
+        return (*super().arrays, self.event)
+
+    @property
     def meaning(self) -> dict[str, float]:
         """1.0 for every spelling that means an event, 0.0 for those of a censored patient."""
         return {canonical_token(value): 0.0 for value in self.censored} | {
@@ -187,7 +214,7 @@ def signed_times(times: NDArray[np.float64], events: NDArray[np.float64]) -> NDA
 def _label_form(value: object) -> str:
     """Returns which form of label is meant, by the key that only that form has."""
     given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    for key in ("classes", "event", "range"):
+    for key in ("mask", "classes", "event", "range"):
         if key in given:
             return key
     return "positive"
@@ -195,6 +222,7 @@ def _label_form(value: object) -> str:
 
 Label: TypeAlias = Annotated[
     Annotated[BinaryLabel, Tag("positive")]
+    | Annotated[MaskLabel, Tag("mask")]
     | Annotated[ClassLabel, Tag("classes")]
     | Annotated[SurvivalLabel, Tag("event")]
     | Annotated[NumberLabel, Tag("range")],

@@ -13,20 +13,24 @@ from protocol.study.cohort.labels import (
     BinaryLabel,
     ClassLabel,
     Label,
+    MaskLabel,
     NumberLabel,
     SurvivalLabel,
 )
 from protocol.study.frozen_model import FrozenModel
-from protocol.study.task.network import FullyConnected, Network
+from protocol.study.task.networks.classifiers import FullyConnectedNet
+from protocol.study.task.networks.registry import Network
 
 
 class _Task(FrozenModel):
+    gives: ClassVar[str] = "scores"
+
     network: Network
 
     @property
     def is_linear(self) -> bool:
         """True where the outputs are a linear function of the record."""
-        return isinstance(self.network, FullyConnected) and not self.network.hidden
+        return isinstance(self.network, FullyConnectedNet) and not self.network.hidden_channels
 
     def outputs(self, label: Label) -> int:
         """Returns how many numbers the network gives for a record."""
@@ -66,6 +70,18 @@ class Regression(_Task):
 
     kind: Literal["regression"]
     label: ClassVar[type] = NumberLabel
+
+
+class Segmentation(_Task):
+    """The class of every pixel or voxel of an image."""
+
+    kind: Literal["segmentation"]
+    label: ClassVar[type] = MaskLabel
+    gives: ClassVar[str] = "masks"
+
+    def outputs(self, label: Label) -> int:
+        """Returns the number of classes: so many numbers for each pixel."""
+        return label.num_classes
 
 
 class Survival(_Task):
@@ -114,12 +130,13 @@ Task: TypeAlias = Annotated[
     Annotated[BinaryClassification, Tag("binary_classification")]
     | Annotated[MulticlassClassification, Tag("multiclass_classification")]
     | Annotated[Regression, Tag("regression")]
+    | Annotated[Segmentation, Tag("segmentation")]
     | Annotated[Survival, Tag("survival")],
     Discriminator(
         _task_kind,
         custom_error_type="task_kind",
         custom_error_message="kind is one of binary_classification, multiclass_classification, "
-        "regression, survival",
+        "regression, segmentation, survival",
     ),
 ]
 
@@ -134,5 +151,6 @@ LABEL_FORMS: Mapping[str, str] = {
     "binary_classification": "positive and negative",
     "multiclass_classification": "classes",
     "regression": "a range",
+    "segmentation": "a mask and classes",
     "survival": "a time and an event",
 }

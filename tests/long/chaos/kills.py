@@ -199,7 +199,7 @@ COORDINATOR = (
         Point(target=f"{_BOOK}.close", after=True, call=2),
         same_update=True,
     ),
-    _coordinator("round 2 committed", Point(target=_FORGET, call=2), short=True),
+    _coordinator("round 2 committed", Point(target=_FORGET, call=2)),
     _coordinator("evaluation opened", Point(target=f"{_BOOK}.open", after=True, call=3)),
     _coordinator(
         "evaluation, before masked is closed", Point(target=_CLOSE, about="masked", call=3)

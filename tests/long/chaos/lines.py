@@ -179,7 +179,7 @@ def _line(what: str, when: str, play: Callable[[Stage], None], **others: Any) ->
 
 
 LINES = (
-    _line("cut", "uploads, five times", _over(_cut_five_times), trainer=WideTrainer, short=True),
+    _line("cut", "uploads, five times", _over(_cut_five_times), trainer=WideTrainer),
     _line("cut", "downloads, five times", _over(_cut_downloads), trainer=WideTrainer),
     *(
         _line(
@@ -242,7 +242,6 @@ LINES = (
         "always",
         _changed("silos.network.client:CoordinatorClient.next", _returned_twice),
         whom="every delivery",
-        short=True,
     ),
     _line(
         "newest first",

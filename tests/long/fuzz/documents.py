@@ -415,7 +415,7 @@ def _prepare_event() -> Make:
 # --- studies ---
 
 _IMAGES = TABLE_STUDY.replace(
-    "FullyConnectedNet, hidden: [4]", "Classifier, channels: [4], strides: [2]"
+    "FullyConnectedNet, hidden_channels: [4]", "Classifier, channels: [4], strides: [2]"
 )
 _YAML_TOKENS = (
     "", "~", "null", "true", "NO", "0x1F", "0x" + "F" * 5000, "9" * 5000, "1e400", "1e308", "-1",

@@ -8,7 +8,7 @@ from protocol.study.study_file import read_study
 from tests.support.simulated.federation import Federation, Watch
 from tests.support.simulated.studies import TABLE_STUDY
 
-ROUNDS = 24
+ROUNDS = 16
 
 
 class Scales(Watch):

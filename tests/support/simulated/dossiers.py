@@ -161,7 +161,7 @@ def finished() -> Dossier:
         study_digest=digest("study"),
         study={
             "sites": [{"name": s} for s in SITES],
-            "task": {"network": {"name": "FullyConnectedNet"}},
+            "task": {"network": {"_target_": "FullyConnectedNet"}},
         },
         threshold=3,
         colluders=1,

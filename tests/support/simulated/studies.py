@@ -25,7 +25,7 @@ sites:
   - {name: west, records: west.csv, patients: 40}
 split: {method: keyed_hash, test_fraction: 0.3}
 task:
-  network: {name: FullyConnectedNet, hidden: [4]}
+  network: {_target_: FullyConnectedNet, hidden_channels: [4]}
 training: {rounds: 2, local_steps: 2, learning_rate: 0.5, micro_batch: 8}
 privacy: {mode: per_site, epsilon: 4, delta: 1e-3, clip: 1.0, sampling_rate: 1.0}
 aggregation: {threshold: 3, colluders: 1}

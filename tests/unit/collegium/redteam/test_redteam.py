@@ -68,7 +68,7 @@ def varied(changes: Mapping[str, str]) -> str:
 
 #: Wide, so that few releases hold 100,000 numbers.
 WIDE_CHANGES = {
-    "hidden: [4]": "hidden: [1000]",
+    "hidden_channels: [4]": "hidden_channels: [1000]",
     "clip: 1.0, sampling_rate: 1.0": "clip: 0.7, sampling_rate: 0.5",
 }
 WIDE = read_study(varied(WIDE_CHANGES))
@@ -80,10 +80,10 @@ SHARED_CHANGES = {
     ),
     "bins: 8": "bins: 8, epsilon: 4",
 }
-SHARED = read_study(varied({"hidden: [4]": "hidden: [1000]", **SHARED_CHANGES}))
+SHARED = read_study(varied({"hidden_channels: [4]": "hidden_channels: [1000]", **SHARED_CHANGES}))
 #: The design's figures: full batch, z = 10, 100 steps: theory 4.38 at delta 1e-5.
 LONG_CHANGES = {
-    "hidden: [4]": "hidden: [200]",
+    "hidden_channels: [4]": "hidden_channels: [200]",
     "rounds: 2, local_steps: 2": "rounds: 100, local_steps: 1",
     "epsilon: 4, delta: 1e-3": "epsilon: 5, delta: 1e-5, noise_multiplier: 10",
 }
@@ -92,7 +92,7 @@ LONG = read_study(varied(LONG_CHANGES))
 LONG_SHARED = read_study(
     varied(
         {
-            "hidden: [4]": "hidden: [200]",
+            "hidden_channels: [4]": "hidden_channels: [200]",
             "rounds: 2, local_steps: 2": "strategy: fedsgd, rounds: 100, local_steps: 1",
             "mode: per_site, epsilon: 4, delta: 1e-3": (
                 "mode: distributed, epsilon: 4, delta: 1e-5, noise_multiplier: 11"
@@ -155,7 +155,13 @@ def failed_of_patients(
     return {check.name for check in checks if not check.passed}
 
 
-both_modes = pytest.mark.parametrize("study", [WIDE, SHARED], ids=["per_site", "distributed"])
+both_modes = pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param(WIDE, id="per_site"),
+        pytest.param(SHARED, id="distributed", marks=pytest.mark.long),
+    ],
+)
 
 
 @both_modes

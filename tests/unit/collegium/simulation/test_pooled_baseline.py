@@ -157,7 +157,7 @@ def test_a_reference_stands_beside_the_runs_that_ask_the_same(kept: Federation) 
 
 
 def test_a_reference_to_another_question_is_not_shown(kept: Federation) -> None:
-    other = read_study(changed("hidden: [4]", "hidden: [5]"))
+    other = read_study(changed("hidden_channels: [4]", "hidden_channels: [5]"))
     key = kept.workspace.signing_key()
     keep_reference(kept.store, key, "sweep-1-002", "sweep-1", other, FIGURES)
     with kept.store.read() as session:

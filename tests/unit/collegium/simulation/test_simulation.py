@@ -51,7 +51,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def simulate(home: Path, out: str, *options: object) -> Done:
-    where = ("--data", home / "data", "--out", home / out)
+    where = ("--data", home / "data", "--out", home / out, "--processes", 1)
     return start("simulate", home / "study.yaml", *where, *options)
 
 
@@ -246,7 +246,7 @@ def started(home: Path, out: str, rounds: int) -> subprocess.Popen[str]:
     study = home / f"{out}.yaml"
     study.write_text(changed("rounds: 2", f"rounds: {rounds}").replace("epsilon: 4", "epsilon: 9"))
     where = ("--data", str(home / "data"), "--out", str(home / out), "--budget", "60")
-    where = (*where, "--processes", "2")
+    where = (*where, "--processes", "1")
     # A shell without job control starts us deaf to Ctrl-C, and the command would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(

@@ -164,7 +164,7 @@ def test_several_studies_each_run_in_their_own_mode() -> None:
 @pytest.mark.parametrize(
     ("second", "why"),
     [
-        (changed("hidden: [4]", "hidden: [5]"), "do not ask the same question"),
+        (changed("hidden_channels: [4]", "hidden_channels: [5]"), "do not ask the same question"),
         (changed("model: 1, split: 1", "model: 1, split: 2"), "do not ask the same question"),
         (changed("name: west, records: west", "name: west, records: w"), "the same question"),
         (changed("delta: 1e-3", "delta: 1e-4"), "promise different deltas"),

@@ -21,7 +21,7 @@ from tests.long.planning.risks import bias_of_weights, tried
 from tests.support.simulated.studies import TABLE_STUDY
 
 STUDY = read_study(
-    TABLE_STUDY.replace("hidden: [4]}", "hidden: []}\n  prevalence: 0.2")
+    TABLE_STUDY.replace("hidden_channels: [4]}", "hidden_channels: []}\n  prevalence: 0.2")
     .replace("clip: 1.0", "clip: 0.7")
     .replace("patients: 40", "patients: 60")
 )

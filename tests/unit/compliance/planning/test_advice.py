@@ -317,7 +317,7 @@ def test_lines_of_the_plan_are_a_study_that_keeps_its_epsilon(
     many = (
         TABLE_STUDY.replace("patients: 40", f"patients: {patients}")
         .replace("1e-3", "1e-6")
-        .replace("hidden: [4]", "hidden: []")
+        .replace("hidden_channels: [4]", "hidden_channels: []")
     )
     study.write_text(many)
     words = (study, "--epsilon", target, "--prevalence", 0.2, "--json")

@@ -17,6 +17,7 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.rounds.joint_prices import JointPrices, joint_prices
 from tests import ROOT
+from tests.support.machine.short_form import short_form
 from tests.system.test_distributed_noise import distributed, privacy_of
 
 CONSORTIUM = (ROOT / "examples/consortium/study.yaml").read_text()
@@ -92,7 +93,9 @@ def bisect(divergence: Callable[[float], float], delta: float) -> float:
 
 @pytest.mark.parametrize(
     ("noise", "rates"),
-    [(0.7, (0.05, 0.05)), (1.0, (0.1, 0.4)), (2.0, (0.2, 0.2, 0.2)), (0.8, (1.0, 0.3))],
+    short_form(
+        [(0.7, (0.05, 0.05)), (1.0, (0.1, 0.4)), (2.0, (0.2, 0.2, 0.2)), (0.8, (1.0, 0.3))], 2
+    ),
 )
 def test_parties_in_one_sum_cost_what_integration_says(
     noise: float, rates: tuple[float, ...]
@@ -109,6 +112,7 @@ def test_different_events_cost_together_what_integration_says() -> None:
     assert exact - 1e-4 <= joint_epsilon([sampled, whole], 1e-4) <= exact * 1.01 + 0.005
 
 
+@pytest.mark.long
 def test_two_draws_in_one_sum_may_cost_more_than_one_draw_of_half_the_noise() -> None:
     both = joint_epsilon([JointRelease(noise_multiplier=0.3, rates=(0.05, 0.05), steps=1)], 0.0505)
     halved = epsilon(SampledGaussian(noise_multiplier=0.15, sampling_rate=0.05, steps=1), 0.0505)
@@ -161,6 +165,7 @@ def test_patient_of_two_hospitals_may_be_a_test_patient_of_both() -> None:
     assert prices(study, "hospital-b").two_hospitals == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.long
 def test_under_shared_noise_both_gradients_of_a_patient_are_in_one_sum() -> None:
     study = distributed()
     plan = PrivacyPlan.of(study, privacy_of(study))

@@ -12,6 +12,7 @@ from compliance.reports.document import Document
 from compliance.reports.privacy_report import privacy_report, run_page
 from compliance.reports.renderers import render_csv, render_html, render_json
 from coordinator.views.views import Views
+from tests.support.machine.short_form import short_form
 from tests.support.simulated import dossiers
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import small_study
@@ -37,7 +38,7 @@ def shared() -> Dossier:
     return with_sites(dossiers.finished(), mode="distributed", fallback_epsilon=2.1)
 
 
-@pytest.mark.parametrize("render", RENDERERS)
+@pytest.mark.parametrize("render", short_form(RENDERERS, len(RENDERERS)))
 @pytest.mark.parametrize("words", ONLY_OF_OWN_NOISE)
 def test_a_report_of_shared_noise_says_nothing_that_only_own_noise_supports(
     render: Callable[[Document], str], words: str

@@ -27,6 +27,7 @@ from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
 from protocol.study.study_file import read_study
 from silos.config.site_template import site_template
 from tests.support.machine.commands import ask
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.output_folder import (
     RUNS,
     change,
@@ -192,7 +193,7 @@ def test_a_checkpoint_that_another_key_signed_is_none(folder: Path, tmp_path: Pa
     assert any("is not one that this log" in f for f in faults(folder, checkpoints=(note,)))
 
 
-@pytest.mark.parametrize("form", ["html", "json", "csv"])
+@pytest.mark.parametrize("form", short_form(["html", "json", "csv"], 3))
 def test_a_report_of_before_is_the_one_that_the_records_still_give(
     folder: Path, tmp_path: Path, form: str
 ) -> None:

@@ -37,6 +37,7 @@ from protocol.encoding import digest
 from protocol.errors import FederationError, StoreBroken, WorkspaceRefused
 from protocol.identity.roster import SigningKey
 from tests import ROOT
+from tests.support.machine.short_form import short_form
 from tests.support.simulated.output_folder import (
     RUNS,
     Rewriting,
@@ -380,7 +381,7 @@ OWN: dict[str, Tampering] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [*REVIEWED, *OWN])
+@pytest.mark.parametrize("name", short_form([*REVIEWED, *OWN], 4))
 def test_no_tampering_passes(folder: Path, name: str) -> None:
     (REVIEWED | OWN)[name](folder)
     assert told(folder), f"{name}: it verifies"
@@ -564,7 +565,7 @@ LATER: dict[str, Forgery] = {
 }
 
 
-@pytest.mark.parametrize("name", LATER)
+@pytest.mark.parametrize("name", short_form(LATER, 3))
 def test_nothing_can_be_appended_to_a_run_that_has_ended(folder: Path, name: str) -> None:
     append_to_log(folder, LATER[name], Workspace(folder).signing_key())
     assert any("run-2" in fault for fault in told(folder))
@@ -611,7 +612,7 @@ def test_a_study_and_a_pooled_reference_are_written_once(folder: Path) -> None:
     assert any("the pooled reference was written again later" in fault for fault in faults)
 
 
-@pytest.mark.parametrize("said", SCHEMA)
+@pytest.mark.parametrize("said", short_form(SCHEMA, 2))
 @pytest.mark.parametrize("place", ["collegium.db", EAST])
 def test_what_guards_the_rows_is_held_to_what_the_migrations_make(
     folder: Path, said: str, place: str

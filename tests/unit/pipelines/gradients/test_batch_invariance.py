@@ -38,7 +38,11 @@ DEMO = (ROOT / "collegium" / "studies" / "breast-cancer.yaml").read_text()
 
 
 def table(hidden: str, activation: str = "tanh") -> Study:
-    return read_study(DEMO.replace("hidden: [8]", f"hidden: {hidden}").replace("tanh", activation))
+    return read_study(
+        DEMO.replace("hidden_channels: [8]", f"hidden_channels: {hidden}").replace(
+            "tanh", activation
+        )
+    )
 
 
 def images(network: str, side: int) -> Study:
@@ -54,14 +58,23 @@ SHIPPED: dict[str, tuple[Study, tuple[tuple[int, int], ...]]] = {
     "gelu": (table("[8]", "gelu"), ((64, 1), (37, 3))),
     "prelu": (table("[8]", "prelu"), ((64, 1), (37, 3))),
     "classifier": (
-        images("{name: Classifier, channels: [8, 16], strides: [2, 2]}", 28),
+        images("{_target_: Classifier, channels: [8, 16], strides: [2, 2]}", 28),
         ((64, 1), (37, 3), (10, 1)),
     ),
     "odd classifier": (
-        images("{name: Classifier, channels: [5, 7], strides: [2, 1], kernel_size: 5}", 13),
+        images("{_target_: Classifier, channels: [5, 7], strides: [2, 1], kernel_size: 5}", 13),
         ((37, 2), (6, 1)),
     ),
-    "densenet": (images("{name: DenseNet121}", 32), ((2, 1),)),
+    "densenet": (images("{_target_: DenseNet121}", 32), ((2, 1),)),
+    "resnet": (images("{_target_: resnet10, no_max_pool: true}", 16), ((3, 1),)),
+    "vit": (
+        images(
+            "{_target_: ViT, patch_size: 4, hidden_size: 12, mlp_dim: 24, num_layers: 2, "
+            "num_heads: 3}",
+            8,
+        ),
+        ((5, 2), (7, 1)),
+    ),
 }
 
 

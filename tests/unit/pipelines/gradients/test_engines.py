@@ -17,7 +17,8 @@ from protocol.errors import StudyRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import BinaryLabel, ClassLabel
-from protocol.study.task.network import ConvClassifier, DenseNet121, FullyConnected, Network
+from protocol.study.task.networks.classifiers import Classifier, DenseNet, FullyConnectedNet
+from protocol.study.task.networks.registry import Network
 from protocol.study.task.task import BinaryClassification, MulticlassClassification
 from protocol.vectors.tensors import flatten
 from tests.reference.per_patient_gradients import (
@@ -41,30 +42,24 @@ IMAGES = ImageCohort.model_validate(
         "image": {"shape": [8, 9], "range": [0, 1], "centre": 0, "scale": 1},
     }
 )
-LOGISTIC = (BinaryClassification(network=FullyConnected(name="FullyConnectedNet")), TABLE, (5,))
+LOGISTIC = (BinaryClassification(network=FullyConnectedNet()), TABLE, (5,))
 HIDDEN = (
-    BinaryClassification(network=FullyConnected(name="FullyConnectedNet", hidden=(7, 3))),
+    BinaryClassification(network=FullyConnectedNet(hidden_channels=(7, 3))),
     TABLE,
     (5,),
 )
 PRELU = (
-    BinaryClassification(
-        network=FullyConnected(name="FullyConnectedNet", hidden=(4,), activation="prelu")
-    ),
+    BinaryClassification(network=FullyConnectedNet(hidden_channels=(4,), act="prelu")),
     TABLE,
     (5,),
 )
 CONVOLUTION = (
-    BinaryClassification(
-        network=ConvClassifier(name="Classifier", channels=(3, 4), strides=(2, 1))
-    ),
+    BinaryClassification(network=Classifier(channels=(3, 4), strides=(2, 1))),
     IMAGES,
     (1, 8, 9),
 )
 TANH = (
-    BinaryClassification(
-        network=FullyConnected(name="FullyConnectedNet", hidden=(4, 6), activation="tanh")
-    ),
+    BinaryClassification(network=FullyConnectedNet(hidden_channels=(4, 6), act="tanh")),
     TABLE,
     (5,),
 )
@@ -223,7 +218,7 @@ def test_networks_get_the_engine_they_name(case):
 
 
 def test_densenet121_has_right_gradients_layer_by_layer():
-    task = BinaryClassification(network=DenseNet121(name="DenseNet121"))
+    task = BinaryClassification(network=DenseNet())
     cohort = IMAGES.model_copy(
         update={"image": IMAGES.image.model_copy(update={"shape": (32, 32)})}
     )
@@ -408,10 +403,10 @@ def test_choosing_leaves_network_and_generator_as_they_were():
 @pytest.mark.parametrize(
     ("network", "cohort", "shape", "engine"),
     [
-        (FullyConnected(name="FullyConnectedNet", hidden=(7, 3)), TABLE, (5,), "chain"),
-        (FullyConnected(name="FullyConnectedNet", hidden=(4,), activation="gelu"), TABLE, (5,),
+        (FullyConnectedNet(hidden_channels=(7, 3)), TABLE, (5,), "chain"),
+        (FullyConnectedNet(hidden_channels=(4,), act="gelu"), TABLE, (5,),
          "layers"),
-        (ConvClassifier(name="Classifier", channels=(3, 4), strides=(2, 1)), IMAGES, (1, 8, 8),
+        (Classifier(channels=(3, 4), strides=(2, 1)), IMAGES, (1, 8, 8),
          "layers"),
     ],
 )  # fmt: skip

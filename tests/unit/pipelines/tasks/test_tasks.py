@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.losses.dice import DiceLoss
+from monai.metrics.meandice import DiceMetric
 from sklearn.metrics import (
     accuracy_score,
     balanced_accuracy_score,
@@ -14,13 +16,14 @@ from sklearn.metrics import (
     r2_score,
     root_mean_squared_error,
 )
+from torch.nn import functional
 
 from compliance.facts.figures import TASK_FIGURES
 from coordinator.evaluation.registry import READERS
 from pipelines.tasks.task import TaskDefinition
 from protocol.study.task.task import LABEL_FORMS, Task
 from protocol.vectors.evaluation import COUNT_UNITS, EVALUATION_VECTORS
-from tests.support.simulated.tasks import CLASSES, COX, DEFINITIONS, GROUPS
+from tests.support.simulated.tasks import CLASSES, COX, DEFINITIONS, GROUPS, MASK
 
 #: The kinds of all members of the union that a study's section ``task`` is.
 KINDS = {
@@ -35,14 +38,35 @@ def test_every_kind_that_a_study_may_name_is_defined_in_every_room() -> None:
 
 
 def labels_of(task: TaskDefinition, random: np.random.Generator, *shape: int) -> np.ndarray:
-    return task.drawn_labels(random, int(np.prod(shape))).reshape(shape)
+    drawn = task.drawn_labels(random, int(np.prod(shape)))
+    return drawn.reshape(*shape, *drawn.shape[1:])
+
+
+def outputs_of(task: TaskDefinition, random: np.random.Generator, records: int) -> torch.Tensor:
+    """What a network may give for so many records: of a segmentation for each of their pixels."""
+    pixels = task.drawn_labels(random, 1).shape[1:]
+    drawn = random.normal(0, 3, (records, task.outputs, *pixels))
+    return torch.from_numpy(drawn.astype(np.float32))
+
+
+def scores_of(
+    task: TaskDefinition, random: np.random.Generator, values: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Patients' scores and labels; ``values`` are taken as they are where a task allows it."""
+    if labels.ndim == 1:
+        if task.outputs > 1:
+            values = values[:, None] * random.normal(size=(1, task.outputs))
+        return values, labels.astype(np.float64)
+    outputs = outputs_of(task, random, len(labels)).flatten(1)[:, None].numpy().astype(np.float64)
+    ones = np.ones((len(labels), 1), np.float32)
+    return task.scores(outputs, labels[:, None].astype(np.float32), ones)
 
 
 @pytest.mark.parametrize("kind", DEFINITIONS)
 @pytest.mark.parametrize("records", [1, 63, 64, 65, 200])
 def test_errors_are_the_gradient_of_the_loss(kind: str, records: int) -> None:
     task, random = DEFINITIONS[kind], np.random.default_rng(records)
-    outputs = torch.from_numpy(random.normal(0, 3, (records, task.outputs)).astype(np.float32))
+    outputs = outputs_of(task, random, records)
     labels = torch.from_numpy(labels_of(task, random, records))
     weights = torch.from_numpy(random.random(records).astype(np.float32))
     before = outputs.clone()
@@ -56,7 +80,7 @@ def test_errors_are_the_gradient_of_the_loss(kind: str, records: int) -> None:
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_a_row_of_errors_follows_from_that_row_alone(kind: str) -> None:
     task, random = DEFINITIONS[kind], np.random.default_rng(0)
-    outputs = torch.from_numpy(random.normal(0, 3, (100, task.outputs)).astype(np.float32))
+    outputs = outputs_of(task, random, 100)
     labels, weights = torch.from_numpy(labels_of(task, random, 100)), torch.ones(100)
     whole = task.errors(outputs, labels, weights)
     for first in (1, 37, 99):
@@ -67,7 +91,7 @@ def test_a_row_of_errors_follows_from_that_row_alone(kind: str) -> None:
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_a_place_of_weight_0_does_not_count_for_its_patient(kind: str) -> None:
     task, random = DEFINITIONS[kind], np.random.default_rng(0)
-    outputs = random.normal(size=(5, 3, task.outputs))
+    outputs = outputs_of(task, random, 15).reshape(5, 3, -1).numpy().astype(np.float64)
     labels = labels_of(task, random, 5, 3)
     weights = np.tile(np.array([0.5, 0.5, 0.0], np.float32), (5, 1))
     found = task.scores(outputs, labels, weights)
@@ -91,10 +115,7 @@ def test_one_patient_changes_the_counts_by_the_declared_bound(
         EVALUATION_VECTORS[kind](bins, GROUPS[kind]),
     )
     random = np.random.default_rng(seed)
-    values = np.array(scores)
-    if task.outputs > 1:
-        values = values[:, None] * random.normal(size=(1, task.outputs))
-    labels = labels_of(task, random, len(scores)).astype(np.float64)
+    values, labels = scores_of(task, random, np.array(scores), labels_of(task, random, len(scores)))
     reference = random.normal(size=(8, task.outputs))
     *whole, public = task.counts(values, labels, reference, bins)
     assert whole[0].size == vector.size and whole[1].size == 4 and public.size == 2
@@ -109,7 +130,7 @@ def test_one_patient_changes_the_counts_by_the_declared_bound(
 @pytest.mark.parametrize("kind", DEFINITIONS)
 def test_figures_of_no_patient_are_not_available(kind: str) -> None:
     task, none = DEFINITIONS[kind], np.array([])
-    scores = none if task.outputs == 1 else np.zeros((0, task.outputs))
+    scores = none if task.outputs == 1 else np.zeros((0, 6))
     assert set(task.exact(scores, none).values()) == {None}
 
 
@@ -193,3 +214,31 @@ def test_a_patients_label_is_that_of_the_record_observed_longest() -> None:
     labels = np.array([[-5.0, 3.0], [2.0, -2.0], [-1.0, -4.0]], np.float32)
     _, own = task.scores(np.zeros((3, 2, 1)), labels, weights)
     assert own.tolist() == [-5.0, 2.0, -4.0]
+
+
+def test_a_segmentation_is_scored_as_monai_does() -> None:
+    task, random = DEFINITIONS["segmentation"], np.random.default_rng(3)
+    labels = np.where(random.random((20, *MASK)) < 0.1, 2.0, random.integers(2, size=(20, *MASK)))
+    outputs = outputs_of(task, random, 20) + 4 * functional.one_hot(
+        torch.from_numpy(labels).long(), CLASSES
+    ).movedim(-1, 1)
+    metric = DiceMetric(include_background=False, reduction="mean_batch")
+    chosen = functional.one_hot(outputs.argmax(dim=1), CLASSES).movedim(-1, 1)
+    metric(chosen, functional.one_hot(torch.from_numpy(labels).long(), CLASSES).movedim(-1, 1))
+    scores, own = task.scores(
+        outputs.flatten(1)[:, None].numpy().astype(np.float64),
+        labels[:, None].astype(np.float32),
+        np.ones((20, 1), np.float32),
+    )
+    expected = float(metric.aggregate().mean())
+    assert task.exact(scores, own)["dice"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_segmentations_loss_is_monais_dice_and_cross_entropy() -> None:
+    task, random = DEFINITIONS["segmentation"], np.random.default_rng(3)
+    outputs, labels = outputs_of(task, random, 1), torch.from_numpy(labels_of(task, random, 1))
+    dice = DiceLoss(include_background=False, to_onehot_y=True, softmax=True)
+    expected = dice(outputs, labels[:, None]) + functional.cross_entropy(outputs, labels.long())
+    assert float(task.loss(outputs, labels, torch.ones(1))) == pytest.approx(
+        float(expected), abs=1e-5
+    )

@@ -38,7 +38,7 @@ MISTAKES = [
     ("name: west", "name: 'a b'", 19, "a name has lower-case letters, digits, "),
     ("west.csv", "../west.csv", 19, "must be a relative path that stays inside its folder"),
     ("rounds: 2", "rounds: ten", 23, "training.rounds: input should be a valid integer"),
-    ("FullyConnectedNet, hidden: [4]", "Classifier, channels: [4], strides: [2]", 22,
+    ("FullyConnectedNet, hidden_channels: [4]", "Classifier, channels: [4], strides: [2]", 22,
      "a cohort of table needs FullyConnectedNet"),
     ("learning_rate: 0.5", "learning_rate: 0.5, learning_rate: 1", 23,
      "the key 'learning_rate' stands here a second time: keep one"),

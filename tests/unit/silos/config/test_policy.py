@@ -23,7 +23,7 @@ cohort:
   image: {shape: [28, 28], range: [0, 255], centre: 128, scale: 64}
 sites: [{name: east, patients: 40}, {name: north, patients: 40}, {name: south, patients: 40}]
 split: {method: column, column: part, train: [train], test: [test]}
-task: {network: {name: Classifier, channels: [4], strides: [2]}}
+task: {network: {_target_: Classifier, channels: [4], strides: [2]}}
 training: {rounds: 2, local_steps: 2, learning_rate: 0.5}
 privacy: {mode: per_site, epsilon: 1, delta: 1e-5, sampling_rate: 0.1}
 """

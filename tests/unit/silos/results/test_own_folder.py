@@ -34,6 +34,7 @@ from silos.results.run_results import take_model
 from silos.rounds.log_heads import LogHeads
 from tests.support.hospital.hospital_home import make_east
 from tests.support.machine.databases import run_sql, without_guards
+from tests.support.machine.short_form import short_form
 from tests.support.networked.finished_network import OFFICER
 from tests.support.networked.network import Network, Site
 from tests.support.simulated.output_folder import rewrite_log, without_run
@@ -312,7 +313,7 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", short_form(CHANGES, 3))
 def test_what_was_changed_is_told_and_nothing_is_reported(
     home: Path, run: str, person: Person, tmp_path: Path, change: str, east: Site
 ) -> None:

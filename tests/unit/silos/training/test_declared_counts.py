@@ -34,7 +34,7 @@ from tests.support.simulated.studies import TABLE_STUDY, changed
 
 DECLARED = 240
 WIDE = (
-    changed("hidden: [4]", "hidden: [200, 200]")
+    changed("hidden_channels: [4]", "hidden_channels: [200, 200]")
     .replace("patients: 40", f"patients: {DECLARED}")
     .replace("local_steps: 2", "local_steps: 1")
     .replace("sampling_rate: 1.0", "sampling_rate: 0.1")

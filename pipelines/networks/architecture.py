@@ -1,0 +1,61 @@
+"""What is known of a network beside its settings, and what images it takes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from protocol.errors import StudyRefused
+from protocol.study.cohort.cohort import Cohort, ImageCohort
+from protocol.study.task.networks.network import ImageNetwork, NetworkSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network's builder, and the engine that computes its gradients.
+
+    Attributes:
+        build: of the study's record of the network, its cohort, and how many numbers come
+            out for a record, or for each of its pixels. Raises StudyRefused where the network
+            does not fit the cohort.
+        engine: the name of the fastest right engine (``pipelines.gradients.engines``), by
+            ``python -m tests.bench``.
+    """
+
+    build: Callable[[NetworkSettings, Cohort, int], nn.Module]
+    engine: str
+
+
+def image_form(
+    settings: NetworkSettings, cohort: Cohort, *, least: int = 1, multiple: int = 1
+) -> tuple[int, ...]:
+    """Returns the sides of an image.
+
+    Args:
+        settings: of the network, which names it in messages.
+        cohort: whose images they are.
+        least: the fewest pixels that a side may have.
+        multiple: what every side must be a multiple of.
+
+    Raises:
+        StudyRefused: the cohort has no images, ones of another dimension, or of other sides.
+    """
+    if not isinstance(cohort, ImageCohort):
+        raise StudyRefused(f"task.network: {settings.target} needs a cohort of kind images")
+    shape = cohort.image.shape
+    asked = settings.spatial_dims if isinstance(settings, ImageNetwork) else None
+    if asked not in (None, len(shape)):
+        raise StudyRefused(
+            f"task.network.spatial_dims: {asked}, but the cohort's images have {len(shape)}"
+        )
+    if min(shape) < least:
+        raise StudyRefused(
+            f"task.network: {settings.target} needs images of {least} pixels a side or more, "
+            f"got {shape}"
+        )
+    if any(side % multiple for side in shape):
+        raise StudyRefused(
+            f"task.network: {settings.target} needs sides that are multiples of {multiple}, "
+            f"got {shape}"
+        )
+    return shape

@@ -1,0 +1,155 @@
+"""Networks that give a few numbers for a record, as MONAI builds them: a function and a line each.
+
+MONAI takes seconds to import and is imported when the first network is built.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor, nn
+
+from pipelines.networks.architecture import Architecture, image_form
+from protocol.errors import StudyRefused
+from protocol.study.cohort.cohort import Cohort, TableCohort
+from protocol.study.task.networks.classifiers import (
+    Classifier,
+    DenseNet,
+    EfficientNet,
+    FullyConnectedNet,
+    ResNet,
+    ViT,
+)
+from protocol.study.task.networks.network import NetworkSettings
+
+#: DenseNet and EfficientNet halve an image five times.
+_MIN_SIDE = 32
+
+
+def _fully_connected(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``FullyConnectedNet``; without hidden layers it starts at zeros."""
+    from monai.networks.nets.fullyconnectednet import FullyConnectedNet as Network
+
+    if not isinstance(cohort, TableCohort):
+        raise StudyRefused("task.network: FullyConnectedNet needs a cohort of kind table")
+    module = Network(in_channels=cohort.width, out_channels=outputs, **settings.arguments())
+    if not settings.arguments()["hidden_channels"]:
+        # Logistic regression has one optimum and needs no random start; under noise a
+        # random start would survive to the end as an error of its own.
+        for parameter in module.parameters():
+            nn.init.zeros_(parameter)
+    return module
+
+
+def _classifier(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``Classifier`` or ``Regressor``."""
+    from monai.networks.nets.classifier import Classifier as Network
+    from monai.networks.nets.regressor import Regressor
+
+    shape = image_form(settings, cohort)
+    if isinstance(settings, Classifier):
+        _check_sides(settings, shape)
+    if settings.target == "Regressor":
+        return Regressor(in_shape=(1, *shape), out_shape=(outputs,), **settings.arguments())
+    return Network(in_shape=(1, *shape), classes=outputs, **settings.arguments())
+
+
+def _check_sides(settings: Classifier, shape: tuple[int, ...]) -> None:
+    sides = shape
+    for layer, stride in enumerate(settings.strides, start=1):
+        sides = tuple(-(-side // stride) for side in sides)
+        area = int(np.prod(sides))
+        if area < 2:  # instance norm over a single pixel is always zero
+            raise StudyRefused(
+                f"task.network.strides: after layer {layer} images of {shape} are down to one "
+                "pixel; use fewer or smaller strides"
+            )
+
+
+def _densenet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's DenseNet."""
+    from monai.networks.nets import densenet
+
+    shape = image_form(settings, cohort, least=_MIN_SIDE)
+    made: nn.Module = getattr(densenet, settings.target)(
+        spatial_dims=len(shape),
+        in_channels=1,
+        out_channels=outputs,
+        act=("relu", {"inplace": False}),
+        **settings.arguments(),
+    )
+    return made
+
+
+def _resnet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ResNet."""
+    from monai.networks.nets import resnet
+
+    shape = image_form(settings, cohort)
+    made: nn.Module = getattr(resnet, settings.target)(
+        spatial_dims=len(shape), n_input_channels=1, num_classes=outputs, **settings.arguments()
+    )
+    return made
+
+
+def _efficientnet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's EfficientNet, without what draws random numbers."""
+    from monai.networks.nets.efficientnet import EfficientNetBN, MBConvBlock
+
+    shape = image_form(settings, cohort, least=_MIN_SIDE)
+    module = EfficientNetBN(
+        pretrained=False,
+        spatial_dims=len(shape),
+        in_channels=1,
+        num_classes=outputs,
+        **settings.arguments(),
+    )
+    module.set_swish(memory_efficient=False)
+    # Dropout draws random numbers, as stochastic depth does.
+    module.register_module("_dropout", nn.Identity())
+    for block in module.modules():
+        if isinstance(block, MBConvBlock):
+            block.drop_connect_rate = 0.0
+    return module
+
+
+class _FirstOutput(nn.Module):
+    """A network that gives its hidden states too, without them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns what the network gives first."""
+        found: Tensor = self.network(features)[0]
+        return found
+
+
+def _vit(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``ViT``, classifying by its class token."""
+    from monai.networks.nets.vit import ViT as Network
+
+    arguments = settings.arguments()
+    shape = image_form(settings, cohort, multiple=arguments["patch_size"])
+    return _FirstOutput(
+        Network(
+            in_channels=1,
+            img_size=shape,
+            spatial_dims=len(shape),
+            classification=True,
+            num_classes=outputs,
+            post_activation="none",
+            **arguments,
+        )
+    )
+
+
+#: Every one of them by the record of its settings.
+CLASSIFIERS: Mapping[type[NetworkSettings], Architecture] = {
+    FullyConnectedNet: Architecture(build=_fully_connected, engine="chain"),
+    Classifier: Architecture(build=_classifier, engine="layers"),
+    DenseNet: Architecture(build=_densenet, engine="layers"),
+    ResNet: Architecture(build=_resnet, engine="layers"),
+    EfficientNet: Architecture(build=_efficientnet, engine="one at a time"),
+    ViT: Architecture(build=_vit, engine="vmap"),
+}

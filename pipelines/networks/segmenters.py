@@ -1,0 +1,75 @@
+"""Networks that give a class for every pixel, as MONAI builds them: a function and a line each."""
+
+from collections.abc import Mapping
+
+from torch import nn
+
+from pipelines.networks.architecture import Architecture, image_form
+from protocol.study.cohort.cohort import Cohort
+from protocol.study.task.networks.network import NetworkSettings
+from protocol.study.task.networks.segmenters import UNETR, BasicUNet, DynUNet, SegResNet, UNet
+
+
+def _unet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``UNet``."""
+    from monai.networks.nets.unet import UNet as Network
+
+    shape = image_form(settings, cohort)
+    return Network(
+        spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
+    )
+
+
+def _basic_unet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``BasicUNet``."""
+    from monai.networks.nets.basic_unet import BasicUNet as Network
+
+    shape = image_form(settings, cohort, least=16)
+    return Network(
+        spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
+    )
+
+
+def _dynunet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``DynUNet``, without deep supervision."""
+    from monai.networks.nets.dynunet import DynUNet as Network
+
+    shape = image_form(settings, cohort)
+    arguments = settings.arguments()
+    if arguments["norm_name"] == "instance":
+        arguments["norm_name"] = ("instance", {"affine": True})
+    return Network(spatial_dims=len(shape), in_channels=1, out_channels=outputs, **arguments)
+
+
+def _segresnet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``SegResNet``."""
+    from monai.networks.nets.segresnet import SegResNet as Network
+
+    shape = image_form(settings, cohort)
+    return Network(
+        spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
+    )
+
+
+def _unetr(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+    """Returns MONAI's ``UNETR``, whose patches have 16 pixels a side."""
+    from monai.networks.nets.unetr import UNETR as Network
+
+    shape = image_form(settings, cohort, least=16, multiple=16)
+    return Network(
+        spatial_dims=len(shape),
+        in_channels=1,
+        out_channels=outputs,
+        img_size=shape,
+        **settings.arguments(),
+    )
+
+
+#: Every one of them by the record of its settings.
+SEGMENTERS: Mapping[type[NetworkSettings], Architecture] = {
+    UNet: Architecture(build=_unet, engine="layers"),
+    BasicUNet: Architecture(build=_basic_unet, engine="layers"),
+    DynUNet: Architecture(build=_dynunet, engine="layers"),
+    SegResNet: Architecture(build=_segresnet, engine="layers"),
+    UNETR: Architecture(build=_unetr, engine="vmap"),
+}

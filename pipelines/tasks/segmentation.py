@@ -1,0 +1,136 @@
+"""Segmentation: a class for every pixel or voxel of an image, the first being the background.
+
+The loss of a record is the mean cross entropy of its pixels and, with the same weight, one less
+the mean soft Dice of its other classes. A patient's score is, class by class, how many pixels
+were found rightly, predicted and true, over all of its records.
+
+Source: Milletari et al. 2016, V-Net (soft Dice); Isensee et al. 2021, nnU-Net (with cross entropy).
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.tasks.dithered_units import in_dithered_units
+from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition
+
+#: Added to both sides of a Dice, so that a class that nobody has gives one.
+_SMOOTH = 1e-5
+#: Powers that are taken at once: what is left over at the end of a longer row than a register
+#: holds would be computed by other code.
+_POWERS = 64
+
+
+def segmentation(classes: int, shape: tuple[int, ...]) -> TaskDefinition:
+    """Returns the definition for so many classes, and images of this form."""
+    return TaskDefinition(
+        outputs=classes,
+        starting_bias=None,
+        loss=_loss,
+        errors=_errors,
+        scores=partial(_scores, classes, shape),
+        counts=_counts,
+        exact=_exact,
+        drawn_labels=partial(_drawn_labels, classes, shape),
+    )
+
+
+def _one_hot(outputs: Tensor, labels: Tensor) -> Tensor:
+    """Returns (records, classes, pixels) ones where a pixel has the class."""
+    true = functional.one_hot(labels.flatten(1).long(), outputs.shape[1]).movedim(-1, 1)
+    return true.to(outputs.dtype)
+
+
+def _sums(chances: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the (records, classes, 1) sums of a Dice: twice what both have, what each has."""
+    both = 2 * (chances * truth).sum(dim=2, keepdim=True) + _SMOOTH
+    each = chances.sum(dim=2, keepdim=True) + truth.sum(dim=2, keepdim=True) + _SMOOTH
+    return both, each
+
+
+def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    logits, truth = outputs.flatten(2), _one_hot(outputs, labels)
+    both, each = _sums(logits.softmax(dim=1), truth)
+    entropy = -(logits.log_softmax(dim=1) * truth).sum(dim=1).mean(dim=1)
+    dice = (both / each)[:, 1:, 0].mean(dim=1)
+    return ((entropy + 1 - dice) * weights).sum()
+
+
+def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    chances, truth = _chances(outputs.flatten(2)), _one_hot(outputs, labels)
+    both, each = _sums(chances, truth)
+    entropy = (chances - truth) / truth.shape[2]
+    of_chances = (both - 2 * truth * each) / each**2 / (truth.shape[1] - 1)
+    of_chances[:, 0] = 0.0  # the background has no Dice
+    mean = (chances * of_chances).sum(dim=1, keepdim=True)
+    errors = entropy + chances * (of_chances - mean)
+    return (errors * weights[:, None, None]).reshape(outputs.shape)
+
+
+def _chances(logits: Tensor) -> Tensor:
+    """Returns softmax over the classes; powers are taken of whole registers, sums in one order."""
+    spread = logits - logits.amax(dim=1, keepdim=True)
+    powers = functional.pad(spread, (0, -logits.shape[2] % _POWERS)).exp_()
+    powers = powers[..., : logits.shape[2]]
+    total = powers[:, 0].clone()
+    for place in range(1, powers.shape[1]):
+        total += powers[:, place]
+    return powers / total[:, None]
+
+
+def _scores(
+    classes: int, shape: tuple[int, ...], outputs: Floats, labels: Singles, weights: Singles
+) -> tuple[Floats, Floats]:
+    """Returns (patients, 3 x (classes - 1)) pixels found, predicted and true; no labels."""
+    patients, records = weights.shape
+    predicted = outputs.reshape(patients, records, classes, -1).argmax(axis=2)
+    true, present = labels.reshape(patients, records, -1), (weights > 0)[..., None]
+    sums = np.zeros((patients, classes - 1, 3))
+    for place in range(1, classes):
+        guessed, truly = (predicted == place) & present, (true == place) & present
+        for column, chosen in enumerate((guessed & truly, guessed, truly)):
+            sums[:, place - 1, column] = chosen.sum(axis=(1, 2))
+    return sums.reshape(patients, -1), np.zeros(patients)
+
+
+def _dice(scores: Floats) -> tuple[Floats, Floats]:
+    """Returns (patients, classes - 1) Dice, and ones where the patient truly has the class."""
+    by_class = scores.reshape(len(scores), scores.shape[1] // 3, 3)
+    found, predicted, true = np.moveaxis(by_class, 2, 0)
+    has = (true > 0).astype(np.float64)
+    return np.where(has > 0, 2 * found / np.maximum(predicted + true, 1.0), 0.0), has
+
+
+def _counts(
+    scores: Floats, labels: Floats, reference: Floats, bins: int
+) -> tuple[Counts, Counts, Counts]:
+    """Returns the sums of 1, d, d**2 over patients that have a class, for each class.
+
+    The hospital's own are those of a patient's mean Dice over the classes that it has.
+    """
+    dice, has = _dice(scores)
+    each = np.stack([has, dice, dice**2], axis=2)
+    some = has.sum(axis=1) > 0
+    mean = np.where(some, dice.sum(axis=1) / np.maximum(has.sum(axis=1), 1.0), 0.0)
+    own = np.stack([some.astype(np.float64), mean, mean**2])
+    sums = in_dithered_units(each).sum(axis=0).reshape(-1)
+    return sums, np.array([*in_dithered_units(own).sum(axis=1), 0]), np.zeros(2, dtype=np.int64)
+
+
+def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
+    if not len(scores):
+        return {"dice": None}
+    dice, has = _dice(scores)
+    patients = has.sum(axis=0)
+    if not patients.all():
+        return {"dice": None}
+    return {"dice": float((dice.sum(axis=0) / patients).mean())}
+
+
+def _drawn_labels(
+    classes: int, shape: tuple[int, ...], random: np.random.Generator, count: int
+) -> Singles:
+    return random.integers(classes, size=(count, *shape)).astype(np.float32)

@@ -1,0 +1,69 @@
+"""Every network that a study may name."""
+
+from typing import Annotated, Any, TypeAlias, get_args
+
+from pydantic import BeforeValidator, Discriminator
+from pydantic_core import PydanticCustomError
+
+from protocol.study.task.networks.classifiers import Classifiers
+from protocol.study.task.networks.network import NetworkSettings
+from protocol.study.task.networks.segmenters import Segmenters
+
+_Members: TypeAlias = Classifiers | Segmenters
+
+#: The settings of every network by MONAI's name for it.
+NETWORKS: dict[str, type[NetworkSettings]] = {
+    name: member
+    for member in (get_args(tagged)[0] for tagged in get_args(_Members))
+    for name in get_args(member.model_fields["target"].annotation)
+}
+
+
+def _is_known(value: Any) -> Any:
+    """Refuses a network that is not on the list, in words."""
+    if not isinstance(value, dict):
+        return value
+    target = value.get("_target_")
+    if target is None and "name" in value:
+        raise PydanticCustomError("network", "name is written _target_, as MONAI has it", {})
+    if target in NETWORKS:
+        return value
+    raise PydanticCustomError(
+        "network",
+        "_target_ is one of {known}; no other is built{hint}",
+        {"known": ", ".join(NETWORKS), "hint": _hint(target)},
+    )
+
+
+def _hint(target: object) -> str:
+    if not isinstance(target, str):
+        return ""
+    short = target.rsplit(".", 1)[-1]
+    if short in NETWORKS:
+        return f": write {short}, without where it is from"
+    return ""
+
+
+def _record_of(value: Any) -> str:
+    """Returns the name of the record of a network's settings."""
+    record = NETWORKS.get(str(value.get("_target_"))) if isinstance(value, dict) else type(value)
+    return str(getattr(record, "__name__", None))
+
+
+#: The network of a study, told apart by ``_target_``.
+Network: TypeAlias = Annotated[
+    Annotated[_Members, Discriminator(_record_of)], BeforeValidator(_is_known)
+]
+
+
+def networks_for(cohort: str, gives: str = "scores") -> tuple[str, ...]:
+    """Returns the names of the networks that take a kind of cohort, and give scores or masks.
+
+    >>> networks_for("table")
+    ('FullyConnectedNet',)
+    """
+    return tuple(
+        name
+        for name, member in NETWORKS.items()
+        if (member.cohort, member.gives) == (cohort, gives)
+    )
