@@ -185,3 +185,67 @@ def test_with_privacy_a_run_is_reported_and_verified(kind: str, tmp_path: Path) 
         )
     assert found.figures
     federation.close()
+
+
+SEGMENTATION = """\
+collegium: 1
+name: segmentation
+title: Discs in small images
+purpose: To be tested.
+cohort:
+  kind: images
+  patient_key: row
+  label: {mask: masks, classes: {background: [0], disc: [1]}}
+  image: {shape: [16, 16], range: [-4, 5], centre: 0.5, scale: 0.5}
+  parts: [train, test]
+sites:
+  - {name: east, records: east.npz, patients: 12}
+  - {name: north, records: north.npz, patients: 12}
+  - {name: west, records: west.npz, patients: 12}
+split: {method: column, column: part, train: [train], test: [test]}
+task:
+  kind: segmentation
+  network: {_target_: UNet, channels: [4, 8], strides: [2], kernel_size: 3}
+training: {rounds: 2, local_steps: 15, learning_rate: 0.3, micro_batch: 4, momentum: 0.5}
+privacy: PRIVACY
+aggregation: {threshold: 3, colluders: 1}
+"""
+
+
+def write_discs(folder: Path, study: Study) -> None:
+    """Writes a file of images with a disc for each hospital, of another noise in each."""
+    rows, columns = np.mgrid[:16, :16]
+    for place, site in enumerate(study.site_names):
+        random, arrays = np.random.default_rng(place), {}
+        for part, count in (("train", 12), ("test", 10)):
+            middles, radii = random.uniform(4, 12, (count, 2)), random.uniform(2, 4, count)
+            masks = np.array([
+                (rows - middle[0]) ** 2 + (columns - middle[1]) ** 2 < radius**2
+                for middle, radius in zip(middles, radii, strict=True)
+            ])  # fmt: skip
+            noise = random.normal(0, 0.1 * (place + 1), masks.shape)
+            arrays |= {f"{part}_masks": masks.astype(np.uint8), f"{part}_images": masks + noise}
+        np.savez(folder / f"{site}.npz", **arrays)
+
+
+def test_masks_are_learned_by_three_hospitals_and_their_dice_is_released(tmp_path: Path) -> None:
+    study = read_study(SEGMENTATION.replace("PRIVACY", NONE))
+    federation = Federation(tmp_path, study, trainer=Trainer, write=write_discs)
+    federation.run()
+    with closing(open_views(federation.workspace.root)) as views:
+        dossier = views.dossier(federation.run_id)
+    released = dossier.released["dice"]
+    assert released.value == pytest.approx(exact(federation)["dice"], abs=0.01)
+    assert released.low <= released.value <= released.high and released.value > 0.8
+    assert "Dice, released" in render_html(privacy_report(dossier))
+    federation.close()
+
+
+def test_masks_with_privacy_are_trained_and_released_or_withheld(tmp_path: Path) -> None:
+    study = read_study(SEGMENTATION.replace("PRIVACY", PRIVATE))
+    federation = Federation(tmp_path, study, trainer=Trainer, write=write_discs)
+    federation.run()
+    with closing(open_views(federation.workspace.root)) as views:
+        dossier = views.dossier(federation.run_id)
+    assert dossier.protected and set(run_json(dossier)["dice_released"]) >= {"value", "note"}
+    federation.close()

@@ -26,7 +26,7 @@ def _is_known(value: Any) -> Any:
     target = value.get("_target_")
     if target is None and "name" in value:
         raise PydanticCustomError("network", "name is written _target_, as MONAI has it", {})
-    if target in NETWORKS:
+    if isinstance(target, str) and target in NETWORKS:
         return value
     raise PydanticCustomError(
         "network",
