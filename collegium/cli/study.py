@@ -45,13 +45,16 @@ def study_new(
         str | None, typer.Option("--sites", help="The hospitals, for example st-mary,charite,ucsf.")
     ] = None,
     epsilon: Annotated[float, typer.Option("--epsilon", help="What each patient may pay.")] = 1.0,
+    template: Annotated[
+        str, typer.Option("--template", help="The task: survival, segmentation, regression, ...")
+    ] = "binary_classification",
 ) -> None:
     """Writes a commented study document, to be filled in."""
     from collegium.studies.template import study_template, write_study
 
     given = {"title": title, "purpose": purpose, "sites": sites and sites.split(",")}
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value}
-    write_study(to, study_template(name, epsilon=epsilon, **chosen))
+    write_study(to, study_template(name, epsilon=epsilon, task=template, **chosen))
     console().print(
         f"made   {to}: a valid study template; fill it in, then collegium study check {to}",
         markup=False,

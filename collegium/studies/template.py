@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from collegium.studies.template_tasks import TEMPLATES
 from compliance.planning.advice import PlanningInput, SuitableSettings, advise
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study
@@ -28,16 +29,7 @@ purpose: >
 # The contract that every hospital's records must fit. Ranges, centre and scale
 # are declared from general knowledge, never computed from anybody's records.
 cohort:
-  kind: table               # or images, see docs/study.md
-  patient_key: patient_id   # the column that tells patients apart; row: one row is one patient
-  label: {{column: outcome, positive: [1], negative: [0]}}
-  min_patients: 20          # a smaller hospital is refused
-  columns:
-    - {{name: age, kind: number, range: [0, 120], centre: 60, scale: 15}}
-    - {{name: ward, kind: category, values: [A, B, C]}}
-    - {{name: patient_id, kind: other}}
-    - {{name: outcome, kind: other}}
-
+{cohort}
 # patients: each hospital's training patients, a public round number that it does not exceed.
 # records: the file that a simulation takes for it; a real hospital names its own in site.yaml.
 sites:
@@ -47,16 +39,13 @@ sites:
 split: {{method: keyed_hash, test_fraction: 0.3}}
 
 task:
-  network: {{_target_: FullyConnectedNet, hidden_channels: []}}   # logistic regression
-  prevalence: {prevalence:g}           # the share of ill patients, from published sources: mend it
-
-# Learning rate and clip as `collegium study plan THIS-FILE` advises for these sites and columns:
-# ask it again when sites, columns, prevalence or epsilon have changed.
+{task}
+{advice}
 training:
   rounds: {plan.steps}
   local_steps: 1
   learning_rate: {plan.learning_rate:g}
-  micro_batch: 64           # patients that are computed together
+  micro_batch: {micro_batch}           # patients that are computed together
 
 # What each hospital promises each of its patients.
 privacy:
@@ -73,9 +62,18 @@ seeds: {{model: 1, split: 1}}
 """
 
 
+_ADVICE = """\
+# Learning rate and clip as `collegium study plan THIS-FILE` advises for these sites and columns:
+# ask it again when sites, columns, prevalence or epsilon have changed."""
+_NO_ADVICE = """\
+# To begin from: `collegium study plan` knows binary classification only. Choose them on public
+# records; a choice on patients' records is to be paid for (docs/planning.md)."""
+
+
 def study_template(
     name: str = "my-study",
     *,
+    task: str = "binary_classification",
     title: str = "What the study is about",
     purpose: str = "Say here, for the hospitals' officers, what is learned and what for.",
     sites: Sequence[str] = _EXAMPLE_SITES,
@@ -84,8 +82,11 @@ def study_template(
     """Returns the text of a new study.
 
     Raises:
-        StudyRefused: a name, the number of sites or epsilon is wrong.
+        StudyRefused: a name, the task, the number of sites or epsilon is wrong.
     """
+    if task not in TEMPLATES:
+        raise StudyRefused(f"--template {task}: one of {', '.join(TEMPLATES)}")
+    passages = TEMPLATES[task]
     for words in (title, purpose):
         if "\n" in words or ": " in words or "#" in words:
             raise StudyRefused(
@@ -97,12 +98,16 @@ def study_template(
     plan = _advised(len(sites), epsilon)
     text = _TEMPLATE.format(
         plan=plan,
-        prevalence=_PREVALENCE,
+        advice=_ADVICE if task == "binary_classification" else _NO_ADVICE,
+        cohort=passages.cohort,
+        task=passages.task.replace("PREVALENCE", f"{_PREVALENCE:g}"),
+        micro_batch=passages.micro_batch,
         name=name,
         title=title,
         purpose=purpose,
         sites="\n".join(
-            f"  - {{name: {site}, records: {site}.csv, patients: {_PATIENTS}}}" for site in sites
+            f"  - {{name: {site}, records: {site}.{passages.records}, patients: {_PATIENTS}}}"
+            for site in sites
         ),
         epsilon=epsilon,
     )

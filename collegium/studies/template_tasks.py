@@ -1,0 +1,93 @@
+"""What a new study says of its records and its task, for every task; the rest is the same."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_FEATURES = """\
+    - {name: age, kind: number, range: [0, 120], centre: 60, scale: 15}
+    - {name: ward, kind: category, values: [A, B, C]}
+    - {name: patient_id, kind: other}
+"""
+_TABLE = f"""\
+  kind: table               # or images, see docs/study.md
+  patient_key: patient_id   # the column that tells patients apart; row: one row is one patient
+  label: LABEL
+  min_patients: 20          # a smaller hospital is refused
+  columns:
+{_FEATURES}"""
+_OUTCOME = "    - {name: outcome, kind: other}\n"
+_IMAGES = """\
+  kind: images              # an npz: train_images, train_masks, train_patient_id, ...
+  patient_key: patient_id   # the array that tells patients apart; row: one image is one patient
+  label: LABEL
+  image: {shape: [64, 64], range: [0, 255], centre: 128, scale: 64}   # three numbers: volumes
+  parts: [train]
+  min_patients: 20          # a smaller hospital is refused
+"""
+_LINEAR = (
+    "  network: {_target_: FullyConnectedNet, hidden_channels: []}   # no hidden layer: linear\n"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPassages:
+    """Passages of a new study.
+
+    Attributes:
+        cohort: the section's lines.
+        task: the section's lines; ``PREVALENCE`` stands for the share of the ill.
+        records: what a hospital's file ends with.
+        micro_batch: how many patients are computed together.
+    """
+
+    cohort: str
+    task: str
+    records: str = "csv"
+    micro_batch: int = 64
+
+
+#: The passages of every task, by its ``kind``.
+TEMPLATES: Mapping[str, TaskPassages] = {
+    "binary_classification": TaskPassages(
+        cohort=_TABLE.replace("LABEL", "{column: outcome, positive: [1], negative: [0]}")
+        + _OUTCOME,
+        task=_LINEAR.replace("linear", "logistic regression")
+        + "  prevalence: PREVALENCE           # the share of ill patients, from published sources: "
+        "mend it\n",
+    ),
+    "multiclass_classification": TaskPassages(
+        cohort=_TABLE.replace(
+            "LABEL", "{column: outcome, classes: {mild: [1], moderate: [2], severe: [3]}}"
+        )
+        + _OUTCOME,
+        task="  kind: multiclass_classification\n" + _LINEAR,
+    ),
+    "regression": TaskPassages(
+        cohort=_TABLE.replace(
+            "LABEL",
+            "{column: days, range: [0, 60], centre: 8, scale: 6, outside: clip}   # published",
+        )
+        + "    - {name: days, kind: other}\n",
+        task="  kind: regression\n" + _LINEAR,
+    ),
+    "survival": TaskPassages(
+        cohort=_TABLE.replace(
+            "LABEL",
+            "{column: days, event: died, occurred: [1], censored: [0], range: [0, 10000]}",
+        )
+        + "    - {name: days, kind: other}   # from entry to the event, or until last seen\n"
+        "    - {name: died, kind: other}\n",
+        task="  kind: survival\n"
+        + _LINEAR
+        + "  times: [365, 1095, 1825]          # ends of intervals, in the time column's unit\n"
+        "  event_free: [0.97, 0.91, 0.85]    # share without the event at each, from published "
+        "sources\n",
+    ),
+    "segmentation": TaskPassages(
+        cohort=_IMAGES.replace("LABEL", "{mask: masks, classes: {background: [0], lesion: [1]}}"),
+        task="  kind: segmentation\n"
+        "  network: {_target_: UNet, channels: [8, 16, 32], strides: [2, 2]}\n",
+        records="npz",
+        micro_batch=4,
+    ),
+}
