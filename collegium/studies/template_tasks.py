@@ -52,8 +52,8 @@ TEMPLATES: Mapping[str, TaskPassages] = {
         cohort=_TABLE.replace("LABEL", "{column: outcome, positive: [1], negative: [0]}")
         + _OUTCOME,
         task=_LINEAR.replace("linear", "logistic regression")
-        + "  prevalence: PREVALENCE           # the share of ill patients, from published sources: "
-        "mend it\n",
+        + "  prevalence: PREVALENCE"
+        + "           # the share of ill patients, from published sources: mend it\n",
     ),
     "multiclass_classification": TaskPassages(
         cohort=_TABLE.replace(
