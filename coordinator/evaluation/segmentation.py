@@ -2,11 +2,14 @@
 
 import math
 
+import numpy as np
+
 from compliance.facts.interval import Z95, Interval
 from compliance.facts.released.auroc import TOO_FEW, WIDEST
 from compliance.facts.released.proportion import MARGIN
 from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
 from protocol.study.study import Study
+from protocol.vectors.evaluation import COUNT_UNITS
 
 #: Patients of no more than this are no patients: a sum without noise has whole ones.
 _NOBODY = 0.5
@@ -39,7 +42,8 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
     if Z95 * math.sqrt(2 * float(((deviation / counts) ** 2).sum())) / classes > WIDEST:
         return Interval(value=None, low=None, high=None, note=TOO_FEW)
     means = (sums[:, 1] / counts).clip(0.0, 1.0)
-    spread = (sums[:, 2] / counts - means**2).clip(0.0, 0.25) / (counts - 1).clip(1.0)
+    rounded = 1.5 / (COUNT_UNITS * np.sqrt(counts))  # what dithered units may hide of a variance
+    spread = ((sums[:, 2] / counts - means**2).clip(0.0, 0.25) + rounded) / (counts - 1).clip(1.0)
     noise = (deviation / counts) ** 2 * (1 + means**2)
     value, half = float(means.mean()), Z95 * math.sqrt(float((spread + noise).sum())) / classes
     return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half))

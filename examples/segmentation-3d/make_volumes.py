@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 from monai.data.synthetic import create_test_image_3d
 
-SIDE = 32
+SIDE = 24
 #: Hospital: what voxels are multiplied by, what is added, and the deviation of the noise.
 SCANNERS = {"east": (1.0, 0.0, 0.1), "north": (0.7, 0.2, 0.2), "west": (1.3, -0.1, 0.3)}
 #: Patients of each part.
-PARTS = {"train": 40, "test": 14}
+PARTS = {"train": 30, "test": 12}
 
 
 def drawn(scanner: tuple[float, float, float], count: int, seed: int) -> dict[str, np.ndarray]:
-    """Returns (count, 32, 32, 32) images and masks."""
+    """Returns (count, 24, 24, 24) images and masks."""
     random, (factor, shift, noise) = np.random.RandomState(seed), scanner
     images, masks = [], []
     for _ in range(count):
         image, mask = create_test_image_3d(
-            SIDE, SIDE, SIDE, num_objs=4, rad_max=8, rad_min=3, noise_max=0.0,
+            SIDE, SIDE, SIDE, num_objs=3, rad_max=6, rad_min=3, noise_max=0.0,
             num_seg_classes=1, random_state=random,
         )  # fmt: skip
         images.append(image * factor + shift + random.normal(0, noise, image.shape))

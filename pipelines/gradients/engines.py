@@ -256,6 +256,26 @@ class OneAtATime:
         return rows_of(torch.cat([part.reshape(-1) for part in parts]))
 
 
+class SummedGradient:
+    """The sum of a micro-batch's gradients by one backward: where no patient's is clipped."""
+
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
+        self._errors = errors
+        self._replica = replica_of(module).train()
+        self._owned = [parameter for _, parameter in sorted(self._replica.named_parameters())]
+
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        """Returns (parameters,), of the same arguments as an engine."""
+        device = self._owned[0].device
+        with torch.enable_grad():
+            outputs = self._replica(features.flatten(0, 1).to(device))
+        errors = self._errors(
+            outputs.detach(), labels.flatten(0, 1).to(device), weights.flatten().to(device)
+        )
+        parts = torch.autograd.grad(outputs, self._owned, errors)
+        return rows_of(torch.cat([part.reshape(-1) for part in parts]))
+
+
 MakeEngine: TypeAlias = Callable[[nn.Module, Errors], PatientGradients]
 
 #: Every engine by its name; the last one is always right.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers
 from pipelines.gradients.engine_choice import engine_for
+from pipelines.gradients.engines import SummedGradient
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.tasks.registry import task_of
 from protocol.study.noise_shares import units_for
@@ -66,13 +67,14 @@ class Worker:
         self._features, self._labels = features, labels
         self._module = build(study.task, study.cohort, study.seeds.model).to(device)
         self._layout = layout_of(parameters_of(self._module))
-        self.engine = "given"
+        self.engine, self._summed = "given", None
+        learned = task_of(study.task, study.cohort)
         if gradients is None:
+            self._summed = SummedGradient(self._module, learned.by_record.errors)
             shape = (form.places, form.records, *features.shape[1:])
             chosen = engine_for(study.task, study.cohort, self._module, shape)
             self.engine, gradients = chosen.name, chosen.engine
         self._gradients = gradients
-        learned = task_of(study.task, study.cohort)
         self._coupled = learned.errors if learned.couples else None
         self._outputs = RecordOutputs(self._module, features.shape[1:]) if learned.couples else None
 
@@ -90,20 +92,32 @@ class Worker:
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""
-        for gradients, filled in self._rows(parameters, drawn):
-            yield gradients[filled].sum(axis=0, dtype=np.float64)
+        if self._summed is None:
+            for gradients, filled in self._rows(parameters, drawn):
+                yield gradients[filled].sum(axis=0, dtype=np.float64)
+            return
+        for features, labels, weights in self._micro_batches(parameters, drawn):
+            yield self._summed(features, labels, weights).astype(np.float64)
 
     def _rows(
         self, parameters: Floats, drawn: Drawn
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         """Yields each micro-batch's (places, size) gradients, and which places are filled."""
+        for features, labels, weights in self._micro_batches(parameters, drawn):
+            filled = weights[:, 0].numpy() > 0
+            yield self._gradients(features, labels, weights), filled
+
+    def _micro_batches(
+        self, parameters: Floats, drawn: Drawn
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Yields features, labels and weights, with the parameters loaded."""
         load_parameters(self._module, unflatten(self._layout, parameters))
         coupled = self._coupled_labels(drawn)
         for place, (records, weights) in enumerate(drawn.micro_batches()):
             features, labels = self._filled(records, weights > 0)
             if coupled is not None:
                 labels = coupled[place]
-            yield self._gradients(features, labels, torch.from_numpy(weights)), weights[:, 0] > 0
+            yield features, labels, torch.from_numpy(weights)
 
     def _coupled_labels(self, drawn: Drawn) -> torch.Tensor | None:
         """Returns the labels of a task's linear form, of all the step's records; else None."""

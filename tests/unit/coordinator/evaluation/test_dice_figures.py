@@ -38,6 +38,9 @@ def test_without_noise_it_is_the_exact_one() -> None:
     pooled, own = released(scores, 0.0, random)
     assert pooled.value == pytest.approx(TASK.exact(scores, np.zeros(200))["dice"], abs=1e-3)
     assert own.low < own.value < own.high
+    alike = np.tile([90.0, 95.0, 95.0, 90.0, 95.0, 95.0], (12, 1))
+    for figure in released(alike, 0.0, random):
+        assert figure.low < TASK.exact(alike, np.zeros(12))["dice"] < figure.high
 
 
 @pytest.mark.parametrize("noise", [0.0, 2.0])
