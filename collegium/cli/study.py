@@ -46,7 +46,7 @@ def study_new(
     ] = None,
     epsilon: Annotated[float, typer.Option("--epsilon", help="What each patient may pay.")] = 1.0,
     template: Annotated[
-        str, typer.Option("--template", help="The task: survival, segmentation, regression, ...")
+        str, typer.Option("--template", help="The task that it begins from, for example survival.")
     ] = "binary_classification",
 ) -> None:
     """Writes a commented study document, to be filled in."""

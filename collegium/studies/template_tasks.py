@@ -62,6 +62,15 @@ TEMPLATES: Mapping[str, TaskPassages] = {
         + _OUTCOME,
         task="  kind: multiclass_classification\n" + _LINEAR,
     ),
+    "multilabel_classification": TaskPassages(
+        cohort=_TABLE.replace(
+            "LABEL",
+            "{findings: {effusion: {column: effusion, positive: [1], negative: [0]}, "
+            "oedema: {column: oedema, positive: [1], negative: [0]}}}",
+        )
+        + "    - {name: effusion, kind: other}\n    - {name: oedema, kind: other}\n",
+        task="  kind: multilabel_classification\n" + _LINEAR,
+    ),
     "regression": TaskPassages(
         cohort=_TABLE.replace(
             "LABEL",

@@ -110,6 +110,13 @@ ACCURACY = FigureKind(name="accuracy", title="accuracy")
 SENSITIVITY = FigureKind(name="sensitivity", title="sensitivity")
 SPECIFICITY = FigureKind(name="specificity", title="specificity")
 BALANCED_ACCURACY = FigureKind(name="balanced_accuracy", title="balanced accuracy")
+MEAN_AUROC = FigureKind(
+    name="mean_auroc",
+    title="mean AUROC",
+    chance=0.5,
+    worse="orders patients worse than chance",
+    released_as=AUROC.released_as,
+)
 C_INDEX = FigureKind(
     name="c_index",
     title="c-index",
@@ -140,6 +147,9 @@ TASK_FIGURES: Mapping[str, TaskFigures] = {
     ),
     "multiclass_classification": TaskFigures(
         pooled=(BALANCED_ACCURACY, ACCURACY), site=(ACCURACY,)
+    ),
+    "multilabel_classification": TaskFigures(
+        pooled=(MEAN_AUROC, ACCURACY), site=(ACCURACY, SENSITIVITY, SPECIFICITY)
     ),
     "regression": TaskFigures(pooled=(MAE, R2, RMSE), site=(MAE, RMSE)),
     "segmentation": TaskFigures(pooled=(DICE,), site=(DICE,)),

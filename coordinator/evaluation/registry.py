@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from coordinator.evaluation.binary_classification import BINARY_CLASSIFICATION
 from coordinator.evaluation.multiclass_classification import MULTICLASS_CLASSIFICATION
+from coordinator.evaluation.multilabel_classification import MULTILABEL_CLASSIFICATION
 from coordinator.evaluation.regression import REGRESSION
 from coordinator.evaluation.released import (
     EvaluationReader,
@@ -20,6 +21,7 @@ from protocol.study.study import Study
 READERS: Mapping[str, EvaluationReader] = {
     "binary_classification": BINARY_CLASSIFICATION,
     "multiclass_classification": MULTICLASS_CLASSIFICATION,
+    "multilabel_classification": MULTILABEL_CLASSIFICATION,
     "regression": REGRESSION,
     "segmentation": SEGMENTATION,
     "survival": SURVIVAL,

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 from pipelines.records import EncodingNotes, Records
 from protocol.study.cohort.cohort import Cohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
-from protocol.study.cohort.labels import BinaryLabel, ClassLabel, Label, MaskLabel, SurvivalLabel
+from protocol.study.cohort.labels import (
+    BinaryLabel,
+    ClassLabel,
+    FindingsLabel,
+    Label,
+    MaskLabel,
+    SurvivalLabel,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +79,8 @@ def _groups(records: Records, label: Label) -> dict[str, NDArray[np.bool_]]:
     """Returns which records belong to each group that a label names."""
     if isinstance(label, ClassLabel):
         return {name: records.labels == number for number, name in enumerate(label.classes)}
+    if isinstance(label, FindingsLabel):
+        return {name: records.labels[:, n] > 0 for n, name in enumerate(label.findings)}
     if isinstance(label, MaskLabel):
         pixels = records.labels.reshape(len(records), -1)
         return {name: (pixels == number).any(axis=1) for number, name in enumerate(label.classes)}

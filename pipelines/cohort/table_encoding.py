@@ -22,7 +22,13 @@ from pipelines.sources.csv_table import CsvTable, needed_columns
 from pipelines.sources.faults import RecordFault, refusal
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.cohort.columns import CategoryColumn, NumberColumn
-from protocol.study.cohort.labels import Label, NumberLabel, SurvivalLabel, signed_times
+from protocol.study.cohort.labels import (
+    FindingsLabel,
+    Label,
+    NumberLabel,
+    SurvivalLabel,
+    signed_times,
+)
 from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
 
 _INFINITE = frozenset({"inf", "infinity", "nan"})
@@ -208,6 +214,8 @@ def _category(column: CategoryColumn, missing: frozenset[str]) -> _Reading:
 
 def _labels(label: Label, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
     """Returns the records' labels from the columns that they are read from."""
+    if isinstance(label, FindingsLabel):
+        return np.stack([values[name] for name in label.columns], axis=1).astype(np.float32)
     if isinstance(label, SurvivalLabel):
         return signed_times(values[str(label.column)], values[label.event])
     return values[str(label.column)].astype(np.float32)
@@ -218,7 +226,10 @@ def _label(label: Label, name: str, missing: frozenset[str]) -> _Reading:
         return _number_label(label, label.centre, label.scale, missing)
     if isinstance(label, SurvivalLabel) and name == label.column:
         return _number_label(label, 0.0, 1.0, missing)
-    meaning = label.meaning
+    if isinstance(label, FindingsLabel):
+        (meaning,) = (f.meaning for f in label.findings.values() if f.column == name)
+    else:
+        meaning = label.meaning
     unknown = _Problem(
         what="a label outside the vocabulary",
         remedy=f"it must be one of {_spelled(tuple(meaning))}",

@@ -29,6 +29,7 @@ from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.labels import (
     BinaryLabel,
     ClassLabel,
+    FindingsLabel,
     MaskLabel,
     NumberLabel,
     SurvivalLabel,
@@ -120,6 +121,8 @@ class _Reader:
         label, name = self._cohort.label, f"{part}_labels"
         if isinstance(label, MaskLabel):
             return self._masks(f"{part}_{label.mask}", label, count)
+        if isinstance(label, FindingsLabel):
+            return self._findings(name, label, count)
         if isinstance(label, NumberLabel):
             numbers = self._numbers(name, label, count)
             return ((numbers - label.centre) / label.scale).astype(np.float32)
@@ -141,6 +144,26 @@ class _Reader:
                 f"be one of {', '.join(meaning)}"
             )
         return np.array([meaning[token] for token in tokens])
+
+    def _findings(self, name: str, label: FindingsLabel, count: int) -> NDArray[np.float32]:
+        """Returns (records, findings) zeros and ones."""
+        values = self._array(name)
+        if values.shape != (count, len(label.findings)):
+            raise self._refused(
+                f"array {name!r} has shape {values.shape}, expected "
+                f"{(count, len(label.findings))}: a column for each finding"
+            )
+        columns = []
+        for place, (title, finding) in enumerate(label.findings.items()):
+            tokens = [canonical_token(value) for value in values[:, place].tolist()]
+            bad = [row for row, token in enumerate(tokens) if token not in finding.meaning]
+            if bad:
+                raise self._refused(
+                    f"array {name!r}, entry {bad[0]}: finding {title!r} has a value outside its "
+                    f"vocabulary; it must be one of {', '.join(finding.meaning)}"
+                )
+            columns.append([finding.meaning[token] for token in tokens])
+        return np.array(columns, dtype=np.float32).T
 
     def _masks(self, name: str, label: MaskLabel, count: int) -> NDArray[np.float32]:
         """Returns (records, sides) numbers of classes."""

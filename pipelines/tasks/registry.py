@@ -2,6 +2,7 @@
 
 from pipelines.tasks.binary_classification import binary_classification
 from pipelines.tasks.multiclass_classification import multiclass_classification
+from pipelines.tasks.multilabel_classification import multilabel_classification
 from pipelines.tasks.regression import regression
 from pipelines.tasks.segmentation import segmentation
 from pipelines.tasks.survival import survival
@@ -11,6 +12,7 @@ from protocol.study.cohort.labels import NumberLabel
 from protocol.study.task.task import (
     BinaryClassification,
     MulticlassClassification,
+    MultilabelClassification,
     Segmentation,
     Survival,
     Task,
@@ -28,6 +30,8 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
         return binary_classification(task.prevalence)
     if isinstance(task, MulticlassClassification):
         return multiclass_classification(label.num_classes)
+    if isinstance(task, MultilabelClassification):
+        return multilabel_classification(label.num_classes)
     if isinstance(task, Survival):
         return survival(task)
     if isinstance(task, Segmentation) and isinstance(cohort, ImageCohort):

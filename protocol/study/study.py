@@ -403,19 +403,19 @@ def _column_problems(study: Study) -> list[Problem]:
         return []
     declared = [column.name for column in study.cohort.columns]
     label = study.cohort.label
-    used = {"patient_key": study.cohort.patient_key, "label.column": label.column}
+    used = [("label.column", name) for name in label.columns]
     if isinstance(label, SurvivalLabel):
-        used["label.event"] = label.event
-    if used["patient_key"] == "row":
-        del used["patient_key"]
+        used[-1] = ("label.event", label.event)
+    if study.cohort.patient_key != "row":
+        used.insert(0, ("patient_key", study.cohort.patient_key))
     return [
         (
             f"cohort.{key}",
             f"no column is called {name!r}: the columns are {', '.join(declared)}; add "
             f"{{name: {name}, kind: other}} if the files have it{nearest(name, declared)}",
         )
-        for key, name in used.items()
-        if name is not None and name not in declared
+        for key, name in used
+        if name not in declared
     ]
 
 

@@ -13,6 +13,8 @@ binary classification       scores in bins, by label       true negative, false
                                                            positive, false negative,
                                                            true positive
 multi-class classification  true class by predicted class  wrong, right
+multi-label classification  scores in bins, by finding     the mean over the findings
+                            and by label                   of the same four
 regression                  1, a, s, v, v**2               1, a, s
 segmentation                1, d, d**2 for each class       1, d, d**2
                             but the background
@@ -20,7 +22,9 @@ survival                    scores in bins, by event and   as for binary classif
                             interval
 ==========================  =============================  ===========================
 
-A patient counts in one cell of counts and table, and changes each by one. To a regression's
+A patient counts in one cell of counts and table, and changes each by one; with several findings
+in one cell for each, and by a part of the table for each: the norm is at most the root of their
+number. To a regression's
 it adds a vector: a is the absolute error, s its square, v the value's distance from the
 declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the vector's norm is
 at most sqrt(5), that of the own counts at most sqrt(3). Of a segmentation d is the Dice of a
@@ -94,6 +98,15 @@ def binary_counts(bins: int, classes: int = 2) -> EvaluationVector:
     return EvaluationVector(shape=(classes, bins), influence=1.0, settings={"bins": bins})
 
 
+def finding_counts(bins: int, findings: int) -> EvaluationVector:
+    """Returns the layout for several findings: the scores' bins, by finding and by label."""
+    return EvaluationVector(
+        shape=(findings, 2, bins),
+        influence=math.sqrt(findings),
+        settings={"bins": bins, "findings": findings},
+    )
+
+
 def class_counts(bins: int, classes: int) -> EvaluationVector:
     """Returns the layout for several classes: the true class by the predicted one."""
     return EvaluationVector(shape=(classes, classes), influence=1.0, settings={"classes": classes})
@@ -129,6 +142,7 @@ def survival_counts(bins: int, intervals: int) -> EvaluationVector:
 EVALUATION_VECTORS: Mapping[str, Callable[[int, int], EvaluationVector]] = {
     "binary_classification": binary_counts,
     "multiclass_classification": class_counts,
+    "multilabel_classification": finding_counts,
     "regression": regression_sums,
     "segmentation": dice_sums,
     "survival": survival_counts,

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AfterValidator, Field, model_validator
 
 from protocol.study.cohort.columns import CategoryColumn, Column, NumberColumn, OtherColumn
-from protocol.study.cohort.labels import Label
+from protocol.study.cohort.labels import FindingsLabel, Label
 from protocol.study.cohort.vocabulary import NUMERAL
 from protocol.study.frozen_model import FrozenModel
 
@@ -77,7 +77,8 @@ class TableCohort(_Cohort):
                     f"column {column.name!r}: {min(both)!r} is replaced, and means missing: take "
                     "it out of missing, or out of replace"
                 )
-        if self.label.column is None:
+        several = isinstance(self.label, FindingsLabel)
+        if not self.label.columns or (self.label.column is None and not several):
             raise ValueError("label.column is missing: name the column that holds the label")
         features = {column.name for column in self.features}
         if features & {*self.label.columns, self.patient_key}:

@@ -88,6 +88,56 @@ class ClassLabel(_Classes):
     """
 
 
+class FindingColumn(FrozenModel):
+    """One of several labels: the values that mean that a patient has it, and that it has not."""
+
+    column: str | None = None
+    positive: Vocabulary
+    negative: Vocabulary
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FindingColumn":
+        _differ("both positive and negative", self.positive, self.negative)
+        return self
+
+    @property
+    def meaning(self) -> dict[str, float]:
+        """0.0 or 1.0 for every spelling that is known."""
+        return {canonical_token(value): 0.0 for value in self.negative} | {
+            canonical_token(value): 1.0 for value in self.positive
+        }
+
+
+class FindingsLabel(_Label):
+    """Several labels that a patient may have at once, each in a column of its own.
+
+    Of an image cohort they are the columns of the array ``<part>_labels``, in the order declared.
+    """
+
+    findings: dict[str, FindingColumn] = Field(min_length=2, max_length=64)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "FindingsLabel":
+        if self.column is not None:
+            raise ValueError("each finding has a column of its own")
+        named = [one.column for one in self.findings.values() if one.column is not None]
+        if len(set(named)) < len(named):
+            raise ValueError("two findings have the same column")
+        if named and len(named) < len(self.findings):
+            raise ValueError("some findings have a column and some have not")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that the findings are read from, in the order declared."""
+        return tuple(one.column for one in self.findings.values() if one.column is not None)
+
+    @property
+    def num_classes(self) -> int:
+        """The number of findings."""
+        return len(self.findings)
+
+
 class MaskLabel(_Classes):
     """The class of every pixel or voxel of an image: a mask of its size.
 
@@ -214,7 +264,7 @@ def signed_times(times: NDArray[np.float64], events: NDArray[np.float64]) -> NDA
 def _label_form(value: object) -> str:
     """Returns which form of label is meant, by the key that only that form has."""
     given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
-    for key in ("mask", "classes", "event", "range"):
+    for key in ("findings", "mask", "classes", "event", "range"):
         if key in given:
             return key
     return "positive"
@@ -222,6 +272,7 @@ def _label_form(value: object) -> str:
 
 Label: TypeAlias = Annotated[
     Annotated[BinaryLabel, Tag("positive")]
+    | Annotated[FindingsLabel, Tag("findings")]
     | Annotated[MaskLabel, Tag("mask")]
     | Annotated[ClassLabel, Tag("classes")]
     | Annotated[SurvivalLabel, Tag("event")]

@@ -12,6 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from protocol.study.cohort.labels import (
     BinaryLabel,
     ClassLabel,
+    FindingsLabel,
     Label,
     MaskLabel,
     NumberLabel,
@@ -62,6 +63,17 @@ class MulticlassClassification(_Task):
 
     def outputs(self, label: Label) -> int:
         """Returns the number of classes."""
+        return label.num_classes
+
+
+class MultilabelClassification(_Task):
+    """Several findings that a patient may have at once: one logit for each."""
+
+    kind: Literal["multilabel_classification"]
+    label: ClassVar[type] = FindingsLabel
+
+    def outputs(self, label: Label) -> int:
+        """Returns the number of findings."""
         return label.num_classes
 
 
@@ -129,6 +141,7 @@ def _task_kind(value: object) -> str:
 Task: TypeAlias = Annotated[
     Annotated[BinaryClassification, Tag("binary_classification")]
     | Annotated[MulticlassClassification, Tag("multiclass_classification")]
+    | Annotated[MultilabelClassification, Tag("multilabel_classification")]
     | Annotated[Regression, Tag("regression")]
     | Annotated[Segmentation, Tag("segmentation")]
     | Annotated[Survival, Tag("survival")],
@@ -136,7 +149,7 @@ Task: TypeAlias = Annotated[
         _task_kind,
         custom_error_type="task_kind",
         custom_error_message="kind is one of binary_classification, multiclass_classification, "
-        "regression, segmentation, survival",
+        "multilabel_classification, regression, segmentation, survival",
     ),
 ]
 
@@ -150,6 +163,7 @@ def prevalence_of(task: Task) -> float | None:
 LABEL_FORMS: Mapping[str, str] = {
     "binary_classification": "positive and negative",
     "multiclass_classification": "classes",
+    "multilabel_classification": "findings",
     "regression": "a range",
     "segmentation": "a mask and classes",
     "survival": "a time and an event",

@@ -15,6 +15,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/pneumonia-modes/index",
         "examples/pneumonia/index",
         "examples/diabetes130/index",
+        "examples/breast-cancer-survival/index",
+        "examples/segmentation-3d/index",
     ),
     "Hospitals and consortia": (
         "hospital",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pipelines.tasks.binary_classification import binary_classification
 from pipelines.tasks.multiclass_classification import multiclass_classification
+from pipelines.tasks.multilabel_classification import multilabel_classification
 from pipelines.tasks.regression import regression
 from pipelines.tasks.segmentation import segmentation
 from pipelines.tasks.survival import survival
@@ -32,6 +33,7 @@ BINARY_CLASSIFICATION = binary_classification(None)
 GROUPS: Mapping[str, int] = {
     "binary_classification": 2,
     "multiclass_classification": CLASSES,
+    "multilabel_classification": CLASSES,
     "regression": 0,
     "segmentation": CLASSES,
     "survival": 4,
@@ -39,6 +41,7 @@ GROUPS: Mapping[str, int] = {
 DEFINITIONS: Mapping[str, TaskDefinition] = {
     "binary_classification": BINARY_CLASSIFICATION,
     "multiclass_classification": multiclass_classification(CLASSES),
+    "multilabel_classification": multilabel_classification(CLASSES),
     "regression": regression(NUMBER),
     "segmentation": segmentation(CLASSES, MASK),
     "survival": survival(SURVIVAL),

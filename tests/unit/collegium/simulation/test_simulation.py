@@ -204,7 +204,7 @@ def test_the_records_can_be_checked_before_anything_starts(home: Path) -> None:
 
 def test_fixed_noise_gives_the_same_model_however_the_work_is_spread(home: Path) -> None:
     runs = []
-    for out, spread in (("fixed-1", ()), ("fixed-2", ("--processes", 2, "--workers", 2))):
+    for out, spread in (("fixed-1", ()), ("fixed-2", ("--processes", 2))):
         done = simulate(home, out, "--test-noise", "--seed", 5, "--json", *spread)
         assert done.returncode == 0, done.stderr
         runs.append(json.loads(done.stdout))

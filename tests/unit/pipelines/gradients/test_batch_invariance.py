@@ -66,7 +66,6 @@ SHIPPED: dict[str, tuple[Study, tuple[tuple[int, int], ...]]] = {
         ((37, 2), (6, 1)),
     ),
     "densenet": (images("{_target_: DenseNet121}", 32), ((2, 1),)),
-    "resnet": (images("{_target_: resnet10, no_max_pool: true}", 16), ((3, 1),)),
     "vit": (
         images(
             "{_target_: ViT, patch_size: 4, hidden_size: 12, mlp_dim: 24, num_layers: 2, "

@@ -14,6 +14,7 @@ from sklearn.metrics import (
     balanced_accuracy_score,
     mean_absolute_error,
     r2_score,
+    roc_auc_score,
     root_mean_squared_error,
 )
 from torch.nn import functional
@@ -44,7 +45,8 @@ def labels_of(task: TaskDefinition, random: np.random.Generator, *shape: int) ->
 
 def outputs_of(task: TaskDefinition, random: np.random.Generator, records: int) -> torch.Tensor:
     """What a network may give for so many records: of a segmentation for each of their pixels."""
-    pixels = task.drawn_labels(random, 1).shape[1:]
+    labels = task.drawn_labels(random, 1)
+    pixels = labels.shape[1:] if labels.ndim > 2 else ()
     drawn = random.normal(0, 3, (records, task.outputs, *pixels))
     return torch.from_numpy(drawn.astype(np.float32))
 
@@ -53,7 +55,7 @@ def scores_of(
     task: TaskDefinition, random: np.random.Generator, values: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Patients' scores and labels; ``values`` are taken as they are where a task allows it."""
-    if labels.ndim == 1:
+    if labels.ndim <= 2:
         if task.outputs > 1:
             values = values[:, None] * random.normal(size=(1, task.outputs))
         return values, labels.astype(np.float64)
@@ -148,6 +150,16 @@ def test_exact_figures_are_those_of_scikit_learn() -> None:
     assert found["r2"] == pytest.approx(r2_score(values, predicted))
     assert found["mae"] == pytest.approx(20 * mean_absolute_error(values, predicted))
     assert found["rmse"] == pytest.approx(20 * root_mean_squared_error(values, predicted))
+
+
+def test_the_mean_auroc_is_that_of_scikit_learn() -> None:
+    task, random = DEFINITIONS["multilabel_classification"], np.random.default_rng(5)
+    labels = labels_of(task, random, 200).astype(np.float64)
+    scores = labels + random.normal(size=labels.shape)
+    found = task.exact(scores, labels)
+    assert found["mean_auroc"] == pytest.approx(roc_auc_score(labels, scores))
+    labels[:, 1] = 0
+    assert task.exact(scores, labels)["mean_auroc"] is None
 
 
 def test_errors_beyond_the_bound_count_as_the_bound() -> None:

@@ -214,7 +214,10 @@ def test_nothing_is_changed_by_looking(home: Path) -> None:
 
 @pytest.mark.parametrize(("hidden", "size"), [("[]", 4), ("[4]", 4 * 4 + 5)])
 def test_parameters_are_counted_without_building_the_network(hidden: str, size: int) -> None:
-    assert parameters_of(read_study(changed("hidden_channels: [4]", f"hidden: {hidden}"))) == size
+    assert (
+        parameters_of(read_study(changed("hidden_channels: [4]", f"hidden_channels: {hidden}")))
+        == size
+    )
 
 
 @pytest.fixture

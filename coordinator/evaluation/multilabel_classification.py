@@ -1,0 +1,55 @@
+"""Classification by several labels: the mean AUROC from each label's bins, shares from the tables.
+
+A hospital's table is the mean of its labels': what stands in it are patients, label by label.
+"""
+
+import numpy as np
+
+from compliance.facts.interval import Interval
+from compliance.facts.released.auroc import TOO_FEW, auroc_from_histogram
+from compliance.facts.released.proportion import proportion
+from compliance.facts.released.release_rule import is_released
+from coordinator.evaluation.released import EvaluationReader, Figures, Floats, NoisedCounts
+from protocol.study.study import Study
+
+
+def _pooled(study: Study, noised: NoisedCounts) -> Figures:
+    return {
+        "mean_auroc": mean_auroc(noised),
+        "accuracy": _site(study, noised.table, noised.table_deviation)["accuracy"],
+    }
+
+
+def mean_auroc(noised: NoisedCounts) -> Interval:
+    """Returns the mean of the labels' AUROCs.
+
+    The labels are of the same patients, so nothing is gained by their number: the interval is
+    the mean of the labels' own.
+    """
+    found = [auroc_from_histogram(counts, noised.deviation) for counts in noised.pooled]
+    negatives, positives = map(float, noised.table.reshape(2, 2).sum(axis=1))
+    bins = noised.pooled.shape[2]
+    if not is_released(negatives, positives, bins=bins, noise_sigma=noised.deviation):
+        return Interval(value=None, low=None, high=None, note=TOO_FEW)
+    notes = [one.note or TOO_FEW for one in found if one.value is None or one.note]
+    if notes:
+        return Interval(value=None, low=None, high=None, note=notes[0])
+    return Interval(
+        value=float(np.mean([one.value for one in found])),
+        low=float(np.mean([one.low for one in found])),
+        high=float(np.mean([one.high for one in found])),
+    )
+
+
+def _site(study: Study, cells: Floats, deviation: float) -> Figures:
+    true_negative, false_positive, false_negative, true_positive = map(float, cells)
+    return {
+        "accuracy": proportion(
+            true_negative + true_positive, false_positive + false_negative, deviation * 2**0.5
+        ),
+        "sensitivity": proportion(true_positive, false_negative, deviation),
+        "specificity": proportion(true_negative, false_positive, deviation),
+    }
+
+
+MULTILABEL_CLASSIFICATION = EvaluationReader(pooled=_pooled, site=_site)

@@ -1,0 +1,94 @@
+"""Classification by several labels: one logit for each, and labels 0 or 1 for each.
+
+The loss of a record is the sum of its labels' binary cross entropies. A patient's scores are the
+mean logits of its records, its labels the highest of theirs. AUROC follows from the order of one
+label's scores alone: each label's are counted less the mean of the reference inputs' scores and
+over their deviation, so that one grid of bins does for all.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional
+
+from pipelines.evaluation.metrics import auroc, histogram, two_by_two
+from pipelines.tasks.dithered_units import in_dithered_units
+from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition, patient_means
+from protocol.vectors.evaluation import in_units
+from protocol.vectors.score_grid import ScoreGrid
+
+#: Logits of which the sigmoid is taken at once: what is left over at the end of a longer
+#: row than a register holds would be computed by other code.
+_SIGMOIDS = 64
+
+
+def multilabel_classification(labels: int) -> TaskDefinition:
+    """Returns the definition for so many labels."""
+    return TaskDefinition(
+        outputs=labels,
+        starting_bias=None,
+        loss=_loss,
+        errors=_errors,
+        scores=_scores,
+        counts=_counts,
+        exact=_exact,
+        drawn_labels=partial(_drawn_labels, labels),
+    )
+
+
+def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    losses = functional.binary_cross_entropy_with_logits(outputs, labels, reduction="none")
+    return (losses.sum(dim=1) * weights).sum()
+
+
+def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Returns sigmoid(logit) - label, weighted."""
+    logits = outputs.reshape(-1)
+    room = functional.pad(logits, (0, -len(logits) % _SIGMOIDS)).sigmoid_()
+    return (room[: len(logits)].reshape(outputs.shape) - labels) * weights[:, None]
+
+
+def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats, Floats]:
+    own = np.where(weights[..., None] > 0, labels, 0).max(axis=1).astype(np.float64)
+    return patient_means(outputs, weights), own
+
+
+def _counts(
+    scores: Floats, labels: Floats, reference: Floats, bins: int
+) -> tuple[Counts, Counts, Counts]:
+    """Returns (labels, 2, bins) counts of scores, and the mean table of the labels' decisions.
+
+    A patient counts in one bin for each label, and adds to the table a cell's share for each.
+    """
+    edges = ScoreGrid().edges(bins)
+    centres, spreads = reference.mean(axis=0), np.maximum(reference.std(axis=0), 1e-6)
+    counts = [
+        histogram((scores[:, place] - centres[place]) / spreads[place], labels[:, place], edges)
+        for place in range(scores.shape[1])
+    ]
+    each = [
+        two_by_two(scores[row, None, place], labels[row, None, place])
+        for row in range(len(scores))
+        for place in range(scores.shape[1])
+    ]
+    shares = np.array(each, dtype=np.float64).reshape(len(scores), scores.shape[1], 4)
+    table = in_dithered_units(shares.mean(axis=1)).sum(axis=0)
+    return in_units(np.stack(counts)), table, np.zeros(2, dtype=np.int64)
+
+
+def _exact(scores: Floats, labels: Floats) -> Mapping[str, float | None]:
+    if not len(scores):
+        return {"mean_auroc": None, "accuracy": None}
+    found = [auroc(scores[:, place], labels[:, place]) for place in range(scores.shape[1])]
+    known = [value for value in found if value is not None]
+    right = None if np.isnan(scores).any() else float(((scores > 0) == (labels > 0)).mean())
+    return {
+        "mean_auroc": float(np.mean(known)) if len(known) == len(found) else None,
+        "accuracy": right,
+    }
+
+
+def _drawn_labels(labels: int, random: np.random.Generator, count: int) -> Singles:
+    return (random.random((count, labels)) < 0.5).astype(np.float32)

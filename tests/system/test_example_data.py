@@ -1,0 +1,39 @@
+"""The scripts of the examples write what their studies read."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from collegium.output.console import answers
+from collegium.studies.preflight import check_records
+from protocol.study.study_file import read_study_file
+from tests import ROOT
+
+SURVIVAL = ROOT / "examples" / "breast-cancer-survival"
+SEGMENTATION = ROOT / "examples" / "segmentation-3d"
+TCGA = ROOT.parent / "shared" / "data" / "tcga_brca"
+
+
+@pytest.mark.shared_data
+@pytest.mark.skipif(not TCGA.is_dir(), reason="../shared/data/tcga_brca is not there")
+def test_six_regions_have_the_patients_and_events_that_the_page_names(tmp_path: Path) -> None:
+    table = runpy.run_path(str(SURVIVAL / "prepare.py"))["joined"](TCGA)
+    table.to_csv(tmp_path / "breast-cancer.csv", index=False)
+    train, test = (table[table["part"] == part] for part in ("train", "test"))
+    assert (len(train), int(train["E"].sum())) == (866, 119)
+    assert (len(test), int(test["E"].sum())) == (222, 32)
+    study = read_study_file(SURVIVAL / "study.yaml")
+    found = check_records(study, SURVIVAL, tmp_path, answers(True))["sites"]
+    assert sum(site["train"]["patients"] for site in found.values()) == 866
+    assert found["region-5"]["test"]["classes"] == {"event": 1, "censored": 10}
+
+
+def test_volumes_of_three_scanners_fit_their_study(tmp_path: Path) -> None:
+    script = runpy.run_path(str(SEGMENTATION / "make_volumes.py"))
+    script["main"](tmp_path)
+    study = read_study_file(SEGMENTATION / "study.yaml")
+    found = check_records(study, SEGMENTATION, tmp_path, answers(True))["sites"]
+    assert {site["train"]["patients"] for site in found.values()} == {30}
+    again = script["drawn"](script["SCANNERS"]["north"], 2, 10)
+    assert (again["images"] == script["drawn"](script["SCANNERS"]["north"], 2, 10)["images"]).all()
