@@ -133,6 +133,25 @@ def number_patients(keys: NDArray[Key]) -> tuple[NDArray[np.int64], NDArray[Key]
     return place[inverse], found[order]
 
 
+def longest_observed(
+    times: NDArray[np.float32], patients: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Returns each patient's longest time for all of its records; an event before a censoring.
+
+    Args:
+        times: (records,) of survival, negative where the patient was censored.
+        patients: (records,) the patient of each, from 0.
+
+    >>> longest_observed(np.array([-3.0, 5.0, 2.0], np.float32), np.array([0, 0, 1])).tolist()
+    [5.0, 5.0, 2.0]
+    """
+    order = np.lexsort((times > 0, np.abs(times), patients))
+    last = np.r_[patients[order][1:] != patients[order][:-1], True] if len(order) else order > 0
+    longest = np.empty(int(patients.max()) + 1 if len(patients) else 0, dtype=np.float32)
+    longest[patients[order][last]] = times[order][last]
+    return longest[patients]
+
+
 def patient_token(cell: str) -> str:
     """Returns the one spelling of a patient key.
 

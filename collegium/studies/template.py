@@ -42,9 +42,9 @@ task:
 {task}
 {advice}
 training:
-  rounds: {plan.steps}
+  rounds: {rounds}
   local_steps: 1
-  learning_rate: {plan.learning_rate:g}
+  learning_rate: {learning_rate:g}
   micro_batch: {micro_batch}           # patients that are computed together
 
 # What each hospital promises each of its patients.
@@ -52,12 +52,12 @@ privacy:
   mode: per_site
   epsilon: {epsilon:g}
   delta: 1.0e-5              # below 1 in the number of patients
-  clip: {plan.clip:g}
+  clip: {clip:g}
   sampling_rate: 1.0         # every patient in every step
 
 # threshold: how many must answer; left out: two thirds of the sites and one more.
 aggregation: {{colluders: 1}}
-evaluation: {{bins: 4}}      # few test patients: few bins; study check says what they can release
+evaluation: {{bins: 4}}      # few test patients: few bins
 seeds: {{model: 1, split: 1}}
 """
 
@@ -96,8 +96,11 @@ def study_template(
     if not 0 < epsilon < math.inf:
         raise StudyRefused(f"--epsilon must be greater than 0 and finite: {epsilon:g}")
     plan = _advised(len(sites), epsilon)
+    rounds, learning_rate, clip = passages.settings or (plan.steps, plan.learning_rate, plan.clip)
     text = _TEMPLATE.format(
-        plan=plan,
+        rounds=rounds,
+        learning_rate=learning_rate,
+        clip=clip,
         advice=_ADVICE if task == "binary_classification" else _NO_ADVICE,
         cohort=passages.cohort,
         task=passages.task.replace("PREVALENCE", f"{_PREVALENCE:g}"),

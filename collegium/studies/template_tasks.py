@@ -38,12 +38,14 @@ class TaskPassages:
         task: the section's lines; ``PREVALENCE`` stands for the share of the ill.
         records: what a hospital's file ends with.
         micro_batch: how many patients are computed together.
+        settings: rounds, learning rate and clip to begin from; None takes the plan's.
     """
 
     cohort: str
     task: str
     records: str = "csv"
     micro_batch: int = 64
+    settings: tuple[int, float, float] | None = (50, 1.0, 1.0)
 
 
 #: The passages of every task, by its ``kind``.
@@ -54,6 +56,7 @@ TEMPLATES: Mapping[str, TaskPassages] = {
         task=_LINEAR.replace("linear", "logistic regression")
         + "  prevalence: PREVALENCE"
         + "           # the share of ill patients, from published sources: mend it\n",
+        settings=None,
     ),
     "multiclass_classification": TaskPassages(
         cohort=_TABLE.replace(

@@ -124,7 +124,8 @@ C_INDEX = FigureKind(
     worse="orders patients worse than chance",
     released_as="Events are counted in intervals of time and scores in bins: a released c-index "
     "counts pairs in one bin half, and takes two patients last observed in one interval to be "
-    "ordered halfway between chance and the others; its interval holds both ends.",
+    "ordered halfway between chance and the others; its interval holds both ends, if the model "
+    "orders them no worse than chance and no better than the others.",
 )
 EVENTS_ABOVE = FigureKind(name="events_above", title="events scored above the middle")
 CENSORED_BELOW = FigureKind(name="censored_below", title="censored scored below the middle")

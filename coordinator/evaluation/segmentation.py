@@ -13,6 +13,8 @@ from protocol.vectors.evaluation import COUNT_UNITS
 
 #: Patients of no more than this are no patients: a sum without noise has whole ones.
 _NOBODY = 0.5
+#: Units of alike patients are rounded alike.
+_ROUNDED = 0.5 / COUNT_UNITS
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
@@ -30,22 +32,30 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
         sums: (classes, 3) of patients that have the class, their Dice, and its squares.
         deviation: of the noise in each; 0 when nothing was added.
 
-    The interval covers patients and noise, by the delta method for a ratio. Withheld where some
-    class may have no more than one patient, or where noise alone makes it too wide: asked of the
-    numbers of patients, which chooses no draw of the Dice.
+    The interval covers patients and noise. Classes are of the same patients, so their deviations
+    are added; a class's variance is taken with one patient more of Dice 0 and one of Dice 1, so
+    that patients who are all alike, or few, leave a width. Withheld where some class may have no
+    more than one patient, or where noise alone makes it too wide: asked of the numbers of patients,
+    which chooses no draw of the Dice.
+
+    Source: delta method for a ratio; Agresti and Coull 1998 for the patients that are added.
     """
     counts = sums[:, 0]
     if float(counts.min()) - MARGIN * deviation <= (1.0 if deviation else _NOBODY):
-        note = TOO_FEW if deviation else "a class that no patient has"
+        nobody = "no patients" if counts.max() <= _NOBODY else "a class that no patient has"
+        note = TOO_FEW if deviation else nobody
         return Interval(value=None, low=None, high=None, note=note)
     classes = len(sums)
     if Z95 * math.sqrt(2 * float(((deviation / counts) ** 2).sum())) / classes > WIDEST:
         return Interval(value=None, low=None, high=None, note=TOO_FEW)
     means = (sums[:, 1] / counts).clip(0.0, 1.0)
-    rounded = 1.5 / (COUNT_UNITS * np.sqrt(counts))  # what dithered units may hide of a variance
-    spread = ((sums[:, 2] / counts - means**2).clip(0.0, 0.25) + rounded) / (counts - 1).clip(1.0)
+    squares = (sums[:, 2] / counts).clip(means**2, means)
+    added = (means * counts + 1) / (counts + 2)
+    spread = (squares * counts + 1) / (counts + 2) - added**2
     noise = (deviation / counts) ** 2 * (1 + means**2)
-    value, half = float(means.mean()), Z95 * math.sqrt(float((spread + noise).sum())) / classes
+    patients = float(np.sqrt(spread / counts).sum())
+    value = float(means.mean())
+    half = Z95 * math.sqrt(patients**2 + float(noise.sum())) / classes + _ROUNDED
     return Interval(value=value, low=max(0.0, value - half), high=min(1.0, value + half))
 
 

@@ -82,8 +82,11 @@ def _groups(records: Records, label: Label) -> dict[str, NDArray[np.bool_]]:
     if isinstance(label, FindingsLabel):
         return {name: records.labels[:, n] > 0 for n, name in enumerate(label.findings)}
     if isinstance(label, MaskLabel):
-        pixels = records.labels.reshape(len(records), -1)
-        return {name: (pixels == number).any(axis=1) for number, name in enumerate(label.classes)}
+        pixels = tuple(range(1, records.labels.ndim))
+        return {
+            name: (records.labels == number).any(axis=pixels)
+            for number, name in enumerate(label.classes)
+        }
     if isinstance(label, SurvivalLabel):
         return {"event": records.labels > 0, "censored": records.labels < 0}
     return {}

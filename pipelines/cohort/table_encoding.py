@@ -17,7 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.records import EncodingNotes, Records, number_patients, patient_token
+from pipelines.records import (
+    EncodingNotes,
+    Records,
+    longest_observed,
+    number_patients,
+    patient_token,
+)
 from pipelines.sources.csv_table import CsvTable, needed_columns
 from pipelines.sources.faults import RecordFault, refusal
 from protocol.study.cohort.cohort import TableCohort
@@ -62,6 +68,7 @@ _TEXT = _Problem(
     remedy="mend the cell, or in the study write replace: {TEXT: NUMBER} for the column, or "
     "missing: [TEXT]",
 )
+_WIDER = "mend the cell, or in the study write a wider range or outside: clip for the column"
 _COMMA = _Problem(
     what="a number with a decimal comma",
     remedy="mend the cell; where the whole file has them, write decimal: ',' in the contract, or "
@@ -103,7 +110,7 @@ def encode_table(table: CsvTable, cohort: TableCohort, *, keep: Sequence[str]) -
     features = np.concatenate([np.zeros((len(table.rows), 0)), *blocks], axis=1)
     return Records(
         features=features.astype(np.float32),
-        labels=_labels(cohort.label, values),
+        labels=_labels(cohort.label, values, patients),
         patients=patients,
         patient_keys=tuple(known.tolist()),
         rows=np.array(table.rows, dtype=np.int64),
@@ -166,11 +173,11 @@ def _readings(
     return {name: reading(name) for name in needed_columns(cohort, keep)}
 
 
-def _number(column: NumberColumn, missing: frozenset[str]) -> _Reading:
+def _number(column: NumberColumn, missing: frozenset[str], remedy: str = _WIDER) -> _Reading:
     low, high = column.range
     outside = _Problem(
         what=f"outside the range [{low:g}, {high:g}]",
-        remedy="mend the cell, or in the study write a wider range or outside: clip for the column",
+        remedy=remedy,
     )
 
     def read(cell: str) -> float | _Problem:
@@ -212,12 +219,15 @@ def _category(column: CategoryColumn, missing: frozenset[str]) -> _Reading:
     return read
 
 
-def _labels(label: Label, values: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
+def _labels(
+    label: Label, values: Mapping[str, NDArray[np.float64]], patients: NDArray[np.int64]
+) -> NDArray[np.float32]:
     """Returns the records' labels from the columns that they are read from."""
     if isinstance(label, FindingsLabel):
         return np.stack([values[name] for name in label.columns], axis=1).astype(np.float32)
     if isinstance(label, SurvivalLabel):
-        return signed_times(values[str(label.column)], values[label.event])
+        times = signed_times(values[str(label.column)], values[label.event])
+        return longest_observed(times, patients)
     return values[str(label.column)].astype(np.float32)
 
 
@@ -245,9 +255,14 @@ def _number_label(
     label: NumberLabel | SurvivalLabel, centre: float, scale: float, missing: frozenset[str]
 ) -> _Reading:
     column = NumberColumn(
-        name=str(label.column), kind="number", range=label.range, outside=label.outside
+        name=str(label.column),
+        kind="number",
+        range=label.range,
+        outside=label.outside if isinstance(label, NumberLabel) else "refuse",
     )
-    numbers = _number(column, missing)
+    clip = " or outside: clip" if isinstance(label, NumberLabel) else ""
+    remedy = f"mend the cell (is it in another unit?), or write a wider range{clip} for the label"
+    numbers = _number(column, missing, remedy)
 
     def read(cell: str) -> float | _Problem:
         found = _MISSING if cell in missing else numbers(cell)

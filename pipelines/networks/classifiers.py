@@ -23,6 +23,8 @@ from protocol.study.task.networks.network import NetworkSettings
 
 #: DenseNet and EfficientNet halve an image five times.
 _MIN_SIDE = 32
+#: A transformer compares each patch of an image with each.
+_MOST_PATCHES = 4096
 
 
 def _fully_connected(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
@@ -131,6 +133,12 @@ def _vit(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
 
     arguments = settings.arguments()
     shape = image_form(settings, cohort, multiple=arguments["patch_size"])
+    patches = int(np.prod([side // arguments["patch_size"] for side in shape]))
+    if patches > _MOST_PATCHES:
+        raise StudyRefused(
+            f"task.network.patch_size: {patches} patches an image, at most {_MOST_PATCHES} are "
+            "allowed: each is compared with each; use a larger patch_size"
+        )
     return _FirstOutput(
         Network(
             in_channels=1,

@@ -21,11 +21,13 @@ from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.repairs import repaired
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study.cohort.cohort import Cohort
+from protocol.study.cohort.cohort import Cohort, TableCohort
 from protocol.study.task.task import Task
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
+#: What MONAI and torch raise where settings and records do not fit.
+_UNFIT = (ValueError, RuntimeError, TypeError, AssertionError, IndexError)
 
 
 def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
@@ -45,8 +47,10 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
 
     try:
         with torch.device("meta"):  # sizes only: a giant is refused before it takes memory
-            size = sum(parameter.numel() for parameter in made().parameters())
-    except (ValueError, RuntimeError, TypeError) as error:
+            sketch = made()
+        size = sum(parameter.numel() for parameter in sketch.parameters())
+        _check_outputs(sketch, task, cohort)
+    except _UNFIT as error:
         raise StudyRefused(f"task.network: {task.network.target}: {error}") from error
     if size > _MAX_PARAMETERS:
         raise StudyRefused(
@@ -59,6 +63,19 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     if learned.starting_bias is not None:
         _start_at(module, learned.starting_bias)
     return module
+
+
+def _check_outputs(sketch: nn.Module, task: Task, cohort: Cohort) -> None:
+    """Raises ValueError where records of the cohort do not fit a network on torch's meta device."""
+    form = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
+    outputs = task.outputs(cohort.label)
+    expected = (2, outputs, *(form[1:] if task.gives == "masks" else ()))
+    found = tuple(sketch.train()(torch.empty(2, *form, device="meta")).shape)
+    if found != expected:
+        raise ValueError(
+            f"gives {found[1:]} for a record of {form}, expected {expected[1:]}: choose sides that "
+            "its strides divide"
+        )
 
 
 def _start_at(module: nn.Module, bias: Sequence[float]) -> None:

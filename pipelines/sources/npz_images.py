@@ -13,6 +13,8 @@ Rules:
 """
 
 import io
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -22,7 +24,13 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.records import EncodingNotes, Records, number_patients, patient_token
+from pipelines.records import (
+    EncodingNotes,
+    Records,
+    longest_observed,
+    number_patients,
+    patient_token,
+)
 from pipelines.sources.csv_table import unreadable
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort
@@ -40,7 +48,10 @@ from protocol.study.cohort.vocabulary import canonical_token
 #: All arrays of one file together, unpacked.
 MAX_BYTES = 8 * 10**9
 #: What damaged archives and arrays raise, and nothing else does.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, EOFError, RuntimeError)
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, ValueError, TypeError,
+    IndexError, EOFError, MemoryError, RuntimeError,
+)  # fmt: skip
 
 
 def load_images(path: Path, cohort: ImageCohort, *, site: str, keep: Sequence[str] = ()) -> Records:
@@ -199,7 +210,7 @@ class _Reader:
             raise self._refused(f"array {name!r} holds {values.dtype}, expected numbers")
         low, high = label.range
         values = values.astype(np.float64)
-        if label.outside == "clip":
+        if isinstance(label, NumberLabel) and label.outside == "clip":
             values = np.clip(values, low, high)
         if values.size and not (values.min() >= low and values.max() <= high):  # NaN fails too
             raise self._refused(
@@ -274,9 +285,12 @@ def _assemble(
     rows = np.arange(len(features), dtype=np.int64)
     keys = rows.astype(np.str_) if cohort.patient_key == "row" else joined("keys")
     patients, known = number_patients(keys)
+    labels = joined("labels")
+    if isinstance(cohort.label, SurvivalLabel):
+        labels = longest_observed(labels, patients)
     return Records(
         features=features,
-        labels=joined("labels"),
+        labels=labels,
         patients=patients,
         patient_keys=tuple(known.tolist()),
         rows=rows,

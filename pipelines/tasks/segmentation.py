@@ -60,6 +60,7 @@ def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    outputs = outputs.contiguous()
     chances, truth = _chances(outputs.flatten(2)), _one_hot(outputs, labels)
     both, each = _sums(chances, truth)
     entropy = (chances - truth) / truth.shape[2]

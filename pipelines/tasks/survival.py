@@ -32,11 +32,13 @@ from protocol.vectors.score_grid import ScoreGrid
 #: Hazards that are computed at once: what is left over at the end of a longer row than a
 #: register holds would be computed by other code.
 _HAZARDS = 64
+#: Less than any weight that counts.
+_TINY = 1e-30
 
 
 def survival(task: Survival) -> TaskDefinition:
     """Returns the definition for a study's intervals, published hazards and loss."""
-    intervals = np.array(task.times)
+    intervals = np.array(task.times, dtype=np.float32).astype(np.float64)  # as labels are
     logits = [math.log(hazard / (1 - hazard)) for hazard in task.hazards]
     cox = task.loss == "cox"
     return TaskDefinition(
@@ -88,7 +90,7 @@ def _cox_loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     logits, still = outputs.reshape(-1), labels.abs()[None, :] >= labels.abs()[:, None]
     present = weights > 0
     among = torch.where(
-        still & present, logits + weights.clamp_min(1e-30).log(), logits.new_tensor(-torch.inf)
+        still & present, logits + weights.clamp_min(_TINY).log(), logits.new_tensor(-torch.inf)
     )
     events = (labels > 0) & present
     if not bool(events.any()):
@@ -99,24 +101,20 @@ def _cox_loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 def _cox_errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Returns each record's weight x (the risk of an event that it has borne - its event).
 
-    In time n log n, in float64: risks are added up from the longest observed to the shortest.
+    In time n log n, in float64 and by logarithms: risks are added up from the longest observed to
+    the shortest, then what each event adds from the first event to the last.
     """
-    logits, times = outputs.reshape(-1).double(), labels.abs()
-    present = weights > 0
-    if not bool(present.any()):
-        return torch.zeros_like(outputs)
-    shares = weights.double()
-    risks = torch.where(present, (logits - logits[present].max()).exp() * shares, 0.0)
+    logits, times, shares = outputs.reshape(-1).double(), labels.abs(), weights.double()
+    logs = torch.where(shares > 0, shares.clamp_min(_TINY).log(), -torch.inf)
     order = torch.argsort(times, descending=True, stable=True)
-    same = times[order]
-    last = torch.searchsorted(-same, -times, right=True) - 1  # of those observed as long or longer
-    still = risks[order].cumsum(0)[last]
-    events = torch.where(labels > 0, shares, 0.0)
-    parts = torch.where(events > 0, events / still, 0.0)
+    last = torch.searchsorted(-times[order], -times, right=True) - 1  # observed as long or longer
+    still = (logits + logs)[order].logcumsumexp(0)[last]
+    added = torch.where(labels > 0, logs - still, -torch.inf)
     rising = torch.argsort(times, stable=True)
     until = torch.searchsorted(times[rising], times, right=True) - 1
-    borne = risks * parts[rising].cumsum(0)[until]
-    return torch.where(present, borne - events, 0.0).to(outputs.dtype).reshape(outputs.shape)
+    borne = (logits + logs + added[rising].logcumsumexp(0)[until]).exp()
+    errors = torch.where(shares > 0, borne - torch.where(labels > 0, shares, 0.0), 0.0)
+    return errors.to(outputs.dtype).reshape(outputs.shape)
 
 
 def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats, Floats]:

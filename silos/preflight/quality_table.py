@@ -84,7 +84,7 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partiti
     for site, quality in found.items():
         of_class = [f"{name} {count}" for name, count in quality.whole.classes.items()]
         if of_class:
-            _say(f"  {site}: patients by class: {', '.join(of_class)}", console)
+            _say(f"  {site}: patients with: {', '.join(of_class)}", console)
 
 
 def _both(part: ClassCounts) -> tuple[str, str]:

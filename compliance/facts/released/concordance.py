@@ -6,7 +6,8 @@ interval of time and each bin of scores, with noise. Rules:
 1. Compared are a patient with an event in one interval and every patient who was last
    observed in a later one. Who came first in one interval is not known; such pairs are harder
    to order. They are taken to be ordered halfway between chance and the others, and the
-   interval of the figure reaches from the one to the other (docs/adr/0024).
+   interval of the figure reaches from the one to the other (docs/adr/0024): it presumes that
+   the model orders them no worse than chance, and no better than the others.
 2. Counts stay as they came, negative ones too, until the figure is computed.
 3. The interval covers the patients drawn and the noise added. The noise's part is by the delta
    method for a ratio of sums of pairs; the patients' part is that of an AUROC with as many
@@ -87,7 +88,11 @@ def concordance_from_counts(counts: Floats, deviation: float) -> Interval:
     found = _Pairs.of(counts, deviation)
     events = float(counts[1, :-1].sum())
     if found.compared <= 0 or events <= 0:
-        note = TOO_FEW if deviation else "no event before others were last observed"
+        note = (
+            TOO_FEW
+            if deviation
+            else "no event before others were last observed: are times in the records' unit?"
+        )
         return Interval(value=None, low=None, high=None, note=note)
     value = min(max(found.won / found.compared, 0.0), 1.0)
     others = found.compared / events

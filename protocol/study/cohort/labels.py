@@ -196,6 +196,8 @@ class NumberLabel(_Label):
         return min(4.0, (high - low) / self.scale)
 
 
+#: No time is later.
+_LATEST = 1e9
 #: What stands for a time of 0, which could not bear a sign.
 _AT_ONCE = 2.0**-126
 
@@ -214,13 +216,14 @@ class SurvivalLabel(_Label):
     occurred: Vocabulary
     censored: Vocabulary
     range: tuple[float, float]
-    outside: Literal["refuse", "clip"] = "refuse"
 
     @model_validator(mode="after")
     def _consistent(self) -> "SurvivalLabel":
         low, high = self.range
-        if not 0 <= low < high:
-            raise ValueError(f"range must rise from 0 or later, got [{low:g}, {high:g}]")
+        if not 0 <= low < high <= _LATEST:
+            raise ValueError(
+                f"range must rise from 0 or later, to {_LATEST:g} at most; got [{low:g}, {high:g}]"
+            )
         _differ("both occurred and censored", self.occurred, self.censored)
         if self.event == self.column:
             raise ValueError("column is the time, and event another column")

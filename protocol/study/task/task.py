@@ -96,6 +96,10 @@ class Segmentation(_Task):
         return label.num_classes
 
 
+#: A published hazard lies at least so far from 0 and 1.
+_LEAST = 1e-6
+
+
 class Survival(_Task):
     """When an event comes, from patients of whom some were censored: one log risk for each.
 
@@ -120,6 +124,8 @@ class Survival(_Task):
             raise ValueError(f"event_free needs a share for each of the {len(self.times)} times")
         if any(after >= before for before, after in pairwise((1.0, *self.event_free))):
             raise ValueError("event_free must fall from time to time")
+        if not all(_LEAST < hazard < 1 - _LEAST for hazard in self.hazards):
+            raise ValueError("event_free falls by too little, or to nothing, in an interval")
         return self
 
     @property

@@ -22,7 +22,7 @@ class FullyConnectedNet(NetworkSettings):
     cohort: ClassVar[str] = "table"
 
     target: Literal["FullyConnectedNet"] = Field("FullyConnectedNet", alias="_target_")
-    hidden_channels: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = ()
+    hidden_channels: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field((), max_length=64)
     act: Literal["relu", "tanh", "gelu", "prelu"] = "relu"
 
 
@@ -87,7 +87,6 @@ class ViT(ImageNetwork):
     mlp_dim: int = Field(default=3072, ge=8, le=16384)
     num_layers: int = Field(default=12, ge=1, le=48)
     num_heads: int = Field(default=12, ge=1, le=64)
-    pos_embed_type: Literal["learnable", "sincos"] = "learnable"
 
     @model_validator(mode="after")
     def _consistent(self) -> "ViT":

@@ -1,5 +1,6 @@
 """Every network that a study may name."""
 
+import difflib
 from typing import Annotated, Any, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator
@@ -19,10 +20,15 @@ NETWORKS: dict[str, type[NetworkSettings]] = {
 }
 
 
+_EXAMPLE = {"example": "{_target_: FullyConnectedNet, hidden_channels: [8]}"}
+
+
 def _is_known(value: Any) -> Any:
     """Refuses a network that is not on the list, in words."""
-    if not isinstance(value, dict):
+    if isinstance(value, NetworkSettings):
         return value
+    if not isinstance(value, dict):
+        raise PydanticCustomError("network", "a network is written {example}", _EXAMPLE)
     target = value.get("_target_")
     if target is None and "name" in value:
         raise PydanticCustomError("network", "name is written _target_, as MONAI has it", {})
@@ -41,7 +47,8 @@ def _hint(target: object) -> str:
     short = target.rsplit(".", 1)[-1]
     if short in NETWORKS:
         return f": write {short}, without where it is from"
-    return ""
+    close = difflib.get_close_matches(target, NETWORKS, n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _record_of(value: Any) -> str:

@@ -70,3 +70,30 @@ def test_a_class_that_no_patient_has_has_no_figure() -> None:
     pooled, own = released(scores, 0.0, random)
     assert (pooled.value, pooled.note) == (None, "a class that no patient has")
     assert own.value is not None
+
+
+POPULATIONS = {
+    "a patient's classes are alike": lambda r, n: np.clip(
+        r.beta(2, 2, (n, 1)) + r.normal(0, 0.02, (n, 4)), 0, 1
+    ),
+    "few scans fail": lambda r, n: np.where(r.random((n, 1)) < 0.98, 0.95, 0.0),
+    "few scans succeed": lambda r, n: np.where(r.random((n, 1)) < 0.97, 0.0, 1.0),
+    "all alike": lambda r, n: np.full((n, 2), 0.571),
+}
+
+
+@pytest.mark.parametrize("population", POPULATIONS)
+@pytest.mark.parametrize("patients", [8, 50, 300])
+def test_intervals_hold_the_dice_of_unusual_populations(population: str, patients: int) -> None:
+    random, draw = np.random.default_rng(6), POPULATIONS[population]
+    truth, held = draw(random, 200_000).mean(), 0
+    for _ in range(200):
+        dice = draw(random, patients)
+        sums = np.stack([np.full(dice.shape[1], float(patients)), dice.sum(0), (dice**2).sum(0)], 1)
+        found = mean_dice(sums, 0.0)
+        held += found.low <= truth <= found.high
+    assert held / 200 >= 0.92
+
+
+def test_without_patients_that_is_what_is_said() -> None:
+    assert mean_dice(np.zeros((2, 3)), 0.0).note == "no patients"

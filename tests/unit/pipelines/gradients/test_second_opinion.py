@@ -78,8 +78,10 @@ def test_a_network_that_mixes_patients_is_refused_when_a_hospital_joins(
 
 
 def test_a_layer_in_place_is_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = nn.Sequential(nn.Linear(13, 4), nn.ReLU(inplace=True), nn.Linear(4, 1))
-    own = Architecture(build=lambda *_: made, engine="chain")
+    def made(*_: object) -> nn.Module:
+        return nn.Sequential(nn.Linear(13, 4), nn.ReLU(inplace=True), nn.Linear(4, 1))
+
+    own = Architecture(build=made, engine="chain")
     monkeypatch.setitem(ARCHITECTURES, FullyConnectedNet, own)
     assert not build(STUDY.task, STUDY.cohort, 1)[1].inplace  # type: ignore[index, union-attr]
 

@@ -1,5 +1,6 @@
 """Masks in an npz: one for each image, of its size, of declared values."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -65,4 +66,28 @@ def test_masks_that_do_not_fit_are_refused(tmp_path: Path, masks: np.ndarray, sa
 def test_an_archive_without_masks_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "images.npz", train_images=np.zeros((6, 4, 5)))
     with pytest.raises(CohortRefused, match="train_masks"):
+        load_cohort(COHORT, tmp_path / "images.npz", site="north", keep=())
+
+
+def test_groups_of_no_records_are_empty(tmp_path: Path) -> None:
+    none = load(tmp_path, np.zeros((6, 4, 5), np.uint8)).take(np.zeros(6, dtype=bool))
+    assert ClassCounts.of(none, COHORT.label).classes == {"none": 0, "organ": 0, "lesion": 0}
+
+
+HEADERS = {
+    "no type": "{'descr': (), 'fortran_order': False, 'shape': (1,), }",
+    "half a type": "{'descr': ('<f4',), 'fortran_order': False, 'shape': (1,), }",
+    "unclosed": "{'descr': '<f4', 'shape': (1,\n",
+    "keys of two kinds": "{1: 2, 'descr': '<f4', 'x': 3}",
+    "deep": "{'descr': " + "-" * 6000 + "1}",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_damaged_headers_are_refused(tmp_path: Path, name: str) -> None:
+    header = HEADERS[name].encode()
+    member = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    with zipfile.ZipFile(tmp_path / "images.npz", "w") as archive:
+        archive.writestr("train_images.npy", member + bytes(64))
+    with pytest.raises(CohortRefused, match="site north"):
         load_cohort(COHORT, tmp_path / "images.npz", site="north", keep=())

@@ -254,3 +254,13 @@ def test_a_segmentations_loss_is_monais_dice_and_cross_entropy() -> None:
     assert float(task.loss(outputs, labels, torch.ones(1))) == pytest.approx(
         float(expected), abs=1e-5
     )
+
+
+def test_coxs_errors_of_logits_far_apart_are_numbers() -> None:
+    outputs, labels = torch.tensor([[0.0], [-800.0], [700.0]]), torch.tensor([1.0, 2.0, 3.0])
+    errors = COX.errors(outputs, labels, torch.ones(3))
+    (slow,) = torch.autograd.grad(
+        COX.loss(outputs.requires_grad_(), labels, torch.ones(3)), outputs
+    )
+    assert errors.isfinite().all()
+    torch.testing.assert_close(errors, slow, atol=1e-6, rtol=1e-4)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipelines.networks.networks import build
 from protocol.errors import StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
@@ -54,6 +55,11 @@ def test_settings_are_written_by_monais_names_and_digested_so() -> None:
         ("{_target_: DenseNet121, norm: batch}", "batch norm mixes the patients of a batch"),
         ("{_target_: DenseNet121, dropout_prob: 0.5}", "dropout_prob"),
         ("{_target_: DenseNet121, in_channels: 3}", "in_channels"),
+        ("{_target_: DenseNet112}", "did you mean 'DenseNet121'"),
+        ("5", "a network is written"),
+        ("[ViT]", "a network is written"),
+        ("null", "a network is written"),
+        (f"{{_target_: FullyConnectedNet, hidden_channels: {[1] * 65}}}", "at most 64"),
         ("{_target_: FullyConnectedNet}", "a cohort of images needs Classifier or "),
         ("{_target_: UNet, channels: [4, 8], strides: [2]}", "a cohort of images needs Classifier"),
     ],
@@ -87,3 +93,28 @@ def test_a_task_of_masks_needs_a_network_that_gives_them() -> None:
 def test_levels_that_do_not_agree_are_refused(network: str, said: str) -> None:
     with pytest.raises(StudyRefused, match=said):
         study_of(network, MASK, "segmentation")
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        ("{_target_: UNet, channels: [4, 8, 8, 8, 8], strides: [2, 2, 3, 2]}", "UNet: "),
+        ("{_target_: BasicUNet}", "BasicUNet: "),
+        ("{_target_: SegResNet, blocks_down: [1, 1, 1, 1, 1, 1], blocks_up: [1, 1, 1, 1, 1]}",
+         "SegResNet: "),
+    ],
+)  # fmt: skip
+def test_images_that_a_network_cannot_take_are_refused_before_anything_starts(
+    network: str, said: str
+) -> None:
+    study = study_of(network, MASK, "segmentation")
+    with pytest.raises(StudyRefused, match=f"task.network: {said}"):
+        build(study.task, study.cohort, 1)
+
+
+def test_a_transformer_of_too_many_patches_is_refused() -> None:
+    study = study_of("{_target_: ViT, patch_size: 1, hidden_size: 12, num_heads: 3}")
+    image = study.cohort.image.model_copy(update={"shape": (128, 128)})
+    large = study.cohort.model_copy(update={"image": image})
+    with pytest.raises(StudyRefused, match="16384 patches an image, at most 4096"):
+        build(study.task, large, 1)

@@ -35,6 +35,8 @@ def test_it_counts_by_event_interval_and_bin_and_reads_two_columns() -> None:
         ("event: died", "event: dead", "no column is called 'dead'"),
         ("censored: [0]", "censored: [1]", "both occurred and censored: 1"),
         ("range: [0, 10]", "range: [-1, 10]", "from 0 or later"),
+        ("range: [0, 10]", "range: [0, 1.0e300]", "to 1e.09 at most"),
+        ("[0.9, 0.8, 0.6]", "[0.9, 0.8, 1.0e-17]", "by too little, or to nothing"),
         ("event: died", "event: years", "and event another column"),
     ],
 )
