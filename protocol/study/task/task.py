@@ -101,7 +101,7 @@ _LEAST = 1e-6
 
 
 class Survival(_Task):
-    """When an event comes, from patients of whom some were censored: one log risk for each.
+    """Time to an event, from patients of whom some were censored: one log risk for each.
 
     ``times`` are the ends of the intervals in which events are counted, in the unit of the
     label's time; ``event_free`` is the share of patients without the event at each of them, as

@@ -1,4 +1,4 @@
-"""What all networks' settings share."""
+"""Settings that all networks share."""
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
