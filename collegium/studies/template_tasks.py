@@ -1,4 +1,4 @@
-"""What a new study says of its records and its task, for every task; the rest is the same."""
+"""Passages of a new study about its records and its task, for every task."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of a network beside its settings, and what images it takes."""
+"""Facts about a network beside its settings: builder, engine, and the images that it takes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -203,7 +203,7 @@ _AT_ONCE = 2.0**-126
 
 
 class SurvivalLabel(_Label):
-    """How long a patient was observed, and whether the event came at the end of that time.
+    """Time that a patient was observed, and whether the event came at the end of it.
 
     ``column`` holds the time since the patient's entry, ``event`` names the column that says
     whether the event ``occurred`` then or the patient was ``censored``: not observed further.
