@@ -57,7 +57,7 @@ privacy:
 
 # threshold: how many must answer; left out: two thirds of the sites and one more.
 aggregation: {{colluders: 1}}
-evaluation: {{bins: 4}}      # few test patients: few bins
+evaluation: {{bins: 4}}      # of scores: few test patients, few bins
 seeds: {{model: 1, split: 1}}
 """
 

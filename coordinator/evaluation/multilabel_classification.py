@@ -1,6 +1,7 @@
 """Classification by several labels: the mean AUROC from each label's bins, shares from the tables.
 
-A hospital's table is the mean of its labels': what stands in it are patients, label by label.
+A hospital's table is the mean over the findings of their tables: a patient adds one in all,
+spread over the cells.
 """
 
 import numpy as np

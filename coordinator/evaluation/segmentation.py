@@ -13,8 +13,9 @@ from protocol.vectors.evaluation import COUNT_UNITS
 
 #: Patients of no more than this are no patients: a sum without noise has whole ones.
 _NOBODY = 0.5
-#: Units of alike patients are rounded alike.
-_ROUNDED = 0.5 / COUNT_UNITS
+#: Patients of equal Dice are rounded alike, by less than one unit (dithered units), and that does
+#: not average out.
+_ROUNDED = 1 / COUNT_UNITS
 
 
 def _pooled(study: Study, noised: NoisedCounts) -> Figures:
@@ -32,11 +33,11 @@ def mean_dice(sums: Floats, deviation: float) -> Interval:
         sums: (classes, 3) of patients that have the class, their Dice, and its squares.
         deviation: of the noise in each; 0 when nothing was added.
 
-    The interval covers patients and noise. Classes are of the same patients, so their deviations
-    are added; a class's variance is taken with one patient more of Dice 0 and one of Dice 1, so
-    that patients who are all alike, or few, leave a width. Withheld where some class may have no
-    more than one patient, or where noise alone makes it too wide: asked of the numbers of patients,
-    which chooses no draw of the Dice.
+    The interval covers patients and noise. Classes are of the same patients, so their
+    deviations are added; a class's variance is taken with one patient more of Dice 0 and one of
+    Dice 1, so that patients who are all alike, or few, leave a width. Withheld where some class
+    may have no more than one patient (without noise: none), or where noise alone makes it too
+    wide: asked of the numbers of patients, which chooses no draw of the Dice.
 
     Source: delta method for a ratio; Agresti and Coull 1998 for the patients that are added.
     """

@@ -2,12 +2,13 @@
 
 Rules:
 
-1. A network names its engine (``architectures``); no stop-watch decides anything,
+1. A network names its engine (``pipelines.networks``); no stop-watch decides anything,
    so that a study gives the same bits again (docs/adr/0006).
 2. Before an engine is used it is tried on this very network with drawn parameters:
    its gradients are compared with one backward per record, and in the form of the
    micro-batches to come each patient's must follow from that patient's records alone
    (``batch_invariance``). An engine that fails is skipped, the next one is taken.
+   Unclipped sums are one backward of the micro-batch, and are not tried: they bound nobody.
 3. A network whose records cannot be told apart even so is refused by name: it
    draws random numbers, remembers or mixes records, or has parameters that the
    loss does not reach.

@@ -1,8 +1,9 @@
 r"""Images: an npz in the MedMNIST layout in, encoded ``Records`` out.
 
-For every part the file holds ``<part>_images`` (records, \*shape) and
-``<part>_labels`` (records,) or (records, 1); with a patient key also
-``<part>_<patient_key>``; what split or partition need, ``<part>_<column>``.
+For every part the file holds ``<part>_images`` (records, \*shape) and ``<part>_labels``
+(records,), (records, 1) or (records, findings), or a mask's own array, and ``<part>_<event>``
+of survival; with a patient key also ``<part>_<patient_key>``; what split or partition need,
+``<part>_<column>``.
 
 Rules:
 

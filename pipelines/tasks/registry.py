@@ -13,6 +13,7 @@ from protocol.study.task.task import (
     BinaryClassification,
     MulticlassClassification,
     MultilabelClassification,
+    Regression,
     Segmentation,
     Survival,
     Task,
@@ -36,6 +37,6 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
         return survival(task)
     if isinstance(task, Segmentation) and isinstance(cohort, ImageCohort):
         return segmentation(label.num_classes, cohort.image.shape)
-    if not isinstance(label, NumberLabel):
-        raise ValueError(f"task {task.kind} needs a label with a range")
-    return regression(label)
+    if isinstance(task, Regression) and isinstance(label, NumberLabel):
+        return regression(label)
+    raise ValueError(f"task {task.kind} does not go with this cohort and its label")

@@ -1,6 +1,6 @@
 """Segmentation: a class for every pixel or voxel of an image, the first being the background.
 
-The loss of a record is the mean cross entropy of its pixels and, with the same weight, one less
+The loss of a record is the mean cross entropy of its pixels and, with the same weight, one minus
 the mean soft Dice of its other classes. A patient's score is, class by class, how many pixels
 were found rightly, predicted and true, over all of its records.
 
@@ -31,7 +31,7 @@ def segmentation(classes: int, shape: tuple[int, ...]) -> TaskDefinition:
         starting_bias=None,
         loss=_loss,
         errors=_errors,
-        scores=partial(_scores, classes, shape),
+        scores=partial(_scores, classes),
         counts=_counts,
         exact=_exact,
         drawn_labels=partial(_drawn_labels, classes, shape),
@@ -83,7 +83,7 @@ def _chances(logits: Tensor) -> Tensor:
 
 
 def _scores(
-    classes: int, shape: tuple[int, ...], outputs: Floats, labels: Singles, weights: Singles
+    classes: int, outputs: Floats, labels: Singles, weights: Singles
 ) -> tuple[Floats, Floats]:
     """Returns (patients, 3 x (classes - 1)) pixels found, predicted and true; no labels."""
     patients, records = weights.shape

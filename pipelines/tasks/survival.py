@@ -1,10 +1,10 @@
 """Survival: one number for a record, higher where the event comes sooner.
 
 By the loss of hazards the output is added to the logit of each interval's published hazard: the
-chance that the event comes in it, for a patient whom it has not met before. A patient's loss is
-the cross entropy of the intervals that it was observed in to the end or to its event; intervals
-in which it was censored do not count. By Cox's loss a patient with an event is compared with all
-who were still observed then (ties as Breslow has them).
+chance that the event comes in that interval, for a patient without it until then. A patient's
+loss is the cross entropy of the intervals that it was observed in to the end or to its event;
+intervals in which it was censored do not count. By Cox's loss a patient with an event is
+compared with all who were still observed then (ties as Breslow has them).
 
 Labels are times, negative where a patient was censored. A patient's score is the mean of its
 records' outputs, its label that of the record that was observed longest.

@@ -20,18 +20,19 @@ Counts: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class TaskDefinition:
-    """A task of a network, as pure functions; records are independent of each other.
+    """A task of a network, as pure functions; records are independent unless it ``couples``.
 
     Attributes:
         outputs: how many numbers the network gives for a record.
         starting_bias: the (outputs,) biases of the network's last layer to start from; None
             leaves them as the network has them.
-        loss: of (records, outputs) outputs, (records,) labels and weights, the weighted sum
-            of the records' losses.
-        errors: the gradient of ``loss`` at the outputs, (records, outputs), of the same
-            arguments. Guarantee: each row follows from that row alone, bit for bit.
+        loss: of (records, outputs, ...) outputs, (records, ...) labels and (records,) weights,
+            the weighted sum of the records' losses.
+        errors: the gradient of ``loss`` at the outputs, in their form, of the same arguments.
+            Guarantee, unless it ``couples``: each row follows from that row alone, bit for bit.
         scores: of (patients, records, outputs) outputs, (patients, records) labels and
-            weights, each patient's score, (patients,) or (patients, outputs), and label. The
+            weights, each patient's (patients, ...) score, in the form that ``counts`` and ``exact``
+            take, and label, zeros where the score holds it. The
             weights of a patient add up to 1; what has weight 0 does not count.
         counts: of patients' scores and labels, the (records, outputs) outputs of reference
             inputs, and the number of bins: the counts for the secure sum, the hospital's

@@ -22,16 +22,15 @@ survival                    scores in bins, by event and   as for binary classif
                             interval
 ==========================  =============================  ===========================
 
-A patient counts in one cell of counts and table, and changes each by one; with several findings
-in one cell for each, and by a part of the table for each: the norm is at most the root of their
-number. To a regression's
-it adds a vector: a is the absolute error, s its square, v the value's distance from the
-declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the vector's norm is
-at most sqrt(5), that of the own counts at most sqrt(3). Of a segmentation d is the Dice of a
-class that the patient has, of the own counts the mean of its classes: three numbers in [0, 1]
-for each class. Behind the table of a binary classification and of survival stands the grid of
-the scores (``score_grid``), behind others zeros. Of survival, positive are patients with an
-event, and scores above the grid's centre.
+A patient adds one to one cell of the counts and to one of the table. With F findings it adds
+one for each finding, and a table of which each finding fills 1/F: a norm of at most sqrt(F).
+To a regression's sums it adds a vector: a is the absolute error, s its square, v the value's
+distance from the declared centre, all as parts of the label's ``bound`` and so in [-1, 1]; the
+vector's norm is at most sqrt(5), that of the own counts at most sqrt(3). Of a segmentation d is
+the Dice of a class that the patient has, of the own counts the mean of its classes: three
+numbers in [0, 1] for each class. Behind the table of a binary classification and of survival
+stands the grid of the scores (``score_grid``), behind others zeros. Of survival, positive are
+patients with an event, and scores above the grid's centre.
 """
 
 import math

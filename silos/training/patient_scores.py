@@ -1,4 +1,4 @@
-"""Scores the test patients of one hospital: as much work as it declares, for any patients."""
+"""Scores of one hospital's test patients: as much work as it declares, for any patients."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,8 +1,9 @@
-"""Sums patients' gradients over micro-batches that the trainer drew.
+"""Sums of patients' gradients over the micro-batches that the trainer drew.
 
 A worker decides nothing: what it returns follows from the records, the parameters
 and the micro-batches it is given, bit for bit, so that any worker of a hospital may
-do any part of a step, and do it again.
+do any part of a step, and do it again. Of a task that couples records one worker
+does the whole step.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,7 @@ class GradientBackend(Protocol):
 
     @property
     def engine(self) -> str:
-        """The name of the engine that computes the gradients."""
+        """The name of the engine of per-patient gradients; unclipped sums need none."""
 
     def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """Returns the (size,) sum of the patients' gradients, each clipped and made whole."""

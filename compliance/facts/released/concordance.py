@@ -14,7 +14,8 @@ interval of time and each bin of scores, with noise. Rules:
    events, and as many others as an event is compared with on average.
 4. Pairs in one bin count half; the interval reaches as far as their order could move the
    figure. Where most pairs lie in one bin no figure is released.
-5. Whether a figure is released is not asked of these counts: ``is_concordance_released``.
+5. But for rule 4, whether a figure is released is not asked of these counts:
+   ``is_concordance_released``.
 """
 
 import math
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compliance.facts.interval import Interval, auroc_variance, score_bounds
+from compliance.facts.interval import Z95, Interval, auroc_variance, score_bounds
 from compliance.facts.released.auroc import CHANCE, MAX_TIED, TOO_CLOSE, TOO_FEW, WIDEST
 from compliance.facts.released.release_rule import expected_counts
 
@@ -130,6 +131,7 @@ def is_concordance_released(
         return False
     patients = censored + events
     scores = expected_counts(patients, bins, prevalence=events / patients)
+    # the censored: as many in each interval
     by_interval = np.array([np.full(len(shares), 1 / len(shares)), shares])
     usual = scores[:, None, :] * by_interval[:, :, None]
     found = _Pairs.of(usual, 0.0)
@@ -138,4 +140,4 @@ def is_concordance_released(
     at = found.won / found.compared
     by_noise = float(((found.wins - at * found.chances) ** 2).sum()) * deviation**2
     drawn = auroc_variance(at, events, found.compared / events)
-    return 1.96 * math.sqrt(by_noise / found.compared**2 + drawn) <= WIDEST
+    return Z95 * math.sqrt(by_noise / found.compared**2 + drawn) <= WIDEST

@@ -1,10 +1,4 @@
-"""The cohort contract: what a study expects of every hospital's records.
-
-Everything here is public and fixed before any record is read: column names,
-types, ranges, vocabularies, centre and scale. Encoding a record therefore
-never depends on another record, so nothing about one hospital's patients can
-leak through the way the data are prepared.
-"""
+"""The cohort contract: what a study expects of every hospital's records."""
 
 from typing import Annotated, Literal, TypeAlias
 
@@ -117,7 +111,7 @@ class Image(FrozenModel):
 
 
 class ImageCohort(_Cohort):
-    """Images in an npz: ``<part>_images``, ``<part>_labels``, optionally ``<part>_<patient_key>``.
+    """Images in an npz: ``<part>_images``, the label's arrays, maybe ``<part>_<patient_key>``.
 
     This is the MedMNIST layout. ``parts`` are read in order; a record's part
     is visible to the split as a column called ``part``.

@@ -88,33 +88,13 @@ class ClassLabel(_Classes):
     """
 
 
-class FindingColumn(FrozenModel):
-    """One of several labels: the values that mean that a patient has it, and that it has not."""
-
-    column: str | None = None
-    positive: Vocabulary
-    negative: Vocabulary
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "FindingColumn":
-        _differ("both positive and negative", self.positive, self.negative)
-        return self
-
-    @property
-    def meaning(self) -> dict[str, float]:
-        """0.0 or 1.0 for every spelling that is known."""
-        return {canonical_token(value): 0.0 for value in self.negative} | {
-            canonical_token(value): 1.0 for value in self.positive
-        }
-
-
 class FindingsLabel(_Label):
     """Several labels that a patient may have at once, each in a column of its own.
 
     Of an image cohort they are the columns of the array ``<part>_labels``, in the order declared.
     """
 
-    findings: dict[str, FindingColumn] = Field(min_length=2, max_length=64)
+    findings: dict[str, BinaryLabel] = Field(min_length=2, max_length=64)
 
     @model_validator(mode="after")
     def _consistent(self) -> "FindingsLabel":
@@ -186,7 +166,7 @@ class NumberLabel(_Label):
 
     @property
     def num_classes(self) -> int:
-        """None: 0."""
+        """0: such a label has no classes."""
         return 0
 
     @property
@@ -199,7 +179,7 @@ class NumberLabel(_Label):
 #: No time is later.
 _LATEST = 1e9
 #: What stands for a time of 0, which could not bear a sign.
-_AT_ONCE = 2.0**-126
+_IN_PLACE_OF_ZERO = 2.0**-126
 
 
 class SurvivalLabel(_Label):
@@ -248,7 +228,7 @@ class SurvivalLabel(_Label):
 
     @property
     def num_classes(self) -> int:
-        """None: 0."""
+        """0: such a label has no classes."""
         return 0
 
 
@@ -261,11 +241,14 @@ def signed_times(times: NDArray[np.float64], events: NDArray[np.float64]) -> NDA
     [2.0, -3.0]
     """
     signs = np.where(events > 0, 1.0, -1.0)
-    return np.asarray(np.maximum(times, _AT_ONCE) * signs, dtype=np.float32)
+    return np.asarray(np.maximum(times, _IN_PLACE_OF_ZERO) * signs, dtype=np.float32)
 
 
 def _label_form(value: object) -> str:
-    """Returns which form of label is meant, by the key that only that form has."""
+    """Returns which form of label is meant: by the first of these keys that it has.
+
+    A mask has classes too, and a survival label a range.
+    """
     given = value if isinstance(value, dict) else getattr(value, "__dict__", {})
     for key in ("findings", "mask", "classes", "event", "range"):
         if key in given:

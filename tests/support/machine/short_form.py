@@ -7,7 +7,7 @@ import pytest
 
 
 def short_form(cases: Iterable[Any], every: int) -> list[Any]:
-    """Returns the cases as parameters; all but every so-manieth, from the first, are long.
+    """Returns the cases as parameters: the first and every ``every``-th after it, others long.
 
     A case that is a tuple is several parameters.
 

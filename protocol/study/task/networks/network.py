@@ -59,6 +59,6 @@ class NetworkSettings(FrozenModel):
 
 
 class ImageNetwork(NetworkSettings):
-    """``spatial_dims`` is that of the cohort's images; given, it must agree."""
+    """Settings of a network for images; ``spatial_dims``, where given, must be theirs."""
 
     spatial_dims: Literal[2, 3] | None = None

@@ -22,7 +22,7 @@ class Segmenter(ImageNetwork):
 
 
 class UNet(Segmenter):
-    """U-Net of any depth, with residual units if asked for (Kerfoot et al. 2019)."""
+    """U-Net of two to eight levels, with residual units if asked for (Kerfoot et al. 2019)."""
 
     target: Literal["UNet"] = Field("UNet", alias="_target_")
     channels: tuple[Channels, ...] = Field(min_length=2, max_length=8)
