@@ -777,9 +777,9 @@ def _kept() -> X25519PrivateKey:
         lambda own: replace(own, share_private=_kept()),
         lambda own: replace(own, self_secret=own.pair_secret),
         lambda own: replace(own, pair_secret=SECRET),
-        lambda own: replace(own, self_secret=own.self_secret[:1].ljust(32)),
+        lambda own: replace(own, self_secret=bytes([own.self_secret[0] % 16]).ljust(32)),
     ],
-    ids=["one sealing key for all", "both secrets alike", "a fixed secret", "8 bits"],
+    ids=["one sealing key for all", "both secrets alike", "a fixed secret", "4 bits"],
 )
 def test_secrets_that_have_something_in_common_are_noticed(
     change: Callable[[SiloSecrets], SiloSecrets],
