@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from pipelines.gradients.batch_invariance import SHOWS_ROUNDING, depends_on_own_row_only, drawn_copy
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.gradients.engines import ENGINES, Errors, rows_of
-from pipelines.networks.architectures import ARCHITECTURES
+from pipelines.networks.registry import ARCHITECTURES
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused

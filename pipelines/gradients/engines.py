@@ -235,8 +235,8 @@ class VmapGradients:
         return rows_of(rows)
 
 
-class OneAtATime:
-    """One plain backward for every patient, in calls of one form: slow, and always independent."""
+class _WholeBackward:
+    """One plain backward of a batch, on a replica of the network."""
 
     def __init__(self, module: nn.Module, errors: Errors) -> None:
         self._errors = errors
@@ -244,11 +244,7 @@ class OneAtATime:
         self._owned = [parameter for _, parameter in sorted(self._replica.named_parameters())]
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
-        """Returns (patients, parameters); see ``PatientGradients``."""
-        each = zip(features, labels, weights, strict=True)
-        return np.stack([self._backward(*own) for own in each])
-
-    def _backward(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        """Returns (parameters,): the gradient of (records, ...) records' weighted losses."""
         with torch.enable_grad():
             outputs = self._replica(features)
         errors = self._errors(outputs.detach(), labels, weights)
@@ -256,24 +252,29 @@ class OneAtATime:
         return rows_of(torch.cat([part.reshape(-1) for part in parts]))
 
 
+class OneAtATime:
+    """One plain backward for every patient, in calls of one form: slow, and always independent."""
+
+    def __init__(self, module: nn.Module, errors: Errors) -> None:
+        self._backward = _WholeBackward(module, errors)
+
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        """Returns (patients, parameters); see ``PatientGradients``."""
+        each = zip(features, labels, weights, strict=True)
+        return np.stack([self._backward(*own) for own in each])
+
+
 class SummedGradient:
     """The sum of a micro-batch's gradients by one backward: where no patient's is clipped."""
 
     def __init__(self, module: nn.Module, errors: Errors) -> None:
-        self._errors = errors
-        self._replica = replica_of(module).train()
-        self._owned = [parameter for _, parameter in sorted(self._replica.named_parameters())]
+        self._device = next(module.parameters()).device
+        self._backward = _WholeBackward(module, errors)
 
     def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Returns (parameters,), of the same arguments as an engine."""
-        device = self._owned[0].device
-        with torch.enable_grad():
-            outputs = self._replica(features.flatten(0, 1).to(device))
-        errors = self._errors(
-            outputs.detach(), labels.flatten(0, 1).to(device), weights.flatten().to(device)
-        )
-        parts = torch.autograd.grad(outputs, self._owned, errors)
-        return rows_of(torch.cat([part.reshape(-1) for part in parts]))
+        records = (features.flatten(0, 1), labels.flatten(0, 1), weights.flatten())
+        return self._backward(*(each.to(self._device) for each in records))
 
 
 MakeEngine: TypeAlias = Callable[[nn.Module, Errors], PatientGradients]

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.networks.architectures import ARCHITECTURES
+from pipelines.networks.registry import ARCHITECTURES
 from pipelines.networks.repairs import repaired
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused

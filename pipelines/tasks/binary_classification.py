@@ -18,14 +18,11 @@ from pipelines.tasks.task import (
     Singles,
     TaskDefinition,
     highest_labels,
+    in_whole_registers,
     patient_means,
 )
 from protocol.vectors.evaluation import in_units
 from protocol.vectors.score_grid import ScoreGrid
-
-#: Logits of which the sigmoid is taken at once: what is left over at the end of a longer
-#: row than a register holds would be computed by other code.
-_SIGMOIDS = 64
 
 
 def _starting_bias(prevalence: float | None) -> tuple[float, ...] | None:
@@ -41,9 +38,8 @@ def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Returns sigmoid(logit) - label, weighted."""
-    logits = outputs.reshape(-1)
-    room = functional.pad(logits, (0, -len(logits) % _SIGMOIDS)).sigmoid_()
-    return ((room[: len(logits)] - labels) * weights).reshape(outputs.shape)
+    chances = in_whole_registers(outputs.reshape(-1), Tensor.sigmoid_)
+    return ((chances - labels) * weights).reshape(outputs.shape)
 
 
 def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats, Floats]:

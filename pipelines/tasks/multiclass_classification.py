@@ -17,13 +17,10 @@ from pipelines.tasks.task import (
     Singles,
     TaskDefinition,
     highest_labels,
+    in_whole_registers,
     patient_means,
 )
 from protocol.vectors.evaluation import in_units
-
-#: Logits of which the power is taken at once: what is left over at the end of a longer row than
-#: a register holds would be computed by other code.
-_POWERS = 64
 
 
 def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -32,13 +29,9 @@ def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 
 def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Returns softmax(logits) - one-hot label, weighted; a row's sum has one order.
-
-    The powers are taken of one long row at a time whose length is a multiple of ``_POWERS``.
-    """
+    """Returns softmax(logits) - one-hot label, weighted; a row's sum has one order."""
     spread = outputs - outputs.amax(dim=1, keepdim=True)
-    room = functional.pad(spread.t().contiguous(), (0, -len(outputs) % _POWERS)).exp_()
-    powers = room[:, : len(outputs)]
+    powers = in_whole_registers(spread.t().contiguous(), Tensor.exp_)
     total = powers[0].clone()
     for column in powers[1:]:
         total += column

@@ -15,13 +15,16 @@ from torch.nn import functional
 
 from pipelines.evaluation.metrics import auroc, histogram, two_by_two
 from pipelines.tasks.dithered_units import in_dithered_units
-from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition, patient_means
+from pipelines.tasks.task import (
+    Counts,
+    Floats,
+    Singles,
+    TaskDefinition,
+    in_whole_registers,
+    patient_means,
+)
 from protocol.vectors.evaluation import in_units
 from protocol.vectors.score_grid import ScoreGrid
-
-#: Logits of which the sigmoid is taken at once: what is left over at the end of a longer
-#: row than a register holds would be computed by other code.
-_SIGMOIDS = 64
 
 
 def multilabel_classification(labels: int) -> TaskDefinition:
@@ -45,9 +48,8 @@ def _loss(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Returns sigmoid(logit) - label, weighted."""
-    logits = outputs.reshape(-1)
-    room = functional.pad(logits, (0, -len(logits) % _SIGMOIDS)).sigmoid_()
-    return (room[: len(logits)].reshape(outputs.shape) - labels) * weights[:, None]
+    chances = in_whole_registers(outputs.reshape(-1), Tensor.sigmoid_).reshape(outputs.shape)
+    return (chances - labels) * weights[:, None]
 
 
 def _scores(outputs: Floats, labels: Singles, weights: Singles) -> tuple[Floats, Floats]:

@@ -15,13 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.tasks.dithered_units import in_dithered_units
-from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition
+from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition, in_whole_registers
 
 #: Added to both sides of a Dice, so that a class that nobody has gives one.
 _SMOOTH = 1e-5
-#: Powers that are taken at once: what is left over at the end of a longer row than a register
-#: holds would be computed by other code.
-_POWERS = 64
 
 
 def segmentation(classes: int, shape: tuple[int, ...]) -> TaskDefinition:
@@ -74,8 +71,7 @@ def _errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 def _chances(logits: Tensor) -> Tensor:
     """Returns softmax over the classes; powers are taken of whole registers, sums in one order."""
     spread = logits - logits.amax(dim=1, keepdim=True)
-    powers = functional.pad(spread, (0, -logits.shape[2] % _POWERS)).exp_()
-    powers = powers[..., : logits.shape[2]]
+    powers = in_whole_registers(spread, Tensor.exp_)
     total = powers[:, 0].clone()
     for place in range(1, powers.shape[1]):
         total += powers[:, place]

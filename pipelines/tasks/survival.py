@@ -24,14 +24,18 @@ from torch.nn import functional
 
 from pipelines.evaluation.concordance import concordance
 from pipelines.evaluation.metrics import histogram, two_by_two
-from pipelines.tasks.task import Counts, Floats, Singles, TaskDefinition, patient_means
+from pipelines.tasks.task import (
+    Counts,
+    Floats,
+    Singles,
+    TaskDefinition,
+    in_whole_registers,
+    patient_means,
+)
 from protocol.study.task.task import Survival
 from protocol.vectors.evaluation import in_units
 from protocol.vectors.score_grid import ScoreGrid
 
-#: Hazards that are computed at once: what is left over at the end of a longer row than a
-#: register holds would be computed by other code.
-_HAZARDS = 64
 #: Less than any weight that counts.
 _TINY = 1e-30
 
@@ -56,8 +60,8 @@ def survival(task: Survival) -> TaskDefinition:
 
 def _observed(times: tuple[float, ...], labels: Tensor) -> tuple[Tensor, Tensor]:
     """Returns (intervals, records) ones where a record counts, and where its event is."""
-    ends = torch.tensor(times, dtype=labels.dtype)[:, None]
-    begins = torch.tensor((0.0, *times[:-1]), dtype=labels.dtype)[:, None]
+    ends = labels.new_tensor(times)[:, None]
+    begins = labels.new_tensor((0.0, *times[:-1]))[:, None]
     passed = labels.abs() >= ends
     event = (labels > 0) & (labels < ends) & (labels >= begins)
     return (passed | event).to(labels.dtype), event.to(labels.dtype)
@@ -67,7 +71,7 @@ def _hazard_loss(
     times: tuple[float, ...], logits: list[float], outputs: Tensor, labels: Tensor, weights: Tensor
 ) -> Tensor:
     counts, events = _observed(times, labels)
-    rows = outputs.reshape(1, -1) + torch.tensor(logits, dtype=outputs.dtype)[:, None]
+    rows = outputs.reshape(1, -1) + outputs.new_tensor(logits)[:, None]
     losses = functional.binary_cross_entropy_with_logits(rows, events, reduction="none")
     return ((losses * counts).sum(dim=0) * weights).sum()
 
@@ -77,11 +81,11 @@ def _hazard_errors(
 ) -> Tensor:
     """Returns the sum of hazard - event over a record's intervals, weighted; in one order."""
     counts, events = _observed(times, labels)
-    count = len(outputs)
-    room = functional.pad(outputs.reshape(-1), (0, -count % _HAZARDS))
+    scores = outputs.reshape(-1)
     total = torch.zeros_like(labels)
     for logit, counted, event in zip(logits, counts, events, strict=True):
-        total += ((room + logit).sigmoid_()[:count] - event) * counted
+        hazards = in_whole_registers(scores + logit, Tensor.sigmoid_)
+        total += (hazards - event) * counted
     return (total * weights).reshape(outputs.shape)
 
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 Floats: TypeAlias = NDArray[np.float64]
 Singles: TypeAlias = NDArray[np.float32]
@@ -82,6 +83,22 @@ def _linear_errors(outputs: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
 
 def _drawn(random: np.random.Generator, count: int) -> Singles:
     return random.standard_normal(count).astype(np.float32)
+
+
+#: Numbers that are computed at once: what is left over at the end of a longer row than a register
+#: holds would be computed by other code.
+_REGISTERS = 64
+
+
+def in_whole_registers(numbers: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """Returns an elementwise function of the numbers, their row's end computed like the rest.
+
+    Args:
+        numbers: (..., row); they are left as they are.
+        compute: may work in place.
+    """
+    count = numbers.shape[-1]
+    return compute(functional.pad(numbers, (0, -count % _REGISTERS)))[..., :count]
 
 
 def patient_means(outputs: Floats, weights: Singles) -> Floats:

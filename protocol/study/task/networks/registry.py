@@ -23,7 +23,7 @@ NETWORKS: dict[str, type[NetworkSettings]] = {
 _EXAMPLE = {"example": "{_target_: FullyConnectedNet, hidden_channels: [8]}"}
 
 
-def _is_known(value: Any) -> Any:
+def _known_or_refused(value: Any) -> Any:
     """Refuses a network that is not on the list, in words."""
     if isinstance(value, NetworkSettings):
         return value
@@ -59,7 +59,7 @@ def _record_of(value: Any) -> str:
 
 #: The network of a study, told apart by ``_target_``.
 Network: TypeAlias = Annotated[
-    Annotated[_Members, Discriminator(_record_of)], BeforeValidator(_is_known)
+    Annotated[_Members, Discriminator(_record_of)], BeforeValidator(_known_or_refused)
 ]
 
 

@@ -16,8 +16,8 @@ from pipelines.gradients.batch_invariance import (
 from pipelines.gradients.clipping import scores
 from pipelines.gradients.engine_choice import engine_for, right_engine
 from pipelines.gradients.engines import ENGINES, Errors
-from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.networks.registry import ARCHITECTURES
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from tests import ROOT

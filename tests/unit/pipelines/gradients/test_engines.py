@@ -10,8 +10,8 @@ from torch import nn
 from pipelines.gradients.clipping import clip_to_integers
 from pipelines.gradients.engine_choice import engine_for, right_engine
 from pipelines.gradients.engines import ENGINES, LayerGradients
-from pipelines.networks.architectures import ARCHITECTURES
 from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.networks.registry import ARCHITECTURES
 from protocol.errors import StudyRefused
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn

@@ -19,8 +19,8 @@ from pipelines.gradients.opacus_check import (
     opacus_gradients,
     refuse_unfit,
 )
-from pipelines.networks.architectures import ARCHITECTURES, Architecture
 from pipelines.networks.networks import build
+from pipelines.networks.registry import ARCHITECTURES, Architecture
 from protocol.errors import StudyRefused
 from protocol.study.task.networks.classifiers import FullyConnectedNet
 from silos.training.second_opinion import require_not_cheaper, second_opinion_of
