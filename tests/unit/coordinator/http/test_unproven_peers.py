@@ -148,6 +148,7 @@ def test_stranger_without_a_certificate_gets_no_tls_where_hospitals_are_served(
 def test_where_hospitals_enrol_nothing_else_is_served(
     network: Network, east: Caller, target: str, logged: Logged
 ) -> None:
+    until(lambda: is_open(network.port + 1))  # it opens a moment after the invitation
     for caller in (stranger(network), replace(east, port=network.port + 1)):
         status, said, headers = caller.asks("GET", target)
         assert (status, said, headers["connection"]) == (403, b"refused", "close")
