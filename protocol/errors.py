@@ -14,6 +14,7 @@
     |   `-- OutOfOrder              drop the message: right form, wrong step
     |-- DrawSpent                   the same noised vector cannot be summed so: begin a new draw
     |-- UpdateRefused               the site's own update cannot be sent: sit this round out
+    |   `-- DeviceRefused           give training more memory, or another device
     |-- QuorumLost                  too few sites are left: a new attempt, later
     |-- SumRefused                  a site's mask or vector is wrong: an attempt without one of them
     |-- RunLost                     end the run: no attempt of its round can succeed
@@ -74,6 +75,10 @@ class DrawSpent(FederationError):
 
 class UpdateRefused(FederationError):
     """A site's update cannot be encoded, so this site sits the round out."""
+
+
+class DeviceRefused(UpdateRefused):
+    """The site's device is not there, or has too little memory for the study's steps."""
 
 
 class QuorumLost(FederationError):

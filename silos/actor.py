@@ -5,7 +5,7 @@ nowhere else: a process that only holds a handle never loads them.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +25,9 @@ _SPEAKING: ContextVar[str] = ContextVar("site", default="")
 class SiloActor:
     """Holds one simulated hospital, or several, which then take turns."""
 
-    def __init__(self, homes: Mapping[str, Path], workers: int = 1) -> None:
-        self._silos = {site: SimulatedSilo(site, home, workers) for site, home in homes.items()}
+    def __init__(self, homes: Mapping[str, Path], workers: int = 1, *, gpu: bool = False) -> None:
+        make = partial(_make_trainer, workers, gpu)
+        self._silos = {site: SimulatedSilo(site, home, make) for site, home in homes.items()}
 
     def call(self, site: str, name: str, *given: Any) -> Any:
         """Returns what one hospital's method of that name returns."""
@@ -45,14 +46,22 @@ class ActorHandle:
         return self.actor.call.remote(self.site, name, *given)
 
 
-def actors_of(homes: Mapping[str, Path], *, processes: int, workers: int) -> dict[str, ActorHandle]:
-    """Starts actors for all hospitals, in so many processes at most; returns their handles."""
+def actors_of(
+    homes: Mapping[str, Path], *, processes: int, workers: int, gpu: bool = False
+) -> dict[str, ActorHandle]:
+    """Starts actors for all hospitals; returns their handles.
+
+    Args:
+        homes: each hospital's folder.
+        processes: how many actors at most.
+        workers: of each hospital; with ``gpu`` they compute on this machine's GPUs.
+    """
     sites = sorted(homes)
     actors: dict[str, ActorHandle] = {}
     for place in range(min(processes, len(sites))):
         own = sites[place::processes]
         actor = SiloActor.remote(  # type: ignore[attr-defined]
-            {site: homes[site] for site in own}, workers
+            {site: homes[site] for site in own}, workers, gpu=gpu
         )
         actors |= {site: ActorHandle(actor, site) for site in own}
     return {site: actors[site] for site in sites}
@@ -61,10 +70,10 @@ def actors_of(homes: Mapping[str, Path], *, processes: int, workers: int) -> dic
 class SimulatedSilo:
     """One hospital inside an actor."""
 
-    def __init__(self, site: str, home: Path, workers: int) -> None:
+    def __init__(self, site: str, home: Path, make: Callable[..., Any]) -> None:
         self._site = site
         self._home = home
-        self._workers = workers
+        self._make = make
         self._silo: Any = None
 
     def call(self, name: str, *given: Any) -> Any:
@@ -87,7 +96,7 @@ class SimulatedSilo:
             self._silo = Silo(
                 self._site,
                 self._home,
-                partial(_make_trainer, self._workers),
+                self._make,
                 simulated=True,
             )
             if budget is not None or not self._silo.has_budget:
@@ -134,14 +143,15 @@ class SimulatedSilo:
         return refusal_as_value(work)
 
 
-def _make_trainer(workers: int, study: Any, site: str, train: Any, test: Any) -> Any:
+def _make_trainer(workers: int, gpu: bool, study: Any, site: str, train: Any, test: Any) -> Any:
     from silos.training.step_form import StepForm
     from silos.training.trainer import Trainer
-    from silos.training.worker_pool import RayBackend
+    from silos.training.worker_pool import RayBackend, WorkerShares
 
+    shares = WorkerShares(count=workers, gpu=gpu)
     form = StepForm.of(study, site)
-    backend = RayBackend(study, form, train.features, train.labels, workers)
-    return Trainer(study, site, train, test, backend)
+    backend = RayBackend(study, form, train.features, train.labels, shares)
+    return Trainer(study, site, train, test, backend, shares.device(0))
 
 
 def _log_at_home(path: Path, site: str) -> None:

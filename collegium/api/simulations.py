@@ -35,6 +35,7 @@ def simulate(
     budget: float | None = None,
     test_noise: bool = False,
     workers: int = 1,
+    gpu: bool = False,
     processes: int | None = None,
     progress: bool | None = None,
 ) -> Run:
@@ -50,6 +51,7 @@ def simulate(
         budget: each hospital's budget for life (epsilon); 10, or what the study needs, by default.
         test_noise: repeatable noise, for tests: no privacy is claimed.
         workers: processes that compute gradients in each hospital.
+        gpu: whether they compute on this machine's GPUs.
         processes: processes that hold the hospitals; by default one a core.
         progress: whether to show it; by default in a notebook and in a terminal.
 
@@ -73,6 +75,7 @@ def simulate(
         budget=budget,
         test_noise=test_noise,
         workers=workers,
+        gpu=gpu,
         processes=usual_processes() if processes is None else processes,
     )
     folder = as_path(out)

@@ -57,6 +57,9 @@ def simulate(
         int,
         typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
     ] = 1,
+    gpu: Annotated[
+        bool, typer.Option("--gpu", help="Compute gradients on this machine's GPUs.")
+    ] = False,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -80,6 +83,7 @@ def simulate(
         budget=budget,
         test_noise=test_noise,
         workers=workers,
+        gpu=gpu,
         processes=processes or usual_processes(),
     )
     with redirect_stdout(sys.stderr):

@@ -55,6 +55,7 @@ def consortium(
             {site: workspace.silos.resolve() / site for site in study.site_names},
             processes=settings.processes,
             workers=settings.workers,
+            gpu=settings.gpu,
         )
         privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
         delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")

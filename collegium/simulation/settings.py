@@ -27,9 +27,10 @@ def usual_processes() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSettings:
-    """The settings of a simulation beside the study; nothing here changes a result.
+    """The settings of a simulation beside the study; none but ``gpu`` changes a result.
 
-    ``workers`` is how many processes compute gradients inside each hospital,
+    ``workers`` is how many processes compute gradients inside each hospital, with ``gpu`` on this
+    machine's GPUs (and so to 1e-5 what the processor finds),
     ``processes`` how many hold hospitals: beyond that, several share one. By
     default there is one for each core, for each takes seconds to import torch and Opacus.
 
@@ -41,6 +42,7 @@ class SimulationSettings:
     budget: float | None = None
     test_noise: bool = False
     workers: int = 1
+    gpu: bool = False
     processes: int = field(default_factory=usual_processes)
 
     def __post_init__(self) -> None:

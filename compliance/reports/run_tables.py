@@ -117,7 +117,9 @@ def second_opinion_table(dossier: Dossier) -> Table:
         [site for site in dossier.sites if site.has_second_opinion],
         columns,
         note="Distances are parts of a gradient's norm, on drawn records with drawn parameters; "
-        "above 1e-3 a hospital does not take part. Opacus' hooks do not compute every network: "
+        "above 1e-3 a hospital does not take part. Gradients that a GPU "
+        "computes are the processor's to about 1e-5 of their norm, and the same each time. Opacus' "
+        "hooks do not compute every network: "
         "those have no distance from them. Opacus' accountant (PRV) errs by 0.02 at most; a "
         "hospital that claims less than it finds does not take part.",
     )

@@ -8,6 +8,7 @@ some have several records, so that clipping is tested, and that it is by patient
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,13 +27,13 @@ class ChosenGradients:
         self._choice = choice
         self.num_seen = 0
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Returns the chosen (patients, parameters) gradients; zeros at places nobody fills."""
         filled = weights.numpy()[:, 0] > 0
         self.num_seen += int(filled.sum())
         numbers = features.numpy().reshape(len(features), -1)[:, 0]
         rows = self._choice(numbers.astype(np.int64))
-        return np.where(filled[:, None], rows, np.float32(0))
+        return torch.from_numpy(np.where(filled[:, None], rows, np.float32(0)))
 
 
 def canary_records(

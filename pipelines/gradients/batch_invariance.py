@@ -27,8 +27,8 @@ from torch import nn
 
 from pipelines.networks.whole_blocks import replica_of
 
-#: Records scored in one call.
-_SCORE_ROWS = 64
+#: Records scored in one call: so many, or fewer of so many numbers.
+_SCORE_ROWS, _NUMBERS = 64, 1 << 22
 
 #: See ``drawn_copy``.
 SHOWS_ROUNDING = 2.0
@@ -108,11 +108,13 @@ class RecordOutputs:
 
     def __init__(self, module: nn.Module, form: tuple[int, ...]) -> None:
         self._replica = replica_of(module).eval()
-        drawn = replica_of(drawn_copy(module, SHOWS_ROUNDING)).eval()
-        example = np.random.default_rng(0).normal(size=(_SCORE_ROWS, *form)).astype(np.float32)
+        device = next(module.parameters()).device
+        drawn = replica_of(drawn_copy(module, SHOWS_ROUNDING).to(device)).eval()
+        rows = max(1, min(_SCORE_ROWS, _NUMBERS // math.prod(form)))
+        example = np.random.default_rng(0).normal(size=(rows, *form)).astype(np.float32)
         row_independent = depends_on_own_row_only(lambda rows: _outputs(drawn, rows), example)
         self.size = _outputs(drawn, example[:1]).shape[1]
-        self.rows = _SCORE_ROWS if row_independent else 1
+        self.rows = rows if row_independent else 1
 
     def __call__(self, features: Rows) -> Rows:
         """Returns (records, outputs); time and form of the work follow from their number."""

@@ -11,10 +11,13 @@ Rules:
    world something about that patient. So does one whose norm is outside
    ``_MIN_SQUARE`` and ``_MAX_SQUARE``: its squares would vanish or overflow.
 4. What is done for a row does not depend on its values, nor on other rows.
+5. Gradients are clipped and summed on the device that computed them. The processor does it
+   in float32, by blocks that stay in its cache; any other device in float64, where whole
+   numbers and the sums of their squares are exact.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -31,6 +34,11 @@ _COLUMNS = 1 << 13
 _EXACT = 2**24
 #: Keeps scales finite in float32, so that zero times a scale is zero.
 _MAX_SCALE = 1e38
+#: Numbers that are squared at once on another device.
+_IN_FLOAT64 = 1 << 24
+#: How much shorter than the bound a longer row ends: more than float32 rounds its scale and its
+#: products.
+_HAIR = 1e-6
 #: Between these a row's squares neither vanish nor overflow in float32.
 _MIN_SQUARE, _MAX_SQUARE = 1e-24, 1e30
 
@@ -38,8 +46,8 @@ _MIN_SQUARE, _MAX_SQUARE = 1e-24, 1e30
 class PatientGradients(Protocol):
     """An engine that computes one gradient for every patient of a micro-batch."""
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
-        """Returns (patients, parameters): each patient's weighted sum of its records' gradients.
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+        """Returns (patients, parameters) float32: each patient's weighted sum of its gradients.
 
         Args:
             features: (patients, records, ...) float32.
@@ -47,34 +55,42 @@ class PatientGradients(Protocol):
             weights: (patients, records) float32; those of a patient add up to 1 for a
                 mean, and a place that holds no record has weight 0.
 
-        Columns stand as in ``protocol.vectors.tensors.flatten``. The loss is the task's. A row
-        may hold NaN or infinity: see ``clip_to_integers``.
+        They lie on the device that computed them. Columns stand as in
+        ``protocol.vectors.tensors.flatten``. The loss is the task's. A row may hold NaN or
+        infinity: see ``clip_to_integers``.
         """
         ...
 
 
-def clip_to_integers(
-    gradients: NDArray[np.float32], *, clip: float, units: int
-) -> NDArray[np.int64]:
-    """Returns the integer sum of all patients' clipped gradients, in units of ``clip / units``.
+def clip_to_integers(gradients: Tensor, *, clip: float, units: int) -> Tensor:
+    """Returns the int64 sum of all patients' clipped gradients, in units of ``clip / units``.
 
     Args:
         gradients: (patients, parameters) float32, a row per patient; any value at all.
         clip: the L2 bound C in the units of the gradients.
         units: the integer length that stands for ``clip``.
 
-    Guarantee: adding or removing one row changes the sum by an integer vector whose
-    exact L2 norm is at most ``units``. Longer rows end within a thousandth of the bound.
+    The sum is computed, and lies, where the gradients are. Guarantee: adding or removing one
+    row changes it by an integer vector whose exact L2 norm is at most ``units``. Longer rows
+    end within a thousandth of the bound.
 
-    >>> clip_to_integers(np.array([[3, 4], [0, 0.5]], np.float32), clip=1, units=10).tolist()
+    >>> clip_to_integers(torch.tensor([[3, 4], [0, 0.5]]), clip=1, units=10).tolist()
     [5, 12]
     """
     if not 0 < clip < math.inf:
         raise ValueError(f"clip must be finite and positive, got {clip!r}")
     if not 1 <= units <= _EXACT:
         raise ValueError(f"units must be from 1 to 2**24, got {units!r}")
-    if gradients.dtype != np.float32:
+    if gradients.dtype != torch.float32:
         raise TypeError(f"gradients must be float32, got {gradients.dtype}")
+    if gradients.device.type != "cpu":
+        return clipped_in_float64(gradients, clip=clip, units=units)
+    return torch.from_numpy(_clipped_in_blocks(gradients.detach().numpy(), clip, units))
+
+
+def _clipped_in_blocks(
+    gradients: NDArray[np.float32], clip: float, units: int
+) -> NDArray[np.int64]:
     patients, dim = gradients.shape
     squares = _squared_norms(gradients)
     kept = (squares > _MIN_SQUARE) & (squares < _MAX_SQUARE)  # NaN is not
@@ -85,6 +101,39 @@ def clip_to_integers(
         own = slice(start, start + integers.rows)
         found = integers.sum_of(gradients[own], scales[own], kept[own])
         np.add(total, found, out=total, casting="unsafe")
+    return total
+
+
+def clipped_in_float64(gradients: Tensor, *, clip: float, units: int) -> Tensor:
+    """Returns ``clip_to_integers`` as a device does it that is not the processor.
+
+    A row's whole numbers are at most 2**24, so float64 holds each square and, up to
+    ``units**2``, every partial sum of them: the check that no row is longer is exact, whatever
+    the order of the sum. So is the sum of the rows.
+    """
+    width = max(1, _IN_FLOAT64 // max(1, len(gradients)))
+    pieces = [slice(start, start + width) for start in range(0, gradients.shape[1], width)]
+
+    def squared(rows: Callable[[slice], Tensor]) -> Tensor:
+        found = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
+        for piece in pieces:
+            found += rows(piece).double().square().sum(dim=1)
+        return found
+
+    squares = squared(lambda piece: gradients[:, piece])
+    kept = (squares > _MIN_SQUARE) & (squares < _MAX_SQUARE)  # NaN is not
+    norms, longest = torch.where(kept, squares, 1.0).sqrt(), clip * (1 - _HAIR)
+    shortened = units * (1 - _HAIR) / norms
+    scales = torch.where(norms > longest, shortened, min(units / clip, _MAX_SCALE)).float()
+
+    def integers(piece: slice) -> Tensor:
+        return torch.where(kept[:, None], (gradients[:, piece] * scales[:, None]).trunc(), 0.0)
+
+    proven = squared(integers) <= units**2  # always, by the hair
+    total = torch.zeros(gradients.shape[1], dtype=torch.int64, device=gradients.device)
+    for piece in pieces:
+        own = torch.where(proven[:, None], integers(piece), 0.0)
+        total[piece] = own.double().sum(dim=0).long()
     return total
 
 
@@ -113,7 +162,7 @@ def _scales(norms: NDArray[np.float64], clip: float, units: int, dim: int) -> ND
     The hair pays for four roundings of a float32 sum of squares at their worst, two of
     the norm here and two of the check in ``_IntegerSums``: no row fails that check.
     """
-    margin = 2 * (_most_lost(min(dim, _COLUMNS)) - 1) + 1e-6
+    margin = 2 * (_most_lost(min(dim, _COLUMNS)) - 1) + _HAIR
     as_they_are = min(units / clip, _MAX_SCALE)
     shortened = units * (1 - margin) / norms
     return np.where(norms > clip * (1 - margin), shortened, as_they_are).astype(np.float32)

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from pipelines.gradients.batch_invariance import SHOWS_ROUNDING, depends_on_own_row_only, drawn_copy
 from pipelines.gradients.clipping import PatientGradients
-from pipelines.gradients.engines import ENGINES, Errors, rows_of
+from pipelines.gradients.device import is_out_of_memory
+from pipelines.gradients.engines import ENGINES, Errors
 from pipelines.networks.registry import ARCHITECTURES
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
@@ -100,6 +101,8 @@ def right_engine(
             apart = distance(make(drawn), sample, expected)
             row_independent = name == "one at a time" or _keeps_apart(make, module, form, learned)
         except CANNOT as error:
+            if is_out_of_memory(error):
+                raise
             log.info("gradients by %r are skipped: %s", name, type(error).__name__)
             continue
         if not apart <= TOLERANCE:
@@ -115,16 +118,7 @@ def right_engine(
 def engine_on(
     device: torch.device, name: str, module: nn.Module, errors: Errors
 ) -> PatientGradients:
-    """Returns an engine that computes on a device, to which the module is moved.
-
-    A GPU's shortened products (TF32: ten bits of mantissa) and its choice of code by
-    stop-watch are switched off, in the whole process.
-    """
-    if device.type == "cuda":
-        torch.backends.cuda.matmul.fp32_precision = "ieee"
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
+    """Returns an engine that computes on a device, to which the module is moved."""
     engine = ENGINES[name](module.to(device), errors)
     return lambda features, labels, weights: engine(
         features.to(device), labels.to(device), weights.to(device)
@@ -146,7 +140,7 @@ def _keeps_apart(
     example = generator.normal(size=form).astype(np.float32)
     labels[:] = labels[0]  # rows are moved: what stays in its place is the same for all
     return depends_on_own_row_only(
-        lambda rows: engine(torch.from_numpy(rows), labels, weights), example
+        lambda rows: rows_of(engine(torch.from_numpy(rows), labels, weights)), example
     )
 
 
@@ -175,15 +169,20 @@ def distance(engine: PatientGradients, sample: Sample, records: NDArray[np.float
     """Returns how far an engine is from the records' own gradients, as a part of the norm."""
     apart = 0.0
     for weights in _WEIGHTS:
-        given = engine(
+        found = engine(
             sample.features.reshape(*weights.shape, *sample.features.shape[1:]),
             sample.labels.reshape(*weights.shape, *sample.labels.shape[1:]),
             weights,
         )
-        own = records.reshape(*weights.shape, -1)
+        given, own = rows_of(found), records.reshape(*weights.shape, -1)
         expected = (own * weights.numpy()[:, :, None]).sum(axis=1)
         apart = max(apart, _difference(given, expected))
     return apart
+
+
+def rows_of(tensor: Tensor) -> NDArray[np.floating]:
+    """Returns the numbers of a tensor, which is copied only from another device."""
+    return np.asarray(tensor.detach().cpu().numpy())
 
 
 def one_backward_per_record(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[np.floating]:

@@ -13,9 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,11 +24,6 @@ from pipelines.networks.whole_blocks import pad_columns, padded, replica_of
 #: From (records, outputs) outputs, (records, ...) labels and (records,) weights to the weighted
 #: loss's gradient at the outputs: ``TaskDefinition.errors``.
 Errors: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def rows_of(tensor: Tensor) -> NDArray[np.float32]:
-    """Returns the numbers of a tensor, which is copied only from another device."""
-    return np.asarray(tensor.detach().cpu().numpy())
 
 
 class _Columns:
@@ -86,7 +79,7 @@ class ChainGradients:
                 raise NotImplementedError(f"{type(layer).__name__} in a chain of linear layers")
         self._outputs = self._chain[-1].outputs
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Returns (patients, parameters); see ``PatientGradients``."""
         patients, records = labels.shape[:2]
         whole = features.new_empty(patients, self._size)
@@ -105,7 +98,7 @@ class ChainGradients:
                 if place:
                     before = self._chain[place - 1].after
                     left = _before(before, values[place], left @ link.weight)
-        return rows_of(whole)
+        return whole
 
 
 class _ChainLink:
@@ -181,7 +174,7 @@ class LayerGradients:
 
         return keep
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Returns (patients, parameters); see ``PatientGradients``."""
         whole = features.new_empty(len(labels), self._size)
         try:
@@ -197,7 +190,7 @@ class LayerGradients:
                     LAYERS[type(layer)](layer, entered, left, into)
         finally:
             self._seen.clear()
-        return rows_of(whole)
+        return whole
 
 
 def _one_slope(layer: nn.PReLU, entered: Tensor) -> Tensor:
@@ -228,11 +221,10 @@ class VmapGradients:
         self._parameters = {name: p.detach() for name, p in sorted(replica.named_parameters())}
         self._gradients = torch.func.vmap(gradients, in_dims=(None, 0, 0, 0))
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Returns (patients, parameters); see ``PatientGradients``."""
         found = self._gradients(self._parameters, features, labels, weights)
-        rows = torch.cat([found[name].flatten(1) for name in self._parameters], dim=1)
-        return rows_of(rows)
+        return torch.cat([found[name].flatten(1) for name in self._parameters], dim=1)
 
 
 class _WholeBackward:
@@ -243,13 +235,13 @@ class _WholeBackward:
         self._replica = replica_of(module).train()
         self._owned = [parameter for _, parameter in sorted(self._replica.named_parameters())]
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Returns (parameters,): the gradient of (records, ...) records' weighted losses."""
         with torch.enable_grad():
             outputs = self._replica(features)
         errors = self._errors(outputs.detach(), labels, weights)
         parts = torch.autograd.grad(outputs, self._owned, errors)
-        return rows_of(torch.cat([part.reshape(-1) for part in parts]))
+        return torch.cat([part.reshape(-1) for part in parts])
 
 
 class OneAtATime:
@@ -258,10 +250,10 @@ class OneAtATime:
     def __init__(self, module: nn.Module, errors: Errors) -> None:
         self._backward = _WholeBackward(module, errors)
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Returns (patients, parameters); see ``PatientGradients``."""
         each = zip(features, labels, weights, strict=True)
-        return np.stack([self._backward(*own) for own in each])
+        return torch.stack([self._backward(*own) for own in each])
 
 
 class SummedGradient:
@@ -271,7 +263,7 @@ class SummedGradient:
         self._device = next(module.parameters()).device
         self._backward = _WholeBackward(module, errors)
 
-    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> NDArray[np.float32]:
+    def __call__(self, features: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
         """Returns (parameters,), of the same arguments as an engine."""
         records = (features.flatten(0, 1), labels.flatten(0, 1), weights.flatten())
         return self._backward(*(each.to(self._device) for each in records))

@@ -21,16 +21,17 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.gradients.device import processor
 from pipelines.gradients.engine_choice import (
     CANNOT,
     TOLERANCE,
     Loss,
     Sample,
     distance,
+    engine_on,
     moved_copy,
     one_backward_per_record,
 )
-from pipelines.gradients.engines import ENGINES
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
 
@@ -70,7 +71,11 @@ def refuse_unfit(module: nn.Module) -> None:
 
 
 def distances(
-    module: nn.Module, engine: str, form: tuple[int, ...], learned: TaskDefinition
+    module: nn.Module,
+    engine: str,
+    form: tuple[int, ...],
+    learned: TaskDefinition,
+    device: torch.device | None = None,
 ) -> Distances:
     """Returns how far an engine is from one backward per record, and from Opacus' hooks.
 
@@ -79,17 +84,18 @@ def distances(
         engine: a name of ``ENGINES``.
         form: the form of one record's features.
         learned: whose loss's gradients are compared.
+        device: where the engine computes; the others compute on the processor, as it does
+            when None.
 
     Raises:
         StudyRefused: one of them is more than ``TOLERANCE``.
     """
     drawn, sample = moved_copy(module), Sample.drawn(form, learned)
-    own, theirs = (
-        ENGINES[engine](drawn, learned.errors),
-        opacus_gradients(drawn, sample, learned.loss),
-    )
+    theirs = opacus_gradients(drawn, sample, learned.loss)
+    alone = one_backward_per_record(drawn, sample, learned.loss)
+    own = engine_on(device or processor(), engine, drawn, learned.errors)
     found = Distances(
-        one_backward=distance(own, sample, one_backward_per_record(drawn, sample, learned.loss)),
+        one_backward=distance(own, sample, alone),
         opacus=None if theirs is None else distance(own, sample, theirs),
     )
     for name, apart in (("one backward per record", found.one_backward), ("Opacus", found.opacus)):

@@ -57,10 +57,11 @@ class Summary:
     the secure sum allows, where it rests on that. None where nothing is claimed.
     ``log_size`` and ``log_root`` are the newest head of the coordinator's log that
     the hospital holds; 0 and zeros before the first.
-    ``engine`` names what computed the gradients, ``torch`` and ``opacus`` the versions with
-    which they were compared on drawn records when the hospital joined: how far they were, as a
-    part of their norm, from one backward per record (``engine_distance``) and from Opacus'
-    (``opacus_distance``). ``opacus_epsilon`` is what Opacus' accountant finds training to cost
+    ``engine`` names what computed the gradients, and the GPU where it was one; ``torch`` and
+    ``opacus`` are the versions with which they were compared on drawn records when the hospital
+    joined: how far they were, as a part of their norm, from one backward per record
+    (``engine_distance``) and from Opacus' (``opacus_distance``). ``opacus_epsilon`` is what
+    Opacus' accountant finds training to cost
     at most. Empty or None where nothing was compared.
     """
 

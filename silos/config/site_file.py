@@ -177,8 +177,10 @@ class Resources(FrozenModel):
     """The part of the hospital's machine that a study may use.
 
     ``workers`` are processes that compute gradients, each of ``threads``
-    threads; together they may hold ``memory_gib``. ``hours`` are when a study may
-    take part in a round, in ``time_zone``; left out, it may at any time.
+    threads; together they may hold ``memory_gib``. With ``gpu`` they compute on this
+    machine's GPUs, and together may hold ``gpu_memory_gib`` of each; left out, all of it.
+    ``hours`` are when a study may take part in a round, in ``time_zone``; left out, it may at
+    any time.
     ``must_be_confined``: nothing trains where the kernel does not keep it from
     this hospital's files and from the network.
     """
@@ -187,6 +189,7 @@ class Resources(FrozenModel):
     threads: int = Field(default=1, ge=1, le=256)
     memory_gib: float = Field(default=4.0, gt=0, le=65536)
     gpu: bool = False
+    gpu_memory_gib: float | None = Field(default=None, gt=0, le=65536)
     must_be_confined: bool = False
     hours: Annotated[str, AfterValidator(_are_hours)] | None = None
     time_zone: Annotated[str, AfterValidator(_is_zone)] = "UTC"
@@ -198,12 +201,24 @@ class Resources(FrozenModel):
                 f"memory_gib is {self.memory_gib:g}: {self.workers} workers need 1 each at least, "
                 "for libraries alone take 0.6"
             )
+        if self.gpu_memory_gib is not None and not self.gpu:
+            raise ValueError(
+                f"gpu_memory_gib is {self.gpu_memory_gib:g}, and gpu is false: set gpu: true, or "
+                "leave gpu_memory_gib out"
+            )
         return self
 
     @property
     def bytes_each(self) -> int:
         """The memory that each worker may hold, in bytes."""
         return int(self.memory_gib * 2**30 / self.workers)
+
+    @property
+    def gpu_bytes_each(self) -> int | None:
+        """The memory of a GPU that each worker may hold, in bytes; None where nothing is said."""
+        if self.gpu_memory_gib is None:
+            return None
+        return int(self.gpu_memory_gib * 2**30 / self.workers)
 
     @property
     def opening(self) -> tuple[time, time] | None:

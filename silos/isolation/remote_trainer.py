@@ -48,7 +48,8 @@ _ENVIRONMENT = (
 class TrainingMachine:
     """The resources that a trainer may use here, and its confinement.
 
-    ``max_bytes`` is what each of its ``workers`` processes may hold of data.
+    ``max_bytes`` is what each of its ``workers`` processes may hold of data, ``gpu_bytes`` of
+    a GPU's memory where ``gpu`` says that they compute on one.
     ``must_be_confined``: where the kernel does not let it give up files and network, it is
     handed no record.
     """
@@ -57,6 +58,7 @@ class TrainingMachine:
     workers: int = 1
     max_bytes: int | None = None
     gpu: bool = False
+    gpu_bytes: int | None = None
     must_be_confined: bool = False
 
 
@@ -67,6 +69,7 @@ def machine_of(home: Path, resources: Resources) -> TrainingMachine:
         workers=resources.workers,
         max_bytes=resources.bytes_each,
         gpu=resources.gpu,
+        gpu_bytes=resources.gpu_bytes_each,
         must_be_confined=resources.must_be_confined,
     )
 
@@ -166,9 +169,12 @@ class TrainingProcess:
         said = {
             "home": str(machine.home.resolve()),
             "own": str(own),
-            "workers": machine.workers,
-            "max_bytes": machine.max_bytes,
-            "gpu": machine.gpu,
+            "shares": {
+                "count": machine.workers,
+                "max_bytes": machine.max_bytes,
+                "gpu": machine.gpu,
+                "gpu_bytes": machine.gpu_bytes,
+            },
         }
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "silos.isolation.training_process", json.dumps(said)],

@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -28,25 +29,21 @@ def main() -> None:
     said = json.loads(sys.argv[1])
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no reply
-    own, workers = Path(said["own"]), int(said["workers"])
-    confined = confine(Path(said["home"]), own, sockets=workers > 1, gpu=said["gpu"])
+    own, shares = Path(said["own"]), said["shares"]
+    confined = confine(Path(said["home"]), own, sockets=shares["count"] > 1, gpu=shares["gpu"])
     write_frame(replies, to_bytes(asdict(confined)))
-    with ExitStack() as stack:
-        service = _TrainingService(workers, said["max_bytes"])
+    with ExitStack() as ends:
+        service = _TrainingService(own, shares, ends)
         for request in frames(requests):
-            if workers > 1 and not service.has_ray:
-                stack.enter_context(_ray(own, gpu=said["gpu"]))
-                service.has_ray = True
             write_frame(replies, service.reply(request))
 
 
 class _TrainingService:
     """Holds the trainer; what a hospital may refuse comes back as a value."""
 
-    def __init__(self, workers: int, max_bytes: int | None) -> None:
-        self._workers, self._max_bytes = workers, max_bytes
+    def __init__(self, own: Path, shares: Mapping[str, Any], ends: ExitStack) -> None:
+        self._own, self._shares, self._ends = own, shares, ends
         self._trainer: Any = None
-        self.has_ray = False
 
     def reply(self, request: bytes) -> bytes:
         """Returns the reply to a request: the name of a method and what it is given."""
@@ -60,25 +57,41 @@ class _TrainingService:
             return to_bytes(("failed", type(error).__name__))
 
     def _done(self, name: str, given: tuple[Any, ...]) -> Any:
-        if name == "compare":
-            from silos.isolation.own_comparison import compare
+        limit_memory(self._shares["max_bytes"])
+        match name:
+            case "make":
+                return self._made(*given)
+            case "compare":
+                from silos.isolation.own_comparison import compare
 
-            limit_memory(self._max_bytes)
-            return compare(*given)
-        if name != "make":
-            return getattr(self._trainer, name)(*given)
+                return compare(*given)
+            case "gpu":
+                from pipelines.gradients.device import memory_of
+
+                return memory_of(self._worker_shares().device(0))
+            case "try_step":
+                from silos.training.trainer import try_step
+
+                study, site = given
+                return try_step(study, site, self._worker_shares().device(0))
+        return getattr(self._trainer, name)(*given)
+
+    def _made(self, study: Any, site: str, train: Any, test: Any) -> tuple[str, str]:
         from silos.training.step_form import StepForm
         from silos.training.trainer import Trainer
         from silos.training.worker_pool import RayBackend
 
-        limit_memory(self._max_bytes)
-        study, site, train, test = given
-        form = StepForm.of(study, site)
-        backend = RayBackend(
-            study, form, train.features, train.labels, self._workers, self._max_bytes
-        )
-        self._trainer = Trainer(study, site, train, test, backend)
+        shares, form = self._worker_shares(), StepForm.of(study, site)
+        if shares.count > 1 and self._trainer is None:
+            self._ends.enter_context(_ray(self._own, gpu=shares.gpu))
+        backend = RayBackend(study, form, train.features, train.labels, shares)
+        self._trainer = Trainer(study, site, train, test, backend, shares.device(0))
         return self._trainer.dataset_digest, self._trainer.engine
+
+    def _worker_shares(self) -> Any:
+        from silos.training.worker_pool import WorkerShares
+
+        return WorkerShares(**self._shares)
 
 
 def _ray(own: Path, *, gpu: bool) -> Any:

@@ -6,8 +6,6 @@ something is wrong, what to do. A line that cannot be looked at because an
 earlier one failed is left out.
 """
 
-import os
-import shutil
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,17 +25,13 @@ from pipelines.cohort.plausibility import (
 from pipelines.cohort.quality import DataQuality, quality_of
 from protocol.counted import counted
 from protocol.errors import FederationError, StudyRefused
-from protocol.identity.machine_evidence import REPORT_DATA_BYTES
 from protocol.identity.roster import ROSTER_WARNING
 from protocol.identity.timestamps import read_time
-from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
-from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.transport.requests import MAX_SKEW_SECONDS
-from silos.config.attestation import AttestationPolicy, facts_of, sev_snp
-from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, own_evidence
+from silos.config.attestation import AttestationPolicy
 from silos.config.coordinator_identity import require_coordinator
 from silos.config.credentials import Credentials
 from silos.config.directory import read_own
@@ -50,18 +44,16 @@ from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
 from silos.database.patient_sides import require_same_sides
 from silos.database.trusted_rosters import TrustedRosters
-from silos.isolation.remote_trainer import TrainingProcess, machine_of
 from silos.operations.budget_text import CHEAPER, price_text, too_dear
 from silos.operations.site import require_run_left
 from silos.preflight.connectivity import Reach, reach
 from silos.preflight.findings import Finding, bad, ok, warn
+from silos.preflight.machine import machine_findings
 from silos.results.own_records import OwnRecords, read_own_records
 
 _GIB = 1 << 30
 _WORRYING_SKEW = 60
 _FEW_DAYS = timedelta(days=2)
-#: What the database, the log and the operating system are left with.
-_SPARE_BYTES = 256 << 20
 
 
 #: What to do about records that fit the contract and are implausible.
@@ -123,7 +115,7 @@ def check_site(
             except FederationError as error:
                 found += _unfit(site, error)
             found += [_quorum(study), *_budget(site, study, hospital)]
-        found += [*_machine(home, site, study), *_line(home, site, hospital, reach, moment)]
+        found += [*machine_findings(home, site, study), *_line(home, site, hospital, reach, moment)]
         return SiteCheck(findings=tuple(found), site=site.name, quality=quality)
     finally:
         hospital.close()
@@ -279,115 +271,6 @@ def _budget(site: SiteFile, study: Study, hospital: SiteDatabase) -> Iterator[Fi
         yield bad("budget", str(error), "mend the study")
     except FederationError as error:
         yield bad("budget", str(error), "collegium silo grant opens a budget, once for life")
-
-
-def _machine(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
-    yield _disk(home, study)
-    available = _available_memory()
-    wanted = site.resources.memory_gib * _GIB
-    if available is not None:
-        said = f"{available / _GIB:.1f} GiB free, {site.resources.memory_gib:g} allowed"
-        yield (
-            ok("memory", said)
-            if available >= wanted
-            else warn("memory", said, "end other programs, or lower resources.memory_gib")
-        )
-    cores = len(os.sched_getaffinity(0))
-    asked = site.resources.workers * site.resources.threads
-    said = (
-        f"{counted(site.resources.workers, 'worker')} of "
-        f"{counted(site.resources.threads, 'thread')} on {counted(cores, 'core')}"
-    )
-    if asked > cores:
-        yield warn("cores", said, "lower resources.workers or threads")
-    else:
-        yield ok("cores", said)
-    if site.resources.gpu:
-        yield _gpu()
-    yield _confinement(home, site)
-    yield _tee(home)
-
-
-def _tee(home: Path) -> Finding:
-    """Returns the finding about this machine's TEE; a hospital without one passes."""
-    if not INTERFACE.is_dir():
-        return ok("TEE", "none: hospitals whose policy asks for one share nothing with this one")
-    try:
-        evidence = own_evidence(home, bytes(REPORT_DATA_BYTES))
-        facts = dict(facts_of(evidence))
-    except FederationError as error:
-        return warn("TEE", str(error), "collegium silo attest tries again")
-    if evidence.kind == sev_snp.KIND and not evidence.certificates:
-        return warn(
-            "TEE",
-            "the host hands on no certificates of the chip's key",
-            f"put vcek, ask and ark (.der or .pem) into {home / CERTIFICATES}",
-        )
-    return ok("TEE", f"{evidence.kind}, measurement {facts['measurement']}")
-
-
-def _confinement(home: Path, site: SiteFile) -> Finding:
-    """Returns the finding about the training process's confinement: it is started, and tries."""
-    try:
-        process = TrainingProcess(machine_of(home, site.resources))
-    except FederationError as error:
-        return bad("training", str(error), "use a kernel with Landlock and user namespaces")
-    process.close()
-    found = process.confined
-    said = (
-        f"it {'cannot' if found.files else 'CAN'} open this hospital's folder, and "
-        f"{'reaches no network' if found.network else 'REACHES the network'}"
-    )
-    if found.files and found.network:
-        return ok("training", said)
-    return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
-
-
-def _disk(home: Path, study: Study) -> Finding:
-    """Returns the finding about disk space: masked vectors, some models, and something to spare."""
-    vector = 8 * parameters_of(study)
-    needed = vector * (study.aggregation.attempts + 3) + _SPARE_BYTES
-    free = shutil.disk_usage(home).free
-    said = f"{free / _GIB:.1f} GiB free, about {needed / _GIB:.1f} needed"
-    if free < needed:
-        return bad("disk", said, f"free space where {home} lies: a full disk stops the ledger")
-    if free < 2 * needed:
-        return warn("disk", said, f"free space where {home} lies")
-    return ok("disk", said)
-
-
-def parameters_of(study: Study) -> int:
-    """Returns how many parameters the study's network has."""
-    network = study.task.network
-    if isinstance(network, FullyConnectedNet) and isinstance(study.cohort, TableCohort):
-        outputs = study.task.outputs(study.cohort.label)
-        widths = (study.cohort.width, *network.hidden_channels, outputs)
-        return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
-    from pipelines.networks.networks import build
-
-    return sum(p.numel() for p in build(study.task, study.cohort, study.seeds.model).parameters())
-
-
-def _available_memory() -> int | None:
-    """Bytes that programs could still take, or None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
-
-
-def _gpu() -> Finding:
-    import torch
-
-    if torch.cuda.is_available():
-        return warn(
-            "GPU",
-            f"{torch.cuda.get_device_name()}, kept free: gradients are computed on the processor",
-            "nothing to do; a later version will use it",
-        )
-    return bad("GPU", "none is to be used", "install its driver, or set resources.gpu: false")
 
 
 def _roster(credentials: Credentials, hospital: SiteDatabase, now: datetime) -> Finding:

@@ -20,16 +20,19 @@ for the fixed denominator.
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort.loading import Records
+from pipelines.gradients.device import enough_memory, on, processor
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
+from protocol.study.cohort.cohort import TableCohort
 from protocol.study.noise_shares import units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
@@ -44,7 +47,19 @@ Ints = NDArray[np.int64]
 
 
 class Trainer:
-    """Holds one hospital's records for one study, and its network."""
+    """Holds one hospital's records for one study, and its network.
+
+    Args:
+        study: the study.
+        site: the hospital.
+        train, test: its parts of the records, by the study's split.
+        backend: computes the gradients; one worker in this process when None.
+        device: where the model is evaluated; the processor when None.
+
+    Raises:
+        StudyRefused: no engine computes this network's gradients rightly.
+        DeviceRefused: the device's memory does not hold a step, or the evaluation.
+    """
 
     def __init__(
         self,
@@ -53,6 +68,7 @@ class Trainer:
         train: Records,
         test: Records,
         backend: GradientBackend | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self._study = study
         self._privacy = study.privacy_of(site)
@@ -61,18 +77,23 @@ class Trainer:
         self._test = test
         self._form = StepForm.of(study, site)
         self._records = PatientRecords(train.patients, self._form.records)
+        self._device = device or processor()
         self._module = build(study.task, study.cohort, study.seeds.model)
         self._initial = parameters_of(self._module)
-        self._backend = backend or Worker(study, self._form, train.features, train.labels)
-        self._learned = task_of(study.task, study.cohort)
-        self._scores = PatientScores(
-            self._module,
-            self._learned,
-            test,
-            places=study.site(site).patients,
-            most=self._form.records,
+        self._module.to(self._device)
+        self._backend = backend or Worker(
+            study, self._form, train.features, train.labels, device=self._device
         )
-        self.engine = self._backend.engine
+        self._learned = task_of(study.task, study.cohort)
+        with enough_memory("evaluation"):
+            self._scores = PatientScores(
+                self._module,
+                self._learned,
+                test,
+                places=study.site(site).patients,
+                most=self._form.records,
+            )
+        self.engine = self._backend.engine + on(self._device)
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property
@@ -110,9 +131,10 @@ class Trainer:
 
         refuse_unfit(self._module)
         found: dict[str, str | float | None] = {**versions()}
-        if self.engine in ENGINES:
+        engine = self._backend.engine
+        if engine in ENGINES:
             form = self._train.features.shape[1:]
-            apart = distances(self._module, self.engine, form, self._learned.by_record)
+            apart = distances(self._module, engine, form, self._learned.by_record, self._device)
             found |= {"engine_distance": apart.one_backward, "opacus_distance": apart.opacus}
         if event is not None:
             found["opacus_epsilon"] = opacus_epsilon(
@@ -231,4 +253,27 @@ class Trainer:
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's score and label; they stay in the hospital."""
         load_parameters(self._module, model)
-        return self._scores()
+        with enough_memory("evaluation"):
+            return self._scores()
+
+
+def try_step(study: Study, site: str, device: torch.device) -> tuple[str, int, int]:
+    """Tries a site's steps and its evaluation on a device, without a record.
+
+    Returns what computes the gradients, of how many patients at once, of how many records each.
+
+    Raises:
+        StudyRefused: no engine computes this network's gradients rightly.
+        DeviceRefused: the device's memory does not hold a step, or the evaluation.
+    """
+    cohort, form = study.cohort, StepForm.of(study, site)
+    sides = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
+    labels = task_of(study.task, cohort).drawn_labels(np.random.default_rng(0), 1)
+    nobody = Records(
+        features=np.zeros((0, *sides), dtype=np.float32),
+        labels=labels[:0],
+        patients=np.zeros(0, dtype=np.int64),
+        patient_keys=(),
+        rows=np.zeros(0, dtype=np.int64),
+    )
+    return Trainer(study, site, nobody, nobody, device=device).engine, form.places, form.records

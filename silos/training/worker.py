@@ -15,16 +15,22 @@ from numpy.typing import NDArray
 
 from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers
+from pipelines.gradients.device import enough_memory, processor
 from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import SummedGradient
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.tasks.registry import task_of
+from pipelines.tasks.task import TaskDefinition
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of, unflatten
 from silos.training.step_form import Drawn, Index, StepForm
 
 Floats: TypeAlias = NDArray[np.float64]
+
+
+#: What is tried, by its form.
+_MICRO_BATCH = "a micro-batch of {} patients with {} record(s) each"
 
 
 class GradientBackend(Protocol):
@@ -49,10 +55,11 @@ class Worker:
         form: of the hospital's steps; the engine is tried in it.
         features, labels: the hospital's training records.
         gradients: computes the gradients; the network's own engine when None.
-        device: where that engine computes; clipping and sums are the processor's.
+        device: where gradients are computed, clipped and summed.
 
     Raises:
         StudyRefused: no engine computes this network's gradients rightly.
+        DeviceRefused: the device's memory does not hold a step.
     """
 
     def __init__(
@@ -62,18 +69,21 @@ class Worker:
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
         gradients: PatientGradients | None = None,
-        device: str = "cpu",
+        device: torch.device | None = None,
     ) -> None:
         torch.set_num_threads(1)  # one thread per worker, so that sums have one order
         self._features, self._labels = features, labels
-        self._module = build(study.task, study.cohort, study.seeds.model).to(device)
+        self._device = device or processor()
+        self._module = build(study.task, study.cohort, study.seeds.model).to(self._device)
         self._layout = layout_of(parameters_of(self._module))
         self.engine, self._summed = "given", None
         learned = task_of(study.task, study.cohort)
         if gradients is None:
             self._summed = SummedGradient(self._module, learned.by_record.errors)
             shape = (form.places, form.records, *features.shape[1:])
-            chosen = engine_for(study.task, study.cohort, self._module, shape)
+            with enough_memory(_MICRO_BATCH.format(*shape)):
+                chosen = engine_for(study.task, study.cohort, self._module, shape)
+                _try_form(chosen.engine, shape, learned.by_record)
             self.engine, gradients = chosen.name, chosen.engine
         self._gradients = gradients
         self._coupled = learned.errors if learned.couples else None
@@ -85,27 +95,28 @@ class Worker:
         Guarantee: one patient changes it by at most that many units, exactly. What is done
         does not depend on who was drawn: empty places are computed and clipped like others.
         """
-        total, units = np.zeros(parameters.size, dtype=np.int64), units_for(parameters.size)
-        with without_subnormals():
+        units = units_for(parameters.size)
+        total = torch.zeros(parameters.size, dtype=torch.int64, device=self._device)
+        with without_subnormals(), enough_memory("a step"):
             for gradients, _ in self._rows(parameters, drawn):
                 total += clip_to_integers(gradients, clip=clip, units=units)
-        return total
+        return total.cpu().numpy()
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""
         if self._summed is None:
             for gradients, filled in self._rows(parameters, drawn):
-                yield gradients[filled].sum(axis=0, dtype=np.float64)
+                yield gradients[filled].double().sum(dim=0).cpu().numpy()
             return
         for features, labels, weights in self._micro_batches(parameters, drawn):
-            yield self._summed(features, labels, weights).astype(np.float64)
+            yield self._summed(features, labels, weights).double().cpu().numpy()
 
     def _rows(
         self, parameters: Floats, drawn: Drawn
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yields each micro-batch's (places, size) gradients, and which places are filled."""
         for features, labels, weights in self._micro_batches(parameters, drawn):
-            filled = weights[:, 0].numpy() > 0
+            filled = weights[:, 0].to(self._device) > 0
             yield self._gradients(features, labels, weights), filled
 
     def _micro_batches(
@@ -142,3 +153,12 @@ class Worker:
         for values in (features, labels):
             values *= present.reshape(*present.shape, *[1] * (values.ndim - 2))
         return torch.from_numpy(features), torch.from_numpy(labels)
+
+
+def _try_form(engine: PatientGradients, form: tuple[int, ...], learned: TaskDefinition) -> None:
+    """Computes and clips a micro-batch of zeros: what every step's memory must hold."""
+    labels = torch.from_numpy(learned.drawn_labels(np.random.default_rng(0), form[0] * form[1]))
+    rows = engine(
+        torch.zeros(form), labels.reshape(*form[:2], *labels.shape[1:]), torch.zeros(form[:2])
+    )
+    clip_to_integers(rows, clip=1.0, units=units_for(rows.shape[1]))

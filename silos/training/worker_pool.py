@@ -8,11 +8,14 @@ with the same result.
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from pipelines.gradients.device import gpu, processor
 from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from silos.training.ray_runtime import limit_memory, ray
@@ -20,6 +23,28 @@ from silos.training.step_form import Drawn, StepForm
 from silos.training.worker import Floats, Worker
 
 log = logging.getLogger("collegium.silo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerShares:
+    """What a hospital's ``count`` workers may use.
+
+    ``max_bytes`` is what each may hold of data, ``gpu_bytes`` of a GPU's memory; None sets no
+    limit. With ``gpu`` each computes on a GPU, which are taken in turn.
+    """
+
+    count: int = 1
+    max_bytes: int | None = None
+    gpu: bool = False
+    gpu_bytes: int | None = None
+
+    def device(self, place: int) -> torch.device:
+        """Returns the device of a worker, in the process that is this worker's.
+
+        Raises:
+            DeviceRefused: there is no GPU, or none with so much memory.
+        """
+        return gpu(place, self.gpu_bytes) if self.gpu else processor()
 
 
 @ray.remote(num_cpus=0)
@@ -32,10 +57,12 @@ class _OtherWorker:
         form: StepForm,
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
-        max_bytes: int | None,
+        shares: WorkerShares,
+        place: int,
     ) -> None:
-        limit_memory(max_bytes)
-        self._worker = Worker(study, form, features, labels)
+        limit_memory(shares.max_bytes)
+        device = shares.device(place)
+        self._worker = Worker(study, form, features, labels, device=device)
 
     def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """See ``Worker.clipped``."""
@@ -43,11 +70,15 @@ class _OtherWorker:
 
 
 class RayBackend:
-    """``workers`` workers of one hospital, the calling process among them.
+    """The workers of one hospital, the calling process among them.
 
     Integer sums have no order, so every number of workers gives the same sum.
     Sums without privacy are sums of floats, which have one: they are computed
-    here, by the first worker alone. ``max_bytes`` is what each worker may hold.
+    here, by the first worker alone.
+
+    Raises:
+        StudyRefused: no engine computes this network's gradients rightly.
+        DeviceRefused: the first worker's device is not there, or too small for a step.
     """
 
     def __init__(
@@ -56,16 +87,15 @@ class RayBackend:
         form: StepForm,
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
-        workers: int,
-        max_bytes: int | None = None,
+        shares: WorkerShares,
     ) -> None:
-        self._own = Worker(study, form, features, labels)
-        if task_of(study.task, study.cohort).couples:
-            workers = 1  # what a record adds depends on all of the step's
-        shared = [ray.put(features), ray.put(labels)] if workers > 1 else []
+        self._own = Worker(study, form, features, labels, device=shares.device(0))
+        # With coupled records, what one adds depends on all of the step's.
+        count = 1 if task_of(study.task, study.cohort).couples else shares.count
+        shared = [ray.put(features), ray.put(labels)] if count > 1 else []
         self._others: list[Any] = [
-            _OtherWorker.remote(study, form, *shared, max_bytes)  # type: ignore[attr-defined]
-            for _ in range(workers - 1)
+            _OtherWorker.remote(study, form, *shared, shares, place)  # type: ignore[attr-defined]
+            for place in range(1, count)
         ]
 
     @property

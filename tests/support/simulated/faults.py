@@ -125,7 +125,7 @@ class BrokenCrew:
     def rows(self, parameters: NDArray[np.float64], drawn: Drawn) -> Iterator[NDArray[np.float64]]:
         """Each micro-batch's gradients, (patients, size), broken ones as zeros."""
         for rows, filled in self._real._rows(parameters, drawn):  # type: ignore[attr-defined]
-            rows = rows[filled]
+            rows = rows[filled].numpy()
             finite = np.isfinite(rows).all(axis=1, keepdims=True)
             yield np.where(finite, rows, 0).astype(np.float64)
 

@@ -19,7 +19,7 @@ from silos.training.ray_runtime import ray
 from silos.training.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
-from silos.training.worker_pool import RayBackend
+from silos.training.worker_pool import RayBackend, WorkerShares
 from tests.support.simulated.studies import changed
 
 STUDY = read_study(
@@ -61,7 +61,8 @@ def crew_of(workers: int) -> RayBackend:
     """Returns a backend over the same patients."""
     records = returning_patients()
     form = StepForm.of(STUDY, "east")
-    return RayBackend(STUDY, form, records.features, records.labels, workers)
+    shares = WorkerShares(count=workers)
+    return RayBackend(STUDY, form, records.features, records.labels, shares)
 
 
 def found() -> dict[str, object]:

@@ -63,14 +63,14 @@ def test_patients_of_1_to_20_records_have_integer_gradients_of_the_bound_at_most
     weights = np.where(np.arange(20) < counts[:, None], 1 / counts[:, None], 0).astype(np.float32)
     chosen = engine_for(task, cohort, module, features.shape)
     given = (torch.from_numpy(features), torch.from_numpy(labels), torch.from_numpy(weights))
-    rows = chosen.engine(*given)
-    slow = OneAtATime(module, learned.errors)(*given)
+    rows = chosen.engine(*given).numpy()
+    slow = OneAtATime(module, learned.errors)(*given).numpy()
     apart, norms = np.linalg.norm(rows - slow, axis=1), np.linalg.norm(slow, axis=1)
     assert (apart < 0.02 * norms.max()).all()  # float32: a unit at its kink may go either way
     units = units_for(rows.shape[1])
     for row in rows:
-        alone = clip_to_integers(row[None], clip=0.5, units=units)
-        assert sum(int(number) ** 2 for number in alone if number) <= units**2
+        alone = clip_to_integers(torch.from_numpy(row[None]), clip=0.5, units=units)
+        assert sum(int(number) ** 2 for number in alone.tolist()) <= units**2
 
 
 @pytest.mark.parametrize("name", EACH)

@@ -9,15 +9,18 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from silos.config.credentials import Credentials
 from silos.database.approvals import approvals_of
 from silos.database.database import open_hospital
-from silos.preflight.checks import check_site, parameters_of
+from silos.preflight.checks import check_site
 from silos.preflight.connectivity import Contact, reach
 from silos.preflight.findings import Finding, ok
+from silos.preflight.machine import parameters_of
+from tests.bench.studies import imaging
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.hospital_home import MEDIC, OFFICER, enrol, make_east
 from tests.support.hospital.sites import changed_site
@@ -186,6 +189,29 @@ def test_too_many_workers_and_too_little_memory_are_warnings(home: Path) -> None
     (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", greedy))
     found = check(home)
     assert (found["cores"].state, found["memory"].state) == ("warn", "warn")
+
+
+GPU = "{workers: 1, threads: 1, memory_gib: 1, gpu: true, gpu_memory_gib: 2}"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_stands_in_the_way(home: Path) -> None:
+    (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", GPU))
+    found = check(home)
+    for what in ("GPU", "step"):
+        assert found[what].state == "bad"
+        assert found[what].finding.startswith("no GPU is found")
+    assert found["GPU"].remedy == "or set resources.gpu: false"
+
+
+def test_a_step_on_images_is_tried_in_the_memory_that_it_may_use(home: Path) -> None:
+    found = check(home, imaging(side=16, micro_batch=8, patients=8))["step"]
+    assert found.state == "ok"
+    assert found.finding == "8 patients with 1 record each fit at once; gradients by 'layers'"
+    found = check(home, imaging(side=1024, micro_batch=64, patients=64))["step"]
+    assert found.state == "bad"
+    assert found.finding.startswith("a micro-batch of 64 patients with 1 record(s) each needs more")
+    assert "smaller training.micro_batch, images or network" in found.finding
 
 
 def test_what_the_other_members_must_show_is_told(home: Path) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
@@ -191,7 +192,7 @@ def test_clipping_does_as_much_for_any_values(monkeypatch: pytest.MonkeyPatch) -
         rows = generator.normal(size=(40, 9000)).astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):
             rows[::3] *= np.float32(scale)
-        clip_to_integers(rows, clip=1.0, units=2**17)
+        clip_to_integers(torch.from_numpy(rows), clip=1.0, units=2**17)
         found.append(tuple(passes))
     assert len(set(found)) == 1
 

@@ -1,0 +1,108 @@
+"""The device that a hospital's networks compute on: the processor, or a GPU by CUDA.
+
+Rules:
+
+1. On one device and one version of its libraries the same call gives the same bits. On a GPU
+   shortened products (TF32: ten bits of mantissa), a choice of code by stop-watch, and operations
+   whose order of summing is left to chance are off, in the whole process; a network that needs
+   one of the last is refused.
+2. What a device computes is within 1e-5 of what the processor does, of a gradient's norm.
+3. A hospital says how much of a GPU's memory it gives. Where that does not suffice, nothing is
+   computed in part: ``DeviceRefused`` says so, at joining, where the form of every later step
+   is tried.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from protocol.errors import DeviceRefused
+
+#: Asked for before CUDA starts: cuBLAS then sums in the same order every time.
+_WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+#: How torch's allocator for the processor says that there is no memory.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
+
+
+def processor() -> torch.device:
+    """Returns the processor."""
+    return torch.device("cpu")
+
+
+def gpu(place: int = 0, max_bytes: int | None = None) -> torch.device:
+    """Returns one of this machine's GPUs, which this process then uses by the module's rules.
+
+    Args:
+        place: of which worker; the GPUs are taken in turn.
+        max_bytes: what this process may hold of its memory; all of it when None.
+
+    Raises:
+        DeviceRefused: torch finds no GPU, or it has less memory than ``max_bytes``.
+    """
+    os.environ.setdefault(*_WORKSPACE)
+    if not torch.cuda.is_available():
+        built = "" if torch.version.cuda else ", and this torch is built for the processor alone"
+        raise DeviceRefused(
+            f"no GPU is found{built}: install its driver and torch-cuda.lock, or compute on the "
+            "processor"
+        )
+    chosen = torch.device("cuda", place % torch.cuda.device_count())
+    whole = torch.cuda.get_device_properties(chosen).total_memory
+    if max_bytes is not None:
+        if max_bytes > whole:
+            raise DeviceRefused(
+                f"{_gib(max_bytes)} GiB of the GPU's memory are to be used, it has {_gib(whole)}"
+            )
+        torch.cuda.set_per_process_memory_fraction(max_bytes / whole, chosen)
+    torch.backends.cuda.matmul.fp32_precision = "ieee"
+    torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return chosen
+
+
+def on(device: torch.device) -> str:
+    """Returns `` on`` and the GPU's name, to stand behind an engine's; nothing for the processor.
+
+    >>> on(processor())
+    ''
+    """
+    return "" if device.type == "cpu" else f" on {torch.cuda.get_device_name(device)}"
+
+
+def memory_of(device: torch.device) -> tuple[str, int, int]:
+    """Returns a GPU's name, how many bytes of its memory are free, and how many it has."""
+    free, whole = torch.cuda.mem_get_info(device)
+    return torch.cuda.get_device_name(device), free, whole
+
+
+@contextmanager
+def enough_memory(doing: str) -> Iterator[None]:
+    """Turns torch's and Python's ways to say that memory is full into a refusal.
+
+    Raises:
+        DeviceRefused: it is.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise DeviceRefused(
+            f"{doing} needs more memory than this hospital's device may use: give more of it "
+            "(resources), or ask for a study with smaller training.micro_batch, images or network"
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Returns whether an error says that the processor's or the GPU's memory is full."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f}"

@@ -1,0 +1,151 @@
+"""The machine's part of ``silo check``: disk, memory, cores, device, confinement, TEE."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from protocol.counted import counted
+from protocol.errors import FederationError
+from protocol.identity.machine_evidence import REPORT_DATA_BYTES
+from protocol.study.cohort.cohort import ImageCohort, TableCohort
+from protocol.study.study import Study
+from protocol.study.task.networks.classifiers import FullyConnectedNet
+from silos.config.attestation import facts_of, sev_snp
+from silos.config.attestation.kernel import CERTIFICATES, INTERFACE, own_evidence
+from silos.config.site_file import SiteFile
+from silos.isolation.confinement import Confined
+from silos.isolation.remote_trainer import TrainingProcess, machine_of
+from silos.preflight.findings import Finding, bad, ok, warn
+
+_GIB = 1 << 30
+#: What the database, the log and the operating system are left with.
+_SPARE_BYTES = 256 << 20
+
+
+def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
+    """Yields what is found of disk, memory, cores, device, confinement and TEE."""
+    yield _disk(home, study)
+    available = _available_memory()
+    wanted = site.resources.memory_gib * _GIB
+    if available is not None:
+        said = f"{available / _GIB:.1f} GiB free, {site.resources.memory_gib:g} allowed"
+        yield (
+            ok("memory", said)
+            if available >= wanted
+            else warn("memory", said, "end other programs, or lower resources.memory_gib")
+        )
+    cores = len(os.sched_getaffinity(0))
+    asked = site.resources.workers * site.resources.threads
+    said = (
+        f"{counted(site.resources.workers, 'worker')} of "
+        f"{counted(site.resources.threads, 'thread')} on {counted(cores, 'core')}"
+    )
+    if asked > cores:
+        yield warn("cores", said, "lower resources.workers or threads")
+    else:
+        yield ok("cores", said)
+    yield from _training(home, site, study)
+    yield _tee(home)
+
+
+def _tee(home: Path) -> Finding:
+    """Returns the finding about this machine's TEE; a hospital without one passes."""
+    if not INTERFACE.is_dir():
+        return ok("TEE", "none: hospitals whose policy asks for one share nothing with this one")
+    try:
+        evidence = own_evidence(home, bytes(REPORT_DATA_BYTES))
+        facts = dict(facts_of(evidence))
+    except FederationError as error:
+        return warn("TEE", str(error), "collegium silo attest tries again")
+    if evidence.kind == sev_snp.KIND and not evidence.certificates:
+        return warn(
+            "TEE",
+            "the host hands on no certificates of the chip's key",
+            f"put vcek, ask and ark (.der or .pem) into {home / CERTIFICATES}",
+        )
+    return ok("TEE", f"{evidence.kind}, measurement {facts['measurement']}")
+
+
+def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
+    """Yields what is found of the training process, which is started and tries what it may do."""
+    try:
+        process = TrainingProcess(machine_of(home, site.resources))
+    except FederationError as error:
+        yield bad("training", str(error), "use a kernel with Landlock and user namespaces")
+        return
+    try:
+        yield _confinement(process.confined)
+        if site.resources.gpu:
+            yield _gpu(process, site.resources.gpu_bytes_each)
+        if site.resources.gpu or isinstance(study.cohort, ImageCohort):
+            yield _step(process, site, study)
+    finally:
+        process.close()
+
+
+def _confinement(found: Confined) -> Finding:
+    said = (
+        f"it {'cannot' if found.files else 'CAN'} open this hospital's folder, and "
+        f"{'reaches no network' if found.network else 'REACHES the network'}"
+    )
+    if found.files and found.network:
+        return ok("training", said)
+    return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
+
+
+def _gpu(process: TrainingProcess, bytes_each: int | None) -> Finding:
+    try:
+        name, free, whole = process.ask("gpu")
+    except FederationError as error:
+        return bad("GPU", str(error), "or set resources.gpu: false")
+    said = f"{name}, {free / _GIB:.1f} of {whole / _GIB:.1f} GiB free"
+    if bytes_each is not None and free < bytes_each:
+        said += f", and each worker may hold {bytes_each / _GIB:.1f}"
+        return warn("GPU", said, "end other programs on it, or lower resources.gpu_memory_gib")
+    return ok("GPU", said)
+
+
+def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
+    """Returns whether a training step of the study fits into this hospital's memory."""
+    try:
+        engine, places, records = process.ask("try_step", study, site.name)
+    except FederationError as error:
+        return bad("step", str(error), "nothing is spent by a study that does not fit")
+    said = f"{counted(places, 'patient')} with {counted(records, 'record')} each fit at once"
+    return ok("step", f"{said}; gradients by {engine!r}")
+
+
+def _disk(home: Path, study: Study) -> Finding:
+    """Returns the finding about disk space: masked vectors, some models, and something to spare."""
+    vector = 8 * parameters_of(study)
+    needed = vector * (study.aggregation.attempts + 3) + _SPARE_BYTES
+    free = shutil.disk_usage(home).free
+    said = f"{free / _GIB:.1f} GiB free, about {needed / _GIB:.1f} needed"
+    if free < needed:
+        return bad("disk", said, f"free space where {home} lies: a full disk stops the ledger")
+    if free < 2 * needed:
+        return warn("disk", said, f"free space where {home} lies")
+    return ok("disk", said)
+
+
+def parameters_of(study: Study) -> int:
+    """Returns how many parameters the study's network has."""
+    network = study.task.network
+    if isinstance(network, FullyConnectedNet) and isinstance(study.cohort, TableCohort):
+        outputs = study.task.outputs(study.cohort.label)
+        widths = (study.cohort.width, *network.hidden_channels, outputs)
+        return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
+    from pipelines.networks.networks import build
+
+    return sum(p.numel() for p in build(study.task, study.cohort, study.seeds.model).parameters())
+
+
+def _available_memory() -> int | None:
+    """Bytes that programs could still take, or None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
