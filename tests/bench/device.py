@@ -1,0 +1,115 @@
+"""Clipped gradients beside one plain backward, on one device: networks of the sizes in use."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pipelines.gradients.clipping import clip_to_integers
+from pipelines.gradients.engine_choice import engine_for
+from pipelines.networks.networks import build
+from pipelines.tasks.registry import task_of
+from protocol.study.cohort.cohort import Cohort, Image, ImageCohort
+from protocol.study.cohort.labels import BinaryLabel, MaskLabel
+from protocol.study.noise_shares import units_for
+from protocol.study.task.networks.classifiers import DenseNet, ResNet, ViT
+from protocol.study.task.networks.network import NetworkSettings
+from protocol.study.task.networks.segmenters import SegResNet, UNet
+from protocol.study.task.task import BinaryClassification, Segmentation, Task
+
+_TURNS = 7
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceRow:
+    """A network, the sides of its images, and how many patients of one image are computed at once.
+
+    ``most`` is what ours may cost, in plain backwards; None where nothing is promised.
+    """
+
+    network: NetworkSettings
+    sides: tuple[int, ...]
+    patients: int
+    most: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The network and the form of its micro-batch."""
+        return f"{self.network.target} {'x'.join(map(str, self.sides))}, batch {self.patients}"
+
+    @property
+    def learned(self) -> tuple[Task, Cohort]:
+        """A task of the network's kind, and a cohort of such images."""
+        image = Image(shape=self.sides, range=(0, 1), centre=0, scale=1)
+        if self.network.gives == "masks":
+            masks = MaskLabel(mask="masks", classes={"none": (0,), "lesion": (1,)})
+            cohort = ImageCohort(kind="images", patient_key="row", label=masks, image=image)
+            return Segmentation(kind="segmentation", network=self.network), cohort
+        label = BinaryLabel(positive=(1,), negative=(0,))
+        cohort = ImageCohort(kind="images", patient_key="row", label=label, image=image)
+        return BinaryClassification(network=self.network), cohort
+
+
+ROWS = (
+    DeviceRow(network=DenseNet(), sides=(224, 224), patients=16, most=2.0),
+    DeviceRow(network=DenseNet(), sides=(224, 224), patients=64, most=2.0),
+    DeviceRow(network=ResNet(), sides=(224, 224), patients=32),
+    DeviceRow(network=ViT(patch_size=16), sides=(224, 224), patients=16),
+    DeviceRow(
+        network=UNet(channels=(16, 32, 64, 128), strides=(2, 2, 2), num_res_units=2),
+        sides=(256, 256),
+        patients=16,
+    ),
+    DeviceRow(network=SegResNet(init_filters=16), sides=(96, 96, 96), patients=2),
+)
+
+
+def bench_rows(device: torch.device, rows: tuple[DeviceRow, ...] = ROWS) -> dict[str, Any]:
+    """Returns the milliseconds of both, and their ratio, by row."""
+    return {row.name: measured(row, device) for row in rows}
+
+
+def measured(row: DeviceRow, device: torch.device) -> Mapping[str, Any]:
+    """Returns one row's figures: medians over the turns, the ratio within a turn."""
+    task, cohort = row.learned
+    learned, module = task_of(task, cohort), build(task, cohort, 1).to(device)
+    shape = (row.patients, 1, 1, *row.sides)
+    chosen = engine_for(task, cohort, module, shape)
+    labels = torch.from_numpy(learned.drawn_labels(np.random.default_rng(0), row.patients))
+    features, labels = torch.randn(shape).to(device), labels[:, None].to(device)
+    weights = torch.ones(row.patients, 1, device=device)
+    units = units_for(sum(parameter.numel() for parameter in module.parameters()))
+
+    def ours() -> None:
+        clip_to_integers(chosen.engine(features, labels, weights), clip=1.0, units=units)
+
+    def plain() -> None:
+        outputs = module(features.flatten(0, 1))
+        loss = learned.loss(outputs, labels.flatten(0, 1), weights.flatten())
+        torch.autograd.grad(loss, list(module.parameters()))
+
+    taken = [(_seconds(ours, module), _seconds(plain, module)) for _ in range(_TURNS + 1)][1:]
+    ratio = statistics.median(own / floor for own, floor in taken)
+    return {
+        "engine": chosen.name,
+        "ms": statistics.median(own for own, _ in taken) * 1000,
+        "plain backward, ms": statistics.median(floor for _, floor in taken) * 1000,
+        "ratio": ratio,
+        "at most": row.most,
+    }
+
+
+def _seconds(work: Callable[[], None], module: nn.Module) -> float:
+    on_gpu = next(module.parameters()).is_cuda
+    if on_gpu:
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    work()
+    if on_gpu:
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
