@@ -54,7 +54,7 @@ def actors_of(
     Args:
         homes: each hospital's folder.
         processes: how many actors at most.
-        workers: of each hospital; with ``gpu`` they compute on this machine's GPUs.
+        workers: of each hospital; with ``gpu`` there is one, on this machine's GPU.
     """
     sites = sorted(homes)
     actors: dict[str, ActorHandle] = {}
@@ -151,7 +151,7 @@ def _make_trainer(workers: int, gpu: bool, study: Any, site: str, train: Any, te
     shares = WorkerShares(count=workers, gpu=gpu)
     form = StepForm.of(study, site)
     backend = RayBackend(study, form, train.features, train.labels, shares)
-    return Trainer(study, site, train, test, backend, shares.device(0))
+    return Trainer(study, site, train, test, backend, shares.device())
 
 
 def _log_at_home(path: Path, site: str) -> None:

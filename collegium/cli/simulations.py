@@ -58,7 +58,7 @@ def simulate(
         typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
     ] = 1,
     gpu: Annotated[
-        bool, typer.Option("--gpu", help="Compute gradients on this machine's GPUs.")
+        bool, typer.Option("--gpu", help="Compute gradients on this machine's GPU.")
     ] = False,
     processes: Annotated[
         int | None,

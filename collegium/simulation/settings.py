@@ -29,8 +29,8 @@ def usual_processes() -> int:
 class SimulationSettings:
     """The settings of a simulation beside the study; none but ``gpu`` changes a result.
 
-    ``workers`` is how many processes compute gradients inside each hospital, with ``gpu`` on this
-    machine's GPUs (and so to 1e-5 what the processor finds),
+    ``workers`` is how many processes compute gradients inside each hospital, with ``gpu`` one on
+    this machine's GPU (and so to 1e-5 what the processor finds),
     ``processes`` how many hold hospitals: beyond that, several share one. By
     default there is one for each core, for each takes seconds to import torch and Opacus.
 
@@ -50,6 +50,8 @@ class SimulationSettings:
             raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
         if not 1 <= self.workers <= MAX_WORKERS:
             raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MAX_WORKERS}")
+        if self.gpu and self.workers > 1:
+            raise WorkspaceRefused(f"--gpu with --workers {self.workers}: one worker uses the GPU")
         if not 1 <= self.processes <= MAX_WORKERS:
             raise WorkspaceRefused(f"--processes {self.processes}: give 1 to {MAX_WORKERS}")
 

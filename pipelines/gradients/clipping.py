@@ -34,8 +34,8 @@ _COLUMNS = 1 << 13
 _EXACT = 2**24
 #: Keeps scales finite in float32, so that zero times a scale is zero.
 _MAX_SCALE = 1e38
-#: Numbers that are squared at once on another device.
-_IN_FLOAT64 = 1 << 24
+#: Numbers that are clipped at once on another device, and what a root and a square may lose there.
+_IN_FLOAT64, _ROUNDED = 1 << 26, 1e-14
 #: How much shorter than the bound a longer row ends: more than float32 rounds its scale and its
 #: products.
 _HAIR = 1e-6
@@ -108,8 +108,8 @@ def clipped_in_float64(gradients: Tensor, *, clip: float, units: int) -> Tensor:
     """Returns ``clip_to_integers`` as a device does it that is not the processor.
 
     A row's whole numbers are at most 2**24, so float64 holds each square and, up to
-    ``units**2``, every partial sum of them: the check that no row is longer is exact, whatever
-    the order of the sum. So is the sum of the rows.
+    ``units**2``, every partial sum of them, whatever their order; what roots and squares of
+    those round is less than ``_ROUNDED``. The sum of the rows is exact.
     """
     width = max(1, _IN_FLOAT64 // max(1, len(gradients)))
     pieces = [slice(start, start + width) for start in range(0, gradients.shape[1], width)]
@@ -117,7 +117,7 @@ def clipped_in_float64(gradients: Tensor, *, clip: float, units: int) -> Tensor:
     def squared(rows: Callable[[slice], Tensor]) -> Tensor:
         found = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
         for piece in pieces:
-            found += rows(piece).double().square().sum(dim=1)
+            found += torch.linalg.vector_norm(rows(piece), dim=1, dtype=torch.float64).square()
         return found
 
     squares = squared(lambda piece: gradients[:, piece])
@@ -129,11 +129,11 @@ def clipped_in_float64(gradients: Tensor, *, clip: float, units: int) -> Tensor:
     def integers(piece: slice) -> Tensor:
         return torch.where(kept[:, None], (gradients[:, piece] * scales[:, None]).trunc(), 0.0)
 
-    proven = squared(integers) <= units**2  # always, by the hair
+    proven = squared(integers) * (1 + _ROUNDED) <= units**2  # always, by the hair
     total = torch.zeros(gradients.shape[1], dtype=torch.int64, device=gradients.device)
     for piece in pieces:
         own = torch.where(proven[:, None], integers(piece), 0.0)
-        total[piece] = own.double().sum(dim=0).long()
+        total[piece] = own.sum(dim=0, dtype=torch.float64).long()
     return total
 
 

@@ -31,11 +31,10 @@ def processor() -> torch.device:
     return torch.device("cpu")
 
 
-def gpu(place: int = 0, max_bytes: int | None = None) -> torch.device:
-    """Returns one of this machine's GPUs, which this process then uses by the module's rules.
+def gpu(max_bytes: int | None = None) -> torch.device:
+    """Returns this machine's first GPU, which this process then uses by the module's rules.
 
     Args:
-        place: of which worker; the GPUs are taken in turn.
         max_bytes: what this process may hold of its memory; all of it when None.
 
     Raises:
@@ -48,7 +47,7 @@ def gpu(place: int = 0, max_bytes: int | None = None) -> torch.device:
             f"no GPU is found{built}: install its driver and torch-cuda.lock, or compute on the "
             "processor"
         )
-    chosen = torch.device("cuda", place % torch.cuda.device_count())
+    chosen = torch.device("cuda", 0)
     whole = torch.cuda.get_device_properties(chosen).total_memory
     if max_bytes is not None:
         if max_bytes > whole:

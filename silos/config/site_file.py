@@ -177,8 +177,8 @@ class Resources(FrozenModel):
     """The part of the hospital's machine that a study may use.
 
     ``workers`` are processes that compute gradients, each of ``threads``
-    threads; together they may hold ``memory_gib``. With ``gpu`` they compute on this
-    machine's GPUs, and together may hold ``gpu_memory_gib`` of each; left out, all of it.
+    threads; together they may hold ``memory_gib``. With ``gpu`` one worker computes on this
+    machine's GPU, and may hold ``gpu_memory_gib`` of its memory; left out, all of it.
     ``hours`` are when a study may take part in a round, in ``time_zone``; left out, it may at
     any time.
     ``must_be_confined``: nothing trains where the kernel does not keep it from
@@ -201,6 +201,8 @@ class Resources(FrozenModel):
                 f"memory_gib is {self.memory_gib:g}: {self.workers} workers need 1 each at least, "
                 "for libraries alone take 0.6"
             )
+        if self.gpu and self.workers > 1:
+            raise ValueError(f"gpu is true, and workers {self.workers}: one uses the GPU, set 1")
         if self.gpu_memory_gib is not None and not self.gpu:
             raise ValueError(
                 f"gpu_memory_gib is {self.gpu_memory_gib:g}, and gpu is false: set gpu: true, or "
@@ -214,11 +216,9 @@ class Resources(FrozenModel):
         return int(self.memory_gib * 2**30 / self.workers)
 
     @property
-    def gpu_bytes_each(self) -> int | None:
-        """The memory of a GPU that each worker may hold, in bytes; None where nothing is said."""
-        if self.gpu_memory_gib is None:
-            return None
-        return int(self.gpu_memory_gib * 2**30 / self.workers)
+    def gpu_bytes(self) -> int | None:
+        """The memory of the GPU that training may hold, in bytes; None where nothing is said."""
+        return None if self.gpu_memory_gib is None else int(self.gpu_memory_gib * 2**30)
 
     @property
     def opening(self) -> tuple[time, time] | None:

@@ -48,8 +48,8 @@ resources:
   workers: 1              # processes that compute gradients
   threads: 1              # threads of each
   memory_gib: 4           # a study that needs more sits its rounds out
-  gpu: false              # true: gradients are computed on this machine's GPUs (torch-cuda.lock)
-  # gpu_memory_gib: 8     # how much of each GPU; left out: all of it
+  gpu: false              # true: one worker computes gradients on the GPU (torch-cuda.lock)
+  # gpu_memory_gib: 8     # how much of its memory; left out: all of it
   must_be_confined: false # true: train only where the kernel keeps it from files and network
   # When a study may begin to train; left out: at any time.
   # hours: 20:00-06:00

@@ -6,10 +6,12 @@ Linux lets any process give up rights for good, for itself and all that it start
   else its user may open (the hospital's home with ledger and keys, the records' own file, the
   memory of another process) it may not. From Linux 6.12 on it can signal nobody outside.
 * A filter of system calls leaves it no socket at all, or, where it needs Ray, sockets in a
-  network of its own that leads nowhere (a network namespace).
+  network of its own that leads nowhere (a network namespace); for a GPU, sockets to processes of
+  this machine (AF_UNIX), without which CUDA does not start.
 
 What a kernel does not know is not given up. ``confine`` returns what was, each after a trial.
-What remains: with Ray, a pathname socket of this machine that the hospital's user may open.
+What remains: with Ray or a GPU, a pathname socket of this machine that the hospital's user may
+open.
 
 Sources: landlock(7), seccomp(2), network_namespaces(7), user_namespaces(7).
 """
@@ -53,6 +55,9 @@ _SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/sbin", "/proc", "/sys", "/etc/ld.so.cache", "/etc/passwd",
     "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/etc/mime.types",
 )  # fmt: skip
+#: Of this process alone; all of /proc would be too much: root writes the kernel's settings there.
+_THREADS = "/proc/self/task"
+_RAY_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
 
@@ -78,19 +83,19 @@ def confine(home: Path, own: Path, *, sockets: bool, gpu: bool = False) -> Confi
         home: the hospital's folder, which is not to be opened any more.
         own: the one folder that may be written.
         sockets: whether it needs Ray, and so sockets.
-        gpu: whether it may use the machine's GPUs.
+        gpu: whether this one process may use the machine's GPU; those that it starts may not.
     """
     leave_no_core()
     inside = sockets and _enter_own_network()
     _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
     _restrict_files(own, sockets=sockets, gpu=gpu)
-    families = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
-    filtered = _filter_sockets(families if sockets else ())
+    families = _RAY_FAMILIES if sockets else (socket.AF_UNIX,) if gpu else ()
+    filtered = _filter_sockets(families)
     return Confined(
         files=_is_closed(home),
         network=filtered and (inside or not sockets),
-        sockets=filtered and not sockets,
+        sockets=filtered and not families,
     )
 
 
@@ -122,6 +127,8 @@ def _restrict_files(own: Path, *, sockets: bool, gpu: bool) -> None:
             _allow(ruleset, root, _READ_DIR)
         for name in (*_DEVICES, *(_gpu_devices() if gpu else ())):
             _allow(ruleset, f"/dev/{name}", (_OF_FILES ^ _EXECUTE) & known)
+        if gpu:
+            _allow_own_threads(ruleset)
         for folder in (str(own), *(["/dev/shm"] if sockets else [])):  # noqa: S108
             _allow(ruleset, folder, known & ~_EXECUTE)
         _called(_RESTRICT_SELF, ruleset, 0)
@@ -149,6 +156,16 @@ def _import_roots() -> Iterable[str]:
 
 def _gpu_devices() -> Iterable[str]:
     return sorted(path.name for path in Path("/dev").glob("nvidia*"))
+
+
+def _allow_own_threads(ruleset: int) -> None:
+    """Lets this process name its threads, which CUDA does when it starts, or fails.
+
+    The folder stays open: looked up anew, it could be another inode, and no rule would be its own.
+    """
+    threads = os.open(_THREADS, os.O_PATH)
+    rights = _READ | _WRITE_FILE
+    _called(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, threads), 0)
 
 
 def _allow(ruleset: int, place: str | Path, rights: int) -> None:
@@ -210,7 +227,9 @@ def _filter_sockets(families: Sequence[int]) -> bool:
     described = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
     if _libc.prctl(_SET_SECCOMP, _FILTER, described, 0, 0) != 0:
         return False
-    return _is_refused(socket.AF_VSOCK) and (bool(families) or _is_refused(socket.AF_INET))
+    return _is_refused(socket.AF_VSOCK) and (
+        socket.AF_INET in families or _is_refused(socket.AF_INET)
+    )
 
 
 def _program(machine: int, socket_call: int, families: Sequence[int]) -> list[bytes]:

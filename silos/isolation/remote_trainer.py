@@ -49,7 +49,7 @@ class TrainingMachine:
     """The resources that a trainer may use here, and its confinement.
 
     ``max_bytes`` is what each of its ``workers`` processes may hold of data, ``gpu_bytes`` of
-    a GPU's memory where ``gpu`` says that they compute on one.
+    the GPU's memory where ``gpu`` says that it computes there.
     ``must_be_confined``: where the kernel does not let it give up files and network, it is
     handed no record.
     """
@@ -69,7 +69,7 @@ def machine_of(home: Path, resources: Resources) -> TrainingMachine:
         workers=resources.workers,
         max_bytes=resources.bytes_each,
         gpu=resources.gpu,
-        gpu_bytes=resources.gpu_bytes_each,
+        gpu_bytes=resources.gpu_bytes,
         must_be_confined=resources.must_be_confined,
     )
 

@@ -68,12 +68,12 @@ class _TrainingService:
             case "gpu":
                 from pipelines.gradients.device import memory_of
 
-                return memory_of(self._worker_shares().device(0))
+                return memory_of(self._worker_shares().device())
             case "try_step":
                 from silos.training.trainer import try_step
 
                 study, site = given
-                return try_step(study, site, self._worker_shares().device(0))
+                return try_step(study, site, self._worker_shares().device())
         return getattr(self._trainer, name)(*given)
 
     def _made(self, study: Any, site: str, train: Any, test: Any) -> tuple[str, str]:
@@ -83,9 +83,9 @@ class _TrainingService:
 
         shares, form = self._worker_shares(), StepForm.of(study, site)
         if shares.count > 1 and self._trainer is None:
-            self._ends.enter_context(_ray(self._own, gpu=shares.gpu))
+            self._ends.enter_context(_ray(self._own))
         backend = RayBackend(study, form, train.features, train.labels, shares)
-        self._trainer = Trainer(study, site, train, test, backend, shares.device(0))
+        self._trainer = Trainer(study, site, train, test, backend, shares.device())
         return self._trainer.dataset_digest, self._trainer.engine
 
     def _worker_shares(self) -> Any:
@@ -94,10 +94,10 @@ class _TrainingService:
         return WorkerShares(**self._shares)
 
 
-def _ray(own: Path, *, gpu: bool) -> Any:
+def _ray(own: Path) -> Any:
     from silos.training.ray_runtime import ray_in
 
-    return ray_in(own, gpu=gpu)
+    return ray_in(own)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
     try:
         yield _confinement(process.confined)
         if site.resources.gpu:
-            yield _gpu(process, site.resources.gpu_bytes_each)
+            yield _gpu(process, site.resources.gpu_bytes)
         if site.resources.gpu or isinstance(study.cohort, ImageCohort):
             yield _step(process, site, study)
     finally:
@@ -94,14 +94,14 @@ def _confinement(found: Confined) -> Finding:
     return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
 
 
-def _gpu(process: TrainingProcess, bytes_each: int | None) -> Finding:
+def _gpu(process: TrainingProcess, max_bytes: int | None) -> Finding:
     try:
         name, free, whole = process.ask("gpu")
     except FederationError as error:
         return bad("GPU", str(error), "or set resources.gpu: false")
     said = f"{name}, {free / _GIB:.1f} of {whole / _GIB:.1f} GiB free"
-    if bytes_each is not None and free < bytes_each:
-        said += f", and each worker may hold {bytes_each / _GIB:.1f}"
+    if max_bytes is not None and free < max_bytes:
+        said += f", and training may hold {max_bytes / _GIB:.1f}"
         return warn("GPU", said, "end other programs on it, or lower resources.gpu_memory_gib")
     return ok("GPU", said)
 

@@ -29,8 +29,8 @@ log = logging.getLogger("collegium.silo")
 class WorkerShares:
     """What a hospital's ``count`` workers may use.
 
-    ``max_bytes`` is what each may hold of data, ``gpu_bytes`` of a GPU's memory; None sets no
-    limit. With ``gpu`` each computes on a GPU, which are taken in turn.
+    ``max_bytes`` is what each may hold of data, ``gpu_bytes`` of the GPU's memory; None sets no
+    limit. With ``gpu`` there is one worker, which computes on the GPU.
     """
 
     count: int = 1
@@ -38,13 +38,17 @@ class WorkerShares:
     gpu: bool = False
     gpu_bytes: int | None = None
 
-    def device(self, place: int) -> torch.device:
-        """Returns the device of a worker, in the process that is this worker's.
+    def __post_init__(self) -> None:
+        if self.gpu and self.count > 1:
+            raise ValueError(f"{self.count} workers on one GPU")
+
+    def device(self) -> torch.device:
+        """Returns the first worker's device.
 
         Raises:
             DeviceRefused: there is no GPU, or none with so much memory.
         """
-        return gpu(place, self.gpu_bytes) if self.gpu else processor()
+        return gpu(self.gpu_bytes) if self.gpu else processor()
 
 
 @ray.remote(num_cpus=0)
@@ -57,12 +61,10 @@ class _OtherWorker:
         form: StepForm,
         features: NDArray[np.float32],
         labels: NDArray[np.float32],
-        shares: WorkerShares,
-        place: int,
+        max_bytes: int | None,
     ) -> None:
-        limit_memory(shares.max_bytes)
-        device = shares.device(place)
-        self._worker = Worker(study, form, features, labels, device=device)
+        limit_memory(max_bytes)
+        self._worker = Worker(study, form, features, labels)
 
     def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """See ``Worker.clipped``."""
@@ -89,13 +91,13 @@ class RayBackend:
         labels: NDArray[np.float32],
         shares: WorkerShares,
     ) -> None:
-        self._own = Worker(study, form, features, labels, device=shares.device(0))
+        self._own = Worker(study, form, features, labels, device=shares.device())
         # With coupled records, what one adds depends on all of the step's.
         count = 1 if task_of(study.task, study.cohort).couples else shares.count
         shared = [ray.put(features), ray.put(labels)] if count > 1 else []
         self._others: list[Any] = [
-            _OtherWorker.remote(study, form, *shared, shares, place)  # type: ignore[attr-defined]
-            for place in range(1, count)
+            _OtherWorker.remote(study, form, *shared, shares.max_bytes)  # type: ignore[attr-defined]
+            for _ in range(count - 1)
         ]
 
     @property

@@ -18,9 +18,10 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ from protocol.vectors.tensors import flatten
 from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer, try_step
 from tests.bench import studies
-from tests.bench.device import bench_rows
+from tests.bench.device import ROWS, measured, slow
 from tests.support.simulated.networks import NETWORKS, learned_by
 
 #: Of the bound: how far a patient's clipped gradient may be from the processor's. A unit at the
@@ -112,18 +113,18 @@ def _sum(
     return clip_to_integers(engine(*given), clip=clip, units=units).cpu()
 
 
-def network_faults(name: str, found: dict[str, Any]) -> Iterator[str]:
+def network_faults(found: dict[str, Any]) -> Iterator[str]:
     """Yields what is not as it must be."""
     if not found["distance"] <= _EQUAL <= TOLERANCE:
-        yield f"{name}: the chosen engine {found['engine']!r} is wrong"
+        yield f"the chosen engine {found['engine']!r} is wrong"
     if found["furthest patient, of the bound"] > _CLOSE:
-        yield f"{name}: a clipped gradient is not the processor's"
+        yield "a clipped gradient is not the processor's"
     if found["longest patient, of the bound"] > 1:
-        yield f"{name}: a clipped gradient is longer than the bound"
+        yield "a clipped gradient is longer than the bound"
     if found["absence of patient 0 moves the sum by, of the bound"] > 1:
-        yield f"{name}: one patient moves the sum by more than the bound"
+        yield "one patient moves the sum by more than the bound"
     if not found["same bits again"]:
-        yield f"{name}: the same call gives other bits"
+        yield "the same call gives other bits"
 
 
 #: A study by what is trained.
@@ -156,7 +157,17 @@ def training_figures(name: str, device: torch.device) -> dict[str, Any]:
     }
 
 
-def process_figures(memory: int) -> dict[str, Any]:
+def training_faults(found: dict[str, Any]) -> Iterator[str]:
+    """Yields what is not as it must be."""
+    if found["updates apart, of their norm"] > _CLOSE:
+        yield "the model is not the processor's"
+
+
+#: What the confined process may hold of data, and a step that is too large of the GPU's memory.
+_DATA, _TOO_LITTLE = 4 << 30, 1 << 30
+
+
+def process_figures() -> dict[str, Any]:
     """Returns what the confined process that trains answers on a GPU, beside this process."""
     from silos.isolation.remote_trainer import RemoteTrainer, TrainingMachine, TrainingProcess
 
@@ -168,7 +179,7 @@ def process_figures(memory: int) -> dict[str, Any]:
         noise_multiplier=0.5,
     )
     with tempfile.TemporaryDirectory() as home:
-        machine = TrainingMachine(home=Path(home), max_bytes=memory, gpu=True)
+        machine = TrainingMachine(home=Path(home), max_bytes=_DATA, gpu=True)
         process = TrainingProcess(machine)
         confined, facts = process.confined, process.ask("gpu")
         process.close()
@@ -186,17 +197,47 @@ def process_figures(memory: int) -> dict[str, Any]:
     }
 
 
-def refusal(max_bytes: int) -> str:
+def process_faults(found: dict[str, Any]) -> Iterator[str]:
+    """Yields what is not as it must be."""
+    if not found["same bits as this process"]:
+        yield "it computes other bits"
+    if not all(found["confined"][:2]):
+        yield "it can open the hospital's folder, or reach a network"
+
+
+def refusal() -> str:
     """Returns how a step is refused that needs more of the GPU's memory than is given."""
     study = studies.imaging(micro_batch=64, side=512, patients=64)
     try:
-        try_step(study, study.site_names[0], gpu(0, max_bytes))
+        try_step(study, study.site_names[0], gpu(_TOO_LITTLE))
     except DeviceRefused as error:
         return str(error)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, 0)
         torch.cuda.empty_cache()
     return ""
+
+
+Check: TypeAlias = tuple[Callable[[], Any], Callable[[Any], Iterable[str]]]
+
+
+def _sections(device: torch.device, only: str, *, bench: bool) -> Mapping[str, Mapping[str, Check]]:
+    """Returns by section and name what is computed, and what finds it faulty."""
+    names = [name for name in NETWORKS if name.startswith(only)]
+    found: dict[str, dict[str, Check]] = {
+        "networks": {
+            name: (partial(network_figures, name, device), network_faults) for name in names
+        },
+        "training": {
+            name: (partial(training_figures, name, device), training_faults) for name in _TRAINED
+        },
+    }
+    if device.type == "cuda":
+        found["process"] = {"the confined process": (process_figures, process_faults)}
+        found["memory"] = {"too little memory": (refusal, lambda said: () if said else ("taken",))}
+    if bench:
+        found["bench"] = {row.name: (partial(measured, row, device), slow) for row in ROWS}
+    return found
 
 
 def main() -> int:
@@ -213,36 +254,22 @@ def main() -> int:
         return 0
     device = gpu() if on_gpu else processor()
     torch.set_num_threads(min(8, len(os.sched_getaffinity(0))))
-    names = [name for name in NETWORKS if name.startswith(asked.only)]
     document: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if on_gpu else platform.processor(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
-        "networks": {},
     }
     wrong: list[str] = []
-    for name in names:
-        try:
-            found = network_figures(name, device)
-        except Exception as error:  # noqa: BLE001  (the others are still to be checked)
-            wrong.append(f"{name}: {type(error).__name__}: {error}")
-            continue
-        document["networks"][name] = found
-        wrong += network_faults(name, found)
-        print(name, json.dumps(found), file=sys.stderr, flush=True)
-    document["training"] = {name: training_figures(name, device) for name in _TRAINED}
-    for name, found in document["training"].items():
-        if found["updates apart, of their norm"] > _CLOSE:
-            wrong.append(f"{name}: the model is not the processor's")
-    if on_gpu:
-        document["process"] = process_figures(8 << 30)
-        if not document["process"]["same bits as this process"]:
-            wrong.append("the confined process computes other bits")
-        document["too little memory"] = refusal(1 << 30)
-        if not document["too little memory"]:
-            wrong.append("a step that needs more memory than is given is not refused")
-    if not asked.no_bench:
-        document["bench"] = bench_rows(device)
+    for section, checks in _sections(device, asked.only, bench=not asked.no_bench).items():
+        document[section] = {}
+        for name, (figures, faults) in checks.items():
+            try:
+                found = document[section][name] = figures()
+                wrong += [f"{name}: {fault}" for fault in faults(found)]
+            except Exception as error:  # noqa: BLE001  (the others are still to be checked)
+                wrong.append(f"{name}: {type(error).__name__}: {error}")
+                continue
+            print(name, json.dumps(found), file=sys.stderr, flush=True)
     document["faults"] = wrong
     print(json.dumps(document, indent=2, allow_nan=False))
     for fault in wrong:

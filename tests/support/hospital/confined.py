@@ -2,9 +2,8 @@
 
 Run by tests/unit/silos/isolation/test_confinement.py.
 
-``python -m tests.support.hospital.confined HOME OWN SOCKETS PID`` confines itself, then tries, and
-prints as JSON
-what it got hold of.
+``python -m tests.support.hospital.confined HOME OWN KIND PID PORT`` confines itself, for a KIND of
+training (none, sockets, gpu), then tries, and prints as JSON what it got hold of.
 """
 
 import ctypes
@@ -13,6 +12,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -47,11 +47,17 @@ def attempts(home: Path, keeper: int, port: int) -> dict[str, Callable[[], objec
         "send a datagram": lambda: _datagram("192.0.2.1"),
         "speak to the host of a virtual machine": lambda: socket.socket(socket.AF_VSOCK).close(),
         "mount over the home": lambda: _mounted(home),
+        "change the kernel's settings": lambda: _opened("/proc/sys/kernel/core_pattern"),
+        "name the keeper's thread": lambda: _opened(f"/proc/{keeper}/task/{keeper}/comm"),
     }
 
 
-def allowed(own: Path) -> dict[str, Callable[[], object]]:
-    return {
+def allowed(own: Path, kind: str) -> dict[str, Callable[[], object]]:
+    more = {
+        "name a thread": lambda: _opened(f"/proc/self/task/{threading.get_native_id()}/comm"),
+        "speak to a process of this machine": lambda: socket.socket(socket.AF_UNIX).close(),
+    }
+    return (more if kind == "gpu" else {}) | {
         "write to its own folder": lambda: (own / "notes").write_text("x"),
         "import its libraries": lambda: __import__("numpy"),
         "start a process": lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], {}), 0),
@@ -63,6 +69,11 @@ def _through_a_link(secret: Path) -> bytes:
     with suppress(FileExistsError):
         link.symlink_to(secret)
     return link.read_bytes()
+
+
+def _opened(place: str) -> None:
+    """Opens a file for writing, and writes nothing."""
+    os.close(os.open(place, os.O_WRONLY))
 
 
 def _traced(keeper: int) -> None:
@@ -83,13 +94,13 @@ def _mounted(home: Path) -> None:
         raise OSError(ctypes.get_errno(), "not mounted")
 
 
-def main(home: str, own: str, sockets: str, keeper: str, port: str) -> None:
-    found = confine(Path(home), Path(own), sockets=sockets == "sockets")
+def main(home: str, own: str, kind: str, keeper: str, port: str) -> None:
+    found = confine(Path(home), Path(own), sockets=kind == "sockets", gpu=kind == "gpu")
     made = attempts(Path(home), int(keeper), int(port))
     sys.stdout.write(json.dumps({
         "confined": [found.files, found.network, found.sockets],
         "tried": {name: tried(act) for name, act in made.items()},
-        "allowed": {name: tried(act) for name, act in allowed(Path(own)).items()},
+        "allowed": {name: tried(act) for name, act in allowed(Path(own), kind).items()},
     }))  # fmt: skip
 
 

@@ -44,13 +44,13 @@ def port() -> Iterator[int]:
         yield int(listening.getsockname()[1])
 
 
-def attacked(home: Path, port: int, sockets: str) -> dict[str, Any]:
+def attacked(home: Path, port: int, kind: str) -> dict[str, Any]:
     with ExitStack() as stack:
         own = stack.enter_context(private_folder())
         keeper = stack.enter_context(subprocess.Popen(["sleep", str(PATIENCE)]))
         stack.callback(keeper.kill)
         done = subprocess.run(
-            [sys.executable, "-m", "tests.support.hospital.confined", str(home), str(own), sockets,
+            [sys.executable, "-m", "tests.support.hospital.confined", str(home), str(own), kind,
              str(keeper.pid), str(port)],
             cwd=ROOT, env=os.environ | {"TMPDIR": str(own)}, capture_output=True, text=True,
             timeout=PATIENCE, check=False,
@@ -62,13 +62,13 @@ def attacked(home: Path, port: int, sockets: str) -> dict[str, Any]:
 
 
 @needs_landlock
-@pytest.mark.parametrize("sockets", ["none", "sockets"])
-def test_hostile_trainer_gets_hold_of_nothing(home: Path, port: int, sockets: str) -> None:
+@pytest.mark.parametrize("kind", ["none", "sockets", "gpu"])
+def test_hostile_trainer_gets_hold_of_nothing(home: Path, port: int, kind: str) -> None:
     before = sorted(home.rglob("*"))
-    found = attacked(home, port, sockets)
+    found = attacked(home, port, kind)
     assert {name for name, outcome in found["tried"].items() if outcome == "DONE"} == set()
     assert set(found["allowed"].values()) == {"DONE"}
-    assert found["confined"] == [True, True, sockets == "none"]
+    assert found["confined"] == [True, True, kind == "none"]
     assert sorted(home.rglob("*")) == before
 
 
