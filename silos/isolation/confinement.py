@@ -164,7 +164,7 @@ def _allow_own_threads(ruleset: int) -> None:
     The folder stays open: looked up anew, it could be another inode, and no rule would be its own.
     """
     threads = os.open(_THREADS, os.O_PATH)
-    rights = _READ | _WRITE_FILE
+    rights = _READ | _WRITE_FILE | _TRUNCATE
     _called(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, threads), 0)
 
 

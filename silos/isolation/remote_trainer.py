@@ -67,7 +67,7 @@ def machine_of(home: Path, resources: Resources) -> TrainingMachine:
     return TrainingMachine(
         home=home,
         workers=resources.workers,
-        max_bytes=resources.bytes_each,
+        max_bytes=None if resources.gpu else resources.bytes_each,
         gpu=resources.gpu,
         gpu_bytes=resources.gpu_bytes,
         must_be_confined=resources.must_be_confined,

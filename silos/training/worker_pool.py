@@ -27,10 +27,11 @@ log = logging.getLogger("collegium.silo")
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerShares:
-    """What a hospital's ``count`` workers may use.
+    """The shares of a hospital's machine that its ``count`` workers may use.
 
     ``max_bytes`` is what each may hold of data, ``gpu_bytes`` of the GPU's memory; None sets no
-    limit. With ``gpu`` there is one worker, which computes on the GPU.
+    limit. With ``gpu`` there is one worker, which computes on the GPU, and no limit of its data:
+    CUDA's libraries crash where the kernel refuses them memory.
     """
 
     count: int = 1
@@ -39,8 +40,8 @@ class WorkerShares:
     gpu_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        if self.gpu and self.count > 1:
-            raise ValueError(f"{self.count} workers on one GPU")
+        if self.gpu and (self.count > 1 or self.max_bytes is not None):
+            raise ValueError("one worker computes on the GPU, with no limit of its data")
 
     def device(self) -> torch.device:
         """Returns the first worker's device.

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from pipelines.gradients.clipping import clip_to_integers
-from pipelines.gradients.engine_choice import engine_for
+from pipelines.gradients.engine_choice import engine_on
 from pipelines.networks.networks import build
+from pipelines.networks.registry import ARCHITECTURES
 from pipelines.tasks.registry import task_of
 from protocol.study.cohort.cohort import Cohort, Image, ImageCohort
 from protocol.study.cohort.labels import BinaryLabel, MaskLabel
@@ -74,14 +75,15 @@ def measured(row: DeviceRow, device: torch.device) -> Mapping[str, Any]:
     task, cohort = row.learned
     learned, module = task_of(task, cohort), build(task, cohort, 1).to(device)
     shape = (row.patients, 1, 1, *row.sides)
-    chosen = engine_for(task, cohort, module, shape)
+    name = ARCHITECTURES[type(row.network)].engine
+    engine = engine_on(device, name, module, learned.errors)
     labels = torch.from_numpy(learned.drawn_labels(np.random.default_rng(0), row.patients))
     features, labels = torch.randn(shape).to(device), labels[:, None].to(device)
     weights = torch.ones(row.patients, 1, device=device)
     units = units_for(sum(parameter.numel() for parameter in module.parameters()))
 
     def ours() -> None:
-        clip_to_integers(chosen.engine(features, labels, weights), clip=1.0, units=units)
+        clip_to_integers(engine(features, labels, weights), clip=1.0, units=units)
 
     def plain() -> None:
         outputs = module(features.flatten(0, 1))
@@ -91,7 +93,7 @@ def measured(row: DeviceRow, device: torch.device) -> Mapping[str, Any]:
     taken = [(_seconds(ours, module), _seconds(plain, module)) for _ in range(_TURNS + 1)][1:]
     ratio = statistics.median(own / floor for own, floor in taken)
     return {
-        "engine": chosen.name,
+        "engine": name,
         "ms": statistics.median(own for own, _ in taken) * 1000,
         "plain backward, ms": statistics.median(floor for _, floor in taken) * 1000,
         "ratio": ratio,

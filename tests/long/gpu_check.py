@@ -163,8 +163,8 @@ def training_faults(found: dict[str, Any]) -> Iterator[str]:
         yield "the model is not the processor's"
 
 
-#: What the confined process may hold of data, and a step that is too large of the GPU's memory.
-_DATA, _TOO_LITTLE = 4 << 30, 1 << 30
+#: What a step that is too large may hold of the GPU's memory.
+_TOO_LITTLE = 1 << 30
 
 
 def process_figures() -> dict[str, Any]:
@@ -179,7 +179,7 @@ def process_figures() -> dict[str, Any]:
         noise_multiplier=0.5,
     )
     with tempfile.TemporaryDirectory() as home:
-        machine = TrainingMachine(home=Path(home), max_bytes=_DATA, gpu=True)
+        machine = TrainingMachine(home=Path(home), gpu=True)
         process = TrainingProcess(machine)
         confined, facts = process.confined, process.ask("gpu")
         process.close()
@@ -207,7 +207,7 @@ def process_faults(found: dict[str, Any]) -> Iterator[str]:
 
 def refusal() -> str:
     """Returns how a step is refused that needs more of the GPU's memory than is given."""
-    study = studies.imaging(micro_batch=64, side=512, patients=64)
+    study = studies.imaging(micro_batch=64, side=2048, patients=64)
     try:
         try_step(study, study.site_names[0], gpu(_TOO_LITTLE))
     except DeviceRefused as error:
