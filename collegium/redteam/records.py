@@ -34,7 +34,7 @@ from pipelines.attacks.membership import (
 from pipelines.cohort.loading import Records
 from pipelines.networks.networks import build, load_parameters
 from protocol.study.cohort.cohort import TableCohort
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.registry import next_state
 from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
@@ -182,7 +182,7 @@ def trained_model(
         ring_elements = [h.ring_elements(given) for h in hospitals.values()]
         total = np.asarray(np.sum(ring_elements, axis=0, dtype=np.uint64))
         mean = mean_of(study, layout, tuple(hospitals), total)
-        state = strategy_of(study.training).apply(study.training, state, mean)
+        state = next_state(study.training, state, mean)
     return unflatten(layout, state.parameters)
 
 

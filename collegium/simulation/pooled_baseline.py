@@ -69,7 +69,7 @@ def train_pooled(
     from compliance.ledger.privacy_plan import PrivacyPlan
     from pipelines.tasks.registry import task_of
     from protocol.study.noise_shares import units_for
-    from protocol.study.strategies.registry import strategy_of
+    from protocol.study.strategies.registry import next_state, strategy_of
     from protocol.study.strategies.strategy import Mean, ServerState
     from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
     from silos.training.randomness import RoundInput
@@ -99,7 +99,7 @@ def train_pooled(
     state = ServerState(parameters=flatten(model))
     for number in range(training.rounds):
         found = mean(unflatten(layout, state.parameters), number)
-        state = strategy.apply(training, state, found)
+        state = next_state(training, state, found)
     scores, labels = trainer.patient_scores(unflatten(layout, state.parameters))
     return {
         **task_of(study.task, study.cohort).exact(scores, labels),

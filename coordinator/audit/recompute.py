@@ -34,7 +34,7 @@ from protocol.errors import (
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.registry import next_state, remembers
 from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_summaries
@@ -159,7 +159,7 @@ def _followed(
 ) -> str | None:
     """Returns the digest of the model that the sum gives, after checking it against the log.
 
-    None where the strategy's state is more than the model of the round before.
+    None where the result follows from more than the model of the round before.
     """
     context = machine.context
     study = _study(session, run)
@@ -169,12 +169,12 @@ def _followed(
         raise StoreBroken(f"the model of the round is damaged: {error}") from error
     if model_digest(before) != context.model_hash:
         raise StoreBroken("the model of the round is not the one that its context names")
-    strategy = strategy_of(study.training)
-    if strategy.remembers(study.training):
+    if remembers(study.training, context.round):
         return None
     layout = layout_of(before)
     mean = mean_of(study, layout, machine.survivors, machine.total())
-    state = strategy.apply(study.training, ServerState(parameters=flatten(before)), mean)
+    begun = ServerState(parameters=flatten(before), rounds=context.round)
+    state = next_state(study.training, begun, mean)
     name = model_digest(unflatten(layout, state.parameters))
     if name != logged.get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")

@@ -37,7 +37,7 @@ from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
 from protocol.study.noise_shares import NoiseShares
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy
-from protocol.study.strategies.registry import strategy_of
+from protocol.study.strategies.registry import next_state, strategy_of
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
@@ -157,7 +157,6 @@ class Runner:
         """
         layout = layout_of(initial)
         training = self._study.training
-        strategy = strategy_of(training)
         state = self._records.resume(self._stores.states) or ServerState(
             parameters=flatten(initial)
         )
@@ -165,7 +164,7 @@ class Runner:
             model = unflatten(layout, state.parameters)
             total, conduct = self._round("training", number, model)
             mean = mean_of(self._study, layout, total.survivors, total.total)
-            state = strategy.apply(training, state, mean)
+            state = next_state(training, state, mean)
             self._commit_training(total, conduct, layout, state)
         model = unflatten(layout, state.parameters)
         released = self._records.released() or self._evaluate(model, self._summaries)

@@ -495,6 +495,13 @@ def _task_problems(study: Study) -> list[Problem]:
 def _privacy_problems(study: Study) -> list[Problem]:
     strategy = strategy_of(study.training)
     problems = [*_mode_problems(study), *strategy.problems(study.training, study.privacy)]
+    if study.training.average_last > study.training.rounds:
+        problems.append(
+            (
+                "training.average_last",
+                f"{study.training.average_last} rounds are averaged, of {study.training.rounds}",
+            )
+        )
     if isinstance(study.privacy, NoPrivacy):
         chosen = [site.name for site in study.sites if site.epsilon is not None]
         if chosen:

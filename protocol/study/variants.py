@@ -95,6 +95,7 @@ def as_distributed(study: Study) -> Study:
             strategy="fedsgd",
             rounds=training.steps,
             local_steps=1,
+            average_last=training.average_last * training.local_steps,
             momentum=training.momentum if training.local_steps > 1 else 0.0,
         ),
     )

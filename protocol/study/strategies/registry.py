@@ -11,7 +11,13 @@ from protocol.study.strategies.algorithms.fed_adam import FED_ADAM
 from protocol.study.strategies.algorithms.fed_avg import FED_AVG
 from protocol.study.strategies.algorithms.fed_exp import FED_EXP
 from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
-from protocol.study.strategies.strategy import Strategy, Training
+from protocol.study.strategies.strategy import (
+    Mean,
+    ServerState,
+    Strategy,
+    Training,
+    averaged,
+)
 
 #: Every strategy by the name that stands in a study.
 STRATEGIES: Mapping[str, Strategy] = {
@@ -25,6 +31,17 @@ STRATEGIES: Mapping[str, Strategy] = {
 def strategy_of(training: Training) -> Strategy:
     """Returns the strategy that a study's section ``training`` names."""
     return STRATEGIES[training.strategy]
+
+
+def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
+    """Returns the server's state after a round: the strategy's step, and the mean of models."""
+    return averaged(training, state, strategy_of(training).apply(training, state, mean))
+
+
+def remembers(training: Training, number: int) -> bool:
+    """Returns whether the result of a round, counted from 0, needs more than its model and sum."""
+    last = number == training.rounds - 1
+    return strategy_of(training).remembers(training) or (last and training.average_last > 1)
 
 
 def changed(training: Training, **update: object) -> Training:
