@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from pipelines.gradients.clipping import clip_to_integers
 from pipelines.gradients.engine_choice import engine_on
@@ -70,30 +69,50 @@ ROWS = (
 )
 
 
-def measured(row: DeviceRow, device: torch.device) -> Mapping[str, Any]:
-    """Returns one row's figures: medians over the turns, the ratio within a turn."""
+@dataclass(frozen=True, kw_only=True)
+class Works:
+    """What is timed: clipped gradients by the network's engine, and one plain backward."""
+
+    engine: str
+    parameters: int
+    ours: Callable[[], object]
+    plain: Callable[[], object]
+
+
+def works_of(row: DeviceRow, device: torch.device) -> Works:
+    """Returns what is timed of a row, with drawn images on the device."""
     task, cohort = row.learned
     learned, module = task_of(task, cohort), build(task, cohort, 1).to(device)
-    shape = (row.patients, 1, 1, *row.sides)
+    owned = list(module.parameters())
+    size = sum(parameter.numel() for parameter in owned)
     name = ARCHITECTURES[type(row.network)].engine
     engine = engine_on(device, name, module, learned.errors)
     labels = torch.from_numpy(learned.drawn_labels(np.random.default_rng(0), row.patients))
-    features, labels = torch.randn(shape).to(device), labels[:, None].to(device)
+    features = torch.randn(row.patients, 1, 1, *row.sides).to(device)
+    labels = labels[:, None].to(device)
     weights = torch.ones(row.patients, 1, device=device)
-    units = units_for(sum(parameter.numel() for parameter in module.parameters()))
 
-    def ours() -> None:
-        clip_to_integers(engine(features, labels, weights), clip=1.0, units=units)
+    def ours() -> object:
+        rows = engine(features, labels, weights)
+        return clip_to_integers(rows, clip=1.0, units=units_for(size))
 
-    def plain() -> None:
+    def plain() -> object:
         outputs = module(features.flatten(0, 1))
         loss = learned.loss(outputs, labels.flatten(0, 1), weights.flatten())
-        torch.autograd.grad(loss, list(module.parameters()))
+        return torch.autograd.grad(loss, owned)
 
-    taken = [(_seconds(ours, module), _seconds(plain, module)) for _ in range(_TURNS + 1)][1:]
+    return Works(engine=name, parameters=size, ours=ours, plain=plain)
+
+
+def measured(row: DeviceRow, device: torch.device) -> Mapping[str, Any]:
+    """Returns one row's figures: medians over the turns, the ratio within a turn."""
+    works = works_of(row, device)
+    taken = [
+        (_seconds(works.ours, device), _seconds(works.plain, device)) for _ in range(_TURNS + 1)
+    ][1:]
     ratio = statistics.median(own / floor for own, floor in taken)
     return {
-        "engine": name,
+        "engine": works.engine,
         "ms": statistics.median(own for own, _ in taken) * 1000,
         "plain backward, ms": statistics.median(floor for _, floor in taken) * 1000,
         "ratio": ratio,
@@ -107,12 +126,13 @@ def slow(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"{found['ratio']:.2f} plain backwards, at most {found['at most']} are promised"
 
 
-def _seconds(work: Callable[[], None], module: nn.Module) -> float:
-    on_gpu = next(module.parameters()).is_cuda
-    if on_gpu:
-        torch.cuda.synchronize()
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    wait()
     started = time.perf_counter()
     work()
-    if on_gpu:
-        torch.cuda.synchronize()
+    wait()
     return time.perf_counter() - started

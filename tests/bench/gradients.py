@@ -12,12 +12,14 @@ from torch import nn
 
 from compliance.privacy.noise import DiscreteGaussian
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers
+from pipelines.gradients.device import processor
 from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
+from protocol.study.task.networks.segmenters import SegResNet, UNet
 from protocol.vectors.keystream import Keystream, fresh_key
 from protocol.vectors.tensors import layout_of
 from silos.training.randomness import RoundInput, SecretEntropy
@@ -25,6 +27,7 @@ from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests.bench import studies
+from tests.bench.device import DeviceRow, works_of
 from tests.bench.measurement import OURS, Row, Target, row_of, take_turns
 from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
@@ -38,6 +41,17 @@ _MAX_AT_ONCE = 10**6
 #: How many records patients have, one after the other: 1.4 on average, as in diabetes130.
 _VISITS = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
 
+#: Networks for masks, in two and three dimensions.
+_LISTED = (
+    DeviceRow(
+        network=UNet(channels=(16, 32, 64, 128), strides=(2, 2, 2), num_res_units=2),
+        sides=(64, 64),
+        patients=16,
+        most=1.5,
+    ),
+    DeviceRow(network=SegResNet(init_filters=8), sides=(32, 32, 32), patients=4, most=2.0),
+)
+
 Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
 
@@ -49,10 +63,11 @@ def rows(turns: int) -> Iterator[Row]:
     yield _micro_batch("MLP 13-32-1", tabular(), 256, turns, twice)
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 16, turns)
     yield _micro_batch("Classifier 28x28", small_images(micro_batch=16), 64, turns)
-    yield _unet_micro_batch(turns)
+    for listed in _LISTED:
+        yield _listed(listed, min(turns, 5))
     dense = studies.imaging(micro_batch=16, side=64, network="{_target_: DenseNet121}")
     few, image = min(turns, 5), studies.imaging(micro_batch=16, side=64)
-    yield _micro_batch("DenseNet121 64x64", dense, 16, few, Target(most=3.0, against=FLOOR))
+    yield _micro_batch("DenseNet121 64x64", dense, 16, few, Target(most=2.5, against=FLOOR))
     for size in (64, 256):
         everybody = tabular(steps=1, micro_batch=size, rate=1.0, patients=LOGICAL_BATCH)
         yield _step("MLP 13-32-1", everybody, turns)
@@ -89,7 +104,7 @@ class _MeanLogit(nn.Module):
 
 
 def _unet() -> nn.Module:
-    """MONAI's UNet, which is not in the table of networks."""
+    """MONAI's UNet with one logit for an image, as no study has it."""
     from monai.networks.nets.unet import UNet
 
     torch.manual_seed(1)
@@ -97,12 +112,18 @@ def _unet() -> nn.Module:
     return _MeanLogit(UNet(2, 1, 1, channels, strides, num_res_units=2)).train()
 
 
-def _unet_micro_batch(turns: int) -> Row:
-    batch = torch.randn(16, 1, 64, 64), (torch.rand(16) < 0.5).float()
-    target = Target(most=1.5, against=FLOOR)
-    module = _unet()
-    engine = ENGINES["layers"](module, BINARY_CLASSIFICATION.errors)
-    return _clipped("UNet 64x64", module, engine, batch, turns, target)
+def _listed(row: DeviceRow, turns: int) -> Row:
+    """A network by MONAI's name, on the processor."""
+    works = works_of(row, processor())
+    target = None if row.most is None else Target(most=row.most, against=FLOOR)
+    return row_of(
+        AREA,
+        f"clipped gradients, {row.network.target} {'x'.join(map(str, row.sides))}",
+        f"batch {row.patients}",
+        take_turns({OURS: works.ours, FLOOR: works.plain}, turns),
+        target=target,
+        parts={"parameters": float(works.parameters)},
+    )
 
 
 def _clipped(
