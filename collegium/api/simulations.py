@@ -51,7 +51,7 @@ def simulate(
         budget: each hospital's budget for life (epsilon); 10, or what the study needs, by default.
         test_noise: repeatable noise, for tests: no privacy is claimed.
         workers: processes that compute gradients in each hospital.
-        gpu: whether they compute on this machine's GPU.
+        gpu: whether the hospitals compute on this machine's GPU.
         processes: processes that hold the hospitals; by default one a core.
         progress: whether to show it; by default in a notebook and in a terminal.
 

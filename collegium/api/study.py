@@ -182,9 +182,12 @@ class Study:
             whole[name] = value
         text = json.dumps(whole, indent=1, default=_plain)
         try:
-            return replace(self, document=read_study(text, _CHANGED))
+            document = read_study(text, _CHANGED)
         except StudyRefused as error:  # there is no file whose line could be named
             raise StudyRefused(_LINE.sub(_CHANGED, str(error))) from error
+        if document.task.pretrained is not None:
+            document.task.pretrained.attach_from(self.document.task.pretrained)
+        return replace(self, document=document)
 
     def sites(self) -> pd.DataFrame:
         """Returns a row for each hospital: declared training patients, and what it promises.

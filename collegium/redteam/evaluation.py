@@ -16,7 +16,6 @@ from compliance.empirical_audit.checks import (
     worst_of_each,
 )
 from pipelines.records import Records
-from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
 from protocol.vectors.evaluation import COUNT_UNITS
 from protocol.vectors.tensors import Tensors
@@ -124,7 +123,7 @@ class _EvaluationSample:
 def _drawn_records(study: Study, random: np.random.Generator) -> Records:
     """Returns test patients with drawn records; every third has several, where allowed."""
     cohort = study.cohort
-    shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
+    shape = cohort.record_form
     several = min(MAX_RECORDS, cohort.max_records_per_patient)
     counts = np.where(np.arange(_PATIENTS) % 3 == 0, several, 1)
     patients = np.repeat(np.arange(_PATIENTS, dtype=np.int64), counts)

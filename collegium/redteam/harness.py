@@ -11,7 +11,6 @@ from pipelines.attacks.canaries import canary_records
 from pipelines.cohort.loading import Records
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.networks.networks import build, parameters_of
-from protocol.study.cohort.cohort import TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors
@@ -98,7 +97,7 @@ def canary_trainer(
     The canaries' gradients are chosen; everything else is the hospital's own.
     """
     cohort = study.cohort
-    shape = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
+    shape = cohort.record_form
     records = canary_records(numbers, shape, min(MAX_RECORDS, study.records_per_patient))
     worker = Worker(study, StepForm.of(study, site), records.features, records.labels, gradients)
     trainer = make(study, site, records, records, worker)

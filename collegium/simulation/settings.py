@@ -29,8 +29,8 @@ def usual_processes() -> int:
 class SimulationSettings:
     """The settings of a simulation beside the study; none but ``gpu`` changes a result.
 
-    ``workers`` is how many processes compute gradients inside each hospital, with ``gpu`` one on
-    this machine's GPU (and so to 1e-5 what the processor finds),
+    ``workers`` is how many processes compute gradients inside each hospital; with ``gpu`` one in
+    each computes on this machine's GPU, whose results differ from the processor's by rounding;
     ``processes`` how many hold hospitals: beyond that, several share one. By
     default there is one for each core, for each takes seconds to import torch and Opacus.
 

@@ -307,6 +307,11 @@ def recompute_round(
     console.print(f"sum      {found.sum[:16]}, recomputed bit by bit: it is the one in the log")
     if found.model is not None:
         console.print(f"model    {found.model[:16]} follows from it: it is the one in the log")
+    elif round_kind == "training":
+        console.print(
+            "model    not compared: it follows from more than this sum (training.average_last, or "
+            "a server that remembers)"
+        )
     if found.figures:
         console.print("figures  the released figures follow from it and from the signed tables")
     return asdict(found)

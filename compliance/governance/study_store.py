@@ -27,19 +27,23 @@ class StudyStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, text: str, index: bytes | None) -> Study:
-        """Keeps a study and its index file; returns the study. Again changes nothing.
+    def keep(self, text: str, index: bytes | None, pretrained: bytes | None = None) -> Study:
+        """Keeps a study and the files that it names; returns the study. Again changes nothing.
 
         Args:
             text: the document; canonical JSON is a document too.
             index: the bytes of the index file that the split names, or None.
+            pretrained: the bytes of the parameters that it starts from; None where nobody trains.
 
         Raises:
-            StudyRefused: the document is wrong, or the index file is not the one it names.
+            StudyRefused: the document is wrong, or a file is not the one it names.
             WorkspaceRefused: the folder cannot be written.
         """
         study = read_study(text, "the study")
         _require_index(study, index)
+        named = study.task.pretrained
+        if named is not None and pretrained is not None:
+            named.attach(pretrained)
         folder = self._folder / study.digest
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +51,8 @@ class StudyStore:
                 place = folder / study.split.file
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(place, index)
+            if named is not None and pretrained is not None:
+                write_whole(folder / named.file, pretrained)
             write_whole(folder / _DOCUMENT, text.encode("utf-8"))
         except OSError as error:
             raise WorkspaceRefused(
@@ -82,6 +88,14 @@ class StudyStore:
             raise StoreBroken(
                 f"the index file of study {name[:16]} was changed: approve it again"
             ) from error
+        named = study.task.pretrained
+        if named is not None and (folder / named.file).is_file():
+            try:
+                named.attach((folder / named.file).read_bytes())
+            except (OSError, StudyRefused) as error:
+                raise StoreBroken(
+                    f"{named.file} of study {name[:16]} was changed: approve it again"
+                ) from error
         return study, index
 
     def digests(self) -> tuple[str, ...]:

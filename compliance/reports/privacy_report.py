@@ -145,7 +145,9 @@ def _made_from(dossier: Dossier) -> str:
 
 
 def _identity(dossier: Dossier) -> Section:
-    network = dossier.study.get("task", {}).get("network", {}).get("name")
+    task = dossier.study.get("task", {})
+    network, started = task.get("network", {}).get("_target_"), task.get("pretrained")
+    trained = ", ".join(task.get("trained_layers", ()))
     rows = (
         Fact(label="Study", value=f"{dossier.study_title} ({dossier.study_name})"),
         Fact(label="Purpose", value=dossier.study_purpose),
@@ -158,6 +160,11 @@ def _identity(dossier: Dossier) -> Section:
         Fact(label="Took", value=dossier.seconds, form=Format.SECONDS),
         Fact(label="Hospitals", value=", ".join(s.site for s in dossier.sites) or None),
         Fact(label="Network", value=network),
+        *([Fact(label="Trained layers; the others are frozen", value=trained)] if trained else []),
+        *([Fact(label="Starts from public parameters; no claim covers whose data they were learned "
+                "from", value=f"{started['source']} ({started['file']})"),
+           Fact(label="Their SHA-256", value=started["sha256"], form=Format.CODE)]
+          if started else []),
         Fact(label="Public model seed", value=str(dossier.seed)),
         Fact(label="Model digest", value=dossier.model_digest, form=Format.CODE),
     )  # fmt: skip

@@ -116,10 +116,10 @@ def second_opinion_table(dossier: Dossier) -> Table:
         "Second opinions, asked when each hospital joined",
         [site for site in dossier.sites if site.has_second_opinion],
         columns,
-        note="Distances are parts of a gradient's norm, on drawn records with drawn parameters; "
-        "above 1e-3 a hospital does not take part. Gradients that a GPU "
-        "computes are the processor's to about 1e-5 of their norm, and the same each time. Opacus' "
-        "hooks do not compute every network: "
+        note="Distances are parts of a gradient's norm, on drawn records with drawn parameters, in "
+        "float64; above 1e-3 a hospital does not take part. A GPU that computes the gradients "
+        "is named behind the engine; its float32 rounds otherwise than a processor's, and the "
+        "bound of one patient is exact on both. Opacus' hooks do not compute every network: "
         "those have no distance from them. Opacus' accountant (PRV) errs by 0.02 at most; a "
         "hospital that claims less than it finds does not take part.",
     )

@@ -34,7 +34,7 @@ from protocol.errors import (
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
-from protocol.study.strategies.registry import next_state, remembers
+from protocol.study.strategies.registry import needs_more_than_its_model, next_state
 from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_summaries
@@ -169,7 +169,7 @@ def _followed(
         raise StoreBroken(f"the model of the round is damaged: {error}") from error
     if model_digest(before) != context.model_hash:
         raise StoreBroken("the model of the round is not the one that its context names")
-    if remembers(study.training, context.round):
+    if needs_more_than_its_model(study.training, context.round):
         return None
     layout = layout_of(before)
     mean = mean_of(study, layout, machine.survivors, machine.total())

@@ -82,7 +82,7 @@ def drawn_copy(module: nn.Module, spread: float) -> nn.Module:
 def without_subnormals() -> Iterator[None]:
     """Counts numbers below float32's normal range as zero, in this thread.
 
-    Arithmetic with them takes many times longer: a model could be chosen so that
+    On a processor arithmetic with them takes many times longer: a model could be chosen so that
     one patient's do, and the clock would tell whether that patient was drawn.
 
     Source: Andrysco et al. 2015, "On subnormal floating point and abnormal timing".

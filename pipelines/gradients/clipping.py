@@ -12,8 +12,8 @@ Rules:
    ``_MIN_SQUARE`` and ``_MAX_SQUARE``: its squares would vanish or overflow.
 4. What is done for a row does not depend on its values, nor on other rows.
 5. Gradients are clipped and summed on the device that computed them. The processor does it
-   in float32, by blocks that stay in its cache; any other device in float64, where whole
-   numbers and the sums of their squares are exact.
+   in float32, by blocks that stay in its cache; any other device scales in float32 too, and
+   takes norms and sums in float64, in which sums of whole numbers' squares are exact.
 """
 
 import math
@@ -51,11 +51,11 @@ class PatientGradients(Protocol):
 
         Args:
             features: (patients, records, ...) float32.
-            labels: (patients, records) float32, 0 or 1.
+            labels: (patients, records, ...) float32, as the task has them.
             weights: (patients, records) float32; those of a patient add up to 1 for a
                 mean, and a place that holds no record has weight 0.
 
-        They lie on the device that computed them. Columns stand as in
+        The rows lie on the device that computed them. Columns stand as in
         ``protocol.vectors.tensors.flatten``. The loss is the task's. A row may hold NaN or
         infinity: see ``clip_to_integers``.
         """
@@ -74,6 +74,10 @@ def clip_to_integers(gradients: Tensor, *, clip: float, units: int) -> Tensor:
     row changes it by an integer vector whose exact L2 norm is at most ``units``. Longer rows
     end within a thousandth of the bound.
 
+    Raises:
+        ValueError: clip or units bound nothing, or cannot be counted exactly.
+        TypeError: the gradients are not float32.
+
     >>> clip_to_integers(torch.tensor([[3, 4], [0, 0.5]]), clip=1, units=10).tolist()
     [5, 12]
     """
@@ -84,7 +88,7 @@ def clip_to_integers(gradients: Tensor, *, clip: float, units: int) -> Tensor:
     if gradients.dtype != torch.float32:
         raise TypeError(f"gradients must be float32, got {gradients.dtype}")
     if gradients.device.type != "cpu":
-        return clipped_in_float64(gradients, clip=clip, units=units)
+        return clipped_on_device(gradients, clip=clip, units=units)
     return torch.from_numpy(_clipped_in_blocks(gradients.detach().numpy(), clip, units))
 
 
@@ -101,39 +105,6 @@ def _clipped_in_blocks(
         own = slice(start, start + integers.rows)
         found = integers.sum_of(gradients[own], scales[own], kept[own])
         np.add(total, found, out=total, casting="unsafe")
-    return total
-
-
-def clipped_in_float64(gradients: Tensor, *, clip: float, units: int) -> Tensor:
-    """Returns ``clip_to_integers`` as a device does it that is not the processor.
-
-    A row's whole numbers are at most 2**24, so float64 holds each square and, up to
-    ``units**2``, every partial sum of them, whatever their order; what roots and squares of
-    those round is less than ``_ROUNDED``. The sum of the rows is exact.
-    """
-    width = max(1, _IN_FLOAT64 // max(1, len(gradients)))
-    pieces = [slice(start, start + width) for start in range(0, gradients.shape[1], width)]
-
-    def squared(rows: Callable[[slice], Tensor]) -> Tensor:
-        found = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
-        for piece in pieces:
-            found += torch.linalg.vector_norm(rows(piece), dim=1, dtype=torch.float64).square()
-        return found
-
-    squares = squared(lambda piece: gradients[:, piece])
-    kept = (squares > _MIN_SQUARE) & (squares < _MAX_SQUARE)  # NaN is not
-    norms, longest = torch.where(kept, squares, 1.0).sqrt(), clip * (1 - _HAIR)
-    shortened = units * (1 - _HAIR) / norms
-    scales = torch.where(norms > longest, shortened, min(units / clip, _MAX_SCALE)).float()
-
-    def integers(piece: slice) -> Tensor:
-        return torch.where(kept[:, None], (gradients[:, piece] * scales[:, None]).trunc(), 0.0)
-
-    proven = squared(integers) * (1 + _ROUNDED) <= units**2  # always, by the hair
-    total = torch.zeros(gradients.shape[1], dtype=torch.int64, device=gradients.device)
-    for piece in pieces:
-        own = torch.where(proven[:, None], integers(piece), 0.0)
-        total[piece] = own.sum(dim=0, dtype=torch.float64).long()
     return total
 
 
@@ -224,6 +195,46 @@ def _most_lost(count: int) -> float:
     most, and lost 2**-24 of itself each time. One more pays for the float64 arithmetic.
     """
     return 1 / (1 - (count + 1) * 2.0**-24)
+
+
+def clipped_on_device(gradients: Tensor, *, clip: float, units: int) -> Tensor:
+    """Returns the same sum by operations that every device has; used where the processor is not.
+
+    Args:
+        gradients: (patients, parameters) float32.
+        clip, units: as ``clip_to_integers`` takes them.
+
+    Returns:
+        The (parameters,) int64 sum, on the gradients' device.
+
+    A row's whole numbers are at most 2**24, so float64 holds each square and, up to
+    ``units**2``, every partial sum of them, whatever their order; what roots and squares of
+    those round is less than ``_ROUNDED``. The sum of the rows is exact.
+    """
+    width = max(1, _IN_FLOAT64 // max(1, len(gradients)))
+    pieces = [slice(start, start + width) for start in range(0, gradients.shape[1], width)]
+
+    def squared(rows: Callable[[slice], Tensor]) -> Tensor:
+        found = torch.zeros(len(gradients), dtype=torch.float64, device=gradients.device)
+        for piece in pieces:
+            found += torch.linalg.vector_norm(rows(piece), dim=1, dtype=torch.float64).square()
+        return found
+
+    squares = squared(lambda piece: gradients[:, piece])
+    kept = (squares > _MIN_SQUARE) & (squares < _MAX_SQUARE)  # NaN is not
+    norms, longest = torch.where(kept, squares, 1.0).sqrt(), clip * (1 - _HAIR)
+    shortened = units * (1 - _HAIR) / norms
+    scales = torch.where(norms > longest, shortened, min(units / clip, _MAX_SCALE)).float()
+
+    def integers(piece: slice) -> Tensor:
+        return torch.where(kept[:, None], (gradients[:, piece] * scales[:, None]).trunc(), 0.0)
+
+    proven = squared(integers) * (1 + _ROUNDED) <= units**2  # always, by the hair
+    total = torch.zeros(gradients.shape[1], dtype=torch.int64, device=gradients.device)
+    for piece in pieces:
+        own = torch.where(proven[:, None], integers(piece), 0.0)
+        total[piece] = own.sum(dim=0, dtype=torch.float64).long()
+    return total
 
 
 def scores(module: nn.Module, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,11 +5,13 @@ Rules:
 1. On one device and one version of its libraries the same call gives the same bits. On a GPU
    shortened products (TF32: ten bits of mantissa), a choice of code by stop-watch, and operations
    whose order of summing is left to chance are off, in the whole process; a network that needs
-   one of the last is refused.
-2. What a device computes is within 1e-5 of what the processor does, of a gradient's norm.
-3. A hospital says how much of a GPU's memory it gives. Where that does not suffice, nothing is
-   computed in part: ``DeviceRefused`` says so, at joining, where the form of every later step
-   is tried.
+   one of the last is computed by another engine, or refused.
+2. In float64 an engine on a GPU agrees with the processor to 1e-5 of a gradient's norm. In
+   float32, in which hospitals train, rounding differs, and the bound of one patient is exact on
+   both (docs/performance.md).
+3. A hospital says how much of a GPU's memory torch may allocate; CUDA itself takes some hundred
+   MiB more. Where that does not suffice, nothing is computed in part: ``DeviceRefused`` says so,
+   at joining, where the form of every later step is tried.
 """
 
 import os
@@ -22,8 +24,11 @@ from protocol.errors import DeviceRefused
 
 #: Asked for before CUDA starts: cuBLAS then sums in the same order every time.
 _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-#: How torch's allocator for the processor says that there is no memory.
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "Cannot allocate memory")
+#: How torch's allocator for the processor, and CUDA's libraries, say that there is no memory.
+_NO_MEMORY = (
+    "can't allocate memory", "not enough memory", "Cannot allocate memory",
+    "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 
 
 def processor() -> torch.device:
@@ -35,7 +40,7 @@ def gpu(max_bytes: int | None = None) -> torch.device:
     """Returns this machine's first GPU, which this process then uses by the module's rules.
 
     Args:
-        max_bytes: what this process may hold of its memory; all of it when None.
+        max_bytes: what torch may allocate of its memory here; all of it when None.
 
     Raises:
         DeviceRefused: torch finds no GPU, or it has less memory than ``max_bytes``.
@@ -63,13 +68,13 @@ def gpu(max_bytes: int | None = None) -> torch.device:
     return chosen
 
 
-def on(device: torch.device) -> str:
-    """Returns `` on`` and the GPU's name, to stand behind an engine's; nothing for the processor.
+def engine_label(engine: str, device: torch.device) -> str:
+    """Returns an engine's name, and the GPU's behind it where it is one.
 
-    >>> on(processor())
-    ''
+    >>> engine_label("layers", processor())
+    'layers'
     """
-    return "" if device.type == "cpu" else f" on {torch.cuda.get_device_name(device)}"
+    return engine if device.type == "cpu" else f"{engine} on {torch.cuda.get_device_name(device)}"
 
 
 def memory_of(device: torch.device) -> tuple[str, int, int]:
@@ -101,6 +106,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
+
+
+def is_of_device(error: BaseException) -> bool:
+    """Returns whether an error speaks of the device, and not of what was to be computed."""
+    return is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
 
 
 def _gib(count: int) -> str:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from pipelines.gradients.batch_invariance import SHOWS_ROUNDING, depends_on_own_row_only, drawn_copy
 from pipelines.gradients.clipping import PatientGradients
-from pipelines.gradients.device import is_out_of_memory
+from pipelines.gradients.device import is_of_device
 from pipelines.gradients.engines import ENGINES, Errors
 from pipelines.networks.registry import ARCHITECTURES
 from pipelines.tasks.registry import task_of
@@ -95,16 +95,18 @@ def right_engine(
     drawn, sample = moved_copy(module), Sample.drawn(form[2:], learned)
     expected = one_backward_per_record(drawn, sample, learned.loss)
     device = next(module.parameters()).device
+    reason = "no engine computes it here"
     for name in (first, *(name for name in ENGINES if name != first)):
         make = partial(engine_on, device, name, errors=learned.errors)
         try:
             apart = distance(make(drawn), sample, expected)
             row_independent = name == "one at a time" or _keeps_apart(make, module, form, learned)
         except CANNOT as error:
-            if is_out_of_memory(error):
+            if is_of_device(error):
                 raise
             log.info("gradients by %r are skipped: %s", name, type(error).__name__)
             continue
+        reason = "the records of one batch change each other's gradients"
         if not apart <= TOLERANCE:
             log.warning("gradients by %r are wrong by %.1e and so skipped", name, apart)
         elif not row_independent:
@@ -112,7 +114,7 @@ def right_engine(
         else:
             log.info("gradients by %r, within %.1e of one backward per record", name, apart)
             return Chosen(name=name, engine=make(module), distance=apart)
-    raise StudyRefused("task.network: the records of one batch change each other's gradients")
+    raise StudyRefused(f"task.network: {reason}")
 
 
 def engine_on(
@@ -223,6 +225,8 @@ def _check_all_reached(module: nn.Module, loss: Callable[[], Tensor]) -> None:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             found = torch.autograd.grad(loss(), [p for _, p in owned], allow_unused=True)
     except CANNOT as error:
+        if is_of_device(error):
+            raise
         raise StudyRefused(
             f"task.network: no gradient of one record alone: {type(error).__name__}"
         ) from error

@@ -71,7 +71,7 @@ class ChainGradients:
         columns = dict(layers)
         self._chain: list[_ChainLink] = []
         for layer in replica.modules():
-            if isinstance(layer, nn.Linear) and layer.bias is not None:
+            if isinstance(layer, nn.Linear) and layer.bias is not None and layer in columns:
                 self._chain.append(_ChainLink(layer, columns[layer]))
             elif type(layer) in (nn.ReLU, nn.Tanh) and self._chain and not self._chain[-1].after:
                 self._chain[-1].after = layer
@@ -161,6 +161,8 @@ class LayerGradients:
         for number, (layer, _) in enumerate(layers):
             if type(layer) not in LAYERS:
                 raise NotImplementedError(f"a layer of type {type(layer).__name__}")
+            if any(True for _ in layer.buffers(recurse=False)):
+                raise NotImplementedError("a layer of which a part is frozen")
             layer.requires_grad_(False)  # no gradient of the whole batch
             if isinstance(layer, nn.PReLU) and layer.num_parameters == 1:
                 layer.forward = partial(_one_slope, layer)  # type: ignore[method-assign]

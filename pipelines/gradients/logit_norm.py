@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from pipelines.networks.networks import build
-from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.study import Study
 
 _RECORDS = 64
@@ -21,7 +20,7 @@ def gradient_norm(study: Study) -> float:
     A linear model's would be the square root of its inputs + 1.
     """
     cohort = study.cohort
-    shape = (1, *cohort.image.shape) if isinstance(cohort, ImageCohort) else (cohort.width,)
+    shape = cohort.record_form
     drawn = np.random.default_rng(study.seeds.model).standard_normal((_RECORDS, *shape))
     module = build(study.task, cohort, study.seeds.model)
     norms = [_norm(module, record) for record in torch.tensor(drawn, dtype=torch.float32)]

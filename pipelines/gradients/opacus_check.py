@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.gradients.device import processor
+from pipelines.gradients.device import is_of_device, processor
 from pipelines.gradients.engine_choice import (
     CANNOT,
     TOLERANCE,
@@ -122,6 +122,8 @@ def opacus_gradients(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[n
             outputs = hooked(sample.features)
             torch.autograd.backward(loss(outputs, sample.labels, outputs.new_ones(len(outputs))))
         except CANNOT as error:
+            if is_of_device(error):
+                raise
             log.info("Opacus' hooks do not compute this network: %s", type(error).__name__)
             return None
     parts = [p.grad_sample.flatten(1) for _, p in sorted(hooked._module.named_parameters())]

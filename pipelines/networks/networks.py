@@ -6,8 +6,9 @@ Rules:
    gradients would be wrong. What else makes them wrong is found when a hospital joins
    (``engine_choice``, ``opacus_check``).
 2. Initial parameters are a function of the study's seed (zeros for logistic
-   regression), but for the output's bias, which the task may set. Building a network
-   leaves torch's global generator as it was.
+   regression), or the pretrained ones that the study names, but for the output's bias, which
+   the task may set. Building a network leaves torch's global generator as it was.
+3. Parameters are what is trained. A frozen layer's are buffers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,8 @@ from pipelines.networks.registry import ARCHITECTURES
 from pipelines.networks.repairs import repaired
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study.cohort.cohort import Cohort, TableCohort
+from protocol.study.cohort.cohort import Cohort
+from protocol.study.task.pretrained import Pretrained
 from protocol.study.task.task import Task
 
 #: As many as ``protocol.vectors.tensors`` reads.
@@ -37,7 +39,8 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     (records, outputs of the task). Guarantee: equal arguments give equal parameters.
 
     Raises:
-        StudyRefused: the network does not fit the cohort's records.
+        StudyRefused: the network does not fit the cohort's records, or the pretrained
+            parameters or trained layers do not fit the network.
     """
     learned = task_of(task, cohort)
     architecture = ARCHITECTURES[type(task.network)]
@@ -60,14 +63,18 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = made()
+    if task.pretrained is not None:
+        _start_from(module, task.pretrained)
     if learned.starting_bias is not None:
         _start_at(module, learned.starting_bias)
+    if task.trained_layers:
+        _freeze_others(module, task.trained_layers)
     return module
 
 
 def _check_outputs(sketch: nn.Module, task: Task, cohort: Cohort) -> None:
     """Raises ValueError where records of the cohort do not fit a network on torch's meta device."""
-    form = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
+    form = cohort.record_form
     outputs = task.outputs(cohort.label)
     expected = (2, outputs, *(form[1:] if task.gives == "masks" else ()))
     found = tuple(sketch.train()(torch.empty(2, *form, device="meta")).shape)
@@ -76,6 +83,50 @@ def _check_outputs(sketch: nn.Module, task: Task, cohort: Cohort) -> None:
             f"gives {found[1:]} for a record of {form}, expected {expected[1:]}: choose sides that "
             "its strides divide"
         )
+
+
+def _start_from(module: nn.Module, pretrained: Pretrained) -> None:
+    """Overwrites the parameters that a file names; the others stay as the seed gave them."""
+    own = dict(module.named_parameters())
+    for name, tensor in sorted(pretrained.tensors.items()):
+        if name not in own:
+            raise StudyRefused(
+                f"task.pretrained: {pretrained.file} holds {name!r}, which the network has not: "
+                f"leave it out (the network has {len(own)} parameters, {next(iter(own))!r} first)"
+            )
+        if own[name].shape != tensor.shape:
+            raise StudyRefused(
+                f"task.pretrained: {pretrained.file}: {name!r} has shape {tuple(tensor.shape)}, "
+                f"the network's has {tuple(own[name].shape)}"
+            )
+        with torch.no_grad():
+            own[name].copy_(torch.from_numpy(np.array(tensor)))
+
+
+def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
+    """Makes buffers of all parameters but those of some layers: part of the network, not learned.
+
+    Nothing that goes by parameters sees them then: engines, clipping, noise, and the wire.
+    """
+    names = [name for name, _ in module.named_parameters()]
+    for layer in trained:
+        if not any(_is_in(name, layer) for name in names):
+            raise StudyRefused(
+                f"task.trained_layers: no layer {layer!r} has parameters; there are "
+                f"{', '.join(dict.fromkeys(name.split('.')[0] for name in names))}, and what they "
+                "hold"
+            )
+    for name in names:
+        if not any(_is_in(name, layer) for layer in trained):
+            place, _, short = name.rpartition(".")
+            owner = module.get_submodule(place)
+            frozen = getattr(owner, short).detach()
+            delattr(owner, short)
+            owner.register_buffer(short, frozen)
+
+
+def _is_in(parameter: str, layer: str) -> bool:
+    return parameter == layer or parameter.startswith(f"{layer}.")
 
 
 def _start_at(module: nn.Module, bias: Sequence[float]) -> None:

@@ -285,11 +285,11 @@ class Study(FrozenModel):
 
     def with_seed(self, seed: int) -> "Study":
         """Returns this study with another model seed: another study, another digest."""
-        return self._replaced(seeds=self.seeds.model_copy(update={"model": seed}))
+        return self.replaced(seeds=self.seeds.model_copy(update={"model": seed}))
 
     def with_split(self, seed: int) -> "Study":
         """Returns this study with another split seed: other patients are tested on."""
-        return self._replaced(seeds=self.seeds.model_copy(update={"split": seed}))
+        return self.replaced(seeds=self.seeds.model_copy(update={"split": seed}))
 
     def with_epsilon(self, epsilon: float | None) -> "Study":
         """Returns this study with another epsilon, or None for no privacy at all.
@@ -310,7 +310,7 @@ class Study(FrozenModel):
             update = {"epsilon": epsilon, "noise_multiplier": None}
             privacy = self.privacy.model_copy(update=update)
         evaluation = self.evaluation.model_copy(update={"epsilon": None})
-        return self._replaced(
+        return self.replaced(
             privacy=privacy, evaluation=evaluation, training=training, sites=self._sites(epsilon)
         )
 
@@ -321,13 +321,13 @@ class Study(FrozenModel):
         """
         clip = self.privacy.clip
         free = self.with_epsilon(None)
-        return free._replaced(privacy=free.privacy.model_copy(update={"clip": clip}))
+        return free.replaced(privacy=free.privacy.model_copy(update={"clip": clip}))
 
     def with_noise(self, epsilon: float, noise_multiplier: float) -> "Study":
         """Returns this study with another epsilon and the noise multiplier that keeps it."""
         update = {"epsilon": epsilon, "noise_multiplier": noise_multiplier}
         evaluation = self.evaluation.model_copy(update={"epsilon": None})
-        return self._replaced(
+        return self.replaced(
             privacy=self.privacy.model_copy(update=update),
             evaluation=evaluation,
             sites=self._sites(epsilon),
@@ -338,8 +338,16 @@ class Study(FrozenModel):
         void = [s for s in self.sites if s.epsilon and (epsilon is None or s.epsilon > epsilon)]
         return tuple(s.model_copy(update={"epsilon": None}) if s in void else s for s in self.sites)
 
-    def _replaced(self, **update: object) -> "Study":
-        return Study.model_validate(self.model_copy(update=update).model_dump())
+    def replaced(self, **update: object) -> "Study":
+        """Returns the study with other sections, checked anew.
+
+        Raises:
+            ValidationError: they do not go together.
+        """
+        found = Study.model_validate(self.model_copy(update=update).model_dump())
+        if found.task.pretrained is not None:
+            found.task.pretrained.attach_from(self.task.pretrained)
+        return found
 
     def site(self, name: str) -> Site:
         """Returns the site of that name; KeyError when the study has none."""

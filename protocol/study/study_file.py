@@ -24,12 +24,16 @@ def read_study(text: str, source: str = "study") -> Study:
 
 
 def read_study_file(path: Path) -> Study:
-    """Returns the study in a file.
+    """Returns the study in a file, with the pretrained parameters that it names.
 
     Raises:
-        StudyRefused: it cannot be read, or see ``read_study``.
+        StudyRefused: it or they cannot be read, or see ``read_study``.
     """
-    return read_study(read_text(path), source=str(path))
+    study = read_study(read_text(path), source=str(path))
+    data = pretrained_beside(study, path.parent)
+    if data is not None and study.task.pretrained is not None:
+        study.task.pretrained.attach(data)
+    return study
 
 
 def read_text(path: Path) -> str:
@@ -43,6 +47,21 @@ def read_text(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise StudyRefused(f"{path}: cannot be read: {reason}") from error
+
+
+def pretrained_beside(study: Study, folder: Path) -> bytes | None:
+    """Returns the bytes of the pretrained parameters, which lie beside the study document.
+
+    Raises:
+        StudyRefused: the study names a file and it cannot be read.
+    """
+    if study.task.pretrained is None:
+        return None
+    path = folder / study.task.pretrained.file
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StudyRefused(f"task.pretrained: {path} cannot be read: {error.strerror}") from error
 
 
 def index_beside(study: Study, folder: Path) -> bytes | None:

@@ -63,8 +63,7 @@ def as_per_site(study: Study) -> Study:
             "of mode per_site, tuned for it, beside this one"
         )
     own = privacy.model_dump(exclude={"mode", "noise_multiplier", "own_noise"})
-    return _replaced(
-        study,
+    return study.replaced(
         title=_titled(study, "per_site"),
         privacy=PerSitePrivacy(mode="per_site", **own),
         training=changed(training, strategy="fedavg"),
@@ -86,8 +85,7 @@ def as_distributed(study: Study) -> Study:
     if isinstance(privacy, NoPrivacy):
         raise _no_privacy("distributed")
     own = privacy.model_dump(exclude={"mode", "noise_multiplier"})
-    return _replaced(
-        study,
+    return study.replaced(
         title=_titled(study, "distributed"),
         privacy=DistributedPrivacy(mode="distributed", noise_multiplier=_MAX_NOISE, **own),
         training=changed(
@@ -95,10 +93,15 @@ def as_distributed(study: Study) -> Study:
             strategy="fedsgd",
             rounds=training.steps,
             local_steps=1,
-            average_last=training.average_last * training.local_steps,
+            average_last=_in_steps(training.average_last, training.local_steps),
             momentum=training.momentum if training.local_steps > 1 else 0.0,
         ),
     )
+
+
+def _in_steps(rounds: int, steps: int) -> int:
+    """Returns how many steps so many averaged rounds are; one round averages nothing."""
+    return rounds if rounds == 1 else rounds * steps
 
 
 def without_choices(study: Study) -> Study:
@@ -107,7 +110,7 @@ def without_choices(study: Study) -> Study:
         Site(name=site.name, records=site.records, value=site.value, patients=site.patients)
         for site in study.sites
     )
-    return _replaced(study, sites=sites)
+    return study.replaced(sites=sites)
 
 
 def _titled(study: Study, mode: str) -> str:
@@ -120,7 +123,3 @@ def _no_privacy(mode: str) -> StudyRefused:
         f"privacy.mode is none, so there is no clip and delta to go with mode {mode}: "
         "declare mode per_site or distributed"
     )
-
-
-def _replaced(study: Study, **update: object) -> Study:
-    return Study.model_validate(study.model_copy(update=update).model_dump())

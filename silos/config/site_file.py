@@ -178,8 +178,8 @@ class Resources(FrozenModel):
 
     ``workers`` are processes that compute gradients, each of ``threads``
     threads; together they may hold ``memory_gib``. With ``gpu`` one worker computes on this
-    machine's GPU, and may hold ``gpu_memory_gib`` of its memory; left out, all of it. Of the
-    machine's own memory it then holds what it needs: CUDA crashes where the kernel refuses some.
+    machine's GPU, and torch may allocate ``gpu_memory_gib`` of its memory; left out, all of it.
+    ``memory_gib`` then limits nothing: CUDA crashes where the kernel refuses memory.
     ``hours`` are when a study may take part in a round, in ``time_zone``; left out, it may at
     any time.
     ``must_be_confined``: nothing trains where the kernel does not keep it from

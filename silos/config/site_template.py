@@ -49,7 +49,7 @@ resources:
   threads: 1              # threads of each
   memory_gib: 4           # a study that needs more sits its rounds out
   gpu: false              # true: one worker computes gradients on the GPU (torch-cuda.lock)
-  # gpu_memory_gib: 8     # how much of its memory; memory_gib then binds nothing (docs/hospital.md)
+  # gpu_memory_gib: 8     # how much of its memory; memory_gib then limits nothing: docs/hospital.md
   must_be_confined: false # true: train only where the kernel keeps it from files and network
   # When a study may begin to train; left out: at any time.
   # hours: 20:00-06:00

@@ -6,12 +6,12 @@ Linux lets any process give up rights for good, for itself and all that it start
   else its user may open (the hospital's home with ledger and keys, the records' own file, the
   memory of another process) it may not. From Linux 6.12 on it can signal nobody outside.
 * A filter of system calls leaves it no socket at all, or, where it needs Ray, sockets in a
-  network of its own that leads nowhere (a network namespace); for a GPU, sockets to processes of
-  this machine (AF_UNIX), without which CUDA does not start.
+  network of its own that leads nowhere (a network namespace); for a GPU, AF_UNIX sockets there,
+  without which CUDA does not start.
 
 What a kernel does not know is not given up. ``confine`` returns what was, each after a trial.
 What remains: with Ray or a GPU, a pathname socket of this machine that the hospital's user may
-open.
+open; with a GPU before Linux 6.12, where no network of its own is to be had, an abstract one.
 
 Sources: landlock(7), seccomp(2), network_namespaces(7), user_namespaces(7).
 """
@@ -86,7 +86,7 @@ def confine(home: Path, own: Path, *, sockets: bool, gpu: bool = False) -> Confi
         gpu: whether this one process may use the machine's GPU; those that it starts may not.
     """
     leave_no_core()
-    inside = sockets and _enter_own_network()
+    inside = (sockets or gpu) and _enter_own_network()
     _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
     _restrict_files(own, sockets=sockets, gpu=gpu)
@@ -128,7 +128,7 @@ def _restrict_files(own: Path, *, sockets: bool, gpu: bool) -> None:
         for name in (*_DEVICES, *(_gpu_devices() if gpu else ())):
             _allow(ruleset, f"/dev/{name}", (_OF_FILES ^ _EXECUTE) & known)
         if gpu:
-            _allow_own_threads(ruleset)
+            _allow_own_threads(ruleset, known)
         for folder in (str(own), *(["/dev/shm"] if sockets else [])):  # noqa: S108
             _allow(ruleset, folder, known & ~_EXECUTE)
         _called(_RESTRICT_SELF, ruleset, 0)
@@ -158,13 +158,13 @@ def _gpu_devices() -> Iterable[str]:
     return sorted(path.name for path in Path("/dev").glob("nvidia*"))
 
 
-def _allow_own_threads(ruleset: int) -> None:
+def _allow_own_threads(ruleset: int, known: int) -> None:
     """Lets this process name its threads, which CUDA does when it starts, or fails.
 
-    The folder stays open: looked up anew, it could be another inode, and no rule would be its own.
+    The folder stays open: a later look-up may give it another inode, to which no rule applies.
     """
     threads = os.open(_THREADS, os.O_PATH)
-    rights = _READ | _WRITE_FILE | _TRUNCATE
+    rights = (_READ | _WRITE_FILE | _TRUNCATE) & known
     _called(_ADD_RULE, ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, threads), 0)
 
 

@@ -146,13 +146,13 @@ class RemoteTrainer:
             raise UpdateRefused("the trainer has ended")
         try:
             return self._process.ask(name, *given)
-        except ProcessLost as error:
+        except ProcessLost:
             self.close()
-            raise UpdateRefused(f"the trainer died: {error}") from error
+            raise
 
 
-class ProcessLost(Exception):
-    """The training process ended before it answered."""
+class ProcessLost(UpdateRefused):
+    """The training process ended before it answered: at the next request it is made anew."""
 
 
 class TrainingProcess:
@@ -210,7 +210,7 @@ class TrainingProcess:
             if self._process.stdin is not None:
                 write_frame(self._process.stdin, pickle.dumps((name, given)))
         except OSError as error:
-            raise ProcessLost(self._how_it_ended()) from error
+            raise ProcessLost(f"the trainer died: {self._how_it_ended()}") from error
         kind, *found = from_bytes(self._next_reply())
         if kind == "refused":
             raise RemoteRefusal(kind=str(found[0]), reason=str(found[1])).as_error()
@@ -225,7 +225,7 @@ class TrainingProcess:
     def _next_reply(self) -> bytes:
         reply = next(self._replies, None)
         if reply is None:
-            raise ProcessLost(self._how_it_ended())
+            raise ProcessLost(f"the trainer died: {self._how_it_ended()}")
         return reply
 
     def _how_it_ended(self) -> str:

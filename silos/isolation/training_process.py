@@ -21,7 +21,7 @@ from silos.isolation.confinement import confine
 from silos.isolation.frames import frames, write_frame
 from silos.isolation.plain_values import to_bytes
 from silos.isolation.remote_error import RemoteRefusal, refusal_as_value
-from silos.training.ray_runtime import limit_memory
+from silos.training.ray_runtime import limit_memory, ray
 
 
 def main() -> None:
@@ -82,7 +82,7 @@ class _TrainingService:
         from silos.training.worker_pool import RayBackend
 
         shares, form = self._worker_shares(), StepForm.of(study, site)
-        if shares.count > 1 and self._trainer is None:
+        if shares.count > 1 and not ray.is_initialized():
             self._ends.enter_context(_ray(self._own))
         backend = RayBackend(study, form, train.features, train.labels, shares)
         self._trainer = Trainer(study, site, train, test, backend, shares.device())

@@ -20,7 +20,12 @@ from protocol.identity.roster import ROSTER_WARNING
 from protocol.identity.timestamps import read_time
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
-from protocol.study.study_file import index_beside, read_study, read_text
+from protocol.study.study_file import (
+    index_beside,
+    pretrained_beside,
+    read_study,
+    read_text,
+)
 from silos.config.credentials import Credentials
 from silos.config.directory import make_own, opened, read_own
 from silos.config.folder import SITE_FILE
@@ -189,7 +194,8 @@ def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> t
     study = read_study(text, str(path))
     with opened(home) as (site, hospital):
         require_allowed(site, study, simulated=hospital.simulated)
-        StudyStore(home / "studies").keep(text, index_beside(study, path.parent))
+        beside = index_beside(study, path.parent), pretrained_beside(study, path.parent)
+        StudyStore(home / "studies").keep(text, *beside)
         approvals, policy = approvals_of(hospital), site.policy
         used = len(hospital.ledger.runs_of(study.digest))
         done = approvals.approve(

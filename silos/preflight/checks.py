@@ -51,7 +51,6 @@ from silos.preflight.findings import Finding, bad, ok, warn
 from silos.preflight.machine import machine_findings
 from silos.results.own_records import OwnRecords, read_own_records
 
-_GIB = 1 << 30
 _WORRYING_SKEW = 60
 _FEW_DAYS = timedelta(days=2)
 

@@ -72,7 +72,7 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
     try:
         process = TrainingProcess(machine_of(home, site.resources))
     except FederationError as error:
-        yield bad("training", str(error), "use a kernel with Landlock and user namespaces")
+        yield bad("training", str(error), "docs/hospital.md says what it needs of the kernel")
         return
     try:
         yield _confinement(process.confined)
@@ -111,14 +111,14 @@ def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
     try:
         engine, places, records = process.ask("try_step", study, site.name)
     except FederationError as error:
-        return bad("step", str(error), "nothing is spent by a study that does not fit")
+        return bad("step", str(error), "nothing is spent: a study that does not fit is not joined")
     said = f"{counted(places, 'patient')} with {counted(records, 'record')} each fit at once"
     return ok("step", f"{said}; gradients by {engine!r}")
 
 
 def _disk(home: Path, study: Study) -> Finding:
     """Returns the finding about disk space: masked vectors, some models, and something to spare."""
-    vector = 8 * parameters_of(study)
+    vector = 8 * num_parameters(study)
     needed = vector * (study.aggregation.attempts + 3) + _SPARE_BYTES
     free = shutil.disk_usage(home).free
     said = f"{free / _GIB:.1f} GiB free, about {needed / _GIB:.1f} needed"
@@ -129,10 +129,15 @@ def _disk(home: Path, study: Study) -> Finding:
     return ok("disk", said)
 
 
-def parameters_of(study: Study) -> int:
+def num_parameters(study: Study) -> int:
     """Returns how many parameters the study's network has."""
     network = study.task.network
-    if isinstance(network, FullyConnectedNet) and isinstance(study.cohort, TableCohort):
+    frozen = bool(study.task.trained_layers)
+    if (
+        isinstance(network, FullyConnectedNet)
+        and isinstance(study.cohort, TableCohort)
+        and not frozen
+    ):
         outputs = study.task.outputs(study.cohort.label)
         widths = (study.cohort.width, *network.hidden_channels, outputs)
         return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))

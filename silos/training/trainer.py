@@ -26,13 +26,12 @@ from numpy.typing import NDArray
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort.loading import Records
-from pipelines.gradients.device import enough_memory, on, processor
+from pipelines.gradients.device import engine_label, enough_memory, processor
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
-from protocol.study.cohort.cohort import TableCohort
 from protocol.study.noise_shares import units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
@@ -78,9 +77,10 @@ class Trainer:
         self._form = StepForm.of(study, site)
         self._records = PatientRecords(train.patients, self._form.records)
         self._device = device or processor()
-        self._module = build(study.task, study.cohort, study.seeds.model)
-        self._initial = parameters_of(self._module)
-        self._module.to(self._device)
+        with enough_memory("the network"):
+            self._module = build(study.task, study.cohort, study.seeds.model)
+            self._initial = parameters_of(self._module)
+            self._module.to(self._device)
         self._backend = backend or Worker(
             study, self._form, train.features, train.labels, device=self._device
         )
@@ -93,7 +93,7 @@ class Trainer:
                 places=study.site(site).patients,
                 most=self._form.records,
             )
-        self.engine = self._backend.engine + on(self._device)
+        self.engine = engine_label(self._backend.engine, self._device)
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property
@@ -110,6 +110,7 @@ class Trainer:
         """Returns the parameters that the study's seed gives."""
         return dict(self._initial)
 
+    @enough_memory("the comparison of gradients")
     def second_opinion(
         self, event: SampledGaussian | None, delta: float
     ) -> dict[str, str | float | None]:
@@ -238,6 +239,7 @@ class Trainer:
         starts: NDArray[np.uint64] = sampling.words(places, np.uint64)
         return chosen, self._records.drawn(chosen, form, starts)
 
+    @enough_memory("evaluation")
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
         """Returns the task's counts for the secure sum, the hospital's own, and its public numbers.
 
@@ -250,11 +252,11 @@ class Trainer:
         reference = self._scores.of_records(inputs).astype(np.float64)
         return self._learned.counts(scores, labels, reference, self._study.evaluation.bins)
 
+    @enough_memory("evaluation")
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's score and label; they stay in the hospital."""
         load_parameters(self._module, model)
-        with enough_memory("evaluation"):
-            return self._scores()
+        return self._scores()
 
 
 def try_step(study: Study, site: str, device: torch.device) -> tuple[str, int, int]:
@@ -267,10 +269,9 @@ def try_step(study: Study, site: str, device: torch.device) -> tuple[str, int, i
         DeviceRefused: the device's memory does not hold a step, or the evaluation.
     """
     cohort, form = study.cohort, StepForm.of(study, site)
-    sides = (cohort.width,) if isinstance(cohort, TableCohort) else (1, *cohort.image.shape)
     labels = task_of(study.task, cohort).drawn_labels(np.random.default_rng(0), 1)
     nobody = Records(
-        features=np.zeros((0, *sides), dtype=np.float32),
+        features=np.zeros((0, *cohort.record_form), dtype=np.float32),
         labels=labels[:0],
         patients=np.zeros(0, dtype=np.int64),
         patient_keys=(),

@@ -21,16 +21,13 @@ from pipelines.gradients.engines import SummedGradient
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
+from protocol.counted import counted
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of, unflatten
 from silos.training.step_form import Drawn, Index, StepForm
 
 Floats: TypeAlias = NDArray[np.float64]
-
-
-#: What is tried, by its form.
-_MICRO_BATCH = "a micro-batch of {} patients with {} record(s) each"
 
 
 class GradientBackend(Protocol):
@@ -74,20 +71,22 @@ class Worker:
         torch.set_num_threads(1)  # one thread per worker, so that sums have one order
         self._features, self._labels = features, labels
         self._device = device or processor()
-        self._module = build(study.task, study.cohort, study.seeds.model).to(self._device)
-        self._layout = layout_of(parameters_of(self._module))
-        self.engine, self._summed = "given", None
         learned = task_of(study.task, study.cohort)
-        if gradients is None:
-            self._summed = SummedGradient(self._module, learned.by_record.errors)
-            shape = (form.places, form.records, *features.shape[1:])
-            with enough_memory(_MICRO_BATCH.format(*shape)):
+        shape = (form.places, form.records, *features.shape[1:])
+        tried = f"{counted(form.places, 'patient')} with {counted(form.records, 'record')} each"
+        self.engine, self._summed, self._outputs = "given", None, None
+        with enough_memory(f"a micro-batch of {tried}"):
+            self._module = build(study.task, study.cohort, study.seeds.model).to(self._device)
+            if gradients is None:
+                self._summed = SummedGradient(self._module, learned.by_record.errors)
                 chosen = engine_for(study.task, study.cohort, self._module, shape)
                 _try_form(chosen.engine, shape, learned.by_record)
-            self.engine, gradients = chosen.name, chosen.engine
+                self.engine, gradients = chosen.name, chosen.engine
+            if learned.couples:
+                self._outputs = RecordOutputs(self._module, features.shape[1:])
+        self._layout = layout_of(parameters_of(self._module))
         self._gradients = gradients
         self._coupled = learned.errors if learned.couples else None
-        self._outputs = RecordOutputs(self._module, features.shape[1:]) if learned.couples else None
 
     def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_for(size)``.
@@ -104,12 +103,13 @@ class Worker:
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""
-        if self._summed is None:
-            for gradients, filled in self._rows(parameters, drawn):
-                yield gradients[filled].double().sum(dim=0).cpu().numpy()
-            return
-        for features, labels, weights in self._micro_batches(parameters, drawn):
-            yield self._summed(features, labels, weights).double().cpu().numpy()
+        with enough_memory("a step"):
+            if self._summed is None:
+                for gradients, filled in self._rows(parameters, drawn):
+                    yield gradients[filled].double().sum(dim=0).cpu().numpy()
+                return
+            for features, labels, weights in self._micro_batches(parameters, drawn):
+                yield self._summed(features, labels, weights).double().cpu().numpy()
 
     def _rows(
         self, parameters: Floats, drawn: Drawn

@@ -92,6 +92,11 @@ class TableCohort(_Cohort):
             for column in self.features
         )
 
+    @property
+    def record_form(self) -> tuple[int, ...]:
+        """The form of one encoded record: its numbers in a row."""
+        return (self.width,)
+
 
 class Image(FrozenModel):
     """The form of one image, before the channel axis is added."""
@@ -120,6 +125,11 @@ class ImageCohort(_Cohort):
     kind: Literal["images"]
     image: Image
     parts: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
+
+    @property
+    def record_form(self) -> tuple[int, ...]:
+        """The form of one encoded record: one channel, and the image's sides."""
+        return (1, *self.image.shape)
 
 
 Cohort: TypeAlias = Annotated[TableCohort | ImageCohort, Field(discriminator="kind")]

@@ -11,13 +11,8 @@ from protocol.study.strategies.algorithms.fed_adam import FED_ADAM
 from protocol.study.strategies.algorithms.fed_avg import FED_AVG
 from protocol.study.strategies.algorithms.fed_exp import FED_EXP
 from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
-from protocol.study.strategies.strategy import (
-    Mean,
-    ServerState,
-    Strategy,
-    Training,
-    averaged,
-)
+from protocol.study.strategies.averaging import averaged
+from protocol.study.strategies.strategy import Mean, ServerState, Strategy, Training
 
 #: Every strategy by the name that stands in a study.
 STRATEGIES: Mapping[str, Strategy] = {
@@ -38,8 +33,8 @@ def next_state(training: Training, state: ServerState, mean: Mean) -> ServerStat
     return averaged(training, state, strategy_of(training).apply(training, state, mean))
 
 
-def remembers(training: Training, number: int) -> bool:
-    """Returns whether the result of a round, counted from 0, needs more than its model and sum."""
+def needs_more_than_its_model(training: Training, number: int) -> bool:
+    """Returns whether a round's result, counted from 0, needs more than its model and its sum."""
     last = number == training.rounds - 1
     return strategy_of(training).remembers(training) or (last and training.average_last > 1)
 

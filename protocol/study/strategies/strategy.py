@@ -6,7 +6,7 @@ server step. All of it is pure arithmetic on flat arrays, in the manner of FedJA
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
@@ -25,10 +25,9 @@ Problem: TypeAlias = tuple[str, str]
 class Training(FrozenModel):
     """The training section of a study; what changes only speed is not part of it.
 
-    A strategy's own record names it, and may add keys. ``average_last`` is over how many
-    rounds, the last ones, the released model is the mean: each has been published, so that
-    averaging costs no privacy. ``micro_batch`` counts patients: fixed, so that a result never
-    depends on the machine.
+    A strategy's own record names it, and may add keys. The released model is the mean of the
+    models of the last ``average_last`` rounds. ``micro_batch`` counts patients: fixed, so that a
+    result never depends on the machine.
     """
 
     strategy: str
@@ -75,29 +74,6 @@ class Mean:
     update: NDArray[np.float64]
     scalars: Mapping[str, float]
     bound: float
-
-
-#: The slot of ``averaged``: the sum of the models so far that it averages.
-_SUM = "model_sum"
-
-
-def averaged(training: Training, before: ServerState, after: ServerState) -> ServerState:
-    """Returns the state after a round, with the mean of the last rounds' models in the end.
-
-    Args:
-        training: says over how many rounds (``average_last``).
-        before: the state that the round began with.
-        after: the state that the strategy's server step gave.
-
-    Source: Polyak and Juditsky 1992; De et al. 2022, arXiv 2204.13650, section 3.3.
-    """
-    count = training.average_last
-    if count == 1 or after.rounds <= training.rounds - count:
-        return after
-    summed = before.slots.get(_SUM, 0.0) + after.parameters.astype(np.float64)
-    if after.rounds < training.rounds:
-        return replace(after, slots={**after.slots, _SUM: summed})
-    return replace(after, parameters=(summed / count).astype(np.float32))
 
 
 def _no_problem(_training: Training, _privacy: Privacy) -> Iterable[Problem]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
 
 from protocol.study.cohort.labels import (
     BinaryLabel,
@@ -21,12 +21,27 @@ from protocol.study.cohort.labels import (
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.study.task.networks.registry import Network
+from protocol.study.task.pretrained import Pretrained
+
+#: A layer's name, as torch gives it, or the name of layers that hold others.
+Layer: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[\w]+(\.[\w]+){0,20}$")]
 
 
 class _Task(FrozenModel):
+    """A network and what it learns.
+
+    ``pretrained`` names what it starts from; ``trained_layers`` the layers that are trained, by
+    their own names or those of layers that hold them. All others are frozen: they are part of the
+    network, and neither clipped, noised nor sent. Left out, all are trained.
+    """
+
     gives: ClassVar[str] = "scores"
 
     network: Network
+    pretrained: Pretrained | None = Field(default=None, exclude_if=lambda named: named is None)
+    trained_layers: tuple[Layer, ...] = Field(
+        default=(), max_length=100, exclude_if=lambda layers: not layers
+    )
 
     @property
     def is_linear(self) -> bool:

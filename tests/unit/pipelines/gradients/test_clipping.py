@@ -15,7 +15,7 @@ from pipelines.gradients.clipping import (
     _IntegerSums,
     _most_lost,
     clip_to_integers,
-    clipped_in_float64,
+    clipped_on_device,
     scores,
 )
 from protocol.study.noise_shares import units_for
@@ -28,7 +28,7 @@ def on_the_processor(rows, *, clip, units):
 
 def as_on_a_gpu(rows, *, clip, units):
     """The same operations as on a GPU, which every device has."""
-    return clipped_in_float64(torch.from_numpy(rows), clip=clip, units=units).numpy()
+    return clipped_on_device(torch.from_numpy(rows), clip=clip, units=units).numpy()
 
 
 ON_EACH = pytest.mark.parametrize("clipped", [on_the_processor, as_on_a_gpu])

@@ -11,7 +11,7 @@ from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
 from protocol.errors import StudyRefused
-from protocol.study.strategies.registry import STRATEGIES, next_state, remembers
+from protocol.study.strategies.registry import STRATEGIES, needs_more_than_its_model, next_state
 from protocol.study.strategies.strategy import Mean, ServerState, Training
 from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed
@@ -61,6 +61,7 @@ def test_a_study_that_averages_nothing_is_the_study_that_it_was() -> None:
     averaged = read_study(changed("rounds: 2,", "rounds: 2, average_last: 2,"))
     assert b'"average_last":2' in averaged.canonical_bytes
     assert as_distributed(averaged).training.average_last == 4  # of two steps each
+    assert as_distributed(small_study()).training.average_last == 1
 
 
 def test_more_rounds_than_there_are_cannot_be_averaged() -> None:
@@ -85,7 +86,7 @@ def test_hospitals_evaluate_the_mean_and_a_round_is_recomputed_but_for_the_last(
     np.testing.assert_allclose(mean, (first + second) / 2, rtol=1e-5, atol=1e-6)
     assert not np.allclose(first, second, atol=1e-3)
     training = ends[2][1].study.training
-    assert [remembers(training, number) for number in range(2)] == [False, True]
+    assert [needs_more_than_its_model(training, number) for number in range(2)] == [False, True]
     for _, federation in ends[1:]:
         with federation.store.read() as session:
             found = recompute(

@@ -19,7 +19,7 @@ from silos.database.database import open_hospital
 from silos.preflight.checks import check_site
 from silos.preflight.connectivity import Contact, reach
 from silos.preflight.findings import Finding, ok
-from silos.preflight.machine import parameters_of
+from silos.preflight.machine import num_parameters
 from tests.bench.studies import imaging
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.hospital_home import MEDIC, OFFICER, enrol, make_east
@@ -210,7 +210,7 @@ def test_a_step_on_images_is_tried_in_the_memory_that_it_may_use(home: Path) -> 
     assert found.finding == "8 patients with 1 record each fit at once; gradients by 'layers'"
     found = check(home, imaging(side=1024, micro_batch=64, patients=64))["step"]
     assert found.state == "bad"
-    assert found.finding.startswith("a micro-batch of 64 patients with 1 record(s) each needs more")
+    assert found.finding.startswith("a micro-batch of 64 patients with 1 record each needs more")
     assert "smaller training.micro_batch, images or network" in found.finding
 
 
@@ -241,7 +241,7 @@ def test_nothing_is_changed_by_looking(home: Path) -> None:
 @pytest.mark.parametrize(("hidden", "size"), [("[]", 4), ("[4]", 4 * 4 + 5)])
 def test_parameters_are_counted_without_building_the_network(hidden: str, size: int) -> None:
     assert (
-        parameters_of(read_study(changed("hidden_channels: [4]", f"hidden_channels: {hidden}")))
+        num_parameters(read_study(changed("hidden_channels: [4]", f"hidden_channels: {hidden}")))
         == size
     )
 
