@@ -66,6 +66,7 @@ def describe_study(
         f"{counted(study.training.local_steps, 'step')}, and "
         f"{study.aggregation.spare_draws} more if rounds fail and must be repeated"
     )
+    _describe_start(study, console)
     if isinstance(privacy, PatientPrivacy):
         console.print(
             f"  each hospital: epsilon {show(privacy.epsilon, Format.EPSILON)}, "
@@ -98,6 +99,19 @@ def describe_study(
         "expected_auroc": expected,
         "evaluation": _describe_evaluation(study, expected, console),
     }
+
+
+def _describe_start(study: Study, console: Console) -> None:
+    """Says what the network starts from, and which layers are trained, where the study says so."""
+    task = study.task
+    if task.pretrained is not None:
+        console.print(
+            f"  starts from {task.pretrained.file}, sha256 {task.pretrained.sha256[:16]}: "
+            f"{task.pretrained.source}",
+            markup=False,
+        )
+    if task.trained_layers:
+        console.print(f"  trains {', '.join(task.trained_layers)}; other layers are frozen")
 
 
 def _describe_evaluation(

@@ -309,8 +309,8 @@ def recompute_round(
         console.print(f"model    {found.model[:16]} follows from it: it is the one in the log")
     elif round_kind == "training":
         console.print(
-            "model    not compared: it follows from more than this sum (training.average_last, or "
-            "a server that remembers)"
+            "model    not compared: it follows from more than this sum: a server that remembers, "
+            "or models that are no longer kept (training.average_last, aggregation.keep_rounds)"
         )
     if found.figures:
         console.print("figures  the released figures follow from it and from the signed tables")

@@ -7,6 +7,8 @@ the sum and the model of the round must all have the digests that were logged.
 import json
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -34,7 +36,8 @@ from protocol.errors import (
 from protocol.identity.roster import Roster, parse_roster
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
-from protocol.study.strategies.registry import needs_more_than_its_model, next_state
+from protocol.study.strategies.averaging import SUM
+from protocol.study.strategies.registry import needs_more_than_its_model, next_state, strategy_of
 from protocol.study.strategies.strategy import ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_summaries
@@ -121,7 +124,7 @@ def recompute(
         dim=machine.context.dim,
         vector_bytes=machine.context.blob_bytes,
         sum=found,
-        model=_followed(session, run, archive, machine, logged)
+        model=_followed(session, run, archive, machine, logged, public)
         if round_kind == "training"
         else None,
         figures=round_kind == "evaluation" and _require_figures(session, run, roster, machine),
@@ -156,6 +159,7 @@ def _followed(
     archive: RoundArchive,
     machine: SecAggServer,
     logged: dict[str, str],
+    public: bytes,
 ) -> str | None:
     """Returns the digest of the model that the sum gives, after checking it against the log.
 
@@ -169,16 +173,51 @@ def _followed(
         raise StoreBroken(f"the model of the round is damaged: {error}") from error
     if model_digest(before) != context.model_hash:
         raise StoreBroken("the model of the round is not the one that its context names")
-    if needs_more_than_its_model(study.training, context.round):
-        return None
+    training, last = study.training, context.round == study.training.rounds - 1
+    slots: dict[str, NDArray[np.float64]] = {}
+    if needs_more_than_its_model(training, context.round):
+        averages_only = last and not strategy_of(training).remembers(training)
+        earlier = _averaged_before(session, archive, public, run, study) if averages_only else None
+        if earlier is None:
+            return None
+        slots = {SUM: earlier}
     layout = layout_of(before)
     mean = mean_of(study, layout, machine.survivors, machine.total())
-    begun = ServerState(parameters=flatten(before), rounds=context.round)
+    begun = ServerState(parameters=flatten(before), rounds=context.round, slots=slots)
     state = next_state(study.training, begun, mean)
     name = model_digest(unflatten(layout, state.parameters))
     if name != logged.get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")
     return name
+
+
+def _averaged_before(
+    session: Session, archive: RoundArchive, public: bytes, run: RunRow, study: Study
+) -> NDArray[np.float64] | None:
+    """Returns the (size,) sum of the models that the last round averages with its own.
+
+    Each is the model that the round after it began with. None where one is no longer kept.
+
+    Raises:
+        StoreBroken: one is not the result that the log names.
+    """
+    rows = {
+        row.number: row
+        for row in session.scalars(
+            select(RoundRow).filter_by(run_id=run.id, round_kind="training", state="finished")
+        )
+    }
+    training, total = study.training, None
+    for number in range(training.rounds - training.average_last, training.rounds - 1):
+        following = rows[number + 1].context
+        if not archive.holds(following):
+            return None
+        model = decode_tensors(archive.model(following))
+        if model_digest(model) != _logged(session, public, rows[number]).get("result"):
+            raise StoreBroken(f"the model after training round {number + 1} is not the logged one")
+        own = flatten(model).astype(np.float64)
+        total = own if total is None else total + own
+    return total
 
 
 def _require_figures(session: Session, run: RunRow, roster: Roster, machine: SecAggServer) -> bool:

@@ -72,7 +72,8 @@ def clip_to_integers(gradients: Tensor, *, clip: float, units: int) -> Tensor:
 
     The sum is computed, and lies, where the gradients are. Guarantee: adding or removing one
     row changes it by an integer vector whose exact L2 norm is at most ``units``. Longer rows
-    end within a thousandth of the bound.
+    end within a thousandth of the bound, less what truncation takes: below the square root of
+    the number of parameters, in units.
 
     Raises:
         ValueError: clip or units bound nothing, or cannot be counted exactly.

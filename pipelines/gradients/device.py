@@ -14,6 +14,7 @@ Rules:
    at joining, where the form of every later step is tried.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,13 @@ from protocol.errors import DeviceRefused
 
 #: Asked for before CUDA starts: cuBLAS then sums in the same order every time.
 _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-#: How torch's allocator for the processor, and CUDA's libraries, say that there is no memory.
+#: How torch's allocator for the processor, oneDNN and CUDA's libraries say that there is no memory.
 _NO_MEMORY = (
-    "can't allocate memory", "not enough memory", "Cannot allocate memory",
-    "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+    "can't allocate memory", "not enough memory", "Cannot allocate memory", "out of memory",
+    "ALLOC_FAILED", "bad_alloc", "could not create a primitive", "unable to find an engine",
 )  # fmt: skip
+#: How an error begins that speaks of the device.
+_OF_DEVICE = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")
 
 
 def processor() -> torch.device:
@@ -92,7 +95,7 @@ def enough_memory(doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         if not is_out_of_memory(error):
             raise
         raise DeviceRefused(
@@ -105,12 +108,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Returns whether an error says that the processor's or the GPU's memory is full."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
 
 
 def is_of_device(error: BaseException) -> bool:
     """Returns whether an error speaks of the device, and not of what was to be computed."""
-    return is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
+    said = isinstance(error, RuntimeError) and str(error).startswith(_OF_DEVICE)
+    return said or is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
 
 
 def _gib(count: int) -> str:

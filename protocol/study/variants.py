@@ -100,8 +100,8 @@ def as_distributed(study: Study) -> Study:
 
 
 def _in_steps(rounds: int, steps: int) -> int:
-    """Returns how many steps so many averaged rounds are; one round averages nothing."""
-    return rounds if rounds == 1 else rounds * steps
+    """Returns how many steps' models lie from the first averaged round's model to the last."""
+    return (rounds - 1) * steps + 1
 
 
 def without_choices(study: Study) -> Study:

@@ -57,6 +57,7 @@ def refusals(
         *_purpose(policy, study),
         *_method(policy, study),
         *_columns(policy, study),
+        *_pretrained(policy, study),
         *_cohort(policy, study, site),
         *_privacy(policy, study, site, simulated=simulated),
     ]
@@ -124,6 +125,16 @@ def _method(policy: Policy, study: Study) -> Iterator[Refusal]:
                 where=f"policy.{key}",
                 remedy=f"if you allow it, add {name}",
             )
+
+
+def _pretrained(policy: Policy, study: Study) -> Iterator[Refusal]:
+    named = study.task.pretrained
+    if named is not None and named.sha256 not in policy.pretrained:
+        yield Refusal(
+            what=f"the study starts from {named.file}, which is not allowed: {named.source}",
+            where="policy.pretrained",
+            remedy=f"if you allow it, add {named.sha256}",
+        )
 
 
 def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:

@@ -24,7 +24,7 @@ from protocol.errors import SiteFileRefused
 from protocol.study.cohort.cohort import Decimal, Delimiter, Encoding
 from protocol.study.documents.yaml_document import DocumentForm, read_document
 from protocol.study.frozen_model import FrozenModel
-from protocol.study.study import Name, Split, nearest
+from protocol.study.study import Digest, Name, Split, nearest
 from protocol.study.task.networks.registry import NETWORKS as KNOWN_NETWORKS
 from protocol.study.task.task import LABEL_FORMS
 from silos.config.attestation import AttestationPolicy
@@ -116,7 +116,8 @@ class Policy(FrozenModel):
     """The requirements that a study must meet to be allowed here.
 
     ``purposes`` are phrases: the purpose that a study states must hold one of
-    them, word for word, in any case. ``columns`` are all that a study may read,
+    them, word for word, in any case. ``pretrained`` are the SHA-256 of files of parameters that a
+    study may start from. ``columns`` are all that a study may read,
     the label, the patient key and the split column included; of an image cohort
     they are ``images``, ``labels`` and the patient key. ``sites`` is how many
     hospitals' updates a sum must hold at least; ``colluders`` how many of the others may
@@ -129,6 +130,7 @@ class Policy(FrozenModel):
     purposes: tuple[Phrase, ...] = ()
     tasks: tuple[_one_of(TASKS), ...] = ()  # type: ignore[valid-type]
     networks: tuple[_one_of(NETWORKS), ...] = ()  # type: ignore[valid-type]
+    pretrained: tuple[Digest, ...] = ()
     columns: tuple[Column, ...] = ()
     splits: tuple[_one_of(SPLITS), ...] = ("keyed_hash",)  # type: ignore[valid-type]
     sites: int = Field(default=3, ge=3, le=100)
@@ -190,7 +192,7 @@ class Resources(FrozenModel):
     threads: int = Field(default=1, ge=1, le=256)
     memory_gib: float = Field(default=4.0, gt=0, le=65536)
     gpu: bool = False
-    gpu_memory_gib: float | None = Field(default=None, gt=0, le=65536)
+    gpu_memory_gib: float | None = Field(default=None, ge=0.5, le=65536)
     must_be_confined: bool = False
     hours: Annotated[str, AfterValidator(_are_hours)] | None = None
     time_zone: Annotated[str, AfterValidator(_is_zone)] = "UTC"

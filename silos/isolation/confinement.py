@@ -55,7 +55,8 @@ _SYSTEM = (
     "/usr", "/lib", "/lib64", "/bin", "/sbin", "/proc", "/sys", "/etc/ld.so.cache", "/etc/passwd",
     "/etc/group", "/etc/nsswitch.conf", "/etc/localtime", "/etc/mime.types",
 )  # fmt: skip
-#: Of this process alone; all of /proc would be too much: root writes the kernel's settings there.
+#: Of this process alone (its threads' names, and what else of its own a process may write there);
+#: all of /proc would be too much: root writes the kernel's settings there.
 _THREADS = "/proc/self/task"
 _RAY_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")

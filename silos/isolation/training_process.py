@@ -57,7 +57,13 @@ class _TrainingService:
             return to_bytes(("failed", type(error).__name__))
 
     def _done(self, name: str, given: tuple[Any, ...]) -> Any:
+        from pipelines.gradients.device import enough_memory
+
         limit_memory(self._shares["max_bytes"])
+        with enough_memory("training"):
+            return self._answer(name, given)
+
+    def _answer(self, name: str, given: tuple[Any, ...]) -> Any:
         match name:
             case "make":
                 return self._made(*given)

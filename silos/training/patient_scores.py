@@ -1,5 +1,7 @@
 """Scores of one hospital's test patients: as much work as it declares, for any patients."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
@@ -9,7 +11,7 @@ from pipelines.records import Records
 from pipelines.tasks.task import TaskDefinition
 from silos.training.step_form import Index, PatientRecords
 
-#: Patients whose outputs are in memory at once: so many, or fewer of so many numbers.
+#: Patients whose records and outputs are in memory at once: so many, or fewer of so many numbers.
 _AT_ONCE, _NUMBERS = 64, 1 << 23
 
 Floats = NDArray[np.float64]
@@ -35,7 +37,8 @@ class PatientScores:
         self._outputs = RecordOutputs(module, test.features.shape[1:])
         index, weights = PatientRecords(test.patients, most).all(max(places, self._count))
         self._index, self._weights = index, weights
-        self._at_once = max(1, min(_AT_ONCE, _NUMBERS // (most * self._outputs.size)))
+        largest = most * max(self._outputs.size, math.prod(test.features.shape[1:]))
+        self._at_once = max(1, min(_AT_ONCE, _NUMBERS // largest))
 
     def __call__(self) -> tuple[Floats, Floats]:
         """Returns each patient's score and label, by what the module holds now."""

@@ -99,6 +99,7 @@ class Worker:
         with without_subnormals(), enough_memory("a step"):
             for gradients, _ in self._rows(parameters, drawn):
                 total += clip_to_integers(gradients, clip=clip, units=units)
+                del gradients  # or the next would be computed beside these
         return total.cpu().numpy()
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:

@@ -37,3 +37,20 @@ def test_volumes_of_three_scanners_fit_their_study(tmp_path: Path) -> None:
     assert {site["train"]["patients"] for site in found.values()} == {30}
     again = script["drawn"](script["SCANNERS"]["north"], 2, 10)
     assert (again["images"] == script["drawn"](script["SCANNERS"]["north"], 2, 10)["images"]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "test_patients"),
+    [("digits", "digits.csv", 448), ("diabetes-progression", "diabetes.csv", 109)],
+)
+def test_records_that_scikit_learn_ships_fit_their_study(
+    tmp_path: Path, name: str, file: str, test_patients: int
+) -> None:
+    folder = ROOT / "examples" / name
+    runpy.run_path(str(folder / "prepare.py"))["table"]().to_csv(tmp_path / file, index=False)
+    study = read_study_file(folder / "study.yaml")
+    found = check_records(study, folder, tmp_path, answers(True))["sites"]
+    assert set(found) == set(study.site_names)
+    assert sum(site["test"]["patients"] for site in found.values()) == test_patients
+    for site in study.sites:
+        assert found[site.name]["train"]["patients"] <= site.patients

@@ -11,7 +11,7 @@ import numpy as np
 from protocol.study.strategies.strategy import ServerState, Training
 
 #: The slot of ``averaged``: the sum of the models so far that it averages.
-_SUM = "model_sum"
+SUM = "model_sum"
 
 
 def averaged(training: Training, before: ServerState, after: ServerState) -> ServerState:
@@ -27,7 +27,7 @@ def averaged(training: Training, before: ServerState, after: ServerState) -> Ser
     count = training.average_last
     if count == 1 or after.rounds <= training.rounds - count:
         return after
-    summed = before.slots.get(_SUM, 0.0) + after.parameters.astype(np.float64)
+    summed = before.slots.get(SUM, 0.0) + after.parameters.astype(np.float64)
     if after.rounds < training.rounds:
-        return replace(after, slots={**after.slots, _SUM: summed})
+        return replace(after, slots={**after.slots, SUM: summed})
     return replace(after, parameters=(summed / count).astype(np.float32))

@@ -17,6 +17,8 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/diabetes130/index",
         "examples/breast-cancer-survival/index",
         "examples/segmentation-3d/index",
+        "examples/digits/index",
+        "examples/diabetes-progression/index",
     ),
     "Hospitals and consortia": (
         "hospital",

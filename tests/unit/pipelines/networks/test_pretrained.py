@@ -18,9 +18,12 @@ from protocol.encoding import digest
 from protocol.errors import StoreBroken, StudyRefused
 from protocol.study.study import Study
 from protocol.study.study_file import read_study, read_study_file
+from silos.config.policy import refusals
+from silos.config.site_file import Policy
 from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
 from tests.bench import studies
+from tests.support.machine.commands import ask
 from tests.support.simulated.networks import NETWORKS, learned_by
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
@@ -192,3 +195,24 @@ def test_what_is_attached_stays_with_a_study_in_another_mode_and_in_another_proc
     assert read_study(starting(whole)).digest == study.digest
     assert b"pretrained" not in small_study().canonical_bytes
     assert TABLE_STUDY.count("pretrained") == 0
+
+
+def test_a_site_allows_only_the_parameters_that_it_lists(tmp_path: Path) -> None:
+    whole = file_of(small_study())
+    study = read_study(starting(whole))
+    for listed, refused in (("", True), (digest(whole), False)):
+        policy = Policy(pretrained=(listed,) if listed else ())
+        found = [each for each in refusals(policy, study, site="east") if "starts" in each.what]
+        assert bool(found) is refused
+        assert not refused or "start.safetensors, which is not allowed: a journal" in found[0].what
+
+
+def test_study_check_says_what_it_starts_from_and_what_is_trained(tmp_path: Path) -> None:
+    whole = file_of(small_study())
+    path = written(tmp_path, starting(whole, "  trained_layers: [output]\n"), whole)
+    said = ask("study", "check", path).stdout
+    assert f"starts from start.safetensors, sha256 {digest(whole)[:16]}: a journal" in said
+    assert "trains output; other layers are frozen" in said
+    (tmp_path / "start.safetensors").write_bytes(b"other")
+    done = ask("study", "check", path)
+    assert done.returncode == 2 and "is not the file that the study names" in done.stderr

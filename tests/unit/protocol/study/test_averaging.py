@@ -1,5 +1,6 @@
 """The released model is the mean of the last rounds' models, where the study says so."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import coordinator.rounds.training as training_rounds
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
 from coordinator.database.server_state import ServerStates
-from protocol.errors import StudyRefused
+from protocol.errors import StoreBroken, StudyRefused
 from protocol.study.strategies.registry import STRATEGIES, needs_more_than_its_model, next_state
 from protocol.study.strategies.strategy import Mean, ServerState, Training
 from protocol.study.study_file import read_study
@@ -60,7 +62,7 @@ def test_a_study_that_averages_nothing_is_the_study_that_it_was() -> None:
     assert b"average_last" not in small_study().canonical_bytes
     averaged = read_study(changed("rounds: 2,", "rounds: 2, average_last: 2,"))
     assert b'"average_last":2' in averaged.canonical_bytes
-    assert as_distributed(averaged).training.average_last == 4  # of two steps each
+    assert as_distributed(averaged).training.average_last == 3  # of two steps a round
     assert as_distributed(small_study()).training.average_last == 1
 
 
@@ -69,7 +71,7 @@ def test_more_rounds_than_there_are_cannot_be_averaged() -> None:
         read_study(changed("rounds: 2,", "rounds: 2, average_last: 3,"))
 
 
-def test_hospitals_evaluate_the_mean_and_a_round_is_recomputed_but_for_the_last(
+def test_hospitals_evaluate_the_mean_and_the_last_round_is_recomputed(
     tmp_path: Path,
 ) -> None:
     ends = []
@@ -93,4 +95,43 @@ def test_hospitals_evaluate_the_mean_and_a_round_is_recomputed_but_for_the_last(
                 session, RoundArchive(federation.workspace.rounds),
                 federation.workspace.public_key(), run_id="run-1", round_kind="training", number=1,
             )  # fmt: skip
-        assert (found.model is None) == (federation is ends[2][1])
+        assert found.model is not None  # of two models one is what the last round began with
+
+
+@pytest.mark.parametrize("keep", [2, 4])
+def test_the_mean_is_recomputed_where_the_averaged_models_are_kept(
+    tmp_path: Path, keep: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = changed("rounds: 2,", "rounds: 3, average_last: 3,").replace(
+        "colluders: 1}", f"colluders: 1, keep_rounds: {keep}}}"
+    )
+    for swapped in (False, True):
+        folder = tmp_path / f"swapped-{swapped}"
+        folder.mkdir()
+        federation = Federation(folder, read_study(text))
+        if swapped:
+            monkeypatch.setattr(training_rounds, "next_state", _swapping)
+        federation.run()
+        monkeypatch.undo()
+        with federation.store.read() as session:
+
+            def again(session: Any = session, federation: Federation = federation) -> str | None:
+                return recompute(
+                    session, RoundArchive(federation.workspace.rounds),
+                    federation.workspace.public_key(), run_id="run-1", round_kind="training",
+                    number=2,
+                ).model  # fmt: skip
+
+            if swapped and keep == 4:
+                with pytest.raises(StoreBroken, match="it was swapped"):
+                    again()
+            else:
+                assert (again() is not None) == (keep == 4)
+
+
+def _swapping(training: Training, state: ServerState, mean: Mean) -> ServerState:
+    """A dishonest coordinator's server step: another model in the last round."""
+    found = next_state(training, state, mean)
+    if found.rounds < training.rounds:
+        return found
+    return replace(found, parameters=np.full_like(found.parameters, 7.0))
