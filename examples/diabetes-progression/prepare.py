@@ -3,8 +3,8 @@
 Usage:  python examples/diabetes-progression/prepare.py TO.csv
 
 Efron et al. 2004, "Least angle regression": 442 patients, ten measurements at the beginning, and
-the progression of the disease a year later. ``hospital`` deals the patients out with a seed of its
-own; ``part`` makes every fourth patient of a hospital a test patient.
+the progression of the disease a year later. ``hospital`` assigns each patient to a hospital at
+random, by a fixed seed; ``part`` makes every fourth patient of a hospital a test patient.
 """
 
 import sys
