@@ -158,10 +158,22 @@ def finished_text() -> str:
         "Refusals of records",
         "Hospitals C that may collude with the coordinator",
         "2.13.0+cpu",
+        "Network FullyConnectedNet Public model seed",
     ],
 )
 def test_report_states(words: str, finished_text: str) -> None:
     assert words in finished_text
+
+
+def test_report_names_public_parameters_and_what_was_trained() -> None:
+    finished = dossiers.finished()
+    named = {"file": "start.safetensors", "sha256": "ab" * 32, "source": "a journal"}
+    more = {"pretrained": named, "trained_layers": ["output"]}
+    study = finished.study | {"task": {**finished.study["task"], **more}}
+    said = _text(render_html(privacy_report(replace(finished, study=study))))
+    assert "Trained layers; the others are frozen output" in said
+    assert "no claim covers whose data they were learned from a journal (start.safetensors)" in said
+    assert "Their SHA-256 " + "ab" * 32 in said
 
 
 @pytest.mark.parametrize("render", RENDERERS)
