@@ -3,7 +3,8 @@
 Usage:  python examples/digits/prepare.py TO.csv
 
 Each row is one digit by one writer, 64 numbers from 0 to 16, and stands for a patient. ``hospital``
-assigns each row to a hospital at random, by a fixed seed; ``part`` makes every fourth row of a hospital a test row.
+assigns each row to a hospital at random, by a fixed seed; ``part`` makes every fourth row of a
+hospital a test row.
 """
 
 import sys
