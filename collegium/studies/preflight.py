@@ -7,6 +7,7 @@ counts only.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from collegium.studies.forecast import forecast_text, study_forecast
 from collegium.studies.planning import forecast_plans
 from compliance.facts.formatting import Format, show
 from compliance.facts.released.auroc import ASSUMED_AUROC
+from compliance.facts.training_description import training_description
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.budget_filter import Filter
 from compliance.privacy.claims import if_more_collude, while_few_collude
@@ -102,16 +104,24 @@ def describe_study(
 
 
 def _describe_start(study: Study, console: Console) -> None:
-    """Says what the network starts from, and which layers are trained, where the study says so."""
-    task = study.task
-    if task.pretrained is not None:
+    """Says what the network starts from, what is trained and released, where the study says so.
+
+    Raises:
+        StudyRefused: the layers or parameters that it names are not the network's. Without the
+            silo extra, which brings the networks, only a run finds that out.
+    """
+    if find_spec("monai") is not None and (study.task.pretrained or study.task.trained_layers):
+        from pipelines.networks.networks import require_layers
+
+        require_layers(study.task, study.cohort)
+    for heading, words in training_description(study.model_dump(mode="json")):
+        console.print(f"  {heading} {words}", markup=False, soft_wrap=True)
+    count = study.training.average_last
+    if count > max(1, study.aggregation.keep_rounds):
         console.print(
-            f"  starts from {task.pretrained.file}, sha256 {task.pretrained.sha256[:16]}: "
-            f"{task.pretrained.source}",
-            markup=False,
+            f"  an audit can compute that mean again with aggregation.keep_rounds: {count}",
+            style="yellow",
         )
-    if task.trained_layers:
-        console.print(f"  trains {', '.join(task.trained_layers)}; other layers are frozen")
 
 
 def _describe_evaluation(

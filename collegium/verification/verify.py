@@ -306,7 +306,10 @@ def recompute_round(
     )
     console.print(f"sum      {found.sum[:16]}, recomputed bit by bit: it is the one in the log")
     if found.model is not None:
-        console.print(f"model    {found.model[:16]} follows from it: it is the one in the log")
+        console.print(
+            f"model    {found.model[:16]} follows from it, and from the models of earlier rounds "
+            "where the study averages them: it is the one in the log"
+        )
     elif round_kind == "training":
         console.print(
             "model    not compared: it follows from more than this sum: a server that remembers, "

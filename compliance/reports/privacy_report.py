@@ -11,6 +11,7 @@ from compliance.charts.descriptions import site_claim, unclaimed
 from compliance.facts.dossier import Dossier
 from compliance.facts.formatting import Format, show
 from compliance.facts.privacy_utility import EXACT, UtilityPoint, Withheld
+from compliance.facts.training_description import training_description
 from compliance.privacy.claims import OWN_NOISE, shared_noise, whose_patients
 from compliance.reports import run_tables, sections
 from compliance.reports.document import (
@@ -126,6 +127,7 @@ def _about(dossier: Dossier, sweep_points: Sequence[UtilityPoint]) -> Paragraph:
             "one of each kind for each finished run in this folder that asks the same question. "
             "Everything else is of this run alone."
         )
+    said += [f"It {heading} {words}." for heading, words in training_description(dossier.study)]
     return Paragraph(text=" ".join(said))
 
 
@@ -145,9 +147,8 @@ def _made_from(dossier: Dossier) -> str:
 
 
 def _identity(dossier: Dossier) -> Section:
-    task = dossier.study.get("task", {})
-    network, started = task.get("network", {}).get("_target_"), task.get("pretrained")
-    trained = ", ".join(task.get("trained_layers", ()))
+    network = dossier.study.get("task", {}).get("network", {}).get("_target_")
+    training = training_description(dossier.study)
     rows = (
         Fact(label="Study", value=f"{dossier.study_title} ({dossier.study_name})"),
         Fact(label="Purpose", value=dossier.study_purpose),
@@ -160,11 +161,7 @@ def _identity(dossier: Dossier) -> Section:
         Fact(label="Took", value=dossier.seconds, form=Format.SECONDS),
         Fact(label="Hospitals", value=", ".join(s.site for s in dossier.sites) or None),
         Fact(label="Network", value=network),
-        *([Fact(label="Trained layers; the others are frozen", value=trained)] if trained else []),
-        *([Fact(label="Starts from public parameters; no claim covers whose data they were learned "
-                "from", value=f"{started['source']} ({started['file']})"),
-           Fact(label="Their SHA-256", value=started["sha256"], form=Format.CODE)]
-          if started else []),
+        *(Fact(label=heading.capitalize(), value=words) for heading, words in training),
         Fact(label="Public model seed", value=str(dossier.seed)),
         Fact(label="Model digest", value=dossier.model_digest, form=Format.CODE),
     )  # fmt: skip

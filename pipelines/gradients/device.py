@@ -52,8 +52,8 @@ def gpu(max_bytes: int | None = None) -> torch.device:
     if not torch.cuda.is_available():
         built = "" if torch.version.cuda else ", and this torch is built for the processor alone"
         raise DeviceRefused(
-            f"no GPU is found{built}: install its driver and torch-cuda.lock, or compute on the "
-            "processor"
+            f"no GPU is found{built}: install the GPU's driver and torch from torch-cuda.lock "
+            "(docs/operations.md), or compute on the processor"
         )
     chosen = torch.device("cuda", 0)
     whole = torch.cuda.get_device_properties(chosen).total_memory

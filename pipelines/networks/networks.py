@@ -72,6 +72,16 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     return module
 
 
+def require_layers(task: Task, cohort: Cohort) -> None:
+    """Builds the network of a study that names layers or pretrained parameters, and drops it.
+
+    Raises:
+        StudyRefused: they are not this network's.
+    """
+    if task.pretrained is not None or task.trained_layers:
+        build(task, cohort, seed=0)
+
+
 def _check_outputs(sketch: nn.Module, task: Task, cohort: Cohort) -> None:
     """Raises ValueError where records of the cohort do not fit a network on torch's meta device."""
     form = cohort.record_form

@@ -19,9 +19,9 @@ policy:
   purposes: []            # for example [heart disease, readmission]
   tasks: []               # for example [binary_classification]
   networks: []            # for example [FullyConnectedNet]  (Classifier, DenseNet121)
+  pretrained: []          # SHA-256 of parameters that a study may start from
   # Every column that a study may read: its inputs, the label, the patient key
   # and the split column. Of images: images, labels and the patient key.
-  pretrained: []          # SHA-256 of parameters that a study may start from
   columns: []             # for example [age, sex, chol, num]
   # How a study may tell training patients from test patients. keyed_hash uses a
   # key that only this hospital has; column and file are chosen by others.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from compliance.facts.formatting import Format, show
+from compliance.facts.training_description import training_description
 from compliance.governance.approvals import Approval
 from compliance.governance.study_store import StudyStore
 from compliance.ledger.privacy_plan import PrivacyPlan
@@ -117,6 +118,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("with", ", ".join(name for name in study.site_names if name != site.name)),
             ("columns", ", ".join(columns_read(study))),
             ("network", study.task.network.target),
+            *training_description(study.model_dump(mode="json")),
             (
                 "work",
                 f"{counted(study.training.rounds, 'round')} of "
@@ -134,6 +136,13 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
                 f"{while_few_collude(study.aggregation.colluders)}",
             ),
         )
+
+
+def _require_layers(study: Study) -> None:
+    if study.task.pretrained is not None or study.task.trained_layers:
+        from pipelines.networks.networks import require_layers  # torch takes seconds to import
+
+        require_layers(study.task, study.cohort)
 
 
 def _runs_asked_for(used: int, runs: int) -> str:
@@ -192,9 +201,12 @@ def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> t
     """
     text = read_text(path)
     study = read_study(text, str(path))
+    beside = index_beside(study, path.parent), pretrained_beside(study, path.parent)
+    if beside[1] is not None and study.task.pretrained is not None:
+        study.task.pretrained.attach(beside[1])
+    _require_layers(study)
     with opened(home) as (site, hospital):
         require_allowed(site, study, simulated=hospital.simulated)
-        beside = index_beside(study, path.parent), pretrained_beside(study, path.parent)
         StudyStore(home / "studies").keep(text, *beside)
         approvals, policy = approvals_of(hospital), site.policy
         used = len(hospital.ledger.runs_of(study.digest))

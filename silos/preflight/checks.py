@@ -97,7 +97,11 @@ def check_site(
         site = site_file_of(home)
         hospital = read_own(home, site)
     except FederationError as error:
-        broken = bad("site file", str(error), "mend the site file, or collegium silo init")
+        broken = bad(
+            "site file",
+            str(error),
+            "mend the site file; where there is none, collegium silo init writes one",
+        )
         return SiteCheck(findings=(broken,))
     quality = None
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.counted import counted
-from protocol.errors import FederationError
+from protocol.errors import FederationError, StudyRefused
 from protocol.identity.machine_evidence import REPORT_DATA_BYTES
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.study import Study
@@ -25,7 +25,11 @@ _SPARE_BYTES = 256 << 20
 
 def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
     """Yields what is found of disk, memory, cores, device, confinement and TEE."""
-    yield _disk(home, study)
+    try:
+        yield _disk(home, study)
+    except StudyRefused as error:
+        yield bad("network", str(error), "mend the study")
+        return
     available = _available_memory()
     wanted = site.resources.memory_gib * _GIB
     if available is not None:
@@ -76,9 +80,11 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
         return
     try:
         yield _confinement(process.confined)
-        if site.resources.gpu:
-            yield _gpu(process, site.resources.gpu_bytes)
-        if site.resources.gpu or isinstance(study.cohort, ImageCohort):
+        found = _gpu(process, site.resources.gpu_bytes) if site.resources.gpu else None
+        if found is not None:
+            yield found
+        is_heavy = site.resources.gpu or isinstance(study.cohort, ImageCohort)
+        if is_heavy and (found is None or found.state != "bad"):
             yield _step(process, site, study)
     finally:
         process.close()
@@ -98,7 +104,7 @@ def _gpu(process: TrainingProcess, max_bytes: int | None) -> Finding:
     try:
         name, free, whole = process.ask("gpu")
     except FederationError as error:
-        return bad("GPU", str(error), "or set resources.gpu: false")
+        return bad("GPU", str(error), "docs/hospital.md, With a GPU; or set resources.gpu: false")
     said = f"{name}, {free / _GIB:.1f} of {whole / _GIB:.1f} GiB free"
     if max_bytes is not None and free < max_bytes:
         said += f", and training may hold {max_bytes / _GIB:.1f}"
@@ -111,7 +117,7 @@ def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
     try:
         engine, places, records = process.ask("try_step", study, site.name)
     except FederationError as error:
-        return bad("step", str(error), "nothing is spent: a study that does not fit is not joined")
+        return bad("step", str(error), "give training more memory (resources), or another study")
     said = f"{counted(places, 'patient')} with {counted(records, 'record')} each fit at once"
     return ok("step", f"{said}; gradients by {engine!r}")
 

@@ -40,7 +40,7 @@ class _Task(FrozenModel):
     network: Network
     pretrained: Pretrained | None = Field(default=None, exclude_if=lambda named: named is None)
     trained_layers: tuple[Layer, ...] = Field(
-        default=(), max_length=100, exclude_if=lambda layers: not layers
+        default=(), min_length=1, max_length=100, exclude_if=lambda layers: not layers
     )
 
     @property

@@ -170,10 +170,13 @@ def test_report_names_public_parameters_and_what_was_trained() -> None:
     named = {"file": "start.safetensors", "sha256": "ab" * 32, "source": "a journal"}
     more = {"pretrained": named, "trained_layers": ["output"]}
     study = finished.study | {"task": {**finished.study["task"], **more}}
+    study["training"] = {"average_last": 5}
     said = _text(render_html(privacy_report(replace(finished, study=study))))
-    assert "Trained layers; the others are frozen output" in said
-    assert "no claim covers whose data they were learned from a journal (start.safetensors)" in said
-    assert "Their SHA-256 " + "ab" * 32 in said
+    assert "Trains output; other layers are frozen" in said
+    assert f"Starts from a journal (start.safetensors, SHA-256 {'ab' * 32}); no claim" in said
+    assert "Releases the mean of the last 5 rounds' models" in said
+    page = _text(render_html(run_page(replace(finished, study=study), ())))
+    assert "It trains output; other layers are frozen. It releases the mean of the last 5" in page
 
 
 @pytest.mark.parametrize("render", RENDERERS)

@@ -147,6 +147,8 @@ def test_frozen_layers_are_no_parameters_and_gradients_are_those_of_the_rest(nam
 
 
 def test_layers_that_are_not_there_are_refused_with_those_that_are() -> None:
+    with pytest.raises(StudyRefused, match="trained_layers"):
+        read_study(changed("task:\n", "task:\n  trained_layers: []\n"))
     study = read_study(changed("task:\n", "task:\n  trained_layers: [head]\n"))
     with pytest.raises(StudyRefused, match="no layer 'head' has parameters; there are .*output"):
         build(study.task, study.cohort, 1)
@@ -211,8 +213,11 @@ def test_study_check_says_what_it_starts_from_and_what_is_trained(tmp_path: Path
     whole = file_of(small_study())
     path = written(tmp_path, starting(whole, "  trained_layers: [output]\n"), whole)
     said = ask("study", "check", path).stdout
-    assert f"starts from start.safetensors, sha256 {digest(whole)[:16]}: a journal" in said
+    assert f"starts from a journal (start.safetensors, SHA-256 {digest(whole)}); no claim" in said
     assert "trains output; other layers are frozen" in said
+    path.write_text(starting(whole, "  trained_layers: [head]\n"))
+    done = ask("study", "check", path)
+    assert done.returncode == 2 and "no layer 'head' has parameters" in done.stderr
     (tmp_path / "start.safetensors").write_bytes(b"other")
     done = ask("study", "check", path)
     assert done.returncode == 2 and "is not the file that the study names" in done.stderr

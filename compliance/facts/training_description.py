@@ -1,0 +1,26 @@
+"""Words about what a study's network starts from, what is trained, and what is released."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Returns headings and words about a study as JSON; none where it starts and ends as usual.
+
+    >>> training_description({"training": {"average_last": 5}})
+    (('releases', "the mean of the last 5 rounds' models"),)
+    """
+    task, found = study.get("task", {}), []
+    if task.get("pretrained"):
+        named = task["pretrained"]
+        words = (
+            f"{named['source']} ({named['file']}, SHA-256 {named['sha256']}); no claim covers the "
+            "people whose data these parameters were learned from"
+        )
+        found.append(("starts from", words))
+    if task.get("trained_layers"):
+        found.append(("trains", f"{', '.join(task['trained_layers'])}; other layers are frozen"))
+    count = study.get("training", {}).get("average_last", 1)
+    if count > 1:
+        found.append(("releases", f"the mean of the last {count} rounds' models"))
+    return tuple(found)
