@@ -72,6 +72,25 @@ def test_hostile_trainer_gets_hold_of_nothing(home: Path, port: int, kind: str) 
     assert sorted(home.rglob("*")) == before
 
 
+@pytest.mark.parametrize("version", [1, 2, 3, 5])
+def test_older_kernels_confine_a_process_that_uses_a_gpu_too(home: Path, version: int) -> None:
+    """Rights that a kernel does not know may not be asked for: Linux 5.13 knows the fewest."""
+    if landlock_version() < version:
+        pytest.skip(f"needs version {version} of Landlock")
+    program = (
+        "import sys; from pathlib import Path; import silos.isolation.confinement as own; "
+        f"own.landlock_version = lambda: {version}; "
+        "found = own.confine(Path(sys.argv[1]), Path(sys.argv[2]), sockets=False, gpu=True); "
+        "print(found.files, found.network, found.sockets)"
+    )
+    with private_folder() as folder:
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(home), str(folder)],
+            cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        )  # fmt: skip
+    assert done.stdout.split() == ["True", "True", "False"], done.stderr
+
+
 def test_without_confinement_every_one_of_these_secrets_lies_open(home: Path) -> None:
     """What the trials above must not reach is there to be reached."""
     assert (home / "hospital-keys" / "split.key").read_bytes()
