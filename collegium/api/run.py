@@ -25,7 +25,7 @@ from compliance.reports.renderers import RENDERERS, render_fragment
 from compliance.reports.run_tables import sites_table
 from coordinator.database.workspace import Workspace
 from coordinator.views.views import open_views
-from protocol.errors import FederationError, WorkspaceRefused
+from protocol.errors import FederationError, StudyRefused, WorkspaceRefused
 from protocol.study.study import Study as Document
 
 if TYPE_CHECKING:
@@ -263,8 +263,12 @@ class Run:
         """
         return self.out / "snapshots" / f"{self._model(self._dossier())}.safetensors"
 
-    def load_model(self) -> "nn.Module":
+    def load_model(self, study: Study | None = None) -> "nn.Module":
         """Returns the final model as a torch module, its parameters held to their digest.
+
+        Args:
+            study: the run's study, read from its file: needed where it starts from pretrained
+                parameters, which no run keeps.
 
         It maps float32 records of shape (records, width), or ``(records, 1, *image)`` for images,
         encoded as the study's cohort says, to one logit each.
@@ -272,6 +276,7 @@ class Run:
         Raises:
             WorkspaceRefused: the run has none yet, or came to none; torch is not installed.
             StoreBroken: the file is missing or was changed.
+            StudyRefused: pretrained parameters are needed, or the study is not this run's.
             MessageRefused: its parameters are not those of the study's network.
 
         Example::
@@ -283,8 +288,11 @@ class Run:
         from pipelines.networks.networks import build, load_parameters
 
         dossier = self._dossier()
-        study = Document.model_validate(dossier.study)
-        module = build(study.task, study.cohort, study.seeds.model)
+        own = Document.model_validate(dossier.study)
+        if study is not None and study.digest != own.digest:
+            raise StudyRefused(f"study {study.digest[:16]} is not this run's, {own.digest[:16]}")
+        task = own.task if study is None else study.document.task
+        module = build(task, own.cohort, own.seeds.model)
         load_parameters(module, Workspace(self.out).read_snapshot(self._model(dossier)))
         return module.eval()
 

@@ -5,6 +5,7 @@ the sum and the model of the round must all have the digests that were logged.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +35,12 @@ from protocol.errors import (
     WorkspaceRefused,
 )
 from protocol.identity.roster import Roster, parse_roster
+from protocol.log.entry import LogEntry
 from protocol.secagg.server import SecAggServer
 from protocol.secagg.transcript import replay
 from protocol.study.strategies.averaging import SUM
 from protocol.study.strategies.registry import needs_more_than_its_model, next_state, strategy_of
-from protocol.study.strategies.strategy import ServerState
+from protocol.study.strategies.strategy import ServerState, Training
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import open_summary, read_summaries
 from protocol.vectors.tensors import decode_tensors, flatten, layout_of, model_digest, unflatten
@@ -93,7 +95,8 @@ def recompute(
     ).one_or_none()
     if row is None:
         raise WorkspaceRefused(f"run {run_id} has no finished {round_kind} round {number + 1}")
-    logged = _logged(session, public, row)
+    log = _verified_log(session, public)
+    logged = _logged(log, row)
     transcript = archive.transcript(row.context)
     if transcript is None:
         raise WorkspaceRefused(
@@ -124,9 +127,7 @@ def recompute(
         dim=machine.context.dim,
         vector_bytes=machine.context.blob_bytes,
         sum=found,
-        model=_followed(session, run, archive, machine, logged, public)
-        if round_kind == "training"
-        else None,
+        model=_followed(session, run, archive, machine, log) if round_kind == "training" else None,
         figures=round_kind == "evaluation" and _require_figures(session, run, roster, machine),
     )
 
@@ -140,13 +141,17 @@ def _kept(session: Session, archive: RoundArchive, run_id: str) -> str:
     return ", ".join(names) or "none"
 
 
-def _logged(session: Session, public: bytes, row: RoundRow) -> dict[str, str]:
-    """Returns what the verified log says about one attempt of a round, by type of entry."""
+def _verified_log(session: Session, public: bytes) -> tuple[LogEntry, ...]:
+    """Returns what the log's entries say, after verifying all of it."""
     entries = logged_entries(session)
     verify_log(entries, signed_heads(session), public)
-    contents = [entry.content for entry in entries]
+    return tuple(entry.content for entry in entries)
+
+
+def _logged(log: Iterable[LogEntry], row: RoundRow) -> dict[str, str]:
+    """Returns what the verified log says about one attempt of a round, by type of entry."""
     key = (row.run_id, row.number, row.attempt)
-    own = [c for c in contents if (c.run, c.round, c.attempt) == key]
+    own = [c for c in log if (c.run, c.round, c.attempt) == key]
     opened = {c.payload for c in own if c.type == "round-opened"}
     if row.context not in opened:
         raise StoreBroken("the round is not the one in the log")
@@ -158,8 +163,7 @@ def _followed(
     run: RunRow,
     archive: RoundArchive,
     machine: SecAggServer,
-    logged: dict[str, str],
-    public: bytes,
+    log: tuple[LogEntry, ...],
 ) -> str | None:
     """Returns the digest of the model that the sum gives, after checking it against the log.
 
@@ -167,17 +171,14 @@ def _followed(
     """
     context = machine.context
     study = _study(session, run)
-    try:
-        before = decode_tensors(archive.model(context.digest))
-    except MessageRefused as error:
-        raise StoreBroken(f"the model of the round is damaged: {error}") from error
+    before, rows = _model_before(archive, context.digest), _training_rounds(session, run)
     if model_digest(before) != context.model_hash:
         raise StoreBroken("the model of the round is not the one that its context names")
     training, last = study.training, context.round == study.training.rounds - 1
     slots: dict[str, NDArray[np.float64]] = {}
     if needs_more_than_its_model(training, context.round):
         averages_only = last and not strategy_of(training).remembers(training)
-        earlier = _averaged_before(session, archive, public, run, study) if averages_only else None
+        earlier = _averaged_before(archive, log, rows, training) if averages_only else None
         if earlier is None:
             return None
         slots = {SUM: earlier}
@@ -186,13 +187,30 @@ def _followed(
     begun = ServerState(parameters=flatten(before), rounds=context.round, slots=slots)
     state = next_state(study.training, begun, mean)
     name = model_digest(unflatten(layout, state.parameters))
-    if name != logged.get("result"):
+    if name != _logged(log, rows[context.round]).get("result"):
         raise StoreBroken(f"the sum gives model {name[:16]}, the log says another: it was swapped")
     return name
 
 
+def _model_before(archive: RoundArchive, context_digest: str) -> dict[str, NDArray[np.float32]]:
+    """Returns the model that a kept round began with."""
+    try:
+        return decode_tensors(archive.model(context_digest))
+    except MessageRefused as error:
+        raise StoreBroken(f"the model of the round is damaged: {error}") from error
+
+
+def _training_rounds(session: Session, run: RunRow) -> dict[int, RoundRow]:
+    """Returns a run's finished training rounds by number."""
+    finished = {"run_id": run.id, "round_kind": "training", "state": "finished"}
+    return {row.number: row for row in session.scalars(select(RoundRow).filter_by(**finished))}
+
+
 def _averaged_before(
-    session: Session, archive: RoundArchive, public: bytes, run: RunRow, study: Study
+    archive: RoundArchive,
+    log: tuple[LogEntry, ...],
+    rows: Mapping[int, RoundRow],
+    training: Training,
 ) -> NDArray[np.float64] | None:
     """Returns the (size,) sum of the models that the last round averages with its own.
 
@@ -201,19 +219,13 @@ def _averaged_before(
     Raises:
         StoreBroken: one is not the result that the log names.
     """
-    rows = {
-        row.number: row
-        for row in session.scalars(
-            select(RoundRow).filter_by(run_id=run.id, round_kind="training", state="finished")
-        )
-    }
-    training, total = study.training, None
+    total = None
     for number in range(training.rounds - training.average_last, training.rounds - 1):
         following = rows[number + 1].context
         if not archive.holds(following):
             return None
-        model = decode_tensors(archive.model(following))
-        if model_digest(model) != _logged(session, public, rows[number]).get("result"):
+        model = _model_before(archive, following)
+        if model_digest(model) != _logged(log, rows[number]).get("result"):
             raise StoreBroken(f"the model after training round {number + 1} is not the logged one")
         own = flatten(model).astype(np.float64)
         total = own if total is None else total + own

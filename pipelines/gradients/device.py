@@ -16,6 +16,7 @@ Rules:
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,12 +27,12 @@ from protocol.errors import DeviceRefused
 #: Asked for before CUDA starts: cuBLAS then sums in the same order every time.
 _WORKSPACE = ("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 #: How torch's allocator for the processor, oneDNN and CUDA's libraries say that there is no memory.
-_NO_MEMORY = (
-    "can't allocate memory", "not enough memory", "Cannot allocate memory", "out of memory",
-    "ALLOC_FAILED", "bad_alloc", "could not create a primitive", "unable to find an engine",
-)  # fmt: skip
-#: How an error begins that speaks of the device.
-_OF_DEVICE = ("CUDA error", "cuDNN error", "CUBLAS_STATUS")
+_NO_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|Cannot allocate memory|out of memory|ALLOC_FAILED"
+    "|bad_alloc|could not create a primitive(?! descriptor)"
+)
+#: How an error speaks of the device.
+_OF_DEVICE = re.compile("^CUDA error|^cuDNN error|^CUBLAS_STATUS|unable to find an engine")
 
 
 def processor() -> torch.device:
@@ -88,20 +89,26 @@ def memory_of(device: torch.device) -> tuple[str, int, int]:
 
 @contextmanager
 def enough_memory(doing: str) -> Iterator[None]:
-    """Turns torch's and Python's ways to say that memory is full into a refusal.
+    """Turns torch's and Python's ways to say that memory is full, or the device fails, into one.
 
     Raises:
-        DeviceRefused: it is.
+        DeviceRefused: it is, or does.
     """
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise DeviceRefused(
-            f"{doing} needs more memory than this hospital's device may use: give more of it "
-            "(resources), or ask for a study with smaller training.micro_batch, images or network"
-        ) from error
+        if is_out_of_memory(error):
+            raise DeviceRefused(
+                f"{doing} needs more memory than this hospital's device may use: give more of it "
+                "(resources), or ask for a study with smaller training.micro_batch, images or "
+                "network"
+            ) from error
+        if is_of_device(error):
+            raise DeviceRefused(
+                f"{doing} failed on this hospital's device ({str(error).splitlines()[0]}): mend "
+                "its driver or torch, or compute on the processor"
+            ) from error
+        raise
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -110,12 +117,12 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_MEMORY)
+    return isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
 
 
 def is_of_device(error: BaseException) -> bool:
     """Returns whether an error speaks of the device, and not of what was to be computed."""
-    said = isinstance(error, RuntimeError) and str(error).startswith(_OF_DEVICE)
+    said = isinstance(error, RuntimeError) and _OF_DEVICE.search(str(error)) is not None
     return said or is_out_of_memory(error) or isinstance(error, torch.AcceleratorError)
 
 

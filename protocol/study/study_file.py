@@ -57,11 +57,7 @@ def pretrained_beside(study: Study, folder: Path) -> bytes | None:
     """
     if study.task.pretrained is None:
         return None
-    path = folder / study.task.pretrained.file
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise StudyRefused(f"task.pretrained: {path} cannot be read: {error.strerror}") from error
+    return _read_named("task.pretrained", folder / study.task.pretrained.file)
 
 
 def index_beside(study: Study, folder: Path) -> bytes | None:
@@ -72,8 +68,12 @@ def index_beside(study: Study, folder: Path) -> bytes | None:
     """
     if not isinstance(study.split, FileSplit):
         return None
-    path = folder / study.split.file
+    return _read_named("split.file", folder / study.split.file)
+
+
+def _read_named(key: str, path: Path) -> bytes:
+    """Returns a file that a study names under a key."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise StudyRefused(f"split.file: {path} cannot be read: {error.strerror}") from error
+        raise StudyRefused(f"{key}: {path} cannot be read: {error.strerror}") from error

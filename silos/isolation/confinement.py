@@ -84,7 +84,8 @@ def confine(home: Path, own: Path, *, sockets: bool, gpu: bool = False) -> Confi
         home: the hospital's folder, which is not to be opened any more.
         own: the one folder that may be written.
         sockets: whether it needs Ray, and so sockets.
-        gpu: whether this one process may use the machine's GPU; those that it starts may not.
+        gpu: whether it may use the machine's GPU. CUDA starts in this process alone: those that it
+            starts may not name their threads.
     """
     leave_no_core()
     inside = (sockets or gpu) and _enter_own_network()

@@ -24,7 +24,7 @@ from protocol.study.study import Study
 from protocol.study.study_file import (
     index_beside,
     pretrained_beside,
-    read_study,
+    read_study_file,
     read_text,
 )
 from silos.config.credentials import Credentials
@@ -199,15 +199,12 @@ def approve(home: Path, path: Path, *, by: str, reason: str, runs: int = 1) -> t
         PolicyRefused: the policy does not allow the study, or does not name this person.
         StudyRefused: the document or its index file is wrong.
     """
-    text = read_text(path)
-    study = read_study(text, str(path))
-    beside = index_beside(study, path.parent), pretrained_beside(study, path.parent)
-    if beside[1] is not None and study.task.pretrained is not None:
-        study.task.pretrained.attach(beside[1])
+    study = read_study_file(path)
     _require_layers(study)
     with opened(home) as (site, hospital):
         require_allowed(site, study, simulated=hospital.simulated)
-        StudyStore(home / "studies").keep(text, *beside)
+        beside = index_beside(study, path.parent), pretrained_beside(study, path.parent)
+        StudyStore(home / "studies").keep(read_text(path), *beside)
         approvals, policy = approvals_of(hospital), site.policy
         used = len(hospital.ledger.runs_of(study.digest))
         done = approvals.approve(

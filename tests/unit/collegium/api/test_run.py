@@ -13,7 +13,7 @@ from collegium.api.inputs import QUIET
 from collegium.output.report_files import export_report
 from collegium.output.summary import show_run
 from coordinator.database.workspace import Workspace
-from protocol.errors import MessageRefused, StoreBroken, WorkspaceRefused
+from protocol.errors import MessageRefused, StoreBroken, StudyRefused, WorkspaceRefused
 from tests.support.simulated.output_folder import RUNS, change
 
 
@@ -127,6 +127,14 @@ def test_parameters_of_another_network_than_the_studys_are_refused(run: cg.Run) 
     """The hospitals in memory train a model of their own, not the study's network."""
     with pytest.raises(MessageRefused, match="not this network's parameters"):
         run.load_model()
+
+
+def test_a_model_is_loaded_with_the_runs_own_study_only(run: cg.Run) -> None:
+    other = cg.Study(run.study.document.with_split(77), Path())
+    with pytest.raises(StudyRefused, match="is not this run's"):
+        run.load_model(other)
+    with pytest.raises(MessageRefused, match="not this network's parameters"):
+        run.load_model(run.study)
 
 
 def test_a_changed_model_is_refused(folder: Path) -> None:

@@ -1,7 +1,5 @@
 """A patient's gradient and score depend on that patient alone, bit for bit."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -22,17 +20,8 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from tests import ROOT
 from tests.bench import studies
+from tests.support.machine.one_thread import one_thread  # noqa: F401
 from tests.support.simulated.tasks import BINARY_CLASSIFICATION
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in a worker: with several the rows of a product are shared out among them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
 
 DEMO = (ROOT / "collegium" / "studies" / "breast-cancer.yaml").read_text()
 

@@ -27,6 +27,12 @@ def test_a_full_memory_is_a_refusal_and_any_other_error_stays_one() -> None:
     with pytest.raises(RuntimeError, match="shapes"), enough_memory("a step"):
         raise RuntimeError("shapes differ")
     assert not is_out_of_memory(ValueError("can't allocate memory"))
+    failed = "CUDA error: no kernel image is available"
+    with pytest.raises(DeviceRefused, match="a step failed.*no kernel image"):
+        with enough_memory("a step"):
+            raise RuntimeError(f"{failed}\nmore words")
+    assert is_out_of_memory(RuntimeError("could not create a primitive"))
+    assert not is_out_of_memory(RuntimeError("could not create a primitive descriptor for x"))
 
 
 def test_what_torch_says_of_the_processors_memory_is_known() -> None:

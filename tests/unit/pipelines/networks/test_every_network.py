@@ -14,6 +14,7 @@ from pipelines.networks.networks import build
 from pipelines.tasks.registry import task_of
 from protocol.study.noise_shares import units_for
 from protocol.study.task.networks.registry import NETWORKS as LISTED
+from tests.support.machine.one_thread import one_thread  # noqa: F401
 from tests.support.simulated.networks import NETWORKS, learned_by
 
 #: Tens of millions of numbers each: beyond a second.
@@ -21,14 +22,6 @@ LARGE = ("resnet18", "resnet34", "resnet50", "resnet10", "EfficientNetBN", "Dens
 EACH = [pytest.param(name, marks=pytest.mark.long if name in LARGE else ()) for name in NETWORKS]
 #: Networks whose gradients Opacus' hooks do not compute.
 WITHOUT_HOOKS = {"resnet10", "resnet18", "resnet34", "resnet50", "ViT", "DynUNet", "SegResNet"}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_every_network_of_the_list_is_tried() -> None:

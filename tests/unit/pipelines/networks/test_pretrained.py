@@ -1,7 +1,6 @@
 """A study starts from public parameters, trains some layers, and freezes the others."""
 
 import pickle
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
 from tests.bench import studies
 from tests.support.machine.commands import ask
+from tests.support.machine.one_thread import one_thread  # noqa: F401
 from tests.support.simulated.networks import NETWORKS, learned_by
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
@@ -33,14 +33,6 @@ HEADS = {
     "DenseNet121": "class_layers", "ViT": "network.classification_head", "UNet": "model.2",
     "SegResNet": "conv_final",
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def file_of(study: Study, **tensors: np.ndarray) -> bytes:
