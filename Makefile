@@ -90,7 +90,7 @@ postgres:
 check: $(TOOLS)
 	@$(BIN)/ruff check $(PACKAGES) tests
 	@$(BIN)/ruff format --check $(PACKAGES) tests
-	@$(BIN)/mypy $(PACKAGES)
+	@$(BIN)/mypy --num-workers 2 $(PACKAGES)
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m tests.structure.word_list
 	@$(BIN)/python -m tests.docs.site

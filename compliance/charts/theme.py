@@ -4,8 +4,10 @@
 that the converter carries with it.
 """
 
+import functools
 import hashlib
 import html
+import json
 import math
 import re
 from collections.abc import Sequence
@@ -43,10 +45,14 @@ def to_svg(chart: Chart) -> str:
     with its own digest, so that several drawings can stand in one page.
     """
     document = chart.to_dict()
-    drawn = vl_convert.vegalite_to_svg(document, vl_version=_VEGA_LITE, allowed_base_urls=[])
-    svg = _renamed(drawn)
+    svg = _renamed(_converted(json.dumps(document, sort_keys=True)))
     label = html.escape(str(document.get("description", "")), quote=True)
     return re.sub(r"^<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
+
+
+@functools.lru_cache(maxsize=64)  # a page, a report and a notebook show the same charts
+def _converted(document: str) -> str:
+    return str(vl_convert.vegalite_to_svg(document, vl_version=_VEGA_LITE, allowed_base_urls=[]))
 
 
 def _renamed(svg: str) -> str:

@@ -26,14 +26,19 @@ def padded(size: int) -> int:
 
 
 def pad_columns(tensor: Tensor) -> Tensor:
-    """Returns the tensor with zeros behind its last axis, up to a whole number of blocks."""
-    return functional.pad(tensor, (0, padded(tensor.shape[-1]) - tensor.shape[-1]))
+    """Returns the tensor with zeros behind its last axis, up to a whole number of blocks.
+
+    One that has a whole number already is returned as it is: padding by nothing would copy it.
+    """
+    more = padded(tensor.shape[-1]) - tensor.shape[-1]
+    return functional.pad(tensor, (0, more)) if more else tensor.contiguous()
 
 
 def linear(layer: nn.Linear, entered: Tensor) -> Tensor:
     """Returns what the layer makes of (..., in_features), computed in whole blocks."""
     more = padded(layer.out_features) - layer.out_features
-    weight = functional.pad(pad_columns(layer.weight), (0, 0, 0, more))
+    weight = pad_columns(layer.weight)
+    weight = functional.pad(weight, (0, 0, 0, more)) if more else weight
     left = functional.linear(pad_columns(entered), weight)[..., : layer.out_features]
     return left if layer.bias is None else left + layer.bias
 

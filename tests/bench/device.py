@@ -23,6 +23,8 @@ from protocol.study.task.networks.segmenters import SegResNet, UNet
 from protocol.study.task.task import BinaryClassification, Segmentation, Task
 
 _TURNS = 7
+#: The layer of a ViT that gives its scores.
+VIT_HEAD = ("network.classification_head",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,17 +32,25 @@ class DeviceRow:
     """A network, the sides of its images, and how many patients of one image are computed at once.
 
     ``most`` is what ours may cost, in plain backwards; None where nothing is promised.
+    ``trained`` names the layers that are trained; all are, where it names none.
     """
 
     network: NetworkSettings
     sides: tuple[int, ...]
     patients: int
     most: float | None = None
+    trained: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """The network and the form of its micro-batch."""
-        return f"{self.network.target} {'x'.join(map(str, self.sides))}, batch {self.patients}"
+        return f"{self.described}, batch {self.patients}"
+
+    @property
+    def described(self) -> str:
+        """The network, what of it is trained, and the sides of its images."""
+        trained = f", {' and '.join(self.trained)} trained" if self.trained else ""
+        return f"{self.network.target}{trained} {'x'.join(map(str, self.sides))}"
 
     @property
     def learned(self) -> tuple[Task, Cohort]:
@@ -49,10 +59,12 @@ class DeviceRow:
         if self.network.gives == "masks":
             masks = MaskLabel(mask="masks", classes={"none": (0,), "lesion": (1,)})
             cohort = ImageCohort(kind="images", patient_key="row", label=masks, image=image)
-            return Segmentation(kind="segmentation", network=self.network), cohort
+            masked = Segmentation(kind="segmentation", network=self.network)
+            return masked.model_copy(update={"trained_layers": self.trained}), cohort
         label = BinaryLabel(positive=(1,), negative=(0,))
         cohort = ImageCohort(kind="images", patient_key="row", label=label, image=image)
-        return BinaryClassification(network=self.network), cohort
+        task = BinaryClassification(network=self.network)
+        return task.model_copy(update={"trained_layers": self.trained}), cohort
 
 
 ROWS = (
@@ -60,6 +72,7 @@ ROWS = (
     DeviceRow(network=DenseNet(), sides=(224, 224), patients=64, most=2.0),
     DeviceRow(network=ResNet(), sides=(224, 224), patients=32),
     DeviceRow(network=ViT(patch_size=16), sides=(224, 224), patients=16),
+    DeviceRow(network=ViT(patch_size=16), sides=(224, 224), patients=16, trained=VIT_HEAD),
     DeviceRow(
         network=UNet(channels=(16, 32, 64, 128), strides=(2, 2, 2), num_res_units=2),
         sides=(256, 256),

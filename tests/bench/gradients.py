@@ -19,6 +19,7 @@ from pipelines.networks.networks import build, parameters_of
 from pipelines.records import Records
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
+from protocol.study.task.networks.classifiers import ViT
 from protocol.study.task.networks.segmenters import SegResNet, UNet
 from protocol.vectors.keystream import Keystream, fresh_key
 from protocol.vectors.tensors import layout_of
@@ -27,7 +28,7 @@ from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
 from tests.bench import studies
-from tests.bench.device import DeviceRow, works_of
+from tests.bench.device import VIT_HEAD, DeviceRow, works_of
 from tests.bench.measurement import OURS, Row, Target, row_of, take_turns
 from tests.support.simulated.tasks import BINARY_CLASSIFICATION
 
@@ -41,7 +42,7 @@ _MAX_AT_ONCE = 10**6
 #: How many records patients have, one after the other: 1.4 on average, as in diabetes130.
 _VISITS = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
 
-#: Networks for masks, in two and three dimensions.
+#: Networks for masks, in two and three dimensions, and a transformer of which the head is trained.
 _LISTED = (
     DeviceRow(
         network=UNet(channels=(16, 32, 64, 128), strides=(2, 2, 2), num_res_units=2),
@@ -50,6 +51,13 @@ _LISTED = (
         most=1.5,
     ),
     DeviceRow(network=SegResNet(init_filters=8), sides=(32, 32, 32), patients=4, most=2.0),
+    DeviceRow(
+        network=ViT(patch_size=16, hidden_size=192, mlp_dim=768, num_layers=12, num_heads=3),
+        sides=(128, 128),
+        patients=8,
+        most=1.5,
+        trained=VIT_HEAD,
+    ),
 )
 
 Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
@@ -118,7 +126,7 @@ def _listed(row: DeviceRow, turns: int) -> Row:
     target = None if row.most is None else Target(most=row.most, against=FLOOR)
     return row_of(
         AREA,
-        f"clipped gradients, {row.network.target} {'x'.join(map(str, row.sides))}",
+        f"clipped gradients, {row.described}",
         f"batch {row.patients}",
         take_turns({OURS: works.ours, FLOOR: works.plain}, turns),
         target=target,
