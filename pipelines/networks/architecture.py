@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from torch import nn
 
 from protocol.errors import StudyRefused
-from protocol.study.cohort.cohort import Cohort, ImageCohort
 from protocol.study.task.networks.network import ImageNetwork, NetworkSettings
+
+#: An encoded record's form: (width,) for a table's row, (1, sides ...) for an image.
+Form: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,34 +18,34 @@ class Architecture:
     """A network's builder, and the engine that computes its gradients.
 
     Attributes:
-        build: of the study's record of the network, its cohort, and how many numbers come
-            out for a record, or for each of its pixels. Raises StudyRefused where the network
-            does not fit the cohort.
+        build: of the study's record of the network, the form of an encoded record, and how many
+            numbers come out for it, or for each of its pixels. Raises StudyRefused where the
+            network does not fit such records.
         engine: the name of the fastest right engine (``pipelines.gradients.engines``), by
             ``python -m tests.bench``.
     """
 
-    build: Callable[[NetworkSettings, Cohort, int], nn.Module]
+    build: Callable[[NetworkSettings, Form, int], nn.Module]
     engine: str
 
 
 def image_form(
-    settings: NetworkSettings, cohort: Cohort, *, least: int = 1, multiple: int = 1
+    settings: NetworkSettings, form: Form, *, least: int = 1, multiple: int = 1
 ) -> tuple[int, ...]:
     """Returns the sides of an image.
 
     Args:
         settings: of the network, which names it in messages.
-        cohort: whose images they are.
+        form: of an encoded record.
         least: the fewest pixels that a side may have.
         multiple: what every side must be a multiple of.
 
     Raises:
-        StudyRefused: the cohort has no images, ones of another dimension, or of other sides.
+        StudyRefused: it is no image, one of another dimension, or of other sides.
     """
-    if not isinstance(cohort, ImageCohort):
+    if len(form) == 1:
         raise StudyRefused(f"task.network: {settings.target} needs a cohort of kind images")
-    shape = cohort.image.shape
+    shape = form[1:]
     asked = settings.spatial_dims if isinstance(settings, ImageNetwork) else None
     if asked not in (None, len(shape)):
         raise StudyRefused(

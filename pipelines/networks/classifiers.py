@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
-from pipelines.networks.architecture import Architecture, image_form
+from pipelines.networks.architecture import Architecture, Form, image_form
 from protocol.errors import StudyRefused
-from protocol.study.cohort.cohort import Cohort, TableCohort
 from protocol.study.task.networks.classifiers import (
     Classifier,
     DenseNet,
@@ -27,13 +26,13 @@ _MIN_SIDE = 32
 _MOST_PATCHES = 4096
 
 
-def _fully_connected(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _fully_connected(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``FullyConnectedNet``; without hidden layers it starts at zeros."""
     from monai.networks.nets.fullyconnectednet import FullyConnectedNet as Network
 
-    if not isinstance(cohort, TableCohort):
+    if len(form) > 1:
         raise StudyRefused("task.network: FullyConnectedNet needs a cohort of kind table")
-    module = Network(in_channels=cohort.width, out_channels=outputs, **settings.arguments())
+    module = Network(in_channels=form[0], out_channels=outputs, **settings.arguments())
     if not settings.arguments()["hidden_channels"]:
         # Logistic regression has one optimum and needs no random start; under noise a
         # random start would survive to the end as an error of its own.
@@ -42,12 +41,12 @@ def _fully_connected(settings: NetworkSettings, cohort: Cohort, outputs: int) ->
     return module
 
 
-def _classifier(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _classifier(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``Classifier`` or ``Regressor``."""
     from monai.networks.nets.classifier import Classifier as Network
     from monai.networks.nets.regressor import Regressor
 
-    shape = image_form(settings, cohort)
+    shape = image_form(settings, form)
     if isinstance(settings, Classifier):
         _check_sides(settings, shape)
     if settings.target == "Regressor":
@@ -67,11 +66,11 @@ def _check_sides(settings: Classifier, shape: tuple[int, ...]) -> None:
             )
 
 
-def _densenet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _densenet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's DenseNet."""
     from monai.networks.nets import densenet
 
-    shape = image_form(settings, cohort, least=_MIN_SIDE)
+    shape = image_form(settings, form, least=_MIN_SIDE)
     made: nn.Module = getattr(densenet, settings.target)(
         spatial_dims=len(shape),
         in_channels=1,
@@ -82,22 +81,22 @@ def _densenet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Mod
     return made
 
 
-def _resnet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _resnet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ResNet."""
     from monai.networks.nets import resnet
 
-    shape = image_form(settings, cohort)
+    shape = image_form(settings, form)
     made: nn.Module = getattr(resnet, settings.target)(
         spatial_dims=len(shape), n_input_channels=1, num_classes=outputs, **settings.arguments()
     )
     return made
 
 
-def _efficientnet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _efficientnet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's EfficientNet, without what draws random numbers."""
     from monai.networks.nets.efficientnet import EfficientNetBN, MBConvBlock
 
-    shape = image_form(settings, cohort, least=_MIN_SIDE)
+    shape = image_form(settings, form, least=_MIN_SIDE)
     module = EfficientNetBN(
         pretrained=False,
         spatial_dims=len(shape),
@@ -127,12 +126,12 @@ class _FirstOutput(nn.Module):
         return found
 
 
-def _vit(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _vit(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``ViT``, classifying by its class token."""
     from monai.networks.nets.vit import ViT as Network
 
     arguments = settings.arguments()
-    shape = image_form(settings, cohort, multiple=arguments["patch_size"])
+    shape = image_form(settings, form, multiple=arguments["patch_size"])
     patches = int(np.prod([side // arguments["patch_size"] for side in shape]))
     if patches > _MOST_PATCHES:
         raise StudyRefused(

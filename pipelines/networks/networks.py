@@ -12,17 +12,20 @@ Rules:
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.networks.architecture import Form
 from pipelines.networks.registry import ARCHITECTURES
 from pipelines.networks.repairs import repaired
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused
 from protocol.study.cohort.cohort import Cohort
+from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.pretrained import Pretrained
 from protocol.study.task.task import Task
 
@@ -42,19 +45,8 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
         StudyRefused: the network does not fit the cohort's records, or the pretrained
             parameters or trained layers do not fit the network.
     """
-    learned = task_of(task, cohort)
-    architecture = ARCHITECTURES[type(task.network)]
-
-    def made() -> nn.Module:
-        return repaired(architecture.build(task.network, cohort, learned.outputs))
-
-    try:
-        with torch.device("meta"):  # sizes only: a giant is refused before it takes memory
-            sketch = made()
-        size = sum(parameter.numel() for parameter in sketch.parameters())
-        _check_outputs(sketch, task, cohort)
-    except _UNFIT as error:
-        raise StudyRefused(f"task.network: {task.network.target}: {error}") from error
+    learned, form = task_of(task, cohort), cohort.record_form
+    size = _checked_size(task.network, form, learned.outputs)
     if size > _MAX_PARAMETERS:
         raise StudyRefused(
             f"task.network: {size} parameters, at most {_MAX_PARAMETERS} are allowed; use smaller "
@@ -62,7 +54,7 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = made()
+        module = _made(task.network, form, learned.outputs)
     if task.pretrained is not None:
         _start_from(module, task.pretrained)
     if learned.starting_bias is not None:
@@ -82,17 +74,29 @@ def require_layers(task: Task, cohort: Cohort) -> None:
         build(task, cohort, seed=0)
 
 
-def _check_outputs(sketch: nn.Module, task: Task, cohort: Cohort) -> None:
-    """Raises ValueError where records of the cohort do not fit a network on torch's meta device."""
-    form = cohort.record_form
-    outputs = task.outputs(cohort.label)
-    expected = (2, outputs, *(form[1:] if task.gives == "masks" else ()))
-    found = tuple(sketch.train()(torch.empty(2, *form, device="meta")).shape)
-    if found != expected:
-        raise ValueError(
-            f"gives {found[1:]} for a record of {form}, expected {expected[1:]}: choose sides that "
-            "its strides divide"
-        )
+def _made(network: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+    return repaired(ARCHITECTURES[type(network)].build(network, form, outputs))
+
+
+@lru_cache(maxsize=64)
+def _checked_size(network: NetworkSettings, form: Form, outputs: int) -> int:
+    """Returns how many parameters a network has, sketched on torch's meta device.
+
+    A giant is refused before it takes memory, and so are records that do not fit.
+    """
+    try:
+        with torch.device("meta"):
+            sketch = _made(network, form, outputs)
+        expected = (2, outputs, *(form[1:] if network.gives == "masks" else ()))
+        found = tuple(sketch.train()(torch.empty(2, *form, device="meta")).shape)
+        if found != expected:
+            raise ValueError(
+                f"gives {found[1:]} for a record of {form}, expected {expected[1:]}: choose sides "
+                "that its strides divide"
+            )
+    except _UNFIT as error:
+        raise StudyRefused(f"task.network: {network.target}: {error}") from error
+    return sum(parameter.numel() for parameter in sketch.parameters())
 
 
 def _start_from(module: nn.Module, pretrained: Pretrained) -> None:

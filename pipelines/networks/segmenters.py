@@ -4,58 +4,57 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from pipelines.networks.architecture import Architecture, image_form
-from protocol.study.cohort.cohort import Cohort
+from pipelines.networks.architecture import Architecture, Form, image_form
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.networks.segmenters import UNETR, BasicUNet, DynUNet, SegResNet, UNet
 
 
-def _unet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _unet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``UNet``."""
     from monai.networks.nets.unet import UNet as Network
 
-    shape = image_form(settings, cohort)
+    shape = image_form(settings, form)
     return Network(
         spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
     )
 
 
-def _basic_unet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _basic_unet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``BasicUNet``."""
     from monai.networks.nets.basic_unet import BasicUNet as Network
 
-    shape = image_form(settings, cohort, least=16)
+    shape = image_form(settings, form, least=16)
     return Network(
         spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
     )
 
 
-def _dynunet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _dynunet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``DynUNet``, without deep supervision."""
     from monai.networks.nets.dynunet import DynUNet as Network
 
-    shape = image_form(settings, cohort)
+    shape = image_form(settings, form)
     arguments = settings.arguments()
     if arguments["norm_name"] == "instance":
         arguments["norm_name"] = ("instance", {"affine": True})
     return Network(spatial_dims=len(shape), in_channels=1, out_channels=outputs, **arguments)
 
 
-def _segresnet(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _segresnet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``SegResNet``."""
     from monai.networks.nets.segresnet import SegResNet as Network
 
-    shape = image_form(settings, cohort)
+    shape = image_form(settings, form)
     return Network(
         spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
     )
 
 
-def _unetr(settings: NetworkSettings, cohort: Cohort, outputs: int) -> nn.Module:
+def _unetr(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     """Returns MONAI's ``UNETR``, whose patches have 16 pixels a side."""
     from monai.networks.nets.unetr import UNETR as Network
 
-    shape = image_form(settings, cohort, least=16, multiple=16)
+    shape = image_form(settings, form, least=16, multiple=16)
     return Network(
         spatial_dims=len(shape),
         in_channels=1,

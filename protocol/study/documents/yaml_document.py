@@ -9,6 +9,7 @@ canonical form to be signed.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -69,10 +70,7 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         raise _Problem(f"{source}: larger than {MAX_BYTES} bytes, so not a {form.noun}")
     try:
-        yaml = _yaml(source, form.noun)
-        tree = yaml.compose(text)
-        _require_plain_keys(source, tree)
-        value = tree and yaml.constructor.construct_document(tree)
+        tree, value = _parsed(text, form.noun, source)
     except (YAMLError, ValueError, RecursionError) as error:
         raise _Problem(yaml_problem(source, text, error)) from error
     if not isinstance(value, dict):
@@ -85,6 +83,15 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
     except ValidationError as error:
         keys = sorted({key for m in _models(form.record, {}).values() for key in m.model_fields})
         raise _Problem("\n".join(_lines(source, tree, keys, error))) from error
+
+
+@lru_cache(maxsize=32)  # ruamel is slow, and a list of runs reads the same few studies again
+def _parsed(text: str, noun: str, source: str) -> tuple[Node, Any]:
+    """Returns a document's nodes, which know their lines, and its value; neither is changed."""
+    yaml = _yaml(source, noun)
+    tree = yaml.compose(text)
+    _require_plain_keys(source, tree)
+    return tree, tree and yaml.constructor.construct_document(tree)
 
 
 def _yaml(source: str, noun: str) -> YAML:

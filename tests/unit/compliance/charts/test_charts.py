@@ -19,6 +19,7 @@ from compliance.charts.descriptions import (
     describe_utility,
     site_claim,
 )
+from compliance.charts.theme import _converted
 from compliance.facts.dossier import SiteFacts
 from compliance.facts.figures import ACCURACY
 from compliance.facts.interval import Interval
@@ -62,15 +63,27 @@ def _texts(svg: str) -> list[str]:
     return [node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text")]
 
 
-def test_drawing_is_the_same_bytes_every_time() -> None:
+def _each_chart() -> list[charts.Chart]:
     whole = dossiers.finished()
-    for draw, facts in (
-        (charts.utility_against_epsilon, dossiers.sweep()),
-        (_site_accuracy, whole.sites),
-        (charts.privacy_spent, whole.sites),
-        (charts.rounds_timeline, whole.rounds),
-    ):
-        assert charts.to_svg(draw(facts)) == charts.to_svg(draw(facts))  # type: ignore[operator]
+    return [
+        charts.utility_against_epsilon(dossiers.sweep()),
+        charts.utility_against_epsilon(dossiers.modes(0.3)),
+        _site_accuracy(whole.sites),
+        charts.privacy_spent(whole.sites),
+        charts.rounds_timeline(whole.rounds),
+    ]
+
+
+def test_drawing_is_the_same_bytes_every_time() -> None:
+    before = [charts.to_svg(chart) for chart in _each_chart()]
+    _converted.cache_clear()
+    assert [charts.to_svg(chart) for chart in _each_chart()] == before
+    assert _converted.cache_info().misses == len(before)
+
+
+def test_every_chart_is_valid_vega_lite() -> None:
+    for chart in _each_chart():
+        assert chart.to_dict(validate=True)["description"]
 
 
 def test_drawing_fetches_nothing_and_runs_nothing() -> None:
