@@ -134,9 +134,11 @@ chaos: $(TOOLS)
 	@$(BIN)/python -m pytest -m chaos --deselect tests/long/chaos/test_chaos.py tests
 	@$(BIN)/python -m pytest -m chaos -s
 
-# What takes minutes, and second forms of what a quicker test of make test shows.
+# What takes minutes, second forms of what a quicker test of make test shows, and ten times as many
+# examples of every property.
 long: $(TOOLS)
 	@$(BIN)/python -m pytest -m long
+	@$(BIN)/python -m pytest -m "hypothesis and not chaos" --hypothesis-profile=thorough
 
 # Long and wide runs: 2,000 rounds with flat memory, 100 hospitals in one round.
 soak: $(TOOLS)

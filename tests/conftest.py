@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from tests.support.networked.network import Network
 
 # A test says what must hold, never how fast: speed is `make bench`'s matter.
-settings.register_profile("collegium", deadline=None)
+# `make long` tries more examples.
+settings.register_profile("collegium", deadline=None, max_examples=50)
+settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile("collegium")
 
 
@@ -81,7 +83,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Lets the garbage collector work less often, and not on what is imported: that took a tenth."""
+    """Lets the garbage collector work less often, and not on what is imported."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

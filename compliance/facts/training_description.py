@@ -1,4 +1,4 @@
-"""Words about what a study's network starts from, what is trained, and what is released."""
+"""Words about what a study's network starts from, what is trained, how, and what is released."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +20,10 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
         found.append(("starts from", words))
     if task.get("trained_layers"):
         found.append(("trains", f"{', '.join(task['trained_layers'])}; other layers are frozen"))
+    if task.get("augmentation"):
+        named = task["augmentation"]
+        words = ", ".join(each["_target_"] for each in named["transforms"])
+        found.append(("varies", f"each training image {named['copies']} times in a step: {words}"))
     count = study.get("training", {}).get("average_last", 1)
     if count > 1:
         found.append(("releases", f"the mean of the last {count} rounds' models"))

@@ -8,11 +8,15 @@ Rules:
 2. Drawn patients fill the first places. A patient with fewer records than a place holds
    leaves the rest at weight 0; one with more gives records that follow each other, from
    a random one on. Places that nobody fills have weight 0 and are computed like the others.
-3. A Poisson draw exceeds the places with a probability of at most ``OVERFLOW`` a step.
+3. Where a study varies images, each record stands in its place several times, with a random seed
+   for each time, drawn for the place and not for who fills it.
+4. A Poisson draw exceeds the places with a probability of at most ``OVERFLOW`` a step.
    Patients beyond them are computed in further micro-batches: the sum is whole, always,
    and in that one step alone the time would tell that many were drawn.
 """
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,15 +30,20 @@ from protocol.vectors.ring_bounds import Batch, max_in_batch
 OVERFLOW = 2.0**-40
 
 Index = NDArray[np.int64]
+Seeds = NDArray[np.uint32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepForm:
-    """``batches`` micro-batches of ``places`` patients with ``records`` records each."""
+    """``batches`` micro-batches of ``places`` patients with ``records`` records each.
+
+    Of those, ``copies`` that follow each other are one record, each time varied at random.
+    """
 
     batches: int
     places: int
     records: int
+    copies: int = 1
 
     @classmethod
     def of(cls, study: Study, site: str) -> "StepForm":
@@ -43,29 +52,41 @@ class StepForm:
         batch = Batch(patients=study.site(site).patients, rate=privacy.sampling_rate)
         drawn = max(1, max_in_batch(batch, OVERFLOW))
         batches = -(-drawn // study.training.micro_batch)
-        return cls(batches=batches, places=-(-drawn // batches), records=study.records_per_patient)
+        augmentation = study.task.augmentation
+        copies = augmentation.copies if augmentation else 1
+        return cls(
+            batches=batches,
+            places=-(-drawn // batches),
+            records=study.records_per_patient * copies,
+            copies=copies,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
     """The records of a step: (micro-batches, places, records) record numbers and their weights.
 
-    A patient's weights add up to 1. A record number of weight 0 means nothing.
+    A patient's weights add up to 1. A record number of weight 0 means nothing. ``seeds``, of the
+    same form, are those by which images are varied; None where they are not.
     """
 
     records: Index
     weights: NDArray[np.float32]
+    seeds: Seeds | None = None
 
     def __len__(self) -> int:
         return len(self.records)
 
     def part(self, first: int, every: int) -> "Drawn":
         """Returns every so-manieth micro-batch from one on."""
-        return Drawn(records=self.records[first::every], weights=self.weights[first::every])
+        own = slice(first, None, every)
+        seeds = None if self.seeds is None else self.seeds[own]
+        return Drawn(records=self.records[own], weights=self.weights[own], seeds=seeds)
 
-    def micro_batches(self) -> Iterator[tuple[Index, NDArray[np.float32]]]:
-        """Yields (places, records) numbers and weights."""
-        yield from zip(self.records, self.weights, strict=True)
+    def micro_batches(self) -> Iterator[tuple[Index, NDArray[np.float32], Seeds | None]]:
+        """Yields (places, records) numbers, weights and seeds."""
+        seeds = itertools.repeat(None) if self.seeds is None else self.seeds
+        yield from zip(self.records, self.weights, seeds, strict=self.seeds is not None)
 
 
 class PatientRecords:
@@ -82,7 +103,13 @@ class PatientRecords:
         self._counts = np.bincount(patients)
         self._firsts = np.cumsum(self._counts) - self._counts
 
-    def drawn(self, chosen: Index, form: StepForm, starts: NDArray[np.uint64]) -> Drawn:
+    def drawn(
+        self,
+        chosen: Index,
+        form: StepForm,
+        starts: NDArray[np.uint64],
+        seeds: Seeds | None = None,
+    ) -> Drawn:
         """Lays the chosen patients out in the form.
 
         Args:
@@ -90,11 +117,17 @@ class PatientRecords:
             form: what a step has; more micro-batches follow only where it is too small.
             starts: (batches x places or more,) random words: where the records begin that
                 are taken of a patient with more than ``most``.
+            seeds: (batches x places x records or more,) random numbers by which images are varied.
         """
         batches = max(form.batches, -(-len(chosen) // form.places))
-        shape = (batches, form.places, self._most)
+        shape = (batches, form.places, form.records)
         records, weights = self._laid_out(chosen, shape[0] * shape[1], starts)
-        return Drawn(records=records.reshape(shape), weights=weights.reshape(shape))
+        weights /= np.float32(form.copies)
+        return Drawn(
+            records=records.repeat(form.copies, axis=1).reshape(shape),
+            weights=weights.repeat(form.copies, axis=1).reshape(shape),
+            seeds=None if seeds is None else seeds[: math.prod(shape)].reshape(shape),
+        )
 
     def all(self, places: int) -> tuple[Index, NDArray[np.float32]]:
         """Returns (places, most) record numbers and weights of everybody, the first records."""

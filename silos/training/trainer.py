@@ -75,7 +75,7 @@ class Trainer:
         self._train = train
         self._test = test
         self._form = StepForm.of(study, site)
-        self._records = PatientRecords(train.patients, self._form.records)
+        self._records = PatientRecords(train.patients, study.records_per_patient)
         self._device = device or processor()
         with enough_memory("the network"):
             self._module = build(study.task, study.cohort, study.seeds.model)
@@ -91,7 +91,7 @@ class Trainer:
                 self._learned,
                 test,
                 places=study.site(site).patients,
-                most=self._form.records,
+                most=study.records_per_patient,
             )
         self.engine = engine_label(self._backend.engine, self._device)
         self.dataset_digest = digest_json([train.digest, test.digest])
@@ -237,7 +237,11 @@ class Trainer:
         chosen = np.flatnonzero(drawn[:own])
         places = max(form.batches * form.places, len(chosen) + form.places)
         starts: NDArray[np.uint64] = sampling.words(places, np.uint64)
-        return chosen, self._records.drawn(chosen, form, starts)
+        seeds = None
+        if self._study.task.augmentation is not None:
+            varying = entropy.stream(replace(draw, use="augmentation"))
+            seeds = varying.words(places * form.records, np.uint32)
+        return chosen, self._records.drawn(chosen, form, starts, seeds)
 
     @enough_memory("evaluation")
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.augmentation import augmenter_of
 from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers
 from pipelines.gradients.device import enough_memory, processor
@@ -25,7 +26,7 @@ from protocol.counted import counted
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
 from protocol.vectors.tensors import layout_of, unflatten
-from silos.training.step_form import Drawn, Index, StepForm
+from silos.training.step_form import Drawn, Index, Seeds, StepForm
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -84,6 +85,7 @@ class Worker:
                 self.engine, gradients = chosen.name, chosen.engine
             if learned.couples:
                 self._outputs = RecordOutputs(self._module, features.shape[1:])
+        self._augmenter = augmenter_of(study.task, study.cohort)
         self._layout = layout_of(parameters_of(self._module))
         self._gradients = gradients
         self._coupled = learned.errors if learned.couples else None
@@ -126,8 +128,8 @@ class Worker:
         """Yields features, labels and weights, with the parameters loaded."""
         load_parameters(self._module, unflatten(self._layout, parameters))
         coupled = self._coupled_labels(drawn)
-        for place, (records, weights) in enumerate(drawn.micro_batches()):
-            features, labels = self._filled(records, weights > 0)
+        for place, (records, weights, seeds) in enumerate(drawn.micro_batches()):
+            features, labels = self._filled(records, weights > 0, seeds)
             if coupled is not None:
                 labels = coupled[place]
             yield features, labels, torch.from_numpy(weights)
@@ -137,8 +139,8 @@ class Worker:
         if self._coupled is None or self._outputs is None:
             return None
         found = [
-            self._outputs(self._filled(records, weights > 0)[0].flatten(0, 1).numpy())
-            for records, weights in drawn.micro_batches()
+            self._outputs(self._filled(records, weights > 0, seeds)[0].flatten(0, 1).numpy())
+            for records, weights, seeds in drawn.micro_batches()
         ]
         weights = torch.from_numpy(drawn.weights)
         labels = torch.from_numpy(self._labels[drawn.records]) * (weights > 0)
@@ -147,10 +149,16 @@ class Worker:
         return torch.where(weights > 0, errors / weights, 0.0)
 
     def _filled(
-        self, records: Index, present: NDArray[np.bool_]
+        self, records: Index, present: NDArray[np.bool_], seeds: Seeds | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Returns the micro-batch's features and labels; zeros where no record is."""
+        """Returns the micro-batch's features and labels, varied; zeros where no record is."""
         features, labels = self._features[records], self._labels[records]
+        if self._augmenter is not None and seeds is not None:
+            images = features.reshape(records.size, *features.shape[2:])
+            labels = labels.reshape(records.size, *labels.shape[2:])
+            images, labels = self._augmenter(images, labels, seeds.reshape(-1))
+            features = images.reshape(features.shape)
+            labels = labels.reshape(*records.shape, *labels.shape[1:])
         for values in (features, labels):
             values *= present.reshape(*present.shape, *[1] * (values.ndim - 2))
         return torch.from_numpy(features), torch.from_numpy(labels)

@@ -28,7 +28,7 @@ MAX_BYTES = 1 << 20
 _MAX_SHOWN = 4
 _MAX_DEPTH = 20
 _DATE = "tag:yaml.org,2002:timestamp"
-_DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode", "strategy"})
+_DISCRIMINATORS = frozenset({"kind", "rule", "method", "name", "mode", "strategy", "_target_"})
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -211,8 +211,8 @@ def _said(problem: Any, keys: list[str]) -> str:
     if kind == "union_tag_not_found":
         return f"the key {context['discriminator']} is required, one of the documented kinds"
     if kind == "union_tag_invalid":
-        known = context["expected_tags"]
-        return f"{context['discriminator']} is {context['tag']!r}, not one of {known}"
+        known, key = context["expected_tags"], context["discriminator"].rpartition(" | ")[2]
+        return f"{key} is {context['tag']!r}, not one of {known}"
     if kind == "string_pattern_mismatch" and context["pattern"] == NAME:
         return (
             f"a name has lower-case letters, digits, '.', '_' and '-', got {problem['input']!r:.60}"

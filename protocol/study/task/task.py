@@ -19,6 +19,7 @@ from protocol.study.cohort.labels import (
     SurvivalLabel,
 )
 from protocol.study.frozen_model import FrozenModel
+from protocol.study.task.augmentation import Augmentation
 from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.study.task.networks.registry import Network
 from protocol.study.task.pretrained import Pretrained
@@ -32,7 +33,8 @@ class _Task(FrozenModel):
 
     ``pretrained`` names what it starts from; ``trained_layers`` the layers that are trained, by
     their own names or those of layers that hold them. All others are frozen: they are part of the
-    network, and neither clipped, noised nor sent. Left out, all are trained.
+    network, and neither clipped, noised nor sent. Left out, all are trained. ``augmentation``
+    varies training images at random.
     """
 
     gives: ClassVar[str] = "scores"
@@ -42,6 +44,7 @@ class _Task(FrozenModel):
     trained_layers: tuple[Layer, ...] = Field(
         default=(), min_length=1, max_length=100, exclude_if=lambda layers: not layers
     )
+    augmentation: Augmentation | None = Field(default=None, exclude_if=lambda named: named is None)
 
     @property
     def is_linear(self) -> bool:

@@ -67,14 +67,14 @@ def crew_of(workers: int) -> RayBackend:
 
 def found() -> dict[str, object]:
     """Returns what every backend came to."""
-    crews = {workers: crew_of(workers) for workers in (1, 2, 4)}
-    spread, lame = crews[2], crews[4]
+    crews = {workers: crew_of(workers) for workers in (1, 4)}
+    spread = crews[4]
     seen: dict[str, object] = {
         "alone": updates(None),
         "another seed": updates(None, seed=4),
         "crews": {str(workers): updates(backend) for workers, backend in crews.items()},
         "without privacy, alone": updates(None, None),
-        "without privacy, two": updates(spread, None),
+        "without privacy, four": updates(spread, None),
     }
     model = Trainer(STUDY, "east", *[returning_patients()] * 2).initial_model()
     parameters = flatten(model).astype(np.float64)
@@ -87,9 +87,9 @@ def found() -> dict[str, object]:
     whole = spread.clipped(parameters, drawn, 1.0)
     parts = [spread.clipped(parameters, drawn.part(place, 7), 1.0) for place in range(7)]
     seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
-    ray.kill(lame._others[0])
-    seen["one lost"] = updates(lame)
-    seen["left of the lost one's workers"] = len(lame._others)
+    ray.kill(spread._others[0])
+    seen["one lost"] = updates(spread)
+    seen["left of the lost one's workers"] = len(spread._others)
     return seen
 
 

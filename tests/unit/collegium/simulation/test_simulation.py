@@ -202,6 +202,7 @@ def test_the_records_can_be_checked_before_anything_starts(home: Path) -> None:
     assert east["train"]["patients"] + east["test"]["patients"] == 40
 
 
+@pytest.mark.long
 def test_fixed_noise_gives_the_same_model_however_the_work_is_spread(home: Path) -> None:
     runs = []
     for out, spread in (("fixed-1", ()), ("fixed-2", ("--processes", 2))):
@@ -289,11 +290,15 @@ def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path)
     assert [line["state"] for line in listed] == ["interrupted"]
     verified = ask("audit", "verify", "--out", home / "killed")
     assert verified.returncode == 0, verified.stderr
-    begin_again(home, home / "killed")
 
 
-def begin_again(home: Path, out: Path) -> None:
-    """Runs another study in a folder with a killed run: the same patients pay for both."""
+@pytest.mark.long
+def test_after_a_killed_run_the_same_patients_pay_for_both(home: Path) -> None:
+    out = home / "again"
+    process = started(home, out.name, 400)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=PATIENCE)
+    time.sleep(1)  # the kernel ends the orphaned hospitals
     killed = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)["hospitals"]
     assert all(budget["open_reservations"] for budget in killed.values())
     done = simulate(home, out.name, "--split-seed", 7, "--json")

@@ -20,7 +20,7 @@ def crews() -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("workers", ["1", "2", "4"])
+@pytest.mark.parametrize("workers", ["1", "4"])
 def test_any_number_of_workers_gives_the_same_bits(crews: Any, workers: str) -> None:
     assert crews["crews"][workers] == crews["alone"]
     assert crews["another seed"] != crews["alone"]
@@ -32,7 +32,7 @@ def test_lost_worker_costs_time_and_nothing_else(crews: Any) -> None:
 
 
 def test_without_privacy_workers_change_nothing_either(crews: Any) -> None:
-    assert crews["without privacy, two"] == crews["without privacy, alone"]
+    assert crews["without privacy, four"] == crews["without privacy, alone"]
 
 
 def test_micro_batches_are_spread_and_each_is_computed_once(crews: Any) -> None:

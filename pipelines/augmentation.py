@@ -1,0 +1,95 @@
+"""Random variations of training images, by MONAI's dictionary transforms.
+
+Rules:
+
+1. What is drawn for an image follows from a seed alone. The seed belongs to a place of the step
+   and comes from the hospital's own generator (docs/adr/0028-*): what is done in a step does not
+   depend on who was drawn, and one patient's absence changes no other patient's chances.
+2. Pixels that move take their mask's along, of which every pixel keeps a class (``nearest``).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from protocol.study.cohort.cohort import Cohort, ImageCohort
+from protocol.study.cohort.labels import MaskLabel
+from protocol.study.task.augmentation import Augmentation, TransformSettings
+from protocol.study.task.task import Task
+
+Floats = NDArray[np.float32]
+
+
+class Augmenter:
+    """Varies images, each by a seed of its own.
+
+    Args:
+        settings: the transforms.
+        axes: how many an image has.
+        masks: whether labels are masks.
+    """
+
+    def __init__(self, settings: Augmentation, axes: int, *, masks: bool) -> None:
+        from monai.transforms.compose import Compose
+
+        made = [_transform(each, axes, masks=masks) for each in settings.transforms]
+        self._compose, self._masks = Compose(made), masks
+
+    def __call__(
+        self, images: Floats, labels: Floats, seeds: NDArray[np.uint32]
+    ) -> tuple[Floats, Floats]:
+        r"""Returns (images, 1, \*sides) images and their labels, varied.
+
+        Guarantee: equal images, labels and seeds give equal results, whatever stands beside them.
+        """
+        varied, masks = np.empty_like(images), np.empty_like(labels) if self._masks else labels
+        with _plain_tensors():
+            for place, seed in enumerate(seeds.tolist()):
+                self._compose.set_random_state(seed=seed)
+                # A copy: MONAI's coarse dropout works in place.
+                given = {"image": torch.from_numpy(images[place].copy())}
+                if self._masks:
+                    given["mask"] = torch.from_numpy(labels[place].copy())[None]
+                found: Any = self._compose(given)
+                varied[place] = found["image"].numpy()
+                if self._masks:
+                    masks[place] = found["mask"].numpy()[0]
+        return varied, masks
+
+
+def augmenter_of(task: Task, cohort: Cohort) -> Augmenter | None:
+    """Returns what varies a study's training images; None where it varies none."""
+    if task.augmentation is None or not isinstance(cohort, ImageCohort):
+        return None
+    masks = isinstance(cohort.label, MaskLabel)
+    return Augmenter(task.augmentation, len(cohort.image.shape), masks=masks)
+
+
+def _transform(settings: TransformSettings, axes: int, *, masks: bool) -> Any:
+    """Returns MONAI's transform of that name, which a study's records know."""
+    from monai.transforms.intensity import dictionary as intensity
+    from monai.transforms.spatial import dictionary as spatial
+
+    made = getattr(spatial if settings.moves else intensity, settings.target)
+    keys = ["image", "mask"] if masks and settings.moves else ["image"]
+    arguments = settings.arguments(axes)
+    if settings.target == "RandAffined":
+        arguments["mode"] = ["bilinear", "nearest"][: len(keys)]
+    return made(keys=keys, **arguments)
+
+
+@contextmanager
+def _plain_tensors() -> Iterator[None]:
+    """Lets MONAI give plain tensors, without the history that it keeps of each."""
+    from monai.data.meta_obj import get_track_meta, set_track_meta
+
+    before = get_track_meta()
+    set_track_meta(False)
+    try:
+        yield
+    finally:
+        set_track_meta(before)

@@ -1,0 +1,135 @@
+"""A patient's gradient is the mean over the varied copies of its images, clipped once."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from pipelines.augmentation import augmenter_of
+from pipelines.gradients.clipping import clip_to_integers
+from pipelines.networks.networks import build, parameters_of
+from pipelines.tasks.registry import task_of
+from protocol.errors import StudyRefused
+from protocol.study.noise_shares import units_for
+from protocol.study.study import Study
+from protocol.vectors.tensors import flatten
+from silos.training.randomness import FixedEntropy, RoundInput
+from silos.training.step_form import Drawn, PatientRecords, StepForm
+from silos.training.trainer import Trainer
+from silos.training.worker import Worker
+from tests.bench import studies
+
+VARIED = """\
+  augmentation:
+    copies: 3
+    transforms:
+      - {_target_: RandFlipd, prob: 0.5, spatial_axis: 1}
+      - {_target_: RandAffined, prob: 1, translate_range: 3, rotate_range: 0.3}
+"""
+SITE = "east"
+
+
+def study_of(varied: str = VARIED) -> Study:
+    network = "{_target_: Classifier, channels: [4], strides: [2]}"
+    return studies.imaging(
+        micro_batch=4, side=12, patients=12, rate=0.5, network=f"{network}\n{varied}"
+    )
+
+
+def drawn_of(study: Study, chosen: list[int], count: int) -> tuple[StepForm, Drawn]:
+    form = StepForm.of(study, SITE)
+    places = form.batches * form.places
+    starts = np.zeros(places, dtype=np.uint64)
+    own = np.random.default_rng(0).integers(0, 2**32, places * form.records, dtype=np.uint32)
+    records = PatientRecords(np.arange(count), study.records_per_patient)
+    return form, records.drawn(np.array(chosen), form, starts, own)
+
+
+def one_by_one(
+    study: Study, drawn: Drawn, features: NDArray[np.float32], labels: NDArray[np.float32]
+) -> torch.Tensor:
+    """The clipped sum by one backward for each patient's copies, varied one by one."""
+    module = build(study.task, study.cohort, study.seeds.model).train()
+    learned, vary = task_of(study.task, study.cohort), augmenter_of(study.task, study.cohort)
+    owned = [parameter for _, parameter in sorted(module.named_parameters())]
+    assert vary is not None and drawn.seeds is not None
+    rows = []
+    for records, weights, own in zip(drawn.records, drawn.weights, drawn.seeds, strict=True):
+        for place in range(len(records)):
+            if not weights[place].any():
+                continue
+            copies = [
+                vary(features[[record]], labels[[record]], seed[None])[0]
+                for record, seed in zip(records[place], own[place], strict=True)
+            ]
+            assert len({copy.tobytes() for copy in copies}) == len(copies) == 3
+            outputs = module(torch.from_numpy(np.concatenate(copies)))
+            given = torch.from_numpy(labels[records[place]])
+            loss = learned.loss(outputs, given, torch.full((3,), 1 / 3))
+            rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, owned)]))
+    size = len(rows[0])
+    return clip_to_integers(torch.stack(rows), clip=0.05, units=units_for(size))
+
+
+def test_the_sum_is_that_of_each_patients_mean_over_its_copies() -> None:
+    study = study_of()
+    data = studies.drawn_records(study, 12)
+    form, drawn = drawn_of(study, [1, 5, 6, 9, 11], 12)
+    filled = drawn.weights[..., 0] > 0
+    assert form.records == 3 and np.allclose(drawn.weights.sum(axis=2)[filled], 1)
+    worker = Worker(study, form, data.features, data.labels)
+    model = parameters_of(build(study.task, study.cohort, study.seeds.model))
+    found = worker.clipped(flatten(model).astype(np.float64), drawn, 0.05)
+    expected = one_by_one(study, drawn, data.features, data.labels).numpy()
+    assert np.linalg.norm(found - expected) <= 1e-3 * np.linalg.norm(expected)
+
+
+def test_parts_of_a_step_are_varied_as_in_the_whole() -> None:
+    study = study_of()
+    data = studies.drawn_records(study, 12)
+    form, drawn = drawn_of(study, list(range(12)), 12)
+    worker = Worker(study, form, data.features, data.labels)
+    parameters = flatten(parameters_of(build(study.task, study.cohort, 1))).astype(np.float64)
+    whole = worker.clipped(parameters, drawn, 0.05)
+    parts = [worker.clipped(parameters, drawn.part(first, 2), 0.05) for first in range(2)]
+    assert form.batches > 1 and np.array_equal(parts[0] + parts[1], whole)
+
+
+def test_a_place_is_varied_alike_whoever_fills_it() -> None:
+    study = study_of()
+    data = studies.drawn_records(study, 12)
+    trainer = Trainer(study, SITE, data, data)
+    given = RoundInput(model=trainer.initial_model(), number=3, noise_multiplier=1.0)
+    draw, entropy = trainer._draw_context(given), FixedEntropy(1, simulated=True)
+    chosen, drawn = trainer._sampled(draw, entropy)
+    fewer = Trainer(study, SITE, data.take(np.arange(6)), data)
+    others, again = fewer._sampled(draw, entropy)
+    assert len(chosen) != len(others)
+    assert drawn.seeds is not None and np.array_equal(drawn.seeds, again.seeds)
+
+
+def test_a_model_is_evaluated_on_images_as_they_are() -> None:
+    study, plain = study_of(), study_of(varied="")
+    data = studies.drawn_records(study, 12)
+    trainers = [Trainer(each, SITE, data, data) for each in (study, plain)]
+    model = trainers[0].initial_model()
+    scores = [trainer.patient_scores(model)[0] for trainer in trainers]
+    assert np.array_equal(*scores)
+    given = RoundInput(model=model, number=0, noise_multiplier=None)
+    updates = [trainer.update(given, FixedEntropy(1, simulated=True)) for trainer in trainers]
+    assert not np.allclose(*updates)
+
+
+@pytest.mark.parametrize(
+    ("written", "refusal"),
+    [
+        ("copies: 3", "copies: 0"),
+        ("RandFlipd", "monai.transforms.RandFlipd"),
+        ("prob: 0.5", "prob: $0.5"),
+        ("spatial_axis: 1", "spatial_axis: 2"),
+        ("translate_range: 3", "func: print"),
+    ],
+)
+def test_what_is_not_on_the_list_is_refused_with_its_line(written: str, refusal: str) -> None:
+    with pytest.raises(StudyRefused, match=r"study:\d+: task\.augmentation"):
+        study_of(VARIED.replace(written, refusal))
