@@ -26,7 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sweep(home: Path, out: str, *options: object) -> Done:
-    where = ("--data", home / "data", "--out", home / out, "--processes", 1)
+    where = ("--data", home / "data", "--out", home / out)
     return start("sweep", home / "study.yaml", *where, *options)
 
 
