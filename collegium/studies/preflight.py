@@ -110,7 +110,7 @@ def _describe_start(study: Study, console: Console) -> None:
         StudyRefused: the layers or parameters that it names are not the network's. Without the
             silo extra, which brings the networks, only a run finds that out.
     """
-    if find_spec("monai") is not None and (study.task.pretrained or study.task.trained_layers):
+    if find_spec("monai") is not None and (study.task.pretrained or study.task.is_partly_frozen):
         from pipelines.networks.networks import require_layers
 
         require_layers(study.task, study.cohort)

@@ -18,8 +18,12 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
             "people whose data these parameters were learned from"
         )
         found.append(("starts from", words))
-    if task.get("trained_layers"):
-        found.append(("trains", f"{', '.join(task['trained_layers'])}; other layers are frozen"))
+    trained = list(task.get("trained_layers", ()))
+    if task.get("adapters"):
+        named = task["adapters"]
+        trained.append(f"adapters of rank {named['rank']} at {', '.join(named['layers'])}")
+    if trained:
+        found.append(("trains", f"{'; '.join(trained)}; other layers are frozen"))
     if task.get("augmentation"):
         named = task["augmentation"]
         words = ", ".join(each["_target_"] for each in named["transforms"])

@@ -69,7 +69,8 @@ class Chosen:
 
 def engine_for(task: Task, cohort: Cohort, module: nn.Module, form: tuple[int, ...]) -> Chosen:
     """Returns the engine of a task's network, or the next one that is right: ``right_engine``."""
-    first = ARCHITECTURES[type(task.network)].engine
+    # What is trained of a network that is partly frozen are mostly linear layers.
+    first = "layers" if task.is_partly_frozen else ARCHITECTURES[type(task.network)].engine
     return right_engine(module, form, first, task_of(task, cohort).by_record)
 
 

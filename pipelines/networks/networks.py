@@ -8,7 +8,7 @@ Rules:
 2. Initial parameters are a function of the study's seed (zeros for logistic
    regression), or the pretrained ones that the study names, but for the output's bias, which
    the task may set. Building a network leaves torch's global generator as it was.
-3. Parameters are what is trained. A frozen layer's are buffers.
+3. Parameters are what is trained, adapters among them. A frozen layer's are buffers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.networks.adapters import adapt
 from pipelines.networks.architecture import Form
 from pipelines.networks.registry import ARCHITECTURES
 from pipelines.networks.repairs import repaired
@@ -59,18 +60,23 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
         _start_from(module, task.pretrained)
     if learned.starting_bias is not None:
         _start_at(module, learned.starting_bias)
-    if task.trained_layers:
-        _freeze_others(module, task.trained_layers)
+    adapted: list[str] = []
+    if task.adapters is not None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            adapted = adapt(module, task.adapters)
+    if task.is_partly_frozen:
+        _freeze_others(module, task.trained_layers, adapted)
     return module
 
 
 def require_layers(task: Task, cohort: Cohort) -> None:
-    """Builds the network of a study that names layers or pretrained parameters, and drops it.
+    """Builds the network of a study that names layers or parameters, and drops it.
 
     Raises:
         StudyRefused: they are not this network's.
     """
-    if task.pretrained is not None or task.trained_layers:
+    if task.pretrained is not None or task.is_partly_frozen:
         build(task, cohort, seed=0)
 
 
@@ -117,7 +123,7 @@ def _start_from(module: nn.Module, pretrained: Pretrained) -> None:
             own[name].copy_(torch.from_numpy(np.array(tensor)))
 
 
-def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
+def _freeze_others(module: nn.Module, trained: Sequence[str], adapted: Sequence[str]) -> None:
     """Makes buffers of all parameters but those of some layers: part of the network, not learned.
 
     Nothing that goes by parameters sees them then: engines, clipping, noise, and the wire.
@@ -131,7 +137,7 @@ def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
                 "hold"
             )
     for name in names:
-        if not any(_is_in(name, layer) for layer in trained):
+        if not any(_is_in(name, layer) for layer in (*trained, *adapted)):
             place, _, short = name.rpartition(".")
             owner = module.get_submodule(place)
             frozen = getattr(owner, short).detach()

@@ -138,7 +138,7 @@ def _disk(home: Path, study: Study) -> Finding:
 def num_parameters(study: Study) -> int:
     """Returns how many parameters the study's network has."""
     network = study.task.network
-    frozen = bool(study.task.trained_layers)
+    frozen = study.task.is_partly_frozen
     if (
         isinstance(network, FullyConnectedNet)
         and isinstance(study.cohort, TableCohort)

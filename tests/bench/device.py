@@ -17,6 +17,7 @@ from pipelines.tasks.registry import task_of
 from protocol.study.cohort.cohort import Cohort, Image, ImageCohort
 from protocol.study.cohort.labels import BinaryLabel, MaskLabel
 from protocol.study.noise_shares import units_for
+from protocol.study.task.adapters import Adapters
 from protocol.study.task.networks.classifiers import DenseNet, ResNet, ViT
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.networks.segmenters import SegResNet, UNet
@@ -32,7 +33,8 @@ class DeviceRow:
     """A network, the sides of its images, and how many patients of one image are computed at once.
 
     ``most`` is what ours may cost, in plain backwards; None where nothing is promised.
-    ``trained`` names the layers that are trained; all are, where it names none.
+    ``trained`` names the layers that are trained, with ``rank`` by adapters beside them; all are,
+    where it names none.
     """
 
     network: NetworkSettings
@@ -40,6 +42,7 @@ class DeviceRow:
     patients: int
     most: float | None = None
     trained: tuple[str, ...] = ()
+    rank: int | None = None
 
     @property
     def name(self) -> str:
@@ -49,7 +52,8 @@ class DeviceRow:
     @property
     def described(self) -> str:
         """The network, what of it is trained, and the sides of its images."""
-        trained = f", {' and '.join(self.trained)} trained" if self.trained else ""
+        how = "trained" if self.rank is None else f"adapted by rank {self.rank}"
+        trained = f", {' and '.join(self.trained)} {how}" if self.trained else ""
         return f"{self.network.target}{trained} {'x'.join(map(str, self.sides))}"
 
     @property
@@ -60,11 +64,17 @@ class DeviceRow:
             masks = MaskLabel(mask="masks", classes={"none": (0,), "lesion": (1,)})
             cohort = ImageCohort(kind="images", patient_key="row", label=masks, image=image)
             masked = Segmentation(kind="segmentation", network=self.network)
-            return masked.model_copy(update={"trained_layers": self.trained}), cohort
+            return masked.model_copy(update=self._frozen), cohort
         label = BinaryLabel(positive=(1,), negative=(0,))
         cohort = ImageCohort(kind="images", patient_key="row", label=label, image=image)
         task = BinaryClassification(network=self.network)
-        return task.model_copy(update={"trained_layers": self.trained}), cohort
+        return task.model_copy(update=self._frozen), cohort
+
+    @property
+    def _frozen(self) -> dict[str, Any]:
+        if self.rank is None:
+            return {"trained_layers": self.trained}
+        return {"adapters": Adapters(rank=self.rank, layers=self.trained)}
 
 
 ROWS = (
@@ -98,7 +108,7 @@ def works_of(row: DeviceRow, device: torch.device) -> Works:
     learned, module = task_of(task, cohort), build(task, cohort, 1).to(device)
     owned = list(module.parameters())
     size = sum(parameter.numel() for parameter in owned)
-    name = ARCHITECTURES[type(row.network)].engine
+    name = "layers" if row.trained else ARCHITECTURES[type(row.network)].engine
     engine = engine_on(device, name, module, learned.errors)
     labels = torch.from_numpy(learned.drawn_labels(np.random.default_rng(0), row.patients))
     features = torch.randn(row.patients, 1, 1, *row.sides).to(device)

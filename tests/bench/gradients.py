@@ -42,7 +42,8 @@ _MAX_AT_ONCE = 10**6
 #: How many records patients have, one after the other: 1.4 on average, as in diabetes130.
 _VISITS = (1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
 
-#: Networks for masks, in two and three dimensions, and a transformer of which the head is trained.
+_SMALL_VIT = ViT(patch_size=16, hidden_size=192, mlp_dim=768, num_layers=12, num_heads=3)
+#: Networks for masks, in two and three dimensions, and a transformer that is frozen but for little.
 _LISTED = (
     DeviceRow(
         network=UNet(channels=(16, 32, 64, 128), strides=(2, 2, 2), num_res_units=2),
@@ -51,12 +52,14 @@ _LISTED = (
         most=1.5,
     ),
     DeviceRow(network=SegResNet(init_filters=8), sides=(32, 32, 32), patients=4, most=2.0),
+    DeviceRow(network=_SMALL_VIT, sides=(128, 128), patients=8, most=1.5, trained=VIT_HEAD),
     DeviceRow(
-        network=ViT(patch_size=16, hidden_size=192, mlp_dim=768, num_layers=12, num_heads=3),
+        network=_SMALL_VIT,
         sides=(128, 128),
         patients=8,
         most=1.5,
-        trained=VIT_HEAD,
+        trained=("network.blocks",),
+        rank=8,
     ),
 )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Discriminator, Field, StringConstraints, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from protocol.study.cohort.labels import (
     BinaryLabel,
@@ -19,13 +19,11 @@ from protocol.study.cohort.labels import (
     SurvivalLabel,
 )
 from protocol.study.frozen_model import FrozenModel
+from protocol.study.task.adapters import Adapters, Layer
 from protocol.study.task.augmentation import Augmentation
 from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.study.task.networks.registry import Network
 from protocol.study.task.pretrained import Pretrained
-
-#: A layer's name, as torch gives it, or the name of layers that hold others.
-Layer: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[\w]+(\.[\w]+){0,20}$")]
 
 
 class _Task(FrozenModel):
@@ -33,8 +31,8 @@ class _Task(FrozenModel):
 
     ``pretrained`` names what it starts from; ``trained_layers`` the layers that are trained, by
     their own names or those of layers that hold them. All others are frozen: they are part of the
-    network, and neither clipped, noised nor sent. Left out, all are trained. ``augmentation``
-    varies training images at random.
+    network, and neither clipped, noised nor sent. Left out, all are trained, or, where there are
+    ``adapters``, those alone. ``augmentation`` varies training images at random.
     """
 
     gives: ClassVar[str] = "scores"
@@ -44,7 +42,13 @@ class _Task(FrozenModel):
     trained_layers: tuple[Layer, ...] = Field(
         default=(), min_length=1, max_length=100, exclude_if=lambda layers: not layers
     )
+    adapters: Adapters | None = Field(default=None, exclude_if=lambda named: named is None)
     augmentation: Augmentation | None = Field(default=None, exclude_if=lambda named: named is None)
+
+    @property
+    def is_partly_frozen(self) -> bool:
+        """True where some of the network's parameters stay as they are."""
+        return bool(self.trained_layers) or self.adapters is not None
 
     @property
     def is_linear(self) -> bool:
