@@ -36,25 +36,26 @@ help:
 # process of a run and of the tests would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Everything is pinned by hash. Torch comes first, from the lock of its build; the CPU build is on
-# an index of its own. A stamp makes the next start immediate.
+# Everything is pinned by hash, and nothing is resolved: pip check says whether all fits. Torch has a
+# lock for each build, the CPU build an index of its own, and comes beside the rest, which takes
+# longer. A stamp makes the next start immediate.
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
+  --require-hashes --no-deps
 $(STAMP):
 	@echo "Setting up $(VENV) (about a minute, once) ..."
 	@rm -f $(VENV)/.installed-*  # until all of it is done, nothing is
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	@for build in $(TORCH); do \
-	  $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --retries 1 \
-	    --require-hashes --no-deps -r torch-$$build.lock && exit 0; \
-	  echo "The $$build build of torch cannot be had here."; done; exit 1
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes -r requirements.lock
+	@(for build in $(TORCH); do \
+	    $(INSTALL) --retries 1 -r torch-$$build.lock && exit 0; \
+	    echo "The $$build build of torch cannot be had here."; done; exit 1) & torch=$$!; \
+	  $(INSTALL) -r requirements.lock; rest=$$?; wait $$torch && exit $$rest
 	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@$(BIN)/python -m pip check
 	@touch $@
 
 $(TOOLS): $(STAMP)
 	@echo "Adding what make test and make check need ..."
-	@$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --require-hashes --no-deps \
-	  -r requirements-dev.lock
+	@$(INSTALL) -r requirements-dev.lock
 	@$(BIN)/python -m pip check
 	@touch $@
 
