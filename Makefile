@@ -136,7 +136,7 @@ chaos: $(TOOLS)
 	@$(BIN)/python -m pytest -m chaos -s
 
 # What takes minutes, second forms of what a quicker test of make test shows, and ten times as many
-# examples of every property.
+# examples of every property that does not set its own number.
 long: $(TOOLS)
 	@$(BIN)/python -m pytest -m long
 	@$(BIN)/python -m pytest -m "hypothesis and not chaos" --hypothesis-profile=thorough

@@ -1,11 +1,11 @@
-"""Random variations of training images, by MONAI's dictionary transforms.
+"""Data augmentation: random variations of training images, by MONAI's dictionary transforms.
 
 Rules:
 
 1. What is drawn for an image follows from a seed alone. The seed belongs to a place of the step
    and comes from the hospital's own generator (docs/adr/0028-*): what is done in a step does not
    depend on who was drawn, and one patient's absence changes no other patient's chances.
-2. Pixels that move take their mask's along, of which every pixel keeps a class (``nearest``).
+2. A spatial transform is applied to an image's mask too, by the nearest pixel: classes stay whole.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Augmenter:
 
     Args:
         settings: the transforms.
-        axes: how many an image has.
+        axes: the number of spatial axes of an image.
         masks: whether labels are masks.
     """
 
@@ -42,9 +42,16 @@ class Augmenter:
     def __call__(
         self, images: Floats, labels: Floats, seeds: NDArray[np.uint32]
     ) -> tuple[Floats, Floats]:
-        r"""Returns (images, 1, \*sides) images and their labels, varied.
+        r"""Returns new images and labels of the same shapes.
 
-        Guarantee: equal images, labels and seeds give equal results, whatever stands beside them.
+        Args:
+            images: (images, 1, \*sides) float32.
+            labels: (images, \*sides) numbers of classes where they are masks; any other come back
+                as they are.
+            seeds: (images,) one for each image.
+
+        Guarantee: equal images, labels and seeds give equal results, whatever stands beside them;
+        what is given is not changed.
         """
         varied, masks = np.empty_like(images), np.empty_like(labels) if self._masks else labels
         with _plain_tensors():
@@ -74,11 +81,12 @@ def _transform(settings: TransformSettings, axes: int, *, masks: bool) -> Any:
     from monai.transforms.intensity import dictionary as intensity
     from monai.transforms.spatial import dictionary as spatial
 
-    made = getattr(spatial if settings.moves else intensity, settings.target)
-    keys = ["image", "mask"] if masks and settings.moves else ["image"]
+    made = getattr(spatial if settings.is_spatial else intensity, settings.target)
+    keys = ["image", "mask"] if masks and settings.is_spatial else ["image"]
     arguments = settings.arguments(axes)
     if settings.target == "RandAffined":
-        arguments["mode"] = ["bilinear", "nearest"][: len(keys)]
+        modes = {"image": "bilinear", "mask": "nearest"}
+        arguments["mode"] = [modes[key] for key in keys]
     return made(keys=keys, **arguments)
 
 

@@ -44,7 +44,7 @@ def to_svg(chart: Chart) -> str:
     numbered afresh (the converter counts on from drawing to drawing) and begin
     with its own digest, so that several drawings can stand in one page.
     """
-    document = chart.to_dict(validate=False)  # tests do; it takes as long as to draw it
+    document = chart.to_dict(validate=False)  # test_charts does; it takes long
     svg = _renamed(_converted(json.dumps(document, sort_keys=True)))
     label = html.escape(str(document.get("description", "")), quote=True)
     return re.sub(r"^<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)

@@ -1,7 +1,9 @@
-"""Words about what a study's network starts from, what is trained, how, and what is released."""
+"""Describes a study's initial parameters, trained layers, augmentation and released model."""
 
 from collections.abc import Mapping
 from typing import Any
+
+from protocol.counted import counted
 
 
 def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -27,7 +29,8 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
     if task.get("augmentation"):
         named = task["augmentation"]
         words = ", ".join(each["_target_"] for each in named["transforms"])
-        found.append(("varies", f"each training image {named['copies']} times in a step: {words}"))
+        copies = counted(named["copies"], "random variation")
+        found.append(("augments", f"each training image, {copies} of it a step: {words}"))
     count = study.get("training", {}).get("average_last", 1)
     if count > 1:
         found.append(("releases", f"the mean of the last {count} rounds' models"))

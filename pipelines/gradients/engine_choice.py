@@ -69,9 +69,13 @@ class Chosen:
 
 def engine_for(task: Task, cohort: Cohort, module: nn.Module, form: tuple[int, ...]) -> Chosen:
     """Returns the engine of a task's network, or the next one that is right: ``right_engine``."""
-    # What is trained of a network that is partly frozen are mostly linear layers.
-    first = "layers" if task.is_partly_frozen else ARCHITECTURES[type(task.network)].engine
-    return right_engine(module, form, first, task_of(task, cohort).by_record)
+    return right_engine(module, form, first_engine(task), task_of(task, cohort).by_record)
+
+
+def first_engine(task: Task) -> str:
+    """Returns the name of the engine that is tried first."""
+    # Heads and adapters are linear layers, for which it was the fastest (docs/performance.md).
+    return "layers" if task.is_partly_frozen else ARCHITECTURES[type(task.network)].engine
 
 
 def right_engine(

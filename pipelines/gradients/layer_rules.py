@@ -26,7 +26,7 @@ Into: TypeAlias = Mapping[str, Tensor]
 
 #: Beyond so many weights a grouped convolution is slower than one for each patient (measured).
 _MAX_GROUPED = 100_000
-#: Numbers that are copied out of images at once: 256 MiB in float32.
+#: Most numbers copied out of images at once (256 MiB in float32), but at least one patient's.
 _MAX_WINDOWS = 1 << 26
 
 
@@ -82,10 +82,14 @@ def _convolution_weights(layer: _ConvNd, entered: Tensor, left: Tensor, groups: 
 
 
 def _products_of_windows(layer: _ConvNd, entered: Tensor, left: Tensor, into: Tensor) -> None:
-    """Writes the products of output gradients and of what the kernel lay on, for every patient.
+    """Computes products of output gradients and the windows that the kernel covered (im2col).
 
-    What the kernel lay on is copied out (im2col), of so many patients at once as memory should
-    hold. On a GPU that is several times as fast as a grouped convolution in two dimensions.
+    Args:
+        layer: ungrouped, padded by zeros.
+        entered, left: (records, channels, *sides), as every rule takes them.
+        into: (patients, out, in, *kernel), contiguous; it is written to.
+
+    Windows are copied out of so many patients' images at once as ``_MAX_WINDOWS`` allows.
     """
     patients, axes = into.shape[0], len(layer.kernel_size)
     rows, weights = _by_patient(left.flatten(2), patients), into.flatten(2)
@@ -96,7 +100,7 @@ def _products_of_windows(layer: _ConvNd, entered: Tensor, left: Tensor, into: Te
         reach = layer.dilation[axis] * (size - 1) + 1
         windows = windows.unfold(3 + axis, reach, layer.stride[axis])[..., :: layer.dilation[axis]]
     kernel, places = range(3 + axes, 3 + 2 * axes), range(3, 3 + axes)
-    windows = windows.permute(0, 2, *kernel, 1, *places)
+    windows = windows.permute(0, 2, *kernel, 1, *places)  # patients, in, kernel, records, places
     at_once = max(1, _MAX_WINDOWS // max(1, windows[0].numel()))
     for start in range(0, patients, at_once):
         own = slice(start, start + at_once)
@@ -105,7 +109,7 @@ def _products_of_windows(layer: _ConvNd, entered: Tensor, left: Tensor, into: Te
 
 
 def _wants_windows(layer: _ConvNd, entered: Tensor) -> bool:
-    """Returns where windows were measured to be faster: see docs/performance.md."""
+    """Returns whether products of windows were measured to be faster (docs/performance.md)."""
     return isinstance(layer, nn.Conv2d) and layer.groups == 1 and not entered.is_cpu
 
 

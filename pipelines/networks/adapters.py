@@ -1,4 +1,4 @@
-"""Low-rank adapters beside a network's linear layers.
+"""Low-rank adapters (LoRA) beside a network's linear layers.
 
 They are linear layers themselves, so that every engine that knows linear layers knows them.
 """
@@ -12,7 +12,7 @@ from protocol.study.task.adapters import Adapters
 
 
 class Adapted(nn.Module):
-    """A linear layer, and what two smaller ones add to it: nothing, at first."""
+    """A linear layer with an adapter: base(x) + scale * up(down(x)); ``up`` starts at zeros."""
 
     def __init__(self, base: nn.Linear, rank: int, scale: float) -> None:
         super().__init__()
@@ -31,20 +31,20 @@ class Adapted(nn.Module):
 def adapt(module: nn.Module, adapters: Adapters) -> list[str]:
     """Puts adapters beside the linear layers of a network that they name; returns their names.
 
-    They start from torch's generator.
+    ``down`` is drawn from torch's global generator.
 
     Raises:
-        StudyRefused: a name is no linear layer's, nor of layers that hold one; or the rank is
-            no smaller than a layer.
+        StudyRefused: a name is neither a linear layer's nor that of layers that hold one, or the
+            rank is not below a layer's input and output width.
     """
     linear = {name: layer for name, layer in module.named_modules() if type(layer) is nn.Linear}
     for named in adapters.layers:
-        if not any(_is_in(name, named) for name in linear):
+        if not any(is_in(name, named) for name in linear):
             raise StudyRefused(
                 f"task.adapters.layers: {named!r} is no linear layer and holds none; there are "
                 f"{', '.join(list(linear)[:20]) or 'none'}"
             )
-    chosen = [name for name in linear if any(_is_in(name, named) for named in adapters.layers)]
+    chosen = [name for name in linear if any(is_in(name, named) for named in adapters.layers)]
     for name in chosen:
         layer = linear[name]
         if adapters.rank >= min(layer.in_features, layer.out_features):
@@ -57,5 +57,6 @@ def adapt(module: nn.Module, adapters: Adapters) -> list[str]:
     return [f"{name}.{part}" for name in chosen for part in ("down", "up")]
 
 
-def _is_in(layer: str, named: str) -> bool:
-    return layer == named or layer.startswith(f"{named}.")
+def is_in(name: str, layer: str) -> bool:
+    """Returns whether a dotted name is the layer's, or of something inside it."""
+    return name == layer or name.startswith(f"{layer}.")

@@ -9,8 +9,8 @@ from torch import nn
 from protocol.errors import StudyRefused
 from protocol.study.task.networks.network import ImageNetwork, NetworkSettings
 
-#: An encoded record's form: (width,) for a table's row, (1, sides ...) for an image.
-Form: TypeAlias = tuple[int, ...]
+#: An encoded record's shape: (width,) for a table's row, (1, sides ...) for an image.
+RecordShape: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,47 +18,48 @@ class Architecture:
     """A network's builder, and the engine that computes its gradients.
 
     Attributes:
-        build: of the study's record of the network, the form of an encoded record, and how many
+        build: of the study's record of the network, the shape of an encoded record, and how many
             numbers come out for it, or for each of its pixels. Raises StudyRefused where the
             network does not fit such records.
         engine: the name of the fastest right engine (``pipelines.gradients.engines``), by
             ``python -m tests.bench``.
     """
 
-    build: Callable[[NetworkSettings, Form, int], nn.Module]
+    build: Callable[[NetworkSettings, RecordShape, int], nn.Module]
     engine: str
 
 
-def image_form(
-    settings: NetworkSettings, form: Form, *, least: int = 1, multiple: int = 1
+def image_sides(
+    settings: NetworkSettings, shape: RecordShape, *, least: int = 1, multiple: int = 1
 ) -> tuple[int, ...]:
     """Returns the sides of an image.
 
     Args:
         settings: of the network, which names it in messages.
-        form: of an encoded record.
+        shape: of an encoded record.
         least: the fewest pixels that a side may have.
         multiple: what every side must be a multiple of.
 
     Raises:
-        StudyRefused: it is no image, one of another dimension, or of other sides.
+        StudyRefused: the records are tables, or images with other axes or sides than the network
+            takes.
     """
-    if len(form) == 1:
+    if len(shape) == 1:
         raise StudyRefused(f"task.network: {settings.target} needs a cohort of kind images")
-    shape = form[1:]
+    sides = shape[1:]
     asked = settings.spatial_dims if isinstance(settings, ImageNetwork) else None
-    if asked not in (None, len(shape)):
+    if asked not in (None, len(sides)):
         raise StudyRefused(
-            f"task.network.spatial_dims: {asked}, but the cohort's images have {len(shape)}"
+            f"task.network.spatial_dims: {asked}, but the cohort's images have {len(sides)}"
         )
-    if min(shape) < least:
+    if min(sides) < least:
         raise StudyRefused(
             f"task.network: {settings.target} needs images of {least} pixels a side or more, "
-            f"got {shape}"
+            f"got {sides}"
         )
-    if any(side % multiple for side in shape):
+    if any(side % multiple for side in sides):
         raise StudyRefused(
             f"task.network: {settings.target} needs sides that are multiples of {multiple}, "
-            f"got {shape}"
+            f"got {sides}"
         )
-    return shape
+    return sides

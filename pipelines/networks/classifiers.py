@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
-from pipelines.networks.architecture import Architecture, Form, image_form
+from pipelines.networks.architecture import Architecture, RecordShape, image_sides
 from protocol.errors import StudyRefused
 from protocol.study.task.networks.classifiers import (
     Classifier,
@@ -26,13 +26,13 @@ _MIN_SIDE = 32
 _MOST_PATCHES = 4096
 
 
-def _fully_connected(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _fully_connected(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``FullyConnectedNet``; without hidden layers it starts at zeros."""
     from monai.networks.nets.fullyconnectednet import FullyConnectedNet as Network
 
-    if len(form) > 1:
+    if len(shape) > 1:
         raise StudyRefused("task.network: FullyConnectedNet needs a cohort of kind table")
-    module = Network(in_channels=form[0], out_channels=outputs, **settings.arguments())
+    module = Network(in_channels=shape[0], out_channels=outputs, **settings.arguments())
     if not settings.arguments()["hidden_channels"]:
         # Logistic regression has one optimum and needs no random start; under noise a
         # random start would survive to the end as an error of its own.
@@ -41,17 +41,17 @@ def _fully_connected(settings: NetworkSettings, form: Form, outputs: int) -> nn.
     return module
 
 
-def _classifier(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _classifier(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``Classifier`` or ``Regressor``."""
     from monai.networks.nets.classifier import Classifier as Network
     from monai.networks.nets.regressor import Regressor
 
-    shape = image_form(settings, form)
+    sides = image_sides(settings, shape)
     if isinstance(settings, Classifier):
-        _check_sides(settings, shape)
+        _check_sides(settings, sides)
     if settings.target == "Regressor":
-        return Regressor(in_shape=(1, *shape), out_shape=(outputs,), **settings.arguments())
-    return Network(in_shape=(1, *shape), classes=outputs, **settings.arguments())
+        return Regressor(in_shape=(1, *sides), out_shape=(outputs,), **settings.arguments())
+    return Network(in_shape=(1, *sides), classes=outputs, **settings.arguments())
 
 
 def _check_sides(settings: Classifier, shape: tuple[int, ...]) -> None:
@@ -66,13 +66,13 @@ def _check_sides(settings: Classifier, shape: tuple[int, ...]) -> None:
             )
 
 
-def _densenet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _densenet(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's DenseNet."""
     from monai.networks.nets import densenet
 
-    shape = image_form(settings, form, least=_MIN_SIDE)
+    sides = image_sides(settings, shape, least=_MIN_SIDE)
     made: nn.Module = getattr(densenet, settings.target)(
-        spatial_dims=len(shape),
+        spatial_dims=len(sides),
         in_channels=1,
         out_channels=outputs,
         act=("relu", {"inplace": False}),
@@ -81,25 +81,25 @@ def _densenet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     return made
 
 
-def _resnet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _resnet(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ResNet."""
     from monai.networks.nets import resnet
 
-    shape = image_form(settings, form)
+    sides = image_sides(settings, shape)
     made: nn.Module = getattr(resnet, settings.target)(
-        spatial_dims=len(shape), n_input_channels=1, num_classes=outputs, **settings.arguments()
+        spatial_dims=len(sides), n_input_channels=1, num_classes=outputs, **settings.arguments()
     )
     return made
 
 
-def _efficientnet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _efficientnet(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's EfficientNet, without what draws random numbers."""
     from monai.networks.nets.efficientnet import EfficientNetBN, MBConvBlock
 
-    shape = image_form(settings, form, least=_MIN_SIDE)
+    sides = image_sides(settings, shape, least=_MIN_SIDE)
     module = EfficientNetBN(
         pretrained=False,
-        spatial_dims=len(shape),
+        spatial_dims=len(sides),
         in_channels=1,
         num_classes=outputs,
         **settings.arguments(),
@@ -126,13 +126,13 @@ class _FirstOutput(nn.Module):
         return found
 
 
-def _vit(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _vit(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``ViT``, classifying by its class token."""
     from monai.networks.nets.vit import ViT as Network
 
     arguments = settings.arguments()
-    shape = image_form(settings, form, multiple=arguments["patch_size"])
-    patches = int(np.prod([side // arguments["patch_size"] for side in shape]))
+    sides = image_sides(settings, shape, multiple=arguments["patch_size"])
+    patches = int(np.prod([side // arguments["patch_size"] for side in sides]))
     if patches > _MOST_PATCHES:
         raise StudyRefused(
             f"task.network.patch_size: {patches} patches an image, at most {_MOST_PATCHES} are "
@@ -141,8 +141,8 @@ def _vit(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
     return _FirstOutput(
         Network(
             in_channels=1,
-            img_size=shape,
-            spatial_dims=len(shape),
+            img_size=sides,
+            spatial_dims=len(sides),
             classification=True,
             num_classes=outputs,
             post_activation="none",

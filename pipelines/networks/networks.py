@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.networks.adapters import adapt
-from pipelines.networks.architecture import Form
+from pipelines.networks.adapters import adapt, is_in
+from pipelines.networks.architecture import RecordShape
 from pipelines.networks.registry import ARCHITECTURES
 from pipelines.networks.repairs import repaired
 from pipelines.tasks.registry import task_of
@@ -44,10 +44,10 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
 
     Raises:
         StudyRefused: the network does not fit the cohort's records, or the pretrained
-            parameters or trained layers do not fit the network.
+            parameters, trained layers or adapters do not fit the network.
     """
-    learned, form = task_of(task, cohort), cohort.record_form
-    size = _checked_size(task.network, form, learned.outputs)
+    learned, shape = task_of(task, cohort), cohort.record_form
+    size = _checked_size(task.network, shape, learned.outputs)
     if size > _MAX_PARAMETERS:
         raise StudyRefused(
             f"task.network: {size} parameters, at most {_MAX_PARAMETERS} are allowed; use smaller "
@@ -55,18 +55,14 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _made(task.network, form, learned.outputs)
-    if task.pretrained is not None:
-        _start_from(module, task.pretrained)
-    if learned.starting_bias is not None:
-        _start_at(module, learned.starting_bias)
-    adapted: list[str] = []
-    if task.adapters is not None:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            adapted = adapt(module, task.adapters)
+        module = _made(task.network, shape, learned.outputs)
+        if task.pretrained is not None:
+            _start_from(module, task.pretrained)
+        if learned.starting_bias is not None:
+            _start_at(module, learned.starting_bias)
+        adapted = [] if task.adapters is None else adapt(module, task.adapters)
     if task.is_partly_frozen:
-        _freeze_others(module, task.trained_layers, adapted)
+        _freeze_others(module, (*task.trained_layers, *adapted))
     return module
 
 
@@ -80,24 +76,27 @@ def require_layers(task: Task, cohort: Cohort) -> None:
         build(task, cohort, seed=0)
 
 
-def _made(network: NetworkSettings, form: Form, outputs: int) -> nn.Module:
-    return repaired(ARCHITECTURES[type(network)].build(network, form, outputs))
+def _made(network: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
+    return repaired(ARCHITECTURES[type(network)].build(network, shape, outputs))
 
 
-@lru_cache(maxsize=64)
-def _checked_size(network: NetworkSettings, form: Form, outputs: int) -> int:
+@lru_cache(maxsize=64)  # a run builds its network several times
+def _checked_size(network: NetworkSettings, shape: RecordShape, outputs: int) -> int:
     """Returns how many parameters a network has, sketched on torch's meta device.
 
-    A giant is refused before it takes memory, and so are records that do not fit.
+    A giant is refused before it takes memory.
+
+    Raises:
+        StudyRefused: it does not take records of this shape, or gives others than it must.
     """
     try:
         with torch.device("meta"):
-            sketch = _made(network, form, outputs)
-        expected = (2, outputs, *(form[1:] if network.gives == "masks" else ()))
-        found = tuple(sketch.train()(torch.empty(2, *form, device="meta")).shape)
+            sketch = _made(network, shape, outputs)
+        expected = (2, outputs, *(shape[1:] if network.gives == "masks" else ()))
+        found = tuple(sketch.train()(torch.empty(2, *shape, device="meta")).shape)
         if found != expected:
             raise ValueError(
-                f"gives {found[1:]} for a record of {form}, expected {expected[1:]}: choose sides "
+                f"gives {found[1:]} for a record of {shape}, expected {expected[1:]}: choose sides "
                 "that its strides divide"
             )
     except _UNFIT as error:
@@ -123,30 +122,26 @@ def _start_from(module: nn.Module, pretrained: Pretrained) -> None:
             own[name].copy_(torch.from_numpy(np.array(tensor)))
 
 
-def _freeze_others(module: nn.Module, trained: Sequence[str], adapted: Sequence[str]) -> None:
+def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
     """Makes buffers of all parameters but those of some layers: part of the network, not learned.
 
     Nothing that goes by parameters sees them then: engines, clipping, noise, and the wire.
     """
     names = [name for name, _ in module.named_parameters()]
     for layer in trained:
-        if not any(_is_in(name, layer) for name in names):
+        if not any(is_in(name, layer) for name in names):
             raise StudyRefused(
                 f"task.trained_layers: no layer {layer!r} has parameters; there are "
                 f"{', '.join(dict.fromkeys(name.split('.')[0] for name in names))}, and what they "
                 "hold"
             )
     for name in names:
-        if not any(_is_in(name, layer) for layer in (*trained, *adapted)):
+        if not any(is_in(name, layer) for layer in trained):
             place, _, short = name.rpartition(".")
             owner = module.get_submodule(place)
             frozen = getattr(owner, short).detach()
             delattr(owner, short)
             owner.register_buffer(short, frozen)
-
-
-def _is_in(parameter: str, layer: str) -> bool:
-    return parameter == layer or parameter.startswith(f"{layer}.")
 
 
 def _start_at(module: nn.Module, bias: Sequence[float]) -> None:

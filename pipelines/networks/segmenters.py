@@ -4,62 +4,62 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from pipelines.networks.architecture import Architecture, Form, image_form
+from pipelines.networks.architecture import Architecture, RecordShape, image_sides
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.networks.segmenters import UNETR, BasicUNet, DynUNet, SegResNet, UNet
 
 
-def _unet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _unet(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``UNet``."""
     from monai.networks.nets.unet import UNet as Network
 
-    shape = image_form(settings, form)
+    sides = image_sides(settings, shape)
     return Network(
-        spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
+        spatial_dims=len(sides), in_channels=1, out_channels=outputs, **settings.arguments()
     )
 
 
-def _basic_unet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _basic_unet(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``BasicUNet``."""
     from monai.networks.nets.basic_unet import BasicUNet as Network
 
-    shape = image_form(settings, form, least=16)
+    sides = image_sides(settings, shape, least=16)
     return Network(
-        spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
+        spatial_dims=len(sides), in_channels=1, out_channels=outputs, **settings.arguments()
     )
 
 
-def _dynunet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _dynunet(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``DynUNet``, without deep supervision."""
     from monai.networks.nets.dynunet import DynUNet as Network
 
-    shape = image_form(settings, form)
+    sides = image_sides(settings, shape)
     arguments = settings.arguments()
     if arguments["norm_name"] == "instance":
         arguments["norm_name"] = ("instance", {"affine": True})
-    return Network(spatial_dims=len(shape), in_channels=1, out_channels=outputs, **arguments)
+    return Network(spatial_dims=len(sides), in_channels=1, out_channels=outputs, **arguments)
 
 
-def _segresnet(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _segresnet(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``SegResNet``."""
     from monai.networks.nets.segresnet import SegResNet as Network
 
-    shape = image_form(settings, form)
+    sides = image_sides(settings, shape)
     return Network(
-        spatial_dims=len(shape), in_channels=1, out_channels=outputs, **settings.arguments()
+        spatial_dims=len(sides), in_channels=1, out_channels=outputs, **settings.arguments()
     )
 
 
-def _unetr(settings: NetworkSettings, form: Form, outputs: int) -> nn.Module:
+def _unetr(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``UNETR``, whose patches have 16 pixels a side."""
     from monai.networks.nets.unetr import UNETR as Network
 
-    shape = image_form(settings, form, least=16, multiple=16)
+    sides = image_sides(settings, shape, least=16, multiple=16)
     return Network(
-        spatial_dims=len(shape),
+        spatial_dims=len(sides),
         in_channels=1,
         out_channels=outputs,
-        img_size=shape,
+        img_size=sides,
         **settings.arguments(),
     )
 

@@ -28,7 +28,8 @@ def padded(size: int) -> int:
 def pad_columns(tensor: Tensor) -> Tensor:
     """Returns the tensor with zeros behind its last axis, up to a whole number of blocks.
 
-    One that has a whole number already is returned as it is: padding by nothing would copy it.
+    One that has a whole number already is not padded, which would copy it; it is copied only
+    where it is not contiguous.
     """
     more = padded(tensor.shape[-1]) - tensor.shape[-1]
     return functional.pad(tensor, (0, more)) if more else tensor.contiguous()

@@ -8,8 +8,8 @@ Rules:
 2. Drawn patients fill the first places. A patient with fewer records than a place holds
    leaves the rest at weight 0; one with more gives records that follow each other, from
    a random one on. Places that nobody fills have weight 0 and are computed like the others.
-3. Where a study varies images, each record stands in its place several times, with a random seed
-   for each time, drawn for the place and not for who fills it.
+3. Where a study augments images, each record stands in its place several times, with a random
+   seed for each time, drawn for the place and not for who fills it.
 4. A Poisson draw exceeds the places with a probability of at most ``OVERFLOW`` a step.
    Patients beyond them are computed in further micro-batches: the sum is whole, always,
    and in that one step alone the time would tell that many were drawn.

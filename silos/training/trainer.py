@@ -229,13 +229,14 @@ class Trainer:
     def _sampled(self, draw: DrawContext, entropy: Entropy) -> tuple[NDArray[np.int64], Drawn]:
         """Returns which patients were drawn, and where they stand in the step's public form.
 
-        As many random words are used for any draw, and however many patients there are.
+        As many random words are used for any draw that the form has places for, and however many
+        patients there are.
         """
         sampling, form = entropy.stream(replace(draw, use="sample")), self._form
         count, own = self._study.site(self._site).patients, self._train.num_patients
         drawn = poisson_sample(sampling, self._privacy.sampling_rate, max(count, own))
         chosen = np.flatnonzero(drawn[:own])
-        places = max(form.batches * form.places, len(chosen) + form.places)
+        places = max(form.batches, -(-len(chosen) // form.places)) * form.places
         starts: NDArray[np.uint64] = sampling.words(places, np.uint64)
         seeds = None
         if self._study.task.augmentation is not None:

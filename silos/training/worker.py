@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.augmentation import augmenter_of
+from pipelines.augmentation import Augmenter, augmenter_of
 from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers
 from pipelines.gradients.device import enough_memory, processor
@@ -86,6 +86,8 @@ class Worker:
             if learned.couples:
                 self._outputs = RecordOutputs(self._module, features.shape[1:])
         self._augmenter = augmenter_of(study.task, study.cohort)
+        if self._augmenter is not None:
+            _try_augmenter(self._augmenter, shape, learned)
         self._layout = layout_of(parameters_of(self._module))
         self._gradients = gradients
         self._coupled = learned.errors if learned.couples else None
@@ -153,7 +155,9 @@ class Worker:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns the micro-batch's features and labels, varied; zeros where no record is."""
         features, labels = self._features[records], self._labels[records]
-        if self._augmenter is not None and seeds is not None:
+        if self._augmenter is not None:
+            if seeds is None:
+                raise ValueError("a study that varies images has a seed for each of them")
             images = features.reshape(records.size, *features.shape[2:])
             labels = labels.reshape(records.size, *labels.shape[2:])
             images, labels = self._augmenter(images, labels, seeds.reshape(-1))
@@ -162,6 +166,15 @@ class Worker:
         for values in (features, labels):
             values *= present.reshape(*present.shape, *[1] * (values.ndim - 2))
         return torch.from_numpy(features), torch.from_numpy(labels)
+
+
+def _try_augmenter(augmenter: Augmenter, form: tuple[int, ...], learned: TaskDefinition) -> None:
+    """Varies a micro-batch of zeros: a transform that fails does so before the hospital joins."""
+    count = form[0] * form[1]
+    labels = learned.drawn_labels(np.random.default_rng(0), count)
+    with enough_memory("a micro-batch's images"):
+        images = np.zeros((count, *form[2:]), dtype=np.float32)
+        augmenter(images, labels, np.zeros(count, dtype=np.uint32))
 
 
 def _try_form(engine: PatientGradients, form: tuple[int, ...], learned: TaskDefinition) -> None:

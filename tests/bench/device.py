@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 from pipelines.gradients.clipping import clip_to_integers
-from pipelines.gradients.engine_choice import engine_on
+from pipelines.gradients.engine_choice import engine_on, first_engine
 from pipelines.networks.networks import build
-from pipelines.networks.registry import ARCHITECTURES
 from pipelines.tasks.registry import task_of
 from protocol.study.cohort.cohort import Cohort, Image, ImageCohort
 from protocol.study.cohort.labels import BinaryLabel, MaskLabel
@@ -108,7 +107,7 @@ def works_of(row: DeviceRow, device: torch.device) -> Works:
     learned, module = task_of(task, cohort), build(task, cohort, 1).to(device)
     owned = list(module.parameters())
     size = sum(parameter.numel() for parameter in owned)
-    name = "layers" if row.trained else ARCHITECTURES[type(row.network)].engine
+    name = first_engine(task)
     engine = engine_on(device, name, module, learned.errors)
     labels = torch.from_numpy(learned.drawn_labels(np.random.default_rng(0), row.patients))
     features = torch.randn(row.patients, 1, 1, *row.sides).to(device)

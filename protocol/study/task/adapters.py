@@ -1,4 +1,4 @@
-"""Low-rank adapters: what is trained of a large network whose own parameters stay as they are."""
+"""Low-rank adapters of a network whose own parameters stay as they are."""
 
 from typing import Annotated, TypeAlias
 
@@ -11,10 +11,11 @@ Layer: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[\w]+(\.[\w]+){0,
 
 
 class Adapters(FrozenModel):
-    """Beside each of some linear layers, two smaller ones: to ``rank`` numbers and back (LoRA).
+    """Low-rank adapters (LoRA): to each named linear layer ``scale * up(down(x))`` is added.
 
-    ``layers`` names linear layers, or layers that hold them. What the two add is multiplied by
-    ``scale``. They begin by adding nothing; all else is frozen, but what ``trained_layers`` names.
+    ``down`` gives ``rank`` numbers, ``up`` starts at zeros; ``scale`` is LoRA's alpha / rank.
+    ``layers`` names linear layers, or layers that hold them. All else is frozen, but what
+    ``trained_layers`` names.
 
     Source: Hu et al. 2022 (2106.09685); under differential privacy Yu et al. 2022 (2110.06500).
     """

@@ -1,7 +1,7 @@
-"""Random variations of training images, by MONAI's names and arguments.
+"""Data augmentation: random variations of training images, by MONAI's names and arguments.
 
-A study lists them; nothing else is built, and no expression is evaluated. Lengths of rotations
-and the like are one number for all axes of an image.
+A study lists transforms; no other is built, and no expression is evaluated. Rotations (radians),
+translations, widths and sides (pixels) and scales (fractions) hold alike for every axis.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
@@ -17,19 +17,18 @@ Axis: TypeAlias = Annotated[int, Field(ge=0, le=2)]
 class TransformSettings(FrozenModel):
     """The settings of one of MONAI's random dictionary transforms, without its keys.
 
-    One that ``moves`` pixels moves those of a mask alike; any other changes the image alone.
+    A spatial one is applied to the mask too; any other changes the image alone.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
 
-    moves: ClassVar[bool] = False
+    is_spatial: ClassVar[bool] = False
     target: str
     prob: Probability
 
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axes of an image that it names."""
-        return ()
+    def misfit(self, sides: tuple[int, ...]) -> str | None:
+        """Returns why images of these sides cannot be varied so; None where they can."""
+        return None
 
     def arguments(self, axes: int) -> dict[str, Any]:
         """Returns the settings as MONAI takes them for images of so many axes."""
@@ -39,30 +38,31 @@ class TransformSettings(FrozenModel):
 class RandFlipd(TransformSettings):
     """Mirrors the image along an axis."""
 
-    moves: ClassVar[bool] = True
+    is_spatial: ClassVar[bool] = True
 
     target: Literal["RandFlipd"] = Field(alias="_target_")
     spatial_axis: Axis
 
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The axis that is mirrored."""
-        return (self.spatial_axis,)
+    def misfit(self, sides: tuple[int, ...]) -> str | None:
+        """Returns that there is no such axis, where there is none."""
+        return None if self.spatial_axis < len(sides) else _no_axis(sides)
 
 
 class RandRotate90d(TransformSettings):
     """Turns the image by one to ``max_k`` right angles in the plane of two axes."""
 
-    moves: ClassVar[bool] = True
+    is_spatial: ClassVar[bool] = True
 
     target: Literal["RandRotate90d"] = Field(alias="_target_")
     max_k: int = Field(default=3, ge=1, le=3)
     spatial_axes: tuple[Axis, Axis] = (0, 1)
 
-    @property
-    def axes(self) -> tuple[int, ...]:
-        """The two axes of the plane."""
-        return self.spatial_axes
+    def misfit(self, sides: tuple[int, ...]) -> str | None:
+        """Returns that the plane is not there, or is no square."""
+        if max(self.spatial_axes) >= len(sides):
+            return _no_axis(sides)
+        one, other = (sides[axis] for axis in self.spatial_axes)
+        return None if one == other else f"needs equal sides, got {sides}"
 
     @model_validator(mode="after")
     def _consistent(self) -> "RandRotate90d":
@@ -74,7 +74,7 @@ class RandRotate90d(TransformSettings):
 class RandAffined(TransformSettings):
     """Turns (radians), moves (pixels) and scales (parts of one) the image, up to these numbers."""
 
-    moves: ClassVar[bool] = True
+    is_spatial: ClassVar[bool] = True
 
     target: Literal["RandAffined"] = Field(alias="_target_")
     rotate_range: float = Field(default=0, ge=0, le=3.15)
@@ -140,16 +140,25 @@ class RandGaussianSmoothd(TransformSettings):
 
 
 class RandCoarseDropoutd(TransformSettings):
-    """Fills ``holes`` squares, or cubes, of a side with zeros: the contract's centre."""
+    """Fills ``holes`` squares, or cubes, with zeros, which stand for the contract's centre."""
 
     target: Literal["RandCoarseDropoutd"] = Field(alias="_target_")
     holes: int = Field(ge=1, le=64)
     spatial_size: int = Field(ge=1, le=4096)
 
+    def misfit(self, sides: tuple[int, ...]) -> str | None:
+        """Returns that a hole is larger than an image."""
+        fits = self.spatial_size <= min(sides)
+        return None if fits else f"spatial_size is larger than an image of {sides}"
+
     def arguments(self, axes: int) -> dict[str, Any]:
         """Returns the settings as MONAI takes them, with a side for each axis."""
         sides = (self.spatial_size,) * axes
         return {"prob": self.prob, "holes": self.holes, "spatial_size": sides, "fill_value": 0}
+
+
+def _no_axis(sides: tuple[int, ...]) -> str:
+    return f"images of {len(sides)} axes have no such axis"
 
 
 Transform: TypeAlias = Annotated[
@@ -176,15 +185,9 @@ class Augmentation(FrozenModel):
     copies: int = Field(default=4, ge=1, le=32)
     transforms: tuple[Transform, ...] = Field(min_length=1, max_length=8)
 
-    def misfit(self, shape: tuple[int, ...]) -> str | None:
+    def misfit(self, sides: tuple[int, ...]) -> str | None:
         """Returns why records of these sides cannot be varied so; None where they can."""
-        if not shape:
+        if not sides:
             return "needs a cohort of kind images"
-        for transform in self.transforms:
-            if any(axis >= len(shape) for axis in transform.axes):
-                return f"with {transform.target}: images of {len(shape)} axes have no such axis"
-            if isinstance(transform, RandRotate90d) and len({shape[a] for a in transform.axes}) > 1:
-                return f"with {transform.target}: needs equal sides, got {shape}"
-            if isinstance(transform, RandCoarseDropoutd) and transform.spatial_size > min(shape):
-                return f"with {transform.target}: spatial_size is larger than an image of {shape}"
-        return None
+        found = ((each.target, each.misfit(sides)) for each in self.transforms)
+        return next((f"with {target}: {why}" for target, why in found if why), None)

@@ -1,4 +1,4 @@
-"""What is said of a study before and after it is trained."""
+"""A study's initial parameters, trained layers, augmentation and released model, in words."""
 
 from compliance.facts.training_description import training_description
 
@@ -18,8 +18,11 @@ EACH = {
 
 def test_each_of_them_is_said_and_nothing_where_there_is_none() -> None:
     said = dict(training_description(EACH))
-    assert list(said) == ["starts from", "trains", "varies", "releases"]
-    assert said["varies"] == "each training image 4 times in a step: RandFlipd, RandAffined"
+    assert list(said) == ["starts from", "trains", "augments", "releases"]
+    words = "each training image, 4 random variations of it a step: RandFlipd, RandAffined"
+    assert said["augments"] == words
+    assert said["releases"] == "the mean of the last 5 rounds' models"
     assert said["trains"] == "head; norm; adapters of rank 8 at blocks; other layers are frozen"
+    assert "published there" in said["starts from"]
     assert "no claim covers the people" in said["starts from"]
     assert training_description({"task": {}, "training": {}}) == ()

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -16,7 +16,6 @@ def one_backward_each(layer: nn.Module, entered: Tensor, left: Tensor, patients:
     return torch.stack([torch.autograd.grad(layer(x), layer.weight, y)[0] for x, y in parts])
 
 
-@settings(max_examples=60)
 @given(
     axes=st.sampled_from([2, 3]),
     numbers=st.tuples(*[st.integers(1, 3)] * 3),
@@ -32,14 +31,21 @@ def test_products_of_windows_are_the_patients_gradients(
 ):
     convolution = {2: nn.Conv2d, 3: nn.Conv3d}[axes]
     layer = convolution(3, 4, numbers[:axes], strides[:axes], paddings[:axes], dilation).double()
+    torch.manual_seed(patients)
     entered = torch.randn(patients * records, 3, *SIDES[:axes], dtype=torch.float64)
     left = torch.randn_like(layer(entered))
-    found = torch.full((patients, *layer.weight.shape), torch.nan, dtype=torch.float64)
+    found, bias = (
+        torch.full((patients, *own.shape), torch.nan, dtype=torch.float64)
+        for own in (layer.weight, layer.bias)
+    )
     with pytest.MonkeyPatch.context() as patch, torch.no_grad():
         patch.setattr(layer_rules, "_MAX_WINDOWS", at_once)
-        layer_rules._products_of_windows(layer, entered, left, found)
+        patch.setattr(layer_rules, "_wants_windows", lambda *_: True)
+        patch.setattr(layer_rules, "_is_pointwise", lambda *_: False)
+        layer_rules.convolution(layer, entered, left, {"weight": found, "bias": bias})
     expected = one_backward_each(layer, entered, left, patients)
     assert torch.allclose(found, expected, rtol=1e-10, atol=1e-10)
+    assert torch.allclose(bias.sum(dim=0), left.flatten(2).sum(dim=(0, 2)))
 
 
 @pytest.mark.parametrize(

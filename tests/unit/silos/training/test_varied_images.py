@@ -1,9 +1,12 @@
 """A patient's gradient is the mean over the varied copies of its images, clipped once."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from pipelines.augmentation import augmenter_of
 from pipelines.gradients.clipping import clip_to_integers
@@ -12,8 +15,9 @@ from pipelines.tasks.registry import task_of
 from protocol.errors import StudyRefused
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
+from protocol.vectors.keystream import Keystream, fresh_key
 from protocol.vectors.tensors import flatten
-from silos.training.randomness import FixedEntropy, RoundInput
+from silos.training.randomness import DrawContext, FixedEntropy, RoundInput, SecretEntropy
 from silos.training.step_form import Drawn, PatientRecords, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import Worker
@@ -121,15 +125,75 @@ def test_a_model_is_evaluated_on_images_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "refusal"),
+    ("written", "instead", "line", "words"),
     [
-        ("copies: 3", "copies: 0"),
-        ("RandFlipd", "monai.transforms.RandFlipd"),
-        ("prob: 0.5", "prob: $0.5"),
-        ("spatial_axis: 1", "spatial_axis: 2"),
-        ("translate_range: 3", "func: print"),
+        ("copies: 3", "copies: 0", 2, "copies: input should be greater than or equal to 1"),
+        ("RandFlipd", "monai.RandFlipd", 4, "'_target_' is 'monai.RandFlipd', not one of"),
+        ("prob: 0.5", "prob: $0.5", 4, "prob: input should be a valid number"),
+        ("spatial_axis: 1", "spatial_axis: 2", 1, "with RandFlipd: images of 2 axes"),
+        ("translate_range: 3", "func: print", 5, "func: unknown key"),
     ],
 )
-def test_what_is_not_on_the_list_is_refused_with_its_line(written: str, refusal: str) -> None:
-    with pytest.raises(StudyRefused, match=r"study:\d+: task\.augmentation"):
-        study_of(VARIED.replace(written, refusal))
+def test_what_is_not_on_the_list_is_refused_with_its_line(
+    written: str, instead: str, line: int, words: str
+) -> None:
+    with pytest.raises(StudyRefused) as refused:
+        study_of(VARIED.replace(written, instead))
+    before = 14  # lines of the study above the section
+    assert f"study:{before + line}: task.augmentation" in str(refused.value)
+    assert words in str(refused.value)
+
+
+def test_a_step_without_seeds_is_an_error_of_ours() -> None:
+    study = study_of()
+    data = studies.drawn_records(study, 12)
+    form, drawn = drawn_of(study, [1], 12)
+    worker = Worker(study, form, data.features, data.labels)
+    parameters = flatten(parameters_of(build(study.task, study.cohort, 1))).astype(np.float64)
+    with pytest.raises(ValueError, match="a seed for each"):
+        worker.clipped(parameters, Drawn(records=drawn.records, weights=drawn.weights), 1.0)
+
+
+def test_every_step_round_and_attempt_has_seeds_of_its_own() -> None:
+    study = study_of()
+    data = studies.drawn_records(study, 12)
+    trainer = Trainer(study, SITE, data, data)
+    given = RoundInput(model=trainer.initial_model(), number=3, noise_multiplier=1.0)
+    draw = trainer._draw_context(given)
+    contexts = [draw, *(replace(draw, **{key: 1}) for key in ("step", "round", "attempt"))]
+    fixed = FixedEntropy(1, simulated=True)
+    pairs = [(fixed, context) for context in contexts] + [(SecretEntropy(), draw)] * 2
+    found = [trainer._sampled(context, entropy)[1].seeds for entropy, context in pairs]
+    assert len({seeds.tobytes() for seeds in found if seeds is not None}) == len(pairs)
+
+
+class Counting(SecretEntropy):
+    """Fresh keys, and how many random words were taken of each draw."""
+
+    def __init__(self) -> None:
+        self.taken: list[tuple[str, int]] = []
+
+    def stream(self, draw: DrawContext) -> Keystream:
+        taken, stream = self.taken, super().stream(draw)
+
+        class Counted(Keystream):
+            def words(self, count: int, dtype: DTypeLike = np.uint32) -> Any:
+                taken.append((draw.use, count))
+                return stream.words(count, dtype)
+
+        return Counted(fresh_key())
+
+
+def test_as_many_random_words_are_taken_whoever_is_drawn() -> None:
+    study = study_of()
+    data = studies.drawn_records(study, 12)
+    trainers = [Trainer(study, SITE, each, data) for each in (data, data.take(np.arange(5)))]
+    given = RoundInput(model=trainers[0].initial_model(), number=0, noise_multiplier=1.0)
+    taken, drawn = set(), set()
+    for trainer in trainers * 10:
+        entropy = Counting()
+        chosen, _ = trainer._sampled(trainer._draw_context(given), entropy)
+        drawn.add(len(chosen))
+        taken.add(tuple(entropy.taken))
+    assert len(drawn) > 3 and len(taken) == 1
+    assert {use for use, _ in taken.pop()} == {"sample", "augmentation"}
