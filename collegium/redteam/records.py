@@ -224,7 +224,7 @@ def inversion(
 ) -> tuple[Inversion, ...]:
     """Reads records from updates, from the easiest case to what is really released.
 
-    Empty when the network does not begin with a linear layer. Every patient is
+    Empty when the network does not begin with a linear layer that is trained. Every patient is
     in the batch, which is the attacker's best case.
     """
     site = view.sites[0]

@@ -54,10 +54,16 @@ def describe_study(
     """Shows what a study promises, and its part of a budget; returns it for ``--json``.
 
     Raises:
-        StudyRefused: the budget is no finite number above zero.
+        StudyRefused: the budget is no finite number above zero, or the layers or parameters that
+            the study names are not its network's. Without the silo extra, which brings the
+            networks, only a run finds the latter out.
     """
     if not 0 < budget < math.inf:
         raise StudyRefused(f"--budget {budget:g}: a budget for life is a finite epsilon above zero")
+    if find_spec("monai") is not None and (study.task.pretrained or study.task.is_partly_frozen):
+        from pipelines.networks.networks import require_layers
+
+        require_layers(study.task, study.cohort)
     privacy, colluders = study.privacy, study.aggregation.colluders
     console.print(f"[bold]{escape(study.title)}[/bold]: a valid study")
     console.print(f"  digest {study.digest}")
@@ -104,16 +110,7 @@ def describe_study(
 
 
 def _describe_start(study: Study, console: Console) -> None:
-    """Says what the network starts from, what is trained and released, where the study says so.
-
-    Raises:
-        StudyRefused: the layers or parameters that it names are not the network's. Without the
-            silo extra, which brings the networks, only a run finds that out.
-    """
-    if find_spec("monai") is not None and (study.task.pretrained or study.task.is_partly_frozen):
-        from pipelines.networks.networks import require_layers
-
-        require_layers(study.task, study.cohort)
+    """Says what the network starts from, what is trained and released, where the study says so."""
     for heading, words in training_description(study.model_dump(mode="json")):
         console.print(f"  {heading} {words}", markup=False, soft_wrap=True)
     count = study.training.average_last

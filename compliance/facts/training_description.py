@@ -28,10 +28,16 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
         found.append(("trains", f"{'; '.join(trained)}; other layers are frozen"))
     if task.get("augmentation"):
         named = task["augmentation"]
-        words = ", ".join(each["_target_"] for each in named["transforms"])
+        words = ", ".join(_transform(each) for each in named["transforms"])
         copies = counted(named["copies"], "random variation")
         found.append(("augments", f"each training image, {copies} of it a step: {words}"))
     count = study.get("training", {}).get("average_last", 1)
     if count > 1:
         found.append(("releases", f"the mean of the last {count} rounds' models"))
     return tuple(found)
+
+
+def _transform(settings: Mapping[str, Any]) -> str:
+    """Returns a transform's name and its settings."""
+    words = (f"{key} {value}" for key, value in settings.items() if key != "_target_")
+    return f"{settings['_target_']} ({', '.join(words)})"

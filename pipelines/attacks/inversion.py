@@ -26,12 +26,13 @@ class FirstLayer:
 
 
 def first_layer(module: nn.Module, width: int) -> FirstLayer | None:
-    """Returns the linear layer that the record meets; None when there is none with a bias."""
+    """Returns the linear layer that the record meets; None where none is trained with its bias."""
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return None
         if isinstance(layer, nn.Linear):
-            fits = layer.in_features == width and layer.bias is not None
+            trained = all(isinstance(own, nn.Parameter) for own in (layer.weight, layer.bias))
+            fits = layer.in_features == width and trained
             prefix = f"{name}." if name else ""
             return FirstLayer(weight=f"{prefix}weight", bias=f"{prefix}bias") if fits else None
     return None

@@ -111,14 +111,15 @@ def opacus_gradients(module: nn.Module, sample: Sample, loss: Loss) -> NDArray[n
     """Returns the (records, parameters) gradients that Opacus' hooks compute.
 
     None where they cannot: a network adds in place to what a layer gave, has parameters outside
-    its layers, or a layer (a transposed convolution) that its hooks do not go with.
+    its layers or beside frozen ones, or a layer (a transposed convolution) that its hooks do not
+    go with.
     """
     from opacus.grad_sample import GradSampleModule
 
-    hooked = GradSampleModule(copy.deepcopy(module).train(), loss_reduction="sum")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch, about hooks that Opacus sets
         try:
+            hooked = GradSampleModule(copy.deepcopy(module).train(), loss_reduction="sum")
             outputs = hooked(sample.features)
             torch.autograd.backward(loss(outputs, sample.labels, outputs.new_ones(len(outputs))))
         except CANNOT as error:

@@ -32,6 +32,8 @@ from protocol.study.task.task import Task
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
+#: Names of layers in a message, the head's first.
+_MAX_TOLD = 20
 #: What MONAI and torch raise where settings and records do not fit.
 _UNFIT = (ValueError, RuntimeError, TypeError, AssertionError, IndexError)
 
@@ -130,10 +132,11 @@ def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
     names = [name for name, _ in module.named_parameters()]
     for layer in trained:
         if not any(is_in(name, layer) for name in names):
+            layers = list(dict.fromkeys(name.rpartition(".")[0] for name in reversed(names)))
+            more = f", and {len(layers) - _MAX_TOLD} more" if len(layers) > _MAX_TOLD else ""
+            told = ", ".join(layers[:_MAX_TOLD])
             raise StudyRefused(
-                f"task.trained_layers: no layer {layer!r} has parameters; there are "
-                f"{', '.join(dict.fromkeys(name.split('.')[0] for name in names))}, and what they "
-                "hold"
+                f"task.trained_layers: no layer {layer!r} has parameters; there are {told}{more}"
             )
     for name in names:
         if not any(is_in(name, layer) for layer in trained):

@@ -478,8 +478,7 @@ def _task_problems(study: Study) -> list[Problem]:
         what = "" if task.gives == "scores" else f" and a task of {task.gives}"
         problems.append(("task.network", f"a cohort of {study.cohort.kind}{what} needs {fitting}"))
     if task.augmentation is not None:
-        misfit = task.augmentation.misfit(study.cohort.record_form[1:])
-        problems += [("task.augmentation", misfit)] if misfit else []
+        problems += task.augmentation.misfits(study.cohort.record_form[1:])
     if not isinstance(label, task.label):
         needed = LABEL_FORMS[task.kind]
         return [*problems, ("cohort.label", f"task {task.kind} needs a label with {needed}")]

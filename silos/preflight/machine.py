@@ -118,7 +118,11 @@ def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
         engine, places, records = process.ask("try_step", study, site.name)
     except FederationError as error:
         return bad("step", str(error), "give training more memory (resources), or another study")
-    said = f"{counted(places, 'patient')} with {counted(records, 'record')} each fit at once"
+    varied = study.task.augmentation
+    copies = f", counting {varied.copies} of each image," if varied and varied.copies > 1 else ""
+    said = (
+        f"{counted(places, 'patient')} with {counted(records, 'record')} each{copies} fit at once"
+    )
     return ok("step", f"{said}; gradients by {engine!r}")
 
 

@@ -155,7 +155,7 @@ def _without_form(value: Any, path: list[str | int]) -> Iterator[list[str | int]
 
 
 def _lines(source: str, tree: Node, keys: list[str], error: ValidationError) -> Iterator[str]:
-    problems = error.errors(include_url=False)
+    problems = [problem for problem in error.errors(include_url=False) if _is_own(problem, error)]
     for problem in problems[:_MAX_SHOWN]:
         path = _written_path(tree, problem)
         yield f"{source}:{_line_of(tree, path)}: {_named(path)}{_said(problem, keys)}"
@@ -163,10 +163,20 @@ def _lines(source: str, tree: Node, keys: list[str], error: ValidationError) -> 
         yield f"{source}: and {len(problems) - _MAX_SHOWN} more"
 
 
+def _is_own(problem: Any, error: ValidationError) -> bool:
+    """Returns whether a problem is none that another causes: pydantic counts valid items alone."""
+    place = problem["loc"]
+    return problem["type"] != "too_short" or not any(
+        len(other["loc"]) > len(place) and other["loc"][: len(place)] == place
+        for other in error.errors(include_url=False)
+    )
+
+
 def _written_path(tree: Node, problem: Any) -> list[str | int]:
     """Returns the keys as the person wrote them: without pydantic's union tags."""
     if problem["type"] == "study":
-        return list(problem["ctx"]["path"].split("."))
+        steps = problem["ctx"]["path"].split(".")
+        return [int(step) if step.isdigit() else step for step in steps]
     path: list[str | int] = []
     node: Node | None = tree
     steps = problem["loc"]

@@ -45,7 +45,8 @@ class RandFlipd(TransformSettings):
 
     def misfit(self, sides: tuple[int, ...]) -> str | None:
         """Returns that there is no such axis, where there is none."""
-        return None if self.spatial_axis < len(sides) else _no_axis(sides)
+        fits = self.spatial_axis < len(sides)
+        return None if fits else _no_axis("spatial_axis", self.spatial_axis, sides)
 
 
 class RandRotate90d(TransformSettings):
@@ -60,7 +61,7 @@ class RandRotate90d(TransformSettings):
     def misfit(self, sides: tuple[int, ...]) -> str | None:
         """Returns that the plane is not there, or is no square."""
         if max(self.spatial_axes) >= len(sides):
-            return _no_axis(sides)
+            return _no_axis("spatial_axes", max(self.spatial_axes), sides)
         one, other = (sides[axis] for axis in self.spatial_axes)
         return None if one == other else f"needs equal sides, got {sides}"
 
@@ -91,6 +92,11 @@ class RandAffined(TransformSettings):
             "scale_range": (self.scale_range,) * axes,
             "padding_mode": self.padding_mode,
         }
+
+    def misfit(self, sides: tuple[int, ...]) -> str | None:
+        """Returns that nothing of an image might be left."""
+        fits = self.translate_range < min(sides)
+        return None if fits else f"translate_range moves images of {sides} out of sight"
 
     @model_validator(mode="after")
     def _consistent(self) -> "RandAffined":
@@ -157,8 +163,8 @@ class RandCoarseDropoutd(TransformSettings):
         return {"prob": self.prob, "holes": self.holes, "spatial_size": sides, "fill_value": 0}
 
 
-def _no_axis(sides: tuple[int, ...]) -> str:
-    return f"images of {len(sides)} axes have no such axis"
+def _no_axis(key: str, axis: int, sides: tuple[int, ...]) -> str:
+    return f"{key} {axis}: the images have the axes {', '.join(map(str, range(len(sides))))}"
 
 
 Transform: TypeAlias = Annotated[
@@ -185,9 +191,10 @@ class Augmentation(FrozenModel):
     copies: int = Field(default=4, ge=1, le=32)
     transforms: tuple[Transform, ...] = Field(min_length=1, max_length=8)
 
-    def misfit(self, sides: tuple[int, ...]) -> str | None:
-        """Returns why records of these sides cannot be varied so; None where they can."""
+    def misfits(self, sides: tuple[int, ...]) -> list[tuple[str, str]]:
+        """Returns paths and reasons why records of these sides cannot be varied so."""
+        path = "task.augmentation"
         if not sides:
-            return "needs a cohort of kind images"
-        found = ((each.target, each.misfit(sides)) for each in self.transforms)
-        return next((f"with {target}: {why}" for target, why in found if why), None)
+            return [(path, "needs a cohort of kind images")]
+        found = ((place, each.misfit(sides)) for place, each in enumerate(self.transforms))
+        return [(f"{path}.transforms.{place}", why) for place, why in found if why]

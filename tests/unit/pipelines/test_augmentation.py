@@ -105,16 +105,18 @@ def test_masks_change_where_a_transform_is_spatial_and_nowhere_else(name: str) -
 
 
 @pytest.mark.parametrize(
-    ("shape", "transform", "words"),
+    ("sides", "transform", "path", "words"),
     [
-        ((), "RandFlipd", "images"),
-        ((9, 8), "RandRotate90d", "equal sides"),
-        ((2, 2), "RandCoarseDropoutd", "larger than an image"),
-        ((9,), "RandFlipd", "no such axis"),
+        ((), "RandFlipd", "task.augmentation", "a cohort of kind images"),
+        ((9, 8), "RandRotate90d", "task.augmentation.transforms.1", "needs equal sides"),
+        ((2, 2), "RandCoarseDropoutd", "task.augmentation.transforms.1", "larger than an image"),
+        ((2, 2), "RandAffined", "task.augmentation.transforms.1", "out of sight"),
+        ((9,), "RandFlipd", "task.augmentation.transforms.1", "spatial_axis 1: the images have"),
     ],
 )
-def test_what_does_not_fit_the_images_is_said(
-    shape: tuple[int, ...], transform: str, words: str
+def test_what_does_not_fit_the_images_is_said_where_it_stands(
+    sides: tuple[int, ...], transform: str, path: str, words: str
 ) -> None:
-    assert words in str(settings_of(transform).misfit(shape))
-    assert settings_of(*EACH).misfit((16, 16)) is None
+    ((found, why),) = settings_of("RandGaussianNoised", transform).misfits(sides)
+    assert found == path and words in why
+    assert settings_of(*EACH).misfits((16, 16)) == []

@@ -9,7 +9,7 @@ EACH = {
         "adapters": {"rank": 8, "layers": ["blocks"]},
         "augmentation": {
             "copies": 4,
-            "transforms": [{"_target_": "RandFlipd"}, {"_target_": "RandAffined"}],
+            "transforms": [{"prob": 0.5, "_target_": "RandFlipd", "spatial_axis": 1}],
         },
     },
     "training": {"average_last": 5},
@@ -19,7 +19,10 @@ EACH = {
 def test_each_of_them_is_said_and_nothing_where_there_is_none() -> None:
     said = dict(training_description(EACH))
     assert list(said) == ["starts from", "trains", "augments", "releases"]
-    words = "each training image, 4 random variations of it a step: RandFlipd, RandAffined"
+    words = (
+        "each training image, 4 random variations of it a step: "
+        "RandFlipd (prob 0.5, spatial_axis 1)"
+    )
     assert said["augments"] == words
     assert said["releases"] == "the mean of the last 5 rounds' models"
     assert said["trains"] == "head; norm; adapters of rank 8 at blocks; other layers are frozen"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipelines.attacks.inversion import first_layer
 from pipelines.gradients.engine_choice import TOLERANCE, engine_for
 from pipelines.networks.adapters import Adapted
 from pipelines.networks.networks import build, load_parameters, parameters_of
@@ -127,3 +128,23 @@ def test_layers_that_cannot_be_adapted_are_refused_by_name(adapters: str, words:
 def test_adapters_out_of_range_are_refused_with_their_line(adapters: str) -> None:
     with pytest.raises(StudyRefused, match=r"study:\d+: task\.adapters\."):
         read_study(changed("task:\n", f"task:\n  adapters: {adapters}\n"))
+
+
+@pytest.mark.parametrize("trained", ["network.cls_token", "network.classification_head.bias"])
+def test_a_parameter_beside_frozen_ones_can_be_trained(trained: str) -> None:
+    """Opacus' hooks refuse such a network: it is then compared with one backward per record."""
+    study = study_of(f"{{rank: 2, layers: [network.blocks]}}\n  trained_layers: [{trained}]")
+    data = studies.drawn_records(study, 12)
+    trainer = Trainer(study, "east", data, data)
+    found = trainer.second_opinion(None, 1e-5)
+    assert found["opacus_distance"] is None and float(str(found["engine_distance"])) < TOLERANCE
+
+
+@pytest.mark.parametrize("frozen", [{"trained_layers": ("output",)}, {"adapters": True}])
+def test_inversion_has_no_first_layer_where_it_is_frozen(frozen: dict[str, object]) -> None:
+    task, with_adapters, cohort, (width,), _ = adapted("FullyConnectedNet")
+    assert first_layer(build(task, cohort, 1), width) is not None
+    module = build(
+        with_adapters if "adapters" in frozen else task.model_copy(update=frozen), cohort, 1
+    )
+    assert first_layer(module, width) is None

@@ -130,7 +130,7 @@ def test_a_model_is_evaluated_on_images_as_they_are() -> None:
         ("copies: 3", "copies: 0", 2, "copies: input should be greater than or equal to 1"),
         ("RandFlipd", "monai.RandFlipd", 4, "'_target_' is 'monai.RandFlipd', not one of"),
         ("prob: 0.5", "prob: $0.5", 4, "prob: input should be a valid number"),
-        ("spatial_axis: 1", "spatial_axis: 2", 1, "with RandFlipd: images of 2 axes"),
+        ("spatial_axis: 1", "spatial_axis: 2", 4, "spatial_axis 2: the images have the axes 0, 1"),
         ("translate_range: 3", "func: print", 5, "func: unknown key"),
     ],
 )
@@ -142,6 +142,14 @@ def test_what_is_not_on_the_list_is_refused_with_its_line(
     before = 14  # lines of the study above the section
     assert f"study:{before + line}: task.augmentation" in str(refused.value)
     assert words in str(refused.value)
+
+
+def test_a_list_whose_only_item_is_wrong_is_not_said_to_be_empty() -> None:
+    with pytest.raises(StudyRefused) as refused:
+        study_of("  augmentation: {transforms: [{_target_: RandFlipd, prob: 7, spatial_axis: 1}]}")
+    assert str(refused.value).count("study:") == 1 and "prob: " in str(refused.value)
+    with pytest.raises(StudyRefused, match="at least 1 item"):
+        study_of("  augmentation: {transforms: []}")
 
 
 def test_a_step_without_seeds_is_an_error_of_ours() -> None:
