@@ -100,8 +100,8 @@ def enough_memory(doing: str) -> Iterator[None]:
         if is_out_of_memory(error):
             raise DeviceRefused(
                 f"{doing} needs more memory than this hospital's device may use: give more of it "
-                "(resources), or ask for a study with smaller training.micro_batch, images or "
-                "network"
+                "(resources), or ask for a study with smaller training.micro_batch, images, "
+                "augmentation.copies or network"
             ) from error
         if is_of_device(error):
             raise DeviceRefused(

@@ -210,7 +210,7 @@ def test_a_step_on_images_is_tried_in_the_memory_that_it_may_use(home: Path) -> 
     found = check(home, imaging(side=1024, micro_batch=64, patients=64))["step"]
     assert found.state == "bad"
     assert found.finding.startswith("a micro-batch of 64 patients with 1 record each needs more")
-    assert "smaller training.micro_batch, images or network" in found.finding
+    assert "smaller training.micro_batch, images, augmentation.copies or network" in found.finding
 
 
 def test_what_the_other_members_must_show_is_told(home: Path) -> None:
