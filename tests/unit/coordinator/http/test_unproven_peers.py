@@ -62,9 +62,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """A served coordinator and four enrolled hospitals whose supervisors are not started."""
     network = Network(tmp_path_factory.mktemp("strangers"), small_study())
     with network.serving():
-        with open_members(network.home) as members:
-            members.invite("nobody", f"https://127.0.0.1:{network.port}")
-        until(lambda: is_open(network.port + 1))
+        invite_nobody(network)
         yield network
 
 
@@ -82,10 +80,20 @@ def tight(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """Another such consortium, whose coordinator's limits are soon reached."""
     network = Network(tmp_path_factory.mktemp("tight"), small_study(), limits=TIGHT)
     with network.serving():
-        with open_members(network.home) as members:
-            members.invite("nobody", f"https://127.0.0.1:{network.port}")
-        until(lambda: is_open(network.port + 1))
+        invite_nobody(network)
         yield network
+
+
+def invite_nobody(network: Network) -> None:
+    """Opens the port for enrolments for somebody who never comes.
+
+    The one that was open for the hospitals is closed first: seen open in its last moment, it
+    would be gone when a test connects.
+    """
+    until(lambda: not is_open(network.port + 1))
+    with open_members(network.home) as members:
+        members.invite("nobody", f"https://127.0.0.1:{network.port}")
+    until(lambda: is_open(network.port + 1))
 
 
 def is_open(port: int) -> bool:
