@@ -60,7 +60,7 @@ def describe_study(
     """
     if not 0 < budget < math.inf:
         raise StudyRefused(f"--budget {budget:g}: a budget for life is a finite epsilon above zero")
-    if find_spec("monai") is not None and (study.task.pretrained or study.task.is_partly_frozen):
+    if study.task.names_layers and find_spec("monai") is not None:
         from pipelines.networks.networks import require_layers
 
         require_layers(study.task, study.cohort)

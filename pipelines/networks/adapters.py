@@ -4,11 +4,15 @@ They are linear layers themselves, so that every engine that knows linear layers
 """
 
 import math
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
 from protocol.errors import StudyRefused
 from protocol.study.task.adapters import Adapters
+
+#: Names of layers in a message.
+_MAX_TOLD = 20
 
 
 class Adapted(nn.Module):
@@ -42,7 +46,7 @@ def adapt(module: nn.Module, adapters: Adapters) -> list[str]:
         if not any(is_in(name, named) for name in linear):
             raise StudyRefused(
                 f"task.adapters.layers: {named!r} is no linear layer and holds none; there are "
-                f"{', '.join(list(linear)[:20]) or 'none'}"
+                f"{told(linear) or 'none'}"
             )
     chosen = [name for name in linear if any(is_in(name, named) for named in adapters.layers)]
     for name in chosen:
@@ -55,6 +59,13 @@ def adapt(module: nn.Module, adapters: Adapters) -> list[str]:
         place, _, short = name.rpartition(".")
         setattr(module.get_submodule(place), short, Adapted(layer, adapters.rank, adapters.scale))
     return [f"{name}.{part}" for name in chosen for part in ("down", "up")]
+
+
+def told(layers: Iterable[str]) -> str:
+    """Returns the names of a network's layers for a message, the last ones, its head, first."""
+    names = list(dict.fromkeys(layers))[::-1]
+    more = f", and {len(names) - _MAX_TOLD} more" if len(names) > _MAX_TOLD else ""
+    return ", ".join(names[:_MAX_TOLD]) + more
 
 
 def is_in(name: str, layer: str) -> bool:

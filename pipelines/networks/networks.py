@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipelines.networks.adapters import adapt, is_in
+from pipelines.networks.adapters import adapt, is_in, told
 from pipelines.networks.architecture import RecordShape
 from pipelines.networks.registry import ARCHITECTURES
 from pipelines.networks.repairs import repaired
@@ -32,8 +32,6 @@ from protocol.study.task.task import Task
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
-#: Names of layers in a message, the head's first.
-_MAX_TOLD = 20
 #: What MONAI and torch raise where settings and records do not fit.
 _UNFIT = (ValueError, RuntimeError, TypeError, AssertionError, IndexError)
 
@@ -74,7 +72,7 @@ def require_layers(task: Task, cohort: Cohort) -> None:
     Raises:
         StudyRefused: they are not this network's.
     """
-    if task.pretrained is not None or task.is_partly_frozen:
+    if task.names_layers:
         build(task, cohort, seed=0)
 
 
@@ -132,11 +130,9 @@ def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
     names = [name for name, _ in module.named_parameters()]
     for layer in trained:
         if not any(is_in(name, layer) for name in names):
-            layers = list(dict.fromkeys(name.rpartition(".")[0] for name in reversed(names)))
-            more = f", and {len(layers) - _MAX_TOLD} more" if len(layers) > _MAX_TOLD else ""
-            told = ", ".join(layers[:_MAX_TOLD])
+            layers = [name.rpartition(".")[0] for name in names]
             raise StudyRefused(
-                f"task.trained_layers: no layer {layer!r} has parameters; there are {told}{more}"
+                f"task.trained_layers: no layer {layer!r} has parameters; there are {told(layers)}"
             )
     for name in names:
         if not any(is_in(name, layer) for layer in trained):

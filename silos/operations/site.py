@@ -139,7 +139,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
 
 
 def _require_layers(study: Study) -> None:
-    if study.task.pretrained is not None or study.task.is_partly_frozen:
+    if study.task.names_layers:
         from pipelines.networks.networks import require_layers  # torch takes seconds to import
 
         require_layers(study.task, study.cohort)

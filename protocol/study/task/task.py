@@ -51,6 +51,11 @@ class _Task(FrozenModel):
         return bool(self.trained_layers) or self.adapters is not None
 
     @property
+    def names_layers(self) -> bool:
+        """True where it names layers or parameters, which only its network can confirm."""
+        return self.pretrained is not None or self.is_partly_frozen
+
+    @property
     def is_linear(self) -> bool:
         """True where the outputs are a linear function of the record."""
         return isinstance(self.network, FullyConnectedNet) and not self.network.hidden_channels

@@ -1,15 +1,13 @@
 """The real command with real Ray, torch and Opacus: what it prints, leaves behind and survives."""
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +27,7 @@ from tests import ROOT
 from tests.support.hospital.other_user import open_to_others
 from tests.support.machine.commands import COMMAND, Done, ask, start
 from tests.support.machine.patience import PATIENCE
+from tests.support.networked.network import until
 from tests.support.simulated.federation import write_hospitals
 from tests.support.simulated.studies import TABLE_STUDY, changed, small_study
 
@@ -259,6 +258,24 @@ def started(home: Path, out: str, rounds: int) -> subprocess.Popen[str]:
     pytest.fail("the run ended before its second round")
 
 
+def kill(process: subprocess.Popen[str], out: Path) -> None:
+    """Kills a run, and waits until its orphaned hospitals have let go of their folder."""
+    process.kill()
+    process.wait(timeout=PATIENCE)
+    assert process.stderr is not None
+    process.stderr.close()
+    until(lambda: not is_used(out))
+
+
+def is_used(folder: Path) -> bool:
+    """Whether some process has a file below the folder open."""
+    for opened in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # it ended, or is another user's
+            if opened.readlink().is_relative_to(folder):
+                return True
+    return False
+
+
 def sent_and_finished(out: Path) -> tuple[list[int], int]:
     """Returns how many releases each ledger holds as SENT, and how many rounds were finished."""
     sent = []
@@ -278,11 +295,7 @@ def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path)
     process = started(home, "killed", 400)
     assert len(list((home / "killed").rglob("*"))) > 20
     assert open_to_others(home / "killed") == []
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait(timeout=PATIENCE)
-    assert process.stderr is not None
-    process.stderr.close()
-    time.sleep(1)  # the kernel ends the orphaned hospitals
+    kill(process, home / "killed")
     sent, rounds = sent_and_finished(home / "killed")
     assert len(sent) == 4
     assert min(sent) >= rounds >= 2
@@ -296,9 +309,7 @@ def test_a_killed_run_leaves_readable_databases_and_an_honest_ledger(home: Path)
 def test_after_a_killed_run_the_same_patients_pay_for_both(home: Path) -> None:
     out = home / "again"
     process = started(home, out.name, 400)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=PATIENCE)
-    time.sleep(1)  # the kernel ends the orphaned hospitals
+    kill(process, out)
     killed = json.loads(ask("silo", "budget", "--out", out, "--json").stdout)["hospitals"]
     assert all(budget["open_reservations"] for budget in killed.values())
     done = simulate(home, out.name, "--split-seed", 7, "--json")
