@@ -3,7 +3,7 @@
 Rules:
 
 1. What is drawn for an image follows from a seed alone. The seed belongs to a place of the step
-   and comes from the hospital's own generator (docs/adr/0028-*): what is done in a step does not
+   and comes from the hospital's own generator (docs/adr/0028): what is done in a step does not
    depend on who was drawn, and one patient's absence changes no other patient's chances.
 2. A spatial transform is applied to an image's mask too, by the nearest pixel: classes stay whole.
 """
