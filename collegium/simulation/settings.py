@@ -75,9 +75,13 @@ class SimulationSettings:
             raise CohortRefused(f"--data is missing: name the folder that holds {files[0]}")
         for name in files:
             if self.data is not None and not (self.data / name).is_file():
-                if self.data.is_file():
-                    raise CohortRefused(f"--data {self.data} is a file: name the folder it is in")
-                raise CohortRefused(f"--data {self.data} holds no file {name}")
+                raise CohortRefused(f"--data {self.data} {_lacks(self.data, name)}")
+
+
+def _lacks(data: Path, name: str) -> str:
+    if data.is_file():
+        return "is a file: name the folder it is in"
+    return f"holds no file {name}" if data.is_dir() else "is no folder: name the one of the records"
 
 
 def simulated_split_key(study: Study, site: str) -> bytes:

@@ -39,6 +39,15 @@ def test_volumes_of_three_scanners_fit_their_study(tmp_path: Path) -> None:
     assert (again["images"] == script["drawn"](script["SCANNERS"]["north"], 2, 10)["images"]).all()
 
 
+def test_as_many_volumes_as_are_asked_for_fit_the_private_study(tmp_path: Path) -> None:
+    script = runpy.run_path(str(SEGMENTATION / "make_volumes.py"))
+    script["main"](tmp_path, {"train": 20, "test": 5})
+    study = read_study_file(SEGMENTATION / "private.yaml")
+    found = check_records(study, SEGMENTATION, tmp_path, answers(True))["sites"]
+    assert {site["train"]["patients"] for site in found.values()} == {20}
+    assert {site["test"]["patients"] for site in found.values()} == {5}
+
+
 @pytest.mark.parametrize(
     ("name", "file", "test_patients"),
     [("digits", "digits.csv", 448), ("diabetes-progression", "diabetes.csv", 109)],

@@ -70,7 +70,7 @@ def test_a_folder_at_work_is_refused(study: Path, folder: Path, tmp_path: Path) 
         ({"epsilon": 1, "seeds": np.arange(500)}, "a sweep of more than 400 runs"),
         ({"epsilon": 1, "modes": ["lokal"]}, "'lokal' is not one of per_site, distributed, pooled"),
         ({"epsilon": 1, "modes": "pooled"}, "name per_site or distributed beside it"),
-        ({"epsilon": (0.5, None), "data": "nowhere"}, "holds no file east.csv"),
+        ({"epsilon": (0.5, None), "data": "nowhere"}, "nowhere is no folder: name the one"),
     ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(
