@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from protocol.encoding import canonical, digest, digest_json
-from protocol.study.cohort.cohort import Cohort, TableCohort
+from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.labels import SurvivalLabel
 from protocol.study.cohort.vocabulary import Token
 from protocol.study.frozen_model import FrozenModel
@@ -477,6 +477,8 @@ def _task_problems(study: Study) -> list[Problem]:
         fitting = " or ".join(networks_for(*needs)) or "another task"
         what = "" if task.gives == "scores" else f" and a task of {task.gives}"
         problems.append(("task.network", f"a cohort of {study.cohort.kind}{what} needs {fitting}"))
+    if isinstance(study.cohort, ImageCohort):
+        problems += [(f"cohort.image.{key}", why) for key, why in study.cohort.image.misfits()]
     if task.augmentation is not None:
         problems += task.augmentation.misfits(study.cohort.record_form[1:])
     if not isinstance(label, task.label):

@@ -6,6 +6,14 @@ from pydantic import AfterValidator, Field, model_validator
 
 from protocol.study.cohort.columns import CategoryColumn, Column, NumberColumn, OtherColumn
 from protocol.study.cohort.labels import FindingsLabel, Label
+from protocol.study.cohort.preprocessing import (
+    LONGEST,
+    MOST_PIXELS,
+    Preprocessing,
+    exactly,
+    misfits,
+    sides_after,
+)
 from protocol.study.cohort.vocabulary import NUMERAL
 from protocol.study.frozen_model import FrozenModel
 
@@ -99,20 +107,38 @@ class TableCohort(_Cohort):
 
 
 class Image(FrozenModel):
-    """The form of one image, before the channel axis is added."""
+    """The form of one image, before the channel axis is added.
+
+    ``range`` holds of a hospital's images as they are; ``shape`` is what the network sees, after
+    ``preprocessing``.
+    """
 
     shape: tuple[int, ...] = Field(min_length=2, max_length=3)
     range: tuple[float, float]
     centre: float
     scale: float = Field(gt=0)
+    preprocessing: tuple[Preprocessing, ...] = Field(
+        default=(), max_length=12, exclude_if=lambda transforms: not transforms
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Image":
-        if any(not 1 <= side <= 4096 for side in self.shape):
-            raise ValueError("every side of the shape must be between 1 and 4096")
+        if any(not 1 <= side <= MOST_PIXELS for side in self.shape):
+            raise ValueError(f"every side of the shape must be between 1 and {MOST_PIXELS}")
         if not self.range[0] < self.range[1]:
             raise ValueError("range must rise")
         return self
+
+    def misfits(self) -> list[tuple[str, str]]:
+        """Returns keys and reasons why the preprocessing leaves no images of this shape."""
+        return misfits(self.preprocessing, self.shape)
+
+    def takes(self, sides: tuple[int, ...]) -> bool:
+        """Whether a hospital's images of these sides come to have this shape."""
+        if len(sides) != len(self.shape) or not all(1 <= side <= LONGEST for side in sides):
+            return False
+        left = sides_after(self.preprocessing, exactly(sides))
+        return left == exactly(self.shape)
 
 
 class ImageCohort(_Cohort):

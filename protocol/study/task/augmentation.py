@@ -8,10 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import ConfigDict, Field, model_validator
 
+from protocol.study.cohort.preprocessing import Axis, no_axis
 from protocol.study.frozen_model import FrozenModel
 
 Probability: TypeAlias = Annotated[float, Field(gt=0, le=1)]
-Axis: TypeAlias = Annotated[int, Field(ge=0, le=2)]
 
 
 class TransformSettings(FrozenModel):
@@ -45,8 +45,7 @@ class RandFlipd(TransformSettings):
 
     def misfit(self, sides: tuple[int, ...]) -> str | None:
         """Returns that there is no such axis, where there is none."""
-        fits = self.spatial_axis < len(sides)
-        return None if fits else _no_axis("spatial_axis", self.spatial_axis, sides)
+        return no_axis("spatial_axis", self.spatial_axis, len(sides))
 
 
 class RandRotate90d(TransformSettings):
@@ -60,8 +59,9 @@ class RandRotate90d(TransformSettings):
 
     def misfit(self, sides: tuple[int, ...]) -> str | None:
         """Returns that the plane is not there, or is no square."""
-        if max(self.spatial_axes) >= len(sides):
-            return _no_axis("spatial_axes", max(self.spatial_axes), sides)
+        missing = no_axis("spatial_axes", max(self.spatial_axes), len(sides))
+        if missing is not None:
+            return missing
         one, other = (sides[axis] for axis in self.spatial_axes)
         return None if one == other else f"needs equal sides, got {sides}"
 
@@ -161,10 +161,6 @@ class RandCoarseDropoutd(TransformSettings):
         """Returns the settings as MONAI takes them, with a side for each axis."""
         sides = (self.spatial_size,) * axes
         return {"prob": self.prob, "holes": self.holes, "spatial_size": sides, "fill_value": 0}
-
-
-def _no_axis(key: str, axis: int, sides: tuple[int, ...]) -> str:
-    return f"{key} {axis}: the images have the axes {', '.join(map(str, range(len(sides))))}"
 
 
 Transform: TypeAlias = Annotated[
