@@ -5,13 +5,16 @@ Rules:
 1. Patients are counted 0..P-1 without gaps, in order of first appearance.
 2. A record never loses its patient and its row: ``take`` keeps both.
 3. Patient keys and rows stay inside the hospital.
+4. Features, and masks, may be rows that are read as they are asked for: whoever uses them asks for
+   some at a time.
 """
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +22,34 @@ from numpy.typing import NDArray
 Key = TypeVar("Key", np.int64, np.str_)
 
 _WHOLE_NUMBER = re.compile(r"([0-9]+)(\.0*)?")
+
+
+#: So many numbers of rows that are read are in memory at once.
+_NUMBERS = 1 << 21
+
+Places: TypeAlias = slice | NDArray[np.int64] | NDArray[np.bool_]
+
+
+class RowsInFile(Protocol):
+    """Rows that are read as they are asked for (``pipelines.sources.stored_rows``)."""
+
+    shape: tuple[int, ...]
+    ndim: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, places: Places, /) -> NDArray[np.float32]:
+        """Returns a new array of the rows at these places."""
+
+    def select(self, places: Places) -> "RowsInFile":
+        """Returns some of the rows, without reading them."""
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The numbers of the open files that a process must inherit to read them."""
+
+
+Rows: TypeAlias = NDArray[np.float32] | RowsInFile
 
 
 def _no_rows() -> NDArray[np.int64]:
@@ -36,6 +67,7 @@ class EncodingNotes:
         clipped: by number column, the rows whose number was clipped to the range.
         single_clipped_value: the number columns whose clipped cells are all the same number.
         repeated: the rows that are equal to another row in every cell of the source.
+        sides: of images, the different sides that they have in the source.
     """
 
     read: int = 0
@@ -44,6 +76,7 @@ class EncodingNotes:
     clipped: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     single_clipped_value: frozenset[str] = frozenset()
     repeated: NDArray[np.int64] = field(default_factory=_no_rows)
+    sides: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,8 +94,8 @@ class Records:
         noted: what was noted of the whole source; selections keep all of it.
     """
 
-    features: NDArray[np.float32]
-    labels: NDArray[np.float32]
+    features: Rows
+    labels: Rows
     patients: NDArray[np.int64]
     patient_keys: tuple[str, ...]
     rows: NDArray[np.int64]
@@ -91,10 +124,32 @@ class Records:
     def digest(self) -> str:
         """SHA-256 over features, labels and patients: what training can depend on."""
         state = hashlib.sha256(repr(self.features.shape).encode())
-        state.update(np.ascontiguousarray(self.features, dtype="<f4").tobytes())
-        state.update(np.ascontiguousarray(self.labels, dtype="<f4").tobytes())
+        for values in (self.features, self.labels):
+            for piece in _pieces(values):
+                state.update(np.ascontiguousarray(piece, dtype="<f4").data)
         state.update(np.ascontiguousarray(self.patients, dtype="<i8").tobytes())
         return state.hexdigest()
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether features are read from a file as they are asked for."""
+        return not isinstance(self.features, np.ndarray)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """The numbers of the open files that a process must inherit to read these records."""
+        several = (
+            rows for rows in (self.features, self.labels) if not isinstance(rows, np.ndarray)
+        )
+        return tuple(sorted({number for rows in several for number in rows.descriptors}))
+
+    def with_label(
+        self, holds: Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+    ) -> NDArray[np.bool_]:
+        """Returns (records,) whether any number of a record's label holds, some read at a time."""
+        found = [holds(labels) for labels in _pieces(self.labels)]
+        flat = [each.any(axis=tuple(range(1, each.ndim))) for each in found]
+        return np.concatenate(flat) if flat else np.zeros(0, dtype=np.bool_)
 
     def apart(self) -> "Records":
         """Returns the same records, each counted as a patient of its own."""
@@ -109,14 +164,25 @@ class Records:
         """Returns the selected records (a mask, or places), patients counted anew."""
         patients, kept = number_patients(self.patients[selection])
         return Records(
-            features=self.features[selection],
-            labels=self.labels[selection],
+            features=_selected(self.features, selection),
+            labels=_selected(self.labels, selection),
             patients=patients,
             patient_keys=tuple(self.patient_keys[patient] for patient in kept.tolist()),
             rows=self.rows[selection],
             columns={name: values[selection] for name, values in self.columns.items()},
             noted=self.noted,
         )
+
+
+def _selected(rows: Rows, places: Places) -> Rows:
+    return rows[places] if isinstance(rows, np.ndarray) else rows.select(places)
+
+
+def _pieces(rows: Rows) -> Iterator[NDArray[np.float32]]:
+    """Yields the rows in order, some at a time."""
+    at_once = max(1, _NUMBERS // max(1, math.prod(rows.shape[1:])))
+    for begin in range(0, len(rows), at_once):
+        yield rows[begin : begin + at_once]
 
 
 def number_patients(keys: NDArray[Key]) -> tuple[NDArray[np.int64], NDArray[Key]]:

@@ -201,7 +201,7 @@ def _shortened(study: Study) -> tuple[int, int]:
 def _sure(logits: Floats, pool: Records) -> Floats:
     """Returns each patient's margin, finite whatever an unprotected training did."""
     labels = np.zeros(pool.num_patients)
-    np.maximum.at(labels, pool.patients, pool.labels)
+    np.maximum.at(labels, pool.patients, pool.labels[:])
     return np.nan_to_num(margins(logits, labels), posinf=1e6, neginf=-1e6)
 
 

@@ -4,7 +4,7 @@ For what only a simulation may do: attack a study's trainer, or train a
 reference with all records in one place.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from pipelines.cohort.loading import Records, columns_to_keep, load_cohort
 from pipelines.cohort.partitioning import partition_records
 from pipelines.cohort.plausibility import require_plausible
 from pipelines.cohort.train_test import parts_of
+from pipelines.records import Rows
+from pipelines.sources.stored_rows import StoredRows
 from protocol.study.study import BUNDLED, Study
 
 
@@ -81,8 +83,8 @@ def joined(parts: Iterable[Records]) -> Records:
     known = [part for part in parts if len(part)]
     before = np.cumsum([0, *(part.num_patients for part in known)])
     return Records(
-        features=np.concatenate([part.features for part in known]),
-        labels=np.concatenate([part.labels for part in known]),
+        features=_joined_rows([part.features for part in known]),
+        labels=_joined_rows([part.labels for part in known]),
         patients=np.concatenate(
             [part.patients + first for part, first in zip(known, before, strict=False)]
         ),
@@ -91,3 +93,11 @@ def joined(parts: Iterable[Records]) -> Records:
         ),
         rows=np.concatenate([part.rows for part in known]),
     )
+
+
+def _joined_rows(parts: Sequence[Rows]) -> Rows:
+    """Returns all rows one after the other; those that are stored stay where they are."""
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts):
+        return np.concatenate(arrays)
+    return StoredRows.of(parts)

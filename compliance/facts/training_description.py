@@ -1,4 +1,4 @@
-"""Describes a study's initial parameters, trained layers, augmentation and released model."""
+"""Describes a study's preprocessing, initial parameters, trained layers and released model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +13,10 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
     (('releases', "the mean of the last 5 rounds' models"),)
     """
     task, found = study.get("task", {}), []
+    prepared = study.get("cohort", {}).get("image", {}).get("preprocessing")
+    if prepared:
+        words = ", ".join(_transform(each) for each in prepared)
+        found.append(("prepares", f"each image, as it is read: {words}"))
     if task.get("pretrained"):
         named = task["pretrained"]
         words = (
@@ -40,4 +44,5 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
 def _transform(settings: Mapping[str, Any]) -> str:
     """Returns a transform's name and its settings."""
     words = (f"{key} {value}" for key, value in settings.items() if key != "_target_")
-    return f"{settings['_target_']} ({', '.join(words)})"
+    told = ", ".join(words)
+    return f"{settings['_target_']} ({told})" if told else str(settings["_target_"])

@@ -165,7 +165,7 @@ def overtrained(
     An attack that fails even here has no teeth, and what it finds elsewhere means nothing.
     """
     module = make()
-    features, labels = torch.from_numpy(records.features), torch.from_numpy(records.labels)
+    features, labels = torch.from_numpy(records.features[:]), torch.from_numpy(records.labels[:])
     optimiser = torch.optim.Adam(module.parameters(), lr=rate)
     module.train()
     for _ in range(steps):
@@ -178,7 +178,7 @@ def overtrained(
 
 def patient_logits(module: nn.Module, records: Records) -> Floats:
     """Returns each patient's mean logit."""
-    logits = scores(module, records.features).astype(np.float64)
+    logits = scores(module, records.features[:]).astype(np.float64)
     counts = np.bincount(records.patients)
     return np.asarray(np.bincount(records.patients, weights=logits) / counts)
 

@@ -100,7 +100,7 @@ def check_cohort(
     if not len(train):
         raise CohortRefused(f"site {site}: the training part is empty; amend the study's split")
     several = cohort.label.num_classes > 0 and train.labels.ndim == 1
-    if several and not cohort.allow_one_class and len(np.unique(train.labels)) < 2:
+    if several and not cohort.allow_one_class and len(np.unique(train.labels[:])) < 2:
         raise CohortRefused(
             f"site {site}: the training part holds one class only; leave this site out, or set "
             "cohort.allow_one_class"

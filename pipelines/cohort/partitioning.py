@@ -85,7 +85,7 @@ def _by_label_skew(records: Records, rule: PartitionBySkew, num_sites: int) -> N
     random = np.random.Generator(np.random.PCG64(rule.seed))
     shares = np.array(rule.shares) / sum(rule.shares)
     diseased = np.zeros(records.num_patients, dtype=bool)
-    positive = (records.labels > 0).any(axis=tuple(range(1, records.labels.ndim)))
+    positive = records.with_label(lambda labels: labels > 0)
     diseased[records.patients[positive]] = True
     owners = np.zeros(records.num_patients, dtype=np.int64)
     for disease in (False, True):

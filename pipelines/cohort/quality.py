@@ -9,15 +9,17 @@ Rules:
    read a second time.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.records import EncodingNotes, Records
-from protocol.study.cohort.cohort import Cohort, TableCohort
+from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import (
     BinaryLabel,
@@ -62,12 +64,14 @@ class ClassCounts:
     @classmethod
     def of(cls, records: Records, label: Label) -> "ClassCounts":
         """Returns the counts of some records."""
-        binary = isinstance(label, BinaryLabel)
+        ill = None
+        if isinstance(label, BinaryLabel):
+            ill = records.with_label(lambda labels: labels > 0)
         return cls(
             records=len(records),
-            records_ill=int((records.labels > 0).sum()) if binary else None,
+            records_ill=None if ill is None else int(ill.sum()),
             patients=records.num_patients,
-            patients_ill=_patients_with(records, records.labels > 0) if binary else None,
+            patients_ill=None if ill is None else _patients_with(records, ill),
             classes={
                 name: _patients_with(records, chosen)
                 for name, chosen in _groups(records, label).items()
@@ -77,19 +81,26 @@ class ClassCounts:
 
 def _groups(records: Records, label: Label) -> dict[str, NDArray[np.bool_]]:
     """Returns which records belong to each group that a label names."""
-    if isinstance(label, ClassLabel):
-        return {name: records.labels == number for number, name in enumerate(label.classes)}
-    if isinstance(label, FindingsLabel):
-        return {name: records.labels[:, n] > 0 for n, name in enumerate(label.findings)}
-    if isinstance(label, MaskLabel):
-        pixels = tuple(range(1, records.labels.ndim))
+    if isinstance(label, ClassLabel | MaskLabel):
         return {
-            name: (records.labels == number).any(axis=pixels)
+            name: records.with_label(partial(np.equal, number))
             for number, name in enumerate(label.classes)
         }
+    if isinstance(label, FindingsLabel):
+        return {
+            name: records.with_label(partial(_has_finding, number))
+            for number, name in enumerate(label.findings)
+        }
     if isinstance(label, SurvivalLabel):
-        return {"event": records.labels > 0, "censored": records.labels < 0}
+        return {
+            "event": records.with_label(lambda labels: labels > 0),
+            "censored": records.with_label(lambda labels: labels < 0),
+        }
     return {}
+
+
+def _has_finding(number: int, labels: NDArray[np.float32]) -> NDArray[np.bool_]:
+    return np.asarray(labels[:, number] > 0)
 
 
 def _patients_with(records: Records, chosen: NDArray[np.bool_]) -> int:
@@ -127,6 +138,20 @@ class ColumnCounts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageCounts:
+    """The images of a file: the sides that they have there, and what they become.
+
+    ``preprocessing`` names the transforms, ``stored_bytes`` what the prepared images take of the
+    folder for temporary files; 0 where they are few enough for memory.
+    """
+
+    sides: tuple[tuple[int, ...], ...]
+    shape: tuple[int, ...]
+    preprocessing: tuple[str, ...]
+    stored_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataQuality:
     """The quality of a hospital's records before a run.
 
@@ -144,10 +169,14 @@ class DataQuality:
     patients_beyond: int
     records_beyond: int
     columns: tuple[ColumnCounts, ...]
+    images: ImageCounts | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns all of it as plain values."""
-        return asdict(self)
+        """Returns all of it as plain values; nothing about images where there are none."""
+        found = asdict(self)
+        if self.images is None:
+            del found["images"]
+        return found
 
 
 def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) -> DataQuality:
@@ -170,6 +199,19 @@ def quality_of(records: Records, train: Records, test: Records, cohort: Cohort) 
         patients_beyond=int((beyond > 0).sum()),
         records_beyond=int(beyond[beyond > 0].sum()),
         columns=column_counts(records, cohort=cohort),
+        images=_image_counts(records, cohort),
+    )
+
+
+def _image_counts(records: Records, cohort: Cohort) -> ImageCounts | None:
+    if not isinstance(cohort, ImageCohort):
+        return None
+    size = math.prod(records.features.shape) * np.dtype(np.float32).itemsize
+    return ImageCounts(
+        sides=records.noted.sides,
+        shape=cohort.image.shape,
+        preprocessing=tuple(each.target for each in cohort.image.preprocessing),
+        stored_bytes=size if records.is_stored else 0,
     )
 
 

@@ -7,20 +7,19 @@ of survival; with a patient key also ``<part>_<patient_key>``; what split or par
 
 Rules:
 
-1. Nothing is unpickled, and no array is allocated before its declared size
-   was checked: a small file that unpacks to a huge one is refused.
-2. Pixels are ``(value - centre) / scale`` of the contract; a value outside its
-   range is refused.
+1. Values are ``(value - centre) / scale`` of the contract, then its preprocessing; a value outside
+   the contract's range is refused.
+2. Images and masks are read and prepared in pieces: memory holds a piece of them, and what the
+   patients need (labels, keys, columns). Many are then stored in a file (``stored_rows``).
 """
 
-import io
-import lzma
-import tokenize
+import math
 import zipfile
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +27,15 @@ from numpy.typing import NDArray
 from pipelines.records import (
     EncodingNotes,
     Records,
+    Rows,
     longest_observed,
     number_patients,
     patient_token,
 )
 from pipelines.sources.csv_table import unreadable
+from pipelines.sources.npz_arrays import NpzArrays
+from pipelines.sources.stored_rows import RowWriter
+from pipelines.transforms.preprocessing import Preprocessor
 from protocol.errors import CohortRefused
 from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.labels import (
@@ -47,12 +50,9 @@ from protocol.study.cohort.labels import (
 from protocol.study.cohort.vocabulary import canonical_token
 
 #: All arrays of one file together, unpacked.
-MAX_BYTES = 8 * 10**9
-#: What damaged archives and arrays raise, and nothing else does.
-_DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError, ValueError, TypeError,
-    IndexError, EOFError, MemoryError, RuntimeError,
-)  # fmt: skip
+MAX_BYTES = 256 * 10**9
+#: So many numbers of images are read at once, or one image.
+_NUMBERS = 1 << 20
 
 
 def load_images(path: Path, cohort: ImageCohort, *, site: str, keep: Sequence[str] = ()) -> Records:
@@ -61,39 +61,58 @@ def load_images(path: Path, cohort: ImageCohort, *, site: str, keep: Sequence[st
     Raises:
         CohortRefused: not an npz, truncated or too large; an array is missing
             or has the wrong type, shape or length; a pixel or label does not fit.
+        WorkspaceRefused: the prepared images do not fit on the disk of temporary files.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             reader = _Reader(archive, cohort, site)
             parts = [reader.part(part, keep) for part in cohort.parts]
+            images, masks = reader.prepared(parts)
     except zipfile.BadZipFile as error:
         raise CohortRefused(
             f"site {site}: the file of records is not an npz, or is cut short; export it again"
         ) from error
     except OSError as error:
         raise CohortRefused(unreadable(site, path, error)) from error
-    return _assemble(parts, cohort, keep)
+    return _assemble(parts, images, masks, cohort, keep)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One part's index: how many images of which sides, and the arrays that describe them."""
+
+    name: str
+    count: int
+    sides: tuple[int, ...]
+    columns: Mapping[str, NDArray[Any]]
 
 
 class _Reader:
     """Reads and checks the arrays of one archive."""
 
     def __init__(self, archive: zipfile.ZipFile, cohort: ImageCohort, site: str) -> None:
-        self._archive, self._cohort, self._site = archive, cohort, site
-        listed = archive.namelist()
-        self._names = {name.removesuffix(".npy") for name in listed if name.endswith(".npy")}
+        self._cohort, self._site = cohort, site
+        self._arrays = NpzArrays(archive, self._refused)
+        self._label = cohort.label if isinstance(cohort.label, MaskLabel) else None
+        image = cohort.image
+        self._prepare = (
+            Preprocessor(image.preprocessing, len(image.shape), masks=self._label is not None)
+            if image.preprocessing
+            else None
+        )
         total = sum(info.file_size for info in archive.infolist())
         if total > MAX_BYTES:
             raise self._refused(f"unpacks to {total} bytes, the limit is {MAX_BYTES}")
 
-    def part(self, part: str, keep: Sequence[str]) -> dict[str, NDArray[Any]]:
-        """Returns images, labels, keys and kept columns of one part."""
-        images = self._images(f"{part}_images")
-        count = len(images)
-        arrays: dict[str, NDArray[Any]] = {
-            "images": images,
-            "labels": self._labels(part, count),
-        }
+    def part(self, part: str, keep: Sequence[str]) -> _Part:
+        """Returns the index of one part: labels, keys and kept columns, no image."""
+        count, *sides = self._image_form(f"{part}_images")
+        arrays: dict[str, NDArray[Any]] = {}
+        label = self._cohort.label
+        if isinstance(label, MaskLabel):
+            self._check_mask_form(f"{part}_{label.mask}", (count, *sides))
+        else:
+            arrays["labels"] = self._labels(part, label, count)
         if self._cohort.patient_key != "row":
             keys = self._column(f"{part}_{self._cohort.patient_key}", count)
             tokens = [patient_token(str(key)) for key in keys.tolist()]
@@ -108,31 +127,97 @@ class _Reader:
             else:
                 values = self._column(f"{part}_{name}", count).tolist()
                 arrays[name] = np.array([canonical_token(value) for value in values], dtype=np.str_)
-        return arrays
+        return _Part(part, count, tuple(sides), arrays)
 
-    def _images(self, name: str) -> NDArray[np.float32]:
+    def prepared(self, parts: Sequence[_Part]) -> tuple[Rows, Rows | None]:
+        """Returns all parts' images, prepared, with their channel axis, and their masks if any."""
+        count, shape = sum(part.count for part in parts), self._cohort.image.shape
+        with ExitStack() as ends:
+            writer = RowWriter(count, (1, *shape), np.dtype(np.float32), site=self._site)
+            ends.enter_context(closing(writer))
+            of_masks = None
+            if self._label is not None:  # at most a hundred classes
+                of_masks = RowWriter(count, shape, np.dtype(np.uint8), site=self._site)
+                ends.enter_context(closing(of_masks))
+            for part in parts:
+                for images, masks in self._pieces(part):
+                    writer.write(images[:, None])
+                    if of_masks is not None and masks is not None:
+                        of_masks.write(masks)
+            return writer.rows(), None if of_masks is None else of_masks.rows()
+
+    def _pieces(
+        self, part: _Part
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32] | None]]:
+        """Yields some of a part's images, and their masks, at a time."""
+        name, label, begin = f"{part.name}_images", self._label, 0
+        at_once = max(1, _NUMBERS // math.prod(part.sides))
+        masks = None if label is None else self._arrays.pieces(f"{part.name}_{label.mask}", at_once)
+        for pixels in self._arrays.pieces(name, at_once):
+            images, own = self._scaled(pixels, name), None
+            if masks is not None and label is not None:
+                own = self._classes(next(masks), f"{part.name}_{label.mask}", label, begin)
+            yield self._preprocessed(images, own, name, begin)
+            begin += len(pixels)
+        if masks is not None:
+            next(masks, None)  # the end, where its checksum is compared
+
+    def _preprocessed(
+        self,
+        images: NDArray[np.float32],
+        masks: NDArray[np.float32] | None,
+        name: str,
+        begin: int,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        if self._prepare is None:
+            return images, masks
+        found = np.empty((len(images), *self._cohort.image.shape), dtype=np.float32)
+        own = None if masks is None else np.empty_like(found)
+        for place, image in enumerate(images):
+            mask = None if masks is None else masks[place]
+            try:
+                found[place], prepared = self._prepare(image, mask)
+            except CohortRefused as error:
+                raise self._refused(f"array {name!r}, entry {begin + place}: {error}") from error
+            if own is not None:
+                own[place] = prepared
+        return found, own
+
+    def _image_form(self, name: str) -> tuple[int, ...]:
         image = self._cohort.image
-        pixels = self._array(name)
-        if pixels.dtype.kind not in "buif":
-            raise self._refused(f"array {name!r} holds {pixels.dtype}, expected numbers")
-        if pixels.shape[1:] != image.shape:
+        shape, dtype = self._arrays.form(name)
+        if dtype.kind not in "buif":
+            raise self._refused(f"array {name!r} holds {dtype}, expected numbers")
+        if not image.takes(shape[1:]):
+            if not image.preprocessing:
+                raise self._refused(
+                    f"array {name!r}: images of shape {shape[1:]}, the contract declares "
+                    f"{image.shape}"
+                )
             raise self._refused(
-                f"array {name!r}: images of shape {pixels.shape[1:]}, the contract declares "
-                f"{image.shape}"
+                f"array {name!r}: the study's preprocessing does not make images of shape "
+                f"{image.shape} of these, of shape {shape[1:]}; save them in another size, or ask "
+                "for a study that lists Resized or ResizeWithPadOrCropd"
             )
+        return shape
+
+    def _scaled(self, pixels: NDArray[Any], name: str) -> NDArray[np.float32]:
+        image = self._cohort.image
         low, high = image.range
         if pixels.size and not (pixels.min() >= low and pixels.max() <= high):  # NaN fails too
             raise self._refused(
                 f"array {name!r}: a pixel is outside the range [{low:g}, {high:g}], or NaN; amend "
                 "the contract's range, or mend the images"
             )
-        scaled = (pixels.astype(np.float32) - np.float32(image.centre)) / np.float32(image.scale)
-        return scaled[:, None]
+        return (pixels.astype(np.float32) - np.float32(image.centre)) / np.float32(image.scale)
 
-    def _labels(self, part: str, count: int) -> NDArray[np.float32]:
-        label, name = self._cohort.label, f"{part}_labels"
-        if isinstance(label, MaskLabel):
-            return self._masks(f"{part}_{label.mask}", label, count)
+    def _labels(
+        self,
+        part: str,
+        label: BinaryLabel | ClassLabel | FindingsLabel | NumberLabel | SurvivalLabel,
+        count: int,
+    ) -> NDArray[np.float32]:
+        name = f"{part}_labels"
         if isinstance(label, FindingsLabel):
             return self._findings(name, label, count)
         if isinstance(label, NumberLabel):
@@ -159,7 +244,7 @@ class _Reader:
 
     def _findings(self, name: str, label: FindingsLabel, count: int) -> NDArray[np.float32]:
         """Returns (records, findings) zeros and ones."""
-        values = self._array(name)
+        values = self._arrays.whole(name)
         if values.shape != (count, len(label.findings)):
             raise self._refused(
                 f"array {name!r} has shape {values.shape}, expected "
@@ -177,31 +262,33 @@ class _Reader:
             columns.append([finding.meaning[token] for token in tokens])
         return np.array(columns, dtype=np.float32).T
 
-    def _masks(self, name: str, label: MaskLabel, count: int) -> NDArray[np.float32]:
-        """Returns (records, sides) numbers of classes."""
-        masks = self._array(name)
-        if masks.dtype.kind not in "bui":
-            raise self._refused(f"array {name!r} holds {masks.dtype}, expected whole numbers")
-        expected = (count, *self._cohort.image.shape)
-        if masks.shape != expected:
+    def _check_mask_form(self, name: str, expected: tuple[int, ...]) -> None:
+        shape, dtype = self._arrays.form(name)
+        if dtype.kind not in "bui":
+            raise self._refused(f"array {name!r} holds {dtype}, expected whole numbers")
+        if shape != expected:
             raise self._refused(
-                f"array {name!r} has shape {masks.shape}, expected {expected}: a mask of its "
+                f"array {name!r} has shape {shape}, expected {expected}: a mask of its "
                 "image's size for each image"
             )
+
+    def _classes(
+        self, masks: NDArray[Any], name: str, label: MaskLabel, begin: int
+    ) -> NDArray[np.float32]:
+        """Returns (records, sides) numbers of classes."""
         known = {canonical_token(value): number for value, number in label.meaning.items()}
         values, places = np.unique(masks, return_inverse=True)
         tokens = [canonical_token(value) for value in values.tolist()]
         bad = [token for token in tokens if token not in known]
         if bad:
-            first = int(
-                np.argmax((masks == values[tokens.index(bad[0])]).reshape(count, -1).any(1))
-            )
+            unknown = masks == values[tokens.index(bad[0])]
+            first = begin + int(np.argmax(unknown.reshape(len(masks), -1).any(1)))
             raise self._refused(
                 f"array {name!r}, entry {first}: a value outside the classes; it must be one of "
                 f"{', '.join(known)}"
             )
         numbers = np.array([known[token] for token in tokens], dtype=np.float32)
-        return numbers[places].reshape(expected)
+        return numbers[places].reshape(masks.shape)
 
     def _numbers(
         self, name: str, label: NumberLabel | SurvivalLabel, count: int
@@ -221,7 +308,7 @@ class _Reader:
         return values
 
     def _column(self, name: str, count: int) -> NDArray[Any]:
-        values = self._array(name)
+        values = self._arrays.whole(name)
         if values.dtype.kind not in "buifU":
             raise self._refused(f"array {name!r} holds {values.dtype}, expected numbers or text")
         if values.ndim == 2 and values.shape[1] == 1:
@@ -233,68 +320,32 @@ class _Reader:
             )
         return values
 
-    def _array(self, name: str) -> NDArray[Any]:
-        if name not in self._names:
-            raise self._refused(
-                f"array {name!r} is missing; the file holds {', '.join(sorted(self._names)[:12])}"
-            )
-        try:
-            array = _read_array(self._archive, f"{name}.npy")
-        except _DAMAGE as error:
-            raise self._refused(f"array {name!r} is damaged; export the file again") from error
-        if array.ndim == 0:
-            raise self._refused(f"array {name!r} is a single number")
-        return array
-
     def _refused(self, what: str) -> CohortRefused:
         return CohortRefused(f"site {self._site}: {what}")
 
 
-def _read_array(archive: zipfile.ZipFile, member_name: str) -> NDArray[Any]:
-    info = archive.getinfo(member_name)
-    with archive.open(info) as member:
-        _check_header(member, info.file_size)
-    with archive.open(info) as member:
-        array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
-    return array
-
-
-def _check_header(member: IO[bytes], size: int) -> None:
-    """Refuses an array whose header asks for more memory than its file has bytes."""
-    start = io.BytesIO(member.read(1 << 16))
-    version = np.lib.format.read_magic(start)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(start)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(start)
-    else:
-        raise ValueError("a version of the npy format for structured arrays")
-    needed = dtype.itemsize
-    for side in shape:
-        needed *= side
-    if dtype.hasobject or needed != size - start.tell():
-        raise ValueError("the header does not fit the bytes that follow it")
-
-
 def _assemble(
-    parts: Sequence[dict[str, NDArray[Any]]], cohort: ImageCohort, keep: Sequence[str]
+    parts: Sequence[_Part],
+    images: Rows,
+    masks: Rows | None,
+    cohort: ImageCohort,
+    keep: Sequence[str],
 ) -> Records:
     def joined(name: str) -> NDArray[Any]:
-        return np.concatenate([part[name] for part in parts])
+        return np.concatenate([part.columns[name] for part in parts])
 
-    features = joined("images")
-    rows = np.arange(len(features), dtype=np.int64)
+    rows = np.arange(len(images), dtype=np.int64)
     keys = rows.astype(np.str_) if cohort.patient_key == "row" else joined("keys")
     patients, known = number_patients(keys)
-    labels = joined("labels")
-    if isinstance(cohort.label, SurvivalLabel):
+    labels = joined("labels") if masks is None else masks
+    if isinstance(cohort.label, SurvivalLabel) and isinstance(labels, np.ndarray):
         labels = longest_observed(labels, patients)
     return Records(
-        features=features,
+        features=images,
         labels=labels,
         patients=patients,
         patient_keys=tuple(known.tolist()),
         rows=rows,
         columns={name: joined(name) for name in keep},
-        noted=EncodingNotes(read=len(features)),
+        noted=EncodingNotes(read=len(images), sides=tuple(sorted({part.sides for part in parts}))),
     )

@@ -14,6 +14,7 @@ import pickle
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +133,9 @@ class RemoteTrainer:
 
     def _made(self) -> tuple[str, str]:
         self.close()
-        self._process = TrainingProcess(self._machine)
+        _, _, train, test = self._made_of
+        inherited = {*train.descriptors, *test.descriptors}
+        self._process = TrainingProcess(self._machine, sorted(inherited))
         digest, engine = self._asked("make", *self._made_of)
         return str(digest), str(engine)
 
@@ -158,12 +161,17 @@ class ProcessLost(UpdateRefused):
 class TrainingProcess:
     """A running training process (``training_process.py``), confined before it is handed a record.
 
+    Args:
+        machine: what it may use.
+        inherited: numbers of open files that it keeps, to read records of a cohort too large for
+            memory; it can open no other.
+
     Raises:
         PolicyRefused: it must be confined, and this kernel does not confine it.
         UpdateRefused: it did not start.
     """
 
-    def __init__(self, machine: TrainingMachine) -> None:
+    def __init__(self, machine: TrainingMachine, inherited: Sequence[int] = ()) -> None:
         self._ends = ExitStack()
         own = self._ends.enter_context(private_folder())
         said = {
@@ -183,6 +191,7 @@ class TrainingProcess:
             cwd="/",
             env=_environment(own),
             start_new_session=True,
+            pass_fds=tuple(inherited),
         )
         self._ends.callback(self._end)
         self._replies = frames(self._process.stdout) if self._process.stdout else iter(())

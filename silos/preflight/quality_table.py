@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipelines.cohort.quality import ClassCounts, DataQuality, FileCounts
+from pipelines.cohort.quality import ClassCounts, DataQuality, FileCounts, ImageCounts
 from protocol.counted import counted
 
 #: Columns of one hospital that are shown; those with most cells come first into the choice.
@@ -59,6 +59,8 @@ def print_quality(
                 f"{counted(quality.records_beyond, 'record')} left out where they are drawn",
                 console,
             )
+        if quality.images is not None:
+            _print_images(site, quality.images, console)
     if clean:
         _say(f"  {', '.join(clean)}: nothing missing, imputed or clipped", console)
 
@@ -85,6 +87,26 @@ def _print_counts(found: Mapping[str, DataQuality], console: Console, *, partiti
         of_class = [f"{name} {count}" for name, count in quality.whole.classes.items()]
         if of_class:
             _say(f"  {site}: patients with: {', '.join(of_class)}", console)
+
+
+def _print_images(site: str, images: ImageCounts, console: Console) -> None:
+    """Prints what becomes of images that are prepared, and where many of them stand."""
+    if images.preprocessing:
+        _say(
+            f"  {site}: images of {', '.join(map(_sides, images.sides))} become "
+            f"{_sides(images.shape)} by {', '.join(images.preprocessing)}",
+            console,
+        )
+    if images.stored_bytes:
+        _say(
+            f"  {site}: {images.stored_bytes / 1e9:.3g} GB of prepared images in the folder for "
+            "temporary files, as long as they are used",
+            console,
+        )
+
+
+def _sides(sides: Sequence[int]) -> str:
+    return " x ".join(map(str, sides))
 
 
 def _both(part: ClassCounts) -> tuple[str, str]:

@@ -190,7 +190,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
         study, index = StudyStore(home / "studies").read(run.study)
         _, train, test = read_own_records(home, site, study, index, hospital.split_key)
     machine = machine_of(home, site.resources.model_copy(update={"workers": 1}))
-    process = TrainingProcess(machine)
+    process = TrainingProcess(machine, sorted({*train.descriptors, *test.descriptors}))
     try:
         model = read_model(found.model_file)
         compared: dict[str, Any] = process.ask("compare", study, site.name, train, test, model)

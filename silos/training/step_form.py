@@ -7,7 +7,8 @@ Rules:
    of a patient. Nothing is grouped by how many records somebody has.
 2. Drawn patients fill the first places. A patient with fewer records than a place holds
    leaves the rest at weight 0; one with more gives records that follow each other, from
-   a random one on. Places that nobody fills have weight 0 and are computed like the others.
+   a random one on. Places that nobody fills have weight 0, read any record, and are computed like
+   the others.
 3. Where a study augments images, each record stands in its place several times, with a random
    seed for each time, drawn for the place and not for who fills it.
 4. A Poisson draw exceeds the places with a probability of at most ``OVERFLOW`` a step.
@@ -145,6 +146,9 @@ class PatientRecords:
         column = np.arange(self._most)
         inside = (start.astype(np.int64)[:, None] + column) % counts[:, None]
         order = self._order if len(self._order) else np.zeros(1, dtype=np.int64)
+        # Any record, like a drawn one: what is read often would be read faster.
+        anywhere = (starts[:places] % np.uint64(len(order))).astype(np.int64)
+        firsts = np.where(filled, firsts, anywhere)
         present = filled[:, None] & (column < used[:, None])
         return order[firsts[:, None] + inside], np.where(present, 1 / used[:, None], 0).astype(
             np.float32

@@ -13,15 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.augmentation import Augmenter, augmenter_of
 from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers
 from pipelines.gradients.device import enough_memory, processor
 from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import SummedGradient
 from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.records import Rows
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
+from pipelines.transforms.augmentation import Augmenter, augmenter_of
 from protocol.counted import counted
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
@@ -64,8 +65,8 @@ class Worker:
         self,
         study: Study,
         form: StepForm,
-        features: NDArray[np.float32],
-        labels: NDArray[np.float32],
+        features: Rows,
+        labels: Rows,
         gradients: PatientGradients | None = None,
         device: torch.device | None = None,
     ) -> None:

@@ -7,7 +7,7 @@ with the same result.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.gradients.device import gpu, processor
+from pipelines.records import Rows
+from pipelines.sources.stored_rows import named
 from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
 from silos.training.ray_runtime import limit_memory, ray
@@ -60,16 +62,29 @@ class _OtherWorker:
         self,
         study: Study,
         form: StepForm,
-        features: NDArray[np.float32],
-        labels: NDArray[np.float32],
+        features: Rows,
+        labels: Rows,
         max_bytes: int | None,
     ) -> None:
         limit_memory(max_bytes)
         self._worker = Worker(study, form, features, labels)
 
+    def is_ready(self) -> bool:
+        """Whether it holds its network, and has open what it reads."""
+        return True
+
     def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
         """See ``Worker.clipped``."""
         return self._worker.clipped(parameters, drawn, clip)
+
+
+def _wait_for(workers: Sequence[Any]) -> None:
+    """Waits until workers have opened what they read; one that is lost then is lost later too."""
+    for worker in workers:
+        try:
+            ray.get(worker.is_ready.remote())
+        except ray.exceptions.RayError as error:
+            log.warning("a worker did not start (%s)", type(error).__name__)
 
 
 class RayBackend:
@@ -88,18 +103,23 @@ class RayBackend:
         self,
         study: Study,
         form: StepForm,
-        features: NDArray[np.float32],
-        labels: NDArray[np.float32],
+        features: Rows,
+        labels: Rows,
         shares: WorkerShares,
     ) -> None:
         self._own = Worker(study, form, features, labels, device=shares.device())
         # With coupled records, what one adds depends on all of the step's.
         count = 1 if task_of(study.task, study.cohort).couples else shares.count
-        shared = [ray.put(features), ray.put(labels)] if count > 1 else []
-        self._others: list[Any] = [
-            _OtherWorker.remote(study, form, *shared, shares.max_bytes)  # type: ignore[attr-defined]
-            for _ in range(count - 1)
-        ]
+        self._others: list[Any] = []
+        if count > 1:
+            with named(features, labels) as readable:
+                shared = [ray.put(rows) for rows in readable]
+                self._others = [
+                    _OtherWorker.remote(study, form, *shared, shares.max_bytes)  # type: ignore[attr-defined]
+                    for _ in range(count - 1)
+                ]
+                if not all(isinstance(rows, np.ndarray) for rows in readable):
+                    _wait_for(self._others)
 
     @property
     def engine(self) -> str:

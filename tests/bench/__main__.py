@@ -10,11 +10,19 @@ import torch
 from rich.console import Console
 from threadpoolctl import threadpool_limits
 
-from tests.bench import gradients, noise, secure_sum, simulation, step_time, whole_round
+from tests.bench import (
+    gradients,
+    memory,
+    noise,
+    secure_sum,
+    simulation,
+    step_time,
+    whole_round,
+)
 from tests.bench.measurement import Row
 from tests.bench.report import machine, print_table, write_report
 
-_AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", "simulation")
+_AREAS = ("secure-sum", "noise", "gradients", "step-time", "round", "simulation", "memory")
 
 
 def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
@@ -24,6 +32,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
         yield from simulation.rows(jobs=1 if quick else 2)
     if "round" in areas:
         yield from whole_round.rows(jobs=2 if quick else 5, rounds=10)
+    if "memory" in areas:
+        yield from memory.rows()
     if "gradients" in areas:
         yield from gradients.rows(turns)
     if "step-time" in areas:
@@ -38,8 +48,8 @@ def measured(areas: list[str], *, quick: bool) -> Iterator[Row]:
 
 
 def _usual(quick: bool) -> list[str]:
-    """Returns all areas; the short form leaves the command out, whose start alone takes long."""
-    return [area for area in _AREAS if not (quick and area == "simulation")]
+    """Returns all areas; the short form leaves out what starts processes, which takes long."""
+    return [area for area in _AREAS if not (quick and area in ("simulation", "memory"))]
 
 
 def main() -> None:

@@ -7,11 +7,16 @@ python -m tests.support.simulated.worker_pools
 import hashlib
 import json
 import sys
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from collegium.simulation.consortium import simulation_ray
-from pipelines.records import Records
+from pipelines.records import Records, Rows
+from pipelines.sources import stored_rows
+from pipelines.sources.stored_rows import RowWriter
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import Tensors, flatten
 from silos.training.randomness import FixedEntropy, RoundInput
@@ -20,10 +25,21 @@ from silos.training.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
 from silos.training.worker_pool import RayBackend, WorkerShares
+from tests.bench import studies
 from tests.support.simulated.studies import changed
 
 STUDY = read_study(
     changed("micro_batch: 8", "micro_batch: 4").replace("patients: 40", "patients: 60")
+)
+
+
+IMAGES = studies.imaging(
+    micro_batch=3,
+    side=12,
+    patients=12,
+    rate=0.5,
+    max_records=2,
+    network="{_target_: Classifier, channels: [4], strides: [2]}",
 )
 
 
@@ -38,6 +54,34 @@ def returning_patients(count: int = 60) -> Records:
         patient_keys=tuple(map(str, range(count))),
         rows=np.arange(len(patients)),
     )
+
+
+def images(*, stored: bool) -> Records:
+    """Patients with one or two images, in memory or in a file."""
+    records = studies.drawn_records(IMAGES, 12, (1, 2))
+    return replace(records, features=stored_rows_of(records.features[:])) if stored else records
+
+
+def stored_rows_of(array: NDArray[np.float32]) -> Rows:
+    """Returns the rows of an array from a file, however few they are."""
+    before, stored_rows.IN_MEMORY_BYTES = stored_rows.IN_MEMORY_BYTES, 0
+    try:
+        with closing(RowWriter(len(array), array.shape[1:], array.dtype, site="east")) as writer:
+            writer.write(array)
+            return writer.rows()
+    finally:
+        stored_rows.IN_MEMORY_BYTES = before
+
+
+def of_images(records: Records, workers: int) -> str:
+    """The digest of an update from images, and of what is counted of them."""
+    form, shares = StepForm.of(IMAGES, "east"), WorkerShares(count=workers)
+    backend = RayBackend(IMAGES, form, records.features, records.labels, shares)
+    trainer = Trainer(IMAGES, "east", records, records, backend)
+    model = trainer.initial_model()
+    given = RoundInput(model=model, number=0, noise_multiplier=1.0)
+    update = trainer.update(given, FixedEntropy(3, simulated=True))
+    return hashlib.sha256(update.tobytes() + trainer.counts(model)[0].tobytes()).hexdigest()
 
 
 def updates(
@@ -86,6 +130,8 @@ def found() -> dict[str, object]:
     )
     whole = spread.clipped(parameters, drawn, 1.0)
     parts = [spread.clipped(parameters, drawn.part(place, 7), 1.0) for place in range(7)]
+    seen["images"] = of_images(images(stored=False), 1)
+    seen["stored images"] = {str(n): of_images(images(stored=True), n) for n in (1, 2)}
     seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
     ray.kill(spread._others[0])
     seen["one lost"] = updates(spread)

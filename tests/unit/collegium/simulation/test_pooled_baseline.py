@@ -21,6 +21,7 @@ from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.trainer import Trainer
 from tests.support.simulated.federation import Federation, write_hospitals
 from tests.support.simulated.studies import changed, small_study
+from tests.support.simulated.worker_pools import images
 
 FIXED = FixedEntropy(1, simulated=True)
 
@@ -163,3 +164,12 @@ def test_a_reference_to_another_question_is_not_shown(kept: Federation) -> None:
     with kept.store.read() as session:
         assert verify_records(session, kept.workspace.public_key()).studies == 2
     assert len(views(kept).utility("run-1")) == 1
+
+
+def test_stored_images_of_several_hospitals_are_joined_where_they_stand() -> None:
+    here, stored = images(stored=False), images(stored=True)
+    expected = joined([here, here, here])
+    for parts in ([stored, stored, stored], [here, stored, here.take(here.patients >= 0)]):
+        found = joined(parts)
+        assert found.is_stored and not expected.is_stored
+        assert found.digest == expected.digest and len(found.descriptors) in (1, 2)

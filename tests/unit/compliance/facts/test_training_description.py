@@ -3,6 +3,14 @@
 from compliance.facts.training_description import training_description
 
 EACH = {
+    "cohort": {
+        "image": {
+            "preprocessing": [
+                {"_target_": "Resized", "spatial_size": [8, 8], "mode": "area"},
+                {"_target_": "ScaleIntensityd"},
+            ]
+        }
+    },
     "task": {
         "pretrained": {"file": "a.safetensors", "sha256": "3f" * 32, "source": "published there"},
         "trained_layers": ["head", "norm"],
@@ -18,12 +26,14 @@ EACH = {
 
 def test_each_of_them_is_said_and_nothing_where_there_is_none() -> None:
     said = dict(training_description(EACH))
-    assert list(said) == ["starts from", "trains", "augments", "releases"]
+    assert list(said) == ["prepares", "starts from", "trains", "augments", "releases"]
     words = (
         "each training image, 4 random variations of it a step: "
         "RandFlipd (prob 0.5, spatial_axis 1)"
     )
     assert said["augments"] == words
+    prepared = "Resized (spatial_size [8, 8], mode area), ScaleIntensityd"
+    assert said["prepares"] == f"each image, as it is read: {prepared}"
     assert said["releases"] == "the mean of the last 5 rounds' models"
     assert said["trains"] == "head; norm; adapters of rank 8 at blocks; other layers are frozen"
     assert "published there" in said["starts from"]

@@ -21,9 +21,10 @@ from silos.isolation.plain_values import from_bytes, to_bytes
 from silos.isolation.remote_trainer import RemoteTrainer, TrainingMachine, TrainingProcess
 from silos.training.private_folder import private_folder
 from silos.training.randomness import FixedEntropy, RoundInput
+from silos.training.trainer import Trainer
 from tests import ROOT
 from tests.support.machine.patience import PATIENCE
-from tests.support.simulated.worker_pools import STUDY, returning_patients
+from tests.support.simulated.worker_pools import IMAGES, STUDY, images, returning_patients
 
 needs_landlock = pytest.mark.skipif(landlock_version() < 6, reason="needs Linux 6.12")
 
@@ -91,6 +92,26 @@ def test_older_kernels_confine_a_process_that_uses_a_gpu_too(home: Path, version
     assert done.stdout.split() == ["True", "True", "False"], done.stderr
 
 
+@needs_landlock
+def test_confined_process_trains_on_stored_images_and_can_open_no_file(home: Path) -> None:
+    whole = images(stored=True)
+    train, test = whole.take(whole.patients < 8), whole.take(whole.patients >= 8)
+    here = Trainer(IMAGES, "east", train, test)
+    machine = TrainingMachine(home=home, must_be_confined=True)
+    there = RemoteTrainer(machine, IMAGES, "east", train, test)
+    try:
+        assert there._process is not None
+        assert there._process.confined == Confined(files=True, network=True, sockets=True)
+        assert there.dataset_digest == here.dataset_digest
+        given = RoundInput(model=here.initial_model(), number=0, noise_multiplier=1.0)
+        entropy = FixedEntropy(3, simulated=True)
+        assert np.array_equal(there.update(given, entropy), here.update(given, entropy))
+        for ours, theirs in zip(here.counts(given.model), there.counts(given.model), strict=True):
+            assert np.array_equal(ours, theirs)
+    finally:
+        there.close()
+
+
 def test_without_confinement_every_one_of_these_secrets_lies_open(home: Path) -> None:
     """What the trials above must not reach is there to be reached."""
     assert (home / "hospital-keys" / "split.key").read_bytes()
@@ -113,8 +134,6 @@ def test_training_that_reports_no_confinement_is_refused_where_it_must_be(
 def test_trainer_in_its_process_gives_the_same_bits_and_ends_with_its_files(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from silos.training.trainer import Trainer
-
     records = returning_patients()
     here = Trainer(STUDY, "east", records, records)
     model, entropy = here.initial_model(), FixedEntropy(3, simulated=True)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from numpy.typing import DTypeLike, NDArray
 
-from pipelines.augmentation import augmenter_of
 from pipelines.gradients.clipping import clip_to_integers
 from pipelines.networks.networks import build, parameters_of
 from pipelines.tasks.registry import task_of
+from pipelines.transforms.augmentation import augmenter_of
 from protocol.errors import StudyRefused
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study

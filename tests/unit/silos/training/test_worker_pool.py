@@ -26,6 +26,11 @@ def test_any_number_of_workers_gives_the_same_bits(crews: Any, workers: str) -> 
     assert crews["another seed"] != crews["alone"]
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_stored_images_give_the_bits_of_those_in_memory(crews: Any, workers: str) -> None:
+    assert crews["stored images"][workers] == crews["images"]
+
+
 def test_lost_worker_costs_time_and_nothing_else(crews: Any) -> None:
     assert crews["one lost"] == crews["alone"]
     assert crews["left of the lost one's workers"] == 2

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from pipelines.augmentation import Augmenter
+from pipelines.transforms.augmentation import Augmenter
 from protocol.study.task.augmentation import Augmentation, Transform, TransformSettings
 
 #: Every transform that a study may name, as often as can be.

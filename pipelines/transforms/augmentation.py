@@ -8,17 +8,16 @@ Rules:
 2. A spatial transform is applied to an image's mask too, by the nearest pixel: classes stay whole.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.transforms.listed_transforms import made, plain_tensors
 from protocol.study.cohort.cohort import Cohort, ImageCohort
 from protocol.study.cohort.labels import MaskLabel
-from protocol.study.task.augmentation import Augmentation, TransformSettings
+from protocol.study.task.augmentation import Augmentation
 from protocol.study.task.task import Task
 
 Floats = NDArray[np.float32]
@@ -36,8 +35,8 @@ class Augmenter:
     def __init__(self, settings: Augmentation, axes: int, *, masks: bool) -> None:
         from monai.transforms.compose import Compose
 
-        made = [_transform(each, axes, masks=masks) for each in settings.transforms]
-        self._compose, self._masks = Compose(made), masks
+        listed = [made(each, axes, masks=masks) for each in settings.transforms]
+        self._compose, self._masks = Compose(listed), masks
 
     def __call__(
         self, images: Floats, labels: Floats, seeds: NDArray[np.uint32]
@@ -54,7 +53,7 @@ class Augmenter:
         what is given is not changed.
         """
         varied, masks = np.empty_like(images), np.empty_like(labels) if self._masks else labels
-        with _plain_tensors():
+        with plain_tensors():
             for place, seed in enumerate(seeds.tolist()):
                 self._compose.set_random_state(seed=seed)
                 # A copy: MONAI's coarse dropout works in place.
@@ -74,30 +73,3 @@ def augmenter_of(task: Task, cohort: Cohort) -> Augmenter | None:
         return None
     masks = isinstance(cohort.label, MaskLabel)
     return Augmenter(task.augmentation, len(cohort.image.shape), masks=masks)
-
-
-def _transform(settings: TransformSettings, axes: int, *, masks: bool) -> Any:
-    """Returns MONAI's transform of that name, which a study's records know."""
-    from monai.transforms.intensity import dictionary as intensity
-    from monai.transforms.spatial import dictionary as spatial
-
-    made = getattr(spatial if settings.is_spatial else intensity, settings.target)
-    keys = ["image", "mask"] if masks and settings.is_spatial else ["image"]
-    arguments = settings.arguments(axes)
-    if settings.target == "RandAffined":
-        modes = {"image": "bilinear", "mask": "nearest"}
-        arguments["mode"] = [modes[key] for key in keys]
-    return made(keys=keys, **arguments)
-
-
-@contextmanager
-def _plain_tensors() -> Iterator[None]:
-    """Lets MONAI give plain tensors, without the history that it keeps of each."""
-    from monai.data.meta_obj import get_track_meta, set_track_meta
-
-    before = get_track_meta()
-    set_track_meta(False)
-    try:
-        yield
-    finally:
-        set_track_meta(before)

@@ -1,0 +1,1 @@
+"""Transforms of images by MONAI, from a list: preprocessing once, augmentation in every step."""
