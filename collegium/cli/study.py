@@ -36,7 +36,9 @@ def study_check(
 @app.command("new")
 def study_new(
     to: Annotated[Path, typer.Option("--to", help="The file to write.")],
-    name: Annotated[str, typer.Option("--name", help="The study's name.")] = "my-study",
+    name: Annotated[
+        str | None, typer.Option("--name", help="The study's name. Default: my-study.")
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="One line for people.")] = None,
     purpose: Annotated[
         str | None, typer.Option("--purpose", help="What for: hospitals' policies read it.")
@@ -46,20 +48,37 @@ def study_new(
     ] = None,
     epsilon: Annotated[float, typer.Option("--epsilon", help="What each patient may pay.")] = 1.0,
     template: Annotated[
-        str, typer.Option("--template", help="The task that it begins from, for example survival.")
-    ] = "binary_classification",
+        str | None,
+        typer.Option("--template", help="The task that it begins from, for example survival."),
+    ] = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", help="A MONAI bundle that it begins from: a folder, or a ZIP."),
+    ] = None,
+    without: Annotated[
+        str | None,
+        typer.Option("--without", help="Layers to start from the seed, for example model.2,*.bn1."),
+    ] = None,
+    no_weights: Annotated[
+        bool, typer.Option("--no-weights", help="Leaves the bundle's weights out.")
+    ] = False,
+    shape: Annotated[
+        str | None, typer.Option("--shape", help="The images' sides, for example 96,96,96.")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Writes a commented study document, to be filled in."""
-    from collegium.studies.template import study_template, write_study
+    """Writes a commented study document, to be filled in. With --bundle, from a MONAI bundle."""
+    from collegium.studies.authoring.new_study import NewStudy, write_new_study
 
-    given = {"title": title, "purpose": purpose, "sites": sites and sites.split(",")}
-    chosen: dict[str, Any] = {key: value for key, value in given.items() if value}
-    write_study(to, study_template(name, epsilon=epsilon, task=template, **chosen))
-    console().print(
-        f"made   {to}: a valid study template; fill it in, then collegium study check {to}",
-        markup=False,
-        soft_wrap=True,
+    given = {
+        "name": name, "title": title, "purpose": purpose, "sites": sites and sites.split(","),
+        "epsilon": epsilon,
+    }  # fmt: skip
+    asked = NewStudy(
+        template=template, bundle=bundle, without=without, with_weights=not no_weights, shape=shape
     )
+    chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    emit(write_new_study(to, asked, chosen, console()), as_json)
 
 
 @app.command("copy")

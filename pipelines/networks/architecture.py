@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from torch import nn
+from torch import Tensor, nn
 
 from protocol.errors import StudyRefused
 from protocol.study.task.networks.network import ImageNetwork, NetworkSettings
@@ -63,3 +63,16 @@ def image_sides(
             f"got {sides}"
         )
     return sides
+
+
+class FirstOutput(nn.Module):
+    """A network that gives its hidden states too, without them."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns what the network gives first."""
+        found: Tensor = self.network(features)[0]
+        return found

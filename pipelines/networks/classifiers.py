@@ -6,9 +6,14 @@ MONAI takes seconds to import and is imported when the first network is built.
 from collections.abc import Mapping
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
-from pipelines.networks.architecture import Architecture, RecordShape, image_sides
+from pipelines.networks.architecture import (
+    Architecture,
+    FirstOutput,
+    RecordShape,
+    image_sides,
+)
 from protocol.errors import StudyRefused
 from protocol.study.task.networks.classifiers import (
     Classifier,
@@ -113,19 +118,6 @@ def _efficientnet(settings: NetworkSettings, shape: RecordShape, outputs: int) -
     return module
 
 
-class _FirstOutput(nn.Module):
-    """A network that gives its hidden states too, without them."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Returns what the network gives first."""
-        found: Tensor = self.network(features)[0]
-        return found
-
-
 def _vit(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     """Returns MONAI's ``ViT``, classifying by its class token."""
     from monai.networks.nets.vit import ViT as Network
@@ -138,7 +130,7 @@ def _vit(settings: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Modu
             f"task.network.patch_size: {patches} patches an image, at most {_MOST_PATCHES} are "
             "allowed: each is compared with each; use a larger patch_size"
         )
-    return _FirstOutput(
+    return FirstOutput(
         Network(
             in_channels=1,
             img_size=sides,

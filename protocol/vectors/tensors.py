@@ -9,14 +9,14 @@ Rules:
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
 
 from protocol.encoding import digest_json
 from protocol.errors import MessageRefused
@@ -25,6 +25,7 @@ Tensors: TypeAlias = Mapping[str, NDArray[np.float32]]
 
 #: The largest model that is read at all: 10**8 parameters and the header.
 MAX_BYTES = 4 * 10**8 + (1 << 20)
+_DTYPES = {"F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +94,14 @@ def encode_tensors(tensors: Tensors) -> bytes:
     return save(ordered)
 
 
-def decode_tensors(data: bytes) -> dict[str, NDArray[np.float32]]:
+def decode_tensors(
+    data: bytes, is_kept: Callable[[str], bool] = lambda name: True
+) -> dict[str, NDArray[np.float32]]:
     """Returns the parameters held in safetensors bytes.
+
+    Args:
+        data: the file's bytes.
+        is_kept: whether a tensor is wanted, by its name; another is neither returned nor checked.
 
     Raises:
         MessageRefused: too large, not safetensors, not float32, or not finite.
@@ -102,14 +109,35 @@ def decode_tensors(data: bytes) -> dict[str, NDArray[np.float32]]:
     if len(data) > MAX_BYTES:
         raise MessageRefused(f"a model of {len(data)} bytes exceeds the limit of {MAX_BYTES}")
     try:
-        tensors = load(data)
+        found = {name: held for name, held in _held(data) if is_kept(name)}
     except (SafetensorError, ValueError, TypeError, KeyError) as error:
-        raise MessageRefused(f"not safetensors: {type(error).__name__}") from error
-    for name, tensor in tensors.items():
-        if tensor.dtype != np.dtype("<f4"):
-            raise MessageRefused(f"tensor {name!r} is {tensor.dtype}, expected float32")
-        if not tensor.size:
+        raise MessageRefused(
+            f"not safetensors: {_disguise(data) or type(error).__name__}"
+        ) from error
+    tensors = {}
+    for name, held in found.items():
+        if held["dtype"] != "F32":
+            dtype = _DTYPES.get(held["dtype"], held["dtype"])
+            raise MessageRefused(f"tensor {name!r} is {dtype}, expected float32")
+        if not held["data"]:
             raise MessageRefused(f"tensor {name!r} holds nothing")
+        tensor = np.frombuffer(held["data"], dtype="<f4").reshape(held["shape"])
         if not np.isfinite(tensor).all():
             raise MessageRefused(f"tensor {name!r} holds values that are not finite")
+        tensors[name] = tensor
     return tensors
+
+
+def _held(data: bytes) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Returns each tensor's name with its dtype, shape and bytes."""
+    found: Iterable[tuple[str, Mapping[str, Any]]] = deserialize(data)  # type: ignore[no-untyped-call]
+    return found
+
+
+def _disguise(data: bytes) -> str:
+    """Returns what a file is that begins like a pickle, or like an archive that holds one."""
+    if data.startswith(b"PK\x03\x04"):
+        return "a ZIP archive, as torch.save writes around a pickle; it was not opened"
+    if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return "a pickle; it was not opened"
+    return ""

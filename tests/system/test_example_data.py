@@ -6,6 +6,11 @@ from pathlib import Path
 import pytest
 
 from collegium.output.console import answers
+from collegium.studies.authoring.from_bundle import (
+    BundleChoices,
+    study_from_bundle,
+    write_from_bundle,
+)
 from collegium.studies.preflight import check_records
 from protocol.study.study_file import read_study_file
 from tests import ROOT
@@ -46,6 +51,19 @@ def test_as_many_volumes_as_are_asked_for_fit_the_private_study(tmp_path: Path) 
     found = check_records(study, SEGMENTATION, tmp_path, answers(True))["sites"]
     assert {site["train"]["patients"] for site in found.values()} == {20}
     assert {site["test"]["patients"] for site in found.values()} == {5}
+
+
+def test_a_bundle_of_spheres_begins_a_study_of_these_volumes(tmp_path: Path) -> None:
+    runpy.run_path(str(SEGMENTATION / "make_bundle.py"))["main"](tmp_path / "spheres", steps=1)
+    made = study_from_bundle(tmp_path / "spheres", BundleChoices())
+    to = tmp_path / "study.yaml"
+    write_from_bundle(to, made)
+    assert made.text.count("centre: 0") == 1 and made.weights is not None
+    to.write_text(runpy.run_path(str(SEGMENTATION / "begin.py"))["filled_in"](made.text))
+    study, ours = read_study_file(to), read_study_file(SEGMENTATION / "study.yaml")
+    assert (study.sites, study.split, study.privacy) == (ours.sites, ours.split, ours.privacy)
+    assert study.task.network == ours.task.network and study.training.rounds == 1
+    assert study.task.pretrained is not None and len(study.task.pretrained.tensors) > 40
 
 
 @pytest.mark.parametrize(

@@ -62,19 +62,28 @@ def read_document(text: str, form: DocumentForm[R], source: str) -> R:
         raise form.refusal(str(problem)) from problem.__cause__
 
 
+def read_tree(
+    text: str, noun: str, source: str, refusal: type[FederationError]
+) -> tuple[MappingNode, dict[str, Any]]:
+    """Returns a document's nodes, which know their lines and columns, and its value, unchecked.
+
+    Nothing in it is evaluated or looked up: a text that begins with ``$`` or ``@`` is a text.
+
+    Raises:
+        FederationError: the refusal; it is no plain YAML, or not lines of ``key: value``.
+    """
+    try:
+        return _tree(text, noun, source, "docs/study.md")
+    except _Problem as problem:
+        raise refusal(str(problem)) from problem.__cause__
+
+
 class _Problem(Exception):
     """A fault of a document, in the words of its error message."""
 
 
 def _read(text: str, form: DocumentForm[R], source: str) -> R:
-    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
-        raise _Problem(f"{source}: larger than {MAX_BYTES} bytes, so not a {form.noun}")
-    try:
-        tree, value = _parsed(text, form.noun, source)
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise _Problem(yaml_problem(source, text, error)) from error
-    if not isinstance(value, dict):
-        raise _Problem(f"{source}:1: a {form.noun} is lines of 'key: value', see {form.see}")
+    tree, value = _tree(text, form.noun, source, form.see)
     for path in _without_form(value, []):
         line = _line_of(tree, path)
         raise _Problem(f"{source}:{line}: {_named(path)}too large a number, or text of no form")
@@ -82,7 +91,19 @@ def _read(text: str, form: DocumentForm[R], source: str) -> R:
         return form.record.model_validate(value)
     except ValidationError as error:
         keys = sorted({key for m in _models(form.record, {}).values() for key in m.model_fields})
-        raise _Problem("\n".join(_lines(source, tree, keys, error))) from error
+        raise _Problem("\n".join(faults(source, tree, keys, error))) from error
+
+
+def _tree(text: str, noun: str, source: str, see: str) -> tuple[MappingNode, dict[str, Any]]:
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
+        raise _Problem(f"{source}: larger than {MAX_BYTES} bytes, so not a {noun}")
+    try:
+        tree, value = _parsed(text, noun, source)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise _Problem(yaml_problem(source, text, error)) from error
+    if not isinstance(value, dict) or not isinstance(tree, MappingNode):
+        raise _Problem(f"{source}:1: a {noun} is lines of 'key: value', see {see}")
+    return tree, value
 
 
 @lru_cache(maxsize=32)  # ruamel is slow, and a list of runs reads the same few studies again
@@ -154,11 +175,23 @@ def _without_form(value: Any, path: list[str | int]) -> Iterator[list[str | int]
         yield path
 
 
-def _lines(source: str, tree: Node, keys: list[str], error: ValidationError) -> Iterator[str]:
+def faults(
+    source: str, tree: Node, keys: list[str], error: ValidationError, within: str = ""
+) -> Iterator[str]:
+    """Yields what a record says against a tree of nodes: one line for each of up to four faults.
+
+    Args:
+        source: what the document is called.
+        tree: the nodes whose value was validated.
+        keys: every key that may have been meant by an unknown one.
+        error: what the record says.
+        within: the key under which the tree stands, where it is a part of a document.
+    """
+    place = [within] if within else []
     problems = [problem for problem in error.errors(include_url=False) if _is_own(problem, error)]
     for problem in problems[:_MAX_SHOWN]:
         path = _written_path(tree, problem)
-        yield f"{source}:{_line_of(tree, path)}: {_named(path)}{_said(problem, keys)}"
+        yield f"{source}:{_line_of(tree, path)}: {_named([*place, *path])}{_said(problem, keys)}"
     if len(problems) > _MAX_SHOWN:
         yield f"{source}: and {len(problems) - _MAX_SHOWN} more"
 

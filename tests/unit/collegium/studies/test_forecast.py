@@ -11,11 +11,11 @@ from rich.console import Console
 from collegium.cli.main import app, main
 from collegium.demos.demo import demo_study
 from collegium.demos.network_demo import NetworkDemo, network_demo
+from collegium.studies.authoring.template import study_template
 from collegium.studies.bundled import BUNDLED_STUDIES, bundled_study
 from collegium.studies.forecast import study_forecast
 from collegium.studies.planning import assumed_auroc
 from collegium.studies.preflight import describe_study
-from collegium.studies.template import study_template
 from protocol.errors import FederationError
 from protocol.study.study import Study
 from protocol.study.study_file import read_study

@@ -15,8 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from collegium.cli import main as cli
+from collegium.studies.authoring.template import study_template
 from collegium.studies.forecast import study_forecast
-from collegium.studies.template import study_template
 from compliance.facts.released.auroc import TOO_FEW, auroc_from_histogram
 from compliance.facts.released.release_rule import expected_counts
 from compliance.planning import advice as planning

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from collegium.studies.template import study_template
-from collegium.studies.template_tasks import TEMPLATES
+from collegium.studies.authoring.template import study_template
+from collegium.studies.authoring.template_tasks import TEMPLATES
 from pipelines.networks.networks import build
 from protocol.errors import StudyRefused
 from protocol.study.study_file import read_study

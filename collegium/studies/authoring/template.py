@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from collegium.studies.template_tasks import TEMPLATES
+from collegium.studies.authoring.template_tasks import TEMPLATES, TaskPassages
 from compliance.planning.advice import PlanningInput, SuitableSettings, advise
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study
@@ -16,7 +16,7 @@ _PATIENTS = 1000
 _PREVALENCE = 0.1
 _INPUTS = 3  # one number, and a category of three values that takes two
 _TEMPLATE = """\
-# A study: what the hospitals agree to. Mend every line that is not yours, then
+{head}# A study: what the hospitals agree to. Mend every line that is not yours, then
 #   collegium study check THIS-FILE
 # docs/study.md explains every key; editors read docs/study.schema.json.
 collegium: 1
@@ -78,15 +78,20 @@ def study_template(
     purpose: str = "Say here, for the hospitals' officers, what is learned and what for.",
     sites: Sequence[str] = _EXAMPLE_SITES,
     epsilon: float = 1.0,
+    passages: TaskPassages | None = None,
+    head: str = "",
 ) -> str:
     """Returns the text of a new study.
+
+    ``passages`` stand in place of the task's own, ``head`` are lines of comment before all else.
 
     Raises:
         StudyRefused: a name, the task, the number of sites or epsilon is wrong.
     """
     if task not in TEMPLATES:
         raise StudyRefused(f"--template {task}: one of {', '.join(TEMPLATES)}")
-    passages = TEMPLATES[task]
+    with_table = passages is None
+    passages = passages or TEMPLATES[task]
     for words in (title, purpose):
         if "\n" in words or ": " in words or "#" in words:
             raise StudyRefused(
@@ -98,10 +103,11 @@ def study_template(
     plan = _advised(len(sites), epsilon)
     rounds, learning_rate, clip = passages.settings or (plan.steps, plan.learning_rate, plan.clip)
     text = _TEMPLATE.format(
+        head=head,
         rounds=rounds,
         learning_rate=learning_rate,
         clip=clip,
-        advice=_ADVICE if task == "binary_classification" else _NO_ADVICE,
+        advice=_ADVICE if with_table and task == "binary_classification" else _NO_ADVICE,
         cohort=passages.cohort,
         task=passages.task.replace("PREVALENCE", f"{_PREVALENCE:g}"),
         micro_batch=passages.micro_batch,
