@@ -23,7 +23,8 @@ _TAKEN = ("sites", "split", "training", "privacy", "aggregation", "evaluation")
 
 def filled_in(text: str) -> str:
     """Returns the study's text with the sections of these hospitals."""
-    ours = OURS.read_text(encoding="utf-8").replace("rounds: 3, local_steps: 10", "rounds: 1, local_steps: 2")
+    ours = OURS.read_text(encoding="utf-8")
+    ours = ours.replace("rounds: 3, local_steps: 10", "rounds: 1, local_steps: 2")
     for pattern, written in _CHANGED:
         text = re.sub(pattern, written, text)
     for name in _TAKEN:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
-from collegium.studies.authoring.bundle.config import Section, read_config
+from collegium.studies.authoring.bundle.config import ConfigSection, read_config
 
 Settings = Mapping[str, Any]
 
@@ -138,7 +138,7 @@ def weights_of(network: Any, **changed: Any) -> bytes:
     return save({k: v for k, v in (state | changed).items() if v is not None})
 
 
-def section_of(value: Any, **others: Any) -> Section:
+def section_of(value: Any, **others: Any) -> ConfigSection:
     """Returns a section of a configuration file called ``c.json``; it begins in line 2."""
     text = json.dumps({"it": value} | others, indent=1)
     return read_config(text.encode(), "c.json").section("it")

@@ -14,7 +14,7 @@ from typing import Any
 
 from collegium.extras import require_extra
 from collegium.studies.authoring.bundle.arguments import told
-from collegium.studies.authoring.bundle.config import Config, Section, read_config
+from collegium.studies.authoring.bundle.config import Config, ConfigSection, read_config
 from collegium.studies.authoring.bundle.files import BundleFiles, open_bundle
 from collegium.studies.authoring.bundle.metadata import Metadata, read_metadata
 from collegium.studies.authoring.bundle.network import BundleNetwork, read_network
@@ -115,7 +115,7 @@ class _Bundle:
     config: Config
     network: BundleNetwork
     preprocessing: BundlePreprocessing
-    section: Section | None
+    section: ConfigSection | None
     used: frozenset[str]
     name: str = field(default="bundle")
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any
 
-from collegium.studies.authoring.bundle.config import Section
+from collegium.studies.authoring.bundle.config import ConfigSection
 from protocol.study.frozen_model import FrozenModel
 
 #: In place of a default, of an argument that must be given.
@@ -74,7 +74,7 @@ def spelled(key: str, value: Any) -> Any:
 
 
 def taken(
-    section: Section,
+    section: ConfigSection,
     given: Mapping[str, Any],
     record: type[FrozenModel],
     has: Mapping[str, Any],

@@ -32,7 +32,7 @@ _TEXT = "tag:yaml.org,2002:str"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
+class ConfigSection:
     """A part of a configuration, with its references written out.
 
     ``path`` is its name in the file, ``tree`` its nodes, which know the lines where they were
@@ -57,7 +57,7 @@ class Section:
                 node = found[1]
         return StudyRefused(f"{self.file}:{line + 1}: {key}: {what}")
 
-    def part(self, *steps: str | int) -> "Section":
+    def part(self, *steps: str | int) -> "ConfigSection":
         """Returns a part that is there."""
         node, value, path = self.tree, self.value, self.path
         for step in steps:
@@ -66,7 +66,7 @@ class Section:
                 raise KeyError(step)
             node, value = found[1], value[step]
             path += f"[{step}]" if isinstance(step, int) else f".{step}"
-        return Section(file=self.file, path=path, tree=node, value=value)
+        return ConfigSection(file=self.file, path=path, tree=node, value=value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +91,7 @@ class Config:
             node = found[1]
         return True
 
-    def section(self, *steps: str) -> Section:
+    def section(self, *steps: str) -> ConfigSection:
         """Returns a section, or a part of one, that is there, with its references written out.
 
         Raises:
@@ -99,7 +99,7 @@ class Config:
         """
         looked_up = _References(self.file, self.tree)
         tree = looked_up.written_out(looked_up.found(self.tree, steps), steps, ())
-        return Section(
+        return ConfigSection(
             file=self.file,
             path=".".join(steps),
             tree=tree,

@@ -23,7 +23,7 @@ from collegium.studies.authoring.bundle.arguments import (
     taken,
     told,
 )
-from collegium.studies.authoring.bundle.config import Section
+from collegium.studies.authoring.bundle.config import ConfigSection
 from protocol.errors import StudyRefused
 from protocol.study.documents.yaml_document import faults
 from protocol.study.study import nearest
@@ -62,7 +62,7 @@ class BundleNetwork:
     notes: tuple[str, ...]
 
 
-def read_network(section: Section) -> BundleNetwork:
+def read_network(section: ConfigSection) -> BundleNetwork:
     """Returns the network of a section.
 
     Raises:
@@ -118,7 +118,7 @@ def read_network(section: Section) -> BundleNetwork:
     )
 
 
-def _target(section: Section, name: Any) -> str:
+def _target(section: ConfigSection, name: Any) -> str:
     found = _FROM_MONAI.fullmatch(name) if isinstance(name, str) else None
     target = found[1] if found else name
     if isinstance(target, str) and target in NETWORKS:
@@ -166,7 +166,7 @@ def _alike(value: Any) -> Any:
     return value
 
 
-def _norm(section: Section, target: str, name: str, value: Any) -> Any:
+def _norm(section: ConfigSection, target: str, name: str, value: Any) -> Any:
     """Returns DynUNet's instance norm, which has parameters, by a study's name for it."""
     if name.startswith("norm") and target != "DynUNet" and value == ["instance", {"affine": True}]:
         raise section.refused(
@@ -206,7 +206,7 @@ def _differs(name: str, default: Any, own: Any) -> str:
 
 
 def _sides(
-    section: Section, given: Mapping[str, Any], written: Mapping[str, Any]
+    section: ConfigSection, given: Mapping[str, Any], written: Mapping[str, Any]
 ) -> tuple[int, ...] | None:
     """Returns the sides of the images that the network is made for, where it says so."""
     if "in_shape" in given:
@@ -226,7 +226,7 @@ def _sides(
 
 
 def _require_one_channel(
-    section: Section, given: Mapping[str, Any], defaults: Mapping[str, Any]
+    section: ConfigSection, given: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
     for name in _CHANNELS:
         if name not in defaults:
@@ -242,7 +242,7 @@ def _one_channel(found: object) -> str:
     return f"{found}: an image has one channel here, so weights for others do not fit"
 
 
-def _outputs(section: Section, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
+def _outputs(section: ConfigSection, given: Mapping[str, Any], defaults: Mapping[str, Any]) -> int:
     if "out_shape" in given:
         shape = given["out_shape"]
         if not _are_counts(shape) or len(shape) != 1:

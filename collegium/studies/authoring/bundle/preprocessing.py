@@ -15,7 +15,7 @@ from typing import Any, get_args
 from pydantic import TypeAdapter, ValidationError
 
 from collegium.studies.authoring.bundle.arguments import monai_defaults, spelled, taken, told
-from collegium.studies.authoring.bundle.config import Section
+from collegium.studies.authoring.bundle.config import ConfigSection
 from protocol.errors import StudyRefused
 from protocol.study.cohort.preprocessing import (
     LONGEST,
@@ -79,7 +79,7 @@ class BundlePreprocessing:
         return tuple(low for low, _ in found) if is_fixed(found) else None
 
 
-def read_preprocessing(section: Section) -> BundlePreprocessing:
+def read_preprocessing(section: ConfigSection) -> BundlePreprocessing:
     """Returns the preprocessing of a section: a ``Compose``, or a list of transforms.
 
     Raises:
@@ -121,7 +121,7 @@ def read_preprocessing(section: Section) -> BundlePreprocessing:
     )
 
 
-def _listed(section: Section) -> Section:
+def _listed(section: ConfigSection) -> ConfigSection:
     if isinstance(section.value, list):
         return section
     if isinstance(section.value, dict):
@@ -134,7 +134,7 @@ def _listed(section: Section) -> Section:
     raise section.refused("preprocessing is {_target_: Compose, transforms: [...]}, or a list")
 
 
-def _named(section: Section) -> tuple[str, dict[str, Any]]:
+def _named(section: ConfigSection) -> tuple[str, dict[str, Any]]:
     """Returns a transform's name, without the module that it is from, and its arguments."""
     given = dict(section.value) if isinstance(section.value, dict) else {}
     name = given.pop("_target_", None)
@@ -146,7 +146,7 @@ def _named(section: Section) -> tuple[str, dict[str, Any]]:
     return name, given
 
 
-def _is_of_image(section: Section, given: dict[str, Any]) -> bool:
+def _is_of_image(section: ConfigSection, given: dict[str, Any]) -> bool:
     """Takes ``keys`` out of the arguments; returns whether the image's is among them."""
     keys = given.pop("keys", None)
     names = keys if isinstance(keys, list) else [keys]
@@ -162,7 +162,7 @@ def _is_of_image(section: Section, given: dict[str, Any]) -> bool:
 
 
 def _transform(
-    section: Section, name: str, given: dict[str, Any]
+    section: ConfigSection, name: str, given: dict[str, Any]
 ) -> tuple[PreprocessingSettings, Mapping[str, Any]]:
     record = TRANSFORMS.get(name)
     if record is None:
