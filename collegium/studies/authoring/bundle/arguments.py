@@ -131,7 +131,7 @@ def _plain(value: Any) -> Any:
     """Returns a default that is a member of an enumeration, or a type, as a bundle writes it."""
     if isinstance(value, Enum):
         return value.value
-    return value.__name__ if isinstance(value, type) else value
+    return value.__name__ if isinstance(value, type) and value is not REQUIRED else value
 
 
 def _allowed(known: Collection[str]) -> str:

@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collegium.studies.authoring.bundle.config import read_config
+from collegium.studies.authoring.bundle.network import read_network
+from collegium.studies.authoring.bundle.preprocessing import read_preprocessing
 from protocol.errors import StudyRefused
 
 YAML = """\
@@ -107,21 +109,28 @@ _TREE = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
     max_leaves=8,
 )
+_MADE = st.fixed_dictionaries(
+    {"_target_": st.sampled_from(["UNet", "Resized", "Compose"]) | _TEXT},
+    optional={"transforms": st.lists(_TREE, max_size=2), "keys": _TREE, "channels": _TREE,
+              "spatial_size": _TREE, "_disabled_": _TREE, "norm": _TREE},
+)  # fmt: skip
 
 
-@given(tree=_TREE, other=_TREE, is_json=st.booleans())
+@given(tree=_TREE | _MADE | st.lists(_MADE, max_size=2), other=_TREE, is_json=st.booleans())
 @settings(max_examples=80, deadline=None)
 def test_no_text_of_a_configuration_is_evaluated_or_imported(
     tree: Any, other: Any, is_json: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A value comes back as the data that it is, or is refused; nothing else happens."""
+    """A value is taken as the data that it is, or is refused; nothing else happens."""
     folder = tmp_path_factory.getbasetemp() / "evaluated"
     folder.mkdir(exist_ok=True)
     (folder / f"{MODULE}.py").write_text("open('TOUCHED', 'w').close()\n")
     text = json.dumps({"net": tree, "sizes": other}).replace("TOUCHED", str(folder / "touched"))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
-        with suppress(StudyRefused):
-            read_config(text.encode(), "c.json" if is_json else "c.yaml").section("net")
+        for read in (read_network, read_preprocessing):
+            with suppress(StudyRefused):
+                config = read_config(text.encode(), "c.json" if is_json else "c.yaml")
+                read(config.section("net"))
     assert not (folder / "touched").exists() and not Path("TOUCHED").exists()
     assert MODULE not in sys.modules

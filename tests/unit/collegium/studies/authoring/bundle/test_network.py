@@ -105,6 +105,8 @@ def test_every_network_for_images_is_known_with_monais_defaults(target: str) -> 
          'and "group norm of up to 32 groups" in its place'),
         ({"_target_": "EfficientNetBN", "pretrained": True}, "it.pretrained: true: a study has no"),
         ({"_target_": "FullyConnectedNet", "in_channels": 3}, "FullyConnectedNet is for tables"),
+        ({"_target_": "UNet"}, "c.json:2: it.channels: this key is required and missing"),
+        ({"_target_": "SegResNet", "blocks_up": [1]}, "c.json:2: it: blocks_up must be one fewer"),
         (UNET | {"_disabled_": True}, "it._disabled_: the bundle's network is not in use"),
         (DENSENET | {"out_channels": True}, "it.out_channels: true: expected a number of outputs"),
     ],
