@@ -78,7 +78,7 @@ class UpdateRefused(FederationError):
 
 
 class DeviceRefused(UpdateRefused):
-    """The site's device is not there, or has too little memory for the study's steps."""
+    """The site's device or Ray cluster is not there, or has too little room for its steps."""
 
 
 class QuorumLost(FederationError):

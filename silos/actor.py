@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from protocol.transport.steps import Reply, Request
 from silos.isolation.remote_error import refusal_as_value
-from silos.training.ray_runtime import ray
+from silos.training.ray_runtime import here, ray
+from silos.training.worker_pool.shares import WorkerShares
 
 Value = TypeVar("Value")
 #: The hospital for which an actor works now.
@@ -25,8 +26,8 @@ _SPEAKING: ContextVar[str] = ContextVar("site", default="")
 class SiloActor:
     """Holds one simulated hospital, or several, which then take turns."""
 
-    def __init__(self, homes: Mapping[str, Path], workers: int = 1, *, gpu: bool = False) -> None:
-        make = partial(_make_trainer, workers, gpu)
+    def __init__(self, homes: Mapping[str, Path], shares: WorkerShares) -> None:
+        make = partial(_make_trainer, shares)
         self._silos = {site: SimulatedSilo(site, home, make) for site, home in homes.items()}
 
     def call(self, site: str, name: str, *given: Any) -> Any:
@@ -47,21 +48,21 @@ class ActorHandle:
 
 
 def actors_of(
-    homes: Mapping[str, Path], *, processes: int, workers: int, gpu: bool = False
+    homes: Mapping[str, Path], *, processes: int, shares: WorkerShares
 ) -> dict[str, ActorHandle]:
-    """Starts actors for all hospitals; returns their handles.
+    """Starts actors for all hospitals on this machine; returns their handles.
 
     Args:
         homes: each hospital's folder.
         processes: how many actors at most.
-        workers: of each hospital; with ``gpu`` there is one, on this machine's GPU.
+        shares: what each hospital's workers may use, here or on a cluster.
     """
     sites = sorted(homes)
     actors: dict[str, ActorHandle] = {}
     for place in range(min(processes, len(sites))):
         own = sites[place::processes]
-        actor = SiloActor.remote(  # type: ignore[attr-defined]
-            {site: homes[site] for site in own}, workers, gpu=gpu
+        actor = SiloActor.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
+            {site: homes[site] for site in own}, shares
         )
         actors |= {site: ActorHandle(actor, site) for site in own}
     return {site: actors[site] for site in sites}
@@ -143,15 +144,10 @@ class SimulatedSilo:
         return refusal_as_value(work)
 
 
-def _make_trainer(workers: int, gpu: bool, study: Any, site: str, train: Any, test: Any) -> Any:
-    from silos.training.step_form import StepForm
-    from silos.training.trainer import Trainer
-    from silos.training.worker_pool import RayBackend, WorkerShares
+def _make_trainer(shares: WorkerShares, study: Any, site: str, train: Any, test: Any) -> Any:
+    from silos.training.worker_pool.trainers import trainer_on
 
-    shares = WorkerShares(count=workers, gpu=gpu)
-    form = StepForm.of(study, site)
-    backend = RayBackend(study, form, train.features, train.labels, shares)
-    return Trainer(study, site, train, test, backend, shares.device())
+    return trainer_on(shares, study, site, train, test)
 
 
 def _log_at_home(path: Path, site: str) -> None:

@@ -37,6 +37,8 @@ def simulate(
     workers: int = 1,
     gpu: bool = False,
     processes: int | None = None,
+    ray_address: str | None = None,
+    ray_token_file: PathLike | None = None,
     progress: bool | None = None,
 ) -> Run:
     """Runs a study with every hospital simulated on this machine.
@@ -51,8 +53,10 @@ def simulate(
         budget: each hospital's budget for life (epsilon); 10, or what the study needs, by default.
         test_noise: repeatable noise, for tests: no privacy is claimed.
         workers: processes that compute gradients in each hospital.
-        gpu: whether the hospitals compute on this machine's GPU.
+        gpu: whether the hospitals compute on this machine's GPU, or on those of the cluster.
         processes: processes that hold the hospitals; by default one a core.
+        ray_address: ``host:port`` of the head of a Ray cluster, on whose nodes the workers are.
+        ray_token_file: the file that holds the cluster's token, for its owner alone.
         progress: whether to show it; by default in a notebook and in a terminal.
 
     Returns:
@@ -64,6 +68,7 @@ def simulate(
         WorkspaceRefused: the folder holds something else, or another process is at work in it.
         BudgetSpent: the patients' budget does not suffice.
         QuorumLost: the run failed on its way.
+        DeviceRefused: the Ray cluster does not let this machine in, or has too little room.
 
     Example::
 
@@ -77,6 +82,8 @@ def simulate(
         workers=workers,
         gpu=gpu,
         processes=usual_processes() if processes is None else processes,
+        ray_address=ray_address,
+        ray_token_file=None if ray_token_file is None else as_path(ray_token_file),
     )
     folder = as_path(out)
     with _for_this_user_alone():
@@ -198,6 +205,10 @@ def sweep(
     splits: bool = False,
     data: PathLike | None = None,
     budget: float | None = None,
+    workers: int = 1,
+    gpu: bool = False,
+    ray_address: str | None = None,
+    ray_token_file: PathLike | None = None,
     progress: bool | None = None,
 ) -> Sweep:
     """Compares epsilons, seeds and modes of privacy: utility against privacy.
@@ -213,6 +224,7 @@ def sweep(
             split. Every run is then charged to every patient in full.
         data: the folder that holds the records; bundled records need none.
         budget: each hospital's budget for life; by default what the whole sweep needs.
+        workers, gpu, ray_address, ray_token_file: as in ``simulate``.
         progress: whether to show it; by default in a notebook and in a terminal.
 
     Returns:
@@ -221,7 +233,7 @@ def sweep(
     Raises:
         StudyRefused: studies that cannot be compared, or an epsilon, seed or mode that makes no
             sense.
-        CohortRefused, WorkspaceRefused, BudgetSpent, QuorumLost: as ``simulate``.
+        CohortRefused, WorkspaceRefused, BudgetSpent, QuorumLost, DeviceRefused: as ``simulate``.
 
     Example::
 
@@ -242,7 +254,14 @@ def sweep(
         modes=parse_modes(",".join(named)) if named else (),
         splits=splits,
     )
-    settings = SimulationSettings(data=records_of(chosen[0], data), budget=budget)
+    settings = SimulationSettings(
+        data=records_of(chosen[0], data),
+        budget=budget,
+        workers=workers,
+        gpu=gpu,
+        ray_address=ray_address,
+        ray_token_file=None if ray_token_file is None else as_path(ray_token_file),
+    )
     folder, documents = as_path(out), [(one.document, one.folder) for one in chosen]
     with _for_this_user_alone():
         run_ids = sweep_studies(documents, folder, grid, settings, watch_for(progress))

@@ -34,6 +34,32 @@ Budget = Annotated[
         "Default: 10, or what the study or sweep needs if that is more.",
     ),
 ]
+Workers = Annotated[
+    int,
+    typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
+]
+Gpu = Annotated[
+    bool,
+    typer.Option(
+        "--gpu", help="Compute gradients on this machine's GPU, or on those of the Ray cluster."
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="The head of a Ray cluster, on whose nodes the workers are.",
+    ),
+]
+RayTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ray-token-file",
+        envvar="RAY_AUTH_TOKEN_PATH",
+        help="The file that holds the cluster's token, for its owner alone.",
+    ),
+]
 TestNoise = Annotated[
     bool,
     typer.Option(

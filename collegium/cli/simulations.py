@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from collegium.cli.options import AsJson, Budget, Data, Out, StudyFile, TestNoise, read_study
+from collegium.cli.options import (
+    AsJson,
+    Budget,
+    Data,
+    Gpu,
+    Out,
+    RayAddress,
+    RayTokenFile,
+    StudyFile,
+    TestNoise,
+    Workers,
+    read_study,
+)
 from collegium.extras import needs
 from collegium.output.console import console, emit
 
@@ -53,13 +65,10 @@ def simulate(
     ] = None,
     budget: Budget = None,
     test_noise: TestNoise = False,
-    workers: Annotated[
-        int,
-        typer.Option("--workers", min=1, help="Processes that compute gradients in each hospital."),
-    ] = 1,
-    gpu: Annotated[
-        bool, typer.Option("--gpu", help="Compute gradients on this machine's GPU.")
-    ] = False,
+    workers: Workers = 1,
+    gpu: Gpu = False,
+    ray_address: RayAddress = None,
+    ray_token_file: RayTokenFile = None,
     processes: Annotated[
         int | None,
         typer.Option(
@@ -85,6 +94,8 @@ def simulate(
         workers=workers,
         gpu=gpu,
         processes=processes or usual_processes(),
+        ray_address=ray_address,
+        ray_token_file=ray_token_file,
     )
     with redirect_stdout(sys.stderr):
         read = read_study(study, seed)
@@ -156,6 +167,10 @@ def sweep(
     ] = None,
     data: Data = None,
     budget: Budget = None,
+    workers: Workers = 1,
+    gpu: Gpu = False,
+    ray_address: RayAddress = None,
+    ray_token_file: RayTokenFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Compares epsilons, seeds and modes: utility against privacy."""
@@ -167,7 +182,14 @@ def sweep(
     from coordinator.database.workspace import Workspace
 
     screen = console()
-    settings = SimulationSettings(data=data, budget=budget, test_noise=False)
+    settings = SimulationSettings(
+        data=data,
+        budget=budget,
+        workers=workers,
+        gpu=gpu,
+        ray_address=ray_address,
+        ray_token_file=ray_token_file,
+    )
     grid = Grid(
         epsilons=parse_epsilons(epsilon),
         seeds=parse_seeds(seeds),

@@ -1,4 +1,8 @@
-"""The simulated consortium: a local Ray, one actor per hospital, and what they have in common."""
+"""The simulated consortium: a Ray, one actor per hospital, and what they have in common.
+
+Hospitals, with their ledgers, keys and records' files, are on this machine; where a Ray cluster is
+named, their workers are on its nodes.
+"""
 
 import os
 import signal
@@ -20,7 +24,10 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from silos.actor import ActorHandle, actors_of
 from silos.isolation.remote_error import RemoteRefusal
+from silos.training.private_folder import private_folder
 from silos.training.ray_runtime import own_ray, ray
+from silos.training.worker_pool.joining import joined, require_cluster
+from silos.training.worker_pool.shares import require_room, resolved, room_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +57,11 @@ def consortium(
         PolicyRefused: the settings name another budget than a hospital has.
     """
     Store(workspace.database).close()  # made and migrated before anybody needs it
-    with simulation_ray():
+    with simulation_ray(settings, len(study.site_names)):
         actors = actors_of(
             {site: workspace.silos.resolve() / site for site in study.site_names},
             processes=settings.processes,
-            workers=settings.workers,
-            gpu=settings.gpu,
+            shares=settings.shares,
         )
         privacy = study.privacy if isinstance(study.privacy, PatientPrivacy) else None
         delta, unit = (privacy.delta, privacy.unit) if privacy else (DEFAULT_DELTA, "patient")
@@ -81,14 +87,44 @@ def consortium(
 
 
 @contextmanager
-def simulation_ray() -> Iterator[None]:
-    """Starts the simulation's Ray, closed to the machine's other users; ends it with the block."""
-    # A task that waits gives its CPU back, and more would start; these it keeps.
-    resources = {"coordinator": os.cpu_count() or 1, "exact figures": 1}
-    with _sigterm_kept(), own_ray(gpu=True, resources=resources):
+def simulation_ray(
+    settings: SimulationSettings | None = None, hospitals: int = 1
+) -> Iterator[None]:
+    """Starts the simulation's Ray, or joins the cluster that is named; ends it with the block.
+
+    Either is closed to the machine's other users.
+
+    Args:
+        settings: name the cluster, if there is one.
+        hospitals: which all train at once, each with its workers.
+
+    Raises:
+        DeviceRefused: the cluster does not let this machine in, or has no room for all workers.
+    """
+    with _sigterm_kept(), _ray(settings or SimulationSettings(), hospitals):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _stop)  # Ray's own handler would end us without a word
         yield
+
+
+@contextmanager
+def _ray(settings: SimulationSettings, hospitals: int) -> Iterator[None]:
+    # A task that waits gives its CPU back, and more would start; these it keeps.
+    resources = {"coordinator": float(os.cpu_count() or 1), "exact figures": 1.0}
+    cluster, shares = settings.cluster, settings.shares
+    if cluster is None:
+        with own_ray(gpu=True, resources=resources):
+            yield
+        return
+    address, token = resolved(cluster.address), cluster.token()
+    with private_folder() as folder:
+        nodes = require_cluster(folder, address, token)
+        workers = hospitals * shares.count
+        require_room(shares.asked, workers, nodes)
+        # Each run at work has its own workers.
+        runs = min(resources["coordinator"], room_for(shares.asked, nodes) // workers)
+        with joined(folder, address, token, resources=resources | {"coordinator": runs}):
+            yield
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from protocol.transport.privacy_summary import SignedSummary
 from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
 from silos.rounds.invitation import Invitation
 from silos.rounds.rollback_evidence import SignedLedgerHeads, read_signed_heads
-from silos.training.ray_runtime import ray
+from silos.training.ray_runtime import here, ray
 
 SILENT: Watcher = Silent()
 
@@ -67,7 +67,9 @@ def run_study(
         )
         outcome = runner.run(_agreed_model(hospitals, run_id))
         exact = ray.get(
-            exact_figures.remote(dict(hospitals.actors), run_id, study, dict(outcome.model))
+            exact_figures.options(scheduling_strategy=here()).remote(
+                dict(hospitals.actors), run_id, study, dict(outcome.model)
+            )
         )
         record.keep("settlements", _leave(hospitals, run_id))
         record.finish(outcome, exact)

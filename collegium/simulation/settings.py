@@ -11,6 +11,7 @@ from pathlib import Path
 from protocol.encoding import digest
 from protocol.errors import CohortRefused, WorkspaceRefused
 from protocol.study.study import BUNDLED, Study
+from silos.training.worker_pool.shares import ADDRESS, ClusterAddress, WorkerShares
 
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
 DEFAULT_BUDGET = 10.0
@@ -33,9 +34,13 @@ class SimulationSettings:
     each computes on this machine's GPU, whose results differ from the processor's by rounding;
     ``processes`` how many hold hospitals: beyond that, several share one. By
     default there is one for each core, for each takes seconds to import torch and Opacus.
+    ``ray_address`` (``host:port``) is the head of a Ray cluster, and ``ray_token_file`` holds its
+    token: the workers are then on its nodes, with ``gpu`` each with a GPU of its own; the hospitals
+    themselves, with their ledgers and keys, stay on this machine.
 
     Raises:
-        WorkspaceRefused: the budget is not a number above zero, or too many workers.
+        WorkspaceRefused: the budget is not a number above zero, or too many workers; no address
+            of a cluster, or no file for its token.
     """
 
     data: Path | None = None
@@ -44,16 +49,41 @@ class SimulationSettings:
     workers: int = 1
     gpu: bool = False
     processes: int = field(default_factory=usual_processes)
+    ray_address: str | None = None
+    ray_token_file: Path | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None and not 0 < self.budget < math.inf:
             raise WorkspaceRefused(f"--budget {self.budget:g}: give a number above zero")
         if not 1 <= self.workers <= MAX_WORKERS:
             raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MAX_WORKERS}")
-        if self.gpu and self.workers > 1:
+        if self.ray_address is not None:
+            if not ADDRESS.fullmatch(self.ray_address):
+                raise WorkspaceRefused(
+                    f"--ray-address {self.ray_address}: give the head's name or IPv4 address and "
+                    "its port, such as 10.0.0.5:6379"
+                )
+            if self.ray_token_file is None:
+                raise WorkspaceRefused(
+                    "--ray-address: name the file that holds the cluster's token by "
+                    "--ray-token-file, or in RAY_AUTH_TOKEN_PATH"
+                )
+        if self.gpu and self.workers > 1 and self.ray_address is None:
             raise WorkspaceRefused(f"--gpu with --workers {self.workers}: one worker uses the GPU")
         if not 1 <= self.processes <= MAX_WORKERS:
             raise WorkspaceRefused(f"--processes {self.processes}: give 1 to {MAX_WORKERS}")
+
+    @property
+    def shares(self) -> WorkerShares:
+        """The shares that each hospital's workers may use."""
+        return WorkerShares(count=self.workers, gpu=self.gpu, cluster=self.ray_address is not None)
+
+    @property
+    def cluster(self) -> ClusterAddress | None:
+        """The Ray cluster that the workers are on; None where they are on this machine."""
+        if self.ray_address is None or self.ray_token_file is None:
+            return None
+        return ClusterAddress(address=self.ray_address, token_file=self.ray_token_file)
 
     def require_sources(self, study: Study) -> None:
         """Refuses at once what would otherwise be found only when the hospitals have started.

@@ -29,7 +29,7 @@ from protocol.errors import CohortRefused, FederationError, StudyRefused
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
-from silos.training.ray_runtime import ray
+from silos.training.ray_runtime import here, ray
 
 
 def sweep_studies(
@@ -159,7 +159,9 @@ def _started(
     pooled = sum(job.mode == POOLED for job in jobs)
     trainers = itertools.cycle(
         [
-            PooledTrainer.remote(hospitals.data, index)  # type: ignore[attr-defined]
+            PooledTrainer.options(scheduling_strategy=here()).remote(  # type: ignore[attr-defined]
+                hospitals.data, index
+            )
             for _ in range(min(pooled, os.cpu_count() or 1))
         ]
     )
@@ -168,7 +170,8 @@ def _started(
         if job.mode == POOLED:
             reference = next(trainers).train.remote(job.study)
         else:
-            reference = run_task.remote(hospitals, job.study, index, name, sweep)
+            task = run_task.options(scheduling_strategy=here())
+            reference = task.remote(hospitals, job.study, index, name, sweep)
         waiting[reference] = place
     return waiting
 

@@ -30,6 +30,7 @@ from protocol.study.task.task import LABEL_FORMS
 from silos.config.attestation import AttestationPolicy
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
+from silos.training.worker_pool.shares import ADDRESS
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
 _WORDS = re.compile(r"\w+")
@@ -175,6 +176,15 @@ def _is_zone(name: str) -> str:
     return name
 
 
+def _is_ray_address(text: str) -> str:
+    port = text.rpartition(":")[2]
+    if not ADDRESS.fullmatch(text) or int(port) > 65535:
+        raise ValueError(
+            "must look like ray-head.hospital.example:6379: a name or an IPv4 address, and a port"
+        )
+    return text
+
+
 class Resources(FrozenModel):
     """The part of the hospital's machine that a study may use.
 
@@ -182,6 +192,11 @@ class Resources(FrozenModel):
     threads; together they may hold ``memory_gib``. With ``gpu`` one worker computes on this
     machine's GPU, and torch may allocate ``gpu_memory_gib`` of its memory; left out, all of it.
     ``memory_gib`` then limits nothing: CUDA crashes where the kernel refuses memory.
+    ``ray_address`` (``host:port``) is the head of a Ray cluster of this hospital's own, and
+    ``ray_token_file`` holds its token, for its owner alone; a path is taken from the site file's
+    folder. The workers are then on its nodes, each with a CPU, its part of ``memory_gib`` and,
+    with ``gpu``, a GPU of its own. Training has the network then, so it cannot be
+    ``must_be_confined``.
     ``hours`` are when a study may take part in a round, in ``time_zone``; left out, it may at
     any time.
     ``must_be_confined``: nothing trains where the kernel does not keep it from
@@ -193,6 +208,8 @@ class Resources(FrozenModel):
     memory_gib: float = Field(default=4.0, gt=0, le=65536)
     gpu: bool = False
     gpu_memory_gib: float | None = Field(default=None, ge=0.5, le=65536)
+    ray_address: Annotated[str, AfterValidator(_is_ray_address)] | None = None
+    ray_token_file: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
     must_be_confined: bool = False
     hours: Annotated[str, AfterValidator(_are_hours)] | None = None
     time_zone: Annotated[str, AfterValidator(_is_zone)] = "UTC"
@@ -204,8 +221,19 @@ class Resources(FrozenModel):
                 f"memory_gib is {self.memory_gib:g}: {self.workers} workers need 1 each at least, "
                 "for libraries alone take 0.6"
             )
-        if self.gpu and self.workers > 1:
+        if self.gpu and self.workers > 1 and self.ray_address is None:
             raise ValueError(f"gpu is true, and workers {self.workers}: one uses the GPU, set 1")
+        if (self.ray_address is None) != (self.ray_token_file is None):
+            raise ValueError(
+                "ray_address and ray_token_file go together: name the cluster's head and the file "
+                "that holds its token, or leave both out"
+            )
+        if self.ray_address is not None and self.must_be_confined:
+            raise ValueError(
+                "must_be_confined is true, and ray_address names a cluster, to which training "
+                "needs the network: leave ray_address out and train on this machine, or set "
+                "must_be_confined: false"
+            )
         if self.gpu_memory_gib is not None and not self.gpu:
             raise ValueError(
                 f"gpu_memory_gib is {self.gpu_memory_gib:g}, and gpu is false: set gpu: true, or "

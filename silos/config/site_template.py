@@ -51,6 +51,10 @@ resources:
   memory_gib: 4           # a study that needs more sits its rounds out
   gpu: false              # true: one worker computes gradients on the GPU (torch-cuda.lock)
   # gpu_memory_gib: 8     # how much of its memory; memory_gib then limits nothing: docs/hospital.md
+  # A Ray cluster of this hospital's own: workers are then on its nodes, each with one GPU where
+  # gpu is true. Who administers it can read the records in its memory: docs/hospital.md.
+  # ray_address: ray-head.hospital.example:6379
+  # ray_token_file: ray-token    # chmod 600
   must_be_confined: false # true: train only where the kernel keeps it from files and network
   # When a study may begin to train; left out: at any time.
   # hours: 20:00-06:00

@@ -7,7 +7,7 @@ Linux lets any process give up rights for good, for itself and all that it start
   memory of another process) it may not. From Linux 6.12 on it can signal nobody outside.
 * A filter of system calls leaves it no socket at all, or, where it needs Ray, sockets in a
   network of its own that leads nowhere (a network namespace); for a GPU, AF_UNIX sockets there,
-  without which CUDA does not start.
+  without which CUDA does not start. Where a hospital names a Ray cluster, it keeps the network.
 
 What a kernel does not know is not given up. ``confine`` returns what was, each after a trial.
 What remains: with Ray or a GPU, a pathname socket of this machine that the hospital's user may
@@ -75,7 +75,9 @@ class Confined:
     sockets: bool
 
 
-def confine(home: Path, own: Path, *, sockets: bool, gpu: bool = False) -> Confined:
+def confine(
+    home: Path, own: Path, *, sockets: bool, gpu: bool = False, network: bool = False
+) -> Confined:
     """Gives up what training does not need, as far as this kernel can; for good.
 
     To be called by a process of one thread, before it holds anything.
@@ -86,9 +88,10 @@ def confine(home: Path, own: Path, *, sockets: bool, gpu: bool = False) -> Confi
         sockets: whether it needs Ray, and so sockets.
         gpu: whether it may use the machine's GPU. CUDA starts in this process alone: those that it
             starts may not name their threads.
+        network: whether it may reach the network, to a Ray cluster: files are all it gives up.
     """
     leave_no_core()
-    inside = (sockets or gpu) and _enter_own_network()
+    inside = (sockets or gpu) and not network and _enter_own_network()
     _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _drop_capabilities()
     _restrict_files(own, sockets=sockets, gpu=gpu)

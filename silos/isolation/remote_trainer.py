@@ -16,7 +16,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,17 @@ from silos.isolation.plain_values import from_bytes
 from silos.isolation.remote_error import RemoteRefusal
 from silos.training.private_folder import private_folder
 from silos.training.randomness import Entropy, RoundInput
+from silos.training.worker_pool.shares import (
+    CLUSTER_TOKEN,
+    ClusterAddress,
+    WorkerShares,
+    resolved,
+)
 
 log = logging.getLogger("collegium.silo")
 
+#: How long a process that is at work for nobody may take to leave its cluster.
+_LEAVING_SECONDS = 10
 _ROOT = Path(__file__).resolve().parents[2]
 #: What the process is told of the supervisor's environment, which may hold passwords.
 _ENVIRONMENT = (
@@ -47,30 +55,36 @@ _ENVIRONMENT = (
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingMachine:
-    """The resources that a trainer may use here, and its confinement.
+    """The shares of a hospital's machine, or of its cluster's, that its trainers may use.
 
-    ``max_bytes`` is what each of its ``workers`` processes may hold of data, ``gpu_bytes`` of
-    the GPU's memory where ``gpu`` says that it computes there.
-    ``must_be_confined``: where the kernel does not let it give up files and network, it is
+    ``must_be_confined``: where the kernel does not let a trainer give up files and network, it is
     handed no record.
     """
 
     home: Path
-    workers: int = 1
-    max_bytes: int | None = None
-    gpu: bool = False
-    gpu_bytes: int | None = None
+    shares: WorkerShares = WorkerShares()
+    cluster: ClusterAddress | None = None
     must_be_confined: bool = False
 
 
 def machine_of(home: Path, resources: Resources) -> TrainingMachine:
     """Returns what a hospital's site file lets its trainers use."""
+    cluster = None
+    if resources.ray_address is not None and resources.ray_token_file is not None:
+        cluster = ClusterAddress(
+            address=resources.ray_address, token_file=home / resources.ray_token_file
+        )
     return TrainingMachine(
         home=home,
-        workers=resources.workers,
-        max_bytes=None if resources.gpu else resources.bytes_each,
-        gpu=resources.gpu,
-        gpu_bytes=resources.gpu_bytes,
+        shares=WorkerShares(
+            count=resources.workers,
+            max_bytes=None if resources.gpu else resources.bytes_each,
+            gpu=resources.gpu,
+            gpu_bytes=resources.gpu_bytes,
+            cluster=cluster is not None,
+            node_bytes=resources.bytes_each if cluster else None,
+        ),
+        cluster=cluster,
         must_be_confined=resources.must_be_confined,
     )
 
@@ -168,21 +182,23 @@ class TrainingProcess:
 
     Raises:
         PolicyRefused: it must be confined, and this kernel does not confine it.
+        DeviceRefused: the cluster's head has no address here, or its token file is not right.
         UpdateRefused: it did not start.
     """
 
     def __init__(self, machine: TrainingMachine, inherited: Sequence[int] = ()) -> None:
+        cluster, self._on_cluster = machine.cluster, machine.cluster is not None
+        found = (resolved(cluster.address), cluster.token()) if cluster else None
         self._ends = ExitStack()
         own = self._ends.enter_context(private_folder())
+        if found is not None:
+            own.joinpath(CLUSTER_TOKEN).touch(mode=0o600)
+            own.joinpath(CLUSTER_TOKEN).write_text(found[1], encoding="ascii")
         said = {
             "home": str(machine.home.resolve()),
             "own": str(own),
-            "shares": {
-                "count": machine.workers,
-                "max_bytes": machine.max_bytes,
-                "gpu": machine.gpu,
-                "gpu_bytes": machine.gpu_bytes,
-            },
+            "shares": asdict(machine.shares),
+            "cluster": found[0] if found else None,
         }
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "silos.isolation.training_process", json.dumps(said)],
@@ -242,6 +258,10 @@ class TrainingProcess:
         return f"signal {-code}" if code < 0 else f"exit code {code}"
 
     def _end(self) -> None:
+        if self._on_cluster and self._process.stdin is not None:
+            with suppress(OSError, subprocess.TimeoutExpired):  # it leaves, and gives its room back
+                self._process.stdin.close()
+                self._process.wait(_LEAVING_SECONDS)
         with suppress(ProcessLookupError):  # with all that it started
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -4,15 +4,16 @@ It is started by the supervisor (``remote_trainer.py``), which writes requests t
 input and reads replies from its standard output. A request is a pickle, for the supervisor may
 tell this process anything; a reply is a plain value, for this process may be told nothing.
 
-With more than one worker it has a Ray of its own, which has given up the same.
+With more than one worker it has a Ray of its own, which has given up the same. Where its hospital
+names a Ray cluster, it keeps the network, gives up the files, and joins the cluster.
 """
 
 import json
 import os
 import pickle
 import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from silos.isolation.confinement import confine
 from silos.isolation.frames import frames, write_frame
 from silos.isolation.plain_values import to_bytes
 from silos.isolation.remote_error import RemoteRefusal, refusal_as_value
-from silos.training.ray_runtime import limit_memory, ray
+from silos.training.ray_runtime import limit_memory, ray, ray_in
+from silos.training.worker_pool.shares import CLUSTER_TOKEN, WorkerShares
 
 
 def main() -> None:
@@ -30,10 +32,16 @@ def main() -> None:
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no reply
     own, shares = Path(said["own"]), said["shares"]
-    confined = confine(Path(said["home"]), own, sockets=shares["count"] > 1, gpu=shares["gpu"])
+    confined = confine(
+        Path(said["home"]),
+        own,
+        sockets=shares["count"] > 1 or shares["cluster"],
+        gpu=shares["gpu"] and not shares["cluster"],
+        network=shares["cluster"],
+    )
     write_frame(replies, to_bytes(asdict(confined)))
     with ExitStack() as ends:
-        service = _TrainingService(own, shares, ends)
+        service = _TrainingService(own, shares, said["cluster"], ends)
         for request in frames(requests):
             write_frame(replies, service.reply(request))
 
@@ -41,8 +49,10 @@ def main() -> None:
 class _TrainingService:
     """Holds the trainer; what a hospital may refuse comes back as a value."""
 
-    def __init__(self, own: Path, shares: Mapping[str, Any], ends: ExitStack) -> None:
-        self._own, self._shares, self._ends = own, shares, ends
+    def __init__(
+        self, own: Path, shares: Mapping[str, Any], cluster: str | None, ends: ExitStack
+    ) -> None:
+        self._own, self._shares, self._cluster, self._ends = own, shares, cluster, ends
         self._trainer: Any = None
 
     def reply(self, request: bytes) -> bytes:
@@ -73,37 +83,50 @@ class _TrainingService:
                 return compare(*given)
             case "gpu":
                 from pipelines.gradients.device import memory_of
+                from silos.training.worker_pool.backend import device_of
 
-                return memory_of(self._worker_shares().device())
+                return memory_of(device_of(WorkerShares(**self._shares)))
+            case "cluster":
+                return self._placed()
             case "try_step":
-                from silos.training.trainer import try_step
+                from silos.training.worker_pool.trainers import try_step_on
 
                 study, site = given
-                return try_step(study, site, self._worker_shares().device())
+                return try_step_on(self._worker_shares(), study, site)
         return getattr(self._trainer, name)(*given)
 
     def _made(self, study: Any, site: str, train: Any, test: Any) -> tuple[str, str]:
-        from silos.training.step_form import StepForm
-        from silos.training.trainer import Trainer
-        from silos.training.worker_pool import RayBackend
+        from silos.training.worker_pool.trainers import trainer_on
 
-        shares, form = self._worker_shares(), StepForm.of(study, site)
-        if shares.count > 1 and not ray.is_initialized():
-            self._ends.enter_context(_ray(self._own))
-        backend = RayBackend(study, form, train.features, train.labels, shares)
-        self._trainer = Trainer(study, site, train, test, backend, shares.device())
+        self._trainer = trainer_on(self._worker_shares(), study, site, train, test)
         return self._trainer.dataset_digest, self._trainer.engine
 
-    def _worker_shares(self) -> Any:
-        from silos.training.worker_pool import WorkerShares
+    def _placed(self) -> tuple[int, int]:
+        """Returns how many workers find room on the cluster, on how many nodes."""
+        from silos.training.worker_pool.placement import Placement
 
-        return WorkerShares(**self._shares)
+        shares = self._worker_shares()
+        return shares.count, Placement(shares).num_nodes
+
+    def _worker_shares(self) -> WorkerShares:
+        """Returns the shares; the Ray that they need is there."""
+        shares = WorkerShares(**self._shares)
+        if not ray.is_initialized():
+            if self._cluster is not None:
+                self._ends.enter_context(_cluster(self._own, self._cluster))
+            elif shares.count > 1:
+                self._ends.enter_context(ray_in(self._own))
+        return shares
 
 
-def _ray(own: Path) -> Any:
-    from silos.training.ray_runtime import ray_in
+@contextmanager
+def _cluster(own: Path, address: str) -> Iterator[None]:
+    from silos.training.worker_pool.joining import joined, require_cluster
 
-    return ray_in(own)
+    token = (own / CLUSTER_TOKEN).read_text(encoding="ascii")
+    require_cluster(own, address, token)
+    with joined(own, address, token):
+        yield
 
 
 if __name__ == "__main__":

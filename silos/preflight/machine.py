@@ -30,6 +30,14 @@ def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Findi
     except StudyRefused as error:
         yield bad("network", str(error), "mend the study")
         return
+    if site.resources.ray_address is None:
+        yield from _workers_here(site)
+    yield from _training(home, site, study)
+    yield _tee(home)
+
+
+def _workers_here(site: SiteFile) -> Iterator[Finding]:
+    """Yields what is found of the memory and the cores that workers on this machine take."""
     available = _available_memory()
     wanted = site.resources.memory_gib * _GIB
     if available is not None:
@@ -49,8 +57,6 @@ def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Findi
         yield warn("cores", said, "lower resources.workers or threads")
     else:
         yield ok("cores", said)
-    yield from _training(home, site, study)
-    yield _tee(home)
 
 
 def _tee(home: Path) -> Finding:
@@ -79,8 +85,13 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
         yield bad("training", str(error), "docs/hospital.md says what it needs of the kernel")
         return
     try:
-        yield _confinement(process.confined)
-        found = _gpu(process, site.resources.gpu_bytes) if site.resources.gpu else None
+        on_cluster = site.resources.ray_address is not None
+        yield _confinement(process.confined, on_cluster=on_cluster)
+        found = None
+        if on_cluster:
+            found = _cluster(process, site)
+        elif site.resources.gpu:
+            found = _gpu(process, site.resources.gpu_bytes)
         if found is not None:
             yield found
         is_heavy = site.resources.gpu or isinstance(study.cohort, ImageCohort)
@@ -90,14 +101,33 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
         process.close()
 
 
-def _confinement(found: Confined) -> Finding:
+def _confinement(found: Confined, *, on_cluster: bool) -> Finding:
     said = (
         f"it {'cannot' if found.files else 'CAN'} open this hospital's folder, and "
         f"{'reaches no network' if found.network else 'REACHES the network'}"
     )
     if found.files and found.network:
         return ok("training", said)
+    if on_cluster:
+        return warn(
+            "training",
+            f"{said}, as resources.ray_address needs: who administers the Ray cluster can read "
+            "the records in its memory, and run code in the process that trains",
+            "use a cluster of this hospital's own that only its administrators reach "
+            "(docs/hospital.md), or leave ray_address out",
+        )
     return warn("training", said, "use a newer kernel (docs/hospital.md), or IPAddressDeny")
+
+
+def _cluster(process: TrainingProcess, site: SiteFile) -> Finding:
+    """Returns whether the hospital's Ray cluster lets its workers in, and has room for them."""
+    try:
+        workers, nodes = process.ask("cluster")
+    except FederationError as error:
+        return bad("Ray cluster", str(error), "docs/hospital.md, On a Ray cluster")
+    each = ", each with a GPU," if site.resources.gpu else ""
+    said = f"{counted(workers, 'worker')}{each} found room on {counted(nodes, 'node')}"
+    return ok("Ray cluster", f"{said}; every node has this machine's software")
 
 
 def _gpu(process: TrainingProcess, max_bytes: int | None) -> Finding:

@@ -30,7 +30,8 @@ NOT_PRIVATE = (
     "hospital, and nothing of them is written down or sent."
 )
 
-
+#: A comparison is trained by one process of this machine, whatever a study may use.
+_ALONE = {"workers": 1, "ray_address": None, "ray_token_file": None}
 _OTHER_END = (
     "the coordinator signed another final model to this hospital than the one that it sent here "
     "to be evaluated"
@@ -189,7 +190,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
             raise PolicyRefused(f"run {run.run_id}: its model is {found.about_model}")
         study, index = StudyStore(home / "studies").read(run.study)
         _, train, test = read_own_records(home, site, study, index, hospital.split_key)
-    machine = machine_of(home, site.resources.model_copy(update={"workers": 1}))
+    machine = machine_of(home, site.resources.model_copy(update=_ALONE))
     process = TrainingProcess(machine, sorted({*train.descriptors, *test.descriptors}))
     try:
         model = read_model(found.model_file)

@@ -1,11 +1,16 @@
-"""A Ray of one process's own, closed to every other user of the machine.
+"""A Ray of one process's own, or its own node of a Ray cluster that a hospital names.
 
-A process that reaches a Ray can run code on it and read what it holds. So its ports are on
-loopback only, every request carries a token, and its session (sockets, logs, and records that do
-not fit into its memory) lies in a folder that its owner alone may enter. Ray opens the session
-itself to every user of the machine; the folder above it keeps them out.
+A process that reaches a Ray can run code on it and read what it holds. So a Ray of one's own has
+its ports on loopback only, every request to any Ray carries a token, and the session (sockets,
+logs, and records that do not fit into its memory) lies in a folder that its owner alone may enter.
+Ray opens the session itself to every user of the machine; the folder above it keeps them out.
 
-Ray reads its settings when it is imported, so it is imported from here.
+A process joins a cluster with a node of its own, which offers no CPU and no GPU and ends with it.
+Its ports are on the address from which the cluster's head is reached, for other nodes fetch from
+it what workers are given.
+
+Ray reads its settings when it is imported, so it is imported from here. They are right for both:
+what a cluster's head and its other nodes do follows from their own settings.
 """
 
 import logging
@@ -19,7 +24,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from protocol.errors import WorkspaceRefused
+from protocol.errors import DeviceRefused, WorkspaceRefused
 from silos.training.private_folder import private_folder
 
 #: Seconds that a busy machine may take for what Ray expects at once.
@@ -39,25 +44,37 @@ _SETTINGS = {
     "RAY_agent_register_timeout_ms": str(_PATIENCE * 1000),
     "RAY_health_check_timeout_ms": str(_PATIENCE * 1000),
 }
-if "ray" in sys.modules and any(os.environ.get(key) != _SETTINGS[key] for key in _SETTINGS):
+
+
+def _is_worker() -> bool:
+    """Whether a Ray started this process; on a cluster's node it has that node's settings."""
+    found = sys.modules["ray._private.worker"]
+    return bool(found.global_worker.mode == found.WORKER_MODE)
+
+
+_is_imported = "ray" in sys.modules and not _is_worker()
+if _is_imported and any(os.environ.get(key) != _SETTINGS[key] for key in _SETTINGS):
     raise ImportError(
         "ray was imported before it could be closed to other users of this machine: start anew "
         "(restart a notebook's kernel) without importing ray yourself; a program imports it from "
         "silos.training.ray_runtime"
     )
 os.environ.update(_SETTINGS)
+os.environ.pop("RAY_AUTH_TOKEN", None)  # it would count for more than a token's file
 
 _disabled = logging.root.manager.disable
 logging.disable(logging.INFO)  # to a notebook it would recommend packages that nobody needs
 import ray  # noqa: E402
-from ray._private import parameter  # noqa: E402
+from ray._private import node, parameter  # noqa: E402
+from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 logging.disable(_disabled)
 
-__all__ = ["limit_memory", "own_ray", "ray", "ray_in"]
+__all__ = ["here", "joined_ray", "limit_memory", "own_ray", "ray", "ray_in", "use_token"]
 
-#: Ray keeps the first token that it reads for as long as its process lives.
-_TOKEN = secrets.token_hex(32)
+#: Of the objects that are handed to workers; what does not fit lies in files of the session.
+_OBJECT_BYTES = 256 * 1024 * 1024
 
 
 @contextmanager
@@ -82,10 +99,7 @@ def ray_in(
 ) -> Iterator[None]:
     """Starts a Ray in a folder that only this user may enter; see ``own_ray``."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    token = folder / "token"
-    token.touch(mode=0o600)
-    token.write_text(_TOKEN, encoding="ascii")
-    os.environ["RAY_AUTH_TOKEN_PATH"] = str(token)
+    use_token(folder, secrets.token_hex(32))
     with _parameters(), _refused_in_one_line():
         ray.init(
             address="local",
@@ -93,7 +107,7 @@ def ray_in(
             log_to_driver=False,
             logging_level=logging.ERROR,
             num_gpus=None if gpu else 0,
-            object_store_memory=256 * 1024 * 1024,
+            object_store_memory=_OBJECT_BYTES,
             resources=dict(resources or {}),
             _temp_dir=str(folder / "r"),
         )
@@ -101,6 +115,80 @@ def ray_in(
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def joined_ray(
+    folder: Path, address: str, own_address: str, *, resources: Mapping[str, float] | None = None
+) -> Iterator[None]:
+    """Joins a cluster whose token is in use, with a node of this process's own in a folder.
+
+    Args:
+        folder: only this user may enter it.
+        address: of the cluster's head, an IP address and a port.
+        own_address: this machine's IP address, as the other nodes reach it.
+        resources: Ray's own names for how much of what may run at once on the own node.
+
+    Raises:
+        DeviceRefused: the node does not start.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    started = None
+    try:
+        try:
+            with _parameters():
+                given = parameter.RayParams(
+                    gcs_address=address,
+                    node_ip_address=own_address,
+                    node_manager_port=0,
+                    min_worker_port=0,
+                    max_worker_port=0,
+                    num_cpus=0,
+                    num_gpus=0,
+                    resources=dict(resources or {}),
+                    object_store_memory=_OBJECT_BYTES,
+                    temp_dir=str(folder / "r"),
+                )
+                started = node.Node(given, head=False, shutdown_at_exit=False)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(folder / "r"),
+            )
+        except Exception as error:
+            raise DeviceRefused(
+                f"this machine did not join the Ray cluster at {address} "
+                f"({type(error).__name__}): its nodes must reach this machine, every node needs "
+                "the same Ray and Python, and this machine some memory (docs/hospital.md)"
+            ) from error
+        yield
+    finally:
+        ray.shutdown()
+        if started is not None:
+            started.kill_all_processes(check_alive=False, allow_graceful=True)
+
+
+def use_token(folder: Path, token: str) -> Path:
+    """Lets this process show a token to the Ray that it uses next; returns the file that holds it.
+
+    It lies in a folder that only this user may enter; the processes that Ray starts read it there.
+    """
+    file = folder / "token"
+    file.touch(mode=0o600)
+    file.write_text(token, encoding="ascii")
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
+    AuthenticationTokenLoader.instance().reset_cache()  # Ray keeps the first that it reads
+    return file
+
+
+def here() -> NodeAffinitySchedulingStrategy:
+    """Returns the strategy that starts an actor or a task on this process's own node, or nowhere.
+
+    What opens files of this machine is started so, for a cluster has other machines.
+    """
+    own = ray.get_runtime_context().get_node_id()
+    return NodeAffinitySchedulingStrategy(own, soft=False)
 
 
 @contextmanager

@@ -54,6 +54,7 @@ class Trainer:
         train, test: its parts of the records, by the study's split.
         backend: computes the gradients; one worker in this process when None.
         device: where the model is evaluated; the processor when None.
+        where: the rest of the engine's name: what else computes the gradients.
 
     Raises:
         StudyRefused: no engine computes this network's gradients rightly.
@@ -68,6 +69,7 @@ class Trainer:
         test: Records,
         backend: GradientBackend | None = None,
         device: torch.device | None = None,
+        where: str = "",
     ) -> None:
         self._study = study
         self._privacy = study.privacy_of(site)
@@ -93,7 +95,7 @@ class Trainer:
                 places=study.site(site).patients,
                 most=study.records_per_patient,
             )
-        self.engine = engine_label(self._backend.engine, self._device)
+        self.engine = engine_label(self._backend.engine, self._device) + where
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property

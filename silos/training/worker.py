@@ -24,9 +24,10 @@ from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
 from pipelines.transforms.augmentation import Augmenter, augmenter_of
 from protocol.counted import counted
+from protocol.encoding import digest
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
-from protocol.vectors.tensors import layout_of, unflatten
+from protocol.vectors.tensors import flatten, layout_of, unflatten
 from silos.training.step_form import Drawn, Index, Seeds, StepForm
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -89,7 +90,9 @@ class Worker:
         self._augmenter = augmenter_of(study.task, study.cohort)
         if self._augmenter is not None:
             _try_augmenter(self._augmenter, shape, learned)
-        self._layout = layout_of(parameters_of(self._module))
+        self._initial = parameters_of(self._module)
+        self._layout = layout_of(self._initial)
+        self._form = (form.places, form.records)
         self._gradients = gradients
         self._coupled = learned.errors if learned.couples else None
 
@@ -106,6 +109,23 @@ class Worker:
                 total += clip_to_integers(gradients, clip=clip, units=units)
                 del gradients  # or the next would be computed beside these
         return total.cpu().numpy()
+
+    def sample(self) -> str:
+        """Returns the digest of one micro-batch's sum, at the study's first parameters.
+
+        Workers that compute other bits (other processors, other libraries) give another one.
+        Without a record it is empty.
+        """
+        if not len(self._features):
+            return ""
+        shape = (1, *self._form)
+        drawn = Drawn(
+            records=np.arange(np.prod(shape)).reshape(shape) % len(self._features),
+            weights=np.full(shape, 1 / shape[2], dtype=np.float32),
+            seeds=np.zeros(shape, dtype=np.uint32) if self._augmenter is not None else None,
+        )
+        parameters = flatten(self._initial).astype(np.float64)
+        return digest(self.clipped(parameters, drawn, 1.0).tobytes())
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) float sum of each micro-batch's gradients, unclipped."""

@@ -169,6 +169,7 @@ _TOO_LITTLE = 1 << 30
 def process_figures() -> dict[str, Any]:
     """Returns what the confined process that trains answers on a GPU, beside this process."""
     from silos.isolation.remote_trainer import RemoteTrainer, TrainingMachine, TrainingProcess
+    from silos.training.worker_pool.shares import WorkerShares
 
     study = _TRAINED["images"]
     site, records = study.site_names[0], studies.drawn_records(study, 64)
@@ -178,7 +179,7 @@ def process_figures() -> dict[str, Any]:
         noise_multiplier=0.5,
     )
     with tempfile.TemporaryDirectory() as home:
-        machine = TrainingMachine(home=Path(home), gpu=True)
+        machine = TrainingMachine(home=Path(home), shares=WorkerShares(gpu=True))
         process = TrainingProcess(machine)
         confined, facts = process.confined, process.ask("gpu")
         process.close()

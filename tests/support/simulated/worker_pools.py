@@ -17,6 +17,7 @@ from collegium.simulation.consortium import simulation_ray
 from pipelines.records import Records, Rows
 from pipelines.sources import stored_rows
 from pipelines.sources.stored_rows import RowWriter
+from protocol.errors import FederationError
 from protocol.study.study_file import read_study
 from protocol.vectors.tensors import Tensors, flatten
 from silos.training.randomness import FixedEntropy, RoundInput
@@ -24,7 +25,9 @@ from silos.training.ray_runtime import ray
 from silos.training.step_form import Drawn, StepForm
 from silos.training.trainer import Trainer
 from silos.training.worker import GradientBackend
-from silos.training.worker_pool import RayBackend, WorkerShares
+from silos.training.worker_pool import placement
+from silos.training.worker_pool.backend import RayBackend
+from silos.training.worker_pool.shares import WorkerShares
 from tests.bench import studies
 from tests.support.simulated.studies import changed
 
@@ -73,9 +76,10 @@ def stored_rows_of(array: NDArray[np.float32]) -> Rows:
         stored_rows.IN_MEMORY_BYTES = before
 
 
-def of_images(records: Records, workers: int) -> str:
+def of_images(records: Records, workers: int, *, cluster: bool = False) -> str:
     """The digest of an update from images, and of what is counted of them."""
-    form, shares = StepForm.of(IMAGES, "east"), WorkerShares(count=workers)
+    form = StepForm.of(IMAGES, "east")
+    shares = WorkerShares(count=workers, cluster=cluster)
     backend = RayBackend(IMAGES, form, records.features, records.labels, shares)
     trainer = Trainer(IMAGES, "east", records, records, backend)
     model = trainer.initial_model()
@@ -101,12 +105,50 @@ def updates(
     return hashlib.sha256(b"".join(update.tobytes() for update in found)).hexdigest()
 
 
-def crew_of(workers: int) -> RayBackend:
+def crew_of(workers: int, *, cluster: bool = False) -> RayBackend:
     """Returns a backend over the same patients."""
     records = returning_patients()
     form = StepForm.of(STUDY, "east")
-    shares = WorkerShares(count=workers)
+    shares = WorkerShares(count=workers, cluster=cluster)
     return RayBackend(STUDY, form, records.features, records.labels, shares)
+
+
+def step_of(micro_batches: int) -> Drawn:
+    """Returns a step with so many micro-batches, all places filled."""
+    form = StepForm.of(STUDY, "east")
+    shape = (micro_batches, form.places, form.records)
+    return Drawn(
+        records=np.arange(np.prod(shape)).reshape(shape) % 60,
+        weights=np.full(shape, 1 / form.records, dtype=np.float32),
+    )
+
+
+def on_a_cluster() -> dict[str, object]:
+    """Returns what workers in a cluster's places came to; this Ray is a cluster of one node."""
+    spread = crew_of(2, cluster=True)
+    seen: dict[str, object] = {
+        "two": updates(spread),
+        "without privacy": updates(spread, None),
+        "where": spread.where,
+    }
+    ray.kill(spread._others[0])
+    seen["one lost"] = updates(spread)
+    seen["left"] = len(spread._others)
+    ray.kill(spread._others[0])
+    seen["all lost"] = updates(spread, None)
+    seen["placed again"] = len(spread._others)
+    del spread
+    seen["stored images"] = of_images(images(stored=True), 1, cluster=True)
+    seen["one"] = updates(held := crew_of(1, cluster=True))
+    placement.WAIT = 0.5
+    whole = int(ray.cluster_resources()["CPU"])
+    for name, count in (("too many", 64 + whole), ("taken by others", whole)):
+        try:
+            crew_of(count, cluster=True)
+        except FederationError as error:
+            seen[name] = f"{type(error).__name__}: {error}"
+    seen["one, still there"] = updates(held)
+    return seen
 
 
 def found() -> dict[str, object]:
@@ -122,12 +164,7 @@ def found() -> dict[str, object]:
     }
     model = Trainer(STUDY, "east", *[returning_patients()] * 2).initial_model()
     parameters = flatten(model).astype(np.float64)
-    form = StepForm.of(STUDY, "east")
-    shape = (7, form.places, form.records)
-    drawn = Drawn(
-        records=np.arange(np.prod(shape)).reshape(shape) % 60,
-        weights=np.full(shape, 1 / form.records, dtype=np.float32),
-    )
+    drawn = step_of(7)
     whole = spread.clipped(parameters, drawn, 1.0)
     parts = [spread.clipped(parameters, drawn.part(place, 7), 1.0) for place in range(7)]
     seen["images"] = of_images(images(stored=False), 1)
@@ -136,6 +173,8 @@ def found() -> dict[str, object]:
     ray.kill(spread._others[0])
     seen["one lost"] = updates(spread)
     seen["left of the lost one's workers"] = len(spread._others)
+    del spread, crews
+    seen["cluster"] = on_a_cluster()
     return seen
 
 

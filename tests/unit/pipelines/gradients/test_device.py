@@ -1,18 +1,21 @@
 """The device is refused in words: where there is no GPU, and where its memory is too small."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from pipelines.gradients.device import enough_memory, gpu, is_out_of_memory, processor
 from protocol.errors import DeviceRefused
 from silos.training.trainer import try_step
-from silos.training.worker_pool import WorkerShares
+from silos.training.worker_pool.backend import device_of
+from silos.training.worker_pool.shares import WorkerShares
 from tests.bench import studies
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_where_there_is_no_gpu_it_says_what_to_install() -> None:
-    for device in (gpu, WorkerShares(gpu=True, gpu_bytes=1 << 30).device):
+    for device in (gpu, partial(device_of, WorkerShares(gpu=True, gpu_bytes=1 << 30))):
         with pytest.raises(DeviceRefused, match=r"no GPU is found.*torch-cuda\.lock"):
             device()
 
@@ -50,6 +53,7 @@ def test_a_step_is_tried_without_a_record() -> None:
 
 def test_one_worker_uses_the_gpu_with_no_limit_of_its_data() -> None:
     for shares in ({"count": 2}, {"max_bytes": 1 << 30}):
-        with pytest.raises(ValueError, match="one worker computes on the GPU"):
+        with pytest.raises(ValueError, match="computes on th(e|is machine's) GPU"):
             WorkerShares(gpu=True, **shares)
-    assert WorkerShares(count=2, max_bytes=1 << 30).device() == processor()
+    assert device_of(WorkerShares(count=2, max_bytes=1 << 30)) == processor()
+    assert device_of(WorkerShares(count=4, gpu=True, cluster=True)) == processor()

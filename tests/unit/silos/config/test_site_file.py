@@ -17,6 +17,8 @@ from silos.config.site_file import (
     source_path,
 )
 from silos.config.site_template import site_template
+from silos.isolation.remote_trainer import machine_of
+from silos.training.worker_pool.shares import ClusterAddress
 from tests import ROOT
 from tests.support.hospital.sites import SITE, changed_site, east
 from tests.support.simulated.studies import small_study
@@ -45,6 +47,21 @@ MISTAKES = [
     ("1}", "1, hours: 20:00-25:00}", 18, "must look like 20:00-06:00, got '20:00-25:00'"),
     ("1}", "1, hours: 20:00-20:00}", 18, "is the whole day: leave hours out"),
     ("1}", "1, time_zone: ../etc}", 18, "is no time zone such as Europe/Berlin"),
+    (
+        "1}",
+        "1, ray_address: '10.0.0.5', ray_token_file: t}",
+        18,
+        "ray_address: must look like ray-h",
+    ),
+    ("1}", "1, ray_address: 'h:65536', ray_token_file: t}", 18, "a name or an IPv4 address, and a"),
+    ("1}", "1, ray_address: 'h:6379'}", 18, "ray_address and ray_token_file go together"),
+    ("1}", "1, ray_token_file: t}", 18, "ray_address and ray_token_file go together"),
+    (
+        "1}",
+        "1, ray_address: 'h:6379', ray_token_file: t, must_be_confined: true}",
+        18,
+        "must_be_confined is true, and ray_address names a cluster",
+    ),
     ("collegium_site: 1", "collegium_site: 2", 1, "collegium_site: input should be 1, got 2"),
     ("name: east\n", "", 1, "name: this key is required and missing"),
 ]
@@ -118,3 +135,16 @@ def test_a_site_without_records_is_told_to_name_them(tmp_path: Path) -> None:
 def test_the_schema_for_editors_is_the_one_in_docs() -> None:
     stored = json.loads((ROOT / "docs" / "site.schema.json").read_text())
     assert stored == json.loads(json.dumps(site_schema())), "make schema writes it again"
+
+
+def test_on_a_cluster_each_worker_has_its_part_of_the_memory_and_a_gpu_of_its_own() -> None:
+    named = "workers: 4, memory_gib: 8, gpu: true, ray_address: 'h:6379', ray_token_file: ray-token"
+    machine = machine_of(
+        Path("home"),
+        read_site_file(f"collegium_site: 1\nname: east\nresources: {{{named}}}\n").resources,
+    )
+    assert machine.cluster == ClusterAddress(
+        address="h:6379", token_file=Path("home") / "ray-token"
+    )
+    assert machine.shares.asked == {"CPU": 1, "GPU": 1, "memory": 2 << 30}
+    assert (machine.shares.count, machine.shares.max_bytes) == (4, None)

@@ -1,5 +1,6 @@
 """The preflight finds what stands in a study's way, and says what to do about it."""
 
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -201,6 +202,22 @@ def test_a_gpu_that_is_not_there_stands_in_the_way(home: Path) -> None:
     assert found["GPU"].state == "bad" and "step" not in found
     assert found["GPU"].finding.startswith("no GPU is found")
     assert found["GPU"].remedy.endswith("or set resources.gpu: false")
+
+
+def test_a_ray_cluster_that_does_not_answer_stands_in_the_way_and_what_is_open_is_said(
+    home: Path,
+) -> None:
+    (home / "ray-token").write_text("0123456789abcdef")
+    (home / "ray-token").chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    named = f"{{ray_address: '{address}', ray_token_file: ray-token}}"
+    (home / "site.yaml").write_text(changed_site("{workers: 1, threads: 1, memory_gib: 1}", named))
+    found = check(home)
+    assert found["Ray cluster"].state == "bad" and "memory" not in found
+    assert found["Ray cluster"].finding.startswith(f"nobody listens at {address}")
+    assert found["training"].state == "warn"
+    assert "REACHES the network, as resources.ray_address needs" in found["training"].finding
 
 
 def test_a_step_on_images_is_tried_in_the_memory_that_it_may_use(home: Path) -> None:

@@ -57,5 +57,5 @@ def test_a_gpu_is_for_one_worker_and_its_memory_for_those_who_use_one() -> None:
         with pytest.raises(SiteFileRefused, match=told):
             read_site_file(text.replace("WORDS", words))
     site = read_site_file(text.replace("WORDS", "gpu: true, gpu_memory_gib: 1.5"))
-    machine = machine_of(Path("home"), site.resources)
+    machine = machine_of(Path("home"), site.resources).shares
     assert (machine.gpu, machine.gpu_bytes, machine.max_bytes) == (True, 3 << 29, None)

@@ -1,6 +1,7 @@
 """Several workers in one hospital: the same model, whoever computed which part of a step."""
 
 import json
+import re
 import subprocess
 import sys
 from typing import Any
@@ -42,3 +43,24 @@ def test_without_privacy_workers_change_nothing_either(crews: Any) -> None:
 
 def test_micro_batches_are_spread_and_each_is_computed_once(crews: Any) -> None:
     assert crews["each once"] is True
+
+
+def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(crews: Any) -> None:
+    """The quick form of tests/system/test_ray_cluster.py: a cluster of one node."""
+    cluster = crews["cluster"]
+    assert cluster["two"] == cluster["one lost"] == crews["alone"]
+    assert cluster["without privacy"] == cluster["all lost"] == crews["without privacy, alone"]
+    assert (cluster["left"], cluster["placed again"]) == (1, 2)
+    assert cluster["one"] == cluster["one, still there"] == crews["alone"]
+    assert cluster["stored images"] == crews["images"]
+    assert cluster["where"] == " by 2 workers on 1 node"
+
+
+def test_room_that_is_not_there_or_that_others_use_is_refused(crews: Any) -> None:
+    assert re.match(
+        r"DeviceRefused: the Ray cluster has room for \d+ workers of 1 CPU each, \d+ are asked for",
+        crews["cluster"]["too many"],
+    )
+    assert crews["cluster"]["taken by others"].startswith(
+        "DeviceRefused: others use the Ray cluster's room"
+    )

@@ -1,0 +1,55 @@
+"""A trainer whose gradients are computed by the workers that a hospital has."""
+
+from typing import Any
+
+from pipelines.records import Records
+from protocol.study.study import Study
+from silos.training.ray_runtime import ray
+from silos.training.step_form import StepForm
+from silos.training.trainer import Trainer, try_step
+from silos.training.worker_pool.backend import RayBackend, device_of
+from silos.training.worker_pool.placement import PATIENCE, Placement, lost
+from silos.training.worker_pool.shares import WorkerShares
+
+
+def trainer_on(
+    shares: WorkerShares, study: Study, site: str, train: Records, test: Records
+) -> Trainer:
+    """Returns a site's trainer; see ``Trainer`` and ``RayBackend``."""
+    form = StepForm.of(study, site)
+    backend = RayBackend(study, form, train.features, train.labels, shares)
+    return Trainer(study, site, train, test, backend, device_of(shares), where=backend.where)
+
+
+def try_step_on(shares: WorkerShares, study: Study, site: str) -> tuple[str, int, int]:
+    """Tries a step where it would be computed; see ``try_step``.
+
+    Raises:
+        DeviceRefused: as ``try_step``, and where the cluster has no room for the workers.
+    """
+    if not shares.cluster:
+        return try_step(study, site, device_of(shares))
+    placement = Placement(shares)
+    task = _try_step.options(**placement.options(0))
+    try:
+        found = ray.get(task.remote(shares, study, site), timeout=PATIENCE)
+    except ray.exceptions.RayError as error:
+        raise lost(error) from error
+    if isinstance(found, Exception):
+        raise found
+    engine, places, records = found
+    return engine, places, records
+
+
+@ray.remote(max_retries=0)
+def _try_step(shares: WorkerShares, study: Study, site: str) -> Any:
+    from dataclasses import replace
+
+    from protocol.errors import FederationError
+    from silos.training.ray_runtime import limit_memory
+
+    limit_memory(shares.max_bytes)
+    try:
+        return try_step(study, site, device_of(replace(shares, count=1, cluster=False)))
+    except FederationError as error:
+        return error
