@@ -76,7 +76,7 @@ class _OtherWorker:
         for writer in self._writers:
             with closing(writer):
                 self._rows = (*self._rows, writer.rows())
-        self._worker = Worker(self._study, self._form, *self._rows, device=device)
+        self._worker = self._made(device)
         engine = self._worker.engine
         return engine, engine_label(engine, device), self._worker.sample()
 
@@ -93,8 +93,12 @@ class _OtherWorker:
 
     def _begun(self) -> Worker:
         if self._worker is None:
-            self._worker = Worker(self._study, self._form, *self._rows)
+            self._worker = self._made(processor())
         return self._worker
+
+    def _made(self, device: torch.device) -> Worker:
+        features, labels = self._rows
+        return Worker(self._study, self._form, features, labels, device=device)
 
 
 def _wait_for(workers: Sequence[Any]) -> None:
