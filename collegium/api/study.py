@@ -25,6 +25,7 @@ from compliance.reports.document import (
     Tone,
 )
 from compliance.reports.renderers import render_fragment
+from pipelines.recipes.admission import admit_beside
 from protocol.counted import counted
 from protocol.errors import StudyRefused
 from protocol.study.privacy import NoPrivacy
@@ -75,7 +76,9 @@ class Study:
             study = cg.Study.load("examples/heart-disease/study.yaml")
         """
         file = as_path(path)
-        return cls(read_study_file(file), file.parent)
+        document = read_study_file(file)
+        admit_beside(document, file.parent)
+        return cls(document, file.parent)
 
     @classmethod
     def bundled(cls, name: str = DEFAULT_STUDY) -> "Study":
@@ -185,8 +188,7 @@ class Study:
             document = read_study(text, _CHANGED)
         except StudyRefused as error:  # there is no file whose line could be named
             raise StudyRefused(_LINE.sub(_CHANGED, str(error))) from error
-        if document.task.pretrained is not None:
-            document.task.pretrained.attach_from(self.document.task.pretrained)
+        document.attach_from(self.document)
         return replace(self, document=document)
 
     def sites(self) -> pd.DataFrame:

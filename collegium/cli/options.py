@@ -99,8 +99,11 @@ def read_study(path: Path, seed: int | None = None) -> Any:
 
     Raises:
         StudyRefused: one line per problem.
+        PolicyRefused: a wheel beside it has a recipe's digest and is no recipe's.
     """
+    from pipelines.recipes.admission import admit_beside
     from protocol.study.study_file import read_study_file
 
     study = read_study_file(path)
+    admit_beside(study, path.parent)
     return study if seed is None else study.with_seed(seed)

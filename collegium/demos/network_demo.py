@@ -26,9 +26,11 @@ from collegium.output.folder_page import finish_folder
 from collegium.studies.forecast import forecast_text
 from collegium.studies.planning import assumed_auroc
 from coordinator.database.workspace import Workspace
+from pipelines.recipes.admission import wheels_in
 from protocol.errors import CohortRefused, FederationError, WorkspaceRefused
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
+from protocol.study.task.networks.recipe_network import RecipeNetwork
 
 _APPROVER = "Dr. A. Officer"
 _SECONDS = 600.0
@@ -135,10 +137,19 @@ class NetworkDemo:
             else ["images", "labels", cohort.patient_key]
         )
         epsilon = getattr(study.privacy, "epsilon", 1.0)
+        recipe = isinstance(study.task.network, RecipeNetwork)
+        networks = [] if recipe else [study.task.network.target]
+        wheels = wheels_in(self._document.parent) if study.recipes else {}
+        recipes = [
+            {"wheel": str(wheels[each.sha256].resolve()), "sha256": each.sha256}
+            for each in study.recipes
+            if each.sha256 in wheels
+        ]
         filled = {
             "purposes: []": f"purposes: [{json.dumps(words)}]",
             "tasks: []": f"tasks: [{study.task.kind}]",
-            "networks: []": f"networks: [{study.task.network.target}]",
+            "networks: []": f"networks: [{', '.join(networks)}]",
+            "recipes: []": f"recipes: {json.dumps(recipes)}",
             "columns: []": f"columns: {json.dumps(columns)}",
             "splits: [keyed_hash]": f"splits: [{study.split.method}]",
             "modes: [per_site]": f"modes: [{study.privacy.mode}]",

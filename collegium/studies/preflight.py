@@ -33,6 +33,7 @@ from pipelines.cohort.plausibility import (
     some_patient_returns,
 )
 from pipelines.cohort.quality import DataQuality, quality_of
+from pipelines.recipes.admission import recipe_notes
 from pipelines.records import Records
 from pipelines.sources.faults import MAX_TOLD
 from protocol.counted import counted
@@ -60,7 +61,8 @@ def describe_study(
     """
     if not 0 < budget < math.inf:
         raise StudyRefused(f"--budget {budget:g}: a budget for life is a finite epsilon above zero")
-    if study.task.names_layers and find_spec("monai") is not None:
+    at_hand = all(package.is_at_hand for package in study.recipes)
+    if study.task.names_layers and at_hand and find_spec("monai") is not None:
         from pipelines.networks.networks import require_layers
 
         require_layers(study.task, study.cohort)
@@ -113,6 +115,17 @@ def _describe_start(study: Study, console: Console) -> None:
     """Says what the network starts from, what is trained and released, where the study says so."""
     for heading, words in training_description(study.model_dump(mode="json")):
         console.print(f"  {heading} {words}", markup=False, soft_wrap=True)
+    for package, fault in recipe_notes(study):
+        if fault is not None:
+            console.print(f"  {fault}", style="yellow", markup=False, soft_wrap=True)
+        elif not package.required.of_wheel:
+            console.print(
+                f"  {package} is installed here as its own RECORD says; its wheel's digest is "
+                "unchecked: put the wheel beside the study to have it compared",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
     count = study.training.average_last
     if count > max(1, study.aggregation.keep_rounds):
         console.print(

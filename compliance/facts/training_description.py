@@ -17,6 +17,14 @@ def training_description(study: Mapping[str, Any]) -> tuple[tuple[str, str], ...
     if prepared:
         words = ", ".join(_transform(each) for each in prepared)
         found.append(("prepares", f"each image, as it is read: {words}"))
+    for named in study.get("recipes", ()):
+        words = (
+            f"{named['distribution']} {named['version']} (wheel of SHA-256 {named['sha256']}), "
+            "which each hospital installs and allows itself; its code runs where records are"
+        )
+        found.append(("takes code from", words))
+    if isinstance(task.get("loss"), Mapping):
+        found.append(("learns by", _transform(task["loss"])))
     if task.get("pretrained"):
         named = task["pretrained"]
         words = (

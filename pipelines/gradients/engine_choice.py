@@ -29,7 +29,7 @@ from pipelines.gradients.batch_invariance import SHOWS_ROUNDING, depends_on_own_
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.gradients.device import is_of_device
 from pipelines.gradients.engines import ENGINES, Errors
-from pipelines.networks.registry import ARCHITECTURES
+from pipelines.networks.registry import architecture_of
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
@@ -69,13 +69,22 @@ class Chosen:
 
 def engine_for(task: Task, cohort: Cohort, module: nn.Module, form: tuple[int, ...]) -> Chosen:
     """Returns the engine of a task's network, or the next one that is right: ``right_engine``."""
-    return right_engine(module, form, first_engine(task), task_of(task, cohort).by_record)
+    try:
+        return right_engine(module, form, first_engine(task), task_of(task, cohort).by_record)
+    except StudyRefused as error:
+        if not task.recipe_uses:
+            raise
+        named = ", ".join(use.target for use in task.recipe_uses.values())
+        raise StudyRefused(f"{error} (of the recipes {named})") from error
 
 
 def first_engine(task: Task) -> str:
     """Returns the name of the engine that is tried first."""
     # Heads and adapters are linear layers, for which it was the fastest (docs/performance.md).
-    return "layers" if task.is_partly_frozen else ARCHITECTURES[type(task.network)].engine
+    named = "layers" if task.is_partly_frozen else architecture_of(task.network).engine
+    if named not in ENGINES:
+        raise StudyRefused(f"task.network: {task.network.target} names no engine that there is")
+    return named
 
 
 def right_engine(
@@ -213,6 +222,8 @@ def one_backward_per_record(module: nn.Module, sample: Sample, loss: Loss) -> ND
         torch.manual_seed(0)
         rows = np.stack([record(place) for place in range(len(labels))])
         again = record(0)[None]
+    if not np.isfinite(rows).all():
+        raise StudyRefused("task.network: a drawn record's gradient is not finite")
     if not _difference(again, rows[:1]) <= _REPEATED:
         raise StudyRefused(
             f"task.network: {_changing(module, features)} draws random numbers in training, or "

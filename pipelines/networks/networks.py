@@ -21,11 +21,13 @@ from torch import nn
 
 from pipelines.networks.adapters import adapt, is_in, told
 from pipelines.networks.architecture import RecordShape
-from pipelines.networks.registry import ARCHITECTURES
+from pipelines.networks.registry import architecture_of
 from pipelines.networks.repairs import repaired
+from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused
 from protocol.study.cohort.cohort import Cohort
+from protocol.study.study import Study
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.pretrained import Pretrained
 from protocol.study.task.task import Task
@@ -47,13 +49,13 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
             parameters, trained layers or adapters do not fit the network.
     """
     learned, shape = task_of(task, cohort), cohort.record_form
-    size = _checked_size(task.network, shape, learned.outputs)
+    size = _checked_size(task.network, shape, learned.outputs, task.gives)
     if size > _MAX_PARAMETERS:
         raise StudyRefused(
             f"task.network: {size} parameters, at most {_MAX_PARAMETERS} are allowed; use smaller "
             "layers"
         )
-    with torch.random.fork_rng(devices=[]):
+    with recipe_failures(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = _made(task.network, shape, learned.outputs)
         if task.pretrained is not None:
@@ -64,6 +66,12 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     if task.is_partly_frozen:
         _freeze_others(module, (*task.trained_layers, *adapted))
     return module
+
+
+def num_parameters(study: Study) -> int:
+    """Returns how many parameters of a study's network are trained."""
+    module = build(study.task, study.cohort, study.seeds.model)
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def require_layers(task: Task, cohort: Cohort) -> None:
@@ -77,11 +85,14 @@ def require_layers(task: Task, cohort: Cohort) -> None:
 
 
 def _made(network: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
-    return repaired(ARCHITECTURES[type(network)].build(network, shape, outputs))
+    made = architecture_of(network).build(network, shape, outputs)
+    if not isinstance(made, nn.Module):
+        raise StudyRefused(f"task.network: {network.target}: its build gave no torch module")
+    return repaired(made)
 
 
 @lru_cache(maxsize=64)  # a run builds its network several times
-def _checked_size(network: NetworkSettings, shape: RecordShape, outputs: int) -> int:
+def _checked_size(network: NetworkSettings, shape: RecordShape, outputs: int, gives: str) -> int:
     """Returns how many parameters a network has, sketched on torch's meta device.
 
     A giant is refused before it takes memory.
@@ -90,10 +101,11 @@ def _checked_size(network: NetworkSettings, shape: RecordShape, outputs: int) ->
         StudyRefused: it does not take records of this shape, or gives others than it must.
     """
     try:
-        with torch.device("meta"):
-            sketch = _made(network, shape, outputs)
-        expected = (2, outputs, *(shape[1:] if network.gives == "masks" else ()))
-        found = tuple(sketch.train()(torch.empty(2, *shape, device="meta")).shape)
+        expected = (2, outputs, *(shape[1:] if gives == "masks" else ()))
+        with recipe_failures():
+            with torch.device("meta"):
+                sketch = _made(network, shape, outputs)
+            found = tuple(sketch.train()(torch.empty(2, *shape, device="meta")).shape)
         if found != expected:
             raise ValueError(
                 f"gives {found[1:]} for a record of {shape}, expected {expected[1:]}: choose sides "
@@ -145,9 +157,14 @@ def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
 
 def _start_at(module: nn.Module, bias: Sequence[float]) -> None:
     """Sets the bias of the last linear layer."""
-    last = [part for part in module.modules() if isinstance(part, nn.Linear)][-1]
+    layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
+    if not layers or layers[-1].bias is None or layers[-1].bias.numel() != len(bias):
+        raise StudyRefused(
+            "task.network: the network ends in no linear layer with a bias for each output, to "
+            "start from what the study declares: leave task.prevalence out"
+        )
     with torch.no_grad():
-        last.bias.copy_(torch.tensor(bias))
+        layers[-1].bias.copy_(torch.tensor(bias))
 
 
 def parameters_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:

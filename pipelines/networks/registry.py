@@ -8,6 +8,24 @@ from collections.abc import Mapping
 from pipelines.networks.architecture import Architecture
 from pipelines.networks.classifiers import CLASSIFIERS
 from pipelines.networks.segmenters import SEGMENTERS
+from pipelines.recipes.loading import network_of
 from protocol.study.task.networks.network import NetworkSettings
+from protocol.study.task.networks.recipe_network import RecipeNetwork
 
 ARCHITECTURES: Mapping[type[NetworkSettings], Architecture] = {**CLASSIFIERS, **SEGMENTERS}
+
+
+def architecture_of(network: NetworkSettings) -> Architecture:
+    """Returns how a study's network is built: ours, or a recipe's.
+
+    Raises:
+        StudyRefused: the recipe has no such network, or other arguments.
+        PolicyRefused: the recipe is not at hand.
+    """
+    if not isinstance(network, RecipeNetwork):
+        return ARCHITECTURES[type(network)]
+    recipe, settings = network_of(network)
+    return Architecture(
+        build=lambda _, shape, outputs: recipe.build(settings, shape, outputs),
+        engine=recipe.engine,
+    )

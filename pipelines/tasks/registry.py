@@ -3,12 +3,14 @@
 from pipelines.tasks.binary_classification import binary_classification
 from pipelines.tasks.multiclass_classification import multiclass_classification
 from pipelines.tasks.multilabel_classification import multilabel_classification
+from pipelines.tasks.recipe_loss import with_loss
 from pipelines.tasks.regression import regression
 from pipelines.tasks.segmentation import segmentation
 from pipelines.tasks.survival import survival
 from pipelines.tasks.task import TaskDefinition
 from protocol.study.cohort.cohort import Cohort, ImageCohort
 from protocol.study.cohort.labels import NumberLabel
+from protocol.study.task.recipes import RecipeLoss
 from protocol.study.task.task import (
     BinaryClassification,
     MulticlassClassification,
@@ -25,7 +27,13 @@ def task_of(task: Task, cohort: Cohort) -> TaskDefinition:
 
     Raises:
         ValueError: the label is another task's; a ``Study`` never holds such a pair.
+        StudyRefused, PolicyRefused: it names a recipe's loss, which is not to be had.
     """
+    built_in = _built_in(task, cohort)
+    return with_loss(built_in, task.loss) if isinstance(task.loss, RecipeLoss) else built_in
+
+
+def _built_in(task: Task, cohort: Cohort) -> TaskDefinition:
     label = cohort.label
     if isinstance(task, BinaryClassification):
         return binary_classification(task.prevalence)

@@ -87,7 +87,7 @@ def _drawn(random: np.random.Generator, count: int) -> Singles:
 
 #: Numbers that are computed at once: what is left over at the end of a longer row than a register
 #: holds would be computed by other code.
-_REGISTERS = 64
+REGISTERS = 64
 
 
 def in_whole_registers(numbers: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -98,7 +98,7 @@ def in_whole_registers(numbers: Tensor, compute: Callable[[Tensor], Tensor]) -> 
         compute: may work in place.
     """
     count = numbers.shape[-1]
-    return compute(functional.pad(numbers, (0, -count % _REGISTERS)))[..., :count]
+    return compute(functional.pad(numbers, (0, -count % REGISTERS)))[..., :count]
 
 
 def patient_means(outputs: Floats, weights: Singles) -> Floats:

@@ -14,10 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.recipes.loading import recipe_failures, transform_of
 from pipelines.transforms.listed_transforms import made, plain_tensors
+from protocol.errors import StudyRefused
 from protocol.study.cohort.cohort import Cohort, ImageCohort
 from protocol.study.cohort.labels import MaskLabel
-from protocol.study.task.augmentation import Augmentation
+from protocol.study.task.augmentation import Augmentation, RecipeTransform
 from protocol.study.task.task import Task
 
 Floats = NDArray[np.float32]
@@ -35,8 +37,15 @@ class Augmenter:
     def __init__(self, settings: Augmentation, axes: int, *, masks: bool) -> None:
         from monai.transforms.compose import Compose
 
-        listed = [made(each, axes, masks=masks) for each in settings.transforms]
+        listed = [
+            _of_recipe(each, masks=masks)
+            if isinstance(each, RecipeTransform)
+            else made(each, axes, masks=masks)
+            for each in settings.transforms
+        ]
         self._compose, self._masks = Compose(listed), masks
+        recipes = [each for each in settings.transforms if isinstance(each, RecipeTransform)]
+        self._recipes = ", ".join(each.target for each in recipes)
 
     def __call__(
         self, images: Floats, labels: Floats, seeds: NDArray[np.uint32]
@@ -61,10 +70,44 @@ class Augmenter:
                 if self._masks:
                     given["mask"] = torch.from_numpy(labels[place].copy())[None]
                 found: Any = self._compose(given)
-                varied[place] = found["image"].numpy()
+                varied[place] = self._whole(found["image"], images[place].shape)
                 if self._masks:
-                    masks[place] = found["mask"].numpy()[0]
+                    masks[place] = self._whole(found["mask"], images[place].shape)[0]
         return varied, masks
+
+    def _whole(self, found: Any, form: tuple[int, ...]) -> NDArray[Any]:
+        if tuple(found.shape) != form:
+            raise StudyRefused(
+                f"task.augmentation: {self._recipes} makes {tuple(found.shape)} of an image of "
+                f"{form}: a transform keeps its form"
+            )
+        return np.asarray(found.numpy())
+
+    def require_repeatable(self, images: Floats, labels: Floats) -> None:
+        """Tries a recipe's transforms on drawn images: by one seed twice, and alone.
+
+        Raises:
+            StudyRefused: one draws by another generator than its own, depends on other images,
+                gives what is not finite, or classes that were not there.
+        """
+        if not self._recipes:
+            return
+        seeds = np.arange(len(images), dtype=np.uint32)
+        first, second = self(images, labels, seeds), self(images[::-1], labels[::-1], seeds[::-1])
+        alike = all(
+            np.array_equal(one, other[::-1], equal_nan=True)
+            for one, other in zip(first, second, strict=True)
+        )
+        if not alike:
+            raise StudyRefused(
+                f"task.augmentation: {self._recipes} gives two results for one image and one "
+                "seed: all that a transform draws comes from its own R"
+            )
+        if not (np.isfinite(first[0]).all() and np.isin(first[1], labels).all()):
+            raise StudyRefused(
+                f"task.augmentation: {self._recipes} gives what is not finite, or classes that no "
+                "mask had"
+            )
 
 
 def augmenter_of(task: Task, cohort: Cohort) -> Augmenter | None:
@@ -73,3 +116,16 @@ def augmenter_of(task: Task, cohort: Cohort) -> Augmenter | None:
         return None
     masks = isinstance(cohort.label, MaskLabel)
     return Augmenter(task.augmentation, len(cohort.image.shape), masks=masks)
+
+
+def _of_recipe(named: RecipeTransform, *, masks: bool) -> Any:
+    """Returns the transform that a recipe registers."""
+    from monai.transforms.transform import MapTransform, Randomizable
+
+    recipe, settings = transform_of(named)
+    keys = ("image", "mask") if masks and recipe.is_spatial else ("image",)
+    with recipe_failures():
+        found = recipe.build(settings, keys)
+    if not (isinstance(found, MapTransform) and isinstance(found, Randomizable)):
+        raise StudyRefused(f"task.augmentation: {named.target} is no random MONAI MapTransform")
+    return found

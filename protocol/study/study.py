@@ -28,6 +28,7 @@ from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
 from protocol.study.task.networks.registry import networks_for
+from protocol.study.task.recipes import RecipePackage, RecipeUse, unnamed_packages
 from protocol.study.task.task import LABEL_FORMS, Survival, Task
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
@@ -182,7 +183,10 @@ class Seeds(FrozenModel):
 
 
 class Study(FrozenModel):
-    """The whole plan. Its digest is registered before any work."""
+    """The whole plan. Its digest is registered before any work.
+
+    ``recipes`` are the packages of code that it takes networks, transforms or a loss from.
+    """
 
     collegium: Literal[1]
     name: Name
@@ -198,6 +202,9 @@ class Study(FrozenModel):
     aggregation: Aggregation = Field(default_factory=Aggregation)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     seeds: Seeds = Field(default_factory=Seeds)
+    recipes: tuple[RecipePackage, ...] = Field(
+        default=(), max_length=8, exclude_if=lambda named: not named
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
@@ -345,9 +352,15 @@ class Study(FrozenModel):
             ValidationError: they do not go together.
         """
         found = Study.model_validate(self.model_copy(update=update).model_dump())
-        if found.task.pretrained is not None:
-            found.task.pretrained.attach_from(self.task.pretrained)
+        found.attach_from(self)
         return found
+
+    def attach_from(self, other: "Study") -> None:
+        """Takes what another study has of the same files: pretrained parameters, recipes."""
+        if self.task.pretrained is not None:
+            self.task.pretrained.attach_from(other.task.pretrained)
+        for package in self.recipes:
+            package.attach_from(other.recipes)
 
     def site(self, name: str) -> Site:
         """Returns the site of that name; KeyError when the study has none."""
@@ -400,6 +413,7 @@ def _contradictions(study: Study) -> list[Problem]:
         *_site_problems(study),
         *_record_problems(study),
         *_task_problems(study),
+        *unnamed_packages(study.recipes, study.task.recipe_uses),
         *_privacy_problems(study),
         *_aggregation_problems(study),
     ]
@@ -473,7 +487,8 @@ def _record_problems(study: Study) -> list[Problem]:
 def _task_problems(study: Study) -> list[Problem]:
     task, label, problems = study.task, study.cohort.label, []
     needs = (study.cohort.kind, task.gives)
-    if (task.network.cohort, task.network.gives) != needs:
+    own = (task.network.cohort, task.network.gives)
+    if own != needs and not isinstance(task.network, RecipeUse):
         fitting = " or ".join(networks_for(*needs)) or "another task"
         what = "" if task.gives == "scores" else f" and a task of {task.gives}"
         problems.append(("task.network", f"a cohort of {study.cohort.kind}{what} needs {fitting}"))

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, ColumnSplit, FileSplit, Study
+from protocol.study.task.recipes import RecipeUse
 from silos.config.site_file import Policy, Resources, words_of
 
 
@@ -58,6 +59,7 @@ def refusals(
         *_method(policy, study),
         *_columns(policy, study),
         *_pretrained(policy, study),
+        *_recipes(policy, study),
         *_cohort(policy, study, site),
         *_privacy(policy, study, site, simulated=simulated),
     ]
@@ -114,11 +116,14 @@ def _holds(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
 
 
 def _method(policy: Policy, study: Study) -> Iterator[Refusal]:
-    for what, name, allowed, key in (
+    named = [
         ("task", study.task.kind, policy.tasks, "tasks"),
         ("network", study.task.network.target, policy.networks, "networks"),
         ("split method", study.split.method, policy.splits, "splits"),
-    ):
+    ]
+    if isinstance(study.task.network, RecipeUse):  # policy.recipes speaks of it
+        del named[1]
+    for what, name, allowed, key in named:
         if name not in allowed:
             yield Refusal(
                 what=f"the {what} {name} is not allowed (allowed: {_listed(allowed)})",
@@ -135,6 +140,18 @@ def _pretrained(policy: Policy, study: Study) -> Iterator[Refusal]:
             where="policy.pretrained",
             remedy=f"if you allow it, add {named.sha256}",
         )
+
+
+def _recipes(policy: Policy, study: Study) -> Iterator[Refusal]:
+    allowed = {recipe.sha256 for recipe in policy.recipes}
+    for package in study.recipes:
+        if package.sha256 not in allowed:
+            yield Refusal(
+                what=f"the study takes code from {package}, which is not allowed",
+                where="policy.recipes",
+                remedy="if you have read its wheel and allow it, add {wheel: its file, sha256: "
+                f"{package.sha256}}}",
+            )
 
 
 def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:

@@ -113,14 +113,24 @@ class FileSource(FrozenModel):
     one_row_is_one_person: bool = False
 
 
+class AllowedRecipe(FrozenModel):
+    """A recipe that studies may take code from: the SHA-256 of its wheel, and where that lies.
+
+    The wheel is a file of the hospital's own; a path is taken from the site file's folder.
+    """
+
+    wheel: Annotated[str, StringConstraints(min_length=1, max_length=4096, pattern=r"\.whl$")]
+    sha256: Digest
+
+
 class Policy(FrozenModel):
     """The requirements that a study must meet to be allowed here.
 
     ``purposes`` are phrases: the purpose that a study states must hold one of
     them, word for word, in any case. ``pretrained`` are the SHA-256 of files of parameters that a
-    study may start from. ``columns`` are all that a study may read,
-    the label, the patient key and the split column included; of an image cohort
-    they are ``images``, ``labels`` and the patient key. ``sites`` is how many
+    study may start from, ``recipes`` the packages that it may take code from. ``columns`` are all
+    that a study may read, the label, the patient key and the split column included; of an image
+    cohort they are ``images``, ``labels`` and the patient key. ``sites`` is how many
     hospitals' updates a sum must hold at least; ``colluders`` how many of the others may
     collude with the coordinator without seeing ours; ``patients`` how many of its
     own a study must be able to count on. ``attestation`` is what the other members
@@ -132,6 +142,7 @@ class Policy(FrozenModel):
     tasks: tuple[_one_of(TASKS), ...] = ()  # type: ignore[valid-type]
     networks: tuple[_one_of(NETWORKS), ...] = ()  # type: ignore[valid-type]
     pretrained: tuple[Digest, ...] = ()
+    recipes: tuple[AllowedRecipe, ...] = ()
     columns: tuple[Column, ...] = ()
     splits: tuple[_one_of(SPLITS), ...] = ("keyed_hash",)  # type: ignore[valid-type]
     sites: int = Field(default=3, ge=3, le=100)

@@ -20,6 +20,9 @@ policy:
   tasks: []               # for example [binary_classification]
   networks: []            # for example [FullyConnectedNet]  (Classifier, DenseNet121)
   pretrained: []          # SHA-256 of parameters that a study may start from
+  # Packages that a study may take code from, each as the wheel that you read: its code runs
+  # where your records are. Writing a recipe: docs/extending.md.
+  recipes: []             # for example [{{wheel: acme-1.2.0-py3-none-any.whl, sha256: ...}}]
   # Every column that a study may read: its inputs, the label, the patient key
   # and the split column. Of images: images, labels and the patient key.
   columns: []             # for example [age, sex, chol, num]

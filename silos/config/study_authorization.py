@@ -7,13 +7,16 @@ A study may run here when all of this holds at that moment:
 3. as many of the people whom the policy names now as it asks for have approved
    the study's digest, and nobody has withdrawn it. They have approved a number
    of runs; the ledger refuses what goes beyond it, as it books the run;
-4. it is an hour at which the hospital lets studies begin.
+4. it is an hour at which the hospital lets studies begin;
+5. of every recipe that the study names, the hospital's own wheel is the study's, and what is
+   installed is as in the wheel.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from compliance.storage.clock import Clock, utc_now
+from pipelines.recipes.admission import admit
 from pipelines.sources.csv_table import AS_DECLARED, CsvDialect
 from protocol.errors import PolicyRefused
 from protocol.study.study import Study
@@ -85,6 +88,7 @@ class StudyAuthorization:
                 f"studies begin here at {site.resources.hours} ({site.resources.time_zone}) only: "
                 "resources.hours in the site file"
             )
+        admit_recipes(site, self._home, study)
         return StudyTerms(
             runs=runs,
             source=source_path(site, self._home),
@@ -92,6 +96,19 @@ class StudyAuthorization:
             stated=site.stated,
             attestation=site.policy.attestation,
         )
+
+
+def admit_recipes(site: SiteFile, home: Path, study: Study) -> None:
+    """Compares the recipes of a study that the policy allows; they may be imported then.
+
+    Raises:
+        PolicyRefused: a wheel is not the study's, or what is installed not as in the wheel.
+    """
+    wheels = {recipe.sha256: home / recipe.wheel for recipe in site.policy.recipes}
+    for package in study.recipes:
+        if package.sha256 not in wheels:
+            raise PolicyRefused(f"policy.recipes: {package} is not allowed")
+        admit(package, wheels[package.sha256])
 
 
 def refusals_here(site: SiteFile, study: Study, *, simulated: bool) -> tuple[Refusal, ...]:

@@ -21,8 +21,9 @@ from pipelines.evaluation.exact_intervals import (
     share_interval,
 )
 from pipelines.evaluation.metrics import auroc
-from pipelines.local_training import train_alone
+from pipelines.gradients.local_training import train_alone
 from pipelines.networks.networks import build, load_parameters
+from pipelines.recipes.loading import recipe_failures
 from pipelines.records import Records
 from pipelines.tasks.registry import task_of
 from protocol.study.study import Study
@@ -34,6 +35,7 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 
 
+@recipe_failures()
 def compare(
     study: Study, site: str, train: Records, test: Records, model: Tensors
 ) -> dict[str, Any]:

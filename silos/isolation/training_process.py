@@ -81,6 +81,10 @@ class _TrainingService:
                 from silos.isolation.own_comparison import compare
 
                 return compare(*given)
+            case "size":
+                from pipelines.networks.networks import num_parameters
+
+                return num_parameters(*given)
             case "gpu":
                 from pipelines.gradients.device import memory_of
                 from silos.training.worker_pool.backend import device_of

@@ -139,7 +139,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
 
 
 def _require_layers(study: Study) -> None:
-    if study.task.names_layers:
+    if study.task.names_layers and not study.recipes:  # whose code is not run here: silo check
         from pipelines.networks.networks import require_layers  # torch takes seconds to import
 
         require_layers(study.task, study.cohort)

@@ -49,6 +49,7 @@ from silos.operations.site import require_run_left
 from silos.preflight.connectivity import Reach, reach
 from silos.preflight.findings import Finding, bad, ok, warn
 from silos.preflight.machine import machine_findings
+from silos.preflight.recipes import recipe_findings
 from silos.results.own_records import OwnRecords, read_own_records
 
 _WORRYING_SKEW = 60
@@ -118,6 +119,7 @@ def check_site(
             except FederationError as error:
                 found += _unfit(site, error)
             found += [_quorum(study), *_budget(site, study, hospital)]
+        found += recipe_findings(home, site, study)
         found += [*machine_findings(home, site, study), *_line(home, site, hospital, reach, moment)]
         return SiteCheck(findings=tuple(found), site=site.name, quality=quality)
     finally:

@@ -21,15 +21,17 @@ from silos.preflight.findings import Finding, bad, ok, warn
 _GIB = 1 << 30
 #: What the database, the log and the operating system are left with.
 _SPARE_BYTES = 256 << 20
+_BESIDE = "mend the recipe, which is installed where collegium is: training reads no other place"
 
 
 def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
     """Yields what is found of disk, memory, cores, device, confinement and TEE."""
-    try:
-        yield _disk(home, study)
-    except StudyRefused as error:
-        yield bad("network", str(error), "mend the study")
-        return
+    if not study.recipes:  # whose code runs in the process that trains alone
+        try:
+            yield _disk(home, size_of(study), study)
+        except StudyRefused as error:
+            yield bad("network", str(error), "mend the study")
+            return
     if site.resources.ray_address is None:
         yield from _workers_here(site)
     yield from _training(home, site, study)
@@ -94,7 +96,15 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
             found = _gpu(process, site.resources.gpu_bytes)
         if found is not None:
             yield found
-        is_heavy = site.resources.gpu or isinstance(study.cohort, ImageCohort)
+        if study.recipes and not all(package.is_at_hand for package in study.recipes):
+            return
+        if study.recipes:
+            try:
+                yield _disk(home, process.ask("size", study), study)
+            except FederationError as error:
+                yield bad("network", str(error), _BESIDE)
+                return
+        is_heavy = site.resources.gpu or isinstance(study.cohort, ImageCohort) or study.recipes
         if is_heavy and (found is None or found.state != "bad"):
             yield _step(process, site, study)
     finally:
@@ -156,9 +166,9 @@ def _step(process: TrainingProcess, site: SiteFile, study: Study) -> Finding:
     return ok("step", f"{said}; gradients by {engine!r}")
 
 
-def _disk(home: Path, study: Study) -> Finding:
+def _disk(home: Path, parameters: int, study: Study) -> Finding:
     """Returns the finding about disk space: masked vectors, some models, and something to spare."""
-    vector = 8 * num_parameters(study)
+    vector = 8 * parameters
     needed = vector * (study.aggregation.attempts + 3) + _SPARE_BYTES
     free = shutil.disk_usage(home).free
     said = f"{free / _GIB:.1f} GiB free, about {needed / _GIB:.1f} needed"
@@ -169,8 +179,8 @@ def _disk(home: Path, study: Study) -> Finding:
     return ok("disk", said)
 
 
-def num_parameters(study: Study) -> int:
-    """Returns how many parameters the study's network has."""
+def size_of(study: Study) -> int:
+    """Returns how many parameters the study's network has; a recipe's is not built here."""
     network = study.task.network
     frozen = study.task.is_partly_frozen
     if (
@@ -181,9 +191,9 @@ def num_parameters(study: Study) -> int:
         outputs = study.task.outputs(study.cohort.label)
         widths = (study.cohort.width, *network.hidden_channels, outputs)
         return sum((before + 1) * after for before, after in zip(widths, widths[1:], strict=False))
-    from pipelines.networks.networks import build
+    from pipelines.networks.networks import num_parameters
 
-    return sum(p.numel() for p in build(study.task, study.cohort, study.seeds.model).parameters())
+    return num_parameters(study)
 
 
 def _available_memory() -> int | None:

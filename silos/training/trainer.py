@@ -30,6 +30,7 @@ from pipelines.gradients.device import engine_label, enough_memory, processor
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.networks.reference_inputs import reference_inputs
+from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
 from protocol.study.noise_shares import units_for
@@ -87,7 +88,7 @@ class Trainer:
             study, self._form, train.features, train.labels, device=self._device
         )
         self._learned = task_of(study.task, study.cohort)
-        with enough_memory("evaluation"):
+        with recipe_failures(), enough_memory("evaluation"):
             self._scores = PatientScores(
                 self._module,
                 self._learned,
@@ -112,6 +113,7 @@ class Trainer:
         """Returns the parameters that the study's seed gives."""
         return dict(self._initial)
 
+    @recipe_failures()
     @enough_memory("the comparison of gradients")
     def second_opinion(
         self, event: SampledGaussian | None, delta: float
@@ -149,6 +151,7 @@ class Trainer:
             )
         return found
 
+    @recipe_failures()
     def update(self, given: RoundInput, entropy: Entropy) -> NDArray[np.float64]:
         """Returns how this hospital would change the model: (size,) parameters after - before.
 
@@ -190,6 +193,7 @@ class Trainer:
         noised = self._noised(parameters, draw, noise_multiplier, entropy)
         return np.asarray(noised * (privacy.clip / units_for(parameters.size) / expected))
 
+    @recipe_failures()
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
         """Returns the (size,) sum of one step's clipped gradients and this hospital's noise share.
 
@@ -246,6 +250,7 @@ class Trainer:
             seeds = varying.words(places * form.records, np.uint32)
         return chosen, self._records.drawn(chosen, form, starts, seeds)
 
+    @recipe_failures()
     @enough_memory("evaluation")
     def counts(self, model: Tensors) -> tuple[Ints, Ints, Ints]:
         """Returns the task's counts for the secure sum, the hospital's own, and its public numbers.
@@ -259,6 +264,7 @@ class Trainer:
         reference = self._scores.of_records(inputs).astype(np.float64)
         return self._learned.counts(scores, labels, reference, self._study.evaluation.bins)
 
+    @recipe_failures()
     @enough_memory("evaluation")
     def patient_scores(self, model: Tensors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Returns each test patient's score and label; they stay in the hospital."""

@@ -19,6 +19,7 @@ from pipelines.gradients.device import enough_memory, processor
 from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import SummedGradient
 from pipelines.networks.networks import build, load_parameters, parameters_of
+from pipelines.recipes.loading import recipe_failures
 from pipelines.records import Rows
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
@@ -78,7 +79,7 @@ class Worker:
         shape = (form.places, form.records, *features.shape[1:])
         tried = f"{counted(form.places, 'patient')} with {counted(form.records, 'record')} each"
         self.engine, self._summed, self._outputs = "given", None, None
-        with enough_memory(f"a micro-batch of {tried}"):
+        with recipe_failures(), enough_memory(f"a micro-batch of {tried}"):
             self._module = build(study.task, study.cohort, study.seeds.model).to(self._device)
             if gradients is None:
                 self._summed = SummedGradient(self._module, learned.by_record.errors)
@@ -89,7 +90,8 @@ class Worker:
                 self._outputs = RecordOutputs(self._module, features.shape[1:])
         self._augmenter = augmenter_of(study.task, study.cohort)
         if self._augmenter is not None:
-            _try_augmenter(self._augmenter, shape, learned)
+            with recipe_failures():
+                _try_augmenter(self._augmenter, shape, learned)
         self._initial = parameters_of(self._module)
         self._layout = layout_of(self._initial)
         self._form = (form.places, form.records)
@@ -191,11 +193,13 @@ class Worker:
 
 def _try_augmenter(augmenter: Augmenter, form: tuple[int, ...], learned: TaskDefinition) -> None:
     """Varies a micro-batch of zeros: a transform that fails does so before the hospital joins."""
-    count = form[0] * form[1]
-    labels = learned.drawn_labels(np.random.default_rng(0), count)
+    count, random = form[0] * form[1], np.random.default_rng(0)
+    labels = learned.drawn_labels(random, count)
     with enough_memory("a micro-batch's images"):
         images = np.zeros((count, *form[2:]), dtype=np.float32)
         augmenter(images, labels, np.zeros(count, dtype=np.uint32))
+        few = random.normal(size=(min(count, 4), *form[2:])).astype(np.float32)
+        augmenter.require_repeatable(few, labels[:4])
 
 
 def _try_form(engine: PatientGradients, form: tuple[int, ...], learned: TaskDefinition) -> None:

@@ -1,15 +1,17 @@
 """Data augmentation: random variations of training images, by MONAI's names and arguments.
 
-A study lists transforms; no other is built, and no expression is evaluated. Rotations (radians),
+A study lists transforms, a recipe's among them; no other is built, and no expression is
+evaluated. Rotations (radians),
 translations, widths and sides (pixels) and scales (fractions) hold alike for every axis.
 """
 
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, model_validator
 
 from protocol.study.cohort.preprocessing import Axis, no_axis
 from protocol.study.frozen_model import FrozenModel
+from protocol.study.task.recipes import RecipeUse
 
 Probability: TypeAlias = Annotated[float, Field(gt=0, le=1)]
 
@@ -163,7 +165,20 @@ class RandCoarseDropoutd(TransformSettings):
         return {"prob": self.prob, "holes": self.holes, "spatial_size": sides, "fill_value": 0}
 
 
-Transform: TypeAlias = Annotated[
+class RecipeTransform(RecipeUse):
+    """A random dictionary transform of a package's own."""
+
+    def misfit(self, sides: tuple[int, ...]) -> str | None:
+        """Returns None: it is tried when a hospital joins."""
+        return None
+
+
+def _told_apart(value: object) -> str:
+    given = value.get("_target_") if isinstance(value, dict) else getattr(value, "target", None)
+    return "recipe" if ":" in str(given) else "built in"
+
+
+BuiltInTransform: TypeAlias = Annotated[
     RandFlipd
     | RandRotate90d
     | RandAffined
@@ -173,6 +188,11 @@ Transform: TypeAlias = Annotated[
     | RandGaussianSmoothd
     | RandCoarseDropoutd,
     Field(discriminator="target"),
+]
+
+Transform: TypeAlias = Annotated[
+    Annotated[BuiltInTransform, Tag("built in")] | Annotated[RecipeTransform, Tag("recipe")],
+    Discriminator(_told_apart),
 ]
 
 

@@ -24,6 +24,7 @@ from protocol.study.task.augmentation import Augmentation
 from protocol.study.task.networks.classifiers import FullyConnectedNet
 from protocol.study.task.networks.registry import Network
 from protocol.study.task.pretrained import Pretrained
+from protocol.study.task.recipes import RecipeLoss, RecipeUse
 
 
 class _Task(FrozenModel):
@@ -60,6 +61,17 @@ class _Task(FrozenModel):
         """True where the outputs are a linear function of the record."""
         return isinstance(self.network, FullyConnectedNet) and not self.network.hidden_channels
 
+    @property
+    def recipe_uses(self) -> Mapping[str, RecipeUse]:
+        """What is a recipe's, by the key under which the study names it."""
+        varied = self.augmentation.transforms if self.augmentation is not None else ()
+        named = {
+            "task.network": self.network,
+            "task.loss": getattr(self, "loss", None),
+            **{f"task.augmentation.transforms.{at}": each for at, each in enumerate(varied)},
+        }
+        return {path: each for path, each in named.items() if isinstance(each, RecipeUse)}
+
     def outputs(self, label: Label) -> int:
         """Returns how many numbers the network gives for a record."""
         return 1
@@ -69,7 +81,13 @@ class _Task(FrozenModel):
         return label.num_classes
 
 
-class BinaryClassification(_Task):
+class _OwnLoss(_Task):
+    """A task with a loss of its own, in whose place a recipe's may stand."""
+
+    loss: RecipeLoss | None = Field(default=None, exclude_if=lambda named: named is None)
+
+
+class BinaryClassification(_OwnLoss):
     """Ill or not: one logit for a record.
 
     ``prevalence`` is the share of patients whose label is positive, as published
@@ -82,7 +100,7 @@ class BinaryClassification(_Task):
     label: ClassVar[type] = BinaryLabel
 
 
-class MulticlassClassification(_Task):
+class MulticlassClassification(_OwnLoss):
     """One of several classes: one logit for each."""
 
     kind: Literal["multiclass_classification"]
@@ -93,7 +111,7 @@ class MulticlassClassification(_Task):
         return label.num_classes
 
 
-class MultilabelClassification(_Task):
+class MultilabelClassification(_OwnLoss):
     """Several findings that a patient may have at once: one logit for each."""
 
     kind: Literal["multilabel_classification"]
@@ -104,14 +122,14 @@ class MultilabelClassification(_Task):
         return label.num_classes
 
 
-class Regression(_Task):
+class Regression(_OwnLoss):
     """A number, by its squared error."""
 
     kind: Literal["regression"]
     label: ClassVar[type] = NumberLabel
 
 
-class Segmentation(_Task):
+class Segmentation(_OwnLoss):
     """The class of every pixel or voxel of an image."""
 
     kind: Literal["segmentation"]
@@ -134,13 +152,14 @@ class Survival(_Task):
     label's time; ``event_free`` is the share of patients without the event at each of them, as
     published sources have it, never as counted in anybody's records. By loss ``hazard`` the
     model adds its output to the logit of each interval's published hazard; ``cox`` compares
-    patients with each other, which no privacy of one patient allows.
+    patients with each other, which no privacy of one patient allows. A recipe's loss may stand
+    there too.
     """
 
     kind: Literal["survival"]
     times: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=50)
     event_free: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(min_length=1)
-    loss: Literal["hazard", "cox"] = "hazard"
+    loss: Literal["hazard", "cox"] | RecipeLoss = "hazard"
     label: ClassVar[type] = SurvivalLabel
 
     @model_validator(mode="after")

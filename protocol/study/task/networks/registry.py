@@ -3,19 +3,21 @@
 import difflib
 from typing import Annotated, Any, TypeAlias, get_args
 
-from pydantic import BeforeValidator, Discriminator
+from pydantic import BeforeValidator, Discriminator, Tag
 from pydantic_core import PydanticCustomError
 
 from protocol.study.task.networks.classifiers import Classifiers
 from protocol.study.task.networks.network import NetworkSettings
+from protocol.study.task.networks.recipe_network import RecipeNetwork
 from protocol.study.task.networks.segmenters import Segmenters
 
-_Members: TypeAlias = Classifiers | Segmenters
+_BuiltIn: TypeAlias = Classifiers | Segmenters
+_Members: TypeAlias = _BuiltIn | Annotated[RecipeNetwork, Tag("RecipeNetwork")]
 
 #: The settings of every network by MONAI's name for it.
 NETWORKS: dict[str, type[NetworkSettings]] = {
     name: member
-    for member in (get_args(tagged)[0] for tagged in get_args(_Members))
+    for member in (get_args(tagged)[0] for tagged in get_args(_BuiltIn))
     for name in get_args(member.model_fields["target"].annotation)
 }
 
@@ -32,11 +34,12 @@ def _known_or_refused(value: Any) -> Any:
     target = value.get("_target_")
     if target is None and "name" in value:
         raise PydanticCustomError("network", "name is written _target_, as MONAI has it", {})
-    if isinstance(target, str) and target in NETWORKS:
+    if isinstance(target, str) and (target in NETWORKS or ":" in target):
         return value
     raise PydanticCustomError(
         "network",
-        "_target_ is one of {known}; no other is built{hint}",
+        "_target_ is one of {known}, or a recipe's, as in acme-recipes:TinyNet; no other is "
+        "built{hint}",
         {"known": ", ".join(NETWORKS), "hint": _hint(target)},
     )
 
@@ -53,8 +56,10 @@ def _hint(target: object) -> str:
 
 def _record_of(value: Any) -> str:
     """Returns the name of the record of a network's settings."""
-    record = NETWORKS.get(str(value.get("_target_"))) if isinstance(value, dict) else type(value)
-    return str(getattr(record, "__name__", None))
+    if not isinstance(value, dict):
+        return type(value).__name__
+    target = str(value.get("_target_"))
+    return NETWORKS[target].__name__ if target in NETWORKS else RecipeNetwork.__name__
 
 
 #: The network of a study, told apart by ``_target_``.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from pipelines.transforms.augmentation import Augmenter
-from protocol.study.task.augmentation import Augmentation, Transform, TransformSettings
+from protocol.study.task.augmentation import Augmentation, BuiltInTransform, TransformSettings
 
 #: Every transform that a study may name, as often as can be.
 EACH: dict[str, dict[str, Any]] = {
@@ -41,7 +41,7 @@ NO_LABELS = np.zeros(5, dtype=np.float32)
 
 
 def test_every_transform_of_a_study_is_tried_here() -> None:
-    schema = TypeAdapter[TransformSettings](Transform).json_schema(by_alias=True)
+    schema = TypeAdapter[TransformSettings](BuiltInTransform).json_schema(by_alias=True)
     assert set(schema["discriminator"]["mapping"]) == set(EACH)
 
 

@@ -6,8 +6,10 @@ import pytest
 
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
+from protocol.study.task.recipes import RecipePackage
 from silos.config.policy import Refusal, columns_read, open_at, refusals
 from silos.config.site_file import Resources, read_site_file
+from tests.support.hospital.recipes import study_with
 from tests.support.hospital.sites import changed_site, east
 from tests.support.simulated.studies import changed, small_study
 
@@ -170,3 +172,15 @@ def test_without_hours_it_is_always_open() -> None:
 def test_a_time_without_a_zone_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="time zone"):
         open_at(NIGHT, datetime(2000, 1, 1))  # noqa: DTZ001
+
+
+def test_a_recipe_is_allowed_by_the_digest_of_its_wheel_alone() -> None:
+    package = RecipePackage(distribution="acme-recipes", version="1.2.0", sha256="ab" * 32)
+    study = study_with(package)
+    refused = against(study)
+    assert list(refused) == ["policy.recipes"]  # policy.networks has no say in it
+    assert "acme-recipes 1.2.0, which is not allowed" in refused["policy.recipes"].what
+    assert f"sha256: {'ab' * 32}}}" in refused["policy.recipes"].remedy
+    listed = "policy:\n  recipes: [{wheel: acme.whl, sha256: " + "ab" * 32 + "}]"
+    assert against(study, "policy:", listed) == {}
+    assert against(study, "policy:", listed.replace("ab", "cd")).keys() == {"policy.recipes"}

@@ -20,7 +20,7 @@ from silos.database.database import open_hospital
 from silos.preflight.checks import check_site
 from silos.preflight.connectivity import Contact, reach
 from silos.preflight.findings import Finding, ok
-from silos.preflight.machine import num_parameters
+from silos.preflight.machine import size_of
 from tests.bench.studies import imaging
 from tests.support.hospital.consortium_home import ConsortiumHome
 from tests.support.hospital.hospital_home import MEDIC, OFFICER, enrol, make_east
@@ -257,8 +257,7 @@ def test_nothing_is_changed_by_looking(home: Path) -> None:
 @pytest.mark.parametrize(("hidden", "size"), [("[]", 4), ("[4]", 4 * 4 + 5)])
 def test_parameters_are_counted_without_building_the_network(hidden: str, size: int) -> None:
     assert (
-        num_parameters(read_study(changed("hidden_channels: [4]", f"hidden_channels: {hidden}")))
-        == size
+        size_of(read_study(changed("hidden_channels: [4]", f"hidden_channels: {hidden}"))) == size
     )
 
 

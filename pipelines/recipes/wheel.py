@@ -1,0 +1,152 @@
+"""A recipe's wheel, read as data: what its files are, and what no recipe's wheel may hold.
+
+Rules:
+
+1. It holds one package, named like the distribution, and its own metadata; Python source and
+   data, nothing compiled. So it can be read before it is allowed, replaces no other package, and
+   runs in no process that does not import it (a ``.pth`` file at its top would run in each).
+2. Every file is the one that the wheel's own RECORD lists.
+
+Source: PEP 427 and the binary distribution format of packaging.python.org (RECORD).
+"""
+
+import csv
+import io
+import zipfile
+from base64 import urlsafe_b64decode
+from binascii import Error as Base64Error
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.parser import Parser
+from pathlib import PurePosixPath
+
+from protocol.encoding import digest
+from protocol.errors import PolicyRefused
+from protocol.study.task.recipes import RecipePackage
+
+_MOST_BYTES, _MOST_FILES = 64 << 20, 2000
+_COMPILED = (".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".pth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """A wheel's SHA-256, distribution and version, and the SHA-256 of each file by its path."""
+
+    sha256: str
+    distribution: str
+    version: str
+    files: Mapping[str, str]
+
+
+def import_name(distribution: str) -> str:
+    """Returns the name of the one package that a recipe's distribution holds.
+
+    >>> import_name("acme-recipes")
+    'acme_recipes'
+    """
+    return distribution.replace("-", "_")
+
+
+def metadata_folder(package: RecipePackage) -> str:
+    """Returns the folder of a package's metadata, in the wheel and where it is installed."""
+    return f"{import_name(package.distribution)}-{package.version}.dist-info"
+
+
+def wheel_of(data: bytes, package: RecipePackage, source: str) -> Wheel:
+    """Returns a wheel, after it was found to be the one that a study names, and a recipe's.
+
+    Args:
+        data: the wheel's bytes.
+        package: as the study names it.
+        source: what the file is called in messages.
+
+    Raises:
+        PolicyRefused: it is another wheel, or holds what no recipe may.
+    """
+    found = digest(data)
+    if found != package.sha256:
+        raise PolicyRefused(
+            f"recipes: {source} is not the wheel of {package}: its sha256 begins {found[:12]}, "
+            f"the study says {package.sha256[:12]}"
+        )
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            contents = _contents(archive, source)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise PolicyRefused(f"recipes: {source} is no wheel: {type(error).__name__}") from error
+    wheel = Wheel(
+        sha256=found,
+        distribution=package.distribution,
+        version=package.version,
+        files={path: digest(inside) for path, inside in contents.items()},
+    )
+    _check_places(wheel, package, source)
+    _check_record(contents, wheel, package, source)
+    _check_name(contents, package, source)
+    return wheel
+
+
+def _contents(archive: zipfile.ZipFile, source: str) -> dict[str, bytes]:
+    files = [each for each in archive.infolist() if not each.is_dir()]
+    if len(files) > _MOST_FILES or sum(each.file_size for each in files) > _MOST_BYTES:
+        raise PolicyRefused(
+            f"recipes: {source} holds more than {_MOST_FILES} files or {_MOST_BYTES >> 20} MiB"
+        )
+    if len({each.filename for each in files}) < len(files):
+        raise PolicyRefused(f"recipes: {source} holds a file twice")
+    return {each.filename: archive.read(each) for each in files}
+
+
+def _check_places(wheel: Wheel, package: RecipePackage, source: str) -> None:
+    tops = (import_name(package.distribution), metadata_folder(package))
+    for path in wheel.files:
+        place = PurePosixPath(path)
+        if len(place.parts) < 2 or place.parts[0] not in tops or ".." in place.parts:
+            raise PolicyRefused(
+                f"recipes: {source} holds {path!r}: a recipe's wheel holds the package "
+                f"{tops[0]!r} and {tops[1]!r}, nothing else"
+            )
+        if place.suffix.lower() in _COMPILED or "__pycache__" in place.parts:
+            raise PolicyRefused(
+                f"recipes: {source} holds {path!r}: a recipe is Python source and data that "
+                "people can read, nothing compiled"
+            )
+
+
+def _check_record(
+    contents: Mapping[str, bytes], wheel: Wheel, package: RecipePackage, source: str
+) -> None:
+    record = f"{metadata_folder(package)}/RECORD"
+    try:
+        listed = recorded(contents.get(record, b"").decode())
+    except UnicodeDecodeError:
+        listed = {}
+    for path, found in wheel.files.items():
+        if path != record and listed.get(path) != found:
+            raise PolicyRefused(
+                f"recipes: {source}: {path!r} is not the file that the wheel's RECORD lists"
+            )
+
+
+def recorded(text: str) -> dict[str, str]:
+    """Returns the SHA-256 of each file that a RECORD lists with one, by its path."""
+    found = {}
+    for row in csv.reader(text.splitlines()):
+        if len(row) == 3 and row[1].startswith("sha256="):
+            written = row[1].removeprefix("sha256=")
+            try:
+                found[row[0]] = urlsafe_b64decode(written + "=" * (-len(written) % 4)).hex()
+            except (Base64Error, ValueError):
+                continue
+    return found
+
+
+def _check_name(contents: Mapping[str, bytes], package: RecipePackage, source: str) -> None:
+    text = contents.get(f"{metadata_folder(package)}/METADATA", b"").decode(errors="replace")
+    said = Parser().parsestr(text, headersonly=True)
+    name = str(said["Name"]).lower().replace("_", "-").replace(".", "-")
+    if (name, said["Version"]) != (package.distribution, package.version):
+        raise PolicyRefused(
+            f"recipes: {source} says that it is {said['Name']} {said['Version']}, the study names "
+            f"{package}"
+        )
