@@ -77,6 +77,7 @@ def describe_study(
         f"{study.aggregation.spare_draws} more if rounds fail and must be repeated"
     )
     _describe_start(study, console)
+    recipes = _describe_recipes(study, console)
     if isinstance(privacy, PatientPrivacy):
         console.print(
             f"  each hospital: epsilon {show(privacy.epsilon, Format.EPSILON)}, "
@@ -105,6 +106,7 @@ def describe_study(
         "name": study.name,
         "digest": study.digest,
         "sites": list(study.site_names),
+        "recipes": recipes,
         "budget": price,
         "expected_auroc": expected,
         "evaluation": _describe_evaluation(study, expected, console),
@@ -115,23 +117,29 @@ def _describe_start(study: Study, console: Console) -> None:
     """Says what the network starts from, what is trained and released, where the study says so."""
     for heading, words in training_description(study.model_dump(mode="json")):
         console.print(f"  {heading} {words}", markup=False, soft_wrap=True)
-    for package, fault in recipe_notes(study):
-        if fault is not None:
-            console.print(f"  {fault}", style="yellow", markup=False, soft_wrap=True)
-        elif not package.required.of_wheel:
-            console.print(
-                f"  {package} is installed here as its own RECORD says; its wheel's digest is "
-                "unchecked: put the wheel beside the study to have it compared",
-                style="yellow",
-                markup=False,
-                soft_wrap=True,
-            )
     count = study.training.average_last
     if count > max(1, study.aggregation.keep_rounds):
         console.print(
             f"  an audit can compute that mean again with aggregation.keep_rounds: {count}",
             style="yellow",
         )
+
+
+def _describe_recipes(study: Study, console: Console) -> list[dict[str, Any]]:
+    """Says of each recipe whether it is installed here, and whether its wheel was compared."""
+    found = []
+    for package, fault in recipe_notes(study):
+        compared = fault is None and package.required.of_wheel
+        if not compared:
+            words = fault or (
+                f"{package} is installed here as its own RECORD says; its wheel's digest is "
+                "unchecked: put the wheel beside the study to have it compared"
+            )
+            console.print(f"  {words}", style="yellow", markup=False, soft_wrap=True)
+        found.append(
+            package.model_dump() | {"is_compared_with_its_wheel": compared, "fault": fault}
+        )
+    return found
 
 
 def _describe_evaluation(

@@ -5,12 +5,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from pipelines.recipes.admission import admit
+from pipelines.recipes.loading import forget
+from silos.training.randomness import RoundInput, SecretEntropy
+from silos.training.trainer import Trainer
 from tests import ROOT
+from tests.bench.studies import drawn_records
 from tests.structure.floors import ROOMS
+from tests.support.hospital.recipes import install, make_wheel, package_of, study_with
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
@@ -110,3 +118,29 @@ def test_what_the_page_says_works(tmp_path: Path) -> None:
         cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_the_recipe_of_the_page_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (text,) = re.findall(r"```python\n(.*?)```", section("Write a recipe"), re.DOTALL)
+    (said,) = re.findall(r"```yaml\n(.*?)```", section("Write a recipe"), re.DOTALL)
+    (entry,) = re.findall(r"```toml\n(.*?)```", section("Write a recipe"), re.DOTALL)
+    assert tomllib.loads(entry)["project"]["entry-points"]["collegium.recipes"] == {
+        "recipe": "acme_recipes:RECIPE"
+    }
+    wheel = make_wheel(tmp_path, text)
+    site = tmp_path / "site-packages"
+    install(wheel, site)
+    monkeypatch.syspath_prepend(site)
+    written = YAML(typ="safe", pure=True).load(said)
+    study = study_with(package_of(wheel), **written["task"])
+    assert written["recipes"][0].keys() == study.recipes[0].model_dump().keys()
+    admit(study.recipes[0], wheel)
+    try:
+        records = drawn_records(study, 20)
+        trainer = Trainer(study, "east", records, records)
+        assert trainer.engine == "layers"
+        trainer.second_opinion(None, 0.0)
+        given = RoundInput(model=trainer.initial_model(), number=0, noise_multiplier=None)
+        assert (trainer.update(given, SecretEntropy()) != 0).any()
+    finally:
+        forget("acme-recipes")

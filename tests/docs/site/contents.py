@@ -18,6 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/breast-cancer-survival/index",
         "examples/segmentation-3d/index",
         "examples/digits/index",
+        "examples/recipe/index",
         "examples/diabetes-progression/index",
     ),
     "Hospitals and consortia": (
