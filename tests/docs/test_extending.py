@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from pipelines.networks.networks import build, parameters_of
 from pipelines.recipes.admission import admit
 from pipelines.recipes.loading import forget
-from silos.training.randomness import RoundInput, SecretEntropy
 from silos.training.trainer import Trainer
 from tests import ROOT
-from tests.bench.studies import drawn_records
 from tests.structure.floors import ROOMS
 from tests.support.hospital.recipes import install, make_wheel, package_of, study_with
+from tests.support.simulated.federation import Federation
 
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
 
@@ -136,11 +136,10 @@ def test_the_recipe_of_the_page_trains(tmp_path: Path, monkeypatch: pytest.Monke
     assert written["recipes"][0].keys() == study.recipes[0].model_dump().keys()
     admit(study.recipes[0], wheel)
     try:
-        records = drawn_records(study, 20)
-        trainer = Trainer(study, "east", records, records)
-        assert trainer.engine == "layers"
-        trainer.second_opinion(None, 0.0)
-        given = RoundInput(model=trainer.initial_model(), number=0, noise_multiplier=None)
-        assert (trainer.update(given, SecretEntropy()) != 0).any()
+        federation = Federation(tmp_path, study, trainer=Trainer)
+        outcome = federation.run()
+        federation.close()
+        initial = parameters_of(build(study.task, study.cohort, study.seeds.model))
+        assert all((outcome.model[name] != initial[name]).any() for name in initial)
     finally:
         forget("acme-recipes")
