@@ -268,7 +268,7 @@ class Run:
 
         Args:
             study: the run's study, read from its file: needed where it starts from pretrained
-                parameters, which no run keeps.
+                parameters or takes code from a recipe, which no run keeps.
 
         It maps float32 records of shape (records, width), or ``(records, 1, *image)`` for images,
         encoded as the study's cohort says, to one logit each.

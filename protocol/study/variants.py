@@ -18,11 +18,12 @@ _MAX_NOISE = 1000.0
 
 
 def question(study: Study) -> str:
-    """Returns the digest of what a study asks: cohort, hospitals and records, split and task.
+    """Returns the digest of what a study asks: cohort, hospitals and records, split, task, recipes.
 
     Which patients a keyed split draws is not part of it: that may be drawn again and again.
     """
-    asked = study.model_dump(mode="json", include={"cohort", "partition", "split", "task"})
+    parts = {"cohort", "partition", "split", "task", "recipes"}
+    asked = study.model_dump(mode="json", include=parts)
     sites = [
         {"name": site.name, "records": site.records, "value": site.value}
         for site in sorted(study.sites, key=lambda site: site.name)

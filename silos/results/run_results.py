@@ -17,6 +17,7 @@ from protocol.vectors.tensors import model_digest
 from silos.config.coordinator_identity import coordinator_keys
 from silos.config.directory import reading
 from silos.config.site_file import SiteFile
+from silos.config.study_authorization import admit_recipes
 from silos.database.database import SiteDatabase
 from silos.database.joined_runs import JoinedRun, JoinedRuns, told_state
 from silos.database.run_decisions import evaluated_model
@@ -179,7 +180,8 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
     network, as in a run.
 
     Raises:
-        PolicyRefused: no model of the run is here.
+        PolicyRefused: no model of the run is here; a recipe of the study is not allowed any more,
+            or not as in its wheel.
         StudyRefused: the study is not kept here.
         CohortRefused: the records cannot be read, or do not fit.
         UpdateRefused: training failed.
@@ -190,6 +192,7 @@ def compare_with_own(home: Path, run_id: str) -> dict[str, Any]:
             raise PolicyRefused(f"run {run.run_id}: its model is {found.about_model}")
         study, index = StudyStore(home / "studies").read(run.study)
         _, train, test = read_own_records(home, site, study, index, hospital.split_key)
+    admit_recipes(site, home, study)
     machine = machine_of(home, site.resources.model_copy(update=_ALONE))
     process = TrainingProcess(machine, sorted({*train.descriptors, *test.descriptors}))
     try:

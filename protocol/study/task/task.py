@@ -63,7 +63,7 @@ class _Task(FrozenModel):
 
     @property
     def recipe_uses(self) -> Mapping[str, RecipeUse]:
-        """What is a recipe's, by the key under which the study names it."""
+        """The parts that are a recipe's, by the key under which the study names them."""
         varied = self.augmentation.transforms if self.augmentation is not None else ()
         named = {
             "task.network": self.network,

@@ -10,6 +10,7 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.study.task.augmentation import Augmentation
 from protocol.study.task.recipes import RecipeUse
+from protocol.study.variants import question
 from tests.support.simulated.studies import SURVIVAL_STUDY, TABLE_STUDY, changed, small_study
 
 PACKAGE = f"recipes: [{{distribution: acme-recipes, version: 1.2.0, sha256: {'ab' * 32}}}]\n"
@@ -37,6 +38,8 @@ def test_a_recipes_network_is_part_of_the_study_with_its_arguments() -> None:
     assert again.digest == study.digest
     other = read_study(with_recipe(NETWORK.replace("width: 8", "width: 9")))
     assert other.digest != study.digest and other.task.network != study.task.network
+    newer = read_study(with_recipe(packages=PACKAGE.replace("1.2.0", "1.3.0")))
+    assert question(newer) != question(study) == question(study.with_seed(9))
 
 
 def test_a_survival_task_takes_a_recipes_loss() -> None:
