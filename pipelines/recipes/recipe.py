@@ -31,12 +31,12 @@ class RecipeSettings(FrozenModel):
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkRecipe:
-    """A network.
+    r"""A network.
 
     Attributes:
         settings: its arguments.
         build: of the settings, the shape of a record ((width,) of a table, (1, sides ...) of an
-            image) and the number of outputs, the module: it maps (records, *shape) float32 to
+            image) and the number of outputs, the module: it maps (records, \*shape) float32 to
             (records, outputs), or (records, outputs, sides ...) for a segmentation. Its
             parameters follow from torch's generator, which the study's seed sets.
         engine: what computes its gradients is tried from here on: ``layers`` fits most.
