@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.augmentation import augmenter_of
 from pipelines.networks.networks import build
 from pipelines.recipes.admission import admit
 from pipelines.recipes.loading import forget, recipe_failures
 from pipelines.tasks.registry import task_of
+from pipelines.transforms.augmentation import augmenter_of
 from protocol.errors import FederationError, PolicyRefused, StudyRefused
 from protocol.study.study import Study
 from silos.training.randomness import RoundInput, SecretEntropy
