@@ -197,6 +197,9 @@ def _rounds(dossier: Dossier) -> None:
         st.info(f"No round was opened; {dossier.rounds_planned} were planned.")
         return
     _chart(charts.rounds_timeline(dossier.rounds), run_tables.rounds_table(dossier))
+    if dossier.has_adaptive_clip:
+        st.subheader("Clip by round")
+        _chart(charts.clip_by_round(dossier.rounds), run_tables.clips_table(dossier))
 
 
 def _chart(chart: charts.Chart, table: Table) -> None:

@@ -23,7 +23,8 @@ from collegium.redteam.noise import conformance, one_run_audits
 from collegium.redteam.records import Parts, inversion, membership, membership_of
 from collegium.simulation.records import read_hospitals
 from collegium.simulation.settings import SimulationSettings
-from protocol.errors import WorkspaceRefused
+from protocol.errors import StudyRefused, WorkspaceRefused
+from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
 from silos.training.trainer import Trainer
@@ -64,11 +65,13 @@ def red_team(
         randomness: the attacker's randomness.
 
     Raises:
+        StudyRefused: the study's clip is adaptive.
         WorkspaceRefused: the output folder cannot be written.
     """
     from collegium.redteam.report import page, summarise
     from compliance.reports.renderers import render_html, render_json
 
+    _require_fixed_clip(target.study)
     prepare(out)
     console.print(
         "The attacker plays the hospitals' trainers, in this process. On real patients' records "
@@ -80,6 +83,19 @@ def red_team(
     (out / "redteam.html").write_text(render_html(document), encoding="utf-8")
     summarise(findings, out, console)
     return findings
+
+
+def _require_fixed_clip(study: Study) -> None:
+    """Refuses a clip that moves: canaries are chosen, and told apart, by a bound that stays.
+
+    Raises:
+        StudyRefused: the study's clip is adaptive.
+    """
+    if isinstance(study.privacy, PatientPrivacy) and study.privacy.adaptive_clip is not None:
+        raise StudyRefused(
+            "privacy.adaptive_clip: the red team knows fixed clips only: attack a copy of the "
+            "study without it, whose noise and price are the same"
+        )
 
 
 def attack(

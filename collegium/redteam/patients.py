@@ -68,7 +68,9 @@ class _Register:
         self._patients, self._size = patients, size
         self.steps: list[NDArray[np.int64]] = []
 
-    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+    def clipped(
+        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+    ) -> NDArray[np.int64]:
         """Counts the patients of one step; returns an empty sum."""
         first_records = drawn.records[..., 0][drawn.weights[..., 0] > 0]
         self.steps.append(np.bincount(self._patients[first_records], minlength=self._size))

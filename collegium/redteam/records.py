@@ -181,7 +181,7 @@ def trained_model(
         )
         ring_elements = [h.ring_elements(given) for h in hospitals.values()]
         total = np.asarray(np.sum(ring_elements, axis=0, dtype=np.uint64))
-        mean = mean_of(study, layout, tuple(hospitals), total)
+        mean = mean_of(study, given.model, tuple(hospitals), total)
         state = next_state(study.training, state, mean)
     return unflatten(layout, state.parameters)
 

@@ -67,8 +67,8 @@ def train_pooled(
         StudyRefused: the declared noise multiplier does not keep the promised epsilon.
     """
     from compliance.ledger.privacy_plan import PrivacyPlan
+    from coordinator.rounds.training import shared_mean
     from pipelines.tasks.registry import task_of
-    from protocol.study.noise_shares import units_for
     from protocol.study.strategies.registry import next_state, strategy_of
     from protocol.study.strategies.strategy import Mean, ServerState
     from protocol.vectors.tensors import Tensors, flatten, layout_of, unflatten
@@ -90,8 +90,8 @@ def train_pooled(
         given = RoundInput(model=model, number=number, noise_multiplier=noise)
         if shared:
             noised = trainer.noised_sum(given, entropy)
-            one = shared.clip / units_for(layout.size) / study.expected_batch(place)
-            return Mean(update=np.asarray(noised * one), scalars={}, bound=bound)
+            expected = study.expected_batch(place)
+            return shared_mean(study, shared, model, noised.astype(np.float64), expected)
         update = _shortened(trainer.update(given, entropy), bound)
         scalars = {name: scalar(update, bound) for name, scalar in strategy.scalars.items()}
         return Mean(update=update, scalars=scalars, bound=bound)

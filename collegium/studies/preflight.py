@@ -42,6 +42,7 @@ from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import BUNDLED, Study
 from protocol.study.study_file import index_beside
 from protocol.study.task.task import prevalence_of
+from protocol.vectors.adaptive_clip import felt_multiplier
 from silos.operations.budget_text import CHEAPER, too_dear
 from silos.preflight.quality_table import print_quality
 
@@ -97,6 +98,12 @@ def describe_study(
             f"  noise multiplier {plan.training.noise_multiplier:g}, in the evaluation "
             f"{plan.evaluation.noise_multiplier:g}"
         )
+        if privacy.adaptive_clip is not None:
+            felt = felt_multiplier(plan.training.noise_multiplier, study.count_deviation)
+            console.print(
+                f"  the clip is adaptive, from {privacy.clip:g}: its count of patients is in that "
+                f"price, and training feels a noise multiplier of {felt:g}"
+            )
         price = _describe_price(plan, budget, console)
     else:
         price = None

@@ -285,6 +285,15 @@ def describe_rounds(rounds: Sequence[RoundFacts]) -> str:
     )
 
 
+def describe_clips(rounds: Sequence[RoundFacts]) -> str:
+    """Says in words what ``run.clip_by_round`` draws."""
+    clips = [r.clip for r in rounds if r.clip is not None]
+    return (
+        f"The adaptive clip in {counted(len(clips), 'training round')}: from {clips[0]:.4g} to "
+        f"{clips[-1]:.4g}, between {min(clips):.4g} and {max(clips):.4g}."
+    )
+
+
 def site_claim(site: SiteFacts) -> float | None:
     """Returns what this run claims for any one patient of a hospital, or None.
 

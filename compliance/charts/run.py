@@ -17,6 +17,7 @@ import altair as alt
 from compliance.charts.descriptions import (
     TOO_FEW,
     UNFINISHED,
+    describe_clips,
     describe_privacy,
     describe_rounds,
     describe_sites,
@@ -50,6 +51,7 @@ __all__ = [
     "BLUE",
     "GREY",
     "Chart",
+    "clip_by_round",
     "privacy_spent",
     "rounds_timeline",
     "site_metrics",
@@ -159,6 +161,26 @@ def rounds_timeline(rounds: Sequence[RoundFacts]) -> Chart:
         .encode(x=x, y=y, text="dropped:N")
     )
     return finished([bars, drops], describe_rounds(rounds), height=150)
+
+
+def clip_by_round(rounds: Sequence[RoundFacts]) -> Chart:
+    """Draws where an adaptive clip was in each training round, on a logarithmic axis.
+
+    Raises:
+        ValueError: no round has an adaptive clip.
+    """
+    rows: Rows = [{"round": r.number, "clip": r.clip} for r in rounds if r.clip is not None]
+    if not rows:
+        raise ValueError("no round has an adaptive clip")
+    line = (
+        data(rows)
+        .mark_line(color=BLUE, point=len(rows) <= _MAX_BARS)
+        .encode(
+            x=alt.X("round:Q", title="training round").scale(zero=False).axis(tickMinStep=1),
+            y=alt.Y("clip:Q", title="clip").scale(type="log", nice=True),
+        )
+    )
+    return finished([line], describe_clips(rounds), height=150)
 
 
 def _site_axis(names: list[str]) -> alt.Y:

@@ -39,6 +39,7 @@ class SiteFacts:
     exact: Mapping[str, float | None]  # simulation only, else empty
     train_patients: int | None  # simulation only
     test_patients: int | None  # simulation only
+    felt_multiplier: float | None = None  # of noise that training feels beside an adaptive clip
 
     def has_figure(self, figure: FigureKind) -> bool:
         """Whether anything is known of a figure here: a value, or why there is none."""
@@ -52,7 +53,10 @@ class SiteFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class RoundFacts:
-    """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites."""
+    """One aggregation; ``number`` counts from 1. ``remarks`` are sentences about its sites.
+
+    ``clip`` is the adaptive clip of a training round; None where the clip is fixed.
+    """
 
     number: int
     attempt: int
@@ -65,6 +69,7 @@ class RoundFacts:
     model_digest: str | None
     opened_at: str
     seconds: float | None
+    clip: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +136,11 @@ class Dossier:
     verification: LogVerification | None = None  # None: nothing was verified
     risks: RiskFigures | None = None
     unprotected_runs: tuple[str, ...] = ()  # of the same hospitals, begun before this one ended
+
+    @property
+    def has_adaptive_clip(self) -> bool:
+        """Whether a training round was given a clip that moves."""
+        return any(round_.clip is not None for round_ in self.rounds)
 
     @property
     def figures(self) -> TaskFigures:

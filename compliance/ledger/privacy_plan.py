@@ -4,6 +4,7 @@ A plan follows from the study and from what the hospital promises its own
 patients (``Study.privacy_of``): the study's epsilon, or a smaller one.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 from compliance.facts.formatting import Format, show
@@ -16,9 +17,14 @@ from protocol.errors import FederationError, StudyRefused
 from protocol.study.noise_shares import share_multiplier
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
+from protocol.vectors.adaptive_clip import felt_multiplier
 
 #: Noise a thousand times a patient's bound drowns any hospital; the sampler's range ends there.
 _MAX_NOISE = 1000.0
+
+
+#: How much more noise an adaptive clip's count may make training feel.
+_MOST_FELT = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,8 @@ class PrivacyPlan:
                 "raise it"
                 + ("" if privacy == study.privacy else ", or lower the site's sampling_rate")
             )
+        if privacy.adaptive_clip is not None:
+            _require_countable(study, event.noise_multiplier)
         counting = evaluation_event(study, privacy, evaluation_epsilon)
         return cls(
             delta=privacy.delta,
@@ -147,6 +155,18 @@ class PrivacyPlan:
             ledger.settle(training)  # nothing was sent, so all of it becomes free again
             raise
         return replace(self, training_reservation=training, evaluation_reservation=evaluation)
+
+
+def _require_countable(study: Study, noise_multiplier: float) -> None:
+    """Refuses an adaptive clip whose count would take too much of the bound from the gradient."""
+    felt = felt_multiplier(noise_multiplier, study.count_deviation)
+    if felt > _MOST_FELT * noise_multiplier:
+        much = "nothing but noise" if math.isinf(felt) else f"noise of {felt:.3g}"
+        raise StudyRefused(
+            f"privacy.adaptive_clip: beside the count of patients within the clip, training would "
+            f"feel {much} in place of {noise_multiplier:.3g}: raise privacy.sampling_rate or "
+            "epsilon, take fewer steps, or leave adaptive_clip out"
+        )
 
 
 def _fallback(study: Study, event: SampledGaussian, privacy: PatientPrivacy) -> float | None:

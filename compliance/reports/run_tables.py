@@ -89,7 +89,19 @@ def mechanism_table(dossier: Dossier) -> Table:
         ("Clip", Format.NUMBER, lambda s: s.privacy.clip),
         ("Noise", Format.TEXT, lambda s: s.privacy.noise),
     )
-    return table_of("Mechanism at each hospital", dossier.sites, columns)
+    adaptive: Columns[SiteFacts] = (
+        ("Noise multiplier that training feels", Format.NUMBER, lambda s: s.felt_multiplier),
+    )
+    if not any(site.felt_multiplier for site in dossier.sites):
+        return table_of("Mechanism at each hospital", dossier.sites, columns)
+    return table_of(
+        "Mechanism at each hospital",
+        dossier.sites,
+        (*columns, *adaptive),
+        note="The clip is adaptive, and the one shown is where it started. The noise multiplier "
+        "is priced; what it also pays for, the count of patients within the clip, makes it more "
+        "for training.",
+    )
 
 
 def second_opinion_table(dossier: Dossier) -> Table:
@@ -160,3 +172,14 @@ def rounds_table(dossier: Dossier) -> Table:
         ("Model after it", Format.CODE, lambda r: r.model_digest),
     )
     return table_of("Rounds", dossier.rounds, columns)
+
+
+def clips_table(dossier: Dossier) -> Table:
+    """Returns the adaptive clip of every attempt of a training round."""
+    columns: Columns[RoundFacts] = (
+        ("Round", Format.COUNT, lambda r: r.number),
+        ("Attempt", Format.COUNT, lambda r: r.attempt + 1),
+        ("Clip", Format.NUMBER, lambda r: r.clip),
+    )
+    clipped = [round_ for round_ in dossier.rounds if round_.clip is not None]
+    return table_of("Clip by round", clipped, columns)

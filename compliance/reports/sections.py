@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from compliance.charts import run as charts
 from compliance.charts.descriptions import (
     WITHOUT_PRIVACY,
+    describe_clips,
     describe_privacy,
     describe_rounds,
     describe_sites,
@@ -55,7 +56,7 @@ from compliance.reports.document import (
     Table,
     Tone,
 )
-from compliance.reports.run_tables import budget_table, rounds_table, sites_table
+from compliance.reports.run_tables import budget_table, clips_table, rounds_table, sites_table
 from protocol.counted import counted
 
 _STATES = {
@@ -430,6 +431,16 @@ def rounds_section(dossier: Dossier) -> Section:
                 table=rounds_table(dossier),
             ),
         )
+    if dossier.has_adaptive_clip:
+        clips = Figure(
+            title="Clip by round",
+            svg=charts.to_svg(charts.clip_by_round(dossier.rounds)),
+            alt=describe_clips(dossier.rounds),
+            caption="The clip is adaptive: it moves towards the median length of the patients' "
+            "gradients, as noised counts say, which are a part of what epsilon pays for.",
+            table=clips_table(dossier),
+        )
+        blocks = (*blocks, clips)
     return Section(key="rounds", title="Rounds", blocks=blocks)
 
 

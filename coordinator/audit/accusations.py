@@ -43,7 +43,9 @@ def require_accusations(
     except MessageRefused as error:
         raise StoreBroken(f"run {run.id}: an accusation is not borne out: {error}") from error
     for round_ in session.scalars(select(RoundRow).filter_by(run_id=run.id)):
-        said = replace(conduct_from(round_.conduct_json), suspects=(), left_out={}, revealing=())
+        said = replace(
+            conduct_from(round_.conduct_json), suspects=(), left_out={}, revealing=(), clip=None
+        )
         if said != Conduct.shown_by(found.pop(round_.context, [])):
             raise StoreBroken(
                 f"run {run.id}: who answered wrongly in a round is not what its evidence shows"

@@ -183,7 +183,7 @@ def _followed(
             return None
         slots = {SUM: earlier}
     layout = layout_of(before)
-    mean = mean_of(study, layout, machine.survivors, machine.total())
+    mean = mean_of(study, before, machine.survivors, machine.total())
     begun = ServerState(parameters=flatten(before), rounds=context.round, slots=slots)
     state = next_state(study.training, begun, mean)
     name = model_digest(unflatten(layout, state.parameters))

@@ -16,7 +16,8 @@ class Conduct:
     (``protocol.secagg.evidence.accusation``).
     ``suspects`` are sites that sums of noise cannot tell apart; nobody of them
     is accused. ``left_out`` says who had no part, and why. ``revealing`` are
-    the sites of a sum that failed after they were asked to reveal it.
+    the sites of a sum that failed after they were asked to reveal it. ``clip`` is the adaptive
+    clip that the model brought to them; None where the clip is fixed.
     """
 
     culprits: Mapping[str, str] = field(default_factory=dict)
@@ -25,6 +26,7 @@ class Conduct:
     suspects: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     revealing: tuple[str, ...] = ()
+    clip: float | None = None
 
     @classmethod
     def shown_by(cls, accusations: Sequence[Accusation]) -> "Conduct":
@@ -44,6 +46,7 @@ class Conduct:
         left_out: Mapping[str, str],
         suspects: Collection[str],
         failed: bool,
+        clip: float | None = None,
     ) -> "Conduct":
         """Returns what an attempt that has ended shows."""
         return replace(
@@ -51,6 +54,7 @@ class Conduct:
             suspects=tuple(sorted(suspects)),
             left_out=left_out,
             revealing=sum_round.survivors if failed and sum_round.asks_to_reveal else (),
+            clip=clip,
         )
 
     @property

@@ -35,12 +35,13 @@ from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
-from protocol.study.noise_shares import NoiseShares
-from protocol.study.privacy import DistributedPrivacy, NoPrivacy
-from protocol.study.strategies.registry import next_state, strategy_of
+from protocol.study.noise_shares import NoiseShares, clip_count
+from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PatientPrivacy, Privacy
+from protocol.study.strategies.registry import CLIP_MOVES, next_state, strategy_of
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
+from protocol.vectors.adaptive_clip import clip_of, counted_mean
 from protocol.vectors.fixed_point import decode
 from protocol.vectors.tensors import (
     Layout,
@@ -163,7 +164,7 @@ class Runner:
         for number in range(state.rounds, training.rounds):
             model = unflatten(layout, state.parameters)
             total, conduct = self._round("training", number, model)
-            mean = mean_of(self._study, layout, total.survivors, total.total)
+            mean = mean_of(self._study, model, total.survivors, total.total)
             state = next_state(training, state, mean)
             self._commit_training(total, conduct, layout, state)
         model = unflatten(layout, state.parameters)
@@ -173,6 +174,7 @@ class Runner:
 
     def _round(self, round_kind: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
         begun, spare = self._records.begun(round_kind, number), self._spare[round_kind]
+        clip = _shown_clip(self._study.privacy, model) if round_kind == "training" else None
         attempts = Attempts(
             self._standing,
             number=number,
@@ -186,7 +188,7 @@ class Runner:
                 attempt = attempts.now
                 left_out = {**self._absent(), **attempt.without}
                 sum_round = self._opened(round_kind, number, attempt, left_out, model)
-                conduct = partial(Conduct.of, sum_round, left_out=left_out)
+                conduct = partial(Conduct.of, sum_round, left_out=left_out, clip=clip)
                 try:
                     total = self._attempt(sum_round, encode_tensors(model))
                 except (QuorumLost, SumRefused) as error:
@@ -331,6 +333,12 @@ class Runner:
         return name
 
 
+def _shown_clip(privacy: Privacy, model: Tensors) -> float | None:
+    """Returns the clip that a model brings; None where the clip is fixed."""
+    adaptive = isinstance(privacy, PatientPrivacy) and privacy.adaptive_clip is not None
+    return clip_of(model, privacy.clip) if adaptive and privacy.clip is not None else None
+
+
 def _failed(sum_round: SecAggServer, error: FederationError) -> Failed:
     return Failed(
         error=error,
@@ -343,24 +351,57 @@ def _failed(sum_round: SecAggServer, error: FederationError) -> Failed:
 
 
 def mean_of(
-    study: Study, layout: Layout, survivors: Collection[str], total: NDArray[np.unsignedinteger]
+    study: Study, model: Tensors, survivors: Collection[str], total: NDArray[np.unsignedinteger]
 ) -> Mean:
-    """Returns the weighted means over the sites that are in a sum.
+    """Returns the weighted means over the sites that are in a sum, which began with this model.
 
     Under distributed noise the mean is over the patients that were expected to
     be drawn, by the declared counts.
     """
     weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
     if isinstance(privacy, DistributedPrivacy):
-        shares = NoiseShares.of(study, privacy, layout.size)
         expected = sum(study.expected_batch(site) for site in survivors)
-        gradient = decode(total, frac_bits=0) * (privacy.clip / shares.units / expected)
-        return Mean(update=gradient, scalars={}, bound=shares.bound)
+        return shared_mean(study, privacy, model, decode(total, frac_bits=0), expected)
     share = sum(weights[site] for site in survivors) / max(weights.values())
-    vector = strategy_of(study.training).vector(layout)
+    vector = strategy_of(study.training).vector(layout_of(model))
     update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
     return Mean(
         update=update / share,
         scalars={name: value / share for name, value in scalars.items()},
         bound=aggregation.bound,
+    )
+
+
+def shared_mean(
+    study: Study,
+    privacy: DistributedPrivacy,
+    model: Tensors,
+    noised: NDArray[np.float64],
+    expected: float,
+) -> Mean:
+    """Returns the mean gradient of a (size,) sum with shared noise, in units of the clip.
+
+    Args:
+        study, privacy: the study, and its privacy.
+        model: what the round began with, an adaptive clip included.
+        noised: the sum.
+        expected: the batch that it is over, as declared.
+    """
+    size = layout_of(model).size
+    shares = NoiseShares.of(study, privacy, size)
+    if privacy.adaptive_clip is None:
+        gradient = noised * (privacy.clip / shares.units / expected)
+        return Mean(update=gradient, scalars={}, bound=shares.bound)
+    found = counted_mean(
+        noised,
+        units=shares.units,
+        count=clip_count(study, privacy, size, privacy.noise_multiplier),
+        clip=clip_of(model, privacy.clip),
+        expected=expected,
+        rate=privacy.adaptive_clip.rate,
+    )
+    return Mean(
+        update=np.append(found.gradient, 0.0),
+        scalars={CLIP_MOVES: found.moves},
+        bound=shares.bound,
     )

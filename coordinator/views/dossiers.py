@@ -21,8 +21,10 @@ from coordinator.evaluation.released import figures_from, risks_from
 from coordinator.rounds.conduct import conduct_from
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
+from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
+from protocol.vectors.adaptive_clip import felt_multiplier
 
 
 def dossier_of(session: Session, row: RunRow, state: str) -> Dossier:
@@ -78,6 +80,7 @@ def _rounds(session: Session, run_id: str) -> tuple[RoundFacts, ...]:
             model_digest=row.model_digest,
             opened_at=row.opened_at,
             seconds=_seconds(row.opened_at, row.closed_at),
+            clip=conduct_from(row.conduct_json).clip,
         )
         for row in rounds_of(session, run_id)
     )
@@ -117,7 +120,16 @@ def _site(
         exact=_exact(study, own),
         train_patients=own.get("train_patients"),
         test_patients=own.get("test_patients"),
+        felt_multiplier=_felt(study, summary),
     )
+
+
+def _felt(study: Study, summary: Summary) -> float | None:
+    """Returns the noise multiplier that training feels; None where the clip is fixed."""
+    privacy, signed = study.privacy, summary.noise_multiplier
+    if not isinstance(privacy, PatientPrivacy) or privacy.adaptive_clip is None or signed is None:
+        return None
+    return felt_multiplier(signed, study.count_deviation)
 
 
 def _exact(study: Study, found: Mapping[str, Any]) -> dict[str, float | None]:

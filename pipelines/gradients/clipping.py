@@ -93,6 +93,28 @@ def clip_to_integers(gradients: Tensor, *, clip: float, units: int) -> Tensor:
     return torch.from_numpy(_clipped_in_blocks(gradients.detach().numpy(), clip, units))
 
 
+def within_less_longer(gradients: Tensor, present: Tensor, *, clip: float) -> int:
+    """Returns how many patients' gradients are within the clip, less how many are longer.
+
+    Args:
+        gradients: (patients, parameters) float32, a row per patient; any value at all.
+        present: (patients,) booleans: an empty place counts as neither.
+        clip: the L2 bound C in the units of the gradients.
+
+    Guarantee: adding or removing one patient changes it by one at most. A gradient that is not
+    finite counts as longer.
+
+    >>> within_less_longer(torch.tensor([[3.0], [1], [0]]), torch.tensor([1, 1, 0]) > 0, clip=1)
+    0
+    """
+    if gradients.device.type == "cpu":
+        squares = torch.from_numpy(_squared_norms(gradients.detach().numpy()))
+    else:
+        squares = torch.linalg.vector_norm(gradients, dim=1, dtype=torch.float64).square()
+    within = squares <= clip**2  # NaN is not
+    return int((2 * (within & present).sum() - present.sum()).item())
+
+
 def _clipped_in_blocks(
     gradients: NDArray[np.float32], clip: float, units: int
 ) -> NDArray[np.int64]:

@@ -31,6 +31,7 @@ from protocol.study.study import Study
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.pretrained import Pretrained
 from protocol.study.task.task import Task
+from protocol.vectors.adaptive_clip import without_clip
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
@@ -178,10 +179,12 @@ def parameters_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:
 def load_parameters(module: nn.Module, tensors: Mapping[str, NDArray[np.float32]]) -> None:
     """Overwrites the module's parameters; names and shapes must be exactly its own.
 
+    A clip that travels with a model (``protocol.vectors.adaptive_clip``) is left out.
+
     Raises:
         MessageRefused: another layout; the module is left as it was.
     """
-    own = dict(module.named_parameters())
+    own, tensors = dict(module.named_parameters()), without_clip(tensors)
     if sorted(own) != sorted(tensors):
         odd = sorted(set(own) ^ set(tensors))
         raise MessageRefused(f"not this network's parameters: {odd[0]!r} is missing or unknown")

@@ -22,8 +22,9 @@ Source: Kairouz, Liu & Steinke 2021 (2102.06387).
 import math
 from dataclasses import dataclass
 
-from protocol.study.privacy import DistributedPrivacy
+from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
+from protocol.vectors.adaptive_clip import count_units
 from protocol.vectors.ring_bounds import FAILURE, Batch, max_in_batch
 
 
@@ -77,6 +78,28 @@ class NoiseShares:
             # Rounded up to a power of two: two institutions' logarithms may differ in the last bit.
             bound=float(1 << math.ceil((patients * units + noise) / sites).bit_length()),
         )
+
+
+def clip_count(study: Study, privacy: PatientPrivacy, dim: int, noise_multiplier: float) -> int:
+    """Returns how many units a patient adds to the count of an adaptive clip; 0 for a fixed one.
+
+    Args:
+        study: the study.
+        privacy: what the hospital promises.
+        dim: the size of the vector, the count's coordinate included.
+        noise_multiplier: of the hospital's own noise; what is shared is the study's.
+
+    Raises:
+        ValueError: the noise is too large for any count; ``PrivacyPlan`` refuses such a study.
+    """
+    if privacy.adaptive_clip is None:
+        return 0
+    shared = privacy.noise_multiplier if isinstance(privacy, DistributedPrivacy) else None
+    return count_units(
+        units_for(dim),
+        noise_multiplier=shared or noise_multiplier,
+        deviation=study.count_deviation,
+    )
 
 
 def honest_shares(threshold: int, colluders: int) -> int:

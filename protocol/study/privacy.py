@@ -12,17 +12,28 @@ from pydantic import Field
 from protocol.study.frozen_model import FrozenModel
 
 
+class AdaptiveClip(FrozenModel):
+    """A clip that moves towards the median norm of the patients' gradients.
+
+    Each step multiplies it by exp(-``rate`` x what more than half of the patients were within it),
+    as a noised count says (``protocol.vectors.adaptive_clip``).
+    """
+
+    rate: float = Field(default=0.2, gt=0, le=1)
+
+
 class PatientPrivacy(FrozenModel):
     """Differential privacy for each patient (or record), in either mode.
 
-    ``clip`` bounds the L2 norm of one unit's mean gradient. A declared noise
-    multiplier is refused when it does not keep the promised epsilon.
+    ``clip`` bounds the L2 norm of one unit's mean gradient; with ``adaptive_clip`` it is where the
+    clip starts. A declared noise multiplier is refused when it does not keep the promised epsilon.
     """
 
     unit: Literal["patient", "record"] = "patient"
     epsilon: float = Field(gt=0)
     delta: float = Field(gt=0, lt=1)
     clip: float = Field(default=1.0, gt=0)
+    adaptive_clip: AdaptiveClip | None = Field(default=None, exclude_if=lambda clip: clip is None)
     sampling_rate: float = Field(gt=0, le=1)
     noise_multiplier: float | None = Field(default=None, gt=0)
 

@@ -12,6 +12,7 @@ Rules that every record keeps:
 """
 
 import difflib
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
@@ -30,6 +31,7 @@ from protocol.study.strategies.strategy import Problem, Training
 from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.recipes import RecipePackage, RecipeUse, unnamed_packages
 from protocol.study.task.task import LABEL_FORMS, Survival, Task
+from protocol.vectors.adaptive_clip import NOISE_PART
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
 
@@ -49,6 +51,8 @@ RelativePath: TypeAlias = Annotated[
 ]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
 
+#: Of a batch as small as this, the count of patients within the clip says nothing.
+_LEAST_COUNTED = 21
 #: The bundled records: 569 real patients that come with scikit-learn.
 BUNDLED = "bundled:breast-cancer-wisconsin"
 
@@ -264,6 +268,20 @@ class Study(FrozenModel):
     def expected_batch(self, site: str) -> float:
         """Returns what a site's sums are divided by: sampling rate x declared patients."""
         return self.privacy_of(site).sampling_rate * self.site(site).patients
+
+    @property
+    def count_deviation(self) -> float:
+        """The noise of one hospital's count of patients within an adaptive clip, in patients.
+
+        Of the noises that a sum is claimed to hold (all hospitals' own, or one that they share) the
+        deviation is a twentieth of the batch that is expected at all hospitals.
+        """
+        noises = len(self.sites) if isinstance(self.privacy, PerSitePrivacy) else 1
+        return self._whole_batch * NOISE_PART / math.sqrt(noises)
+
+    @property
+    def _whole_batch(self) -> float:
+        return sum(self.expected_batch(site.name) for site in self.sites)
 
     @property
     def records_per_patient(self) -> int:
@@ -536,6 +554,16 @@ def _privacy_problems(study: Study) -> list[Problem]:
                 ("sites", f"{chosen[0]} promises an epsilon in a study without privacy")
             )
         return problems
+    batch = study._whole_batch
+    if study.privacy.adaptive_clip is not None and batch <= _LEAST_COUNTED:
+        problems.append(
+            (
+                "privacy.adaptive_clip",
+                f"a step is expected to draw {batch:g} patients at all hospitals, and a count of "
+                f"{_LEAST_COUNTED} or fewer is noise alone: raise privacy.sampling_rate, or leave "
+                "adaptive_clip out",
+            )
+        )
     for site in study.sites:
         if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
             problems.append(

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from compliance.ledger.entries import SentToken
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.events import SampledGaussian
+from protocol.counted import counted
 from protocol.errors import MessageRefused, OutOfOrder, PolicyRefused
 from protocol.identity.roster import Member, Roster, SigningKey
 from protocol.secagg.client import SecAggClient, opened_round
@@ -36,10 +37,11 @@ from protocol.secagg.log_proof import SignedHead
 from protocol.secagg.masking import ring_dtype
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.noise_shares import share_multiplier
-from protocol.study.privacy import DistributedPrivacy
+from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.steps import Reply, Request
+from protocol.vectors.adaptive_clip import can_be_reached, clip_of, moved_by
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import (
@@ -228,6 +230,7 @@ class Participation:
             self._check_initial(model)
         if layout_of(model) != self._layout:
             raise PolicyRefused("the model sent has another layout than the study's network")
+        self._check_clip(context, model)
         expected = round_context(  # which round, attempt, draw and head it is, the opening says
             self.study,
             run_id=self.run_id,
@@ -249,6 +252,22 @@ class Participation:
     def _check_initial(self, model: Tensors) -> None:
         if model_digest(model) != model_digest(self.trainer.initial_model()):
             raise PolicyRefused("the first round does not start from the study's own parameters")
+
+    def _check_clip(self, context: RoundContext, model: Tensors) -> None:
+        """Refuses an adaptive clip that the rounds before cannot have led to.
+
+        That the model which brings it is the log's last result is checked with the log.
+        """
+        privacy = self.study.privacy
+        if not isinstance(privacy, PatientPrivacy) or privacy.adaptive_clip is None:
+            return
+        steps = context.round * self.study.training.local_steps
+        moved, rate = moved_by(model), privacy.adaptive_clip.rate
+        if not can_be_reached(moved, rate=rate, steps=steps):
+            raise PolicyRefused(
+                f"the clip sent is {clip_of(model, privacy.clip):.3g}, which "
+                f"{counted(steps, 'step')} from {privacy.clip:g} at rate {rate:g} cannot lead to"
+            )
 
     def _drop_kept(self) -> None:
         """Drops the masked bytes of a round that can no longer be asked for."""

@@ -33,10 +33,11 @@ from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
-from protocol.study.noise_shares import units_for
+from protocol.study.noise_shares import clip_count, units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from protocol.vectors.tensors import Tensors, flatten, model_digest
+from protocol.vectors.adaptive_clip import clip_at, counted_mean, kept_within, with_clip
+from protocol.vectors.tensors import Tensors, flatten, layout_of, model_digest
 from silos.training.patient_scores import PatientScores
 from silos.training.randomness import DrawContext, Entropy, RoundInput
 from silos.training.second_opinion import EPSILON_ERROR
@@ -44,6 +45,7 @@ from silos.training.step_form import Drawn, PatientRecords, StepForm
 from silos.training.worker import GradientBackend, Worker
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class Trainer:
@@ -74,6 +76,8 @@ class Trainer:
     ) -> None:
         self._study = study
         self._privacy = study.privacy_of(site)
+        patients = self._privacy if isinstance(self._privacy, PatientPrivacy) else None
+        self._adaptive = patients.adaptive_clip if patients else None
         self._site = site
         self._train = train
         self._test = test
@@ -82,7 +86,9 @@ class Trainer:
         self._device = device or processor()
         with enough_memory("the network"):
             self._module = build(study.task, study.cohort, study.seeds.model)
-            self._initial = parameters_of(self._module)
+            initial = parameters_of(self._module)
+            self._size = layout_of(initial).size
+            self._initial = with_clip(initial) if self._adaptive else initial
             self._module.to(self._device)
         self._backend = backend or Worker(
             study, self._form, train.features, train.labels, device=self._device
@@ -110,7 +116,7 @@ class Trainer:
         return self._test.num_patients
 
     def initial_model(self) -> Tensors:
-        """Returns the parameters that the study's seed gives."""
+        """Returns the parameters that the study's seed gives, and an adaptive clip's start."""
         return dict(self._initial)
 
     @recipe_failures()
@@ -162,36 +168,49 @@ class Trainer:
         Guarantee: with multiplier z, the returned vector is a function of local_steps
         sampled Gaussian mechanisms with multiplier z and of public values only.
         """
-        training, noise = self._study.training, given.noise_multiplier
+        training, noise, size = self._study.training, given.noise_multiplier, self._size
         start = flatten(given.model).astype(np.float64)
-        parameters, velocity = start.copy(), np.zeros_like(start)
+        parameters, velocity = start.copy(), np.zeros(size)
         draw = self._draw_context(given)
         for step in range(training.local_steps):
-            gradient = self._step(parameters, replace(draw, step=step), noise, entropy)
+            gradient, moves = self._step(parameters, replace(draw, step=step), noise, entropy)
             velocity = training.momentum * velocity + gradient
-            parameters -= training.learning_rate * velocity
+            parameters[:size] -= training.learning_rate * velocity
+            parameters[size:] += moves
         return parameters - start
 
     def _step(
         self,
-        parameters: NDArray[np.float64],
+        parameters: Floats,
         draw: DrawContext,
         noise_multiplier: float | None,
         entropy: Entropy,
-    ) -> NDArray[np.float64]:
-        privacy = self._privacy
+    ) -> tuple[Floats, float]:
+        """Returns the network's (size,) mean gradient, and by how much an adaptive clip moves."""
+        privacy, network = self._privacy, parameters[: self._size]
         expected = self._study.expected_batch(self._site)
         if noise_multiplier is None or not isinstance(privacy, PatientPrivacy):
             _, drawn = self._sampled(draw, entropy)
             if isinstance(privacy, NoPrivacy) and privacy.clip is not None:
-                whole = self._backend.clipped(parameters, drawn, privacy.clip)
-                return np.asarray(whole * (privacy.clip / units_for(parameters.size) / expected))
-            total = np.zeros(parameters.size)
-            for summed in self._backend.plain(parameters, drawn):
+                whole = self._backend.clipped(network, drawn, privacy.clip)
+                return np.asarray(whole * (privacy.clip / units_for(network.size) / expected)), 0.0
+            total = np.zeros(network.size)
+            for summed in self._backend.plain(network, drawn):
                 total += summed
-            return np.asarray(total / expected)
+            return np.asarray(total / expected), 0.0
         noised = self._noised(parameters, draw, noise_multiplier, entropy)
-        return np.asarray(noised * (privacy.clip / units_for(parameters.size) / expected))
+        scale = privacy.clip / units_for(parameters.size) / expected
+        if self._adaptive is None:
+            return np.asarray(noised * scale), 0.0
+        mean = counted_mean(
+            noised,
+            count=clip_count(self._study, privacy, parameters.size, noise_multiplier),
+            units=units_for(parameters.size),
+            clip=clip_at(parameters[-1], privacy.clip),
+            expected=expected,
+            rate=self._adaptive.rate,
+        )
+        return mean.gradient, kept_within(parameters[-1] + mean.moves) - parameters[-1]
 
     @recipe_failures()
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
@@ -222,12 +241,17 @@ class Trainer:
         noise_multiplier: float,
         entropy: Entropy,
     ) -> NDArray[np.int64]:
-        """Returns the integer sum of the drawn patients' clipped gradients, with exact noise."""
+        """Returns the integer sum of the drawn patients' clipped gradients, with exact noise.
+
+        Behind them stands the count of an adaptive clip, with the same noise.
+        """
         privacy, size = self._privacy, parameters.size
         if not isinstance(privacy, PatientPrivacy):
             raise ValueError("a study without privacy has no clipping bound")
         chosen, drawn = self._sampled(draw, entropy)
-        summed = self._backend.clipped(parameters, drawn, privacy.clip)
+        clip = clip_at(parameters[-1], privacy.clip) if self._adaptive else privacy.clip
+        count = clip_count(self._study, privacy, size, noise_multiplier)
+        summed = self._backend.clipped(parameters[: self._size], drawn, clip, count)
         noise = DiscreteGaussian(noise_multiplier * units_for(size))
         noised = replace(draw, use="noise", sample=digest(chosen.tobytes()))
         return summed + noise.sample(entropy.stream(noised), size)

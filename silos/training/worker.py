@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
-from pipelines.gradients.clipping import PatientGradients, clip_to_integers
+from pipelines.gradients.clipping import PatientGradients, clip_to_integers, within_less_longer
 from pipelines.gradients.device import enough_memory, processor
 from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import SummedGradient
@@ -28,6 +28,7 @@ from protocol.counted import counted
 from protocol.encoding import digest
 from protocol.study.noise_shares import units_for
 from protocol.study.study import Study
+from protocol.vectors.adaptive_clip import gradient_units
 from protocol.vectors.tensors import flatten, layout_of, unflatten
 from silos.training.step_form import Drawn, Index, Seeds, StepForm
 
@@ -41,8 +42,13 @@ class GradientBackend(Protocol):
     def engine(self) -> str:
         """The name of the engine of per-patient gradients; unclipped sums need none."""
 
-    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
-        """Returns the (size,) sum of the patients' gradients, each clipped and made whole."""
+    def clipped(
+        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+    ) -> NDArray[np.int64]:
+        """Returns the (size,) sum of the patients' gradients, each clipped and made whole.
+
+        With a ``count`` of units, one more coordinate: ``protocol.vectors.adaptive_clip``.
+        """
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
         """Yields the (size,) sum of each micro-batch's gradients as they are, in order."""
@@ -98,19 +104,29 @@ class Worker:
         self._gradients = gradients
         self._coupled = learned.errors if learned.couples else None
 
-    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+    def clipped(
+        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+    ) -> NDArray[np.int64]:
         """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_for(size)``.
+
+        With a ``count``, (size + 1,): behind the gradients stand so many units for each patient
+        within the clip, less as many for each who is not, and size + 1 says what the units are.
 
         Guarantee: one patient changes it by at most that many units, exactly. What is done
         does not depend on who was drawn: empty places are computed and clipped like others.
         """
-        units = units_for(parameters.size)
+        counted = 1 if count else 0
+        units = gradient_units(units_for(parameters.size + counted), count)
         total = torch.zeros(parameters.size, dtype=torch.int64, device=self._device)
+        within = 0
         with without_subnormals(), enough_memory("a step"):
-            for gradients, _ in self._rows(parameters, drawn):
+            for gradients, filled in self._rows(parameters, drawn):
                 total += clip_to_integers(gradients, clip=clip, units=units)
+                if counted:
+                    within += within_less_longer(gradients, filled, clip=clip)
                 del gradients  # or the next would be computed beside these
-        return total.cpu().numpy()
+        summed = total.cpu().numpy()
+        return np.append(summed, within * count) if counted else summed
 
     def sample(self) -> str:
         """Returns the digest of one micro-batch's sum, at the study's first parameters.

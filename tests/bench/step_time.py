@@ -39,10 +39,12 @@ class _Watching(Worker):
 
     has_unusual = False
 
-    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+    def clipped(
+        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+    ) -> NDArray[np.int64]:
         present = drawn.records[drawn.weights > 0]
         self.has_unusual = bool((present == _PATIENTS - 1).any())
-        return super().clipped(parameters, drawn, clip)
+        return super().clipped(parameters, drawn, clip, count)
 
 
 def rows(steps: int) -> Iterator[Row]:

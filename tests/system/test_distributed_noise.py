@@ -22,7 +22,6 @@ from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from protocol.transport.steps import Request
 from protocol.vectors.keystream import RingVector
-from protocol.vectors.tensors import layout_of
 from tests.support.simulated.federation import Federation
 from tests.support.simulated.studies import changed
 
@@ -132,9 +131,9 @@ def test_run_with_shared_noise_trains_and_books_every_round(tmp_path: Path) -> N
 
 def test_mean_gradient_is_scaled_by_what_was_declared() -> None:
     study = distributed()
-    layout = layout_of({"w": np.zeros(2, dtype=np.float32)})
+    model = {"w": np.zeros(2, dtype=np.float32)}
     total: RingVector = np.array([3 * 2**17, 2**32 - 2**17], dtype=np.uint32)
-    mean = mean_of(study, layout, ("east", "north", "south"), total)
+    mean = mean_of(study, model, ("east", "north", "south"), total)
     assert mean.update.tolist() == [3 / 60, -1 / 60]
 
 

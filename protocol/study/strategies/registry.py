@@ -1,6 +1,7 @@
 """The strategies that a study may name, and the section ``training`` that each one reads."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -13,6 +14,7 @@ from protocol.study.strategies.algorithms.fed_exp import FED_EXP
 from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
 from protocol.study.strategies.averaging import averaged
 from protocol.study.strategies.strategy import Mean, ServerState, Strategy, Training
+from protocol.vectors.adaptive_clip import kept_within
 
 #: Every strategy by the name that stands in a study.
 STRATEGIES: Mapping[str, Strategy] = {
@@ -28,9 +30,21 @@ def strategy_of(training: Training) -> Strategy:
     return STRATEGIES[training.strategy]
 
 
+#: The scalar of a mean that says by how much an adaptive clip moves, where it is the server's work.
+CLIP_MOVES = "clip_moves"
+
+
 def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
-    """Returns the server's state after a round: the strategy's step, and the mean of models."""
-    return averaged(training, state, strategy_of(training).apply(training, state, mean))
+    """Returns the server's state after a round: the strategy's step, and the mean of models.
+
+    An adaptive clip, the last parameter, moves as the mean says.
+    """
+    after = strategy_of(training).apply(training, state, mean)
+    if CLIP_MOVES in mean.scalars:
+        parameters = after.parameters.copy()
+        parameters[-1] = kept_within(float(parameters[-1]) + mean.scalars[CLIP_MOVES])
+        after = replace(after, parameters=parameters)
+    return averaged(training, state, after)
 
 
 def needs_more_than_its_model(training: Training, number: int) -> bool:

@@ -80,9 +80,11 @@ class _OtherWorker:
         engine = self._worker.engine
         return engine, engine_label(engine, device), self._worker.sample()
 
-    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
+    def clipped(
+        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+    ) -> NDArray[np.int64]:
         """See ``Worker.clipped``."""
-        return self._begun().clipped(parameters, drawn, clip)
+        return self._begun().clipped(parameters, drawn, clip, count)
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Floats:
         """Returns the (size,) sum of what ``Worker.plain`` yields, in its order."""
@@ -205,29 +207,31 @@ class RayBackend:
         """The GPU, workers and nodes of a cluster, to follow the engine's name; else empty."""
         return self._pool.where if self._pool else ""
 
-    def clipped(self, parameters: Floats, drawn: Drawn, clip: float) -> NDArray[np.int64]:
-        """Returns the (size,) sum of clipped integer gradients; see ``Worker.clipped``.
+    def clipped(
+        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+    ) -> NDArray[np.int64]:
+        """Returns the sum of clipped integer gradients; see ``Worker.clipped``.
 
         Raises:
             DeviceRefused: no worker is left on the cluster, and none finds room.
         """
-        return self._clipped(parameters, drawn, clip, self._replaced())
+        return self._clipped(parameters, drawn, clip, count, self._replaced())
 
     def _clipped(
-        self, parameters: Floats, drawn: Drawn, clip: float, replaced: bool
+        self, parameters: Floats, drawn: Drawn, clip: float, counted: int, replaced: bool
     ) -> NDArray[np.int64]:
         first = 0 if self._own is None else 1
         others = self._others[: max(0, len(drawn) - first)]
         count = len(others) + first
         common = ray.put(parameters) if others else parameters
         asked = [
-            (other, part, other.clipped.remote(common, part, clip))
+            (other, part, other.clipped.remote(common, part, clip, counted))
             for place, other in enumerate(others, start=first)
             for part in [drawn.part(place, count)]
         ]
-        total = np.zeros(parameters.size, dtype=np.int64)
+        total = np.zeros(parameters.size + bool(counted), dtype=np.int64)
         if self._own is not None:
-            total += self._own.clipped(parameters, drawn.part(0, count), clip)
+            total += self._own.clipped(parameters, drawn.part(0, count), clip, counted)
         missing = []
         for other, part, promised in asked:
             try:
@@ -237,7 +241,7 @@ class RayBackend:
                 missing.append(part)
         for part in missing:
             replaced = self._replaced(refuse=replaced) or replaced
-            total += self._clipped(parameters, part, clip, replaced)
+            total += self._clipped(parameters, part, clip, counted, replaced)
         return total
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:

@@ -115,9 +115,9 @@ class BrokenCrew:
         self.engine = backend.engine
 
     def clipped(
-        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
-        return self._real.clipped(parameters, drawn, clip)
+        return self._real.clipped(parameters, drawn, clip, count)
 
     def plain(self, parameters: NDArray[np.float64], drawn: Drawn) -> Iterator[NDArray[np.float64]]:
         yield from self._real.plain(parameters, drawn)
@@ -132,7 +132,7 @@ class BrokenCrew:
 
 class _Unclipped(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
         scale, total = units_for(parameters.size) / clip, np.zeros(parameters.size)
         for rows in self.rows(parameters, drawn):
@@ -142,7 +142,7 @@ class _Unclipped(BrokenCrew):
 
 class _ClipsTheBatch(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
         total, count = np.zeros(parameters.size), 0
         for rows in self.rows(parameters, drawn):
@@ -153,7 +153,7 @@ class _ClipsTheBatch(BrokenCrew):
 
 class _ClipsEachCoordinate(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
         scale, total = units_for(parameters.size) / clip, np.zeros(parameters.size)
         for rows in self.rows(parameters, drawn):
@@ -163,11 +163,11 @@ class _ClipsEachCoordinate(BrokenCrew):
 
 class _ClipsRecords(BrokenCrew):
     def clipped(
-        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float
+        self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
         places = drawn.records[drawn.weights > 0].reshape(-1, 1, 1)
         alone = Drawn(records=places, weights=np.ones(places.shape, dtype=np.float32))
-        return self._real.clipped(parameters, alone, clip)
+        return self._real.clipped(parameters, alone, clip, count)
 
 
 def trainer_with(backend: type[BrokenCrew]) -> type[Trainer]:

@@ -149,11 +149,11 @@ def test_patient_with_most_records_changes_a_step_by_at_most_units_exactly(
 class Watching(Worker):
     """A worker that remembers the micro-batches it is given."""
 
-    def clipped(self, parameters, drawn, clip):
+    def clipped(self, parameters, drawn, clip, count=0):
         places = zip(drawn.records, drawn.weights, strict=True)
         own = [r[w > 0] for batch in places for r, w in zip(*batch, strict=True)]
         self.patients = [records for records in own if len(records)]
-        return super().clipped(parameters, drawn, clip)
+        return super().clipped(parameters, drawn, clip, count)
 
 
 def test_a_step_samples_patients_and_takes_all_their_records_up_to_the_most(study, hospitals):

@@ -90,10 +90,10 @@ def test_patients_with_one_image_or_seven_stand_in_the_same_micro_batches() -> N
 class Watching(Worker):
     """A worker that remembers the form of what it is given and of what its engine computes."""
 
-    def clipped(self, parameters, drawn, clip):  # type: ignore[no-untyped-def]
+    def clipped(self, parameters, drawn, clip, count=0):  # type: ignore[no-untyped-def]
         self.forms = getattr(self, "forms", [])
         self.forms.append(drawn.records.shape)
-        return super().clipped(parameters, drawn, clip)
+        return super().clipped(parameters, drawn, clip, count)
 
 
 def returning(counts: list[int]) -> Records:
