@@ -41,7 +41,7 @@ from protocol.study.strategies.registry import CLIP_MOVES, next_state, strategy_
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.adaptive_clip import clip_of, counted_mean
+from protocol.vectors.adaptive_clip import clip_of, counted_mean, moved_by, moves_within
 from protocol.vectors.fixed_point import decode
 from protocol.vectors.tensors import (
     Layout,
@@ -356,7 +356,8 @@ def mean_of(
     """Returns the weighted means over the sites that are in a sum, which began with this model.
 
     Under distributed noise the mean is over the patients that were expected to
-    be drawn, by the declared counts.
+    be drawn, by the declared counts. No hospital can move an adaptive clip further than
+    its steps can.
     """
     weights, aggregation, privacy = study.weights, study.aggregation, study.privacy
     if isinstance(privacy, DistributedPrivacy):
@@ -365,8 +366,12 @@ def mean_of(
     share = sum(weights[site] for site in survivors) / max(weights.values())
     vector = strategy_of(study.training).vector(layout_of(model))
     update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
+    mean = update / share
+    if isinstance(privacy, PatientPrivacy) and privacy.adaptive_clip is not None:
+        most = study.training.local_steps * privacy.adaptive_clip.rate / 2
+        mean[-1] = moves_within(float(mean[-1]), moved_by(model), most=most)
     return Mean(
-        update=update / share,
+        update=mean,
         scalars={name: value / share for name, value in scalars.items()},
         bound=aggregation.bound,
     )

@@ -159,3 +159,12 @@ def can_be_reached(moved: float, *, rate: float, steps: int) -> bool:
 def kept_within(moved: float) -> float:
     """Returns the clip's logarithm, within ``MOST``."""
     return min(MOST, max(-MOST, moved))
+
+
+def moves_within(moves: float, moved: float, *, most: float) -> float:
+    """Returns a movement of the clip's logarithm cut off at ``most``, and where ``MOST`` ends it.
+
+    >>> moves_within(3.0, 0.5, most=0.25), moves_within(1.0, 9.5, most=2.0)
+    (0.25, 0.5)
+    """
+    return kept_within(moved + min(most, max(-most, moves))) - moved

@@ -16,6 +16,7 @@ from compliance.reports.run_tables import mechanism_table
 from compliance.reports.sections import rounds_section
 from coordinator.audit.recompute import recompute
 from coordinator.database.round_archive import RoundArchive
+from coordinator.rounds.training import mean_of
 from coordinator.views.views import open_views
 from pipelines.records import Records
 from protocol.errors import QuorumLost, StoreBroken, StudyRefused
@@ -26,6 +27,7 @@ from protocol.study.study_file import read_study
 from protocol.study.variants import as_distributed, as_per_site
 from protocol.transport.steps import Request
 from protocol.vectors.adaptive_clip import CLIP, clip_of, felt_multiplier, with_clip
+from protocol.vectors.fixed_point import encode
 from protocol.vectors.tensors import decode_tensors, encode_tensors
 from silos.training.randomness import FixedEntropy, RoundInput
 from silos.training.step_form import PatientRecords, StepForm
@@ -121,6 +123,15 @@ def test_local_steps_move_the_clip_of_a_hospital_and_the_mean_of_all_comes_back(
     assert -1.5 < update[-1] < -0.6  # 30 of 40 declared, all of them within: 3/8 a step, less noise
     bare = RoundInput(model=own.initial_model(), number=0, noise_multiplier=None)
     assert own.update(bare, FixedEntropy(1, simulated=True))[-1] == 0
+
+
+def test_no_hospital_can_move_the_clip_further_than_its_steps_can() -> None:
+    study = adaptive("per_site", rounds=3, rate=0.4)
+    model = with_clip({"w": np.zeros(2, dtype=np.float32)}, 0.1)
+    sent = encode(np.array([0.0, 0.1, 9.0]), weight=1.0, bound=16.0, frac_bits=20)
+    still = encode(np.array([0.0, 0.1, 0.0]), weight=1.0, bound=16.0, frac_bits=20)
+    mean = mean_of(study, model, ("east", "north", "south"), sent + still + still)
+    assert mean.update == pytest.approx([0.0, 0.1, 0.2], abs=1e-5)
 
 
 class Lying(MemoryLink):
