@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 
 import coordinator.rounds.training as training_rounds
+from collegium.redteam.attack import red_team
+from collegium.redteam.findings import Target
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.reports.run_tables import mechanism_table
 from compliance.reports.sections import rounds_section
@@ -217,6 +220,12 @@ def test_a_plan_costs_the_same_with_an_adaptive_clip() -> None:
     study = adaptive("distributed", rounds=5)
     fixed = study.replaced(privacy=study.privacy.model_copy(update={"adaptive_clip": None}))
     assert PrivacyPlan.at(study, "east") == PrivacyPlan.at(fixed, "east")
+
+
+def test_the_red_team_says_that_it_knows_fixed_clips_only(tmp_path: Path) -> None:
+    target = Target.planned(adaptive("per_site", rounds=2))
+    with pytest.raises(StudyRefused, match="attack a copy of the study without it"):
+        red_team(target, {}, tmp_path, Console(quiet=True))
 
 
 def test_parts_of_a_step_count_what_the_whole_step_does() -> None:
