@@ -43,11 +43,11 @@ class GradientBackend(Protocol):
         """The name of the engine of per-patient gradients; unclipped sums need none."""
 
     def clipped(
-        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+        self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
     ) -> NDArray[np.int64]:
         """Returns the (size,) sum of the patients' gradients, each clipped and made whole.
 
-        With a ``count`` of units, one more coordinate: ``protocol.vectors.adaptive_clip``.
+        With ``count_units``, one more coordinate: ``protocol.vectors.adaptive_clip``.
         """
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
@@ -105,28 +105,28 @@ class Worker:
         self._coupled = learned.errors if learned.couples else None
 
     def clipped(
-        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+        self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
     ) -> NDArray[np.int64]:
         """Returns the (size,) sum of clipped integer gradients; ``clip`` is ``units_for(size)``.
 
-        With a ``count``, (size + 1,): behind the gradients stand so many units for each patient
+        With ``count_units``, (size + 1,): behind the gradients stand so many for each patient
         within the clip, less as many for each who is not, and size + 1 says what the units are.
 
         Guarantee: one patient changes it by at most that many units, exactly. What is done
         does not depend on who was drawn: empty places are computed and clipped like others.
         """
-        counted = 1 if count else 0
-        units = gradient_units(units_for(parameters.size + counted), count)
+        coordinates = parameters.size + bool(count_units)
+        units = gradient_units(units_for(coordinates), count_units)
         total = torch.zeros(parameters.size, dtype=torch.int64, device=self._device)
         within = 0
         with without_subnormals(), enough_memory("a step"):
             for gradients, filled in self._rows(parameters, drawn):
                 total += clip_to_integers(gradients, clip=clip, units=units)
-                if counted:
+                if count_units:
                     within += within_less_longer(gradients, filled, clip=clip)
                 del gradients  # or the next would be computed beside these
         summed = total.cpu().numpy()
-        return np.append(summed, within * count) if counted else summed
+        return np.append(summed, within * count_units) if count_units else summed
 
     def sample(self) -> str:
         """Returns the digest of one micro-batch's sum, at the study's first parameters.

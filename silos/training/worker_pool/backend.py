@@ -81,10 +81,10 @@ class _OtherWorker:
         return engine, engine_label(engine, device), self._worker.sample()
 
     def clipped(
-        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+        self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
     ) -> NDArray[np.int64]:
         """See ``Worker.clipped``."""
-        return self._begun().clipped(parameters, drawn, clip, count)
+        return self._begun().clipped(parameters, drawn, clip, count_units)
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Floats:
         """Returns the (size,) sum of what ``Worker.plain`` yields, in its order."""
@@ -208,30 +208,30 @@ class RayBackend:
         return self._pool.where if self._pool else ""
 
     def clipped(
-        self, parameters: Floats, drawn: Drawn, clip: float, count: int = 0
+        self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
     ) -> NDArray[np.int64]:
         """Returns the sum of clipped integer gradients; see ``Worker.clipped``.
 
         Raises:
             DeviceRefused: no worker is left on the cluster, and none finds room.
         """
-        return self._clipped(parameters, drawn, clip, count, self._replaced())
+        return self._clipped(parameters, drawn, clip, count_units, self._replaced())
 
     def _clipped(
-        self, parameters: Floats, drawn: Drawn, clip: float, counted: int, replaced: bool
+        self, parameters: Floats, drawn: Drawn, clip: float, count_units: int, replaced: bool
     ) -> NDArray[np.int64]:
         first = 0 if self._own is None else 1
         others = self._others[: max(0, len(drawn) - first)]
-        count = len(others) + first
+        workers = len(others) + first
         common = ray.put(parameters) if others else parameters
         asked = [
-            (other, part, other.clipped.remote(common, part, clip, counted))
+            (other, part, other.clipped.remote(common, part, clip, count_units))
             for place, other in enumerate(others, start=first)
-            for part in [drawn.part(place, count)]
+            for part in [drawn.part(place, workers)]
         ]
-        total = np.zeros(parameters.size + bool(counted), dtype=np.int64)
+        total = np.zeros(parameters.size + bool(count_units), dtype=np.int64)
         if self._own is not None:
-            total += self._own.clipped(parameters, drawn.part(0, count), clip, counted)
+            total += self._own.clipped(parameters, drawn.part(0, workers), clip, count_units)
         missing = []
         for other, part, promised in asked:
             try:
@@ -241,7 +241,7 @@ class RayBackend:
                 missing.append(part)
         for part in missing:
             replaced = self._replaced(refuse=replaced) or replaced
-            total += self._clipped(parameters, part, clip, counted, replaced)
+            total += self._clipped(parameters, part, clip, count_units, replaced)
         return total
 
     def plain(self, parameters: Floats, drawn: Drawn) -> Iterator[Floats]:
