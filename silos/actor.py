@@ -4,6 +4,7 @@ Torch, MONAI and Opacus are imported here, inside the actor's own process, and
 nowhere else: a process that only holds a handle never loads them.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -130,8 +131,10 @@ class SimulatedSilo:
         return reason
 
     def leave(self, run_id: str) -> Any:
-        """See ``Silo.leave``."""
-        return refusal_as_value(lambda: self._silo.leave(run_id))
+        """See ``Silo.leave``; the run's workers give their room back."""
+        found = refusal_as_value(lambda: self._silo.leave(run_id))
+        gc.collect()  # a trainer refers to itself
+        return found
 
     def exact_scores(self, run_id: str, model: Any) -> Any:
         """Returns test scores, labels and patient counts: in a simulation only."""

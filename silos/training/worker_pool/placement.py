@@ -8,6 +8,7 @@ Rules:
 3. Every place reports its software before a record is sent to it (``software``).
 """
 
+import gc
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -37,6 +38,7 @@ class Placement:
 
     def __init__(self, shares: WorkerShares) -> None:
         require_room(shares.asked, shares.count, offered())
+        gc.collect()  # gives back the room of trainers that nothing refers to any more
         self._asked = shares.asked
         self._group = ray.util.placement_group([shares.asked] * shares.count, strategy="SPREAD")
         # Not at this process's end: its room goes with it, and Ray may be gone already.
