@@ -3,8 +3,9 @@
 Rules:
 
 1. Rows that need more than ``IN_MEMORY_BYTES`` are written to a file in the folder for temporary
-   files, which has no name there: nobody can open it, and the system frees it with the last
-   process that holds it, however that ends (open(2), ``O_TMPFILE``).
+   files, which has no name there: no other user can open it (an administrator can, through the
+   process that holds it), and the system frees it with the last process that holds it, however
+   that ends (open(2), ``O_TMPFILE``).
 2. They are read with ``pread``, never mapped: what was read once does not stay in the process.
 3. What is read from the file is, bit for bit, what an array in memory would hold. As many reads
    are made for any row numbers.
@@ -138,7 +139,10 @@ class RowFile:
         while room:
             count = os.preadv(self.descriptor, [room], offset)
             if count == 0:
-                raise OSError(errno.EIO, "the file of images ends too early")
+                raise OSError(
+                    errno.EIO,
+                    "the file of stored rows ends too early: check the disk of TMPDIR, start again",
+                )
             room, offset = room[count:], offset + count
         if not same:
             into[...] = stored
@@ -168,7 +172,9 @@ def _opened(
         descriptor = os.dup(place)
     if _identity(descriptor) != known:
         os.close(descriptor)
-        raise OSError(errno.EBADF, "the file of images is not open in this process")
+        raise OSError(
+            errno.EBADF, "the file of stored rows is not open in this process: start again"
+        )
     return RowFile(descriptor, shape, np.dtype(dtype))
 
 

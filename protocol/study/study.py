@@ -51,7 +51,7 @@ RelativePath: TypeAlias = Annotated[
 ]
 Seed: TypeAlias = Annotated[int, Field(ge=0, lt=2**53)]
 
-#: Of a batch as small as this, the count of patients within the clip says nothing.
+#: The count of a batch as small as this leaves too little of the clip's bound to the gradient.
 _LEAST_COUNTED = 21
 #: The bundled records: 569 real patients that come with scikit-learn.
 BUNDLED = "bundled:breast-cancer-wisconsin"
@@ -559,8 +559,9 @@ def _privacy_problems(study: Study) -> list[Problem]:
         problems.append(
             (
                 "privacy.adaptive_clip",
-                f"a step is expected to draw {batch:g} patients at all hospitals, and a count of "
-                f"{_LEAST_COUNTED} or fewer is noise alone: raise privacy.sampling_rate, or leave "
+                f"a step is expected to draw {batch:g} patients at all hospitals: with "
+                f"{_LEAST_COUNTED} or fewer the count of patients within the clip leaves too "
+                "little of the bound to the gradient; raise privacy.sampling_rate, or leave "
                 "adaptive_clip out",
             )
         )

@@ -4,7 +4,7 @@ Rules:
 
 1. A cluster that lets in whoever shows no token, or another one, is not joined.
 2. One that does not answer, or answers to another token, another Ray or another Python, is refused
-   within a minute, by a message of its own.
+   by a message of its own, usually within a minute and after five at most.
 3. The token is in no message, and on no command line.
 """
 
@@ -56,7 +56,7 @@ def joined(
 
 
 def require_cluster(folder: Path, address: str, token: str) -> Nodes:
-    """Returns what each node of a cluster offers, by Ray's names; waits for seconds at most.
+    """Returns what each node of a cluster offers, by Ray's names; waits for minutes at most.
 
     Args:
         folder: only this user may enter it.
