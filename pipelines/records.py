@@ -84,7 +84,8 @@ class Records:
     r"""Encoded records and whose they are.
 
     Attributes:
-        features: (records, width) or (records, 1, \*shape) float32.
+        features: (records, width) or (records, 1, \*shape) float32; of images with columns
+            (records, pixels + width).
         labels: (records,) float32: 0 or 1, the number of a class, or a number to predict; or
             (records, \*shape): a mask of class numbers.
         patients: (records,) int64, the patient of each record.

@@ -49,7 +49,7 @@ def study_new(
     epsilon: Annotated[float, typer.Option("--epsilon", help="What each patient may pay.")] = 1.0,
     template: Annotated[
         str | None,
-        typer.Option("--template", help="The task that it begins from, for example survival."),
+        typer.Option("--template", help="What it begins from, for example survival."),
     ] = None,
     bundle: Annotated[
         Path | None,

@@ -28,9 +28,9 @@ from collegium.studies.planning import assumed_auroc
 from coordinator.database.workspace import Workspace
 from pipelines.recipes.admission import wheels_in
 from protocol.errors import CohortRefused, FederationError, WorkspaceRefused
-from protocol.study.cohort.cohort import TableCohort
 from protocol.study.study import Study
 from protocol.study.task.networks.recipe_network import RecipeNetwork
+from silos.config.policy import columns_read
 
 _APPROVER = "Dr. A. Officer"
 _SECONDS = 600.0
@@ -130,15 +130,9 @@ class NetworkDemo:
         if records is None or not (self._data / records).is_file():
             raise CohortRefused(f"--data {self._data} holds no records of {site}: {records}")
         words = " ".join(re.findall(r"\w+", study.purpose)[:3])
-        cohort = study.cohort
-        columns = (
-            [column.name for column in cohort.columns]
-            if isinstance(cohort, TableCohort)
-            else ["images", "labels", cohort.patient_key]
-        )
         epsilon = getattr(study.privacy, "epsilon", 1.0)
         recipe = isinstance(study.task.network, RecipeNetwork)
-        networks = [] if recipe else [study.task.network.target]
+        networks = [] if recipe else study.task.network.targets
         wheels = wheels_in(self._document.parent) if study.recipes else {}
         recipes = [
             {"wheel": str(wheels[each.sha256].resolve()), "sha256": each.sha256}
@@ -150,7 +144,7 @@ class NetworkDemo:
             "tasks: []": f"tasks: [{study.task.kind}]",
             "networks: []": f"networks: [{', '.join(networks)}]",
             "recipes: []": f"recipes: {json.dumps(recipes)}",
-            "columns: []": f"columns: {json.dumps(columns)}",
+            "columns: []": f"columns: {json.dumps(columns_read(study))}",
             "splits: [keyed_hash]": f"splits: [{study.split.method}]",
             "modes: [per_site]": f"modes: [{study.privacy.mode}]",
             "epsilon_at_most: 1.0": f"epsilon_at_most: {epsilon}",

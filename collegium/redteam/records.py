@@ -225,12 +225,12 @@ def inversion(
     """Reads records from updates, from the easiest case to what is really released.
 
     Empty when the network does not begin with a linear layer that is trained. Every patient is
-    in the batch, which is the attacker's best case.
+    in the batch, which is the attacker's best case. Of images with columns, the columns are read.
     """
     site = view.sites[0]
     module = build(study.task, study.cohort, study.seeds.model)
     cohort = study.cohort
-    layer = first_layer(module, cohort.width) if isinstance(cohort, TableCohort) else None
+    layer = first_layer(module, cohort.width) if cohort.width else None
     if layer is None:
         return ()
     full = sampled_at(varied(study, local_steps=1, momentum=0.0, learning_rate=1.0), 1.0)
@@ -245,7 +245,9 @@ def inversion(
         return recover(update, layout, layer)
 
     train, test = hospitals[site]
-    inside, outside = _equally_many(train, test, randomness.random)
+    inside, outside = (
+        rows[:, -cohort.width :] for rows in _equally_many(train, test, randomness.random)
+    )
     chosen = randomness.random.permutation(train.num_patients)[:_DRAWS]
     found: dict[str, list[tuple[float, float]]] = {}
 
@@ -256,7 +258,7 @@ def inversion(
 
     for patient in chosen:
         single = train.take(train.patients == patient)
-        record, number = single.features[:1], int(patient)
+        record, number = single.features[:1][:, -cohort.width :], int(patient)
         note("one patient, bare", read(site, single, None), record)
         note("one patient, noised", read(site, single, view.deviation, number), record)
     note("one hospital, bare", read(site, train, None), inside)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.networks.architecture import SummedOutputs
 from protocol.vectors.tensors import Layout, unflatten
 
 Floats = NDArray[np.float64]
@@ -26,7 +27,17 @@ class FirstLayer:
 
 
 def first_layer(module: nn.Module, width: int) -> FirstLayer | None:
-    """Returns the linear layer that the record meets; None where none is trained with its bias."""
+    """Returns the linear layer that the record meets; None where none is trained with its bias.
+
+    Args:
+        module: the network.
+        width: how many numbers the record, or the table beside its image, has.
+
+    Of late fusion it is the table's, whose gradient the image's network does not touch.
+    """
+    if isinstance(module, SummedOutputs):
+        found = first_layer(module.table, width)
+        return found and FirstLayer(weight=f"table.{found.weight}", bias=f"table.{found.bias}")
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
             return None

@@ -230,9 +230,7 @@ def file_counts(noted: EncodingNotes, cohort: Cohort) -> FileCounts:
 
 
 def column_counts(*parts: Records, cohort: Cohort) -> tuple[ColumnCounts, ...]:
-    """Returns what became of each feature's cells, in the contract's order; none of images."""
-    if not isinstance(cohort, TableCohort):
-        return ()
+    """Returns what became of each column's cells, in the contract's order."""
     rows, noted = rows_of(parts), parts[0].noted
     imputed = _imputed(cohort)
 
@@ -258,14 +256,12 @@ def rows_of(parts: tuple[Records, ...]) -> NDArray[np.int64]:
 
 
 def number_columns(cohort: Cohort) -> Mapping[str, NumberColumn]:
-    """Returns the features that are numbers, by name; none of images."""
-    features = cohort.features if isinstance(cohort, TableCohort) else ()
-    return {column.name: column for column in features if isinstance(column, NumberColumn)}
+    """Returns the columns that are numbers, by name."""
+    return {c.name: c for c in cohort.features if isinstance(c, NumberColumn)}
 
 
 def _imputed(cohort: Cohort) -> frozenset[str]:
-    features = cohort.features if isinstance(cohort, TableCohort) else ()
-    return frozenset(column.name for column in features if column.impute is not None)
+    return frozenset(column.name for column in cohort.features if column.impute is not None)
 
 
 _NO_ROWS = np.array([], dtype=np.int64)

@@ -29,7 +29,7 @@ from pipelines.gradients.batch_invariance import SHOWS_ROUNDING, depends_on_own_
 from pipelines.gradients.clipping import PatientGradients
 from pipelines.gradients.device import is_of_device
 from pipelines.gradients.engines import ENGINES, Errors
-from pipelines.networks.registry import architecture_of
+from pipelines.networks.registry import engine_of
 from pipelines.tasks.registry import task_of
 from pipelines.tasks.task import TaskDefinition
 from protocol.errors import StudyRefused
@@ -81,7 +81,7 @@ def engine_for(task: Task, cohort: Cohort, module: nn.Module, form: tuple[int, .
 def first_engine(task: Task) -> str:
     """Returns the name of the engine that is tried first."""
     # Heads and adapters are linear layers, for which it was the fastest (docs/performance.md).
-    named = "layers" if task.is_partly_frozen else architecture_of(task.network).engine
+    named = "layers" if task.is_partly_frozen else engine_of(task.network)
     if named not in ENGINES:
         raise StudyRefused(f"task.network: {task.network.target} names no engine that there is")
     return named

@@ -1,5 +1,6 @@
-"""Facts about a network beside its settings: builder, engine, and the images that it takes."""
+"""Facts about a network beside its settings, and modules that hold MONAI's own as parts."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -75,4 +76,25 @@ class FirstOutput(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Returns what the network gives first."""
         found: Tensor = self.network(features)[0]
+        return found
+
+
+class SummedOutputs(nn.Module):
+    r"""Late fusion: the sum of what ``image`` and ``table`` make of a record's image and columns.
+
+    Args:
+        image: maps (records, 1, \*sides) to (records, outputs).
+        table: maps (records, width) to (records, outputs).
+        image_shape: of one image, with its channel.
+    """
+
+    def __init__(self, image: nn.Module, table: nn.Module, image_shape: RecordShape) -> None:
+        super().__init__()
+        self.image, self.table = image, table
+        self._shape, self._pixels = image_shape, math.prod(image_shape)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Returns (records, outputs) of (records, pixels + width)."""
+        pixels, numbers = features[:, : self._pixels], features[:, self._pixels :]
+        found: Tensor = self.image(pixels.reshape(-1, *self._shape)) + self.table(numbers)
         return found

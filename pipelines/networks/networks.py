@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipelines.networks.adapters import adapt, is_in, told
-from pipelines.networks.architecture import RecordShape
+from pipelines.networks.architecture import RecordShape, SummedOutputs
 from pipelines.networks.registry import architecture_of
 from pipelines.networks.repairs import repaired
 from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
 from protocol.errors import MessageRefused, StudyRefused
-from protocol.study.cohort.cohort import Cohort
+from protocol.study.cohort.cohort import Cohort, joined_form
 from protocol.study.study import Study
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.pretrained import Pretrained
@@ -42,15 +42,16 @@ _UNFIT = (ValueError, RuntimeError, TypeError, AssertionError, IndexError)
 def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
     r"""Returns the study's network with its initial parameters.
 
-    The module maps (records, width) or (records, 1, \*shape) float32 to
-    (records, outputs of the task). Guarantee: equal arguments give equal parameters.
+    The module maps (records, width), (records, 1, \*shape) or, of images with columns,
+    (records, pixels + width) float32 to (records, outputs of the task). Guarantee: equal
+    arguments give equal parameters.
 
     Raises:
         StudyRefused: the network does not fit the cohort's records, or the pretrained
             parameters, trained layers or adapters do not fit the network.
     """
-    learned, shape = task_of(task, cohort), cohort.record_form
-    size = _checked_size(task.network, shape, learned.outputs, task.gives)
+    learned = task_of(task, cohort)
+    size = _checked_size(task.network, cohort.input_forms, learned.outputs, task.gives)
     if size > _MAX_PARAMETERS:
         raise StudyRefused(
             f"task.network: {size} parameters, at most {_MAX_PARAMETERS} are allowed; use smaller "
@@ -58,7 +59,7 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
         )
     with recipe_failures(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = _made(task.network, shape, learned.outputs)
+        module = _made(task.network, cohort.input_forms, learned.outputs)
         if task.pretrained is not None:
             _start_from(module, task.pretrained)
         if learned.starting_bias is not None:
@@ -85,27 +86,40 @@ def require_layers(task: Task, cohort: Cohort) -> None:
         build(task, cohort, seed=0)
 
 
-def _made(network: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
+def _made(network: NetworkSettings, shapes: Sequence[RecordShape], outputs: int) -> nn.Module:
+    """Returns a network that takes records of these inputs, one shape for each of its parts."""
+    module, *others = [
+        _part(part, shape, outputs) for part, shape in zip(network.parts, shapes, strict=True)
+    ]
+    for other in others:
+        module = SummedOutputs(module, other, shapes[0])
+    return repaired(module)
+
+
+def _part(network: NetworkSettings, shape: RecordShape, outputs: int) -> nn.Module:
     made = architecture_of(network).build(network, shape, outputs)
     if not isinstance(made, nn.Module):
         raise StudyRefused(f"task.network: {network.target}: its build gave no torch module")
-    return repaired(made)
+    return made
 
 
 @lru_cache(maxsize=64)  # a run builds its network several times
-def _checked_size(network: NetworkSettings, shape: RecordShape, outputs: int, gives: str) -> int:
+def _checked_size(
+    network: NetworkSettings, shapes: tuple[RecordShape, ...], outputs: int, gives: str
+) -> int:
     """Returns how many parameters a network has, sketched on torch's meta device.
 
     A giant is refused before it takes memory.
 
     Raises:
-        StudyRefused: it does not take records of this shape, or gives others than it must.
+        StudyRefused: it does not take records of these inputs, or gives others than it must.
     """
+    shape = joined_form(shapes)
     try:
         expected = (2, outputs, *(shape[1:] if gives == "masks" else ()))
         with recipe_failures():
             with torch.device("meta"):
-                sketch = _made(network, shape, outputs)
+                sketch = _made(network, shapes, outputs)
             found = tuple(sketch.train()(torch.empty(2, *shape, device="meta")).shape)
         if found != expected:
             raise ValueError(
@@ -157,15 +171,17 @@ def _freeze_others(module: nn.Module, trained: Sequence[str]) -> None:
 
 
 def _start_at(module: nn.Module, bias: Sequence[float]) -> None:
-    """Sets the bias of the last linear layer."""
-    layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
-    if not layers or layers[-1].bias is None or layers[-1].bias.numel() != len(bias):
-        raise StudyRefused(
-            "task.network: the network ends in no linear layer with a bias for each output, to "
-            "start from what the study declares: leave task.prevalence out"
-        )
-    with torch.no_grad():
-        layers[-1].bias.copy_(torch.tensor(bias))
+    """Sets the bias of the last linear layer; of a sum, those of both, to add up to it."""
+    parts = [module.table, module.image] if isinstance(module, SummedOutputs) else [module]
+    for part, own in zip(parts, (bias, [0.0] * len(bias)), strict=False):
+        layers = [layer for layer in part.modules() if isinstance(layer, nn.Linear)]
+        if not layers or layers[-1].bias is None or layers[-1].bias.numel() != len(bias):
+            raise StudyRefused(
+                "task.network: the network ends in no linear layer with a bias for each output, "
+                "to start from what the study declares: leave task.prevalence out"
+            )
+        with torch.no_grad():
+            layers[-1].bias.copy_(torch.tensor(own))
 
 
 def parameters_of(module: nn.Module) -> dict[str, NDArray[np.float32]]:

@@ -5,12 +5,13 @@ hospital and cost no privacy.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from protocol.study.cohort.cohort import Cohort, ImageCohort, TableCohort
-from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.cohort import Cohort, ImageCohort
+from protocol.study.cohort.columns import CategoryColumn, NumberColumn
 
 #: How many: their mean score is then known to a sixteenth of its deviation. Fewer of large images.
 _MOST, _FEWEST, _NUMBERS = 256, 16, 1 << 24
@@ -26,19 +27,25 @@ def reference_inputs(cohort: Cohort, seed: int) -> NDArray[np.float32]:
     from the whole declared range.
     """
     random = np.random.default_rng(seed)
-    if isinstance(cohort, ImageCohort):
-        return _images(cohort, random)
-    return _rows(cohort, random)
+    if not isinstance(cohort, ImageCohort):
+        return _rows(cohort.features, _MOST, random)
+    images = _images(cohort, random)
+    if not cohort.columns:
+        return images
+    rows = _rows(cohort.columns, len(images), random)
+    return np.concatenate([images.reshape(len(images), -1), rows], axis=1)
 
 
-def _rows(cohort: TableCohort, random: np.random.Generator) -> NDArray[np.float32]:
+def _rows(
+    features: Sequence[NumberColumn | CategoryColumn], count: int, random: np.random.Generator
+) -> NDArray[np.float32]:
     columns = []
-    for column in cohort.features:
+    for column in features:
         if isinstance(column, NumberColumn):
             low, high = ((end - column.centre) / column.scale for end in column.range)
-            columns.append(np.clip(random.standard_normal(_MOST), low, high)[:, None])
+            columns.append(np.clip(random.standard_normal(count), low, high)[:, None])
         else:
-            words = random.integers(len(column.tokens), size=_MOST)
+            words = random.integers(len(column.tokens), size=count)
             columns.append(np.eye(len(column.tokens))[words][:, 1:])
     return np.concatenate(columns, axis=1).astype(np.float32)
 

@@ -1,6 +1,7 @@
-"""Every network that a study may name, by the record of its settings.
+"""Every network that is built by one function, by the record of its settings.
 
-The records are in ``protocol.study.task.networks``.
+The records are in ``protocol.study.task.networks``. A network of several (``settings.parts``) is
+made of these.
 """
 
 from collections.abc import Mapping
@@ -29,3 +30,12 @@ def architecture_of(network: NetworkSettings) -> Architecture:
         build=lambda _, shape, outputs: recipe.build(settings, shape, outputs),
         engine=recipe.engine,
     )
+
+
+def engine_of(settings: NetworkSettings) -> str:
+    """Returns the name of the fastest right engine of a network; of several, that of the first.
+
+    The first is the image's, beside which the table's costs nothing: engines that are right for
+    the image's layers are for linear ones.
+    """
+    return architecture_of(settings.parts[0]).engine

@@ -5,6 +5,7 @@ A fault holds names, line numbers, counts and remedies; never the content of a c
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from protocol.counted import counted
 from protocol.errors import CohortRefused
@@ -17,21 +18,24 @@ MAX_TOLD = 20
 class RecordFault:
     """One thing that is wrong with a column, or with whole lines (``column`` None).
 
-    ``lines`` are 1-based lines of the file; none where the whole column is meant.
+    ``lines`` are 1-based lines of the file; none where the whole column is meant. Of an
+    ``array`` they are its entries, counted from 0.
     """
 
     column: str | None
     lines: Sequence[int] = ()
     what: str
     remedy: str
+    of: Literal["column", "array"] = "column"
 
     def __str__(self) -> str:
-        column = "" if self.column is None else f"column {self.column!r}"
-        where = ", ".join(part for part in (column, _line_text(self.lines)) if part)
+        column = "" if self.column is None else f"{self.of} {self.column!r}"
+        lines = _line_text(self.lines, "line" if self.of == "column" else "entry")
+        where = ", ".join(part for part in (column, lines) if part)
         return f"{where}: {self.what}; {self.remedy}"
 
 
-def _line_text(lines: Sequence[int]) -> str:
+def _line_text(lines: Sequence[int], word: str = "line") -> str:
     """Returns the first line, and how many more.
 
     >>> _line_text([3, 5, 9]), _line_text([3]), _line_text([])
@@ -40,7 +44,7 @@ def _line_text(lines: Sequence[int]) -> str:
     if not lines:
         return ""
     more = len(lines) - 1
-    return f"line {lines[0]}" + (f" (and {counted(more, 'more line')})" if more else "")
+    return f"{word} {lines[0]}" + (f" (and {counted(more, f'more {word}')})" if more else "")
 
 
 def refusal(site: str, file: str, faults: Sequence[RecordFault]) -> CohortRefused:

@@ -2,8 +2,8 @@ r"""Images: an npz in the MedMNIST layout in, encoded ``Records`` out.
 
 For every part the file holds ``<part>_images`` (records, \*shape) and ``<part>_labels``
 (records,), (records, 1) or (records, findings), or a mask's own array, and ``<part>_<event>``
-of survival; with a patient key also ``<part>_<patient_key>``; what split or partition need,
-``<part>_<column>``.
+of survival; with a patient key also ``<part>_<patient_key>``; the contract's columns, and what
+split or partition need, ``<part>_<column>``.
 
 Rules:
 
@@ -11,13 +11,15 @@ Rules:
    the contract's range is refused.
 2. Images and masks are read and prepared in pieces: memory holds a piece of them, and what the
    patients need (labels, keys, columns). Many are then stored in a file (``stored_rows``).
+3. Of a contract with columns a record is one row of numbers: the prepared pixels, then the
+   columns'.
 """
 
 import math
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from pipelines.records import (
 )
 from pipelines.sources.csv_table import unreadable
 from pipelines.sources.npz_arrays import NpzArrays
+from pipelines.sources.npz_columns import cells_of, encode_columns
 from pipelines.sources.stored_rows import RowWriter
 from pipelines.transforms.preprocessing import Preprocessor
 from protocol.errors import CohortRefused
@@ -67,24 +70,33 @@ def load_images(path: Path, cohort: ImageCohort, *, site: str, keep: Sequence[st
         with zipfile.ZipFile(path) as archive:
             reader = _Reader(archive, cohort, site)
             parts = [reader.part(part, keep) for part in cohort.parts]
-            images, masks = reader.prepared(parts)
+            numbers, noted = None, EncodingNotes(read=sum(part.count for part in parts))
+            if cohort.columns:
+                cells = {part.name: part.cells for part in parts}
+                numbers, noted = encode_columns(cells, cohort, site=site, file=path.name)
+            images, masks = reader.prepared(parts, numbers)
     except zipfile.BadZipFile as error:
         raise CohortRefused(
             f"site {site}: the file of records is not an npz, or is cut short; export it again"
         ) from error
     except OSError as error:
         raise CohortRefused(unreadable(site, path, error)) from error
-    return _assemble(parts, images, masks, cohort, keep)
+    noted = replace(noted, sides=tuple(sorted({part.sides for part in parts})))
+    return _assemble(parts, images, masks, cohort, keep, noted)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One part's index: how many images of which sides, and the arrays that describe them."""
+    """One part's index: how many images of which sides, and the arrays that describe them.
+
+    ``cells`` are those of the contract's columns.
+    """
 
     name: str
     count: int
     sides: tuple[int, ...]
     columns: Mapping[str, NDArray[Any]]
+    cells: Mapping[str, list[str]]
 
 
 class _Reader:
@@ -127,13 +139,25 @@ class _Reader:
             else:
                 values = self._column(f"{part}_{name}", count).tolist()
                 arrays[name] = np.array([canonical_token(value) for value in values], dtype=np.str_)
-        return _Part(part, count, tuple(sides), arrays)
+        cells = {
+            column.name: cells_of(self._column(f"{part}_{column.name}", count))
+            for column in self._cohort.columns
+        }
+        return _Part(part, count, tuple(sides), arrays, cells)
 
-    def prepared(self, parts: Sequence[_Part]) -> tuple[Rows, Rows | None]:
-        """Returns all parts' images, prepared, with their channel axis, and their masks if any."""
-        count, shape = sum(part.count for part in parts), self._cohort.image.shape
+    def prepared(
+        self, parts: Sequence[_Part], numbers: NDArray[np.float32] | None
+    ) -> tuple[Rows, Rows | None]:
+        """Returns all parts' records, with prepared images, and their masks if any.
+
+        Args:
+            parts: of the archive.
+            numbers: (records, width) of the columns beside the images; None where there are none.
+        """
+        count, shape, written = sum(part.count for part in parts), self._cohort.image.shape, 0
+        form = self._cohort.record_form
         with ExitStack() as ends:
-            writer = RowWriter(count, (1, *shape), np.dtype(np.float32), site=self._site)
+            writer = RowWriter(count, form, np.dtype(np.float32), site=self._site)
             ends.enter_context(closing(writer))
             of_masks = None
             if self._label is not None:  # at most a hundred classes
@@ -141,7 +165,12 @@ class _Reader:
                 ends.enter_context(closing(of_masks))
             for part in parts:
                 for images, masks in self._pieces(part):
-                    writer.write(images[:, None])
+                    rows = images.reshape(len(images), -1)
+                    if numbers is not None:
+                        own = numbers[written : written + len(images)]
+                        rows = np.concatenate([rows, own], axis=1)
+                    writer.write(rows.reshape(len(images), *form))
+                    written += len(images)
                     if of_masks is not None and masks is not None:
                         of_masks.write(masks)
             return writer.rows(), None if of_masks is None else of_masks.rows()
@@ -330,6 +359,7 @@ def _assemble(
     masks: Rows | None,
     cohort: ImageCohort,
     keep: Sequence[str],
+    noted: EncodingNotes,
 ) -> Records:
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([part.columns[name] for part in parts])
@@ -347,5 +377,5 @@ def _assemble(
         patient_keys=tuple(known.tolist()),
         rows=rows,
         columns={name: joined(name) for name in keep},
-        noted=EncodingNotes(read=len(images), sides=tuple(sorted({part.sides for part in parts}))),
+        noted=noted,
     )

@@ -8,6 +8,7 @@ Rules:
 2. A spatial transform is applied to an image's mask too, by the nearest pixel: classes stay whole.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,22 +31,23 @@ class Augmenter:
 
     Args:
         settings: the transforms.
-        axes: the number of spatial axes of an image.
+        sides: the sides of an image.
         masks: whether labels are masks.
     """
 
-    def __init__(self, settings: Augmentation, axes: int, *, masks: bool) -> None:
+    def __init__(self, settings: Augmentation, sides: tuple[int, ...], *, masks: bool) -> None:
         from monai.transforms.compose import Compose
 
         listed = [
             _of_recipe(each, masks=masks)
             if isinstance(each, RecipeTransform)
-            else made(each, axes, masks=masks)
+            else made(each, len(sides), masks=masks)
             for each in settings.transforms
         ]
         self._compose, self._masks = Compose(listed), masks
         recipes = [each for each in settings.transforms if isinstance(each, RecipeTransform)]
         self._recipes = ", ".join(each.target for each in recipes)
+        self._shape, self._pixels = (1, *sides), math.prod(sides)
 
     def __call__(
         self, images: Floats, labels: Floats, seeds: NDArray[np.uint32]
@@ -53,7 +55,8 @@ class Augmenter:
         r"""Returns new images and labels of the same shapes.
 
         Args:
-            images: (images, 1, \*sides) float32.
+            images: (images, 1, \*sides) float32, or (images, pixels + width): columns behind the
+                pixels come back as they are.
             labels: (images, \*sides) numbers of classes where they are masks; any other come back
                 as they are.
             seeds: (images,) one for each image.
@@ -61,18 +64,19 @@ class Augmenter:
         Guarantee: equal images, labels and seeds give equal results, whatever stands beside them;
         what is given is not changed.
         """
-        varied, masks = np.empty_like(images), np.empty_like(labels) if self._masks else labels
+        varied, masks = images.copy(), np.empty_like(labels) if self._masks else labels
+        pixels = varied.reshape(len(images), -1)[:, : self._pixels]
         with plain_tensors():
             for place, seed in enumerate(seeds.tolist()):
                 self._compose.set_random_state(seed=seed)
                 # A copy: MONAI's coarse dropout works in place.
-                given = {"image": torch.from_numpy(images[place].copy())}
+                given = {"image": torch.from_numpy(pixels[place].reshape(self._shape).copy())}
                 if self._masks:
                     given["mask"] = torch.from_numpy(labels[place].copy())[None]
                 found: Any = self._compose(given)
-                varied[place] = self._whole(found["image"], images[place].shape)
+                pixels[place] = self._whole(found["image"], self._shape).reshape(-1)
                 if self._masks:
-                    masks[place] = self._whole(found["mask"], images[place].shape)[0]
+                    masks[place] = self._whole(found["mask"], self._shape)[0]
         return varied, masks
 
     def _whole(self, found: Any, form: tuple[int, ...]) -> NDArray[Any]:
@@ -115,7 +119,7 @@ def augmenter_of(task: Task, cohort: Cohort) -> Augmenter | None:
     if task.augmentation is None or not isinstance(cohort, ImageCohort):
         return None
     masks = isinstance(cohort.label, MaskLabel)
-    return Augmenter(task.augmentation, len(cohort.image.shape), masks=masks)
+    return Augmenter(task.augmentation, cohort.image.shape, masks=masks)
 
 
 def _of_recipe(named: RecipeTransform, *, masks: bool) -> Any:

@@ -28,6 +28,7 @@ from protocol.study.frozen_model import FrozenModel
 from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PerSitePrivacy, Privacy
 from protocol.study.strategies.registry import STRATEGIES, TrainingSection, changed, strategy_of
 from protocol.study.strategies.strategy import Problem, Training
+from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.recipes import RecipePackage, RecipeUse, unnamed_packages
 from protocol.study.task.task import LABEL_FORMS, Survival, Task
@@ -496,24 +497,19 @@ def _record_problems(study: Study) -> list[Problem]:
         without = [site.name for site in study.sites if site.records is None]
         if without and len(without) < len(study.sites):
             problems.append(("sites", f"sites without records: {', '.join(without)}"))
-    features = study.cohort.features if isinstance(study.cohort, TableCohort) else ()
-    if isinstance(study.split, ColumnSplit) and study.split.column in {c.name for c in features}:
+    features = {column.name for column in study.cohort.features}
+    if isinstance(study.split, ColumnSplit) and study.split.column in features:
         problems.append(("split.column", "the split column must not be a feature"))
     return problems
 
 
 def _task_problems(study: Study) -> list[Problem]:
     task, label, problems = study.task, study.cohort.label, []
-    needs = (study.cohort.kind, task.gives)
-    own = (task.network.cohort, task.network.gives)
-    if own != needs and not isinstance(task.network, RecipeUse):
-        fitting = " or ".join(networks_for(*needs)) or "another task"
-        what = "" if task.gives == "scores" else f" and a task of {task.gives}"
-        problems.append(("task.network", f"a cohort of {study.cohort.kind}{what} needs {fitting}"))
+    problems += _network_problems(study)
     if isinstance(study.cohort, ImageCohort):
         problems += [(f"cohort.image.{key}", why) for key, why in study.cohort.image.misfits()]
     if task.augmentation is not None:
-        problems += task.augmentation.misfits(study.cohort.record_form[1:])
+        problems += task.augmentation.misfits(study.cohort.input_forms[0][1:])
     if not isinstance(label, task.label):
         needed = LABEL_FORMS[task.kind]
         return [*problems, ("cohort.label", f"task {task.kind} needs a label with {needed}")]
@@ -535,6 +531,28 @@ def _task_problems(study: Study) -> list[Problem]:
                 )
             )
     return problems
+
+
+def _network_problems(study: Study) -> list[Problem]:
+    """Yields the problem of a network that takes other records, or gives something else."""
+    cohort, task = study.cohort, study.task
+    contents, network = cohort.contents, task.network
+    own_inputs = isinstance(network, RecipeUse) and len(cohort.input_forms) == 1
+    if own_inputs or (network.cohort, network.gives) == (contents, task.gives):
+        return []
+    if isinstance(cohort, ImageCohort) and cohort.columns and task.gives == "masks":
+        return [("cohort.columns", "a mask is made of the image alone: take columns out")]
+    fitting = " or ".join(networks_for(contents, task.gives)) or "another task"
+    what = "" if task.gives == "scores" else f" and a task of {task.gives}"
+    hint = ""
+    if contents == LateFusion.cohort:
+        hint = (
+            ": {_target_: LateFusion, image: {_target_: ...}, table: {_target_: "
+            "FullyConnectedNet}}; or take cohort.columns out"
+        )
+    elif isinstance(network, LateFusion):
+        hint = "; LateFusion needs images, and cohort.columns beside them"
+    return [("task.network", f"a cohort of {contents}{what} needs {fitting}{hint}")]
 
 
 def _privacy_problems(study: Study) -> list[Problem]:

@@ -69,15 +69,15 @@ def refusals(
 def columns_read(study: Study) -> tuple[str, ...]:
     """Returns the columns that a study reads at a hospital, sorted.
 
-    Of an image cohort they are ``images``, ``labels`` and the patient key; a
-    key ``row`` is no column.
+    Of an image cohort they are ``images``, ``labels``, the columns beside them and the
+    patient key; a key ``row`` is no column.
     """
     cohort = study.cohort
+    names = {column.name for column in cohort.features} | {cohort.patient_key}
     if isinstance(cohort, TableCohort):
-        names = {column.name for column in cohort.features} | set(cohort.label.columns)
+        names |= set(cohort.label.columns)
     else:
-        names = {"images", *cohort.label.arrays}
-    names.add(cohort.patient_key)
+        names |= {"images", *cohort.label.arrays}
     if isinstance(study.split, ColumnSplit) and not _is_part(study):
         names.add(study.split.column)
     return tuple(sorted(names - {"row", ""}))
@@ -118,7 +118,7 @@ def _holds(text: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
 def _method(policy: Policy, study: Study) -> Iterator[Refusal]:
     named = [
         ("task", study.task.kind, policy.tasks, "tasks"),
-        ("network", study.task.network.target, policy.networks, "networks"),
+        *(("network", name, policy.networks, "networks") for name in study.task.network.targets),
         ("split method", study.split.method, policy.splits, "splits"),
     ]
     if isinstance(study.task.network, RecipeUse):  # policy.recipes speaks of it

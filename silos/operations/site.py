@@ -117,7 +117,7 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
             ("purpose", " ".join(study.purpose.split())),
             ("with", ", ".join(name for name in study.site_names if name != site.name)),
             ("columns", ", ".join(columns_read(study))),
-            ("network", study.task.network.target),
+            ("network", _network(study)),
             *training_description(study.model_dump(mode="json")),
             (
                 "work",
@@ -136,6 +136,12 @@ def describe_request(home: Path, study: Study, runs: int = 1) -> tuple[tuple[str
                 f"{while_few_collude(study.aggregation.colluders)}",
             ),
         )
+
+
+def _network(study: Study) -> str:
+    """Returns the network's name, with those that it is made of."""
+    own, *others = study.task.network.targets
+    return f"{own} of {' and '.join(others)}" if others else own
 
 
 def _require_layers(study: Study) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from compliance.storage.atomic_file import write_whole
 from protocol.encoding import digest
 from protocol.errors import MessageRefused, StoreBroken
-from protocol.study.cohort.cohort import TableCohort
+from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.cohort.columns import CategoryColumn
 from protocol.study.study import Study
 from protocol.vectors.tensors import Tensors, decode_tensors, encode_tensors, model_digest
@@ -99,11 +99,15 @@ def inputs_of(study: Study) -> dict[str, Any]:
     """Returns how a record becomes the network's input, in the order of the input's numbers.
 
     A number is ``(value - centre) / scale``; a category is 1 where the cell is that
-    value, else 0; the first value of a vocabulary has no number of its own.
+    value, else 0; the first value of a vocabulary has no number of its own. The pixels of an
+    image, ``(value - centre) / scale``, come before the columns' numbers.
     """
     cohort = study.cohort
-    if not isinstance(cohort, TableCohort):
-        return {"image": cohort.image.model_dump(mode="json")}
+    image: dict[str, Any] = {}
+    if isinstance(cohort, ImageCohort):
+        image = {"image": cohort.image.model_dump(mode="json")}
+        if not cohort.columns:
+            return image
     inputs: list[dict[str, Any]] = []
     for column in cohort.features:
         declared = column.model_dump(mode="json")
@@ -112,7 +116,7 @@ def inputs_of(study: Study) -> dict[str, Any]:
             inputs += [one | {"equals": value} for value in column.tokens[1:]]
         else:
             inputs.append({"column": declared.pop("name")} | declared)
-    return {"inputs": inputs}
+    return image | {"inputs": inputs}
 
 
 def _folder(home: Path, run_id: str) -> Path:

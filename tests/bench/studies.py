@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.records import Records
-from protocol.study.cohort.cohort import ImageCohort
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 
@@ -90,13 +89,16 @@ def imaging(
     rate: float = 1.0,
     patients: int = 256,
     max_records: int | None = None,
+    columns: str = "",
 ) -> Study:
     """Returns a study of square images and the small Classifier, everybody in every step.
 
-    An image is a patient, unless ``max_records`` says how many one may have.
+    An image is a patient, unless ``max_records`` says how many one may have; ``columns`` stand
+    beside images.
     """
     shared = _SHARED.format(rounds=1, steps=1, micro_batch=micro_batch, rate=rate)
     key = f"patient\n  max_records_per_patient: {max_records}" if max_records else "row"
+    beside = f"  columns: [{columns}]\n" if columns else ""
     return read_study(f"""\
 collegium: 1
 name: bench-images
@@ -106,7 +108,7 @@ cohort:
   patient_key: {key}
   label: {{positive: [1], negative: [0]}}
   image: {{shape: [{side}, {side}], range: [0, 255], centre: 127.5, scale: 64}}
-sites:
+{beside}sites:
   - {{name: east, records: east.npz, patients: {patients}}}
   - {{name: north, records: north.npz, patients: {patients}}}
   - {{name: south, records: south.npz, patients: {patients}}}
@@ -118,8 +120,7 @@ task:
 def drawn_records(study: Study, patients: int, counts: Sequence[int] = (1,)) -> Records:
     """Returns random records of the study's shape: so many for one patient after the other."""
     generator = np.random.default_rng(1)
-    cohort = study.cohort
-    shape = (1, *cohort.image.shape) if isinstance(cohort, ImageCohort) else (FEATURES,)
+    shape = study.cohort.record_form
     owners = np.repeat(np.arange(patients), np.resize(counts, patients))
     return Records(
         features=generator.normal(size=(len(owners), *shape)).astype(np.float32),

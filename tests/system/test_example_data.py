@@ -3,6 +3,7 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from collegium.output.console import answers
@@ -16,6 +17,7 @@ from protocol.study.study_file import read_study_file
 from tests import ROOT
 
 SURVIVAL = ROOT / "examples" / "breast-cancer-survival"
+FUSION = ROOT / "examples" / "late-fusion"
 SEGMENTATION = ROOT / "examples" / "segmentation-3d"
 TCGA = ROOT.parent / "shared" / "data" / "tcga_brca"
 
@@ -64,6 +66,25 @@ def test_a_bundle_of_spheres_begins_a_study_of_these_volumes(tmp_path: Path) -> 
     assert (study.sites, study.split, study.privacy) == (ours.sites, ours.split, ours.privacy)
     assert study.task.network == ours.task.network and study.training.rounds == 1
     assert study.task.pretrained is not None and len(study.task.pretrained.tensors) > 40
+
+
+def test_patients_with_an_image_and_columns_fit_the_three_studies(tmp_path: Path) -> None:
+    script = runpy.run_path(str(FUSION / "make_patients.py"))
+    script["main"](tmp_path)
+    ill = {}
+    for name in ("study", "image-alone", "table-alone"):
+        study = read_study_file(FUSION / f"{name}.yaml")
+        found = check_records(study, FUSION, tmp_path, answers(True))["sites"]
+        assert {
+            (site["train"]["patients"], site["test"]["patients"]) for site in found.values()
+        } == {(400, 200)}
+        ill[name] = [site["test"]["patients_ill"] for site in found.values()]
+        missing = {site["file"]["missing"].get("haemoglobin", 0) > 0 for site in found.values()}
+        assert missing == {name != "image-alone"}
+    assert ill["study"] == ill["image-alone"] == ill["table-alone"]
+    again = script["drawn"](script["SCANNERS"]["west"], 400, 30)
+    with np.load(tmp_path / "west.npz") as kept:
+        np.testing.assert_array_equal(kept["train_images"], again["images"])
 
 
 @pytest.mark.parametrize(

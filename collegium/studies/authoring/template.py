@@ -9,6 +9,7 @@ from collegium.studies.authoring.template_tasks import TEMPLATES, TaskPassages
 from compliance.planning.advice import PlanningInput, SuitableSettings, advise
 from protocol.errors import StudyRefused, WorkspaceRefused
 from protocol.study.study_file import read_study
+from protocol.study.task.task import LABEL_FORMS
 
 _EXAMPLE_SITES = ("hospital-a", "hospital-b", "hospital-c")
 #: Of each example site; with 300 nothing would be released at epsilon 1.
@@ -65,6 +66,9 @@ seeds: {{model: 1, split: 1}}
 _ADVICE = """\
 # Learning rate and clip as `collegium study plan THIS-FILE` advises for these sites and columns:
 # ask it again when sites, columns, prevalence or epsilon have changed."""
+_GUIDE_ONLY = """\
+# To begin from. `collegium study plan THIS-FILE` builds the network and advises others, as a guide
+# only: try them by `collegium sweep` on public or synthetic records."""
 _NO_ADVICE = """\
 # To begin from: `collegium study plan` knows binary classification only. Choose them on public
 # records; a choice on patients' records is to be paid for (docs/planning.md)."""
@@ -107,7 +111,7 @@ def study_template(
         rounds=rounds,
         learning_rate=learning_rate,
         clip=clip,
-        advice=_ADVICE if with_table and task == "binary_classification" else _NO_ADVICE,
+        advice=_advice(task, with_table=with_table),
         cohort=passages.cohort,
         task=passages.task.replace("PREVALENCE", f"{_PREVALENCE:g}"),
         micro_batch=passages.micro_batch,
@@ -122,6 +126,13 @@ def study_template(
     )
     read_study(text, "the new study")
     return text
+
+
+def _advice(task: str, *, with_table: bool) -> str:
+    """Returns what is said of rounds, learning rate and clip."""
+    if task == "binary_classification":
+        return _ADVICE if with_table else _GUIDE_ONLY
+    return _NO_ADVICE if task in LABEL_FORMS else _GUIDE_ONLY
 
 
 def _advised(sites: int, epsilon: float) -> SuitableSettings:

@@ -1,4 +1,4 @@
-"""Passages of a new study about its records and its task, for every task."""
+"""Passages of a new study about its records and task, for every task and kind of records."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _TABLE = f"""\
 {_FEATURES}"""
 _OUTCOME = "    - {name: outcome, kind: other}\n"
 _IMAGES = """\
-  kind: images              # an npz: train_images, train_masks, train_patient_id, ...
+  kind: images              # an npz: train_images, ARRAYS, train_patient_id, ...
   patient_key: patient_id   # the array that tells patients apart; row: one image is one patient
   label: LABEL
   image: {shape: [64, 64], range: [0, 255], centre: 128, scale: 64}   # three numbers: volumes
@@ -27,6 +27,17 @@ _IMAGES = """\
 _LINEAR = (
     "  network: {_target_: FullyConnectedNet, hidden_channels: []}   # no hidden layer: linear\n"
 )
+_PREVALENCE = """\
+  prevalence: PREVALENCE           # the share of ill patients, from published sources: mend it
+"""
+_ILL = "{positive: [1], negative: [0]}"
+_SMALL_NETWORK = "{_target_: Classifier, channels: [8, 16], strides: [2, 2]}"
+_BESIDE_IMAGES = """\
+  columns:                  # arrays train_age, ..., an entry for each image; NaN or "" is missing
+    - {name: age, kind: number, range: [0, 120], centre: 60, scale: 15}
+    - {name: sex, kind: category, values: [female, male]}
+    - {name: crp, kind: number, range: [0, 1000], centre: 8, scale: 8, outside: clip, impute: 8}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +59,12 @@ class TaskPassages:
     settings: tuple[int, float, float] | None = (50, 1.0, 1.0)
 
 
-#: The passages of every task, by its ``kind``.
+#: The passages of every task, by its ``kind``; and of binary classification of images.
 TEMPLATES: Mapping[str, TaskPassages] = {
     "binary_classification": TaskPassages(
         cohort=_TABLE.replace("LABEL", "{column: outcome, positive: [1], negative: [0]}")
         + _OUTCOME,
-        task=_LINEAR.replace("linear", "logistic regression")
-        + "  prevalence: PREVALENCE"
-        + "           # the share of ill patients, from published sources: mend it\n",
+        task=_LINEAR.replace("linear", "logistic regression") + _PREVALENCE,
         settings=None,
     ),
     "multiclass_classification": TaskPassages(
@@ -96,10 +105,28 @@ TEMPLATES: Mapping[str, TaskPassages] = {
         "sources\n",
     ),
     "segmentation": TaskPassages(
-        cohort=_IMAGES.replace("LABEL", "{mask: masks, classes: {background: [0], lesion: [1]}}"),
+        cohort=_IMAGES.replace("ARRAYS", "train_masks").replace(
+            "LABEL", "{mask: masks, classes: {background: [0], lesion: [1]}}"
+        ),
         task="  kind: segmentation\n"
         "  network: {_target_: UNet, channels: [8, 16, 32], strides: [2, 2]}\n",
         records="npz",
         micro_batch=4,
+    ),
+    "image_classification": TaskPassages(
+        cohort=_IMAGES.replace("ARRAYS", "train_labels").replace("LABEL", _ILL),
+        task=f"  network: {_SMALL_NETWORK}   # or DenseNet121, ...\n" + _PREVALENCE,
+        records="npz",
+        settings=(40, 0.5, 1.0),
+    ),
+    "late_fusion": TaskPassages(
+        cohort=_IMAGES.replace("ARRAYS", "train_labels, train_age").replace("LABEL", _ILL)
+        + _BESIDE_IMAGES,
+        task="  network:                  # the sum of what both make of a record\n"
+        "    _target_: LateFusion\n"
+        f"    image: {_SMALL_NETWORK}   # or DenseNet121, ...\n"
+        "    table: {_target_: FullyConnectedNet, hidden_channels: []}\n" + _PREVALENCE,
+        records="npz",
+        settings=(40, 0.5, 1.0),
     ),
 }

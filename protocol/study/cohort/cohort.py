@@ -1,11 +1,22 @@
 """The cohort contract: what a study expects of every hospital's records."""
 
+import math
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field, model_validator
 
-from protocol.study.cohort.columns import CategoryColumn, Column, NumberColumn, OtherColumn
-from protocol.study.cohort.labels import FindingsLabel, Label
+from protocol.study.cohort.columns import (
+    MISSING,
+    CategoryColumn,
+    Column,
+    Feature,
+    NumberColumn,
+    OtherColumn,
+    check_columns,
+    width_of,
+)
+from protocol.study.cohort.labels import FindingsLabel, Label, SurvivalLabel
 from protocol.study.cohort.preprocessing import (
     LONGEST,
     MOST_PIXELS,
@@ -14,7 +25,6 @@ from protocol.study.cohort.preprocessing import (
     misfits,
     sides_after,
 )
-from protocol.study.cohort.vocabulary import NUMERAL
 from protocol.study.frozen_model import FrozenModel
 
 #: How the letters of a CSV file are written as bytes.
@@ -33,12 +43,45 @@ Decimal: TypeAlias = Literal[".", ","]
 Delimiter: TypeAlias = Annotated[str, Field(min_length=1, max_length=1), AfterValidator(_no_quote)]
 
 
+#: The array of an image cohort that no column may take, beside the label's and the patient key.
+_IMAGES = "images"
+
+
+def joined_form(forms: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+    """Returns the form of a record of several inputs, all their numbers in a row; or of the one.
+
+    >>> joined_form([(1, 28, 28)]), joined_form([(1, 28, 28), (3,)])
+    ((1, 28, 28), (787,))
+    """
+    return forms[0] if len(forms) == 1 else (sum(map(math.prod, forms)),)
+
+
 class _Cohort(FrozenModel):
     patient_key: str = Field(min_length=1)
     label: Label
     min_patients: int = Field(default=10, ge=1)
     allow_one_class: bool = False
     max_records_per_patient: int = Field(default=8, ge=1, le=1024)
+
+    @property
+    def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
+        """The columns that become model inputs, in the order declared."""
+        raise NotImplementedError
+
+    @property
+    def width(self) -> int:
+        """The number of numbers that its columns become in one encoded record."""
+        return width_of(self.features)
+
+    @property
+    def input_forms(self) -> tuple[tuple[int, ...], ...]:
+        """The forms of what a network is given of one record, in the order of its numbers."""
+        raise NotImplementedError
+
+    @property
+    def record_form(self) -> tuple[int, ...]:
+        """The form of one encoded record; of several inputs, all their numbers in a row."""
+        return joined_form(self.input_forms)
 
 
 class TableCohort(_Cohort):
@@ -53,32 +96,15 @@ class TableCohort(_Cohort):
     delimiter: Delimiter = ","
     decimal: Decimal = "."
     encoding: Encoding = "utf-8"
-    missing: tuple[str, ...] = ("", "?", "NA", "NaN", "nan", "null")
+    missing: tuple[str, ...] = MISSING
     on_missing: Literal["refuse", "drop_row"] = "refuse"
     columns: tuple[Column, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> "TableCohort":
-        names = [column.name for column in self.columns]
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated:
-            raise ValueError(f"columns are declared twice: {', '.join(repeated)}")
+        check_columns(self.columns, self.missing)
         if not self.features:
             raise ValueError("no column is a feature (kind number or category)")
-        for column in self.columns:
-            words = {token for token in self.missing if not NUMERAL.fullmatch(token)}
-            both = words & set(getattr(column, "tokens", ()))
-            if both:
-                raise ValueError(
-                    f"column {column.name!r}: {min(both)!r} is one of its values, and means "
-                    "missing: take it out of missing, or out of values"
-                )
-            both = set(self.missing) & set(getattr(column, "replace", ()))
-            if both:
-                raise ValueError(
-                    f"column {column.name!r}: {min(both)!r} is replaced, and means missing: take "
-                    "it out of missing, or out of replace"
-                )
         several = isinstance(self.label, FindingsLabel)
         if not self.label.columns or (self.label.column is None and not several):
             raise ValueError("label.column is missing: name the column that holds the label")
@@ -93,17 +119,14 @@ class TableCohort(_Cohort):
         return tuple(c for c in self.columns if not isinstance(c, OtherColumn))
 
     @property
-    def width(self) -> int:
-        """The number of numbers in one encoded record."""
-        return sum(
-            1 if isinstance(column, NumberColumn) else len(column.values) - 1
-            for column in self.features
-        )
+    def contents(self) -> str:
+        """The contents of a record, as networks name them."""
+        return "table"
 
     @property
-    def record_form(self) -> tuple[int, ...]:
-        """The form of one encoded record: its numbers in a row."""
-        return (self.width,)
+    def input_forms(self) -> tuple[tuple[int, ...], ...]:
+        """The forms of what a network is given of one record: its numbers in a row."""
+        return ((self.width,),)
 
 
 class Image(FrozenModel):
@@ -145,17 +168,53 @@ class ImageCohort(_Cohort):
     """Images in an npz: ``<part>_images``, the label's arrays, maybe ``<part>_<patient_key>``.
 
     This is the MedMNIST layout. ``parts`` are read in order; a record's part
-    is visible to the split as a column called ``part``.
+    is visible to the split as a column called ``part``. ``columns`` are numbers and
+    categories beside the images, each an array ``<part>_<column>`` with an entry for
+    each image; ``missing`` is what stands for a missing entry, as NaN and an empty text do.
     """
 
     kind: Literal["images"]
     image: Image
     parts: tuple[str, ...] = Field(default=("train", "val", "test"), min_length=1)
+    # Left out of the digest where they are not declared, as in studies of images alone.
+    columns: tuple[Feature, ...] = Field(default=(), exclude_if=lambda declared: not declared)
+    missing: tuple[str, ...] = Field(
+        default=MISSING, exclude_if=lambda declared: declared == MISSING
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ImageCohort":
+        check_columns(self.columns, self.missing)
+        label = {*self.label.arrays, *self.label.columns}
+        if isinstance(self.label, SurvivalLabel):
+            label.add(self.label.event)
+        for column in self.columns:
+            if column.name in label | {self.patient_key}:
+                raise ValueError(
+                    f"column {column.name!r}: the label and the patient key must not be features "
+                    "as well"
+                )
+            if column.name in (_IMAGES, "part"):
+                raise ValueError(f"column {column.name!r}: another thing of the file is called so")
+        if self.missing != MISSING and not self.columns:
+            raise ValueError("missing is of columns: declare some, or take it out")
+        return self
 
     @property
-    def record_form(self) -> tuple[int, ...]:
-        """The form of one encoded record: one channel, and the image's sides."""
-        return (1, *self.image.shape)
+    def features(self) -> tuple[NumberColumn | CategoryColumn, ...]:
+        """The columns beside the image, in the order declared."""
+        return self.columns
+
+    @property
+    def contents(self) -> str:
+        """The contents of a record, as networks name them."""
+        return "images with columns" if self.columns else "images"
+
+    @property
+    def input_forms(self) -> tuple[tuple[int, ...], ...]:
+        """One channel and the image's sides; then, where there are columns, their numbers."""
+        image = (1, *self.image.shape)
+        return (image, (self.width,)) if self.columns else (image,)
 
 
 Cohort: TypeAlias = Annotated[TableCohort | ImageCohort, Field(discriminator="kind")]

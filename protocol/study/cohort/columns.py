@@ -1,5 +1,6 @@
 """Columns of a table: numbers, categories, and what is no feature."""
 
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
@@ -39,6 +40,11 @@ class NumberColumn(FrozenModel):
                 raise ValueError(f"replace: {text!r} becomes {number:g}, outside the range")
         return self
 
+    @property
+    def width(self) -> int:
+        """The number of numbers that it becomes: one."""
+        return 1
+
 
 class CategoryColumn(FrozenModel):
     """A categorical feature, one-hot over its vocabulary without the first entry."""
@@ -59,6 +65,11 @@ class CategoryColumn(FrozenModel):
         """The vocabulary in comparable spelling, in the order declared."""
         return tuple(canonical_token(value) for value in self.values)
 
+    @property
+    def width(self) -> int:
+        """The number of numbers that it becomes: one for each value but the first."""
+        return len(self.values) - 1
+
 
 class OtherColumn(FrozenModel):
     """A column that is no feature: the label, the patient key, or simply unused."""
@@ -70,3 +81,41 @@ class OtherColumn(FrozenModel):
 Column: TypeAlias = Annotated[
     NumberColumn | CategoryColumn | OtherColumn, Field(discriminator="kind")
 ]
+#: A column that becomes numbers of the encoded record.
+Feature: TypeAlias = Annotated[NumberColumn | CategoryColumn, Field(discriminator="kind")]
+
+#: Spellings that mean a missing cell, where a cohort names no others.
+MISSING = ("", "?", "NA", "NaN", "nan", "null")
+
+
+def width_of(features: Iterable[NumberColumn | CategoryColumn]) -> int:
+    """Returns the number of numbers that some columns become together."""
+    return sum(column.width for column in features)
+
+
+def check_columns(
+    columns: Sequence[NumberColumn | CategoryColumn | OtherColumn], missing: Sequence[str]
+) -> None:
+    """Refuses columns that are declared twice, or whose own spellings mean missing as well.
+
+    Raises:
+        ValueError: one of them is or does.
+    """
+    names = [column.name for column in columns]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"columns are declared twice: {', '.join(repeated)}")
+    words = {token for token in missing if not NUMERAL.fullmatch(token)}
+    for column in columns:
+        both = words & set(getattr(column, "tokens", ()))
+        if both:
+            raise ValueError(
+                f"column {column.name!r}: {min(both)!r} is one of its values, and means "
+                "missing: take it out of missing, or out of values"
+            )
+        both = set(missing) & set(getattr(column, "replace", ()))
+        if both:
+            raise ValueError(
+                f"column {column.name!r}: {min(both)!r} is replaced, and means missing: take "
+                "it out of missing, or out of replace"
+            )

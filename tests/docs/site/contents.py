@@ -17,6 +17,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "examples/diabetes130/index",
         "examples/breast-cancer-survival/index",
         "examples/segmentation-3d/index",
+        "examples/late-fusion/index",
         "examples/digits/index",
         "examples/recipe/index",
         "examples/diabetes-progression/index",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from protocol.study.cohort.cohort import Cohort, Image, ImageCohort, TableCohort
-from protocol.study.cohort.columns import NumberColumn
+from protocol.study.cohort.columns import CategoryColumn, NumberColumn
 from protocol.study.cohort.labels import BinaryLabel, MaskLabel
 from protocol.study.task.networks.classifiers import (
     Classifier,
@@ -13,11 +13,13 @@ from protocol.study.task.networks.classifiers import (
     ResNet,
     ViT,
 )
+from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.networks.segmenters import UNETR, BasicUNet, DynUNet, SegResNet, UNet
 from protocol.study.task.task import BinaryClassification, Segmentation, Task
 
-#: MONAI's name: settings, the sides of an image (or how many numbers), the engine it names.
+#: MONAI's name (and what it is made of): settings, the sides of an image (or how many numbers), the
+#: engine it names.
 NETWORKS: Mapping[str, tuple[NetworkSettings, tuple[int, ...], str]] = {
     "FullyConnectedNet": (FullyConnectedNet(hidden_channels=(7,)), (5,), "chain"),
     "Classifier": (Classifier(channels=(4,), strides=(2,), num_res_units=2), (12, 9), "layers"),
@@ -47,7 +49,34 @@ NETWORKS: Mapping[str, tuple[NetworkSettings, tuple[int, ...], str]] = {
     ),
     "SegResNet": (SegResNet(blocks_down=(1, 2, 2), blocks_up=(1, 1)), (16, 16, 16), "layers"),
     "UNETR": (UNETR(feature_size=4, hidden_size=24, mlp_dim=32, num_heads=2), (32, 32), "vmap"),
+    "LateFusion": (
+        LateFusion(
+            image=DenseNet(init_features=16, growth_rate=8),
+            table=FullyConnectedNet(hidden_channels=(7,)),
+        ),
+        (32, 32),
+        "layers",
+    ),
+    "LateFusion of ViT": (
+        LateFusion(
+            image=ViT(patch_size=8, hidden_size=16, mlp_dim=32, num_layers=2, num_heads=2),
+            table=FullyConnectedNet(hidden_channels=(7,), act="tanh"),
+        ),
+        (16, 16),
+        "vmap",
+    ),
+    "LateFusion of Classifier": (
+        LateFusion(image=Classifier(channels=(4,), strides=(2,)), table=FullyConnectedNet()),
+        (12, 9),
+        "layers",
+    ),
 }  # fmt: skip
+
+#: Columns beside the images of a late fusion.
+COLUMNS = (
+    NumberColumn(name="age", kind="number", range=(-9, 9)),
+    CategoryColumn(name="ward", kind="category", values=("a", "b", "c")),
+)
 
 
 def learned_by(name: str) -> tuple[Task, Cohort, tuple[int, ...]]:
@@ -67,7 +96,10 @@ def learned_by(name: str) -> tuple[Task, Cohort, tuple[int, ...]]:
         else BinaryLabel(positive=(1,), negative=(0,))
     )
     image = Image(shape=sides, range=(0, 1), centre=0, scale=1)
-    cohort = ImageCohort(kind="images", patient_key="row", label=label, image=image)
+    columns = COLUMNS if settings.cohort == LateFusion.cohort else ()
+    cohort = ImageCohort(
+        kind="images", patient_key="row", label=label, image=image, columns=columns
+    )
     if masks:
         return Segmentation(kind="segmentation", network=settings), cohort, (1, *sides)
-    return BinaryClassification(network=settings), cohort, (1, *sides)
+    return BinaryClassification(network=settings), cohort, cohort.record_form

@@ -27,6 +27,7 @@ from collegium.studies.authoring.bundle.config import ConfigSection
 from protocol.errors import StudyRefused
 from protocol.study.documents.yaml_document import faults
 from protocol.study.study import nearest
+from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.network import NetworkSettings
 from protocol.study.task.networks.registry import NETWORKS, Network
 
@@ -121,11 +122,12 @@ def read_network(section: ConfigSection) -> BundleNetwork:
 def _target(section: ConfigSection, name: Any) -> str:
     found = _FROM_MONAI.fullmatch(name) if isinstance(name, str) else None
     target = found[1] if found else name
-    if isinstance(target, str) and target in NETWORKS:
+    of_monai = [each for each, record in NETWORKS.items() if record is not LateFusion]
+    if isinstance(target, str) and target in of_monai:
         return target
-    close = nearest(target, [*NETWORKS]) if isinstance(target, str) else ""
+    close = nearest(target, of_monai) if isinstance(target, str) else ""
     raise section.refused(
-        f"{name!r:.60} is not built{close}; _target_ is one of {', '.join(NETWORKS)}", "_target_"
+        f"{name!r:.60} is not built{close}; _target_ is one of {', '.join(of_monai)}", "_target_"
     )
 
 

@@ -95,12 +95,14 @@ class ViT(ImageNetwork):
         return self
 
 
-#: Every network here, tagged by the name of its record.
-Classifiers: TypeAlias = (
-    Annotated[FullyConnectedNet, Tag("FullyConnectedNet")]
-    | Annotated[Classifier, Tag("Classifier")]
+#: Those for images, tagged by the name of their record.
+ImageClassifiers: TypeAlias = (
+    Annotated[Classifier, Tag("Classifier")]
     | Annotated[DenseNet, Tag("DenseNet")]
     | Annotated[ResNet, Tag("ResNet")]
     | Annotated[EfficientNet, Tag("EfficientNet")]
     | Annotated[ViT, Tag("ViT")]
 )
+
+#: Every network here.
+Classifiers: TypeAlias = Annotated[FullyConnectedNet, Tag("FullyConnectedNet")] | ImageClassifiers

@@ -42,8 +42,8 @@ GROUPS_OF_8: Norm = ("group", GroupNormOptions(num_groups=8))
 class NetworkSettings(FrozenModel):
     """A network's settings: ``target`` is MONAI's own name, ``_target_`` in a study.
 
-    ``cohort`` is the kind of cohort that it takes; it ``gives`` scores of a record, or masks: a
-    class for every pixel.
+    ``cohort`` is what it takes, a ``Cohort``'s ``contents``; it ``gives`` scores of a record, or
+    masks: a class for every pixel.
     """
 
     model_config = ConfigDict(serialize_by_alias=True)
@@ -51,6 +51,16 @@ class NetworkSettings(FrozenModel):
     cohort: ClassVar[str] = "images"
     gives: ClassVar[str] = "scores"
     target: str
+
+    @property
+    def parts(self) -> tuple["NetworkSettings", ...]:
+        """The networks that it is made of, one for each of a cohort's ``input_forms``: itself."""
+        return (self,)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of every network in it, its own first."""
+        return (self.target,)
 
     def arguments(self) -> dict[str, Any]:
         """Returns the settings as MONAI takes them."""

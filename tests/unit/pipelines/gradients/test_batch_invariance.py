@@ -15,7 +15,7 @@ from pipelines.gradients.clipping import scores
 from pipelines.gradients.engine_choice import engine_for, right_engine
 from pipelines.gradients.engines import ENGINES, Errors
 from pipelines.networks.networks import build, load_parameters, parameters_of
-from pipelines.networks.registry import ARCHITECTURES
+from pipelines.networks.registry import engine_of
 from protocol.study.study import Study
 from protocol.study.study_file import read_study
 from tests import ROOT
@@ -34,8 +34,11 @@ def table(hidden: str, activation: str = "tanh") -> Study:
     )
 
 
-def images(network: str, side: int) -> Study:
-    return studies.imaging(micro_batch=16, side=side, network=network)
+def images(network: str, side: int, columns: str = "") -> Study:
+    return studies.imaging(micro_batch=16, side=side, network=network, columns=columns)
+
+
+COLUMNS = "{name: age, kind: number, range: [-9, 9]}, {name: sex, kind: category, values: [f, m]}"
 
 
 #: Every network that ships, in forms of a micro-batch that leave something over everywhere.
@@ -63,12 +66,20 @@ SHIPPED: dict[str, tuple[Study, tuple[tuple[int, int], ...]]] = {
         ),
         ((5, 2), (7, 1)),
     ),
+    "late fusion": (
+        images(
+            "{_target_: LateFusion, image: {_target_: Classifier, channels: [8, 5], strides: "
+            "[2, 2]}, table: {_target_: FullyConnectedNet, hidden_channels: [7], act: tanh}}",
+            13,
+            COLUMNS,
+        ),
+        ((37, 3), (10, 1), (3, 20)),
+    ),
 }
 
 
 def form_of(study: Study) -> tuple[int, ...]:
-    cohort = study.cohort
-    return (cohort.width,) if cohort.kind == "table" else (1, *cohort.image.shape)
+    return study.cohort.record_form
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -76,7 +87,7 @@ def test_every_network_that_ships_gets_the_fast_engine_that_it_names(name: str) 
     """If not, it would still be right, but many times slower."""
     study, forms = SHIPPED[name]
     module = build(study.task, study.cohort, 1)
-    named = ARCHITECTURES[type(study.task.network)].engine
+    named = engine_of(study.task.network)
     wanted = "layers" if name in ("gelu", "prelu") else named
     for form in forms:
         assert engine_for(study.task, study.cohort, module, (*form, *form_of(study))).name == wanted

@@ -17,6 +17,7 @@ from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.cohort.columns import NumberColumn
 from protocol.study.cohort.labels import BinaryLabel, ClassLabel
 from protocol.study.task.networks.classifiers import Classifier, DenseNet, FullyConnectedNet
+from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import NETWORKS, Network
 from protocol.study.task.task import BinaryClassification, MulticlassClassification
 from protocol.vectors.tensors import flatten
@@ -204,7 +205,7 @@ def test_every_layer_of_the_table_has_the_right_gradient(axes, counts, max_group
 
 
 def test_every_network_of_the_table_names_an_engine():
-    assert set(ARCHITECTURES) == set(NETWORKS.values())
+    assert {*ARCHITECTURES, LateFusion} == set(NETWORKS.values())  # which is made of two
     assert {one.engine for one in ARCHITECTURES.values()} <= set(ENGINES)
     assert list(ENGINES)[-1] == "one at a time"
     assert "opacus" not in ENGINES  # it is the second opinion

@@ -49,7 +49,7 @@ def test_every_transform_of_a_study_is_tried_here() -> None:
 @pytest.mark.parametrize("name", EACH)
 def test_an_image_follows_from_itself_and_its_seed_alone(name: str, axes: int) -> None:
     images, own = drawn(axes), seeds()
-    vary = Augmenter(settings_of(name), axes, masks=False)
+    vary = Augmenter(settings_of(name), SIDES[axes], masks=False)
     found, labels = vary(images, NO_LABELS, own)
     assert found.shape == images.shape and found.dtype == np.float32
     assert np.isfinite(found).all() and labels is NO_LABELS
@@ -65,7 +65,7 @@ def test_an_image_follows_from_itself_and_its_seed_alone(name: str, axes: int) -
 @pytest.mark.parametrize("name", EACH)
 def test_another_seed_varies_otherwise_and_a_chance_is_a_chance(name: str) -> None:
     images = np.repeat(drawn(2, 1), 400, axis=0)
-    vary = Augmenter(settings_of(name, prob=0.25), 2, masks=False)
+    vary = Augmenter(settings_of(name, prob=0.25), SIDES[2], masks=False)
     found, _ = vary(images, np.zeros(400, dtype=np.float32), seeds(400))
     changed = (found != images).any(axis=(1, 2, 3))
     assert 60 <= changed.sum() <= 140  # 100 expected, deviation 8.7
@@ -81,7 +81,7 @@ def test_another_seed_varies_otherwise_and_a_chance_is_a_chance(name: str) -> No
 def test_a_mask_moves_exactly_as_its_image(name: str, axes: int) -> None:
     images = np.random.default_rng(2).integers(0, 3, (5, 1, *SIDES[axes])).astype(np.float32)
     masks = images[:, 0].copy()
-    found, moved = Augmenter(settings_of(name), axes, masks=True)(images, masks, seeds())
+    found, moved = Augmenter(settings_of(name), SIDES[axes], masks=True)(images, masks, seeds())
     assert np.array_equal(found[:, 0], moved) and not np.array_equal(moved, masks)
 
 
@@ -89,7 +89,7 @@ def test_a_mask_moves_exactly_as_its_image(name: str, axes: int) -> None:
 def test_a_mask_that_is_turned_a_little_keeps_whole_classes(axes: int) -> None:
     images = np.zeros((5, 1, *SIDES[axes]), dtype=np.float32)
     images[:, :, 2:6, 3:7] = 2
-    found, moved = Augmenter(settings_of("RandAffined"), axes, masks=True)(
+    found, moved = Augmenter(settings_of("RandAffined"), SIDES[axes], masks=True)(
         images, images[:, 0].copy(), seeds()
     )
     assert set(np.unique(moved)) == {0.0, 2.0}
@@ -100,7 +100,7 @@ def test_a_mask_that_is_turned_a_little_keeps_whole_classes(axes: int) -> None:
 def test_masks_change_where_a_transform_is_spatial_and_nowhere_else(name: str) -> None:
     settings = settings_of(name)
     masks = np.random.default_rng(2).integers(0, 3, (5, *SIDES[2])).astype(np.float32)
-    _, found = Augmenter(settings, 2, masks=True)(drawn(2), masks, seeds())
+    _, found = Augmenter(settings, SIDES[2], masks=True)(drawn(2), masks, seeds())
     assert np.array_equal(found, masks) != settings.transforms[0].is_spatial
 
 

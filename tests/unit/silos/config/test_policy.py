@@ -142,6 +142,25 @@ def test_images_are_read_by_the_names_that_a_policy_can_allow() -> None:
     assert columns_read(read_study(keyed)) == ("images", "labels", "patients")
 
 
+FUSION = IMAGES.replace(
+    "scale: 64}",
+    "scale: 64}\n  columns: [{name: age, kind: number, range: [0, 120]}]",
+).replace(
+    "{_target_: Classifier, channels: [4], strides: [2]}",
+    "{_target_: LateFusion, image: {_target_: Classifier, channels: [4], strides: [2]}, "
+    "table: {_target_: FullyConnectedNet}}",
+)
+
+
+def test_columns_beside_images_and_both_networks_are_to_be_allowed() -> None:
+    study = read_study(FUSION)
+    assert columns_read(study) == ("age", "images", "labels")
+    found = refusals(east().policy, study, site="east")
+    whats = [refusal.what for refusal in found if refusal.where == "policy.networks"]
+    assert [what.split()[2] for what in whats] == ["LateFusion", "Classifier"]
+    assert any("age" in refusal.what for refusal in found if refusal.where == "policy.columns")
+
+
 NIGHT = Resources(hours="20:00-06:00", time_zone="Europe/Berlin")
 
 

@@ -12,16 +12,33 @@ from protocol.study.study_file import read_study
 from protocol.study.task.task import LABEL_FORMS
 from tests.support.machine.commands import ask
 
+BINARY = "binary_classification"
+#: Templates of binary classification that are not of a table.
+IMAGES = {
+    "image_classification": ("images", "Classifier"),
+    "late_fusion": ("images with columns", "LateFusion"),
+}
+
 
 def test_every_task_has_a_template() -> None:
-    assert set(TEMPLATES) == set(LABEL_FORMS)
+    assert set(TEMPLATES) == {*LABEL_FORMS, *IMAGES}
 
 
 @pytest.mark.parametrize("task", TEMPLATES)
 def test_it_is_a_study_of_that_task_whose_network_can_be_built(task: str) -> None:
     study = read_study(study_template(task=task))
-    assert study.task.kind == task and study.privacy.mode == "per_site"
+    assert study.task.kind == (BINARY if task in IMAGES else task)
+    assert (study.cohort.contents, study.task.network.target) == IMAGES.get(
+        task, (study.cohort.contents, study.task.network.target)
+    )
+    assert study.privacy.mode == "per_site"
     assert build(study.task, study.cohort, 1)
+
+
+def test_only_what_a_plan_does_not_advise_is_said_not_to_be() -> None:
+    assert "knows binary classification only" in study_template(task="regression")
+    for task in IMAGES:
+        assert "builds the network and advises others, as a guide" in study_template(task=task)
 
 
 def test_another_task_is_refused_with_those_there_are() -> None:

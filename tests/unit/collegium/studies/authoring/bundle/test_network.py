@@ -60,7 +60,7 @@ def test_defaults_that_a_study_cannot_have_are_said() -> None:
     assert "dropout and stochastic depth" in notes[-1]
 
 
-@pytest.mark.parametrize("target", sorted({*NETWORKS} - {"FullyConnectedNet"}))
+@pytest.mark.parametrize("target", sorted({*NETWORKS} - {"FullyConnectedNet", "LateFusion"}))
 def test_every_network_for_images_is_known_with_monais_defaults(target: str) -> None:
     """A wrong argument of each is refused by name, so its signature was found."""
     with pytest.raises(
@@ -77,6 +77,7 @@ def test_every_network_for_images_is_known_with_monais_defaults(target: str) -> 
         (UNET | {"_target_": "SegResnet"}, "did you mean 'SegResNet'?"),
         (UNET | {"_target_": "scripts.net.UNet"}, "'scripts.net.UNet' is not built"),
         (UNET | {"_target_": "os.system"}, "'os.system' is not built"),
+        ({"_target_": "LateFusion"}, "'LateFusion' is not built"),
         ({"spatial_dims": 3}, "it._target_: None is not built"),
         (["UNet"], "c.json:2: it: a network is written {_target_: NAME, ...}"),
         (UNET | {"norm": "batch"}, "c.json:17: it.norm: batch norm mixes the patients of a batch: "

@@ -1,0 +1,225 @@
+"""Cells of number and category columns: text in, numbers by the contract out, or a fault.
+
+Tables and the arrays beside images are read by these same functions.
+
+Rules:
+
+1. No cell's meaning depends on another cell, nor on a parser's guesses.
+2. In a column of numbers a missing code is compared as a number: where ``-1``
+   means missing, so do ``-1.0`` and ``-1e0``. Elsewhere it is compared as text.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.study.cohort.columns import CategoryColumn, NumberColumn
+from protocol.study.cohort.vocabulary import NUMERAL, canonical_token
+
+Floats: TypeAlias = NDArray[np.float64]
+Rows: TypeAlias = NDArray[np.int64]
+
+_INFINITE = frozenset({"inf", "infinity", "nan"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellProblem:
+    """A fault of a cell that has no meaning by the contract, and its remedy."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceProblems:
+    """The two problems whose remedy depends on what holds the cells: a table, or arrays."""
+
+    missing: CellProblem
+    comma: CellProblem
+
+
+#: A column's cells by their spelling: a number, or the problem.
+Reading: TypeAlias = Callable[[str], float | CellProblem]
+
+_TEXT = CellProblem(
+    what="text where a number was expected",
+    remedy="mend the cell, or in the study write replace: {TEXT: NUMBER} for the column, or "
+    "missing: [TEXT]",
+)
+_WIDER = "mend the cell, or in the study write a wider range or outside: clip for the column"
+_NOT_FINITE = CellProblem(
+    what="not a finite number",
+    remedy="mend the cell, or in the study write missing: [TEXT]",
+)
+
+
+def missing_among(
+    found: Collection[str], codes: Collection[str], *, numbers: bool
+) -> frozenset[str]:
+    """Returns the spellings among a column's cells that mean missing.
+
+    >>> sorted(missing_among({"-1.0", "7", "NA"}, {"-1", "NA"}, numbers=True))
+    ['-1.0', 'NA']
+    """
+    same = set(found) & set(codes)
+    if numbers:
+        meant = {float(code) for code in codes if NUMERAL.fullmatch(code)}
+        same |= {cell for cell in found if NUMERAL.fullmatch(cell) and float(cell) in meant}
+    return frozenset(same)
+
+
+def reading_of(
+    column: NumberColumn | CategoryColumn, missing: frozenset[str], problems: SourceProblems
+) -> Reading:
+    """Returns how a feature's cells are read, as ``column_numbers`` takes them."""
+    if isinstance(column, NumberColumn):
+        return number_reading(column, missing, problems)
+    place = {token: float(i) for i, token in enumerate(column.tokens)}
+    imputed = None if column.impute is None else place[canonical_token(column.impute)]
+    unknown = CellProblem(
+        what="a value outside the vocabulary",
+        remedy=f"it must be one of {spelled(column.tokens)}",
+    )
+
+    def read(cell: str) -> float | CellProblem:
+        if cell in missing:
+            return problems.missing if imputed is None else imputed
+        return place.get(canonical_token(cell), unknown)
+
+    return read
+
+
+def number_reading(
+    column: NumberColumn,
+    missing: frozenset[str],
+    problems: SourceProblems,
+    remedy: str = _WIDER,
+) -> Reading:
+    """Returns how the cells of a column of numbers are read, before centre and scale.
+
+    Args:
+        column: its range, what is imputed, replaced and clipped.
+        missing: the spellings that mean missing.
+        problems: of the source.
+        remedy: where a number lies outside the range.
+    """
+    low, high = column.range
+    outside = CellProblem(what=f"outside the range [{low:g}, {high:g}]", remedy=remedy)
+
+    def read(cell: str) -> float | CellProblem:
+        if cell in missing:
+            return problems.missing if column.impute is None else column.impute
+        if cell in column.replace:
+            return column.replace[cell]
+        if not NUMERAL.fullmatch(cell):
+            return _no_number(cell, problems)
+        value = float(cell)
+        if not math.isfinite(value):
+            return _NOT_FINITE
+        if column.outside == "clip":
+            return min(max(value, low), high)
+        return value if low <= value <= high else outside
+
+    return read
+
+
+def _no_number(cell: str, problems: SourceProblems) -> CellProblem:
+    if cell.lower().lstrip("+-") in _INFINITE:
+        return _NOT_FINITE
+    is_comma = "," in cell and NUMERAL.fullmatch(cell.replace(",", "."))
+    return problems.comma if is_comma else _TEXT
+
+
+def read_cells(cells: Sequence[str], read: Reading) -> tuple[Floats, dict[CellProblem, list[int]]]:
+    """Returns a column as numbers, and the places of each kind of problem in it, in their order."""
+    known = {cell: read(cell) for cell in set(cells)}
+    values = np.zeros(len(cells))
+    problems: dict[CellProblem, list[int]] = {}
+    for place, cell in enumerate(cells):
+        value = known[cell]
+        if isinstance(value, CellProblem):
+            problems.setdefault(value, []).append(place)
+        else:
+            values[place] = value
+    return values, problems
+
+
+def column_numbers(
+    values: Mapping[str, Floats], features: Sequence[NumberColumn | CategoryColumn], count: int
+) -> NDArray[np.float32]:
+    """Returns the (records, width) numbers that some columns become, in their order.
+
+    Args:
+        values: each column as ``read_cells`` gives it.
+        features: the columns.
+        count: the number of records.
+    """
+    blocks = [_block(values[column.name], column) for column in features]
+    return np.concatenate([np.zeros((count, 0)), *blocks], axis=1).astype(np.float32)
+
+
+def _block(values: Floats, column: NumberColumn | CategoryColumn) -> Floats:
+    """Returns the columns of numbers that one feature becomes: (records, width)."""
+    if isinstance(column, NumberColumn):
+        scaled: Floats = ((values - column.centre) / column.scale)[:, None]
+        return scaled
+    one_hot: Floats = np.eye(len(column.tokens))[values.astype(np.int64), 1:]
+    return one_hot
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellNotes:
+    """The rows, by number column, whose cell was replaced or clipped, as ``EncodingNotes`` has."""
+
+    replaced: Mapping[str, Rows]
+    clipped: Mapping[str, Rows]
+    single_clipped_value: frozenset[str]
+
+
+def notes_of(
+    cells: Mapping[str, Sequence[str]],
+    rows: Sequence[int],
+    features: Sequence[NumberColumn | CategoryColumn],
+    lacking: Mapping[str, frozenset[str]],
+) -> CellNotes:
+    """Returns what became of the cells of number columns that fit the contract.
+
+    Args:
+        cells: of each column.
+        rows: where each of its cells stands in the source.
+        features: the columns.
+        lacking: of each column the spellings that mean missing.
+    """
+    clipped: dict[str, Rows] = {}
+    replaced: dict[str, Rows] = {}
+    single: set[str] = set()
+    for column in (c for c in features if isinstance(c, NumberColumn)):
+        low, high = column.range
+        texts = set(column.replace)
+        numbers = set(cells[column.name]) - lacking[column.name] - texts
+        outside = {cell for cell in numbers if not low <= float(cell) <= high}
+        clipped |= rows_with(cells, rows, column.name, outside)
+        if len({float(cell) for cell in outside}) == 1:
+            single.add(column.name)
+        replaced |= rows_with(cells, rows, column.name, texts)
+    return CellNotes(replaced=replaced, clipped=clipped, single_clipped_value=frozenset(single))
+
+
+def rows_with(
+    cells: Mapping[str, Sequence[str]], rows: Sequence[int], name: str, spellings: Collection[str]
+) -> dict[str, Rows]:
+    """Returns the rows whose cell is one of the spellings, under the column's name; or nothing."""
+    if not spellings:
+        return {}
+    found = [row for row, cell in zip(rows, cells[name], strict=True) if cell in spellings]
+    return {name: np.array(found, dtype=np.int64)} if found else {}
+
+
+def spelled(tokens: Sequence[str]) -> str:
+    """Returns a vocabulary for a message: the first eight, and how many more."""
+    shown = ", ".join(tokens[:8])
+    return shown if len(tokens) <= 8 else f"{shown} and {len(tokens) - 8} more"
