@@ -26,8 +26,9 @@ from silos.actor import ActorHandle, actors_of
 from silos.isolation.remote_error import RemoteRefusal
 from silos.training.private_folder import private_folder
 from silos.training.ray_runtime import own_ray, ray
+from silos.training.worker_pool.cluster_address import resolved
 from silos.training.worker_pool.joining import joined, require_cluster
-from silos.training.worker_pool.shares import require_room, resolved, room_for
+from silos.training.worker_pool.shares import require_room, room_for
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 from protocol.encoding import digest
 from protocol.errors import CohortRefused, WorkspaceRefused
 from protocol.study.study import BUNDLED, Study
-from silos.training.worker_pool.shares import ADDRESS, ClusterAddress, WorkerShares
+from silos.training.worker_pool.cluster_address import ClusterAddress, host_and_port
+from silos.training.worker_pool.shares import WorkerShares
 
 #: A simulated hospital's life-long epsilon, and its delta where a study declares none.
 DEFAULT_BUDGET = 10.0
@@ -58,11 +59,13 @@ class SimulationSettings:
         if not 1 <= self.workers <= MAX_WORKERS:
             raise WorkspaceRefused(f"--workers {self.workers}: give 1 to {MAX_WORKERS}")
         if self.ray_address is not None:
-            if not ADDRESS.fullmatch(self.ray_address):
+            try:
+                host_and_port(self.ray_address)
+            except ValueError as error:
                 raise WorkspaceRefused(
                     f"--ray-address {self.ray_address}: give the head's name or IPv4 address and "
                     "its port, such as 10.0.0.5:6379"
-                )
+                ) from error
             if self.ray_token_file is None:
                 raise WorkspaceRefused(
                     "--ray-address: name the file that holds the cluster's token by "

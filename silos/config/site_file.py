@@ -30,7 +30,7 @@ from protocol.study.task.task import LABEL_FORMS
 from silos.config.attestation import AttestationPolicy
 from silos.config.folder import SITE_FILE
 from silos.config.patient_statement import NOTHING_STATED, PatientStatement
-from silos.training.worker_pool.shares import ADDRESS
+from silos.training.worker_pool.cluster_address import host_and_port
 
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-(?:([01][0-9]|2[0-3]):([0-5][0-9])|24:00)")
 _WORDS = re.compile(r"\w+")
@@ -188,11 +188,12 @@ def _is_zone(name: str) -> str:
 
 
 def _is_ray_address(text: str) -> str:
-    port = text.rpartition(":")[2]
-    if not ADDRESS.fullmatch(text) or int(port) > 65535:
+    try:
+        host_and_port(text)
+    except ValueError as error:
         raise ValueError(
             "must look like ray-head.hospital.example:6379: a name or an IPv4 address, and a port"
-        )
+        ) from error
     return text
 
 

@@ -35,12 +35,8 @@ from silos.isolation.plain_values import from_bytes
 from silos.isolation.remote_error import RemoteRefusal
 from silos.training.private_folder import private_folder
 from silos.training.randomness import Entropy, RoundInput
-from silos.training.worker_pool.shares import (
-    CLUSTER_TOKEN,
-    ClusterAddress,
-    WorkerShares,
-    resolved,
-)
+from silos.training.worker_pool.cluster_address import CLUSTER_TOKEN, ClusterAddress, resolved
+from silos.training.worker_pool.shares import WorkerShares
 
 log = logging.getLogger("collegium.silo")
 

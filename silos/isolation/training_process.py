@@ -23,7 +23,8 @@ from silos.isolation.frames import frames, write_frame
 from silos.isolation.plain_values import to_bytes
 from silos.isolation.remote_error import RemoteRefusal, refusal_as_value
 from silos.training.ray_runtime import limit_memory, ray, ray_in
-from silos.training.worker_pool.shares import CLUSTER_TOKEN, WorkerShares
+from silos.training.worker_pool.cluster_address import CLUSTER_TOKEN
+from silos.training.worker_pool.shares import WorkerShares
 
 
 def main() -> None:

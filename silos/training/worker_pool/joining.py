@@ -23,6 +23,7 @@ from typing import Any
 
 from protocol.errors import DeviceRefused
 from silos.training.ray_runtime import joined_ray, use_token
+from silos.training.worker_pool.cluster_address import host_and_port
 
 #: How long a head is waited for, by each of the steps that Ray asks it in.
 _SECONDS = 10
@@ -67,9 +68,8 @@ def require_cluster(folder: Path, address: str, token: str) -> Nodes:
         DeviceRefused: nobody answers there, or somebody who is no Ray; it knows another token, or
             lets everybody in; it is of another Ray or Python.
     """
-    host, _, port = address.rpartition(":")
     try:
-        socket.create_connection((host, int(port)), _SECONDS).close()
+        socket.create_connection(host_and_port(address), _SECONDS).close()
     except OSError as error:
         raise DeviceRefused(
             f"nobody listens at {address}, where this hospital's Ray cluster should "
@@ -140,7 +140,6 @@ def _probed(folder: Path, address: str, token: str) -> dict[str, Any]:
 
 def _own_address(address: str) -> str:
     """Returns this machine's IP address on the way to another one; no packet is sent."""
-    host, _, port = address.rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as way:
-        way.connect((host, int(port)))
+        way.connect(host_and_port(address))
         return str(way.getsockname()[0])

@@ -1,22 +1,11 @@
-"""Shares of machines that a hospital's workers may use, and the address of its Ray cluster.
+"""Shares of a machine, or of a Ray cluster's nodes, that a hospital's workers may use.
 
 Nothing here imports torch or Ray: the supervisor, which holds keys, reads it too.
 """
 
-import os
-import re
-import socket
-import stat
 from dataclasses import dataclass
-from pathlib import Path
 
 from protocol.errors import DeviceRefused
-
-#: A name or an IPv4 address, and a port.
-ADDRESS = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?:[1-9][0-9]{0,4}")
-#: The file in a training process's own folder that holds its cluster's token.
-CLUSTER_TOKEN = "cluster-token"  # noqa: S105
-_LONGEST_TOKEN = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,56 +43,6 @@ class WorkerShares:
         if self.node_bytes is not None:
             asked["memory"] = self.node_bytes
         return asked
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClusterAddress:
-    """The head of a Ray cluster (``host:port``), and the file that holds the cluster's token."""
-
-    address: str
-    token_file: Path
-
-    def token(self) -> str:
-        """Returns the token.
-
-        Raises:
-            DeviceRefused: others than its owner may read the file, or it holds no token; the
-                message says nothing of what it holds.
-        """
-        said, remedy = f"the Ray cluster's token file {self.token_file}", "(docs/hospital.md)"
-        try:
-            with self.token_file.open("rb") as opened:
-                found = os.fstat(opened.fileno())
-                data = opened.read(_LONGEST_TOKEN + 1) if stat.S_ISREG(found.st_mode) else b""
-        except OSError as error:
-            raise DeviceRefused(f"{said} cannot be read: {error.strerror} {remedy}") from error
-        if found.st_uid != os.geteuid() or found.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise DeviceRefused(
-                f"{said} is not for its owner alone: make it the supervisor's own, and chmod 600 it"
-            )
-        token = data.strip()
-        if not token or len(data) > _LONGEST_TOKEN or not re.fullmatch(rb"[!-~]+", token):
-            raise DeviceRefused(
-                f"{said} holds no token: one line of it, as ray get-auth-token --generate makes it"
-            )
-        return token.decode("ascii")
-
-
-def resolved(address: str) -> str:
-    """Returns an address (``host:port``) with the host's IPv4 address.
-
-    Raises:
-        DeviceRefused: nobody knows the host.
-    """
-    host, _, port = address.rpartition(":")
-    try:
-        found = socket.getaddrinfo(host, int(port), socket.AF_INET, socket.SOCK_STREAM)
-    except OSError as error:
-        raise DeviceRefused(
-            f"the Ray cluster's host {host} is not known here ({error.strerror}): mend "
-            "resources.ray_address, or the name server"
-        ) from error
-    return f"{found[0][4][0]}:{port}"
 
 
 def room_for(asked: dict[str, float], nodes: list[dict[str, float]]) -> int:

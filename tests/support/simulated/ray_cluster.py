@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from silos.training.private_folder import private_folder
-from silos.training.worker_pool.shares import ClusterAddress
+from silos.training.worker_pool.cluster_address import ClusterAddress
 from tests import ROOT
 from tests.support.machine.patience import PATIENCE
 

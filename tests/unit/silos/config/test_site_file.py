@@ -18,7 +18,7 @@ from silos.config.site_file import (
 )
 from silos.config.site_template import site_template
 from silos.isolation.remote_trainer import machine_of
-from silos.training.worker_pool.shares import ClusterAddress
+from silos.training.worker_pool.cluster_address import ClusterAddress
 from tests import ROOT
 from tests.support.hospital.sites import SITE, changed_site, east
 from tests.support.simulated.studies import small_study
