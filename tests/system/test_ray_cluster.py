@@ -96,8 +96,8 @@ def test_another_token_and_whoever_is_no_ray_are_refused_in_seconds(
             require_cluster(folder, cluster.address, "f" * 64)
         assert "f" * 64 not in str(told.value)
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        impatient = dict.fromkeys(joining._IMPATIENT, "1")
-        monkeypatch.setattr(joining, "_IMPATIENT", impatient)
+        impatient = dict.fromkeys(joining._SHORT_TIMEOUTS, "1")
+        monkeypatch.setattr(joining, "_SHORT_TIMEOUTS", impatient)
         with pytest.raises(DeviceRefused, match="does not answer as the head of a Ray cluster"):
             require_cluster(folder, f"127.0.0.1:{silent.getsockname()[1]}", TOKEN)
 

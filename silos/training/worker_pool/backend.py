@@ -24,12 +24,12 @@ from pipelines.records import Rows
 from pipelines.sources.stored_rows import RowWriter, named
 from pipelines.tasks.registry import task_of
 from protocol.counted import counted
-from protocol.errors import DeviceRefused, FederationError
+from protocol.errors import DeviceRefused
 from protocol.study.study import Study
 from silos.training.ray_runtime import limit_memory, ray
 from silos.training.step_form import Drawn, StepForm
 from silos.training.worker import Floats, Worker
-from silos.training.worker_pool.placement import PATIENCE, Placement, lost
+from silos.training.worker_pool.placement import Placement, results_of
 from silos.training.worker_pool.shares import WorkerShares
 from silos.training.worker_pool.software import require_same_bits
 
@@ -118,7 +118,7 @@ def _send(rows: Rows, workers: Sequence[Any]) -> None:
     for begin in range(0, max(1, len(rows)), at_once):
         piece = ray.put(rows[begin : begin + at_once])
         announced = None if begin else len(rows)
-        ray.get([worker.receive.remote(piece, announced) for worker in workers], timeout=PATIENCE)
+        results_of([worker.receive.remote(piece, announced) for worker in workers])
 
 
 class _Pool:
@@ -132,16 +132,9 @@ class _Pool:
             _OtherWorker.options(**self._placement.options(place)).remote(study, form, shares)  # type: ignore[attr-defined]
             for place in range(shares.count)
         ]
-        try:
-            for each in rows:
-                _send(each, self.workers)
-            begun = ray.get([worker.begin.remote() for worker in self.workers], timeout=PATIENCE)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, FederationError):
-                raise type(error.cause)(str(error.cause)) from error
-            raise lost(error) from error
-        except ray.exceptions.RayError as error:
-            raise lost(error) from error
+        for each in rows:
+            _send(each, self.workers)
+        begun = results_of([worker.begin.remote() for worker in self.workers])
         samples = [
             (f"{machine} ({label})", sample)
             for machine, (_, label, sample) in zip(self._placement.machines, begun, strict=True)

@@ -26,9 +26,9 @@ from silos.training.ray_runtime import joined_ray, use_token
 from silos.training.worker_pool.cluster_address import host_and_port
 
 #: How long a head is waited for, by each of the steps that Ray asks it in.
-_SECONDS = 10
-_IMPATIENT = {
-    f"RAY_{name}": str(_SECONDS)
+_CONNECT_TIMEOUT = 10
+_SHORT_TIMEOUTS = {
+    f"RAY_{name}": str(_CONNECT_TIMEOUT)
     for name in (
         "py_gcs_connect_timeout_s",
         "gcs_rpc_server_connect_timeout_s",
@@ -37,7 +37,7 @@ _IMPATIENT = {
     )
 }
 #: Of the process that asks, its start on a busy machine included.
-_AT_MOST = 120
+_PROBE_TIMEOUT = 120
 
 Nodes = list[dict[str, float]]
 
@@ -69,7 +69,7 @@ def require_cluster(folder: Path, address: str, token: str) -> Nodes:
             lets everybody in; it is of another Ray or Python.
     """
     try:
-        socket.create_connection(host_and_port(address), _SECONDS).close()
+        socket.create_connection(host_and_port(address), _CONNECT_TIMEOUT).close()
     except OSError as error:
         raise DeviceRefused(
             f"nobody listens at {address}, where this hospital's Ray cluster should "
@@ -122,11 +122,11 @@ def _probed(folder: Path, address: str, token: str) -> dict[str, Any]:
     try:
         asked = subprocess.run(  # noqa: S603
             [sys.executable, "-m", "silos.training.worker_pool.probe", address],
-            env=os.environ | _IMPATIENT | {"RAY_AUTH_TOKEN_PATH": str(file)},
+            env=os.environ | _SHORT_TIMEOUTS | {"RAY_AUTH_TOKEN_PATH": str(file)},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            timeout=_AT_MOST,
+            timeout=_PROBE_TIMEOUT,
             check=False,
         )
     except subprocess.TimeoutExpired:

@@ -4,7 +4,7 @@ Rules:
 
 1. Room is reserved for all workers at once or for none, on as many nodes as there are before a
    node takes a second one, and no node is given more than its processors, GPUs and memory.
-2. What is not there is refused at once, what others use within ``WAIT`` seconds.
+2. What is not there is refused at once, what others use within ``PLACEMENT_TIMEOUT`` seconds.
 3. Every place reports its software before a record is sent to it (``software``).
 """
 
@@ -14,15 +14,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from protocol.counted import counted
-from protocol.errors import DeviceRefused
+from protocol.errors import DeviceRefused, FederationError
 from silos.training.ray_runtime import ray
 from silos.training.worker_pool import software
 from silos.training.worker_pool.shares import WorkerShares, require_room
 
 #: Seconds that room which others use is waited for.
-WAIT = 60.0
+PLACEMENT_TIMEOUT = 60.0
 #: Seconds that a busy node may take until a worker's process answers.
-PATIENCE = 600.0
+WORKER_TIMEOUT = 600.0
 
 # So a node can report that it has no Collegium, or another one.
 ray.cloudpickle.register_pickle_by_value(software)  # type: ignore[no-untyped-call]
@@ -43,10 +43,11 @@ class Placement:
         self._group = ray.util.placement_group([shares.asked] * shares.count, strategy="SPREAD")
         # Not at this process's end: its room goes with it, and Ray may be gone already.
         weakref.finalize(self, _give_back, self._group).atexit = False
-        if not self._group.wait(WAIT):
+        if not self._group.wait(PLACEMENT_TIMEOUT):
             raise DeviceRefused(
                 f"others use the Ray cluster's room: {counted(shares.count, 'worker')} found none "
-                f"in {WAIT:g} seconds; try later, add a node, or lower workers (docs/hospital.md)"
+                f"in {PLACEMENT_TIMEOUT:g} seconds; try later, add a node, or lower workers "
+                "(docs/hospital.md)"
             )
         reports = self._reports(shares.count)
         software.require_alike(reports, software.installed())
@@ -73,10 +74,7 @@ class Placement:
             _installed.options(num_cpus=0, scheduling_strategy=self._strategy(place)).remote()
             for place in range(count)
         ]
-        try:
-            found: list[dict[str, str]] = ray.get(asked, timeout=PATIENCE)
-        except ray.exceptions.RayError as error:
-            raise lost(error) from error
+        found: list[dict[str, str]] = results_of(asked)
         return found
 
     def _nodes(self) -> Sequence[str]:
@@ -95,9 +93,26 @@ def offered() -> list[dict[str, float]]:
     return [node["Resources"] for node in nodes if node["Alive"]]
 
 
-def lost(error: Exception) -> DeviceRefused:
-    """Returns the refusal of workers that Ray lost before they had begun."""
-    return DeviceRefused(
-        f"a worker on the Ray cluster was lost before it began ({type(error).__name__}): see "
-        "that its nodes are up, and have memory (docs/hospital.md)"
-    )
+def results_of(references: Any) -> Any:
+    """Returns what Ray's references stand for, of workers that are about to begin.
+
+    Raises:
+        FederationError: a worker's own refusal, of its class.
+        DeviceRefused: a worker was lost, or did not answer within ``WORKER_TIMEOUT`` seconds.
+    """
+    try:
+        return ray.get(references, timeout=WORKER_TIMEOUT)
+    except ray.exceptions.GetTimeoutError as error:
+        raise DeviceRefused(
+            f"a worker on the Ray cluster did not answer within {WORKER_TIMEOUT:g} seconds: see "
+            "that its nodes are not overloaded, and reach this machine (docs/hospital.md)"
+        ) from error
+    except ray.exceptions.RayError as error:
+        if isinstance(error, ray.exceptions.RayTaskError):
+            cause = error.cause
+            if isinstance(cause, FederationError):
+                raise type(cause)(str(cause)) from error
+        raise DeviceRefused(
+            f"a worker on the Ray cluster was lost before it began ({type(error).__name__}): see "
+            "that its nodes are up, and have memory (docs/hospital.md)"
+        ) from error

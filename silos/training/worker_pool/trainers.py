@@ -1,14 +1,14 @@
 """A trainer whose gradients are computed by the workers that a hospital has."""
 
-from typing import Any
+from dataclasses import replace
 
 from pipelines.records import Records
 from protocol.study.study import Study
-from silos.training.ray_runtime import ray
+from silos.training.ray_runtime import limit_memory, ray
 from silos.training.step_form import StepForm
 from silos.training.trainer import Trainer, try_step
 from silos.training.worker_pool.backend import RayBackend, device_of
-from silos.training.worker_pool.placement import PATIENCE, Placement, lost
+from silos.training.worker_pool.placement import Placement, results_of
 from silos.training.worker_pool.shares import WorkerShares
 
 
@@ -31,25 +31,11 @@ def try_step_on(shares: WorkerShares, study: Study, site: str) -> tuple[str, int
         return try_step(study, site, device_of(shares))
     placement = Placement(shares)
     task = _try_step.options(**placement.options(0))
-    try:
-        found = ray.get(task.remote(shares, study, site), timeout=PATIENCE)
-    except ray.exceptions.RayError as error:
-        raise lost(error) from error
-    if isinstance(found, Exception):
-        raise found
-    engine, places, records = found
+    engine, places, records = results_of(task.remote(shares, study, site))
     return engine, places, records
 
 
 @ray.remote(max_retries=0)
-def _try_step(shares: WorkerShares, study: Study, site: str) -> Any:
-    from dataclasses import replace
-
-    from protocol.errors import FederationError
-    from silos.training.ray_runtime import limit_memory
-
+def _try_step(shares: WorkerShares, study: Study, site: str) -> tuple[str, int, int]:
     limit_memory(shares.max_bytes)
-    try:
-        return try_step(study, site, device_of(replace(shares, count=1, cluster=False)))
-    except FederationError as error:
-        return error
+    return try_step(study, site, device_of(replace(shares, count=1, cluster=False)))

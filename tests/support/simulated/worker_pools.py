@@ -140,7 +140,7 @@ def on_a_cluster() -> dict[str, object]:
     del spread
     seen["stored images"] = of_images(images(stored=True), 1, cluster=True)
     seen["one"] = updates(held := crew_of(1, cluster=True))
-    placement.WAIT = 0.5
+    placement.PLACEMENT_TIMEOUT = 0.5
     whole = int(ray.cluster_resources()["CPU"])
     for name, count in (("too many", 64 + whole), ("taken by others", whole)):
         try:
