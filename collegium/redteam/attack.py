@@ -24,7 +24,6 @@ from collegium.redteam.records import Parts, inversion, membership, membership_o
 from collegium.simulation.records import read_hospitals
 from collegium.simulation.settings import SimulationSettings
 from protocol.errors import StudyRefused, WorkspaceRefused
-from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.study.study_file import index_beside
 from silos.training.trainer import Trainer
@@ -91,7 +90,7 @@ def _require_fixed_clip(study: Study) -> None:
     Raises:
         StudyRefused: the study's clip is adaptive.
     """
-    if isinstance(study.privacy, PatientPrivacy) and study.privacy.adaptive_clip is not None:
+    if study.privacy.adaptive_clip is not None:
         raise StudyRefused(
             "privacy.adaptive_clip: the red team knows fixed clips only: attack a copy of the "
             "study without it, whose noise and price are the same"

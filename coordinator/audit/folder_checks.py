@@ -34,8 +34,7 @@ from protocol.identity.roster import parse_roster
 from protocol.secagg.context import RoundContext
 from protocol.secagg.transcript import vectors_of
 from protocol.study.study import Study
-from protocol.vectors.adaptive_clip import clip_of
-from protocol.vectors.tensors import Tensors, decode_tensors, model_digest
+from protocol.vectors.tensors import decode_tensors, model_digest
 
 #: What of the folder is looked at here, beside what rows name.
 _NAMED = {
@@ -177,15 +176,13 @@ def _check_kept(session: Session, row: RoundRow, archive: RoundArchive, logged: 
     if model_digest(model) != context.model_hash:
         raise StoreBroken("the model that is kept with it is not the one that it began with")
     clip = conduct_from(row.conduct_json).clip
-    if clip is not None and clip != _clip_of(session, row, model):
+    if clip is not None and clip != _study_of(session, row).clip_of(model):
         raise StoreBroken(f"its clip is said to have been {clip:g}, its model brings another")
 
 
-def _clip_of(session: Session, row: RoundRow, model: Tensors) -> float | None:
-    """Returns the clip that a model brings to a round of its study; None without privacy."""
+def _study_of(session: Session, row: RoundRow) -> Study:
     study = session.get_one(StudyRow, session.get_one(RunRow, row.run_id).study_digest)
-    privacy = Study.model_validate_json(study.document).privacy
-    return None if privacy.clip is None else clip_of(model, privacy.clip)
+    return Study.model_validate_json(study.document)
 
 
 def _check_page(session: Session, workspace: Workspace) -> None:

@@ -35,13 +35,19 @@ from protocol.errors import FederationError, QuorumLost, SumRefused
 from protocol.identity.roster import Roster, SigningKey
 from protocol.secagg.context import RoundContext, round_context
 from protocol.secagg.server import SecAggServer
-from protocol.study.noise_shares import NoiseShares, clip_count
-from protocol.study.privacy import DistributedPrivacy, NoPrivacy, PatientPrivacy, Privacy
+from protocol.study.noise_shares import NoiseShares, count_units_of
+from protocol.study.privacy import DistributedPrivacy, NoPrivacy
 from protocol.study.strategies.registry import CLIP_MOVES, next_state, strategy_of
 from protocol.study.strategies.strategy import Mean, ServerState
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
-from protocol.vectors.adaptive_clip import clip_of, counted_mean, moved_by, moves_within
+from protocol.vectors.adaptive_clip import (
+    clip_of,
+    counted_mean,
+    log_clip_of,
+    max_move,
+    moves_within,
+)
 from protocol.vectors.fixed_point import decode
 from protocol.vectors.tensors import (
     Layout,
@@ -174,7 +180,7 @@ class Runner:
 
     def _round(self, round_kind: str, number: int, model: Tensors) -> tuple[Sum, Conduct]:
         begun, spare = self._records.begun(round_kind, number), self._spare[round_kind]
-        clip = _shown_clip(self._study.privacy, model) if round_kind == "training" else None
+        clip = self._study.clip_of(model) if round_kind == "training" else None
         attempts = Attempts(
             self._standing,
             number=number,
@@ -333,12 +339,6 @@ class Runner:
         return name
 
 
-def _shown_clip(privacy: Privacy, model: Tensors) -> float | None:
-    """Returns the clip that a model brings; None where the clip is fixed."""
-    adaptive = isinstance(privacy, PatientPrivacy) and privacy.adaptive_clip is not None
-    return clip_of(model, privacy.clip) if adaptive and privacy.clip is not None else None
-
-
 def _failed(sum_round: SecAggServer, error: FederationError) -> Failed:
     return Failed(
         error=error,
@@ -367,9 +367,9 @@ def mean_of(
     vector = strategy_of(study.training).vector(layout_of(model))
     update, scalars = vector.read(total, bound=aggregation.bound, frac_bits=aggregation.frac_bits)
     mean = update / share
-    if isinstance(privacy, PatientPrivacy) and privacy.adaptive_clip is not None:
-        most = study.training.local_steps * privacy.adaptive_clip.rate / 2
-        mean[-1] = moves_within(float(mean[-1]), moved_by(model), most=most)
+    if privacy.adaptive_clip is not None:
+        most = max_move(privacy.adaptive_clip.rate, study.training.local_steps)
+        mean[-1] = moves_within(float(mean[-1]), log_clip_of(model), most=most)
     return Mean(
         update=mean,
         scalars={name: value / share for name, value in scalars.items()},
@@ -400,13 +400,13 @@ def shared_mean(
     found = counted_mean(
         noised,
         units=shares.units,
-        count=clip_count(study, privacy, size, privacy.noise_multiplier),
+        count=count_units_of(study, privacy, size, privacy.noise_multiplier),
         clip=clip_of(model, privacy.clip),
         expected=expected,
         rate=privacy.adaptive_clip.rate,
     )
     return Mean(
         update=np.append(found.gradient, 0.0),
-        scalars={CLIP_MOVES: found.moves},
+        scalars={CLIP_MOVES: found.log_step},
         bound=shares.bound,
     )

@@ -21,7 +21,6 @@ from coordinator.evaluation.released import figures_from, risks_from
 from coordinator.rounds.conduct import conduct_from
 from coordinator.views.rows import released_figures, rounds_of, study_of, summaries_of
 from coordinator.views.simulated import exact_figures, sweep_share, unprotected_runs
-from protocol.study.privacy import PatientPrivacy
 from protocol.study.study import Study
 from protocol.transport.privacy_summary import Summary
 from protocol.vectors.adaptive_clip import felt_multiplier
@@ -126,8 +125,8 @@ def _site(
 
 def _felt(study: Study, summary: Summary) -> float | None:
     """Returns the noise multiplier that training feels; None where the clip is fixed."""
-    privacy, signed = study.privacy, summary.noise_multiplier
-    if not isinstance(privacy, PatientPrivacy) or privacy.adaptive_clip is None or signed is None:
+    signed = summary.noise_multiplier
+    if study.privacy.adaptive_clip is None or signed is None:
         return None
     return felt_multiplier(signed, study.count_deviation)
 

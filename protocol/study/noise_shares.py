@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from protocol.vectors.adaptive_clip import count_units
+from protocol.vectors.adaptive_clip import count_units_for
 from protocol.vectors.ring_bounds import FAILURE, Batch, max_in_batch
 
 
@@ -80,7 +80,7 @@ class NoiseShares:
         )
 
 
-def clip_count(study: Study, privacy: PatientPrivacy, dim: int, noise_multiplier: float) -> int:
+def count_units_of(study: Study, privacy: PatientPrivacy, dim: int, noise_multiplier: float) -> int:
     """Returns how many units a patient adds to the count of an adaptive clip; 0 for a fixed one.
 
     Args:
@@ -95,7 +95,7 @@ def clip_count(study: Study, privacy: PatientPrivacy, dim: int, noise_multiplier
     if privacy.adaptive_clip is None:
         return 0
     shared = privacy.noise_multiplier if isinstance(privacy, DistributedPrivacy) else None
-    return count_units(
+    return count_units_for(
         units_for(dim),
         noise_multiplier=shared or noise_multiplier,
         deviation=study.count_deviation,

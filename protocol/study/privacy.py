@@ -5,7 +5,7 @@ a single record, where the study says so. Record-level promises are weaker for
 a patient with several records, so every report names the unit.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -70,6 +70,7 @@ class NoPrivacy(FrozenModel):
     mode: Literal["none"]
     sampling_rate: float = Field(gt=0, le=1)
     clip: float | None = Field(default=None, gt=0)
+    adaptive_clip: ClassVar[None] = None
 
 
 Privacy: TypeAlias = Annotated[

@@ -32,9 +32,10 @@ from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import networks_for
 from protocol.study.task.recipes import RecipePackage, RecipeUse, unnamed_packages
 from protocol.study.task.task import LABEL_FORMS, Survival, Task
-from protocol.vectors.adaptive_clip import NOISE_PART
+from protocol.vectors.adaptive_clip import NOISE_PART, clip_of
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
 from protocol.vectors.ring_bounds import fits, max_sum_of_updates
+from protocol.vectors.tensors import Tensors
 
 NAME = r"^[a-z0-9][a-z0-9._-]{0,62}$"
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME)]
@@ -279,6 +280,13 @@ class Study(FrozenModel):
         """
         noises = len(self.sites) if isinstance(self.privacy, PerSitePrivacy) else 1
         return self._whole_batch * NOISE_PART / math.sqrt(noises)
+
+    def clip_of(self, model: Tensors) -> float | None:
+        """Returns the clip that a model brings where it is adaptive; None where it is fixed."""
+        privacy = self.privacy
+        if isinstance(privacy, NoPrivacy) or privacy.adaptive_clip is None:
+            return None
+        return clip_of(model, privacy.clip)
 
     @property
     def _whole_batch(self) -> float:

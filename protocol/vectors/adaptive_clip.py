@@ -21,8 +21,8 @@ Rules:
 4. *The clip of a round* is the study's, times exp of the tensor ``CLIP``, which travels in the
    model as one more parameter. So the model's digest fixes it: in the round's context, in the log's
    result, in what hospitals refuse, and in what an audit computes again. It starts at 0 and moves
-   by at most half of the rate in a step, and by ``MOST`` altogether. No sum depends on its size:
-   sums are in units of the clip.
+   by at most half of the rate in a step, and by ``MAX_LOG_CLIP`` altogether. No sum depends on its
+   size: sums are in units of the clip.
 
 Source: Andrew, Thakkar, McMahan & Ramaswamy 2021 (1905.03871), algorithm 1 and theorem 1.
 """
@@ -39,15 +39,15 @@ from protocol.vectors.tensors import Tensors
 #: every name of a network's parameter, so its coordinate is a vector's last.
 CLIP = "~clip"
 #: The largest logarithm: the clip stays within a factor of 22,026 of the study's.
-MOST = 10.0
+MAX_LOG_CLIP = 10.0
 #: The noise of the count, over all hospitals, is this part of the expected batch.
 NOISE_PART = 1 / 20
 
 
-def count_units(units: int, *, noise_multiplier: float, deviation: float) -> int:
+def count_units_for(units: int, *, noise_multiplier: float, deviation: float) -> int:
     """Returns K: how many units of ``units`` one patient adds to the count, or takes off it.
 
-    >>> count_units(1000, noise_multiplier=2.0, deviation=10.0)
+    >>> count_units_for(1000, noise_multiplier=2.0, deviation=10.0)
     100
 
     Args:
@@ -90,7 +90,7 @@ class CountedMean:
     """A step's mean gradient, (size,), and by how much the clip's logarithm moves after it."""
 
     gradient: NDArray[np.float64]
-    moves: float
+    log_step: float
 
 
 def counted_mean(
@@ -106,7 +106,7 @@ def counted_mean(
 
     >>> found = counted_mean(np.array([99.0, 300.0]), units=100, count=10, clip=2.0,
     ...     expected=100.0, rate=0.2)
-    >>> found.gradient, round(found.moves, 3)
+    >>> found.gradient, round(found.log_step, 3)
     (array([0.02]), -0.03)
 
     Args:
@@ -118,8 +118,8 @@ def counted_mean(
         rate: the study's; a step is at most half of it.
     """
     gradient = np.asarray(noised[:-1] * (clip / gradient_units(units, count) / expected))
-    excess = min(0.5, max(-0.5, float(noised[-1]) / (2 * count) / expected))
-    return CountedMean(gradient=gradient, moves=-rate * excess)
+    excess, most = float(noised[-1]) / (2 * count) / expected, max_move(rate)
+    return CountedMean(gradient=gradient, log_step=min(most, max(-most, -rate * excess)))
 
 
 def clip_of(model: Tensors, start: float) -> float:
@@ -128,7 +128,7 @@ def clip_of(model: Tensors, start: float) -> float:
     >>> clip_of({}, 2.0), clip_of(with_clip({}, 0.5), 1.0)
     (2.0, 1.6487212181091309)
     """
-    return clip_at(moved_by(model), start)
+    return clip_at(log_clip_of(model), start)
 
 
 def clip_at(moved: float, start: float) -> float:
@@ -136,7 +136,7 @@ def clip_at(moved: float, start: float) -> float:
     return float(np.float32(start * math.exp(moved))) if moved else start
 
 
-def moved_by(model: Tensors) -> float:
+def log_clip_of(model: Tensors) -> float:
     """Returns how far the clip's logarithm has moved; 0 where a model brings no clip."""
     return float(model[CLIP][0]) if CLIP in model else 0.0
 
@@ -151,20 +151,25 @@ def without_clip(model: Tensors) -> Tensors:
     return {name: tensor for name, tensor in model.items() if name != CLIP}
 
 
+def max_move(rate: float, steps: int = 1) -> float:
+    """Returns how far so many steps at this rate can move the clip's logarithm."""
+    return steps * rate / 2
+
+
 def can_be_reached(moved: float, *, rate: float, steps: int) -> bool:
     """Whether so many steps at this rate can have moved the clip so far."""
-    return abs(moved) <= min(MOST, steps * rate / 2) * (1 + 1e-5)
+    return abs(moved) <= min(MAX_LOG_CLIP, max_move(rate, steps)) * (1 + 1e-5)
 
 
-def kept_within(moved: float) -> float:
-    """Returns the clip's logarithm, within ``MOST``."""
-    return min(MOST, max(-MOST, moved))
+def bounded_log_clip(moved: float) -> float:
+    """Returns the clip's logarithm, within ``MAX_LOG_CLIP``."""
+    return min(MAX_LOG_CLIP, max(-MAX_LOG_CLIP, moved))
 
 
-def moves_within(moves: float, moved: float, *, most: float) -> float:
-    """Returns a movement of the clip's logarithm cut off at ``most``, and where ``MOST`` ends it.
+def moves_within(moves: float, moved: float, *, most: float = math.inf) -> float:
+    """Returns a movement of the clip's logarithm, within ``most`` and what ``MAX_LOG_CLIP`` leaves.
 
     >>> moves_within(3.0, 0.5, most=0.25), moves_within(1.0, 9.5, most=2.0)
     (0.25, 0.5)
     """
-    return kept_within(moved + min(most, max(-most, moves))) - moved
+    return bounded_log_clip(moved + min(most, max(-most, moves))) - moved

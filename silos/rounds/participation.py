@@ -37,11 +37,11 @@ from protocol.secagg.log_proof import SignedHead
 from protocol.secagg.masking import ring_dtype
 from protocol.secagg.messages import HeldHead, sign_message
 from protocol.study.noise_shares import share_multiplier
-from protocol.study.privacy import DistributedPrivacy, PatientPrivacy
+from protocol.study.privacy import DistributedPrivacy
 from protocol.study.strategies.registry import strategy_of
 from protocol.study.study import Study
 from protocol.transport.steps import Reply, Request
-from protocol.vectors.adaptive_clip import can_be_reached, clip_of, moved_by
+from protocol.vectors.adaptive_clip import can_be_reached, log_clip_of
 from protocol.vectors.fixed_point import encode_counts
 from protocol.vectors.keystream import RingVector
 from protocol.vectors.tensors import (
@@ -258,14 +258,14 @@ class Participation:
 
         That the model which brings it is the log's last result is checked with the log.
         """
-        privacy = self.study.privacy
-        if not isinstance(privacy, PatientPrivacy) or privacy.adaptive_clip is None:
+        privacy, clip = self.study.privacy, self.study.clip_of(model)
+        if privacy.adaptive_clip is None:
             return
         steps = context.round * self.study.training.local_steps
-        moved, rate = moved_by(model), privacy.adaptive_clip.rate
+        moved, rate = log_clip_of(model), privacy.adaptive_clip.rate
         if not can_be_reached(moved, rate=rate, steps=steps):
             raise PolicyRefused(
-                f"the clip sent is {clip_of(model, privacy.clip):.3g}, which "
+                f"the clip sent is {clip:.3g}, which "
                 f"{counted(steps, 'step')} from {privacy.clip:g} at rate {rate:g} cannot lead to"
             )
 

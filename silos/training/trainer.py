@@ -33,10 +33,10 @@ from pipelines.networks.reference_inputs import reference_inputs
 from pipelines.recipes.loading import recipe_failures
 from pipelines.tasks.registry import task_of
 from protocol.encoding import digest, digest_json
-from protocol.study.noise_shares import clip_count, units_for
+from protocol.study.noise_shares import count_units_of, units_for
 from protocol.study.privacy import NoPrivacy, PatientPrivacy
 from protocol.study.study import Study
-from protocol.vectors.adaptive_clip import clip_at, counted_mean, kept_within, with_clip
+from protocol.vectors.adaptive_clip import clip_at, counted_mean, moves_within, with_clip
 from protocol.vectors.tensors import Tensors, flatten, layout_of, model_digest
 from silos.training.patient_scores import PatientScores
 from silos.training.randomness import DrawContext, Entropy, RoundInput
@@ -76,8 +76,7 @@ class Trainer:
     ) -> None:
         self._study = study
         self._privacy = study.privacy_of(site)
-        patients = self._privacy if isinstance(self._privacy, PatientPrivacy) else None
-        self._adaptive = patients.adaptive_clip if patients else None
+        self._adaptive = self._privacy.adaptive_clip
         self._site = site
         self._train = train
         self._test = test
@@ -204,13 +203,13 @@ class Trainer:
             return np.asarray(noised * scale), 0.0
         mean = counted_mean(
             noised,
-            count=clip_count(self._study, privacy, parameters.size, noise_multiplier),
+            count=count_units_of(self._study, privacy, parameters.size, noise_multiplier),
             units=units_for(parameters.size),
             clip=clip_at(parameters[-1], privacy.clip),
             expected=expected,
             rate=self._adaptive.rate,
         )
-        return mean.gradient, kept_within(parameters[-1] + mean.moves) - parameters[-1]
+        return mean.gradient, moves_within(mean.log_step, parameters[-1])
 
     @recipe_failures()
     def noised_sum(self, given: RoundInput, entropy: Entropy) -> NDArray[np.int64]:
@@ -250,7 +249,7 @@ class Trainer:
             raise ValueError("a study without privacy has no clipping bound")
         chosen, drawn = self._sampled(draw, entropy)
         clip = clip_at(parameters[-1], privacy.clip) if self._adaptive else privacy.clip
-        count = clip_count(self._study, privacy, size, noise_multiplier)
+        count = count_units_of(self._study, privacy, size, noise_multiplier)
         summed = self._backend.clipped(parameters[: self._size], drawn, clip, count)
         noise = DiscreteGaussian(noise_multiplier * units_for(size))
         noised = replace(draw, use="noise", sample=digest(chosen.tobytes()))

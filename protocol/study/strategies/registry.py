@@ -14,8 +14,10 @@ from protocol.study.strategies.algorithms.fed_exp import FED_EXP
 from protocol.study.strategies.algorithms.fed_sgd import FED_SGD
 from protocol.study.strategies.averaging import averaged
 from protocol.study.strategies.strategy import Mean, ServerState, Strategy, Training
-from protocol.vectors.adaptive_clip import kept_within
+from protocol.vectors.adaptive_clip import bounded_log_clip
 
+#: The scalar of a mean that says by how much an adaptive clip moves, where it is the server's work.
+CLIP_MOVES = "clip_moves"
 #: Every strategy by the name that stands in a study.
 STRATEGIES: Mapping[str, Strategy] = {
     "fedavg": FED_AVG,
@@ -30,10 +32,6 @@ def strategy_of(training: Training) -> Strategy:
     return STRATEGIES[training.strategy]
 
 
-#: The scalar of a mean that says by how much an adaptive clip moves, where it is the server's work.
-CLIP_MOVES = "clip_moves"
-
-
 def next_state(training: Training, state: ServerState, mean: Mean) -> ServerState:
     """Returns the server's state after a round: the strategy's step, and the mean of models.
 
@@ -42,7 +40,7 @@ def next_state(training: Training, state: ServerState, mean: Mean) -> ServerStat
     after = strategy_of(training).apply(training, state, mean)
     if CLIP_MOVES in mean.scalars:
         parameters = after.parameters.copy()
-        parameters[-1] = kept_within(float(parameters[-1]) + mean.scalars[CLIP_MOVES])
+        parameters[-1] = bounded_log_clip(float(parameters[-1]) + mean.scalars[CLIP_MOVES])
         after = replace(after, parameters=parameters)
     return averaged(training, state, after)
 

@@ -14,15 +14,15 @@ from compliance.privacy.events import SampledGaussian
 from pipelines.gradients.clipping import clip_to_integers, within_less_longer
 from protocol.vectors.adaptive_clip import (
     CLIP,
-    MOST,
+    MAX_LOG_CLIP,
     NOISE_PART,
+    bounded_log_clip,
     can_be_reached,
     clip_of,
-    count_units,
+    count_units_for,
     counted_mean,
     felt_multiplier,
     gradient_units,
-    kept_within,
     with_clip,
     without_clip,
 )
@@ -42,7 +42,7 @@ EVENT = {"sampling_rate": 64 / 2000, "steps": 1000}
 def test_a_patient_changes_the_whole_vector_by_the_units_of_a_fixed_clip_at_most(
     z: float, part: float, clip: float, length: float, seed: int
 ) -> None:
-    count = count_units(UNITS, noise_multiplier=z, deviation=z / 2 / part)
+    count = count_units_for(UNITS, noise_multiplier=z, deviation=z / 2 / part)
     units = gradient_units(UNITS, count)
     row = np.random.default_rng(seed).normal(size=(1, 50))
     row *= length * clip / np.linalg.norm(row)
@@ -60,7 +60,7 @@ def test_gradient_and_count_together_are_one_gaussian_mechanism_of_the_priced_mu
     z: float, part: float
 ) -> None:
     deviation = z / 2 / part
-    count = count_units(UNITS, noise_multiplier=z, deviation=deviation)
+    count = count_units_for(UNITS, noise_multiplier=z, deviation=deviation)
     noise = z * UNITS  # in every coordinate
     felt, of_count = noise / gradient_units(UNITS, count), noise / (2 * count)
     together = (felt**-2 + (2 * of_count) ** -2) ** -0.5
@@ -83,7 +83,7 @@ def test_a_count_of_nothing_or_one_would_cost_what_the_ruling_says() -> None:
     assert 10 * z == pytest.approx(21.8, abs=0.1)  # no smaller batch leaves a gradient
     assert math.isinf(felt_multiplier(z, 21 * NOISE_PART))
     with pytest.raises(ValueError, match="leave no gradient"):
-        count_units(UNITS, noise_multiplier=z, deviation=21 * NOISE_PART)
+        count_units_for(UNITS, noise_multiplier=z, deviation=21 * NOISE_PART)
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.floats(0.1, 1))
@@ -95,7 +95,7 @@ def test_fewer_patients_than_declared_make_steps_shorter_and_never_wrong(
     noised = np.array([0.0, total])
     moves = counted_mean(
         noised, units=UNITS, count=count, clip=1.0, expected=drawn / part, rate=0.2
-    ).moves
+    ).log_step
     assert moves == pytest.approx(-0.2 * part * (within / drawn - 0.5))
 
 
@@ -104,7 +104,7 @@ def test_a_step_is_at_most_half_of_the_rate_whatever_the_noise(total: float) -> 
     found = counted_mean(
         np.array([1.0, total]), units=UNITS, count=10, clip=2.0, expected=50.0, rate=0.4
     )
-    assert abs(found.moves) <= 0.2
+    assert abs(found.log_step) <= 0.2
     assert found.gradient == pytest.approx([2.0 / gradient_units(UNITS, 10) / 50])
 
 
@@ -120,9 +120,9 @@ def test_the_clip_is_a_models_last_parameter_and_leaves_it_again() -> None:
 
 
 def test_no_clip_leaves_its_limits() -> None:
-    assert kept_within(11.0) == MOST
-    assert kept_within(-11.0) == -MOST
+    assert bounded_log_clip(11.0) == MAX_LOG_CLIP
+    assert bounded_log_clip(-11.0) == -MAX_LOG_CLIP
     assert can_be_reached(0.0, rate=0.2, steps=0)
     assert can_be_reached(-0.3, rate=0.2, steps=3)
     assert not can_be_reached(0.31, rate=0.2, steps=3)
-    assert not can_be_reached(MOST + 1, rate=1.0, steps=10**6)
+    assert not can_be_reached(MAX_LOG_CLIP + 1, rate=1.0, steps=10**6)
