@@ -25,12 +25,12 @@ from compliance.reports.document import (
     Tone,
 )
 from compliance.reports.renderers import render_fragment
-from pipelines.recipes.admission import admit_beside
+from pipelines.recipes.admission import read_with_recipes
 from protocol.counted import counted
 from protocol.errors import StudyRefused
 from protocol.study.privacy import NoPrivacy
 from protocol.study.study import Study as Document
-from protocol.study.study_file import read_study, read_study_file
+from protocol.study.study_file import read_study
 
 _CHANGED = "the changed study"
 _LINE = re.compile(rf"^{_CHANGED}:\d+", re.MULTILINE)
@@ -76,9 +76,7 @@ class Study:
             study = cg.Study.load("examples/heart-disease/study.yaml")
         """
         file = as_path(path)
-        document = read_study_file(file)
-        admit_beside(document, file.parent)
-        return cls(document, file.parent)
+        return cls(read_with_recipes(file), file.parent)
 
     @classmethod
     def bundled(cls, name: str = DEFAULT_STUDY) -> "Study":

@@ -101,9 +101,7 @@ def read_study(path: Path, seed: int | None = None) -> Any:
         StudyRefused: one line per problem.
         PolicyRefused: a wheel beside it has a recipe's digest and is no recipe's.
     """
-    from pipelines.recipes.admission import admit_beside
-    from protocol.study.study_file import read_study_file
+    from pipelines.recipes.admission import read_with_recipes
 
-    study = read_study_file(path)
-    admit_beside(study, path.parent)
+    study = read_with_recipes(path)
     return study if seed is None else study.with_seed(seed)

@@ -135,7 +135,7 @@ class NetworkDemo:
         networks = [] if recipe else study.task.network.targets
         wheels = wheels_in(self._document.parent) if study.recipes else {}
         recipes = [
-            {"wheel": str(wheels[each.sha256].resolve()), "sha256": each.sha256}
+            {"wheel": str(wheels[each.sha256][0].resolve()), "sha256": each.sha256}
             for each in study.recipes
             if each.sha256 in wheels
         ]

@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipelines.recipes.installed import files_as_installed, require_installed
-from pipelines.recipes.wheel import wheel_of
+from pipelines.recipes.wheel import files_in_wheel
 from protocol.encoding import digest
 from protocol.errors import PolicyRefused
 from protocol.study.study import Study
+from protocol.study.study_file import read_study_file
 from protocol.study.task.recipes import RecipeFiles, RecipePackage
 
 
@@ -21,8 +22,26 @@ def admit(package: RecipePackage, wheel: Path) -> None:
     Raises:
         PolicyRefused: the wheel cannot be read, is another, or what is installed is not as in it.
     """
-    package.attach(_required(package, wheel))
+    try:
+        data = wheel.read_bytes()
+    except OSError as error:
+        raise PolicyRefused(
+            f"recipes: the wheel of {package} cannot be read: {wheel}: {error.strerror}"
+        ) from error
+    package.attach(_required(package, wheel, data))
     require_installed(package)
+
+
+def read_with_recipes(path: Path) -> Study:
+    """Returns a study document whose recipes may be imported: see ``admit_beside``.
+
+    Raises:
+        StudyRefused: one line per problem.
+        PolicyRefused: a wheel beside it has a recipe's digest and is no recipe's.
+    """
+    study = read_study_file(path)
+    admit_beside(study, path.parent)
+    return study
 
 
 def admit_beside(study: Study, folder: Path) -> None:
@@ -37,7 +56,7 @@ def admit_beside(study: Study, folder: Path) -> None:
         if wheels is None:
             wheels = wheels_in(folder)
         if package.sha256 in wheels:
-            package.attach(_required(package, wheels[package.sha256]))
+            package.attach(_required(package, *wheels[package.sha256]))
             continue
         with suppress(PolicyRefused):
             package.attach(files_as_installed(package))
@@ -56,16 +75,11 @@ def recipe_notes(study: Study) -> Iterator[tuple[RecipePackage, str | None]]:
             yield package, None
 
 
-def _required(package: RecipePackage, wheel: Path) -> RecipeFiles:
-    try:
-        data = wheel.read_bytes()
-    except OSError as error:
-        raise PolicyRefused(
-            f"recipes: the wheel of {package} cannot be read: {wheel}: {error.strerror}"
-        ) from error
-    return RecipeFiles(files=wheel_of(data, package, wheel.name).files, of_wheel=True)
+def _required(package: RecipePackage, wheel: Path, data: bytes) -> RecipeFiles:
+    return RecipeFiles(files=files_in_wheel(data, package, wheel.name), of_wheel=True)
 
 
-def wheels_in(folder: Path) -> Mapping[str, Path]:
-    """Returns the wheels that lie in a folder by their SHA-256."""
-    return {digest(path.read_bytes()): path for path in sorted(folder.glob("*.whl"))}
+def wheels_in(folder: Path) -> Mapping[str, tuple[Path, bytes]]:
+    """Returns the wheels that lie in a folder, and their bytes, by their SHA-256."""
+    read = [(path, path.read_bytes()) for path in sorted(folder.glob("*.whl"))]
+    return {digest(data): (path, data) for path, data in read}

@@ -42,13 +42,16 @@ from protocol.study.task.recipes import RecipePackage, RecipeUse
 Registered = TypeVar("Registered", NetworkRecipe, TransformRecipe, LossRecipe)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Loaded:
+    """A package, the finder of its modules, and what it registers once that was imported."""
+
     package: RecipePackage
-    recipe: Recipe
+    finder: MetaPathFinder
+    recipe: Recipe | None = None
 
 
-#: What this process has imported, by distribution.
+#: What this process has imported or is importing, by the name of the import.
 _LOADED: dict[str, _Loaded] = {}
 
 
@@ -115,10 +118,9 @@ def _registered(
 
 def _recipe(package: RecipePackage) -> Recipe:
     """Returns what a package registers; it is imported once."""
-    loaded = _LOADED.get(package.distribution)
-    if loaded is None:
-        loaded = _Loaded(package=package, recipe=_load(package))
-        _LOADED[package.distribution] = loaded
+    loaded = _LOADED.get(import_name(package.distribution))
+    if loaded is None or loaded.recipe is None:
+        return _load(package)
     if _modules(loaded.package) != _modules(package):
         raise PolicyRefused(
             f"recipes: {loaded.package} is at work in this process already, and {package} is "
@@ -142,9 +144,9 @@ def _load(package: RecipePackage) -> Recipe:
             f"recipes: {name} was imported in this process before it was compared: begin a new one"
         )
     module, _, attribute = entry_point(package).partition(":")
-    finder = _Finder(name, folder, package.required.files)
-    sys.meta_path.insert(0, finder)
-    _FINDERS[name] = (finder, package)
+    loaded = _Loaded(package=package, finder=_Finder(name, folder, package.required.files))
+    sys.meta_path.insert(0, loaded.finder)
+    _LOADED[name] = loaded
     try:
         with recipe_failures():
             found = getattr(importlib.import_module(module), attribute, None)
@@ -155,19 +157,16 @@ def _load(package: RecipePackage) -> Recipe:
     except BaseException:
         forget(package.distribution)
         raise
+    loaded.recipe = found
     return found
-
-
-_FINDERS: dict[str, tuple["_Finder", RecipePackage]] = {}
 
 
 def forget(distribution: str) -> None:
     """Drops a package from this process: its modules, and what is known of it."""
-    _LOADED.pop(distribution, None)
     name = import_name(distribution)
-    finder, _ = _FINDERS.pop(name, (None, None))
-    if finder is not None:
-        sys.meta_path.remove(finder)
+    loaded = _LOADED.pop(name, None)
+    if loaded is not None:
+        sys.meta_path.remove(loaded.finder)
     for module in [each for each in sys.modules if each.partition(".")[0] == name]:
         del sys.modules[module]
 
@@ -233,9 +232,9 @@ def _place_in_recipe(error: BaseException) -> tuple[RecipePackage, str, str] | N
         trace = chain.__traceback__
         while trace is not None:
             name = str(trace.tb_frame.f_globals.get("__name__", ""))
-            if name.partition(".")[0] in _FINDERS:
-                package = _FINDERS[name.partition(".")[0]][1]
-                found = (package, f"{name}, line {trace.tb_lineno}", type(chain).__name__)
+            loaded = _LOADED.get(name.partition(".")[0])
+            if loaded is not None:
+                found = (loaded.package, f"{name}, line {trace.tb_lineno}", type(chain).__name__)
             trace = trace.tb_next
         chain = chain.__cause__
     return found

@@ -16,7 +16,6 @@ import zipfile
 from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.parser import Parser
 from pathlib import PurePosixPath
 
@@ -26,16 +25,6 @@ from protocol.study.task.recipes import RecipePackage
 
 _MOST_BYTES, _MOST_FILES = 64 << 20, 2000
 _COMPILED = (".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".pth")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wheel:
-    """A wheel's SHA-256, distribution and version, and the SHA-256 of each file by its path."""
-
-    sha256: str
-    distribution: str
-    version: str
-    files: Mapping[str, str]
 
 
 def import_name(distribution: str) -> str:
@@ -52,8 +41,8 @@ def metadata_folder(package: RecipePackage) -> str:
     return f"{import_name(package.distribution)}-{package.version}.dist-info"
 
 
-def wheel_of(data: bytes, package: RecipePackage, source: str) -> Wheel:
-    """Returns a wheel, after it was found to be the one that a study names, and a recipe's.
+def files_in_wheel(data: bytes, package: RecipePackage, source: str) -> Mapping[str, str]:
+    """Returns the SHA-256 of each file by its path in the wheel that a study names.
 
     Args:
         data: the wheel's bytes.
@@ -74,16 +63,11 @@ def wheel_of(data: bytes, package: RecipePackage, source: str) -> Wheel:
             contents = _contents(archive, source)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise PolicyRefused(f"recipes: {source} is no wheel: {type(error).__name__}") from error
-    wheel = Wheel(
-        sha256=found,
-        distribution=package.distribution,
-        version=package.version,
-        files={path: digest(inside) for path, inside in contents.items()},
-    )
-    _check_places(wheel, package, source)
-    _check_record(contents, wheel, package, source)
+    files = {path: digest(inside) for path, inside in contents.items()}
+    _check_places(files, package, source)
+    _check_record(contents, files, package, source)
     _check_name(contents, package, source)
-    return wheel
+    return files
 
 
 def _contents(archive: zipfile.ZipFile, source: str) -> dict[str, bytes]:
@@ -97,9 +81,9 @@ def _contents(archive: zipfile.ZipFile, source: str) -> dict[str, bytes]:
     return {each.filename: archive.read(each) for each in files}
 
 
-def _check_places(wheel: Wheel, package: RecipePackage, source: str) -> None:
+def _check_places(files: Mapping[str, str], package: RecipePackage, source: str) -> None:
     tops = (import_name(package.distribution), metadata_folder(package))
-    for path in wheel.files:
+    for path in files:
         place = PurePosixPath(path)
         if len(place.parts) < 2 or place.parts[0] not in tops or ".." in place.parts:
             raise PolicyRefused(
@@ -114,14 +98,14 @@ def _check_places(wheel: Wheel, package: RecipePackage, source: str) -> None:
 
 
 def _check_record(
-    contents: Mapping[str, bytes], wheel: Wheel, package: RecipePackage, source: str
+    contents: Mapping[str, bytes], files: Mapping[str, str], package: RecipePackage, source: str
 ) -> None:
     record = f"{metadata_folder(package)}/RECORD"
     try:
         listed = recorded(contents.get(record, b"").decode())
     except UnicodeDecodeError:
         listed = {}
-    for path, found in wheel.files.items():
+    for path, found in files.items():
         if path != record and listed.get(path) != found:
             raise PolicyRefused(
                 f"recipes: {source}: {path!r} is not the file that the wheel's RECORD lists"

@@ -30,7 +30,7 @@ from protocol.study.strategies.registry import STRATEGIES, TrainingSection, chan
 from protocol.study.strategies.strategy import Problem, Training
 from protocol.study.task.networks.fusions import LateFusion
 from protocol.study.task.networks.registry import networks_for
-from protocol.study.task.recipes import RecipePackage, RecipeUse, unnamed_packages
+from protocol.study.task.recipes import RecipePackage, RecipeUse, bind_recipes, recipe_problems
 from protocol.study.task.task import LABEL_FORMS, Survival, Task
 from protocol.vectors.adaptive_clip import NOISE_PART, clip_of
 from protocol.vectors.evaluation import EVALUATION_VECTORS, EvaluationVector
@@ -216,6 +216,7 @@ class Study(FrozenModel):
     def _consistent(self) -> "Study":
         for path, problem in _contradictions(self):
             raise PydanticCustomError("study", "{problem}", {"problem": problem, "path": path})
+        bind_recipes(self.recipes, self.task.recipe_uses)
         return self
 
     @property
@@ -440,7 +441,7 @@ def _contradictions(study: Study) -> list[Problem]:
         *_site_problems(study),
         *_record_problems(study),
         *_task_problems(study),
-        *unnamed_packages(study.recipes, study.task.recipe_uses),
+        *recipe_problems(study.recipes, study.task.recipe_uses),
         *_privacy_problems(study),
         *_aggregation_problems(study),
     ]

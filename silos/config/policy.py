@@ -59,7 +59,7 @@ def refusals(
         *_method(policy, study),
         *_columns(policy, study),
         *_pretrained(policy, study),
-        *_recipes(policy, study),
+        *recipe_refusals(policy, study),
         *_cohort(policy, study, site),
         *_privacy(policy, study, site, simulated=simulated),
     ]
@@ -142,16 +142,15 @@ def _pretrained(policy: Policy, study: Study) -> Iterator[Refusal]:
         )
 
 
-def _recipes(policy: Policy, study: Study) -> Iterator[Refusal]:
-    allowed = {recipe.sha256 for recipe in policy.recipes}
-    for package in study.recipes:
-        if package.sha256 not in allowed:
-            yield Refusal(
-                what=f"the study takes code from {package}, which is not allowed",
-                where="policy.recipes",
-                remedy="if you have read its wheel and allow it, add {wheel: its file, sha256: "
-                f"{package.sha256}}}",
-            )
+def recipe_refusals(policy: Policy, study: Study) -> Iterator[Refusal]:
+    """Yields the refusals of recipes that the policy does not allow."""
+    for package in policy.missing(study.recipes):
+        yield Refusal(
+            what=f"the study takes code from {package}, which is not allowed",
+            where="policy.recipes",
+            remedy="if you have read its wheel and allow it, add {wheel: its file, sha256: "
+            f"{package.sha256}}}",
+        )
 
 
 def _columns(policy: Policy, study: Study) -> Iterator[Refusal]:

@@ -11,6 +11,7 @@ YAML 1.2, read like a study (``protocol.study.documents.yaml_document``).
 """
 
 import re
+from collections.abc import Sequence
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, get_args
@@ -26,6 +27,7 @@ from protocol.study.documents.yaml_document import DocumentForm, read_document
 from protocol.study.frozen_model import FrozenModel
 from protocol.study.study import Digest, Name, Split, nearest
 from protocol.study.task.networks.registry import NETWORKS as KNOWN_NETWORKS
+from protocol.study.task.recipes import RecipePackage
 from protocol.study.task.task import LABEL_FORMS
 from silos.config.attestation import AttestationPolicy
 from silos.config.folder import SITE_FILE
@@ -166,6 +168,11 @@ class Policy(FrozenModel):
                 f"{len(self.approvers)} approvers are named"
             )
         return self
+
+    def missing(self, packages: Sequence[RecipePackage]) -> tuple[RecipePackage, ...]:
+        """Returns those of a study's packages that are not among ``recipes``."""
+        allowed = {recipe.sha256 for recipe in self.recipes}
+        return tuple(package for package in packages if package.sha256 not in allowed)
 
 
 def _are_hours(text: str) -> str:

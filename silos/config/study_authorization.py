@@ -28,7 +28,7 @@ from silos.config.patient_statement import (
     PatientStatement,
     missing_statement,
 )
-from silos.config.policy import Refusal, open_at, refusals
+from silos.config.policy import Refusal, open_at, recipe_refusals, refusals
 from silos.config.site_file import SiteFile, site_file_of, source_path
 from silos.database.approvals import approvals_of
 from silos.database.database import SiteDatabase
@@ -102,12 +102,13 @@ def admit_recipes(site: SiteFile, home: Path, study: Study) -> None:
     """Compares the recipes of a study that the policy allows; they may be imported then.
 
     Raises:
-        PolicyRefused: a wheel is not the study's, or what is installed not as in the wheel.
+        PolicyRefused: one is not allowed, a wheel is not the study's, or what is installed is not
+            as in the wheel.
     """
+    for refusal in recipe_refusals(site.policy, study):
+        raise PolicyRefused(str(refusal))
     wheels = {recipe.sha256: home / recipe.wheel for recipe in site.policy.recipes}
     for package in study.recipes:
-        if package.sha256 not in wheels:
-            raise PolicyRefused(f"policy.recipes: {package} is not allowed")
         admit(package, wheels[package.sha256])
 
 

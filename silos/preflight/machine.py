@@ -21,7 +21,9 @@ from silos.preflight.findings import Finding, bad, ok, warn
 _GIB = 1 << 30
 #: What the database, the log and the operating system are left with.
 _SPARE_BYTES = 256 << 20
-_BESIDE = "mend the recipe, which is installed where collegium is: training reads no other place"
+_MEND_RECIPE = (
+    "mend the recipe, which is installed where collegium is: training reads no other place"
+)
 
 
 def machine_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
@@ -102,7 +104,7 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
             try:
                 yield _disk(home, process.ask("size", study), study)
             except FederationError as error:
-                yield bad("network", str(error), _BESIDE)
+                yield bad("network", str(error), _MEND_RECIPE)
                 return
         is_heavy = site.resources.gpu or isinstance(study.cohort, ImageCohort) or study.recipes
         if is_heavy and (found is None or found.state != "bad"):

@@ -11,19 +11,19 @@ from silos.config.site_file import SiteFile
 from silos.config.study_authorization import admit_recipes
 from silos.preflight.findings import Finding, bad, ok
 
-_AGAIN = "compare the wheel's sha256 with the consortium, and install it: pip install --no-deps"
+_INSTALL_AGAIN = (
+    "compare the wheel's sha256 with the consortium, and install it: pip install --no-deps"
+)
 
 
 def recipe_findings(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
     """Yields what is found of every recipe that a study names; nothing of one is imported."""
-    if not study.recipes or {r.sha256 for r in study.recipes} - {
-        recipe.sha256 for recipe in site.policy.recipes
-    }:
+    if site.policy.missing(study.recipes):
         return  # the policy has said what it does not allow
     try:
         admit_recipes(site, home, study)
     except PolicyRefused as error:
-        yield bad("recipe", str(error), _AGAIN)
+        yield bad("recipe", str(error), _INSTALL_AGAIN)
         return
     for package in study.recipes:
         folder, files = install_folder(package), len(package.required.files)

@@ -181,7 +181,7 @@ class RecipeUse(FrozenModel):
             raise PolicyRefused(f"{self.target}: no study names {self.distribution} in recipes")
         return self._package
 
-    def belongs_to(self, package: RecipePackage) -> None:
+    def bind(self, package: RecipePackage) -> None:
         """Takes the package that the study names."""
         self._package = package
 
@@ -190,20 +190,15 @@ class RecipeLoss(RecipeUse):
     """A loss of a package's own; evaluation, counts and their bounds stay the task's."""
 
 
-def unnamed_packages(
+def recipe_problems(
     packages: Sequence[RecipePackage], uses: Mapping[str, RecipeUse]
 ) -> Iterator[tuple[str, str]]:
-    """Yields paths and problems of names without a package, and of packages without a name.
-
-    What is in order is tied together: each use knows its package.
-    """
+    """Yields paths and problems of names without a package, and of packages without a name."""
     known = {package.distribution: package for package in packages}
     if len(known) < len(packages):
         yield "recipes", "a distribution is named twice"
     for path, use in uses.items():
-        if use.distribution in known:
-            use.belongs_to(known[use.distribution])
-        else:
+        if use.distribution not in known:
             named = ", ".join(known) or "none"
             yield (
                 path,
@@ -215,3 +210,10 @@ def unnamed_packages(
     for place, package in enumerate(packages):
         if package.distribution not in taken:
             yield f"recipes.{place}", f"nothing of {package.distribution} is used: leave it out"
+
+
+def bind_recipes(packages: Sequence[RecipePackage], uses: Mapping[str, RecipeUse]) -> None:
+    """Lets each use know its package; they have no ``recipe_problems``."""
+    known = {package.distribution: package for package in packages}
+    for use in uses.values():
+        use.bind(known[use.distribution])
