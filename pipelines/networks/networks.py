@@ -11,6 +11,7 @@ Rules:
 3. Parameters are what is trained, adapters among them. A frozen layer's are buffers.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -35,6 +36,7 @@ from protocol.vectors.adaptive_clip import without_clip
 
 #: As many as ``protocol.vectors.tensors`` reads.
 _MAX_PARAMETERS = 10**8
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.]+")
 #: What MONAI and torch raise where settings and records do not fit.
 _UNFIT = (ValueError, RuntimeError, TypeError, AssertionError, IndexError)
 
@@ -67,7 +69,18 @@ def build(task: Task, cohort: Cohort, seed: int) -> nn.Module:
         adapted = [] if task.adapters is None else adapt(module, task.adapters)
     if task.is_partly_frozen:
         _freeze_others(module, (*task.trained_layers, *adapted))
+    _check_names(module, task.network.target)
     return module
+
+
+def _check_names(module: nn.Module, target: str) -> None:
+    """Refuses names of parameters but plain ones: a model's vector is laid out by their order."""
+    for name, _ in module.named_parameters():
+        if not _PLAIN_NAME.fullmatch(name):
+            raise StudyRefused(
+                f"task.network: {target}: a parameter's name has other than ASCII letters, digits, "
+                f"'_' and '.': {name!r:.80}; rename the layer"
+            )
 
 
 def num_parameters(study: Study) -> int:

@@ -9,13 +9,11 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from pipelines.recipes.wheel import import_name, metadata_folder, recorded
+from pipelines.recipes.wheel import GROUP, import_name, metadata_folder, recorded
 from protocol.encoding import digest
 from protocol.errors import PolicyRefused
 from protocol.study.task.recipes import RecipeFiles, RecipePackage
 
-#: The group of entry points that a recipe has one of.
-GROUP = "collegium.recipes"
 _OF_PIP = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 _MOST_TOLD = 5
 

@@ -3,27 +3,42 @@
 Rules:
 
 1. It holds one package, named like the distribution, and its own metadata; Python source and
-   data, nothing compiled. So it can be read before it is allowed, replaces no other package, and
-   runs in no process that does not import it (a ``.pth`` file at its top would run in each).
-2. Every file is the one that the wheel's own RECORD lists.
+   data, nothing compiled. So it can be read before it is allowed.
+2. It runs in no process that does not import it. A ``.pth`` file, a package called
+   ``sitecustomize``, and an entry point of another group (pydantic's, torch's and pip's console
+   scripts among them) would: it has one entry point, of the group ``GROUP``.
+3. Its package's name is nobody else's: neither Python's, ours, nor another distribution's.
+4. Every file is the one that the wheel's own RECORD lists.
 
 Source: PEP 427 and the binary distribution format of packaging.python.org (RECORD).
 """
 
 import csv
 import io
+import re
+import sys
 import zipfile
 from base64 import urlsafe_b64decode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from email.parser import Parser
+from functools import cache
+from importlib.metadata import packages_distributions
 from pathlib import PurePosixPath
 
 from protocol.encoding import digest
 from protocol.errors import PolicyRefused
 from protocol.study.task.recipes import RecipePackage
 
+#: The group of entry points that a recipe has one of.
+GROUP = "collegium.recipes"
 _MOST_BYTES, _MOST_FILES = 64 << 20, 2000
+_ROOMS = frozenset(
+    {"protocol", "pipelines", "compliance", "silos", "coordinator", "dashboard", "collegium"}
+)
+_METADATA = re.compile(
+    r"METADATA|WHEEL|RECORD|entry_points\.txt|top_level\.txt|licenses/.+|(LICENSE|NOTICE|AUTHORS)[^/]*"
+)
 _COMPILED = (".pyc", ".pyo", ".so", ".pyd", ".dll", ".dylib", ".pth")
 
 
@@ -67,6 +82,7 @@ def files_in_wheel(data: bytes, package: RecipePackage, source: str) -> Mapping[
     _check_places(files, package, source)
     _check_record(contents, files, package, source)
     _check_name(contents, package, source)
+    _check_entry_points(contents, package, source)
     return files
 
 
@@ -90,11 +106,21 @@ def _check_places(files: Mapping[str, str], package: RecipePackage, source: str)
                 f"recipes: {source} holds {path!r}: a recipe's wheel holds the package "
                 f"{tops[0]!r} and {tops[1]!r}, nothing else"
             )
-        if place.suffix.lower() in _COMPILED or "__pycache__" in place.parts:
+        if place.parts[0] == tops[1] and not _METADATA.fullmatch("/".join(place.parts[1:])):
+            raise PolicyRefused(
+                f"recipes: {source} holds {path!r}, which is no metadata of a recipe's wheel"
+            )
+        compiled = {suffix.lower() for suffix in place.suffixes} & set(_COMPILED)
+        if compiled or "__pycache__" in place.parts:
             raise PolicyRefused(
                 f"recipes: {source} holds {path!r}: a recipe is Python source and data that "
                 "people can read, nothing compiled"
             )
+
+
+@cache  # reads every installed package's list of files
+def _owners() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def _check_record(
@@ -125,6 +151,20 @@ def recorded(text: str) -> dict[str, str]:
     return found
 
 
+def _check_entry_points(contents: Mapping[str, bytes], package: RecipePackage, source: str) -> None:
+    """Refuses a wheel with any entry point but the one of a recipe, written as setuptools does."""
+    text = contents.get(f"{metadata_folder(package)}/entry_points.txt", b"").decode(
+        errors="replace"
+    )
+    name = import_name(package.distribution)
+    one = rf"\s*\[{re.escape(GROUP)}\]\s*\n[\w.-]+ *= *{name}(\.\w+)*:\w+\s*"
+    if not re.fullmatch(one, text, re.ASCII):
+        raise PolicyRefused(
+            f"recipes: {source}: its entry points must be one, of the group {GROUP} and the form "
+            f"{name}:RECIPE; others (console scripts too) would run where no recipe may"
+        )
+
+
 def _check_name(contents: Mapping[str, bytes], package: RecipePackage, source: str) -> None:
     text = contents.get(f"{metadata_folder(package)}/METADATA", b"").decode(errors="replace")
     said = Parser().parsestr(text, headersonly=True)
@@ -133,4 +173,15 @@ def _check_name(contents: Mapping[str, bytes], package: RecipePackage, source: s
         raise PolicyRefused(
             f"recipes: {source} says that it is {said['Name']} {said['Version']}, the study names "
             f"{package}"
+        )
+    own = import_name(package.distribution)
+    others = {
+        found.lower().replace("_", "-").replace(".", "-") for found in _owners().get(own, ())
+    } - {package.distribution}
+    taken = {*sys.stdlib_module_names, *_ROOMS, "sitecustomize", "usercustomize"}
+    if own in taken or others:
+        raise PolicyRefused(
+            f"recipes: {source}: the package {own!r} is "
+            f"{' and '.join(sorted(others)) or 'Python or Collegium'}'s: give the recipe another "
+            "name"
         )

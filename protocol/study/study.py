@@ -592,6 +592,10 @@ def _privacy_problems(study: Study) -> list[Problem]:
                 "adaptive_clip out",
             )
         )
+    if study.privacy.adaptive_clip is not None and not 1e-20 <= study.privacy.clip <= 1e20:
+        problems.append(
+            ("privacy.clip", "an adaptive clip starts between 1e-20 and 1e20, to stay a float32")
+        )
     for site in study.sites:
         if site.epsilon is not None and site.epsilon > study.privacy.epsilon:
             problems.append(

@@ -9,7 +9,7 @@ Rules:
 1. *The claim.* A patient's gradient has an integer norm of at most G = ``gradient_units`` and its
    coordinate is K = ``count`` units, with G**2 + K**2 <= U**2: the whole vector is no longer than
    the U = ``units`` of a fixed clip, and noise of z x U on every coordinate is a Gaussian
-   mechanism of multiplier z. So nothing that prices a round knows of the coordinate.
+   mechanism of multiplier z. So the price does not depend on the coordinate.
 2. *What training feels* is z x U / G. In patients the count has a half where the coordinate has K
    units, so its noise has the deviation sigma_b = z x U / (2 K), and
    (z U / G)**-2 = z**-2 - (2 sigma_b)**-2: the formula of the source. With a count of 0 and 1
@@ -36,7 +36,8 @@ from numpy.typing import NDArray
 from protocol.vectors.tensors import Tensors
 
 #: The clip's tensor in a model: the logarithm of the clip over the study's. Its name comes after
-#: every name of a network's parameter, so its coordinate is a vector's last.
+#: every name that a network's parameter may have (``pipelines.networks``), so its coordinate is a
+#: vector's last.
 CLIP = "~clip"
 #: The largest logarithm: the clip stays within a factor of 22,026 of the study's.
 MAX_LOG_CLIP = 10.0
@@ -142,7 +143,13 @@ def log_clip_of(model: Tensors) -> float:
 
 
 def with_clip(parameters: Tensors, moved: float = 0.0) -> Tensors:
-    """Returns a network's parameters with the clip's tensor beside them."""
+    """Returns a network's parameters with the clip's tensor beside them, the last by name.
+
+    Raises:
+        ValueError: a parameter's name would come after the clip's.
+    """
+    if any(name > CLIP for name in parameters):
+        raise ValueError("a parameter's name comes after the clip's")
     return {**parameters, CLIP: np.array([moved], dtype=np.float32)}
 
 

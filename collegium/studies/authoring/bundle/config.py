@@ -28,6 +28,8 @@ _SPECIAL = re.compile(r"_[a-z]+_")
 _DATA = ("_target_", "_desc_", "_disabled_")
 #: No section of a bundle is larger, once its references stand written out.
 _MOST_NODES = 20_000
+#: Nor is one nested deeper, its references counted.
+_MAX_DEPTH = 100
 _TEXT = "tag:yaml.org,2002:str"
 
 
@@ -143,6 +145,8 @@ class _References:
 
     def __init__(self, file: str, tree: MappingNode) -> None:
         self._file, self._tree, self._left = file, tree, _MOST_NODES
+        self._depth = 0
+        self._sections = {str(key.value): (key, value) for key, value in reversed(tree.value)}
         self.used: set[str] = set()
 
     def written_out(self, node: Node, path: Sequence[str | int], opened: tuple[str, ...]) -> Node:
@@ -150,6 +154,15 @@ class _References:
         self._left -= 1
         if self._left < 0:
             raise self._refused(node, path, f"more than {_MOST_NODES} values, written out")
+        if self._depth >= _MAX_DEPTH:
+            raise self._refused(node, path, f"nested deeper than {_MAX_DEPTH}, written out")
+        self._depth += 1
+        try:
+            return self._inner(node, path, opened)
+        finally:
+            self._depth -= 1
+
+    def _inner(self, node: Node, path: Sequence[str | int], opened: tuple[str, ...]) -> Node:
         if isinstance(node, MappingNode):
             pairs = []
             for key, value in node.value:
@@ -199,8 +212,9 @@ class _References:
     def found(self, node: Node, steps: Sequence[str]) -> Node:
         """Returns the node at the end of a path; KeyError where a step leads nowhere."""
         for step in steps:
-            place = int(step) if isinstance(node, SequenceNode) and step.isdigit() else step
-            inner = _child(node, place)
+            is_place = isinstance(node, SequenceNode) and step.isascii() and step.isdecimal()
+            place = int(step) if is_place else step
+            inner = self._sections.get(step) if node is self._tree else _child(node, place)
             if inner is None:
                 raise KeyError(step)
             node = inner[1]

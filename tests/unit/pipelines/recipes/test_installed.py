@@ -8,8 +8,11 @@ import pytest
 
 from pipelines.recipes.admission import admit, admit_beside, recipe_notes
 from pipelines.recipes.installed import require_installed
+from protocol.encoding import digest
 from protocol.errors import PolicyRefused
+from protocol.study.task.recipes import RecipePackage
 from tests.support.hospital.recipes import (
+    ENTRY,
     NAME,
     imported,
     install,
@@ -119,6 +122,9 @@ UNFIT = {
     "acme_recipes-1.2.0.data/scripts/run": "nothing else",
     "acme_recipes/../../x.py": "nothing else",
     "acme_recipes/fast.so": "nothing compiled",
+    "acme_recipes/libfast.so.1": "nothing compiled",
+    "acme_recipes-1.2.0.dist-info/x.py": "no metadata of a recipe's wheel",
+    "acme_recipes-1.2.0.dist-info/direct_url.json": "no metadata of a recipe's wheel",
     "acme_recipes/__pycache__/x.cpython-311.pyc": "nothing compiled",
 }
 
@@ -128,6 +134,36 @@ def test_a_wheel_that_holds_more_than_its_package_is_no_recipes(tmp_path: Path, 
     wheel = make_wheel(tmp_path, more={path: "x"})
     with pytest.raises(PolicyRefused, match=UNFIT[path]):
         admit(package_of(wheel), wheel)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        f"{ENTRY}[pydantic]\nx = acme_recipes:plugin\n",
+        f"{ENTRY}[torch.backends]\nx = acme_recipes:backend\n",
+        f"[console_scripts]\ncollegium = acme_recipes:main\n{ENTRY}",
+        f"{ENTRY}second = acme_recipes:OTHER\n",
+        ENTRY.replace("acme_recipes:", "os:"),
+        f"{ENTRY}  [pydantic]\n  x = acme_recipes:plugin\n",
+        "",
+    ],
+)
+def test_a_wheel_that_would_run_where_nobody_asked_for_it_is_refused(
+    tmp_path: Path, entries: str
+) -> None:
+    wheel = make_wheel(tmp_path, more={"acme_recipes-1.2.0.dist-info/entry_points.txt": entries})
+    with pytest.raises(PolicyRefused, match="its entry points must be one, of the group"):
+        admit(package_of(wheel), wheel)
+
+
+@pytest.mark.parametrize("name", ["sitecustomize", "silos", "json", "yaml", "dateutil"])
+def test_a_wheel_of_somebody_elses_name_is_refused(tmp_path: Path, name: str) -> None:
+    entries = ENTRY.replace("acme_recipes", name)
+    place = f"{name}-1.2.0.dist-info/entry_points.txt"
+    wheel = make_wheel(tmp_path, name=name, more={place: entries})
+    package = RecipePackage(distribution=name, version="1.2.0", sha256=digest(wheel.read_bytes()))
+    with pytest.raises(PolicyRefused, match=f"the package '{name}' is .*: give the recipe another"):
+        admit(package, wheel)
 
 
 def test_a_wheel_that_contradicts_itself_is_refused(tmp_path: Path) -> None:

@@ -206,7 +206,17 @@ NO_MODULE = """
 def net(settings, shape, outputs):
     return lambda rows: rows
 """
+ODD_NAME = """
+class Net(Net):
+    def __init__(self, inputs, width, outputs):
+        super().__init__(inputs, width, outputs)
+        self.register_parameter("NAME", nn.Parameter(torch.zeros(1)))
+    def forward(self, rows):
+        return super().forward(rows) + getattr(self, "NAME")
+"""
 REFUSED = {
+    "a name behind every other": (ODD_NAME.replace("NAME", "\u00e4nd"), "other than ASCII letters"),
+    "the name of the clip": (ODD_NAME.replace("NAME", "~clip"), "other than ASCII letters"),
     "mixing": (MIXING, "the records of one batch change each other's gradients"),
     "batch norm": (BATCH_NORM, "TinyNet|records"),
     "random": (RANDOM, "draws random numbers in training"),

@@ -209,7 +209,7 @@ def test_a_batch_too_small_to_be_counted_is_refused() -> None:
     text = changed(
         "sampling_rate: 1.0}", "sampling_rate: 0.13, adaptive_clip: {rate: 0.2}}"
     ).replace("epsilon: 4", "epsilon: 40")
-    with pytest.raises(StudyRefused, match=r"study:24: .* 20\.8 patients .*: raise privacy.samp"):
+    with pytest.raises(StudyRefused, match=r"study:24: .* 20\.8 patients .*; raise privacy.samp"):
         read_study(text)
     much = read_study(text.replace("0.13", "0.2").replace("epsilon: 40", "epsilon: 0.5"))
     with pytest.raises(StudyRefused, match=r"adaptive_clip: .* training would feel .* in place of"):

@@ -43,6 +43,7 @@ def test_references_are_written_out_and_know_their_lines() -> None:
          "'@sizes', without the $"),
         ("a: '@gone'", "c.yaml:2: net.a: @gone: the file has no 'gone' there"),
         ("a: '@sizes::7'", "c.yaml:2: net.a: @sizes::7: the file has no '7' there"),
+        ("a: '@sizes::\u00b2'", "c.yaml:2: net.a: @sizes::\u00b2: the file has no '\u00b2' there"),
         ("a: '@sizes + 1'", "net.a: '@sizes + 1' is no plain reference (@name, @section::name): "
          "write the value"),
         ("a: '@##sizes'", "net.a: '@##sizes' is no plain reference"),
@@ -74,6 +75,15 @@ def test_references_that_multiply_are_refused() -> None:
     lines += [f"a{n}: {json.dumps([f'@a{n - 1}'] * 8)}" for n in range(1, 8)]
     with pytest.raises(StudyRefused, match="more than 20000 values, written out"):
         read_config("\n".join(lines).encode(), "c.yaml").section("a7")
+
+
+def test_references_and_lists_nested_beyond_any_need_are_refused() -> None:
+    chain = "\n".join([f"a{n}: '@a{n + 1}'" for n in range(1500)] + ["a1500: 3"])
+    with pytest.raises(StudyRefused, match="nested deeper than 100, written out"):
+        read_config(chain.encode(), "c.yaml").section("a0")
+    lists = "\n".join([f"a{n}: ['@a{n + 1}']" for n in range(400)] + ["a400: 3"])
+    with pytest.raises(StudyRefused, match="nested deeper than 100, written out"):
+        read_config(lists.encode(), "c.yaml").section("a0")
 
 
 def test_json_with_tabs_is_read_and_broken_json_refused_by_its_line() -> None:
