@@ -68,17 +68,17 @@ def study_new(
     as_json: AsJson = False,
 ) -> None:
     """Writes a commented study document, to be filled in. With --bundle, from a MONAI bundle."""
-    from collegium.studies.authoring.new_study import NewStudy, write_new_study
+    from collegium.studies.authoring.new_study import NewStudyOptions, write_new_study
 
     given = {
         "name": name, "title": title, "purpose": purpose, "sites": sites and sites.split(","),
         "epsilon": epsilon,
     }  # fmt: skip
-    asked = NewStudy(
+    options = NewStudyOptions(
         template=template, bundle=bundle, without=without, with_weights=not no_weights, shape=shape
     )
     chosen: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    emit(write_new_study(to, asked, chosen, console()), as_json)
+    emit(write_new_study(to, options, chosen, console()), as_json)
 
 
 @app.command("copy")

@@ -169,17 +169,17 @@ def joined_ray(
             started.kill_all_processes(check_alive=False, allow_graceful=True)
 
 
-def use_token(folder: Path, token: str) -> Path:
-    """Lets this process show a token to the Ray that it uses next; returns the file that holds it.
+def use_token(folder: Path, token: str) -> None:
+    """Lets this process show a token to the Ray that it uses next.
 
-    It lies in a folder that only this user may enter; the processes that Ray starts read it there.
+    The file that holds it lies in a folder that only this user may enter; the processes that Ray
+    starts read it there.
     """
     file = folder / "token"
     file.touch(mode=0o600)
     file.write_text(token, encoding="ascii")
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(file)
     AuthenticationTokenLoader.instance().reset_cache()  # Ray keeps the first that it reads
-    return file
 
 
 def here() -> NodeAffinitySchedulingStrategy:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from collegium.extras import require_extra
-from collegium.studies.authoring.bundle.arguments import told
+from collegium.studies.authoring.bundle.arguments import as_yaml
 from collegium.studies.authoring.bundle.config import Config, ConfigSection, read_config
 from collegium.studies.authoring.bundle.files import BundleFiles, open_bundle
 from collegium.studies.authoring.bundle.metadata import Metadata, read_metadata
@@ -25,7 +25,7 @@ from collegium.studies.authoring.bundle.preprocessing import (
 from collegium.studies.authoring.bundle.weights import (
     WEIGHTS,
     BundleWeights,
-    find_weights,
+    has_weights,
     read_weights,
 )
 from collegium.studies.authoring.template import study_template, write_study
@@ -137,14 +137,14 @@ def study_from_bundle(place: Path, choices: BundleChoices, **template: Any) -> S
     from pipelines.networks.networks import build
 
     bundle = _read(place)
-    weighted = choices.with_weights and find_weights(bundle.files) is not None
+    weighted = choices.with_weights and has_weights(bundle.files)
     if choices.without and not weighted:
         raise StudyRefused(f"--without: the study takes no weights from {place}")
     task = choices.task or _task(bundle.network)
     shape, notes = _shape(bundle, choices.shape)
     range_, centre_notes = _range(bundle)
     notes += centre_notes
-    without_weights = _made(bundle, task, shape, range_, None, [], template)
+    without_weights = _study_text(bundle, task, shape, range_, None, [], template)
     study = read_study(without_weights, "the new study")
     build(study.task, study.cohort, seed=0)
     weights: BundleWeights | None = None
@@ -162,7 +162,7 @@ def study_from_bundle(place: Path, choices: BundleChoices, **template: Any) -> S
     if bundle.network.outputs != outputs:
         notes.append(f"outputs: {bundle.network.outputs} in the bundle, {outputs} in the study")
     notes += [*bundle.network.notes, *bundle.preprocessing.notes]
-    text = _made(bundle, task, shape, range_, line, notes, template)
+    text = _study_text(bundle, task, shape, range_, line, notes, template)
     study = read_study(text, "the new study")
     if weights is not None and study.task.pretrained is not None:
         study.task.pretrained.attach(weights.data)
@@ -225,7 +225,7 @@ def _read(place: Path) -> _Bundle:
     metadata = read_metadata(files)
     found = [name for name in _CONFIGS if name in files.sizes]
     for name in found:
-        config = read_config(files.read(name, MAX_BYTES), files.told(name))
+        config = read_config(files.read(name, MAX_BYTES), files.shown_path(name))
         key = next((key for key in _NETWORKS if config.has(key)), None)
         if key is not None:
             break
@@ -299,11 +299,11 @@ def _range(bundle: _Bundle) -> tuple[tuple[float, float], list[str]]:
         found, why = value_range, "value_range of metadata.json"
     else:
         found, why = (0, 255), "of which the bundle says nothing"
-    return found, [f"image.range: {told(found)}, {why}: mend it if hospitals' arrays hold more"]
+    return found, [f"image.range: {as_yaml(found)}, {why}: mend it if hospitals' arrays hold more"]
 
 
 def _pretrained(bundle: _Bundle, weights: BundleWeights) -> str:
-    return "  pretrained: " + told(
+    return "  pretrained: " + as_yaml(
         {
             "file": f"{bundle.name}.safetensors",
             "sha256": digest(weights.data),
@@ -323,7 +323,7 @@ def _of_weights(weights: BundleWeights, metadata: Metadata) -> list[str]:
     return notes
 
 
-def _made(
+def _study_text(
     bundle: _Bundle,
     task: str,
     shape: Sequence[int],
@@ -335,7 +335,7 @@ def _made(
     """Returns the study's text."""
     if task not in LABEL_FORMS:
         raise StudyRefused(f"--template {task}: one of {', '.join(LABEL_FORMS)}")
-    lines = [f"  kind: {task}", f"  network: {told(dict(bundle.network.written))}"]
+    lines = [f"  kind: {task}", f"  network: {as_yaml(dict(bundle.network.written))}"]
     lines += [pretrained] if pretrained else []
     if task == "survival":
         lines += [
@@ -362,14 +362,15 @@ def _cohort(bundle: _Bundle, task: str, shape: Sequence[int], range_: tuple[floa
         "  patient_key: patient_id   # the array that tells patients apart; row: one image is one",
         f"  label: {_label(task, bundle.network.outputs, bundle.metadata.classes)}",
         "  image:",
-        f"    shape: {told(list(shape))}",
-        f"    range: {told(list(range_))}   # of hospitals' arrays as they are; beyond it: refused",
+        f"    shape: {as_yaml(list(shape))}",
+        f"    range: {as_yaml(list(range_))}   "
+        "# of hospitals' arrays as they are; beyond it: refused",
         "    centre: 0",
         "    scale: 1                # the network was made for values as the transforms give them",
     ]
     if bundle.preprocessing.written:
         lines.append("    preprocessing:")
-        lines += [f"      - {told(dict(one))}" for one in bundle.preprocessing.written]
+        lines += [f"      - {as_yaml(dict(one))}" for one in bundle.preprocessing.written]
     lines += ["  parts: [train]", "  min_patients: 20          # a smaller hospital is refused"]
     return "\n".join(lines) + "\n"
 
@@ -388,7 +389,7 @@ def _label(task: str, outputs: int, classes: Sequence[str]) -> str:
         "segmentation": {"mask": "masks", "classes": numbered},
         "survival": {"event": "died", "occurred": [1], "censored": [0], "range": [0, 10000]},
     }
-    return told(forms[task])
+    return as_yaml(forms[task])
 
 
 def _head(bundle: _Bundle, notes: Sequence[str]) -> str:

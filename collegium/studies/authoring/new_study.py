@@ -17,8 +17,8 @@ from protocol.errors import StudyRefused
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewStudy:
-    """A person's wishes for a new study beside its words, as they were typed."""
+class NewStudyOptions:
+    """Options of ``study new`` that choose the source of a new study, as they were typed."""
 
     template: str | None
     bundle: Path | None
@@ -28,7 +28,7 @@ class NewStudy:
 
 
 def write_new_study(
-    to: Path, asked: NewStudy, words: Mapping[str, Any], console: Console
+    to: Path, options: NewStudyOptions, fields: Mapping[str, Any], console: Console
 ) -> dict[str, Any]:
     """Writes a new study, tells what it is made of, and returns that for ``--json``.
 
@@ -40,21 +40,21 @@ def write_new_study(
     def tell(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    if asked.bundle is None:
-        if asked.without or asked.shape or not asked.with_weights:
+    if options.bundle is None:
+        if options.without or options.shape or not options.with_weights:
             raise StudyRefused("--without, --no-weights and --shape go with --bundle")
-        write_study(to, study_template(task=asked.template or "binary_classification", **words))
+        write_study(to, study_template(task=options.template or "binary_classification", **fields))
         tell(f"made   {to}: a valid study template; fill it in, then collegium study check {to}")
         return {"study": str(to)}
     choices = BundleChoices(
-        task=asked.template,
-        shape=_sides(asked.shape),
-        without=tuple(filter(None, (asked.without or "").split(","))),
-        with_weights=asked.with_weights,
+        task=options.template,
+        shape=_sides(options.shape),
+        without=tuple(filter(None, (options.without or "").split(","))),
+        with_weights=options.with_weights,
     )
-    made = study_from_bundle(asked.bundle, choices, **words)
+    made = study_from_bundle(options.bundle, choices, **fields)
     beside = write_from_bundle(to, made)
-    tell(f"made   {to}: a study from the MONAI bundle {asked.bundle}")
+    tell(f"made   {to}: a study from the MONAI bundle {options.bundle}")
     if beside is not None:
         tell(f"made   {beside}: its weights; they go wherever the study goes")
     for said, lines in (

@@ -49,7 +49,7 @@ def device_of(shares: WorkerShares) -> torch.device:
 
 
 @ray.remote(num_cpus=0, max_restarts=0)
-class _OtherWorker:
+class _RemoteWorker:
     """A worker in a process of its own, handed its records or sent them in pieces."""
 
     def __init__(self, study: Study, form: StepForm, shares: WorkerShares, *rows: Rows) -> None:
@@ -129,7 +129,7 @@ class _Pool:
     ) -> None:
         self._placement = Placement(shares)
         self.workers: list[Any] = [
-            _OtherWorker.options(**self._placement.options(place)).remote(study, form, shares)  # type: ignore[attr-defined]
+            _RemoteWorker.options(**self._placement.options(place)).remote(study, form, shares)  # type: ignore[attr-defined]
             for place in range(shares.count)
         ]
         for each in rows:
@@ -170,7 +170,7 @@ class RayBackend:
         # With coupled records, what one adds depends on all of the step's.
         couples = task_of(study.task, study.cohort).couples
         self._shares = replace(shares, count=1) if couples else shares
-        self._made = study, form, (features, labels)
+        self._given = study, form, (features, labels)
         self._own: Worker | None = None
         self._pool: _Pool | None = None
         self._others: list[Any] = []
@@ -183,7 +183,7 @@ class RayBackend:
             with named(features, labels) as readable:
                 shared = [ray.put(rows) for rows in readable]
                 self._others = [
-                    _OtherWorker.remote(study, form, shares, *shared)  # type: ignore[attr-defined]
+                    _RemoteWorker.remote(study, form, shares, *shared)  # type: ignore[attr-defined]
                     for _ in range(self._shares.count - 1)
                 ]
                 if not all(isinstance(rows, np.ndarray) for rows in readable):
@@ -191,7 +191,7 @@ class RayBackend:
 
     def _placed(self) -> _Pool:
         self._pool = None  # gives its room back
-        self._pool = _Pool(*self._made, self._shares)
+        self._pool = _Pool(*self._given, self._shares)
         self._others = self._pool.workers
         return self._pool
 

@@ -101,25 +101,25 @@ def taken(
             raise section.refused(f"MONAI has no such argument; {_allowed(known)}", name)
         elif name not in apart and spelled(name, value) != spelled(name, has[name]):
             raise section.refused(
-                f"{told(value)}: a study has no such argument"
-                + ("" if has[name] is REQUIRED else f", and {told(has[name])} in its place")
+                f"{as_yaml(value)}: a study has no such argument"
+                + ("" if has[name] is REQUIRED else f", and {as_yaml(has[name])} in its place")
                 + f"; {_allowed(known)}",
                 name,
             )
     return found
 
 
-def told(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """Returns a value as YAML writes it on one line.
 
-    >>> told(["group", {"num_groups": 8}]), told(None), told(True), told("a: b")
+    >>> as_yaml(["group", {"num_groups": 8}]), as_yaml(None), as_yaml(True), as_yaml("a: b")
     ('[group, {num_groups: 8}]', 'null', 'true', '"a: b"')
     """
     value = _plain(value)
     if isinstance(value, list | tuple):
-        return f"[{', '.join(told(item) for item in value)}]"
+        return f"[{', '.join(as_yaml(item) for item in value)}]"
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{told(k)}: {told(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{as_yaml(k)}: {as_yaml(v)}" for k, v in value.items()) + "}"
     if isinstance(value, str) and value.replace("_", "a").replace("-", "a").isalnum():
         plain = value[0].isalpha() or value[0] == "_"
         if plain and value.lower() not in ("null", "true", "false", "yes", "no", "on", "off"):

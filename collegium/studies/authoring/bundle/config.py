@@ -221,7 +221,7 @@ class _References:
         return node
 
     def _refused(self, node: Node, path: Sequence[str | int], what: str) -> StudyRefused:
-        return StudyRefused(f"{self._file}:{node.start_mark.line + 1}: {_told(path)}: {what}")
+        return StudyRefused(f"{self._file}:{node.start_mark.line + 1}: {_dotted(path)}: {what}")
 
 
 def _expression(text: str) -> str:
@@ -246,7 +246,7 @@ def _text(node: Node) -> str:
     return str(node.value) if isinstance(node, ScalarNode) and node.tag == _TEXT else ""
 
 
-def _told(path: Sequence[str | int]) -> str:
+def _dotted(path: Sequence[str | int]) -> str:
     text = ""
     for step in path:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step

@@ -36,7 +36,7 @@ class BundleFiles:
     sizes: Mapping[str, int]
     content: Callable[[str, int], bytes]
 
-    def told(self, file: str) -> str:
+    def shown_path(self, file: str) -> str:
         """Returns what a file is called in messages."""
         return f"{self.place}/{file}"
 
@@ -47,14 +47,18 @@ class BundleFiles:
             StudyRefused: it holds more than ``most`` bytes, or cannot be read.
         """
         if self.sizes[file] > most:
-            raise StudyRefused(f"{self.told(file)}: larger than {most} bytes, which is the most")
+            raise StudyRefused(
+                f"{self.shown_path(file)}: larger than {most} bytes, which is the most"
+            )
         try:
             found = self.content(file, most + 1)
         except _UNREADABLE as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise StudyRefused(f"{self.told(file)}: cannot be read: {reason}") from error
+            raise StudyRefused(f"{self.shown_path(file)}: cannot be read: {reason}") from error
         if len(found) > most:
-            raise StudyRefused(f"{self.told(file)}: larger than {most} bytes, which is the most")
+            raise StudyRefused(
+                f"{self.shown_path(file)}: larger than {most} bytes, which is the most"
+            )
         return found
 
 

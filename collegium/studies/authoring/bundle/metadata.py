@@ -22,7 +22,6 @@ class Metadata:
     """
 
     version: str
-    task: str
     description: str
     authors: str
     copyright: str
@@ -59,7 +58,7 @@ def read_metadata(files: BundleFiles) -> Metadata:
     Raises:
         StudyRefused: it is no JSON, or names sizes or classes that are none.
     """
-    file = files.told(METADATA)
+    file = files.shown_path(METADATA)
     try:
         text = files.read(METADATA, _MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -72,7 +71,6 @@ def read_metadata(files: BundleFiles) -> Metadata:
     licences = sorted(name for name in files.sizes if name.startswith("LICENSE"))
     return Metadata(
         version=_words(found.get("version")),
-        task=_words(found.get("task")),
         description=_words(found.get("description")),
         authors=_words(found.get("authors")),
         copyright=_words(found.get("copyright")),

@@ -18,10 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from collegium.studies.authoring.bundle.arguments import (
     REQUIRED,
+    as_yaml,
     monai_defaults,
     spelled,
     taken,
-    told,
 )
 from collegium.studies.authoring.bundle.config import ConfigSection
 from protocol.errors import StudyRefused
@@ -204,7 +204,9 @@ def _is_valid(
 
 
 def _differs(name: str, default: Any, own: Any) -> str:
-    return f"network.{name}: MONAI's own default is {told(default)}; the study has {told(own)}"
+    return (
+        f"network.{name}: MONAI's own default is {as_yaml(default)}; the study has {as_yaml(own)}"
+    )
 
 
 def _sides(
@@ -214,7 +216,7 @@ def _sides(
     if "in_shape" in given:
         shape = given["in_shape"]
         if not _are_counts(shape) or len(shape) not in (3, 4):
-            raise section.refused(f"{told(shape)}: expected channels and sides", "in_shape")
+            raise section.refused(f"{as_yaml(shape)}: expected channels and sides", "in_shape")
         if shape[0] != 1:
             raise section.refused(_one_channel(shape[0]), "in_shape")
         return tuple(shape[1:])
@@ -223,7 +225,7 @@ def _sides(
     if isinstance(size, int) and size > 0 and isinstance(axes, int):
         return (size,) * axes
     if size is not None and not _are_counts(size):
-        raise section.refused(f"{told(size)}: expected sides in pixels", "img_size")
+        raise section.refused(f"{as_yaml(size)}: expected sides in pixels", "img_size")
     return tuple(size) if size is not None else None
 
 
@@ -248,13 +250,13 @@ def _outputs(section: ConfigSection, given: Mapping[str, Any], defaults: Mapping
     if "out_shape" in given:
         shape = given["out_shape"]
         if not _are_counts(shape) or len(shape) != 1:
-            raise section.refused(f"{told(shape)}: expected one number in a list", "out_shape")
+            raise section.refused(f"{as_yaml(shape)}: expected one number in a list", "out_shape")
         return int(shape[0])
     for name in _OUTPUTS:
         found = given.get(name, defaults.get(name))
         if name in given or found not in (None, REQUIRED):
             if not _are_counts([found]):
-                raise section.refused(f"{told(found)}: expected a number of outputs", name)
+                raise section.refused(f"{as_yaml(found)}: expected a number of outputs", name)
             return int(found)
     raise section.refused("the number of outputs (out_channels, num_classes, ...) is missing")
 

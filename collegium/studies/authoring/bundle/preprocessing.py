@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from collegium.studies.authoring.bundle.arguments import monai_defaults, spelled, taken, told
+from collegium.studies.authoring.bundle.arguments import as_yaml, monai_defaults, spelled, taken
 from collegium.studies.authoring.bundle.config import ConfigSection
 from protocol.errors import StudyRefused
 from protocol.study.cohort.preprocessing import (
@@ -103,7 +103,7 @@ def read_preprocessing(section: ConfigSection) -> BundlePreprocessing:
         elif name in _ALWAYS:
             notes.append(f"{one.path} {name}: arrays are float32 in every study")
         elif name in _OF_FILES:
-            said = "".join(f" {key}: {told(given[key])}" for key in _SAYS if key in given)
+            said = "".join(f" {key}: {as_yaml(given[key])}" for key in _SAYS if key in given)
             if settings:
                 raise one.refused(
                     f"{name} stands behind {settings[-1].target}, but is left to whoever makes the "
@@ -153,7 +153,7 @@ def _is_of_image(section: ConfigSection, given: dict[str, Any]) -> bool:
     if not all(isinstance(key, str) for key in names) or not names:
         raise section.refused("expected image, or [image, label]", "keys")
     if "image" in names and names[0] != "image":
-        raise section.refused(f"{told(keys)}: write image first", "keys")
+        raise section.refused(f"{as_yaml(keys)}: write image first", "keys")
     if len(names) > 1:
         for name, value in given.items():  # a value for each key: the image's is the first
             if isinstance(value, list) and len(value) == len(names) and name == "mode":

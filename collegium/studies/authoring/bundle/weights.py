@@ -42,22 +42,22 @@ class BundleWeights:
     unused: tuple[str, ...]
 
 
-def find_weights(files: BundleFiles) -> str | None:
-    """Returns the name of the file of weights; None where the bundle has none at all.
+def has_weights(files: BundleFiles) -> bool:
+    """Whether a bundle has a file of weights; False where it has none at all.
 
     Raises:
         StudyRefused: there are pickles only.
     """
     pickles = [name for name in files.sizes if name.endswith(_PICKLES)]
     if WEIGHTS in files.sizes:
-        return WEIGHTS
+        return True
     if pickles:
         raise StudyRefused(
-            f"{files.told(pickles[0])}: a pickle, which can run code on whoever opens it, and was "
-            f"not opened: convert it to {WEIGHTS} on a machine of your own ({CONVERSION}), or "
+            f"{files.shown_path(pickles[0])}: a pickle, which can run code on whoever opens it, and "
+            f"was not opened: convert it to {WEIGHTS} on a machine of your own ({CONVERSION}), or "
             "begin without it by --no-weights"
         )
-    return None
+    return False
 
 
 def read_weights(files: BundleFiles, names: "MonaiNames", without: Sequence[str]) -> BundleWeights:
@@ -71,7 +71,7 @@ def read_weights(files: BundleFiles, names: "MonaiNames", without: Sequence[str]
     Raises:
         StudyRefused: it is no safetensors file, or holds other tensors than the network has.
     """
-    file, data = files.told(WEIGHTS), files.read(WEIGHTS, MAX_BYTES)
+    file, data = files.shown_path(WEIGHTS), files.read(WEIGHTS, MAX_BYTES)
     left_out: set[str] = set()
 
     def is_kept(name: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from collegium.output.console import console
-from collegium.studies.authoring.new_study import NewStudy, write_new_study
+from collegium.studies.authoring.new_study import NewStudyOptions, write_new_study
 from protocol.errors import StudyRefused
 from tests.support.bundles import CLASSIFIER, images, make_bundle, monai_network, weights_of
 from tests.support.machine.commands import ask
@@ -62,10 +62,10 @@ def test_what_goes_with_a_bundle_is_refused_without_one(tmp_path: Path) -> None:
     to = tmp_path / "study.yaml"
 
     def asked(bundle: Path | None, *, without: str | None = None, shape: str | None = None) -> None:
-        words = NewStudy(
+        options = NewStudyOptions(
             template=None, bundle=bundle, without=without, with_weights=True, shape=shape
         )
-        write_new_study(to, words, {}, console())
+        write_new_study(to, options, {}, console())
 
     with pytest.raises(StudyRefused, match="--without, --no-weights and --shape go with --bundle"):
         asked(None, without="head")

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save
 
 from collegium.studies.authoring.bundle.files import open_bundle
-from collegium.studies.authoring.bundle.weights import BundleWeights, find_weights, read_weights
+from collegium.studies.authoring.bundle.weights import BundleWeights, has_weights, read_weights
 from pipelines.networks.monai_names import MonaiNames
 from protocol.errors import StudyRefused
 from protocol.vectors.tensors import decode_tensors
@@ -51,7 +51,7 @@ def read(
     folder: Path, data: bytes, names: MonaiNames = NAMES, without: tuple[str, ...] = ()
 ) -> BundleWeights:
     files = open_bundle(make_bundle(folder / "b", volumes(), weights=data))
-    assert find_weights(files)
+    assert has_weights(files)
     return read_weights(files, names, without)
 
 
@@ -116,7 +116,7 @@ def test_a_pickle_is_refused_by_its_name_and_not_opened(tmp_path: Path) -> None:
         folder = tmp_path / str(place)
         make_bundle(folder, volumes(), weights=pickled(), weights_file=name)
         with pytest.raises(StudyRefused) as refused:
-            find_weights(open_bundle(folder))
+            has_weights(open_bundle(folder))
         said = str(refused.value)
         assert said.startswith(f"{folder}/models/{name}: a pickle, which can run code on whoever")
         assert "convert it to models/model.safetensors on a machine of your own" in said
@@ -142,4 +142,4 @@ def test_a_pickle_in_disguise_is_refused_by_its_form(
 
 
 def test_a_bundle_without_weights_is_one(tmp_path: Path) -> None:
-    assert find_weights(open_bundle(make_bundle(tmp_path / "b", volumes()))) is None
+    assert not has_weights(open_bundle(make_bundle(tmp_path / "b", volumes())))
