@@ -118,14 +118,14 @@ class _TrainingService:
         shares = WorkerShares(**self._shares)
         if not ray.is_initialized():
             if self._cluster is not None:
-                self._ends.enter_context(_cluster(self._own, self._cluster))
+                self._ends.enter_context(_joined_cluster(self._own, self._cluster))
             elif shares.count > 1:
                 self._ends.enter_context(ray_in(self._own))
         return shares
 
 
 @contextmanager
-def _cluster(own: Path, address: str) -> Iterator[None]:
+def _joined_cluster(own: Path, address: str) -> Iterator[None]:
     from silos.training.worker_pool.joining import joined, require_cluster
 
     token = (own / CLUSTER_TOKEN).read_text(encoding="ascii")

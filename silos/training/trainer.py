@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from compliance.privacy.events import SampledGaussian
 from compliance.privacy.noise import DiscreteGaussian, poisson_sample
 from pipelines.cohort.loading import Records
-from pipelines.gradients.device import engine_label, enough_memory, processor
+from pipelines.gradients.device import enough_memory, processor
 from pipelines.gradients.engines import ENGINES
 from pipelines.networks.networks import build, load_parameters, parameters_of
 from pipelines.networks.reference_inputs import reference_inputs
@@ -57,7 +57,6 @@ class Trainer:
         train, test: its parts of the records, by the study's split.
         backend: computes the gradients; one worker in this process when None.
         device: where the model is evaluated; the processor when None.
-        where: the rest of the engine's name: what else computes the gradients.
 
     Raises:
         StudyRefused: no engine computes this network's gradients rightly.
@@ -72,7 +71,6 @@ class Trainer:
         test: Records,
         backend: GradientBackend | None = None,
         device: torch.device | None = None,
-        where: str = "",
     ) -> None:
         self._study = study
         self._privacy = study.privacy_of(site)
@@ -101,7 +99,7 @@ class Trainer:
                 places=study.site(site).patients,
                 most=study.records_per_patient,
             )
-        self.engine = engine_label(self._backend.engine, self._device) + where
+        self.engine = self._backend.label
         self.dataset_digest = digest_json([train.digest, test.digest])
 
     @property

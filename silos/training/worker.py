@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipelines.gradients.batch_invariance import RecordOutputs, without_subnormals
 from pipelines.gradients.clipping import PatientGradients, clip_to_integers, within_less_longer
-from pipelines.gradients.device import enough_memory, processor
+from pipelines.gradients.device import engine_label, enough_memory, processor
 from pipelines.gradients.engine_choice import engine_for
 from pipelines.gradients.engines import SummedGradient
 from pipelines.networks.networks import build, load_parameters, parameters_of
@@ -41,6 +41,10 @@ class GradientBackend(Protocol):
     @property
     def engine(self) -> str:
         """The name of the engine of per-patient gradients; unclipped sums need none."""
+
+    @property
+    def label(self) -> str:
+        """The engine's name, then the GPU, and the workers and nodes of a cluster, where used."""
 
     def clipped(
         self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
@@ -94,6 +98,7 @@ class Worker:
                 self.engine, gradients = chosen.name, chosen.engine
             if learned.couples:
                 self._outputs = RecordOutputs(self._module, features.shape[1:])
+        self.label = engine_label(self.engine, self._device)
         self._augmenter = augmenter_of(study.task, study.cohort)
         if self._augmenter is not None:
             with recipe_failures():

@@ -37,7 +37,7 @@ def test_four_workers_on_two_nodes_give_the_bits_of_one_process(cluster: TwoNode
     found = cluster.run("same bits")
     assert found["four"] == found["alone"]
     assert found["without privacy, four"] == found["without privacy, alone"]
-    assert found["where"] == " by 4 workers on 2 nodes"
+    assert found["label"] == "chain by 4 workers on 2 nodes"
 
 
 def test_a_hospitals_training_process_joins_it_and_opens_no_file_of_the_hospital(

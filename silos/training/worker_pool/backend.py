@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.gradients.device import engine_label, gpu, processor
+from pipelines.gradients.device import gpu, processor
 from pipelines.records import Rows
 from pipelines.sources.stored_rows import RowWriter, named
 from pipelines.tasks.registry import task_of
@@ -78,7 +78,7 @@ class _RemoteWorker:
                 self._rows = (*self._rows, writer.rows())
         self._worker = self._made(device)
         engine = self._worker.engine
-        return engine, engine_label(engine, device), self._worker.sample()
+        return engine, self._worker.label, self._worker.sample()
 
     def clipped(
         self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0
@@ -141,8 +141,8 @@ class _Pool:
         ]
         require_same_bits(samples)
         self.engine, label, _ = begun[0]
-        self.where = (
-            f"{label.removeprefix(self.engine)} by {counted(shares.count, 'worker')} on "
+        self.label = (
+            f"{label} by {counted(shares.count, 'worker')} on "
             f"{counted(self._placement.num_nodes, 'node')}"
         )
 
@@ -175,10 +175,11 @@ class RayBackend:
         self._pool: _Pool | None = None
         self._others: list[Any] = []
         if shares.cluster:
-            self.engine = self._placed().engine
+            placed = self._placed()
+            self.engine, self.label = placed.engine, placed.label
             return
         self._own = Worker(study, form, features, labels, device=device_of(shares))
-        self.engine = self._own.engine
+        self.engine, self.label = self._own.engine, self._own.label
         if self._shares.count > 1:
             with named(features, labels) as readable:
                 shared = [ray.put(rows) for rows in readable]
@@ -194,11 +195,6 @@ class RayBackend:
         self._pool = _Pool(*self._given, self._shares)
         self._others = self._pool.workers
         return self._pool
-
-    @property
-    def where(self) -> str:
-        """The GPU, workers and nodes of a cluster, to follow the engine's name; else empty."""
-        return self._pool.where if self._pool else ""
 
     def clipped(
         self, parameters: Floats, drawn: Drawn, clip: float, count_units: int = 0

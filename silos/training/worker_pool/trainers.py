@@ -18,7 +18,7 @@ def trainer_on(
     """Returns a site's trainer; see ``Trainer`` and ``RayBackend``."""
     form = StepForm.of(study, site)
     backend = RayBackend(study, form, train.features, train.labels, shares)
-    return Trainer(study, site, train, test, backend, device_of(shares), where=backend.where)
+    return Trainer(study, site, train, test, backend, device_of(shares))
 
 
 def try_step_on(shares: WorkerShares, study: Study, site: str) -> tuple[str, int, int]:

@@ -22,7 +22,7 @@ from silos.training.step_form import Drawn
 from silos.training.trainer import Trainer
 from tests.support.simulated.worker_pools import (
     STUDY,
-    crew_of,
+    pool_of,
     returning_patients,
     step_of,
     updates,
@@ -31,13 +31,13 @@ from tests.support.simulated.worker_pools import (
 
 def same_bits() -> dict[str, object]:
     """Returns the digests of one process and of four workers on two nodes."""
-    spread = crew_of(4, cluster=True)
+    spread = pool_of(4, cluster=True)
     return {
         "alone": updates(None),
         "four": updates(spread),
         "without privacy, alone": updates(None, None),
         "without privacy, four": updates(spread, None),
-        "where": spread.where,
+        "label": spread.label,
     }
 
 
@@ -55,7 +55,7 @@ def kill_node(raylet: int) -> None:
 
 def node_lost(raylet: int) -> dict[str, object]:
     """Kills the second node while its two workers compute their parts of a step."""
-    spread = crew_of(4, cluster=True)
+    spread = pool_of(4, cluster=True)
     records = returning_patients()
     model = Trainer(STUDY, "east", records, records).initial_model()
     parameters = flatten(model).astype(np.float64)

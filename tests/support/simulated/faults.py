@@ -107,12 +107,12 @@ class CountsRecords(Trainer):
         return counts, table, grid
 
 
-class BrokenCrew:
+class BrokenBackend:
     """The hospital's own backend, but for how it clips."""
 
     def __init__(self, backend: GradientBackend) -> None:
         self._real, self._gradients = backend, backend._gradients  # type: ignore[attr-defined]
-        self.engine = backend.engine
+        self.engine, self.label = backend.engine, backend.label
 
     def clipped(
         self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
@@ -130,7 +130,7 @@ class BrokenCrew:
             yield np.where(finite, rows, 0).astype(np.float64)
 
 
-class _Unclipped(BrokenCrew):
+class _Unclipped(BrokenBackend):
     def clipped(
         self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
@@ -140,7 +140,7 @@ class _Unclipped(BrokenCrew):
         return total.astype(np.int64)
 
 
-class _ClipsTheBatch(BrokenCrew):
+class _ClipsTheBatch(BrokenBackend):
     def clipped(
         self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
@@ -151,7 +151,7 @@ class _ClipsTheBatch(BrokenCrew):
         return np.trunc(total * factor * (units_for(parameters.size) / clip)).astype(np.int64)
 
 
-class _ClipsEachCoordinate(BrokenCrew):
+class _ClipsEachCoordinate(BrokenBackend):
     def clipped(
         self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
@@ -161,7 +161,7 @@ class _ClipsEachCoordinate(BrokenCrew):
         return total.astype(np.int64)
 
 
-class _ClipsRecords(BrokenCrew):
+class _ClipsRecords(BrokenBackend):
     def clipped(
         self, parameters: NDArray[np.float64], drawn: Drawn, clip: float, count: int = 0
     ) -> NDArray[np.int64]:
@@ -170,7 +170,7 @@ class _ClipsRecords(BrokenCrew):
         return self._real.clipped(parameters, alone, clip, count)
 
 
-def trainer_with(backend: type[BrokenCrew]) -> type[Trainer]:
+def trainer_with(backend: type[BrokenBackend]) -> type[Trainer]:
     """Returns a trainer whose gradients are clipped by another backend."""
 
     class Broken(Trainer):

@@ -1,4 +1,4 @@
-"""Trains with crews of several sizes on one Ray and prints what each came to, as JSON.
+"""Trains with pools of several sizes on one Ray and prints what each came to, as JSON.
 
 Run by tests/unit/silos/training/test_worker_pool.py in a process of its own:
 python -m tests.support.simulated.worker_pools
@@ -105,7 +105,7 @@ def updates(
     return hashlib.sha256(b"".join(update.tobytes() for update in found)).hexdigest()
 
 
-def crew_of(workers: int, *, cluster: bool = False) -> RayBackend:
+def pool_of(workers: int, *, cluster: bool = False) -> RayBackend:
     """Returns a backend over the same patients."""
     records = returning_patients()
     form = StepForm.of(STUDY, "east")
@@ -125,11 +125,11 @@ def step_of(micro_batches: int) -> Drawn:
 
 def on_a_cluster() -> dict[str, object]:
     """Returns what workers in a cluster's places came to; this Ray is a cluster of one node."""
-    spread = crew_of(2, cluster=True)
+    spread = pool_of(2, cluster=True)
     seen: dict[str, object] = {
         "two": updates(spread),
         "without privacy": updates(spread, None),
-        "where": spread.where,
+        "label": spread.label,
     }
     ray.kill(spread._others[0])
     seen["one lost"] = updates(spread)
@@ -139,12 +139,12 @@ def on_a_cluster() -> dict[str, object]:
     seen["placed again"] = len(spread._others)
     del spread
     seen["stored images"] = of_images(images(stored=True), 1, cluster=True)
-    seen["one"] = updates(held := crew_of(1, cluster=True))
+    seen["one"] = updates(held := pool_of(1, cluster=True))
     placement.PLACEMENT_TIMEOUT = 0.5
     whole = int(ray.cluster_resources()["CPU"])
     for name, count in (("too many", 64 + whole), ("taken by others", whole)):
         try:
-            crew_of(count, cluster=True)
+            pool_of(count, cluster=True)
         except FederationError as error:
             seen[name] = f"{type(error).__name__}: {error}"
     seen["one, still there"] = updates(held)
@@ -153,14 +153,15 @@ def on_a_cluster() -> dict[str, object]:
 
 def found() -> dict[str, object]:
     """Returns what every backend came to."""
-    crews = {workers: crew_of(workers) for workers in (1, 4)}
-    spread = crews[4]
+    pools = {workers: pool_of(workers) for workers in (1, 4)}
+    spread = pools[4]
     seen: dict[str, object] = {
         "alone": updates(None),
         "another seed": updates(None, seed=4),
-        "crews": {str(workers): updates(backend) for workers, backend in crews.items()},
+        "pools": {str(workers): updates(backend) for workers, backend in pools.items()},
         "without privacy, alone": updates(None, None),
         "without privacy, four": updates(spread, None),
+        "label": spread.label,
     }
     model = Trainer(STUDY, "east", *[returning_patients()] * 2).initial_model()
     parameters = flatten(model).astype(np.float64)
@@ -173,7 +174,7 @@ def found() -> dict[str, object]:
     ray.kill(spread._others[0])
     seen["one lost"] = updates(spread)
     seen["left of the lost one's workers"] = len(spread._others)
-    del spread, crews
+    del spread, pools
     seen["cluster"] = on_a_cluster()
     return seen
 

@@ -53,9 +53,9 @@ def has_weights(files: BundleFiles) -> bool:
         return True
     if pickles:
         raise StudyRefused(
-            f"{files.shown_path(pickles[0])}: a pickle, which can run code on whoever opens it, and "
-            f"was not opened: convert it to {WEIGHTS} on a machine of your own ({CONVERSION}), or "
-            "begin without it by --no-weights"
+            f"{files.shown_path(pickles[0])}: a pickle, which can run code on whoever opens it, "
+            f"and was not opened: convert it to {WEIGHTS} on a machine of your own "
+            f"({CONVERSION}), or begin without it by --no-weights"
         )
     return False
 

@@ -172,11 +172,11 @@ def save(path: Path, count: int = 9, masks: bool = False) -> None:
 def summary(records: Records, cohort: ImageCohort) -> tuple[object, ...]:
     rule = PartitionBySkew(rule="label_skew", shares=(0.5, 0.5), seed=3)
     sites = [Site(name=name, patients=9) for name in ("a", "b")]
-    dealt = partition_records(records, Partitioning(records="x", how=rule), sites)
+    partitioned = partition_records(records, Partitioning(records="x", how=rule), sites)
     return (
         records.digest,
         records.take(np.array([5, 2])).digest,
-        {name: hand.rows.tolist() for name, hand in dealt.items()},
+        {name: part.rows.tolist() for name, part in partitioned.items()},
         ClassCounts.of(records, cohort.label),
     )
 

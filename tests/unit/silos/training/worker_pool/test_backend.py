@@ -13,7 +13,7 @@ from tests.support.machine.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
-def crews() -> Any:
+def pools() -> Any:
     """What tests/support/simulated/worker_pools.py found; Ray lives and ends in its process."""
     command = [sys.executable, "-m", "tests.support.simulated.worker_pools"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
@@ -22,45 +22,45 @@ def crews() -> Any:
 
 
 @pytest.mark.parametrize("workers", ["1", "4"])
-def test_any_number_of_workers_gives_the_same_bits(crews: Any, workers: str) -> None:
-    assert crews["crews"][workers] == crews["alone"]
-    assert crews["another seed"] != crews["alone"]
+def test_any_number_of_workers_gives_the_same_bits(pools: Any, workers: str) -> None:
+    assert pools["pools"][workers] == pools["alone"]
+    assert pools["another seed"] != pools["alone"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_stored_images_give_the_bits_of_those_in_memory(crews: Any, workers: str) -> None:
-    assert crews["stored images"][workers] == crews["images"]
+def test_stored_images_give_the_bits_of_those_in_memory(pools: Any, workers: str) -> None:
+    assert pools["stored images"][workers] == pools["images"]
 
 
-def test_lost_worker_costs_time_and_nothing_else(crews: Any) -> None:
-    assert crews["one lost"] == crews["alone"]
-    assert crews["left of the lost one's workers"] == 2
+def test_lost_worker_costs_time_and_nothing_else(pools: Any) -> None:
+    assert pools["one lost"] == pools["alone"]
+    assert pools["left of the lost one's workers"] == 2
 
 
-def test_without_privacy_workers_change_nothing_either(crews: Any) -> None:
-    assert crews["without privacy, four"] == crews["without privacy, alone"]
+def test_without_privacy_workers_change_nothing_either(pools: Any) -> None:
+    assert pools["without privacy, four"] == pools["without privacy, alone"]
 
 
-def test_micro_batches_are_spread_and_each_is_computed_once(crews: Any) -> None:
-    assert crews["each once"] is True
+def test_micro_batches_are_spread_and_each_is_computed_once(pools: Any) -> None:
+    assert pools["each once"] is True
 
 
-def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(crews: Any) -> None:
+def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(pools: Any) -> None:
     """The quick form of tests/system/test_ray_cluster.py: a cluster of one node."""
-    cluster = crews["cluster"]
-    assert cluster["two"] == cluster["one lost"] == crews["alone"]
-    assert cluster["without privacy"] == cluster["all lost"] == crews["without privacy, alone"]
+    cluster = pools["cluster"]
+    assert cluster["two"] == cluster["one lost"] == pools["alone"]
+    assert cluster["without privacy"] == cluster["all lost"] == pools["without privacy, alone"]
     assert (cluster["left"], cluster["placed again"]) == (1, 2)
-    assert cluster["one"] == cluster["one, still there"] == crews["alone"]
-    assert cluster["stored images"] == crews["images"]
-    assert cluster["where"] == " by 2 workers on 1 node"
+    assert cluster["one"] == cluster["one, still there"] == pools["alone"]
+    assert cluster["stored images"] == pools["images"]
+    assert cluster["label"] == f"{pools['label']} by 2 workers on 1 node"
 
 
-def test_room_that_is_not_there_or_that_others_use_is_refused(crews: Any) -> None:
+def test_room_that_is_not_there_or_that_others_use_is_refused(pools: Any) -> None:
     assert re.match(
         r"DeviceRefused: the Ray cluster has room for \d+ workers of 1 CPU each, \d+ are asked for",
-        crews["cluster"]["too many"],
+        pools["cluster"]["too many"],
     )
-    assert crews["cluster"]["taken by others"].startswith(
+    assert pools["cluster"]["taken by others"].startswith(
         "DeviceRefused: others use the Ray cluster's room"
     )
