@@ -96,9 +96,11 @@ def read_preprocessing(section: ConfigSection) -> BundlePreprocessing:
         disabled = given.pop("_disabled_", False)
         if disabled in (True, "true", "True"):
             notes.append(f"{one.path} {name}: _disabled_, so left out")
-        elif disabled not in (False, "false", "False"):
+            continue
+        if disabled not in (False, "false", "False"):
             raise one.refused("true or false, nothing else", "_disabled_")
-        elif not _is_of_image(one, given):
+        given, is_image = _without_keys(one, given)
+        if not is_image:
             notes.append(f"{one.path} {name}: not of the image: cohort.label says what labels are")
         elif name in _ALWAYS:
             notes.append(f"{one.path} {name}: arrays are float32 in every study")
@@ -146,19 +148,19 @@ def _named(section: ConfigSection) -> tuple[str, dict[str, Any]]:
     return name, given
 
 
-def _is_of_image(section: ConfigSection, given: dict[str, Any]) -> bool:
-    """Takes ``keys`` out of the arguments; returns whether the image's is among them."""
-    keys = given.pop("keys", None)
+def _without_keys(section: ConfigSection, given: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Returns the image's arguments without ``keys``, and whether the image is among these."""
+    keys, rest = given.get("keys"), {name: given[name] for name in given if name != "keys"}
     names = keys if isinstance(keys, list) else [keys]
     if not all(isinstance(key, str) for key in names) or not names:
         raise section.refused("expected image, or [image, label]", "keys")
     if "image" in names and names[0] != "image":
         raise section.refused(f"{as_yaml(keys)}: write image first", "keys")
     if len(names) > 1:
-        for name, value in given.items():  # a value for each key: the image's is the first
-            if isinstance(value, list) and len(value) == len(names) and name == "mode":
-                given[name] = value[0]
-    return "image" in names
+        mode = rest.get("mode")
+        if isinstance(mode, list) and len(mode) == len(names):  # the image's is the first
+            rest["mode"] = mode[0]
+    return rest, "image" in names
 
 
 def _transform(
