@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from protocol.counted import counted
-from protocol.errors import FederationError, StudyRefused
+from protocol.errors import DeviceRefused, FederationError, PolicyRefused, StudyRefused
 from protocol.identity.machine_evidence import REPORT_DATA_BYTES
 from protocol.study.cohort.cohort import ImageCohort, TableCohort
 from protocol.study.study import Study
@@ -85,6 +85,9 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
     """Yields what is found of the training process, which is started and tries what it may do."""
     try:
         process = TrainingProcess(machine_of(home, site.resources))
+    except DeviceRefused as error:
+        yield bad("Ray cluster", str(error), "docs/hospital.md, On a Ray cluster")
+        return
     except FederationError as error:
         yield bad("training", str(error), "docs/hospital.md says what it needs of the kernel")
         return
@@ -103,6 +106,8 @@ def _training(home: Path, site: SiteFile, study: Study) -> Iterator[Finding]:
         if study.recipes:
             try:
                 yield _disk(home, process.ask("size", study), study)
+            except PolicyRefused:
+                return  # the line of the recipe has said it
             except FederationError as error:
                 yield bad("network", str(error), _MEND_RECIPE)
                 return

@@ -12,7 +12,8 @@ from silos.config.study_authorization import admit_recipes
 from silos.preflight.findings import Finding, bad, ok
 
 _INSTALL_AGAIN = (
-    "compare the wheel's sha256 with the consortium, and install it: pip install --no-deps"
+    "compare the wheel's sha256 with the consortium, and install it: pip install --no-deps "
+    "--force-reinstall"
 )
 
 

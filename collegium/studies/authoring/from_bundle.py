@@ -315,7 +315,9 @@ def _pretrained(bundle: _Bundle, weights: BundleWeights) -> str:
 def _of_weights(weights: BundleWeights, metadata: Metadata) -> list[str]:
     notes = []
     if weights.left_out:
-        notes.append(f"start from the seed: {', '.join(weights.left_out)}")
+        few, more = weights.left_out[:8], len(weights.left_out) - 8
+        said = ", ".join(few) + (f" and {more} more (--json has all)" if more > 0 else "")
+        notes.append(f"start from the seed: {said}")
     if weights.unused:
         notes.append(f"weights that no network of this kind uses: {', '.join(weights.unused)}")
     if not metadata.licence:

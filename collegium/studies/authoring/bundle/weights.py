@@ -73,13 +73,16 @@ def read_weights(files: BundleFiles, names: "MonaiNames", without: Sequence[str]
     """
     file, data = files.shown_path(WEIGHTS), files.read(WEIGHTS, MAX_BYTES)
     left_out: set[str] = set()
+    statistics: list[str] = []
 
     def is_kept(name: str) -> bool:
         if any(
             _is_meant(n, meant) for n in (name, names.aliases.get(name, name)) for meant in without
         ):
             left_out.add(name)
-        return name not in left_out
+        elif name.endswith(_STATISTICS):
+            statistics.append(name)
+        return name not in {*left_out, *statistics}
 
     try:
         tensors = decode_tensors(data, is_kept)
@@ -94,6 +97,12 @@ def read_weights(files: BundleFiles, names: "MonaiNames", without: Sequence[str]
     unused = sorted(set(tensors) & names.unused)
     kept = {n: value for n, value in tensors.items() if n not in names.unused | {*names.aliases}}
     problems = []
+    if statistics:
+        problems.append(
+            f"{min(statistics)!r} is what batch norm remembers; the study's network has none, for "
+            "it mixes patients: these weights do not give what they gave. To start from the "
+            f"others all the same, add --without '{','.join(f'*.{name}' for name in _STATISTICS)}'"
+        )
     for name in sorted({*tensors} & {*names.aliases}):
         own = names.aliases[name]
         if not np.array_equal(kept.setdefault(own, tensors[name]), tensors[name]):
@@ -114,16 +123,7 @@ def read_weights(files: BundleFiles, names: "MonaiNames", without: Sequence[str]
 
 
 def _problems(tensors: Tensors, names: "MonaiNames", without: Sequence[str]) -> Iterable[str]:
-    remembered = [name for name in tensors if name.endswith(_STATISTICS)]
-    if remembered:
-        yield (
-            f"{remembered[0]!r} is what batch norm remembers; the study's network has none, for it "
-            "mixes patients: these weights do not give what they gave. To start from the others "
-            "all the same, add " + " ".join(f"--without '*.{name}'" for name in _STATISTICS)
-        )
     for name, value in sorted(tensors.items()):
-        if name in remembered:
-            continue
         if name not in names.shapes:
             yield (
                 f"{name!r} is no layer of the study's network, which has {len(names.shapes)} "

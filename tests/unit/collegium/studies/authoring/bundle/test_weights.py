@@ -93,6 +93,8 @@ def test_a_layer_is_left_out_only_where_it_is_named(tmp_path: Path) -> None:
          "by --without tail"),
         (FIT | {"n.running_mean": zeros(2)}, (), "'n.running_mean' is what batch norm remembers; "
          "the study's network has none"),
+        (FIT | {"n.num_batches_tracked": np.zeros((), np.int64)}, (), "add --without "
+         "'*.running_mean,*.running_var,*.num_batches_tracked'"),
         (FIT, ("headd",), "--without headd: neither the network nor "),
         (FIT | {"head.weight": np.zeros((1, 3), np.float16)}, (),
          "tensor 'head.weight' is float16, expected float32"),
