@@ -25,6 +25,8 @@ Tensors: TypeAlias = Mapping[str, NDArray[np.float32]]
 
 #: The largest model that is read at all: 10**8 parameters and the header.
 MAX_BYTES = 4 * 10**8 + (1 << 20)
+#: No layer has more; NumPy takes 64 at most.
+_MAX_AXES = 32
 _DTYPES = {"F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64"}
 
 
@@ -121,6 +123,8 @@ def decode_tensors(
             raise MessageRefused(f"tensor {name!r} is {dtype}, expected float32")
         if not held["data"]:
             raise MessageRefused(f"tensor {name!r} holds nothing")
+        if len(held["shape"]) > _MAX_AXES:
+            raise MessageRefused(f"tensor {name!r} has {len(held['shape'])} axes")
         tensor = np.frombuffer(held["data"], dtype="<f4").reshape(held["shape"])
         if not np.isfinite(tensor).all():
             raise MessageRefused(f"tensor {name!r} holds values that are not finite")

@@ -48,8 +48,8 @@ _SETTINGS = {
 
 def _is_worker() -> bool:
     """Whether a Ray started this process; on a cluster's node it has that node's settings."""
-    found = sys.modules["ray._private.worker"]
-    return bool(found.global_worker.mode == found.WORKER_MODE)
+    found = sys.modules.get("ray._private.worker")
+    return found is not None and bool(found.global_worker.mode == found.WORKER_MODE)
 
 
 _is_imported = "ray" in sys.modules and not _is_worker()

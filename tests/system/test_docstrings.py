@@ -12,8 +12,10 @@ from tests.docs.site.module_page import Module
 from tests.structure.floors import ROOMS, ROOT
 
 DOCUMENTS = [ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")]
-#: Pages whose examples ``test_tutorial.py`` runs, and the one that needs a server.
-RUN, SERVER = {"README.md", "docs/python.md"}, "docs/databases.md"
+#: Pages whose examples tests run (``test_tutorial.py``, ``test_extending.py``, those of bundles'
+#: weights), and the one that needs a server.
+RUN = {"README.md", "docs/python.md", "docs/extending.md", "docs/study.md"}
+SERVER = "docs/databases.md"
 
 
 def trees() -> dict[str, Module]:

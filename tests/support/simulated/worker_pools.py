@@ -171,6 +171,13 @@ def found() -> dict[str, object]:
     seen["images"] = of_images(images(stored=False), 1)
     seen["stored images"] = {str(n): of_images(images(stored=True), n) for n in (1, 2)}
     seen["each once"] = bool(np.array_equal(whole, np.sum(parts, axis=0)) and whole.any())
+    counted = spread.clipped(parameters, drawn, 1.0, 100)
+    parts = [spread.clipped(parameters, drawn.part(place, 7), 1.0, 100) for place in range(7)]
+    seen["each counted once"] = bool(np.array_equal(counted, np.sum(parts, axis=0)))
+    filled = int((drawn.weights[..., 0] > 0).sum())
+    seen["a count that can be"] = bool(
+        counted[-1] % 100 == 0 and abs(counted[-1]) <= 100 * filled and len(counted) > len(whole)
+    )
     ray.kill(spread._others[0])
     seen["one lost"] = updates(spread)
     seen["left of the lost one's workers"] = len(spread._others)

@@ -11,7 +11,12 @@ from torch import nn
 from compliance.ledger.privacy_plan import PrivacyPlan
 from compliance.privacy.accounting import epsilon
 from compliance.privacy.events import SampledGaussian
-from pipelines.gradients.engine_choice import Sample, moved_copy, one_backward_per_record
+from pipelines.gradients.engine_choice import (
+    Sample,
+    first_engine,
+    moved_copy,
+    one_backward_per_record,
+)
 from pipelines.gradients.engines import ENGINES, Errors
 from pipelines.gradients.opacus_check import (
     distances,
@@ -48,9 +53,7 @@ def test_opacus_finds_every_network_that_ships_fit_and_computes_the_same(name: s
     study, _ = SHIPPED[name]
     module = build(study.task, study.cohort, 1)
     refuse_unfit(module)
-    engine = (
-        "layers" if name in ("gelu", "prelu") else ARCHITECTURES[type(study.task.network)].engine
-    )
+    engine = "layers" if name in ("gelu", "prelu") else first_engine(study.task)
     found = distances(module, engine, form_of(study), BINARY_CLASSIFICATION)
     assert 0 <= found.one_backward < 1e-5
     assert name == "vit" if found.opacus is None else 0 <= found.opacus < 1e-5

@@ -14,6 +14,7 @@ from pipelines.transforms.augmentation import augmenter_of
 from protocol.encoding import digest
 from protocol.study.cohort.cohort import TableCohort
 from protocol.study.cohort.labels import ClassLabel
+from protocol.study.task.adapters import Adapters
 from protocol.study.task.augmentation import Augmentation
 from protocol.study.task.networks.classifiers import Classifier, FullyConnectedNet
 from protocol.study.task.networks.fusions import LateFusion
@@ -87,6 +88,15 @@ def test_one_part_can_be_trained_alone(trained: str) -> None:
     module = build(task, COHORT, 1)
     names = [name for name, _ in module.named_parameters()]
     assert names and all(name.startswith(f"{trained}.") for name in names)
+    assert engine_for(task, COHORT, module, (3, 2, PIXELS + WIDTH)).name == "layers"
+
+
+def test_a_part_can_have_adapters() -> None:
+    adapters = Adapters(rank=2, layers=("table.hidden_0",))
+    task = BinaryClassification(network=SMALL, adapters=adapters)
+    module = build(task, COHORT, 1)
+    names = [name for name, _ in module.named_parameters()]
+    assert names and all(name.startswith("table.hidden_0.") for name in names)
     assert engine_for(task, COHORT, module, (3, 2, PIXELS + WIDTH)).name == "layers"
 
 

@@ -45,6 +45,10 @@ def test_micro_batches_are_spread_and_each_is_computed_once(pools: Any) -> None:
     assert pools["each once"] is True
 
 
+def test_patients_within_an_adaptive_clip_are_counted_once_by_several_workers(pools: Any) -> None:
+    assert pools["each counted once"] is True and pools["a count that can be"] is True
+
+
 def test_workers_in_a_clusters_places_give_the_same_bits_and_are_placed_again(pools: Any) -> None:
     """The quick form of tests/system/test_ray_cluster.py: a cluster of one node."""
     cluster = pools["cluster"]
