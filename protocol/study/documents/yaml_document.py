@@ -216,7 +216,7 @@ def _written_path(tree: Node, problem: Any) -> list[str | int]:
     for place, step in enumerate(steps):
         last = place == len(steps) - 1
         if isinstance(node, MappingNode):
-            known = _child(node, step)
+            known = child_at(node, step)
             if (_is_tag(node, step) and not (last and known)) or not (last or known):
                 continue  # also the tag of a kind that is meant where none is written
             path.append(step)
@@ -224,7 +224,7 @@ def _written_path(tree: Node, problem: Any) -> list[str | int]:
             path.append(step)
         else:  # below a plain value there are only the names of the types it could have been
             break
-        found = _child(node, step)
+        found = child_at(node, step)
         node = found[1] if found else None
     return path
 
@@ -272,7 +272,7 @@ def _line_of(tree: Node, path: Sequence[str | int]) -> int:
     """Returns the line of the deepest node on the path that exists (1-based)."""
     node, line = tree, tree.start_mark.line
     for step in path:
-        found = _child(node, step)
+        found = child_at(node, step)
         if found is None:
             break
         key, node = found
@@ -280,7 +280,8 @@ def _line_of(tree: Node, path: Sequence[str | int]) -> int:
     return int(line) + 1
 
 
-def _child(node: Node, step: str | int) -> tuple[Node, Node] | None:
+def child_at(node: Node, step: str | int) -> tuple[Node, Node] | None:
+    """Returns the node that has a part's line, and the part's own; None where there is none."""
     if isinstance(node, MappingNode):
         for key, value in node.value:
             if str(key.value) == str(step):

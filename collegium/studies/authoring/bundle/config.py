@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from protocol.errors import StudyRefused
-from protocol.study.documents.yaml_document import read_tree
+from protocol.study.documents.yaml_document import child_at, read_tree
 
 _REFERENCE = re.compile(r"@[A-Za-z_]\w*(?:(?:::|#)\w+)*")
 _SPECIAL = re.compile(r"_[a-z]+_")
@@ -53,7 +53,7 @@ class ConfigSection:
         line = node.start_mark.line
         for step in steps:
             key += f"[{step}]" if isinstance(step, int) else f".{step}"
-            found = _child(node, step)
+            found = child_at(node, step)
             if found is not None:
                 line = found[0].start_mark.line
                 node = found[1]
@@ -63,7 +63,7 @@ class ConfigSection:
         """Returns a part that is there."""
         node, value, path = self.tree, self.value, self.path
         for step in steps:
-            found = _child(node, step)
+            found = child_at(node, step)
             if found is None:
                 raise KeyError(step)
             node, value = found[1], value[step]
@@ -87,7 +87,7 @@ class Config:
         """Whether there is such a section, or part of one."""
         node: Node = self.tree
         for step in steps:
-            found = _child(node, step)
+            found = child_at(node, step)
             if found is None:
                 return False
             node = found[1]
@@ -214,7 +214,7 @@ class _References:
         for step in steps:
             is_place = isinstance(node, SequenceNode) and step.isascii() and step.isdecimal()
             place = int(step) if is_place else step
-            inner = self._sections.get(step) if node is self._tree else _child(node, place)
+            inner = self._sections.get(step) if node is self._tree else child_at(node, place)
             if inner is None:
                 raise KeyError(step)
             node = inner[1]
@@ -228,17 +228,6 @@ def _expression(text: str) -> str:
     plain = text[1:]
     meant = f"write {plain!r}, without the $" if _REFERENCE.fullmatch(plain) else "write the value"
     return f"{text!r:.60} is an expression, and none is evaluated: {meant}"
-
-
-def _child(node: Node, step: str | int) -> tuple[Node, Node] | None:
-    """Returns the node that has a part's line, and the part's own."""
-    if isinstance(node, MappingNode):
-        for key, value in node.value:
-            if str(key.value) == str(step):
-                return key, value
-    if isinstance(node, SequenceNode) and isinstance(step, int) and step < len(node.value):
-        return node.value[step], node.value[step]
-    return None
 
 
 def _text(node: Node) -> str:
